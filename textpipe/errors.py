@@ -1,0 +1,50 @@
+"""The tree of errors a user can meet.
+
+Each names the place, what was expected, what was found, and the cure, in that order:
+
+    data/mail.tsv, line 812: 3 columns where the header has 2; quote the tab or drop the row
+
+A user's mistake raises a TextpipeError and leaves the command line with exit code 2 and no traceback.
+Our own mistake fails an assert.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TextpipeError(Exception):
+    """A mistake the user can cure; str() is the whole message."""
+
+    exit_code = 2
+
+
+class ConfigError(TextpipeError):
+    """A pipeline file or an override does not say what it must."""
+
+
+class DataError(TextpipeError):
+    """Rows, files or a dataset are not what was asked for."""
+
+
+class ArtifactError(TextpipeError):
+    """A stored result is missing, damaged, or in use."""
+
+
+class ModelError(TextpipeError):
+    """A saved model is missing, damaged, or cannot do what was asked."""
+
+
+class ThresholdError(TextpipeError):
+    """A metric misses what [evaluate.require] asks for, so nothing was exported."""
+
+
+def suggest(found: str, known: Iterable[str]) -> str:
+    """'; did you mean 'epochs'?' when something close is known, else the list of what is.
+
+    suggest("epoch", ["epochs", "seed"]) -> "; did you mean 'epochs'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(found, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""

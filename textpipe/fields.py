@@ -1,0 +1,44 @@
+"""What a task reads and answers: named columns of a row."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column a task needs.
+
+    side: "source" goes into the model, "target" is what it must answer.
+    kind: "text" is normalized and tokenized, "label" is one of a closed set of names.
+    """
+
+    name: str
+    side: Literal["source", "target"]
+    kind: Literal["text", "label"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What vectorize tells a model: the size tables of the source and the target feature.
+
+    {"kind": "ids", "vocab_size": V, "max_length": L}, {"kind": "sparse", "dim": D}, {"kind": "label", "classes": [...]}
+    """
+
+    source_name: str
+    source: dict[str, Any]
+    target_name: str
+    target: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, fields: tuple[Field, ...]) -> "Sizes":
+        """From vectorize's features.json and a task's FIELDS."""
+        return cls.from_tables(json.loads(path.read_text(encoding="utf-8")), fields)
+
+    @classmethod
+    def from_tables(cls, tables: dict[str, Any], fields: tuple[Field, ...]) -> "Sizes":
+        """From {field name: size table} and a task's FIELDS."""
+        source = next(field.name for field in fields if field.side == "source")
+        target = next(field.name for field in fields if field.side == "target")
+        return cls(source, tables[source], target, tables[target])
