@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de
+
+.PHONY: setup run test lock clean
+
+setup: $(VENV)/installed
+
+# Hashes pin every byte; the package itself goes in without looking anything up.
+$(VENV)/installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"textpipe needs Python 3.11, 3.12 or 3.13, this is {v[0]}.{v[1]}; name another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+run: setup
+	@for name in $(BUNDLED); do $(BIN)/textpipe run pipelines/$$name.toml --show 3 || exit $$?; done
+
+test: setup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
+lock:
+	uv pip compile pyproject.toml --extra test --extra build --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) data/artifacts

@@ -1,0 +1,170 @@
+"""Load, plan and run a pipeline file: each stage is built when an ingredient of it changed, else taken from the store."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from textpipe import config, lineage, rooms
+from textpipe.errors import ConfigError, suggest
+from textpipe.store import Artifact, Store
+
+ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
+ARTIFACTS = Path("data/artifacts")
+SAVED_MODELS = Path("saved_models")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checked pipeline file: its name (the file's stem), and a section per stage."""
+
+    name: str
+    place: str
+    task: str
+    sections: dict[str, config.Section]
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
+        """Read and check a file; raises ConfigError with every fault at once."""
+        path = Path(path)
+        tables = config.override(config.load(path), overrides)
+        task = tables.get("task")
+        if not isinstance(task, str):
+            raise ConfigError(f'{path} task: expected one of {", ".join(rooms.names("tasks"))}, found {task!r}')
+        try:
+            rooms.find("tasks", task)
+        except ConfigError as error:
+            raise ConfigError(f"{path} task: {error}") from None
+        sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
+        return cls(path.stem, str(path), task, sections)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `plan` knows of one stage: "cached", "run", or "perhaps" (an input will be built again and may come out equal)."""
+
+    stage: str
+    state: str
+    reasons: tuple[str, ...]
+    path: Path | None
+
+
+@dataclass
+class Result:
+    """What a run leaves: an artifact per stage, and the published SavedModel when export ran."""
+
+    pipeline: Pipeline
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    saved_model: Path | None = None
+
+
+def module(stage: str) -> ModuleType:
+    """The module of a stage."""
+    return rooms.find("stages", stage)
+
+
+def check_stage(stage: str | None, option: str) -> None:
+    """Refuse a stage name that is none."""
+    if stage is not None and stage not in ORDER:
+        raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, ORDER)}")
+
+
+def needed(until: str | None) -> list[str]:
+    """The stages up to one, in order: only those it reads, directly or not."""
+    if until is None:
+        return list(ORDER)
+    wanted, waiting = set(), [until]
+    while waiting:
+        stage = waiting.pop()
+        wanted.add(stage)
+        waiting += module(stage).INPUTS
+    return [stage for stage in ORDER if stage in wanted]
+
+
+def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """What decides a stage's result; a stage that rebuilds the graph also depends on the plug-ins behind it."""
+    code = module(stage)
+    behind = [pipeline.sections[other] for other in getattr(code, "PLUGINS_OF", ())]
+    return lineage.ingredients(stage, code.__name__, pipeline.sections[stage], inputs, behind)
+
+
+def plan(pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS) -> list[Step]:
+    """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing."""
+    check_stage(until, "--until")
+    store = Store(artifacts)
+    steps: list[Step] = []
+    known: dict[str, str] = {}
+    for stage in needed(until):
+        unknown = [name for name in module(stage).INPUTS if name not in known]
+        inputs = {name: known.get(name, "?") for name in module(stage).INPUTS}
+        wanted = ingredients(pipeline, stage, inputs)
+        found = None if unknown else store.find(stage, lineage.key(wanted))
+        if found:
+            known[stage] = found.digest
+            steps.append(Step(stage, "cached", (), found.path))
+            continue
+        last = store.latest(stage, pipeline.name)
+        reasons = [] if last is None else [r for r in lineage.changes(last, wanted) if not r.startswith("inputs ")]
+        if last is None:
+            steps.append(Step(stage, "run", ("never run",), None))
+        elif reasons:
+            steps.append(Step(stage, "run", tuple(reasons), None))
+        elif unknown:
+            steps.append(Step(stage, "perhaps", tuple(f"input {name} is built again" for name in unknown), None))
+        else:
+            changed = [r for r in lineage.changes(last, wanted)] or ["its result was deleted or damaged"]
+            steps.append(Step(stage, "run", tuple(changed), None))
+    return steps
+
+
+def run(
+    pipeline: Pipeline,
+    *,
+    until: str | None = None,
+    start: str | None = None,
+    force: bool = False,
+    artifacts: Path = ARTIFACTS,
+    saved_models: Path = SAVED_MODELS,
+    told: Callable[[str, str, str], None] | None = None,
+) -> Result:
+    """Run a pipeline, or its stages up to `until`.
+
+    start: build this stage and those after it again, even when cached; force: build every stage again.
+    told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
+    Raises TextpipeError; what earlier stages finished stays in the store.
+    """
+    check_stage(until, "--until")
+    check_stage(start, "--from")
+    store, result = Store(artifacts), Result(pipeline)
+    tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
+    for stage in needed(until):
+        code = module(stage)
+        inputs = {name: result.artifacts[name] for name in code.INPUTS}
+        wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
+        key = lineage.key(wanted)
+        again = force or (start is not None and ORDER.index(stage) >= ORDER.index(start))
+        artifact = None if again else store.find(stage, key)
+        if artifact:
+            tell(stage, "cached", str(artifact.path))
+        else:
+            tell(stage, "run", "")
+            began = time.monotonic()
+            paths = {name: other.path for name, other in inputs.items()}
+            section = pipeline.sections[stage]
+            work = functools.partial(code.run, section, paths)
+            artifact = store.build(stage, key, wanted, work, force=again)
+            shown = code.summary(artifact.path) if hasattr(code, "summary") else ""
+            tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
+        store.remember(pipeline.name, artifact)
+        result.artifacts[stage] = artifact
+    if "export" in result.artifacts:
+        from textpipe import publish
+
+        result.saved_model = publish.publish(result.artifacts["export"].path / "model", saved_models / pipeline.name)
+    return result

@@ -1,0 +1,217 @@
+"""Content-addressed results: a directory per (stage, key), complete or absent.
+
+    data/artifacts/tokenize/3f9a.../          finished: manifest.json was written last, then the directory renamed into place
+    data/artifacts/tokenize/3f9a....work/     being built, or interrupted; only its resume/ outlives a new start
+    data/artifacts/tokenize/3f9a....lock      held while someone builds, so that two runs never build one result at once
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+RESUME = "resume"
+LOGS = "logs"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished result: its directory, the digest of its bytes, and the ingredients of its key."""
+
+    stage: str
+    path: Path
+    digest: str
+    ingredients: dict[str, Any]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in a fixed order, the manifest at its top left out."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+
+
+def digest_of(files: dict[str, dict[str, Any]]) -> str:
+    """The digest of an artifact: names and sums of its files, logs left out."""
+    counted = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(LOGS + "/")}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+
+
+class Store:
+    """Finished results below one root directory."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def place(self, stage: str, key: str) -> Path:
+        """Where the result of a key stands, or would."""
+        return self.root / stage / key[:32]
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """The finished result of a key, or None. A damaged one is set aside with a warning and counts as absent.
+
+        Sizes and times of files are compared on each call, sums only where a time has changed, so that a cached run stays quick.
+        """
+        place = self.place(stage, key)
+        try:
+            manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+            found = manifest["files"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            self.set_aside(place, "its manifest cannot be read")
+            return None
+        fault = damage(place, found)
+        if fault:
+            self.set_aside(place, fault)
+            return None
+        return Artifact(stage, place, manifest["digest"], manifest["ingredients"])
+
+    def set_aside(self, place: Path, fault: str) -> None:
+        """Move a damaged result out of the way and say so; it will be built again."""
+        target = place.with_name(place.name + ".damaged")
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(place, target)
+        log.warning("%s: %s; set aside as %s and built again", place, fault, target.name)
+
+    def build(
+        self, stage: str, key: str, ingredients: dict[str, Any], work: Callable[[Path], None], *, force: bool = False
+    ) -> Artifact:
+        """Run `work` on an empty directory and keep what it leaves there; an error or a kill leaves nothing.
+
+        A second process that wants the same key waits for the first and takes its result. Raises ArtifactError when
+        the disk is full or the store cannot be written.
+        """
+        place = self.place(stage, key)
+        with out_of_space(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with self.lock(place):
+                done = None if force else self.find(stage, key)
+                return done or self.fill(stage, place, ingredients, work)
+
+    @contextlib.contextmanager
+    def lock(self, place: Path) -> Iterator[None]:
+        """Hold the right to build one result."""
+        with open(place.with_name(place.name + ".lock"), "a", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.warning("%s: another run is building this; waiting for it", place)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def fill(self, stage: str, place: Path, ingredients: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
+        """Build into <key>.work, write the manifest last, rename into place."""
+        building = place.with_name(place.name + ".work")
+        clear(building, keep=RESUME)
+        building.mkdir(exist_ok=True)
+        try:
+            work(building)
+        except BaseException:
+            clear(building, keep=RESUME)
+            raise
+        shutil.rmtree(building / RESUME, ignore_errors=True)
+        files = {}
+        for path in files_below(building):
+            status = path.stat()
+            name = path.relative_to(building).as_posix()
+            files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        manifest = {"digest": digest_of(files), "stage": stage, "ingredients": ingredients, "files": files}
+        write_atomically(building / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        if place.exists():
+            shutil.rmtree(place)
+        os.replace(building, place)
+        return Artifact(stage, place, manifest["digest"], ingredients)
+
+    def latest(self, stage: str, pipeline: str) -> dict[str, Any] | None:
+        """Ingredients of the newest result a pipeline used for a stage; `plan` compares with them."""
+        try:
+            return json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def remember(self, pipeline: str, artifact: Artifact) -> None:
+        """Note what a pipeline used for a stage."""
+        path = self.root / "latest" / pipeline / f"{artifact.stage}.json"
+        text = json.dumps({"path": artifact.path.name, **artifact.ingredients}, indent=1, sort_keys=True) + "\n"
+        try:
+            if path.read_text(encoding="utf-8") == text:
+                return
+        except OSError:
+            pass
+        with out_of_space(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text)
+
+
+def damage(place: Path, files: dict[str, dict[str, Any]]) -> str | None:
+    """What is wrong with a result's files, or None."""
+    for name, entry in files.items():
+        path = place / name
+        try:
+            status = path.stat()
+        except OSError:
+            return f"{name} is missing"
+        if status.st_size != entry["bytes"]:
+            return f"{name} has {status.st_size} bytes where the manifest says {entry['bytes']}"
+        if status.st_mtime_ns != entry["mtime_ns"] and file_digest(path) != entry["sha256"]:
+            return f"{name} is not the file that was written"
+    return None
+
+
+def clear(folder: Path, *, keep: str) -> None:
+    """Empty a work directory but for one name; remove it when nothing is left."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name == keep:
+            continue
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old one or the new one, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def out_of_space(place: Path) -> Iterator[None]:
+    """Turn a full disk or a store that cannot be written into an error with a cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ArtifactError(
+                f"{place}: the disk is full; nothing was kept of this stage, earlier stages are; free some space and run again"
+            ) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(str(place.parent)):
+            raise ArtifactError(f"{place}: cannot be written ({error.strerror}); make {place.parent} writable") from None
+        raise
