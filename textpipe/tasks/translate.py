@@ -1,5 +1,20 @@
 """A sentence of one language is answered by its translation."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from textpipe.fields import Field
 
 FIELDS = (Field("source", "source", "text"), Field("target", "target", "text"))
+METRICS = (
+    *("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers"),
+    *("perplexity", "unknown_in_answers"),
+)
+LESS_IS_BETTER = ("ter", "empty_answers", "perplexity", "unknown_in_answers")
+
+
+def metrics(outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
+    """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
+    from textpipe.scores import generation
+
+    return generation.score(outputs["answer"], references, resamples=resamples, seed=seed)

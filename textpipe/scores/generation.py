@@ -1,0 +1,91 @@
+"""Scores of generated text against one reference a row, with the signatures that make them comparable.
+
+BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006) are sacrebleu's (Post 2018), taken on the
+answers as they are served against the references as they were given: neither is tokenized or normalized first.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from textpipe.scores import bootstrap
+
+NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
+
+
+def score(
+    answers: Sequence[str], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+) -> dict[str, Any]:
+    """Figures, intervals and signatures of N answered rows.
+
+    bleu, bleu_lowercased, chrf and ter run from 0 to 100 (ter beyond, and less is better); exact_match is the share of
+    answers equal to their reference after runs of white space are joined; length_ratio is answer over reference in BLEU's
+    tokens; empty_answers and distinct_answers are counts. A figure of no rows is None.
+    """
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    answers, references = list(answers), list(references)
+    if not answers:
+        return {"metrics": dict.fromkeys(NAMES), "intervals": {}, "signatures": {}}
+    scorers = {"bleu": BLEU(), "bleu_lowercased": BLEU(lowercase=True), "chrf": CHRF(), "ter": TER()}
+    statistics = {name: bleu_statistics(answers, references, lowercase=name != "bleu") for name in list(scorers)[:2]}
+    edits = edit_statistics(answers, references)  # [N, 2]
+    chrf = scorers["chrf"].corpus_score(answers, [references])
+    equal = np.array([" ".join(a.split()) == " ".join(r.split()) for a, r in zip(answers, references, strict=True)])
+    total = statistics["bleu"].sum(axis=0)
+    figures = {
+        "bleu": bleu(total),
+        "bleu_lowercased": bleu(statistics["bleu_lowercased"].sum(axis=0)),
+        "chrf": chrf.score,
+        "ter": ter(edits.sum(axis=0)),
+        "exact_match": float(equal.mean()),
+        "length_ratio": float(total[-2] / max(total[-1], 1)),
+        "empty_answers": sum(not answer.strip() for answer in answers),
+        "distinct_answers": len(set(answers)),
+    }
+    intervals = {}
+    if resamples:
+        chosen = {"resamples": resamples, "seed": seed}
+        intervals = {name: bootstrap.interval(rows, bleu, **chosen) for name, rows in statistics.items()}
+        intervals["ter"] = bootstrap.interval(edits, ter, **chosen)
+        share = bootstrap.interval(equal[:, None], lambda count: count[0], **chosen)
+        intervals["exact_match"] = [bound / len(answers) for bound in share]
+    # A signature says how the scorer was set; sacrebleu only gives it after the scorer has seen references.
+    signatures = {}
+    for name, scorer in scorers.items():
+        scorer.corpus_score(answers[:1], [references[:1]])
+        signatures[name] = str(scorer.get_signature())
+    return {"metrics": figures, "intervals": intervals, "signatures": signatures}
+
+
+def bleu_statistics(answers: Sequence[str], references: Sequence[str], *, lowercase: bool) -> np.ndarray:
+    """What each row adds to corpus BLEU: [N, 10], matches of 1- to 4-grams, n-grams, answer length, reference length."""
+    from sacrebleu.metrics import BLEU
+
+    scorer = BLEU(lowercase=lowercase, effective_order=True)  # effective order: a row is scored alone, the corpus is not
+    rows = [scorer.sentence_score(a, [r]) for a, r in zip(answers, references, strict=True)]
+    return np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], np.float64)
+
+
+def bleu(total: np.ndarray) -> float:
+    """Corpus BLEU, 0 to 100, of summed statistics [10], with the signature's exponential smoothing."""
+    from sacrebleu.metrics import BLEU
+
+    counts = [int(value) for value in total]
+    return BLEU.compute_bleu(counts[:4], counts[4:8], counts[8], counts[9], smooth_method="exp").score
+
+
+def edit_statistics(answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """What each row adds to corpus TER: [N, 2], edits and reference words."""
+    from sacrebleu.metrics import TER
+
+    scorer = TER()
+    rows = [scorer.sentence_score(a, [r]) for a, r in zip(answers, references, strict=True)]
+    return np.array([[row.num_edits, row.ref_length] for row in rows], np.float64)
+
+
+def ter(total: np.ndarray) -> float:
+    """Corpus TER of summed statistics [2]: edits per 100 reference words; 100 for edits against nothing."""
+    edits, words = total
+    return float(100 * edits / words) if words else 100.0 * bool(edits)
