@@ -1,0 +1,94 @@
+"""Put an exported model where servers look: saved_models/NAME/VERSION, TensorFlow Serving's layout.
+
+A version appears by one rename of a complete copy and is never written again, so a server that polls the folder cannot
+read half of one. Versions are integers and only grow; entries with other names are left alone.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from textpipe import manifest
+from textpipe.errors import ArtifactError, ModelError
+
+
+def publish(model: Path, base: Path) -> Path:
+    """Copy a complete model directory to base/<next integer>; the path of the version.
+
+    When the latest version holds the same files, it is returned and nothing is written. Two processes that publish at once get
+    two versions. Raises ModelError when the model is not what its manifest says, and ArtifactError when the copy cannot
+    be written; then nothing new is visible.
+    """
+    manifest.verify(model)
+    latest = latest_version(base)
+    if latest is not None and same(model, latest):
+        return latest
+    copy = base / f".{secrets.token_hex(8)}.part"
+    try:
+        with unwritable(base):
+            base.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(model, copy)
+            manifest.verify(copy)
+            flush(copy)
+            return settle(copy, base)
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def settle(copy: Path, base: Path) -> Path:
+    """Rename a copy to the next free version; another process may take a number first."""
+    while True:
+        place = base / str(max(taken(base), default=0) + 1)
+        try:
+            os.rename(copy, place)
+            return place
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+
+
+def taken(base: Path) -> list[int]:
+    """Version numbers that any entry of base bears, complete or not."""
+    return [int(name) for name in os.listdir(base) if name.isascii() and name.isdigit()] if base.is_dir() else []
+
+
+def latest_version(base: Path) -> Path | None:
+    """The directory of the highest version that holds a saved_model.pb, or None."""
+    for number in sorted(taken(base), reverse=True):
+        place = base / str(number)
+        if (place / "saved_model.pb").is_file():
+            return place
+    return None
+
+
+def same(model: Path, version: Path) -> bool:
+    """Whether a published version is undamaged and lists the same files."""
+    try:
+        return manifest.read(model) == manifest.read(version) and manifest.damage(version, sums=False) is None
+    except ModelError:
+        return False
+
+
+def flush(folder: Path) -> None:
+    """Force files to the disk before their directory gets its name: after a power cut a version is whole or absent."""
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def unwritable(base: Path):
+    """Turn a full disk or a folder that cannot be written into an error with a cure."""
+    try:
+        yield
+    except (OSError, shutil.Error) as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            raise ArtifactError(f"{base}: the disk is full, so nothing was published; free some space and run again") from None
+        raise ArtifactError(f"{base}: cannot be published to ({error}); make it a writable folder") from None

@@ -1,0 +1,195 @@
+"""Load an exported model and ask it: strings in, strings out, with TensorFlow and TensorFlow Text alone.
+
+    model = Model.load("saved_models/phrases_en_de")
+    model.predict(["The woman reads."])  ->  [{"answer": "Die Frau liest.", "score": -0.04}]
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textpipe import manifest, publish
+from textpipe.errors import ModelError, suggest
+
+ABOUT = "textpipe.json"
+DEFAULT = "serving_default"
+EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
+BATCH_ROWS = 64
+
+Row = str | Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded SavedModel.
+
+    path: its version directory; fields: the texts a row needs; about: what textpipe.json says ({} for a model of
+    another tool); signatures: name -> function of named string tensors.
+    """
+
+    path: Path
+    fields: tuple[str, ...]
+    about: dict[str, Any]
+    signatures: dict[str, Any]
+    loaded: Any  # keeps the variables the signatures use alive
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> "Model":
+        """From saved_models/NAME (its latest version), NAME/VERSION, or any SavedModel directory.
+
+        Raises ModelError when there is no model, when a file is not what the manifest says, or when it cannot be loaded.
+        """
+        place = find(Path(path))
+        if verify and (place / manifest.NAME).exists():
+            manifest.verify(place)
+        about = read_about(place)
+        if about and not (place / manifest.NAME).exists():
+            raise ModelError(f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy it anew or export again")
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  registers the ops the graph is made of
+
+        try:
+            loaded = tf.saved_model.load(str(place))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()
+            raise ModelError(f"{place}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
+        signatures = dict(loaded.signatures)
+        if not signatures:
+            raise ModelError(f"{place}: has no signatures to call; export it with signatures")
+        default = signatures.get(DEFAULT) or next(iter(signatures.values()))
+        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, loaded)
+
+    @property
+    def name(self) -> str:
+        """saved_models/NAME/3 -> NAME."""
+        return self.path.parent.name
+
+    @property
+    def version(self) -> str:
+        """saved_models/NAME/3 -> "3"."""
+        return self.path.name
+
+    def predict(
+        self, rows: Sequence[Row], *, signature: str = DEFAULT, batch_rows: int = BATCH_ROWS
+    ) -> list[dict[str, Any]]:
+        """What a signature gives for each row, by output name; rows of one output keep their order.
+
+        rows: texts, or dicts by source field. Strings come back as str, numbers as int and float, axes beyond the
+        batch as lists. Rows are answered in batches of similar length.
+        Raises ModelError for a signature, or a row's field, that the model does not have.
+
+        ["I agree."] -> [{"answer": "no", "score": 0.9, "labels": ["no", "yes"], "probabilities": [0.9, 0.1]}]
+        """
+        if signature not in self.signatures:
+            raise ModelError(f"{self.path}: no signature {signature!r}{suggest(signature, self.signatures)}")
+        function = self.signatures[signature]
+        names = inputs_of(function)
+        for name, spec in names.items():
+            if spec.dtype.name != "string":
+                raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
+        columns = {field: [] for field in self.fields}
+        for number, row in enumerate(rows):
+            for field, text in self.row(row, number).items():
+                columns[field].append(encode(text))
+        if set(names) == {EXAMPLES} and self.fields != (EXAMPLES,):
+            columns = {EXAMPLES: examples(columns)}
+        try:
+            return call(function, columns, batch_rows=batch_rows)
+        except UnicodeError as error:
+            raise ModelError(f"{self.path}: an answer is not UTF-8 ({error})") from None
+
+    def row(self, row: Row, number: int) -> dict[str, str]:
+        """A row by field; a plain text is the one source field."""
+        if isinstance(row, str):
+            if len(self.fields) != 1:
+                raise ModelError(f"row {number}: the model takes {', '.join(self.fields)}; give an object with these")
+            return {self.fields[0]: row}
+        for field in row:
+            if field not in self.fields:
+                raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, self.fields)}")
+        for field in self.fields:
+            if not isinstance(row.get(field), str):
+                raise ModelError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
+        return dict(row)
+
+
+def find(path: Path) -> Path:
+    """The version directory behind a path a user gave; raises ModelError saying what was found there instead."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    if not path.exists():
+        known = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
+        raise ModelError(f"{path}: no such model{suggest(path.name, known) if known else ''}")
+    latest = publish.latest_version(path)
+    if latest is None:
+        raise ModelError(f"{path}: holds no SavedModel and no numbered version of one; expected NAME or NAME/VERSION")
+    return latest
+
+
+def read_about(place: Path) -> dict[str, Any]:
+    """What textpipe.json says of a model; {} when there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            return dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{place / ABOUT}: cannot be read ({error}); export the model again") from None
+    return {}
+
+
+def inputs_of(function: Any) -> dict[str, Any]:
+    """The named inputs of a signature: {"text": TensorSpec([None], string)}."""
+    return dict(function.structured_input_signature[1])
+
+
+def encode(text: str) -> bytes:
+    """UTF-8, with whatever Python could not hold as text left for the graph to replace."""
+    return text.encode("utf-8", errors="surrogatepass")
+
+
+def examples(columns: Mapping[str, Sequence[bytes]]) -> list[bytes]:
+    """Serialized tf.Examples, one a row, with a bytes feature for each field."""
+    import tensorflow as tf
+
+    out = []
+    for values in zip(*columns.values(), strict=True):
+        feature = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+            for name, value in zip(columns, values, strict=True)
+        }
+        out.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True))
+    return out
+
+
+def call(
+    function: Callable[..., Mapping[str, Any]], columns: Mapping[str, Sequence[bytes]], *, batch_rows: int = BATCH_ROWS
+) -> list[dict[str, Any]]:
+    """One dict of outputs per row, in the rows' order; function takes string tensors [B] by name and gives tensors [B, ...].
+
+    Rows go in sorted by length, so that a batch pads little.
+    """
+    import tensorflow as tf
+
+    lengths = [sum(map(len, values)) for values in zip(*columns.values(), strict=True)]
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    rows: list[dict[str, Any]] = [{} for _ in order]
+    for start in range(0, len(order), batch_rows):
+        batch = order[start : start + batch_rows]
+        given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
+        for name, values in sorted(function(**given).items()):
+            for at, value in zip(batch, values.numpy(), strict=True):
+                rows[at][name] = plain(value)
+    return rows
+
+
+def plain(value: Any) -> Any:
+    """A NumPy value as Python's own: b'x' -> 'x', float32 -> float, arrays -> nested lists."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,60 @@
+"""Warm-up requests in TensorFlow Serving's format: it runs them when it loads a version, before that answers anyone.
+
+assets.extra/tf_serving_warmup_requests is a TFRecord file of at most 1,000 PredictionLog messages
+(tensorflow_serving/apis/prediction_log.proto). The messages are encoded here field by field, so that exporting does not need
+tensorflow-serving-api, which is as large as the rest of serving.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+LIMIT = 1000
+
+# Field numbers of TensorFlow Serving's messages.
+PREDICTION_LOG_PREDICT_LOG = 6
+PREDICT_LOG_REQUEST = 1
+PREDICT_REQUEST_MODEL_SPEC, PREDICT_REQUEST_INPUTS = 1, 2
+MODEL_SPEC_NAME, MODEL_SPEC_SIGNATURE_NAME = 1, 3
+MAP_KEY, MAP_VALUE = 1, 2
+
+
+def varint(value: int) -> bytes:
+    """Protocol buffers' variable-length integer: 300 -> b'\\xac\\x02'."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def field(number: int, value: bytes | str) -> bytes:
+    """A string, bytes or message field in protocol buffers' wire format (wire type 2)."""
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def prediction_log(name: str, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> bytes:
+    """A serialized PredictionLog that asks a model's signature for the answers to a batch of strings."""
+    import tensorflow as tf
+
+    spec = field(MODEL_SPEC_NAME, name) + field(MODEL_SPEC_SIGNATURE_NAME, signature)
+    request = field(PREDICT_REQUEST_MODEL_SPEC, spec)
+    for key, values in inputs.items():
+        tensor = tf.make_tensor_proto(list(values), dtype=tf.string, shape=[len(values)])
+        entry = field(MAP_KEY, key) + field(MAP_VALUE, tensor.SerializeToString(deterministic=True))
+        request += field(PREDICT_REQUEST_INPUTS, entry)
+    return field(PREDICTION_LOG_PREDICT_LOG, field(PREDICT_LOG_REQUEST, request))
+
+
+def write(folder: Path, logs: Sequence[bytes]) -> None:
+    """Write serialized PredictionLogs into a model directory."""
+    import tensorflow as tf
+
+    assert len(logs) <= LIMIT
+    path = folder / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for log in logs:
+            writer.write(log)
