@@ -1,0 +1,97 @@
+"""A pipeline file is checked whole, and each fault says where, what and how to cure it."""
+
+import pytest
+
+from textpipe import config
+from textpipe.config import Plugin, Section
+from textpipe.errors import ConfigError
+
+
+class Optimizer(Section):
+    kind: str = "adam"
+    learning_rate: float = 0.001
+
+
+class Train(Section):
+    task: str = "classify"
+    seed: int = 1
+    epochs: int = 3
+    optimizer: Optimizer = Optimizer()
+
+
+class Normalize(Section):
+    steps: list[Plugin.of("text.steps")] = []
+
+
+SECTIONS = {"train": Train, "normalize": Normalize}
+
+
+def faults(tables):
+    with pytest.raises(ConfigError) as caught:
+        config.check("p.toml", SECTIONS, tables)
+    return str(caught.value).splitlines()
+
+
+def test_shared_keys_reach_the_sections_that_declare_them():
+    checked = config.check("p.toml", SECTIONS, {"task": "reply", "seed": 7, "train": {"epochs": 5}})
+    assert checked["train"] == Train(task="reply", seed=7, epochs=5)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"train": {"epoch": 3}}, "p.toml [train] epoch: unknown key; did you mean 'epochs'?"),
+        ({"trian": {}}, "p.toml trian: unknown key; did you mean 'train'?"),
+        ({"train": {"optimizer": {"learning_rat": 1}}}, "p.toml [train] optimizer.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ({"train": 3}, "p.toml train: expected a table [train], found 3"),
+        ({"train": {"seed": 3}, "seed": 1}, "p.toml [train] seed: belongs at the top of the file, not in [train]"),
+        ({"normalize": {"steps": ["whitespac"]}}, "p.toml [normalize] steps.0: unknown step 'whitespac'; did you mean 'whitespace'?"),
+    ],
+)  # fmt: skip
+def test_a_fault_names_place_finding_and_cure(tables, message):
+    assert faults(tables) == [message]
+
+
+def test_a_wrong_type_says_what_was_found():
+    (line,) = faults({"train": {"epochs": "many"}})
+    assert line.startswith("p.toml [train] epochs: ") and line.endswith("found 'many'")
+
+
+def test_all_faults_are_reported_at_once():
+    assert len(faults({"trian": {}, "train": {"epoch": 1, "epochs": "x"}, "seed": "y"})) == 4
+
+
+def test_an_option_of_a_plug_in_is_checked_by_its_file():
+    (line,) = faults({"normalize": {"steps": [{"kind": "unicode", "from": "NFC"}]}})
+    assert "did you mean 'form'?" in line
+
+
+def test_overrides_are_toml_values_and_bare_words_are_strings():
+    tables = {"train": {"epochs": 3}}
+    changed = config.override(tables, ("train.epochs=5", "train.optimizer.kind=sgd", "seed=2", "x.list=[1, 2]"))
+    assert changed == {"train": {"epochs": 5, "optimizer": {"kind": "sgd"}}, "seed": 2, "x": {"list": [1, 2]}}
+    assert tables == {"train": {"epochs": 3}}
+
+
+@pytest.mark.parametrize("assignment", ["train.epochs", "=3", "seed.x.y=1"])
+def test_an_override_that_is_none_is_refused(assignment):
+    with pytest.raises(ConfigError, match="-s"):
+        config.override({"seed": 1}, (assignment,))
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path):
+    (tmp_path / "mail.toml").write_text("")
+    with pytest.raises(ConfigError, match="did you mean 'mail.toml'"):
+        config.load(tmp_path / "mial.toml")
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"a = [", "not valid TOML"), (b"a = '\xff'", "not UTF-8 at byte 5")])
+def test_a_file_that_is_no_toml_says_where(tmp_path, content, words):
+    (tmp_path / "x.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=words):
+        config.load(tmp_path / "x.toml")
+
+
+def test_sections_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Train().epochs = 4

@@ -1,0 +1,78 @@
+"""A key changes when, and only when, something changes that can change the result."""
+
+from pathlib import Path
+
+import pytest
+
+from textpipe import lineage
+from textpipe.config import Section
+from textpipe.errors import DataError
+
+
+class Ingest(Section):
+    files: dict[str, list[Path]] = {}
+    limit: int = 0
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module of the user's own, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name="own_stage"):
+        (tmp_path / f"{name}.py").write_text(text)
+        for cache in (lineage.source_of, lineage.tree_of, lineage.code_digest, lineage.imports_of):
+            cache.cache_clear()
+
+    yield write
+    for cache in (lineage.source_of, lineage.tree_of, lineage.code_digest, lineage.imports_of):
+        cache.cache_clear()
+
+
+def key(section=None, inputs=None):
+    return lineage.key(lineage.ingredients("ingest", "own_stage", section or Ingest(), inputs or {}, []))
+
+
+def test_comments_docstrings_and_layout_do_not_count(module):
+    module("def run(x):\n    return x + 1\n")
+    before = key()
+    module('"""Words."""\n\ndef run(x):  # why\n    """More words."""\n    return (x +\n            1)\n')
+    assert key() == before
+
+
+def test_code_counts_also_where_it_is_only_reached(module):
+    module("def step(x):\n    return x\n", "own_step")
+    module("def run(x):\n    import own_step\n    return own_step.step(x)\n")
+    before = key()
+    module("def step(x):\n    return x + 1\n", "own_step")
+    assert key() != before
+
+
+def test_section_inputs_and_file_bytes_count(module, tmp_path):
+    module("x = 1\n")
+    file = tmp_path / "rows.tsv"
+    file.write_text("a\n")
+    section = Ingest(files={"train": [file]})
+    keys = [key(), key(Ingest(limit=1)), key(inputs={"normalize": "1"}), key(section)]
+    file.write_text("b\n")
+    keys.append(key(section))
+    assert len(set(keys)) == 5
+
+
+def test_a_missing_file_is_named(module, tmp_path):
+    module("x = 1\n")
+    (tmp_path / "train.tsv").write_text("")
+    with pytest.raises(DataError, match="tran.tsv: no such file; did you mean 'train.tsv'"):
+        key(Ingest(files={"train": [tmp_path / "tran.tsv"]}))
+
+
+def test_changes_are_told_by_name():
+    old = {"section": {"epochs": 3, "model": {"units": 8}}, "code": {"textpipe.x": "1"}, "versions": {"keras": "3.15"}}
+    new = {"section": {"epochs": 3, "model": {"units": 9}}, "code": {"textpipe.x": "2"}, "versions": {"keras": "3.16"}}
+    assert lineage.changes(old, new) == ["section model.units: 8 -> 9", "code textpipe.x", "versions keras: '3.15' -> '3.16'"]
+
+
+def test_relative_and_inner_imports_are_followed():
+    reached = lineage.reached({"textpipe.pipeline"})
+    assert {"textpipe.pipeline", "textpipe.store", "textpipe.errors", "textpipe.publish"} <= reached
+    assert not any(name.startswith("textpipe.cli") for name in reached)
