@@ -205,13 +205,24 @@ def write_atomically(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def out_of_space(place: Path) -> Iterator[None]:
     """Turn a full disk or a store that cannot be written into an error with a cure."""
+    full = (
+        f"{place}: the disk is full; nothing was kept of this stage, earlier stages are; free some space and run again"
+    )
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ArtifactError(
-                f"{place}: the disk is full; nothing was kept of this stage, earlier stages are; free some space and run again"
-            ) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or says_full(error):
+            raise ArtifactError(full) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(str(place.parent)):
             raise ArtifactError(f"{place}: cannot be written ({error.strerror}); make {place.parent} writable") from None
         raise
+    except Exception as error:
+        # TensorFlow, HDF5 and Arrow report a full disk in words of their own.
+        if says_full(error):
+            raise ArtifactError(full) from None
+        raise
+
+
+def says_full(error: Exception) -> bool:
+    """Whether an error of some library means ENOSPC."""
+    return any(words in str(error) for words in (os.strerror(errno.ENOSPC), f"errno = {errno.ENOSPC}"))

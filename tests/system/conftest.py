@@ -1,0 +1,114 @@
+"""The command line as a user runs it: a small project in an empty directory, commands in processes of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WANTS = ("Can you send me the {} by {}?", "Please call me about the {} on {}.", "When is the {} due, {}?", "Could we meet for the {} {}?")
+TELLS = ("The {} went out on {}.", "Thanks for the {} of {}.", "I filed the {} {}.", "We closed the {} last {}.")
+THINGS = ("report", "invoice", "contract", "agenda", "ticket", "slides", "budget", "draft", "forecast", "schedule")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+
+PIPELINE = """
+task = "classify"
+seed = 1
+
+[ingest]
+files = "mail.tsv"
+columns = { text = "message", label = "wants_reply" }
+split = { valid = 0.15, test = 0.25 }
+
+[normalize]
+steps = ["unicode", "casefold", "whitespace"]
+
+[tokenize]
+codec = "none"
+
+[vectorize]
+features = { kind = "tfidf", words = [1, 2] }
+
+[model]
+kind = "logistic_regression"
+l2 = 0.001
+
+[train]
+epochs = 2
+batch_rows = 64
+"""
+
+
+def rows():
+    for label, phrasings in (("yes", WANTS), ("no", TELLS)):
+        for phrasing in phrasings:
+            for thing in THINGS:
+                for day in DAYS:
+                    yield phrasing.format(thing, day), label
+
+
+class Project:
+    """A user's directory."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.write("mail.tsv", "message\twants_reply\n" + "".join(f"{text}\t{label}\n" for text, label in rows()))
+        self.write("mail.toml", PIPELINE)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "textpipe", *words]
+
+    def textpipe(self, *words: str, stdin: str | bytes = b"", env: dict[str, str] | None = None):
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.command(*words), cwd=self.folder, input=data, capture_output=True, check=False,
+            env={**os.environ, **(env or {})},
+        )  # fmt: skip
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        return done
+
+    def fails(self, *words: str, **options) -> str:
+        """The message of a command that must fail as a user's mistake does: code 2, no traceback."""
+        done = self.textpipe(*words, **options)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def succeeds(self, *words: str, **options) -> str:
+        done = self.textpipe(*words, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def leftovers(self) -> list[str]:
+        """Half-built things below the store and the published models."""
+        found = [*self.folder.glob("data/artifacts/*/*.work"), *self.folder.glob("saved_models/*/.*")]
+        return [str(path) for path in found]
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project whose pipeline ran once; its tests do not change its inputs."""
+    project = Project(tmp_path_factory.mktemp("trained"))
+    project.first = project.succeeds("run", "mail.toml", "--show", "2")
+    return project
+
+
+@pytest.fixture
+def trained_copy(trained, tmp_path):
+    """A trained project of the test's own, to damage."""
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
+    copy = object.__new__(Project)
+    copy.folder = tmp_path
+    return copy

@@ -1,0 +1,118 @@
+"""Each promise of the command line, through a process of its own."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from textpipe import pipeline
+from textpipe.cli import STAGES, main
+
+
+def test_run_prints_metrics_path_and_held_out_answers(trained):
+    lines = trained.first.splitlines()
+    assert lines[-1] == "saved_models/mail/1"
+    assert (trained.folder / lines[-1] / "saved_model.pb").is_file()
+    assert any("accuracy" in line for line in lines)
+    assert sum(line.strip().startswith("answer: ") for line in lines) == 2
+
+
+def test_a_second_run_is_cached_and_publishes_nothing_new(trained):
+    done = trained.textpipe("run", "mail.toml")
+    assert done.stdout == "saved_models/mail/1\n"
+    states = [line.split()[:2] for line in done.stderr.splitlines()]
+    assert states == [[stage, "cached"] for stage in pipeline.ORDER]
+
+
+def test_a_cached_run_loads_nothing_heavy(trained):
+    script = (
+        "import sys; from textpipe.cli import main\n"
+        "try: main(['run', 'mail.toml'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=trained.folder, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_plan_says_what_would_run_and_which_ingredient_changed(trained):
+    assert all(line.split()[1] == "cached" for line in trained.succeeds("plan", "mail.toml").splitlines())
+    lines = trained.succeeds("plan", "mail.toml", "-s", "train.epochs=3").splitlines()
+    states = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+    assert states["vectorize"][0] == "cached"
+    assert states["train"] == ["run", "section epochs: 2 -> 3"]
+    assert states["evaluate"][0] == "perhaps"
+
+
+def test_a_verb_prints_the_path_of_its_result_alone(trained):
+    path = Path(trained.succeeds("vectorize", "mail.toml").removesuffix("\n"))
+    assert (trained.folder / path / "features.json").is_file()
+
+
+def test_predict_gives_one_line_per_input_line(trained):
+    texts = ["Can you send me the budget by Friday?", "", "The draft went out on Monday.", "naïve 🙂 \x01 text"]
+    lines = trained.succeeds("predict", "saved_models/mail", "-", stdin="\n".join(texts) + "\n").splitlines()
+    assert len(lines) == 4
+    answers = [line.split("\t") for line in lines]
+    assert [answers[0][0], answers[2][0]] == ["yes", "no"]
+    assert all(0 <= float(score) <= 1 for _, score in answers)
+
+
+def test_predict_json_gives_all_the_signature_gives(trained):
+    row = json.loads(trained.succeeds("predict", "saved_models/mail/1", "Can you call me on Friday?", "--json"))
+    assert row["answer"] == "yes"
+    assert sorted(row["labels"]) == ["no", "yes"]
+    assert abs(sum(row["probabilities"]) - 1) < 1e-5
+
+
+def test_predict_reads_a_json_line_as_a_text_with_line_breaks(trained):
+    one = trained.succeeds("predict", "saved_models/mail", "-", stdin='"Hello,\\nCan you send me the draft by Monday?"\n')
+    other = trained.succeeds("predict", "saved_models/mail", "Hello,\nCan you send me the draft by Monday?")
+    assert one == other
+
+
+def test_bytes_that_are_not_utf8_get_an_answer(trained):
+    assert len(trained.succeeds("predict", "saved_models/mail", "-", stdin=b"caf\xe9 \xff\n\xef\xbb\xbfok\n").splitlines()) == 2
+
+
+def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
+    import textpipe
+
+    monkeypatch.chdir(trained.folder)
+    loaded = textpipe.load("mail.toml")
+    assert [step.state for step in textpipe.plan(loaded)] == ["cached"] * len(pipeline.ORDER)
+    result = textpipe.run(loaded)
+    assert result.saved_model == Path("saved_models/mail/1")
+    (row,) = textpipe.predict(result.saved_model, ["Can you send me the budget by Friday?"])
+    line = trained.succeeds("predict", "saved_models/mail", "Can you send me the budget by Friday?")
+    assert line == f"{row['answer']}\t{row['score']:.6g}\n"
+
+
+def test_every_stage_has_a_verb_and_every_verb_says_what_it_does():
+    assert tuple(STAGES) == pipeline.ORDER
+    for name in main.list_commands(None):
+        assert main.get_command(None, name).help, name
+
+
+def test_help_of_every_verb_exits_cleanly(project):
+    assert "Commands:" in project.succeeds("--help")
+    assert "Usage: textpipe run" in project.succeeds("run", "--help")
+
+
+def test_doctor_finds_this_installation_sound(project):
+    assert "all fit each other" in project.succeeds("doctor")
+
+
+def test_a_closed_pipe_is_no_error(trained):
+    import subprocess
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        trained.command("plan", "mail.toml"), cwd=trained.folder, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert b"Traceback" not in done.stderr
