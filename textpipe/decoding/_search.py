@@ -1,0 +1,73 @@
+"""What the decoders share.   Shapes: B rows, K hypotheses of a row, T source, U answer, V vocabulary."""
+
+import tensorflow as tf
+
+# The score of a hypothesis that does not exist; finite, so that JSON can carry it.
+ABSENT = -1e9
+
+
+def caps(source, pad_id, config):
+    """The longest answer of each row, its end_id included: source [B, T] -> [B] int32.
+
+    Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less.
+    """
+    rows = tf.shape(source)[0]
+    cap = tf.fill([rows], config.max_length)
+    if config.max_ratio is None:
+        return cap
+    length = tf.reduce_sum(tf.cast(tf.not_equal(source, pad_id), tf.float32), axis=1)
+    return tf.minimum(cap, tf.cast(tf.math.ceil(config.max_ratio * length), tf.int32) + config.max_extra)
+
+
+def length_penalty(length, alpha):
+    """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14): float [...] -> [...]; 1 where alpha is 0."""
+    return ((5.0 + length) / 6.0) ** alpha
+
+
+def next_token_mask(model, vocab_size, length, cap, config):
+    """0 for tokens that may stand at place `length` (counted from 1) and -inf for the others: [B, V].
+
+    pad_id and start_id never may; end_id not before min_length; at a row's cap nothing but end_id.
+    """
+    token = tf.range(vocab_size)[None, :]
+    end = tf.equal(token, model.end_id)
+    last = tf.greater_equal(length, cap)[:, None]
+    early = tf.logical_and(length < config.min_length, tf.logical_not(last))
+    word = tf.not_equal(token, model.pad_id) & tf.not_equal(token, model.start_id) & tf.logical_not(end)
+    return tf.where(tf.where(last | early, end & last | word & early, end | word), 0.0, -float("inf"))
+
+
+def split(state):
+    """A state without what no step changes, and that apart: (fixed, changing).
+
+    A model may keep under state["memory"] what is the same for all hypotheses of a row. Decoders neither reorder it nor
+    carry it through the loop.
+    """
+    if isinstance(state, dict) and "memory" in state:
+        return state["memory"], {name: part for name, part in state.items() if name != "memory"}
+    return None, state
+
+
+def join(fixed, state):
+    """The state again: the reverse of `split`."""
+    return state if fixed is None else {**state, "memory": fixed}
+
+
+def constant(part):
+    """The shape a loop variable keeps while rows may come and go: [None, ...]."""
+    if isinstance(part, tf.TensorArray):
+        return tf.TensorShape(None)
+    shape = tf.convert_to_tensor(part).shape
+    return shape if shape.rank == 0 else tf.TensorShape([None, *shape[1:]])
+
+
+def attention_at(attention, slots, ids, pad_id):
+    """The weights each hypothesis saw: attention by step [U, B, K, T], slots [B, N, U] -> [B, N, U, T].
+
+    slots says in which of the K places a hypothesis stood at each step. Padding of ids [B, N, U] gets zeros.
+    """
+    steps, rows = tf.shape(ids)[2], tf.shape(ids)[0]
+    step = tf.broadcast_to(tf.range(steps)[None, None, :], tf.shape(ids))
+    row = tf.broadcast_to(tf.range(rows)[:, None, None], tf.shape(ids))
+    found = tf.gather_nd(attention, tf.stack([step, row, slots], axis=-1))
+    return tf.where(tf.not_equal(ids, pad_id)[..., None], found, 0.0)
