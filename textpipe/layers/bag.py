@@ -7,12 +7,12 @@ import keras
 from keras import ops
 
 
-class Bag(keras.layers.Layer):
-    """A linear map of a bag of features, without bias: features -> [B, units].
+class Linear(keras.layers.Layer):
+    """A linear map without bias: numbers [B, D], sparse or dense, or ids [B, T] -> [B, H].
 
-    Sparse rows are multiplied with the kernel [D, units]. Of ids, the kernel's rows at the tokens are summed and
-    divided by the square root of the number of tokens (scale="root", about what a row of unit norm would give) or by the
-    number of tokens (scale="mean"). Padding (0) does not count.
+    The kernel [D, H] is multiplied from the left. Of ids, its rows at the tokens are summed and divided by the square
+    root of the number of tokens (scale="root": about what a row of unit norm gives) or by that number (scale="mean").
+    Padding (0) does not count.
 
     ids [[4, 4, 0]], scale="mean" -> kernel[4]
     """
@@ -24,87 +24,136 @@ class Bag(keras.layers.Layer):
 
     def build(self, input_shape=None):
         self.kernel = self.add_weight(shape=(self.dim, self.units), initializer=self.initializer, name="kernel")
+        self.built = True
 
     def call(self, features):
-        if keras.backend.standardize_dtype(features.dtype).startswith("float"):
+        if keras.backend.is_float_dtype(features.dtype):
             return ops.matmul(features, self.kernel)
-        real = ops.cast(ops.not_equal(features, 0), self.kernel.dtype)[:, :, None]  # [B, T, 1]
-        total = ops.sum(ops.take(self.kernel, features, axis=0) * real, axis=1)  # [B, units]
-        count = ops.maximum(ops.sum(real, axis=1), 1)
+        real = ops.cast(ops.not_equal(features, 0), self.compute_dtype)[:, :, None]  # [B, T, 1]
+        total = ops.sum(ops.take(self.kernel, features, axis=0) * real, axis=1)  # [B, H]
+        count = ops.maximum(ops.sum(real, axis=1), 1)  # [B, 1]
         return total / (ops.sqrt(count) if self.scale == "root" else count)
 
 
 class LogisticRegression(keras.Model):
-    """Logits of a linear classifier: sparse rows [B, D] or ids [B, T] -> [B, C]; C = 1 for two classes.
-
-    l1, l2: see penalty().
-    """
+    """Logits of a linear classifier: sparse rows [B, D] or ids [B, T] -> [B, C]; C = 1 for two classes."""
 
     convex = True
 
     def __init__(self, dim, num_logits, *, l1=0.0, l2=0.0, **options):
         super().__init__(**options)
-        self.l1, self.l2 = l1, l2
-        self.bag = Bag(dim, num_logits)
-        self.num_logits = num_logits
+        self.l1, self.l2, self.num_logits = l1, l2, num_logits
+        self.linear = Linear(dim, num_logits)
 
     def build(self, input_shape=None):
-        self.bag.build()
+        self.linear.build()
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", name="bias")
         self.built = True
 
     def call(self, features, training=False):
-        return self.bag(features) + self.bias
+        return self.linear(features) + self.bias
 
     def penalty(self):
-        """l1 * sum |kernel| + l2 / 2 * sum kernel^2, to be added to the summed loss of all rows; the bias is free.
+        """l1 * sum |kernel| + l2 / 2 * sum kernel^2, which stands beside the summed loss of all rows; the bias is free.
 
-        With l1 = 0 the total is scikit-learn's objective divided by its C, for C = 1 / l2.
+        With l1 = 0 the total is scikit-learn's objective divided by C, for C = 1 / l2.
         """
-        return penalty([self.bag.kernel], self.l1, self.l2)
+        return penalty([self.linear.kernel], self.l1, self.l2)
+
+
+class Hidden(keras.layers.Layer):
+    """One hidden layer: linear map, bias or batch normalization, activation, dropout.   [B, D] or [B, T] -> [B, H]"""
+
+    def __init__(self, dim, units, *, activation, normalization, dropout, seed, **options):
+        super().__init__(**options)
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        self.linear = Linear(dim, units, initializer=initializer)
+        self.norm = keras.layers.BatchNormalization() if normalization == "batch" else None
+        self.activation = keras.activations.get(activation)
+        self.dropout = keras.layers.Dropout(dropout, seed=seed + 1)
+        self.units = units
+
+    def build(self, input_shape=None):
+        self.linear.build()
+        if self.norm is None:
+            self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+        else:
+            self.norm.build((None, self.units))
+        self.built = True
+
+    def call(self, features, training=False):
+        hidden = self.linear(features)  # [B, H]
+        hidden = hidden + self.bias if self.norm is None else self.norm(hidden, training=training)
+        return self.dropout(self.activation(hidden), training=training)
 
 
 class FeedForward(keras.Model):
     """Logits of a multi-layer perceptron: sparse rows [B, D] or ids [B, T] -> [B, C].
 
-    Sparse rows meet the first hidden layer's kernel. Ids are embedded (`embedding` wide) and averaged over the tokens
-    before the first hidden layer. Each hidden layer is a linear map, batch normalization if asked for, the activation,
-    dropout.
+    embedding: width of the token embeddings that are averaged in front of the first hidden layer; None for sparse rows.
     """
 
     def __init__(
         self,
-        input_kind,
         dim,
         num_logits,
         *,
         units,
-        activation,
-        normalization,
-        dropout,
-        embedding,
-        l2,
-        seed,
+        embedding=None,
+        activation="relu",
+        normalization="none",
+        dropout=0.0,
+        l1=0.0,
+        l2=0.0,
+        seed=1,
         **options,
     ):
         super().__init__(**options)
-        seeds = iter(range(seed * 1000, seed * 1000 + 1000))
-        self.l2, self.input_kind, self.num_logits = l2, input_kind, num_logits
-        self.maps, self.norms, self.dropouts = [], [], []
-        glorot = keras.initializers.GlorotUniform
-        if input_kind == "ids":
-            uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=next(seeds))
-            self.embedding = Bag(dim, embedding, scale="mean", initializer=uniform)
+        self.l1, self.l2, self.num_logits = l1, l2, num_logits
+        self.embedding = None
+        if embedding is not None:
+            uniform = keras.initializers.RandomUniform(seed=1000 * seed)
+            self.embedding = Linear(dim, embedding, scale="mean", initializer=uniform)
+            dim = embedding
+        self.hidden = []
         for position, width in enumerate(units):
-            bias = normalization is None
-            initializer = glorot(seed=next(seeds))
-            if position == 0 and input_kind == "sparse":
-                self.maps.append(Bag(dim, width, initializer=initializer))
-            else:
-                self.maps.append(keras.layers.Dense(width, use_bias=bias, kernel_initializer=initializer))
-            self.norms.append(keras.layers.BatchNormalization() if normalization == "batch" else None)
-            self.dropouts.append(keras.layers.Dropout(dropout, seed=next(seeds)))
-        self.activation = keras.activations.get(activation)
-        self.input_dropout = keras.layers.Dropout(dropout, seed=next(seeds))
-        self.output_map = keras.layers.Dense(num_logits, kernel_initializer=glorot(seed=next(seeds)))
-        self.first_width = embedding
+            # Two seeds a layer, the kernel's and the dropout's, apart from those of any other seed's model.
+            layer_seed = 1000 * seed + 2 * position + 1
+            self.hidden.append(
+                Hidden(
+                    dim, width, activation=activation, normalization=normalization, dropout=dropout, seed=layer_seed
+                )
+            )
+            dim = width
+        glorot = keras.initializers.GlorotUniform(seed=1000 * seed + 2 * len(units) + 1)
+        self.output_linear = Linear(dim, num_logits, initializer=glorot)
+
+    def build(self, input_shape=None):
+        for layer in (self.embedding, *self.hidden, self.output_linear):
+            if layer is not None:
+                layer.build()
+        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, features, training=False):
+        if self.embedding is not None:
+            features = self.embedding(features)
+        for layer in self.hidden:
+            features = layer(features, training=training)
+        return self.output_linear(features) + self.bias
+
+    def penalty(self):
+        """As LogisticRegression.penalty, over the kernels of the linear maps; embeddings and biases are free."""
+        kernels = [layer.linear.kernel for layer in self.hidden] + [self.output_linear.kernel]
+        return penalty(kernels, self.l1, self.l2)
+
+
+def penalty(kernels, l1, l2):
+    """l1 * sum |w| + l2 / 2 * sum w^2 over all entries; terms with a factor of 0 are left out of the graph."""
+    total = ops.zeros(())
+    for kernel in kernels:
+        if l1:
+            total = total + l1 * ops.sum(ops.abs(kernel))
+        if l2:
+            total = total + l2 / 2 * ops.sum(ops.square(kernel))
+    return total

@@ -1,0 +1,49 @@
+"""A multi-layer perceptron over a bag of features, or over averaged token embeddings (Iyyer et al., 2015)."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from textpipe.config import Section
+
+INPUT = ("sparse", "ids")
+OUTPUT = "label"
+
+
+class Config(Section):
+    """units: width of each hidden layer, first to last.
+
+    embedding: width of the token embeddings, for ids only. normalization: "batch" normalizes each hidden layer over
+    the batch (Ioffe and Szegedy, 2015). dropout: after each hidden layer. l1, l2: as logistic_regression's.
+    """
+
+    kind: Literal["feed_forward"] = "feed_forward"
+    units: tuple[PositiveInt, ...] = Field(default=(256,), min_length=1)
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"
+    normalization: Literal["none", "batch"] = "none"
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    embedding: int = Field(default=128, ge=1)
+    l1: float = Field(default=0.0, ge=0)
+    l2: float = Field(default=0.0, ge=0)
+
+
+def build(config: Config, sizes, *, seed: int):
+    """The keras.Model: sparse rows [B, D] or ids [B, T] -> logits [B, C]."""
+    from textpipe.layers.bag import FeedForward
+
+    classes = len(sizes.target["classes"])
+    sparse = sizes.source["kind"] == "sparse"
+    model = FeedForward(
+        sizes.source["dim"] if sparse else sizes.source["vocab_size"],
+        classes if classes > 2 else 1,
+        units=config.units,
+        embedding=None if sparse else config.embedding,
+        activation=config.activation,
+        normalization=config.normalization,
+        dropout=config.dropout,
+        l1=config.l1,
+        l2=config.l2,
+        seed=seed,
+    )
+    model.build()
+    return model

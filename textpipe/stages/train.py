@@ -1,0 +1,105 @@
+"""Train the model on the vectorized rows.
+
+Reads vectorize. Writes model.json (the [model] table and the features' sizes: what it takes to build the model again),
+model.weights.h5, history.jsonl (a line per validation), train.json (how it ended) and logs/ (training curve with
+wall-clock figures, TensorBoard events). resume/ holds the checkpoint of an interrupted run.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.errors import ConfigError, DataError
+from textpipe.fields import Sizes
+from textpipe.training.settings import Settings
+
+INPUTS = ("vectorize",)
+
+
+class Config(Settings):
+    """[train]: the loop's settings, with the task and the [model] of the pipeline file."""
+
+    task: str
+    model: Plugin.of("models")
+
+    @model_validator(mode="after")
+    def fits(self):
+        """What can be refused before any data is read."""
+        texts = rooms.find("models", self.model.kind).OUTPUT == "text"
+        rule = self.early_stopping
+        if rule and rule.metric == "valid_perplexity" and not texts:
+            raise ValueError(f"early_stopping.metric: {self.model.kind} has no perplexity; use valid_loss or valid_accuracy")
+        if self.label_smoothing and not texts:
+            raise ValueError(f"label_smoothing: {self.model.kind} answers with a label; leave label_smoothing out")
+        if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
+            raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
+        return self
+
+
+def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
+    """Trains, or goes on where output/resume says an earlier run stopped.
+
+    Raises ConfigError when the features do not fit the model or training diverges, DataError when there is nothing to
+    learn from.
+    """
+    tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
+    fields = rooms.find("tasks", config.task).FIELDS
+    sizes = Sizes.from_tables(tables, fields)
+    check(config, sizes)
+
+    import keras
+    import tensorflow as tf
+
+    from textpipe.training import loop, rows
+
+    data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
+    # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(config.seed)
+    strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
+    with strategy.scope():
+        model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
+        result = loop.fit(model, data, config, output)
+    write(output / "model.json", {"model": config.model.model_dump(mode="json"), "sizes": tables})
+    write(output / "train.json", result)
+
+
+def check(config: Config, sizes: Sizes) -> None:
+    """Whether the model takes these features and answers this target."""
+    kind = config.model.kind
+    module = rooms.find("models", kind)
+    if sizes.source["kind"] not in module.INPUT:
+        wanted = "ids" if "ids" in module.INPUT else "counts or tfidf"
+        raise ConfigError(
+            f"[model] {kind}: expects {' or '.join(module.INPUT)} features, found {sizes.source['kind']} for "
+            f"{sizes.source_name!r}; set [vectorize] features to {wanted}"
+        )
+    target = "label" if sizes.target["kind"] == "label" else "text"
+    if target != module.OUTPUT:
+        others = [name for name in rooms.names("models") if rooms.find("models", name).OUTPUT == target]
+        raise ConfigError(
+            f"[model] {kind}: answers with a {module.OUTPUT}, but task {config.task!r} asks for a {target}; "
+            f"use {' or '.join(others)}"
+        )
+    if target == "label" and len(sizes.target["classes"]) < 2:
+        raise DataError(
+            f"train: expected at least two classes in {sizes.target_name!r}, found {sizes.target['classes']}; "
+            "a classifier needs rows of every class it shall tell apart"
+        )
+
+
+def write(path: Path, table: dict[str, Any]) -> None:
+    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def summary(output: Path) -> str:
+    """stopped by early_stopping after 12 epochs; best: epoch 9, valid_loss 1.234, valid_accuracy 0.71"""
+    result = json.loads((output / "train.json").read_text(encoding="utf-8"))
+    best = result["best"]
+    figures = ", ".join(f"{name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
+    count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
+    return f"{count} (ended by {result['stopped']}); kept: epoch {best['epoch']}, {figures}"

@@ -1,0 +1,136 @@
+"""The order in which rows are trained on: a pure function of (lengths, batch size, seed, epoch).
+
+Rows of like length share a batch, so that little of it is padding, and batches come in a few padded widths, so that a
+step is traced a few times. Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from textpipe.errors import ConfigError
+from textpipe.training.rows import Rows
+from textpipe.training.settings import Settings
+
+# Widths are multiples of this many tokens: finer ones cost traces and save little padding.
+MULTIPLE = 4
+
+# A batch's size when the settings name none: tokens for texts, rows for classifiers.
+BATCH_TOKENS, BATCH_ROWS = 4096, 64
+
+
+class Batch(NamedTuple):
+    """Row indices, and the widths their source and target are padded to (0 for sides that are not padded)."""
+
+    rows: np.ndarray
+    source_width: int
+    target_width: int
+
+
+class Plan:
+    """Batches of every epoch.
+
+    source_lengths, target_lengths: tokens per row, [N]; None for a side that is not padded (sparse rows, labels).
+    batch_tokens: rows * max(source width, target width) of a batch stays within it.
+    batch_rows: rows of a batch stay within it. At least one of the two is given.
+    """
+
+    def __init__(
+        self,
+        source_lengths,
+        target_lengths=None,
+        *,
+        num_rows: int | None = None,
+        batch_tokens: int | None = None,
+        batch_rows: int | None = None,
+        seed: int,
+        num_shapes: int = 6,
+    ):
+        assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
+        self.seed = seed
+        sides = [side for side in (source_lengths, target_lengths) if side is not None]
+        num_rows = len(sides[0]) if sides else num_rows
+        widths = np.zeros((num_rows, 2), np.int64)  # source, target
+        for side, lengths in enumerate((source_lengths, target_lengths)):
+            if lengths is not None:
+                widths[:, side] = -(-np.maximum(np.asarray(lengths), 1) // MULTIPLE) * MULTIPLE
+        self.buckets: list[tuple[np.ndarray, int, int, int]] = []  # rows, source width, target width, rows per batch
+        for rows in partition(widths, num_shapes):
+            source_width, target_width = (int(width) for width in widths[rows].max(axis=0))
+            limit = batch_rows or num_rows
+            widest = max(source_width, target_width)
+            if batch_tokens and widest:
+                limit = min(limit, batch_tokens // widest)
+            if limit < 1:
+                raise ConfigError(
+                    f"[train] batch_tokens {batch_tokens}: a row is padded to {widest} tokens; "
+                    f"raise batch_tokens to at least {widest} or lower the features' max_length"
+                )
+            self.buckets.append((rows, source_width, target_width, limit))
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch; every epoch has the same number."""
+        return sum(-(-len(rows) // limit) for rows, _, _, limit in self.buckets)
+
+    def epoch(self, number: int) -> list[Batch]:
+        """The batches of an epoch: each row once, shuffled by (seed, epoch)."""
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
+        batches = []
+        for rows, source_width, target_width, limit in self.buckets:
+            # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
+            for part in np.array_split(random.permutation(rows), -(-len(rows) // limit)):
+                batches.append(Batch(part, source_width, target_width))
+        return [batches[position] for position in random.permutation(len(batches))]
+
+
+def plan(rows: Rows, settings: Settings) -> Plan:
+    """The plan of a split: tokens are budgeted where rows are padded, rows otherwise."""
+    texts = rows.target.kind == "ids"
+    batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
+    padded = rows.source.kind == "ids"
+    if batch_tokens and not padded and not texts:
+        raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
+    if batch_tokens is None and batch_rows is None:
+        batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
+    return Plan(
+        rows.source.lengths if padded else None,
+        rows.target.lengths if texts else None,
+        num_rows=len(rows),
+        batch_tokens=batch_tokens,
+        batch_rows=batch_rows,
+        seed=settings.seed,
+        num_shapes=settings.num_shapes,
+    )
+
+
+def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
+    """Row indices in at most num_shapes groups, so that the padded tokens of all rows are as few as can be.
+
+    widths: [N, 2]. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
+    the distinct sums finds the least padding.
+    """
+    if len(widths) == 0:
+        return []
+    sums, group = np.unique(widths.sum(axis=1), return_inverse=True)
+    num_groups = len(sums)
+    counts = np.bincount(group)
+    largest = np.zeros((num_groups, 2), np.int64)
+    np.maximum.at(largest, group, widths)
+    costs = np.full((num_groups, num_groups), np.inf)  # costs[i, j]: tokens when groups i..j share a shape
+    for first in range(num_groups):
+        running = np.maximum.accumulate(largest[first:], axis=0).sum(axis=1)
+        costs[first, first:] = running * np.cumsum(counts[first:])
+    best, cuts = costs[0], []
+    for _ in range(min(num_shapes, num_groups) - 1):
+        # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
+        options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
+        cuts.append(np.where(options.min(axis=0) < best, options.argmin(axis=0), -1))
+        best = np.minimum(best, options.min(axis=0))
+    firsts, last = [], num_groups - 1
+    for cut in reversed(cuts):
+        if last >= 0 and cut[last] > 0:
+            firsts.append(int(cut[last]))
+            last = int(cut[last]) - 1
+    shape = np.searchsorted(sorted(firsts), group, side="right")
+    return [np.flatnonzero(shape == number) for number in range(len(firsts) + 1)]

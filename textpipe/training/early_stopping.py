@@ -1,0 +1,35 @@
+"""Which validation was best and whether to go on: pure functions of the history, so nothing of it needs saving."""
+
+from typing import Any
+
+from textpipe.training.settings import RISING, EarlyStopping
+
+
+def losses(history: list[dict[str, Any]], metric: str) -> list[float]:
+    """The metric at each validation, turned so that lower is better.
+
+    valid_accuracy .5, .7 -> -.5, -.7
+    """
+    sign = -1 if metric in RISING else 1
+    return [sign * line[metric] for line in history if metric in line]
+
+
+def best(history: list[dict[str, Any]], metric: str) -> int | None:
+    """Position in the history of the first line with the best value; None before any validation."""
+    positions = [position for position, line in enumerate(history) if metric in line]
+    values = losses(history, metric)
+    return positions[values.index(min(values))] if values else None
+
+
+def should_stop(history: list[dict[str, Any]], rule: EarlyStopping) -> bool:
+    """Whether `patience` validations in a row have not improved on the best before them by more than min_delta.
+
+    patience = 2, valid_loss 3, 2, 2.1, 2.2: True
+    """
+    lowest, waited = float("inf"), 0
+    for value in losses(history, rule.metric):
+        if value < lowest - rule.min_delta:
+            lowest, waited = value, 0
+        else:
+            waited += 1
+    return waited >= rule.patience

@@ -1,0 +1,29 @@
+"""Ctrl-C that waits for the end of a step, so that what is saved is a state between two steps."""
+
+import signal
+import threading
+
+
+class Interrupts:
+    """While open, the first Ctrl-C only sets `pending`; a second one stops at once.
+
+    Outside the main thread Python delivers no signals, and nothing changes.
+    """
+
+    def __init__(self):
+        self.pending = False
+
+    def __enter__(self) -> "Interrupts":
+        self.previous = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self.handle)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+
+    def handle(self, number, frame) -> None:
+        if self.pending:
+            raise KeyboardInterrupt
+        self.pending = True

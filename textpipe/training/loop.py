@@ -1,0 +1,246 @@
+"""The training loop: steps in a planned order, validation, early stopping, checkpoints.
+
+Why not keras's fit: it miscounts batches of unknown cardinality (keras#23084), fails under MultiWorkerMirroredStrategy
+(keras#20585), and cannot resume inside an epoch. Here position (epoch, step), the variables (optimizer's and
+random seeds' among them) and the history are the whole state, so a run that is killed anywhere and started again ends
+with the same weights, bit for bit.
+"""
+
+import json
+import logging
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from textpipe import rooms
+from textpipe.errors import ConfigError, DataError
+from textpipe.training import batches, checkpoint, early_stopping
+from textpipe.training.curve import Curve
+from textpipe.training.interrupts import Interrupts
+from textpipe.training.progress import Progress
+from textpipe.training.rows import Rows
+from textpipe.training.settings import Settings
+from textpipe.training.steps import Steps
+
+log = logging.getLogger(__name__)
+
+
+def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = None) -> dict[str, Any]:
+    """Trains a built model in place and leaves the best (or last) weights in it.
+
+    data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
+    weights are the result. Under a tf.distribute strategy, build the model and call this inside its scope.
+
+    Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
+    again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
+    train.json holds: `stopped` ("epochs", "early_stopping", "max_minutes" or "converged"), `epochs`, `steps`, `best`
+    (the history's best line) and `parameters`.
+
+    Raises DataError when there is nothing to train on, ConfigError when the loss is no longer a number.
+    KeyboardInterrupt passes through after a checkpoint.
+    """
+    if output is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return fit(model, data, settings, Path(folder))
+    train, valid = data["train"], data.get("valid")
+    if len(train) == 0:
+        raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
+    if not valid:
+        valid = None
+        log.warning("valid: no rows, so there is no early stopping and the last weights are kept")
+    optimizer = rooms.find("training.optimizers", settings.optimizer.kind)
+    if hasattr(optimizer, "minimize"):
+        summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings)
+    else:
+        loop = Loop(model, train, valid, settings, output)
+        summary, history = loop.run(), loop.history
+    with open(output / "history.jsonl", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in history)
+    model.save_weights(output / "model.weights.h5")
+    return {**summary, "parameters": int(sum(math.prod(weight.shape) for weight in model.trainable_weights))}
+
+
+class Loop:
+    """A run over the plan's batches. `epoch` counts from 1; `step` is how many batches of it are done."""
+
+    def __init__(self, model, train: Rows, valid: Rows | None, settings: Settings, output: Path):
+        self.model, self.train, self.valid, self.settings = model, train, valid, settings
+        self.resume, self.logs = output / "resume", output / "logs"
+        self.plan = batches.plan(train, settings)
+        self.valid_batches = batches.plan(valid, settings).epoch(0) if valid else []
+        self.total_steps = settings.epochs * self.plan.num_batches
+        module = rooms.find("training.optimizers", settings.optimizer.kind)
+        self.schedule = rooms.find("training.schedules", settings.schedule.kind)
+        self.optimizer = module.build(settings.optimizer, model.trainable_variables)
+        self.optimizer.build(model.trainable_variables)
+        self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train))
+        self.metric = settings.early_stopping.metric if settings.early_stopping else "valid_loss"
+        self.unit = "tokens" if train.target.kind == "ids" else "rows"
+        self.epoch, self.step, self.taken, self.seconds = 1, 0, 0, 0.0
+        self.history: list[dict[str, Any]] = []
+        self.stopped: str | None = None
+        self.sums = empty_sums()
+        self.learning_rate: float | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Trains to the end; the model then holds the weights that are kept."""
+        self.restore()
+        self.saved = self.started = time.monotonic()
+        self.seconds_before = self.seconds
+        with (
+            Interrupts() as self.interrupts,
+            Curve(self.logs) as self.curve,
+            Progress(self.total_steps, self.taken, self.unit) as self.progress,
+        ):
+            while self.stopped is None:
+                order = self.plan.epoch(self.epoch)
+                while self.stopped is None and self.step < len(order):
+                    self.take(order[self.step])
+                    self.between_steps()
+                if self.stopped is None:
+                    self.end_epoch()
+            if self.sums["steps"]:  # stopped between two validations
+                self.report()
+                self.save()
+        return self.finish()
+
+    def take(self, batch) -> None:
+        """One training step."""
+        rate = self.rate()
+        if rate != self.learning_rate:
+            self.optimizer.learning_rate.assign(rate)
+            self.learning_rate = rate
+        figures = self.steps.train(self.train, batch)
+        loss = figures["loss"] / figures["weight"] + figures["penalty"]
+        if not math.isfinite(loss) or not math.isfinite(figures["gradient_norm"]):
+            raise ConfigError(self.divergence())
+        self.step, self.taken = self.step + 1, self.taken + 1
+        for name, figure in (*figures.items(), ("steps", 1.0)):
+            self.sums[name] += figure
+        self.progress.advance(loss, figures["weight"])
+        if self.taken % self.settings.curve_steps == 0:
+            speed = {f"{self.unit}_per_second": self.progress.rate(), "seconds": self.elapsed()}
+            norm = figures["gradient_norm"]
+            self.curve.write(self.taken, loss=loss, learning_rate=rate, gradient_norm=norm, **speed)
+
+    def between_steps(self) -> None:
+        """What may fall due after a step: validation, a checkpoint, the end of the time, Ctrl-C."""
+        settings = self.settings
+        if settings.validate_steps and self.taken % settings.validate_steps == 0:
+            self.report()
+        self.pause()
+        if self.stopped is None and settings.max_minutes and self.elapsed() >= 60 * settings.max_minutes:
+            self.stopped = "max_minutes"
+        minutes = (time.monotonic() - self.saved) / 60
+        due = settings.checkpoint_steps and self.taken % settings.checkpoint_steps == 0
+        if due or (settings.checkpoint_minutes and minutes >= settings.checkpoint_minutes):
+            self.save()
+
+    def end_epoch(self) -> None:
+        if not self.settings.validate_steps:
+            self.report()
+        self.epoch, self.step = self.epoch + 1, 0
+        if self.stopped is None and self.epoch > self.settings.epochs:
+            self.stopped = "epochs"
+        self.save()
+        self.pause()
+
+    def report(self) -> None:
+        """Validates, adds a line to the history, keeps the weights if they are the best, and applies early stopping."""
+        sums = self.sums
+        line = {"epoch": self.epoch, "step": self.taken}
+        line["loss"] = sums["loss"] / sums["weight"] + sums["penalty"] / sums["steps"]
+        line["gradient_norm"] = sums["gradient_norm"] / sums["steps"]
+        line["learning_rate"] = self.learning_rate
+        if self.valid:
+            line |= self.steps.validate(self.valid, self.valid_batches)
+            if not math.isfinite(line["valid_loss"]):
+                raise ConfigError(self.divergence())
+        self.sums = empty_sums()
+        self.history.append(line)
+        log.info("%s, %.0f seconds", describe(line), self.elapsed())
+        self.curve.write(self.taken, epoch=self.epoch, **{k: v for k, v in line.items() if k.startswith("valid_")})
+        if self.valid and early_stopping.best(self.history, self.metric) == len(self.history) - 1:
+            checkpoint.save(self.resume / "best", self.model.weights, {})
+        rule = self.settings.early_stopping
+        if self.valid and rule and early_stopping.should_stop(self.history, rule):
+            self.stopped = "early_stopping"
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        losses = early_stopping.losses(self.history, self.metric)
+        factor = self.schedule.factor(self.settings.schedule, self.taken + 1, self.total_steps, losses)
+        return self.settings.optimizer.learning_rate * factor
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def pause(self) -> None:
+        """After Ctrl-C: a checkpoint, and KeyboardInterrupt."""
+        if self.interrupts.pending:
+            self.save()
+            log.warning("interrupted at epoch %d, step %d; run again to go on from there", self.epoch, self.step)
+            raise KeyboardInterrupt
+
+    def variables(self) -> list[Any]:
+        """Everything a step changes: weights, random seeds, the optimizer's moments and step count."""
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def save(self) -> None:
+        for weight in self.model.trainable_variables:
+            if not np.isfinite(np.asarray(weight)).all():
+                raise ConfigError(self.divergence())
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "taken": self.taken,
+            "seconds": self.elapsed(),
+            "history": self.history,
+            "sums": self.sums,
+            "learning_rate": self.learning_rate,
+            "stopped": self.stopped,
+        }
+        checkpoint.save(self.resume / "checkpoint", self.variables(), state)
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        state = checkpoint.restore(self.resume / "checkpoint", self.variables())
+        if state is not None:
+            for name, value in state.items():
+                setattr(self, name, value)
+            log.info("resuming at epoch %d, step %d", self.epoch, self.step)
+
+    def finish(self) -> dict[str, Any]:
+        """The kept weights into the model; what train.json says."""
+        best = early_stopping.best(self.history, self.metric)
+        if best is not None and self.settings.keep == "best":
+            checkpoint.restore(self.resume / "best", self.model.weights)
+        epochs = self.history[-1]["epoch"]
+        kept = self.history[best if best is not None and self.settings.keep == "best" else -1]
+        return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": kept}
+
+    def divergence(self) -> str:
+        learning_rate, clip = self.settings.optimizer.learning_rate, self.settings.clip_norm
+        cure = f"lower optimizer.learning_rate (now {learning_rate:g})"
+        cure += f" or clip_norm (now {clip:g})" if clip else " or set clip_norm, for example to 1"
+        kept = "; the last good checkpoint is kept" if (self.resume / "checkpoint").exists() else ""
+        return (
+            f"[train] epoch {self.epoch}, step {self.step + 1}: expected a finite loss and gradient, found infinity or "
+            f"not a number; {cure}{kept}"
+        )
+
+
+def empty_sums() -> dict[str, float]:
+    return dict.fromkeys(("loss", "weight", "penalty", "gradient_norm", "steps"), 0.0)
+
+
+def describe(line: dict[str, Any]) -> str:
+    """epoch 3, loss 1.234, valid_loss 1.3, valid_accuracy 0.71"""
+    shown = [f"{name} {line[name]:.4g}" for name in line if name == "loss" or name.startswith("valid_")]
+    return f"epoch {line['epoch']}, " + ", ".join(shown)

@@ -1,0 +1,25 @@
+"""Adagrad: steps shrink where gradients have been large (Duchi, Hazan and Singer, 2011)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    """a <- a + gradient^2;  w <- w - learning_rate * gradient / sqrt(a + epsilon)."""
+
+    kind: Literal["adagrad"] = "adagrad"
+    learning_rate: float = Field(default=0.1, gt=0)
+    initial_accumulator: float = Field(default=0.1, ge=0)
+    epsilon: float = Field(default=1e-7, gt=0)
+
+
+def build(config: Config, variables=()):
+    """The keras optimizer of this section."""
+    import keras
+
+    return keras.optimizers.Adagrad(
+        config.learning_rate, initial_accumulator_value=config.initial_accumulator, epsilon=config.epsilon
+    )

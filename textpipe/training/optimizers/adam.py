@@ -1,0 +1,26 @@
+"""Adam (Kingma and Ba, 2015, algorithm 1)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    """Running means of the gradient (beta_1) and of its square (beta_2), corrected for their start at zero."""
+
+    kind: Literal["adam"] = "adam"
+    learning_rate: float = Field(default=0.001, gt=0)
+    beta_1: float = Field(default=0.9, ge=0, lt=1)
+    beta_2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-7, gt=0)
+
+
+def build(config: Config, variables=()):
+    """The keras optimizer of this section."""
+    import keras
+
+    return keras.optimizers.Adam(
+        config.learning_rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon
+    )
