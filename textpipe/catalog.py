@@ -1,0 +1,292 @@
+"""Dataset cards: what a data set is, where its files come from, and whether those on disk are the right ones.
+
+A card is data/cards/NAME.toml:
+
+    title, description, licence, homepage, notes = [...]
+    kind = "public"                     # files have a URL; or "derived" (made from public files: see recipe) or "bundled"
+    recipe = "..."                      # how a derived file is made
+    format = { kind = "lines" }         # as [ingest] format
+    [columns]                           # name -> what it holds
+    [splits]                            # as [ingest] files, with paths of [[files]]
+    train = { en = "multi30k/train.en.gz", de = "multi30k/train.de.gz" }
+    [[files]]
+    path = "multi30k/train.en.gz"       # below TEXTPIPE_DATA, and below data/downloads/multi30k
+    url = "https://..."
+    member = "..."                      # when the URL is a zip archive: the file in it
+    sha256 = "..."
+    also = ["..."]                      # sums of other faithful copies, for example with other line ends
+    bytes = 568929
+
+Cards are looked for in ./data/cards, then in those that come with textpipe. Only the standard library is used.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+import shutil
+import tomllib
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import DataError, suggest
+
+MIRROR = "TEXTPIPE_DATA"
+DOWNLOADS = Path("data/downloads")
+ATTEMPTS = 3
+BLOCK = 1 << 18
+TIMEOUT = 60  # seconds without a byte
+
+Progress = Callable[[str, int, int], None]  # (path, bytes so far, bytes in all)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a data set; path is relative to the mirror, the download folder or, bundled, to the data folder."""
+
+    path: str
+    sha256: str = ""
+    bytes: int = 0
+    url: str = ""
+    member: str = ""
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data set's card; `place` is the file it was read from."""
+
+    name: str
+    place: Path
+    title: str
+    description: str
+    licence: str
+    homepage: str
+    kind: str
+    files: tuple[File, ...]
+    splits: dict[str, Any]
+    columns: dict[str, str]
+    format: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    recipe: str = ""
+
+    def file(self, path: str) -> File:
+        """The entry of a path."""
+        return next(file for file in self.files if file.path == path)
+
+
+def folders() -> list[Path]:
+    """Where cards are looked for: the working directory's first, then those that come with textpipe."""
+    home = Path(__file__).parent
+    return [Path("data/cards"), home.parent / "data/cards", home / "cards"]
+
+
+def places() -> dict[str, Path]:
+    """{name: card file}; the first folder that has a name wins."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def names() -> list[str]:
+    """Names of all known data sets."""
+    return list(places())
+
+
+def card(name: str) -> Card:
+    """The card of a data set; raises DataError with a suggestion when there is none, or the card is not sound."""
+    known = places()
+    if name not in known:
+        raise DataError(f"unknown dataset {name!r}{suggest(name, known)}; `textpipe data list` describes them")
+    place = known[name]
+    try:
+        table = tomllib.loads(place.read_text(encoding="utf-8"))
+        files = tuple(File(**{**entry, "also": tuple(entry.get("also", ()))}) for entry in table.pop("files"))
+        table["notes"] = tuple(table.get("notes", ()))
+        found = Card(name=name, place=place, files=files, **table)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{place}: not a sound dataset card: {error}; textpipe/catalog.py says what a card holds") from None
+    if found.kind not in ("public", "derived", "bundled"):
+        raise DataError(f'{place} kind: expected "public", "derived" or "bundled", found {found.kind!r}')
+    stray = set(split_paths(found.splits)) - {file.path for file in files}
+    if stray:
+        raise DataError(f"{place} [splits]: {', '.join(sorted(stray))} is not among [[files]]")
+    return found
+
+
+def split_paths(splits: Any) -> list[str]:
+    """Every path below a card's splits."""
+    if isinstance(splits, str):
+        return [splits]
+    parts = splits.values() if isinstance(splits, dict) else splits
+    return [path for part in parts for path in split_paths(part)]
+
+
+def bundled(of: Card) -> list[Path]:
+    """The files of a bundled data set, which lie beside the cards' folder; relative to the working directory if below it."""
+    root = of.place.parent.parent
+    return [root / file.path for file in of.files] if of.kind == "bundled" else []
+
+
+def get(name: str, progress: Progress | None = None, only: Iterable[str] | None = None) -> Path:
+    """Have a data set's files on disk, each with its checksum, and return the folder their paths are relative to.
+
+    TEXTPIPE_DATA, when set, names a folder that is read in place instead of the network. Else files are downloaded to
+    data/downloads/NAME; a transfer that broke off goes on where it stopped. only: paths to get, all when None.
+    progress(path, bytes so far, bytes in all) is called during downloads. Raises DataError.
+    """
+    of = card(name)
+    wanted = [file for file in of.files if only is None or file.path in set(only)]
+    if of.kind == "bundled":
+        root = of.place.parent.parent
+        for file in wanted:
+            if not (root / file.path).is_file():
+                raise DataError(f"{root / file.path}: missing; it comes with the project's repository: check it out again")
+            verify(root / file.path, file)
+        return root
+    mirror = os.environ.get(MIRROR)
+    if mirror:
+        root = Path(mirror)
+        for file in wanted:
+            if not (root / file.path).is_file():
+                raise DataError(f"{root / file.path}: no such file in the folder {MIRROR} names; add it, or unset {MIRROR} to download")
+            verify(root / file.path, file)
+        return root
+    root = DOWNLOADS / name
+    for file in wanted:
+        target = root / file.path
+        if target.is_file():
+            verify(target, file)
+        elif not file.url:
+            raise DataError(
+                f"{target}: cannot be downloaded, for it is made from other files: {of.recipe or of.homepage} "
+                f"Put it there, or set {MIRROR} to a folder that has {file.path}"
+            )
+        else:
+            fetch(file, target, progress)
+    return root
+
+
+def check(name: str) -> list[tuple[Path, str]]:
+    """(path, state) of each file of a data set, where `get` would look for it; reads only.
+
+    state: "ok", "missing", or "damaged: SHA-256 ... where the card has ...".
+    """
+    of = card(name)
+    mirror = os.environ.get(MIRROR)
+    root = of.place.parent.parent if of.kind == "bundled" else Path(mirror) if mirror else DOWNLOADS / name
+    found = []
+    for file in of.files:
+        path = root / file.path
+        state = "missing"
+        if path.is_file():
+            fault = mismatch(path, file)
+            state = f"damaged: {fault}" if fault else "ok"
+        found.append((path, state))
+    return found
+
+
+def mismatch(path: Path, file: File) -> str:
+    """What is wrong with a file's checksum, or nothing."""
+    if not file.sha256:
+        return ""
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    return "" if found in (file.sha256, *file.also) else f"SHA-256 {found} where the card has {file.sha256}"
+
+
+def verify(path: Path, file: File) -> None:
+    """Raise DataError when a file is not the one the card means."""
+    fault = mismatch(path, file)
+    if fault:
+        raise DataError(f"{path}: {fault}; remove it and get it again")
+
+
+def fetch(file: File, target: Path, progress: Progress | None) -> None:
+    """Download a file; it gets its name only after its checksum was found right."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    resumed = part.exists() and part.stat().st_size > 0
+    while True:
+        transfer(file, part, progress)
+        made = unpack(part, file) if file.member else part
+        fault = mismatch(made, file)
+        if not fault:
+            break
+        part.unlink()
+        made.unlink(missing_ok=True)
+        # What an earlier run left may belong to an older version of the file: once more from the start.
+        if not resumed:
+            raise DataError(f"{file.url}: {fault}; what came was removed. The file may have changed at its home")
+        resumed = False
+    os.replace(made, target)
+    part.unlink(missing_ok=True)
+
+
+def transfer(file: File, part: Path, progress: Progress | None) -> None:
+    """Bring `part` to full length, going on where an earlier transfer broke off."""
+    for attempt in range(1, ATTEMPTS + 1):
+        have = part.stat().st_size if part.exists() else 0
+        request = urllib.request.Request(file.url, headers={"User-Agent": "textpipe"})  # noqa: S310
+        if have:
+            request.add_header("Range", f"bytes={have}-")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                if have and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
+                    have = 0  # the server sends the whole file again
+                length = answer.headers.get("Content-Length")
+                total = have + int(length) if length else 0
+                with part.open("ab" if have else "wb") as sink:
+                    while block := answer.read(BLOCK):
+                        sink.write(block)
+                        have += len(block)
+                        if progress:
+                            progress(file.path, have, total or file.bytes)
+            if not total or have == total:
+                return
+            finding = f"broke off after {have:,} of {total:,} bytes"
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and have:  # nothing is left to send, or the file became shorter
+                if not file.member and not mismatch(part, file):
+                    return
+                part.unlink()
+                continue
+            if error.code < 500:
+                raise DataError(f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its home") from None
+            finding = f"the server answers {error.code} {error.reason}"
+        except http.client.IncompleteRead:
+            finding = f"broke off after {part.stat().st_size if part.exists() else 0:,} bytes"
+        except urllib.error.URLError as error:
+            finding = f"cannot be reached ({error.reason})"
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
+            finding = f"broke off ({error})"
+        log.warning("%s: %s; attempt %d of %d", file.url, finding, attempt, ATTEMPTS)
+    raise DataError(
+        f"{file.url}: {finding}; run again to go on where it stopped, or set {MIRROR} to a folder that has {file.path}"
+    )
+
+
+def unpack(archive: Path, file: File) -> Path:
+    """The member of a downloaded zip archive, beside it."""
+    made = archive.with_name(archive.name + ".member")
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(file.member) as source, made.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except (zipfile.BadZipFile, KeyError) as error:
+        archive.unlink()
+        raise DataError(f"{file.url}: not a zip archive with a member {file.member!r} ({error}); it was removed") from None
+    return made
+
+
+__all__ = ["Card", "File", "bundled", "card", "check", "get", "names", "places"]

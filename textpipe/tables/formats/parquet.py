@@ -1,0 +1,59 @@
+"""Parquet files. Numbers and booleans become text, null an empty text."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from textpipe.config import Section
+from textpipe.errors import DataError
+from textpipe.tables import textfile
+from textpipe.tables.rows import LIMIT, Repairs, Rows, value_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (".parquet", ".pq")
+
+
+class Config(Section):
+    """format = "parquet"."""
+
+    kind: Literal["parquet"] = "parquet"
+
+
+def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
+    """The wanted columns of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    textfile.must_exist(source)
+    try:
+        with pq.ParquetFile(source) as file:
+            names = file.schema_arrow.names
+            chosen = [names[number] for number in textfile.columns_at(str(source), names, wanted)]
+            start = 0
+            for batch in file.iter_batches(LIMIT, columns=list(dict.fromkeys(chosen)), use_threads=False):
+                columns = [texts(source, batch.column(name), name) for name in chosen]
+                positions = range(start, start + batch.num_rows)
+                start += batch.num_rows
+                yield Rows(str(source), positions, range(positions.start + 1, positions.stop + 1), columns, "row")
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{source}: not a sound Parquet file: {error}; write it again") from None
+    if not start:
+        raise DataError(f"{source}: the file has no rows")
+
+
+def texts(source: Path, column: "pa.Array", name: str) -> list[str]:
+    """A column as texts; bytes that are not UTF-8 as lone surrogates."""
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        data = column.cast(pa.large_binary()).to_pylist()
+        return ["" if value is None else textfile.decode(value) for value in data]
+    values = [value_text(value) for value in column.to_pylist()]
+    if None in values:
+        raise DataError(f"{source}: column {name!r} holds {column.type} where text was expected")
+    return values
