@@ -1,0 +1,97 @@
+"""Clean the text fields by a list of steps, the very TensorFlow ops the exported model runs."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from textpipe.config import Plugin, Section
+from textpipe.errors import suggest
+from textpipe.stages import _text
+from textpipe.tables import shards
+
+INPUTS = ("ingest",)
+
+logger = logging.getLogger(__name__)
+
+
+class Config(Section):
+    """steps: for every text field, in order; fields: other steps for single fields.
+
+    steps = ["unicode", { kind = "mask_urls", token = "<url>" }, "whitespace"]
+    fields = { target = ["unicode", "whitespace"] }
+    """
+
+    task: Annotated[str, AfterValidator(_text.checked_task)]
+    steps: list[Plugin.of("text.steps")] = Field(["unicode", "whitespace"], validate_default=True)
+    fields: dict[str, list[Plugin.of("text.steps")]] = {}
+
+    @model_validator(mode="after")
+    def fields_exist(self) -> "Config":
+        known = _text.text_fields(self.task)
+        for name in self.fields:
+            if name not in known:
+                raise ValueError(f"fields.{name}: task {self.task!r} has no such text field{suggest(name, known)}")
+        return self
+
+
+def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
+    """Write the splits with normalized text, normalize.json {field: [step tables]} and stats.json.
+
+    stats.json: {field: {split: {"rows", "changed", "emptied"}}}, emptied being texts of which nothing is left; they stay as empty rows.
+    """
+    from textpipe.text import normalizer
+
+    names = _text.text_fields(config.task)
+    steps = {name: config.fields.get(name, config.steps) for name in names}
+    tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
+    (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
+    # Read back from the file, as the exported graph is: there is one way from a pipeline file to the ops.
+    clean = normalizer.Normalizer(output)
+    graphs = {name: _text.graph(lambda text, name=name: clean(name, text)) for name in names}
+    stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
+    for split in shards.SPLITS:
+        if not shards.paths(inputs["ingest"], split):
+            continue
+        for name in names:
+            stats[name][split] = {"rows": 0, "changed": 0, "emptied": 0}
+        with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
+            for batch in _text.batches(inputs["ingest"], split, names):
+                for name in names:
+                    batch = normalized(batch, name, graphs[name], stats[name][split])
+                writer.write(batch)
+    (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
+    for name, splits in stats.items():
+        emptied = sum(counts["emptied"] for counts in splits.values())
+        if emptied:
+            logger.warning("[normalize] %s: nothing is left of %d texts; they go on as empty rows", name, emptied)
+
+
+def normalized(batch: Any, name: str, steps: Any, stats: dict[str, int]) -> Any:
+    """The batch with one text column cleaned, and its counts added to `stats`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    place = batch.schema.get_field_index(name)
+    before = batch.column(place)
+    after = _text.column(steps(_text.tensor(before)), before.type)
+    stats["rows"] += len(after)
+    stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+    emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))
+    stats["emptied"] += pc.sum(emptied).as_py() or 0
+    columns = [after if number == place else column for number, column in enumerate(batch.columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def summary(output: Path) -> str:
+    """One line a field: how many texts changed, and how many are empty now."""
+    stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
+    steps = json.loads((output / "normalize.json").read_text(encoding="utf-8"))
+    lines = []
+    for name, splits in stats.items():
+        rows, changed, emptied = (sum(counts[key] for counts in splits.values()) for key in ("rows", "changed", "emptied"))
+        kinds = ", ".join(step["kind"] for step in steps[name]) or "no steps"
+        lines.append(f"{name}: {kinds}; {changed:,} of {rows:,} texts changed" + (f", {emptied:,} left empty" if emptied else ""))
+    return "\n".join(lines)

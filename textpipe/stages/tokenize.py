@@ -1,0 +1,138 @@
+"""Learn the vocabularies, on the training texts alone."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.stages import _text
+from textpipe.tables import shards
+
+INPUTS = ("normalize",)
+
+logger = logging.getLogger(__name__)
+
+
+class Config(Section):
+    """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one for all
+    text fields ("joint") or one for each ("separate"). A task with one text field has one either way.
+    """
+
+    task: Annotated[str, AfterValidator(_text.checked_task)]
+    seed: int = 1
+    codec: Plugin.of("text.codecs") = Field("unigram", validate_default=True)
+    vocabulary: Literal["joint", "separate"] = "joint"
+
+
+def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
+    """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, and stats.json.
+
+    stats.json: "vocabularies" {name: {"vocab_size", "asked", "reduced"}} and "splits" {split: {field: {"rows", "words", "tokens",
+    "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are what white space parts.
+    """
+    from textpipe.text import vectorizer
+
+    names = _text.text_fields(config.task)
+    joint = config.vocabulary == "joint" and len(names) > 1
+    groups = {"joint": names} if joint else {name: (name,) for name in names}
+    module = rooms.find("text.codecs", config.codec.kind)
+    for group, members in groups.items():
+        module.learn(config.codec, training_lines(inputs["normalize"], members), output, group, seed=config.seed)
+    stems = {name: group for group, members in groups.items() for name in members}
+    codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
+    (output / vectorizer.CODECS).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
+    stats: dict[str, Any] = {"codec": config.codec.model_dump(mode="json"), "vocabularies": {}, "splits": {}}
+    if config.codec.kind != "none":
+        loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
+        for group, codec in loaded.items():
+            asked = getattr(config.codec, "vocab_size", codec.vocab_size)
+            stats["vocabularies"][group] = {
+                "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
+            }  # fmt: skip
+        graphs = {name: _text.graph(measures(loaded[stems[name]])) for name in names}
+        stats["splits"] = {
+            split: {name: measured(inputs["normalize"], split, name, graphs[name]) for name in names}
+            for split in shards.SPLITS
+            if shards.paths(inputs["normalize"], split)
+        }
+    (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def training_lines(folder: Path, names: tuple[str, ...]) -> Callable[[], Iterator[str]]:
+    """The training texts of these fields as a stream that can be started again."""
+
+    def lines() -> Iterator[str]:
+        for batch in shards.read(folder, "train", names):
+            for name in names:
+                yield from (text for text in batch.column(name).to_pylist() if text)
+
+    return lines
+
+
+def measures(codec: Any) -> Callable[[Any], Any]:
+    """A function of text [N] to [5] int64: words, tokens, unknown tokens, rows with one, tokens of the longest row."""
+
+    def measure(text: Any) -> Any:
+        import tensorflow as tf
+
+        from textpipe.text import words
+
+        ids = codec.encode(text)
+        unknown = tf.reduce_sum(tf.cast(ids == codec.unk_id, tf.int64), axis=1)  # [N]
+        return tf.stack(
+            [
+                tf.size(words.blank_separated(text).flat_values, tf.int64),
+                tf.size(ids.flat_values, tf.int64),
+                tf.reduce_sum(unknown),
+                tf.math.count_nonzero(unknown),
+                tf.reduce_max(tf.concat([[0], ids.row_lengths()], axis=0)),
+            ]
+        )
+
+    return measure
+
+
+def measured(folder: Path, split: str, name: str, measure: Any) -> dict[str, float]:
+    """The counts of one field of one split."""
+    rows = words = tokens = unknown = rows_with_unknown = longest = 0
+    for batch in _text.batches(folder, split, (name,), (name,)):
+        found = measure(_text.tensor(batch.column(0))).numpy().tolist()
+        rows += batch.num_rows
+        words, tokens, unknown, rows_with_unknown = (
+            total + part for total, part in zip((words, tokens, unknown, rows_with_unknown), found[:4], strict=True)
+        )
+        longest = max(longest, found[4])
+    return {
+        "rows": rows,
+        "words": words,
+        "tokens": tokens,
+        "unknown": unknown,
+        "rows_with_unknown": rows_with_unknown,
+        "longest": longest,
+        "tokens_per_word": _text.shares(tokens, words),
+        "unknown_rate": _text.shares(unknown, tokens),
+    }
+
+
+def summary(output: Path) -> str:
+    """The vocabularies, and for each split and field tokens per word and the share of unknown tokens."""
+    stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
+    if stats["codec"]["kind"] == "none":
+        return "no vocabulary (codec none)"
+    lines = [
+        f"{stats['codec']['kind']} vocabulary {name}: {found['vocab_size']:,}"
+        + (f" of {found['asked']:,} asked for: the training text allows no more" if found["reduced"] else "")
+        for name, found in stats["vocabularies"].items()
+    ]
+    for split, fields in stats["splits"].items():
+        for name, found in fields.items():
+            lines.append(
+                f"{split} {name}: {found['tokens_per_word']:.2f} tokens a word, {found['unknown_rate']:.2%} unknown, "
+                f"longest row {found['longest']:,} tokens"
+            )
+    return "\n".join(lines)

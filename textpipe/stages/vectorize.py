@@ -1,0 +1,211 @@
+"""Text to token ids or sparse n-gram rows, by the very op the exported model runs; labels to class numbers."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.errors import DataError
+from textpipe.stages import _text
+from textpipe.tables import shards
+from textpipe.text.features import ids
+
+INPUTS = ("normalize", "tokenize")
+
+logger = logging.getLogger(__name__)
+
+
+class Config(Section):
+    """features: what the model reads of the source text; target: the ids of a target text, where the task answers with text
+    (as `features` when those are ids, else with their defaults).
+    """
+
+    task: Annotated[str, AfterValidator(_text.checked_task)]
+    features: Plugin.of("text.features") = Field("ids", validate_default=True)
+    target: ids.Config | None = None
+
+
+def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
+    """Write {split}/*.arrow, features.json {field: size table}, vectorize.json {text field: section}, the features' assets and stats.json.
+
+    stats.json: {split: {"rows", field: {"tokens", "truncated", "longest"} | {"nonzeros", "empty"} | {class: rows}}}.
+
+    Raises DataError when a label of valid or test is not in train, and when train has fewer than two labels.
+    """
+    from textpipe.text import vectorizer
+
+    fields = _text.fields_of(config.task)
+    folder = inputs["normalize"]
+    sections = {}
+    for field in fields:
+        if field.kind == "text":
+            is_ids = isinstance(config.features, ids.Config)
+            section = config.features if field.side == "source" else config.target or (config.features if is_ids else ids.Config())
+            sections[field.name] = section
+            codec = vectorizer.load_codec(inputs["tokenize"], field.name) if section.needs_codec else None
+            rooms.find("text.features", section.kind).learn(
+                section, training_texts(folder, field.name), output, field.name, codec=codec
+            )
+    tables = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    write_json(output / vectorizer.FEATURES, tables)
+    features = {
+        name: vectorizer.load_feature(output, inputs["tokenize"], name)
+        if name in sections
+        else vectorizer.Labels(learn_classes(folder, name))
+        for name in (field.name for field in fields)
+    }
+    sizes = {name: feature.size for name, feature in features.items()}
+    write_json(output / vectorizer.SIZES, sizes)
+    columns = {name: COLUMNS[sizes[name]["kind"]](name, feature) for name, feature in features.items()}
+    stats = {split: vectorized(folder, output, split, columns) for split in shards.SPLITS if shards.paths(folder, split)}
+    write_json(output / "stats.json", stats)
+
+
+def vectorized(folder: Path, output: Path, split: str, columns: dict[str, Any]) -> dict[str, Any]:
+    """Write one split and give its statistics."""
+    import pyarrow as pa
+
+    schema = pa.schema([pa.field("row", pa.int64()), *(part for column in columns.values() for part in column.schema())])
+    texts = [name for name, column in columns.items() if not isinstance(column, LabelColumn)]
+    stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in columns}}
+    with shards.Writer(output, split, schema, kind="arrow") as writer:
+        for batch in _text.batches(folder, split, texts, ("row", *columns)):
+            arrays = [batch.column("row").cast(pa.int64())]
+            for name, column in columns.items():
+                arrays += column.arrays(batch, split, stats[name])
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            stats["rows"] += batch.num_rows
+    return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
+
+
+class IdsColumn:
+    """A text field as lists of token ids."""
+
+    def __init__(self, name: str, feature: Any):
+        self.name = name
+        self.rows = _text.graph(feature.rows)
+
+    def schema(self) -> list[Any]:
+        import pyarrow as pa
+
+        return [pa.field(self.name, pa.list_(pa.int32()))]
+
+    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
+        import pyarrow as pa
+
+        kept, cut = self.rows(_text.tensor(batch.column(self.name)))
+        offsets = kept.row_splits.numpy()
+        stats["tokens"] += int(offsets[-1])
+        stats["truncated"] += int(cut)
+        stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max()))
+        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(kept.flat_values.numpy(), pa.int32()))]
+
+
+class SparseColumn:
+    """A text field as lists of columns and lists of their values."""
+
+    def __init__(self, name: str, feature: Any):
+        self.name = name
+        self.rows = _text.graph(feature)
+
+    def schema(self) -> list[Any]:
+        import pyarrow as pa
+
+        return [
+            pa.field(f"{self.name}.indices", pa.list_(pa.int32())),
+            pa.field(f"{self.name}.values", pa.list_(pa.float32())),
+        ]
+
+    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
+        import numpy as np
+        import pyarrow as pa
+
+        rows = self.rows(_text.tensor(batch.column(self.name)))
+        number, column = rows.indices.numpy().T
+        lengths = np.bincount(number, minlength=batch.num_rows)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        stats["nonzeros"] += len(column)
+        stats["empty"] += int((lengths == 0).sum())
+        indices, values = pa.array(column.astype(np.int32)), pa.array(rows.values.numpy())
+        return [pa.ListArray.from_arrays(offsets, part) for part in (indices, values)]
+
+
+class LabelColumn:
+    """A label field as class numbers."""
+
+    def __init__(self, name: str, feature: Any):
+        self.name = name
+        self.classes = feature.classes
+
+    def schema(self) -> list[Any]:
+        import pyarrow as pa
+
+        return [pa.field(self.name, pa.int32())]
+
+    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = batch.column(self.name)
+        numbers = pc.index_in(found, value_set=pa.array(self.classes, found.type))
+        if numbers.null_count:
+            place = pc.index(pc.is_null(numbers), True).as_py()
+            row, label = batch.column("row")[place].as_py(), found[place].as_py()
+            raise DataError(
+                f"[vectorize] {split}, row {row}: {self.name} {label!r} is not among the {len(self.classes)} labels of train; "
+                f"add training rows for it, or drop the row"
+            )
+        stats.update({item["values"]: item["counts"] for item in found.value_counts().to_pylist()})
+        return [numbers]
+
+
+COLUMNS = {"ids": IdsColumn, "sparse": SparseColumn, "label": LabelColumn}
+
+
+def training_texts(folder: Path, name: str) -> Callable[[], Iterator[Any]]:
+    """The training texts of a field as a stream of string tensors that can be started again."""
+    return lambda: (_text.tensor(batch.column(0)) for batch in _text.batches(folder, "train", (name,), (name,)))
+
+
+def learn_classes(folder: Path, name: str) -> list[str]:
+    """The labels of train in order of their code points; raises DataError when there are fewer than two."""
+    seen: Counter = Counter()
+    for batch in shards.read(folder, "train", (name,)):
+        seen.update({item["values"]: item["counts"] for item in batch.column(0).value_counts().to_pylist()})
+    if len(seen) < 2:
+        found = f"only the label {next(iter(seen))!r}" if seen else "no label"
+        raise DataError(
+            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two or more; "
+            "check [ingest] columns, or add rows with other labels"
+        )
+    return sorted(seen)
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def summary(output: Path) -> str:
+    """A line for each field of each split: tokens, non-zero n-grams, or classes, and what was cut or is empty."""
+    sizes = json.loads((output / "features.json").read_text(encoding="utf-8"))
+    lines = []
+    for split, found in json.loads((output / "stats.json").read_text(encoding="utf-8")).items():
+        rows = found["rows"]
+        for name, size in sizes.items():
+            stats = found[name]
+            if size["kind"] == "ids":
+                text = f"{_text.shares(stats.get('tokens', 0), rows):.1f} of at most {size['max_length']} tokens a row"
+                text += f", {stats['truncated']:,} rows cut" if stats.get("truncated") else ""
+            elif size["kind"] == "sparse":
+                text = f"{_text.shares(stats.get('nonzeros', 0), rows):.1f} of {size['dim']:,} n-grams a row"
+                text += f", {stats['empty']:,} rows without any" if stats.get("empty") else ""
+            else:
+                text = f"{len(stats):,} of {len(size['classes']):,} classes"
+            lines.append(f"{split} {name}: {rows:,} rows, {text}")
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""Text to token ids and back, as TensorFlow ops.
+
+Every codec has vocab_size, pad_id = 0, unk_id = 1, start_id = 2, end_id = 3 and the methods
+
+    encode(text [N]) -> RaggedTensor [N, None] int32, without start, end and padding
+    decode(ids [N, T]) -> [N] string; padding and starts dropped, cut at the first end
+    pieces(ids [N, T]) -> [N, T] string, the tokens as they are written
+
+Shapes: N texts, T tokens, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_text
+
+from textpipe.text import words
+from textpipe.text.marks import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
+
+BLANK_MARK = "▁"
+# sentencepiece writes a blank as U+2581 and would give a text's own U+2581 back as a blank. A noncharacter spells it instead;
+# texts that hold that noncharacter have it spelled too, so every text comes back as it was.
+ESCAPE = "\ufdd0"
+REPLACEMENT = 0xFFFD
+
+
+def answer(ids: tf.Tensor) -> tf.RaggedTensor:
+    """Ids up to the first end, without padding and starts: [N, T] int32 -> [N, None] int32.
+
+    [[2, 7, 8, 3, 9], [7, 0, 0, 0, 0]] -> [[7, 8], [7]]
+    """
+    open_ = tf.cumsum(tf.cast(ids == END_ID, tf.int32), axis=1) == 0
+    return tf.ragged.boolean_mask(ids, open_ & (ids != PAD_ID) & (ids != START_ID))
+
+
+class Codec(tf.Module):
+    """What all codecs share: the four marks."""
+
+    pad_id, unk_id, start_id, end_id = PAD_ID, UNK_ID, START_ID, END_ID
+    vocab_size: int
+
+
+class SubwordCodec(Codec):
+    """A sentencepiece model, unigram or BPE. model: the bytes of a .model file.
+
+    Any UTF-8 text comes back from decode(encode(text)) as it was, leading blanks aside.
+    """
+
+    def __init__(self, model: bytes):
+        super().__init__(name="subwords")
+        self.tokenizer = tensorflow_text.SentencepieceTokenizer(model)
+        self.vocab_size = int(self.tokenizer.vocab_size())
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        text = tf.strings.regex_replace(text, ESCAPE, ESCAPE + "a")
+        return self.tokenizer.tokenize(tf.strings.regex_replace(text, BLANK_MARK, ESCAPE + "b"))
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        text = self.tokenizer.detokenize(answer(ids))
+        text = tf.strings.regex_replace(text, ESCAPE + "b", BLANK_MARK)
+        return tf.strings.regex_replace(text, ESCAPE + "a", ESCAPE)
+
+    def pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        return self.tokenizer.id_to_string(ids)
+
+
+class CharacterCodec(Codec):
+    """One id a character. codes: the code points known, whose ids follow the four marks."""
+
+    def __init__(self, codes: Sequence[int]):
+        super().__init__(name="characters")
+        self.vocab_size = len(MARKS) + len(codes)
+        self.codes = tf.constant([REPLACEMENT] * len(MARKS) + list(codes), tf.int32)  # [V]
+        self.last = max(codes, default=0) + 1
+        table = [UNK_ID] * (self.last + 1)
+        for place, code in enumerate(codes):
+            table[code] = len(MARKS) + place
+        self.table = tf.constant(table, tf.int32)  # [largest code point + 2]
+        self.names = tf.constant([*MARKS, *(chr(code) for code in codes)])  # [V]
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        codes = tf.strings.unicode_decode(text, "UTF-8")
+        return codes.with_flat_values(tf.gather(self.table, tf.minimum(codes.flat_values, self.last)))
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """An unknown character is written U+FFFD."""
+        kept = answer(ids)
+        return tf.strings.unicode_encode(kept.with_flat_values(tf.gather(self.codes, kept.flat_values)), "UTF-8")
+
+    def pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.names, ids)
+
+
+class ByteCodec(Codec):
+    """One id a byte of UTF-8: 256 ids after the four marks, nothing to learn, nothing unknown."""
+
+    vocab_size = len(MARKS) + 256
+
+    def __init__(self):
+        super().__init__(name="bytes")
+        self.bytes = tf.constant([b"\xef\xbf\xbd"] * len(MARKS) + [bytes([value]) for value in range(256)])  # [V]
+        self.names = tf.constant([*MARKS, *(f"<0x{value:02X}>" for value in range(256))])  # [V]
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        joined = tf.io.decode_raw(tf.strings.reduce_join(text), tf.uint8)
+        return tf.RaggedTensor.from_row_lengths(
+            tf.cast(joined, tf.int32) + len(MARKS), tf.cast(tf.strings.length(text), tf.int64), validate=False
+        )
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Bytes that are no UTF-8, as a model may write them, become U+FFFD."""
+        kept = answer(ids)
+        text = tf.strings.reduce_join(kept.with_flat_values(tf.gather(self.bytes, kept.flat_values)), axis=-1)
+        return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+
+    def pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.names, ids)
+
+
+class WordCodec(Codec):
+    """One id a word, as words.split cuts. vocabulary: the words known, whose ids follow the four marks.
+
+    decode joins words with blanks and takes the blank before a closing mark and after an opening one away, so
+    white space and the sides of quotation marks are lost.
+    """
+
+    def __init__(self, vocabulary: Sequence[str]):
+        super().__init__(name="words")
+        self.vocab_size = len(MARKS) + len(vocabulary)
+        self.names = tf.constant([*MARKS, *vocabulary])  # [V]
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.names[len(MARKS) :], tf.range(len(MARKS), self.vocab_size)), UNK_ID
+        )
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        tokens = words.split(text)
+        return tokens.with_flat_values(self.table.lookup(tokens.flat_values))
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """An unknown word is written <unk>."""
+        kept = answer(ids)
+        text = tf.strings.reduce_join(
+            kept.with_flat_values(tf.gather(self.names, kept.flat_values)), axis=-1, separator=" "
+        )
+        text = tf.strings.regex_replace(text, r" ([.,;:!?%)\]}…”»])", r"\1")
+        return tf.strings.regex_replace(text, r"([(\[{„“«¿¡]) ", r"\1")
+
+    def pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.names, ids)

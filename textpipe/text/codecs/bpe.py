@@ -1,0 +1,39 @@
+"""Subwords by byte pair encoding.   Sennrich, Haddow and Birch (2016), section 3.2."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    """vocab_size: pieces, the 256 bytes and 4 marks among them; character_coverage: the share of the text's characters that
+    become pieces (the rest is spelled in bytes); split_digits: every digit a piece; max_lines: as many lines, drawn evenly,
+    are learned from, which bounds memory and time.
+    """
+
+    kind: Literal["bpe"] = "bpe"
+    vocab_size: int = Field(8000, gt=0)
+    character_coverage: float = Field(0.9995, gt=0, le=1)
+    split_digits: bool = False
+    max_lines: int = Field(200_000, gt=0)
+
+
+def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
+    """Write folder/name.model; see subwords.learn."""
+    from textpipe.text import subwords
+
+    subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed)
+
+
+def load(table: dict, folder: Path):
+    """The codec of a field; table: its entry in codecs.json.
+
+    "lowest" -> ["▁low", "est"]
+    """
+    from textpipe.text.codec import SubwordCodec
+
+    return SubwordCodec((Path(folder) / f"{table['name']}.model").read_bytes())

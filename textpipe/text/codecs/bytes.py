@@ -1,0 +1,25 @@
+"""The bytes of UTF-8 as tokens."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    kind: Literal["bytes"] = "bytes"
+
+
+def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
+    """Nothing to learn."""
+
+
+def load(table: dict, folder: Path):
+    """The codec of a field; table: its entry in codecs.json.
+
+    "né" -> ["<0x6E>", "<0xC3>", "<0xA9>"]
+    """
+    from textpipe.text.codec import ByteCodec
+
+    return ByteCodec()

@@ -1,0 +1,55 @@
+"""Count words or characters of a stream in bounded memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from textpipe.errors import DataError
+
+MOST = 2_000_000  # different items held at once
+BATCH = 4096
+
+
+def count(groups: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each item occurs over all groups (a string is a group of characters).
+
+    When more than MOST different items are held, those seen least are dropped, as in lossy counting: Manku and Motwani (2002).
+    Counts of frequent items stay within the number of drops of the truth.
+    """
+    counter: Counter[str] = Counter()
+    seldom = 1
+    for group in groups:
+        counter.update(group)
+        while len(counter) > MOST:
+            counter = Counter({item: seen for item, seen in counter.items() if seen > seldom})
+            seldom += 1
+    return counter
+
+
+def most_frequent(counter: Counter[str], config) -> list[str]:
+    """At most config.vocab_size - 4 items seen config.min_count times or more, frequent first, then by code point.
+
+    Raises DataError when none is left.
+    """
+    enough = [(item, seen) for item, seen in counter.items() if seen >= config.min_count]
+    if not enough:
+        raise DataError(
+            f"[tokenize] codec {config.kind!r}: nothing in the training text occurs {config.min_count} times; "
+            "lower min_count, or check that the rows are not empty"
+        )
+    enough.sort(key=lambda pair: (-pair[1], pair[0]))
+    return [item for item, _ in enough[: config.vocab_size - 4]]
+
+
+def words_of(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The words of some thousand lines at a time, cut by the very op that encodes."""
+    import tensorflow as tf
+
+    from textpipe.text import words
+
+    split = tf.function(
+        lambda text: words.split(text).flat_values, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
+    lines = iter(lines)
+    while batch := list(islice(lines, BATCH)):
+        yield [word.decode() for word in split(tf.constant(batch)).numpy()]

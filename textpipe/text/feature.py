@@ -1,0 +1,74 @@
+"""What a model reads of a text, as TensorFlow ops.
+
+Each feature is called with text [N] and has `size`, its size table in features.json.
+
+Shapes: N texts, T tokens, D columns.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from textpipe.text import ngrams
+
+
+class Ids(tf.Module):
+    """Token ids with the end appended, padded to the longest row.
+
+    codec: a codec.Codec; max_length: tokens kept of a text, the end among them.
+    """
+
+    def __init__(self, codec: Any, max_length: int):
+        super().__init__(name="ids")
+        self.codec = codec
+        self.max_length = max_length
+
+    @property
+    def size(self) -> dict:
+        return {"kind": "ids", "vocab_size": self.codec.vocab_size, "max_length": self.max_length}
+
+    def __call__(self, text: tf.Tensor) -> tf.Tensor:
+        """[N] string -> [N, T] int32."""
+        return self.rows(text)[0].to_tensor(self.codec.pad_id)
+
+    def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """[N] string -> ids without padding [N, None] int32, and how many of the N texts were cut, [] int64."""
+        whole = self.codec.encode(text)
+        kept = whole[:, : self.max_length - 1]
+        end = tf.fill([tf.shape(text)[0], 1], self.codec.end_id)
+        return tf.concat([kept, end], axis=1), tf.math.count_nonzero(whole.row_lengths() >= self.max_length)
+
+
+class Counts(tf.Module):
+    """N-gram counts. seen: the buckets that have a column, ascending [D]."""
+
+    def __init__(self, config: Any, seen: Any, *, codec: Any = None):
+        super().__init__(name="counts")
+        self.options = lambda: config  # a closure: tf.Module would wrap the section's lists
+        self.codec = codec if config.needs_codec else None
+        self.columns = ngrams.Columns(seen)
+
+    @property
+    def size(self) -> dict:
+        return {"kind": "sparse", "dim": self.columns.dim}
+
+    def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
+        """[N] string -> [N, D] float32, indices in canonical order."""
+        config = self.options()
+        columns = self.columns(ngrams.buckets(text, config, self.codec))
+        counts = ngrams.counted(columns, self.columns.dim, binary=config.frequency == "binary")
+        return ngrams.weighted(counts, config.frequency)
+
+
+class Tfidf(Counts):
+    """N-gram counts times the inverse document frequency, each row of unit length. idf: [D]."""
+
+    def __init__(self, config: Any, seen: Any, idf: Any, *, codec: Any = None):
+        super().__init__(config, seen, codec=codec)
+        self.idf = tf.constant(idf, tf.float32)
+
+    def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
+        """[N] string -> [N, D] float32, indices in canonical order."""
+        counts = super().__call__(text)
+        rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
+        return ngrams.normalized(rows) if self.options().norm == "l2" else rows

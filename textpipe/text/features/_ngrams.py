@@ -1,0 +1,50 @@
+"""The options counts and tfidf share."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from textpipe.config import Section
+
+
+class Ngrams(Section):
+    """Which n-grams are counted, and how.
+
+    words, characters, pieces: [shortest, longest] runs of words, of characters inside words, of the codec's tokens; [] for none.
+    punctuation: whether a mark (? ! ,) is a word of its own or nothing.
+    frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
+    num_buckets: n-grams are hashed into so many; of 100,000 different n-grams a tenth share a bucket with another at 2**20.
+    min_df: buckets in fewer training texts are dropped.
+    """
+
+    words: list[int] = [1, 2]
+    characters: list[int] = []
+    pieces: list[int] = []
+    punctuation: bool = True
+    frequency: Literal["raw", "binary", "log"] = "raw"
+    num_buckets: int = Field(2**20, ge=2, le=2**24)
+    min_df: int = Field(1, gt=0)
+
+    @field_validator("words", "characters", "pieces")
+    @classmethod
+    def a_range(cls, sizes: list[int]) -> list[int]:
+        if sizes and (len(sizes) != 2 or not 1 <= sizes[0] <= sizes[1] <= 20):
+            raise ValueError(f"expected [shortest, longest] with 1 <= shortest <= longest <= 20, or []; found {sizes}")
+        return sizes
+
+    @model_validator(mode="after")
+    def something(self) -> "Ngrams":
+        if not (self.words or self.characters or self.pieces):
+            raise ValueError("words, characters and pieces are all []: no n-gram is left to count; give one a range such as [1, 2]")
+        return self
+
+    @property
+    def needs_codec(self) -> bool:
+        return bool(self.pieces)
+
+
+def load(path: Any) -> Any:
+    """An array of the feature's assets."""
+    import numpy as np
+
+    return np.load(path)

@@ -1,0 +1,111 @@
+"""Hashed n-grams as sparse rows, as TensorFlow ops.
+
+Weinberger et al. (2009), Feature Hashing for Large Scale Multitask Learning, without the sign hash: buckets seen in training
+get a column of their own, the others are dropped, so a row is as wide as the training text asks for.
+
+Shapes: N texts, G n-grams of a text, D columns.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from textpipe.text import words
+
+# Equal strings of different families (the word "in", the characters "in") must not share a bucket.
+SHIFT = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
+
+
+def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
+    """The bucket of every n-gram asked for, repeats included: [N] string -> [N, G] int64 below config.num_buckets."""
+    families = []
+    if config.words:
+        families.append(hashed(word_ngrams(text, config.words, punctuation=config.punctuation), "words", config))
+    if config.characters:
+        families.append(hashed(character_ngrams(text, config.characters), "characters", config))
+    if config.pieces:
+        families.append(hashed(piece_ngrams(codec.encode(text), config.pieces), "pieces", config))
+    return families[0] if len(families) == 1 else tf.concat(families, axis=1)
+
+
+def word_ngrams(text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool) -> tf.RaggedTensor:
+    """Runs of words, from sizes[0] to sizes[1] long: [N] string -> [N, G] string.
+
+    ["a red fox"], (1, 2) -> [["a", "red", "fox", "a red", "red fox"]]
+    """
+    return tf.strings.ngrams(words.split(text, punctuation=punctuation), list(range(sizes[0], sizes[1] + 1)))
+
+
+def character_ngrams(text: tf.Tensor, sizes: tuple[int, int]) -> tf.RaggedTensor:
+    """Runs of characters inside words that are padded with a blank on both sides: [N] string -> [N, G] string.
+
+    A padded word shorter than sizes[0] counts once as it is. scikit-learn's analyzer "char_wb".
+
+    ["fox"], (3, 4) -> [[" fo", "fox", "ox ", " fox", "fox "]]
+    """
+    separate = words.blank_separated(text)
+    characters = tf.strings.unicode_split(tf.strings.join([" ", separate.flat_values, " "]), "UTF-8")
+    ngrams = tf.strings.ngrams(
+        characters, list(range(sizes[0], sizes[1] + 1)), separator="", preserve_short_sequences=True
+    )
+    return separate.with_values(ngrams).merge_dims(1, 2)
+
+
+def piece_ngrams(ids: tf.RaggedTensor, sizes: tuple[int, int]) -> tf.RaggedTensor:
+    """Runs of token ids: [N, None] int32 -> [N, G] string.
+
+    [[7, 8]], (1, 2) -> [["7", "8", "7 8"]]
+    """
+    spelled = ids.with_flat_values(tf.strings.as_string(ids.flat_values))
+    return tf.strings.ngrams(spelled, list(range(sizes[0], sizes[1] + 1)))
+
+
+def hashed(ngrams: tf.RaggedTensor, family: str, config: Any) -> tf.RaggedTensor:
+    """The bucket of each n-gram: [N, G] string -> [N, G] int64."""
+    found = tf.strings.to_hash_bucket_fast(ngrams.flat_values, config.num_buckets)
+    return ngrams.with_flat_values((found + SHIFT[family]) % config.num_buckets)
+
+
+def counted(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -> tf.SparseTensor:
+    """How often each column occurs in each row: [N, G] int64 below dim -> [N, D] float32, indices in canonical order.
+
+    [[4, 1, 4]] -> {(0, 1): 1, (0, 4): 2}
+    """
+    found = tf.raw_ops.RaggedCountSparseOutput(
+        splits=columns.row_splits,
+        values=columns.flat_values,
+        weights=tf.zeros([0], tf.float32),
+        minlength=dim,
+        maxlength=dim,
+        binary_output=binary,
+    )
+    return tf.SparseTensor(found.output_indices, found.output_values, found.output_dense_shape)
+
+
+class Columns(tf.Module):
+    """The columns of the buckets seen in training. seen: these buckets, ascending [D]; a bucket's column is its place there."""
+
+    def __init__(self, seen):
+        super().__init__(name="columns")
+        self.dim = len(seen)
+        # Sorted and searched, not a table of all buckets: 300 kB instead of 4 MB in each exported model, and as quick.
+        self.seen = tf.constant(seen, tf.int64)
+
+    def __call__(self, found: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Buckets to columns, unseen ones dropped: [N, G] int64 -> [N, None] int64."""
+        place = tf.searchsorted(self.seen, found.flat_values, out_type=tf.int64)
+        place = tf.minimum(place, self.dim - 1)
+        known = tf.gather(self.seen, place) == found.flat_values
+        return tf.ragged.boolean_mask(found.with_flat_values(place), found.with_flat_values(known))
+
+
+def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
+    """Counts as they are ("raw"), 1 for each ("binary", already so), or 1 + ln(count) ("log")."""
+    return counts.with_values(1.0 + tf.math.log(counts.values)) if frequency == "log" else counts
+
+
+def normalized(rows: tf.SparseTensor) -> tf.SparseTensor:
+    """Each row divided by its Euclidean length; an empty row stays empty."""
+    number = rows.indices[:, 0]
+    squares = tf.math.unsorted_segment_sum(tf.square(rows.values), number, rows.dense_shape[0])  # [N]
+    return rows.with_values(rows.values * tf.gather(tf.math.rsqrt(squares), number))

@@ -1,0 +1,38 @@
+"""The normalization steps of every field, rebuilt from what the normalize stage wrote."""
+
+import json
+from pathlib import Path
+
+import tensorflow as tf
+
+from textpipe import rooms
+from textpipe.config import Plugin
+
+FILE = "normalize.json"
+
+
+class Normalizer(tf.Module):
+    """Applies each field's steps in order.
+
+    folder: the normalize stage's output, of which normalize.json {field: [step tables]} is read.
+
+    normalizer("text", [" Caf\\u00e9\\u00a0\\u00a0au lait"]) -> ["Café au lait"]
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__(name="normalizer")
+        tables = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        steps = {field: [Plugin.check("text.steps", table) for table in steps] for field, steps in tables.items()}
+        # A closure, not an attribute: tf.Module would wrap the lists for tracking, and there is nothing to track.
+        self.steps = lambda field: steps[field]
+
+    def __call__(self, field: str, text: tf.Tensor) -> tf.Tensor:
+        """[N] string -> [N] string; the field must be one of the task's text fields."""
+        return apply(self.steps(field), text)
+
+
+def apply(steps, text: tf.Tensor) -> tf.Tensor:
+    """`text` [N] after every one of the checked step sections in turn."""
+    for step in steps:
+        text = rooms.find("text.steps", step.kind).apply(text, step)
+    return text

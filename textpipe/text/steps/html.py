@@ -1,0 +1,135 @@
+"""Take HTML's tags out and turn its entities into the characters they stand for."""
+
+from functools import lru_cache
+from typing import Literal
+
+from textpipe.config import Section
+
+INVISIBLE = r"(?is)<!--.*?(?:-->|\z)|<script\b.*?(?:</script\s*>|\z)|<style\b.*?(?:</style\s*>|\z)|<!doctype[^>]*>"
+BREAKING = (
+    r"(?i)</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|form|h[1-6]|header|hr|li|ol|p|pre|section|table|td|th|tr|ul)"
+    r"(?:\s[^<>]*)?/?>"
+)
+# A tag's name is followed by a blank, a slash or the end: <a@b.org> and <https://a.org> are no tags, nor is "a < b".
+TAG = r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>"
+ENTITY = r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};|(?:amp|lt|gt|quot|nbsp|copy|reg)\b)"
+# A noncharacter parts entities from text; a text that holds it spells it as an entity first, so nothing is lost.
+MARK = "\ufdd1"
+SPELLED = "&#64977;"
+LAST_CODE = 0x10FFFF
+# HTML's parsing standard reads the references 128-159 as windows-1252.
+WINDOWS = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ"
+
+
+class Config(Section):
+    """tags: "strip" takes tags, comments, scripts and style sheets out; "keep" leaves them and unescapes alone."""
+
+    kind: Literal["html"] = "html"
+    tags: Literal["strip", "keep"] = "strip"
+
+
+def apply(text, config):
+    """[N] string -> [N] string: tags out (those that break a line leave one), then entities to characters.
+
+    All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and without ";" only amp, lt, gt, quot, nbsp,
+    copy and reg. An unknown name stays as it stands. It is no parser: a ">" inside an attribute's quotes ends the tag there.
+    Not idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look like tags.
+
+    "<p>Fish &amp; chips&#33;<br/>5 &lt; 6</p>" -> "\\nFish & chips!\\n5 < 6\\n"
+    """
+    import tensorflow as tf
+
+    if config.tags == "strip":
+        text = tf.strings.regex_replace(text, INVISIBLE, "")
+        text = tf.strings.regex_replace(text, BREAKING, "\n")
+        text = tf.strings.regex_replace(text, TAG, "")
+    # Few rows hold an entity: the others skip the split and the join.
+    escaped = tf.where(tf.strings.regex_full_match(text, r"(?s).*&.*"))  # [M, 1]
+    return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
+
+
+def unescape(text):
+    """Entities to characters: [M] string -> [M] string.
+
+    ["a &lt; b"] -> ["a < b"]
+    """
+    import tensorflow as tf
+
+    text = tf.strings.regex_replace(text, MARK, SPELLED)
+    text = tf.strings.regex_replace(text, ENTITY, MARK + r"\0" + MARK)
+    parts = tf.strings.split(text, MARK)  # [M, None]
+    flat = parts.flat_values
+    numeric = tf.strings.regex_full_match(flat, r"&#(?:[0-9]+|[xX][0-9a-fA-F]+);?")
+    spots = tf.where(numeric)
+    flat = tf.tensor_scatter_nd_update(named(flat), spots, numbered(tf.gather_nd(flat, spots)))
+    return tf.strings.reduce_join(parts.with_flat_values(flat), axis=-1)
+
+
+def named(entity):
+    """Named entities to characters, all else unchanged: [P] string -> [P] string.
+
+    ["&eacute;", "&nonsense;", "x"] -> ["é", "&nonsense;", "x"]
+    """
+    import tensorflow as tf
+
+    names, characters, hashes = entities()
+    # Constants and a binary search, not a lookup table: a table made while a graph is traced cannot be exported.
+    place = tf.searchsorted(hashes, hash_of(entity))
+    place = tf.minimum(place, names.shape[0] - 1)
+    return tf.where(tf.gather(names, place) == entity, tf.gather(characters, place), entity)
+
+
+def numbered(entity):
+    """Numeric references to characters, by HTML's parsing standard: [P] string -> [P] string.
+
+    ["&#33;", "&#x1F600;", "&#150;", "&#0;"] -> ["!", "😀", "–", "\\ufffd"]
+    """
+    import tensorflow as tf
+
+    base = tf.where(tf.strings.regex_full_match(entity, "&#[xX].*"), 16, 10)[:, None]
+    digits = tf.strings.regex_replace(entity, "^&#[xX]?0*|;", "")
+    too_long = tf.strings.length(digits) > 7
+    digits = tf.strings.substr(tf.strings.join(["0000000", digits]), -7, 7)
+    codes = tf.cast(tf.reshape(tf.io.decode_raw(digits, tf.uint8, fixed_length=7), [-1, 7]), tf.int32)  # [P, 7]
+    values = codes - tf.where(codes < ord("A"), ord("0"), tf.where(codes < ord("a"), ord("A") - 10, ord("a") - 10))
+    powers = base ** tf.range(6, -1, -1)[None]
+    code = tf.reduce_sum(values * powers, axis=1)  # [P], below 16 ** 7
+    wrong = too_long | (code == 0) | (code > LAST_CODE) | ((code >= 0xD800) & (code <= 0xDFFF))
+    windows = tf.constant([ord(character) for character in WINDOWS])
+    is_windows = (code >= 128) & (code < 160)
+    code = tf.where(is_windows, tf.gather(windows, tf.where(is_windows, code - 128, 0)), code)
+    code = tf.where(wrong, 0xFFFD, code)
+    return tf.strings.unicode_encode(code[:, None], "UTF-8")
+
+
+def hash_of(name):
+    """A 62-bit hash of each name: [P] string -> [P] int64."""
+    import tensorflow as tf
+
+    return tf.strings.to_hash_bucket_fast(name, 2**62)
+
+
+@lru_cache(maxsize=1)
+def entity_table():
+    """Names, characters and hashes of all named entities as NumPy arrays, in order of their hash."""
+    import html.entities
+
+    import numpy as np
+    import tensorflow as tf
+
+    table = {f"&{name}": characters for name, characters in html.entities.html5.items() if name.endswith(";")}
+    table |= {f"&{name}": html.entities.html5[f"{name};"] for name in ("amp", "lt", "gt", "quot", "nbsp", "copy", "reg")}
+    names = np.array([name.encode() for name in table], dtype=object)
+    characters = np.array([value.encode() for value in table.values()], dtype=object)
+    with tf.init_scope():
+        hashes = hash_of(tf.constant(names)).numpy()
+    order = np.argsort(hashes)
+    assert len(set(hashes.tolist())) == len(names), "two entities share a hash"
+    return names[order], characters[order], hashes[order]
+
+
+def entities():
+    """entity_table() as constants of the graph in hand."""
+    import tensorflow as tf
+
+    return tuple(tf.constant(array) for array in entity_table())

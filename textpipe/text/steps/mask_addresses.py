@@ -1,0 +1,23 @@
+"""Replace e-mail addresses by one token."""
+
+from typing import Literal
+
+from textpipe.config import Section
+from textpipe.text.patterns import literal
+
+ADDRESS = r"[\p{L}\p{N}._%+'\-]*[\p{L}\p{N}_]@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+"
+
+
+class Config(Section):
+    kind: Literal["mask_addresses"] = "mask_addresses"
+    token: str = "<address>"
+
+
+def apply(text, config):
+    """[N] string -> [N] string. Internationalized names are known, quoted local parts ("a b"@c.org) are not. Idempotent.
+
+    "Ask ann.lee@example.org." -> "Ask <address>."
+    """
+    import tensorflow as tf
+
+    return tf.strings.regex_replace(text, ADDRESS, literal(config.token))

@@ -1,0 +1,24 @@
+"""Replace web addresses by one token."""
+
+from typing import Literal
+
+from textpipe.config import Section
+from textpipe.text.patterns import BLANK, BREAK, literal
+
+# A full stop or a closing bracket after an address ends the sentence, not the address.
+URL = rf"(?i)(?:\b(?:https?|ftps?|file)://|\bwww\.)[^<>\"{BLANK}{BREAK}]*[^<>\"{BLANK}{BREAK}.,;:!?'’”»)\]}}]"
+
+
+class Config(Section):
+    kind: Literal["mask_urls"] = "mask_urls"
+    token: str = "<url>"
+
+
+def apply(text, config):
+    """[N] string -> [N] string; an address starts with http://, https://, ftp://, file:// or www. Idempotent.
+
+    "See https://a.org/x?y=1." -> "See <url>."
+    """
+    import tensorflow as tf
+
+    return tf.strings.regex_replace(text, URL, literal(config.token))

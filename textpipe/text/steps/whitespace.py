@@ -1,0 +1,31 @@
+"""Collapse white space of every kind into single blanks."""
+
+from typing import Literal
+
+from textpipe.config import Section
+from textpipe.text.patterns import BLANK, BREAK
+
+
+class Config(Section):
+    """breaks: "join" makes line breaks blanks; "keep" keeps them as \\n, with at most one empty line between two lines."""
+
+    kind: Literal["whitespace"] = "whitespace"
+    breaks: Literal["join", "keep"] = "join"
+
+
+def apply(text, config):
+    """[N] string -> [N] string, stripped at both ends. Idempotent.
+
+    White space is all of Unicode's (no-break space, U+2028, ideographic space, ...) and two characters that only look like
+    nothing: zero width space U+200B and the byte order mark U+FEFF. Put the mail steps before "join": they read lines.
+
+    "join":  " a\\u00a0\\u00a0b\\t\\u2028c " -> "a b c";  "keep":  "a \\r\\n\\r\\n\\r\\n b" -> "a\\n\\nb"
+    """
+    import tensorflow as tf
+
+    if config.breaks == "join":
+        return tf.strings.strip(tf.strings.regex_replace(text, f"[{BLANK}{BREAK}]+", " "))
+    text = tf.strings.regex_replace(text, f"\r\n|[{BREAK}]", "\n")
+    text = tf.strings.regex_replace(text, f"[{BLANK}]+", " ")
+    text = tf.strings.regex_replace(text, " ?\n ?", "\n")
+    return tf.strings.strip(tf.strings.regex_replace(text, "\n{3,}", "\n\n"))

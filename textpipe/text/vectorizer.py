@@ -1,0 +1,43 @@
+"""Codecs and features rebuilt from what the tokenize and vectorize stages wrote."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.fields import Field
+from textpipe.text.labels import Labels
+
+CODECS = "codecs.json"  # tokenize: {field: {"kind": ..., "name": file stem}}
+SIZES = "features.json"  # vectorize: {field: size table}
+FEATURES = "vectorize.json"  # vectorize: {text field: the feature's section}
+
+
+def load_codec(tokenize: Path, field: str) -> Any:
+    """The codec of a text field; raises ConfigError when the codec is "none"."""
+    table = json.loads((Path(tokenize) / CODECS).read_text(encoding="utf-8"))[field]
+    return rooms.find("text.codecs", table["kind"]).load(table, Path(tokenize))
+
+
+def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
+    """The feature of a text field: called with text [N], its `size` the table of features.json."""
+    config = Plugin.check("text.features", json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field])
+    codec = load_codec(tokenize, field) if config.needs_codec else None
+    return rooms.find("text.features", config.kind).load(config, Path(vectorize), field, codec=codec)
+
+
+def load_labels(vectorize: Path, field: str) -> Labels:
+    """The classes of a label field."""
+    return Labels(json.loads((Path(vectorize) / SIZES).read_text(encoding="utf-8"))[field]["classes"])
+
+
+def load_features(vectorize: Path, tokenize: Path, fields: Sequence[Field]) -> dict[str, Any]:
+    """{field: its feature, or its Labels}. Text fields with ids have `.codec`; Labels have `.ids` and `.name`."""
+    return {
+        field.name: load_feature(vectorize, tokenize, field.name)
+        if field.kind == "text"
+        else load_labels(vectorize, field.name)
+        for field in fields
+    }
