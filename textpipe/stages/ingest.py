@@ -8,10 +8,9 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field as Limits
 from pydantic import model_validator
@@ -20,13 +19,10 @@ from textpipe import catalog, rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.fields import Field
-from textpipe.tables import shards, sources
-from textpipe.tables.hashes import KeySet, normal_form, text_key
-from textpipe.tables.profile import LabelProfile, TextProfile, profiles
+from textpipe.tables import sources, statistics
+from textpipe.tables.profile import LabelProfile
 from textpipe.tables.rows import Repairs, Rows
-
-if TYPE_CHECKING:
-    import numpy as np
+from textpipe.tables.splits import Batch, Split
 
 INPUTS: tuple[str, ...] = ()
 READING_ORDER = ("test", "valid", "train")  # train last: only then is it known which of its sources leak
@@ -105,94 +101,43 @@ def fields_of(task: str) -> tuple[Field, ...]:
         raise ValueError(str(error)) from None
 
 
-@dataclass
-class Split:
-    """What is known of one split while it is written."""
-
-    name: str
-    schema: Any
-    output: Path
-    profiles: dict[str, TextProfile | LabelProfile]
-    writer: shards.Writer | None = None
-    source_keys: KeySet = field(default_factory=KeySet)
-    pair_keys: KeySet = field(default_factory=KeySet)
-    row_keys: KeySet = field(default_factory=KeySet)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def write(self, batch: "Batch") -> None:
-        """Append rows and count them."""
-        import pyarrow as pa
-
-        self.counts["rows"] += len(batch.rows)
-        for name, texts in zip(self.schema.names[1:], batch.columns, strict=True):
-            self.profiles[name].add(batch.rows, texts)
-        if self.writer is None:
-            self.writer = shards.Writer(self.output, self.name, self.schema).__enter__()
-        arrays = [pa.array(batch.rows, pa.int64()), *(pa.array(texts, pa.string()) for texts in batch.columns)]
-        self.writer.write(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
-
-
-@dataclass
-class Batch:
-    """Clean rows with their keys: columns in the order of the task's fields, keys [N] uint64."""
-
-    rows: list[int]
-    columns: list[Sequence[str]]
-    source_keys: "np.ndarray"
-    pair_keys: "np.ndarray"
-    row_keys: "np.ndarray"
-
-    def take(self, mask: "np.ndarray") -> "Batch":
-        """The rows whose mask [N] is true."""
-        from itertools import compress
-
-        if mask.all():
-            return self
-        chosen = mask.tolist()
-        columns: list[Sequence[str]] = [list(compress(column, chosen)) for column in self.columns]
-        keys = (self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
-        return Batch(list(compress(self.rows, chosen)), columns, *keys)
-
-
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write {split}/00000.parquet ... and stats.json; raises DataError naming file and line."""
-    import pyarrow as pa
-
     fields = fields_of(config.task)
-    schema = pa.schema([("row", pa.int64()), *((item.name, pa.string()) for item in fields)])
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
-    splits: dict[str, Split] = {}
-
-    def split_of(name: str) -> Split:
-        if name not in splits:
-            splits[name] = Split(name, schema, output, profiles(fields))
-        return splits[name]
-
-    read: Counter[str] = Counter()
     repairs = Repairs(config.on_invalid, config.on_bad_rows, config.max_characters)
+    read: Counter[str] = Counter()
+    splits: dict[str, Split] = {}
     try:
         for name in READING_ORDER:
             if name not in origin:
                 continue
-            shares = {other: share for other, share in config.split.items() if other not in origin} if name == "train" else {}
-            for target in (name, *(other for other in shards.SPLITS if shares.get(other, 0) > 0)):
-                split_of(target)
+            shares = {other: share for other, share in config.split.items() if share > 0 and other not in origin}
+            shares = shares if name == "train" else {}
+            fed = [splits.setdefault(target, Split(target, fields, output)) for target in (name, *shares)]
             for batch in batches(config, fields, name, origin[name], repairs, read):
                 deal(config, batch, name, shares, splits)
-                if full(config, splits, name, shares):
+                if config.max_rows is not None and all(split.counts["rows"] >= config.max_rows for split in fed):
                     break
             log.info("%s: %s rows read", name, f"{read[name]:,}")
         for split in splits.values():
-            require_rows(config, split)
-            if split.writer is not None:
-                split.writer.close()
+            require_rows(split)
+            split.close(None)
     except BaseException as error:
         for split in splits.values():
-            if split.writer is not None:
-                split.writer.__exit__(type(error), error, None)
+            split.close(error)
         raise
-    stats = statistics(config, fields, splits, read, repairs)
+    stats = {
+        "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
+        "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
+        **statistics.tables(splits, read, repairs),
+    }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def summary(output: Path) -> str:
+    """Splits, fields and repairs as lines for the terminal."""
+    return statistics.summary(json.loads((output / "stats.json").read_text(encoding="utf-8")))
 
 
 def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
@@ -208,201 +153,96 @@ def batches(
     accepted = [{value} if isinstance(value, str) else set(value) for value in config.filter.values()]
     start = 0
     for source in files:
-        last = -1
+        following = 0
         for raw in sources.read(source, config.format, repairs, columns, split):
-            if raw.positions:
-                last = raw.positions[-1]
+            if not len(raw):
+                continue
+            following = raw.positions[-1] + 1
             read[split] += len(raw)
             rows = repairs.mend(raw)
             if accepted:
                 rows = filtered(rows, accepted, repairs)
-            rows.columns = [
-                [text.strip() for text in column] if item.kind == "label" else column
-                for item, column in zip(fields, rows.columns, strict=False)
-            ]
-            mask = [all(map(str.strip, texts)) for texts in zip(*rows.columns, strict=True)]
-            if not all(mask):
-                repairs.counts["empty_rows"] += mask.count(False)
-                rows = rows.keep(mask)
+            for number, item in enumerate(fields):
+                if item.kind == "label":
+                    rows.columns[number] = [text.strip() for text in rows.columns[number]]
+            rows = repairs.drop_empty(rows)
             if len(rows):
-                yield keyed(rows, fields, start)
-        start += last + 1
+                yield Batch.of(rows, fields, start)
+        start += following
 
 
 def filtered(rows: Rows, accepted: Sequence[set[str]], repairs: Repairs) -> Rows:
-    """Rows whose last columns hold accepted values."""
-    looked_at = rows.columns[-len(accepted) :]
-    mask = [all(cell in values for cell, values in zip(cells, accepted, strict=True)) for cells in zip(*looked_at, strict=True)]
+    """Rows whose last columns hold accepted values, without those columns."""
+    asked = len(rows.columns) - len(accepted)
+    cells = zip(*rows.columns[asked:], strict=True)
+    mask = [all(cell in values for cell, values in zip(row, accepted, strict=True)) for row in cells]
     repairs.counts["filtered_rows"] += mask.count(False)
-    return rows if all(mask) else rows.keep(mask)
-
-
-def keyed(rows: Rows, fields: Sequence[Field], start: int) -> Batch:
-    """A batch with three keys a row: of the normalized source, of that with the target, and of the row as it stands.
-
-    The first decides the split, so it must be the same for ever; the others only find equals within this run.
-    """
-    import numpy as np
-
-    sides: dict[str, list[Sequence[str]]] = {"source": [], "target": []}
-    for item, column in zip(fields, rows.columns, strict=True):
-        sides[item.side].append(column)
-    normal = [list(map(normal_form, column)) for column in sides["source"]]
-    joined = normal[0] if len(normal) == 1 else ["\x1f".join(texts) for texts in zip(*normal, strict=True)]
-    source_keys = np.fromiter(map(text_key, joined), np.uint64, len(joined))
-    pairs = np.fromiter(map(hash, zip(joined, *sides["target"], strict=True)), np.int64, len(joined)).view(np.uint64)
-    exact = np.fromiter(map(hash, zip(*rows.columns, strict=True)), np.int64, len(joined)).view(np.uint64)
-    return Batch([start + position for position in rows.positions], rows.columns, source_keys, pairs, exact)
+    rows = rows.keep(mask)
+    rows.columns = rows.columns[:asked]
+    return rows
 
 
 def deal(config: Config, batch: Batch, name: str, shares: dict[str, float], splits: dict[str, Split]) -> None:
-    """Write a batch of the files of split `name`, some of it to the splits cut from it.
+    """Write a batch from the files of split `name`, some of it to the splits cut from it.
 
     Split by hash, not by position: a row appended tomorrow must not move the old ones.
     """
     import numpy as np
 
-    place = batch.source_keys / 2.0**64  # [N] in [0, 1)
-    left = np.ones(len(batch.rows), bool)
+    place = batch.source_keys / 2.0**64  # [N], from 0 to 1
+    left = np.ones(len(batch), bool)
     below = 0.0
     for other in ("test", "valid"):
-        if shares.get(other, 0) > 0:
-            chosen = left & (place < below + shares[other])
+        if other in shares:
             below += shares[other]
+            chosen = left & (place < below)
             left &= ~chosen
             add(config, batch.take(chosen), splits[other], splits)
     add(config, batch.take(left), splits[name], splits)
 
 
 def add(config: Config, batch: Batch, split: Split, splits: dict[str, Split]) -> None:
+    """Write a batch to a split, as far as max_rows leaves room."""
+    import numpy as np
+
+    while config.max_rows is not None and len(batch):
+        room = config.max_rows - split.counts["rows"]
+        if room <= 0:
+            return
+        head = np.arange(len(batch)) < room
+        add_whole(config, batch.take(head), split, splits)
+        batch = batch.take(~head)
+    add_whole(config, batch, split, splits)
+
+
+def add_whole(config: Config, batch: Batch, split: Split, splits: dict[str, Split]) -> None:
     """Count duplicates and leaks of a batch, drop what is to be dropped, and write the rest."""
     import numpy as np
 
-    if config.max_rows is not None:
-        room = config.max_rows - split.counts["rows"]
-        if not config.drop_duplicates and config.on_leak == "count":
-            batch = batch.take(np.arange(len(batch.rows)) < room)
-    if not batch.rows:
+    if not len(batch):
         return
-    split.source_keys.add(batch.source_keys)
-    split.pair_keys.add(batch.pair_keys)
-    first = split.row_keys.add(batch.row_keys)
-    split.counts["duplicates"] += int((~first).sum())
-    keep = first if config.drop_duplicates else np.ones(len(batch.rows), bool)
+    first = split.see(batch)
+    keep = first if config.drop_duplicates else np.ones(len(batch), bool)
     if config.on_leak == "drop" and split.name == "train":
-        leaked = np.zeros(len(batch.rows), bool)
+        leaked = np.zeros(len(batch), bool)
         for other in splits.values():
             if other.name != "train":
                 leaked |= other.source_keys.contains(batch.source_keys)
         split.counts["leaks_dropped"] += int((keep & leaked).sum())
         keep = keep & ~leaked
-    if config.max_rows is not None:
-        keep = keep & (np.cumsum(keep) <= config.max_rows - split.counts["rows"])
-    batch = batch.take(keep)
-    if batch.rows:
-        split.write(batch)
+    kept = batch.take(keep)
+    if len(kept):
+        split.write(kept)
 
 
-def full(config: Config, splits: dict[str, Split], name: str, shares: dict[str, float]) -> bool:
-    """Whether every split these files feed has max_rows rows."""
-    fed = [name, *(other for other, share in shares.items() if share > 0)]
-    return config.max_rows is not None and all(splits[other].counts["rows"] >= config.max_rows for other in fed)
-
-
-def require_rows(config: Config, split: Split) -> None:
+def require_rows(split: Split) -> None:
     """A split that was asked for must have rows, and a label in train at least two classes."""
-    if not split.counts["rows"]:
-        cure = "give more rows, a larger share in split, or a file for it" if split.name != "train" else "every row was empty, dropped or filtered out"
-        raise DataError(f"{split.name}: no rows left; {cure}")
+    rows = split.counts["rows"]
+    if not rows and split.name == "train":
+        raise DataError("train: no rows left; every row was empty, malformed or filtered out")
+    if not rows:
+        raise DataError(f"{split.name}: no rows fell into it; give more rows, a larger share ([ingest] split), or a file of its own")
     for name, profile in split.profiles.items():
         if split.name == "train" and isinstance(profile, LabelProfile) and len(profile.classes) == 1:
             (only,) = profile.classes
-            raise DataError(f"train: {name} has one class only, {only!r}, in all {split.counts['rows']:,} rows; a classifier needs two")
-
-
-def statistics(
-    config: Config, fields: Sequence[Field], splits: dict[str, Split], read: Counter[str], repairs: Repairs
-) -> dict[str, Any]:
-    """The content of stats.json."""
-    names = [name for name in shards.SPLITS if name in splits]
-    return {
-        "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
-        "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
-        "rows_read": {name: read[name] for name in names if name in read},
-        "repairs": {name: repairs.counts[name] for name in REPAIRS},
-        "splits": {name: split_statistics(splits[name]) for name in names},
-        "leakage": {name: leakage(splits[name], splits["train"]) for name in names if name != "train" and "train" in splits},
-    }
-
-
-REPAIRS = {
-    "empty_rows": "empty rows dropped",
-    "bad_rows": "malformed rows dropped",
-    "filtered_rows": "rows left out by filter",
-    "too_long_rows": "rows dropped for their length",
-    "invalid_utf8_rows": "rows with bytes that are not UTF-8",
-    "invalid_utf8_bytes": "bytes that are not UTF-8",
-    "nul_characters": "NUL characters removed",
-}
-
-
-def split_statistics(split: Split) -> dict[str, Any]:
-    """Rows, duplicates, conflicts and profiles of one split.
-
-    duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text, in its
-    normal form, has.
-    """
-    return {
-        "rows": split.counts["rows"],
-        "duplicates": split.counts["duplicates"],
-        "conflicts": len(split.pair_keys) - len(split.source_keys),
-        "distinct_sources": len(split.source_keys),
-        "leaks_dropped": split.counts["leaks_dropped"],
-        "fields": {name: profile.table() for name, profile in split.profiles.items()},
-    }
-
-
-def leakage(split: Split, train: Split) -> dict[str, Any]:
-    """How many distinct source texts of a split occur among the train rows, dropped ones included."""
-    found = split.source_keys.shared_with(train.source_keys)
-    return {"sources": found, "share": round(found / max(len(split.source_keys), 1), 6)}
-
-
-def summary(output: Path) -> str:
-    """stats.json as a table for the terminal."""
-    stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
-    lines = [f"{'split':<7}{'rows':>11}{'duplicates':>12}{'conflicts':>11}{'in train':>10}"]
-    for name, split in stats["splits"].items():
-        leaks = stats["leakage"].get(name)
-        shown = f"{leaks['sources']:,}" if leaks else "-"
-        lines.append(f"{name:<7}{split['rows']:>11,}{split['duplicates']:>12,}{split['conflicts']:>11,}{shown:>10}")
-    for name, profile in stats["splits"].get("train", next(iter(stats["splits"].values())))["fields"].items():
-        lines.append(f"{name}: {FIELD_LINE['characters' in profile](profile)}")
-    for key, count in stats["repairs"].items():
-        if count:
-            lines.append(f"{REPAIRS[key]}: {count:,}")
-    dropped = sum(split["leaks_dropped"] for split in stats["splits"].values())
-    if dropped:
-        lines.append(f"train rows dropped because their source is in valid or test: {dropped:,}")
-    return "\n".join(lines)
-
-
-def text_line(profile: dict[str, Any]) -> str:
-    """Lengths and scripts of a text field in one line."""
-    words, characters = profile["words"], profile["characters"]
-    scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(profile["scripts"].items())[:3])
-    return (
-        f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} most; "
-        f"characters {characters['p50']}, {characters['p95']}, {characters['max']}; letters {scripts or 'none'}"
-    )
-
-
-def label_line(profile: dict[str, Any]) -> str:
-    """The most frequent classes of a label field in one line."""
-    classes = list(profile["classes"].items())
-    shown = ", ".join(f"{name} {count:,}" for name, count in classes[:5])
-    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
-    return f"{profile['num_classes']} classes{'' if profile['complete'] else ' or more'}: {shown}{more}"
-
-
-FIELD_LINE: dict[bool, Callable[[dict[str, Any]], str]] = {True: text_line, False: label_line}
+            raise DataError(f"train: {name} has one class only, {only!r}, in all {rows:,} rows; a classifier needs two")

@@ -61,7 +61,7 @@ def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str 
         first = number - 1 - config.header
         positions: Sequence[int] = range(first, first + len(table))
         numbers: Sequence[int] = range(number, number + len(table))
-        if any(len(row) != width for row in table):
+        if set(map(len, table)) - {width}:
             fits = [fitting(path, repairs, config, width, numbers[k], row) for k, row in enumerate(table)]
             positions = [position for position, fit in zip(positions, fits, strict=True) if fit]
             numbers = [line for line, fit in zip(numbers, fits, strict=True) if fit]

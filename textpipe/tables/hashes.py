@@ -2,25 +2,52 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def normal_form(text: str) -> str:
-    """A text as it counts for splitting and leakage: compatibility form, case folded, single blanks.
+class Skeleton(dict[int, int]):
+    """A table for str.translate: punctuation, symbols, controls and separators become blanks. Filled as it is asked.
 
-    "  Hello\\u00a0World " -> "hello world"
+    Marks stay, for the vowels of many scripts are marks.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
+
+    def __missing__(self, code: int) -> int:
+        self[code] = 32 if unicodedata.category(chr(code))[0] in "PSZC" else code
+        return self[code]
 
 
-def text_key(text: str) -> int:
-    """64 bits of BLAKE2b (RFC 7693): the same on every machine and in every year."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+SKELETON = Skeleton()
+ASCII_SKELETON = bytes(ord(chr(SKELETON[code]).lower()) for code in range(128)) + bytes(range(128, 256))
+
+
+def normal_form(text: str) -> bytes:
+    """A text as it counts for splitting and leakage: letters, marks and digits alone, compatibility form, case folded.
+
+    "  Hello,\\u00a0WORLD!" -> b"hello world"; a text without letters and digits stays as it is, but for white space.
+    """
+    if text.isascii():
+        words = text.encode().translate(ASCII_SKELETON).split()
+    else:
+        words = unicodedata.normalize("NFKC", text).casefold().translate(SKELETON).encode().split()
+    return b" ".join(words or text.encode().split())
+
+
+def text_keys(texts: Iterable[bytes]) -> "np.ndarray":
+    """[N] uint64: 64 bits of BLAKE2b (RFC 7693) of each text, the same on every machine and in every year."""
+    import numpy as np
+
+    return np.frombuffer(b"".join([hashlib.blake2b(text, digest_size=8).digest() for text in texts]), "<u8")
+
+
+def run_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
+    """[N] uint64: Python's own hash of each row, quick, and good within this process only."""
+    import numpy as np
+
+    return np.array(list(map(hash, rows)), np.int64).view(np.uint64)
 
 
 class KeySet:
@@ -36,7 +63,7 @@ class KeySet:
         return sum(len(run) for run in self._runs)
 
     def contains(self, keys: "np.ndarray") -> "np.ndarray":
-        """[N] bool: which of the keys [N] uint64 are in the set."""
+        """[N] bool: which of the keys [N] uint64 are in the set. Quickest when the keys are sorted."""
         import numpy as np
 
         found = np.zeros(len(keys), bool)
@@ -45,10 +72,6 @@ class KeySet:
             at[at == len(run)] = 0
             found |= run[at] == keys
         return found
-
-    def shared_with(self, other: "KeySet") -> int:
-        """How many keys both sets hold."""
-        return sum(int(other.contains(run).sum()) for run in self._runs)
 
     def add(self, keys: "np.ndarray") -> "np.ndarray":
         """Put keys [N] uint64 into the set; [N] bool: which were new, each key once.

@@ -3,9 +3,13 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textpipe.fields import Field
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 MOST_CLASSES = 10_000  # a label column with more is no label column, and is no longer counted
@@ -15,34 +19,35 @@ SCRIPTS = {"Cjk": "Han", "Ideographic": "Han", "Fullwidth": "Latin", "Feminine":
 
 
 class TextProfile:
-    """Lengths in characters and in words (parted by white space), and letters by script, of one text field."""
+    """Lengths in characters and in words (runs without ASCII white space), and letters by script, of one text field."""
 
     def __init__(self) -> None:
         self.characters: Counter[int] = Counter()
         self.words: Counter[int] = Counter()
-        self.longest = (-1, 0)  # characters, row
+        self.longest = (0, -1)  # characters, row
         self._ascii_letters = 0
         self._codes: Counter[int] = Counter()
 
-    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
-        """Count texts; rows are their positions in the source."""
-        lengths = list(map(len, texts))
-        self.characters.update(lengths)
-        self.words.update(len(text.split()) for text in texts)
-        longest = max(lengths, default=-1)
-        if longest > self.longest[0]:
-            self.longest = (longest, int(rows[lengths.index(longest)]))
-        self._count_letters("".join(texts))
-
-    def _count_letters(self, text: str) -> None:
+    def add(self, rows: Sequence[int], texts: "pa.StringArray") -> None:
+        """Count texts, none of them empty; rows are their positions in the source."""
         import numpy as np
+        import pyarrow.compute as pc
 
-        counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=128)
-        self._ascii_letters += int(counts[65:91].sum() + counts[97:123].sum())
-        if not text.isascii():
-            codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-            found, counts = np.unique(codes[codes > 127], return_counts=True)
-            self._codes.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        lengths = pc.utf8_length(texts).to_numpy()
+        count(self.characters, lengths)
+        longest = int(lengths.argmax())
+        if lengths[longest] > self.longest[0]:
+            self.longest = (int(lengths[longest]), rows[longest])
+        _, offsets, data = texts.buffers()
+        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]  # [N + 1]
+        octets = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
+        starts = starts[:-1] - starts[0]
+        count(self.words, num_words(octets, starts))
+        found = np.bincount(octets, minlength=256)
+        self._ascii_letters += int(found[65:91].sum() + found[97:123].sum())
+        if found[128:].any():
+            codes = np.frombuffer(octets.tobytes().decode().encode("utf-32-le"), np.uint32)
+            count(self._codes, codes[codes > 127])
 
     def table(self) -> dict[str, Any]:
         """{"characters": {"mean": ..., "p50": ...}, "words": {...}, "longest": {...}, "scripts": {"Latin": 0.99, ...}}"""
@@ -55,7 +60,7 @@ class TextProfile:
         return {
             "characters": distribution(self.characters),
             "words": distribution(self.words),
-            "longest": {"characters": max(self.longest[0], 0), "row": self.longest[1]},
+            "longest": {"characters": self.longest[0], "row": self.longest[1]},
             "letters": letters,
             "scripts": {name: round(count / letters, 6) for name, count in ranked},
         }
@@ -68,10 +73,10 @@ class LabelProfile:
         self.classes: Counter[str] = Counter()
         self.too_many = False
 
-    def add(self, rows: Sequence[int], texts: Sequence[str]) -> None:
+    def add(self, rows: Sequence[int], texts: "pa.StringArray") -> None:
         """Count labels, until there are too many to be labels."""
         if not self.too_many:
-            self.classes.update(texts)
+            self.classes.update(texts.to_pylist())
             self.too_many = len(self.classes) > MOST_CLASSES
 
     def table(self) -> dict[str, Any]:
@@ -83,6 +88,30 @@ class LabelProfile:
 def profiles(fields: Sequence[Field]) -> dict[str, TextProfile | LabelProfile]:
     """An empty profile per field."""
     return {field.name: TextProfile() if field.kind == "text" else LabelProfile() for field in fields}
+
+
+def count(counts: Counter[int], values: "np.ndarray") -> None:
+    """Add integers [N] to counts."""
+    import numpy as np
+
+    found, times = np.unique(values, return_counts=True)
+    for value, more in zip(found.tolist(), times.tolist(), strict=True):
+        counts[value] += more
+
+
+def num_words(octets: "np.ndarray", starts: "np.ndarray") -> "np.ndarray":
+    """[N] number of words of texts that lie one behind the other in octets [M] uint8 and begin at starts [N].
+
+    Counts where a word begins: at a text's first byte or behind a blank.
+    """
+    import numpy as np
+
+    blank = (octets == 32) | ((octets >= 9) & (octets <= 13))
+    begins = ~blank
+    firsts = begins[starts]
+    begins[1:] &= blank[:-1]
+    begins[starts] = firsts
+    return np.add.reduceat(begins, starts, dtype=np.int32)
 
 
 def script(letter: str) -> str:

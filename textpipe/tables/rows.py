@@ -80,6 +80,14 @@ class Repairs:
                 rows = rows.keep(mask)
         return rows
 
+    def drop_empty(self, rows: Rows) -> Rows:
+        """Rows without those in which a column is empty or blank; counts them."""
+        if all(all(column) and not any(map(str.isspace, column)) for column in rows.columns):
+            return rows
+        mask = [all(map(str.strip, texts)) for texts in zip(*rows.columns, strict=True)]
+        self.counts["empty_rows"] += mask.count(False)
+        return rows.keep(mask)
+
     def _mend_characters(self, rows: Rows) -> Rows:
         columns: list[Sequence[str]] = []
         invalid = [0] * len(rows)

@@ -1,0 +1,129 @@
+"""Batches of clean rows and the splits they are written to, with all that is counted on the way."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textpipe.fields import Field
+from textpipe.tables import shards
+from textpipe.tables.hashes import KeySet, normal_form, run_keys, text_keys
+from textpipe.tables.profile import profiles
+from textpipe.tables.rows import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass
+class Batch:
+    """Clean rows with three keys each: columns in the order of the task's fields, keys [N] uint64.
+
+    source_keys, of the normal form of the source, decide the split, so they are the same for ever. pair_keys add the
+    target; row_keys are of the row as it stands.
+    """
+
+    rows: list[int]
+    columns: list[Sequence[str]]
+    source_keys: "np.ndarray"
+    pair_keys: "np.ndarray"
+    row_keys: "np.ndarray"
+
+    @classmethod
+    def of(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
+        """Rows with their keys; start is what the files before this one add to the row numbers."""
+        sides: dict[str, list[Sequence[str]]] = {"source": [], "target": []}
+        for item, column in zip(fields, rows.columns, strict=True):
+            sides[item.side].append(column)
+        normal = [list(map(normal_form, column)) for column in sides["source"]]
+        joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
+        pair_keys = run_keys(zip(joined, *sides["target"], strict=True))
+        row_keys = run_keys(zip(*rows.columns, strict=True))
+        numbers = [start + position for position in rows.positions]
+        return cls(numbers, rows.columns, text_keys(joined), pair_keys, row_keys)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, mask: "np.ndarray") -> "Batch":
+        """The rows whose mask [N] is true."""
+        if mask.all():
+            return self
+        chosen = mask.tolist()
+        columns: list[Sequence[str]] = [list(compress(column, chosen)) for column in self.columns]
+        keys = (self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
+        return Batch(list(compress(self.rows, chosen)), columns, *keys)
+
+
+@dataclass
+class Split:
+    """One split while it is written, and what is known of it."""
+
+    name: str
+    fields: Sequence[Field]
+    output: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    source_keys: KeySet = field(default_factory=KeySet)
+    pair_keys: KeySet = field(default_factory=KeySet)
+    row_keys: KeySet = field(default_factory=KeySet)
+
+    def __post_init__(self) -> None:
+        self.profiles = profiles(self.fields)
+        self.writer: shards.Writer | None = None
+        self.held_out_keys: list[np.ndarray] = []  # source keys of every row, valid and test only
+
+    def schema(self) -> "pa.Schema":
+        """row, then a string column per field."""
+        import pyarrow as pa
+
+        return pa.schema([("row", pa.int64()), *((item.name, pa.string()) for item in self.fields)])
+
+    def see(self, batch: Batch) -> "np.ndarray":
+        """Note a batch's keys and count its duplicates; [N] bool: which rows are the first of their kind."""
+        self.source_keys.add(batch.source_keys)
+        self.pair_keys.add(batch.pair_keys)
+        first = self.row_keys.add(batch.row_keys)
+        self.counts["duplicates"] += int((~first).sum())
+        return first
+
+    def write(self, batch: Batch) -> None:
+        """Append rows and count them."""
+        import pyarrow as pa
+
+        if self.writer is None:
+            self.writer = shards.Writer(self.output, self.name, self.schema()).__enter__()
+        texts = [pa.array(column, pa.string()) for column in batch.columns]
+        for item, column in zip(self.fields, texts, strict=True):
+            self.profiles[item.name].add(batch.rows, column)
+        self.counts["rows"] += len(batch)
+        if self.name != "train":
+            self.held_out_keys.append(batch.source_keys)
+        self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows, pa.int64()), *texts], schema=self.schema()))
+
+    def close(self, error: BaseException | None) -> None:
+        """Finish the last shard, or after an error remove what was written."""
+        if self.writer is not None:
+            self.writer.__exit__(type(error) if error else None, error, None)
+
+    def table(self) -> dict[str, Any]:
+        """Rows, duplicates, conflicts and profiles for stats.json.
+
+        duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text has,
+        sources being compared in their normal form.
+        """
+        return {
+            "rows": self.counts["rows"],
+            "duplicates": self.counts["duplicates"],
+            "conflicts": len(self.pair_keys) - len(self.source_keys),
+            "distinct_sources": len(self.source_keys),
+            "leaks_dropped": self.counts["leaks_dropped"],
+            "fields": {name: profile.table() for name, profile in self.profiles.items()},
+        }
+
+    def leakage(self, train: "Split") -> dict[str, Any]:
+        """How many rows of this split have a source text that occurs in train, rows dropped from train included."""
+        found = sum(int(train.source_keys.contains(keys).sum()) for keys in self.held_out_keys)
+        return {"rows": found, "share": round(found / max(self.counts["rows"], 1), 6)}

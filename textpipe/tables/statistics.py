@@ -1,0 +1,63 @@
+"""What ingest says of the rows it read: stats.json, and the same as a table for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from textpipe.tables import shards
+from textpipe.tables.rows import Repairs
+from textpipe.tables.splits import Split
+
+REPAIRS = {
+    "empty_rows": "empty rows dropped",
+    "bad_rows": "malformed rows dropped",
+    "filtered_rows": "rows left out by filter",
+    "too_long_rows": "rows dropped for their length",
+    "invalid_utf8_rows": "rows with bytes that are not UTF-8",
+    "invalid_utf8_bytes": "bytes that are not UTF-8",
+    "nul_characters": "NUL characters removed",
+}
+
+
+def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
+    """The content of stats.json but for its origin; read: rows read for each split, before any was left out."""
+    names = [name for name in shards.SPLITS if name in splits]
+    train = splits["train"]
+    return {
+        "rows_read": {name: read[name] for name in names if name in read},
+        "repairs": {name: repairs.counts[name] for name in REPAIRS},
+        "splits": {name: splits[name].table() for name in names},
+        "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
+    }
+
+
+def summary(stats: Mapping[str, Any]) -> str:
+    """stats.json as lines for the terminal: a table of splits, a line a field, a line for each thing that was mended."""
+    lines = [f"{'split':<7}{'rows':>11}{'duplicates':>12}{'conflicts':>11}{'in train':>10}"]
+    for name, split in stats["splits"].items():
+        shown = f"{stats['leakage'][name]['rows']:,}" if name in stats["leakage"] else "-"
+        lines.append(f"{name:<7}{split['rows']:>11,}{split['duplicates']:>12,}{split['conflicts']:>11,}{shown:>10}")
+    for name, profile in stats["splits"]["train"]["fields"].items():
+        lines.append(f"{name}: {text_line(profile) if 'characters' in profile else label_line(profile)}")
+    lines += [f"{REPAIRS[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
+    dropped = stats["splits"]["train"]["leaks_dropped"]
+    if dropped:
+        lines.append(f"train rows dropped because their source text is in valid or test: {dropped:,}")
+    return "\n".join(lines)
+
+
+def text_line(profile: Mapping[str, Any]) -> str:
+    """Lengths and scripts of a text field."""
+    words, characters = profile["words"], profile["characters"]
+    scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(profile["scripts"].items())[:3] if share >= 0.0005)
+    return (
+        f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} most; "
+        f"characters {characters['p50']}, {characters['p95']}, {characters['max']}; letters {scripts or 'none'}"
+    )
+
+
+def label_line(profile: Mapping[str, Any]) -> str:
+    """The most frequent classes of a label field."""
+    classes = list(profile["classes"].items())
+    shown = ", ".join(f"{name} {count:,}" for name, count in classes[:5])
+    more = f" and {len(classes) - 5:,} more" if len(classes) > 5 else ""
+    return f"{profile['num_classes']:,} classes{'' if profile['complete'] else ' or more'}: {shown}{more}"
