@@ -152,8 +152,15 @@ def fault(place: str, stage: str, config: type[BaseModel], item: dict[str, Any])
         return f"{label}: required, and missing"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("value_error", "assertion_error"):
+        if location == [] and section_of(item) in ("model", "decode"):
+            return f"{place} [{section_of(item)}] {message}"
         return f"{label}: {message}"
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
+
+
+def section_of(item: dict[str, Any]) -> str:
+    """The key a pydantic error begins at."""
+    return str(item["loc"][0]) if item["loc"] else ""
 
 
 def inner_fault(config: type[BaseModel], item: dict[str, Any]) -> str:
