@@ -1,0 +1,267 @@
+"""Write the synthetic mail corpus: train.jsonl, valid.jsonl and test.jsonl, from grammar.toml beside this file.
+
+    python data/mail/generate.py [--seed N] [--out DIR]
+
+Same seed, same bytes, on every Python from 3.11 on and with the standard library alone. For that reason numbers come
+from Random.random() only (choice and shuffle have changed between versions), and no set is ever walked through.
+"""
+
+import argparse
+import datetime
+import json
+import random
+import re
+import sys
+import tomllib
+import zlib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GRAMMAR = HERE / "grammar.toml"
+SEED = 17
+SPLITS = ("train", "valid", "test")
+MAILS_PER_INTENT = {"train": 164, "valid": 22, "test": 32}
+PHRASINGS_PER_INTENT = {"valid": 2, "test": 3}  # train has the rest
+WRAP = 72
+SLOT = re.compile(r"\{(\w+)\}")
+SENTENCE_START = re.compile(r"(^|[.!?]\s+|\n)([a-z])")
+PLAIN_LETTERS = str.maketrans("éëü", "eeu")
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Write the synthetic mail corpus.")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"the number all draws follow from (default {SEED})")
+    parser.add_argument("--out", type=Path, default=HERE, help="the folder to write to (default: the one of this file)")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for split, rows in corpus(read_grammar(), seed=options.seed).items():
+        path = options.out / f"{split}.jsonl"
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, sort_keys=False) + "\n")
+        print(f"{path}: {len(rows)} mails", file=sys.stderr)
+
+
+def read_grammar(path=GRAMMAR):
+    """The grammar as nested dicts: people, slots, scenes and the list intent."""
+    return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def phrasing_splits(grammar, *, seed=SEED):
+    """(intent key, phrasing) -> "train", "valid" or "test".
+
+    Whole phrasings are held out, a fixed number per intent, drawn with the seed: every intent is in every split,
+    and no sentence pattern is in two.
+    """
+    splits = {}
+    for intent in grammar["intent"]:
+        phrasings = shuffled(stream(seed, "phrasings", intent["key"]), intent["phrasings"])
+        num_test, num_valid = PHRASINGS_PER_INTENT["test"], PHRASINGS_PER_INTENT["valid"]
+        for index, phrasing in enumerate(phrasings):
+            split = "test" if index < num_test else "valid" if index < num_test + num_valid else "train"
+            splits[intent["key"], phrasing] = split
+    return splits
+
+
+def corpus(grammar, *, seed=SEED):
+    """{"train": rows, "valid": rows, "test": rows}; a row is a dict of id, intent, message, wants_reply and reply."""
+    split_of = phrasing_splits(grammar, seed=seed)
+    seen = set()
+    mails = {split: [] for split in SPLITS}
+    for intent in grammar["intent"]:
+        # One stream per intent: a new intent in the grammar does not move the mails of the others.
+        rng = stream(seed, "mails", intent["key"])
+        for split in SPLITS:
+            phrasings = [text for text in intent["phrasings"] if split_of[intent["key"], text] == split]
+            for index in range(MAILS_PER_INTENT[split]):
+                mails[split].append(new_mail(grammar, intent, phrasings[index % len(phrasings)], seen, rng))
+    shuffles = {split: shuffled(stream(seed, "order", split), rows) for split, rows in mails.items()}
+    return {
+        split: [{"id": f"{split}-{number:05d}", **row} for number, row in enumerate(rows, 1)]
+        for split, rows in shuffles.items()
+    }
+
+
+def new_mail(grammar, intent, phrasing, seen, rng):
+    """A row (without its id) whose message is not among those seen, and is added to them."""
+    for attempt in range(200):
+        mail = Mail(grammar, intent, phrasing, rng)
+        # Two mails that differ in their signature alone are nearly one mail: insist on a new body while there is one.
+        new_body = mail.body not in seen or attempt >= 20
+        if new_body and mail.message not in seen:
+            seen.add(mail.body)
+            seen.add(mail.message)
+            return {
+                "intent": intent["key"],
+                "message": mail.message,
+                "wants_reply": intent["wants_reply"],
+                "reply": mail.reply,
+            }
+    raise SystemExit(
+        f"grammar.toml, intent {intent['key']}: no more new mails from the phrasing {phrasing!r}; give it more slots"
+    )
+
+
+class Mail:
+    """One mail: its people and slot values, drawn once, and the texts filled with them."""
+
+    def __init__(self, grammar, intent, phrasing, rng):
+        self.rng = rng
+        self.slots = {**grammar["slots"], **intent.get("slots", {})}
+        self.values = people(grammar["people"], rng)
+        scene = grammar["scenes"][intent["scene"]]
+
+        core = self.sentences(phrasing)
+        opener = self.sentences(self.maybe(scene["opener_share"], intent.get("openers", scene["openers"])))
+        remark = self.sentences(self.maybe(scene["remark_share"], intent.get("remarks", scene["remarks"])))
+        if opener and repeats(core, opener):
+            opener = ""
+        if remark and repeats(f"{opener} {core}", remark):
+            remark = ""
+        parts = [part for part in (opener, core, remark) if part]
+        self.body = " ".join(parts)
+        if rng.random() < 0.3:
+            body = "\n\n".join(parts)
+        elif rng.random() < 0.3 and remark:
+            body = " ".join(parts[:-1]) + "\n\n" + parts[-1]
+        else:
+            body = self.body
+        if rng.random() < 0.3:
+            body = wrapped(body)
+
+        salutations = scene["salutations"]
+        if intent.get("audience") == "group" and rng.random() < 0.4:
+            salutations = scene["group_salutations"]
+        salutation, sign_off = self.fill(choice(rng, salutations)), self.fill(choice(rng, scene["sign_offs"]))
+        self.message = "\n\n".join(part for part in (salutation, body, sign_off, self.trailer(scene)) if part)
+
+        # Only replies whose slots stand in the message: a reply can copy a day, it cannot guess one.
+        known = slot_names(phrasing)
+        replies = [text for text in intent.get("replies", []) if all(name in known for name in slot_names(text))]
+        assert bool(replies) == (intent["wants_reply"] == "yes"), f"{intent['key']}: no reply fits {phrasing!r}"
+        self.reply = self.sentences(choice(rng, replies)) if replies else ""
+
+    def maybe(self, share, texts):
+        return choice(self.rng, texts) if self.rng.random() < share else ""
+
+    def sentences(self, template):
+        return SENTENCE_START.sub(lambda match: match[1] + match[2].upper(), self.fill(template))
+
+    def fill(self, template):
+        return SLOT.sub(lambda match: self.value(match[1]), template)
+
+    def value(self, name):
+        """The value of a slot, the same wherever the mail names it; day2 is drawn from day and differs from it."""
+        if name not in self.values:
+            listed = self.slots[name.rstrip("23")]
+            other = self.values.get(name.rstrip("23"))
+            value = other
+            while value == other:
+                value = self.drawn(choice(self.rng, listed))
+            self.values[name] = value
+        return self.values[name]
+
+    def drawn(self, text):
+        """A listed value with its digits drawn and its own slots filled afresh: "by {day}" -> "by Tuesday"."""
+        text = SLOT.sub(lambda match: self.drawn(choice(self.rng, self.slots[match[1]])), text)
+        text = re.sub("#", lambda _: str(below(self.rng, 10)), text)
+        return re.sub(r"\^", lambda _: str(1 + below(self.rng, 9)), text)
+
+    def trailer(self, scene):
+        """An earlier mail, quoted or forwarded, or nothing."""
+        draw = self.rng.random()
+        if draw >= scene["quotation_share"] + scene["forward_share"]:
+            return ""
+        forwarded = draw >= scene["quotation_share"]
+        text = self.fill(choice(self.rng, scene["quotations"]))
+        # A private mail's earlier subject is the plainest there is.
+        subject = self.fill(choice(self.rng, scene["subjects"] or ["Hello"]))
+        who = "person3" if forwarded else "recipient"
+        author = f"{self.values[who]} {self.values[f'{who}_surname']} <{self.values[f'{who}_email']}>"
+        day, clock = moment(self.rng)
+        if forwarded:
+            header = f"From: {author}\nDate: {day} at {clock}\nSubject: {subject}"
+            return f"---------- Forwarded message ----------\n{header}\n\n{text}"
+        if self.rng.random() < 0.75:
+            return f"On {day} at {clock}, {author} wrote:\n" + "\n".join(f"> {line}" for line in text.split("\n"))
+        return f"-----Original Message-----\nFrom: {author}\nSent: {day} {clock}\nSubject: {subject}\n\n{text}"
+
+
+def people(names, rng):
+    """The people of one mail, all with different names: recipient, sender, person, person2 and person3."""
+    first_names = shuffled(rng, names["women"] + names["men"])
+    surnames = shuffled(rng, names["surnames"])
+    values = {}
+    for role, name, surname in zip(("recipient", "sender", "person", "person2", "person3"), first_names, surnames):
+        values[role] = name
+        values[f"{role}_surname"] = surname
+        values[f"{role}_title"] = "Ms" if name in names["women"] else "Mr"
+        mailbox = f"{name}.{surname}".lower().translate(PLAIN_LETTERS)
+        values[f"{role}_email"] = f"{mailbox}@example.{choice(rng, ('org', 'com'))}"
+    return values
+
+
+def slot_names(template):
+    return SLOT.findall(template)
+
+
+def repeats(text, other):
+    """Do two texts share a sentence opening or three words in a row? Side by side they would read badly."""
+    return any(pairs & more for pairs, more in zip(wordings(text), wordings(other)))
+
+
+def wordings(text):
+    """The first two words of each sentence, and all runs of three words."""
+    openings = {tuple(sentence.lower().split()[:2]) for sentence in re.split(r"(?<=[.!?])\s", text)}
+    words = re.findall(r"[\w']+", text.lower())
+    return openings, set(zip(words, words[1:], words[2:]))
+
+
+def moment(rng):
+    """A day and a time in a mail header: ("Mon, 4 Mar 2024", "10:12")."""
+    date = datetime.date(2023, 1, 2) + datetime.timedelta(days=below(rng, 1000))
+    # Not strftime: its names depend on the locale.
+    day = f"{WEEKDAYS[date.weekday()]}, {date.day} {MONTHS[date.month - 1]} {date.year}"
+    return day, f"{7 + below(rng, 13):02d}:{below(rng, 60):02d}"
+
+
+def wrapped(text):
+    """The text with its lines broken between words, as mail programs do."""
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        lines = [""]
+        for word in paragraph.split(" "):
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > WRAP:
+                lines.append(word)
+            else:
+                lines[-1] = f"{lines[-1]} {word}".lstrip()
+        paragraphs.append("\n".join(lines))
+    return "\n\n".join(paragraphs)
+
+
+def stream(seed, *names):
+    """A generator of its own for each purpose."""
+    return random.Random(zlib.crc32("/".join((str(seed), *names)).encode()))
+
+
+def below(rng, limit):
+    """An integer from 0 up to, not including, the limit."""
+    return int(rng.random() * limit)
+
+
+def choice(rng, items):
+    return items[below(rng, len(items))]
+
+
+def shuffled(rng, items):
+    items = list(items)
+    for last in range(len(items) - 1, 0, -1):
+        other = below(rng, last + 1)
+        items[last], items[other] = items[other], items[last]
+    return items
+
+
+if __name__ == "__main__":
+    main()
