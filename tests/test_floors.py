@@ -9,14 +9,14 @@ from textpipe import lineage, rooms
 
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
-    {"errors", "version"},
+    {"errors", "quiet", "version"},
     {"config", "fields", "store", "lineage", "rooms", "tables", "catalog"},
     {"text"},
     {"layers"},
     {"decoding"},
     {"models", "tasks", "scores"},
     {"training"},
-    {"servable", "savedmodel", "publish"},
+    {"servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
     {"stages"},
     {"pipeline"},
     {"report", "scaffold", "doctor"},

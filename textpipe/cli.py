@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from textpipe import quiet
 from textpipe.errors import TextpipeError
 from textpipe.version import __version__
 
@@ -59,6 +60,8 @@ def main(verbose: bool) -> None:
     """From raw text to a served model: text in, text out in one TensorFlow graph."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if not verbose:
+        quiet.start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("textpipe").setLevel(logging.DEBUG if verbose else logging.INFO)
 

@@ -1,0 +1,38 @@
+"""Keep TensorFlow's start-up chatter off the terminal.
+
+TensorFlow and sentencepiece write lines such as "Could not find cuda drivers" straight to file descriptor 2, before any
+setting of theirs is read. While a command runs, what native code writes there goes through grep, which drops those
+lines and passes every other on. grep is a process of its own so that the last words of a crash still arrive.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+NOISE = r"^(WARNING: All log messages before absl::InitializeLog|[IWE]0000 00:00:[0-9. ]+ .*cuda|.*LOG\(INFO\)|I0000 00:00:)"
+
+
+def start() -> None:
+    """Filter descriptor 2 from now on; Python's own sys.stderr stays on the terminal. Without grep nothing changes."""
+    grep = shutil.which("grep")
+    try:
+        ours = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):
+        return
+    if not grep or not ours:
+        return
+    kept = os.dup(2)
+    try:
+        # A session of its own: Ctrl-C must stop the command, not what shows its last lines.
+        child = subprocess.Popen(
+            [grep, "--line-buffered", "-avE", NOISE], stdin=subprocess.PIPE, stdout=kept, stderr=subprocess.DEVNULL,
+            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")}, start_new_session=True,
+        )  # fmt: skip
+    except OSError:
+        os.close(kept)
+        return
+    os.dup2(child.stdin.fileno(), 2)
+    child.stdin.close()
+    child.returncode = 0  # nobody waits for it: it ends when the last writer of descriptor 2 does
+    sys.stderr = open(kept, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
