@@ -1,39 +1,40 @@
 """Hashes of rows: where a row falls, and whether it was seen before, at 8 bytes a row."""
 
 import hashlib
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class Skeleton(dict[int, int]):
-    """A table for str.translate: punctuation, symbols, controls and separators become blanks. Filled as it is asked.
+BETWEEN = "\0"  # parts texts that are handled as one string; ingest has removed it from them
+ASCII_SKELETON = bytes(
+    code if code > 127 or chr(code).isalnum() or chr(code) == BETWEEN else 32 for code in range(256)
+)
 
-    Marks stay, for the vowels of many scripts are marks.
+
+def normal_forms(texts: Sequence[str]) -> list[bytes]:
+    """Texts as they count for splitting and leakage: letters, marks and digits alone, compatibility form, case folded.
+
+    ["  Hello,\u00a0WORLD!", "?!"] -> [b"hello world", b"?!"]; one without letters and digits keeps all but white space.
     """
-
-    def __missing__(self, code: int) -> int:
-        self[code] = 32 if unicodedata.category(chr(code))[0] in "PSZC" else code
-        return self[code]
-
-
-SKELETON = Skeleton()
-ASCII_SKELETON = bytes(ord(chr(SKELETON[code]).lower()) for code in range(128)) + bytes(range(128, 256))
-
-
-def normal_form(text: str) -> bytes:
-    """A text as it counts for splitting and leakage: letters, marks and digits alone, compatibility form, case folded.
-
-    "  Hello,\\u00a0WORLD!" -> b"hello world"; a text without letters and digits stays as it is, but for white space.
-    """
-    if text.isascii():
-        words = text.encode().translate(ASCII_SKELETON).split()
-    else:
-        words = unicodedata.normalize("NFKC", text).casefold().translate(SKELETON).encode().split()
-    return b" ".join(words or text.encode().split())
+    whole = BETWEEN.join(texts)
+    if not whole.isascii():
+        whole = unicodedata.normalize("NFKC", whole)
+        # Marks stay, for the vowels of many scripts are marks.
+        odd = [letter for letter in set(whole) if letter > "\x7f" and unicodedata.category(letter)[0] in "PSZC"]
+        if odd:
+            whole = re.sub(f"[{re.escape(''.join(odd))}]", " ", whole)
+    data = whole.casefold().encode().translate(ASCII_SKELETON)
+    while b"  " in data:
+        data = data.replace(b"  ", b" ")
+    forms = data.replace(b" \0", b"\0").replace(b"\0 ", b"\0").strip(b" ").split(b"\0")
+    if not all(forms):
+        forms = [form or " ".join(text.split()).encode() for form, text in zip(forms, texts, strict=True)]
+    return forms
 
 
 def text_keys(texts: Iterable[bytes]) -> "np.ndarray":

@@ -28,7 +28,7 @@ class TextProfile:
         self._ascii_letters = 0
         self._codes: Counter[int] = Counter()
 
-    def add(self, rows: Sequence[int], texts: "pa.StringArray") -> None:
+    def add(self, rows: "np.ndarray", texts: "pa.StringArray") -> None:
         """Count texts, none of them empty; rows are their positions in the source."""
         import numpy as np
         import pyarrow.compute as pc
@@ -37,7 +37,7 @@ class TextProfile:
         count(self.characters, lengths)
         longest = int(lengths.argmax())
         if lengths[longest] > self.longest[0]:
-            self.longest = (int(lengths[longest]), rows[longest])
+            self.longest = (int(lengths[longest]), int(rows[longest]))
         _, offsets, data = texts.buffers()
         starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]  # [N + 1]
         octets = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
@@ -73,7 +73,7 @@ class LabelProfile:
         self.classes: Counter[str] = Counter()
         self.too_many = False
 
-    def add(self, rows: Sequence[int], texts: "pa.StringArray") -> None:
+    def add(self, rows: "np.ndarray", texts: "pa.StringArray") -> None:
         """Count labels, until there are too many to be labels."""
         if not self.too_many:
             self.classes.update(texts.to_pylist())

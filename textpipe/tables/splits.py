@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.fields import Field
 from textpipe.tables import shards
-from textpipe.tables.hashes import KeySet, normal_form, run_keys, text_keys
+from textpipe.tables.hashes import KeySet, normal_forms, run_keys, text_keys
 from textpipe.tables.profile import profiles
 from textpipe.tables.rows import Rows
 
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Batch:
-    """Clean rows with three keys each: columns in the order of the task's fields, keys [N] uint64.
+    """Clean rows with three keys each: columns in the order of the task's fields, rows [N] int64, keys [N] uint64.
 
     source_keys, of the normal form of the source, decide the split, so they are the same for ever. pair_keys add the
     target; row_keys are of the row as it stands.
     """
 
-    rows: list[int]
-    columns: list[Sequence[str]]
+    rows: "np.ndarray"
+    columns: "list[pa.StringArray]"
     source_keys: "np.ndarray"
     pair_keys: "np.ndarray"
     row_keys: "np.ndarray"
@@ -35,27 +34,34 @@ class Batch:
     @classmethod
     def of(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
         """Rows with their keys; start is what the files before this one add to the row numbers."""
+        import numpy as np
+        import pyarrow as pa
+
         sides: dict[str, list[Sequence[str]]] = {"source": [], "target": []}
         for item, column in zip(fields, rows.columns, strict=True):
             sides[item.side].append(column)
-        normal = [list(map(normal_form, column)) for column in sides["source"]]
+        normal = [normal_forms(column) for column in sides["source"]]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
-        pair_keys = run_keys(zip(joined, *sides["target"], strict=True))
-        row_keys = run_keys(zip(*rows.columns, strict=True))
-        numbers = [start + position for position in rows.positions]
-        return cls(numbers, rows.columns, text_keys(joined), pair_keys, row_keys)
+        return cls(
+            np.array(rows.positions, np.int64) + start,
+            [pa.array(column, pa.string()) for column in rows.columns],
+            text_keys(joined),
+            run_keys(zip(joined, *sides["target"], strict=True)),
+            run_keys(zip(*rows.columns, strict=True)),
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, mask: "np.ndarray") -> "Batch":
         """The rows whose mask [N] is true."""
+        import pyarrow as pa
+
         if mask.all():
             return self
-        chosen = mask.tolist()
-        columns: list[Sequence[str]] = [list(compress(column, chosen)) for column in self.columns]
-        keys = (self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
-        return Batch(list(compress(self.rows, chosen)), columns, *keys)
+        chosen = pa.array(mask)
+        columns = [column.filter(chosen) for column in self.columns]
+        return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
 
 
 @dataclass
@@ -95,13 +101,12 @@ class Split:
 
         if self.writer is None:
             self.writer = shards.Writer(self.output, self.name, self.schema()).__enter__()
-        texts = [pa.array(column, pa.string()) for column in batch.columns]
-        for item, column in zip(self.fields, texts, strict=True):
+        for item, column in zip(self.fields, batch.columns, strict=True):
             self.profiles[item.name].add(batch.rows, column)
         self.counts["rows"] += len(batch)
         if self.name != "train":
             self.held_out_keys.append(batch.source_keys)
-        self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows, pa.int64()), *texts], schema=self.schema()))
+        self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns], schema=self.schema()))
 
     def close(self, error: BaseException | None) -> None:
         """Finish the last shard, or after an error remove what was written."""

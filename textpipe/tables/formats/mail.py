@@ -86,15 +86,17 @@ def columns_of(path: Path, raw: bytes) -> dict[str, str]:
 
 def header_text(message: email.message.Message, name: str) -> str:
     """A header as one line, encoded words (RFC 2047) decoded."""
-    value = message.get(name)
-    if value is None:
-        return ""
+    value = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
     parts = []
+    # Unfolded first: the decoder would take a folded line's leading blank away.
+    value = re.sub(r"\r?\n", "", value)
+    if not value.isascii():  # bytes of no declared charset, which the parser carries as lone surrogates
+        value = charset_text(value.encode(errors="surrogateescape"), None)
     try:
         for part, charset in email.header.decode_header(value):
             parts.append(charset_text(part, charset) if isinstance(part, bytes) else part)
     except (email.errors.HeaderParseError, ValueError):
-        parts = [str(value)]
+        parts = [value]
     return " ".join("".join(parts).split())
 
 

@@ -12,6 +12,7 @@ from textpipe.tables.rows import LIMIT, Repairs, Rows, value_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BATCH_BYTES = 1 << 25  # rows of long texts come fewer at a time
 SUFFIXES = (".parquet", ".pq")
 
 
@@ -32,7 +33,10 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             names = file.schema_arrow.names
             chosen = [names[number] for number in textfile.columns_at(str(source), names, wanted)]
             start = 0
-            for batch in file.iter_batches(LIMIT, columns=list(dict.fromkeys(chosen)), use_threads=False):
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+            bytes_a_row = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+            size = max(1, min(LIMIT, BATCH_BYTES // max(bytes_a_row, 1)))
+            for batch in file.iter_batches(size, columns=list(dict.fromkeys(chosen)), use_threads=False):
                 columns = [texts(source, batch.column(name), name) for name in chosen]
                 positions = range(start, start + batch.num_rows)
                 start += batch.num_rows

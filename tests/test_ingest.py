@@ -1,0 +1,290 @@
+"""From files to splits."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from textpipe import lineage, pipeline
+from textpipe.errors import ConfigError, DataError
+from textpipe.stages import ingest
+from textpipe.tables import shards
+
+SENTENCES = [(f"Please send report {n}.", ("yes", "no", "later")[n % 3]) for n in range(3_000)]
+
+
+def write_tsv(path, rows, header="text\tlabel"):
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def run(folder, task="classify", **options):
+    """({split: rows as tuples}, stats)."""
+    output = folder / f"out{len(list(folder.glob('out*')))}"
+    output.mkdir()
+    ingest.run(ingest.Config(task=task, **options), {}, output)
+    found = {}
+    for split in shards.SPLITS:
+        if shards.paths(output, split):
+            table = pa.Table.from_batches(list(shards.read(output, split)))
+            found[split] = list(zip(*table.to_pydict().values(), strict=True))
+    return found, json.loads((output / "stats.json").read_text(encoding="utf-8"))
+
+
+def test_one_file_is_split_by_source_and_nothing_is_lost(tmp_path):
+    path = write_tsv(tmp_path / "a.tsv", SENTENCES)
+    found, stats = run(tmp_path, files=path, split={"valid": 0.2, "test": 0.1})
+    everything = sorted(row for rows in found.values() for row in rows)
+    assert everything == [(n, *sentence) for n, sentence in enumerate(SENTENCES)]
+    assert {split: stats["splits"][split]["rows"] for split in found} == {split: len(rows) for split, rows in found.items()}
+    assert 500 < len(found["valid"]) < 700
+    assert 240 < len(found["test"]) < 360
+    assert all(list(rows) == sorted(rows) for rows in found.values())
+
+
+def test_where_a_row_falls_is_fixed_for_ever(tmp_path):
+    """BLAKE2b of "please send report 7", computed apart from the project: shares are of the unit interval, test first."""
+    path = write_tsv(tmp_path / "a.tsv", SENTENCES)
+    found, _ = run(tmp_path, files=path)
+    split_of = {row[1]: split for split, rows in found.items() for row in rows}
+    for number in range(0, 3000, 7):
+        digest = hashlib.blake2b(f"please send report {number}".encode(), digest_size=8).digest()
+        place = int.from_bytes(digest, "little") / 2**64
+        expected = "test" if place < 0.1 else "valid" if place < 0.2 else "train"
+        assert split_of[f"Please send report {number}."] == expected
+
+
+def test_a_row_appended_tomorrow_does_not_move_the_old_ones(tmp_path):
+    before, _ = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", SENTENCES[:2000]))
+    after, _ = run(tmp_path, files=write_tsv(tmp_path / "b.tsv", SENTENCES))
+    for split in shards.SPLITS:
+        assert after[split][: len(before[split])] == before[split]
+
+
+def test_equal_sources_never_fall_into_two_splits(tmp_path):
+    rows = [(form, str(n % 5)) for n in range(400) for form in (f"Mail {n}", f"mail  {n}!", f"MAIL\u00a0{n}")]
+    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    numbers = {split: {int(text.split()[-1].strip("!")) for _, text, _ in rows} for split, rows in found.items()}
+    assert sum(map(len, numbers.values())) == 400
+    assert {split: table["rows"] for split, table in stats["leakage"].items()} == {"valid": 0, "test": 0}
+
+
+def test_given_splits_are_kept_and_missing_ones_cut_from_train(tmp_path):
+    train = write_tsv(tmp_path / "train.tsv", SENTENCES[:2500])
+    test = write_tsv(tmp_path / "test.tsv", SENTENCES[2500:])
+    found, stats = run(tmp_path, files={"train": train, "test": test})
+    assert found["test"] == [(n, *row) for n, row in enumerate(SENTENCES[2500:])]
+    assert 190 < len(found["valid"]) < 310
+    assert sorted(found["train"] + found["valid"]) == [(n, *row) for n, row in enumerate(SENTENCES[:2500])]
+    assert stats["rows_read"] == {"train": 2500, "test": 500}
+    found, _ = run(tmp_path, files={"train": train, "test": test}, split={})
+    assert set(found) == {"train", "test"}
+    assert len(found["train"]) == 2500
+
+
+def test_several_files_are_one_source_and_row_numbers_run_on(tmp_path):
+    files = [write_tsv(tmp_path / f"{n}.tsv", SENTENCES[n * 1000 : (n + 1) * 1000]) for n in range(3)]
+    found, _ = run(tmp_path, files=files)
+    assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(SENTENCES)]
+
+
+def test_line_files_are_given_as_table_or_as_list(tmp_path):
+    for split, count in (("train", 900), ("valid", 20), ("test", 30)):
+        (tmp_path / f"{split}.en").write_text("".join(f"{split} sentence {n}\n" for n in range(count)))
+        (tmp_path / f"{split}.de").write_text("".join(f"{split} Satz {n}\n" for n in range(count)))
+    tables = {split: {"en": tmp_path / f"{split}.en", "de": tmp_path / f"{split}.de"} for split in shards.SPLITS}
+    lists = {split: [tmp_path / f"{split}.en", tmp_path / f"{split}.de"] for split in shards.SPLITS}
+    columns = {"source": "de", "target": "en"}
+    found, _ = run(tmp_path, "translate", files=tables, columns=columns)
+    assert found["valid"][3] == (3, "valid Satz 3", "valid sentence 3")
+    assert run(tmp_path, "translate", files=lists, columns=columns)[0] == found
+    only = run(tmp_path, "translate", files=tables["train"], columns=columns)[0]
+    assert sum(map(len, only.values())) == 900
+
+
+def test_counts_agree_with_counting_by_hand(tmp_path):
+    train = [("Come today?", "yes"), ("Come today?", "yes"), ("come TODAY", "no"), ("Thanks.", "no"), ("Привет мир", "no")]
+    test = [("Thanks!", "no"), ("thanks", "no"), ("New one", "yes")]
+    raw = tmp_path / "train.tsv"
+    data = write_tsv(raw, train).read_bytes()
+    raw.write_bytes(b"\xef\xbb\xbf" + data + b"caf\xe9 au\0 lait\tyes\n\tno\n  \t \n")
+    found, stats = run(tmp_path, files={"train": raw, "test": write_tsv(tmp_path / "test.tsv", test)}, split={})
+    assert len(found["train"]) == 6
+    assert found["train"][-1] == (5, "caf\ufffd au lait", "yes")
+    assert stats["repairs"] == {
+        "empty_rows": 2, "bad_rows": 0, "filtered_rows": 0, "too_long_rows": 0,
+        "invalid_utf8_rows": 1, "invalid_utf8_bytes": 1, "nul_characters": 1,
+    }  # fmt: skip
+    table = stats["splits"]["train"]
+    assert (table["rows"], table["duplicates"], table["conflicts"], table["distinct_sources"]) == (6, 1, 1, 4)
+    assert table["fields"]["label"] == {"num_classes": 2, "complete": True, "classes": {"no": 3, "yes": 3}}
+    assert table["fields"]["text"]["words"]["max"] == 3
+    assert table["fields"]["text"]["longest"] == {"characters": 12, "row": 5}
+    latin, cyrillic = 3 * len("Cometoday") + len("Thanks") + len("cafaulait"), len("Приветмир")
+    assert table["fields"]["text"]["scripts"]["Cyrillic"] == pytest.approx(cyrillic / (latin + cyrillic), abs=1e-6)
+    assert stats["leakage"] == {"test": {"rows": 2, "share": 0.666667}}
+
+
+def test_duplicates_and_leaks_are_dropped_when_asked(tmp_path):
+    train = write_tsv(tmp_path / "train.tsv", [*SENTENCES[:50], *SENTENCES[:10], ("Leaks here", "yes"), ("LEAKS: here", "no")])
+    test = write_tsv(tmp_path / "test.tsv", [("leaks here", "yes"), ("other", "no")])
+    files = {"train": train, "test": test}
+    found, stats = run(tmp_path, files=files, split={})
+    assert (len(found["train"]), stats["splits"]["train"]["duplicates"], stats["leakage"]["test"]["rows"]) == (62, 10, 1)
+    found, stats = run(tmp_path, files=files, split={}, drop_duplicates=True, on_leak="drop")
+    assert [row[1:] for row in found["train"]] == SENTENCES[:50]
+    assert stats["splits"]["train"]["duplicates"] == 10
+    assert stats["splits"]["train"]["leaks_dropped"] == 2
+    assert stats["leakage"]["test"]["rows"] == 1
+    assert len(found["test"]) == 2
+
+
+def test_filter_and_max_rows_choose_rows(tmp_path):
+    rows = [(text, label, ("en", "de")[n % 2]) for n, (text, label) in enumerate(SENTENCES)]
+    path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
+    found, stats = run(tmp_path, files=path, filter={"language": "de", "label": ["yes", "no"]}, split={})
+    assert [row[1:] for row in found["train"]] == [row[:2] for row in rows if row[2] == "de" and row[1] != "later"]
+    assert stats["repairs"]["filtered_rows"] == 2000
+    every, _ = run(tmp_path, files=path)
+    found, _ = run(tmp_path, files=path, max_rows=70)
+    assert found == {split: every[split][:70] for split in shards.SPLITS}
+    found, _ = run(tmp_path, files=path, max_rows=70, drop_duplicates=True)
+    assert found == {split: every[split][:70] for split in shards.SPLITS}
+
+
+def test_labels_lose_blanks_around_them_and_texts_keep_theirs(tmp_path):
+    path = write_tsv(tmp_path / "a.tsv", [("  Fine. ", " no"), ("Come!", "yes "), ("Oh", "no")])
+    found, _ = run(tmp_path, files=path, split={})
+    assert found["train"] == [(0, "  Fine. ", "no"), (1, "Come!", "yes"), (2, "Oh", "no")]
+
+
+def test_files_are_byte_equal_in_another_process(tmp_path):
+    """Python's own hashes of texts differ from process to process; nothing written may depend on them."""
+    write_tsv(tmp_path / "a.tsv", SENTENCES * 2)
+    code = (
+        "import sys; from pathlib import Path; from textpipe.stages import ingest; out = Path(sys.argv[1]); out.mkdir();"
+        "ingest.run(ingest.Config(task='classify', files='a.tsv', drop_duplicates=True), {}, out)"
+    )
+    digests = []
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, check=True)  # noqa: S603
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert len(digests[0]) == 4
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([("a", "yes"), ("b", "yes")], {"split": {}}, "label has one class only, 'yes', in all 2 rows"),
+        ([(" ", "yes"), ("b", "")], {"split": {}}, "train: no rows left"),
+        ([("a", "yes"), ("b", "no")], {"split": {"valid": 0.0001}}, "valid: no rows fell into it"),
+        (SENTENCES, {"columns": {"text": "txt"}}, "no column 'txt'; did you mean 'text'"),
+        (SENTENCES, {"filter": {"lable": "yes"}}, "no column 'lable'; did you mean 'label'"),
+        ([*SENTENCES, ("a", "b", "c")], {}, "line 3002: 3 columns where the header has 2"),
+    ],
+)
+def test_an_error_names_its_cause_and_leaves_nothing_written(tmp_path, rows, options, message):
+    path = write_tsv(tmp_path / "a.tsv", rows)
+    with pytest.raises(DataError, match=message):
+        run(tmp_path, files=path, **options)
+    assert list((tmp_path / "out0").iterdir()) == []
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    path = write_tsv(tmp_path / "train.tsv", SENTENCES)
+    odd = write_tsv(tmp_path / "train.data", SENTENCES)
+    for files, message in [
+        ({"train": path, "test": tmp_path / "tets.tsv"}, "tets.tsv: no such file"),
+        ({"train": path, "tset": path}, "files.tset: no such split; did you mean 'test'"),
+        ({"test": path}, "no train split, only test"),
+        (odd, "train.data: the format cannot be told from the name; set format to one of csv, json"),
+        (tmp_path / "nowhere" / "a.tsv", "there is no folder"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            run(tmp_path, files=files)
+    assert len(run(tmp_path, files=odd, format="tsv", split={})[0]["train"]) == 3000
+    with pytest.raises(DataError, match='which only format = "lines" reads'):
+        run(tmp_path, "translate", files={"source": path, "target": path}, format="tsv")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ('', "give either dataset (a card's name) or files"),
+        ('files = "a.tsv"\ndataset = "mail"', "not both"),
+        ('dataset = "mial"', "unknown dataset 'mial'; did you mean 'mail'"),
+        ('files = "a.tsv"\ncolumns = { txt = "a" }', "columns.txt: task 'classify' has no such field; did you mean 'text'"),
+        ('files = "a.tsv"\nsplit = { valid = 0.5, test = 0.5 }', "leave nothing for train"),
+        ('files = "a.tsv"\nsplit = { valid = -1 }', "expected a share from 0 to below 1, found -1"),
+        ('files = "a.tsv"\nsplit = { dev = 0.1 }', "'valid' or 'test'"),
+        ('files = "a.tsv"\nformat = "tvs"', "unknown format 'tvs'; did you mean 'tsv'"),
+        ('files = "a.tsv"\nformat = { kind = "tsv", delimter = ";" }', "delimter: unknown key; did you mean 'delimiter'"),
+        ('files = "a.tsv"\non_leak = "dorp"', "on_leak"),
+        ('files = "a.tsv"\nfiels = "b.tsv"', "fiels: unknown key; did you mean 'files'"),
+        ('files = 3', "files"),
+    ],
+)  # fmt: skip
+def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
+    path = tmp_path / "x.toml"
+    path.write_text(f'task = "classify"\n[ingest]\n{section}\n')
+    with pytest.raises(ConfigError) as error:
+        pipeline.Pipeline.load(path)
+    assert message in str(error.value)
+    assert f"{path} [ingest]" in str(error.value)
+
+
+def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.en", "a.de", "b.tsv"):
+        (tmp_path / name).write_text("x\n")
+    one = ingest.Config(task="translate", files={"train": {"en": "a.en", "de": "a.de"}})
+    assert sorted(map(str, lineage.paths_in(one))) == ["a.de", "a.en"]
+    two = ingest.Config(task="classify", files={"train": ["b.tsv", "a.en"], "test": "a.de"})
+    assert sorted(map(str, lineage.paths_in(two))) == ["a.de", "a.en", "b.tsv"]
+    wanted = lineage.ingredients("ingest", "textpipe.stages.ingest", two, {}, [])
+    assert {"textpipe.tables.formats.tsv", "textpipe.tables.delimited", "textpipe.tables.hashes"} <= set(wanted["code"])
+    assert set(wanted["files"]) == {"a.de", "a.en", "b.tsv"}
+
+
+def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/cards").mkdir(parents=True)
+    write_tsv(tmp_path / "data/own.tsv", SENTENCES)
+    (tmp_path / "data/cards/own.toml").write_text(
+        'title = "Own"\ndescription = ""\nlicence = ""\nhomepage = ""\nkind = "bundled"\n'
+        '[columns]\n[splits]\ntrain = "own.tsv"\n[[files]]\npath = "own.tsv"\n'
+    )
+    config = ingest.Config(task="classify", dataset="own")
+    assert list(map(str, config.extra_files())) == ["data/cards/own.toml", "data/own.tsv"]
+    assert config.format.kind == "tsv"
+    found, stats = run(tmp_path, dataset="own")
+    assert sum(map(len, found.values())) == 3000
+    assert stats["origin"] == {"dataset": "own"}
+    assert ingest.Config(task="classify", dataset="multi30k").extra_files()[0].name == "multi30k.toml"
+
+
+def test_the_summary_tells_what_was_found(tmp_path):
+    path = write_tsv(tmp_path / "a.tsv", [*SENTENCES, ("Twice", "yes"), ("Twice", "yes"), ("", "no")])
+    output = tmp_path / "out"
+    output.mkdir()
+    ingest.run(ingest.Config(task="classify", files=path, split={}), {}, output)
+    lines = ingest.summary(output).splitlines()
+    assert lines[0].split() == ["split", "rows", "duplicates", "conflicts", "in", "train"]
+    assert lines[1].split() == ["train", "3,002", "1", "0", "-"]
+    assert "letters Latin 100.0%" in lines[2]
+    assert "3 classes: yes 1,002, later 1,000, no 1,000" in lines[3]
+    assert lines[4] == "empty rows dropped: 1"
+
+
+def test_the_configuration_needs_no_heavy_library():
+    code = (
+        "import sys; from textpipe.stages import ingest; ingest.Config(task='classify', dataset='banking77');"
+        "print(*{'numpy', 'pyarrow', 'pandas', 'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.split() == []
