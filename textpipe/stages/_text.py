@@ -68,10 +68,14 @@ def column(texts: Any, kind: Any) -> Any:
 
 
 def graph(function: Any) -> Any:
-    """`function` of one [N] string tensor, traced once for every N."""
+    """`function` of one [N] string tensor, traced once for every N.
+
+    Whoever calls it keeps the codec or feature behind `function` alive: the graph holds its tables by handle alone.
+    """
     import tensorflow as tf
 
-    return tf.function(function, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    spec = tf.TensorSpec([None], tf.string)
+    return tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
 
 
 def shares(count: int, total: int) -> float:

@@ -47,9 +47,10 @@ def words_of(lines: Iterable[str]) -> Iterator[list[str]]:
 
     from textpipe.text import words
 
+    spec = tf.TensorSpec([None], tf.string)
     split = tf.function(
-        lambda text: words.split(text).flat_values, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
-    )
+        lambda text: words.split(text).flat_values, input_signature=[spec], autograph=False
+    ).get_concrete_function()
     lines = iter(lines)
     while batch := list(islice(lines, BATCH)):
         yield [word.decode() for word in split(tf.constant(batch)).numpy()]

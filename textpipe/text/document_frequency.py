@@ -21,6 +21,7 @@ def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[
     def present(text):
         return ngrams.counted(ngrams.buckets(text, config, codec), config.num_buckets, binary=True).indices[:, 1]
 
+    present = present.get_concrete_function()
     frequency = np.zeros(config.num_buckets, np.int32)
     rows = 0
     for text in texts():
