@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from textpipe.training import batches
+from textpipe.training import batches, losses
 from textpipe.training.batches import Plan
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.steps import Steps, dense, objective, spec
+from textpipe.training.steps import Steps, spec
 
 # Padded tokens of ids gathered in one piece; a sparse split is one piece whatever its size.
 PIECE_TOKENS = 1_000_000
@@ -45,22 +45,25 @@ class Objective:
         return loss, gradient
 
     def piece_graph(self, source, target):
-        with tf.GradientTape() as tape:
-            sums = objective(target)(self.steps.model, source, target, training=True)
-            loss = sums["loss"] / self.steps.num_rows
-        return loss, self.flat(tape, loss)
+        total = tf.constant(float(self.steps.num_rows))
+        sums, gradients = losses.gradients(
+            self.steps.model, source, target, self.variables(), smoothing=0.0, total=total
+        )
+        return sums["loss"] / total, flat(gradients)
 
     def penalty_gradient(self):
         with tf.GradientTape() as tape:
             loss = self.steps.penalty()
-        return loss, self.flat(tape, loss)
+        return loss, flat(tape.gradient(loss, self.variables(), unconnected_gradients="zero"))
 
-    def flat(self, tape, loss):
-        variables = [variable.value for variable in self.steps.model.trainable_variables]
-        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        parts = [tf.reshape(dense(part, variable), [-1]) for part, variable in zip(gradients, variables)]
-        return tf.concat(parts, axis=0)
+    def variables(self):
+        return [variable.value for variable in self.steps.model.trainable_variables]
 
     def validate(self, rows: Rows) -> dict[str, float]:
         """As Steps.validate, over the whole of these rows."""
         return self.steps.validate(rows, batches.plan(rows, self.settings).epoch(0))
+
+
+def flat(gradients):
+    """All gradients as one vector."""
+    return tf.concat([tf.reshape(losses.dense(gradient), [-1]) for gradient in gradients], axis=0)

@@ -1,44 +1,74 @@
-"""What training lowers and validation measures.   Shapes: B batch, U target, C classes, N real tokens, D model, V vocabulary."""
+"""What training lowers and validation measures, with gradients.
+
+Shapes: B batch, U target, C classes, N real tokens, R readout, V vocabulary.
+"""
 
 import tensorflow as tf
 
+from textpipe.training import vocabulary
 
-def classification(model, source, labels, *, training: bool, smoothing: float = 0.0) -> dict[str, tf.Tensor]:
-    """Sums over the rows of a batch: `loss` (cross-entropy, nats), `correct`, `weight` (rows)."""
-    logits = tf.cast(model(source, training=training), tf.float32)  # [B, C]
-    if logits.shape[-1] == 1:
-        logit = logits[:, 0]
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logit)
-        predictions = tf.cast(logit > 0, tf.int32)
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    correct = tf.cast(predictions == labels, tf.float32)
-    weight = tf.cast(tf.size(labels), tf.float32)
-    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": weight}
+Sums = dict[str, tf.Tensor]  # sums over a batch: loss (nats), correct, weight (rows or tokens)
 
 
-def generation(model, source, target, *, training: bool, smoothing: float = 0.0) -> dict[str, tf.Tensor]:
-    """Sums over the real target tokens: `loss` (label-smoothed cross-entropy, nats), `correct`, `weight` (tokens).
+def evaluate(model, source, target) -> Sums:
+    """Sums of `loss`, `correct` and `weight` without dropout or smoothing: labels are [B], texts [B, U]."""
+    if target.shape.rank == 1:
+        return classification(model, source, target, training=False)
+    real = target != 0
+    labels = tf.boolean_mask(target, real)
+    if splits(model):
+        hidden = model.hidden(source, shift_right(target, model.start_id), training=False)
+        return vocabulary.evaluate(model.project, tf.boolean_mask(hidden, real), labels)
+    return sums_of(generation_logits(model, source, target, training=False), labels)
 
-    target: [B, U] ids that end with end_id and are padded with 0. Teacher forcing: the model sees it shifted right.
-    The logits of padding are never computed when the model can be asked for its hidden states alone.
+
+def gradients(model, source, target, variables, *, smoothing: float, total) -> tuple[Sums, list[tf.Tensor]]:
+    """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
+
+    A model with hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left
+    to autodiff.
     """
+    if target.shape.rank == 1:
+        with tf.GradientTape() as tape:
+            sums = classification(model, source, target, training=True)
+            loss = sums["loss"] / total
+        return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
     real = target != 0  # [B, U]
     labels = tf.boolean_mask(target, real)  # [N]
-    target_in = shift_right(target, model.start_id)
-    if hasattr(model, "hidden") and hasattr(model, "project"):
-        hidden = model.hidden(source, target_in, training=training)  # [B, U, D]
-        logits = model.project(tf.boolean_mask(hidden, real))  # [N, V]
-    else:
-        logits = tf.boolean_mask(model(source, target_in, training=training), real)
-    logits = tf.cast(logits, tf.float32)
-    losses = smoothed_cross_entropy(logits, labels, smoothing)
-    weight = tf.cast(tf.size(labels), tf.float32)
-    if training:
-        return {"loss": tf.reduce_sum(losses), "weight": weight}
-    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
-    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": weight}
+    if not splits(model):
+        with tf.GradientTape() as tape:
+            logits = generation_logits(model, source, target, training=True)
+            sums = sums_of(logits, labels, smoothing)
+            loss = sums["loss"] / total
+        return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
+    with tf.GradientTape() as tape:
+        hidden = model.hidden(source, shift_right(target, model.start_id), training=True)  # [B, U, R]
+        hidden = tf.boolean_mask(hidden, real)  # [N, R]
+    sums, hidden_gradient, own = vocabulary.gradients(model.project, hidden, labels, variables, smoothing=smoothing)
+    below = tape.gradient(hidden, variables, output_gradients=hidden_gradient / total, unconnected_gradients="zero")
+    return sums, [dense(part) if mine is None else dense(part) + mine / total for part, mine in zip(below, own)]
+
+
+def splits(model) -> bool:
+    """Whether a generator's call is project(hidden(...))."""
+    return hasattr(model, "hidden") and hasattr(model, "project")
+
+
+def classification(model, source, labels, *, training: bool) -> Sums:
+    """One logit is the log-odds of class 1; more are unnormalized log-probabilities.   labels: [B]"""
+    logits = tf.cast(model(source, training=training), tf.float32)  # [B, C]
+    if logits.shape[-1] > 1:
+        return sums_of(logits, labels)
+    logit = logits[:, 0]
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logit)
+    correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
+    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
+
+
+def generation_logits(model, source, target, *, training: bool):
+    """Logits [N, V] of the real tokens of target [B, U], each seeing the true tokens before it."""
+    logits = model(source, shift_right(target, model.start_id), training=training)
+    return tf.cast(tf.boolean_mask(logits, target != 0), tf.float32)
 
 
 def shift_right(target, start_id: int):
@@ -49,14 +79,22 @@ def shift_right(target, start_id: int):
     return tf.concat([tf.fill([tf.shape(target)[0], 1], start_id), target[:, :-1]], axis=1)
 
 
-def smoothed_cross_entropy(logits, labels, smoothing: float):
-    """Cross-entropy against (1 - smoothing) on the label and smoothing / V on every word: [N, V], [N] -> [N].
-
-    Szegedy et al., 2016, section 7. With c = -log softmax(logits)[label] it is c + smoothing * (logits[label] - mean(logits)),
-    so the smoothed distribution is never written out.
-    """
+def sums_of(logits, labels, smoothing: float = 0.0) -> Sums:
+    """Sums over rows of logits [N, V] or [B, C]; the loss is vocabulary.py's smoothed cross-entropy."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    if not smoothing:
-        return losses
-    label_logits = tf.gather(logits, labels, axis=1, batch_dims=1)
-    return losses + smoothing * (label_logits - tf.reduce_mean(logits, axis=1))
+    if smoothing:
+        label_logits = tf.gather(logits, labels, axis=1, batch_dims=1)
+        losses += smoothing * (label_logits - tf.reduce_mean(logits, axis=1))
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
+
+
+def count(labels):
+    return tf.cast(tf.size(labels), tf.float32)
+
+
+def dense(gradient):
+    """A gradient as one tensor: an embedding's comes as rows, some of them twice, and its norm needs their sums."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
+    return gradient

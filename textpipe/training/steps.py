@@ -71,13 +71,15 @@ class Steps:
         variables = [variable.value for variable in self.model.trainable_variables]
         total = tf.cast(weight(target), tf.float32)
         source, target = share(source), share(target)
+        smoothing = self.settings.label_smoothing
+        sums, gradients = losses.gradients(self.model, source, target, variables, smoothing=smoothing, total=total)
         with tf.GradientTape() as tape:
-            sums = objective(target)(
-                self.model, source, target, training=True, smoothing=self.settings.label_smoothing
-            )
             penalty = self.penalty() / replicas
-            loss = sums["loss"] / total + penalty
-        gradients = [dense(gradient, variable) for gradient, variable in zip(tape.gradient(loss, variables), variables)]
+        slopes = tape.gradient(penalty, variables)
+        gradients = [
+            losses.dense(gradient) if slope is None else losses.dense(gradient) + slope
+            for gradient, slope in zip(gradients, slopes, strict=True)
+        ]
         if replicas > 1:
             gradients = context.all_reduce("SUM", gradients)
         norm = tf.linalg.global_norm(gradients)
@@ -100,18 +102,13 @@ class Steps:
 
     def evaluate_replica(self, source, target):
         source, target = share(source), share(target)
-        return objective(target)(self.model, source, target, training=False)
+        return losses.evaluate(self.model, source, target)
 
     def penalty(self):
         """What the model adds to the mean loss of a row: its penalty() over the rows of the training split."""
         if not hasattr(self.model, "penalty"):
             return tf.constant(0.0)
         return tf.cast(self.model.penalty(), tf.float32) / self.num_rows
-
-
-def objective(target) -> Callable:
-    """Labels [B] are classified, ids [B, U] generated."""
-    return losses.classification if target.shape.rank == 1 else losses.generation
 
 
 def weight(target):
@@ -132,13 +129,6 @@ def share(tensor):
     if not sparse:
         return tensor[first:last]
     return tf.sparse.slice(tensor, tf.stack([first, 0]), tf.stack([last - first, tensor.dense_shape[1]]))
-
-
-def dense(gradient, variable):
-    """A gradient as one tensor: an embedding's comes as rows, some of them twice, and its norm needs their sums."""
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, variable.shape[0])
-    return gradient
 
 
 def spec(value):

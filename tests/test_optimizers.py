@@ -1,0 +1,146 @@
+"""Optimizers against the formulas of their papers, schedules against their tables."""
+
+import math
+
+import numpy as np
+import pytest
+
+from textpipe import rooms
+from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, plateau
+
+
+def sgd(w, gradients, learning_rate=0.1):
+    for g in gradients:
+        w = w - learning_rate * g
+    return w
+
+
+def momentum(w, gradients, learning_rate=0.1, momentum=0.9, nesterov=False):
+    v = 0.0
+    for g in gradients:
+        v = momentum * v - learning_rate * g
+        w = w + (momentum * v - learning_rate * g if nesterov else v)
+    return w
+
+
+def adagrad(w, gradients, learning_rate=0.1, start=0.1, epsilon=1e-7):
+    a = start
+    for g in gradients:
+        a = a + g * g
+        w = w - learning_rate * g / np.sqrt(a + epsilon)
+    return w
+
+
+def rmsprop(w, gradients, learning_rate=0.001, rho=0.9, epsilon=1e-7):
+    a = 0.0
+    for g in gradients:
+        a = rho * a + (1 - rho) * g * g
+        w = w - learning_rate * g / np.sqrt(a + epsilon)
+    return w
+
+
+def adam(w, gradients, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, decay=0.0):
+    m = v = 0.0
+    for t, g in enumerate(gradients, 1):
+        m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g * g
+        step = (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
+        w = w - learning_rate * decay * w - learning_rate * step
+    return w
+
+
+CASES = {
+    "sgd": ({"kind": "sgd"}, sgd),
+    "momentum": ({"kind": "sgd", "momentum": 0.9}, momentum),
+    "nesterov": ({"kind": "sgd", "momentum": 0.9, "nesterov": True}, lambda w, g: momentum(w, g, nesterov=True)),
+    "adagrad": ({"kind": "adagrad"}, adagrad),
+    "rmsprop": ({"kind": "rmsprop"}, rmsprop),
+    "adam": ({"kind": "adam"}, adam),
+    "adamw": ({"kind": "adamw", "weight_decay": 0.1}, lambda w, g: adam(w, g, decay=0.1)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_five_steps_agree_with_the_formula(case):
+    import keras
+
+    table, reference = CASES[case]
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(3, 4)), random.normal(size=(5, 3, 4))
+    module = rooms.find("training.optimizers", table["kind"])
+    weight = keras.Variable(start.astype(np.float32))
+    optimizer = module.build(module.Config(**table), [weight])
+    optimizer.build([weight])
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype(np.float32))], [weight])
+    np.testing.assert_allclose(weight.numpy(), reference(start, gradients), rtol=2e-5, atol=2e-6)
+
+
+def test_adamw_does_not_decay_biases():
+    import keras
+
+    module = rooms.find("training.optimizers", "adamw")
+    bias = keras.Variable(np.ones(4, np.float32))
+    optimizer = module.build(module.Config(weight_decay=0.5), [bias])
+    optimizer.build([bias])
+    optimizer.apply([keras.ops.zeros(4)], [bias])
+    np.testing.assert_array_equal(bias.numpy(), np.ones(4))
+
+
+def test_every_optimizer_and_schedule_of_the_room_is_tested_here():
+    tested = {table["kind"] for table, _ in CASES.values()}
+    assert set(rooms.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
+    assert rooms.names("training.schedules") == [
+        "constant", "cosine", "exponential", "halving", "inverse_square_root", "plateau",
+    ]  # fmt: skip
+
+
+def test_constant_climbs_in_a_straight_line_and_stays():
+    config = constant.Config(warmup_steps=4)
+    assert [constant.factor(config, step, 9, []) for step in (1, 2, 4, 9)] == [0.25, 0.5, 1.0, 1.0]
+    assert constant.factor(constant.Config(), 1, 9, []) == 1.0
+
+
+def test_exponential_halves_every_thousand_steps():
+    config = exponential.Config(rate=0.5, steps=1000)
+    assert [exponential.factor(config, step, 0, []) for step in (1000, 2000, 3000)] == [0.5, 0.25, 0.125]
+
+
+def test_cosine_spans_the_planned_run_unless_told():
+    assert cosine.factor(cosine.Config(), 50, 100, []) == pytest.approx(0.5)
+    assert cosine.factor(cosine.Config(), 100, 100, []) == pytest.approx(0.0)
+    assert cosine.factor(cosine.Config(steps=200, lowest=0.2), 100, 100, []) == pytest.approx(0.6)
+    assert cosine.factor(cosine.Config(warmup_steps=10), 10, 110, []) == 1.0
+    assert cosine.factor(cosine.Config(warmup_steps=10), 60, 110, []) == pytest.approx(0.5)
+    assert cosine.factor(cosine.Config(steps=50), 80, 100, []) == 0.0
+
+
+def test_inverse_square_root_gives_the_rates_of_vaswani_and_others():
+    config = inverse_square_root.Config(warmup_steps=4000)
+    for step in (1, 100, 4000, 100_000):
+        paper = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
+        ours = 512**-0.5 * 4000**-0.5 * inverse_square_root.factor(config, step, 0, [])
+        assert ours == pytest.approx(paper, rel=1e-12)
+
+
+def test_plateau_halves_after_each_failure_in_a_row():
+    losses, config = [3, 2, 2.5, 1.9, 2, 2], plateau.Config()
+    assert [plateau.factor(config, 1, 1, losses[:n]) for n in range(7)] == [1, 1, 1, 0.5, 0.5, 0.25, 0.125]
+    patient = plateau.Config(patience=2, lowest=0.4)
+    assert [plateau.factor(patient, 1, 1, losses[:n]) for n in range(7)] == [1, 1, 1, 1, 1, 1, 0.5]
+    assert plateau.factor(plateau.Config(lowest=0.4), 1, 1, losses) == 0.4
+
+
+def test_halving_once_begun_goes_on():
+    losses = [3, 2, 2.5, 1.9, 1.8]
+    assert [halving.factor(halving.Config(), 1, 1, losses[:n]) for n in range(6)] == [1, 1, 1, 0.5, 0.25, 0.125]
+    assert halving.factor(halving.Config(start=3), 1, 1, losses) == 1.0
+
+
+@pytest.mark.parametrize("name", rooms.names("training.schedules"))
+def test_a_schedule_never_leaves_zero_to_one(name):
+    module = rooms.find("training.schedules", name)
+    table = {"warmup_steps": 7} if "warmup_steps" in module.Config.model_fields else {}
+    for step in range(1, 60):
+        factor = module.factor(module.Config(**table), step, 50, [2.0, 1.0, 3.0])
+        assert 0.0 <= factor <= 1.0
+        assert math.isfinite(factor)
