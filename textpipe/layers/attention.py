@@ -105,16 +105,62 @@ class AdditiveAttention(Attention):
 
     def score(self, query, keys):
         query = ops.matmul(query, self.query_weight)
-        return additive_scores(query, keys, ops.convert_to_tensor(self.direction)[:, 0])
+        return additive_scores(query, keys, ops.copy(self.direction)[:, 0])
 
 
 def additive_scores(query, keys, direction):
     """sum_a direction[a] * tanh(query[b, u, a] + keys[b, t, a]): [B, U, A], [B, T, A], [A] -> [B, U, T].
 
-    The [B, U, T, A] tensor of tanh is the largest of the whole model; it is made once forward and once backward.
+    The [B, U, T, A] tensor of tanh would be the largest of a model. It is never made: a slice of it that fits a
+    processor's cache is made for each u, and made again for the gradient (for each u, then for each t).
     """
-    squashed = ops.tanh(query[:, :, None, :] + keys[:, None, :, :])
-    return ops.matmul(squashed, direction[:, None])[..., 0]
+
+    @ops.custom_gradient
+    def run(query, keys, direction):
+        size = ops.shape(keys)[-1]
+        # Time first: one slice is one block.
+        queries = ops.transpose(query, (1, 0, 2))  # [U, B, A]
+        none = ops.zeros_like(keys[:, :, 0])  # [B, T]
+
+        def forward(carry, one):
+            squashed = ops.tanh(one[:, None, :] + keys)
+            scores = ops.reshape(ops.matmul(ops.reshape(squashed, (-1, size)), direction[:, None]), ops.shape(none))
+            return scores, scores
+
+        _, scores = ops.scan(forward, none, queries)
+
+        def gradient(upstream):
+            by_query = ops.transpose(upstream, (1, 0, 2))  # [U, B, T]
+            by_key = ops.transpose(upstream, (2, 0, 1))  # [T, B, U]
+
+            def to_query(carry, step):
+                one, d_scores = step
+                squashed = ops.tanh(one[:, None, :] + keys)
+                d_one = slope(squashed, d_scores)
+                flat = ops.reshape(squashed, (-1, size))
+                d_direction = carry[1] + ops.matmul(ops.reshape(d_scores, (1, -1)), flat)[0]
+                return (d_one, d_direction), (d_one, d_direction)
+
+            def to_key(carry, step):
+                one, d_scores = step
+                d_one = slope(ops.tanh(query + one[:, None, :]), d_scores)
+                return d_one, d_one
+
+            def slope(squashed, d_scores):
+                """sum_i d_scores[b, i] * (1 - squashed[b, i, a] ** 2): [B, I, A], [B, I] -> [B, A]."""
+                squares = ops.matmul(d_scores[:, None, :], squashed * squashed)[:, 0]
+                return (ops.sum(d_scores, axis=-1, keepdims=True) - squares) * direction
+
+            first = ops.zeros_like(query[:, 0])
+            (_, d_direction), (d_query, _) = ops.scan(
+                to_query, (first, ops.zeros_like(direction)), (queries, by_query)
+            )
+            _, d_keys = ops.scan(to_key, first, (ops.transpose(keys, (1, 0, 2)), by_key))
+            return ops.transpose(d_query, (1, 0, 2)), ops.transpose(d_keys, (1, 0, 2)), d_direction
+
+        return ops.transpose(scores, (1, 0, 2)), gradient
+
+    return run(query, keys, direction)
 
 
 KINDS = {"dot": DotAttention, "general": GeneralAttention, "additive": AdditiveAttention}

@@ -179,7 +179,6 @@ class RecurrentModel(keras.Model):
         self.decoder.build()
         if not config.tie_embeddings:
             self.output_weight = table(self.target_size, "output_weight", self.decoder.readout_size)
-        self.output_bias = self.add_weight(shape=(self.target_size,), initializer="zeros", name="output_bias")
         for drop in (self.source_drop, self.target_drop):
             drop.build((None, None, size))
         self.built = True
@@ -203,9 +202,12 @@ class RecurrentModel(keras.Model):
         )
 
     def project(self, hidden):
-        """Logits from hidden vectors: [..., R] -> [..., V]."""
+        """Logits from hidden vectors: [..., R] -> [..., V].
+
+        Without a bias: it would cost two more passes over all logits for what a constant direction of hidden can say.
+        """
         weight = self.target_embedding if self.config.tie_embeddings else self.output_weight
-        return ops.matmul(hidden, ops.transpose(weight)) + self.output_bias
+        return ops.matmul(hidden, ops.transpose(weight))
 
     def encode(self, source, training=False):
         """source [B, T] -> memory: a dict of tensors whose first axis is B."""
