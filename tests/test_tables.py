@@ -176,8 +176,11 @@ def as_line_files(folder):
 
 @pytest.mark.parametrize(
     "make",
-    [as_tsv, as_tsv_gz, as_tsv_bz2, as_tsv_in_zip, as_tsv_with_bom_and_crlf, as_csv, as_jsonl, as_json, as_parquet, as_line_files],
-)  # fmt: skip
+    [
+        *(as_tsv, as_tsv_gz, as_tsv_bz2, as_tsv_in_zip, as_tsv_with_bom_and_crlf),
+        *(as_csv, as_jsonl, as_json, as_parquet, as_line_files),
+    ],
+)
 def test_every_format_gives_the_same_rows(tmp_path, make):
     source, format = make(tmp_path)
     rows, positions, counts = read(source, format)
@@ -217,7 +220,9 @@ def test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted(tmp_pa
     path = written(tmp_path, "a.tsv", "text\tlabel\n" + "a\tb\n" * 810 + "a\tb\tc\n\nd\n" + "e\tf\n" * 12_000)
     with pytest.raises(DataError) as error:
         read(path)
-    assert str(error.value).startswith(f"{path}, line 812: 3 columns where the header has 2; quote the tab or drop the row")
+    assert str(error.value).startswith(
+        f"{path}, line 812: 3 columns where the header has 2; quote the tab or drop the row"
+    )
     rows, positions, counts = read(path, on_bad_rows="drop")
     assert rows == [("a", "b")] * 810 + [("e", "f")] * 12_000
     assert positions[809:812] == [809, 813, 814]
@@ -236,7 +241,15 @@ def test_malformed_csv_is_named_by_its_line_or_dropped_and_counted(tmp_path):
 
 
 def test_json_lines_keep_numbers_and_booleans_and_refuse_tables(tmp_path):
-    lines = ['{"text": "a", "label": true}', '{"label": 3, "text": null}', "", '{"text": ["a"], "label": "x"}', "[1]", "{", '{"label": "x"}']
+    lines = [
+        '{"text": "a", "label": true}',
+        '{"label": 3, "text": null}',
+        "",
+        '{"text": ["a"], "label": "x"}',
+        "[1]",
+        "{",
+        '{"label": "x"}',
+    ]
     path = written(tmp_path, "a.jsonl", "\n".join(lines))
     rows, positions, counts = read(path, on_bad_rows="drop")
     assert rows == [("a", "true"), ("", "3")]
@@ -249,9 +262,7 @@ def test_json_lines_keep_numbers_and_booleans_and_refuse_tables(tmp_path):
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "lines", "a.parquet"])
 def test_bytes_that_are_not_utf8_are_replaced_dropped_or_refused(tmp_path, name):
     texts = [b"good", b"caf\xe9 \xff", "süß".encode()]
-    if name == "a.tsv":
-        source = written(tmp_path, name, b"text\n" + b"\n".join(texts))
-    elif name == "a.csv":
+    if name == "a.tsv" or name == "a.csv":
         source = written(tmp_path, name, b"text\n" + b"\n".join(texts))
     elif name == "a.jsonl":
         source = written(tmp_path, name, b"\n".join(b'{"text": "' + text + b'"}' for text in texts))

@@ -3,7 +3,7 @@
 A card is data/cards/NAME.toml:
 
     title, description, licence, homepage, notes = [...]
-    kind = "public"                     # files have a URL; or "derived" (made from public files: see recipe) or "bundled"
+    kind = "public"                     # has URLs; or "derived" (made from public files, see recipe), or "bundled"
     recipe = "..."                      # how a derived file is made
     format = { kind = "lines" }         # as [ingest] format
     [columns]                           # name -> what it holds
@@ -114,7 +114,9 @@ def card(name: str) -> Card:
         table["notes"] = tuple(table.get("notes", ()))
         found = Card(name=name, place=place, files=files, **table)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{place}: not a sound dataset card: {error}; textpipe/catalog.py says what a card holds") from None
+        raise DataError(
+            f"{place}: not a sound dataset card: {error}; textpipe/catalog.py says what a card holds"
+        ) from None
     if found.kind not in ("public", "derived", "bundled"):
         raise DataError(f'{place} kind: expected "public", "derived" or "bundled", found {found.kind!r}')
     stray = set(split_paths(found.splits)) - {file.path for file in files}
@@ -132,7 +134,7 @@ def split_paths(splits: Any) -> list[str]:
 
 
 def bundled(of: Card) -> list[Path]:
-    """The files of a bundled data set, which lie beside the cards' folder; relative to the working directory if below it."""
+    """The files of a bundled data set, which lie beside the cards' folder; none of any other data set."""
     root = of.place.parent.parent
     return [root / file.path for file in of.files] if of.kind == "bundled" else []
 
@@ -150,7 +152,9 @@ def get(name: str, progress: Progress | None = None, only: Iterable[str] | None 
         root = of.place.parent.parent
         for file in wanted:
             if not (root / file.path).is_file():
-                raise DataError(f"{root / file.path}: missing; it comes with the project's repository: check it out again")
+                raise DataError(
+                    f"{root / file.path}: missing; it comes with the project's repository: check it out again"
+                )
             verify(root / file.path, file)
         return root
     mirror = os.environ.get(MIRROR)
@@ -158,7 +162,9 @@ def get(name: str, progress: Progress | None = None, only: Iterable[str] | None 
         root = Path(mirror)
         for file in wanted:
             if not (root / file.path).is_file():
-                raise DataError(f"{root / file.path}: no such file in the folder {MIRROR} names; add it, or unset {MIRROR} to download")
+                raise DataError(
+                    f"{root / file.path}: no such file in the folder {MIRROR} names; add it, or unset {MIRROR}"
+                )
             verify(root / file.path, file)
         return root
     root = DOWNLOADS / name
@@ -261,7 +267,9 @@ def transfer(file: File, part: Path, progress: Progress | None) -> None:
                 part.unlink()
                 continue
             if error.code < 500:
-                raise DataError(f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its home") from None
+                raise DataError(
+                    f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its home"
+                ) from None
             finding = f"the server answers {error.code} {error.reason}"
         except http.client.IncompleteRead:
             finding = f"broke off after {part.stat().st_size if part.exists() else 0:,} bytes"
@@ -285,7 +293,9 @@ def unpack(archive: Path, file: File) -> Path:
             shutil.copyfileobj(source, sink)
     except (zipfile.BadZipFile, KeyError) as error:
         archive.unlink()
-        raise DataError(f"{file.url}: not a zip archive with a member {file.member!r} ({error}); it was removed") from None
+        raise DataError(
+            f"{file.url}: not a zip archive with a member {file.member!r} ({error}); it was removed"
+        ) from None
     return made
 
 

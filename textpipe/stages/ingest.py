@@ -1,8 +1,8 @@
 """Read rows, mend or refuse damaged ones, split them, and count what was found.
 
-    data/mail.tsv                       ->  train/00000.parquet ...   row, text, label
-    "Please reply.\\tyes"                    valid/...  test/...
-                                            stats.json
+data/mail.tsv                       ->  train/00000.parquet ...   row, text, label
+"Please reply.\\tyes"                    valid/...  test/...
+                                        stats.json
 """
 
 import json
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """Where rows come from, and what becomes of them.
 
-    dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by side, or
-    {split: any of these}. Paths are relative to the working directory. format: guessed from the first file's name.
+    dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by
+    side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first file's name.
     columns: {field of the task: column, or its number from 0}; a field not named has its own name as column.
     filter: {column: value or values}; other rows are left out.
     split: shares cut from the train rows, by a hash of the source text, for splits the files do not give.
-    drop_duplicates: keep the first of equal rows of a split. on_leak = "drop" removes train rows whose source text occurs in
-    valid or test. max_rows: rows kept of each split, the first ones.
+    drop_duplicates: keep the first of equal rows of a split. on_leak = "drop" removes train rows whose source text
+    occurs in valid or test. max_rows: rows kept of each split, the first ones.
     """
 
     task: str
@@ -86,7 +86,7 @@ class Config(Section):
         return self
 
     def extra_files(self) -> list[Path]:
-        """Files a dataset's name stands for: its card, whose checksums stand for the data, and the data when bundled."""
+        """Files a dataset's name stands for: its card, whose checksums stand for the data, and bundled data."""
         if self.dataset is None:
             return []
         card = catalog.card(self.dataset)
@@ -121,7 +121,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                     break
             log.info("%s: %s rows read", name, f"{read[name]:,}")
         for split in splits.values():
-            require_rows(split)
+            require_rows(split, read, repairs)
             split.close(None)
     except BaseException as error:
         for split in splits.values():
@@ -146,7 +146,12 @@ def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
 
 
 def batches(
-    config: Config, fields: Sequence[Field], split: str, files: Sequence[sources.Source], repairs: Repairs, read: Counter[str]
+    config: Config,
+    fields: Sequence[Field],
+    split: str,
+    files: Sequence[sources.Source],
+    repairs: Repairs,
+    read: Counter[str],
 ) -> Iterator[Batch]:
     """Clean rows of one split's files, in order; row numbers run on from file to file."""
     columns = wanted(config, fields)
@@ -235,13 +240,18 @@ def add_whole(config: Config, batch: Batch, split: Split, splits: dict[str, Spli
         split.write(kept)
 
 
-def require_rows(split: Split) -> None:
+def require_rows(split: Split, read: Counter[str], repairs: Repairs) -> None:
     """A split that was asked for must have rows, and a label in train at least two classes."""
     rows = split.counts["rows"]
     if not rows and split.name == "train":
-        raise DataError("train: no rows left; every row was empty, malformed or filtered out")
+        causes = [f"{statistics.REPAIRS[name]}: {count:,}" for name, count in repairs.counts.items() if count]
+        causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
+        raise DataError(
+            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); mend the file or ask for less"
+        )
     if not rows:
-        raise DataError(f"{split.name}: no rows fell into it; give more rows, a larger share ([ingest] split), or a file of its own")
+        cure = "give more rows, a larger share in split, or a file of its own"
+        raise DataError(f"{split.name}: no rows fell into it; {cure}")
     for name, profile in split.profiles.items():
         if split.name == "train" and isinstance(profile, LabelProfile) and len(profile.classes) == 1:
             (only,) = profile.classes

@@ -11,7 +11,7 @@ from textpipe.tables import textfile
 from textpipe.tables.rows import LIMIT, Repairs, Rows
 
 LONGEST_FIELD = 1 << 24  # characters; a longer one means that a quote was opened and never closed
-HEADERLESS = '; if the file has no header, set format.header = false and give columns by number or format.columns'
+HEADERLESS = "; if the file has no header, set format.header = false and give columns by number or format.columns"
 
 
 class Delimited(Section):

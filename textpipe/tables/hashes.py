@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 
 BETWEEN = "\0"  # parts texts that are handled as one string; ingest has removed it from them
-ASCII_SKELETON = bytes(
-    code if code > 127 or chr(code).isalnum() or chr(code) == BETWEEN else 32 for code in range(256)
-)
+ASCII_SKELETON = bytes(code if code > 127 or chr(code).isalnum() or chr(code) == BETWEEN else 32 for code in range(256))
 
 
 def normal_forms(texts: Sequence[str]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What a split looks like: lengths, scripts and labels, counted batch by batch in memory that does not grow with rows."""
+"""What a split looks like: lengths, scripts and labels, counted batch by batch, in memory that rows do not add to."""
 
 import unicodedata
 from collections import Counter
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 MOST_CLASSES = 10_000  # a label column with more is no label column, and is no longer counted
 # First word of a character's Unicode name -> script, where the two differ.
-SCRIPTS = {"Cjk": "Han", "Ideographic": "Han", "Fullwidth": "Latin", "Feminine": "Latin", "Masculine": "Latin", "Kelvin": "Latin",
-           "Angstrom": "Latin", "Micro": "Greek", "Ohm": "Greek", "Halfwidth": "Katakana"}  # fmt: skip
+SCRIPTS = {
+    **dict.fromkeys(("Cjk", "Ideographic"), "Han"),
+    **dict.fromkeys(("Fullwidth", "Feminine", "Masculine", "Kelvin", "Angstrom", "Modifier"), "Latin"),
+    **dict.fromkeys(("Micro", "Ohm"), "Greek"),
+    "Halfwidth": "Katakana",
+}
 
 
 class TextProfile:
@@ -50,7 +54,7 @@ class TextProfile:
             count(self._codes, codes[codes > 127])
 
     def table(self) -> dict[str, Any]:
-        """{"characters": {"mean": ..., "p50": ...}, "words": {...}, "longest": {...}, "scripts": {"Latin": 0.99, ...}}"""
+        """{"characters": {"mean": ..., "p50": ...}, "words": {...}, "longest": {...}, "scripts": {"Latin": 0.99}}"""
         scripts = Counter({"Latin": self._ascii_letters} if self._ascii_letters else {})
         for code, count in self._codes.items():
             if unicodedata.category(chr(code)).startswith("L"):

@@ -107,7 +107,7 @@ class Repairs:
         if self.on_invalid == "error":
             number = next(number for number, found in enumerate(invalid) if found)
             raise DataError(
-                f"{rows.place}, {rows.unit} {rows.lines[number]}: bytes that are not UTF-8, where UTF-8 text was expected; "
+                f"{rows.place}, {rows.unit} {rows.lines[number]}: bytes that are not UTF-8; "
                 'convert the file, or set on_invalid = "replace" or "drop"'
             )
         self.counts["invalid_utf8_rows"] += sum(found > 0 for found in invalid)

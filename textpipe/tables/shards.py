@@ -7,6 +7,7 @@ The bytes of a shard depend on its rows alone: settings are fixed and incoming b
 is run again writes equal files and the stages after it need not run.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid", "test")
 ROWS = 100_000
 GROUP_ROWS = 10_000  # rows of one Parquet row group or Arrow record batch; divides ROWS
-GROUP_BYTES = 64 * 2**20  # groups of very long rows are cut earlier, so that a group always fits in memory
+GROUP_BYTES = 32 * 2**20  # groups of very long rows are cut earlier, so that a group always fits in memory
 SUFFIXES = (".parquet", ".arrow")
 
 
@@ -134,10 +135,8 @@ class Writer:
 
     def _abandon(self) -> None:
         if self._sink is not None:
-            try:
+            with contextlib.suppress(Exception):  # the disk may be full; the first error is the one to report
                 self._sink.close()
-            except Exception:  # noqa: BLE001  the disk may be full; the first error is the one to report
-                pass
             self._sink = None
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -49,13 +49,15 @@ def side_by_side(files: Sequence[Any]) -> bool:
 def locate(
     dataset: str | None, files: Any, options: Section | None, wanted: Sequence[str | int]
 ) -> dict[str, list[Source]]:
-    """{split: sources}; files without splits are train. A dataset's files are fetched first, those of wanted columns only."""
+    """{split: sources}; files without splits are train. A dataset's files are fetched, those of wanted columns only."""
     if dataset is not None:
         files = dataset_files(dataset, wanted)
     if options is None:
         first = catalog.split_paths(plain(files))
         kinds = ", ".join(rooms.names(ROOM))
-        raise DataError(f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}")
+        raise DataError(
+            f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
+        )
     given = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
         stray = sorted(set(files) - set(shards.SPLITS))[0]
@@ -104,15 +106,17 @@ def plain(files: Any) -> Any:
 def sources_of(value: Any, options: Section) -> list[Source]:
     """The sources of one split. A list of line files is one source, its columns named by the files' suffixes."""
     if isinstance(value, list) and getattr(options, "kind", "") == "lines" and len(value) > 1:
-        return [{Path(textfile.bare_name(path)).suffix.removeprefix(".") or str(k): path for k, path in enumerate(value)}]
+        return [
+            {Path(textfile.bare_name(path)).suffix.removeprefix(".") or str(k): path for k, path in enumerate(value)}
+        ]
     if isinstance(value, dict) and getattr(options, "kind", "") != "lines":
-        raise DataError(f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from files of their own')
+        raise DataError(
+            f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from files of their own'
+        )
     return list(value) if isinstance(value, list) else [value]
 
 
-def read(
-    source: Source, options: Section, repairs: Repairs, wanted: Sequence[str | int], split: str
-) -> Iterator[Rows]:
+def read(source: Source, options: Section, repairs: Repairs, wanted: Sequence[str | int], split: str) -> Iterator[Rows]:
     """The wanted columns of one source, by the format `options` belongs to."""
     kind: str = options.kind  # type: ignore[attr-defined]
     module = rooms.find(ROOM, kind)

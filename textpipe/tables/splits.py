@@ -116,8 +116,8 @@ class Split:
     def table(self) -> dict[str, Any]:
         """Rows, duplicates, conflicts and profiles for stats.json.
 
-        duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text has,
-        sources being compared in their normal form.
+        duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text
+        has, sources being compared in their normal form.
         """
         return {
             "rows": self.counts["rows"],

@@ -31,7 +31,7 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
 
 
 def summary(stats: Mapping[str, Any]) -> str:
-    """stats.json as lines for the terminal: a table of splits, a line a field, a line for each thing that was mended."""
+    """stats.json as lines for the terminal: a table of splits, a line a field, a line for each kind of repair."""
     lines = [f"{'split':<7}{'rows':>11}{'duplicates':>12}{'conflicts':>11}{'in train':>10}"]
     for name, split in stats["splits"].items():
         shown = f"{stats['leakage'][name]['rows']:,}" if name in stats["leakage"] else "-"
@@ -48,7 +48,9 @@ def summary(stats: Mapping[str, Any]) -> str:
 def text_line(profile: Mapping[str, Any]) -> str:
     """Lengths and scripts of a text field."""
     words, characters = profile["words"], profile["characters"]
-    scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(profile["scripts"].items())[:3] if share >= 0.0005)
+    scripts = ", ".join(
+        f"{name} {share:.1%}" for name, share in list(profile["scripts"].items())[:3] if share >= 0.0005
+    )
     return (
         f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} most; "
         f"characters {characters['p50']}, {characters['p95']}, {characters['max']}; letters {scripts or 'none'}"

@@ -141,7 +141,9 @@ def columns_at(place: str, names: Sequence[str], wanted: Sequence[str | int], cu
         elif column not in names:
             raise DataError(f"{place}: no column {column!r}{suggest(column, set(names))}{cure}")
         elif list(names).count(column) > 1:
-            raise DataError(f"{place}: {list(names).count(column)} columns are called {column!r}; rename one or use its number")
+            raise DataError(
+                f"{place}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
+            )
         else:
             found.append(list(names).index(column))
     return found

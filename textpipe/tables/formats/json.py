@@ -47,9 +47,11 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         rows = Rows(str(source), [], [], [[] for _ in wanted], "row")
         for position, record in enumerate(records[start : start + LIMIT], start):
             values = list(record.values()) if isinstance(record, dict) else record
-            cells = [value_text(record.get(names[n], ()) if isinstance(record, dict) else values[n]) for n in at] if (
-                isinstance(record, dict) or (isinstance(record, list) and len(record) == len(names))
-            ) else [None]
+            cells = (
+                [value_text(record.get(names[n], ()) if isinstance(record, dict) else values[n]) for n in at]
+                if (isinstance(record, dict) or (isinstance(record, list) and len(record) == len(names)))
+                else [None]
+            )
             if None in cells:
                 repairs.bad_row(f"{source}, row {position + 1}", "not a row of texts like the first", "mend it")
                 continue

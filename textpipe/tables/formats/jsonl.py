@@ -59,6 +59,8 @@ def parse(source: Path, line: int, text: str, repairs: Repairs) -> dict | None:
         repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", "write one object a line")
         return None
     if not isinstance(table, dict):
-        repairs.bad_row(f"{source}, line {line}", f"{type(table).__name__} where an object was expected", "write one object a line")
+        repairs.bad_row(
+            f"{source}, line {line}", f"{type(table).__name__} where an object was expected", "write one object a line"
+        )
         return None
     return table

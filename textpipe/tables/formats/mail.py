@@ -1,7 +1,7 @@
 """Mail: an mbox file, one raw message (.eml), or a folder of raw messages.
 
-Columns: body (the text/plain part in its own charset, else the text/html part), subject, from, to, date, message_id,
-file (name of the message's file), folder (name of the folder it lies in: spam/0001.eml -> "spam"). The body's line ends are "\\n".
+Columns: body (the text/plain part in its own charset, else the text/html part; line ends are "\\n"), subject, from, to,
+date, message_id, file (name of the message's file), folder (name of the folder it lies in: spam/0001.eml -> "spam").
 """
 
 import email

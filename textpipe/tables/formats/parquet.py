@@ -52,7 +52,12 @@ def texts(source: Path, column: "pa.Array", name: str) -> list[str]:
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         data = column.cast(pa.large_binary()).to_pylist()
