@@ -1,0 +1,185 @@
+"""The whole way of a text as one graph: clean, normalize, encode, model, decode.
+
+The same object answers in evaluate and is written by export, so the reported figure is that of the served model.
+
+Shapes: B batch, C classes, D sparse dimension, K non-zero features, N hypotheses, T source, U target.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.fields import Field, Sizes
+from textpipe.text import vectorizer
+from textpipe.text.normalizer import Normalizer
+
+EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+
+Tensors = dict[str, tf.Tensor]
+
+
+class Servable(tf.Module):
+    """Text in, answer out, for classifiers and generators alike.
+
+    fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a decoding/ Config,
+    which generators need. The Keras model is reached through a closure and its variables through a list: what is saved is then the graph and
+    its weights, without a trace of Keras, and loads where Keras is absent.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        normalizer: Normalizer,
+        features: Mapping[str, Any],
+        model: Any,
+        *,
+        decode: Section | None = None,
+    ):
+        super().__init__(name="servable")
+        self.source = next(field.name for field in fields if field.side == "source")
+        self.target = next(field.name for field in fields if field.side == "target")
+        self.generates = next(field.kind for field in fields if field.side == "target") == "text"
+        self.normalizer = normalizer
+        self.features = dict(features)
+        self.weights = [variable.value for variable in model.weights]
+        self.reach = lambda: model
+        self.decode = lambda: decode
+
+    @classmethod
+    def load(cls, artifacts: Mapping[str, Path], task: str | ModuleType, decode: Section | None = None) -> "Servable":
+        """From the artifacts of normalize, tokenize, vectorize and train, by stage name.
+
+        decode: a decoding/ Config; greedy when None. Classifiers ignore it.
+        """
+        module = rooms.find("tasks", task) if isinstance(task, str) else task
+        described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
+        sizes = Sizes.from_tables(described["sizes"], module.FIELDS)
+        config = Plugin.check("models", described["model"])
+        model = rooms.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
+        model.load_weights(artifacts["train"] / "model.weights.h5")
+        return cls(
+            module.FIELDS,
+            Normalizer(artifacts["normalize"]),
+            vectorizer.load_features(artifacts["vectorize"], artifacts["tokenize"], module.FIELDS),
+            model,
+            decode=decode or Plugin.check("decoding", "greedy"),
+        )
+
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+        return self.reach()
+
+    def inputs(self, texts: Mapping[str, tf.Tensor]) -> Any:
+        """The model's input for raw source texts: {field: [B]} -> ids [B, T], or a sparse [B, D]."""
+        return self.encode(self.source, texts[self.source])
+
+    def encode(self, field: str, text: tf.Tensor) -> Any:
+        """A field's raw texts as the feature training saw: [B] -> ids [B, T], or a sparse [B, D]."""
+        # Bytes that are not UTF-8 become U+FFFD, as at ingest: what follows may count on well-formed text.
+        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        return self.features[field](self.normalizer(field, text))
+
+    def answer(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
+        """The best answer to each row and its score: {field: [B]} -> {"answer": [B], "score": [B], ...}.
+
+        score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by.
+        Classifiers add labels [B, C] and probabilities [B, C] over all classes, in training's order.
+
+        {"text": ["I agree."]} -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
+        """
+        if self.generates:
+            found = self.nbest(texts)
+            return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
+        probabilities = self.probabilities(self.inputs(texts))  # [B, C]
+        best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
+        names = self.features[self.target].name(tf.range(tf.shape(probabilities)[1]))  # [C]
+        return {
+            "answer": tf.gather(names, best),
+            "score": tf.reduce_max(probabilities, axis=1),
+            "labels": tf.tile(names[None], [tf.shape(best)[0], 1]),
+            "probabilities": probabilities,
+        }
+
+    def probabilities(self, inputs: Any) -> tf.Tensor:
+        """Class probabilities [B, C] of a classifier; one logit is the log-odds of the second of two classes."""
+        logits = tf.cast(self.model(inputs, training=False), tf.float32)
+        if logits.shape[-1] == 1:
+            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
+        return tf.nn.softmax(logits)
+
+    def decoded(self, inputs: Any) -> Tensors:
+        """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ..."""
+        config = self.decode()
+        return rooms.find("decoding", config.kind).decode(self.model, inputs, config)
+
+    def nbest(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
+        """The N best answers, best first: {field: [B]} -> {"texts": [B, N], "scores": [B, N]}."""
+        return self.spelled(self.decoded(self.inputs(texts)))
+
+    def spelled(self, found: Tensors) -> Tensors:
+        """A decoder's ids [B, N, U] as texts [B, N]."""
+        rows, beams, length = tf.unstack(tf.shape(found["ids"]))
+        texts = self.features[self.target].codec.decode(tf.reshape(found["ids"], [rows * beams, length]))
+        return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
+
+    def attention(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
+        """Where the best answer looked: weights [B, U, T], its pieces target_tokens [B, U], and source_tokens [B, T]."""
+        inputs = self.inputs(texts)
+        found = self.decoded(inputs)
+        return {
+            "weights": found["attention"][:, 0],
+            "source_tokens": self.features[self.source].codec.pieces(inputs),
+            "target_tokens": self.features[self.target].codec.pieces(found["ids"][:, 0]),
+        }
+
+    def encoded(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
+        """The features the model is given, as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K]."""
+        inputs = self.inputs(texts)
+        if not isinstance(inputs, tf.SparseTensor):
+            return {"ids": inputs}
+        rows, columns = inputs.indices[:, 0], tf.cast(inputs.indices[:, 1], tf.int32)
+        indices, values = (
+            tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0]) for flat in (columns, inputs.values)
+        )
+        return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
+
+    def classify(self, examples: Mapping[str, tf.Tensor]) -> Tensors:
+        """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
+
+        An example has one bytes feature named after each source field; without it, the text is empty.
+        """
+        spec = {self.source: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        found = self.answer(tf.io.parse_example(examples[EXAMPLES], spec))
+        return {"classes": found["labels"], "scores": found["probabilities"]}
+
+    @functools.cache  # noqa: B019  one servable lives as long as its process
+    def signatures(self) -> dict[str, Callable[..., Tensors]]:
+        """The exported functions by signature name; each takes [B] strings by input name."""
+        methods = {"serving_default": self.answer, "features": self.encoded}
+        methods |= {"nbest": self.nbest, "attention": self.attention} if self.generates else {"classify": self.classify}
+        return {
+            name: signature(method, EXAMPLES if name == "classify" else self.source) for name, method in methods.items()
+        }
+
+
+def signature(method: Callable[[Mapping[str, tf.Tensor]], Tensors], name: str) -> Callable[..., Tensors]:
+    """A traced function of one [B] string tensor called `name`; of no rows it gives outputs of no rows.
+
+    Models and decoders may assume a batch of at least one row, so an empty one is answered with a row that is dropped.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name)], autograph=False)
+    def serve(batch: tf.Tensor) -> Tensors:
+        rows = tf.shape(batch)[0]
+        batch = tf.concat([batch, tf.fill([tf.cast(rows == 0, tf.int32)], "")], axis=0)
+        return {output: tf.identity(value[:rows], name=output) for output, value in method({name: batch}).items()}
+
+    return serve.get_concrete_function()

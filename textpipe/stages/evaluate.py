@@ -1,0 +1,220 @@
+"""Send raw rows through the graph that is served, and score its answers.
+
+metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures", "unseen_words",
+"notes"}, and for classifiers "labels", "confusion" and "support". predictions.jsonl: one row a line, in the split's order.
+"""
+
+import functools
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.errors import DataError, ThresholdError, suggest
+
+if TYPE_CHECKING:
+    from textpipe.servable import Servable
+
+INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train")
+PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
+LIKELIEST = 5  # classes a prediction lists
+
+log = logging.getLogger(__name__)
+
+
+class Config(Section):
+    """[evaluate]
+
+    limit: score only the first rows of the split; resamples: draws behind a confidence interval, 0 for none.
+    require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such as
+    log_loss or perplexity, must not exceed its value.
+    """
+
+    task: str
+    seed: int = Field(1, ge=0)
+    decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
+    split: Literal["test", "valid"] = "test"
+    limit: int | None = Field(None, ge=1)
+    batch_rows: int = Field(64, ge=1)
+    resamples: int = Field(1000, ge=0)
+    require: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def metrics_exist(self):
+        known = rooms.find("tasks", self.task).METRICS
+        for name in self.require:
+            if name not in known:
+                raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, known)}")
+        return self
+
+
+def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
+    """Score a split; raises ThresholdError, with every figure, when a required one is missed."""
+    from textpipe import savedmodel
+    from textpipe.servable import Servable
+
+    task = rooms.find("tasks", config.task)
+    servable = Servable.load(inputs, task, config.decode)
+    rows = read(inputs["ingest"], config, (servable.source, servable.target))
+    if not rows["row"]:
+        raise DataError(f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split")
+    sources, references = rows[servable.source], rows[servable.target]
+    serve = servable.signatures()["serving_default"]
+    began = time.monotonic()
+    columns = {servable.source: [savedmodel.encode(text) for text in sources]}
+    answers = savedmodel.call(serve, columns, batch_rows=config.batch_rows)
+    seconds = time.monotonic() - began
+    log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
+
+    score = functools.partial(task.metrics, seed=config.seed)
+    outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
+    report = score(outputs, references, resamples=config.resamples)
+    notes = []
+    if servable.generates:
+        extra, note = likelihood(servable, sources, references, config.batch_rows)
+        report["metrics"] |= extra | {"unknown_in_answers": unknown_in(servable, outputs["answer"])}
+        notes.append(note)
+    unseen = unseen_words(sources, training_words(inputs["ingest"], servable.source))
+    part = {name: [value for value, has in zip(values, unseen, strict=True) if has] for name, values in outputs.items()}
+    expected = [reference for reference, has in zip(references, unseen, strict=True) if has]
+    report["unseen_words"] = {"rows": len(expected), "metrics": score(part, expected, resamples=0)["metrics"]}
+    if servable.generates:
+        report["unseen_words"]["metrics"]["unknown_in_answers"] = unknown_in(servable, part["answer"])
+    notes.append("unseen_words: the rows whose source holds a word that no training source holds, case aside.")
+    report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
+
+    require(config.require, report["metrics"], task.LESS_IS_BETTER)
+    write_json(output / "metrics.json", report)
+    with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        for row, source, reference, answer in zip(rows["row"], sources, references, answers, strict=True):
+            line = {"row": row, servable.source: source, servable.target: reference, **shown(answer)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    (output / "logs").mkdir()
+    write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
+
+
+def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
+    """The raw rows to score, by column: row and the task's fields."""
+    from textpipe.tables import shards
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("row", *fields)}
+    for batch in shards.read(folder, config.split, tuple(columns)):
+        for name, values in columns.items():
+            values += batch.column(name).to_pylist()
+        if config.limit is not None and len(columns["row"]) >= config.limit:
+            break
+    return {name: values[: config.limit] for name, values in columns.items()}
+
+
+def shown(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions.jsonl keeps of an answer: of many classes, the likeliest five."""
+    line = {"answer": answer["answer"], "score": answer["score"]}
+    if "labels" in answer:
+        likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+        line["probabilities"] = dict(likeliest[:LIKELIEST])
+    return line
+
+
+def likelihood(
+    servable: "Servable", sources: Sequence[str], references: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], str]:
+    """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
+    import tensorflow as tf
+
+    from textpipe.savedmodel import encode
+    from textpipe.training import losses
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
+    def forced(source, target):
+        inputs, ids = servable.encode(servable.source, source), servable.encode(servable.target, target)
+        return losses.evaluate(servable.model, inputs, ids)
+
+    order = sorted(range(len(sources)), key=lambda at: len(references[at]))
+    nats = tokens = 0.0
+    for start in range(0, len(order), batch_rows):
+        batch = order[start : start + batch_rows]
+        sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
+        nats, tokens = nats + float(sums["loss"]), tokens + float(sums["weight"])
+    note = (
+        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized references; "
+        "models with other vocabularies cannot be compared by it."
+    )
+    return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
+
+
+def unknown_in(servable: "Servable", answers: Sequence[str]) -> int:
+    """How many answers hold the mark of a word the vocabulary lacks."""
+    import tensorflow as tf
+
+    codec = servable.features[servable.target].codec
+    mark = codec.decode(tf.constant([[codec.unk_id]]))[0].numpy().decode().strip()
+    return sum(mark in answer for answer in answers) if mark else 0
+
+
+def words(text: str) -> Iterator[str]:
+    """Runs of letters, digits and marks, case folded: "It's 5 o'clock" -> it s 5 o clock."""
+    import re
+
+    return (found.group() for found in re.finditer(r"\w+", text.casefold()))
+
+
+def training_words(folder: Path, field: str) -> set[str]:
+    """Every word of the training sources."""
+    from textpipe.tables import shards
+
+    found: set[str] = set()
+    for batch in shards.read(folder, "train", (field,)):
+        for text in batch.column(field).to_pylist():
+            found.update(words(text))
+    return found
+
+
+def unseen_words(texts: Sequence[str], known: set[str]) -> list[bool]:
+    """Which texts hold a word that is not known."""
+    return [any(word not in known for word in words(text)) for text in texts]
+
+
+def require(wanted: Mapping[str, float], found: Mapping[str, float | None], less_is_better: Sequence[str]) -> None:
+    """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
+    misses = []
+    for name, bound in wanted.items():
+        value, less = found.get(name), name in less_is_better
+        if value is None or not (value <= bound if less else value >= bound):
+            misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {number(value)}")
+    if misses:
+        figures = ", ".join(f"{name} {number(value)}" for name, value in found.items())
+        raise ThresholdError(
+            f"[evaluate.require] {'; '.join(misses)}; nothing is exported: improve the model or lower the bound\n"
+            f"all figures: {figures}"
+        )
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash for a figure that is not defined."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON: NaN is not a figure."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def summary(output: Path) -> str:
+    """A line per figure, with its 95 % interval."""
+    report = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    lines = [f"{report['rows']} {report['split']} rows"]
+    width = max(map(len, report["metrics"]))
+    for name, value in report["metrics"].items():
+        low, high = report["intervals"].get(name, (None, None))
+        lines.append(f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else ""))
+    unseen = report["unseen_words"]
+    first = next(iter(unseen["metrics"]))
+    lines.append(f"{unseen['rows']} rows with words unseen in training: {first} {number(unseen['metrics'][first])}")
+    return "\n".join(lines)
