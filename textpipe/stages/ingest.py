@@ -34,7 +34,7 @@ class Config(Section):
     """Where rows come from, and what becomes of them.
 
     dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by
-    side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first file's name.
+    side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first name.
     columns: {field of the task: column, or its number from 0}; a field not named has its own name as column.
     filter: {column: value or values}; other rows are left out.
     split: shares cut from the train rows, by a hash of the source text, for splits the files do not give.
