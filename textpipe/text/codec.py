@@ -9,6 +9,7 @@ Every codec has vocab_size, pad_id = 0, unk_id = 1, start_id = 2, end_id = 3 and
 Shapes: N texts, T tokens, V vocabulary.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -48,7 +49,10 @@ class SubwordCodec(Codec):
 
     def __init__(self, model: bytes):
         super().__init__(name="subwords")
-        self.tokenizer = tensorflow_text.SentencepieceTokenizer(model)
+        # A SavedModel keeps resources by the name of their op: unnamed, two models in it become one when it is loaded
+        # (tensorflow/text#1304), and a translation comes out in the wrong vocabulary.
+        name = f"sentencepiece_{hashlib.sha256(model).hexdigest()[:16]}"
+        self.tokenizer = tensorflow_text.SentencepieceTokenizer(model, name=name)
         self.vocab_size = int(self.tokenizer.vocab_size())
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:

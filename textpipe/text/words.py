@@ -8,7 +8,9 @@ from textpipe.text.patterns import WORD
 FOREIGN_BLANK = r"[\x{1c}-\x{1f}\x{85}\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}]"
 # No capturing group and no alternation over single characters first: RE2 then stays in its fast automaton.
 TOKEN = rf"[{WORD}]+(?:['’][{WORD}]+)*|[^{WORD}\s]"
-NOT_A_WORD = rf"[^{WORD}'’]+|['’]+(?:[^{WORD}]|\z)|(?:\A|[^{WORD}])['’]+"
+BETWEEN = rf"[^{WORD}'’]+"
+# Once single blanks part the words: apostrophes that do not stand singly between letters.
+LOOSE_APOSTROPHE = r"(?:^| )['’]+|['’]+(?: ['’]*|$)|['’]{2,}"
 
 
 def split(text: tf.Tensor, *, punctuation: bool = True) -> tf.RaggedTensor:
@@ -21,7 +23,7 @@ def split(text: tf.Tensor, *, punctuation: bool = True) -> tf.RaggedTensor:
     text = tf.strings.regex_replace(text, FOREIGN_BLANK, " ")
     if punctuation:
         return tf.strings.split(tf.strings.regex_replace(text, TOKEN, r" \0 "))
-    return tf.strings.split(tf.strings.regex_replace(text, NOT_A_WORD, " "))
+    return tf.strings.split(tf.strings.regex_replace(tf.strings.regex_replace(text, BETWEEN, " "), LOOSE_APOSTROPHE, " "))
 
 
 def blank_separated(text: tf.Tensor) -> tf.RaggedTensor:
