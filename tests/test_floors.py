@@ -21,7 +21,7 @@ FLOORS = (
     {"pipeline"},
     {"report", "scaffold", "doctor"},
     {"api"},
-    {"cli"},
+    {"cli", "__main__"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 

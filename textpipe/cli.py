@@ -253,7 +253,20 @@ def data_get(name: str) -> None:
     """Download a dataset, verify it, print its folder."""
     from textpipe import catalog
 
-    click.echo(str(catalog.get(name, progress=lambda text: click.echo(text, err=True))))
+    click.echo(str(catalog.get(name, progress=show_download())))
+
+
+def show_download() -> Any:
+    """Tells of a download on stderr at every tenth of a file."""
+    told: dict[str, int] = {}
+
+    def progress(path: Any, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if told.get(str(path)) != tenth:
+            told[str(path)] = tenth
+            click.echo(f"{path}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
+
+    return progress
 
 
 @data.command("check")
