@@ -61,7 +61,8 @@ class Attention(keras.layers.Layer):
 
     def call(self, query, keys, memory, bias):
         """query [B, U, D], keys [B, T, .], memory [B, T, M], bias [B, T] -> context [B, U, M], weights [B, U, T]."""
-        weights = ops.softmax(self.score(query, keys) + bias[:, None, :], axis=-1)
+        # Not ops.softmax, which warns when a batch of one-token sources gives it an axis of length 1.
+        weights = ops.exp(ops.log_softmax(self.score(query, keys) + bias[:, None, :], axis=-1))
         return ops.matmul(weights, memory), weights
 
 

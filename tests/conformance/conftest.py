@@ -1,0 +1,118 @@
+"""Every model file and every decoder there is, each in small variants: what the suite beside it runs over.
+
+A new file in models/ or decoding/ is found here by itself and tested with its defaults; SMALL adds variants.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.fields import Sizes
+
+VOCABULARY, DIM, CLASSES = 13, 9, {"two": ["no", "yes"], "five": list("abcde")}
+ROWS, SOURCE, TARGET = 4, 7, 6
+
+RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
+SMALL = {
+    "feed_forward": [
+        {"units": [6], "embedding": 4},
+        {"units": [6, 5], "embedding": 4, "normalization": "batch", "activation": "tanh", "dropout": 0.0},
+    ],
+    "recurrent": [
+        RECURRENT,
+        {**RECURRENT, "cell": "lstm", "layers": 2, "attention": "dot", "share_embeddings": True},
+        {**RECURRENT, "layers": 2, "encoder": "forward", "attention": "general", "tie_embeddings": False},
+        {**RECURRENT, "cell": "lstm", "decoder_layers": 2, "encoder_units": 5},
+        {**RECURRENT, "attention": "none", "dropout": 0.0, "embedding_dropout": 0.0},
+    ],
+}
+
+
+class Case:
+    """A model file with one set of options, one kind of source and one size of target."""
+
+    def __init__(self, kind, options, source, target):
+        self.kind, self.options, self.source, self.target = kind, options, source, target
+        self.module = rooms.find("models", kind)
+        self.generates = self.module.OUTPUT == "text"
+        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT]
+        self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
+
+    @property
+    def config(self):
+        return Plugin.check("models", {"kind": self.kind, **self.options})
+
+    def build(self, seed=1):
+        ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
+        source = ids if self.source == "ids" else {"kind": "sparse", "dim": DIM}
+        target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
+        return self.module.build(self.config, Sizes("source", source, "target", target), seed=seed)
+
+    def random(self, seed=1):
+        """Built, with random numbers in every weight, so that none that starts at zero hides a fault."""
+        model = self.build()
+        random = np.random.default_rng(seed)
+        for variable in model.trainable_variables:
+            variable.assign(variable.numpy() + random.normal(scale=0.5, size=variable.shape))
+        return model
+
+    def inputs(self, lengths=(7, 3, 1, 5), seed=2):
+        """The positional arguments of a call: (features,), or (source, target_in)."""
+        random = np.random.default_rng(seed)
+        if self.source == "sparse":
+            dense = random.poisson(0.7, size=(len(lengths), DIM)) * random.uniform(0.5, 1.5, size=DIM)
+            return (tf.sparse.from_dense(dense.astype(keras.config.floatx())),)
+        source = ids_of(random, lengths, max(lengths))
+        if not self.generates:
+            return (source,)
+        target = ids_of(random, [TARGET] * len(lengths), TARGET)
+        return source, np.concatenate([np.full((len(lengths), 1), 2, "int32"), target[:, :-1]], axis=1)
+
+
+def ids_of(random, lengths, width):
+    """Random tokens, end_id last, padded: [B, width] int32."""
+    ids = np.zeros((len(lengths), width), "int32")
+    for row, length in enumerate(lengths):
+        ids[row, : length - 1] = random.integers(4, VOCABULARY, length - 1)
+        ids[row, length - 1] = 3
+    return ids
+
+
+def cases():
+    for kind in rooms.names("models"):
+        module = rooms.find("models", kind)
+        targets = ["text"] if module.OUTPUT == "text" else list(CLASSES)
+        for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.INPUT, targets):
+            yield Case(kind, options, source, target)
+
+
+CASES = list(cases())
+
+
+def pytest_generate_tests(metafunc):
+    """`case` is any model, `reader` one that reads ids, `generator` one that writes text, `decoder` a decoder's name."""
+    chosen = {
+        "case": CASES,
+        "reader": [case for case in CASES if case.source == "ids"],
+        "generator": [case for case in CASES if case.generates],
+    }
+    for name in chosen.keys() & set(metafunc.fixturenames):
+        metafunc.parametrize(name, chosen[name], ids=[case.name for case in chosen[name]])
+    if "decoder" in metafunc.fixturenames:
+        metafunc.parametrize("decoder", rooms.names("decoding"))
+
+
+@pytest.fixture
+def float64():
+    """Models are built and run in double precision."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])

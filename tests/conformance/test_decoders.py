@@ -1,0 +1,82 @@
+"""What every decoder promises over every model that generates."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textpipe import rooms
+from textpipe.config import Plugin
+
+MAX_LENGTH = 8
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """(model, source, found) by generator and decoder; each is traced once for all tests here."""
+    made = {}
+
+    def of(generator, decoder):
+        if (generator.name, decoder) not in made:
+            model, source = generator.random(), generator.inputs()[0]
+            config = Plugin.check("decoding", {"kind": decoder, "max_length": MAX_LENGTH})
+            decode = tf.function(
+                lambda source: rooms.find("decoding", decoder).decode(model, source, config),
+                input_signature=[tf.TensorSpec([None, None], tf.int32)],
+            )
+            made[generator.name, decoder] = model, source, decode, decode(source)
+        return made[generator.name, decoder]
+
+    return of
+
+
+def test_answers_are_tokens_then_the_end_then_padding(generator, decoder, answers):
+    model, source, _, found = answers(generator, decoder)
+    ids = found["ids"].numpy()
+    assert ids.shape[0] == len(source)
+    assert ids.shape[2] <= MAX_LENGTH
+    for row in ids.reshape(-1, ids.shape[2]):
+        length = row.tolist().index(model.end_id) + 1
+        assert np.all(row[length:] == model.pad_id)
+        assert not {model.pad_id, model.start_id} & set(row[:length].tolist())
+
+
+def test_answers_of_a_row_differ_and_come_best_first(generator, decoder, answers):
+    _, _, _, found = answers(generator, decoder)
+    assert np.all(np.diff(found["scores"].numpy(), axis=1) <= 0)
+    for row in found["ids"].numpy():
+        assert len({tuple(ids) for ids in row}) == len(row)
+
+
+def test_the_reported_log_probability_is_that_of_the_teacher_forced_model(generator, decoder, answers):
+    model, source, _, found = answers(generator, decoder)
+    rows, beams, length = found["ids"].shape
+    ids = found["ids"].numpy().reshape(rows * beams, length)
+    target_in = np.concatenate([np.full((rows * beams, 1), model.start_id, "int32"), ids[:, :-1]], axis=1)
+    logits = model(np.repeat(source, beams, axis=0), target_in, training=False).numpy().astype("float64")
+    log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    chosen = np.take_along_axis(log_probs, ids[:, :, None], axis=2)[:, :, 0]
+    expected = np.where(ids == model.pad_id, 0, chosen).sum(axis=1).reshape(rows, beams)
+    np.testing.assert_allclose(found["log_probs"], expected, atol=5e-5)
+
+
+def test_attention_is_what_the_model_gives_along_each_answer(generator, decoder, answers):
+    model, source, _, found = answers(generator, decoder)
+    rows, beams, length = found["ids"].shape
+    ids = found["ids"].numpy().reshape(rows * beams, length)
+    state, last = model.start(model.encode(np.repeat(source, beams, axis=0))), np.full(rows * beams, model.start_id)
+    for position in range(length):
+        _, state, weights = model.step(state, last.astype("int32"))
+        last = ids[:, position]
+        expected = np.where((last != model.pad_id)[:, None], weights, 0)
+        got = found["attention"].numpy()[:, :, position].reshape(rows * beams, -1)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_each_row_alone_gets_the_answer_it_got_in_the_batch(generator, decoder, answers):
+    _, source, decode, found = answers(generator, decoder)
+    for row in range(len(source)):
+        alone = decode(source[row : row + 1, : np.count_nonzero(source[row])])
+        length = alone["ids"].shape[2]
+        np.testing.assert_array_equal(alone["ids"][0], found["ids"][row, :, :length])
+        assert not np.any(found["ids"][row, :, length:])
+        np.testing.assert_allclose(alone["scores"][0], found["scores"][row], atol=2e-5)

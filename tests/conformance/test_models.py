@@ -1,0 +1,156 @@
+"""What every model promises, whatever is inside."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def padded(ids, more=3):
+    return np.pad(ids, [(0, 0), (0, more)])
+
+
+def test_a_model_has_all_its_variables_when_it_is_built(case):
+    model = case.build()
+    before = [variable.path for variable in model.variables]
+    model(*case.inputs(), training=True)
+    assert [variable.path for variable in model.variables] == before
+    assert len(set(before)) == len(before)
+
+
+def test_logits_have_one_row_for_each_question(case):
+    logits = case.random()(*case.inputs(), training=False)
+    if case.generates:
+        assert logits.shape == (4, 6, 13)
+    else:
+        assert logits.shape == (4, {"two": 1, "five": 5}[case.target])
+
+
+def test_padding_does_not_change_the_answer(reader):
+    model, (source, *rest) = reader.random(), reader.inputs()
+    expected = model(source, *rest, training=False)
+    np.testing.assert_allclose(model(padded(source), *rest, training=False), expected, atol=2e-6)
+    # Each row alone, without any padding.
+    for row in range(len(source)):
+        alone = source[row : row + 1, : np.count_nonzero(source[row])]
+        found = model(alone, *(part[row : row + 1] for part in rest), training=False)
+        np.testing.assert_allclose(found, expected[row : row + 1], atol=2e-6)
+
+
+def test_a_token_does_change_the_answer(reader):
+    model, (source, *rest) = reader.random(), reader.inputs()
+    other = source.copy()
+    other[0, 0] = source[0, 0] % 8 + 4
+    assert other[0, 0] != source[0, 0]
+    changed = np.abs(model(other, *rest, training=False) - model(source, *rest, training=False))
+    assert changed[0].max() > 1e-4
+    assert changed[1:].max() < 2e-6
+
+
+def test_no_position_sees_the_tokens_after_it(generator):
+    model, (source, target_in) = generator.random(), generator.inputs()
+    other = target_in.copy()
+    other[:, 3] = target_in[:, 3] % 8 + 4
+    changed = np.abs(model(source, other, training=False) - model(source, target_in, training=False))
+    assert changed[:, :3].max() < 2e-6
+    assert changed[:, 3].max() > 1e-4
+
+
+def test_teacher_forced_logits_equal_stepped_logits(generator):
+    model, (source, target_in) = generator.random(), generator.inputs()
+    expected = model(source, target_in, training=False)
+    state = model.start(model.encode(source))
+    real = source != model.pad_id
+    for position in range(target_in.shape[1]):
+        logits, state, attention = model.step(state, target_in[:, position])
+        np.testing.assert_allclose(logits, expected[:, position], atol=5e-6)
+        assert attention.shape == source.shape
+        np.testing.assert_array_equal(attention.numpy()[~real], 0)
+        total = attention.numpy().sum(axis=1)
+        assert np.allclose(total, 1, atol=1e-5) or np.all(total == 0)  # zeros: a model without attention
+
+
+def test_hidden_and_project_are_the_halves_of_a_call(generator):
+    model, inputs = generator.random(), generator.inputs()
+    if not hasattr(model, "hidden"):
+        pytest.skip("this model computes its logits in one piece")
+    hidden = model.hidden(*inputs, training=False)
+    np.testing.assert_allclose(model.project(hidden), model(*inputs, training=False), atol=1e-6)
+    # Any selection of positions can be projected.
+    np.testing.assert_allclose(model.project(hidden[1, 2:4]), model(*inputs, training=False)[1, 2:4], atol=2e-6)
+
+
+def weighted_sum(logits):
+    """One number that every logit enters with a weight of its own."""
+    weights = tf.sin(tf.cast(tf.range(1, tf.size(logits) + 1), logits.dtype))
+    return tf.reduce_sum(tf.reshape(logits, [-1]) * weights)
+
+
+def test_gradients_agree_with_finite_differences(case, float64):
+    model, inputs = case.random(), case.inputs()
+    value = tf.function(lambda: weighted_sum(model(*inputs, training=False)))
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        found = value()
+    gradients = tape.gradient(found, [variable.value for variable in variables])
+    random, size = np.random.default_rng(4), 1e-5
+    for variable, gradient in zip(variables, gradients, strict=True):
+        # Along a random direction, one variable at a time: a fault in one cannot hide behind the others.
+        before, direction = variable.numpy(), random.normal(size=variable.shape)
+        assert before.dtype == np.float64
+        variable.assign(before + size * direction)
+        above = value().numpy()
+        variable.assign(before - size * direction)
+        below = value().numpy()
+        variable.assign(before)
+        along = np.sum(tf.convert_to_tensor(gradient).numpy() * direction)
+        np.testing.assert_allclose(along, (above - below) / (2 * size), rtol=1e-5, atol=1e-7, err_msg=variable.path)
+
+
+def test_weights_come_back_from_disk(case, tmp_path):
+    model, inputs = case.random(), case.inputs()
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = case.build(seed=2)
+    other.load_weights(tmp_path / "model.weights.h5")
+    for found, wanted in zip(other.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    np.testing.assert_array_equal(other(*inputs, training=False), model(*inputs, training=False))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(case):
+    one, same, other = (case.build(seed=seed) for seed in (1, 1, 2))
+    for left, right in zip(one.variables, same.variables, strict=True):
+        np.testing.assert_array_equal(left.numpy(), right.numpy())
+    starts_random = any(np.ptp(variable.numpy()) > 0 for variable in one.trainable_variables)
+    differs = [
+        not np.array_equal(left.numpy(), right.numpy())
+        for left, right in zip(one.trainable_variables, other.trainable_variables, strict=True)
+    ]
+    assert any(differs) == starts_random
+
+
+def test_no_two_weights_of_one_shape_start_alike(case):
+    seen = {}
+    for variable in case.build().trainable_variables:
+        if np.ptp(variable.numpy()) > 0 and np.unique(variable.numpy()).size > 2:
+            twin = seen.setdefault(variable.numpy().ravel()[:4].tobytes(), variable.path)
+            assert twin == variable.path
+
+
+def test_dropout_is_off_in_inference_and_on_in_training(case):
+    model, inputs = case.random(), case.inputs()
+    first, second = (model(*inputs, training=False).numpy() for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    rates = [value for name, value in case.config if name.endswith("dropout")]
+    third, fourth = (model(*inputs, training=True).numpy() for _ in range(2))
+    assert np.array_equal(third, fourth) != any(rates)
+
+
+def test_dropout_starts_again_from_its_variables(case):
+    # What a checkpoint restores is model.variables: with them back, training goes on exactly as it did.
+    model, inputs = case.random(), case.inputs()
+    before = [variable.numpy() for variable in model.variables]
+    expected = [model(*inputs, training=True).numpy() for _ in range(2)]
+    for variable, value in zip(model.variables, before, strict=True):
+        variable.assign(value)
+    for wanted in expected:
+        np.testing.assert_array_equal(model(*inputs, training=True), wanted)
