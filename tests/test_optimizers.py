@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from textpipe import rooms
+from textpipe.training import lbfgs
 from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, plateau
 
 
@@ -144,3 +145,43 @@ def test_a_schedule_never_leaves_zero_to_one(name):
         factor = module.factor(module.Config(**table), step, 50, [2.0, 1.0, 3.0])
         assert 0.0 <= factor <= 1.0
         assert math.isfinite(factor)
+
+
+def quadratic(size, condition):
+    """A convex quadratic with eigenvalues from 1 to `condition`, and where its minimum is."""
+    random = np.random.default_rng(size)
+    basis, _ = np.linalg.qr(random.normal(size=(size, size)))
+    matrix = basis @ np.diag(np.geomspace(1, condition, size)) @ basis.T
+    linear = random.normal(size=size)
+
+    def function(point):
+        slope = matrix @ point.astype(np.float64)
+        return float(point @ slope / 2 - linear @ point), (slope - linear).astype(np.float32)
+
+    return function, np.linalg.solve(matrix, linear)
+
+
+@pytest.mark.parametrize("memory", [1, 5, 10])
+def test_lbfgs_finds_the_minimum_of_a_quadratic(memory):
+    function, minimum = quadratic(30, 100.0)
+    found = lbfgs.minimize(function, np.zeros(30), tolerance=1e-4, max_iterations=500, memory=memory)
+    assert found.stopped == "converged"
+    np.testing.assert_allclose(found.point, minimum, atol=1e-3)
+
+
+def test_lbfgs_needs_no_more_steps_than_scipy():
+    import scipy.optimize
+
+    function, _ = quadratic(60, 1000.0)
+    options = {"gtol": 1e-3, "ftol": 0, "maxcor": 10}
+    reference = scipy.optimize.minimize(function, np.zeros(60), jac=True, method="L-BFGS-B", options=options)
+    found = lbfgs.minimize(function, np.zeros(60), tolerance=1e-3, max_iterations=500)
+    assert found.calls <= 1.3 * reference.nfev
+
+
+def test_lbfgs_stops_where_rounding_does_and_says_so():
+    function, minimum = quadratic(30, 100.0)
+    found = lbfgs.minimize(function, np.zeros(30), tolerance=1e-12, max_iterations=500)
+    assert found.stopped == "rounding"
+    np.testing.assert_allclose(found.point, minimum, atol=1e-3)
+    assert lbfgs.minimize(function, np.zeros(30), tolerance=1e-6, max_iterations=3).stopped == "iterations"

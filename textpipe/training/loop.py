@@ -38,7 +38,7 @@ def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = 
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
-    train.json holds: `stopped` ("epochs", "early_stopping", "max_minutes" or "converged"), `epochs`, `steps`, `best`
+    train.json holds: `stopped` ("epochs", "early_stopping", "max_minutes"; of L-BFGS "converged", "iterations" or "rounding"), `epochs`, `steps`, `best`
     (the history's best line) and `parameters`.
 
     Raises DataError when there is nothing to train on, ConfigError when the loss is no longer a number.

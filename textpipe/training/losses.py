@@ -55,8 +55,12 @@ def splits(model) -> bool:
 
 
 def classification(model, source, labels, *, training: bool) -> Sums:
-    """One logit is the log-odds of class 1; more are unnormalized log-probabilities.   labels: [B]"""
-    logits = tf.cast(model(source, training=training), tf.float32)  # [B, C]
+    """Sums over the rows of a batch; labels: [B]."""
+    return of_classes(tf.cast(model(source, training=training), tf.float32), labels)
+
+
+def of_classes(logits, labels) -> Sums:
+    """Sums over rows of logits [B, C]: one logit is the log-odds of class 1, more are unnormalized log-probabilities."""
     if logits.shape[-1] > 1:
         return sums_of(logits, labels)
     logit = logits[:, 0]

@@ -1,0 +1,193 @@
+"""Logistic regression against scikit-learn, feed-forward networks against NumPy."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.linear_model import LogisticRegression
+
+from textpipe.errors import ConfigError
+from textpipe.fields import Sizes
+from textpipe.models import feed_forward, logistic_regression
+from textpipe.training import loop
+from textpipe.training.rows import Ids, Labels, Rows, Sparse
+from textpipe.training.settings import Settings
+
+
+def sizes(source, num_classes):
+    classes = [f"class {number}" for number in range(num_classes)]
+    return Sizes("text", source, "label", {"kind": "label", "classes": classes})
+
+
+def sample(num_classes, rows=400, dim=40):
+    """Sparse rows whose label depends on them, with noise."""
+    random = np.random.default_rng(num_classes)
+    matrix = scipy.sparse.random(rows, dim, 0.2, random_state=num_classes, format="csr", dtype=np.float32)
+    scores = 3 * (matrix @ random.normal(size=(dim, num_classes))) + random.normal(size=(rows, num_classes))
+    return matrix, scores.argmax(axis=1)
+
+
+def fitted(matrix, labels, num_classes, *, l2, optimizer, **settings):
+    config = logistic_regression.Config(l2=l2)
+    model = logistic_regression.build(config, sizes({"kind": "sparse", "dim": matrix.shape[1]}, num_classes), seed=1)
+    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, num_classes))
+    return model, loop.fit(model, {"train": rows, "valid": rows}, Settings(optimizer=optimizer, **settings))
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize("l2", [1.0, 0.05])
+def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
+    matrix, labels = sample(num_classes)
+    reference = LogisticRegression(C=1 / l2, tol=1e-9, max_iter=10_000).fit(matrix.astype(np.float64), labels)
+    model, result = fitted(matrix, labels, num_classes, l2=l2, optimizer={"kind": "lbfgs", "tolerance": 1e-6})
+    assert result["stopped"] == "converged"
+    np.testing.assert_allclose(model.linear.kernel.numpy().T, reference.coef_, atol=1e-3, rtol=1e-3)
+    # A constant added to every class's bias changes no probability, and nothing penalizes it.
+    bias, expected = model.bias.numpy(), reference.intercept_
+    shift = 0 if num_classes == 2 else (bias - expected).mean()
+    np.testing.assert_allclose(bias - shift, expected, atol=1e-3, rtol=1e-3)
+    probabilities = reference.predict_proba(matrix)[:, -1]
+    logits = model(Sparse.from_scipy(matrix).gather(np.arange(400))).numpy().astype(np.float64)
+    logits = np.hstack([np.zeros((400, 1)), logits]) if num_classes == 2 else logits
+    found = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose(found, probabilities, atol=5e-4)
+    np.testing.assert_allclose(result["best"]["valid_accuracy"], reference.score(matrix, labels), atol=1e-6)
+
+
+def test_adam_comes_to_the_same_minimum_as_lbfgs():
+    matrix, labels = sample(3)
+    exact, result = fitted(matrix, labels, 3, l2=1.0, optimizer={"kind": "lbfgs", "tolerance": 1e-6})
+    model, _ = fitted(
+        matrix, labels, 3, l2=1.0, optimizer={"kind": "adam", "learning_rate": 0.1}, schedule="cosine", epochs=300,
+        batch_rows=400, keep="last",
+    )  # fmt: skip
+    np.testing.assert_allclose(model.linear.kernel.numpy(), exact.linear.kernel.numpy(), atol=0.03)
+
+
+def test_lbfgs_over_ids_agrees_with_scikit_learn_on_scaled_counts():
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 3, size=300)
+    lists = [list(random.integers(1 + 2 * label, 12 + 2 * label, size=random.integers(1, 9))) for label in labels]
+    counts = np.zeros((300, 20))
+    for row, tokens in enumerate(lists):
+        np.add.at(counts[row], tokens, 1 / np.sqrt(len(tokens)))
+    reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000).fit(counts, labels)
+    size = {"kind": "ids", "vocab_size": 20, "max_length": 8}
+    model = logistic_regression.build(logistic_regression.Config(l2=1.0), sizes(size, 3), seed=1)
+    rows = Rows(Ids.from_lists(lists), Labels(labels, 3))
+    loop.fit(model, {"train": rows}, Settings(optimizer={"kind": "lbfgs", "tolerance": 1e-6}))
+    np.testing.assert_allclose(model.linear.kernel.numpy().T, reference.coef_, atol=1e-3)
+    logits = model(rows.source.gather(np.arange(300), 12)).numpy()
+    np.testing.assert_array_equal(logits.argmax(axis=1), reference.predict(counts))
+
+
+def test_lbfgs_refuses_what_it_cannot_minimize():
+    matrix, labels = sample(3, rows=30)
+    rows = {"train": Rows(Sparse.from_scipy(matrix), Labels(labels, 3))}
+    size = sizes({"kind": "sparse", "dim": 40}, 3)
+    with pytest.raises(ConfigError, match='set it to 0 or optimizer = "adam"'):
+        loop.fit(logistic_regression.build(logistic_regression.Config(l1=1.0), size, seed=1), rows, Settings(optimizer="lbfgs"))
+    with pytest.raises(ConfigError, match='set optimizer = "adam" for this model'):
+        loop.fit(feed_forward.build(feed_forward.Config(), size, seed=1), rows, Settings(optimizer="lbfgs"))
+
+
+def test_l1_shrinks_the_kernel_of_features_that_say_nothing():
+    matrix, labels = sample(2)
+    noise = scipy.sparse.random(400, 40, 0.2, random_state=9, format="csr", dtype=np.float32)
+    rows = {"train": Rows(Sparse.from_scipy(scipy.sparse.hstack([matrix, noise])), Labels(labels, 2))}
+    size = sizes({"kind": "sparse", "dim": 80}, 2)
+    kernels = {}
+    for l1 in (0.0, 2.0):
+        model = logistic_regression.build(logistic_regression.Config(l1=l1, l2=0), size, seed=1)
+        loop.fit(model, rows, Settings(optimizer={"kind": "adam", "learning_rate": 0.05}, schedule="cosine", epochs=25))
+        kernels[l1] = np.abs(model.linear.kernel.numpy())
+    assert np.median(kernels[2.0][40:]) < 0.1 * np.median(kernels[0.0][40:])
+    assert np.median(kernels[2.0][:40]) > 4 * np.median(kernels[2.0][40:])
+
+
+def dense_reference(model, features):
+    """The network's logits by NumPy in float64, dropout off."""
+    hidden = features.astype(np.float64)
+    for layer in model.hidden:
+        hidden = hidden @ layer.linear.kernel.numpy()
+        if layer.norm is None:
+            hidden = hidden + layer.bias.numpy()
+        else:
+            norm = layer.norm
+            mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+            hidden = (hidden - mean) / np.sqrt(variance + norm.epsilon) * norm.gamma.numpy() + norm.beta.numpy()
+        hidden = np.maximum(hidden, 0)
+    return hidden @ model.output_linear.kernel.numpy() + model.bias.numpy()
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_feed_forward_computes_what_its_weights_say(normalization):
+    matrix, labels = sample(3, rows=60)
+    config = feed_forward.Config(units=(8, 5), normalization=normalization, dropout=0.3)
+    model = feed_forward.build(config, sizes({"kind": "sparse", "dim": 40}, 3), seed=1)
+    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, 3))
+    loop.fit(model, {"train": rows}, Settings(epochs=2))
+    logits = model(rows.source.gather(np.arange(60)))
+    np.testing.assert_allclose(logits, dense_reference(model, matrix.toarray()), atol=1e-5)
+
+
+def test_feed_forward_averages_the_embeddings_of_ids():
+    size = {"kind": "ids", "vocab_size": 12, "max_length": 8}
+    model = feed_forward.build(feed_forward.Config(units=(4,), embedding=3), sizes(size, 2), seed=1)
+    table = model.embedding.kernel.numpy()
+    mean = np.stack([table[[5, 5, 3]].mean(axis=0), table[[7, 3]].mean(axis=0)])
+    logits = model(np.array([[5, 5, 3, 0], [7, 3, 0, 0]], np.int32))
+    assert logits.shape == (2, 1)
+    np.testing.assert_allclose(logits, dense_reference(model, mean), atol=1e-6)
+
+
+def test_feed_forward_learns_an_exclusive_or_that_no_linear_model_can():
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    matrix = scipy.sparse.csr_matrix(np.tile(np.hstack([corners, np.ones((4, 1))]), (50, 1)))
+    labels = np.tile([0, 1, 1, 0], 50)
+    model = feed_forward.build(
+        feed_forward.Config(units=(16,), dropout=0, activation="tanh"), sizes({"kind": "sparse", "dim": 3}, 2), seed=1
+    )
+    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, 2))
+    settings = Settings(optimizer={"kind": "adam", "learning_rate": 0.05}, epochs=60)
+    assert loop.fit(model, {"train": rows, "valid": rows}, settings)["best"]["valid_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("module", [logistic_regression, feed_forward])
+def test_padding_does_not_change_an_answer(module):
+    random = np.random.default_rng(6)
+    model = module.build(module.Config(), sizes({"kind": "ids", "vocab_size": 12, "max_length": 8}, 3), seed=1)
+    for weight in model.trainable_weights:
+        weight.assign(random.normal(size=weight.shape))
+    ids = random.integers(1, 12, size=(5, 6)).astype(np.int32)
+    np.testing.assert_allclose(model(ids), model(np.pad(ids, ((0, 0), (0, 3)))), atol=1e-5)
+
+
+@pytest.mark.parametrize("module", [logistic_regression, feed_forward])
+def test_a_row_without_any_feature_gets_finite_logits(module):
+    rows = Sparse.from_scipy(scipy.sparse.csr_matrix((2, 7), dtype=np.float32))
+    model = module.build(module.Config(), sizes({"kind": "sparse", "dim": 7}, 3), seed=1)
+    assert np.isfinite(model(rows.gather(np.arange(2)))).all()
+    ids = module.build(module.Config(), sizes({"kind": "ids", "vocab_size": 7, "max_length": 8}, 3), seed=1)
+    assert np.isfinite(ids(np.zeros((2, 4), np.int32))).all()
+
+
+@pytest.mark.parametrize("module", [logistic_regression, feed_forward])
+def test_weights_read_into_a_model_built_again_give_the_same_logits(module, tmp_path):
+    random = np.random.default_rng(7)
+    size = sizes({"kind": "sparse", "dim": 7}, 3)
+    model = module.build(module.Config(), size, seed=1)
+    for weight in model.trainable_weights:
+        weight.assign(random.normal(size=weight.shape))
+    model.save_weights(tmp_path / "x.weights.h5")
+    again = module.build(module.Config(), size, seed=2)
+    again.load_weights(tmp_path / "x.weights.h5")
+    batch = Sparse.from_scipy(scipy.sparse.random(9, 7, 0.4, random_state=0, dtype=np.float32)).gather(np.arange(9))
+    np.testing.assert_array_equal(model(batch), again(batch))
+
+
+def test_feed_forward_starts_from_its_seed():
+    size = sizes({"kind": "sparse", "dim": 7}, 3)
+    one, same, other = (feed_forward.build(feed_forward.Config(), size, seed=seed) for seed in (1, 1, 2))
+    for first, second, third in zip(one.hidden, same.hidden, other.hidden, strict=True):
+        np.testing.assert_array_equal(first.linear.kernel, second.linear.kernel)
+        assert not np.array_equal(first.linear.kernel, third.linear.kernel)
