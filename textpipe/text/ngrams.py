@@ -71,15 +71,16 @@ def counted(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -> tf.S
 
     [[4, 1, 4]] -> {(0, 1): 1, (0, 4): 2}
     """
+    splits = columns.row_splits
     found = tf.raw_ops.RaggedCountSparseOutput(
-        splits=columns.row_splits,
+        splits=tf.concat([splits, splits[-1:]], axis=0),  # one empty row more: the op refuses to count no rows
         values=columns.flat_values,
         weights=tf.zeros([0], tf.float32),
         minlength=dim,
         maxlength=dim,
         binary_output=binary,
     )
-    return tf.SparseTensor(found.output_indices, found.output_values, found.output_dense_shape)
+    return tf.SparseTensor(found.output_indices, found.output_values, tf.stack([columns.nrows(), dim]))
 
 
 class Columns(tf.Module):
@@ -101,11 +102,15 @@ class Columns(tf.Module):
 
 def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
     """Counts as they are ("raw"), 1 for each ("binary", already so), or 1 + ln(count) ("log")."""
-    return counts.with_values(1.0 + tf.math.log(counts.values)) if frequency == "log" else counts
+    if frequency != "log":
+        return counts
+    # In float64, whose last digit depends on the value's place in the batch; rounded to float32 it no longer does.
+    return counts.with_values(tf.cast(1.0 + tf.math.log(tf.cast(counts.values, tf.float64)), tf.float32))
 
 
 def normalized(rows: tf.SparseTensor) -> tf.SparseTensor:
     """Each row divided by its Euclidean length; an empty row stays empty."""
     number = rows.indices[:, 0]
-    squares = tf.math.unsorted_segment_sum(tf.square(rows.values), number, rows.dense_shape[0])  # [N]
-    return rows.with_values(rows.values * tf.gather(tf.math.rsqrt(squares), number))
+    squares = tf.math.segment_sum(tf.square(rows.values), number)  # [N] or fewer, where the last rows are empty
+    # Square root and division round as IEEE 754 says; the quicker rsqrt makes a row depend on the rows beside it.
+    return rows.with_values(rows.values / tf.gather(tf.sqrt(squares), number))

@@ -5,7 +5,8 @@ RE2's \\s, \\w and \\d know ASCII alone, so the Unicode sets are spelled out her
 
 # Blanks between words, no line breaks: tab, the four information separators, all Zs, and two invisible characters that
 # stand where a blank was meant (zero width space, byte order mark).
-BLANK = r"\t\x{1c}-\x{1f} \x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{3000}\x{feff}"
+ODD_BLANK = r"\t\x{1c}-\x{1f}\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{3000}\x{feff}"
+BLANK = " " + ODD_BLANK
 # Line feed, vertical tab, form feed, carriage return, next line, line separator, paragraph separator.
 BREAK = r"\n\x{0b}\x{0c}\r\x{85}\x{2028}\x{2029}"
 # Letters, marks, digits and other numbers, underscore.

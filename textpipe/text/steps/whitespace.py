@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config import Section
-from textpipe.text.patterns import BLANK, BREAK
+from textpipe.text.patterns import BLANK, BREAK, ODD_BLANK
 
 
 class Config(Section):
@@ -24,7 +24,8 @@ def apply(text, config):
     import tensorflow as tf
 
     if config.breaks == "join":
-        return tf.strings.strip(tf.strings.regex_replace(text, f"[{BLANK}{BREAK}]+", " "))
+        # Single blanks do not match, so that ordinary text is searched once and not rebuilt at every word.
+        return tf.strings.strip(tf.strings.regex_replace(text, f"[{BLANK}{BREAK}]{{2,}}|[{ODD_BLANK}{BREAK}]", " "))
     text = tf.strings.regex_replace(text, f"\r\n|[{BREAK}]", "\n")
     text = tf.strings.regex_replace(text, f"[{BLANK}]+", " ")
     text = tf.strings.regex_replace(text, " ?\n ?", "\n")
