@@ -47,8 +47,8 @@ def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any] | None:
     Raises ArtifactError when the file is damaged or holds another model's variables.
     """
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file) as saved:
+            arrays = {name: saved[name] for name in saved.files}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -142,7 +142,8 @@ class Loop:
             self.save()
 
     def end_epoch(self) -> None:
-        if not self.settings.validate_steps:
+        last = self.epoch == self.settings.epochs
+        if not self.settings.validate_steps or (last and self.sums["steps"]):
             self.report()
         self.epoch, self.step = self.epoch + 1, 0
         if self.stopped is None and self.epoch > self.settings.epochs:

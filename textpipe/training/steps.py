@@ -50,11 +50,14 @@ class Steps:
     def call(self, graph: Callable, rows: Rows, batch: Batch) -> dict[str, float]:
         source = rows.source.gather(batch.rows, batch.source_width)
         target = rows.target.gather(batch.rows, batch.target_width)
+        if not isinstance(source, tf.SparseTensor):
+            source = tf.constant(source)
         key = (graph.__name__, batch.source_width, batch.target_width)
         if key not in self.traced:
-            signature = spec(source), spec(target)
-            self.traced[key] = tf.function(graph, input_signature=signature, autograph=False)
-        sums = self.traced[key](source, target)
+            # Concrete functions: a tf.function called with new widths warns of retracing, which here is the plan.
+            function = tf.function(graph, autograph=False)
+            self.traced[key] = function.get_concrete_function(spec(source), spec(target))
+        sums = self.traced[key](source, tf.constant(target))
         return {name: float(value) for name, value in sums.items()}
 
     def train_graph(self, source, target):
