@@ -6,6 +6,8 @@ from pydantic import Field
 
 from textpipe.decoding import greedy
 
+BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
+
 
 class Config(greedy.Config):
     """[decode] kind = "beam". Lengths count tokens of the answer with its end_id."""
@@ -34,7 +36,6 @@ def decode(model, source, config):
         constant,
         join,
         length_penalty,
-        next_token_mask,
         split,
     )
 
@@ -58,17 +59,26 @@ def decode(model, source, config):
         vocab_size = tf.shape(logits)[1]
         attention = attention.write(step, tf.reshape(weights, [rows, beam, -1]))
 
-        # A row's best 2 * beam candidates lie among the best 2 * beam of each hypothesis. At most beam of them end,
-        # so at least beam live on.
-        width = tf.minimum(2 * beam, vocab_size)
-        base = tf.reshape(live["log_probs"], [-1]) - tf.reduce_logsumexp(logits, axis=1)
-        mask = next_token_mask(model, vocab_size, length, cap, config)[:, None, :]
-        allowed = tf.reshape(tf.reshape(logits, [rows, beam, -1]) + mask, [-1, vocab_size])
-        top, token = tf.math.top_k(allowed, width)  # [B * K, width]
-        top = tf.reshape(top + base[:, None], [rows, beam * width])
-        token = tf.reshape(token, [rows, beam * width])
-        log_probs, place = tf.math.top_k(top, tf.minimum(2 * beam, beam * width))  # [B, 2K]
-        token, parent = tf.gather(token, place, batch_dims=1), place // width
+        # A row's best 2 * beam candidates lie among the best 2 * beam permitted tokens of each hypothesis, and those
+        # among its best 2 * beam + BARRED of all. At most beam of them end, so at least beam live on. To pass over all
+        # logits as seldom as can be, what is not permitted is sorted out here, and their largest is taken from here.
+        top, token = tf.math.top_k(logits, tf.minimum(2 * beam + BARRED, vocab_size))  # [B * K, W]
+        norm = top[:, :1] + tf.math.log(tf.reduce_sum(tf.exp(logits - top[:, :1]), axis=1, keepdims=True))
+        token = tf.concat([token, tf.fill([rows * beam, 1], model.end_id)], axis=1)
+        top = tf.concat([top, logits[:, model.end_id, None]], axis=1) - norm
+        total = tf.reshape(tf.reshape(live["log_probs"], [-1, 1]) + top, [rows, beam, -1])
+        token = tf.reshape(token, [rows, beam, -1])
+        # The column added last is the end that a row at its cap must take; the others are for all other rows.
+        must_end = tf.greater_equal(length, cap)[:, None, None]
+        column = tf.range(tf.shape(token)[2])
+        added = tf.equal(column, column[-1])
+        barred = tf.equal(token, model.pad_id) | tf.equal(token, model.start_id)
+        barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
+        total = tf.where(tf.where(must_end, added, tf.logical_not(added | barred)), total, nothing)
+        width = tf.shape(token)[2]
+        log_probs, place = tf.math.top_k(tf.reshape(total, [rows, beam * width]), 2 * beam)  # [B, 2K]
+        token = tf.gather(tf.reshape(token, [rows, beam * width]), place, batch_dims=1)
+        parent = place // width
         ending = tf.equal(token, model.end_id)
 
         def follow(history, parent, value):
