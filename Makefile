@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de
 
-.PHONY: setup run test lock clean
+.PHONY: setup run test pictures lock clean
 
 setup: $(VENV)/installed
 
@@ -21,6 +21,10 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The README's pictures, from the pipelines of `make run`.
+pictures: setup
+	$(BIN)/python docs/pictures.py pipelines/phrases_en_de.toml "Today the thirsty babies are crying because they forgot the milk." docs/pictures
 
 # Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
 lock:
