@@ -9,6 +9,7 @@ import scipy.sparse
 
 from textpipe.errors import ConfigError, DataError
 from textpipe.fields import Sizes
+from textpipe.training import batches
 from textpipe.training import rows as reading
 from textpipe.training.batches import MULTIPLE, Plan, partition
 from textpipe.training.rows import Ids, Labels, Rows, Sparse
@@ -61,7 +62,8 @@ def test_bucketing_leaves_less_padding_than_random_batches(lengths):
     assert padded - real < 0.4 * (random - real)
 
 
-def test_the_partition_is_as_good_as_the_best_of_all_cuts():
+def test_the_partition_is_as_good_as_the_best_of_all_cuts(monkeypatch):
+    monkeypatch.setattr(batches, "WORTH_A_SHAPE", 0.0)
     random = np.random.default_rng(2)
     for _ in range(20):
         widths = MULTIPLE * random.integers(1, 5, size=(12, 2))
@@ -78,6 +80,11 @@ def test_the_partition_is_as_good_as_the_best_of_all_cuts():
         assert sorted(np.concatenate(found)) == list(range(12))
         assert len(found) <= 3
         assert padded(found) == best
+
+
+def test_a_width_that_saves_next_to_nothing_is_not_traced():
+    lengths = [8] * 100 + [16] * 3 + [20]
+    assert [len(rows) for rows in partition(np.array([lengths, lengths]).T, 6)] == [100, 4]
 
 
 def test_a_row_wider_than_the_budget_is_refused_with_the_width_it_needs():

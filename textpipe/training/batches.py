@@ -15,6 +15,9 @@ from textpipe.training.settings import Settings
 # Widths are multiples of this many tokens: finer ones cost traces and save little padding.
 MULTIPLE = 4
 
+# Share of all padded tokens that one more width must save to be worth the seconds its step takes to trace.
+WORTH_A_SHAPE = 0.02
+
 # A batch's size when the settings name none: tokens for texts, rows for classifiers.
 BATCH_TOKENS, BATCH_ROWS = 4096, 64
 
@@ -108,7 +111,7 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
     """Row indices in at most num_shapes groups, so that the padded tokens of all rows are as few as can be.
 
     widths: [N, 2]. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
-    the distinct sums finds the least padding.
+    the distinct sums finds the least padding; a cut that saves next to nothing is not made.
     """
     if len(widths) == 0:
         return []
@@ -125,8 +128,11 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
     for _ in range(min(num_shapes, num_groups) - 1):
         # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
         options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
-        cuts.append(np.where(options.min(axis=0) < best, options.argmin(axis=0), -1))
-        best = np.minimum(best, options.min(axis=0))
+        better = np.minimum(best, options.min(axis=0))
+        if better[-1] > (1 - WORTH_A_SHAPE) * best[-1]:
+            break
+        cuts.append(np.where(better < best, options.argmin(axis=0), -1))
+        best = better
     firsts, last = [], num_groups - 1
     for cut in reversed(cuts):
         if last >= 0 and cut[last] > 0:

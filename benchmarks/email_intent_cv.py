@@ -1,0 +1,111 @@
+"""Five-fold cross-validation on email_intent: pipelines/email_intent.toml next to scikit-learn's TF-IDF(1,2) + LR.
+
+    TEXTPIPE_DATA=... python benchmarks/email_intent_cv.py [--folds 5] [--seeds 3]
+
+Both see the same folds, and learn vocabulary, document frequencies and weights on the other folds alone. textpipe runs
+the steps, features, model and optimizer the pipeline file names, scikit-learn its defaults. Writes benchmarks/results/.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+from textpipe import config, rooms
+from textpipe.config import Plugin
+from textpipe.fields import Sizes
+from textpipe.text import normalizer
+from textpipe.training import loop
+from textpipe.training.rows import Labels, Rows, Sparse
+from textpipe.training.settings import Settings
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "email_intent_cv.json"
+PIPELINE = HERE.parent / "pipelines" / "email_intent.toml"
+
+
+def read(folder):
+    """Texts, and labels as 0 and 1, of `label TAB text` lines."""
+    lines = (folder / "email_intent" / "train.tsv").read_text(encoding="utf-8").split("\n")
+    pairs = [line.rstrip("\r").split("\t", 1) for line in lines if line]
+    classes = sorted({label for label, _ in pairs})
+    return np.array([text for _, text in pairs], object), np.array([classes.index(label) for label, _ in pairs])
+
+
+def rows_of(feature, texts, labels):
+    """Texts as the rows a training run reads."""
+    import scipy.sparse
+
+    batch = feature(tf.constant(list(texts)))
+    indices = batch.indices.numpy()
+    matrix = scipy.sparse.csr_matrix((batch.values.numpy(), (indices[:, 0], indices[:, 1])), shape=batch.shape)
+    return Rows(Sparse.from_scipy(matrix), Labels(labels, 2))
+
+
+def accuracy_of_textpipe(tables, texts, labels, train, test):
+    steps = [Plugin.check("text.steps", step) for step in tables["normalize"]["steps"]]
+    normal = np.array([text.decode() for text in normalizer.apply(steps, tf.constant(list(texts))).numpy()], object)
+    section = Plugin.check("text.features", tables["vectorize"]["features"])
+    module = rooms.find("text.features", section.kind)
+    with tempfile.TemporaryDirectory() as folder:
+        module.learn(section, lambda: [tf.constant(list(normal[train]))], Path(folder), "text", codec=None)
+        feature = module.load(section, Path(folder), "text", codec=None)
+    data = {
+        "train": rows_of(feature, normal[train], labels[train]),
+        "valid": rows_of(feature, normal[test], labels[test]),
+    }
+    sizes = Sizes("text", feature.size, "label", {"kind": "label", "classes": ["no", "yes"]})
+    model_config = Plugin.check("models", tables["model"])
+    model = rooms.find("models", model_config.kind).build(model_config, sizes, seed=1)
+    assert tables["train"]["optimizer"] == "lbfgs", "the held-out fold is only measured, never used to stop"
+    return loop.fit(model, data, Settings(**tables["train"]))["best"]["valid_accuracy"]
+
+
+def accuracy_of_sklearn(texts, labels, train, test):
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
+    return float(model.fit(texts[train], labels[train]).score(texts[test], labels[test]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3, help="how many ways of cutting the folds")
+    arguments = parser.parse_args()
+    texts, labels = read(Path(os.environ["TEXTPIPE_DATA"]))
+    tables = config.load(PIPELINE)
+    runs = []
+    for seed in range(arguments.seeds):
+        folds = StratifiedKFold(arguments.folds, shuffle=True, random_state=seed).split(texts, labels)
+        for number, (train, test) in enumerate(folds):
+            run = {"seed": seed, "fold": number, "rows": len(test)}
+            run["textpipe"] = accuracy_of_textpipe(tables, texts, labels, train, test)
+            run["scikit-learn"] = accuracy_of_sklearn(texts, labels, train, test)
+            runs.append(run)
+            print(run, flush=True)
+    means = {name: statistics.mean(run[name] for run in runs) for name in ("textpipe", "scikit-learn")}
+    differences = [run["textpipe"] - run["scikit-learn"] for run in runs]
+    result = {
+        "rows": len(texts),
+        "accuracy": {name: round(mean, 4) for name, mean in means.items()},
+        "difference": round(statistics.mean(differences), 4),
+        "standard_error": round(statistics.stdev(differences) / len(differences) ** 0.5, 4),
+        "folds": [{name: round(value, 4) for name, value in run.items()} for run in runs],
+        "versions": {"tensorflow": tf.__version__, "scikit-learn": sklearn.__version__},
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"textpipe {means['textpipe']:.4f}, scikit-learn {means['scikit-learn']:.4f}, difference {result['difference']:+.4f}")
+
+
+if __name__ == "__main__":
+    main()
