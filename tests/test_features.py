@@ -32,7 +32,8 @@ def build(folder, kind, train=TRAIN, codec=None, **options):
     config = Plugin.check("text.features", {"kind": kind, **options})
     module = rooms.find("text.features", kind)
     middle = len(train) // 2
-    module.learn(config, lambda: iter([tf.constant(train[:middle]), tf.constant(train[middle:])]), folder, "text", codec=codec)
+    batches = tf.constant(train[:middle]), tf.constant(train[middle:])
+    module.learn(config, lambda: iter(batches), folder, "text", codec=codec)
     return module.load(config, folder, "text", codec=codec)
 
 
@@ -109,7 +110,8 @@ def test_rows_are_in_canonical_order_and_empty_ones_stay_empty(tmp_path):
 def test_rows_do_not_depend_on_the_rows_beside_them(tmp_path):
     feature = build(tmp_path, "tfidf", characters=[2, 4], frequency="log")
     together = dense(feature(tf.constant(TEST)))
-    serve = tf.function(lambda text: tf.sparse.to_dense(feature(text)), input_signature=[tf.TensorSpec([None], tf.string)])
+    strings = tf.TensorSpec([None], tf.string)
+    serve = tf.function(lambda text: tf.sparse.to_dense(feature(text)), input_signature=[strings])
     alone = np.concatenate([serve(tf.constant([text])) for text in TEST])
     np.testing.assert_array_equal(together, alone)
     assert feature(tf.zeros([0], tf.string)).dense_shape.numpy().tolist() == [0, feature.size["dim"]]

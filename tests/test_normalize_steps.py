@@ -34,11 +34,12 @@ On Mon, 3 May 2021 at 10:00, Ann Lee
 From: Carl
 Subject: old
 """
-LINES = (*MAIL.split("\n"), "", "  ", "Thanks", "-- ", "Hi all", "Dear Ann, hello", "> Hi,", "To: me", "Begin forwarded message:", "_" * 32)
+LINES = (*MAIL.split("\n"), "", "  ", "Thanks", "-- ", "Hi all", "Dear Ann, hello", "> Hi,", "To: me", "_" * 32)
+LINES += ("Begin forwarded message:",)
 
 
 def shuffled_mails(count, seed):
-    """Mails whose lines stand in any order, so that each step meets its patterns side by side and inside one another."""
+    """Mails whose lines stand in any order, so that each step meets its patterns side by side and in one another."""
     draw = random.Random(seed)
     return ["\n".join(draw.choices(LINES, k=draw.randint(1, 12))) for _ in range(count)]
 
@@ -74,15 +75,17 @@ def test_keeping_breaks_is_idempotent_too():
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
 def test_unicode_forms_are_those_of_the_standard(form):
     # Letters old enough for every version of Unicode's tables.
-    letters = [chr(code) for code in (*range(0x20, 0x250), *range(0x1E00, 0x2000), *range(0xAC00, 0xAD00), *range(0xFB00, 0xFB07))]
+    ranges = ((0x20, 0x250), (0x1E00, 0x2000), (0xAC00, 0xAD00), (0xFB00, 0xFB07))
+    letters = [chr(code) for first, end in ranges for code in range(first, end)]
     texts = [*letters, "e\u0301", "a\u0323\u0307", "a\u0307\u0323"]
     assert run("unicode", *texts, form=form) == [unicodedata.normalize(form, text) for text in texts]
 
 
 def test_case_folding_is_nfkc_casefold():
-    texts = [chr(code) for code in (*range(0x20, 0xAD), *range(0xAE, 0x250), *range(0x391, 0x3C0), *range(0x410, 0x450))]
-    expected = [unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.casefold()).casefold()) for text in texts]
-    assert run("casefold", *texts) == expected
+    ranges = ((0x20, 0xAD), (0xAE, 0x250), (0x391, 0x3C0), (0x410, 0x450))
+    texts = [chr(code) for first, end in ranges for code in range(first, end)]
+    composed = [unicodedata.normalize("NFKC", text.casefold()) for text in texts]
+    assert run("casefold", *texts) == [unicodedata.normalize("NFKC", text.casefold()) for text in composed]
 
 
 def test_lower_case_keeps_sharp_s():
@@ -119,13 +122,15 @@ def test_numeric_entities_are_decoded_as_html_says():
     codes += [draw.randrange(0xA0, 0xD800) for _ in range(200)] + [draw.randrange(0x10000, 0x1FFF0) for _ in range(200)]
     # Python drops code points that HTML calls a parse error and decodes all the same.
     codes = [code for code in codes if html.unescape(f"&#{code};")]
-    texts = [form.format(code) for code in codes for form in ("&#{};", "a&#x{:x};b", "&#X{:06X}; ", "&#{:09d};", "&#{} ")]
+    forms = ("&#{};", "a&#x{:x};b", "&#X{:06X}; ", "&#{:09d};", "&#{} ")
+    texts = [form.format(code) for code in codes for form in forms]
     assert run("html", *texts) == [html.unescape(text) for text in texts]
 
 
 def test_text_around_entities_comes_back_whole():
     texts = [text for text in TEXTS if "&" not in text]
-    assert run("html", *(f"&lt;{text}&eacute;{text}" for text in texts), tags="keep") == [f"<{text}é{text}" for text in texts]
+    found = run("html", *(f"&lt;{text}&eacute;{text}" for text in texts), tags="keep")
+    assert found == [f"<{text}é{text}" for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +168,7 @@ def test_quotations_go(before, after):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("FYI\n---- Forwarded message ----\nFrom: a@b.org\nDate: Mon\nSubject: Tea\nTo: me\n\nTea at five.", "FYI\nTea at five."),
+        ("FYI\n---- Forwarded message ----\nFrom: a@b.org\nDate: Mon\nSubject: Tea\nTo: me\n\nTea?", "FYI\nTea?"),
         ("Begin forwarded message:\n\n> no\nFrom: x", "Begin forwarded message:\n\n> no\nFrom: x"),
         ("Begin forwarded message:\n\nFrom: x\nSubject: y\n  and more\nTo: z\n\nText", "Text"),
         ("Hi\n\n________________________________\nVon: x\nGesendet: Montag\nBetreff: y\n\nText", "Hi\n\nText"),
@@ -223,7 +228,8 @@ def test_the_mail_steps_leave_the_message():
         ("mask_addresses", "Ask ann.lee+x@mail.example.org.", "Ask <address>."),
         ("mask_addresses", "a@b is none, <jörg@müller.de>; is", "a@b is none, <<address>>; is"),
         ("mask_phones", "Call (030) 1234-567 or +1 415 555 0100", "Call <phone> or <phone>"),
-        ("mask_phones", "555-010-9999, 0049 30 123456; 030/1234567, +49 (0)171 1234567", "<phone>, <phone>; <phone>, <phone>"),
+        ("mask_phones", "555-010-9999, 0049 30 123456; 030/1234567", "<phone>, <phone>; <phone>"),
+        ("mask_phones", "+49 (0)171 1234567", "<phone>"),
         ("mask_phones", "2024-01-15 10:30, 192.168.1.1, 1 000 000, 3.14159, 12345678", None),
         ("mask_numbers", "at 10:30 for $1,200.50, mp3 B2B 7", "at <number> for $<number>, mp3 B2B <number>"),
         ("mask_numbers", "-5% ١٢٣ x", "-<number>% <number> x"),
@@ -247,7 +253,8 @@ def test_a_number_token_with_digits_is_refused():
 def test_all_steps_in_one_exported_graph_do_what_they_do_eagerly(tmp_path):
     steps = [Plugin.check("text.steps", kind) for kind in STEPS]
     module = tf.Module()
-    module.clean = tf.function(lambda text: normalizer.apply(steps, text), input_signature=[tf.TensorSpec([None], tf.string)])
+    strings = tf.TensorSpec([None], tf.string)
+    module.clean = tf.function(lambda text: normalizer.apply(steps, text), input_signature=[strings])
     tf.saved_model.save(module, str(tmp_path))
     texts = tf.constant(TEXTS)
     expected = normalizer.apply(steps, texts).numpy().tolist()

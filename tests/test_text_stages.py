@@ -17,19 +17,20 @@ from textpipe.text import normalizer, vectorizer
 
 STAGES = {"normalize": normalize, "tokenize": tokenize, "vectorize": vectorize}
 MAIL = {
-    "text": ["Can you\u00a0call?", "Please CALL me", "I called.", "No  call needed", "Thanks for the call", "> quoted\n"] * 4,
+    "text": ["Can you\u00a0call?", "Please CALL me", "I called.", "No  call needed", "Thanks for it", "> quoted\n"] * 4,
     "label": ["yes", "yes", "no", "no", "no", "no"] * 4,
 }
 PAIRS = {
     "source": ["a red house", "the old man sleeps", "two dogs run", "a man reads a long book", "the house is red"] * 6,
-    "target": ["ein rotes Haus", "der alte Mann schläft", "zwei Hunde laufen", "ein Mann liest ein Buch", "das Haus ist rot"] * 6,
+    "target": ["ein rotes Haus", "der alte Mann schläft", "zwei Hunde laufen", "er liest", "das Haus ist rot"] * 6,
 }
 
 
 def ingest(folder, **splits):
     for split, columns in splits.items():
         rows = len(next(iter(columns.values())))
-        table = pa.table({"row": pa.array(range(10, 10 + rows), pa.int64()), **{k: pa.array(v, pa.string()) for k, v in columns.items()}})
+        texts = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        table = pa.table({"row": pa.array(range(10, 10 + rows), pa.int64()), **texts})
         with shards.Writer(folder, split, table.schema) as writer:
             writer.write(table)
     return folder
@@ -87,7 +88,8 @@ def pairs(tmp_path_factory):
 
 def test_normalize_cleans_texts_and_leaves_the_rest(mail):
     found = rows(mail["normalize"], "train")
-    assert found["text"][:6] == ["can you call?", "please call me", "i called.", "no call needed", "thanks for the call", ""]
+    clean = ["can you call?", "please call me", "i called.", "no call needed", "thanks for it", ""]
+    assert found["text"] == clean * 4
     assert found["row"] == list(range(10, 34))
     assert found["label"] == MAIL["label"]
     kinds = [step["kind"] for step in read(mail["normalize"], "normalize.json")["text"]]
@@ -148,9 +150,11 @@ def test_ids_are_those_of_the_exported_op_and_cut_rows_are_counted(pairs):
             assert found[name] == [[number for number in row if number] for row in expected]
             assert all(row[-1] == 3 and len(row) <= 5 for row in found[name])
     stats = read(pairs["vectorize"], "stats.json")["train"]["source"]
-    assert stats == {"longest": 5, "truncated": 6, "tokens": sum(len(row) for row in rows(pairs["vectorize"], "train")["source"])}
+    tokens = sum(len(row) for row in rows(pairs["vectorize"], "train")["source"])
+    assert stats == {"longest": 5, "truncated": 6, "tokens": tokens}
     sizes = read(pairs["vectorize"], "features.json")
-    assert sizes["source"] == sizes["target"] == {"kind": "ids", "vocab_size": features["source"].codec.vocab_size, "max_length": 5}
+    expected = {"kind": "ids", "vocab_size": features["source"].codec.vocab_size, "max_length": 5}
+    assert sizes["source"] == sizes["target"] == expected
 
 
 def test_arrow_files_have_the_types_of_the_contract(mail, pairs):
@@ -178,7 +182,8 @@ def test_a_joint_vocabulary_is_one_and_separate_ones_are_two(pairs, tmp_path):
     (tmp_path / "out").mkdir()
     config = tokenize.Config(task="translate", codec={"kind": "unigram", "vocab_size": 285}, vocabulary="separate")
     tokenize.run(config, {"normalize": pairs["normalize"]}, tmp_path / "out")
-    assert read(tmp_path / "out", "codecs.json") == {name: {"kind": "unigram", "name": name} for name in ("source", "target")}
+    expected = {name: {"kind": "unigram", "name": name} for name in ("source", "target")}
+    assert read(tmp_path / "out", "codecs.json") == expected
     codecs = {name: vectorizer.load_codec(tmp_path / "out", name) for name in ("source", "target")}
     pieces = {
         name: {piece.decode() for piece in codec.pieces(tf.range(codec.vocab_size)[None]).numpy()[0]}

@@ -1,4 +1,6 @@
-"""What normalize, tokenize and vectorize share: a task's fields, and columns of text on their way into a graph and out of it."""
+"""What normalize, tokenize and vectorize share: a task's fields, and columns of text on their way into a graph and
+out of it.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

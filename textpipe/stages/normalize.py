@@ -40,7 +40,8 @@ class Config(Section):
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write the splits with normalized text, normalize.json {field: [step tables]} and stats.json.
 
-    stats.json: {field: {split: {"rows", "changed", "emptied"}}}, emptied being texts of which nothing is left; they stay as empty rows.
+    stats.json: {field: {split: {"rows", "changed", "emptied"}}}, emptied being texts of which nothing is left; they
+    stay as empty rows.
     """
     from textpipe.text import normalizer
 
@@ -91,7 +92,9 @@ def summary(output: Path) -> str:
     steps = json.loads((output / "normalize.json").read_text(encoding="utf-8"))
     lines = []
     for name, splits in stats.items():
-        rows, changed, emptied = (sum(counts[key] for counts in splits.values()) for key in ("rows", "changed", "emptied"))
+        keys = ("rows", "changed", "emptied")
+        rows, changed, emptied = (sum(counts[key] for counts in splits.values()) for key in keys)
         kinds = ", ".join(step["kind"] for step in steps[name]) or "no steps"
-        lines.append(f"{name}: {kinds}; {changed:,} of {rows:,} texts changed" + (f", {emptied:,} left empty" if emptied else ""))
+        lost = f", {emptied:,} left empty" if emptied else ""
+        lines.append(f"{name}: {kinds}; {changed:,} of {rows:,} texts changed{lost}")
     return "\n".join(lines)

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one for all
-    text fields ("joint") or one for each ("separate"). A task with one text field has one either way.
+    """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one
+    for all text fields ("joint") or one for each ("separate"). A task with one text field has one either way.
     """
 
     task: Annotated[str, AfterValidator(_text.checked_task)]
@@ -32,8 +32,9 @@ class Config(Section):
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, and stats.json.
 
-    stats.json: "vocabularies" {name: {"vocab_size", "asked", "reduced"}} and "splits" {split: {field: {"rows", "words", "tokens",
-    "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are what white space parts.
+    stats.json: "vocabularies" {name: {"vocab_size", "asked", "reduced"}} and "splits" {split: {field: {"rows",
+    "words", "tokens", "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are what
+    white space parts.
     """
     from textpipe.text import vectorizer
 

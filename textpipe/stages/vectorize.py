@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from textpipe import rooms
+from textpipe import fields, rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import DataError
 from textpipe.stages import _text
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """features: what the model reads of the source text; target: the ids of a target text, where the task answers with text
-    (as `features` when those are ids, else with their defaults).
+    """features: what the model reads of the source text; target: the ids of a target text, where the task answers
+    with text (as `features` when those are ids, else with their defaults).
     """
 
     task: Annotated[str, AfterValidator(_text.checked_task)]
@@ -32,7 +32,8 @@ class Config(Section):
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write {split}/*.arrow, features.json {field: size table}, vectorize.json {text field: section}, the features' assets and stats.json.
+    """Write {split}/*.arrow, features.json {field: size table}, vectorize.json {text field: section}, the features'
+    assets and stats.json.
 
     stats.json: {split: {"rows", field: {"tokens", "truncated", "longest"} | {"nonzeros", "empty"} | {class: rows}}}.
 
@@ -40,14 +41,15 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import vectorizer
 
-    fields = _text.fields_of(config.task)
+    task_fields = _text.fields_of(config.task)
     folder = inputs["normalize"]
+    # Labels first: their mistakes are found in a moment, and vocabularies of n-grams take longer.
+    label_names = [field.name for field in task_fields if field.kind == "label"]
+    labels = {name: vectorizer.Labels(learn_classes(folder, name)) for name in label_names}
     sections = {}
-    for field in fields:
+    for field in task_fields:
         if field.kind == "text":
-            is_ids = isinstance(config.features, ids.Config)
-            section = config.features if field.side == "source" else config.target or (config.features if is_ids else ids.Config())
-            sections[field.name] = section
+            section = sections[field.name] = section_of(config, field)
             codec = vectorizer.load_codec(inputs["tokenize"], field.name) if section.needs_codec else None
             rooms.find("text.features", section.kind).learn(
                 section, training_texts(folder, field.name), output, field.name, codec=codec
@@ -55,23 +57,29 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     tables = {name: section.model_dump(mode="json") for name, section in sections.items()}
     write_json(output / vectorizer.FEATURES, tables)
     features = {
-        name: vectorizer.load_feature(output, inputs["tokenize"], name)
-        if name in sections
-        else vectorizer.Labels(learn_classes(folder, name))
-        for name in (field.name for field in fields)
+        field.name: labels.get(field.name) or vectorizer.load_feature(output, inputs["tokenize"], field.name)
+        for field in task_fields
     }
     sizes = {name: feature.size for name, feature in features.items()}
     write_json(output / vectorizer.SIZES, sizes)
     columns = {name: COLUMNS[sizes[name]["kind"]](name, feature) for name, feature in features.items()}
-    stats = {split: vectorized(folder, output, split, columns) for split in shards.SPLITS if shards.paths(folder, split)}
-    write_json(output / "stats.json", stats)
+    splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
+    write_json(output / "stats.json", {split: vectorized(folder, output, split, columns) for split in splits})
+
+
+def section_of(config: Config, field: fields.Field) -> Section:
+    """The feature of a text field: the source's own, or the ids of a target."""
+    if field.side == "source":
+        return config.features
+    return config.target or (config.features if isinstance(config.features, ids.Config) else ids.Config())
 
 
 def vectorized(folder: Path, output: Path, split: str, columns: dict[str, Any]) -> dict[str, Any]:
     """Write one split and give its statistics."""
     import pyarrow as pa
 
-    schema = pa.schema([pa.field("row", pa.int64()), *(part for column in columns.values() for part in column.schema())])
+    parts = [part for column in columns.values() for part in column.schema()]
+    schema = pa.schema([pa.field("row", pa.int64()), *parts])
     texts = [name for name, column in columns.items() if not isinstance(column, LabelColumn)]
     stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in columns}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
@@ -158,8 +166,8 @@ class LabelColumn:
             place = pc.index(pc.is_null(numbers), True).as_py()
             row, label = batch.column("row")[place].as_py(), found[place].as_py()
             raise DataError(
-                f"[vectorize] {split}, row {row}: {self.name} {label!r} is not among the {len(self.classes)} labels of train; "
-                f"add training rows for it, or drop the row"
+                f"[vectorize] {split}, row {row}: {self.name} {label!r} is not among the {len(self.classes)} labels of "
+                "train; add training rows for it, or drop the row"
             )
         stats.update({item["values"]: item["counts"] for item in found.value_counts().to_pylist()})
         return [numbers]
@@ -181,8 +189,8 @@ def learn_classes(folder: Path, name: str) -> list[str]:
     if len(seen) < 2:
         found = f"only the label {next(iter(seen))!r}" if seen else "no label"
         raise DataError(
-            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two or more; "
-            "check [ingest] columns, or add rows with other labels"
+            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two "
+            "or more; check [ingest] columns, or add rows with other labels"
         )
     return sorted(seen)
 

@@ -19,8 +19,8 @@ from textpipe.text import words
 from textpipe.text.marks import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
 
 BLANK_MARK = "▁"
-# sentencepiece writes a blank as U+2581 and would give a text's own U+2581 back as a blank. A noncharacter spells it instead;
-# texts that hold that noncharacter have it spelled too, so every text comes back as it was.
+# sentencepiece writes a blank as U+2581 and would give a text's own U+2581 back as a blank. A noncharacter spells it
+# instead; texts that hold that noncharacter have it spelled too, so every text comes back as it was.
 ESCAPE = "\ufdd0"
 REPLACEMENT = 0xFFFD
 

@@ -13,8 +13,8 @@ BATCH = 4096
 def count(groups: Iterable[Iterable[str]]) -> Counter[str]:
     """How often each item occurs over all groups (a string is a group of characters).
 
-    When more than MOST different items are held, those seen least are dropped, as in lossy counting: Manku and Motwani (2002).
-    Counts of frequent items stay within the number of drops of the truth.
+    When more than MOST different items are held, those seen least are dropped, as in lossy counting: Manku and
+    Motwani (2002). Counts of frequent items stay within the number of drops of the truth.
     """
     counter: Counter[str] = Counter()
     seldom = 1

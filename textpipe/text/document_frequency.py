@@ -8,7 +8,8 @@ from textpipe.errors import DataError
 
 
 def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[Any, Any, int]:
-    """Buckets in config.min_df texts or more, ascending [D] int32, the number of texts each is in [D], and the number of texts.
+    """Buckets in config.min_df texts or more, ascending [D] int32, the number of texts each is in [D], and the number
+    of texts.
 
     texts() gives string tensors [N]. Memory is bounded by config.num_buckets. Raises DataError when no bucket is left.
     """
@@ -31,8 +32,8 @@ def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[
     seen = np.flatnonzero(frequency >= config.min_df).astype(np.int32)
     if not len(seen):
         raise DataError(
-            f"[vectorize] features {config.kind!r}: no n-gram is in {config.min_df} or more of the {rows} training texts; "
-            "lower min_df, or check that normalization left text in them"
+            f"[vectorize] features {config.kind!r}: no n-gram is in {config.min_df} or more of the {rows} training "
+            "texts; lower min_df, or check that normalization left text in them"
         )
     return seen, frequency[seen], rows
 

@@ -1,7 +1,7 @@
 """Hashed n-grams as sparse rows, as TensorFlow ops.
 
-Weinberger et al. (2009), Feature Hashing for Large Scale Multitask Learning, without the sign hash: buckets seen in training
-get a column of their own, the others are dropped, so a row is as wide as the training text asks for.
+Weinberger et al. (2009), Feature Hashing for Large Scale Multitask Learning, without the sign hash: buckets seen in
+training get a column of their own, the others are dropped, so a row is as wide as the training text asks for.
 
 Shapes: N texts, G n-grams of a text, D columns.
 """
@@ -84,7 +84,9 @@ def counted(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -> tf.S
 
 
 class Columns(tf.Module):
-    """The columns of the buckets seen in training. seen: these buckets, ascending [D]; a bucket's column is its place there."""
+    """The columns of the buckets seen in training. seen: these buckets, ascending [D]; a bucket's column is its place
+    there.
+    """
 
     def __init__(self, seen):
         super().__init__(name="columns")

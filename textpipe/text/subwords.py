@@ -13,9 +13,11 @@ from textpipe.text.marks import END_ID, PAD_ID, START_ID, UNK_ID
 logger = logging.getLogger(__name__)
 
 LONGEST = 1000  # characters of one training line; longer ones are cut, for sentencepiece would leave them out
-# A line break, a tab and U+2585 have a meaning of their own inside the trainer, NUL ends its strings, U+2581 is its blank.
+# A line break, a tab and U+2585 have a meaning of their own inside the trainer, NUL ends its strings, U+2581 is its
+# blank.
 RESERVED = re.compile("[\0\t\n\r▁▅]+")
-# The learned model depends, in the last digits of its scores, on the number of threads: it is fixed, whatever the machine has.
+# The learned model depends, in the last digits of its scores, on the number of threads: it is fixed, whatever the
+# machine has.
 THREADS = 2
 
 
@@ -25,8 +27,9 @@ def learn(
     """Write folder/name.model, learned from at most config.max_lines lines drawn evenly with `seed`.
 
     The model does not normalize (our steps did), falls back to bytes for characters it does not know, and keeps
-    every blank. Where the text does not allow config.vocab_size pieces, the model has as many as it allows and a warning
-    is logged.  Kudo and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
+    every blank. Where the text does not allow config.vocab_size pieces, the model has as many as it allows and a
+    warning is logged.  Kudo and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et
+    al. (2016), BPE.
 
     Raises DataError when there is no text, ConfigError when vocab_size does not hold the characters of the text.
     """
@@ -70,9 +73,11 @@ def learn(
     found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
     if found < config.vocab_size:
         logger.warning(
-            "[tokenize] codec vocab_size: the training text allows %d pieces where %d were asked for; the vocabulary has %d",
-            found, config.vocab_size, found,
-        )  # fmt: skip
+            "[tokenize] codec vocab_size: the training text allows %d pieces where %d were asked for; it has %d",
+            found,
+            config.vocab_size,
+            found,
+        )
 
 
 def cut(line: str) -> Iterator[str]:

@@ -23,7 +23,8 @@ def split(text: tf.Tensor, *, punctuation: bool = True) -> tf.RaggedTensor:
     text = tf.strings.regex_replace(text, FOREIGN_BLANK, " ")
     if punctuation:
         return tf.strings.split(tf.strings.regex_replace(text, TOKEN, r" \0 "))
-    return tf.strings.split(tf.strings.regex_replace(tf.strings.regex_replace(text, BETWEEN, " "), LOOSE_APOSTROPHE, " "))
+    text = tf.strings.regex_replace(text, BETWEEN, " ")
+    return tf.strings.split(tf.strings.regex_replace(text, LOOSE_APOSTROPHE, " "))
 
 
 def blank_separated(text: tf.Tensor) -> tf.RaggedTensor:

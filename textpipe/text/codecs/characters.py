@@ -11,7 +11,9 @@ from textpipe.config import Section
 
 
 class Config(Section):
-    """vocab_size: the most frequent characters known, the 4 marks among them; min_count: rarer characters are unknown."""
+    """vocab_size: the most frequent characters known, the 4 marks among them; min_count: rarer characters are
+    unknown.
+    """
 
     kind: Literal["characters"] = "characters"
     vocab_size: int = Field(8000, gt=4)

@@ -18,4 +18,6 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
 
 def load(table: dict, folder: Path):
     """Always raises ConfigError: whoever asks for a codec needs another one."""
-    raise ConfigError("[tokenize] codec: 'none' makes no token ids, and the features or the target ask for them; take 'unigram'")
+    raise ConfigError(
+        "[tokenize] codec: 'none' makes no token ids, and the features or the target ask for them; take 'unigram'"
+    )

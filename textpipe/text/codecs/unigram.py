@@ -10,9 +10,9 @@ from textpipe.config import Section
 
 
 class Config(Section):
-    """vocab_size: pieces, the 256 bytes and 4 marks among them; character_coverage: the share of the text's characters that
-    become pieces (the rest is spelled in bytes); split_digits: every digit a piece; max_lines: as many lines, drawn evenly,
-    are learned from, which bounds memory and time.
+    """vocab_size: pieces, the 256 bytes and 4 marks among them; character_coverage: the share of the text's
+    characters that become pieces (the rest is spelled in bytes); split_digits: every digit a piece; max_lines: as
+    many lines, drawn evenly, are learned from, which bounds memory and time.
     """
 
     kind: Literal["unigram"] = "unigram"

@@ -10,10 +10,11 @@ from textpipe.config import Section
 class Ngrams(Section):
     """Which n-grams are counted, and how.
 
-    words, characters, pieces: [shortest, longest] runs of words, of characters inside words, of the codec's tokens; [] for none.
+    words, characters, pieces: [shortest, longest] runs of words, of characters inside words, of the codec's tokens;
+        [] for none.
     punctuation: whether a mark (? ! ,) is a word of its own or nothing.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
-    num_buckets: n-grams are hashed into so many; of 100,000 different n-grams a tenth share a bucket with another at 2**20.
+    num_buckets: n-grams are hashed into so many; of 100,000 different ones a tenth share a bucket at 2**20.
     min_df: buckets in fewer training texts are dropped.
     """
 
@@ -35,7 +36,9 @@ class Ngrams(Section):
     @model_validator(mode="after")
     def something(self) -> "Ngrams":
         if not (self.words or self.characters or self.pieces):
-            raise ValueError("words, characters and pieces are all []: no n-gram is left to count; give one a range such as [1, 2]")
+            raise ValueError(
+                "words, characters and pieces are all []: no n-gram is left to count; give one a range such as [1, 2]"
+            )
         return self
 
     @property

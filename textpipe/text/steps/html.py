@@ -7,7 +7,8 @@ from textpipe.config import Section
 
 INVISIBLE = r"(?is)<!--.*?(?:-->|\z)|<script\b.*?(?:</script\s*>|\z)|<style\b.*?(?:</style\s*>|\z)|<!doctype[^>]*>"
 BREAKING = (
-    r"(?i)</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|form|h[1-6]|header|hr|li|ol|p|pre|section|table|td|th|tr|ul)"
+    r"(?i)</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|form|h[1-6]|header|hr|li|ol|p|pre|section"
+    r"|table|td|th|tr|ul)"
     r"(?:\s[^<>]*)?/?>"
 )
 # A tag's name is followed by a blank, a slash or the end: <a@b.org> and <https://a.org> are no tags, nor is "a < b".
@@ -31,9 +32,10 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string: tags out (those that break a line leave one), then entities to characters.
 
-    All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and without ";" only amp, lt, gt, quot, nbsp,
-    copy and reg. An unknown name stays as it stands. It is no parser: a ">" inside an attribute's quotes ends the tag there.
-    Not idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look like tags.
+    All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and without ";" only amp, lt, gt,
+    quot, nbsp, copy and reg. An unknown name stays as it stands. It is no parser: a ">" inside an attribute's quotes
+    ends the tag there. Not idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look
+    like tags.
 
     "<p>Fish &amp; chips&#33;<br/>5 &lt; 6</p>" -> "\\nFish & chips!\\n5 < 6\\n"
     """
@@ -118,7 +120,8 @@ def entity_table():
     import tensorflow as tf
 
     table = {f"&{name}": characters for name, characters in html.entities.html5.items() if name.endswith(";")}
-    table |= {f"&{name}": html.entities.html5[f"{name};"] for name in ("amp", "lt", "gt", "quot", "nbsp", "copy", "reg")}
+    bare = ("amp", "lt", "gt", "quot", "nbsp", "copy", "reg")
+    table |= {f"&{name}": html.entities.html5[f"{name};"] for name in bare}
     names = np.array([name.encode() for name in table], dtype=object)
     characters = np.array([value.encode() for value in table.values()], dtype=object)
     with tf.init_scope():

@@ -12,8 +12,8 @@ HEADER = (
     r"[ \t*]*(?:from|to|cc|bcc|date|sent|subject|reply-to|importance|attachments"
     r"|von|an|kopie|datum|gesendet|betreff|antwort an|de|à|envoyé|objet)[ \t]?:[^\n]*"
 )
-# A header may continue on indented lines. A separator alone is no forwarded mail, so two headers are asked for; two headers
-# alone are one, when a subject is among them.
+# A header may continue on indented lines. A separator alone is no forwarded mail, so two headers are asked for; two
+# headers alone are one, when a subject is among them.
 HEADERS = rf"{HEADER}(?:\n[ \t]+[^\n]+)*(?:\n{HEADER}(?:\n[ \t]+[^\n]+)*)+"
 BLOCK = rf"(?im)^[ \t]*{SEPARATOR}[ \t]*\n(?:[ \t]*\n)*{HEADERS}(?:\n|\z)(?:[ \t]*\n)*"
 BARE = (
@@ -30,7 +30,8 @@ def apply(text, config):
     """[N] string -> [N] string without forwarded header blocks; the forwarded text itself stays.
 
     A block is a separator ("---- Forwarded message ----", "Begin forwarded message:", a rule of underscores; English,
-    German, French) and the header lines below it, or header lines from From: to Subject:. Reads lines: put it before `whitespace`.
+    German, French) and the header lines below it, or header lines from From: to Subject:. Reads lines: put it before
+    `whitespace`.
 
     "FYI\\n---- Forwarded message ----\\nFrom: a@b.org\\nSubject: Tea\\n\\nTea at five." -> "FYI\\nTea at five."
     """

@@ -15,7 +15,10 @@ ATTRIBUTION = (
     r")[ \t\x{a0}]*:[ \t]*(?:\n|\z)"
 )
 # Outlook quotes the whole mail below this line, unmarked.
-ORIGINAL = r"(?ims)^[ \t]*-{2,}[ \t]*(?:original message|original-nachricht|ursprüngliche nachricht|message d'origine)[ \t]*-{2,}[ \t]*(?:\r?\n|\z).*"
+ORIGINAL = (
+    r"(?ims)^[ \t]*-{2,}[ \t]*(?:original message|original-nachricht|ursprüngliche nachricht|message d'origine)"
+    r"[ \t]*-{2,}[ \t]*(?:\r?\n|\z).*"
+)
 
 
 class Config(Section):
@@ -23,7 +26,8 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without quoted lines (>), their attribution line, and all below "-----Original Message-----".
+    """[N] string -> [N] string without quoted lines (>), their attribution line, and all below "-----Original
+    Message-----".
 
     Attribution lines are known in English, German and French, with the colon at the end of a line. Reads lines: put it
     before `whitespace`. Idempotent.

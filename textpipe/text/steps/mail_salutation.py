@@ -8,8 +8,12 @@ GREETING = (
     r"(?i:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)"
     r"|hallo|guten (?:tag|morgen|abend)|moin|liebe[rs]?|sehr geehrte[rs]?|bonjour|cher|chère)"
 )
-# In running text only what looks like a name may stand between the greeting and its comma: "Hello can you come, ..." stays.
-NAME = r"(?:\p{Lu}[\p{L}\p{M}.'’\-]*|(?i:there|all|both|team|everyone|everybody|folks|guys|sir|madam|or|und|and|frau|herr|zusammen))"
+# In running text only what looks like a name may stand between the greeting and its comma: "Hello can you come, ..."
+# stays.
+NAME = (
+    r"(?:\p{Lu}[\p{L}\p{M}.'’\-]*"
+    r"|(?i:there|all|both|team|everyone|everybody|folks|guys|sir|madam|or|und|and|frau|herr|zusammen))"
+)
 ON_ITS_OWN_LINE = rf"{GREETING}(?:[ \t,]+[\p{{L}}\p{{M}}.'’\-]+){{0,5}}[ \t]*[,!:.;]*[ \t]*(?:\n|\z)"
 BEFORE_A_COMMA = rf"{GREETING}(?:[ \t]+{NAME}){{0,4}}[ \t]*[,!:][ \t]*"
 OPENING = rf"\A(?:\s*(?:{ON_ITS_OWN_LINE}|{BEFORE_A_COMMA}))+\s*"
@@ -20,10 +24,11 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without the greeting line, or the greeting before the first comma, in English, German, French.
+    """[N] string -> [N] string without the greeting line, or the greeting before the first comma, in English, German,
+    French.
 
-    A greeting that is the whole text stays, for it is then the message. Names are told by their capital: put it before `casefold`.
-    Idempotent.
+    A greeting that is the whole text stays, for it is then the message. Names are told by their capital: put it
+    before `casefold`. Idempotent.
 
     "Dear Ms Lee,\\n\\nplease call." -> "please call.";  "Hi Bob, are you in?" -> "are you in?"
     """

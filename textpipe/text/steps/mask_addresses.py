@@ -14,7 +14,8 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string. Internationalized names are known, quoted local parts ("a b"@c.org) are not. Idempotent.
+    """[N] string -> [N] string. Internationalized names are known, quoted local parts ("a b"@c.org) are not.
+    Idempotent.
 
     "Ask ann.lee@example.org." -> "Ask <address>."
     """

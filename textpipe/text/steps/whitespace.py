@@ -7,7 +7,9 @@ from textpipe.text.patterns import BLANK, BREAK, ODD_BLANK
 
 
 class Config(Section):
-    """breaks: "join" makes line breaks blanks; "keep" keeps them as \\n, with at most one empty line between two lines."""
+    """breaks: "join" makes line breaks blanks; "keep" keeps them as \\n, with at most one empty line between two
+    lines.
+    """
 
     kind: Literal["whitespace"] = "whitespace"
     breaks: Literal["join", "keep"] = "join"
@@ -16,8 +18,9 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string, stripped at both ends. Idempotent.
 
-    White space is all of Unicode's (no-break space, U+2028, ideographic space, ...) and two characters that only look like
-    nothing: zero width space U+200B and the byte order mark U+FEFF. Put the mail steps before "join": they read lines.
+    White space is all of Unicode's (no-break space, U+2028, ideographic space, ...) and two characters that only look
+    like nothing: zero width space U+200B and the byte order mark U+FEFF. Put the mail steps before "join": they read
+    lines.
 
     "join":  " a\\u00a0\\u00a0b\\t\\u2028c " -> "a b c";  "keep":  "a \\r\\n\\r\\n\\r\\n b" -> "a\\n\\nb"
     """
