@@ -4,7 +4,6 @@
     model.predict(["The woman reads."])  ->  [{"answer": "Die Frau liest.", "score": -0.04}]
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,17 +130,19 @@ def find(path: Path) -> Path:
 
 def read_about(place: Path) -> dict[str, Any]:
     """What textpipe.json says of a model; {} when there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            return dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{place / ABOUT}: cannot be read ({error}); export the model again") from None
-    return {}
+    try:
+        return dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{place / ABOUT}: cannot be read ({error}); export the model again") from None
 
 
 def inputs_of(function: Any) -> dict[str, Any]:
     """The named inputs of a signature: {"text": TensorSpec([None], string)}."""
-    return dict(function.structured_input_signature[1])
+    # A loaded signature takes its inputs by keyword; one that was just traced still has the order of its arguments.
+    ordered, named = function.structured_input_signature
+    return {**{spec.name: spec for spec in ordered}, **named}
 
 
 def encode(text: str) -> bytes:

@@ -13,6 +13,8 @@ from typing import Any
 
 CLASSIFY = "tensorflow/serving/classify"
 NUMBER = re.compile(r"\d+")
+# Unused inputs of a loop's condition, named after the number of its function.
+REDUNDANT = re.compile(r"_\d+(___redundant_placeholder\d+)$")
 # Values of _gradient_op_type: a process-wide counter that means nothing once the graph is written.
 COUNTED = re.compile(rb"^(PartitionedCallUnused|CustomGradient)-\d+$")
 
@@ -68,6 +70,8 @@ def renumber(graph: Any) -> None:
                 value.s = COUNTED.sub(rb"\1", value.s)
     for function in functions:
         function.signature.name = names[function.signature.name]
+        for given in function.signature.input_arg:
+            given.name = REDUNDANT.sub(r"\1", given.name)
         for argument in function.arg_attr.values():  # captured tensors are "named" by a counter
             if "_user_specified_name" in argument.attr and argument.attr["_user_specified_name"].s.isdigit():
                 del argument.attr["_user_specified_name"]

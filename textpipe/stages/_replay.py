@@ -1,6 +1,6 @@
 """Answer golden rows with an exported model and compare: run by path, in a process that has TensorFlow and TensorFlow Text alone.
 
-    python -I _replay.py MODEL_DIR [ROWS_PER_BATCH]
+    python -I _replay.py MODEL_DIR ROWS_PER_BATCH
 
 Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...]}. A fault of this script's own is a
 traceback and another exit status.
@@ -112,7 +112,7 @@ def all_close(found, expected):
 
 def main(arguments):
     """Replay and print what was found."""
-    rows, faults = replay(Path(arguments[0]), int(arguments[1]) if len(arguments) > 1 else 32)
+    rows, faults = replay(Path(arguments[0]), int(arguments[1]))
     print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": max(0, len(faults) - SHOWN)}))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
 GOLDEN = "assets.extra/golden.jsonl"
-BATCH_ROWS = 32
+BATCH_ROWS = 128
 
 # What people send beside sentences: nothing, blanks, marks, other scripts, joined emoji, markup, bytes that are no text.
 AWKWARD = (

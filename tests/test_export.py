@@ -1,0 +1,357 @@
+"""What export leaves answers as training-side code does, in TensorFlow's own tools too, and only then exists."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+import tiny
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from tensorflow.core.framework import tensor_pb2
+
+from textpipe import config, manifest, publish, rooms, savedmodel, warmup
+from textpipe.errors import ConfigError, ModelError, ThresholdError
+from textpipe.savedmodel import Model
+from textpipe.servable import Servable
+from textpipe.stages import evaluate, export
+from textpipe.tables import shards
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    return tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="export")
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generator")
+    return tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="export")
+
+
+@pytest.fixture(scope="module")
+def published(classifier, tmp_path_factory):
+    return publish.publish(classifier["export"] / "model", tmp_path_factory.mktemp("saved_models") / "mail")
+
+
+def report(paths):
+    return json.loads((paths["evaluate"] / "metrics.json").read_text(encoding="utf-8"))
+
+
+def predictions(paths):
+    return [json.loads(line) for line in (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def golden(paths):
+    return [json.loads(line) for line in (paths["export"] / "model" / export.GOLDEN).read_text().splitlines()]
+
+
+def section(tables, stage, **options):
+    sections = config.check("t", {stage: rooms.find("stages", stage).Config}, {
+        "task": tables["task"], **({"decode": tables["decode"]} if "decode" in tables else {}), stage: options
+    })  # fmt: skip
+    return sections[stage]
+
+
+# evaluate
+
+
+def test_predictions_are_the_test_rows_in_their_order(classifier):
+    batches = list(shards.read(classifier["ingest"], "test"))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    found = predictions(classifier)
+    assert [{name: line[name] for name in ("row", "text", "label")} for line in found] == rows
+    for line in found:
+        assert line["score"] == max(line["probabilities"].values()) == line["probabilities"][line["answer"]]
+
+
+def test_reported_figures_are_those_of_the_predictions(classifier, generator):
+    found, lines = report(classifier), predictions(classifier)
+    references, answers = [line["label"] for line in lines], [line["answer"] for line in lines]
+    assert found["rows"] == len(lines) > 10 and found["split"] == "test"
+    assert found["metrics"]["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, answers))
+    scores = [line["probabilities"]["yes"] for line in lines]
+    assert found["metrics"]["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score([r == "yes" for r in references], scores))
+    assert found["confusion"] == sklearn.metrics.confusion_matrix(references, answers, labels=["no", "yes"]).tolist()
+    found, lines = report(generator), predictions(generator)
+    equal = [line["answer"] == line["target"] for line in lines]
+    assert found["metrics"]["exact_match"] == pytest.approx(np.mean(equal))
+    assert set(found["metrics"]) == set(rooms.find("tasks", "translate").METRICS)
+
+
+def test_perplexity_is_that_of_the_references_token_by_token(generator):
+    # Independent: one row at a time, without padding, the softmax in NumPy's float64.
+    servable = Servable.load(generator, "translate")
+    nats, tokens = 0, 0
+    lines = predictions(generator)[:5]
+    for line in lines:
+        source = servable.encode("source", tf.constant([line["source"]]))
+        ids = servable.encode("target", tf.constant([line["target"]])).numpy()
+        forced = tf.constant(np.concatenate([[[2]], ids[:, :-1]], axis=1), tf.int32)
+        logits = servable.model(source, forced, training=False).numpy().astype(np.float64)[0]
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        nats -= logs[np.arange(ids.size), ids[0]].sum()
+        tokens += ids.size
+    figures, note = evaluate.likelihood(servable, [line["source"] for line in lines], [line["target"] for line in lines], 3)
+    assert figures == {"perplexity": pytest.approx(math.exp(nats / tokens), rel=1e-4)}
+    assert f"over {tokens} tokens" in note
+
+
+def test_rows_with_words_unseen_in_training_are_counted_and_scored(classifier):
+    known = set()
+    for batch in shards.read(classifier["ingest"], "train"):
+        for text in batch.column("text").to_pylist():
+            known |= set(text.lower().split())
+    lines = [line for line in predictions(classifier) if set(line["text"].lower().split()) - known]
+    found = report(classifier)["unseen_words"]
+    assert 0 < found["rows"] == len(lines) < report(classifier)["rows"]
+    assert found["metrics"]["accuracy"] == pytest.approx(np.mean([line["answer"] == line["label"] for line in lines]))
+
+
+def test_words_are_runs_of_letters_and_digits_whatever_the_case():
+    assert list(evaluate.words("It's 5 O'CLOCK, Straße!")) == ["it", "s", "5", "o", "clock", "strasse"]
+
+
+def test_a_missed_threshold_stops_with_every_figure_and_writes_nothing(classifier, tmp_path):
+    wanted = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0}, resamples=0)
+    with pytest.raises(ThresholdError) as caught:
+        evaluate.run(wanted, classifier, tmp_path)
+    message = str(caught.value)
+    figures = report(classifier)["metrics"]
+    assert f"accuracy at least 1.01, found {figures['accuracy']:.4g}" in message
+    assert "log_loss at most 0.0001" in message and "recall at least" not in message
+    assert all(f"{name} {value:.4g}" in message for name, value in figures.items())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs():
+    with pytest.raises(ConfigError, match=r"\[evaluate\]:? require: classify has no metric 'acuracy'; did you mean 'accuracy'"):
+        section(tiny.CLASSIFIER, "evaluate", require={"acuracy": 0.9})
+
+
+def test_limit_and_split_choose_the_rows(classifier, tmp_path):
+    evaluate.run(section(tiny.CLASSIFIER, "evaluate", limit=7, split="valid", resamples=5), classifier, tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert (found["rows"], found["split"]) == (7, "valid")
+    first = next(shards.read(classifier["ingest"], "valid")).column("text").to_pylist()[:7]
+    lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in lines] == first
+    assert "7 valid rows" in evaluate.summary(tmp_path) and "accuracy" in evaluate.summary(tmp_path)
+
+
+# export
+
+
+def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
+    for paths in (classifier, generator):
+        rows = golden(paths)
+        assert len(rows) >= 200 + len(export.AWKWARD)
+        assert {row["text"] for row in rows} >= set(export.AWKWARD)
+        assert {row["origin"].split()[0] for row in rows} == {"awkward", "test", "valid", "train"}
+        assert "golden rows replayed" in export.summary(paths["export"])
+
+
+def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp_path):
+    # The other way round: training-side code "gave" something else, in one way for each of four rows.
+    model = shutil.copytree(classifier["export"] / "model", tmp_path / "model")
+    rows = golden(classifier)
+    answer, score, values, indices = [row for row in rows if row["origin"].startswith("test")][:4]
+    answer["texts"][0] = "not this"
+    score["scores"][0] *= 1.0001
+    values["values"] = [value + 0.01 for value in values["values"]]
+    indices["indices"] = [index + 1 for index in indices["indices"]]
+    (model / export.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
+        export.replay(model)
+    assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
+        f"row {rows.index(row)} {row['text']!r}" for row in sorted((answer, score, values, indices), key=rows.index)
+    ]
+    for words in ("training-side code gave 'not this'", "score 0.", "feature values [", "feature indices ["):
+        assert str(caught.value).count(words) == 1
+
+
+def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(generator, tmp_path):
+    tf.function(lambda x: x + 1)(tf.constant(1))  # moves every counter TensorFlow names functions by
+    servable = Servable.load(generator, "translate")
+    servable.signatures()
+    export.run(section(tiny.GENERATOR, "export"), generator, tmp_path)
+    assert manifest.read(tmp_path / "model") == manifest.read(generator["export"] / "model")
+    assert {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE} <= set(manifest.read(tmp_path / "model"))
+
+
+def test_the_description_says_what_the_model_is(classifier, generator):
+    about = savedmodel.read_about(classifier["export"] / "model")
+    assert about["task"] == "classify" and about["labels"] == ["no", "yes"] and about["inputs"] == ["text"]
+    assert about["signatures"]["serving_default"] == {
+        "inputs": ["text"],
+        "outputs": ["answer", "labels", "probabilities", "score"],
+    }
+    assert about["signatures"]["classify"] == {"inputs": ["inputs"], "outputs": ["classes", "scores"]}
+    assert about["evaluation"]["metrics"] == report(classifier)["metrics"]
+    about = savedmodel.read_about(generator["export"] / "model")
+    assert about["decode"]["beam_size"] == 3 and about["labels"] is None
+    assert about["signatures"]["attention"]["outputs"] == ["source_tokens", "target_tokens", "weights"]
+
+
+def prediction_log():
+    """PredictionLog as TensorFlow Serving's .proto files declare it, reduced to what is used here."""
+    file = descriptor_pb2.FileDescriptorProto(name="p.proto", package="p", syntax="proto3")
+    types = descriptor_pb2.FieldDescriptorProto
+    for name, fields in {
+        "ModelSpec": [("name", 1, types.TYPE_STRING), ("signature_name", 3, types.TYPE_STRING)],
+        "Entry": [("key", 1, types.TYPE_STRING), ("value", 2, types.TYPE_BYTES)],
+        "PredictRequest": [("model_spec", 1, ".p.ModelSpec"), ("inputs", 2, ".p.Entry")],
+        "PredictLog": [("request", 1, ".p.PredictRequest")],
+        "PredictionLog": [("predict_log", 6, ".p.PredictLog")],
+    }.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            repeated = types.LABEL_REPEATED if field == "inputs" else types.LABEL_OPTIONAL
+            added = message.field.add(name=field, number=number, label=repeated)
+            if isinstance(kind, str):
+                added.type, added.type_name = types.TYPE_MESSAGE, kind
+            else:
+                added.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("p.PredictionLog"))
+
+
+def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier):
+    folder = classifier["export"] / "model"
+    kind, model = prediction_log(), Model.load(folder)
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(folder / warmup.FILE))]
+    assert 0 < len(records) <= warmup.LIMIT
+    rows = []
+    for record in records:
+        log = kind.FromString(record)
+        assert log.SerializeToString() == record  # nothing in it that the declaration lacks
+        request = log.predict_log.request
+        (entry,) = request.inputs
+        tensor = tf.make_ndarray(tensor_pb2.TensorProto.FromString(entry.value))
+        found = model.signatures[request.model_spec.signature_name](**{entry.key: tf.constant(tensor)})
+        rows.append(found["answer"].shape[0])
+    assert rows == [1] * 16 + [16]
+
+
+def test_varints_are_those_of_protocol_buffers():
+    assert [warmup.varint(value) for value in (0, 1, 127, 128, 300)] == [b"\0", b"\1", b"\x7f", b"\x80\x01", b"\xac\x02"]
+
+
+# saved_model_cli has no option that loads the library of an op.
+TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
+
+
+def test_saved_model_cli_gives_the_answers_of_predict(classifier, generator, tmp_path):
+    texts = ["could you send the plan 5", "thank you for the Grüße 7"]
+    runs = {
+        "mail": (classifier, "serving_default", ["--input_exprs", f"text={texts!r}"], texts),
+        "phrases": (generator, "nbest", ["--input_exprs", "source=['the dog 5 is red']"], ["the dog 5 is red"]),
+    }
+    tools = []
+    for name, (paths, signature, inputs, _) in runs.items():
+        place = ["--dir", str(paths["export"] / "model"), "--tag_set", "serve", "--outdir", str(tmp_path / name)]
+        command = [sys.executable, "-c", TOOL, "run", *place, "--signature_def", signature, *inputs]
+        tools.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    for tool in tools:
+        said, _ = tool.communicate()
+        assert tool.returncode == 0, said
+    for name, (paths, signature, _, rows) in runs.items():
+        expected = Model.load(paths["export"] / "model").predict(rows, signature=signature)
+        for output in expected[0]:
+            found = np.load(tmp_path / name / f"{output}.npy", allow_pickle=True)
+            if found.dtype.kind == "f":
+                np.testing.assert_allclose(found, [row[output] for row in expected], rtol=1e-5)
+            else:
+                assert [savedmodel.plain(value) for value in found] == [row[output] for row in expected]
+
+
+# loading
+
+
+def test_a_published_model_answers_as_the_servable_it_came_from(classifier, published):
+    texts = [line["text"] for line in predictions(classifier)]
+    model = Model.load(published.parent)
+    assert (model.path, model.name, model.version, model.fields) == (published, "mail", "1", ("text",))
+    found = model.predict(texts, batch_rows=7)
+    for row, line in zip(found, predictions(classifier), strict=True):
+        assert row["answer"] == line["answer"] and row["labels"] == ["no", "yes"]
+        assert row["score"] == pytest.approx(line["score"], rel=1e-5)
+    assert model.predict([{"text": text} for text in texts], batch_rows=7) == found
+    assert model.predict([]) == []
+
+
+def test_every_signature_takes_rows(published):
+    model = Model.load(published)
+    (default,) = model.predict(["could you send the plan"])
+    (classified,) = model.predict(["could you send the plan"], signature="classify")
+    assert classified == {"classes": default["labels"], "scores": default["probabilities"]}
+    (features,) = model.predict(["could you send the plan"], signature="features")
+    assert len(features["indices"]) == len(features["values"]) > 5
+
+
+def test_text_that_is_no_unicode_is_answered(published):
+    model = Model.load(published)
+    lone, mended = model.predict(["could you \ud800 send", "could you \ufffd\ufffd\ufffd send"])
+    assert lone["answer"] == mended["answer"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "words"),
+    [
+        (["x"], {"signature": "clasify"}, "no signature 'clasify'; did you mean 'classify'"),
+        ([{"txt": "x"}], {}, "row 0: the model has no field 'txt'; did you mean 'text'"),
+        (["x", {}], {}, "row 1: field 'text' must be a text, found None"),
+        ([{"text": 5}], {}, "row 0: field 'text' must be a text, found 5"),
+    ],
+)
+def test_what_a_model_cannot_answer_is_refused(published, rows, options, words):
+    with pytest.raises(ModelError, match=words):
+        Model.load(published).predict(rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: shutil.rmtree(folder), "no such model"),
+        (lambda folder: (folder / "saved_model.pb").unlink(), "holds no SavedModel and no numbered version"),
+        (lambda folder: (folder / "textpipe.json").write_text("{}"), "textpipe.json: has 2 bytes where the manifest says"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, so the copy may be incomplete"),
+    ],
+)
+def test_a_damaged_or_missing_model_is_refused(published, tmp_path, harm, words):
+    folder = shutil.copytree(published, tmp_path / "mail")
+    harm(folder)
+    with pytest.raises(ModelError, match=words):
+        Model.load(folder)
+
+
+def test_a_flipped_weight_is_noticed(published, tmp_path):
+    folder = shutil.copytree(published, tmp_path / "mail")
+    weights = next((folder / "variables").glob("*.data-*"))
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ModelError, match="is not the file that was exported"):
+        Model.load(folder)
+
+
+def test_a_model_of_another_tool_answers_too(tmp_path):
+    class Shout(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
+        def __call__(self, words):
+            return {"loud": tf.strings.upper(words)}
+
+    shout = Shout()
+    tf.saved_model.save(shout, str(tmp_path / "7"), signatures=shout.__call__)
+    model = Model.load(tmp_path)
+    assert model.fields == ("words",) and model.about == {}
+    assert model.predict(["a", "bc"]) == [{"loud": "A"}, {"loud": "BC"}]
+    (tmp_path / "7" / "saved_model.pb").write_bytes(b"rubbish")
+    with pytest.raises(ModelError, match="cannot be loaded as a SavedModel"):
+        Model.load(tmp_path)

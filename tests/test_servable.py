@@ -1,0 +1,174 @@
+"""One graph from raw text to answer: as vectorize wrote and the model says, whatever the text."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from textpipe import savedmodel
+from textpipe.config import Plugin
+from textpipe.servable import Servable
+from textpipe.tables import shards
+from textpipe.training import losses
+
+TRYING = [b"", b" \t\n", b"\xff\xfe broken \xc3", "👩‍👩‍👧 ok\u0000end".encode(), b"please tell me " * 400]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    paths = tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="train")
+    return paths, Servable.load(paths, "classify")
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generator")
+    paths = tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="train")
+    return paths, Servable.load(paths, "translate", Plugin.check("decoding", tiny.GENERATOR["decode"]))
+
+
+def call(servable, signature, texts):
+    name = "inputs" if signature == "classify" else servable.source
+    return {key: value.numpy() for key, value in servable.signatures()[signature](**{name: tf.constant(texts, tf.string)}).items()}
+
+
+def columns(folder, split, names):
+    batches = list(shards.read(folder, split, names))
+    return [[value for batch in batches for value in batch.column(name).to_pylist()] for name in names]
+
+
+def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator):
+    for (_, servable), names in ((classifier, {"classify"}), (generator, {"nbest", "attention"})):
+        signatures = servable.signatures()
+        assert set(signatures) == {"serving_default", "features"} | names
+        for name, function in signatures.items():
+            expected = "inputs" if name == "classify" else servable.source
+            assert savedmodel.inputs_of(function) == {expected: tf.TensorSpec([None], tf.string, name=expected)}
+
+
+def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
+    paths, servable = generator
+    for split in shards.SPLITS:
+        (texts,) = columns(paths["ingest"], split, ["source"])
+        (ids,) = columns(paths["vectorize"], split, ["source"])
+        found = call(servable, "features", texts)["ids"]
+        assert [[token for token in row if token] for row in found.tolist()] == ids and texts
+
+
+def test_raw_text_gives_the_sparse_rows_that_vectorize_wrote(classifier):
+    paths, servable = classifier
+    (texts,) = columns(paths["ingest"], "test", ["text"])
+    indices, values = columns(paths["vectorize"], "test", ["text.indices", "text.values"])
+    found = call(servable, "features", texts)
+    for at, (wanted, weights) in enumerate(zip(indices, values, strict=True)):
+        real = found["indices"][at] >= 0
+        assert found["indices"][at][real].tolist() == wanted
+        np.testing.assert_array_equal(found["values"][at][real], np.float32(weights))
+        assert not found["values"][at][~real].any()
+
+
+def test_a_classifier_answers_with_its_most_probable_label(classifier):
+    paths, servable = classifier
+    (texts,) = columns(paths["ingest"], "test", ["text"])
+    found = call(servable, "serving_default", texts)
+    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-6)
+    assert [row.tolist() for row in found["labels"]] == [[b"no", b"yes"]] * len(texts)
+    best = found["probabilities"].argmax(axis=1)
+    assert found["answer"].tolist() == [[b"no", b"yes"][at] for at in best]
+    np.testing.assert_array_equal(found["score"], found["probabilities"].max(axis=1))
+    assert set(found["answer"].tolist()) == {b"no", b"yes"}
+
+
+def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
+    paths, servable = classifier
+    (texts,) = columns(paths["ingest"], "test", ["text"])
+    logits = servable.model(servable.inputs({"text": tf.constant(texts)}), training=False).numpy()
+    assert logits.shape == (len(texts), 1)
+    probabilities = call(servable, "serving_default", texts)["probabilities"]
+    np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), logits[:, 0], rtol=1e-3, atol=1e-5)
+
+
+def test_examples_are_classified_as_their_texts_are(classifier):
+    _, servable = classifier
+    texts = [b"could you send the plan 3", b"thank you for the report 7", b""]
+    examples = savedmodel.examples({"text": texts})
+    without_text = tf.train.Example().SerializeToString()
+    found = call(servable, "classify", [*examples, without_text])
+    wanted = call(servable, "serving_default", [*texts, b""])
+    np.testing.assert_array_equal(found["scores"], wanted["probabilities"])
+    np.testing.assert_array_equal(found["classes"], wanted["labels"])
+
+
+def test_no_rows_give_no_rows(classifier, generator):
+    for _, servable in (classifier, generator):
+        for name in servable.signatures():
+            for key, value in call(servable, name, np.array([], object)).items():
+                assert value.shape[0] == 0, (name, key)
+    assert call(classifier[1], "serving_default", np.array([], object))["labels"].shape == (0, 2)
+
+
+def test_any_bytes_are_answered(classifier, generator):
+    for _, servable in (classifier, generator):
+        found = call(servable, "serving_default", TRYING)
+        assert len(found["answer"]) == len(TRYING) and np.isfinite(found["score"]).all()
+        for answer in found["answer"]:
+            answer.decode()
+
+
+def test_bytes_that_are_not_utf8_are_answered_as_replacement_characters(generator):
+    _, servable = generator
+    broken, mended = call(servable, "features", [b"the \xff dog \xc3 5", "the \ufffd dog \ufffd 5".encode()])["ids"]
+    np.testing.assert_array_equal(broken, mended)
+
+
+def test_a_long_text_is_cut_at_the_length_training_had(generator):
+    _, servable = generator
+    ids = call(servable, "features", [b"the red dog " * 500])["ids"]
+    assert ids.shape == (1, 24) and ids[0, -1] == 3 and (ids[0, :-1] != 3).all()
+
+
+def test_a_row_is_answered_the_same_in_any_company(classifier, generator):
+    for _, servable in (classifier, generator):
+        texts = [b"the dog 5 is red", b"", b"please tell me the plan and the house 77 is very old and green"]
+        together = call(servable, "serving_default", texts)
+        for at, text in enumerate(texts):
+            alone = call(servable, "serving_default", [text])
+            assert alone["answer"][0] == together["answer"][at]
+            np.testing.assert_allclose(alone["score"][0], together["score"][at], rtol=1e-5)
+
+
+def test_the_best_of_n_is_the_answer_and_the_others_are_worse(generator):
+    _, servable = generator
+    texts = ["the dog 5 is red", "the old house"]
+    answer, found = call(servable, "serving_default", texts), call(servable, "nbest", texts)
+    assert found["texts"].shape == found["scores"].shape == (2, 3)
+    np.testing.assert_array_equal(found["texts"][:, 0], answer["answer"])
+    np.testing.assert_array_equal(found["scores"][:, 0], answer["score"])
+    assert (np.diff(found["scores"], axis=1) <= 0).all()
+
+
+def test_an_answer_s_score_is_its_probability_under_the_model(generator):
+    # Independent of stepping: force the answer through the model at once and add up its tokens' log-probabilities.
+    _, servable = generator
+    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
+    found = servable.decoded(source)
+    ids = found["ids"][:, 0]
+    logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
+    tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()
+    total = np.where(ids.numpy() != 0, tokens, 0).sum(axis=1)
+    np.testing.assert_allclose(found["log_probs"][:, 0], total, rtol=1e-4)
+
+
+def test_attention_has_a_weight_for_each_pair_of_tokens(generator):
+    _, servable = generator
+    texts = ["the dog 5 is red", "the old house", ""]
+    found, ids = call(servable, "attention", texts), call(servable, "features", texts)["ids"]
+    weights = found["weights"]
+    assert weights.shape == (3, found["target_tokens"].shape[1], ids.shape[1])
+    assert found["source_tokens"].shape == ids.shape
+    padding = ids == 0
+    assert padding.any() and not weights[np.broadcast_to(padding[:, None, :], weights.shape)].any()
+    answered = weights.sum(axis=2)  # 1 where the answer has a token, 0 behind its end
+    assert set(np.round(answered, 5).ravel().tolist()) <= {0.0, 1.0} and (answered[:, 0] > 0.9).all()
+    assert b"".join(found["source_tokens"][0]).decode().replace("▁", " ").startswith(" the dog 5 is red</s>")
