@@ -84,14 +84,15 @@ class Loop:
         self.epoch, self.step, self.taken, self.seconds = 1, 0, 0, 0.0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums = empty_sums()
+        self.sums = empty_sums()  # since the last validation
+        self.recent = empty_sums()  # since the last point of the curve
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the model then holds the weights that are kept."""
         self.restore()
         self.saved = self.started = time.monotonic()
-        self.seconds_before = self.seconds
+        self.seconds_before = self.lap = self.seconds
         with (
             Interrupts() as self.interrupts,
             Curve(self.logs) as self.curve,
@@ -122,11 +123,13 @@ class Loop:
         self.step, self.taken = self.step + 1, self.taken + 1
         for name, figure in (*figures.items(), ("steps", 1.0)):
             self.sums[name] += figure
+            self.recent[name] += figure
         self.progress.advance(loss, figures["weight"])
         if self.taken % self.settings.curve_steps == 0:
-            speed = {f"{self.unit}_per_second": self.progress.rate(), "seconds": self.elapsed()}
-            norm = figures["gradient_norm"]
-            self.curve.write(self.taken, loss=loss, learning_rate=rate, gradient_norm=norm, **speed)
+            recent, speed = means(self.recent), self.recent["weight"] / max(self.elapsed() - self.lap, 1e-9)
+            timing = {f"{self.unit}_per_second": speed, "seconds": self.elapsed()}
+            self.curve.write(self.taken, learning_rate=rate, **recent, **timing)
+            self.recent, self.lap = empty_sums(), self.elapsed()
 
     def between_steps(self) -> None:
         """What may fall due after a step: validation, a checkpoint, the end of the time, Ctrl-C."""
@@ -153,11 +156,7 @@ class Loop:
 
     def report(self) -> None:
         """Validates, adds a line to the history, keeps the weights if they are the best, and applies early stopping."""
-        sums = self.sums
-        line = {"epoch": self.epoch, "step": self.taken}
-        line["loss"] = sums["loss"] / sums["weight"] + sums["penalty"] / sums["steps"]
-        line["gradient_norm"] = sums["gradient_norm"] / sums["steps"]
-        line["learning_rate"] = self.learning_rate
+        line = {"epoch": self.epoch, "step": self.taken, **means(self.sums), "learning_rate": self.learning_rate}
         if self.valid:
             line |= self.steps.validate(self.valid, self.valid_batches)
             if not math.isfinite(line["valid_loss"]):
@@ -239,6 +238,12 @@ class Loop:
 
 def empty_sums() -> dict[str, float]:
     return dict.fromkeys(("loss", "weight", "penalty", "gradient_norm", "steps"), 0.0)
+
+
+def means(sums: dict[str, float]) -> dict[str, float]:
+    """loss per row or token, the penalty in it, and gradient_norm per step."""
+    loss = sums["loss"] / sums["weight"] + sums["penalty"] / sums["steps"]
+    return {"loss": loss, "gradient_norm": sums["gradient_norm"] / sums["steps"]}
 
 
 def describe(line: dict[str, Any]) -> str:
