@@ -113,8 +113,8 @@ def main():
             first, wall, processor = measure(config, arguments)
             tokens, cores = arguments.rows * arguments.target, len(os.sched_getaffinity(0))
             print(
-                f"{cell:4} {name:5}  first step {first:5.1f} s  step {wall * 1e3:5.0f} ms = {tokens / wall:5.0f} tokens/s  "
-                f"processor {processor * 1e3:5.0f} ms = {tokens / processor * cores:5.0f} tokens/s on {cores} free cores",
+                f"{cell:4} {name:5}  first {first:5.1f} s  step {wall * 1e3:5.0f} ms = {tokens / wall:5.0f} tokens/s  "
+                f"processor {processor * 1e3:5.0f} ms = {tokens / processor * cores:5.0f} tokens/s on {cores} cores",
                 flush=True,
             )
 

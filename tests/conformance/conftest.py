@@ -95,7 +95,7 @@ CASES = list(cases())
 
 
 def pytest_generate_tests(metafunc):
-    """`case` is any model, `reader` one that reads ids, `generator` one that writes text, `decoder` a decoder's name."""
+    """`case` is any model, `reader` one of ids, `generator` one that writes text, `decoder` a decoder's name."""
     chosen = {
         "case": CASES,
         "reader": [case for case in CASES if case.source == "ids"],

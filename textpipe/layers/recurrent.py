@@ -148,7 +148,7 @@ class Decoder(keras.layers.Layer):
 class RecurrentModel(keras.Model):
     """Encoder, decoder and vocabulary; see models/recurrent.py for the options.
 
-    `hidden` and `project` are the two halves of a call, so that a loss can project the positions it counts and no other.
+    `hidden` and `project` are the halves of a call, so that a loss can project the positions it counts and no other.
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID

@@ -1,6 +1,6 @@
 """Recurrent layers over time-major sequences.   Shapes: T time, B batch, D input size, H units, G gates.
 
-Time comes first, so that what a step reads and writes is one contiguous block. Three things keep the loop over time short:
+Time comes first, so that what a step reads and writes is one contiguous block. Three things keep the loop short:
 
 - the input's share of every gate is one matrix product for all steps, made before the loop;
 - the loop forward keeps the states alone; the gates are recomputed for all steps at once when gradients are wanted;
@@ -110,7 +110,7 @@ class Recurrent(keras.layers.Layer):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014; z as in Chung et al. 2014, equation 5; reset after the product as in cuDNN).
+    """Gated recurrent unit (Cho et al. 2014; z as in Chung et al. 2014, equation 5; r after the product, as cuDNN).
 
         z = sigmoid(x Wz + bz + h Uz)          update
         r = sigmoid(x Wr + br + h Ur)          reset
