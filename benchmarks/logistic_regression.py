@@ -107,6 +107,7 @@ def main():
             wall[name].append(time.perf_counter() - start)
             processor[name].append(time.process_time() - cpu)
             print(f"{name:13} {wall[name][-1]:6.2f} s, processor {processor[name][-1]:6.2f} s", flush=True)
+    cpu_ratios = [ours / theirs for ours, theirs in zip(processor["textpipe"], processor["scikit-learn"], strict=True)]
     ratios = [ours / theirs for ours, theirs in zip(wall["textpipe"], wall["scikit-learn"], strict=True)]
     spent["rest"] = sum(wall["textpipe"]) - spent.total()
     result = {
@@ -121,6 +122,7 @@ def main():
             "lowest": round(min(ratios), 3),
             "highest": round(max(ratios), 3),
         },
+        "processor_ratio": round(statistics.median(cpu_ratios), 3),
         "share_of_textpipe_time": {part: round(value / sum(wall["textpipe"]), 3) for part, value in spent.most_common()},
         "versions": {"tensorflow": tf.__version__, "scikit-learn": sklearn.__version__, "python": platform.python_version()},
         "processors": os.cpu_count(),
