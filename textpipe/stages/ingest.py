@@ -120,6 +120,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                 if config.max_rows is not None and all(split.counts["rows"] >= config.max_rows for split in fed):
                     break
             log.info("%s: %s rows read", name, f"{read[name]:,}")
+            if not read[name]:
+                places = ", ".join(str(source) for source in origin[name])
+                raise DataError(f"{places}: no row was found for {name}; give a file with rows below its header")
         for split in splits.values():
             require_rows(split, read, repairs)
             split.close(None)
