@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -14,7 +15,7 @@ import tiny
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
-from textpipe import config, manifest, publish, rooms, savedmodel, warmup
+from textpipe import config, manifest, publish, rooms, savedmodel, saving, warmup
 from textpipe.errors import ConfigError, ModelError, ThresholdError
 from textpipe.savedmodel import Model
 from textpipe.servable import Servable
@@ -44,7 +45,9 @@ def report(paths):
 
 
 def predictions(paths):
-    return [json.loads(line) for line in (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line) for line in (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def golden(paths):
@@ -76,7 +79,9 @@ def test_reported_figures_are_those_of_the_predictions(classifier, generator):
     assert found["rows"] == len(lines) > 10 and found["split"] == "test"
     assert found["metrics"]["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, answers))
     scores = [line["probabilities"]["yes"] for line in lines]
-    assert found["metrics"]["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score([r == "yes" for r in references], scores))
+    assert found["metrics"]["roc_auc"] == pytest.approx(
+        sklearn.metrics.roc_auc_score([r == "yes" for r in references], scores)
+    )
     assert found["confusion"] == sklearn.metrics.confusion_matrix(references, answers, labels=["no", "yes"]).tolist()
     found, lines = report(generator), predictions(generator)
     equal = [line["answer"] == line["target"] for line in lines]
@@ -97,7 +102,9 @@ def test_perplexity_is_that_of_the_references_token_by_token(generator):
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats -= logs[np.arange(ids.size), ids[0]].sum()
         tokens += ids.size
-    figures, note = evaluate.likelihood(servable, [line["source"] for line in lines], [line["target"] for line in lines], 3)
+    figures, note = evaluate.likelihood(
+        servable, [line["source"] for line in lines], [line["target"] for line in lines], 3
+    )
     assert figures == {"perplexity": pytest.approx(math.exp(nats / tokens), rel=1e-4)}
     assert f"over {tokens} tokens" in note
 
@@ -118,7 +125,9 @@ def test_words_are_runs_of_letters_and_digits_whatever_the_case():
 
 
 def test_a_missed_threshold_stops_with_every_figure_and_writes_nothing(classifier, tmp_path):
-    wanted = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0}, resamples=0)
+    wanted = section(
+        tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0}, resamples=0
+    )
     with pytest.raises(ThresholdError) as caught:
         evaluate.run(wanted, classifier, tmp_path)
     message = str(caught.value)
@@ -130,7 +139,9 @@ def test_a_missed_threshold_stops_with_every_figure_and_writes_nothing(classifie
 
 
 def test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs():
-    with pytest.raises(ConfigError, match=r"\[evaluate\]:? require: classify has no metric 'acuracy'; did you mean 'accuracy'"):
+    with pytest.raises(
+        ConfigError, match=r"\[evaluate\]:? require: classify has no metric 'acuracy'; did you mean 'accuracy'"
+    ):
         section(tiny.CLASSIFIER, "evaluate", require={"acuracy": 0.9})
 
 
@@ -175,13 +186,18 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
         assert str(caught.value).count(words) == 1
 
 
-def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(generator, tmp_path):
+def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(classifier, generator, tmp_path):
     tf.function(lambda x: x + 1)(tf.constant(1))  # moves every counter TensorFlow names functions by
-    servable = Servable.load(generator, "translate")
-    servable.signatures()
-    export.run(section(tiny.GENERATOR, "export"), generator, tmp_path)
-    assert manifest.read(tmp_path / "model") == manifest.read(generator["export"] / "model")
-    assert {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE} <= set(manifest.read(tmp_path / "model"))
+    export.run(section(tiny.CLASSIFIER, "export"), classifier, tmp_path / "classifier")
+    files = manifest.read(tmp_path / "classifier" / "model")
+    assert files == manifest.read(classifier["export"] / "model")
+    assert set(files) >= {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE, export.GOLDEN}
+    keras.utils.clear_session(free_memory=False)
+    again = Servable.load(generator, "translate", section(tiny.GENERATOR, "export").decode)
+    saving.save(again, tmp_path / "generator")
+    for path in [path for path in (tmp_path / "generator").rglob("*") if path.is_file()]:
+        first = generator["export"] / "model" / path.relative_to(tmp_path / "generator")
+        assert path.read_bytes() == first.read_bytes(), path.name
 
 
 def test_the_description_says_what_the_model_is(classifier, generator):
@@ -240,7 +256,13 @@ def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier)
 
 
 def test_varints_are_those_of_protocol_buffers():
-    assert [warmup.varint(value) for value in (0, 1, 127, 128, 300)] == [b"\0", b"\1", b"\x7f", b"\x80\x01", b"\xac\x02"]
+    assert [warmup.varint(value) for value in (0, 1, 127, 128, 300)] == [
+        b"\0",
+        b"\1",
+        b"\x7f",
+        b"\x80\x01",
+        b"\xac\x02",
+    ]
 
 
 # saved_model_cli has no option that loads the library of an op.
@@ -320,7 +342,10 @@ def test_what_a_model_cannot_answer_is_refused(published, rows, options, words):
     [
         (lambda folder: shutil.rmtree(folder), "no such model"),
         (lambda folder: (folder / "saved_model.pb").unlink(), "holds no SavedModel and no numbered version"),
-        (lambda folder: (folder / "textpipe.json").write_text("{}"), "textpipe.json: has 2 bytes where the manifest says"),
+        (
+            lambda folder: (folder / "textpipe.json").write_text("{}"),
+            "textpipe.json: has 2 bytes where the manifest says",
+        ),
         (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, so the copy may be incomplete"),
     ],
 )

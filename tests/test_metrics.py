@@ -28,7 +28,9 @@ def test_classification_figures_are_those_of_scikit_learn(classes):
     average = {"average": "macro", "zero_division": 0}
     precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(references, answers, **average)
     assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(references, answers))
-    assert [found["precision_macro"], found["recall_macro"], found["f1_macro"]] == pytest.approx([precision, recall, f1])
+    assert [found["precision_macro"], found["recall_macro"], found["f1_macro"]] == pytest.approx(
+        [precision, recall, f1]
+    )
     assert found["log_loss"] == pytest.approx(sklearn_metrics.log_loss(references, probabilities, labels=labels))
     if classes == 2:
         positive = {"pos_label": "class1"}
@@ -81,7 +83,13 @@ def test_an_unknown_reference_label_is_named():
 
 
 HYPOTHESES = ["the cat sat on the mat", "a dog barks", "it is raining today", "", "exactly the same sentence here"]
-REFERENCES = ["the cat sat on a mat", "the dog barks loudly", "today it is raining", "hello", "exactly the same sentence here"]
+REFERENCES = [
+    "the cat sat on a mat",
+    "the dog barks loudly",
+    "today it is raining",
+    "hello",
+    "exactly the same sentence here",
+]
 
 
 def test_generation_figures_are_those_of_sacrebleu():
@@ -125,9 +133,7 @@ def test_an_interval_depends_on_its_seed_alone():
 
 
 def test_intervals_contain_their_figures_and_shrink_with_more_rows():
-    few, many = (
-        classification.score(*guesses(3, rows), resamples=500) for rows in (100, 2500)
-    )
+    few, many = (classification.score(*guesses(3, rows), resamples=500) for rows in (100, 2500))
     for report in (few, many):
         for name, (low, high) in report["intervals"].items():
             assert low <= report["metrics"][name] <= high

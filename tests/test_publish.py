@@ -104,6 +104,18 @@ def test_publishers_at_the_same_moment_get_different_versions(tmp_path):
         manifest.verify(version)
 
 
+def test_one_model_published_twice_at_the_same_moment_is_one_version(model, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    workers = [context.Process(target=publish_at_once, args=(model, tmp_path / "name", barrier)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0] * 3
+    assert names(tmp_path / "name") == ["1"]
+
+
 def test_a_number_taken_meanwhile_is_skipped_not_overwritten(model, tmp_path, monkeypatch):
     base = tmp_path / "name"
     genuine = os.rename

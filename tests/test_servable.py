@@ -30,7 +30,10 @@ def generator(tmp_path_factory):
 
 def call(servable, signature, texts):
     name = "inputs" if signature == "classify" else servable.source
-    return {key: value.numpy() for key, value in servable.signatures()[signature](**{name: tf.constant(texts, tf.string)}).items()}
+    return {
+        key: value.numpy()
+        for key, value in servable.signatures()[signature](**{name: tf.constant(texts, tf.string)}).items()
+    }
 
 
 def columns(folder, split, names):

@@ -56,7 +56,9 @@ def generator_rows(path: Path, rows: int = 300) -> Path:
 def build(folder: Path, tables: dict, rows: Path, *, until: str) -> dict[str, Path]:
     """Run the stages up to `until` on a file of rows: {stage: its output}."""
     configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
-    sections = config.check("tiny.toml", configs, {**tables, "ingest": {"files": str(rows), **tables.get("ingest", {})}})
+    sections = config.check(
+        "tiny.toml", configs, {**tables, "ingest": {"files": str(rows), **tables.get("ingest", {})}}
+    )
     outputs: dict[str, Path] = {}
     for stage in pipeline.ORDER[: pipeline.ORDER.index(until) + 1]:
         module = rooms.find("stages", stage)

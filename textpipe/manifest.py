@@ -1,4 +1,4 @@
-"""The list of a saved model's files and their SHA-256 sums, written last: a directory without a true one is not complete."""
+"""A saved model's files and their SHA-256 sums, written last: a directory without a true list is not complete."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def verify(folder: Path) -> None:
-    """Compare every file with the manifest; raises ModelError naming the first one that differs, is missing, or is not listed."""
+    """Compare every file with the manifest; raises ModelError naming the first that differs, lacks or is new."""
     fault = damage(folder, sums=True)
     if fault:
         raise ModelError(f"{folder / fault}; export the model again or copy it anew")

@@ -6,9 +6,11 @@ read half of one. Versions are integers and only grow; entries with other names 
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from textpipe import manifest
@@ -18,28 +20,40 @@ from textpipe.errors import ArtifactError, ModelError
 def publish(model: Path, base: Path) -> Path:
     """Copy a complete model directory to base/<next integer>; the path of the version.
 
-    When the latest version holds the same files, it is returned and nothing is written. Two processes that publish at once get
-    two versions. Raises ModelError when the model is not what its manifest says, and ArtifactError when the copy cannot
-    be written; then nothing new is visible.
+    When the latest version holds the same files, it is returned and nothing is written. Processes that publish at once
+    take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest says, and ArtifactError when the
+    copy cannot be written; then nothing new is visible.
     """
     manifest.verify(model)
-    latest = latest_version(base)
-    if latest is not None and same(model, latest):
-        return latest
     copy = base / f".{secrets.token_hex(8)}.part"
     try:
         with unwritable(base):
             base.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(model, copy)
-            manifest.verify(copy)
-            flush(copy)
-            return settle(copy, base)
+            with turn(base):
+                latest = latest_version(base)
+                if latest is not None and same(model, latest):
+                    return latest
+                shutil.copytree(model, copy)
+                manifest.verify(copy)
+                flush(copy)
+                return settle(copy, base)
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def turn(base: Path) -> Iterator[None]:
+    """Hold the right to publish below base; another process waits."""
+    descriptor = os.open(base, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def settle(copy: Path, base: Path) -> Path:
-    """Rename a copy to the next free version; another process may take a number first."""
+    """Rename a copy to the next free version; another tool may take a number first."""
     while True:
         place = base / str(max(taken(base), default=0) + 1)
         try:
@@ -90,5 +104,7 @@ def unwritable(base: Path):
     except (OSError, shutil.Error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise ArtifactError(f"{base}: the disk is full, so nothing was published; free some space and run again") from None
+            raise ArtifactError(
+                f"{base}: the disk is full, so nothing was published; free some space and run again"
+            ) from None
         raise ArtifactError(f"{base}: cannot be published to ({error}); make it a writable folder") from None

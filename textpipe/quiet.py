@@ -5,10 +5,13 @@ setting of theirs is read. While a command runs, what native code writes there g
 lines and passes every other on. grep is a process of its own so that the last words of a crash still arrive.
 """
 
+import contextlib
+import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 NOISE = r"^(WARNING: All log messages before absl::InitializeLog|[IWE]0000 00:00:[0-9. ]+ .*cuda|.*LOG\(INFO\)|I0000 00:00:)"
 
@@ -36,3 +39,16 @@ def start() -> None:
     child.stdin.close()
     child.returncode = 0  # nobody waits for it: it ends when the last writer of descriptor 2 does
     sys.stderr = open(kept, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def loggers(*names: str) -> Iterator[None]:
+    """Only errors of these loggers for the length of a block."""
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,7 +1,9 @@
 """Load an exported model and ask it: strings in, strings out, with TensorFlow and TensorFlow Text alone.
 
     model = Model.load("saved_models/phrases_en_de")
-    model.predict(["The woman reads."])  ->  [{"answer": "Die Frau liest.", "score": -0.04}]
+    model.predict(["The woman reads."])     # [{"answer": "Die Frau liest.", "score": -0.04}]
+
+Any SavedModel whose signatures take strings will do; one of textpipe's is compared with its manifest first.
 """
 
 import json
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import manifest, publish
+from textpipe import manifest, publish, quiet
 from textpipe.errors import ModelError, suggest
 
 ABOUT = "textpipe.json"
@@ -39,19 +41,23 @@ class Model:
     def load(cls, path: str | Path, *, verify: bool = True) -> "Model":
         """From saved_models/NAME (its latest version), NAME/VERSION, or any SavedModel directory.
 
-        Raises ModelError when there is no model, when a file is not what the manifest says, or when it cannot be loaded.
+        Raises ModelError when there is no model, when a file is not what the manifest says, or when it cannot be
+        loaded.
         """
         place = find(Path(path))
         if verify and (place / manifest.NAME).exists():
             manifest.verify(place)
         about = read_about(place)
         if about and not (place / manifest.NAME).exists():
-            raise ModelError(f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy it anew or export again")
+            raise ModelError(
+                f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy it anew or export again"
+            )
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  registers the ops the graph is made of
 
         try:
-            loaded = tf.saved_model.load(str(place))
+            with quiet.loggers("tensorflow", "absl"):  # "ops with unsaved custom gradients": a server asks for none
+                loaded = tf.saved_model.load(str(place))
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()
             raise ModelError(f"{place}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
@@ -76,9 +82,9 @@ class Model:
     ) -> list[dict[str, Any]]:
         """What a signature gives for each row, by output name; rows of one output keep their order.
 
-        rows: texts, or dicts by source field. Strings come back as str, numbers as int and float, axes beyond the
-        batch as lists. Rows are answered in batches of similar length.
-        Raises ModelError for a signature, or a row's field, that the model does not have.
+        rows: texts, or dicts by source field. Strings come back as str, numbers as int and float, axes beyond the batch
+        as lists. Rows are answered in batches of similar length. Raises ModelError for a signature or a row's field
+        that the model does not have, and when the model fails on a row.
 
         ["I agree."] -> [{"answer": "no", "score": 0.9, "labels": ["no", "yes"], "probabilities": [0.9, 0.1]}]
         """
@@ -95,10 +101,12 @@ class Model:
                 columns[field].append(encode(text))
         if set(names) == {EXAMPLES} and self.fields != (EXAMPLES,):
             columns = {EXAMPLES: examples(columns)}
+        import tensorflow as tf
+
         try:
             return call(function, columns, batch_rows=batch_rows)
-        except UnicodeError as error:
-            raise ModelError(f"{self.path}: an answer is not UTF-8 ({error})") from None
+        except tf.errors.OpError as error:
+            raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
 
     def row(self, row: Row, number: int) -> dict[str, str]:
         """A row by field; a plain text is the one source field."""
@@ -167,7 +175,9 @@ def examples(columns: Mapping[str, Sequence[bytes]]) -> list[bytes]:
 def call(
     function: Callable[..., Mapping[str, Any]], columns: Mapping[str, Sequence[bytes]], *, batch_rows: int = BATCH_ROWS
 ) -> list[dict[str, Any]]:
-    """One dict of outputs per row, in the rows' order; function takes string tensors [B] by name and gives tensors [B, ...].
+    """One dict of outputs per row, in the rows' order.
+
+    function: takes string tensors [B] by name and gives tensors whose first axis is B.
 
     Rows go in sorted by length, so that a batch pads little.
     """

@@ -28,9 +28,9 @@ Tensors = dict[str, tf.Tensor]
 class Servable(tf.Module):
     """Text in, answer out, for classifiers and generators alike.
 
-    fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a decoding/ Config,
-    which generators need. The Keras model is reached through a closure and its variables through a list: what is saved is then the graph and
-    its weights, without a trace of Keras, and loads where Keras is absent.
+    fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a
+    decoding/ Config, which generators need. The Keras model is reached through a closure and its variables through a
+    list: what is saved is then the graph and its weights, without a trace of Keras, and loads where Keras is absent.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class Servable(tf.Module):
         score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by.
         Classifiers add labels [B, C] and probabilities [B, C] over all classes, in training's order.
 
-        {"text": ["I agree."]} -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
+        {"text": ["I agree."]}
+        -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
         if self.generates:
             found = self.nbest(texts)
@@ -131,7 +132,7 @@ class Servable(tf.Module):
         return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
 
     def attention(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
-        """Where the best answer looked: weights [B, U, T], its pieces target_tokens [B, U], and source_tokens [B, T]."""
+        """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T]."""
         inputs = self.inputs(texts)
         found = self.decoded(inputs)
         return {
@@ -141,13 +142,14 @@ class Servable(tf.Module):
         }
 
     def encoded(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
-        """The features the model is given, as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K]."""
+        """The model's input as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K]."""
         inputs = self.inputs(texts)
         if not isinstance(inputs, tf.SparseTensor):
             return {"ids": inputs}
         rows, columns = inputs.indices[:, 0], tf.cast(inputs.indices[:, 1], tf.int32)
         indices, values = (
-            tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0]) for flat in (columns, inputs.values)
+            tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0])
+            for flat in (columns, inputs.values)
         )
         return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 

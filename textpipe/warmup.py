@@ -1,8 +1,8 @@
 """Warm-up requests in TensorFlow Serving's format: it runs them when it loads a version, before that answers anyone.
 
 assets.extra/tf_serving_warmup_requests is a TFRecord file of at most 1,000 PredictionLog messages
-(tensorflow_serving/apis/prediction_log.proto). The messages are encoded here field by field, so that exporting does not need
-tensorflow-serving-api, which is as large as the rest of serving.
+(tensorflow_serving/apis/prediction_log.proto). The messages are encoded here field by field, so that exporting does not
+need tensorflow-serving-api.
 """
 
 from collections.abc import Mapping, Sequence

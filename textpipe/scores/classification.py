@@ -38,10 +38,10 @@ def score(
 ) -> dict[str, Any]:
     """Figures, intervals and the confusion matrix of N answered rows.
 
-    labels: the C class names, in the order of the columns of probabilities [N, C]; of two classes the second is positive.
-    roc_auc averages one class against the rest over the classes both present and absent in the references; it is None when
-    no class is. A figure of no rows is None. confusion[i][j] counts references i answered j.
-    Raises DataError when a reference is not among the labels.
+    labels: the C class names, in the order of the columns of probabilities [N, C]; of two classes the second is
+    positive. roc_auc averages one class against the rest over the classes both present and absent in the references; it
+    is None when no class is. A figure of no rows is None. confusion[i][j] counts references i answered j. Raises
+    DataError when a reference is not among the labels.
     """
     from sklearn import metrics
 
@@ -122,7 +122,10 @@ def counted(confusion: np.ndarray) -> dict[str, float]:
 
 
 def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error over 15 bins of equal width: how far confidence [N] lies from the accuracy [N] it promises."""
+    """Expected calibration error over 15 bins of equal width: confidences [N], correct [N] -> a share.
+
+    How far the confidence of a bin's rows lies from their accuracy, on average over rows.
+    """
     bins = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)  # a bin is (low, high]
     gaps = np.bincount(bins, weights=confidences - correct, minlength=BINS)  # [BINS], rows x gap
     return float(np.abs(gaps).sum() / len(confidences))

@@ -14,14 +14,12 @@ from textpipe.scores import bootstrap
 NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
 
 
-def score(
-    answers: Sequence[str], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
-) -> dict[str, Any]:
+def score(answers: Sequence[str], references: Sequence[str], *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
     """Figures, intervals and signatures of N answered rows.
 
     bleu, bleu_lowercased, chrf and ter run from 0 to 100 (ter beyond, and less is better); exact_match is the share of
-    answers equal to their reference after runs of white space are joined; length_ratio is answer over reference in BLEU's
-    tokens; empty_answers and distinct_answers are counts. A figure of no rows is None.
+    answers equal to their reference after runs of white space are joined; length_ratio is answer over reference in
+    BLEU's tokens; empty_answers and distinct_answers are counts. A figure of no rows is None.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
@@ -60,10 +58,11 @@ def score(
 
 
 def bleu_statistics(answers: Sequence[str], references: Sequence[str], *, lowercase: bool) -> np.ndarray:
-    """What each row adds to corpus BLEU: [N, 10], matches of 1- to 4-grams, n-grams, answer length, reference length."""
+    """What each row adds to corpus BLEU, [N, 10]: 4 counts of matches, 4 of n-grams, answer and reference length."""
     from sacrebleu.metrics import BLEU
 
-    scorer = BLEU(lowercase=lowercase, effective_order=True)  # effective order: a row is scored alone, the corpus is not
+    # Effective order concerns the score of a row alone, which is not used; without it sacrebleu warns.
+    scorer = BLEU(lowercase=lowercase, effective_order=True)
     rows = [scorer.sentence_score(a, [r]) for a, r in zip(answers, references, strict=True)]
     return np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], np.float64)
 

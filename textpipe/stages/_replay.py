@@ -1,9 +1,9 @@
-"""Answer golden rows with an exported model and compare: run by path, in a process that has TensorFlow and TensorFlow Text alone.
+"""Answer golden rows with an exported model and compare: run by path, with TensorFlow and TensorFlow Text alone.
 
     python -I _replay.py MODEL_DIR ROWS_PER_BATCH
 
-Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...]}. A fault of this script's own is a
-traceback and another exit status.
+Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...]}. A fault of this script's own
+is a traceback and another exit status.
 """
 
 import json
@@ -41,7 +41,10 @@ def replay(folder, batch_rows):
 
 
 def keras_objects(folder):
-    """Objects that a loader would rebuild through Keras. TensorFlow Text itself imports Keras, so its absence proves nothing."""
+    """Objects that a loader would rebuild through Keras.
+
+    TensorFlow Text imports Keras itself, so whether the module was imported says nothing.
+    """
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -88,7 +91,8 @@ def differences(row, outputs):
                 yield f"n-best {text.decode()!r} where training-side code gave {texts}"
     if "probabilities" in row:
         if not all_close(answer["probabilities"].tolist(), row["probabilities"]):
-            yield f"probabilities {answer['probabilities'].tolist()} where training-side code gave {row['probabilities']}"
+            found = answer["probabilities"].tolist()
+            yield f"probabilities {found} where training-side code gave {row['probabilities']}"
         classified = outputs["classify"]
         if classified["scores"].tolist() != answer["probabilities"].tolist():
             yield "classify gives other scores than serving_default"

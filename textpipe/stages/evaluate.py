@@ -1,7 +1,8 @@
 """Send raw rows through the graph that is served, and score its answers.
 
-metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures", "unseen_words",
-"notes"}, and for classifiers "labels", "confusion" and "support". predictions.jsonl: one row a line, in the split's order.
+metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
+"unseen_words", "notes"}, and for classifiers "labels", "confusion" and "support". predictions.jsonl: one row a line, in
+the split's order.
 """
 
 import functools
@@ -33,8 +34,8 @@ class Config(Section):
     """[evaluate]
 
     limit: score only the first rows of the split; resamples: draws behind a confidence interval, 0 for none.
-    require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such as
-    log_loss or perplexity, must not exceed its value.
+    require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such
+    as log_loss or perplexity, must not exceed its value.
     """
 
     task: str
@@ -64,7 +65,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     servable = Servable.load(inputs, task, config.decode)
     rows = read(inputs["ingest"], config, (servable.source, servable.target))
     if not rows["row"]:
-        raise DataError(f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split")
+        raise DataError(
+            f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
+        )
     sources, references = rows[servable.source], rows[servable.target]
     serve = servable.signatures()["serving_default"]
     began = time.monotonic()
@@ -143,8 +146,8 @@ def likelihood(
         sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
         nats, tokens = nats + float(sums["loss"]), tokens + float(sums["weight"])
     note = (
-        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized references; "
-        "models with other vocabularies cannot be compared by it."
+        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized "
+        "references; models with other vocabularies cannot be compared by it."
     )
     return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
 
@@ -213,7 +216,9 @@ def summary(output: Path) -> str:
     width = max(map(len, report["metrics"]))
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
-        lines.append(f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else ""))
+        lines.append(
+            f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
+        )
     unseen = report["unseen_words"]
     first = next(iter(unseen["metrics"]))
     lines.append(f"{unseen['rows']} rows with words unseen in training: {first} {number(unseen['metrics'][first])}")

@@ -1,7 +1,7 @@
 """Write the SavedModel, replay golden rows in a clean process, and only then let it be published.
 
-model/ is a version directory as servers load it: saved_model.pb, variables/, assets.extra/ with golden.jsonl and warm-up
-requests, textpipe.json (what it is and where it came from) and manifest.json, written last.
+model/ is a version directory as servers load it: saved_model.pb, variables/, assets.extra/ with golden.jsonl and
+warm-up requests, textpipe.json (what it is and where it came from) and manifest.json, written last.
 """
 
 import json
@@ -29,7 +29,7 @@ PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
 GOLDEN = "assets.extra/golden.jsonl"
 BATCH_ROWS = 128
 
-# What people send beside sentences: nothing, blanks, marks, other scripts, joined emoji, markup, bytes that are no text.
+# What people send beside sentences: nothing, blanks, marks, other scripts, joined emoji, markup, broken bytes.
 AWKWARD = (
     "",
     " ",
@@ -62,8 +62,8 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """[export]
 
-    golden_rows: rows of the data, beside the awkward ones, whose answers go with the model and are replayed before it is
-    published; warmup_rows: how many of them a server answers before it opens, 0 for none.
+    golden_rows: rows of the data, beside the awkward ones, whose answers go with the model and are replayed before it
+    is published; warmup_rows: how many of them a server answers before it opens, 0 for none.
     """
 
     task: str
@@ -97,8 +97,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 def golden_rows(config: Config, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
     """Rows with what training-side code makes of them, similar lengths together.
 
-    The features of data rows are those vectorize wrote; the answers come from the model and the decoder called op by op,
-    not through the function that is exported, so that a replay can find a difference.
+    The features of data rows are those vectorize wrote; the answers come from the model and the decoder called op by
+    op, not through the function that is exported, so that a replay can find a difference.
     """
     rows = [{"text": text, "origin": "awkward"} for text in AWKWARD]
     rows += data_rows(config.golden_rows, inputs, servable.source)
@@ -185,9 +185,7 @@ def model_input(servable: "Servable", rows: Sequence[dict[str, Any]]) -> Any:
     pairs = [(at, index) for at, row in enumerate(rows) for index in row["indices"]]
     values = [value for row in rows for value in row["values"]]
     width = servable.features[servable.source].size["dim"]
-    return tf.SparseTensor(
-        np.array(pairs, np.int64).reshape(-1, 2), np.array(values, np.float32), (len(rows), width)
-    )
+    return tf.SparseTensor(np.array(pairs, np.int64).reshape(-1, 2), np.array(values, np.float32), (len(rows), width))
 
 
 def requests(field: str, texts: Sequence[str], count: int) -> list[bytes]:
@@ -233,7 +231,7 @@ def digest_of(artifact: Path) -> str | None:
 
 
 def replay(folder: Path) -> None:
-    """Answer the golden rows in a process that has TensorFlow and TensorFlow Text alone; raises ModelError when any differs."""
+    """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs."""
     assert _replay.__file__
     command = [sys.executable, "-I", _replay.__file__, str(folder.resolve()), str(BATCH_ROWS)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -259,4 +257,5 @@ def summary(output: Path) -> str:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     rows = len((folder / GOLDEN).read_text(encoding="ascii").splitlines())
     about = savedmodel.read_about(folder)
-    return f"{size / 2**20:.1f} MB, signatures {', '.join(about['signatures'])}; {rows} golden rows replayed in a clean process"
+    signatures = ", ".join(about["signatures"])
+    return f"{size / 2**20:.1f} MB, signatures {signatures}; {rows} golden rows replayed in a clean process"

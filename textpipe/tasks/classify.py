@@ -13,7 +13,9 @@ METRICS = (
 LESS_IS_BETTER = ("log_loss", "calibration_error")
 
 
-def metrics(outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
+def metrics(
+    outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+) -> dict[str, Any]:
     """Scores of what the signature serving_default gave for N rows; see scores.classification.score.
 
     outputs: answer [N], labels [N, C] and probabilities [N, C]; of no rows, an empty report.

@@ -13,7 +13,9 @@ METRICS = (
 LESS_IS_BETTER = ("ter", "empty_answers", "perplexity", "unknown_in_answers")
 
 
-def metrics(outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
+def metrics(
+    outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+) -> dict[str, Any]:
     """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
     from textpipe.scores import generation
 
