@@ -21,12 +21,12 @@ def module(tmp_path, monkeypatch):
 
     def write(text, name="own_stage"):
         (tmp_path / f"{name}.py").write_text(text)
-        for cache in (lineage.source_of, lineage.tree_of, lineage.code_digest, lineage.imports_of):
-            cache.cache_clear()
+        lineage.source_of.cache_clear()
+        lineage.facts.cache_clear()
 
     yield write
-    for cache in (lineage.source_of, lineage.tree_of, lineage.code_digest, lineage.imports_of):
-        cache.cache_clear()
+    lineage.source_of.cache_clear()
+    lineage.facts.cache_clear()
 
 
 def key(section=None, inputs=None):
@@ -76,3 +76,29 @@ def test_relative_and_inner_imports_are_followed():
     reached = lineage.reached({"textpipe.pipeline"})
     assert {"textpipe.pipeline", "textpipe.store", "textpipe.errors", "textpipe.publish"} <= reached
     assert not any(name.startswith("textpipe.cli") for name in reached)
+
+
+def test_remembered_code_is_not_parsed_again_and_changed_code_is(module, tmp_path, monkeypatch):
+    module("x = 1\n")
+    monkeypatch.setattr(lineage, "FACTS", {})
+    with lineage.remembered(tmp_path / "code.json"):
+        before = key()
+    monkeypatch.setattr(lineage, "FACTS", {})
+    parsed = []
+    genuine = lineage.tree_of
+    monkeypatch.setattr(lineage, "tree_of", lambda text: parsed.append(text) or genuine(text))
+    lineage.facts.cache_clear()
+    with lineage.remembered(tmp_path / "code.json"):
+        assert key() == before and not parsed
+        module("x = 2\n")
+        assert key() != before and parsed == ["x = 2\n"]
+
+
+def test_a_damaged_memory_of_code_does_no_harm(module, tmp_path, monkeypatch):
+    module("x = 1\n")
+    before = key()
+    (tmp_path / "code.json").write_text("{")
+    monkeypatch.setattr(lineage, "FACTS", {})
+    lineage.facts.cache_clear()
+    with lineage.remembered(tmp_path / "code.json"):
+        assert key() == before

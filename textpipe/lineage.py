@@ -4,10 +4,12 @@ Each ingredient is kept by name, so that `textpipe plan` can say which one chang
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from textpipe import rooms
 from textpipe.config import Section
 from textpipe.errors import DataError, suggest
-from textpipe.store import file_digest
+from textpipe.store import file_digest, write_atomically
 
 VERSIONED = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
 
@@ -161,12 +163,9 @@ def source_of(module: str) -> Path | None:
     return None
 
 
-@functools.cache
-def tree_of(module: str) -> ast.Module:
-    """A module's syntax tree without docstrings."""
-    path = source_of(module)
-    assert path is not None
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def tree_of(text: str) -> ast.Module:
+    """The syntax tree of a module's text, without docstrings."""
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -175,19 +174,40 @@ def tree_of(module: str) -> ast.Module:
     return tree
 
 
-@functools.cache
 def code_digest(module: str) -> str:
     """SHA-256 of a module's syntax tree: comments, docstrings and layout do not count."""
-    return hashlib.sha256(ast.dump(tree_of(module)).encode()).hexdigest()[:16]
+    return facts(module)[0]
+
+
+def imports_of(module: str) -> tuple[str, ...]:
+    """Modules a module imports anywhere in its text, functions included."""
+    return tuple(facts(module)[1])
+
+
+# {SHA-256 of (Python's version, module, its bytes): [digest of its tree, modules it imports]}: parsing eighty modules takes
+# half a second, which a cached run has not got.
+FACTS: dict[str, list[Any]] = {}
 
 
 @functools.cache
-def imports_of(module: str) -> tuple[str, ...]:
-    """Modules a module imports anywhere in its text, functions included."""
+def facts(module: str) -> list[Any]:
+    """[digest, imports] of a module, parsed only when its bytes were never seen."""
     path = source_of(module)
-    package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
+    assert path is not None
+    raw = path.read_bytes()
+    seen = hashlib.sha256(f"{sys.version_info[:2]} {module} ".encode() + raw).hexdigest()
+    if seen not in FACTS:
+        tree = tree_of(raw.decode("utf-8"))
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+        FACTS[seen] = [digest, list(imports_in(tree, package))]
+    return FACTS[seen]
+
+
+def imports_in(tree: ast.Module, package: str) -> dict[str, None]:
+    """Names a tree imports, in order, as keys; package is what relative imports start from."""
     found: list[str] = []
-    for node in ast.walk(tree_of(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -196,7 +216,21 @@ def imports_of(module: str) -> tuple[str, ...]:
                 parent = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parent, base] if base else parent)
             found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return tuple(dict.fromkeys(found))
+    return dict.fromkeys(found)
 
 
-__all__ = ["changes", "ingredients", "key", "versions"]
+@contextlib.contextmanager
+def remembered(path: Path) -> Iterator[None]:
+    """Take what is known of modules' code from a file, and leave there what was learned; the file may be deleted."""
+    with contextlib.suppress(OSError, ValueError):
+        FACTS.update(json.loads(path.read_text(encoding="utf-8")))
+    before = len(FACTS)
+    try:
+        yield
+    finally:
+        if len(FACTS) > before and path.parent.is_dir():
+            with contextlib.suppress(OSError):
+                write_atomically(path, json.dumps(FACTS))
+
+
+__all__ = ["changes", "ingredients", "key", "remembered", "versions"]

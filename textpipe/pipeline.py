@@ -16,6 +16,7 @@ from textpipe.store import Artifact, Store
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
 ARTIFACTS = Path("data/artifacts")
 SAVED_MODELS = Path("saved_models")
+CODE = "code.json"  # in the store: what is known of modules' code
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,12 @@ def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[
 def plan(pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS) -> list[Step]:
     """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing."""
     check_stage(until, "--until")
-    store = Store(artifacts)
+    with lineage.remembered(artifacts / CODE):
+        return steps_of(pipeline, until, Store(artifacts))
+
+
+def steps_of(pipeline: Pipeline, until: str | None, store: Store) -> list[Step]:
+    """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
     for stage in needed(until):
@@ -143,13 +149,27 @@ def run(
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
-    for stage in needed(until):
+    again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
+    with lineage.remembered(artifacts / CODE):
+        build(result, store, needed(until), again, tell)
+    if "export" in result.artifacts:
+        from textpipe import publish
+
+        result.saved_model = publish.publish(result.artifacts["export"].path / "model", saved_models / pipeline.name)
+    return result
+
+
+def build(
+    result: Result, store: Store, stages: list[str], again: set[str], tell: Callable[[str, str, str], None]
+) -> None:
+    """Fill result.artifacts stage by stage, from the store or anew; stages in `again` are built even when cached."""
+    pipeline = result.pipeline
+    for stage in stages:
         code = module(stage)
         inputs = {name: result.artifacts[name] for name in code.INPUTS}
         wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
         key = lineage.key(wanted)
-        again = force or (start is not None and ORDER.index(stage) >= ORDER.index(start))
-        artifact = None if again else store.find(stage, key)
+        artifact = None if stage in again else store.find(stage, key)
         if artifact:
             tell(stage, "cached", str(artifact.path))
         else:
@@ -158,13 +178,8 @@ def run(
             paths = {name: other.path for name, other in inputs.items()}
             section = pipeline.sections[stage]
             work = functools.partial(code.run, section, paths)
-            artifact = store.build(stage, key, wanted, work, force=again)
+            artifact = store.build(stage, key, wanted, work, force=stage in again)
             shown = code.summary(artifact.path) if hasattr(code, "summary") else ""
             tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
         store.remember(pipeline.name, artifact)
         result.artifacts[stage] = artifact
-    if "export" in result.artifacts:
-        from textpipe import publish
-
-        result.saved_model = publish.publish(result.artifacts["export"].path / "model", saved_models / pipeline.name)
-    return result
