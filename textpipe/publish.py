@@ -21,8 +21,8 @@ def publish(model: Path, base: Path) -> Path:
     """Copy a complete model directory to base/<next integer>; the path of the version.
 
     When the latest version holds the same files, it is returned and nothing is written. Processes that publish at once
-    take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest says, and ArtifactError when the
-    copy cannot be written; then nothing new is visible.
+    take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest
+    says, and ArtifactError when the copy cannot be written; then nothing new is visible.
     """
     manifest.verify(model)
     copy = base / f".{secrets.token_hex(8)}.part"
