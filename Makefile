@@ -24,7 +24,7 @@ test: setup
 
 # The README's pictures, from the pipelines of `make run`.
 pictures: setup
-	$(BIN)/python docs/pictures.py pipelines/phrases_en_de.toml "Today the thirsty babies are crying because they forgot the milk." docs/pictures
+	$(BIN)/python docs/pictures.py pipelines/phrases_en_de.toml "The polite customer should wear the yellow shirt." docs/pictures
 
 # Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
 lock:

@@ -1,0 +1,45 @@
+"""TensorFlow's own saved_model_cli against `textpipe predict`, on exported models: python benchmarks/saved_model_cli.py MODEL...
+
+Sends rows from each model's golden file to serving_default both ways and compares every output. saved_model_cli has no option
+that loads a library of ops, so it is started with tensorflow_text imported.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from textpipe.savedmodel import Model, plain
+
+TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
+ROWS = 20
+
+
+def compare(place):
+    """The number of rows that agree; raises AssertionError when one does not."""
+    model = Model.load(place)
+    lines = (model.path / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [row["text"] for row in map(json.loads, lines) if row["origin"] != "awkward"][:: len(lines) // ROWS]
+    (source,) = model.fields
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-c", TOOL, "run", "--dir", str(model.path), "--tag_set", "serve", "--signature_def",
+             "serving_default", "--input_exprs", f"{source}={texts!r}", "--outdir", folder],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        expected = model.predict(texts, batch_rows=len(texts))
+        for output in expected[0]:
+            found = np.load(Path(folder) / f"{output}.npy", allow_pickle=True)
+            wanted = [row[output] for row in expected]
+            if found.dtype.kind == "f":
+                np.testing.assert_allclose(found, wanted, rtol=1e-5)
+            else:
+                assert [plain(value) for value in found] == wanted, output
+    return len(texts)
+
+
+for name in sys.argv[1:]:
+    print(f"{name}: {compare(name)} rows answered alike")
