@@ -14,7 +14,7 @@ import json
 import tomllib
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
 
@@ -185,4 +185,4 @@ def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
     return []
 
 
-__all__ = ["SHARED", "Literal", "Plugin", "Section", "check", "load", "override"]
+__all__ = ["SHARED", "Plugin", "Section", "check", "load", "override"]
