@@ -21,6 +21,7 @@ FLOORS = (
     {"pipeline"},
     {"report", "scaffold", "doctor"},
     {"api"},
+    {"verbs"},
     {"cli", "__main__"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
@@ -70,7 +71,7 @@ def test_imports_have_no_circle():
 HEAVY = ("tensorflow", "keras", "tensorflow_text", "pandas", "pyarrow", "numpy", "sklearn", "scipy", "matplotlib", "sacrebleu")
 
 
-@pytest.mark.parametrize("room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features"])
+@pytest.mark.parametrize("room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"])
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
         f"import sys, textpipe, textpipe.cli, textpipe.pipeline; from textpipe import rooms\n"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from textpipe import pipeline
-from textpipe.cli import STAGES, main
+from textpipe.cli import main
 
 
 def test_run_prints_metrics_path_and_held_out_answers(trained):
@@ -92,9 +92,16 @@ def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
 
 
 def test_every_stage_has_a_verb_and_every_verb_says_what_it_does():
-    assert tuple(STAGES) == pipeline.ORDER
-    for name in main.list_commands(None):
+    verbs = main.list_commands(None)
+    assert [verb for verb in verbs if verb in pipeline.ORDER] == list(pipeline.ORDER)
+    assert {"new", "run", "plan", "predict", "data", "doctor"} <= set(verbs)
+    for name in verbs:
         assert main.get_command(None, name).help, name
+
+
+def test_a_verb_that_is_none_is_refused(project):
+    assert "No such command 'rum'" in project.fails("rum", "mail.toml")
+    assert "No such command '_pipeline'" in project.fails("_pipeline")
 
 
 def test_help_of_every_verb_exits_cleanly(project):

@@ -1,0 +1,60 @@
+"""textpipe predict"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("text", default="-")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
+@click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Lines answered at once.")
+def command(model: Path, text: str, as_json: bool, signature: str, batch: int) -> None:
+    """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
+
+    A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
+    """
+    from textpipe.savedmodel import Model
+
+    loaded = Model.load(model)
+    if text != "-":
+        print_predictions(loaded.predict([text], signature=signature), as_json)
+        return
+    lines: list[Any] = []
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        lines.append(read_line(line, number, loaded.fields))
+        if len(lines) == batch:
+            print_predictions(loaded.predict(lines, signature=signature), as_json)
+            lines = []
+    if lines:
+        print_predictions(loaded.predict(lines, signature=signature), as_json)
+
+
+def read_line(line: bytes, number: int, fields: tuple[str, ...]) -> str | dict[str, str]:
+    """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does."""
+    text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
+    if text[:1] in ('"', "{"):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        if isinstance(value, str):
+            return value
+        if isinstance(value, dict) and set(fields) <= set(value):
+            return {name: str(value[name]) for name in fields}
+    return text
+
+
+def print_predictions(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """One output line per row; line breaks within an answer are written as \\n."""
+    for row in rows:
+        if as_json or "answer" not in row:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            answer = row["answer"].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+            click.echo(f"{answer}\t{row['score']:.6g}")

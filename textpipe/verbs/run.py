@@ -1,0 +1,55 @@
+"""textpipe run"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textpipe.verbs._pipeline import pipeline_options, published_option, tell
+
+
+@click.command()
+@pipeline_options
+@published_option
+@click.option("--until", metavar="STAGE", help="Stop after this stage.")
+@click.option("--from", "start", metavar="STAGE", help="Build this stage and those after it again.")
+@click.option("--force", is_flag=True, help="Build every stage again.")
+@click.option("--show", metavar="N", type=click.IntRange(0), default=0, help="Also print test metrics and N answers of the SavedModel.")
+def command(
+    pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path,
+    until: str | None, start: str | None, force: bool, show: int,
+) -> None:  # fmt: skip
+    """Run a pipeline file to an exported model; what did not change is taken from the store."""
+    from textpipe import pipeline as pipelines
+
+    loaded = pipelines.Pipeline.load(pipeline, overrides)
+    result = pipelines.run(
+        loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, told=tell
+    )
+    last = result.saved_model or list(result.artifacts.values())[-1].path
+    if show and result.saved_model:
+        print_answers(loaded, result, show)
+    click.echo(str(last))
+
+
+def print_answers(loaded: Any, result: Any, count: int) -> None:
+    """Test metrics, then answers of the exported model to held-out rows."""
+    from textpipe import api, pipeline, rooms
+    from textpipe.tables import shards
+
+    click.echo(f"== {loaded.name}: {loaded.task}")
+    click.echo(pipeline.module("evaluate").summary(result.artifacts["evaluate"].path))
+    source, target = (
+        next(field.name for field in rooms.find("tasks", loaded.task).FIELDS if field.side == side)
+        for side in ("source", "target")
+    )
+    rows: list[dict[str, str]] = []
+    for batch in shards.read(result.artifacts["ingest"].path, "test"):
+        step = max(1, batch.num_rows // count)
+        rows += [batch.slice(at, 1).to_pylist()[0] for at in range(0, batch.num_rows, step)][:count]
+        break
+    answers = api.predict(result.saved_model, [row[source] for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        shown = " / ".join(line for line in row[source].splitlines() if line.strip())
+        click.echo(f"  {source}: {shown}")
+        click.echo(f"    answer: {answer['answer']}    score {answer['score']:.3f}    ({target}: {row[target]})")
