@@ -35,6 +35,10 @@ class Config(Settings):
             raise ValueError(f"early_stopping.metric: {self.model.kind} has no perplexity; use valid_loss or valid_accuracy")
         if self.label_smoothing and not texts:
             raise ValueError(f"label_smoothing: {self.model.kind} answers with a label; leave label_smoothing out")
+        if self.average and self.optimizer.kind == "lbfgs":
+            raise ValueError("average: lbfgs ends in one optimum, there is nothing to average; leave average out")
+        if self.average and self.keep == "last":
+            raise ValueError('keep: "last" and average exclude each other; leave one out')
         if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
             raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
         return self
@@ -99,7 +103,9 @@ def write(path: Path, table: dict[str, Any]) -> None:
 def summary(output: Path) -> str:
     """stopped by early_stopping after 12 epochs; best: epoch 9, valid_loss 1.234, valid_accuracy 0.71"""
     result = json.loads((output / "train.json").read_text(encoding="utf-8"))
-    best = result["best"]
-    figures = ", ".join(f"{name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
+    best, kept = result["best"], f"epoch {result['best']['epoch']}"
+    if "average" in result:
+        best, kept = result["average"], f"the mean of {len(result['average']['steps'])} validations"
+    figures = "".join(f", {name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
     count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
-    return f"{count} (ended by {result['stopped']}); kept: epoch {best['epoch']}, {figures}"
+    return f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"

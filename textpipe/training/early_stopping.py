@@ -16,9 +16,17 @@ def losses(history: list[dict[str, Any]], metric: str) -> list[float]:
 
 def best(history: list[dict[str, Any]], metric: str) -> int | None:
     """Position in the history of the first line with the best value; None before any validation."""
+    return next(iter(ranking(history, metric)), None)
+
+
+def ranking(history: list[dict[str, Any]], metric: str) -> list[int]:
+    """Positions in the history from the best value to the worst, the earlier of two equal ones first.
+
+    valid_loss 3, 1, 2, 1 -> 1, 3, 2, 0
+    """
     positions = [position for position, line in enumerate(history) if metric in line]
     values = losses(history, metric)
-    return positions[values.index(min(values))] if values else None
+    return [position for _, position in sorted(zip(values, positions))]
 
 
 def should_stop(history: list[dict[str, Any]], rule: EarlyStopping) -> bool:

@@ -22,6 +22,7 @@ from textpipe.errors import ConfigError, DataError
 from textpipe.training import batches, checkpoint, early_stopping
 from textpipe.training.curve import Curve
 from textpipe.training.interrupts import Interrupts
+from textpipe.training.kept import Kept
 from textpipe.training.progress import Progress
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = None) -> dict[str, Any]:
-    """Trains a built model in place and leaves the best (or last) weights in it.
+    """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
     data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
     weights are the result. Under a tf.distribute strategy, build the model and call this inside its scope.
@@ -39,7 +40,8 @@ def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
     train.json holds: `stopped` ("epochs", "early_stopping", "max_minutes"; of L-BFGS "converged", "iterations" or "rounding"), `epochs`, `steps`, `best`
-    (the history's best line) and `parameters`.
+    (the history's line whose weights were kept), `parameters`, and with settings.average `average`: the `steps` whose
+    weights were averaged, what validation says of the mean, and whether that is `worse` than of the best one.
 
     Raises DataError when there is nothing to train on, ConfigError when the loss is no longer a number.
     KeyboardInterrupt passes through after a checkpoint.
@@ -80,6 +82,9 @@ class Loop:
         self.optimizer.build(model.trainable_variables)
         self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train))
         self.metric = settings.early_stopping.metric if settings.early_stopping else "valid_loss"
+        if settings.average and settings.average.best and not valid:
+            raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
+        self.kept = Kept(self.resume / "validated", self.metric, settings.average)
         self.unit = "tokens" if train.target.kind == "ids" else "rows"
         self.epoch, self.step, self.taken, self.seconds = 1, 0, 0, 0.0
         self.history: list[dict[str, Any]] = []
@@ -165,8 +170,7 @@ class Loop:
         self.history.append(line)
         log.info("%s, %.0f seconds", describe(line), self.elapsed())
         self.curve.write(self.taken, epoch=self.epoch, **{k: v for k, v in line.items() if k.startswith("valid_")})
-        if self.valid and early_stopping.best(self.history, self.metric) == len(self.history) - 1:
-            checkpoint.save(self.resume / "best", self.model.weights, {})
+        self.kept.add(self.history, self.model.weights)
         rule = self.settings.early_stopping
         if self.valid and rule and early_stopping.should_stop(self.history, rule):
             self.stopped = "early_stopping"
@@ -207,6 +211,7 @@ class Loop:
             "stopped": self.stopped,
         }
         checkpoint.save(self.resume / "checkpoint", self.variables(), state)
+        self.kept.prune(self.history)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
@@ -219,11 +224,27 @@ class Loop:
     def finish(self) -> dict[str, Any]:
         """The kept weights into the model; what train.json says."""
         best = early_stopping.best(self.history, self.metric)
-        if best is not None and self.settings.keep == "best":
-            checkpoint.restore(self.resume / "best", self.model.weights)
         epochs = self.history[-1]["epoch"]
-        kept = self.history[best if best is not None and self.settings.keep == "best" else -1]
-        return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": kept}
+        if self.settings.average:
+            line = self.history[-1 if best is None else best]
+            return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": line, "average": self.average()}
+        line = self.history[-1]
+        if best is not None and self.settings.keep == "best":
+            line = self.history[best]
+            self.kept.restore(line, self.model.weights)
+        return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": line}
+
+    def average(self) -> dict[str, Any]:
+        """Averages the kept weights into the model; their steps, and how the mean validates beside the best of them."""
+        lines = [self.history[position] for position in self.kept.wanted(self.history)]
+        self.kept.restore_mean(lines, self.model.weights)
+        result: dict[str, Any] = {"steps": [line["step"] for line in lines]}
+        if self.valid:
+            result |= self.steps.validate(self.valid, self.valid_batches)
+            mean = early_stopping.losses([result], self.metric)[0]
+            result["worse"] = mean > min(early_stopping.losses(self.history, self.metric))
+            log.info("the mean of steps %s: %s %.4g", result["steps"], self.metric, result[self.metric])
+        return result
 
     def divergence(self) -> str:
         learning_rate, clip = self.settings.optimizer.learning_rate, self.settings.clip_norm

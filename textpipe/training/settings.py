@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from textpipe.config import Plugin, Section
 
@@ -18,6 +18,19 @@ class EarlyStopping(Section):
     min_delta: float = Field(default=0.0, ge=0)
 
 
+class Average(Section):
+    """The mean of the weights of the `last` or the `best` so many validations; one of the two is given."""
+
+    last: int | None = Field(default=None, ge=1)
+    best: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def one(self):
+        if (self.last is None) == (self.best is None):
+            raise ValueError("give either last or best, for example average = { last = 5 }")
+        return self
+
+
 class Settings(Section):
     """The training loop's options.
 
@@ -31,6 +44,8 @@ class Settings(Section):
     max_minutes: training time, counted across resumed runs, after which the best weights so far are the result.
     curve_steps: training loss, learning rate and speed go to logs/ every so many steps.
     keep: the weights that are the result, of the best validation (by early_stopping's metric, or valid_loss) or the last.
+    average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead; the run's metric of
+        the averaged weights is measured, and train.json says whether it is worse than the best validation's.
     strategy: "mirrored" trains on every local GPU at once.
     """
 
@@ -50,5 +65,6 @@ class Settings(Section):
     checkpoint_minutes: float | None = Field(default=10, gt=0)
     max_minutes: float | None = Field(default=None, gt=0)
     keep: Literal["best", "last"] = "best"
+    average: Average | None = None
     curve_steps: int = Field(default=50, ge=1)
     strategy: Literal["default", "mirrored"] = "default"
