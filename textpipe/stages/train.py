@@ -17,7 +17,9 @@ from textpipe.errors import ConfigError, DataError
 from textpipe.fields import Sizes
 from textpipe.training.settings import Settings
 
-INPUTS = ("vectorize",)
+# Rows come from vectorize. Raw texts (ingest) and codecs are for what a model is measured or regularized by on the way.
+INPUTS = ("ingest", "normalize", "tokenize", "vectorize")
+PLUGINS_OF = ("normalize", "tokenize", "vectorize")
 
 
 class Config(Settings):
