@@ -17,9 +17,10 @@ HOME = Path(__file__).parent
 
 
 def names(room: str) -> list[str]:
-    """File names in a room, without importing any: names("models") -> ["feed_forward", ...]."""
+    """File names in a room, without importing any: names("models") -> ["feed_forward", ...]; a room within is none."""
     folder = HOME.joinpath(*room.split("."))
-    return sorted(info.name for info in pkgutil.iter_modules([str(folder)]) if not info.name.startswith("_"))
+    members = pkgutil.iter_modules([str(folder)])
+    return sorted(info.name for info in members if not info.name.startswith("_") and not info.ispkg)
 
 
 def module_name(room: str, name: str) -> str:

@@ -1,9 +1,79 @@
 """What the decoders share.   Shapes: B rows, K hypotheses of a row, T source, U answer, V vocabulary."""
 
+import functools
+from types import SimpleNamespace
+
 import tensorflow as tf
+
+from textpipe import rooms
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
+
+
+def settings(config, options, dtypes):
+    """The config's fields, those a caller sets for one call in their place: attributes are numbers or scalar tensors.
+
+    options: {name: scalar} of a decoder's OPTIONS, or None; dtypes: those OPTIONS. What a field's Config refuses fails
+    in graph, with InvalidArgumentError.
+    """
+    options = {} if options is None else options
+    assert set(options) <= set(dtypes), f"{sorted(set(options) - set(dtypes))} are no options of {config.kind}"
+    values = {name: getattr(config, name) for name in type(config).model_fields}
+    for name, value in options.items():
+        values[name] = checked(name, tf.cast(value, dtypes[name]), type(config).model_fields[name])
+    return SimpleNamespace(**values)
+
+
+def checked(name, value, field):
+    """A tensor that fails in graph outside the bounds of a Config's field; of a field that may be None, 0 is None."""
+    checks = []
+    for bound in field.metadata:
+        for attribute, compare, words in (
+            ("ge", tf.greater_equal, "at least"),
+            ("gt", tf.greater, "more than"),
+            ("le", tf.less_equal, "at most"),
+            ("lt", tf.less, "less than"),
+        ):
+            limit = getattr(bound, attribute, None)
+            if limit is not None:
+                holds = compare(value, tf.cast(limit, value.dtype))
+                if field.default is None:
+                    holds |= tf.equal(value, 0)
+                checks.append(tf.debugging.Assert(holds, [f"option {name} must be {words} {limit}, found", value]))
+    with tf.control_dependencies([check for check in checks if check is not None]):  # None when run eagerly
+        return tf.identity(value)
+
+
+class Rules:
+    """All rules of a decoder as one: see decoding/rules/. Without rules nothing is added to the graph."""
+
+    def __init__(self, configs, codec=None):
+        self.rules = [rooms.find("decoding.rules", config.kind).load(config, codec) for config in configs]
+
+    def start(self, rows):
+        """The state of `rows` hypotheses that hold nothing yet."""
+        return tuple(rule.start(rows) for rule in self.rules)
+
+    def barred(self, state, length, vocab_size):
+        """[N, V] bool, True for what may not stand at place `length`; None when nothing is barred."""
+        masks = [rule.barred(part, length, vocab_size) for rule, part in zip(self.rules, state, strict=True)]
+        masks = [mask for mask in masks if mask is not None]
+        return functools.reduce(tf.logical_or, masks) if masks else None
+
+    def advance(self, state, token):
+        """The state with one token [N] more."""
+        return tuple(rule.advance(part, token) for rule, part in zip(self.rules, state, strict=True))
+
+    def without(self, logits, state, length):
+        """Logits [N, V] with -inf for what is barred."""
+        barred = self.barred(state, length, tf.shape(logits)[1])
+        return logits if barred is None else tf.where(barred, -float("inf"), logits)
+
+
+def growing(part):
+    """The shape of a loop variable all of whose axes may change: [None, ...]."""
+    return tf.TensorShape([None] * tf.convert_to_tensor(part).shape.rank)
 
 
 def caps(source, pad_id, config):
@@ -16,7 +86,8 @@ def caps(source, pad_id, config):
     if config.max_ratio is None:
         return cap
     length = tf.reduce_sum(tf.cast(tf.not_equal(source, pad_id), tf.float32), axis=1)
-    return tf.minimum(cap, tf.cast(tf.math.ceil(config.max_ratio * length), tf.int32) + config.max_extra)
+    by_ratio = tf.minimum(cap, tf.cast(tf.math.ceil(config.max_ratio * length), tf.int32) + config.max_extra)
+    return tf.where(tf.convert_to_tensor(config.max_ratio) > 0, by_ratio, cap)
 
 
 def length_penalty(length, alpha):

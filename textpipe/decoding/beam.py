@@ -6,6 +6,7 @@ from pydantic import Field
 
 from textpipe.decoding import greedy
 
+OPTIONS = {"beam_size": "int32", **greedy.OPTIONS}
 BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
 
 
@@ -17,7 +18,7 @@ class Config(greedy.Config):
     length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger ones long answers
 
 
-def decode(model, source, config):
+def decode(model, source, config, options=None, *, codec=None):
     """The beam_size best answers found for each row, best first, in graph.
 
     source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
@@ -26,19 +27,26 @@ def decode(model, source, config):
     logarithm of the answer's probability, its end_id included. A finished hypothesis leaves the beam and is kept apart.
     A row is done when no living hypothesis can overtake the worst kept one. Where fewer than beam_size
     answers exist, the rest are all padding with score and log_prob -1e9.
+
+    options: {name of OPTIONS: scalar tensor}, in place of the config's fields. codec: the target's, for the rules.
     """
     import tensorflow as tf
 
     from textpipe.decoding._search import (
         ABSENT,
+        Rules,
         attention_at,
         caps,
         constant,
+        growing,
         join,
         length_penalty,
+        settings,
         split,
     )
 
+    rules = Rules(config.rules, codec)
+    config = settings(config, options, OPTIONS)
     beam, alpha, nothing = config.beam_size, config.length_penalty, -float("inf")
     rows = tf.shape(source)[0]
     cap = caps(source, model.pad_id, config)  # [B]
@@ -49,10 +57,10 @@ def decode(model, source, config):
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, beam, axis=0), model.encode(source))
     fixed, state = split(model.start(memory))
 
-    def unfinished(step, state, live, ends, done, attention):
+    def unfinished(step, state, ruled, live, ends, done, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
-    def advance(step, state, live, ends, done, attention):
+    def advance(step, state, ruled, live, ends, done, attention):
         length = step + 1
         logits, after, weights = model.step(join(fixed, state), tf.reshape(live["last"], [-1]))
         logits = tf.cast(logits, tf.float32)
@@ -62,10 +70,12 @@ def decode(model, source, config):
         # A row's best 2 * beam candidates lie among the best 2 * beam permitted tokens of each hypothesis, and those
         # among its best 2 * beam + BARRED of all. At most beam of them end, so at least beam live on. To pass over all
         # logits as seldom as can be, what is not permitted is sorted out here, and their largest is taken from here.
-        top, token = tf.math.top_k(logits, tf.minimum(2 * beam + BARRED, vocab_size))  # [B * K, W]
-        norm = top[:, :1] + tf.math.log(tf.reduce_sum(tf.exp(logits - top[:, :1]), axis=1, keepdims=True))
+        permitted = rules.without(logits, ruled, length)
+        top, token = tf.math.top_k(permitted, tf.minimum(2 * beam + BARRED, vocab_size))  # [B * K, W]
+        largest = tf.reduce_max(logits, axis=1, keepdims=True) if rules.rules else top[:, :1]
+        norm = largest + tf.math.log(tf.reduce_sum(tf.exp(logits - largest), axis=1, keepdims=True))
         token = tf.concat([token, tf.fill([rows * beam, 1], model.end_id)], axis=1)
-        top = tf.concat([top, logits[:, model.end_id, None]], axis=1) - norm
+        top = tf.concat([top, permitted[:, model.end_id, None]], axis=1) - norm
         total = tf.reshape(tf.reshape(live["log_probs"], [-1, 1]) + top, [rows, beam, -1])
         token = tf.reshape(token, [rows, beam, -1])
         # The column added last is the end that a row at its cap must take; the others are for all other rows.
@@ -107,6 +117,8 @@ def decode(model, source, config):
         parent, token = tf.gather(parent, chosen, batch_dims=1), tf.gather(token, chosen, batch_dims=1)
         origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])
         state = tf.nest.map_structure(lambda part: tf.gather(part, origin), split(after)[1])
+        ruled = tf.nest.map_structure(lambda part: tf.gather(part, origin), ruled)
+        ruled = rules.advance(ruled, tf.reshape(token, [-1]))
         live = {
             "log_probs": log_probs,
             "last": token,
@@ -114,7 +126,7 @@ def decode(model, source, config):
             "slots": follow(live["slots"], parent, parent),
         }
         done = done | (ends["scores"][:, -1] >= log_probs[:, 0] / final_penalty)
-        return length, state, live, ends, done, attention
+        return length, state, ruled, live, ends, done, attention
 
     none = tf.fill([rows, beam], nothing)
     blank = tf.zeros([rows, beam, 0], tf.int32)
@@ -127,11 +139,10 @@ def decode(model, source, config):
     }
     ends = {"scores": none, "log_probs": none, "ids": blank, "slots": blank}
     seen = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None])
-    loop = (tf.constant(0), state, live, ends, tf.zeros([rows], tf.bool), seen)
-    invariants = tf.nest.map_structure(constant, loop)
-    for histories in (invariants[2], invariants[3]):
-        histories["ids"] = histories["slots"] = tf.TensorShape([None, beam, None])
-    _, _, _, ends, _, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=invariants)
+    loop = (tf.constant(0), state, rules.start(rows * beam), live, ends, tf.zeros([rows], tf.bool), seen)
+    invariants = list(tf.nest.map_structure(constant, loop))
+    invariants[2:5] = tf.nest.map_structure(growing, loop[2:5])
+    _, _, _, _, ends, _, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
 
     length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(ends["ids"], model.pad_id), tf.int32), axis=2))
     ids, slots = ends["ids"][:, :, :length], ends["slots"][:, :, :length]
