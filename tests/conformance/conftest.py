@@ -17,6 +17,7 @@ from textpipe.fields import Sizes
 VOCABULARY, DIM, CLASSES = 13, 9, {"two": ["no", "yes"], "five": list("abcde")}
 ROWS, SOURCE, TARGET = 4, 7, 6
 
+TRANSFORMER = {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 2}
 RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
 SMALL = {
     "feed_forward": [
@@ -30,6 +31,11 @@ SMALL = {
         {**RECURRENT, "cell": "lstm", "decoder_layers": 2, "encoder_units": 5},
         {**RECURRENT, "attention": "none", "dropout": 0.0, "embedding_dropout": 0.0},
     ],
+    "transformer": [
+        TRANSFORMER,
+        {**TRANSFORMER, "norm": "post", "activation": "gelu", "tie_embeddings": False, "word_dropout": 0.2},
+        {**TRANSFORMER, "positions": "rotary", "activation": "swiglu", "share_embeddings": True, "layers": 1},
+    ],
 }
 
 
@@ -40,7 +46,7 @@ class Case:
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = rooms.find("models", kind)
         self.generates = self.module.OUTPUT == "text"
-        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT]
+        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
     @property

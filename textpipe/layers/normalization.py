@@ -1,0 +1,63 @@
+"""Layer normalization (Ba et al. 2016) and softmax with few passes over their inputs.   Shapes: N tokens, D size, K outputs."""
+
+import keras
+from keras import ops
+
+EPSILON = 1e-6
+
+
+class LayerNorm(keras.layers.Layer):
+    """gain * (x - mean) / sqrt(variance + epsilon) + shift over the last axis, equations 3 and 4.
+
+    Where a product with a matrix follows, `normalize` and `fold` give the same at the price of two small products with that
+    matrix instead of two passes over all tokens: (gain * n + shift) @ W = n @ (gain * W) + shift @ W.
+    """
+
+    def __init__(self, size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def build(self, input_shape=None):
+        self.gain = self.add_weight(shape=(self.size,), initializer="ones", name="gain")
+        self.shift = self.add_weight(shape=(self.size,), initializer="zeros", name="shift")
+        self.built = True
+
+    def call(self, inputs):
+        """[..., D] -> [..., D]"""
+        return self.normalize(inputs) * self.gain + self.shift
+
+    def normalize(self, inputs):
+        """Without gain and shift: mean 0 and variance 1 in each row."""
+        return normalize(inputs)
+
+    def fold(self, kernel, bias):
+        """The kernel [D, K] and bias [K] that do to normalize(x) what the given ones do to the layer's output."""
+        return self.gain[:, None] * kernel, bias + ops.matmul(self.shift[None], kernel)[0]
+
+
+@ops.custom_gradient
+def normalize(inputs):
+    """(x - mean) / sqrt(variance + epsilon) over the last axis; its gradient needs the result alone."""
+    centred = inputs - ops.mean(inputs, axis=-1, keepdims=True)
+    scale = ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + EPSILON)
+    outputs = centred * scale
+
+    def gradient(upstream):
+        along = ops.mean(upstream * outputs, axis=-1, keepdims=True)
+        return (upstream - ops.mean(upstream, axis=-1, keepdims=True) - outputs * along) * scale
+
+    return outputs, gradient
+
+
+@ops.custom_gradient
+def softmax(scores):
+    """exp(s) / sum(exp(s)) over the last axis; its gradient needs the result alone.
+
+    Not ops.softmax, which warns when a batch of one-token sources gives it an axis of length 1.
+    """
+    weights = ops.exp(ops.log_softmax(scores, axis=-1))
+
+    def gradient(upstream):
+        return weights * (upstream - ops.sum(upstream * weights, axis=-1, keepdims=True))
+
+    return weights, gradient
