@@ -34,6 +34,15 @@ def answer(ids: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(ids, open_ & (ids != PAD_ID) & (ids != START_ID))
 
 
+def tight(text: tf.Tensor) -> tf.Tensor:
+    """Words parted by blanks as they are written: no blank before a closing mark or after an opening one.
+
+    ["a dog ( black ) ."] -> ["a dog (black)."]
+    """
+    text = tf.strings.regex_replace(text, r" ([.,;:!?%)\]}…”»])", r"\1")
+    return tf.strings.regex_replace(text, r"([(\[{„“«¿¡]) ", r"\1")
+
+
 class Codec(tf.Module):
     """What all codecs share: the four marks."""
 
@@ -146,8 +155,7 @@ class WordCodec(Codec):
         text = tf.strings.reduce_join(
             kept.with_flat_values(tf.gather(self.names, kept.flat_values)), axis=-1, separator=" "
         )
-        text = tf.strings.regex_replace(text, r" ([.,;:!?%)\]}…”»])", r"\1")
-        return tf.strings.regex_replace(text, r"([(\[{„“«¿¡]) ", r"\1")
+        return tight(text)
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.names, ids)

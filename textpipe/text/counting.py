@@ -31,14 +31,20 @@ def most_frequent(counter: Counter[str], config) -> list[str]:
 
     Raises DataError when none is left.
     """
-    enough = [(item, seen) for item, seen in counter.items() if seen >= config.min_count]
-    if not enough:
+    found = first_of(counter, config.vocab_size - 4, min_count=config.min_count)
+    if not found:
         raise DataError(
             f"[tokenize] codec {config.kind!r}: nothing in the training text occurs {config.min_count} times; "
             "lower min_count, or check that the rows are not empty"
         )
+    return found
+
+
+def first_of(counter: Counter[str], size: int, *, min_count: int = 1) -> list[str]:
+    """At most `size` items seen min_count times or more, frequent first, then by code point."""
+    enough = [(item, seen) for item, seen in counter.items() if seen >= min_count]
     enough.sort(key=lambda pair: (-pair[1], pair[0]))
-    return [item for item, _ in enough[: config.vocab_size - 4]]
+    return [item for item, _ in enough[:size]]
 
 
 def words_of(lines: Iterable[str]) -> Iterator[list[str]]:

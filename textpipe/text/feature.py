@@ -25,7 +25,9 @@ class Ids(tf.Module):
 
     @property
     def size(self) -> dict:
-        return {"kind": "ids", "vocab_size": self.codec.vocab_size, "max_length": self.max_length}
+        # What else a codec says of its ids, for the models that ask: a hybrid's number of words.
+        more = getattr(self.codec, "size", {})
+        return {"kind": "ids", "vocab_size": self.codec.vocab_size, "max_length": self.max_length, **more}
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N, T] int32."""

@@ -1,0 +1,74 @@
+"""Whole words and punctuation marks as tokens; unknown words are spelled letter by letter in the same row of ids.
+
+For models that read such rows as words and letters (models/hybrid.py): Luong & Manning (2016).
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    """vocab_size: all ids: 4 marks, the most frequent words, the end of a spelling, the letters; min_count: rarer words
+    are spelled. A model learns to spell from the words of train that are spelled, so some must be: hence 2.
+    num_letters: the most frequent characters known; others are written U+FFFD.
+    """
+
+    kind: Literal["hybrid"] = "hybrid"
+    vocab_size: int = Field(20_000, gt=6)
+    min_count: int = Field(2, gt=0)
+    num_letters: int = Field(500, gt=0)
+
+    @model_validator(mode="after")
+    def words_fit(self):
+        if self.num_letters + 6 > self.vocab_size:
+            raise ValueError(
+                f"vocab_size = {self.vocab_size} leaves no room for words beside num_letters = {self.num_letters}; "
+                "raise vocab_size or lower num_letters"
+            )
+        return self
+
+
+def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
+    """Write folder/name.json {"words", "letters"}, each most frequent first.
+
+    Letters are those of all words, not of the spelled ones alone: any word of a new text may be unknown.
+
+    Raises DataError when no word is frequent enough.
+    """
+    from collections import Counter
+
+    from textpipe.errors import DataError
+    from textpipe.text.counting import count, first_of, words_of
+
+    counter = count(words_of(lines()))
+    letters: Counter[str] = Counter()
+    for word, seen in counter.items():
+        for letter in word:
+            letters[letter] += seen
+    letters = first_of(letters, config.num_letters)
+    # The marks, the end of a spelling and U+FFFD have ids too.
+    known = first_of(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
+    if not known:
+        raise DataError(
+            f"[tokenize] codec 'hybrid': no word of the training text occurs {config.min_count} times; lower min_count, "
+            "or check that the rows are not empty"
+        )
+    table = {"words": known, "letters": letters}
+    (folder / f"{name}.json").write_text(json.dumps(table), encoding="utf-8")
+
+
+def load(table: dict, folder: Path):
+    """The codec of a field; table: its entry in codecs.json.
+
+    "a dog yodels" -> ["a", "dog", "<unk>", "y", "o", "d", "e", "l", "s", "</unk>"], where "yodels" is unknown
+    """
+    from textpipe.text.spelling import SpellingCodec
+
+    known = json.loads((Path(folder) / f"{table['name']}.json").read_text(encoding="utf-8"))
+    return SpellingCodec(known["words"], [ord(letter) for letter in known["letters"]])
