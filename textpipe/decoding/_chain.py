@@ -1,0 +1,80 @@
+"""One token after another, never going back: what greedy search and sampling share.
+
+Shapes: B rows, K answers of a row, N = B * K, T source, U answer, V vocabulary.
+"""
+
+import tensorflow as tf
+
+from textpipe.decoding._search import (
+    ABSENT,
+    attention_at,
+    caps,
+    constant,
+    growing,
+    join,
+    length_penalty,
+    next_token_mask,
+    split,
+)
+
+
+def chain(model, source, config, rules, choose, *, copies):
+    """`copies` answers for each row, each token given by choose(allowed [N, V], step) -> [N] int32.
+
+    source [B, T] -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
+
+    allowed: the model's logits, -inf for what lengths and rules bar. Where they bar everything the answer is ended, and
+    its score and log_prob are -1e9 if the end is barred as well.
+    """
+    rows = tf.shape(source)[0]
+    cap = caps(source, model.pad_id, config)
+    longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
+    memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(source))
+    fixed, state = split(model.start(memory))
+
+    def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
+        return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
+
+    def advance(step, state, ruled, last, done, log_probs, ids, attention):
+        logits, after, weights = model.step(join(fixed, state), last)
+        logits = tf.cast(logits, tf.float32)
+        permitted = rules.without(logits, ruled, step + 1)
+        allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
+        if rules.rules:
+            stuck = tf.reduce_all(tf.math.is_inf(allowed), axis=1)
+            token = choose(tf.where(stuck[:, None], logits, allowed), step)
+            token = tf.where(stuck, model.end_id, token)
+        else:
+            token = choose(allowed, step)
+        chosen = tf.gather(permitted, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
+        log_probs = tf.where(done, log_probs, log_probs + chosen)
+        token = tf.where(done, model.pad_id, token)
+        ids, attention = ids.write(step, token), attention.write(step, weights)
+        ruled = rules.advance(ruled, token)
+        return step + 1, split(after)[1], ruled, token, done | tf.equal(token, model.end_id), log_probs, ids, attention
+
+    loop = (
+        tf.constant(0),
+        state,
+        rules.start(rows * copies),
+        tf.fill([rows * copies], model.start_id),
+        tf.zeros([rows * copies], tf.bool),
+        tf.zeros([rows * copies]),
+        tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[None]),
+        tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None]),
+    )
+    invariants = list(tf.nest.map_structure(constant, loop))
+    invariants[2] = tf.nest.map_structure(growing, loop[2])
+    *_, log_probs, ids, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
+    ids = tf.reshape(tf.transpose(ids.stack()), [rows, copies, -1])
+    length = tf.reduce_sum(tf.cast(tf.not_equal(ids, model.pad_id), tf.float32), axis=-1)
+    log_probs = tf.reshape(tf.maximum(log_probs, ABSENT), [rows, copies])
+    seen = attention.stack()
+    seen = tf.reshape(seen, [tf.shape(seen)[0], rows, copies, tf.shape(seen)[2]])  # [U, B, K, T]
+    slots = tf.broadcast_to(tf.range(copies)[None, :, None], tf.shape(ids))
+    return {
+        "ids": ids,
+        "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
+        "log_probs": log_probs,
+        "attention": attention_at(seen, slots, ids, model.pad_id),
+    }
