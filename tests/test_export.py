@@ -168,21 +168,23 @@ def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
 
 
 def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp_path):
-    # The other way round: training-side code "gave" something else, in one way for each of four rows.
+    # The other way round: training-side code "gave" something else, in one way for each of five rows.
     model = shutil.copytree(classifier["export"] / "model", tmp_path / "model")
     rows = golden(classifier)
-    answer, score, values, indices = [row for row in rows if row["origin"].startswith("test")][:4]
+    chosen = [row for row in rows if row["origin"].startswith("test")][:5]
+    answer, score, values, indices, given = chosen
     answer["texts"][0] = "not this"
     score["scores"][0] *= 1.0001
     values["values"] = [value + 0.01 for value in values["values"]]
     indices["indices"] = [index + 1 for index in indices["indices"]]
+    given["log_prob"] *= 1.0001
     (model / export.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
-        f"row {rows.index(row)} {row['text']!r}" for row in sorted((answer, score, values, indices), key=rows.index)
+        f"row {rows.index(row)} {row['text']!r}" for row in sorted(chosen, key=rows.index)
     ]
-    for words in ("training-side code gave 'not this'", "score 0.", "feature values [", "feature indices ["):
+    for words in ("gave 'not this'", "score 0.", "feature values [", "feature indices [", "log-probability -0."):
         assert str(caught.value).count(words) == 1
 
 

@@ -28,12 +28,10 @@ def generator(tmp_path_factory):
     return paths, Servable.load(paths, "translate", Plugin.check("decoding", tiny.GENERATOR["decode"]))
 
 
-def call(servable, signature, texts):
+def call(servable, signature, texts, **others):
     name = "inputs" if signature == "classify" else servable.source
-    return {
-        key: value.numpy()
-        for key, value in servable.signatures()[signature](**{name: tf.constant(texts, tf.string)}).items()
-    }
+    given = {key: tf.constant(value, tf.string) for key, value in {name: texts, **others}.items()}
+    return {key: value.numpy() for key, value in servable.signatures()[signature](**given).items()}
 
 
 def columns(folder, split, names):
@@ -44,10 +42,11 @@ def columns(folder, split, names):
 def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator):
     for (_, servable), names in ((classifier, {"classify"}), (generator, {"nbest", "attention"})):
         signatures = servable.signatures()
-        assert set(signatures) == {"serving_default", "features"} | names
+        assert set(signatures) == {"serving_default", "features", "score"} | names
         for name, function in signatures.items():
-            expected = "inputs" if name == "classify" else servable.source
-            assert savedmodel.inputs_of(function) == {expected: tf.TensorSpec([None], tf.string, name=expected)}
+            inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
+            expected = inputs.get(name, [servable.source])
+            assert savedmodel.inputs_of(function) == {key: tf.TensorSpec([None], tf.string, name=key) for key in expected}
 
 
 def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
@@ -106,7 +105,8 @@ def test_examples_are_classified_as_their_texts_are(classifier):
 def test_no_rows_give_no_rows(classifier, generator):
     for _, servable in (classifier, generator):
         for name in servable.signatures():
-            for key, value in call(servable, name, np.array([], object)).items():
+            others = {servable.target: np.array([], object)} if name == "score" else {}
+            for key, value in call(servable, name, np.array([], object), **others).items():
                 assert value.shape[0] == 0, (name, key)
     assert call(classifier[1], "serving_default", np.array([], object))["labels"].shape == (0, 2)
 

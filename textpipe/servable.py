@@ -19,8 +19,10 @@ from textpipe.config import Plugin, Section
 from textpipe.fields import Field, Sizes
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
+from textpipe.training import likelihood
 
 EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
 
 Tensors = dict[str, tf.Tensor]
 
@@ -83,9 +85,12 @@ class Servable(tf.Module):
 
     def encode(self, field: str, text: tf.Tensor) -> Any:
         """A field's raw texts as the feature training saw: [B] -> ids [B, T], or a sparse [B, D]."""
+        return self.features[field](self.clean(field, text))
+
+    def clean(self, field: str, text: tf.Tensor) -> tf.Tensor:
+        """A field's raw texts, normalized: [B] -> [B]."""
         # Bytes that are not UTF-8 become U+FFFD, as at ingest: what follows may count on well-formed text.
-        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
-        return self.features[field](self.normalizer(field, text))
+        return self.normalizer(field, tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"))
 
     def answer(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The best answer to each row and its score: {field: [B]} -> {"answer": [B], "score": [B], ...}.
@@ -115,6 +120,13 @@ class Servable(tf.Module):
         if logits.shape[-1] == 1:
             return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
         return tf.nn.softmax(logits)
+
+    def log_probabilities(self, inputs: Any) -> tf.Tensor:
+        """The logarithms of `probabilities` [B, C], also of those too small for a float."""
+        logits = tf.cast(self.model(inputs, training=False), tf.float32)
+        if logits.shape[-1] == 1:
+            return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
+        return tf.nn.log_softmax(logits)
 
     def decoded(self, inputs: Any) -> Tensors:
         """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ..."""
@@ -153,6 +165,33 @@ class Servable(tf.Module):
         )
         return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 
+    def score(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
+        """How probable the model holds given answers: {source field: [B], target field: [B]} -> by pair.
+
+        Generators: log_prob [B] (natural logarithm of the answer's probability, its end included), tokens [B], and by
+        token log_probs [B, U] and target_tokens [B, U], 0 and "" behind the end; cut [B] says where the answer was
+        longer than the model reads and only its beginning was scored. Classifiers: log_prob [B] and probability [B] of
+        the label; one that is no class has probability 0 and log_prob -1e9.
+        """
+        inputs, given = self.inputs(texts), texts[self.target]
+        feature = self.features[self.target]
+        if not self.generates:
+            log_probs, label = self.log_probabilities(inputs), feature.ids(given)
+            known = label >= 0
+            found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
+            log_prob = tf.where(known, found, ABSENT)
+            return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
+        ids = self.encode(self.target, given)  # [B, U]
+        log_probs = likelihood.of_tokens(self.model, inputs, ids)
+        real = ids != feature.codec.pad_id
+        return {
+            "log_prob": tf.reduce_sum(log_probs, axis=1),
+            "tokens": tf.math.count_nonzero(real, axis=1, dtype=tf.int32),
+            "log_probs": log_probs,
+            "target_tokens": tf.where(real, feature.codec.pieces(ids), ""),
+            "cut": feature.codec.encode(self.clean(self.target, given)).row_lengths() >= feature.max_length,
+        }
+
     def classify(self, examples: Mapping[str, tf.Tensor]) -> Tensors:
         """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
 
@@ -165,23 +204,23 @@ class Servable(tf.Module):
     @functools.cache  # noqa: B019  one servable lives as long as its process
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """The exported functions by signature name; each takes [B] strings by input name."""
-        methods = {"serving_default": self.answer, "features": self.encoded}
+        methods = {"serving_default": self.answer, "features": self.encoded, "score": self.score}
         methods |= {"nbest": self.nbest, "attention": self.attention} if self.generates else {"classify": self.classify}
-        return {
-            name: signature(method, EXAMPLES if name == "classify" else self.source) for name, method in methods.items()
-        }
+        inputs = {"classify": [EXAMPLES], "score": [self.source, self.target]}
+        return {name: signature(method, *inputs.get(name, [self.source])) for name, method in methods.items()}
 
 
-def signature(method: Callable[[Mapping[str, tf.Tensor]], Tensors], name: str) -> Callable[..., Tensors]:
-    """A traced function of one [B] string tensor called `name`; of no rows it gives outputs of no rows.
+def signature(method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str) -> Callable[..., Tensors]:
+    """A traced function of [B] string tensors by these names; of no rows it gives outputs of no rows.
 
     Models and decoders may assume a batch of at least one row, so an empty one is answered with a row that is dropped.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name)], autograph=False)
-    def serve(batch: tf.Tensor) -> Tensors:
-        rows = tf.shape(batch)[0]
-        batch = tf.concat([batch, tf.fill([tf.cast(rows == 0, tf.int32)], "")], axis=0)
-        return {output: tf.identity(value[:rows], name=output) for output, value in method({name: batch}).items()}
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in names], autograph=False)
+    def serve(*batches: tf.Tensor) -> Tensors:
+        rows = tf.shape(batches[0])[0]
+        none = tf.fill([tf.cast(rows == 0, tf.int32)], "")
+        given = {name: tf.concat([batch, none], axis=0) for name, batch in zip(names, batches, strict=True)}
+        return {output: tf.identity(value[:rows], name=output) for output, value in method(given).items()}
 
     return serve.get_concrete_function()

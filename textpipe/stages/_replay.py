@@ -24,6 +24,7 @@ def replay(folder, batch_rows):
     loaded = tf.saved_model.load(str(folder))
     about = json.loads((folder / "textpipe.json").read_text(encoding="utf-8"))
     (source,) = about["inputs"]
+    target = next(field["name"] for field in about["fields"] if field["side"] == "target")
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     faults = []
@@ -32,7 +33,12 @@ def replay(folder, batch_rows):
         texts = tf.constant([row["text"].encode("utf-8", "surrogatepass") for row in batch])
         found = {}
         for name, function in loaded.signatures.items():
-            given = {"inputs": examples(tf, source, texts)} if name == "classify" else {source: texts}
+            if name == "classify":
+                given = {"inputs": examples(tf, source, texts)}
+            elif name == "score":  # of the answer training-side code gave
+                given = {source: texts, target: tf.constant([row["texts"][0].encode() for row in batch])}
+            else:
+                given = {source: texts}
             found[name] = {key: value.numpy() for key, value in function(**given).items()}
         for at, row in enumerate(batch):
             outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
@@ -82,6 +88,9 @@ def differences(row, outputs):
     # Two answers of equal score may change places: either is the best one.
     if not any(given == text and all_close([scores[0]], [other]) for text, other in zip(texts, scores)):
         yield f"answer {given!r} where training-side code gave {texts[0]!r}"
+    elif not all_close([float(outputs["score"]["log_prob"])], [row["log_prob"]]):
+        found = float(outputs["score"]["log_prob"])
+        yield f"log-probability {found} of {texts[0]!r} where training-side code gave {row['log_prob']}"
     if "nbest" in outputs:
         ranked = outputs["nbest"]["scores"].tolist()
         if not all_close(ranked, scores):

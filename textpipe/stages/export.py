@@ -6,6 +6,7 @@ warm-up requests, textpipe.json (what it is and where it came from) and manifest
 
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -158,18 +159,30 @@ def fill_features(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
 
 def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
-    """texts and scores of each row, best first, and probabilities for a classifier, from the features in the rows."""
+    """texts and scores of each row, best first, and probabilities for a classifier, from the features in the rows.
+
+    log_prob is what the best of the texts scores when it is given back as an answer.
+    """
+    import tensorflow as tf
+
+    from textpipe.training import likelihood
+
     inputs = model_input(servable, rows)
     if servable.generates:
         found = servable.spelled(servable.decoded(inputs))
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
+        forced = servable.encode(servable.target, found["texts"][:, 0])
+        sums = tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, forced), axis=1)
+        for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
+            row["log_prob"] = log_prob
         return
     labels = servable.features[servable.target].classes
     for row, probabilities in zip(rows, servable.probabilities(inputs).numpy().tolist(), strict=True):
         ranked = sorted(range(len(labels)), key=lambda at: -probabilities[at])
         row["probabilities"] = probabilities
         row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}
+        row["log_prob"] = math.log(max(probabilities))
 
 
 def model_input(servable: "Servable", rows: Sequence[dict[str, Any]]) -> Any:

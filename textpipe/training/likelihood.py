@@ -1,0 +1,43 @@
+"""How probable a model holds a given answer, token by token.
+
+Shapes: B batch, U target, C classes, N real tokens, R readout, V vocabulary.
+"""
+
+import tensorflow as tf
+
+from textpipe.training import losses, vocabulary
+
+
+def of_tokens(model, source, target):
+    """Natural logarithm of each token's probability, the true tokens before it given: target [B, U] -> [B, U].
+
+    source: the source feature of the rows; target: ids with end_id, padded with 0. Padding gets 0, so that the sum of
+    a row is the logarithm of the whole answer's probability, its end included, as decoders report it.
+    """
+    real = tf.not_equal(target, model.pad_id)  # [B, U]
+    labels = tf.boolean_mask(target, real)  # [N]
+    if losses.splits(model):
+        hidden = model.hidden(source, losses.shift_right(target, model.start_id), training=False)  # [B, U, R]
+        found = in_pieces(model.project, tf.boolean_mask(hidden, real), labels)
+    else:
+        found = of_labels(losses.generation_logits(model, source, target, training=False), labels)
+    return tf.scatter_nd(tf.where(real), found, tf.shape(target, out_type=tf.int64))
+
+
+def in_pieces(project, hidden, labels):
+    """Log-probabilities of labels [N] under project(hidden [N, R]), without ever holding all logits [N, V]."""
+    rows = vocabulary.piece_rows(project(hidden[:1]))
+    count = tf.shape(labels)[0]
+    found = tf.TensorArray(tf.float32, size=-(-count // rows), infer_shape=False, element_shape=[None])
+
+    def body(first, found):
+        logits = tf.cast(project(hidden[first : first + rows]), tf.float32)  # [n, V]
+        return first + rows, found.write(first // rows, of_labels(logits, labels[first : first + rows]))
+
+    _, found = tf.while_loop(lambda first, _: first < count, body, (0, found), parallel_iterations=1)
+    return found.concat()
+
+
+def of_labels(logits, labels):
+    """log softmax(logits)[label]: [N, V], [N] -> [N]."""
+    return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
