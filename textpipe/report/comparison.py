@@ -1,0 +1,164 @@
+"""What `textpipe compare` finds: figures with their significance, and the rows on which systems differ most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textpipe.report.answers import Answers
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """K systems on N rows; the first is the baseline.
+
+    table: what --json prints; drawn: resampled figures [K, R] by metric; scores [K, N]: of texts chrF of every answer
+    alone, of labels 1 where the answer is right.
+    """
+
+    systems: Sequence[Answers]
+    table: dict[str, Any]
+    drawn: dict[str, Any]
+    scores: Any
+
+
+def compare(
+    systems: Sequence[Answers], *, resamples: int = 1000, trials: int = 10_000, seed: int = 12345, show: int = 5
+) -> Comparison:
+    """Compare systems on the same rows; show: rows kept of those on which a system is better, and worse, than the first."""
+    import numpy as np
+
+    from textpipe.scores import comparison, significance
+
+    rows, answers = systems[0].rows, [system.answers for system in systems]
+    labels = rows.target.kind == "label"
+    measures = (comparison.of_labels if labels else comparison.of_texts)(answers, rows.references)
+    metrics, drawn = comparison.compare(measures, resamples=resamples, trials=trials, seed=seed)
+    if labels:
+        scores = np.array([[a == r for a, r in zip(one, rows.references, strict=True)] for one in answers], np.float64)
+    else:
+        scores = comparison.row_scores(answers, rows.references)
+    table = {
+        "rows": len(rows),
+        "kind": rows.target.kind,
+        "level": significance.LEVEL,
+        "resamples": resamples,
+        "trials": trials,
+        "seed": seed,
+        "systems": [system.name for system in systems],
+        "metrics": metrics,
+        "pairs": [pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
+    }
+    return Comparison(systems, table, drawn, scores)
+
+
+def pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, Any]:
+    """Of one system beside the baseline: rows answered alike, and the rows on which each is better by most.
+
+    scores [2, N] of the two. Rows come with the greatest difference first; of labels, where the wrong answer was surest.
+    """
+    from textpipe.scores import comparison
+
+    rows = first.rows
+    difference = scores[1] - scores[0]
+    equal = sum(a == b for a, b in zip(first.answers, other.answers, strict=True))
+    found: dict[str, Any] = {"baseline": first.name, "system": other.name, "same_answer": equal}
+    if rows.target.kind == "label":
+        found |= comparison.agreement(first.answers, other.answers, rows.references)
+
+    def shown(at: int) -> dict[str, Any]:
+        line = {"row": at + 1, "source": rows.sources[at], "reference": rows.references[at]}
+        line["answers"] = [first.answers[at], other.answers[at]]
+        if rows.target.kind == "label":
+            return line | {"confidence": [first.scores[at], other.scores[at]]}
+        return line | {"chrf": [float(score) for score in scores[:, at]], "difference": float(difference[at])}
+
+    def sureness(at: int, wrong: Answers) -> float:
+        return -(wrong.scores[at] or 0.0)
+
+    better = [at for at in range(len(rows)) if difference[at] > 0]
+    worse = [at for at in range(len(rows)) if difference[at] < 0]
+    if rows.target.kind == "label":
+        better.sort(key=lambda at: sureness(at, first))
+        worse.sort(key=lambda at: sureness(at, other))
+    else:
+        better.sort(key=lambda at: -difference[at])
+        worse.sort(key=lambda at: difference[at])
+    return found | {
+        "better_rows": len(better),
+        "worse_rows": len(worse),
+        "better": [shown(at) for at in better[:show]],
+        "worse": [shown(at) for at in worse[:show]],
+    }
+
+
+def text(found: Comparison) -> str:
+    """The comparison as the terminal shows it: a block per metric, then the rows that differ most."""
+    table = found.table
+    names, width = table["systems"], max(map(len, table["systems"]))
+    lines = [
+        f"{table['rows']} rows; {table['level']:.0%} intervals from {table['resamples']:,} paired resamples; p-values two-sided, "
+        f"by bootstrap and by {table['trials']:,} random swaps",
+        "",
+    ]
+    label = max(map(len, table["metrics"]))
+    for name, metric in table["metrics"].items():
+        for at, system in enumerate(metric["systems"]):
+            line = f"{name if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
+            line += f"{span(system['interval']):<16}"
+            if at:
+                line += f"  {signed(system['difference'])} {span(system['difference_interval'], signed):<18}"
+                line += f"  p {p_value(system['p_bootstrap'])}, {p_value(system['p_randomization'])}"
+            lines.append(line.rstrip())
+    lines += ["", *(f"{name}: {metric['signature']}" for name, metric in table["metrics"].items() if metric["signature"])]
+    if any(metric["less_is_better"] for metric in table["metrics"].values()):
+        lines.append("of ter less is better")
+    for one in table["pairs"]:
+        lines += ["", *told(one, table["kind"])]
+    return "\n".join(line.rstrip() for line in lines).strip()
+
+
+def told(one: dict[str, Any], kind: str) -> list[str]:
+    """The rows of a pair, as lines."""
+    first, other = one["baseline"], one["system"]
+    lines = [f"{other} beside {first}: the same answer to {one['same_answer']} rows"]
+    if kind == "label":
+        lines[0] += (
+            f"; right are both on {one['both']}, {first} alone on {one['only_first']}, {other} alone on "
+            f"{one['only_second']}, neither on {one['neither']}; McNemar p {p_value(one['p_mcnemar'])}"
+        )
+    else:
+        lines[0] += f"; by chrF better on {one['better_rows']}, worse on {one['worse_rows']}"
+    width = max(len("reference"), len(first), len(other))
+    for title, rows in (("better", one["better"]), ("worse", one["worse"])):
+        for row in rows:
+            measure = f"chrF {row['difference']:+.1f}" if kind == "text" else f"{other} is {'right' if title == 'better' else 'wrong'}"
+            lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
+            lines.append(f"  {'reference':<{width}}  {one_line(row['reference'])}")
+            lines += [f"  {name:<{width}}  {one_line(a)}" for name, a in zip((first, other), row["answers"], strict=True)]
+    return lines
+
+
+def one_line(answer: str) -> str:
+    """A text on one line of a terminal, without marks that would steer it."""
+    joined = " / ".join(part.strip() for part in answer.splitlines() if part.strip())
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
+
+
+def figure(value: float) -> str:
+    """Four digits."""
+    return f"{value:.4g}"
+
+
+def signed(value: float) -> str:
+    """Three digits and a sign: 2.518 -> +2.52"""
+    return f"{value:+.3g}"
+
+
+def span(bounds: Sequence[float], write: Any = figure) -> str:
+    """[35.05, 38.01]"""
+    return f"[{write(bounds[0])}, {write(bounds[1])}]"
+
+
+def p_value(value: float) -> str:
+    """.031, or <.001"""
+    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
