@@ -19,7 +19,7 @@ FLOORS = (
     {"servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
     {"stages"},
     {"pipeline"},
-    {"report", "scaffold", "doctor"},
+    {"report", "scaffold", "doctor", "scoring"},
     {"api"},
     {"verbs"},
     {"cli", "__main__"},

@@ -2,7 +2,7 @@
 
 from textpipe.version import __version__
 
-__all__ = ["TextpipeError", "__version__", "load", "plan", "predict", "run"]
+__all__ = ["TextpipeError", "__version__", "load", "plan", "predict", "run", "score"]
 
 
 def __getattr__(name: str):  # the parts are imported when first asked for, so that `import textpipe` costs nothing

@@ -40,3 +40,14 @@ def predict(
     from textpipe.savedmodel import Model
 
     return Model.load(model).predict(rows, signature=signature)
+
+
+def score(model: str | Path, rows: Sequence[Mapping[str, str]], **options: Any) -> list[dict[str, Any]]:
+    """How probable a model holds given answers, a dict per pair: {"log_prob": -3.1, "tokens": 7, "perplexity": 1.56, ...}.
+
+    model: an exported model, or a pipeline file for its trained one; rows: dicts with the source and the target field;
+    options: those of scoring.Scorer.load (overrides, artifacts, told).
+    """
+    from textpipe.scoring import Scorer
+
+    return Scorer.load(model, **options).score(rows)

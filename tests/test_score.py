@@ -1,0 +1,216 @@
+"""Given pairs are scored as the decoder and evaluate score them, from Python, from the command line and from the SavedModel."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from click.testing import CliRunner
+
+from textpipe import config, pipeline, savedmodel, scoring
+from textpipe.cli import main
+from textpipe.errors import ConfigError, DataError, ModelError
+from textpipe.servable import ABSENT, Servable
+from textpipe.training import likelihood
+
+PIPELINE = """
+task = "translate"
+[ingest]
+files = "rows.tsv"
+[tokenize]
+codec = {{ kind = "unigram", vocab_size = 300 }}
+[vectorize]
+features = {{ kind = "ids", max_length = 24 }}
+[model]
+kind = "recurrent"
+units = 16
+embedding_size = 16
+attention_size = 8
+[train]
+epochs = 1
+batch_tokens = 1024
+num_shapes = 1
+[decode]
+kind = "beam"
+beam_size = {beam}
+max_length = 8
+"""
+LONG = "das rot " * 60
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    """A run pipeline file: its folder, its artifacts by stage, and the exported model."""
+    folder = tmp_path_factory.mktemp("generator")
+    tiny.generator_rows(folder / "rows.tsv")
+    (folder / "phrases.toml").write_text(PIPELINE.format(beam=3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = pipeline.run(pipeline.Pipeline.load("phrases.toml"))
+    paths = {stage: folder / artifact.path for stage, artifact in result.artifacts.items()}
+    return folder, paths, folder / result.saved_model
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    return tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="export")
+
+
+def score(*words):
+    """Exit code, stdout and stderr of `textpipe score`."""
+    done = CliRunner().invoke(main, ["-v", "score", *map(str, words)], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
+    _, paths, _ = generator
+    decode = config.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
+    servable = Servable.load(paths, "translate", decode)
+    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", ""])})
+    found = servable.decoded(source)
+    rows, beams, length = found["ids"].shape
+    ids = tf.reshape(found["ids"], [rows * beams, length])
+    by_token = likelihood.of_tokens(servable.model, tf.repeat(source, beams, axis=0), ids).numpy()
+    np.testing.assert_allclose(by_token.sum(axis=1), found["log_probs"].numpy().ravel(), rtol=1e-5)
+    assert (by_token[ids.numpy() != 0] < 0).all() and not by_token[ids.numpy() == 0].any()
+
+
+def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
+    _, paths, _ = generator
+    model = Servable.load(paths, "translate").model
+    source = tf.constant([[7, 8, 9, 3], [10, 3, 0, 0]])
+    target = tf.constant([[4, 5, 6, 3], [3, 0, 0, 0]])
+
+    class Whole:
+        pad_id, start_id = model.pad_id, model.start_id
+
+        def __call__(self, source, target_in, training):
+            return model(source, target_in, training=training)
+
+    split = likelihood.of_tokens(model, source, target)
+    np.testing.assert_allclose(split, likelihood.of_tokens(Whole(), source, target), rtol=1e-5)
+
+
+def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
+    _, paths, _ = generator
+    model = Servable.load(paths, "translate").model
+    source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
+    whole = likelihood.of_tokens(model, source, target)
+    monkeypatch.setattr("textpipe.training.vocabulary.PIECE_LOGITS", 300 * 4)  # four tokens at once, and three at last
+    np.testing.assert_allclose(likelihood.of_tokens(model, source, target), whole, rtol=1e-6)
+
+
+def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):
+    folder, paths, saved = generator
+    monkeypatch.chdir(folder)
+    rows = [line.split("\t") for line in (folder / "rows.tsv").read_text().splitlines()[1:6]]
+    given = [{"source": a, "target": b} for a, b in rows]
+    exported, trained = scoring.Scorer.load(saved).score(given), scoring.Scorer.load("phrases.toml").score(given)
+    texts = {name: tf.constant([row[name] for row in given]) for name in ("source", "target")}
+    raw = savedmodel.Model.load(saved).signatures["score"](**texts)
+    (folder / "five.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    code, out, err = score(saved, "five.jsonl", "--json")
+    printed = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and printed == exported and exported[0].keys() == trained[0].keys()
+    for at, (one, other) in enumerate(zip(exported, trained, strict=True)):
+        assert one["target_tokens"] == other["target_tokens"] and one["tokens"] == len(one["target_tokens"])
+        assert "".join(one["target_tokens"]).replace("▁", " ").strip() == given[at]["target"] + "</s>"
+        np.testing.assert_allclose(one["log_probs"], other["log_probs"], rtol=1e-5)
+        np.testing.assert_allclose(one["log_prob"], raw["log_prob"][at], rtol=1e-5)
+        np.testing.assert_allclose(one["log_prob"], sum(one["log_probs"]), rtol=1e-5)
+        assert math.isclose(one["perplexity"], math.exp(-sum(one["log_probs"]) / one["tokens"]), rel_tol=1e-4)
+    assert "5 pairs, " in err and f"{sum(row['tokens'] for row in exported)} tokens" in err
+
+
+def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_path):
+    _, paths, saved = generator
+    lines = (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    pairs = [json.loads(line) for line in lines]
+    found = scoring.totals(scoring.Scorer.load(saved).score(pairs))
+    wanted = json.loads((paths["evaluate"] / "metrics.json").read_text())
+    assert math.isclose(found["perplexity"], wanted["metrics"]["perplexity"], rel_tol=1e-5)
+    assert f"over {found['tokens']} tokens" in wanted["notes"][0] and found["pairs"] == wanted["rows"]
+
+
+def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path):
+    _, _, saved = generator
+    (tmp_path / "some.en").write_text("the dog 5 is red\nthe cat\n")
+    (tmp_path / "some.de").write_text("das Hund 5 ist rot\ndas Katze\n")
+    (tmp_path / "both.tsv").write_text("de\ten\ndas Hund 5 ist rot\tthe dog 5 is red\ndas Katze\tthe cat\n")
+    (tmp_path / "bare.txt").write_text("das Hund 5 ist rot\tthe dog 5 is red\ndas Katze\tthe cat\n")
+    _, lines, _ = score(saved, tmp_path / "some.en", tmp_path / "some.de")
+    _, named, _ = score(saved, tmp_path / "both.tsv", "--columns", "source=en,target=de")
+    _, numbered, _ = score(
+        saved, tmp_path / "bare.txt", "--columns", "source=1,target=0", "--format", '{ kind = "tsv", header = false }'
+    )
+    assert lines == named == numbered and len(lines.splitlines()) == 2
+    log_prob, tokens, perplexity = map(float, lines.splitlines()[1].split("\t"))
+    assert math.isclose(perplexity, math.exp(-log_prob / tokens), rel_tol=1e-4)
+
+
+def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
+    _, _, saved = generator
+    (tmp_path / "pairs.tsv").write_text(f"source\ttarget\nthe dog\t{LONG}\nthe dog\tdas Hund\n")
+    code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
+    long, short = map(json.loads, out.splitlines())
+    assert code == 0 and long["cut"] and long["tokens"] == 24 and not short["cut"]
+    assert "1 answers are longer than the model reads" in err
+
+
+def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):
+    model = savedmodel.Model.load(classifier["export"] / "model")
+    texts = ["could you send the plan 3", "thank you for the report 7", ""]
+    (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"{text}\tno\n" for text in texts))
+    code, out, err = score(model.path, tmp_path / "rows.tsv")
+    wanted = [row["probabilities"][row["labels"].index("no")] for row in model.predict(texts)]
+    found = np.array([line.split("\t") for line in out.splitlines()], float)
+    np.testing.assert_allclose(found[:, 1], wanted, rtol=1e-4)
+    np.testing.assert_allclose(found[:, 0], np.log(wanted), rtol=1e-4)
+    assert code == 0 and f"log loss {-np.log(wanted).mean():.4g}" in err
+
+
+def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(classifier):
+    place = classifier["export"] / "model"
+    with pytest.raises(DataError, match="row 0: 'yess' is no label of .*did you mean 'yes'"):
+        scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
+    given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
+    found = savedmodel.Model.load(place).signatures["score"](**given)
+    assert found["log_prob"].numpy() == [np.float32(ABSENT)] and found["probability"].numpy() == [0]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("source\ttarget\n", [], "has no pairs to score"),
+        ("source\tgerman\na\tb\n", [], "no column 'target'"),
+        ("source\ttarget\na\tb\n", ["--columns", "sauce=source"], "no such field; did you mean 'source'"),
+        ("source\ttarget\na\tb\n", ["--columns", "source"], "expected FIELD=COLUMN"),
+        ("source\ttarget\na\tb\n", ["--format", "tvs"], "did you mean 'tsv'"),
+        ("source\ttarget\na\n", [], "line 2"),
+    ],
+)
+def test_pairs_that_cannot_be_read_are_refused_with_their_place(generator, tmp_path, content, options, words):
+    (tmp_path / "pairs.tsv").write_text(content)
+    code, _, err = score(generator[2], tmp_path / "pairs.tsv", *options)
+    assert code == 2 and words in err
+
+
+def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(generator, tmp_path):
+    class Shout(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
+        def __call__(self, words):
+            return {"answer": tf.strings.upper(words)}
+
+    shout = Shout()
+    tf.saved_model.save(shout, str(tmp_path / "7"), signatures=shout.__call__)
+    with pytest.raises(ModelError, match="no signature 'score'; export the pipeline again"):
+        scoring.Scorer.load(tmp_path)
+    with pytest.raises(ConfigError, match="only a pipeline file takes overrides"):
+        scoring.Scorer.load(generator[2], ("train.epochs=3",))
+    with pytest.raises(ConfigError, match="no such pipeline file"):
+        scoring.Scorer.load(tmp_path / "nothing.toml")
+    with pytest.raises(DataError, match="row 1: field 'target' must be a text, found None"):
+        scoring.Scorer.load(generator[2]).score([{"source": "a", "target": "b"}, {"source": "a"}])

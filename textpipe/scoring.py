@@ -1,0 +1,167 @@
+"""How probable a model holds given answers: pairs in, log-probabilities out.
+
+    scorer = Scorer.load("saved_models/phrases_en_de")
+    scorer.score([{"source": "The woman reads.", "target": "Die Frau liest."}])
+
+The same graph, whether it comes from an exported model (its signature "score") or from a pipeline's trained weights.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textpipe import config, savedmodel
+from textpipe.errors import ConfigError, DataError, ModelError, suggest
+
+SIGNATURE = "score"
+
+Scored = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """place: the model or pipeline file; source, target: the fields of a pair; labels: a classifier's classes, else ()."""
+
+    place: Path
+    source: str
+    target: str
+    labels: tuple[str, ...]
+    function: Any  # takes string tensors [B] by field name
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] = (), **options: Any) -> "Scorer":
+        """From an exported model, or from a pipeline file (*.toml), which is trained first if it is not.
+
+        overrides: `section.key=value` for a pipeline; options: those of pipeline.run (artifacts, told).
+        Raises ModelError for a model that cannot score, ConfigError for a pipeline file that is not one.
+        """
+        path = Path(path)
+        if path.suffix == ".toml":
+            return cls.of_pipeline(path, overrides, options)
+        if overrides:
+            raise ConfigError(f"-s {overrides[0]}: {path} is an exported model; only a pipeline file takes overrides")
+        model = savedmodel.Model.load(path)
+        if SIGNATURE not in model.signatures or "fields" not in model.about:
+            raise ModelError(f"{model.path}: has no signature {SIGNATURE!r}; export the pipeline again to have one")
+        fields = {field["side"]: field["name"] for field in model.about["fields"]}
+        labels = tuple(model.about["labels"] or ())
+        # The model stands in the place of the function, for a loaded signature does not keep its variables alive.
+        return cls(model.path, fields["source"], fields["target"], labels, Held(model, model.signatures[SIGNATURE]))
+
+    @classmethod
+    def of_pipeline(cls, path: Path, overrides: tuple[str, ...], options: Mapping[str, Any]) -> "Scorer":
+        """From a pipeline file's trained model, run or taken from the store."""
+        from textpipe import pipeline
+
+        loaded = pipeline.Pipeline.load(path, overrides)
+        artifacts = pipeline.run(loaded, until="train", **options).artifacts
+
+        from textpipe.servable import Servable, signature
+
+        found = Servable.load({stage: artifact.path for stage, artifact in artifacts.items()}, loaded.task)
+        function = signature(found.score, found.source, found.target)
+        labels = () if found.generates else tuple(found.features[found.target].classes)
+        return cls(path, found.source, found.target, labels, Held(found, function))
+
+    def score(self, rows: Sequence[Mapping[str, str]], *, batch_rows: int = savedmodel.BATCH_ROWS) -> list[Scored]:
+        """One dict a pair, in order; rows are dicts with the source and the target field.
+
+        Of a generator: log_prob (natural logarithm of the whole answer's probability, its end included), tokens,
+        perplexity (exp of nats per token), cut (whether the answer was longer than the model reads, and only its
+        beginning scored), and by token target_tokens and log_probs. Of a classifier: log_prob and probability.
+        Raises DataError for a row without its fields, or with a label that is no class of the model.
+
+        {"source": "Hallo", "target": "Hello"} -> {"log_prob": -0.4, "tokens": 2, "perplexity": 1.22, ...}
+        """
+        columns: dict[str, list[bytes]] = {self.source: [], self.target: []}
+        for number, row in enumerate(rows):
+            for field, texts in columns.items():
+                if not isinstance(row.get(field), str):
+                    raise DataError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
+                texts.append(savedmodel.encode(row[field]))
+            if self.labels and row[self.target] not in self.labels:
+                raise DataError(
+                    f"row {number}: {row[self.target]!r} is no {self.target} of {self.place}"
+                    f"{suggest(row[self.target], self.labels)}"
+                )
+        found = savedmodel.call(self.function, columns, batch_rows=batch_rows)
+        return found if self.labels else [trimmed(row) for row in found]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A function, and what must live as long as it does."""
+
+    owner: Any
+    function: Any
+
+    def __call__(self, **texts: Any) -> Any:
+        return self.function(**texts)
+
+
+def trimmed(row: Scored) -> Scored:
+    """A pair's outputs without padding, and its perplexity."""
+    tokens = row["tokens"]
+    return {
+        "log_prob": row["log_prob"],
+        "tokens": tokens,
+        "perplexity": perplexity(row["log_prob"], tokens),
+        "cut": row["cut"],
+        "target_tokens": row["target_tokens"][:tokens],
+        "log_probs": row["log_probs"][:tokens],
+    }
+
+
+def perplexity(log_prob: float, count: int) -> float:
+    """exp of the mean negative log-probability, as large as a float can say."""
+    return math.exp(min(-log_prob / count, 700.0))
+
+
+def totals(rows: Sequence[Scored]) -> dict[str, float]:
+    """Sums over scored pairs: pairs, log_prob; of generators tokens, perplexity (per token) and how many were cut, of
+    classifiers log_loss (nats per row)."""
+    log_prob = math.fsum(row["log_prob"] for row in rows)
+    figures: dict[str, float] = {"pairs": len(rows), "log_prob": log_prob}
+    if "tokens" not in rows[0]:
+        return figures | {"log_loss": -log_prob / len(rows)}
+    tokens = sum(row["tokens"] for row in rows)
+    cut = sum(row["cut"] for row in rows)
+    return figures | {"tokens": tokens, "perplexity": perplexity(log_prob, tokens), "cut": cut}
+
+
+def read(
+    files: Sequence[Path], source: str, target: str, columns: Mapping[str, str | int], form: Any = None
+) -> list[dict[str, str]]:
+    """Pairs from one file with a column for each field, or from a source and a target file side by side.
+
+    columns: {field: column, or its number from 0}; a field not named has its own name as column. form: a format of
+    tables.formats as in [ingest] format; guessed from the file's name when None. Bytes that are not UTF-8 become
+    U+FFFD, as at ingest. Raises DataError naming file and line.
+    """
+    from textpipe.tables import sources
+    from textpipe.tables.rows import Repairs
+
+    for field in columns:
+        if field not in (source, target):
+            raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, (source, target))}")
+    if len(files) > 2 or (len(files) == 2 and columns):
+        raise ConfigError(
+            f"{files[-1]}: expected one file with columns, or two files of lines, the {source} first; --columns is for one"
+        )
+    wanted: list[str | int] = [columns.get(field, field) for field in (source, target)]
+    origin: sources.Source = files[0] if len(files) == 1 else {source: files[0], target: files[1]}
+    try:
+        options = config.Plugin.check(sources.ROOM, form or sources.guess(origin))
+    except ValueError as error:
+        reason = f"the format cannot be told from the name; give --format ({error})" if form is None else f"--format: {error}"
+        raise DataError(f"{files[0]}: {reason}") from None
+    rows: list[dict[str, str]] = []
+    repairs = Repairs()
+    for found in sources.read(origin, options, repairs, wanted, "test"):
+        found = repairs.mend(found)
+        rows += [{source: a, target: b} for a, b in zip(*found.columns, strict=True)]
+    if not rows:
+        raise DataError(f"{files[0]}: has no pairs to score; give it a row")
+    return rows

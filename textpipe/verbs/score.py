@@ -1,0 +1,73 @@
+"""textpipe score"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textpipe.verbs._pipeline import tell
+
+
+@click.command()
+@click.argument("model", metavar="MODEL|PIPELINE", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE [FILE]", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--columns", metavar="FIELD=COLUMN,...", default="", help="Which column, or column number, holds which field.")
+@click.option("--format", "form", metavar="FORMAT", help="When the file's name does not tell: tsv, csv, jsonl, parquet, ... or a table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a pair, its tokens among them.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs scored at once.")
+@click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3.")
+@click.option(
+    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
+    help="Where results of a pipeline's stages are kept.",
+)  # fmt: skip
+def command(
+    model: Path, files: tuple[Path, ...], columns: str, form: str | None, as_json: bool, batch: int,
+    overrides: tuple[str, ...], artifacts: Path,
+) -> None:  # fmt: skip
+    """How probable the model holds given answers.
+
+    FILE has a column for each field of the task; or give two files of lines, the sources first. A line of output is a
+    pair: the natural logarithm of the answer's probability, its tokens and the perplexity per token, with TABs between;
+    of a classifier, the logarithm of the given label's probability, and the probability. Totals go to stderr. A
+    pipeline file stands for its trained model.
+
+      textpipe score saved_models/multi30k_en_de pairs.tsv --columns source=en,target=de
+    """
+    from textpipe import scaffold, scoring
+
+    chosen = {field: int(name) if name.isdigit() else name for field, name in scaffold.pairs(columns).items()}
+    options = {"artifacts": artifacts, "told": tell} if model.suffix == ".toml" else {}
+    scorer = scoring.Scorer.load(model, overrides, **options)
+    rows = scoring.read(files, scorer.source, scorer.target, chosen, parsed(form))
+    scored = scorer.score(rows, batch_rows=batch)
+    for row in scored:
+        click.echo(json.dumps(row, ensure_ascii=False) if as_json else line(row))
+    click.echo(summary(scoring.totals(scored)), err=True)
+
+
+def parsed(form: str | None) -> Any:
+    """--format as [ingest] format takes it: a name, or a table as TOML writes it."""
+    from textpipe import config
+
+    return None if form is None else config.override({}, (f"format={form}",))["format"]
+
+
+def line(row: dict[str, Any]) -> str:
+    """A pair as TAB-separated figures."""
+    if "tokens" in row:
+        return f"{row['log_prob']:.6g}\t{row['tokens']}\t{row['perplexity']:.6g}"
+    return f"{row['log_prob']:.6g}\t{row['probability']:.6g}"
+
+
+def summary(totals: dict[str, float]) -> str:
+    """1,000 pairs, 16,877 tokens: log-probability -28,709.1, -28.71 a pair, -1.701 a token, perplexity 5.482"""
+    pairs, log_prob = totals["pairs"], totals["log_prob"]
+    if "tokens" not in totals:
+        return f"{pairs:,} rows: log-probability {log_prob:,.1f}, log loss {totals['log_loss']:.4g}"
+    text = (
+        f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, {log_prob / pairs:.4g} a pair, "
+        f"{log_prob / totals['tokens']:.4g} a token, perplexity {totals['perplexity']:.4g}"
+    )
+    cut = totals["cut"]
+    return text + (f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else "")
