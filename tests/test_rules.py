@@ -90,8 +90,8 @@ def only(monkeypatch):
     def put(*ids):
         init = _search.Rules.__init__
 
-        def patched(self, configs, codec=None):
-            init(self, configs, codec)
+        def patched(self, configs, *given):
+            init(self, configs, *given)
             self.rules = [Only(ids)]
 
         monkeypatch.setattr(_search.Rules, "__init__", patched)

@@ -6,22 +6,31 @@ from types import SimpleNamespace
 import tensorflow as tf
 
 from textpipe import rooms
+from textpipe.decoding._prefix import Prefix
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
 
 
-def settings(config, options, dtypes):
+def settings(config, options, dtypes, texts=()):
     """The config's fields, those a caller sets for one call in their place: attributes are numbers or scalar tensors.
 
-    options: {name: scalar} of a decoder's OPTIONS, or None; dtypes: those OPTIONS. What a field's Config refuses fails
-    in graph, with InvalidArgumentError.
+    options: {name: scalar} of a decoder's OPTIONS and {name: [B] or [1] string} of its TEXTS, or None; dtypes and
+    texts: those OPTIONS and TEXTS. A text is None where neither the config nor the call gives one. What a field's
+    Config refuses fails in graph, with InvalidArgumentError.
     """
     options = {} if options is None else options
-    assert set(options) <= set(dtypes), f"{sorted(set(options) - set(dtypes))} are no options of {config.kind}"
+    unknown = sorted(set(options) - {*dtypes, *texts})
+    assert not unknown, f"{unknown} are no options of {config.kind}"
     values = {name: getattr(config, name) for name in type(config).model_fields}
+    for name in texts:
+        fixed = "\n".join(values[name]) if isinstance(values[name], tuple | list) else values[name]
+        values[name] = tf.constant([fixed]) if fixed else None
     for name, value in options.items():
-        values[name] = checked(name, tf.cast(value, dtypes[name]), type(config).model_fields[name])
+        if name in texts:
+            values[name] = value
+        else:
+            values[name] = checked(name, tf.cast(value, dtypes[name]), type(config).model_fields[name])
     return SimpleNamespace(**values)
 
 
@@ -48,8 +57,17 @@ def checked(name, value, field):
 class Rules:
     """All rules of a decoder as one: see decoding/rules/. Without rules nothing is added to the graph."""
 
-    def __init__(self, configs, codec=None):
+    def __init__(self, configs, codec=None, prefix=None):
+        """prefix: [B] or [1] string that answers begin with, or None."""
         self.rules = [rooms.find("decoding.rules", config.kind).load(config, codec) for config in configs]
+        if prefix is not None:
+            self.rules.append(Prefix.of(prefix, codec))
+
+    def caps(self, cap):
+        """The longest answer of each row [B], by the rules that know better than the decoder's limits."""
+        for rule in self.rules:
+            cap = rule.caps(cap) if hasattr(rule, "caps") else cap
+        return cap
 
     def start(self, rows):
         """The state of `rows` hypotheses that hold nothing yet."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from textpipe.decoding import greedy
 
 OPTIONS = {"beam_size": "int32", **greedy.OPTIONS}
+TEXTS = greedy.TEXTS
 BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
 
 
@@ -28,7 +29,8 @@ def decode(model, source, config, options=None, *, codec=None):
     A row is done when no living hypothesis can overtake the worst kept one. Where fewer than beam_size
     answers exist, the rest are all padding with score and log_prob -1e9.
 
-    options: {name of OPTIONS: scalar tensor}, in place of the config's fields. codec: the target's, for the rules.
+    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
+    codec: the target's, for texts and rules.
     """
     import tensorflow as tf
 
@@ -45,11 +47,11 @@ def decode(model, source, config, options=None, *, codec=None):
         split,
     )
 
-    rules = Rules(config.rules, codec)
-    config = settings(config, options, OPTIONS)
+    config = settings(config, options, OPTIONS, TEXTS)
+    rules = Rules(config.rules, codec, config.prefix)
     beam, alpha, nothing = config.beam_size, config.length_penalty, -float("inf")
     rows = tf.shape(source)[0]
-    cap = caps(source, model.pad_id, config)  # [B]
+    cap = rules.caps(caps(source, model.pad_id, config))  # [B]
     longest = tf.reduce_max(cap)
     # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
     final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)

@@ -14,6 +14,8 @@ OPTIONS = {
     "min_length": "int32",
     "length_penalty": "float32",
 }
+# What a caller may set for one call as a text for each row.
+TEXTS = ("prefix",)
 
 
 class Config(Section):
@@ -25,6 +27,7 @@ class Config(Section):
     max_extra: int = Field(10, ge=1)
     min_length: int = Field(1, ge=1)  # no end_id before this length
     length_penalty: float = Field(0.0, ge=0)  # alpha in the reported score; changes no answer
+    prefix: str = ""  # what an answer begins with, whatever max_length is; its last word may go on
     rules: list[Plugin.of("decoding.rules")] = []  # what may not come next
 
     @model_validator(mode="after")
@@ -43,7 +46,8 @@ def decode(model, source, config, options=None, *, codec=None):
     length penalty (Wu et al. 2016, equation 14). An answer that reaches its longest length is ended there. So is one
     for which the rules leave nothing; both are then -1e9 if they bar the end as well.
 
-    options: {name of OPTIONS: scalar tensor}, in place of the config's fields. codec: the target's, for the rules.
+    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
+    codec: the target's, for texts and rules.
     """
     import tensorflow as tf
 
@@ -61,10 +65,10 @@ def decode(model, source, config, options=None, *, codec=None):
         split,
     )
 
-    rules = Rules(config.rules, codec)
-    config = settings(config, options, OPTIONS)
+    config = settings(config, options, OPTIONS, TEXTS)
+    rules = Rules(config.rules, codec, config.prefix)
     rows = tf.shape(source)[0]
-    cap = caps(source, model.pad_id, config)
+    cap = rules.caps(caps(source, model.pad_id, config))
     longest = tf.reduce_max(cap)
     fixed, state = split(model.start(model.encode(source)))
 

@@ -14,6 +14,7 @@ OPTIONS = {
     "seed": "int32",
     **greedy.OPTIONS,
 }
+TEXTS = greedy.TEXTS
 NUCLEUS = 64  # tokens looked at first for the most probable top_p; more where they do not reach it
 
 
@@ -43,7 +44,8 @@ def decode(model, source, config, options=None, *, codec=None):
     A draw depends on the seed, the row's tokens, the sample's number and the place in the answer alone: a text gets the
     same samples whatever else is in the batch, and equal texts get equal ones.
 
-    options: {name of OPTIONS: scalar tensor}, in place of the config's fields. codec: the target's, for the rules.
+    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
+    codec: the target's, for texts and rules.
     """
     import tensorflow as tf
 
@@ -51,8 +53,8 @@ def decode(model, source, config, options=None, *, codec=None):
     from textpipe.decoding._chain import chain
     from textpipe.decoding._search import Rules, settings
 
-    rules = Rules(config.rules, codec)
-    config = settings(config, options, OPTIONS)
+    config = settings(config, options, OPTIONS, TEXTS)
+    rules = Rules(config.rules, codec, config.prefix)
     samples, top_k = config.num_samples, 0 if config.top_k is None else config.top_k
     keys = _random.row_keys(config.seed, source, model.pad_id, samples)  # [B * N]
 

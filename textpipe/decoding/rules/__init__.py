@@ -11,6 +11,10 @@ and what it loads has three methods, all in graph (N hypotheses, V tokens):
     barred(state, length, vocab_size) -> mask   # [N, V] bool, True for what may not stand at place `length` (from 1)
     advance(state, token [N]) -> state
 
+A rule that decides how long an answer gets may also have
+
+    caps(cap [B]) -> cap [B]                    # each row's longest answer in place of the decoder's, the end included
+
 mask may be None where the rule has nothing to say. Decoders reorder the state with the hypotheses. Hypotheses that are
 finished or do not exist go on in the batch, so `advance` is also called with pad_id and with barred tokens: it may give
 any state for them, of the right shape, but must not fail. Other axes of a state may grow from step to step.
