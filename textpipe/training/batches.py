@@ -36,6 +36,9 @@ class Plan:
     source_lengths, target_lengths: tokens per row, [N]; None for a side that is not padded (sparse rows, labels).
     batch_tokens: rows * max(source width, target width) of a batch stays within it.
     batch_rows: rows of a batch stay within it. At least one of the two is given.
+    redrawn: lengths differ from epoch to epoch. The given ones decide the shapes, once and for all, so that no step is
+    traced again; `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as any row
+    was on either side.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Plan:
         batch_rows: int | None = None,
         seed: int,
         num_shapes: int = 6,
+        redrawn: bool = False,
     ):
         assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
         self.seed = seed
@@ -58,8 +62,10 @@ class Plan:
             if lengths is not None:
                 widths[:, side] = -(-np.maximum(np.asarray(lengths), 1) // MULTIPLE) * MULTIPLE
         self.buckets: list[tuple[np.ndarray, int, int, int]] = []  # rows, source width, target width, rows per batch
-        for rows in partition(widths, num_shapes):
-            source_width, target_width = (int(width) for width in widths[rows].max(axis=0))
+        groups = partition(widths, num_shapes)
+        for number, rows in enumerate(groups):
+            widest_rows = widths if redrawn and number == len(groups) - 1 else widths[rows]
+            source_width, target_width = (int(width) for width in widest_rows.max(axis=0))
             limit = batch_rows or num_rows
             widest = max(source_width, target_width)
             if batch_tokens and widest:
@@ -73,22 +79,65 @@ class Plan:
 
     @property
     def num_batches(self) -> int:
-        """Batches of an epoch; every epoch has the same number."""
+        """Batches of an epoch. Every epoch has so many; where lengths are redrawn, about so many."""
         return sum(-(-len(rows) // limit) for rows, _, _, limit in self.buckets)
 
-    def epoch(self, number: int) -> list[Batch]:
-        """The batches of an epoch: each row once, shuffled by (seed, epoch)."""
+    @property
+    def widths(self) -> dict[str, int]:
+        """The last shape's widths by side: where lengths are redrawn, what a row must keep to."""
+        _, source_width, target_width, _ = self.buckets[-1]
+        return {"source": source_width, "target": target_width}
+
+    def epoch(self, number: int, lengths: tuple | None = None) -> list[Batch]:
+        """The batches of an epoch: each row once, shuffled by (seed, epoch).
+
+        lengths: this epoch's source_lengths and target_lengths, where they are redrawn.
+        """
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
+        members = [rows for rows, *_ in self.buckets] if lengths is None else self.members(*lengths)
         batches = []
-        for rows, source_width, target_width, limit in self.buckets:
+        for rows, (_, source_width, target_width, limit) in zip(members, self.buckets, strict=True):
             # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
-            for part in np.array_split(random.permutation(rows), -(-len(rows) // limit)):
-                batches.append(Batch(part, source_width, target_width))
+            for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
+                if len(part):
+                    batches.append(Batch(part, source_width, target_width))
         return [batches[position] for position in random.permutation(len(batches))]
+
+    def members(self, source_lengths, target_lengths) -> list[np.ndarray]:
+        """The rows of each shape, every row in the one of fewest padded tokens that holds it."""
+        chosen = np.full(len(source_lengths if source_lengths is not None else target_lengths), -1)
+        sizes = [source_width + target_width for _, source_width, target_width, _ in self.buckets]
+        for shape in np.argsort(sizes, kind="stable")[::-1]:
+            holds = np.ones(len(chosen), bool)
+            for lengths, width in zip((source_lengths, target_lengths), self.buckets[shape][1:3], strict=True):
+                if lengths is not None:
+                    holds &= np.asarray(lengths) <= width
+            chosen[holds] = shape
+        assert (chosen >= 0).all(), "rows longer than every shape"
+        return [np.flatnonzero(chosen == shape) for shape in range(len(self.buckets))]
+
+
+def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
+    """The rows of an epoch, segmented anew where they are to be, and the batches that hold each once.
+
+    A pure function of its arguments. A row drawn longer than any shape is wide keeps the codec's own ids.
+    """
+    if not rows.samplers:
+        return rows, plan.epoch(number)
+    drawn = rows.for_epoch(number, plan.widths)
+    return drawn, plan.epoch(number, lengths_of(drawn))
+
+
+def lengths_of(rows: Rows) -> tuple:
+    """Tokens per row of the source and of the target; None for a side that is not padded."""
+    return tuple(side.lengths if side.kind == "ids" else None for side in (rows.source, rows.target))
 
 
 def plan(rows: Rows, settings: Settings) -> Plan:
-    """The plan of a split: tokens are budgeted where rows are padded, rows otherwise."""
+    """The plan of a split: tokens are budgeted where rows are padded, rows otherwise.
+
+    Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
+    """
     texts = rows.target.kind == "ids"
     batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
     padded = rows.source.kind == "ids"
@@ -96,14 +145,18 @@ def plan(rows: Rows, settings: Settings) -> Plan:
         raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
     if batch_tokens is None and batch_rows is None:
         batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
+    lengths = lengths_of(rows)
+    if rows.samplers:
+        drawn = lengths_of(rows.for_epoch(1))
+        lengths = [own if own is None else np.maximum(own, new) for own, new in zip(lengths, drawn, strict=True)]
     return Plan(
-        rows.source.lengths if padded else None,
-        rows.target.lengths if texts else None,
+        *lengths,
         num_rows=len(rows),
         batch_tokens=batch_tokens,
         batch_rows=batch_rows,
         seed=settings.seed,
         num_shapes=settings.num_shapes,
+        redrawn=bool(rows.samplers),
     )
 
 

@@ -3,8 +3,8 @@
 B rows of a batch, T and U padded widths, D features.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Ids:
     kind = "ids"
 
     def __init__(self, blocks: Sequence[tuple[np.ndarray, np.ndarray]]):
+        self.blocks = list(blocks)
         self.values = [values for values, _ in blocks]
         self.starts = np.concatenate([np.zeros(0, np.int64), *(offsets[:-1] for _, offsets in blocks)])
         self.lengths = np.concatenate([np.zeros(0, np.int64), *(np.diff(offsets) for _, offsets in blocks)])
@@ -122,10 +123,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class Rows:
-    """The source and the target of a split, row by row."""
+    """The source and the target of a split, row by row.
+
+    samplers: {"source" | "target": a text.sampling.Sampler} of sides that are segmented anew for each epoch, with seed.
+    """
 
     source: Ids | Sparse
     target: Ids | Labels
+    samplers: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
     def __post_init__(self):
         if len(self.source) != len(self.target):
@@ -135,6 +141,19 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def for_epoch(self, number: int, widths: Mapping[str, int] | None = None) -> "Rows":
+        """What is trained on in an epoch: sides with a sampler drawn by (seed, epoch, row), the others as they are.
+
+        widths: by side; a row that is drawn longer keeps the codec's own ids.
+        """
+        from textpipe.text import sampling_random
+
+        drawn = {}
+        for side, sampler in self.samplers.items():
+            key = sampling_random.key_of(self.seed, number, ("source", "target").index(side))
+            drawn[side] = Ids(sampler.draw(key, widths and widths[side]))
+        return replace(self, **drawn, samplers={})
 
 
 def read(folder: Path, split: str, sizes: Sizes) -> Rows:
