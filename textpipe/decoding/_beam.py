@@ -1,0 +1,161 @@
+"""The loop of every beam search: what is finished is kept apart, what lives goes on, and a choice says which lives.
+
+Shapes: B rows, R = B * groups, K hypotheses of a group, C candidates, L tokens so far, T source, U answer, V vocabulary.
+"""
+
+from types import SimpleNamespace
+
+import tensorflow as tf
+
+from textpipe.decoding._search import ABSENT, attention_at, caps, constant, growing, join, length_penalty, split
+
+BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
+NOTHING = -float("inf")
+
+
+class Best:
+    """Beam search's own choice: the likeliest go on."""
+
+    spare = 0  # tokens of a hypothesis looked at beside its best 2 * K
+
+    def needed(self, ruled):
+        """Tokens [R * K, X] looked at however unlikely they are, padding where there are fewer; or None."""
+        return None
+
+    def choose(self, now):
+        """The candidates [R, C], as log_probs, token and parent, and which of them live: [R, K] places in C.
+
+        now: log_probs [R, K, W] of hypotheses one token longer and that token [R, K, W]; beam: K; length: of all of them;
+        ids [R, K, L] before it, and ruled, the state of the rules before it; end_id.
+        """
+        rows, beam, width = tf.unstack(tf.shape(now.token))
+        log_probs, place = tf.math.top_k(tf.reshape(now.log_probs, [rows, beam * width]), 2 * now.beam)
+        token = tf.gather(tf.reshape(now.token, [rows, beam * width]), place, batch_dims=1)
+        _, living = tf.math.top_k(tf.where(tf.equal(token, now.end_id), NOTHING, log_probs), now.beam)
+        return log_probs, token, place // width, living
+
+
+def search(model, source, config, rules, choice, *, beam, groups=1):
+    """The `beam` best answers of each group, best first: source [B, T] -> a decoder's outputs with rows R and N = beam.
+
+    A group is searched by itself but for what the choice makes of the others. It is done when no living hypothesis can
+    overtake the worst kept one.
+    """
+    alpha = config.length_penalty
+    rows = tf.shape(source)[0] * groups
+    cap = tf.repeat(rules.caps(caps(source, model.pad_id, config)), groups)  # [R]
+    longest = tf.reduce_max(cap)
+    # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
+    final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)
+
+    memory = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(source))
+    fixed, state = split(model.start(memory))
+
+    def unfinished(step, state, ruled, live, ends, done, attention):
+        return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
+
+    def advance(step, state, ruled, live, ends, done, attention):
+        length = step + 1
+        logits, after, weights = model.step(join(fixed, state), tf.reshape(live["last"], [-1]))
+        logits = tf.cast(logits, tf.float32)
+        vocab_size = tf.shape(logits)[1]
+        attention = attention.write(step, tf.reshape(weights, [rows, beam, -1]))
+
+        # A row's best 2 * beam candidates lie among the best 2 * beam permitted tokens of each hypothesis, and those
+        # among its best 2 * beam + BARRED of all. At most beam of them end, so at least beam live on. To pass over all
+        # logits as seldom as can be, what is not permitted is sorted out here, and their largest is taken from here.
+        permitted = rules.without(logits, ruled, length)
+        top, token = tf.math.top_k(permitted, tf.minimum(2 * beam + BARRED + choice.spare, vocab_size))  # [R * K, W]
+        largest = tf.reduce_max(logits, axis=1, keepdims=True) if rules.rules else top[:, :1]
+        norm = largest + tf.math.log(tf.reduce_sum(tf.exp(logits - largest), axis=1, keepdims=True))
+        needed = choice.needed(ruled)
+        if needed is not None:
+            seen = tf.reduce_any(needed[:, :, None] == tf.concat([token[:, None, :], earlier(needed)], axis=2), axis=2)
+            needed = tf.where(seen, model.pad_id, needed)
+            top = tf.concat([top, tf.gather(permitted, needed, batch_dims=1)], axis=1)
+            token = tf.concat([token, needed], axis=1)
+        token = tf.concat([token, tf.fill([rows * beam, 1], model.end_id)], axis=1)
+        top = tf.concat([top, permitted[:, model.end_id, None]], axis=1) - norm
+        total = tf.reshape(tf.reshape(live["log_probs"], [-1, 1]) + top, [rows, beam, -1])
+        token = tf.reshape(token, [rows, beam, -1])
+        # The column added last is the end that a row at its cap must take; the others are for all other rows.
+        must_end = tf.greater_equal(length, cap)[:, None, None]
+        column = tf.range(tf.shape(token)[2])
+        added = tf.equal(column, column[-1])
+        barred = tf.equal(token, model.pad_id) | tf.equal(token, model.start_id)
+        barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
+        total = tf.where(tf.where(must_end, added, tf.logical_not(added | barred)), total, NOTHING)
+        now = SimpleNamespace(
+            log_probs=total, token=token, beam=beam, length=length, ids=live["ids"], ruled=ruled, end_id=model.end_id
+        )
+        log_probs, token, parent, living = choice.choose(now)
+        ending = tf.equal(token, model.end_id)
+
+        def follow(history, parent, value):
+            """The parents' history with `value` at this step: [R, K, L], [R, C], [R, C] -> [R, C, L + 1]."""
+            history = tf.gather(history, parent, batch_dims=1)
+            return tf.concat([history, value[:, :, None]], axis=2)
+
+        # Finished ones: the best of those kept and those that end here.
+        scores = tf.where(ending, log_probs / length_penalty(tf.cast(length, tf.float32), alpha), NOTHING)
+        scores, chosen = tf.math.top_k(tf.concat([ends["scores"], scores], axis=1), beam)
+        grown = {name: tf.pad(ends[name], [[0, 0], [0, 0], [0, 1]]) for name in ("ids", "slots")}
+        pool = {
+            "log_probs": tf.concat([ends["log_probs"], tf.where(ending, log_probs, NOTHING)], axis=1),
+            "ids": tf.concat([grown["ids"], follow(live["ids"], parent, token)], axis=1),
+            "slots": tf.concat([grown["slots"], follow(live["slots"], parent, parent)], axis=1),
+        }
+        kept = {name: tf.gather(part, chosen, batch_dims=1) for name, part in pool.items()} | {"scores": scores}
+        held = ends | grown
+        ends = {
+            name: tf.where(tf.reshape(done, [-1, *[1] * (len(part.shape) - 1)]), held[name], part)
+            for name, part in kept.items()
+        }
+
+        # Living ones.
+        log_probs = tf.gather(tf.where(ending, NOTHING, log_probs), living, batch_dims=1)
+        parent, token = tf.gather(parent, living, batch_dims=1), tf.gather(token, living, batch_dims=1)
+        origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])
+        state = tf.nest.map_structure(lambda part: tf.gather(part, origin), split(after)[1])
+        ruled = tf.nest.map_structure(lambda part: tf.gather(part, origin), ruled)
+        ruled = rules.advance(ruled, tf.reshape(token, [-1]))
+        live = {
+            "log_probs": log_probs,
+            "last": token,
+            "ids": follow(live["ids"], parent, token),
+            "slots": follow(live["slots"], parent, parent),
+        }
+        done = done | (ends["scores"][:, -1] >= tf.reduce_max(log_probs, axis=1) / final_penalty)
+        return length, state, ruled, live, ends, done, attention
+
+    none = tf.fill([rows, beam], NOTHING)
+    blank = tf.zeros([rows, beam, 0], tf.int32)
+    live = {
+        # One hypothesis, not beam copies of it: copies would fill the beam with duplicates.
+        "log_probs": tf.concat([tf.zeros([rows, 1]), none[:, 1:]], axis=1),
+        "last": tf.fill([rows, beam], model.start_id),
+        "ids": blank,
+        "slots": blank,
+    }
+    ends = {"scores": none, "log_probs": none, "ids": blank, "slots": blank}
+    seen = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None])
+    loop = (tf.constant(0), state, rules.start(rows * beam), live, ends, tf.zeros([rows], tf.bool), seen)
+    invariants = list(tf.nest.map_structure(constant, loop))
+    invariants[2:5] = tf.nest.map_structure(growing, loop[2:5])
+    _, _, _, _, ends, _, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
+
+    length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(ends["ids"], model.pad_id), tf.int32), axis=2))
+    ids, slots = ends["ids"][:, :, :length], ends["slots"][:, :, :length]
+    return {
+        "ids": ids,
+        "scores": tf.maximum(ends["scores"], ABSENT),
+        "log_probs": tf.maximum(ends["log_probs"], ABSENT),
+        "attention": attention_at(attention.stack()[:length], slots, ids, model.pad_id),
+    }
+
+
+def earlier(tokens):
+    """For each of X tokens those before it, padding elsewhere: [N, X] -> [N, X, X]."""
+    count = tf.shape(tokens)[1]
+    before = tf.linalg.band_part(tf.ones([count, count], tf.int32), -1, 0) - tf.eye(count, dtype=tf.int32)
+    return tokens[:, None, :] * before
