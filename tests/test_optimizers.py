@@ -7,7 +7,7 @@ import pytest
 
 from textpipe import rooms
 from textpipe.training import lbfgs
-from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, plateau
+from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, noam, plateau
 
 
 def sgd(w, gradients, learning_rate=0.1):
@@ -91,7 +91,7 @@ def test_every_optimizer_and_schedule_of_the_room_is_tested_here():
     tested = {table["kind"] for table, _ in CASES.values()}
     assert set(rooms.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
     assert rooms.names("training.schedules") == [
-        "constant", "cosine", "exponential", "halving", "inverse_square_root", "plateau",
+        "constant", "cosine", "exponential", "halving", "inverse_square_root", "noam", "plateau",
     ]  # fmt: skip
 
 
@@ -121,6 +121,14 @@ def test_inverse_square_root_gives_the_rates_of_vaswani_and_others():
         paper = 512**-0.5 * min(step**-0.5, step * 4000**-1.5)
         ours = 512**-0.5 * 4000**-0.5 * inverse_square_root.factor(config, step, 0, [])
         assert ours == pytest.approx(paper, rel=1e-12)
+
+
+def test_noam_is_inverse_square_root_with_the_width_in_it():
+    config = noam.Config(d_model=128, warmup_steps=400)
+    peak = 128**-0.5 * 400**-0.5
+    for step in (1, 100, 400, 100_000):
+        without = inverse_square_root.factor(inverse_square_root.Config(warmup_steps=400), step, 0, [])
+        assert noam.factor(config, step, 0, []) == pytest.approx(peak * without, rel=1e-12)
 
 
 def test_plateau_halves_after_each_failure_in_a_row():

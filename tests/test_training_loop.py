@@ -306,7 +306,7 @@ def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert not (tmp_path / "killed" / "model.weights.h5").exists()
     with np.load(tmp_path / "killed" / "resume" / "checkpoint") as saved:
-        state = json.loads(saved["state"].tobytes())
+        state = json.loads(saved["state"].tobytes())["loop"]
     assert (state["epoch"], state["step"], state["taken"]) == (2, 2, 10)
     resumed = train_case(case, tmp_path / "killed")
     whole = train_case(case, tmp_path / "whole")
@@ -327,7 +327,7 @@ def test_ctrl_c_waits_for_the_step_saves_and_passes_on(tmp_path, monkeypatch):
         train_case("classifier", tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with np.load(tmp_path / "stopped" / "resume" / "checkpoint") as saved:
-        assert json.loads(saved["state"].tobytes())["taken"] == 7
+        assert json.loads(saved["state"].tobytes())["loop"]["taken"] == 7
     monkeypatch.setattr(loop.Loop, "take", take)
     assert same(weights(train_case("classifier", tmp_path / "stopped")), weights(train_case("classifier", tmp_path / "whole")))
 

@@ -32,11 +32,17 @@ class Config(Settings):
     def fits(self):
         """What can be refused before any data is read."""
         texts = rooms.find("models", self.model.kind).OUTPUT == "text"
-        rule = self.early_stopping
-        if rule and rule.metric == "valid_perplexity" and not texts:
-            raise ValueError(f"early_stopping.metric: {self.model.kind} has no perplexity; use valid_loss or valid_accuracy")
-        if self.label_smoothing and not texts:
-            raise ValueError(f"label_smoothing: {self.model.kind} answers with a label; leave label_smoothing out")
+        metrics = {self.metric, self.early_stopping.metric if self.early_stopping else None}
+        for metric, noun in (("valid_perplexity", "perplexity"), ("valid_bleu", "BLEU")):
+            if metric in metrics and not texts:
+                raise ValueError(f"metric: {self.model.kind} has no {noun}; use valid_loss or valid_accuracy")
+        for name in ("label_smoothing", "scheduled_sampling", "valid_bleu_rows"):
+            if getattr(self, name) and not texts:
+                raise ValueError(f"{name}: {self.model.kind} answers with a label; leave {name} out")
+        if self.optimizer.kind == "lbfgs":
+            for name, default in (("accumulate", 1), ("ema", None), ("precision", "float32"), ("metric", None)):
+                if getattr(self, name) != default:
+                    raise ValueError(f"{name}: lbfgs sees all rows at once and has no use for it; leave {name} out")
         if self.average and self.optimizer.kind == "lbfgs":
             raise ValueError("average: lbfgs ends in one optimum, there is nothing to average; leave average out")
         if self.average and self.keep == "last":
@@ -60,16 +66,23 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import loop, rows
+    from textpipe.training import dev_decoding, loop, precision, rows, subword_sampling
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
+    if config.subword_sampling:
+        options = config.subword_sampling
+        data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
     # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
+    measures = []
+    if config.measures_bleu and len(data["valid"]):
+        measures.append(dev_decoding.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
     with strategy.scope():
-        model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
-        result = loop.fit(model, data, config, output)
+        with precision.policy(config.precision):
+            model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
+        result = loop.fit(model, data, config, output, measures)
     write(output / "model.json", {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / "train.json", result)
 

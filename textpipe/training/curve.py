@@ -4,6 +4,7 @@ They stand in logs/ because they differ from run to run, and what a run produces
 """
 
 import json
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,16 +17,30 @@ SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class Curve:
-    """Appends lines of named numbers by step, to a file and to TensorBoard, while open."""
+    """Appends lines of named numbers by step, to a file and to TensorBoard, while open.
 
-    def __init__(self, folder: Path):
+    done: the step a run resumes at; lines beyond it, from before it was killed, are taken out.
+    """
+
+    def __init__(self, folder: Path, done: int = 0):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.done = folder, done
 
     def __enter__(self) -> "Curve":
+        self.forget()
         self.file = open(self.folder / "curve.jsonl", "a", encoding="utf-8")
         self.events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
         return self
+
+    def forget(self) -> None:
+        """Drops the lines of steps that will be taken again, and half a line that a kill may have left."""
+        path = self.folder / "curve.jsonl"
+        if not path.exists():
+            return
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        part = path.with_name(path.name + ".part")
+        part.write_text("".join(line for line in whole if json.loads(line)["step"] <= self.done), encoding="utf-8")
+        os.replace(part, path)
 
     def __exit__(self, *_) -> None:
         self.file.close()

@@ -11,6 +11,7 @@ import logging
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,27 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import batches, checkpoint, early_stopping
+from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping
 from textpipe.training.curve import Curve
 from textpipe.training.interrupts import Interrupts
 from textpipe.training.kept import Kept
 from textpipe.training.progress import Progress
+from textpipe.training.resources import Resources
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps
+from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
 
 
-def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = None) -> dict[str, Any]:
+def fit(
+    model, data: dict[str, Rows], settings: Settings, output: Path | None = None, measures: Sequence[Measure] = ()
+) -> dict[str, Any]:
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
     data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
-    weights are the result. Under a tf.distribute strategy, build the model and call this inside its scope.
+    weights are the result. measures: figures of a validation beside loss and accuracy. Under a tf.distribute strategy, build the model and call this inside its scope.
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
@@ -48,7 +53,7 @@ def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = 
     """
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            return fit(model, data, settings, Path(folder))
+            return fit(model, data, settings, Path(folder), measures)
     train, valid = data["train"], data.get("valid")
     if len(train) == 0:
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
@@ -59,8 +64,11 @@ def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = 
     if hasattr(optimizer, "minimize"):
         summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings)
     else:
-        loop = Loop(model, train, valid, settings, output)
+        settings, budget = batch_budget.settle(model, train, settings, output / "resume" / "batch_tokens.json")
+        loop = Loop(model, train, valid, settings, output, measures)
         summary, history = loop.run(), loop.history
+        if budget:
+            summary["batch_tokens"] = {name: budget[name] for name in ("batch_tokens", "ended_by")}
     with open(output / "history.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in history)
     model.save_weights(output / "model.weights.h5")
@@ -68,25 +76,34 @@ def fit(model, data: dict[str, Rows], settings: Settings, output: Path | None = 
 
 
 class Loop:
-    """A run over the plan's batches. `epoch` counts from 1; `step` is how many batches of it are done."""
+    """A run over the plan's batches. `epoch` counts from 1; `step` is how many updates of it are done."""
 
-    def __init__(self, model, train: Rows, valid: Rows | None, settings: Settings, output: Path):
-        self.model, self.train, self.valid, self.settings = model, train, valid, settings
+    def __init__(
+        self,
+        model,
+        train: Rows,
+        valid: Rows | None,
+        settings: Settings,
+        output: Path,
+        measures: Sequence[Measure] = (),
+    ):
+        self.model, self.train, self.settings = model, train, settings
         self.resume, self.logs = output / "resume", output / "logs"
         self.plan = batches.plan(train, settings)
-        self.valid_batches = batches.plan(valid, settings).epoch(0) if valid else []
-        self.total_steps = settings.epochs * self.plan.num_batches
+        self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
         module = rooms.find("training.optimizers", settings.optimizer.kind)
         self.schedule = rooms.find("training.schedules", settings.schedule.kind)
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
         self.optimizer.build(model.trainable_variables)
         self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train))
-        self.metric = settings.early_stopping.metric if settings.early_stopping else "valid_loss"
+        self.validation = Validation(self.steps, valid, measures, settings)
+        self.metric = settings.chosen_by
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
         self.kept = Kept(self.resume / "validated", self.metric, settings.average)
         self.unit = "tokens" if train.target.kind == "ids" else "rows"
-        self.epoch, self.step, self.taken, self.seconds = 1, 0, 0, 0.0
+        self.resources = Resources(self.unit)
+        self.epoch, self.step, self.taken = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
         self.sums = empty_sums()  # since the last validation
@@ -95,16 +112,16 @@ class Loop:
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the model then holds the weights that are kept."""
-        self.restore()
-        self.saved = self.started = time.monotonic()
-        self.seconds_before = self.lap = self.seconds
+        self.resources.start(self.restore())
+        self.saved = time.monotonic()
         with (
             Interrupts() as self.interrupts,
-            Curve(self.logs) as self.curve,
+            Curve(self.logs, self.taken) as self.curve,
             Progress(self.total_steps, self.taken, self.unit) as self.progress,
         ):
             while self.stopped is None:
-                order = self.plan.epoch(self.epoch)
+                self.rows, order = batches.epoch(self.plan, self.train, self.epoch)
+                order = accumulation.groups(order, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):
                     self.take(order[self.step])
                     self.between_steps()
@@ -115,26 +132,30 @@ class Loop:
                 self.save()
         return self.finish()
 
-    def take(self, batch) -> None:
-        """One training step."""
+    def take(self, group: list[batches.Batch]) -> None:
+        """One update."""
+        began = time.monotonic()
         rate = self.rate()
         if rate != self.learning_rate:
             self.optimizer.learning_rate.assign(rate)
             self.learning_rate = rate
-        figures = self.steps.train(self.train, batch)
+        figures = self.steps.train(self.rows, group, self.taken + 1)
         loss = figures["loss"] / figures["weight"] + figures["penalty"]
         if not math.isfinite(loss) or not math.isfinite(figures["gradient_norm"]):
             raise ConfigError(self.divergence())
         self.step, self.taken = self.step + 1, self.taken + 1
+        seconds = time.monotonic() - began
+        self.resources.add(seconds, figures["weight"])
         for name, figure in (*figures.items(), ("steps", 1.0)):
             self.sums[name] += figure
             self.recent[name] += figure
+        self.recent["seconds"] += seconds
         self.progress.advance(loss, figures["weight"])
         if self.taken % self.settings.curve_steps == 0:
-            recent, speed = means(self.recent), self.recent["weight"] / max(self.elapsed() - self.lap, 1e-9)
-            timing = {f"{self.unit}_per_second": speed, "seconds": self.elapsed()}
-            self.curve.write(self.taken, learning_rate=rate, **recent, **timing)
-            self.recent, self.lap = empty_sums(), self.elapsed()
+            speed = self.recent["weight"] / self.recent["seconds"]
+            timing = {f"{self.unit}_per_second": speed, "seconds": self.resources.elapsed()}
+            self.curve.write(self.taken, epoch=self.epoch, learning_rate=rate, **means(self.recent), **timing)
+            self.recent = empty_sums()
 
     def between_steps(self) -> None:
         """What may fall due after a step: validation, a checkpoint, the end of the time, Ctrl-C."""
@@ -142,7 +163,7 @@ class Loop:
         if settings.validate_steps and self.taken % settings.validate_steps == 0:
             self.report()
         self.pause()
-        if self.stopped is None and settings.max_minutes and self.elapsed() >= 60 * settings.max_minutes:
+        if self.stopped is None and settings.max_minutes and self.resources.elapsed() >= 60 * settings.max_minutes:
             self.stopped = "max_minutes"
         minutes = (time.monotonic() - self.saved) / 60
         due = settings.checkpoint_steps and self.taken % settings.checkpoint_steps == 0
@@ -160,19 +181,23 @@ class Loop:
         self.pause()
 
     def report(self) -> None:
-        """Validates, adds a line to the history, keeps the weights if they are the best, and applies early stopping."""
+        """Validates, adds a line to the history, keeps the weights if they are wanted, and applies early stopping."""
         line = {"epoch": self.epoch, "step": self.taken, **means(self.sums), "learning_rate": self.learning_rate}
-        if self.valid:
-            line |= self.steps.validate(self.valid, self.valid_batches)
-            if not math.isfinite(line["valid_loss"]):
+        with self.validation.weights():
+            line |= self.validation.figures()
+            if not math.isfinite(line.get("valid_loss", 0.0)):
                 raise ConfigError(self.divergence())
-        self.sums = empty_sums()
-        self.history.append(line)
-        log.info("%s, %.0f seconds", describe(line), self.elapsed())
-        self.curve.write(self.taken, epoch=self.epoch, **{k: v for k, v in line.items() if k.startswith("valid_")})
-        self.kept.add(self.history, self.model.weights)
+            if "valid_loss" in line and self.metric not in line:
+                raise ConfigError(f"[train] metric: {self.metric} is not measured; measured are {', '.join(line)}")
+            self.sums = empty_sums()
+            self.history.append(line)
+            self.kept.add(self.history, self.model.weights)
+        log.info("%s, %.0f seconds", describe(line), self.resources.elapsed())
+        found = {name: value for name, value in line.items() if name.startswith("valid_")}
+        timing = {**self.validation.seconds, "seconds": self.resources.elapsed()}
+        self.curve.write(self.taken, epoch=self.epoch, learning_rate=self.learning_rate, **found, **timing)
         rule = self.settings.early_stopping
-        if self.valid and rule and early_stopping.should_stop(self.history, rule):
+        if found and rule and early_stopping.should_stop(self.history, rule):
             self.stopped = "early_stopping"
 
     def rate(self) -> float:
@@ -180,10 +205,6 @@ class Loop:
         losses = early_stopping.losses(self.history, self.metric)
         factor = self.schedule.factor(self.settings.schedule, self.taken + 1, self.total_steps, losses)
         return self.settings.optimizer.learning_rate * factor
-
-    def elapsed(self) -> float:
-        """Seconds of training so far, those before an interruption included."""
-        return self.seconds_before + time.monotonic() - self.started
 
     def pause(self) -> None:
         """After Ctrl-C: a checkpoint, and KeyboardInterrupt."""
@@ -193,8 +214,8 @@ class Loop:
             raise KeyboardInterrupt
 
     def variables(self) -> list[Any]:
-        """Everything a step changes: weights, random seeds, the optimizer's moments and step count."""
-        return [*self.model.variables, *self.optimizer.variables]
+        """Everything a step changes: weights, random seeds, the optimizer's moments and step count, moving averages."""
+        return [*self.model.variables, *self.optimizer.variables, *self.steps.variables]
 
     def save(self) -> None:
         for weight in self.model.trainable_variables:
@@ -204,43 +225,48 @@ class Loop:
             "epoch": self.epoch,
             "step": self.step,
             "taken": self.taken,
-            "seconds": self.elapsed(),
             "history": self.history,
             "sums": self.sums,
             "learning_rate": self.learning_rate,
             "stopped": self.stopped,
         }
-        checkpoint.save(self.resume / "checkpoint", self.variables(), state)
+        resources = self.resources.state()
+        checkpoint.save(self.resume / "checkpoint", self.variables(), {"loop": state, "resources": resources})
         self.kept.prune(self.history)
         self.saved = time.monotonic()
 
-    def restore(self) -> None:
+    def restore(self) -> dict[str, Any] | None:
+        """Where a killed run stopped, or nothing; what it had used up by then."""
         state = checkpoint.restore(self.resume / "checkpoint", self.variables())
-        if state is not None:
-            for name, value in state.items():
-                setattr(self, name, value)
-            log.info("resuming at epoch %d, step %d", self.epoch, self.step)
+        if state is None:
+            return None
+        for name, value in state["loop"].items():
+            setattr(self, name, value)
+        log.info("resuming at epoch %d, step %d", self.epoch, self.step)
+        return state["resources"]
 
     def finish(self) -> dict[str, Any]:
-        """The kept weights into the model; what train.json says."""
+        """The kept weights into the model; what train.json says. The figures that time and machine decide go to logs/."""
         best = early_stopping.best(self.history, self.metric)
-        epochs = self.history[-1]["epoch"]
+        line = self.history[-1 if best is None or self.settings.keep == "last" else best]
+        result = {"stopped": self.stopped, "epochs": self.history[-1]["epoch"], "steps": self.taken, "best": line}
         if self.settings.average:
-            line = self.history[-1 if best is None else best]
-            return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": line, "average": self.average()}
-        line = self.history[-1]
-        if best is not None and self.settings.keep == "best":
-            line = self.history[best]
+            result["average"] = self.average()
+        elif best is not None and self.settings.keep == "best":
             self.kept.restore(line, self.model.weights)
-        return {"stopped": self.stopped, "epochs": epochs, "steps": self.taken, "best": line}
+        elif self.steps.average:
+            self.steps.average.swap()
+        if self.validation.measures:
+            result["measures"] = {measure.name: measure.described() for measure in self.validation.measures}
+        self.resources.write(self.logs / "resources.json")
+        return result
 
     def average(self) -> dict[str, Any]:
         """Averages the kept weights into the model; their steps, and how the mean validates beside the best of them."""
         lines = [self.history[position] for position in self.kept.wanted(self.history)]
         self.kept.restore_mean(lines, self.model.weights)
-        result: dict[str, Any] = {"steps": [line["step"] for line in lines]}
-        if self.valid:
-            result |= self.steps.validate(self.valid, self.valid_batches)
+        result: dict[str, Any] = {"steps": [line["step"] for line in lines], **self.validation.figures()}
+        if self.metric in result:
             mean = early_stopping.losses([result], self.metric)[0]
             result["worse"] = mean > min(early_stopping.losses(self.history, self.metric))
             log.info("the mean of steps %s: %s %.4g", result["steps"], self.metric, result[self.metric])
@@ -258,7 +284,7 @@ class Loop:
 
 
 def empty_sums() -> dict[str, float]:
-    return dict.fromkeys(("loss", "weight", "penalty", "gradient_norm", "steps"), 0.0)
+    return dict.fromkeys(("loss", "weight", "penalty", "gradient_norm", "steps", "seconds"), 0.0)
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:

@@ -3,9 +3,11 @@
 Shapes: B batch, U target, C classes, N real tokens, R readout, V vocabulary.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from textpipe.training import vocabulary
+from textpipe.training import precision, vocabulary
 
 Sums = dict[str, tf.Tensor]  # sums over a batch: loss (nats), correct, weight (rows or tokens)
 
@@ -17,15 +19,18 @@ def evaluate(model, source, target) -> Sums:
     real = target != 0
     labels = tf.boolean_mask(target, real)
     if splits(model):
-        hidden = model.hidden(source, shift_right(target, model.start_id), training=False)
-        return vocabulary.evaluate(model.project, tf.boolean_mask(hidden, real), labels)
+        halves = precision.Halves(model)
+        hidden = halves.hidden(source, shift_right(target, model.start_id), training=False)
+        return vocabulary.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
     return sums_of(generation_logits(model, source, target, training=False), labels)
 
 
-def gradients(model, source, target, variables, *, smoothing: float, total) -> tuple[Sums, list[tf.Tensor]]:
+def gradients(
+    model, source, target, variables, *, smoothing: float, total, replace: Callable | None = None
+) -> tuple[Sums, list[tf.Tensor]]:
     """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
 
-    A model with hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left
+    replace(model, source, inputs [B, U]) -> [B, U] may change what the decoder reads (scheduled sampling). A model with hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left
     to autodiff.
     """
     if target.shape.rank == 1:
@@ -35,16 +40,20 @@ def gradients(model, source, target, variables, *, smoothing: float, total) -> t
         return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
     real = target != 0  # [B, U]
     labels = tf.boolean_mask(target, real)  # [N]
+    inputs = shift_right(target, model.start_id)
+    if replace is not None:
+        inputs = replace(model, source, inputs)
     if not splits(model):
         with tf.GradientTape() as tape:
-            logits = generation_logits(model, source, target, training=True)
+            logits = generation_logits(model, source, target, training=True, inputs=inputs)
             sums = sums_of(logits, labels, smoothing)
             loss = sums["loss"] / total
         return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
+    halves = precision.Halves(model)
     with tf.GradientTape() as tape:
-        hidden = model.hidden(source, shift_right(target, model.start_id), training=True)  # [B, U, R]
+        hidden = halves.hidden(source, inputs, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
-    sums, hidden_gradient, own = vocabulary.gradients(model.project, hidden, labels, variables, smoothing=smoothing)
+    sums, hidden_gradient, own = vocabulary.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
     below = tape.gradient(hidden, variables, output_gradients=hidden_gradient / total, unconnected_gradients="zero")
     return sums, [dense(part) if mine is None else dense(part) + mine / total for part, mine in zip(below, own)]
 
@@ -69,10 +78,10 @@ def of_classes(logits, labels) -> Sums:
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
 
 
-def generation_logits(model, source, target, *, training: bool):
-    """Logits [N, V] of the real tokens of target [B, U], each seeing the true tokens before it."""
-    logits = model(source, shift_right(target, model.start_id), training=training)
-    return tf.cast(tf.boolean_mask(logits, target != 0), tf.float32)
+def generation_logits(model, source, target, *, training: bool, inputs=None):
+    """Logits [N, V] of the real tokens of target [B, U], each seeing the true tokens before it, or these inputs [B, U]."""
+    inputs = shift_right(target, model.start_id) if inputs is None else inputs
+    return tf.cast(tf.boolean_mask(model(source, inputs, training=training), target != 0), tf.float32)
 
 
 def shift_right(target, start_id: int):

@@ -1,19 +1,22 @@
 """How a model is trained: the part of [train] that the loop reads."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from textpipe.config import Plugin, Section
+from textpipe.training.subword_sampling import SubwordSampling
+
+Metric = Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bleu"]
 
 # Metrics that grow as a model gets better; every other one falls.
-RISING = ("valid_accuracy",)
+RISING = ("valid_accuracy", "valid_bleu")
 
 
 class EarlyStopping(Section):
     """Stop after `patience` validations in which `metric` has not improved by more than `min_delta`."""
 
-    metric: Literal["valid_loss", "valid_accuracy", "valid_perplexity"] = "valid_loss"
+    metric: Metric = "valid_loss"
     patience: int = Field(default=3, ge=1)
     min_delta: float = Field(default=0.0, ge=0)
 
@@ -31,19 +34,45 @@ class Average(Section):
         return self
 
 
+class ScheduledSampling(Section):
+    """A decoder reads its own words in place of some of the reference's; see scheduled_sampling.py.
+
+    probability: of a word being replaced, once risen. start: updates before the rise begins. steps: updates it takes
+    (of the inverse sigmoid, to halfway and as much again). curve: Bengio et al.'s (2015) three. choose: the likeliest
+    word, or one drawn from the model's distribution.
+    """
+
+    probability: float = Field(default=0.25, gt=0, le=1)
+    start: int = Field(default=0, ge=0)
+    steps: int = Field(default=1000, ge=1)
+    curve: Literal["linear", "exponential", "inverse_sigmoid"] = "linear"
+    choose: Literal["argmax", "sample"] = "argmax"
+
+
 class Settings(Section):
     """The training loop's options.
 
     batch_tokens: padded tokens per batch, on the longer of the two sides; for ids (4096 when neither is given, texts).
+        "auto" tries what fits into memory (batch_budget.py).
     batch_rows: rows per batch; may stand beside batch_tokens (64 when neither is given, classifiers).
+    accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
     num_shapes: how many padded widths batches are cut to; each is traced once.
     clip_norm: gradients are scaled down to this global norm; clip_value: each entry is cut to +-this.
+    ema: decay of an exponential moving average of the weights, which is then what is validated and kept; 0.999 is usual.
+    precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
+        for hardware with bfloat16 units: a CPU without them is slower than in float32. What is saved is float32.
+    subword_sampling: texts are segmented anew for each epoch.
+    scheduled_sampling: texts only.
     label_smoothing: share of each target's probability spread evenly over the vocabulary (texts only).
     validate_steps: validate every so many steps instead of at the end of each epoch.
     checkpoint_steps, checkpoint_minutes: besides the end of each epoch.
     max_minutes: training time, counted across resumed runs, after which the best weights so far are the result.
     curve_steps: training loss, learning rate and speed go to logs/ every so many steps.
-    keep: the weights that are the result, of the best validation (by early_stopping's metric, or valid_loss) or the last.
+    metric: which validation is best: for keep and average, and for the schedules that look at it. early_stopping's
+        when left out, or valid_loss.
+    valid_bleu_rows: how many of the validation's rows, evenly spread, are translated for valid_bleu; all when left out.
+        Given, valid_bleu is measured even where it is not the metric.
+    keep: the weights that are the result, of the best validation or the last.
     average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead; the run's metric of
         the averaged weights is measured, and train.json says whether it is worse than the best validation's.
     strategy: "mirrored" trains on every local GPU at once.
@@ -51,15 +80,22 @@ class Settings(Section):
 
     seed: int = Field(default=1, ge=0, lt=2**32)
     epochs: int = Field(default=10, ge=1)
-    batch_tokens: int | None = Field(default=None, ge=1)
+    batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     batch_rows: int | None = Field(default=None, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     num_shapes: int = Field(default=6, ge=1)
     optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)
     schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    subword_sampling: SubwordSampling | None = None
+    scheduled_sampling: ScheduledSampling | None = None
     early_stopping: EarlyStopping | None = None
+    metric: Metric | None = None
+    valid_bleu_rows: int | None = Field(default=None, ge=1)
     validate_steps: int | None = Field(default=None, ge=1)
     checkpoint_steps: int | None = Field(default=None, ge=1)
     checkpoint_minutes: float | None = Field(default=10, gt=0)
@@ -68,3 +104,14 @@ class Settings(Section):
     average: Average | None = None
     curve_steps: int = Field(default=50, ge=1)
     strategy: Literal["default", "mirrored"] = "default"
+
+    @property
+    def chosen_by(self) -> str:
+        """The metric by which a validation is the best."""
+        return self.metric or (self.early_stopping.metric if self.early_stopping else "valid_loss")
+
+    @property
+    def measures_bleu(self) -> bool:
+        """Whether validation translates."""
+        stops_by = self.early_stopping.metric if self.early_stopping else None
+        return bool(self.valid_bleu_rows) or "valid_bleu" in (self.metric, stops_by)

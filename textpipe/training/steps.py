@@ -10,8 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe.training import losses
+from textpipe.training import losses, scheduled_sampling
+from textpipe.training.accumulation import Accumulator
 from textpipe.training.batches import Batch
+from textpipe.training.moving_average import MovingAverage
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 
@@ -27,10 +29,33 @@ class Steps:
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.strategy, self.num_rows = strategy, num_rows
         self.traced: dict[tuple, Callable] = {}
+        self.accumulator = Accumulator(model.trainable_variables) if settings.accumulate > 1 else None
+        self.average = MovingAverage(model.trainable_variables, settings.ema) if settings.ema else None
 
-    def train(self, rows: Rows, batch: Batch) -> dict[str, Any]:
-        """Takes one step; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (before clipping)."""
-        return self.call(self.train_graph, rows, batch)
+    @property
+    def variables(self) -> list[Any]:
+        """What a step changes beside the model and the optimizer."""
+        return self.average.variables if self.average else []
+
+    def train(self, rows: Rows, batches: list[Batch], number: int) -> dict[str, Any]:
+        """Update `number`, counted from 1; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (before clipping)."""
+        if self.accumulator is None:
+            (batch,) = batches
+            return self.call(self.train_graph, rows, batch, *self.chances(number, 0))
+        sums = {"loss": 0.0, "weight": 0.0}
+        for place, batch in enumerate(batches):
+            for name, figure in self.call(self.add_graph, rows, batch, *self.chances(number, place)).items():
+                sums[name] += figure
+        total = tf.constant(sums["weight"], tf.float32)
+        return sums | self.run(self.update_graph, (), [total], [exactly(total)])
+
+    def chances(self, number: int, place: int) -> tuple:
+        """What scheduled sampling needs to know of a batch: the probability and the seed [2] of its replacements."""
+        rule = self.settings.scheduled_sampling
+        if rule is None:
+            return ()
+        seed = [self.settings.seed % 2**31, (number * self.settings.accumulate + place) % 2**31]
+        return tf.constant(scheduled_sampling.rate(rule, number), tf.float32), tf.constant(seed, tf.int32)
 
     def evaluate(self, rows: Rows, batch: Batch) -> dict[str, Any]:
         """Floats: sums of `loss`, `correct` and `weight` over a batch, without dropout or smoothing."""
@@ -47,40 +72,83 @@ class Steps:
             figures["valid_perplexity"] = math.exp(min(figures["valid_loss"], 700.0))
         return figures
 
-    def call(self, graph: Callable, rows: Rows, batch: Batch) -> dict[str, float]:
+    def call(self, graph: Callable, rows: Rows, batch: Batch, *scalars: tf.Tensor) -> dict[str, float]:
         source = rows.source.gather(batch.rows, batch.source_width)
         target = rows.target.gather(batch.rows, batch.target_width)
         if not isinstance(source, tf.SparseTensor):
             source = tf.constant(source)
-        key = (graph.__name__, batch.source_width, batch.target_width)
+        specs = [spec(source), spec(target), *map(exactly, scalars)]
+        widths = batch.source_width, batch.target_width
+        return self.run(graph, widths, [source, tf.constant(target), *scalars], specs)
+
+    def run(self, graph: Callable, widths: tuple, arguments: list, specs: list) -> dict[str, float]:
+        key = (graph.__name__, *widths)
         if key not in self.traced:
             # Concrete functions: a tf.function called with new widths warns of retracing, which here is the plan.
             function = tf.function(graph, autograph=False)
-            self.traced[key] = function.get_concrete_function(spec(source), spec(target))
-        sums = self.traced[key](source, tf.constant(target))
-        return {name: float(value) for name, value in sums.items()}
+            self.traced[key] = function.get_concrete_function(*specs)
+        return {name: float(value) for name, value in self.traced[key](*arguments).items()}
 
-    def train_graph(self, source, target):
-        sums = self.strategy.run(self.train_replica, (source, target))
-        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+    def train_graph(self, source, target, *chances):
+        return self.on_replicas(self.train_replica, source, target, *chances)
+
+    def add_graph(self, source, target, *chances):
+        return self.on_replicas(self.add_replica, source, target, *chances)
+
+    def update_graph(self, total):
+        return self.on_replicas(self.update_replica, total)
 
     def evaluate_graph(self, source, target):
-        sums = self.strategy.run(self.evaluate_replica, (source, target))
+        return self.on_replicas(self.evaluate_replica, source, target)
+
+    def on_replicas(self, step: Callable, *arguments) -> dict[str, tf.Tensor]:
+        sums = self.strategy.run(step, arguments)
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
-    def train_replica(self, source, target):
+    def train_replica(self, source, target, *chances):
+        """A whole update."""
+        sums, gradients = self.gradients(source, target, tf.cast(weight(target), tf.float32), *chances)
+        return {"loss": sums["loss"], "weight": sums["weight"], **self.update(gradients)}
+
+    def add_replica(self, source, target, *chances):
+        """A batch's share of an update."""
+        sums, gradients = self.gradients(source, target, tf.constant(1.0), *chances)
+        self.accumulator.add(gradients)
+        return {"loss": sums["loss"], "weight": sums["weight"]}
+
+    def update_replica(self, total):
+        """The update from what was accumulated over so many rows or tokens."""
+        return self.update([gradient / total for gradient in self.accumulator.take()])
+
+    def gradients(self, source, target, total, *chances):
+        """Sums over this replica's rows, and the dense gradients of their loss / total."""
+        variables = [variable.value for variable in self.model.trainable_variables]
+        replace = self.replacement(*chances) if chances else None
+        smoothing = self.settings.label_smoothing
+        sums, gradients = losses.gradients(
+            self.model, share(source), share(target), variables, smoothing=smoothing, total=total, replace=replace
+        )
+        return sums, [losses.dense(gradient) for gradient in gradients]
+
+    def replacement(self, probability, seed) -> Callable:
+        """Scheduled sampling for losses.gradients, each replica with draws of its own."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        choice = {
+            "probability": probability,
+            "seed": tf.random.experimental.stateless_fold_in(seed, replica),
+            "choose": self.settings.scheduled_sampling.choose,
+        }
+        return lambda model, source, inputs: scheduled_sampling.mixed(model, source, inputs, **choice)
+
+    def update(self, gradients: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Adds the penalty's gradients, clips, and lets the optimizer step; `penalty` and `gradient_norm`."""
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
-        variables = [variable.value for variable in self.model.trainable_variables]
-        total = tf.cast(weight(target), tf.float32)
-        source, target = share(source), share(target)
-        smoothing = self.settings.label_smoothing
-        sums, gradients = losses.gradients(self.model, source, target, variables, smoothing=smoothing, total=total)
         with tf.GradientTape() as tape:
             penalty = self.penalty() / replicas
-        slopes = tape.gradient(penalty, variables)
+        slopes = tape.gradient(penalty, [variable.value for variable in self.model.trainable_variables])
         gradients = [
-            losses.dense(gradient) if slope is None else losses.dense(gradient) + slope
+            gradient if slope is None else gradient + losses.dense(slope)
             for gradient, slope in zip(gradients, slopes, strict=True)
         ]
         if replicas > 1:
@@ -96,12 +164,9 @@ class Steps:
             # The optimizer sums over replicas once more; clipping had to see the whole gradient before that.
             gradients = [gradient / replicas for gradient in gradients]
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        return {
-            "loss": sums["loss"],
-            "weight": sums["weight"],
-            "penalty": penalty,
-            "gradient_norm": norm / replicas,
-        }
+        if self.average is not None:
+            self.average.update(self.optimizer.iterations.value)
+        return {"penalty": penalty, "gradient_norm": norm / replicas}
 
     def evaluate_replica(self, source, target):
         source, target = share(source), share(target)
@@ -139,3 +204,8 @@ def spec(value):
     if isinstance(value, tf.SparseTensor):
         return tf.SparseTensorSpec([None, value.shape[1]], value.dtype)
     return tf.TensorSpec([None, *value.shape[1:]], tf.as_dtype(value.dtype))
+
+
+def exactly(value):
+    """The type of a tensor whose shape is always the same."""
+    return tf.TensorSpec(value.shape, value.dtype)

@@ -1,0 +1,102 @@
+"""BLEU of the validation rows while training: greedy answers, detokenized, against the untouched references.
+
+Shapes: B batch, T source, U answer.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from textpipe.errors import DataError
+from textpipe.fields import Sizes
+from textpipe.training.rows import Ids, Rows
+
+log = logging.getLogger(__name__)
+
+# Rows decoded at once: enough for the matrix products, few enough that rows of like length stay together.
+ROWS = 256
+
+# An untrained model does not know where to end: an answer is cut at RATIO * source length + EXTRA tokens.
+RATIO, EXTRA = 1.5, 10
+
+
+class DevBleu:
+    """Corpus BLEU (sacrebleu, cased, 13a) of greedy answers, 0 to 100.
+
+    codec: the target's. source: the validation rows' ids. references: their texts as ingest wrote them, in the same
+    order. max_length: tokens of an answer at most. limit: so many rows, evenly spread; all when None.
+
+    The graph is traced once, for any width: rows are put in order of their length and cut into batches that are each as
+    wide as their longest row.
+    """
+
+    name = "valid_bleu"
+
+    def __init__(self, codec, source: Ids, references: Sequence[str], *, max_length: int, limit: int | None = None):
+        from textpipe.decoding import greedy
+
+        assert len(source) == len(references), "a reference for each row"
+        self.codec, self.source, self.references = codec, source, references
+        rows = np.arange(len(source)) if limit is None else np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
+        self.rows = rows[np.argsort(source.lengths[rows], kind="stable")]
+        self.config = greedy.Config(max_length=max_length, max_ratio=RATIO, max_extra=EXTRA)
+        self.decode = None
+
+    def __call__(self, model) -> float:
+        from sacrebleu.metrics import BLEU
+
+        return BLEU().corpus_score(self.answers(model), [[self.references[row] for row in self.rows]]).score
+
+    def answers(self, model) -> list[str]:
+        """The answer to each of self.rows, in their order."""
+        if self.decode is None:
+            self.decode = self.traced(model)
+        found = []
+        for start in range(0, len(self.rows), ROWS):
+            batch = self.rows[start : start + ROWS]
+            width = int(self.source.lengths[batch].max())
+            texts = self.decode(tf.constant(self.source.gather(batch, width))).numpy()
+            found += [text.decode("utf-8", errors="replace") for text in texts]
+        return found
+
+    def traced(self, model):
+        """source ids [B, T] -> texts [B], as one graph."""
+        from textpipe.decoding import greedy
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
+        def decode(source):
+            ids = greedy.decode(model, source, self.config)["ids"][:, 0]  # [B, U]
+            return self.codec.decode(ids)
+
+        return decode
+
+    def described(self) -> dict[str, Any]:
+        """For train.json: the scorer's signature, and how many rows were decoded how."""
+        from sacrebleu.metrics import BLEU
+
+        bleu = BLEU()
+        bleu.corpus_score([""], [[""]])  # only a scorer that has seen references tells its signature
+        return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": self.config.model_dump(mode="json")}
+
+
+def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> DevBleu:
+    """From the artifacts of ingest, tokenize and vectorize.
+
+    Raises DataError when the references of the validation rows are not in ingest's output.
+    """
+    from textpipe.tables import shards
+    from textpipe.text import vectorizer
+
+    name = sizes.target_name
+    raw: dict[int, str] = {}
+    for batch in shards.read(inputs["ingest"], "valid", ("row", name)):
+        raw.update(zip(batch.column("row").to_pylist(), batch.column(name).to_pylist(), strict=True))
+    rows = [row for batch in shards.read(inputs["vectorize"], "valid", ("row",)) for row in batch.column("row").to_pylist()]
+    if len(rows) != len(valid) or not raw.keys() >= set(rows):
+        raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, {len(raw)} raw ones; run ingest again")
+    codec, references = vectorizer.load_codec(inputs["tokenize"], name), [raw[row] for row in rows]
+    return DevBleu(codec, valid.source, references, max_length=sizes.target["max_length"], limit=limit)

@@ -1,0 +1,55 @@
+"""Mixed precision: layers compute in bfloat16, variables stay float32 (Micikevicius et al., 2018).
+
+bfloat16 has float32's exponent, so gradients do not vanish and no loss scale is needed; it has 8 bits of mantissa, so the
+vocabulary's logits, the loss and every sum over tokens are float32.
+
+On hardware without bfloat16 units this computes the right thing slowly: TensorFlow converts back and forth.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@contextmanager
+def policy(name: str) -> Iterator[None]:
+    """While open, layers are built for "float32" or "mixed_bfloat16"."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class Halves:
+    """hidden and project of a generator, their results in float32 whatever the model computes in."""
+
+    def __init__(self, model):
+        self.hidden, self.project = model.hidden, model.project
+        if getattr(model, "compute_dtype", "float32") != "float32":
+            self.hidden, self.project = as_call(model, model.hidden), as_call(model, model.project)
+
+
+def as_call(model, method: Callable) -> Callable:
+    """A method of a model as if it were its call: arguments and variables are read in the model's compute dtype.
+
+    Keras converts them inside a layer's __call__ alone, so the method runs as that of a layer without weights.
+    """
+
+    class Method(keras.layers.Layer):
+        def build(self, *shapes):
+            self.built = True
+
+        def call(self, *arguments, **options):
+            return method(*arguments, **options)
+
+    layer = Method(dtype=model.dtype_policy)
+
+    def run(*arguments: Any, **options: Any):
+        return tf.cast(layer(*arguments, **options), tf.float32)
+
+    return run

@@ -1,0 +1,23 @@
+"""The transformer's schedule with its width in it (Vaswani et al., 2017, equation 3)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from textpipe.config import Section
+
+
+class Config(Section):
+    """d_model: the model's width. The optimizer's learning_rate multiplies equation 3: 1 is the paper's, 2 a usual one."""
+
+    kind: Literal["noam"] = "noam"
+    d_model: int = Field(default=512, ge=1)
+    warmup_steps: int = Field(default=4000, gt=0)
+
+
+def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:
+    """d_model^-0.5 * min(step^-0.5, step * warmup_steps^-1.5); see constant.factor for the arguments.
+
+    d_model = 512, warmup_steps = 4000: 0.000349 at step 2000, 0.000699 at step 4000, 0.000349 at step 16000
+    """
+    return config.d_model**-0.5 * min(step**-0.5, step * config.warmup_steps**-1.5)

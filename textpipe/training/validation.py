@@ -1,0 +1,51 @@
+"""What validation measures: loss and accuracy over every row, and whatever else a run asks for (dev BLEU)."""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from textpipe.training import batches
+from textpipe.training.rows import Rows
+from textpipe.training.settings import Settings
+from textpipe.training.steps import Steps
+
+
+class Measure(Protocol):
+    """One more figure of a model, under its own name in the history."""
+
+    name: str
+
+    def __call__(self, model) -> float: ...
+
+    def described(self) -> dict[str, Any]:
+        """How it was measured, for train.json."""
+
+
+class Validation:
+    """Measures the model, or with settings.ema the moving average of its weights.
+
+    rows: the validation split; None or empty measures nothing.
+    """
+
+    def __init__(self, steps: Steps, rows: Rows | None, measures: Sequence[Measure], settings: Settings):
+        self.steps, self.rows, self.measures = steps, rows, tuple(measures) if rows else ()
+        self.batches = batches.plan(rows, settings).epoch(0) if rows else []
+        self.seconds: dict[str, float] = {}  # of the last time, by what was measured
+
+    def figures(self) -> dict[str, float]:
+        """valid_loss, valid_accuracy, of texts valid_perplexity, and each measure's; of the weights in the model now."""
+        if not self.rows:
+            return {}
+        began = time.monotonic()
+        figures = self.steps.validate(self.rows, self.batches)
+        self.seconds = {"validation_seconds": time.monotonic() - began}
+        for measure in self.measures:
+            began = time.monotonic()
+            figures[measure.name] = measure(self.steps.model)
+            self.seconds[f"{measure.name}_seconds"] = time.monotonic() - began
+        return figures
+
+    def weights(self):
+        """A context in which the model holds the weights that are measured and kept."""
+        return self.steps.average.in_place() if self.steps.average else nullcontext()
