@@ -1,0 +1,125 @@
+"""Attention as text and as a picture: whom a token looked at, in any script, without a warning."""
+
+import re
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+import tiny
+from click.testing import CliRunner
+
+from textpipe.cli import main
+from textpipe.report import alignment
+
+SCRIPTS = ["▁Haus", "▁שלום", "▁مرحبا", "北京", "▁$5_x^2", "👍🏽", "\n", "&<b>", "</s>"]
+ANSWER = ["▁house", "\U000e0fff", " ", "</s>"]
+
+
+def weights_of(rows, columns, seed=1):
+    return np.random.default_rng(seed).dirichlet(np.full(columns, 0.3), size=rows).tolist()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The exported models of a generator, of one without attention, and of a classifier."""
+    folder = tmp_path_factory.mktemp("exported")
+    blind = {**tiny.GENERATOR, "model": {**tiny.GENERATOR["model"], "attention": "none"}}
+    blind["decode"] = {"kind": "greedy", "max_length": 3}
+    rows = tiny.generator_rows(folder / "rows.tsv")
+    built = {
+        name: tiny.build(folder / name, tables, given, until="export")["export"] / "model"
+        for name, tables, given in (
+            ("generator", tiny.GENERATOR, rows),
+            ("blind", blind, rows),
+            ("classifier", tiny.CLASSIFIER, tiny.classifier_rows(folder / "mail.tsv")),
+        )
+    }
+    return built
+
+
+def attention(*words):
+    done = CliRunner().invoke(main, ["-v", "attention", *map(str, words)], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_a_token_is_paired_with_the_one_it_looked_at_most_and_end_marks_with_none():
+    weights = [[0.1, 0.8, 0.1], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.1, 0.0]]
+    assert alignment.pairs(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
+    assert alignment.pairs([[1.0]], ["</s>"], ["</s>"]) == []
+
+
+def test_the_command_prints_what_the_signature_gives_and_draws_it(exported, tmp_path):
+    from textpipe.savedmodel import Model
+
+    text = "the dog 5 is red"
+    code, out, err = attention(exported["generator"], text, "--output", tmp_path / "new" / "a.html")
+    (row,) = Model.load(exported["generator"]).predict([text], signature="attention")
+    first, *lines = out.splitlines()
+    assert code == 0 and first.split() == [line.split("\t")[0] for line in lines] and lines
+    for line in lines:
+        pair, source, target, weight = line.split("\t")
+        i, j = map(int, pair.split("-"))
+        assert (source, target) == (row["source_tokens"][i], row["target_tokens"][j])
+        assert i == np.argmax(row["weights"][j]) and float(weight) == pytest.approx(row["weights"][j][i], abs=1e-3)
+    assert "additive attention of the lowest decoder layer" in err and str(tmp_path / "new" / "a.html") in err
+    assert "additive attention" in (tmp_path / "new" / "a.html").read_text(encoding="utf-8")
+
+
+def test_every_cell_of_the_page_has_its_weight_and_text_is_escaped(tmp_path):
+    weights = weights_of(len(ANSWER), len(SCRIPTS))
+    assert alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.html", title="<i>") == []
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    found = [float(value) for value in re.findall(r"--w:([0-9.]+)", page)]
+    np.testing.assert_allclose(np.reshape(found, (len(ANSWER), len(SCRIPTS))), weights, atol=6e-4)
+    assert "&amp;&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page and "␊" in page
+    assert page.count('class="best"') == len(alignment.pairs(weights, SCRIPTS, ANSWER))
+
+
+def test_pictures_of_any_script_draw_without_a_warning_and_name_what_no_font_has(tmp_path):
+    weights = weights_of(len(ANSWER), len(SCRIPTS))
+    missing = alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.png", title="$_")
+    assert "\U000e0fff" in missing and not set(missing) & set("Haus▁5שלום")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.svg", title="$_") == []
+    drawn = xml.etree.ElementTree.parse(tmp_path / "a.svg")
+    texts = {"".join(node.itertext()).strip() for node in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"▁שלום", "▁مرحبا", "北京", "▁$5_x^2", "&<b>", "␊"} <= texts
+
+
+def test_equal_pictures_are_equal_files_and_long_sentences_stay_within_what_a_viewer_opens(tmp_path):
+    source, target = [f"▁wort{k}" for k in range(150)], [f"▁word{k}" for k in range(140)]
+    weights = weights_of(140, 150)
+    for name in ("a.png", "b.png"):
+        alignment.draw(weights, source, target, tmp_path / name)
+    content = (tmp_path / "a.png").read_bytes()
+    assert content == (tmp_path / "b.png").read_bytes()
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    assert 140 * 20 < height < 8000 and 150 * 20 < width < 8000  # every token has a line of its own
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "words"),
+    [
+        ("classifier", "a.png", "is a classifier and looks at no token"),
+        ("blind", "a.png", "has no attention to draw"),
+        ("generator", "a.gif", "expected a name that ends in .png, .svg or .html"),
+        ("nothing", "a.png", "no such model"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(exported, tmp_path, name, output, words):
+    place = exported.get(name, tmp_path / "nothing")
+    code, _, err = attention(place, "the dog 5 is red", "--output", tmp_path / output)
+    assert code == 2 and words in err and not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"kind": "transformer", "num_heads": 4, "layers": 6, "decoder_layers": None}, "mean over 4 heads of decoder layer 5 of 6"),
+        ({"kind": "transformer", "num_heads": 8, "layers": 6, "decoder_layers": 1}, "mean over 8 heads of decoder layer 1 of 1"),
+        ({"kind": "recurrent", "attention": "dot"}, "dot attention of the lowest decoder layer"),
+        ({}, "attention"),
+    ],
+)
+def test_a_picture_says_whose_weights_it_shows(model, words):
+    assert alignment.described(model) == words
