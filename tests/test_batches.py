@@ -159,3 +159,32 @@ def test_a_split_that_does_not_exist_has_no_rows(tmp_path):
 def test_sources_without_targets_are_refused():
     with pytest.raises(DataError, match="2 sources and 1 targets"):
         Rows(Ids.from_lists([[3], [3]]), Labels([0], 2))
+
+
+def test_where_any_width_goes_a_tenth_of_a_batch_at_most_is_padding_and_rows_keep_mixing(lengths):
+    source, target = (np.tile(side % 25 + 1, 20) for side in lengths)
+    plan = Plan(source, target, batch_tokens=1024, seed=1, num_shapes=None)
+    batches = plan.epoch(1)
+    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(20_000))
+    padded = sum(len(batch.rows) * (batch.source_width + batch.target_width) for batch in batches)
+    assert source.sum() + target.sum() > 0.9 * padded
+    for batch in batches:
+        assert len(batch.rows) * max(batch.source_width, batch.target_width) <= 1024
+        assert source[batch.rows].max() <= batch.source_width
+        assert target[batch.rows].max() <= batch.target_width
+    # No batch of the first epoch comes again: each is a draw from a group that fills several.
+    again = {frozenset(batch.rows) for batch in plan.epoch(2)}
+    assert not again & {frozenset(batch.rows) for batch in batches}
+
+
+def test_redrawn_rows_are_grouped_anew_where_any_width_goes(lengths):
+    source, target = (np.minimum(side, 40) for side in lengths)
+    plan = Plan(source, target, batch_tokens=512, seed=1, num_shapes=None, redrawn=True)
+    drawn = np.roll(source, 1), np.roll(target, 1)
+    batches = plan.epoch(3, drawn)
+    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(1000))
+    padded = sum(len(batch.rows) * (batch.source_width + batch.target_width) for batch in batches)
+    assert source.sum() + target.sum() > 0.8 * padded
+    for batch in batches:
+        assert drawn[0][batch.rows].max() <= batch.source_width
+        assert drawn[1][batch.rows].max() <= batch.target_width

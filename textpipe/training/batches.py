@@ -1,7 +1,7 @@
 """The order in which rows are trained on: a pure function of (lengths, batch size, seed, epoch).
 
-Rows of like length share a batch, so that little of it is padding, and batches come in a few padded widths, so that a
-step is traced a few times. Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
+Rows of like length share a batch, so that little of it is padding. Where a step is traced for each padded width, batches
+come in a few widths; where it takes any width, in as many as save padding (grouping.py). Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
 """
 
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textpipe.errors import ConfigError
+from textpipe.training.grouping import groups
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 
@@ -36,9 +37,10 @@ class Plan:
     source_lengths, target_lengths: tokens per row, [N]; None for a side that is not padded (sparse rows, labels).
     batch_tokens: rows * max(source width, target width) of a batch stays within it.
     batch_rows: rows of a batch stay within it. At least one of the two is given.
+    num_shapes: how many padded widths there are at most; None where a step takes any width.
     redrawn: lengths differ from epoch to epoch. The given ones decide the shapes, once and for all, so that no step is
     traced again; `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as any row
-    was on either side.
+    was on either side. Where a step takes any width, rows are grouped anew in each epoch.
     """
 
     def __init__(
@@ -50,32 +52,42 @@ class Plan:
         batch_tokens: int | None = None,
         batch_rows: int | None = None,
         seed: int,
-        num_shapes: int = 6,
+        num_shapes: int | None = 6,
         redrawn: bool = False,
     ):
         assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
-        self.seed = seed
+        self.seed, self.num_shapes, self.redrawn = seed, num_shapes, redrawn
+        self.batch_tokens, self.batch_rows = batch_tokens, batch_rows
         sides = [side for side in (source_lengths, target_lengths) if side is not None]
-        num_rows = len(sides[0]) if sides else num_rows
-        widths = np.zeros((num_rows, 2), np.int64)  # source, target
+        self.num_rows = len(sides[0]) if sides else num_rows
+        self.buckets = self.cut(source_lengths, target_lengths)
+
+    def cut(self, source_lengths, target_lengths) -> list[tuple[np.ndarray, int, int, int]]:
+        """Rows that share a shape, source width, target width, rows per batch."""
+        multiple = MULTIPLE if self.num_shapes else 1
+        widths = np.zeros((self.num_rows, 2), np.int64)  # source, target
         for side, lengths in enumerate((source_lengths, target_lengths)):
             if lengths is not None:
-                widths[:, side] = -(-np.maximum(np.asarray(lengths), 1) // MULTIPLE) * MULTIPLE
-        self.buckets: list[tuple[np.ndarray, int, int, int]] = []  # rows, source width, target width, rows per batch
-        groups = partition(widths, num_shapes)
-        for number, rows in enumerate(groups):
-            widest_rows = widths if redrawn and number == len(groups) - 1 else widths[rows]
+                widths[:, side] = -(-np.maximum(np.asarray(lengths), 1) // multiple) * multiple
+        if self.num_shapes:
+            parts = partition(widths, self.num_shapes)
+        else:
+            parts = groups(widths, self.batch_tokens or self.batch_rows * int(widths.max(initial=1)))
+        buckets = []
+        for number, rows in enumerate(parts):
+            widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
             source_width, target_width = (int(width) for width in widest_rows.max(axis=0))
-            limit = batch_rows or num_rows
+            limit = self.batch_rows or self.num_rows
             widest = max(source_width, target_width)
-            if batch_tokens and widest:
-                limit = min(limit, batch_tokens // widest)
+            if self.batch_tokens and widest:
+                limit = min(limit, self.batch_tokens // widest)
             if limit < 1:
                 raise ConfigError(
-                    f"[train] batch_tokens {batch_tokens}: a row is padded to {widest} tokens; "
+                    f"[train] batch_tokens {self.batch_tokens}: a row is padded to {widest} tokens; "
                     f"raise batch_tokens to at least {widest} or lower the features' max_length"
                 )
-            self.buckets.append((rows, source_width, target_width, limit))
+            buckets.append((rows, source_width, target_width, limit))
+        return buckets
 
     @property
     def num_batches(self) -> int:
@@ -84,9 +96,8 @@ class Plan:
 
     @property
     def widths(self) -> dict[str, int]:
-        """The last shape's widths by side: where lengths are redrawn, what a row must keep to."""
-        _, source_width, target_width, _ = self.buckets[-1]
-        return {"source": source_width, "target": target_width}
+        """The widest shape's widths by side: where lengths are redrawn, what a row must keep to."""
+        return {side: max(bucket[at] for bucket in self.buckets) for at, side in ((1, "source"), (2, "target"))}
 
     def epoch(self, number: int, lengths: tuple | None = None) -> list[Batch]:
         """The batches of an epoch: each row once, shuffled by (seed, epoch).
@@ -94,17 +105,19 @@ class Plan:
         lengths: this epoch's source_lengths and target_lengths, where they are redrawn.
         """
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
-        members = [rows for rows, *_ in self.buckets] if lengths is None else self.members(*lengths)
+        buckets = self.buckets
+        if lengths is not None:
+            buckets = self.refill(*lengths) if self.num_shapes else self.cut(*lengths)
         batches = []
-        for rows, (_, source_width, target_width, limit) in zip(members, self.buckets, strict=True):
+        for rows, source_width, target_width, limit in buckets:
             # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
             for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
                 if len(part):
                     batches.append(Batch(part, source_width, target_width))
         return [batches[position] for position in random.permutation(len(batches))]
 
-    def members(self, source_lengths, target_lengths) -> list[np.ndarray]:
-        """The rows of each shape, every row in the one of fewest padded tokens that holds it."""
+    def refill(self, source_lengths, target_lengths) -> list[tuple[np.ndarray, int, int, int]]:
+        """The same shapes with every row in the one of fewest padded tokens that holds it."""
         chosen = np.full(len(source_lengths if source_lengths is not None else target_lengths), -1)
         sizes = [source_width + target_width for _, source_width, target_width, _ in self.buckets]
         for shape in np.argsort(sizes, kind="stable")[::-1]:
@@ -114,7 +127,7 @@ class Plan:
                     holds &= np.asarray(lengths) <= width
             chosen[holds] = shape
         assert (chosen >= 0).all(), "rows longer than every shape"
-        return [np.flatnonzero(chosen == shape) for shape in range(len(self.buckets))]
+        return [(np.flatnonzero(chosen == shape), *bucket[1:]) for shape, bucket in enumerate(self.buckets)]
 
 
 def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
@@ -133,9 +146,10 @@ def lengths_of(rows: Rows) -> tuple:
     return tuple(side.lengths if side.kind == "ids" else None for side in (rows.source, rows.target))
 
 
-def plan(rows: Rows, settings: Settings) -> Plan:
+def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     """The plan of a split: tokens are budgeted where rows are padded, rows otherwise.
 
+    fixed_widths: a step is traced for each padded width, so there must be few (settings.num_shapes).
     Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
     """
     texts = rows.target.kind == "ids"
@@ -155,7 +169,7 @@ def plan(rows: Rows, settings: Settings) -> Plan:
         batch_tokens=batch_tokens,
         batch_rows=batch_rows,
         seed=settings.seed,
-        num_shapes=settings.num_shapes,
+        num_shapes=settings.num_shapes if fixed_widths or not texts else None,
         redrawn=bool(rows.samplers),
     )
 
