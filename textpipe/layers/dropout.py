@@ -33,7 +33,7 @@ class Dropout(keras.layers.Layer):
     def mask(self, shape, dtype):
         """0 where an entry is dropped, 1 / (1 - rate) where it is kept."""
         count = ops.prod(ops.convert_to_tensor(shape)) if any(not isinstance(size, int) for size in shape) else size_of(shape)
-        words = keras.random.randint(((count + 3) // 4,), -(2**31), 2**31 - 1, dtype="int32", seed=self.generator)
+        words = keras.random.randint(((count + 3) // 4, 1), -(2**31), 2**31 - 1, dtype="int32", seed=self.generator)
         random = ops.reshape(ops.view(words, "uint8"), (-1,))[:count]
         keep = ops.cast(ops.greater_equal(random, ops.cast(self.level, "uint8")), dtype)
         return ops.reshape(keep * (LEVELS / (LEVELS - self.level)), shape)

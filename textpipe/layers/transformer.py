@@ -70,7 +70,8 @@ class Attention(keras.layers.Layer):
         """[B * T, parts * D] -> one [B, H, T, d] for each part."""
         size = self.size // self.num_heads
         rows = ops.reshape(rows, (batch, -1, parts, self.num_heads, size))
-        return [ops.transpose(rows[:, :, part], (0, 2, 1, 3)) for part in range(parts)]
+        # The parts come first, so that each is one piece of memory: cutting it off copies nothing.
+        return ops.unstack(ops.transpose(rows, (2, 0, 3, 1, 4)), axis=0)
 
     def remember(self, memory, batch, norm=None):
         """Keys and values of a memory [B * T, D]: two [B, H, T, d]."""
@@ -196,6 +197,7 @@ class TransformerModel(keras.Model):
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
+    fixed_widths = False  # one traced training step does for batches of any width
 
     def __init__(self, config, source_size: int, target_size: int, *, seed: int):
         super().__init__(name="transformer")
