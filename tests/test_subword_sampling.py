@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from textpipe.text.pieces import Pieces
 from textpipe.text.sampling import Sampler
 from textpipe.text.sampling_bpe import Merges
 from textpipe.text.sampling_unigram import Lattices
-from textpipe.training import batches
+from textpipe.training import batches, loop
 from textpipe.training.rows import Ids, Labels, Rows
 from textpipe.training.settings import Settings
 from textpipe.training.subword_sampling import SubwordSampling, sampled
@@ -229,8 +230,6 @@ def test_epochs_sides_and_seeds_differ_and_repeat(learnt):
     assert flat(first.source) == flat(rows.for_epoch(1).source)
     assert flat(first.source) != flat(second.source)
     assert flat(first.source) != flat(first.target)  # the same texts, drawn apart
-    from dataclasses import replace
-
     assert flat(replace(rows, seed=2).for_epoch(1).source) != flat(first.source)
 
 
@@ -294,6 +293,49 @@ def test_rows_drawn_longer_than_any_shape_keep_their_own_ids(learnt):
         kept += sum(late)
     assert plan.widths["source"] >= max(map(len, own))
     assert kept < 10 * len(LINES) / 20  # the headroom of the first epoch's longest row nearly always does
+
+
+# Training
+
+
+class Stopped(Exception):
+    """What ends a run in the middle."""
+
+
+def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
+    from textpipe.models import recurrent
+
+    rows, sizes = rows_of(learnt, count=64, **options)
+    config = recurrent.Config(units=8, embedding_size=6, attention="none", dropout=0.2, embedding_dropout=0.2)
+    model = recurrent.build(config, sizes, seed=1)
+    plain = Rows(rows.source, rows.target)
+    settings = Settings(epochs=3, batch_rows=16, num_shapes=1, checkpoint_steps=1, optimizer={"kind": "adam"})
+    take, taken = loop.Loop.take, []
+
+    def dying(self, *arguments):
+        taken.append(None)
+        if len(taken) == stop_after:
+            raise Stopped
+        take(self, *arguments)
+
+    if stop_after:
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.Loop, "take", dying)
+            with pytest.raises(Stopped):
+                loop.fit(model, {"train": rows, "valid": plain}, settings, folder)
+    else:
+        loop.fit(model, {"train": rows, "valid": plain}, settings, folder)
+    return [np.array(weight.value) for weight in model.weights]
+
+
+@pytest.mark.parametrize("learnt", ["bpe"], indirect=True)
+def test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples(learnt, tmp_path, monkeypatch):
+    whole = trained(learnt, tmp_path / "whole")
+    trained(learnt, tmp_path / "stopped", stop_after=7, monkeypatch=monkeypatch)
+    resumed = trained(learnt, tmp_path / "stopped")
+    assert all(np.array_equal(one, other) for one, other in zip(whole, resumed, strict=True))
+    unlike = trained(learnt, tmp_path / "plain", options=NEUTRAL)
+    assert not all(np.array_equal(one, other) for one, other in zip(whole, unlike, strict=True))
 
 
 # What cannot be

@@ -61,7 +61,7 @@ class Sampler:
         self.segmenter: Segmenter = kind(pieces, distinct)
 
     def draw(self, key: int, width: int | None = None) -> list[Block]:
-        """All rows, segmented by what `key` (see sampling_random.key_of) says; a row longer than width keeps the codec's own ids."""
+        """All rows, segmented by what `key` (sampling_random.key_of) says; one longer than width keeps its own ids."""
         drawn, before = [], 0
         for block, (_, offsets) in enumerate(self.blocks):
             firsts = self.firsts[block]

@@ -1,0 +1,272 @@
+"""Starting from another run's weights: what is carried over by name, what is left fresh, what is frozen."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.errors import ConfigError
+from textpipe.fields import Sizes
+from textpipe.training import loop, parts, transfer
+from textpipe.training.rows import Ids, Labels, Rows
+from textpipe.training.settings import Settings
+from textpipe.training.transfer import Donor, Init
+
+MARKS = ["<pad>", "<unk>", "<s>", "</s>"]
+HERE = [*MARKS, "▁the", "▁dog", "s", "▁runs", "▁cat", "▁new"]
+THERE = [*MARKS, "▁cat", "▁old", "▁the", "s", "▁house", "▁car", "▁dog", "▁red"]
+SMALL = {"kind": "recurrent", "units": 8, "embedding_size": 6, "attention_size": 4}
+
+
+def ids(names):
+    return {"kind": "ids", "vocab_size": len(names), "max_length": 12}
+
+
+def of_ids(field, names):
+    return {"field": field, "kind": "ids", "names": names}
+
+
+def run_of(folder, model, sizes, vocabulary, seed=5):
+    """A train artifact of random weights: (its folder, its weights by name)."""
+    keras.utils.clear_session(free_memory=False)
+    built = rooms.find("models", model["kind"]).build(Plugin.check("models", model), sizes, seed=seed)
+    random = np.random.default_rng(seed)
+    for weight in built.weights:
+        weight.assign(random.normal(size=weight.shape))
+    folder.mkdir()
+    tables = {sizes.source_name: sizes.source, sizes.target_name: sizes.target}
+    (folder / "model.json").write_text(json.dumps({"model": model, "sizes": tables}))
+    (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
+    built.save_weights(folder / "model.weights.h5")
+    return folder, values(built)
+
+
+def values(model):
+    return {parts.name_of(weight): np.array(weight) for weight in model.weights}
+
+
+def given(folder, model, sizes, vocabulary, only=(), seed=1):
+    """(a model that starts from a run, the same without it, the report)."""
+    config = Plugin.check("models", model)
+    donor = Donor(Init(**{"from": str(folder), "only": list(only)}), config, sizes, vocabulary)
+    models = []
+    for _ in range(2):
+        keras.utils.clear_session(free_memory=False)
+        models.append(rooms.find("models", model["kind"]).build(config, sizes, seed=seed))
+    report = donor.give(models[0])
+    return values(models[0]), values(models[1]), report
+
+
+def expect_rows(weight, fresh, old, here, there):
+    """Row by row: the other run's where it has the piece, the initializer's elsewhere."""
+    for place, name in enumerate(here):
+        wanted = old[there.index(name)] if name in there else fresh[place]
+        np.testing.assert_array_equal(weight[place], wanted, err_msg=str(name))
+
+
+def joint(names):
+    return {"source": of_ids("source", names), "target": of_ids("target", names)}
+
+
+@pytest.mark.parametrize("model", [SMALL, {"kind": "transformer", "d_model": 8, "d_ff": 6, "num_heads": 2, "layers": 1}])
+def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(tmp_path, model):
+    model = {**model, "share_embeddings": True}
+    there, here = (Sizes("source", ids(names), "target", ids(names)) for names in (THERE, HERE))
+    folder, old = run_of(tmp_path / "run", model, there, joint(THERE))
+    found, fresh, report = given(folder, model, here, joint(HERE))
+    (name,) = report["carried"]
+    expect_rows(found[name], fresh[name], old[name], HERE, THERE)
+    assert list(report["carried"][name].values()) == [{"carried": 8, "of": 10}]
+    for other in found.keys() - {name}:
+        np.testing.assert_array_equal(found[other], old[other], err_msg=other)
+    assert set(report["copied"]) == found.keys() - {name}
+    assert report["fresh"] == []
+
+
+def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
+    # Equal shapes everywhere: rows copied by their place would be other words' rows.
+    there = list(reversed(HERE[4:]))
+    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    folder, old = run_of(tmp_path / "run", {**SMALL, "share_embeddings": True}, sizes, joint([*MARKS, *there]))
+    found, fresh, _ = given(folder, {**SMALL, "share_embeddings": True}, sizes, joint(HERE))
+    expect_rows(found["target_embedding"], fresh["target_embedding"], old["target_embedding"], HERE, [*MARKS, *there])
+
+
+def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_too(tmp_path):
+    model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
+    other, here = HERE[:4] + ["▁Hund", "▁Katze", "s"], Sizes("source", ids(HERE), "target", ids(THERE))
+    there = Sizes("message", ids(THERE), "reply", ids(other))
+    folder, old = run_of(
+        tmp_path / "run", model, there, {"source": of_ids("message", THERE), "target": of_ids("reply", other)}
+    )
+    mine = {"source": of_ids("source", HERE), "target": of_ids("target", THERE)}
+    found, fresh, report = given(folder, model, here, mine)
+    assert set(report["carried"]) == {"source_embedding", "target_embedding", "output_weight"}
+    expect_rows(found["source_embedding"], fresh["source_embedding"], old["source_embedding"], HERE, THERE)
+    for name in ("target_embedding", "output_weight"):
+        expect_rows(found[name], fresh[name], old[name], THERE, other)
+        assert report["carried"][name] == {"target": {"carried": 5, "of": 12}}
+    np.testing.assert_array_equal(found["encoder/forward_0/kernel"], old["encoder/forward_0/kernel"])
+
+
+# Classifiers
+
+
+def sparse(buckets, **options):
+    features = {"words": [1, 2], "characters": [], "pieces": [], "punctuation": True, "num_buckets": 100, **options}
+    return {"field": "text", "kind": "sparse", "features": features, "names": buckets}
+
+
+def classes(*names):
+    return {"field": "label", "kind": "label", "names": list(names)}
+
+
+def classifier(buckets, labels, **options):
+    sizes = Sizes("text", {"kind": "sparse", "dim": len(buckets)}, "label", {"kind": "label", "classes": list(labels)})
+    return sizes, {"source": sparse(buckets, **options), "target": classes(*labels)}
+
+
+LINEAR = {"kind": "logistic_regression"}
+
+
+def test_columns_and_classes_of_a_classifier_are_carried_over_together(tmp_path):
+    folder, old = run_of(tmp_path / "run", LINEAR, *classifier([3, 8, 20, 31], ["a", "b", "c"]))
+    found, _, report = given(folder, LINEAR, *classifier([8, 9, 31], ["b", "c", "d", "e"]))
+    expected = np.zeros((3, 4))
+    expected[0, :2], expected[2, :2] = old["linear/kernel"][1, 1:], old["linear/kernel"][3, 1:]
+    np.testing.assert_array_equal(found["linear/kernel"], expected.astype(np.float32))
+    np.testing.assert_array_equal(found["bias"], [*old["bias"][1:], 0, 0])
+    assert report["carried"]["linear/kernel"] == {"source": {"carried": 2, "of": 3}, "target": {"carried": 2, "of": 4}}
+
+
+def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone(tmp_path):
+    folder, old = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["no", "yes"]))
+    found, _, report = given(folder, LINEAR, *classifier([8, 5], ["no", "yes"]))
+    np.testing.assert_array_equal(found["linear/kernel"], [old["linear/kernel"][1], [0]])
+    np.testing.assert_array_equal(found["bias"], old["bias"])
+    for labels in (["no", "perhaps"], ["no", "perhaps", "yes"]):
+        found, _, report = given(folder, LINEAR, *classifier([8, 5], labels))
+        assert not found["linear/kernel"].any()
+        assert report["fresh"] == ["linear/kernel", "bias"] or set(report["fresh"]) == {"linear/kernel", "bias"}
+
+
+def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
+    folder, _ = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["a", "b", "c"]))
+    found, _, report = given(folder, LINEAR, *classifier([3, 8], ["a", "b", "c"], characters=[2, 4]))
+    assert not found["linear/kernel"].any()
+    assert report["fresh"] == ["linear/kernel"]
+    assert report["carried"] == {"bias": {"target": {"carried": 3, "of": 3}}}
+
+
+# What does not fit
+
+
+def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_path):
+    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    folder, old = run_of(tmp_path / "run", SMALL, sizes, joint(HERE))
+    with pytest.raises(ConfigError) as error:
+        given(folder, {**SMALL, "units": 12, "layers": 2}, sizes, joint(HERE))
+    message = str(error.value)
+    assert "encoder/forward_0/kernel is [6, 12] there and [6, 18] here" in message
+    assert message.count(" there and ") + message.count("is not there") == transfer.SHOWN
+    assert "set [model] units = 8" in message
+    assert message.endswith("name the parts to take over in init.only")
+    found, fresh, report = given(folder, {**SMALL, "units": 12}, sizes, joint(HERE), only=["*_embedding"])
+    np.testing.assert_array_equal(found["source_embedding"], old["source_embedding"])
+    np.testing.assert_array_equal(found["encoder/forward_0/kernel"], fresh["encoder/forward_0/kernel"])
+    assert "encoder/forward_0/kernel" in report["fresh"]
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    sizes, vocabulary = classifier([3, 8], ["a", "b", "c"])
+    folder, _ = run_of(tmp_path / "run", LINEAR, sizes, vocabulary)
+    with pytest.raises(ConfigError, match="expected a model of kind 'feed_forward', found 'logistic_regression'"):
+        given(folder, {"kind": "feed_forward"}, sizes, vocabulary)
+
+
+def test_a_path_without_a_run_is_refused_and_says_what_is_wanted(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere: expected a train artifact.*found no such folder; check the path"):
+        transfer.locate(Init(**{"from": str(tmp_path / "nowhere")}))
+    with pytest.raises(ConfigError, match="found no model.json in it"):
+        transfer.locate(Init(**{"from": str(tmp_path)}))
+
+
+def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
+    artifact = tmp_path / "train" / "abc"
+    for folder, names in (
+        (artifact, ("model.json", "vocabulary.json", "model.weights.h5")),
+        (tmp_path / "latest" / "mine", ()),
+        *((tmp_path / "models" / version / "variables", ("variables.index",)) for version in ("9", "10")),
+        *((tmp_path / "models" / version / "assets.extra", ("model.json", "vocabulary.json")) for version in ("9", "10")),
+    ):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).touch()
+    for version in ("9", "10"):
+        (tmp_path / "models" / version / "saved_model.pb").touch()
+    (tmp_path / "latest" / "mine" / "train.json").write_text('{"path": "abc"}')
+    assert transfer.locate(Init(**{"from": str(tmp_path / "latest" / "mine")})).weights == artifact / "model.weights.h5"
+    origin = transfer.locate(Init(**{"from": str(tmp_path / "models")}))
+    assert origin.weights == tmp_path / "models" / "10" / "variables"
+    assert [path.name for path in origin.files] == ["model.json", "vocabulary.json", "variables.index"]
+
+
+# Freezing
+
+
+def trained(model, rows):
+    before = values(model)
+    settings = Settings(epochs=2, num_shapes=1, optimizer={"kind": "adam", "learning_rate": 0.05})
+    loop.fit(model, {"train": rows}, settings)
+    after = values(model)
+    return {name for name in before if np.array_equal(before[name], after[name])}
+
+
+def generator_rows():
+    random = np.random.default_rng(0)
+    lists = [[*random.integers(4, 10, size=random.integers(1, 6)), 3] for _ in range(40)]
+    return Rows(Ids.from_lists(lists), Ids.from_lists(lists))
+
+
+def test_frozen_parts_keep_their_weights_and_the_others_move():
+    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
+    names = list(values(model))
+    frozen = parts.freeze(model, ["encoder", "target_embedding", "decoder/*/bias"])
+    expected = {name for name in names if name.startswith("encoder/") or name == "target_embedding"}
+    expected |= {name for name in names if name.startswith("decoder/") and name.endswith("/bias") and name.count("/") == 2}
+    assert set(frozen) == expected
+    assert trained(model, generator_rows()) == expected
+
+
+def test_frozen_batch_normalization_keeps_its_averages():
+    sizes = Sizes("text", ids(HERE), "label", {"kind": "label", "classes": ["a", "b", "c"]})
+    config = Plugin.check("models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"})
+    keras.utils.clear_session(free_memory=False)
+    model = rooms.find("models", "feed_forward").build(config, sizes, seed=1)
+    names = list(values(model))
+    first = next(name.split("/")[0] for name in names if "moving_mean" in name)
+    frozen = parts.freeze(model, [first])
+    assert any("moving_mean" in name for name in frozen)
+    rows = generator_rows()
+    kept = trained(model, Rows(rows.source, Labels([length % 3 for length in rows.source.lengths], 3)))
+    assert kept == set(frozen)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("encodr", r"freeze 'encodr': no weight has such a name; did you mean 'encoder'\?"),
+        ("nothing_like_it_at_all", "no weight has such a name; the model has .*encoder, decoder"),
+        ("*", "every weight of the model is frozen"),
+    ],
+)
+def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message):
+    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
+    with pytest.raises(ConfigError, match=message):
+        parts.freeze(model, [pattern])

@@ -1,0 +1,313 @@
+"""Start from another run's weights, whose vocabulary may be another.
+
+Rows of embeddings and softmax weights are carried over by the pieces they stand for, columns of n-grams by their
+buckets, those of classes by their labels; everything else is copied by name. Which axis of which weight stands for a
+vocabulary is found out by building the model a second time with other vocabulary sizes, so no model need say it.
+
+Shapes: V pieces of this run's vocabulary, W of the other's, E columns.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.errors import ArtifactError, ConfigError
+from textpipe.fields import Sizes
+from textpipe.training import parts
+
+VOCABULARY = "vocabulary.json"
+MODEL = "model.json"
+WEIGHTS = "model.weights.h5"
+BESIDE = "assets.extra"  # where an exported model has model.json and vocabulary.json
+SHOWN = 3  # mismatches an error lists
+
+log = logging.getLogger(__name__)
+
+
+class Init(Section):
+    """Another run's weights to start from.
+
+    from: a train artifact, data/artifacts/latest/PIPELINE for a pipeline's newest, or saved_models/NAME[/VERSION].
+    only: the parts taken over, as freeze names them; all when left out, and then each must fit.
+    """
+
+    model_config = pydantic.ConfigDict(populate_by_name=True)
+
+    from_: str = pydantic.Field(alias="from")
+    only: list[str] = []
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's model lies: its model.json and vocabulary.json, and its weights (a file, or a SavedModel's folder)."""
+
+    model: Path
+    vocabulary: Path
+    weights: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file read, for the cache key."""
+        weights = [self.weights] if self.weights.suffix == ".h5" else sorted(self.weights.iterdir())
+        return [self.model, self.vocabulary, *weights]
+
+
+def locate(init: Init) -> Origin:
+    """The files behind init.from; raises ConfigError when there is no such run."""
+    place = Path(init.from_)
+    if (place / "train.json").is_file() and not (place / MODEL).exists():  # data/artifacts/latest/PIPELINE
+        newest = json.loads((place / "train.json").read_text(encoding="utf-8")).get("path", "")
+        place = place.parent.parent / "train" / newest
+    versions = [part for part in place.iterdir() if part.name.isdecimal()] if place.is_dir() else []
+    if versions and not (place / "saved_model.pb").exists():
+        place = max(versions, key=lambda part: int(part.name))
+    if (place / "saved_model.pb").exists():
+        origin = Origin(place / BESIDE / MODEL, place / BESIDE / VOCABULARY, place / "variables")
+    else:
+        origin = Origin(place / MODEL, place / VOCABULARY, place / WEIGHTS)
+    for path in (origin.model, origin.weights, origin.vocabulary):
+        if not path.exists():
+            found = f"no {path.relative_to(place)} in it" if place.is_dir() else "no such folder"
+            cure = "run that pipeline again, its result is of an older version" if place.is_dir() else "check the path"
+            raise ConfigError(
+                f"[train] init.from: {init.from_}: expected a train artifact, data/artifacts/latest/PIPELINE or an "
+                f"exported model, found {found}; {cure}"
+            )
+    return origin
+
+
+def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
+    """What the places of the source's and the target's vocabulary axes stand for, as vocabulary.json holds it.
+
+    {side: {"field", "kind": "ids" | "sparse" | "label", "names": pieces, buckets or classes}}; n-grams also have their
+    "features", for buckets mean something only together with the options they were counted by.
+    """
+    sides = {"source": (sizes.source_name, sizes.source), "target": (sizes.target_name, sizes.target)}
+    return {side: {"field": name, **named(tokenize, vectorize, name, size)} for side, (name, size) in sides.items()}
+
+
+def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
+    """The kind and the names of one field's axis."""
+    if size["kind"] == "label":
+        return {"kind": "label", "names": size["classes"]}
+    from textpipe.text import vectorizer
+
+    if size["kind"] == "sparse":
+        import numpy as np
+
+        section = json.loads((vectorize / vectorizer.FEATURES).read_text(encoding="utf-8"))[name]
+        counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
+        buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
+        return {"kind": "sparse", "features": {option: section[option] for option in counted}, "names": buckets}
+    import tensorflow as tf
+
+    codec = vectorizer.load_codec(tokenize, name)
+    pieces = codec.pieces(tf.range(codec.vocab_size)[None])[0].numpy()
+    return {"kind": "ids", "names": [piece.decode("utf-8", errors="replace") for piece in pieces.tolist()]}
+
+
+class Donor:
+    """The other run's weights, read and ready to be put into a model of `config` and `sizes`.
+
+    Builds models: call it before the model that is trained is built, since layers are numbered as they are made.
+
+    Raises ConfigError when the other run's model is of another kind.
+    """
+
+    def __init__(self, init: Init, config: Section, sizes: Sizes, mine: dict[str, Any]):
+        self.init, self.config, self.mine = init, config, mine
+        origin = locate(init)
+        described = json.loads(origin.model.read_text(encoding="utf-8"))
+        self.theirs = json.loads(origin.vocabulary.read_text(encoding="utf-8"))
+        self.options = described["model"]
+        if self.options["kind"] != config.kind:
+            raise ConfigError(
+                f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
+                f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
+            )
+        tables = described["sizes"]
+        names = {side: self.theirs[side]["field"] for side in ("source", "target")}
+        their_sizes = Sizes(names["source"], tables[names["source"]], names["target"], tables[names["target"]])
+        donor = build(Plugin.check("models", self.options), their_sizes)
+        load(donor, origin.weights)
+        import numpy as np
+
+        self.weights = {parts.name_of(weight): np.asarray(weight) for weight in donor.weights}
+        self.grown, self.shapes = grown_shapes(config, sizes)
+        self.axes: dict[str, dict[int, str]] = {}
+
+    def give(self, model: Any) -> dict[str, Any]:
+        """Puts into a built model what fits it; what was carried over, for train.json.
+
+        {"from", "copied": [names of weights as they were], "carried": {name: {side: {"carried", "of"}}}, "fresh": [names]}
+
+        Rows without a counterpart stay as the model's initializer made them. Raises ConfigError when a weight that is
+        asked for is not there or has another shape.
+        """
+        self.axes = vocabulary_axes(model, self.grown, self.shapes)
+        names = list(self.axes)
+        wanted = parts.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
+        faults = [fault for weight in model.weights if parts.name_of(weight) in wanted and (fault := self.fault(weight))]
+        if faults:
+            raise ConfigError(self.misfit(faults, len(wanted)))
+        report: dict[str, Any] = {"from": self.init.from_, "copied": [], "carried": {}, "fresh": []}
+        for weight in model.weights:
+            name = parts.name_of(weight)
+            if name not in wanted:
+                report["fresh"].append(name)
+            elif not self.axes[name]:
+                weight.assign(self.weights[name])
+                report["copied"].append(name)
+            else:
+                self.carry(weight, name, report)
+        self.tell(report)
+        return report
+
+    def fault(self, weight: Any) -> str | None:
+        """What keeps a weight from being taken over, or None: a missing counterpart, or other sizes but the vocabularies'."""
+        name, shape = parts.name_of(weight), tuple(weight.shape)
+        if name not in self.weights:
+            return f"{name} {list(shape)} is not there"
+        found = self.weights[name].shape
+        free = self.axes[name]
+        if len(found) != len(shape) or any(
+            one != other for axis, (one, other) in enumerate(zip(shape, found, strict=True)) if axis not in free
+        ):
+            return f"{name} is {list(found)} there and {list(shape)} here"
+        return None
+
+    def misfit(self, faults: list[str], count: int) -> str:
+        """The error for weights that do not fit: the first of them, and the options that differ."""
+        mine = self.config.model_dump(mode="json")
+        differing = [
+            f"{name} = {json.dumps(value)}" for name, value in self.options.items() if name in mine and mine[name] != value
+        ]
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        cure = f"set [model] {', '.join(differing)} as there, or " if differing else ""
+        return (
+            f"[train] init.from: {self.init.from_}: {len(faults)} of {count} weights do not fit: "
+            f"{'; '.join(faults[:SHOWN])}{more}; {cure}name the parts to take over in init.only"
+        )
+
+    def carry(self, weight: Any, name: str, report: dict[str, Any]) -> None:
+        """Assign a weight with vocabulary axes: where both runs have the piece, bucket or class, the other's numbers."""
+        import numpy as np
+
+        values, theirs = np.array(weight), self.weights[name]
+        here, there = [], []
+        counts = {}
+        for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
+            side = self.axes[name].get(axis)
+            pairs = [(at, at) for at in range(size)] if side is None else self.pairs(side, size, other)
+            here.append([at for at, _ in pairs])
+            there.append([at for _, at in pairs])
+            if side is not None:
+                counts[side] = {"carried": len(pairs), "of": size}
+        values[np.ix_(*here)] = theirs[np.ix_(*there)]
+        weight.assign(values)
+        if all(count["carried"] for count in counts.values()):
+            report["carried"][name] = counts
+        else:
+            report["fresh"].append(name)
+
+    def pairs(self, side: str, size: int, other: int) -> list[tuple[int, int]]:
+        """(place here, place there) of what both vocabularies have, for an axis of this size here and that one there."""
+        mine, theirs = self.mine[side], self.theirs[side]
+        if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
+            return []
+        if mine.get("features", {}).get("pieces") and mine != theirs:
+            return []  # n-grams of token numbers, which mean other pieces there
+        if mine["names"] == theirs["names"] and size == other:
+            return [(at, at) for at in range(size)]  # also the one logit of two classes
+        if size != len(mine["names"]) or other != len(theirs["names"]):
+            return []
+        places = {name: at for at, name in enumerate(counted(theirs["names"]))}
+        return [(at, places[name]) for at, name in enumerate(counted(mine["names"])) if name in places]
+
+    def tell(self, report: dict[str, Any]) -> None:
+        """The report as lines of the log."""
+        log.info("init: %d weights copied from %s", len(report["copied"]), self.init.from_)
+        for name, sides in report["carried"].items():
+            shown = ", ".join(f"{count['carried']:,} of {count['of']:,} of the {side}'s" for side, count in sides.items())
+            log.info("init: %s: %s carried over, the others start afresh", name, shown)
+        if report["fresh"]:
+            log.info("init: not taken over: %s", ", ".join(report["fresh"]))
+
+
+def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Names that may occur twice with the number of times they did before: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
+    seen: dict[Any, int] = {}
+    out = []
+    for name in names:
+        out.append((name, seen.get(name, 0)))
+        seen[name] = seen.get(name, 0) + 1
+    return out
+
+
+def build(config: Section, sizes: Sizes) -> Any:
+    """A model whose layers are numbered from the beginning."""
+    import keras
+
+    keras.utils.clear_session(free_memory=False)
+    return rooms.find("models", config.kind).build(config, sizes, seed=0)
+
+
+def grown_shapes(config: Section, sizes: Sizes) -> tuple[dict[int, str], list[tuple[int, ...]]]:
+    """The shapes of a model's weights where the vocabularies are larger, and which side is larger by how much."""
+    try:
+        grown, model = {1: "source", 2: "target"}, build(config, larger(sizes, 1, 2))
+    except ConfigError:  # both sides share one vocabulary
+        grown, model = {1: "target"}, build(config, larger(sizes, 1, 1))
+    return grown, [tuple(weight.shape) for weight in model.weights]
+
+
+def vocabulary_axes(
+    model: Any, grown: dict[int, str], shapes: list[tuple[int, ...]]
+) -> dict[str, dict[int, str]]:
+    """{weight: {axis: "source" | "target"}}: the axes that grow with a vocabulary, from grown_shapes.
+
+    A recurrent model with one embedding for each side -> {"source_embedding": {0: "source"}, "target_embedding": {0:
+    "target"}, "decoder/readout/kernel": {}, ...}
+    """
+    axes = {}
+    for weight, shape in zip(model.weights, shapes, strict=True):
+        steps = [new - old for old, new in zip(weight.shape, shape, strict=True)]
+        if steps and steps[-1] == 3 and weight.shape[-1] == 1:
+            steps[-1] = 2  # two classes have one logit, two more make four
+        axes[parts.name_of(weight)] = {axis: grown[step] for axis, step in enumerate(steps) if step}
+    return axes
+
+
+def larger(sizes: Sizes, source: int, target: int) -> Sizes:
+    """Size tables of vocabularies that are larger by so many."""
+
+    def grown(size, by):
+        if size["kind"] == "label":
+            return {**size, "classes": [*size["classes"], *(f"{number}" for number in range(by))]}
+        key = "dim" if size["kind"] == "sparse" else "vocab_size"
+        return {**size, key: size[key] + by}
+
+    return Sizes(sizes.source_name, grown(sizes.source, source), sizes.target_name, grown(sizes.target, target))
+
+
+def load(model: Any, weights: Path) -> None:
+    """A run's weights into its own model, built again; raises ArtifactError when the file is damaged."""
+    if weights.suffix == ".h5":
+        try:
+            model.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{weights}: cannot be read ({error}); train that model again") from None
+        return
+    import tensorflow as tf
+
+    # A servable keeps its model's weights as a list, in the order of the model's.
+    reader = tf.train.load_checkpoint(str(weights / "variables"))
+    for position, weight in enumerate(model.weights):
+        weight.assign(reader.get_tensor(f"weights/{position}/.ATTRIBUTES/VARIABLE_VALUE"))
