@@ -96,7 +96,7 @@ def text(found: Comparison) -> str:
     table = found.table
     names, width = table["systems"], max(map(len, table["systems"]))
     lines = [
-        f"{table['rows']} rows; {table['level']:.0%} intervals from {table['resamples']:,} paired resamples; p-values two-sided, "
+        f"{table['rows']} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; p-values two-sided, "
         f"by bootstrap and by {table['trials']:,} random swaps",
         "",
     ]

@@ -1,0 +1,184 @@
+"""What a generator's report shows: scores by length, unknown words, sentences, attention."""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from textpipe.report import charts, markup
+from textpipe.report.charts import Series
+from textpipe.report.page import Section
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from textpipe.report.run import Run
+
+SHOWN = 10  # sentences of each kind
+GROUPS = 6  # of source lengths
+RESAMPLES = 500
+SEED = 1
+
+
+def sections(run: "Run") -> list[Section]:
+    """All of them, in order."""
+    from textpipe.scores import corpus, generation
+
+    source, target = run.sides
+    answers = [line["answer"] for line in run.predictions]
+    references = [line[target] for line in run.predictions]
+    statistics = generation.bleu_statistics(answers, references, lowercase=False)
+    chrf = corpus.chrf(corpus.chrf_statistics(answers, references))
+    lengths = [len(line[source].split()) for line in run.predictions]
+    found = [by_length(lengths, statistics, chrf), unknown(run), sentences(run, chrf), attention(run)]
+    return [section for section in found if section]
+
+
+def groups(lengths: list[int], count: int = GROUPS) -> list[tuple[int, int]]:
+    """Ranges of lengths, ends included, that hold about equally many rows.
+
+    groups([3, 3, 4, 5, 9, 12], 3) -> [(3, 3), (4, 5), (9, 12)]
+    """
+    ordered = sorted(lengths)
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    while start < len(ordered):
+        # What is left is shared among the groups that are left; equal lengths stay together.
+        end = min(len(ordered), start + max(1, round((len(ordered) - start) / max(1, count - len(ranges)))))
+        while end < len(ordered) and ordered[end] == ordered[end - 1]:
+            end += 1
+        ranges.append((ordered[start], ordered[end - 1]))
+        start = end
+    return ranges
+
+
+def by_length(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarray") -> Section:
+    """BLEU of rows of like source length, and how the rows' length ratio and chrF are spread."""
+    import numpy as np
+
+    from textpipe.scores import corpus, significance
+
+    ranges = groups(lengths)
+    members = [np.array([low <= length <= high for length in lengths]) for low, high in ranges]
+    parts = [statistics[chosen] for chosen in members]
+    values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
+    bounds = []
+    for part in parts:
+        measure = corpus.Measure("bleu", [part], corpus.bleu)
+        bounds.append(significance.interval(significance.resampled(measure, resamples=RESAMPLES, seed=SEED)[0]))
+    labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]
+    counts = [int(chosen.sum()) for chosen in members]
+    low, high = ([bound[side] for bound in bounds] for side in (0, 1))
+    bleu = charts.bars(
+        "BLEU by source length", labels, [Series("BLEU", [], values, "a", low=low, high=high)], "words in the source",
+        counts=counts, note="Whiskers: 95 % of resampled rows.",
+    )  # fmt: skip
+    # BLEU's own tokens: answer and reference length are the last two statistics.
+    each = (statistics[:, -2] / np.maximum(statistics[:, -1], 1)).tolist()
+    total = float(statistics[:, -2].sum() / max(statistics[:, -1].sum(), 1))
+    spread = charts.histogram(
+        "Length of answer over length of reference", each, "ratio of a row", low=0, high=2, bins=40,
+        marks=((1.0, f"all rows {total:.3f}"),), note="Rows beyond 2 are counted at the end.",
+    )  # fmt: skip
+    middle = float(np.median(chrf))
+    quality = charts.histogram(
+        "chrF of the rows", chrf.tolist(), "chrF of a row", low=0, high=100, bins=25, marks=((middle, f"median {middle:.1f}"),)
+    )
+    lead = "Longer sources are harder; answers shorter than their references lose BLEU by its brevity penalty."
+    return Section("Length", "length", f'<div class="charts">{bleu}{spread}{quality}</div>', lead)
+
+
+def unknown(run: "Run") -> Section | None:
+    """Rows with words that training never saw, beside all rows; F1 of rare and unseen words where it was measured."""
+    from textpipe.report.run import titled
+
+    report = run.metrics
+    unseen = report.get("unseen_words") or {}
+    parts = []
+    if unseen.get("rows"):
+        names = [n for n in ("bleu", "chrf") if unseen["metrics"].get(n) is not None]
+        labels = [titled(name) for name in names]
+        series = [
+            Series("all rows", [], [report["metrics"][name] for name in names], "a"),
+            Series("rows with unseen words", [], [unseen["metrics"][name] for name in names], "b"),
+        ]
+        if names:
+            parts.append(charts.bars("Rows with words unseen in training", labels, series, "", note=f"{unseen['rows']:,} of {report['rows']:,} rows."))
+    rows = [[f"{group}: {name}", value] for group, name, value in word_figures(report)]
+    if rows:
+        parts.append(f'<div class="card">{markup.table(["", "value"], rows, caption="Rare and unseen words")}</div>')
+    if not parts:
+        return None
+    lead = "A word is unseen when no training source holds it, case aside."
+    return Section("Unknown words", "unknown", f'<div class="charts">{"".join(parts)}</div>', lead)
+
+
+def word_figures(report: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """(group, figure, value) of every number under rare_words and unseen_words but the rows' own metrics."""
+    found = []
+    for group in ("rare_words", "unseen_words"):
+        table = report.get(group)
+        for name, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, int | float) and name != "rows":
+                found.append((group.replace("_", " "), name.replace("_", " "), value))
+            elif isinstance(value, dict) and name != "metrics":
+                found += [
+                    (group.replace("_", " "), f"{name} {inner}".replace("_", " "), number)
+                    for inner, number in value.items()
+                    if isinstance(number, int | float)
+                ]
+    return found
+
+
+def sentences(run: "Run", chrf: "np.ndarray") -> Section:
+    """The ten worst, ten best and ten drawn by lot, by chrF of the sentence; ties are settled by lot."""
+    order = list(range(len(chrf)))
+    draw = random.Random(SEED)
+    draw.shuffle(order)
+    worst = sorted(order, key=lambda at: chrf[at])
+    best = sorted(order, key=lambda at: -chrf[at])
+    parts = [
+        group(f"{title} {len(chosen)}", run, chrf, chosen, opened)
+        for title, chosen, opened in (
+            ("Worst", worst[:SHOWN], True),
+            ("Best", best[:SHOWN], False),
+            ("Drawn by lot:", order[:SHOWN], False),
+        )
+    ]
+    lead = "Ranked by chrF of the sentence alone. Words of the answer that the reference has not in this place are marked."
+    return Section("Sentences", "sentences", "".join(parts), lead)
+
+
+def group(title: str, run: "Run", chrf: "np.ndarray", chosen: list[int], opened: bool) -> str:
+    """A heading and its sentences."""
+    from textpipe.report import run as runs
+
+    source, target = run.sides
+    cards = []
+    for at in chosen:
+        line = run.predictions[at]
+        facts = [f"row {line.get('row', at)}", f"chrF {chrf[at]:.1f}"]
+        if isinstance(line.get("score"), int | float):
+            facts.append(f"model's score {line['score']:.3g}")
+        entries = [
+            (source, markup.shown(line[source])),
+            (f"reference ({target})" if target not in ("target", "reference") else "reference", markup.shown(line[target])),
+            ("answer", markup.differing(line["answer"], line[target])),
+        ]
+        cards.append(runs.sentence(facts, entries))
+    return runs.group(title, cards, opened=opened)
+
+
+def attention(run: "Run") -> Section | None:
+    """Where a few answers looked, as evaluate wrote it down."""
+    from textpipe.report import run as runs
+
+    maps = []
+    for line in runs.lines(run.artifacts["evaluate"] / runs.ATTENTION):
+        drawn = charts.heat_map(
+            "".join(line["source_tokens"]).replace("▁", " ").strip(), line["weights"], line["target_tokens"], line["source_tokens"],
+            row_name="answer", column_name="source", write=lambda weight: f"{weight:.1f}".removeprefix("0") if weight >= 0.05 else "",
+        )  # fmt: skip
+        maps.append(drawn)
+    if not maps:
+        return None
+    lead = "Each row is a piece of the answer and shows on which pieces of the source it looked; a row adds up to 1."
+    return Section("Attention", "attention", "".join(maps), lead)
