@@ -1,8 +1,9 @@
 """Send raw rows through the graph that is served, and score its answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "notes"}, and for classifiers "labels", "confusion" and "support". predictions.jsonl: one row a line, in
-the split's order.
+"unseen_words", "rare_words", "notes"}, and for classifiers "labels", "confusion" and "support". The two of words are
+{"rows", "metrics"}: of the rows whose source holds such a word; and for generators "target_words", the F1 of such words
+in the answers. predictions.jsonl: one row a line, in the split's order.
 """
 
 import functools
@@ -10,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +36,7 @@ class Config(Section):
 
     limit: score only the first rows of the split; resamples: draws behind a confidence interval, 0 for none.
     require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such
-    as log_loss or perplexity, must not exceed its value.
+    as log_loss or perplexity, must not exceed its value. rare: words that train has this often at most are rare.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Config(Section):
     limit: int | None = Field(None, ge=1)
     batch_rows: int = Field(64, ge=1)
     resamples: int = Field(1000, ge=0)
+    rare: int = Field(5, ge=1)
     require: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -84,13 +86,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         extra, note = likelihood(servable, sources, references, config.batch_rows)
         report["metrics"] |= extra | {"unknown_in_answers": unknown_in(servable, outputs["answer"])}
         notes.append(note)
-    unseen = unseen_words(sources, training_words(inputs["ingest"], servable.source))
-    part = {name: [value for value, has in zip(values, unseen, strict=True) if has] for name, values in outputs.items()}
-    expected = [reference for reference, has in zip(references, unseen, strict=True) if has]
-    report["unseen_words"] = {"rows": len(expected), "metrics": score(part, expected, resamples=0)["metrics"]}
-    if servable.generates:
-        report["unseen_words"]["metrics"]["unknown_in_answers"] = unknown_in(servable, part["answer"])
-    notes.append("unseen_words: the rows whose source holds a word that no training source holds, case aside.")
+    found, lines = by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
+    report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
 
     require(config.require, report["metrics"], task.LESS_IS_BETTER)
@@ -161,27 +158,59 @@ def unknown_in(servable: "Servable", answers: Sequence[str]) -> int:
     return sum(mark in answer for answer in answers) if mark else 0
 
 
-def words(text: str) -> Iterator[str]:
-    """Runs of letters, digits and marks, case folded: "It's 5 o'clock" -> it s 5 o clock."""
-    import re
+def by_training(
+    config: Config,
+    servable: "Servable",
+    ingested: Path,
+    sources: Sequence[str],
+    references: Sequence[str],
+    outputs: Mapping[str, Sequence[Any]],
+    score: Callable[..., dict[str, Any]],
+) -> tuple[dict[str, Any], list[str]]:
+    """What metrics.json says under "unseen_words" and "rare_words", and how these are defined.
 
-    return (found.group() for found in re.finditer(r"\w+", text.casefold()))
+    score(outputs, references, resamples=0)["metrics"] are a task's metrics of some rows.
+    """
+    from textpipe.scores import words
+
+    fields = (servable.source, servable.target) if servable.generates else (servable.source,)
+    seen = training_words(ingested, fields)
+    found: dict[str, Any] = {}
+    for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
+        chosen = [at for at, text in enumerate(sources) if words.seen_between(seen[servable.source], least, most, text)]
+        part = {output: [values[at] for at in chosen] for output, values in outputs.items()}
+        metrics = score(part, [references[at] for at in chosen], resamples=0)["metrics"]
+        found[name] = {"rows": len(chosen), "metrics": metrics}
+        if servable.generates:
+            metrics["unknown_in_answers"] = unknown_in(servable, part["answer"])
+            chances = {"resamples": config.resamples, "seed": config.seed}
+            target = words.f1(outputs["answer"], references, seen[servable.target], least, most, **chances)
+            found[name]["target_words"] = target
+    notes = [
+        "unseen_words: the rows whose source holds a word that no training source holds, case aside.",
+        f"rare_words: the rows whose source holds a word that the training sources hold 1 to {config.rare} times.",
+    ]
+    if servable.generates:
+        notes.append(
+            "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` times, "
+            "over all rows; words are runs of letters, digits and marks, case folded, and match as often as the "
+            "reference holds them."
+        )
+    return found, notes
 
 
-def training_words(folder: Path, field: str) -> set[str]:
-    """Every word of the training sources."""
+def training_words(folder: Path, fields: Sequence[str]) -> dict[str, Mapping[str, int]]:
+    """How often the training texts of each field hold each word: {field: {word: times}}."""
+    from textpipe.scores import words
     from textpipe.tables import shards
+    from textpipe.text import counting
 
-    found: set[str] = set()
-    for batch in shards.read(folder, "train", (field,)):
-        for text in batch.column(field).to_pylist():
-            found.update(words(text))
-    return found
+    def texts(field: str) -> Iterator[Iterator[str]]:
+        for batch in shards.read(folder, "train", (field,)):
+            for text in batch.column(field).to_pylist():
+                yield words.split(text or "")
 
-
-def unseen_words(texts: Sequence[str], known: set[str]) -> list[bool]:
-    """Which texts hold a word that is not known."""
-    return [any(word not in known for word in words(text)) for text in texts]
+    return {field: counting.count(texts(field)) for field in fields}
 
 
 def require(wanted: Mapping[str, float], found: Mapping[str, float | None], less_is_better: Sequence[str]) -> None:
@@ -219,7 +248,11 @@ def summary(output: Path) -> str:
         lines.append(
             f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
         )
-    unseen = report["unseen_words"]
-    first = next(iter(unseen["metrics"]))
-    lines.append(f"{unseen['rows']} rows with words unseen in training: {first} {number(unseen['metrics'][first])}")
+    for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
+        part = report[name]
+        first = next(iter(part["metrics"]))
+        line = f"{part['rows']} rows with words {kind}: {first} {number(part['metrics'][first])}"
+        if found := part.get("target_words"):
+            line += f"; F1 of such words in the answers {number(found['f1'])} ({found['reference_words']} expected)"
+        lines.append(line)
     return "\n".join(lines)
