@@ -26,7 +26,7 @@ from textpipe.training import batches, memory
 from textpipe.training.batches import Batch
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.steps import Steps
+from textpipe.training.steps import Steps, fixed_widths
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,8 @@ class Trial:
 
     def updates(self, tokens: int) -> int:
         """Updates of an epoch with batches of so many tokens."""
-        plan = batches.plan(self.train, self.settings.model_copy(update={"batch_tokens": tokens, "batch_rows": None}))
+        settings = self.settings.model_copy(update={"batch_tokens": tokens, "batch_rows": None})
+        plan = batches.plan(self.train, settings, fixed_widths=fixed_widths(self.steps.model))
         return plan.num_batches // self.settings.accumulate
 
     def take(self, tokens: int) -> dict[str, float]:

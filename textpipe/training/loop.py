@@ -28,7 +28,7 @@ from textpipe.training.progress import Progress
 from textpipe.training.resources import Resources
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.steps import Steps
+from textpipe.training.steps import Steps, fixed_widths
 from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Loop:
     ):
         self.model, self.train, self.settings = model, train, settings
         self.resume, self.logs = output / "resume", output / "logs"
-        self.plan = batches.plan(train, settings)
+        self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(model))
         self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
         module = rooms.find("training.optimizers", settings.optimizer.kind)
         self.schedule = rooms.find("training.schedules", settings.schedule.kind)

@@ -77,8 +77,9 @@ class Steps:
         target = rows.target.gather(batch.rows, batch.target_width)
         if not isinstance(source, tf.SparseTensor):
             source = tf.constant(source)
-        specs = [spec(source), spec(target), *map(exactly, scalars)]
-        widths = batch.source_width, batch.target_width
+        fixed = fixed_widths(self.model)
+        specs = [spec(source, fixed), spec(target, fixed), *map(exactly, scalars)]
+        widths = (batch.source_width, batch.target_width) if fixed else ()
         return self.run(graph, widths, [source, tf.constant(target), *scalars], specs)
 
     def run(self, graph: Callable, widths: tuple, arguments: list, specs: list) -> dict[str, float]:
@@ -199,11 +200,17 @@ def share(tensor):
     return tf.sparse.slice(tensor, tf.stack([first, 0]), tf.stack([last - first, tensor.dense_shape[1]]))
 
 
-def spec(value):
-    """The type of a batch with the number of rows left open: [None, T]."""
+def fixed_widths(model) -> bool:
+    """Whether a step is traced for each padded width; a model that takes any width says fixed_widths = False."""
+    return getattr(model, "fixed_widths", True)
+
+
+def spec(value, fixed: bool = True):
+    """The type of a batch with the number of rows left open: [None, T], or [None, None] where any width goes."""
     if isinstance(value, tf.SparseTensor):
         return tf.SparseTensorSpec([None, value.shape[1]], value.dtype)
-    return tf.TensorSpec([None, *value.shape[1:]], tf.as_dtype(value.dtype))
+    sizes = value.shape[1:] if fixed else [None] * (len(value.shape) - 1)
+    return tf.TensorSpec([None, *sizes], tf.as_dtype(value.dtype))
 
 
 def exactly(value):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from textpipe.training import batches
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.steps import Steps
+from textpipe.training.steps import Steps, fixed_widths
 
 
 class Measure(Protocol):
@@ -30,7 +30,7 @@ class Validation:
 
     def __init__(self, steps: Steps, rows: Rows | None, measures: Sequence[Measure], settings: Settings):
         self.steps, self.rows, self.measures = steps, rows, tuple(measures) if rows else ()
-        self.batches = batches.plan(rows, settings).epoch(0) if rows else []
+        self.batches = batches.plan(rows, settings, fixed_widths=fixed_widths(steps.model)).epoch(0) if rows else []
         self.seconds: dict[str, float] = {}  # of the last time, by what was measured
 
     def figures(self) -> dict[str, float]:
