@@ -1,12 +1,14 @@
 """Attention against NumPy in float64."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.layers.attention import KINDS, additive_scores, bias_of
+from textpipe.layers.additive import additive_scores
+from textpipe.layers.attention import KINDS, bias_of
 
-ROWS, SOURCE, TARGET, SIZE, ATTENTION = 3, 5, 4, 6, 7
+ROWS, SOURCE, TARGET, SIZE, ATTENTION, HEADS = 3, 5, 4, 6, 8, 2
 LENGTHS = np.array([5, 1, 3])
 
 
@@ -28,11 +30,16 @@ def additive(query, memory, weights):
     return direction[:, 0] @ np.tanh(query_weight.T @ query + memory_weight.T @ memory + bias)
 
 
-SCORES = {"dot": dot, "general": general, "additive": additive}
+def scaled_dot(query, memory, weights):
+    return query @ memory / np.sqrt(SIZE)
 
 
-def layer_of(kind, memory_size):
-    layer = KINDS[kind](SIZE, memory_size, attention_size=ATTENTION, dtype="float64")
+SCORES = {"dot": dot, "scaled_dot": scaled_dot, "general": general, "additive": additive}
+
+
+def layer_of(kind, memory_size, **options):
+    options = {"attention_size": ATTENTION, "num_heads": HEADS, "dtype": "float64", **options}
+    layer = KINDS[kind](SIZE, memory_size, **options)
     layer.build()
     for index, variable in enumerate(layer.trainable_variables):
         variable.assign(numbers(*variable.shape, seed=10 + index))
@@ -40,16 +47,16 @@ def layer_of(kind, memory_size):
 
 
 def test_every_kind_has_a_formula_here():
-    assert set(SCORES) == set(KINDS)
+    assert {*SCORES, "multi_head"} == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCORES)
 def test_context_and_weights_equal_the_formula_of_one_query_at_a_time(kind):
-    memory_size = SIZE if kind == "dot" else SIZE + 2
+    memory_size = SIZE if "dot" in kind else SIZE + 2
     layer = layer_of(kind, memory_size)
     query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, memory_size, seed=2)
     real = (np.arange(SOURCE)[None, :] < LENGTHS[:, None]).astype("float64")
-    context, weights = layer(query, layer.prepare(memory), memory, bias_of(real))
+    context, weights = layer(query, bias=bias_of(real), **layer.prepare(memory))
     parameters = [variable.numpy() for variable in layer.trainable_variables]
     for row, length in enumerate(LENGTHS):
         for position in range(TARGET):
@@ -60,10 +67,60 @@ def test_context_and_weights_equal_the_formula_of_one_query_at_a_time(kind):
             np.testing.assert_allclose(context[row, position], expected @ memory[row, :length], rtol=1e-9, atol=1e-12)
 
 
+def test_many_heads_equal_those_of_keras():
+    layer = layer_of("multi_head", SIZE + 2)
+    query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE + 2, seed=2)
+    real = np.arange(SOURCE)[None, :] < LENGTHS[:, None]
+    context, weights = layer(query, bias=bias_of(real.astype("float64")), **layer.prepare(memory))
+    other = keras.layers.MultiHeadAttention(
+        HEADS, ATTENTION // HEADS, use_bias=False, output_shape=SIZE + 2, dtype="float64"
+    )
+    other.build(query.shape, memory.shape)
+    other.set_weights([
+        variable.numpy().reshape(theirs.shape)
+        for variable, theirs in zip(
+            [layer.query_weight, layer.key_weight, layer.value_weight, layer.output_weight], other.weights, strict=True
+        )
+    ])
+    expected, heads = other(query, memory, attention_mask=real[:, None, :], return_attention_scores=True)
+    np.testing.assert_allclose(context, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(weights, np.mean(heads, axis=1), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_asking_one_at_a_time_equals_asking_all_at_once(kind):
+    layer = layer_of(kind, SIZE)
+    query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE, seed=2)
+    bias, prepared = bias_of((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0), layer.prepare(memory)
+    own = layer.loop_weights()
+    context, weights = layer(query, bias=bias, **prepared)
+    for position in range(TARGET):
+        read, attention = layer.ask(layer.project(query[:, position], own), bias=bias, weights=own, **prepared)
+        np.testing.assert_allclose(layer.merge(read, own), context[:, position], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(layer.reported(attention), weights[:, position], rtol=1e-12, atol=1e-14)
+
+
+def test_coverage_enters_the_score_inside_the_tanh():
+    layer = layer_of("additive", SIZE, coverage=True)
+    query, memory = numbers(ROWS, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE, seed=2)
+    covered, own = np.abs(numbers(ROWS, SOURCE, seed=3)), layer.loop_weights()
+    prepared, bias = layer.prepare(memory), np.zeros((ROWS, SOURCE))
+    _, weights = layer.ask(layer.project(query, own), bias=bias, weights=own, covered=covered, **prepared)
+    query_weight, memory_weight, bias, direction, coverage_weight = (part.numpy() for part in layer.trainable_variables)
+    for row in range(ROWS):
+        scores = np.array([
+            np.tanh(
+                query[row] @ query_weight + memory[row, t] @ memory_weight + bias + covered[row, t] * coverage_weight[0]
+            ) @ direction[:, 0]
+            for t in range(SOURCE)
+        ])  # fmt: skip
+        np.testing.assert_allclose(weights[row], np.exp(scores) / np.exp(scores).sum(), rtol=1e-10)
+
+
 def test_a_row_of_nothing_but_padding_stays_finite():
     layer = layer_of("additive", SIZE)
     memory = numbers(1, SOURCE, SIZE)
-    context, _ = layer(numbers(1, TARGET, SIZE), layer.prepare(memory), memory, bias_of(np.zeros((1, SOURCE))))
+    context, _ = layer(numbers(1, TARGET, SIZE), bias=bias_of(np.zeros((1, SOURCE))), **layer.prepare(memory))
     assert np.all(np.isfinite(context))
 
 

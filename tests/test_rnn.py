@@ -184,6 +184,46 @@ def test_every_gradient_agrees_with_central_differences(cell, reverse):
         np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_a_mask_hides_of_the_state_no_gate_sees(cell):
+    """A mask of a row's state is the same as one of the rows of the recurrent kernel, for that row of the batch."""
+    layer, inputs = layer_of(cell), tf.constant(numbers(STEPS, ROWS, INPUTS))
+    mask = 2.0 * (numbers(ROWS, UNITS, seed=5) > 0)
+    kernel, state = layer.recurrent_kernel.numpy(), state_of(layer)
+    gates = tf.constant(inputs @ layer.kernel.numpy() + layer.bias.numpy())
+    weights = numbers(STEPS, ROWS, UNITS, seed=3)
+    with tf.GradientTape() as tape:
+        tape.watch(gates)
+        hiddens, last = layer.recur(gates, state, False, mask)
+        total = tf.reduce_sum(weights * hiddens) + sum(tf.reduce_sum(part) for part in last)
+    d_gates, d_kernel = tape.gradient(total, [gates, layer.recurrent_kernel.value])
+    summed = np.zeros_like(kernel)
+    for row in range(ROWS):
+        layer.recurrent_kernel.assign(mask[row][:, None] * kernel)
+        with tf.GradientTape() as tape:
+            one = tf.constant(gates[:, row : row + 1])
+            tape.watch(one)
+            expected, ends = layer.recur(one, tuple(part[row : row + 1] for part in state), False, None)
+            total = tf.reduce_sum(weights[:, row : row + 1] * expected) + sum(tf.reduce_sum(part) for part in ends)
+        np.testing.assert_allclose(hiddens[:, row], expected[:, 0], rtol=1e-12, atol=1e-14)
+        d_one, d_row = tape.gradient(total, [one, layer.recurrent_kernel.value])
+        np.testing.assert_allclose(d_gates[:, row], d_one[:, 0], rtol=1e-10, atol=1e-13)
+        summed += mask[row][:, None] * d_row.numpy()
+    np.testing.assert_allclose(d_kernel, summed, rtol=1e-10, atol=1e-12)
+
+
+def test_recurrent_dropout_draws_one_mask_for_a_sequence_and_none_in_inference():
+    layer = GRU(UNITS, recurrent_dropout=0.5)
+    layer.build((None, None, INPUTS))
+    assert layer.mask(ROWS, training=False) is None
+    mask = layer.mask(ROWS, training=True)
+    assert mask.shape == (ROWS, UNITS)
+    assert set(np.unique(mask)) == {0.0, 2.0}
+    inputs = numbers(STEPS, ROWS, INPUTS).astype("float32")
+    np.testing.assert_array_equal(layer(inputs)[0], layer(inputs)[0])
+    assert not np.allclose(layer(inputs, training=True)[0], layer(inputs)[0])
+
+
 @pytest.mark.parametrize("cell", [GRU, LSTM])
 def test_recurrent_weights_start_orthogonal_gate_by_gate(cell):
     layer = cell(UNITS)

@@ -1,8 +1,9 @@
 """Recurrent sequence-to-sequence model with attention (Sutskever et al. 2014; Bahdanau et al. 2015; Luong et al. 2015).
 
 A bidirectional encoder reads the source; a decoder reads the target so far; attention is asked by the decoder's lowest
-layer and its context goes to the layers above and to the readout (as in Wu et al. 2016), never back into the lowest
-layer. So every layer runs over all target positions at once when it is trained.
+layer and its context goes to the layers above and to the readout (as in Wu et al. 2016). Nothing of that goes back
+into the lowest layer unless `input_feeding` asks for it, so that every layer runs over all target positions at once
+when it is trained. With input feeding or coverage a position waits for the one before it, in training too.
 """
 
 from typing import Any, Literal
@@ -28,10 +29,18 @@ class Config(Section):
     layers: int = Field(1, ge=1)
     decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
     embedding_size: int = Field(256, ge=1)
-    attention: Literal["none", "dot", "general", "additive"] = "additive"
-    attention_size: int = Field(128, ge=1)  # of additive attention
+    residual: bool = False  # every layer but the lowest adds what is below it
+    attention: Literal["none", "dot", "scaled_dot", "general", "additive", "multi_head"] = "additive"
+    attention_size: int = Field(128, ge=1)  # of additive attention; of all heads of multi_head together
+    num_heads: int = Field(4, ge=1)  # of multi_head
+    input_feeding: bool = False  # the readout is read at the next step (Luong et al. 2015, section 3.3)
+    coverage: bool = False  # additive attention sees the sum of its weights so far (Tu et al. 2016; See et al. 2017)
+    bridge: Literal["dense", "copy", "zero"] = "dense"  # how the encoder's last state starts the decoder
     dropout: float = Field(0.3, ge=0, lt=1)  # on the readout and between layers
     embedding_dropout: float = Field(0.3, ge=0, lt=1)
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)  # of what gates see of the state; one mask for all time steps
+    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: the other masks too are drawn once
+    word_dropout: float = Field(0.0, ge=0, lt=1)  # of whole words, source and target
     tie_embeddings: bool = True  # the target embedding is the softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
     initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
@@ -40,11 +49,29 @@ class Config(Section):
     def sizes_fit(self):
         if self.encoder == "bidirectional" and self.encoder_units is None and self.units % 2:
             raise ValueError(f"units = {self.units} cannot be halved for two directions; give encoder_units too")
-        if self.attention == "dot" and self.memory_size != self.units:
+        if self.attention in ("dot", "scaled_dot") and self.memory_size != self.units:
             raise ValueError(
-                f"attention = 'dot' needs a memory as wide as units = {self.units}, found {self.memory_size}; "
-                "leave encoder_units out or use 'general'"
+                f"attention = {self.attention!r} needs a memory as wide as units = {self.units}, found "
+                f"{self.memory_size}; leave encoder_units out or use 'general'"
             )
+        if self.attention == "multi_head" and self.attention_size % self.num_heads:
+            raise ValueError(
+                f"attention_size = {self.attention_size} cannot be shared by num_heads = {self.num_heads}; "
+                "make it a multiple"
+            )
+        if self.coverage and self.attention != "additive":
+            raise ValueError(f"coverage needs attention = 'additive', found {self.attention!r}")
+        if self.input_feeding and self.attention == "none":
+            raise ValueError("input_feeding needs attention, found 'none'; choose one, 'additive' for example")
+        decoder_layers = self.decoder_layers or self.layers
+        if self.bridge == "copy" and (self.memory_size, self.layers) != (self.units, decoder_layers):
+            raise ValueError(
+                f"bridge = 'copy' needs decoder states like the encoder's, found {self.layers} layers of "
+                f"{self.memory_size} and {decoder_layers} of {self.units}; leave encoder_units and decoder_layers out "
+                "or use 'dense'"
+            )
+        if self.residual and max(self.layers, self.decoder_layers or 1) == 1:
+            raise ValueError("residual needs a layer above another, found layers = 1; raise it or leave residual out")
         return self
 
     @property
