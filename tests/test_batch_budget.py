@@ -1,0 +1,121 @@
+"""batch_tokens = "auto": when the search ends, that it leaves no trace, and that a resumed run does not search again."""
+
+import json
+
+import numpy as np
+import pytest
+import test_training_loop as tests
+
+from textpipe.errors import ConfigError
+from textpipe.training import batch_budget, batches, loop, memory
+from textpipe.training.settings import Settings
+
+
+def searched(monkeypatch, *, bytes_of=lambda tokens: 1000 * tokens, speed=lambda tokens: tokens, free=10**12, rows=4000, fewest=2):
+    """What is found where a step takes these bytes and has this speed."""
+
+    def take(self, tokens):
+        return {"tokens": tokens, "bytes": bytes_of(tokens), "speed": speed(tokens)}
+
+    monkeypatch.setattr(batch_budget.Trial, "take", take)
+    monkeypatch.setattr(memory, "available", lambda: free)
+    monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
+    return batch_budget.search(tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto"))
+
+
+def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):
+    # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of what is free may be taken.
+    found = searched(monkeypatch, bytes_of=lambda tokens: 50e6 + 1000 * tokens, free=2 * 110e6, rows=12_000)
+    assert (found["batch_tokens"], found["ended_by"]) == (32_768, "memory")
+
+
+def test_a_size_that_is_no_faster_is_not_taken(monkeypatch):
+    found = searched(monkeypatch, speed=lambda tokens: min(tokens, 2100))
+    assert (found["batch_tokens"], found["ended_by"]) == (2048, "speed")
+
+
+def test_an_epoch_keeps_some_updates(monkeypatch):
+    found = searched(monkeypatch, rows=4000, fewest=10)
+    rows = tests.reversals(4000)
+    kept, missed = (
+        batches.plan(rows, Settings(batch_tokens=size * found["batch_tokens"])).num_batches for size in (1, 2)
+    )
+    assert (found["ended_by"], kept >= 10, missed < 10) == ("updates", True, True)
+
+
+def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
+    import tensorflow as tf
+
+    def take(self, tokens):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    monkeypatch.setattr(batch_budget.Trial, "take", take)
+    with pytest.raises(ConfigError, match="not even 1024 tokens fit.*make the model smaller"):
+        batch_budget.search(tests.plain_generator(), tests.reversals(9), Settings(batch_tokens="auto"))
+
+
+def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(monkeypatch, tmp_path):
+    monkeypatch.setattr(batch_budget, "SMALLEST", 64)
+    monkeypatch.setattr(batch_budget, "LARGEST", 128)
+    monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", 2)
+    data = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
+    own, auto = tests.generator(), tests.generator()
+    settings = {"epochs": 2, "num_shapes": 1}
+    result = loop.fit(auto, data, Settings(batch_tokens="auto", **settings), tmp_path)
+    assert result["batch_tokens"]["batch_tokens"] in (64, 128)
+    del result["batch_tokens"]["ended_by"]
+    loop.fit(own, data, Settings(**result["batch_tokens"], **settings))
+    assert tests.same(tests.weights(own), tests.weights(auto))  # dropout's seeds among them
+    tried = json.loads((tmp_path / "resume/batch_tokens.json").read_text())["tried"]
+    assert all(one["bytes"] > 0 for one in tried)
+    monkeypatch.setattr(batch_budget, "search", None)
+    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), tmp_path / "resume/batch_tokens.json")
+    assert again.batch_tokens == found["batch_tokens"] == result["batch_tokens"]["batch_tokens"]
+
+
+def test_sparse_rows_have_no_tokens(tmp_path):
+    import scipy.sparse
+
+    from textpipe.training.rows import Labels, Rows, Sparse
+
+    rows = Rows(Sparse.from_scipy(scipy.sparse.eye(3).tocsr()), Labels([0, 1, 0], 2))
+    with pytest.raises(ConfigError, match="sparse rows have no tokens"):
+        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
+
+
+# Memory
+
+
+def test_a_peak_is_what_was_held_at_once_and_begins_anew():
+    if not memory.reset_peak():
+        pytest.skip("this system does not reset the peak")
+    before = memory.peak()
+    held = np.ones(30_000_000 // 8)
+    del held
+    assert memory.peak() > before + 25e6
+    memory.reset_peak()
+    assert memory.peak() < before + 25e6
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_left_is_the_tightest_of_machine_and_control_groups(version, monkeypatch, tmp_path):
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    folder = (groups / "memory" if version == 1 else groups) / "jobs/mine"
+    (proc / "self").mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:    8000 kB\n")
+    (proc / "self/cgroup").write_text("3:cpu:/x\n4:memory:/jobs/mine\n" if version == 1 else "0::/jobs/mine\n")
+    limit, used, files = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        if version == 1
+        else ("memory.max", "memory.current", "inactive_file")
+    )
+    monkeypatch.setattr(memory, "PROC", proc)
+    monkeypatch.setattr(memory, "CGROUPS", groups)
+    assert memory.available() == 8000 * 1024
+    (folder / limit).write_text("9223372036854771712" if version == 1 else "max\n")
+    assert memory.available() == 8000 * 1024
+    (folder.parent / limit).write_text("5000000\n")
+    (folder.parent / used).write_text("4000000\n")
+    (folder.parent / "memory.stat").write_text(f"cache 12\n{files} 250000\n")
+    assert memory.available() == 1_250_000
