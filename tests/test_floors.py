@@ -18,6 +18,7 @@ FLOORS = (
     {"training"},
     {"servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
     {"stages"},
+    {"exports"},
     {"pipeline"},
     {"report", "scaffold", "doctor", "scoring"},
     {"api"},

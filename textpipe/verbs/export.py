@@ -1,5 +1,55 @@
 """textpipe export"""
 
-from textpipe.verbs._pipeline import stage_command
+from pathlib import Path
+from typing import Any
 
-command = stage_command("export", "Write, replay and publish the SavedModel.")
+import click
+
+from textpipe import rooms
+from textpipe.verbs._pipeline import pipeline_options, published_option, tell
+
+SAVED_MODEL = "saved_model"
+
+
+@click.command()
+@pipeline_options
+@published_option
+@click.option("--force", is_flag=True, help="Build this stage again even when nothing changed.")
+@click.option(
+    "--format", "form", type=click.Choice([SAVED_MODEL, *rooms.names("exports")]), default=SAVED_MODEL, show_default=True,
+    help="What to write; formats other than the SavedModel are for other engines.",
+)  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder of another format; default FORMAT_models/<the pipeline's name>."
+)
+def command(
+    pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, force: bool, form: str, output: Path | None,
+) -> None:  # fmt: skip
+    """Write, replay and publish the SavedModel, or write another format. Runs the stages it needs first; prints the path."""
+    from textpipe import pipeline as pipelines
+
+    loaded = pipelines.Pipeline.load(pipeline, overrides)
+    if form != SAVED_MODEL:
+        click.echo(str(other(loaded, form, output, artifacts)))
+        return
+    if output:
+        raise click.UsageError("--output is for formats other than saved_model; --saved-models says where those go")
+    result = pipelines.run(
+        loaded, until="export", start="export" if force else None, artifacts=artifacts, saved_models=saved_models, told=tell
+    )
+    click.echo(str(result.saved_model))
+
+
+def other(loaded: Any, form: str, output: Path | None, artifacts: Path) -> Path:
+    """Write a format of the room exports/ from a trained pipeline; the folder."""
+    from textpipe import pipeline as pipelines
+    from textpipe.exports import _folder
+
+    module = rooms.find("exports", form)
+    module.check(loaded.sections)
+    result = pipelines.run(loaded, until="train", artifacts=artifacts, told=tell)
+    inputs = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    place = output or Path(f"{form}_models") / loaded.name
+    told = _folder.fill(place, lambda folder: module.write(loaded.task, loaded.sections, inputs, folder))
+    click.echo(f"{form:<10} done    {told}", err=True)
+    return place
