@@ -319,6 +319,45 @@ def test_every_signature_takes_rows(published):
     assert len(features["indices"]) == len(features["values"]) > 5
 
 
+def test_options_left_out_have_the_values_of_the_pipeline_and_others_count(generator):
+    model = Model.load(generator["export"] / "model")
+    assert model.option_defaults() == {
+        "beam_size": 3, "length_penalty": 1.0, "max_length": 8, "max_ratio": 0.0, "max_extra": 10, "min_length": 1,
+        "prefix": "",
+    }  # fmt: skip
+    texts = ["the dog 5 is red", "the old house", ""]
+    assert model.predict(texts, signature="options") == model.predict(texts, signature="nbest")
+    wide = model.predict(texts, signature="nbest", options={"beam_size": "6", "max_length": 3})
+    assert [len(row["texts"]) for row in wide] == [6, 6, 6]
+    first = model.predict(texts, options={"beam_size": 6, "max_length": 3.0})
+    assert first == [{"answer": row["texts"][0], "score": row["scores"][0]} for row in wide]
+    begun = model.predict(texts, options={"prefix": "das Auto"})
+    assert all(row["answer"].startswith("das Auto") for row in begun)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"beam_sise": 3}, "no option 'beam_sise'; did you mean 'beam_size'"),
+        ({"beam_size": "3.5"}, "option beam_size expects a whole number, found '3.5'"),
+        ({"length_penalty": "high"}, "option length_penalty expects a number, found 'high'"),
+        ({"length_penalty": "nan"}, "option length_penalty expects a number, found 'nan'"),
+        ({"beam_size": 0}, "option beam_size must be at least 1, found 0$"),
+        ({"max_length": True}, "option max_length expects a whole number, found True"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(generator, options, words):
+    model = Model.load(generator["export"] / "model")
+    with pytest.raises(ModelError, match=words):
+        model.predict(["the dog"], options=options)
+
+
+def test_a_classifier_and_the_attention_take_no_options(generator, published):
+    for model, signature in ((Model.load(published), "serving_default"), (Model.load(generator["export"] / "model"), "attention")):
+        with pytest.raises(ModelError, match=f"'{signature}' of this model takes no options"):
+            model.predict(["x"], signature=signature, options={"beam_size": 1})
+
+
 def test_text_that_is_no_unicode_is_answered(published):
     model = Model.load(published)
     lone, mended = model.predict(["could you \ud800 send", "could you \ufffd\ufffd\ufffd send"])

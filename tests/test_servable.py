@@ -30,7 +30,8 @@ def generator(tmp_path_factory):
 
 def call(servable, signature, texts, **others):
     name = "inputs" if signature == "classify" else servable.source
-    given = {key: tf.constant(value, tf.string) for key, value in {name: texts, **others}.items()}
+    given = {name: tf.constant(texts, tf.string)} | (servable.defaults() if signature == "options" else {})
+    given |= {key: tf.constant(value, given[key].dtype if key in given else None) for key, value in others.items()}
     return {key: value.numpy() for key, value in servable.signatures()[signature](**given).items()}
 
 
@@ -40,13 +41,18 @@ def columns(folder, split, names):
 
 
 def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator):
-    for (_, servable), names in ((classifier, {"classify"}), (generator, {"nbest", "attention"})):
+    for (_, servable), names in ((classifier, {"classify"}), (generator, {"nbest", "attention", "options"})):
         signatures = servable.signatures()
         assert set(signatures) == {"serving_default", "features", "score"} | names
         for name, function in signatures.items():
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
-            expected = inputs.get(name, [servable.source])
-            assert savedmodel.inputs_of(function) == {key: tf.TensorSpec([None], tf.string, name=key) for key in expected}
+            expected = {key: tf.TensorSpec([None], tf.string, name=key) for key in inputs.get(name, [servable.source])}
+            if name == "options":
+                expected["prefix"] = tf.TensorSpec([None], tf.string, name="prefix")
+                numbers = {"beam_size": tf.int32, "length_penalty": tf.float32, "max_length": tf.int32}
+                numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
+                expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
+            assert savedmodel.inputs_of(function) == expected
 
 
 def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
@@ -149,6 +155,20 @@ def test_the_best_of_n_is_the_answer_and_the_others_are_worse(generator):
     np.testing.assert_array_equal(found["texts"][:, 0], answer["answer"])
     np.testing.assert_array_equal(found["scores"][:, 0], answer["score"])
     assert (np.diff(found["scores"], axis=1) <= 0).all()
+
+
+def test_options_change_what_the_decoder_was_set_to(generator):
+    paths, servable = generator
+    texts = [b"the dog 5 is red", b"", b"the old house 3"]
+    standard, found = call(servable, "nbest", texts), call(servable, "options", texts)
+    for name in standard:
+        np.testing.assert_array_equal(found[name], standard[name])
+    tried = {"beam_size": 7, "length_penalty": 0.3, "max_length": 5, "min_length": 2}
+    other = Servable.load(paths, "translate", Plugin.check("decoding", {"kind": "beam", **tried}))
+    expected, found = call(other, "nbest", texts), call(servable, "options", texts, **tried)
+    assert found["texts"].shape == (3, 7)
+    np.testing.assert_array_equal(found["texts"], expected["texts"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-5)
 
 
 def test_an_answer_s_score_is_its_probability_under_the_model(generator):

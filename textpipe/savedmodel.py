@@ -7,6 +7,8 @@ Any SavedModel whose signatures take strings will do; one of textpipe's is compa
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,10 @@ from textpipe.errors import ModelError, suggest
 ABOUT = "textpipe.json"
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
+NBEST, OPTIONS = "nbest", "options"
 BATCH_ROWS = 64
+# What a graph says when an option lies outside its bounds.
+REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
 Row = str | Mapping[str, str]
 
@@ -28,13 +33,14 @@ class Model:
     """A loaded SavedModel.
 
     path: its version directory; fields: the texts a row needs; about: what textpipe.json says ({} for a model of
-    another tool); signatures: name -> function of named string tensors.
+    another tool); signatures: name -> function of named tensors; left_out: {signature: {input: its default}}.
     """
 
     path: Path
     fields: tuple[str, ...]
     about: dict[str, Any]
     signatures: dict[str, Any]
+    left_out: dict[str, dict[str, Any]]
     loaded: Any  # keeps the variables the signatures use alive
 
     @classmethod
@@ -65,7 +71,7 @@ class Model:
         if not signatures:
             raise ModelError(f"{place}: has no signatures to call; export it with signatures")
         default = signatures.get(DEFAULT) or next(iter(signatures.values()))
-        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, loaded)
+        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, defaults_of(place), loaded)
 
     @property
     def name(self) -> str:
@@ -78,22 +84,45 @@ class Model:
         return self.path.name
 
     def predict(
-        self, rows: Sequence[Row], *, signature: str = DEFAULT, batch_rows: int = BATCH_ROWS
+        self,
+        rows: Sequence[Row],
+        *,
+        signature: str = DEFAULT,
+        options: Mapping[str, Any] | None = None,
+        batch_rows: int = BATCH_ROWS,
     ) -> list[dict[str, Any]]:
         """What a signature gives for each row, by output name; rows of one output keep their order.
 
         rows: texts, or dicts by source field. Strings come back as str, numbers as int and float, axes beyond the batch
-        as lists. Rows are answered in batches of similar length. Raises ModelError for a signature or a row's field
-        that the model does not have, and when the model fails on a row.
+        as lists. Rows are answered in batches of similar length.
+
+        options: settings of a generator's decoder for this call, {"beam_size": 3, "length_penalty": 0.6}, as numbers or
+        as strings that say them; `option_defaults` names them. They change what serving_default and nbest give.
+
+        Raises ModelError for a signature, an option or a row's field that the model does not have, for an option's bad
+        value, and when the model fails on a row.
 
         ["I agree."] -> [{"answer": "no", "score": 0.9, "labels": ["no", "yes"], "probabilities": [0.9, 0.1]}]
         """
         if signature not in self.signatures:
             raise ModelError(f"{self.path}: no signature {signature!r}{suggest(signature, self.signatures)}")
+        if options:
+            if signature not in (DEFAULT, NBEST, OPTIONS) or OPTIONS not in self.signatures:
+                raise ModelError(f"{self.path}: {signature!r} of this model takes no options")
+            found = self.predict_with(rows, self.given(options), batch_rows=batch_rows)
+            if signature != DEFAULT:
+                return found
+            return [{"answer": row["texts"][0], "score": row["scores"][0]} for row in found]
+        return self.predict_with(rows, self.defaults(signature), signature=signature, batch_rows=batch_rows)
+
+    def predict_with(
+        self, rows: Sequence[Row], fixed: Mapping[str, Any], *, signature: str = OPTIONS, batch_rows: int = BATCH_ROWS
+    ) -> list[dict[str, Any]]:
+        """As predict, with the tensors that all batches get alike."""
         function = self.signatures[signature]
         names = inputs_of(function)
         for name, spec in names.items():
-            if spec.dtype.name != "string":
+            if name not in fixed and spec.dtype.name != "string":
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
         columns = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
@@ -104,9 +133,38 @@ class Model:
         import tensorflow as tf
 
         try:
-            return call(function, columns, batch_rows=batch_rows)
+            return call(function, columns, batch_rows=batch_rows, fixed=fixed)
         except tf.errors.OpError as error:
+            refused = REFUSED.search(error.message)
+            if refused:
+                raise ModelError(f"{self.path}: {refused[1]} {refused[2]}") from None
             raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
+
+    def defaults(self, signature: str) -> dict[str, Any]:
+        """Tensors for the inputs of a signature that a caller may leave out: a server fills them in, Python does not."""
+        import tensorflow as tf
+
+        protos = self.left_out.get(signature, {})
+        return {name: tf.constant(tf.make_ndarray(proto)) for name, proto in protos.items()}
+
+    def option_defaults(self) -> dict[str, Any]:
+        """The options that `predict` takes, with their values in the model: {"beam_size": 5, ...}; {} for none."""
+        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in self.defaults(OPTIONS).items()}
+
+    def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All inputs of the options signature but the text, those in `options` as a caller gave them."""
+        import tensorflow as tf
+
+        tensors = self.defaults(OPTIONS)
+        for name, value in options.items():
+            if name not in tensors:
+                raise ModelError(f"{self.path}: no option {name!r}{suggest(name, tensors)}")
+            number = parsed(value, tensors[name].dtype.name)
+            if number is None:
+                kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
+                raise ModelError(f"{self.path}: option {name} expects {kind}, found {value!r}")
+            tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
+        return tensors
 
     def row(self, row: Row, number: int) -> dict[str, str]:
         """A row by field; a plain text is the one source field."""
@@ -153,6 +211,33 @@ def inputs_of(function: Any) -> dict[str, Any]:
     return {**{spec.name: spec for spec in ordered}, **named}
 
 
+def defaults_of(place: Path) -> dict[str, dict[str, Any]]:
+    """The TensorProtos a server gives to inputs that a request leaves out: {signature: {input: value}}."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+    parts = (part for graph in saved.meta_graphs for part in graph.signature_def.items())
+    return {name: dict(sorted(signature.defaults.items())) for name, signature in parts}
+
+
+def parsed(value: Any, dtype: str) -> Any:
+    """A number or text of a tensor's dtype from what a caller gave; None when it is none.
+
+    parsed("3", "int32") -> 3;   parsed("3.5", "int32") -> None;   parsed("Ein", "string") -> b"Ein"
+    """
+    if dtype == "string":
+        return encode(value) if isinstance(value, str) else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(number) or isinstance(value, bool):
+        return None
+    if dtype.startswith("int"):
+        return int(number) if number.is_integer() and abs(number) < 2**31 else None
+    return number
+
+
 def encode(text: str) -> bytes:
     """UTF-8, with whatever Python could not hold as text left for the graph to replace."""
     return text.encode("utf-8", errors="surrogatepass")
@@ -173,11 +258,15 @@ def examples(columns: Mapping[str, Sequence[bytes]]) -> list[bytes]:
 
 
 def call(
-    function: Callable[..., Mapping[str, Any]], columns: Mapping[str, Sequence[bytes]], *, batch_rows: int = BATCH_ROWS
+    function: Callable[..., Mapping[str, Any]],
+    columns: Mapping[str, Sequence[bytes]],
+    *,
+    batch_rows: int = BATCH_ROWS,
+    fixed: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """One dict of outputs per row, in the rows' order.
 
-    function: takes string tensors [B] by name and gives tensors whose first axis is B.
+    function: takes string tensors [B] by name, and the tensors of `fixed`; gives tensors whose first axis is B.
 
     Rows go in sorted by length, so that a batch pads little.
     """
@@ -189,7 +278,7 @@ def call(
     for start in range(0, len(order), batch_rows):
         batch = order[start : start + batch_rows]
         given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
-        for name, values in sorted(function(**given).items()):
+        for name, values in sorted(function(**given, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
                 rows[at][name] = plain(value)
     return rows

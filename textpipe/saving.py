@@ -37,6 +37,9 @@ def save(servable: Any, folder: Path) -> None:
     for graph in saved.meta_graphs:
         if "classify" in graph.signature_def:
             graph.signature_def["classify"].method_name = CLASSIFY
+        if "options" in graph.signature_def:
+            for name, value in servable.defaults().items():
+                graph.signature_def["options"].defaults[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
         renumber(graph)
     path.write_bytes(saved.SerializeToString(deterministic=True))
 

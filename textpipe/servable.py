@@ -16,9 +16,11 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.config import Plugin, Section
+from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
+from textpipe.text.unknown import Replacement
 from textpipe.training import likelihood
 
 EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
@@ -43,6 +45,7 @@ class Servable(tf.Module):
         model: Any,
         *,
         decode: Section | None = None,
+        lexicon: Mapping[str, str] | None = None,
     ):
         super().__init__(name="servable")
         self.source = next(field.name for field in fields if field.side == "source")
@@ -53,6 +56,15 @@ class Servable(tf.Module):
         self.weights = [variable.value for variable in model.weights]
         self.reach = lambda: model
         self.decode = lambda: decode
+        self.unknown = None
+        if self.generates and getattr(decode, "replace_unknown", False):
+            for name in (self.source, self.target):
+                if not hasattr(getattr(self.features[name], "codec", None), "tokens"):
+                    raise ConfigError(
+                        f"[decode] replace_unknown: {name!r} has no words to put for unknown ones; set [tokenize] codec "
+                        'to "words", or leave replace_unknown out'
+                    )
+            self.unknown = Replacement(lexicon)
 
     @classmethod
     def load(cls, artifacts: Mapping[str, Path], task: str | ModuleType, decode: Section | None = None) -> "Servable":
@@ -72,6 +84,7 @@ class Servable(tf.Module):
             vectorizer.load_features(artifacts["vectorize"], artifacts["tokenize"], module.FIELDS),
             model,
             decode=decode or Plugin.check("decoding", "greedy"),
+            lexicon=vectorizer.load_lexicon(artifacts["tokenize"]),
         )
 
     @property
@@ -128,19 +141,50 @@ class Servable(tf.Module):
             return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
         return tf.nn.log_softmax(logits)
 
-    def decoded(self, inputs: Any) -> Tensors:
-        """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ..."""
+    @property
+    def decoder(self) -> ModuleType:
+        """The decoding/ module."""
+        return rooms.find("decoding", self.decode().kind)
+
+    def decoded(self, inputs: Any, options: Tensors | None = None) -> Tensors:
+        """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
+
+        options: of the decoder's OPTIONS and TEXTS, in place of its settings.
+        """
+        codec = self.features[self.target].codec
+        return self.decoder.decode(self.model, inputs, self.decode(), options, codec=codec)
+
+    def defaults(self) -> dict[str, Any]:
+        """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
+
+        Scalars of the decoder's OPTIONS (0 for a setting that is none), and [1] strings of its TEXTS.
+        """
         config = self.decode()
-        return rooms.find("decoding", config.kind).decode(self.model, inputs, config)
+        values = {name: tf.constant(getattr(config, name) or 0, dtype) for name, dtype in self.decoder.OPTIONS.items()}
+        for name in self.decoder.TEXTS:
+            text = getattr(config, name)
+            values[name] = tf.constant([text if isinstance(text, str) else "\n".join(text)])
+        return values
+
+    def optional(self, given: Tensors) -> Tensors:
+        """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`."""
+        options = {name: value for name, value in given.items() if name != self.source}
+        return self.spelled(self.decoded(self.inputs(given), options), given)
 
     def nbest(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The N best answers, best first: {field: [B]} -> {"texts": [B, N], "scores": [B, N]}."""
-        return self.spelled(self.decoded(self.inputs(texts)))
+        return self.spelled(self.decoded(self.inputs(texts)), texts)
 
-    def spelled(self, found: Tensors) -> Tensors:
-        """A decoder's ids [B, N, U] as texts [B, N]."""
+    def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
+        """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""
         rows, beams, length = tf.unstack(tf.shape(found["ids"]))
-        texts = self.features[self.target].codec.decode(tf.reshape(found["ids"], [rows * beams, length]))
+        ids, codec = tf.reshape(found["ids"], [rows * beams, length]), self.features[self.target].codec
+        if self.unknown is None:
+            texts = codec.decode(ids)
+        else:
+            tokens = self.features[self.source].codec.tokens(self.clean(self.source, given[self.source]))
+            unknown = self.unknown(tokens, found["attention"])  # [B, N, U]
+            texts = codec.decode(ids, tf.reshape(unknown, tf.shape(ids)))
         return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
 
     def attention(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
@@ -205,22 +249,38 @@ class Servable(tf.Module):
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """The exported functions by signature name; each takes [B] strings by input name."""
         methods = {"serving_default": self.answer, "features": self.encoded, "score": self.score}
-        methods |= {"nbest": self.nbest, "attention": self.attention} if self.generates else {"classify": self.classify}
+        scalars = {}
         inputs = {"classify": [EXAMPLES], "score": [self.source, self.target]}
-        return {name: signature(method, *inputs.get(name, [self.source])) for name, method in methods.items()}
+        if self.generates:
+            methods |= {"nbest": self.nbest, "attention": self.attention, "options": self.optional}
+            scalars |= {name: value for name, value in self.defaults().items() if value.shape.rank == 0}
+            inputs["options"] = [self.source, *(name for name in self.defaults() if name not in scalars)]
+        else:
+            methods |= {"classify": self.classify}
+        return {
+            name: signature(method, *inputs.get(name, [self.source]), scalars=scalars if name == "options" else {})
+            for name, method in methods.items()
+        }
 
 
-def signature(method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str) -> Callable[..., Tensors]:
+def signature(
+    method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str, scalars: Mapping[str, tf.Tensor]
+) -> Callable[..., Tensors]:
     """A traced function of [B] string tensors by these names; of no rows it gives outputs of no rows.
 
-    Models and decoders may assume a batch of at least one row, so an empty one is answered with a row that is dropped.
+    scalars: further inputs by name, with values that have their types. Models and decoders may assume a batch of at
+    least one row, so an empty one is answered with a row that is dropped.
     """
+    texts = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+    numbers = [tf.TensorSpec([], value.dtype, name=name) for name, value in scalars.items()]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in names], autograph=False)
-    def serve(*batches: tf.Tensor) -> Tensors:
-        rows = tf.shape(batches[0])[0]
-        none = tf.fill([tf.cast(rows == 0, tf.int32)], "")
-        given = {name: tf.concat([batch, none], axis=0) for name, batch in zip(names, batches, strict=True)}
+    @tf.function(input_signature=[*texts, *numbers], autograph=False)
+    def serve(*values: tf.Tensor) -> Tensors:
+        rows = tf.shape(values[0])[0]
+        given = dict(zip([*names, *scalars], values, strict=True))
+        for name in names:
+            none = tf.fill([tf.cast(tf.equal(tf.size(given[name]), 0), tf.int32)], "")
+            given[name] = tf.concat([given[name], none], axis=0)
         return {output: tf.identity(value[:rows], name=output) for output, value in method(given).items()}
 
     return serve.get_concrete_function()

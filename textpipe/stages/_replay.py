@@ -27,6 +27,7 @@ def replay(folder, batch_rows):
     target = next(field["name"] for field in about["fields"] if field["side"] == "target")
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
+    standard = defaults(tf, folder)
     faults = []
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
@@ -38,7 +39,7 @@ def replay(folder, batch_rows):
             elif name == "score":  # of the answer training-side code gave
                 given = {source: texts, target: tf.constant([row["texts"][0].encode() for row in batch])}
             else:
-                given = {source: texts}
+                given = {source: texts, **standard.get(name, {})}
             found[name] = {key: value.numpy() for key, value in function(**given).items()}
         for at, row in enumerate(batch):
             outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
@@ -46,15 +47,28 @@ def replay(folder, batch_rows):
     return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)]
 
 
+def graphs(folder):
+    """The MetaGraphDefs of a model directory."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+
+
+def defaults(tf, folder):
+    """What a server gives to inputs that a request leaves out: {signature: {input: tensor}}."""
+    return {
+        name: {key: tf.constant(tf.make_ndarray(value)) for key, value in signature.defaults.items()}
+        for graph in graphs(folder)
+        for name, signature in graph.signature_def.items()
+    }
+
+
 def keras_objects(folder):
     """Objects that a loader would rebuild through Keras.
 
     TensorFlow Text imports Keras itself, so whether the module was imported says nothing.
     """
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    identifiers = {node.user_object.identifier for graph in saved.meta_graphs for node in graph.object_graph_def.nodes}
+    identifiers = {node.user_object.identifier for graph in graphs(folder) for node in graph.object_graph_def.nodes}
     return sorted(name for name in identifiers if "keras" in name)
 
 
@@ -91,13 +105,13 @@ def differences(row, outputs):
     elif not all_close([float(outputs["score"]["log_prob"])], [row["log_prob"]]):
         found = float(outputs["score"]["log_prob"])
         yield f"log-probability {found} of {texts[0]!r} where training-side code gave {row['log_prob']}"
-    if "nbest" in outputs:
-        ranked = outputs["nbest"]["scores"].tolist()
+    for name in sorted(outputs.keys() & {"nbest", "options"}):
+        ranked = outputs[name]["scores"].tolist()
         if not all_close(ranked, scores):
-            yield f"n-best scores {ranked} where training-side code gave {scores}"
-        for text, score in zip(outputs["nbest"]["texts"], ranked):
+            yield f"{name} scores {ranked} where training-side code gave {scores}"
+        for text, score in zip(outputs[name]["texts"], ranked):
             if not any(text.decode() == other and all_close([score], [mine]) for other, mine in zip(texts, scores)):
-                yield f"n-best {text.decode()!r} where training-side code gave {texts}"
+                yield f"{name} {text.decode()!r} where training-side code gave {texts}"
     if "probabilities" in row:
         if not all_close(answer["probabilities"].tolist(), row["probabilities"]):
             found = answer["probabilities"].tolist()

@@ -7,32 +7,47 @@ from typing import Any
 
 import click
 
+from textpipe.errors import ConfigError
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("text", default="-")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Lines answered at once.")
-def command(model: Path, text: str, as_json: bool, signature: str, batch: int) -> None:
+def command(model: Path, text: str, as_json: bool, signature: str, options: tuple[str, ...], batch: int) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
     A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
     """
     from textpipe.savedmodel import Model
 
+    chosen = {"signature": signature, "options": read_options(options)}
     loaded = Model.load(model)
     if text != "-":
-        print_predictions(loaded.predict([text], signature=signature), as_json)
+        print_predictions(loaded.predict([text], **chosen), as_json)
         return
     lines: list[Any] = []
     for number, line in enumerate(sys.stdin.buffer, 1):
         lines.append(read_line(line, number, loaded.fields))
         if len(lines) == batch:
-            print_predictions(loaded.predict(lines, signature=signature), as_json)
+            print_predictions(loaded.predict(lines, **chosen), as_json)
             lines = []
     if lines:
-        print_predictions(loaded.predict(lines, signature=signature), as_json)
+        print_predictions(loaded.predict(lines, **chosen), as_json)
+
+
+def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
+    """("beam_size=3",) -> {"beam_size": "3"}; raises ConfigError for what is no assignment."""
+    options = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--option {assignment}: expected name=value, for example --option beam_size=3")
+        options[name.strip()] = value
+    return options
 
 
 def read_line(line: bytes, number: int, fields: tuple[str, ...]) -> str | dict[str, str]:
