@@ -25,8 +25,8 @@ class Best:
     def choose(self, now):
         """The candidates [R, C], as log_probs, token and parent, and which of them live: [R, K] places in C.
 
-        now: log_probs [R, K, W] of hypotheses one token longer and that token [R, K, W]; beam: K; length: of all of them;
-        ids [R, K, L] before it, and ruled, the state of the rules before it; end_id.
+        now: log_probs [R, K, W] of hypotheses one token longer and that token [R, K, W]; ids [R, K, L] and ruled, the
+        state of the rules, before it; done [R], whose answers no longer change; beam, K; end_id.
         """
         rows, beam, width = tf.unstack(tf.shape(now.token))
         log_probs, place = tf.math.top_k(tf.reshape(now.log_probs, [rows, beam * width]), 2 * now.beam)
@@ -70,7 +70,8 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         norm = largest + tf.math.log(tf.reduce_sum(tf.exp(logits - largest), axis=1, keepdims=True))
         needed = choice.needed(ruled)
         if needed is not None:
-            seen = tf.reduce_any(needed[:, :, None] == tf.concat([token[:, None, :], earlier(needed)], axis=2), axis=2)
+            seen = tf.reduce_any(needed[:, :, None] == token[:, None, :], axis=2)
+            seen |= tf.reduce_any(needed[:, :, None] == earlier(needed), axis=2)
             needed = tf.where(seen, model.pad_id, needed)
             top = tf.concat([top, tf.gather(permitted, needed, batch_dims=1)], axis=1)
             token = tf.concat([token, needed], axis=1)
@@ -86,7 +87,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
         total = tf.where(tf.where(must_end, added, tf.logical_not(added | barred)), total, NOTHING)
         now = SimpleNamespace(
-            log_probs=total, token=token, beam=beam, length=length, ids=live["ids"], ruled=ruled, end_id=model.end_id
+            log_probs=total, token=token, beam=beam, ids=live["ids"], ruled=ruled, done=done, end_id=model.end_id
         )
         log_probs, token, parent, living = choice.choose(now)
         ending = tf.equal(token, model.end_id)

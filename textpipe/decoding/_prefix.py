@@ -21,8 +21,11 @@ class Prefix:
         assert codec is not None, "a prefix is given as text and needs the target's codec"
         return cls(codec.encode(texts).to_tensor(0))
 
+    def lengths(self):
+        return tf.reduce_sum(tf.cast(self.ids != 0, tf.int32), axis=1)
+
     def caps(self, cap):
-        return tf.maximum(cap, tf.reduce_sum(tf.cast(self.ids != 0, tf.int32), axis=1) + 1)
+        return tf.maximum(cap, self.lengths() + 1)
 
     def start(self, rows):
         """The hypotheses of a row stand together."""

@@ -60,8 +60,12 @@ class Rules:
     def __init__(self, configs, codec=None, prefix=None):
         """prefix: [B] or [1] string that answers begin with, or None."""
         self.rules = [rooms.find("decoding.rules", config.kind).load(config, codec) for config in configs]
-        if prefix is not None:
-            self.rules.append(Prefix.of(prefix, codec))
+        self.prefix = None if prefix is None else Prefix.of(prefix, codec)
+        self.rules += [] if prefix is None else [self.prefix]
+
+    def forced(self):
+        """How many tokens a prefix takes of each row: [B], or [] or [1] where it is all rows' alike."""
+        return tf.constant(0) if self.prefix is None else self.prefix.lengths()
 
     def caps(self, cap):
         """The longest answer of each row [B], by the rules that know better than the decoder's limits."""

@@ -29,6 +29,7 @@ class Config(Section):
     length_penalty: float = Field(0.0, ge=0)  # alpha in the reported score; changes no answer
     prefix: str = ""  # what an answer begins with, whatever max_length is; its last word may go on
     rules: list[Plugin.of("decoding.rules")] = []  # what may not come next
+    replace_unknown: bool = False  # a word answered as <unk> is the source word attended to most, or its translation
 
     @model_validator(mode="after")
     def lengths_fit(self):
@@ -51,65 +52,13 @@ def decode(model, source, config, options=None, *, codec=None):
     """
     import tensorflow as tf
 
-    from textpipe.decoding._search import (
-        ABSENT,
-        Rules,
-        attention_at,
-        caps,
-        constant,
-        growing,
-        join,
-        length_penalty,
-        next_token_mask,
-        settings,
-        split,
-    )
+    from textpipe.decoding._chain import chain
+    from textpipe.decoding._search import Rules, settings
 
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
-    rows = tf.shape(source)[0]
-    cap = rules.caps(caps(source, model.pad_id, config))
-    longest = tf.reduce_max(cap)
-    fixed, state = split(model.start(model.encode(source)))
 
-    def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
-        return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
+    def choose(allowed, step):
+        return tf.argmax(allowed, axis=1, output_type=tf.int32)
 
-    def advance(step, state, ruled, last, done, log_probs, ids, attention):
-        logits, after, weights = model.step(join(fixed, state), last)
-        logits = tf.cast(logits, tf.float32)
-        permitted = rules.without(logits, ruled, step + 1)
-        allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
-        token = tf.argmax(allowed, axis=1, output_type=tf.int32)
-        if rules.rules:
-            token = tf.where(tf.reduce_all(tf.math.is_inf(allowed), axis=1), model.end_id, token)
-        chosen = tf.gather(permitted, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
-        log_probs = tf.where(done, log_probs, log_probs + chosen)
-        token = tf.where(done, model.pad_id, token)
-        ids, attention = ids.write(step, token), attention.write(step, weights)
-        ruled = rules.advance(ruled, token)
-        return step + 1, split(after)[1], ruled, token, done | tf.equal(token, model.end_id), log_probs, ids, attention
-
-    loop = (
-        tf.constant(0),
-        state,
-        rules.start(rows),
-        tf.fill([rows], model.start_id),
-        tf.zeros([rows], tf.bool),
-        tf.zeros([rows]),
-        tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[None]),
-        tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None]),
-    )
-    invariants = list(tf.nest.map_structure(constant, loop))
-    invariants[2] = tf.nest.map_structure(growing, loop[2])
-    *_, log_probs, ids, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
-    ids = tf.transpose(ids.stack())[:, None, :]
-    length = tf.reduce_sum(tf.cast(tf.not_equal(ids, model.pad_id), tf.float32), axis=-1)
-    log_probs = tf.maximum(log_probs, ABSENT)[:, None]
-    slots = tf.zeros_like(ids)
-    return {
-        "ids": ids,
-        "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
-        "log_probs": log_probs,
-        "attention": attention_at(attention.stack()[:, :, None, :], slots, ids, model.pad_id),
-    }
+    return chain(model, source, config, rules, choose, copies=1)
