@@ -30,6 +30,11 @@ SMALL = {
         {**RECURRENT, "layers": 2, "encoder": "forward", "attention": "general", "tie_embeddings": False},
         {**RECURRENT, "cell": "lstm", "decoder_layers": 2, "encoder_units": 5},
         {**RECURRENT, "attention": "none", "dropout": 0.0, "embedding_dropout": 0.0},
+        {**RECURRENT, "input_feeding": True, "coverage": True},
+        {**RECURRENT, "cell": "lstm", "layers": 2, "attention": "multi_head", "attention_size": 6, "num_heads": 2,
+         "input_feeding": True, "residual": True, "bridge": "copy"},
+        {**RECURRENT, "decoder_layers": 2, "residual": True, "attention": "scaled_dot", "bridge": "zero",
+         "dropout_kind": "variational", "recurrent_dropout": 0.3, "word_dropout": 0.2},
     ],
     "transformer": [
         TRANSFORMER,
