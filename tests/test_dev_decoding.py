@@ -1,0 +1,99 @@
+"""Dev BLEU: answers decoded in batches are those of one row at a time, and are held against the untouched texts."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import test_training_loop as tests
+from sacrebleu.metrics import BLEU
+
+from textpipe.errors import DataError
+from textpipe.fields import Sizes
+from textpipe.models import recurrent
+from textpipe.tables import shards
+from textpipe.text.codec import WordCodec
+from textpipe.training import dev_decoding
+from textpipe.training.rows import Ids, Rows
+
+WORDS = [f"word{number}" for number in range(26)]  # ids 4 to 29
+SIZES = Sizes("source", tests.IDS, "target", tests.IDS)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model whose answers are long and differ: its weights are drawn wide."""
+    config = recurrent.Config(units=8, embedding_size=8, attention="dot", initialization="he_normal")
+    model = recurrent.build(config, SIZES, seed=3)
+    random = np.random.default_rng(5)
+    for weight in model.trainable_variables:
+        weight.assign(random.normal(scale=1.5, size=weight.shape))
+    return model
+
+
+def greedy_alone(model, row, longest):
+    """The likeliest word again and again, for one row without padding; ended by end_id or at the longest length."""
+    state, last, said = model.start(model.encode(np.array([row], np.int32))), 2, []
+    while len(said) + 1 < longest:
+        logits, state, _ = model.step(state, np.array([last], np.int32))
+        logits = np.array(logits)[0]
+        logits[[0, 2]] = -np.inf
+        last = int(logits.argmax())
+        if last == 3:
+            break
+        said.append(last)
+    return said
+
+
+def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
+    monkeypatch.setattr(dev_decoding, "ROWS", 7)  # several batches and a rest
+    source = tests.reversals(24).source
+    rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
+    measure = dev_decoding.DevBleu(WordCodec(WORDS), source, ["?"] * 24, max_length=14)
+    answers = [None] * 24
+    for row, answer in zip(measure.rows, measure.answers(model), strict=True):
+        answers[row] = answer
+    for row, answer in zip(rows, answers, strict=True):
+        longest = min(14, int(np.ceil(len(row) * dev_decoding.RATIO)) + dev_decoding.EXTRA)
+        alone = greedy_alone(model, row, longest)
+        assert answer.split() == [WORDS[word - 4] if word > 3 else "<unk>" for word in alone]
+    assert len(set(answers)) > 5
+    # References that are right for every other row, and wrong by a word or all of them elsewhere.
+    references = [a if row % 3 else answers[row - 1] + " more" for row, a in enumerate(answers)]
+    measure.references = references
+    expected = BLEU().corpus_score(answers, [references]).score
+    assert measure(model) == pytest.approx(expected, rel=1e-12)
+    assert 10 < expected < 95
+    assert "tok:13a" in measure.described()["signature"] and measure.described()["rows"] == 24
+
+    some = dev_decoding.DevBleu(WordCodec(WORDS), source, references, max_length=14, limit=5)
+    chosen = sorted(some.rows)
+    assert len(chosen) == 5 and chosen[0] == 0 and chosen[-1] == 23
+    found = BLEU().corpus_score([answers[row] for row in chosen], [[references[row] for row in chosen]]).score
+    assert some(model) == pytest.approx(found, rel=1e-12)
+
+
+def artifacts(folder, raw_rows, vectorized_rows):
+    """What the stages before train wrote: rows may come in another order in either."""
+    inputs = {name: folder / name for name in ("ingest", "tokenize", "vectorize")}
+    tables = {
+        "ingest": pa.table({"row": raw_rows, "target": [f"Text {row}!" for row in raw_rows]}),
+        "vectorize": pa.table({"row": vectorized_rows, "target": pa.array([[5, 3]] * len(vectorized_rows))}),
+    }
+    for name, table in tables.items():
+        table = table.set_column(0, "row", table["row"].cast(pa.int64()))
+        with shards.Writer(inputs[name], "valid", table.schema, kind="parquet" if name == "ingest" else "arrow") as writer:
+            writer.write(table)
+    inputs["tokenize"].mkdir()
+    codecs = {name: {"kind": "bytes", "name": name} for name in ("source", "target")}
+    (inputs["tokenize"] / "codecs.json").write_text(json.dumps(codecs))
+    return inputs
+
+
+def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
+    ids = Ids.from_lists([[5, 3]] * 3)
+    inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
+    measure = dev_decoding.of_stage(inputs, SIZES, Rows(ids, ids), None)
+    assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
+    with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
+        dev_decoding.of_stage(artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows(ids, ids), None)
