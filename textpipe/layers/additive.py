@@ -6,6 +6,8 @@ cache is made for each query, and made again for the gradient, for each query an
 
 from keras import ops
 
+from textpipe.layers.scanning import scan
+
 
 def squash(one, many, covered, weights):
     """tanh(one[b, a] + many[b, i, a] + covered[b, i] * w[a]): [B, A], [B, I, A], [B, I] or None -> [B, I, A]."""
@@ -37,7 +39,7 @@ def additive_scores(query, keys, direction):
             scores = along(squash(one, keys, None, weights), direction)
             return scores, scores
 
-        _, scores = ops.scan(forward, ops.zeros_like(keys[:, :, 0]), queries)
+        _, scores = scan(forward, ops.zeros_like(keys[:, :, 0]), queries)
 
         def gradient(upstream):
             def to_query(carry, step):
@@ -47,7 +49,7 @@ def additive_scores(query, keys, direction):
                 return d_one, d_one
 
             by_query = ops.transpose(upstream, (1, 0, 2))  # [U, B, T]
-            _, d_query = ops.scan(to_query, ops.zeros_like(query[:, 0]), (queries, by_query))
+            _, d_query = scan(to_query, ops.zeros_like(query[:, 0]), (queries, by_query))
             by_key = ops.transpose(upstream, (2, 0, 1))  # [T, B, U]
             d_keys, d_weights = additive_gradients(by_key, query, keys, weights)
             return ops.transpose(d_query, (1, 0, 2)), d_keys, d_weights["direction"]
@@ -83,5 +85,5 @@ def additive_gradients(d_scores, query, keys, weights, covered=None):
             after["coverage"] = carry["coverage"] + (ops.sum(row) - steep) * direction
         return after, after
 
-    last, found = ops.scan(forward, carry, steps)
+    last, found = scan(forward, carry, steps)
     return ops.transpose(found["d_key"], (1, 0, 2)), {name: last[name] for name in last if name != "d_key"}

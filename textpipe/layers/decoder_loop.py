@@ -11,6 +11,7 @@ carries the gradients of what the loop forward carries, and the gradient of each
 from keras import ops, tree
 
 from textpipe.layers.recurrence import across, shift
+from textpipe.layers.scanning import scan
 
 
 class DecoderLoop:
@@ -85,7 +86,7 @@ class DecoderLoop:
             if self.attention is not None:
                 values = memory["values"]
                 start |= {"read": ops.zeros_like(values[..., 0, :]), "attention": ops.zeros_like(values[..., 0])}
-            _, steps = ops.scan(forward, start, {"gates": gates, "masks": stepped})
+            _, steps = scan(forward, start, {"gates": gates, "masks": stepped})
 
             def gradient(upstream):
                 return tree.flatten(self.gradients(upstream, steps, gates, first, weights, memory, masks))
@@ -190,7 +191,7 @@ class DecoderLoop:
             nothing |= {"context": context, "query": read["query"], "scores": steps["attention"]}
             if "covered" in before:
                 nothing["covered"] = steps["covered"]
-        carry, found = ops.scan(backward, tree.map_structure(lambda part: ops.zeros_like(part[0]), nothing), read,
+        carry, found = scan(backward, tree.map_structure(lambda part: ops.zeros_like(part[0]), nothing), read,
                                 reverse=True)  # fmt: skip
 
         entering = [cell.to_gates(found["totals"][layer], *slopes[layer]) for layer, cell in enumerate(cells)]

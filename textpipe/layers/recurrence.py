@@ -19,6 +19,8 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
+from textpipe.layers.scanning import scan
+
 # A sigmoid of this is 1 (of its negative 0) exactly, in float32 and in float64.
 SATURATED = 1e4
 
@@ -131,7 +133,7 @@ class Recurrent(keras.layers.Layer):
                 after = self.advance(step_gates, carry, weights, mask)
                 return after, after
 
-            last, states = ops.scan(forward, first, gates, reverse=reverse)
+            last, states = scan(forward, first, gates, reverse=reverse)
 
             def gradient(*upstream):
                 d_hiddens, d_last = upstream[0], upstream[1:]
@@ -143,7 +145,7 @@ class Recurrent(keras.layers.Layer):
                     d_hidden, read = step
                     return self.retreat((carry[0] + d_hidden, *carry[1:]), read, transposed, mask)
 
-                d_first, totals = ops.scan(backward, d_last, (d_hiddens, slopes[0]), reverse=not reverse)
+                d_first, totals = scan(backward, d_last, (d_hiddens, slopes[0]), reverse=not reverse)
                 d_gates = self.to_gates(totals, *slopes)
                 return d_gates, *d_first, *self.collect(d_gates, totals, slopes, before, mask)
 
