@@ -109,6 +109,18 @@ def test_generation_figures_are_those_of_sacrebleu():
     assert "case:lc" in found["signatures"]["bleu_lowercased"]
 
 
+def test_several_references_a_row_are_scored_as_sacrebleu_does():
+    answers = ["a cat sat on the mat today", "the dog runs over there", "hello"]
+    references = [["the cat sat on a mat", "a cat sat on the mat"], ["a dog runs there"], ["hi", "hello", "good day"]]
+    padded = [[own[at] if at < len(own) else None for own in references] for at in range(3)]
+    found = generation.score(answers, references, resamples=0)
+    assert found["metrics"]["bleu"] == pytest.approx(sacrebleu.corpus_bleu(answers, padded).score)
+    assert found["metrics"]["chrf"] == pytest.approx(sacrebleu.corpus_chrf(answers, padded).score)
+    assert found["metrics"]["ter"] == pytest.approx(sacrebleu.corpus_ter(answers, padded).score)
+    assert found["metrics"]["exact_match"] == pytest.approx(1 / 3)
+    assert "nrefs:var" in found["signatures"]["bleu"]
+
+
 def test_every_metric_a_task_names_is_one_it_gives_and_the_other_way_round():
     labels, probabilities, references, answers = guesses(2, 20)
     outputs = {"answer": answers, "labels": [labels] * 20, "probabilities": probabilities}

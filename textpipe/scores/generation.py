@@ -1,9 +1,10 @@
-"""Scores of generated text against one reference a row, with the signatures that make them comparable.
+"""Scores of generated text against one or several references a row, with the signatures that make them comparable.
 
 BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006) are sacrebleu's (Post 2018), taken on the
 answers as they are served against the references as they were given: neither is tokenized or normalized first.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,23 +15,28 @@ from textpipe.scores import bootstrap
 NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
 
 
-def score(answers: Sequence[str], references: Sequence[str], *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
+References = Sequence[str | Sequence[str]]  # a row's one reference, or all of them
+
+
+def score(answers: Sequence[str], references: References, *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
     """Figures, intervals and signatures of N answered rows.
 
     bleu, bleu_lowercased, chrf and ter run from 0 to 100 (ter beyond, and less is better); exact_match is the share of
-    answers equal to their reference after runs of white space are joined; length_ratio is answer over reference in
+    answers equal to one of their references after runs of white space are joined; length_ratio is answer over reference in
     BLEU's tokens; empty_answers and distinct_answers are counts. A figure of no rows is None.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    answers, references = list(answers), list(references)
+    answers, references = list(answers), [as_list(one) for one in references]
     if not answers:
         return {"metrics": dict.fromkeys(NAMES), "intervals": {}, "signatures": {}}
     scorers = {"bleu": BLEU(), "bleu_lowercased": BLEU(lowercase=True), "chrf": CHRF(), "ter": TER()}
     statistics = {name: bleu_statistics(answers, references, lowercase=name != "bleu") for name in list(scorers)[:2]}
     edits = edit_statistics(answers, references)  # [N, 2]
-    chrf = scorers["chrf"].corpus_score(answers, [references])
-    equal = np.array([" ".join(a.split()) == " ".join(r.split()) for a, r in zip(answers, references, strict=True)])
+    chrf = scorers["chrf"].corpus_score(answers, streams(references))
+    equal = np.array(
+        [any(" ".join(a.split()) == " ".join(r.split()) for r in rs) for a, rs in zip(answers, references, strict=True)]
+    )
     total = statistics["bleu"].sum(axis=0)
     figures = {
         "bleu": bleu(total),
@@ -52,18 +58,28 @@ def score(answers: Sequence[str], references: Sequence[str], *, resamples: int =
     # A signature says how the scorer was set; sacrebleu only gives it after the scorer has seen references.
     signatures = {}
     for name, scorer in scorers.items():
-        scorer.corpus_score(answers[:1], [references[:1]])
+        scorer.corpus_score(answers, streams(references))
         signatures[name] = str(scorer.get_signature())
     return {"metrics": figures, "intervals": intervals, "signatures": signatures}
 
 
-def bleu_statistics(answers: Sequence[str], references: Sequence[str], *, lowercase: bool) -> np.ndarray:
+def as_list(references: str | Sequence[str]) -> list[str]:
+    """A row's references: "a" -> ["a"]."""
+    return [references] if isinstance(references, str) else list(references)
+
+
+def streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """By row, to sacrebleu's streams: [["a", "b"], ["c"]] -> [["a", "c"], ["b", None]]."""
+    return [list(stream) for stream in itertools.zip_longest(*references)]
+
+
+def bleu_statistics(answers: Sequence[str], references: References, *, lowercase: bool) -> np.ndarray:
     """What each row adds to corpus BLEU, [N, 10]: 4 counts of matches, 4 of n-grams, answer and reference length."""
     from sacrebleu.metrics import BLEU
 
     # Effective order concerns the score of a row alone, which is not used; without it sacrebleu warns.
     scorer = BLEU(lowercase=lowercase, effective_order=True)
-    rows = [scorer.sentence_score(a, [r]) for a, r in zip(answers, references, strict=True)]
+    rows = [scorer.sentence_score(a, as_list(r)) for a, r in zip(answers, references, strict=True)]
     return np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], np.float64)
 
 
@@ -75,12 +91,12 @@ def bleu(total: np.ndarray) -> float:
     return BLEU.compute_bleu(counts[:4], counts[4:8], counts[8], counts[9], smooth_method="exp").score
 
 
-def edit_statistics(answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
+def edit_statistics(answers: Sequence[str], references: References) -> np.ndarray:
     """What each row adds to corpus TER: [N, 2], edits and reference words."""
     from sacrebleu.metrics import TER
 
     scorer = TER()
-    rows = [scorer.sentence_score(a, [r]) for a, r in zip(answers, references, strict=True)]
+    rows = [scorer.sentence_score(a, as_list(r)) for a, r in zip(answers, references, strict=True)]
     return np.array([[row.num_edits, row.ref_length] for row in rows], np.float64)
 
 

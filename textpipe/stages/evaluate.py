@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """[evaluate]
 
-    limit: score only the first rows of the split; resamples: draws behind a confidence interval, 0 for none.
+    join_sources: rows of one source text are one question, and all their targets its references.
+    limit: score only the first rows of the split, or questions; resamples: draws behind a confidence interval, 0 for none.
     require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such
     as log_loss or perplexity, must not exceed its value. rare: words that train has this often at most are rare.
     """
@@ -43,6 +44,7 @@ class Config(Section):
     seed: int = Field(1, ge=0)
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
     split: Literal["test", "valid"] = "test"
+    join_sources: bool = False
     limit: int | None = Field(None, ge=1)
     batch_rows: int = Field(64, ge=1)
     resamples: int = Field(1000, ge=0)
@@ -55,6 +57,9 @@ class Config(Section):
         for name in self.require:
             if name not in known:
                 raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, known)}")
+        target = next(field for field in rooms.find("tasks", self.task).FIELDS if field.side == "target")
+        if self.join_sources and target.kind != "text":
+            raise ValueError(f"join_sources: {self.task} answers with a label; leave join_sources out")
         return self
 
 
@@ -66,6 +71,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     task = rooms.find("tasks", config.task)
     servable = Servable.load(inputs, task, config.decode)
     rows = read(inputs["ingest"], config, (servable.source, servable.target))
+    several = None
+    if config.join_sources:
+        rows, several = joined(rows, servable.source, servable.target, config.limit)
     if not rows["row"]:
         raise DataError(
             f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
@@ -80,8 +88,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     score = functools.partial(task.metrics, seed=config.seed)
     outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
-    report = score(outputs, references, resamples=config.resamples)
+    report = score(outputs, several or references, resamples=config.resamples)
     notes = []
+    if several:
+        count = sum(map(len, several))
+        notes.append(
+            f"references: {count} of {len(several)} source texts; perplexity and the words' F1 are of the first of each."
+        )
     if servable.generates:
         extra, note = likelihood(servable, sources, references, config.batch_rows)
         report["metrics"] |= extra | {"unknown_in_answers": unknown_in(servable, outputs["answer"])}
@@ -93,8 +106,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     require(config.require, report["metrics"], task.LESS_IS_BETTER)
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for row, source, reference, answer in zip(rows["row"], sources, references, answers, strict=True):
+        for at, (row, source, reference, answer) in enumerate(zip(rows["row"], sources, references, answers, strict=True)):
             line = {"row": row, servable.source: source, servable.target: reference, **shown(answer)}
+            if several:
+                line["references"] = several[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     (output / "logs").mkdir()
     write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
@@ -108,9 +123,24 @@ def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[
     for batch in shards.read(folder, config.split, tuple(columns)):
         for name, values in columns.items():
             values += batch.column(name).to_pylist()
-        if config.limit is not None and len(columns["row"]) >= config.limit:
+        if config.limit is not None and not config.join_sources and len(columns["row"]) >= config.limit:
             break
-    return {name: values[: config.limit] for name, values in columns.items()}
+    return {name: values[: None if config.join_sources else config.limit] for name, values in columns.items()}
+
+
+def joined(
+    rows: Mapping[str, list[Any]], source: str, target: str, limit: int | None
+) -> tuple[dict[str, list[Any]], list[list[str]]]:
+    """The first row of each source text, and every distinct target that the text has, in the order of the rows.
+
+    source a, a, b and target x, y, z -> source a, b, target x, z and [["x", "y"], ["z"]]
+    """
+    places: dict[str, list[int]] = {}
+    for place, text in enumerate(rows[source]):
+        places.setdefault(text, []).append(place)
+    chosen = list(places.values())[:limit]
+    references = [list(dict.fromkeys(rows[target][place] for place in own)) for own in chosen]
+    return {name: [values[own[0]] for own in chosen] for name, values in rows.items()}, references
 
 
 def shown(answer: Mapping[str, Any]) -> dict[str, Any]:
