@@ -169,7 +169,8 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
     inputs = model_input(servable, rows)
     if servable.generates:
-        found = servable.spelled(servable.decoded(inputs))
+        given = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
+        found = servable.spelled(servable.decoded(inputs), given)
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
         forced = servable.encode(servable.target, found["texts"][:, 0])

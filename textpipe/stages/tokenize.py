@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import rooms
 from textpipe.config import Plugin, Section
@@ -21,16 +21,27 @@ logger = logging.getLogger(__name__)
 class Config(Section):
     """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one
     for all text fields ("joint") or one for each ("separate"). A task with one text field has one either way.
+    lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
     """
 
     task: Annotated[str, AfterValidator(_text.checked_task)]
     seed: int = 1
     codec: Plugin.of("text.codecs") = Field("unigram", validate_default=True)
     vocabulary: Literal["joint", "separate"] = "joint"
+    lexicon: bool = False
+
+    @model_validator(mode="after")
+    def lexicon_has_words(self):
+        if self.lexicon and self.codec.kind != "words":
+            raise ValueError(f"lexicon: is of words, and the codec is {self.codec.kind!r}; use \"words\" or leave lexicon out")
+        if self.lexicon and len(_text.text_fields(self.task)) < 2:
+            raise ValueError(f"lexicon: task {self.task!r} has no target text; leave lexicon out")
+        return self
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, and stats.json.
+    """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, where asked for lexicon.json
+    {source word: target word}, and stats.json.
 
     stats.json: "vocabularies" {name: {"vocab_size", "asked", "reduced"}} and "splits" {split: {field: {"rows",
     "words", "tokens", "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are what
@@ -47,6 +58,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
     (output / vectorizer.CODECS).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
+    if config.lexicon:
+        from textpipe.text import lexicon
+
+        found = lexicon.learn(training_words(inputs["normalize"], config.task))
+        (output / vectorizer.LEXICON).write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf-8")
     stats: dict[str, Any] = {"codec": config.codec.model_dump(mode="json"), "vocabularies": {}, "splits": {}}
     if config.codec.kind != "none":
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
@@ -73,6 +89,19 @@ def training_lines(folder: Path, names: tuple[str, ...]) -> Callable[[], Iterato
                 yield from (text for text in batch.column(name).to_pylist() if text)
 
     return lines
+
+
+def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The training rows, each as the words of its source and those of its target."""
+    from textpipe.text import words
+
+    sides = {field.side: field.name for field in _text.fields_of(task) if field.kind == "text"}
+    names = (sides["source"], sides["target"])
+    split = _text.graph(words.split)
+    for batch in _text.batches(folder, "train", names, names):
+        columns = [split(_text.tensor(batch.column(name))).to_list() for name in names]
+        for source, target in zip(*columns, strict=True):
+            yield [word.decode() for word in source], [word.decode() for word in target]
 
 
 def measures(codec: Any) -> Callable[[Any], Any]:

@@ -30,8 +30,13 @@ def answer(ids: tf.Tensor) -> tf.RaggedTensor:
 
     [[2, 7, 8, 3, 9], [7, 0, 0, 0, 0]] -> [[7, 8], [7]]
     """
+    return tf.ragged.boolean_mask(ids, answered(ids))
+
+
+def answered(ids: tf.Tensor) -> tf.Tensor:
+    """Which ids are of the answer: [N, T] -> [N, T] bool."""
     open_ = tf.cumsum(tf.cast(ids == END_ID, tf.int32), axis=1) == 0
-    return tf.ragged.boolean_mask(ids, open_ & (ids != PAD_ID) & (ids != START_ID))
+    return open_ & (ids != PAD_ID) & (ids != START_ID)
 
 
 def tight(text: tf.Tensor) -> tf.Tensor:
@@ -146,16 +151,19 @@ class WordCodec(Codec):
         )
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        tokens = words.split(text)
+        tokens = self.tokens(text)
         return tokens.with_flat_values(self.table.lookup(tokens.flat_values))
 
-    def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """An unknown word is written <unk>."""
-        kept = answer(ids)
-        text = tf.strings.reduce_join(
-            kept.with_flat_values(tf.gather(self.names, kept.flat_values)), axis=-1, separator=" "
-        )
-        return tight(text)
+    def tokens(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """What each id of `encode` stands for, as it is written: [N] -> [N, None] string."""
+        return words.split(text)
+
+    def decode(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
+        """An unknown word is written as `unknown` [N, T] string has it there, and <unk> where that is empty."""
+        names = tf.gather(self.names, ids)
+        if unknown is not None:
+            names = tf.where((ids == UNK_ID) & (unknown != ""), unknown, names)
+        return tight(tf.strings.reduce_join(tf.ragged.boolean_mask(names, answered(ids)), axis=-1, separator=" "))
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.names, ids)

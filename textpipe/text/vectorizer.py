@@ -11,6 +11,7 @@ from textpipe.fields import Field
 from textpipe.text.labels import Labels
 
 CODECS = "codecs.json"  # tokenize: {field: {"kind": ..., "name": file stem}}
+LEXICON = "lexicon.json"  # tokenize, where asked for: {source word: target word}
 SIZES = "features.json"  # vectorize: {field: size table}
 FEATURES = "vectorize.json"  # vectorize: {text field: the feature's section}
 
@@ -26,6 +27,12 @@ def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
     config = Plugin.check("text.features", json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field])
     codec = load_codec(tokenize, field) if config.needs_codec else None
     return rooms.find("text.features", config.kind).load(config, Path(vectorize), field, codec=codec)
+
+
+def load_lexicon(tokenize: Path) -> dict[str, str] | None:
+    """{source word: target word} where tokenize learned one."""
+    path = Path(tokenize) / LEXICON
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def load_labels(vectorize: Path, field: str) -> Labels:
