@@ -19,10 +19,16 @@ ROWS, SOURCE, TARGET = 4, 7, 6
 
 TRANSFORMER = {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 2}
 RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
+HYBRID = {"letter_units": 5, "letter_embedding_size": 3}
 SMALL = {
     "feed_forward": [
         {"units": [6], "embedding": 4},
         {"units": [6, 5], "embedding": 4, "normalization": "batch", "activation": "tanh", "dropout": 0.0},
+    ],
+    "hybrid": [
+        {**RECURRENT, **HYBRID},
+        {**RECURRENT, **HYBRID, "cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"},
+        {**RECURRENT, **HYBRID, "attention": "dot", "tie_embeddings": False, "share_embeddings": True},
     ],
     "recurrent": [
         RECURRENT,
@@ -51,7 +57,7 @@ class Case:
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = rooms.find("models", kind)
         self.generates = self.module.OUTPUT == "text"
-        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER]
+        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
     @property
@@ -59,7 +65,8 @@ class Case:
         return Plugin.check("models", {"kind": self.kind, **self.options})
 
     def build(self, seed=1):
-        ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
+        # num_words: what the codec "hybrid" adds; ids beyond it are letters, and models that spell no words ignore it.
+        ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
         source = ids if self.source == "ids" else {"kind": "sparse", "dim": DIM}
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
         return self.module.build(self.config, Sizes("source", source, "target", target), seed=seed)
