@@ -448,9 +448,12 @@ def test_two_replicas_train_as_one_does():
 
 
 @pytest.fixture
-def vectorized(tmp_path):
-    """vectorize's output for labelled rows."""
-    folder = tmp_path / "vectorize"
+def stages(tmp_path):
+    """What tokenize and vectorize leave of labelled rows, by stage."""
+    folder, tokenize = tmp_path / "vectorize", tmp_path / "tokenize"
+    tokenize.mkdir()
+    (tokenize / "codecs.json").write_text('{"text": {"kind": "characters", "name": "text"}}')
+    (tokenize / "text.json").write_text(json.dumps([chr(ord("a") + place) for place in range(26)]))
     sizes = {"text": IDS, "label": LABELS}
     for split, count, seed in (("train", 96, 0), ("valid", 32, 1), ("test", 32, 2)):
         rows = labelled(count, seed)
@@ -461,7 +464,7 @@ def vectorized(tmp_path):
         with pa.ipc.new_file(folder / split / "00000.arrow", table.schema) as writer:
             writer.write_table(table)
     (folder / "features.json").write_text(json.dumps(sizes))
-    return folder
+    return {"tokenize": tokenize, "vectorize": folder}
 
 
 def config(**settings):
@@ -469,13 +472,13 @@ def config(**settings):
     return train.Config(task="classify", model=model, epochs=2, **settings)
 
 
-def test_the_stage_writes_equal_bytes_when_run_again(vectorized, tmp_path):
+def test_the_stage_writes_equal_bytes_when_run_again(stages, tmp_path):
     outputs = tmp_path / "one", tmp_path / "two"
     for output in outputs:
         output.mkdir()
-        train.run(config(), {"vectorize": vectorized}, output)
-    names = ["history.jsonl", "model.json", "model.weights.h5", "train.json"]
-    assert sorted(path.name for path in outputs[0].iterdir()) == ["history.jsonl", "logs", *names[1:3], "resume", "train.json"]
+        train.run(config(), stages, output)
+    names = ["history.jsonl", "model.json", "model.weights.h5", "train.json", "vocabulary.json"]
+    assert sorted(path.name for path in outputs[0].iterdir()) == sorted([*names, "logs", "resume"])
     for name in names:
         assert (outputs[0] / name).read_bytes() == (outputs[1] / name).read_bytes()
     model = json.loads((outputs[0] / "model.json").read_text())
@@ -485,12 +488,12 @@ def test_the_stage_writes_equal_bytes_when_run_again(vectorized, tmp_path):
     assert train.summary(outputs[0]).startswith(f"{sum(w.size for w in weights(again)):,} parameters, 2 epochs")
 
 
-def test_tensorboard_events_hold_the_curve(vectorized, tmp_path):
+def test_tensorboard_events_hold_the_curve(stages, tmp_path):
     import tensorflow as tf
 
     output = tmp_path / "out"
     output.mkdir()
-    train.run(config(curve_steps=1), {"vectorize": vectorized}, output)
+    train.run(config(curve_steps=1), stages, output)
     (events,) = (output / "logs" / "tensorboard").iterdir()
     found = {}
     for record in tf.data.TFRecordDataset(str(events)):
@@ -506,21 +509,21 @@ def test_tensorboard_events_hold_the_curve(vectorized, tmp_path):
     assert any(tag == "valid_accuracy" for tag, _ in found)
 
 
-def refusal(tmp_path, vectorized, config, sizes=None):
+def refusal(tmp_path, stages, config, sizes=None):
     if sizes:
-        (vectorized / "features.json").write_text(json.dumps(sizes))
+        (stages["vectorize"] / "features.json").write_text(json.dumps(sizes))
     with pytest.raises((ConfigError, DataError)) as caught:
-        train.run(config, {"vectorize": vectorized}, tmp_path)
+        train.run(config, stages, tmp_path)
     return str(caught.value)
 
 
-def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(vectorized, tmp_path):
+def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
     answers = config(model={"kind": "recurrent"})
-    assert "answers with a text, but task 'classify' asks for a label; use" in refusal(tmp_path, vectorized, answers)
-    assert "set [vectorize] features to ids" in refusal(tmp_path, vectorized, answers, sparse)
+    assert "answers with a text, but task 'classify' asks for a label; use" in refusal(tmp_path, stages, answers)
+    assert "set [vectorize] features to ids" in refusal(tmp_path, stages, answers, sparse)
     one = {"text": IDS, "label": {"kind": "label", "classes": ["yes"]}}
-    assert "at least two classes in 'label', found ['yes']" in refusal(tmp_path, vectorized, config(), one)
+    assert "at least two classes in 'label', found ['yes']" in refusal(tmp_path, stages, config(), one)
 
 
 @pytest.mark.parametrize(

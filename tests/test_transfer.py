@@ -1,13 +1,13 @@
 """Starting from another run's weights: what is carried over by name, what is left fresh, what is frozen."""
 
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tiny
 
-from textpipe import rooms
+from textpipe import config, lineage, pipeline, rooms
 from textpipe.config import Plugin
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
@@ -51,12 +51,12 @@ def values(model):
 
 def given(folder, model, sizes, vocabulary, only=(), seed=1):
     """(a model that starts from a run, the same without it, the report)."""
-    config = Plugin.check("models", model)
-    donor = Donor(Init(**{"from": str(folder), "only": list(only)}), config, sizes, vocabulary)
+    section = Plugin.check("models", model)
+    donor = Donor(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
     models = []
     for _ in range(2):
         keras.utils.clear_session(free_memory=False)
-        models.append(rooms.find("models", model["kind"]).build(config, sizes, seed=seed))
+        models.append(rooms.find("models", model["kind"]).build(section, sizes, seed=seed))
     report = donor.give(models[0])
     return values(models[0]), values(models[1]), report
 
@@ -245,9 +245,9 @@ def test_frozen_parts_keep_their_weights_and_the_others_move():
 
 def test_frozen_batch_normalization_keeps_its_averages():
     sizes = Sizes("text", ids(HERE), "label", {"kind": "label", "classes": ["a", "b", "c"]})
-    config = Plugin.check("models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"})
+    section = Plugin.check("models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"})
     keras.utils.clear_session(free_memory=False)
-    model = rooms.find("models", "feed_forward").build(config, sizes, seed=1)
+    model = rooms.find("models", "feed_forward").build(section, sizes, seed=1)
     names = list(values(model))
     first = next(name.split("/")[0] for name in names if "moving_mean" in name)
     frozen = parts.freeze(model, [first])
@@ -270,3 +270,90 @@ def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message
     model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     with pytest.raises(ConfigError, match=message):
         parts.freeze(model, [pattern])
+
+
+# Through the stages
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A pipeline of a small generator, exported."""
+    folder = tmp_path_factory.mktemp("first")
+    return tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="export")
+
+
+def second(first, folder, origin, **options):
+    """The train stage on the first pipeline's rows with a vocabulary of another size, started from the first."""
+    tables = {**tiny.GENERATOR, "tokenize": {"codec": {"kind": "bpe", "vocab_size": 305}}}
+    tables = {**tables, "train": {**tables["train"], "init": {"from": str(origin)}, **options}}
+    configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    sections = config.check("second.toml", configs, {**tables, "ingest": {"files": "rows.tsv"}})
+    outputs = {stage: first[stage] for stage in ("ingest", "normalize")}
+    for stage in ("tokenize", "vectorize", "train"):
+        module = rooms.find("stages", stage)
+        (folder / stage).mkdir(parents=True)
+        module.run(sections[stage], {name: outputs[name] for name in module.INPUTS}, folder / stage)
+        outputs[stage] = folder / stage
+    return sections["train"], outputs["train"]
+
+
+def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so(first, tmp_path):
+    section, artifact = second(first, tmp_path / "a", first["train"], freeze=["*_embedding", "encoder"])
+    report = json.loads((artifact / "train.json").read_text())
+    assert report["init"]["from"] == str(first["train"])
+    assert report["frozen"] == sorted(name for name in report["frozen"] if "embedding" in name or "encoder" in name)
+    counts = report["init"]["carried"]["target_embedding"]["target"]
+    assert 250 < counts["carried"] < counts["of"]
+    # What is frozen is what was there: row by row, by the pieces both runs wrote down.
+    names = [json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (first["train"], artifact)]
+    there, here = (read(run)["target_embedding"] for run in (first["train"], artifact))
+    both = [name for name in names[1] if name in names[0]]
+    assert len(both) == counts["carried"]
+    for name in both:
+        np.testing.assert_array_equal(here[names[1].index(name)], there[names[0].index(name)])
+    assert section.extra_files() == [first["train"] / name for name in ("model.json", "vocabulary.json", "model.weights.h5")]
+    _, other = second(first, tmp_path / "b", first["export"] / "model", freeze=["*_embedding", "encoder"])
+    assert (other / "model.weights.h5").read_bytes() == (artifact / "model.weights.h5").read_bytes()
+
+
+def read(artifact):
+    """The weights of a train artifact by name."""
+    described = json.loads((artifact / "model.json").read_text())
+    sizes = Sizes.from_tables(described["sizes"], rooms.find("tasks", "translate").FIELDS)
+    model = transfer.build(Plugin.check("models", described["model"]), sizes)
+    transfer.load(model, artifact / "model.weights.h5")
+    return values(model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"init": {"form": "x"}}, r"init.form: unknown key; did you mean 'from'"),
+        ({"init": {"only": ["encoder"]}}, r"init.from: required, and missing"),
+        ({"freeze": ["a"], "optimizer": "lbfgs"}, 'freeze: lbfgs minimizes one function of all weights; set optimizer'),
+    ],
+)
+def test_mistakes_in_the_file_are_named_where_they_stand(options, message):
+    configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    tables = {**tiny.GENERATOR, "ingest": {"files": "rows.tsv"}, "train": options}
+    with pytest.raises(ConfigError, match=message):
+        config.check("mine.toml", configs, tables)
+
+
+def test_the_bytes_behind_the_path_are_part_of_the_cache_key(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("model.json", "vocabulary.json", "model.weights.h5"):
+        (folder / name).write_text("{}")
+    module = rooms.find("stages", "train")
+    section = module.Config(task="translate", model="recurrent", init={"from": str(folder)})
+
+    def key():
+        return lineage.key(lineage.ingredients("train", module.__name__, section, {}, []))
+
+    before = key()
+    (folder / "logs").mkdir()
+    (folder / "logs" / "curve").write_text("other times")  # not read, so not counted
+    assert key() == before
+    (folder / "model.weights.h5").write_text("others")
+    assert key() != before

@@ -171,7 +171,7 @@ def inner_fault(config: type[BaseModel], item: dict[str, Any]) -> str:
 def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
     """Keys a nested table may have, for suggestions; empty when the place is not a plain section."""
     if not location:
-        return list(config.model_fields)
+        return [field.alias or name for name, field in config.model_fields.items()]
     field = config.model_fields.get(location[0])
     if field is None:
         return []

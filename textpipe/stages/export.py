@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from textpipe import lineage, manifest, rooms, savedmodel, warmup
 from textpipe.config import Plugin, Section
 from textpipe.errors import DataError, ModelError
 from textpipe.stages import _replay
+from textpipe.training import transfer
 from textpipe.version import __version__
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     (folder / GOLDEN).parent.mkdir(exist_ok=True)
     with (folder / GOLDEN).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
+    for name in (transfer.MODEL, transfer.VOCABULARY):  # what another run needs to start from this model
+        shutil.copyfile(inputs["train"] / name, folder / transfer.BESIDE / name)
     warmup.write(folder, requests(servable.source, [row["text"] for row in rows], config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)

@@ -1,7 +1,7 @@
 """Train the model on the vectorized rows.
 
 Reads vectorize. Writes model.json (the [model] table and the features' sizes: what it takes to build the model again),
-model.weights.h5, history.jsonl (a line per validation), train.json (how it ended) and logs/ (training curve with
+vocabulary.json (what the weights' vocabulary axes stand for), model.weights.h5, history.jsonl (a line per validation), train.json (how it ended) and logs/ (training curve with
 wall-clock figures, TensorBoard events). resume/ holds the checkpoint of an interrupted run.
 """
 
@@ -15,6 +15,7 @@ from textpipe import rooms
 from textpipe.config import Plugin
 from textpipe.errors import ConfigError, DataError
 from textpipe.fields import Sizes
+from textpipe.training import transfer
 from textpipe.training.settings import Settings
 
 # Rows come from vectorize. Raw texts (ingest) and codecs are for what a model is measured or regularized by on the way.
@@ -43,6 +44,9 @@ class Config(Settings):
             for name, default in (("accumulate", 1), ("ema", None), ("precision", "float32"), ("metric", None)):
                 if getattr(self, name) != default:
                     raise ValueError(f"{name}: lbfgs sees all rows at once and has no use for it; leave {name} out")
+            for name in ("subword_sampling", "freeze"):
+                if getattr(self, name):
+                    raise ValueError(f'{name}: lbfgs minimizes one function of all weights; set optimizer to "adam"')
         if self.average and self.optimizer.kind == "lbfgs":
             raise ValueError("average: lbfgs ends in one optimum, there is nothing to average; leave average out")
         if self.average and self.keep == "last":
@@ -50,6 +54,10 @@ class Config(Settings):
         if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
             raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
         return self
+
+    def extra_files(self) -> list[Path]:
+        """The files of the run that this one starts from."""
+        return transfer.locate(self.init).files if self.init else []
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
@@ -66,12 +74,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import dev_decoding, loop, precision, rows, subword_sampling
+    from textpipe.training import dev_decoding, loop, parts, precision, rows, subword_sampling
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
         options = config.subword_sampling
         data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
+    vocabulary = transfer.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    donor = transfer.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
     # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
@@ -82,9 +92,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     with strategy.scope():
         with precision.policy(config.precision):
             model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
+        started = {"init": donor.give(model)} if donor else {}
+        if config.freeze:
+            started["frozen"] = parts.freeze(model, config.freeze)
         result = loop.fit(model, data, config, output, measures)
-    write(output / "model.json", {"model": config.model.model_dump(mode="json"), "sizes": tables})
-    write(output / "train.json", result)
+    write(output / transfer.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
+    write(output / transfer.VOCABULARY, vocabulary)
+    write(output / "train.json", {**result, **started})
 
 
 def check(config: Config, sizes: Sizes) -> None:

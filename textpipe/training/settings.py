@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.config import Plugin, Section
 from textpipe.training.subword_sampling import SubwordSampling
+from textpipe.training.transfer import Init
 
 Metric = Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bleu"]
 
@@ -62,6 +63,8 @@ class Settings(Section):
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
         for hardware with bfloat16 units: a CPU without them is slower than in float32. What is saved is float32.
     subword_sampling: texts are segmented anew for each epoch.
+    init: another run's weights to start from, whose vocabulary may be another; freeze: weights that are not trained, by
+        name, beginning of a name ("encoder") or glob ("*_embedding").
     scheduled_sampling: texts only.
     label_smoothing: share of each target's probability spread evenly over the vocabulary (texts only).
     validate_steps: validate every so many steps instead of at the end of each epoch.
@@ -92,6 +95,8 @@ class Settings(Section):
     ema: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     subword_sampling: SubwordSampling | None = None
+    init: Init | None = None
+    freeze: list[str] = []
     scheduled_sampling: ScheduledSampling | None = None
     early_stopping: EarlyStopping | None = None
     metric: Metric | None = None
