@@ -92,6 +92,31 @@ def test_a_row_wider_than_the_budget_is_refused_with_the_width_it_needs():
         Plan([5, 80], batch_tokens=64, seed=1)
 
 
+def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(lengths):
+    source, target = lengths
+    plan = Plan(source, target, batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
+    shapes = {(batch.source_width, batch.target_width) for batch in plan.epoch(1)}
+    widest = {"source": -(-source.max() // MULTIPLE) * MULTIPLE, "target": -(-target.max() // MULTIPLE) * MULTIPLE}
+    assert plan.widths == widest
+    random = np.random.default_rng(7)
+    order = random.permutation(1000)  # other rows are long now
+    for new in ((source[order], target[order]), (random.integers(1, 9, 1000), np.full(1000, target.max()))):
+        planned = plan.epoch(2, new)
+        assert sorted(np.concatenate([batch.rows for batch in planned])) == list(range(1000))
+        for batch in planned:
+            width = batch.source_width, batch.target_width
+            assert width in shapes
+            assert len(batch.rows) * max(width) <= 512
+            for row in batch.rows:
+                holding = [shape for shape in shapes if new[0][row] <= shape[0] and new[1][row] <= shape[1]]
+                assert sum(width) == min(map(sum, holding))
+
+
+def test_lengths_that_stay_as_they_are_need_no_more_batches_than_planned(lengths):
+    plan = Plan(*lengths, batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
+    assert len(plan.epoch(3, lengths)) <= plan.num_batches
+
+
 def test_a_split_without_rows_has_no_batches():
     assert Plan([], batch_tokens=64, seed=1).epoch(1) == []
 

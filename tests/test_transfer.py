@@ -11,7 +11,7 @@ from textpipe import config, lineage, pipeline, rooms
 from textpipe.config import Plugin
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
-from textpipe.training import loop, parts, transfer
+from textpipe.training import axes, loop, parts, transfer
 from textpipe.training.rows import Ids, Labels, Rows
 from textpipe.training.settings import Settings
 from textpipe.training.transfer import Donor, Init
@@ -111,6 +111,29 @@ def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_t
         expect_rows(found[name], fresh[name], old[name], THERE, other)
         assert report["carried"][name] == {"target": {"carried": 5, "of": 12}}
     np.testing.assert_array_equal(found["encoder/forward_0/kernel"], old["encoder/forward_0/kernel"])
+
+
+def test_words_and_letters_of_a_hybrid_model_are_told_apart(tmp_path):
+    # "a" is a word and a letter, in both runs, at other places.
+    here = ([*MARKS, "a", "dog", "runs"], ["</unk>", "\ufffd", "d", "a", "o"])
+    there = ([*MARKS, "runs", "cat", "a", "old", "red"], ["</unk>", "\ufffd", "a", "c", "o", "t"])
+
+    def side(field, words, letters):
+        return {**of_ids(field, [*words, *letters]), "num_words": len(words)}
+
+    def size(words, letters):
+        return {**ids([*words, *letters]), "num_words": len(words)}
+
+    model = {"kind": "hybrid", "units": 8, "embedding_size": 6}
+    sizes = [Sizes("source", size(*both), "target", size(*both)) for both in (there, here)]
+    tables = [{"source": side("source", *both), "target": side("target", *both)} for both in (there, here)]
+    folder, old = run_of(tmp_path / "run", model, sizes[0], tables[0])
+    found, fresh, report = given(folder, model, sizes[1], tables[1])
+    for name in ("source_embedding", "target_embedding"):
+        expect_rows(found[name], fresh[name], old[name], here[0], there[0])
+    for name in ("source_letters", "target_letters", "output_letters"):
+        expect_rows(found[name], fresh[name], old[name], here[1], there[1])
+    assert report["fresh"] == []
 
 
 # Classifiers
@@ -320,7 +343,7 @@ def read(artifact):
     """The weights of a train artifact by name."""
     described = json.loads((artifact / "model.json").read_text())
     sizes = Sizes.from_tables(described["sizes"], rooms.find("tasks", "translate").FIELDS)
-    model = transfer.build(Plugin.check("models", described["model"]), sizes)
+    model = axes.build(Plugin.check("models", described["model"]), sizes)
     transfer.load(model, artifact / "model.weights.h5")
     return values(model)
 

@@ -74,13 +74,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import dev_decoding, loop, parts, precision, rows, subword_sampling
+    from textpipe.training import axes, dev_decoding, loop, parts, precision, rows, subword_sampling
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
         options = config.subword_sampling
         data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
-    vocabulary = transfer.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    vocabulary = axes.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
     donor = transfer.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
     # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
     keras.utils.clear_session(free_memory=False)

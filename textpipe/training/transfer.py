@@ -1,10 +1,7 @@
 """Start from another run's weights, whose vocabulary may be another.
 
 Rows of embeddings and softmax weights are carried over by the pieces they stand for, columns of n-grams by their
-buckets, those of classes by their labels; everything else is copied by name. Which axis of which weight stands for a
-vocabulary is found out by building the model a second time with other vocabulary sizes, so no model need say it.
-
-Shapes: V pieces of this run's vocabulary, W of the other's, E columns.
+buckets, those of classes by their labels; everything else is copied by name.
 """
 
 import json
@@ -16,11 +13,10 @@ from typing import Any
 
 import pydantic
 
-from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.fields import Sizes
-from textpipe.training import parts
+from textpipe.training import axes, parts
 
 VOCABULARY = "vocabulary.json"
 MODEL = "model.json"
@@ -83,36 +79,6 @@ def locate(init: Init) -> Origin:
     return origin
 
 
-def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
-    """What the places of the source's and the target's vocabulary axes stand for, as vocabulary.json holds it.
-
-    {side: {"field", "kind": "ids" | "sparse" | "label", "names": pieces, buckets or classes}}; n-grams also have their
-    "features", for buckets mean something only together with the options they were counted by.
-    """
-    sides = {"source": (sizes.source_name, sizes.source), "target": (sizes.target_name, sizes.target)}
-    return {side: {"field": name, **named(tokenize, vectorize, name, size)} for side, (name, size) in sides.items()}
-
-
-def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
-    """The kind and the names of one field's axis."""
-    if size["kind"] == "label":
-        return {"kind": "label", "names": size["classes"]}
-    from textpipe.text import vectorizer
-
-    if size["kind"] == "sparse":
-        import numpy as np
-
-        section = json.loads((vectorize / vectorizer.FEATURES).read_text(encoding="utf-8"))[name]
-        counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
-        buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
-        return {"kind": "sparse", "features": {option: section[option] for option in counted}, "names": buckets}
-    import tensorflow as tf
-
-    codec = vectorizer.load_codec(tokenize, name)
-    pieces = codec.pieces(tf.range(codec.vocab_size)[None])[0].numpy()
-    return {"kind": "ids", "names": [piece.decode("utf-8", errors="replace") for piece in pieces.tolist()]}
-
-
 class Donor:
     """The other run's weights, read and ready to be put into a model of `config` and `sizes`.
 
@@ -135,13 +101,13 @@ class Donor:
         tables = described["sizes"]
         names = {side: self.theirs[side]["field"] for side in ("source", "target")}
         their_sizes = Sizes(names["source"], tables[names["source"]], names["target"], tables[names["target"]])
-        donor = build(Plugin.check("models", self.options), their_sizes)
+        donor = axes.build(Plugin.check("models", self.options), their_sizes)
         load(donor, origin.weights)
         import numpy as np
 
         self.weights = {parts.name_of(weight): np.asarray(weight) for weight in donor.weights}
-        self.grown, self.shapes = grown_shapes(config, sizes)
-        self.axes: dict[str, dict[int, str]] = {}
+        self.grown, self.shapes = axes.grown_shapes(config, sizes)
+        self.axes: axes.Axes = {}
 
     def give(self, model: Any) -> dict[str, Any]:
         """Puts into a built model what fits it; what was carried over, for train.json.
@@ -151,7 +117,7 @@ class Donor:
         Rows without a counterpart stay as the model's initializer made them. Raises ConfigError when a weight that is
         asked for is not there or has another shape.
         """
-        self.axes = vocabulary_axes(model, self.grown, self.shapes)
+        self.axes = axes.of_model(model, self.grown, self.shapes)
         names = list(self.axes)
         wanted = parts.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
         faults = [fault for weight in model.weights if parts.name_of(weight) in wanted and (fault := self.fault(weight))]
@@ -204,12 +170,12 @@ class Donor:
         here, there = [], []
         counts = {}
         for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
-            side = self.axes[name].get(axis)
-            pairs = [(at, at) for at in range(size)] if side is None else self.pairs(side, size, other)
+            grows = self.axes[name].get(axis)
+            pairs = self.pairs(*grows, size, other) if grows else [(at, at) for at in range(size)]
             here.append([at for at, _ in pairs])
             there.append([at for _, at in pairs])
-            if side is not None:
-                counts[side] = {"carried": len(pairs), "of": size}
+            if grows:
+                counts[grows[0]] = {"carried": len(pairs), "of": size}
         values[np.ix_(*here)] = theirs[np.ix_(*there)]
         weight.assign(values)
         if all(count["carried"] for count in counts.values()):
@@ -217,19 +183,23 @@ class Donor:
         else:
             report["fresh"].append(name)
 
-    def pairs(self, side: str, size: int, other: int) -> list[tuple[int, int]]:
-        """(place here, place there) of what both vocabularies have, for an axis of this size here and that one there."""
+    def pairs(self, side: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
+        """(place here, place there) of what both vocabularies have, for an axis of this size here and that one there.
+
+        part: "all" of a vocabulary, its "words" or its "letters".
+        """
         mine, theirs = self.mine[side], self.theirs[side]
         if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
             return []  # n-grams of token numbers, which mean other pieces there
-        if mine["names"] == theirs["names"] and size == other:
+        names, others = axes.part_of(mine, part), axes.part_of(theirs, part)
+        if names == others and size == other:
             return [(at, at) for at in range(size)]  # also the one logit of two classes
-        if size != len(mine["names"]) or other != len(theirs["names"]):
+        if size != len(names) or other != len(others):
             return []
-        places = {name: at for at, name in enumerate(counted(theirs["names"]))}
-        return [(at, places[name]) for at, name in enumerate(counted(mine["names"])) if name in places]
+        places = {name: at for at, name in enumerate(counted(others))}
+        return [(at, places[name]) for at, name in enumerate(counted(names)) if name in places]
 
     def tell(self, report: dict[str, Any]) -> None:
         """The report as lines of the log."""
@@ -249,52 +219,6 @@ def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:
         out.append((name, seen.get(name, 0)))
         seen[name] = seen.get(name, 0) + 1
     return out
-
-
-def build(config: Section, sizes: Sizes) -> Any:
-    """A model whose layers are numbered from the beginning."""
-    import keras
-
-    keras.utils.clear_session(free_memory=False)
-    return rooms.find("models", config.kind).build(config, sizes, seed=0)
-
-
-def grown_shapes(config: Section, sizes: Sizes) -> tuple[dict[int, str], list[tuple[int, ...]]]:
-    """The shapes of a model's weights where the vocabularies are larger, and which side is larger by how much."""
-    try:
-        grown, model = {1: "source", 2: "target"}, build(config, larger(sizes, 1, 2))
-    except ConfigError:  # both sides share one vocabulary
-        grown, model = {1: "target"}, build(config, larger(sizes, 1, 1))
-    return grown, [tuple(weight.shape) for weight in model.weights]
-
-
-def vocabulary_axes(
-    model: Any, grown: dict[int, str], shapes: list[tuple[int, ...]]
-) -> dict[str, dict[int, str]]:
-    """{weight: {axis: "source" | "target"}}: the axes that grow with a vocabulary, from grown_shapes.
-
-    A recurrent model with one embedding for each side -> {"source_embedding": {0: "source"}, "target_embedding": {0:
-    "target"}, "decoder/readout/kernel": {}, ...}
-    """
-    axes = {}
-    for weight, shape in zip(model.weights, shapes, strict=True):
-        steps = [new - old for old, new in zip(weight.shape, shape, strict=True)]
-        if steps and steps[-1] == 3 and weight.shape[-1] == 1:
-            steps[-1] = 2  # two classes have one logit, two more make four
-        axes[parts.name_of(weight)] = {axis: grown[step] for axis, step in enumerate(steps) if step}
-    return axes
-
-
-def larger(sizes: Sizes, source: int, target: int) -> Sizes:
-    """Size tables of vocabularies that are larger by so many."""
-
-    def grown(size, by):
-        if size["kind"] == "label":
-            return {**size, "classes": [*size["classes"], *(f"{number}" for number in range(by))]}
-        key = "dim" if size["kind"] == "sparse" else "vocab_size"
-        return {**size, key: size[key] + by}
-
-    return Sizes(sizes.source_name, grown(sizes.source, source), sizes.target_name, grown(sizes.target, target))
 
 
 def load(model: Any, weights: Path) -> None:
