@@ -29,6 +29,18 @@ ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can
 Tensors = dict[str, tf.Tensor]
 
 
+class Written:
+    """A field's codec for texts that are no data, such as a prefix: they are normalized as the field's data were."""
+
+    def __init__(self, codec: Any, clean: Callable[[str, tf.Tensor], tf.Tensor], field: str):
+        self.codec, self.clean, self.field = codec, clean, field
+        self.unk_id, self.end_id = codec.unk_id, codec.end_id
+
+    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """[N] string -> ids without an end [N, None]."""
+        return self.codec.encode(self.clean(self.field, text))
+
+
 class Servable(tf.Module):
     """Text in, answer out, for classifiers and generators alike.
 
@@ -65,6 +77,7 @@ class Servable(tf.Module):
                         'to "words", or leave replace_unknown out'
                     )
             self.unknown = Replacement(lexicon)
+        self.written = Written(self.features[self.target].codec, self.clean, self.target) if self.generates else None
 
     @classmethod
     def load(cls, artifacts: Mapping[str, Path], task: str | ModuleType, decode: Section | None = None) -> "Servable":
@@ -115,7 +128,7 @@ class Servable(tf.Module):
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
         if self.generates:
-            found = self.nbest(texts)
+            found = self.spelled(self.decoded(self.inputs(texts), n_best=1), texts)
             return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
         probabilities = self.probabilities(self.inputs(texts))  # [B, C]
         best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
@@ -146,13 +159,16 @@ class Servable(tf.Module):
         """The decoding/ module."""
         return rooms.find("decoding", self.decode().kind)
 
-    def decoded(self, inputs: Any, options: Tensors | None = None) -> Tensors:
+    def decoded(self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None) -> Tensors:
         """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
 
-        options: of the decoder's OPTIONS and TEXTS, in place of its settings.
+        options: of the decoder's OPTIONS and TEXTS, in place of its settings. n_best: how many answers are wanted, for a
+        decoder that is done the sooner the fewer they are; it may give more.
         """
-        codec = self.features[self.target].codec
-        return self.decoder.decode(self.model, inputs, self.decode(), options, codec=codec)
+        config = self.decode()
+        if n_best is not None and "n_best" in type(config).model_fields:
+            config = config.model_copy(update={"n_best": n_best})
+        return self.decoder.decode(self.model, inputs, config, options, codec=self.written)
 
     def defaults(self) -> dict[str, Any]:
         """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
@@ -190,7 +206,7 @@ class Servable(tf.Module):
     def attention(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T]."""
         inputs = self.inputs(texts)
-        found = self.decoded(inputs)
+        found = self.decoded(inputs, n_best=1)
         return {
             "weights": found["attention"][:, 0],
             "source_tokens": self.features[self.source].codec.pieces(inputs),
