@@ -229,6 +229,15 @@ def test_time_that_is_used_up_ends_training_after_the_step_with_a_validation():
     assert math.isfinite(result["best"]["valid_loss"])
 
 
+def test_so_many_updates_and_no_more_are_taken_and_the_schedule_ends_with_them():
+    rows = labelled(256)
+    schedule = {"optimizer": {"kind": "sgd", "learning_rate": 1.0}, "schedule": {"kind": "cosine"}}
+    settings = Settings(epochs=50, max_steps=6, batch_rows=64, num_shapes=1, keep="last", **schedule)
+    result = loop.fit(classifier(), {"train": rows, "valid": rows}, settings)
+    assert (result["stopped"], result["steps"], result["epochs"]) == ("max_steps", 6, 2)
+    assert result["best"]["learning_rate"] == pytest.approx(0, abs=1e-9)
+
+
 def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
     rows = labelled(64 * 5)
     settings = Settings(epochs=2, batch_rows=64, num_shapes=1, validate_steps=3)

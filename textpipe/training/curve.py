@@ -1,10 +1,12 @@
 """The training curve with wall-clock figures: logs/curve.jsonl and TensorBoard events.
 
-They stand in logs/ because they differ from run to run, and what a run produces must not.
+They stand in logs/ because they differ from run to run, and what a run produces must not. Of an interrupted run only
+resume/ is left, so the lines are kept there too.
 """
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,40 +17,59 @@ SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
 )
 
+NAME = "curve.jsonl"
+
 
 class Curve:
-    """Appends lines of named numbers by step, to a file and to TensorBoard, while open.
+    """Appends lines of named numbers by step, to files in both folders and to TensorBoard, while open.
 
     done: the step a run resumes at; lines beyond it, from before it was killed, are taken out.
     """
 
-    def __init__(self, folder: Path, done: int = 0):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.done = folder, done
+    def __init__(self, logs: Path, resume: Path, done: int = 0):
+        self.logs, self.resume, self.done = logs, resume, done
 
     def __enter__(self) -> "Curve":
-        self.forget()
-        self.file = open(self.folder / "curve.jsonl", "a", encoding="utf-8")
-        self.events = tf.summary.create_file_writer(str(self.folder / "tensorboard"))
+        for folder in (self.logs, self.resume):
+            folder.mkdir(parents=True, exist_ok=True)
+        before = self.before()
+        replace(self.resume / NAME, before)
+        replace(self.logs / NAME, before)
+        self.files = [open(folder / NAME, "a", encoding="utf-8") for folder in (self.resume, self.logs)]
+        shutil.rmtree(self.logs / "tensorboard", ignore_errors=True)
+        self.events = tf.summary.create_file_writer(str(self.logs / "tensorboard"))
+        for line in before:
+            self.show(**json.loads(line))
         return self
 
-    def forget(self) -> None:
-        """Drops the lines of steps that will be taken again, and half a line that a kill may have left."""
-        path = self.folder / "curve.jsonl"
-        if not path.exists():
-            return
-        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        part = path.with_name(path.name + ".part")
-        part.write_text("".join(line for line in whole if json.loads(line)["step"] <= self.done), encoding="utf-8")
-        os.replace(part, path)
+    def before(self) -> list[str]:
+        """The lines up to the step that is resumed at, without half a line that a kill may have left."""
+        try:
+            lines = (self.resume / NAME).read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.done]
 
     def __exit__(self, *_) -> None:
-        self.file.close()
+        for file in self.files:
+            file.close()
         self.events.close()
 
     def write(self, step: int, **numbers: float) -> None:
-        self.file.write(json.dumps({"step": step, **numbers}) + "\n")
-        self.file.flush()
+        for file in self.files:
+            file.write(json.dumps({"step": step, **numbers}) + "\n")
+            file.flush()
+        self.show(step, **numbers)
+
+    def show(self, step: int, **numbers: float) -> None:
+        """To TensorBoard."""
         with self.events.as_default(step=step):
             for name, number in numbers.items():
                 tf.summary.write(name, tf.constant(number, tf.float32), metadata=SCALAR)
+
+
+def replace(path: Path, lines: list[str]) -> None:
+    """Writes the file anew; it is either as it was or whole."""
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(lines), encoding="utf-8")
+    os.replace(part, path)

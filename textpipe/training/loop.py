@@ -44,7 +44,7 @@ def fit(
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
-    train.json holds: `stopped` ("epochs", "early_stopping", "max_minutes"; of L-BFGS "converged", "iterations" or "rounding"), `epochs`, `steps`, `best`
+    train.json holds: `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged", "iterations" or "rounding"), `epochs`, `steps`, `best`
     (the history's line whose weights were kept), `parameters`, and with settings.average `average`: the `steps` whose
     weights were averaged, what validation says of the mean, and whether that is `worse` than of the best one.
 
@@ -91,6 +91,7 @@ class Loop:
         self.resume, self.logs = output / "resume", output / "logs"
         self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(model))
         self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
+        self.total_steps = min(self.total_steps, settings.max_steps or self.total_steps)
         module = rooms.find("training.optimizers", settings.optimizer.kind)
         self.schedule = rooms.find("training.schedules", settings.schedule.kind)
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
@@ -116,7 +117,7 @@ class Loop:
         self.saved = time.monotonic()
         with (
             Interrupts() as self.interrupts,
-            Curve(self.logs, self.taken) as self.curve,
+            Curve(self.logs, self.resume, self.taken) as self.curve,
             Progress(self.total_steps, self.taken, self.unit) as self.progress,
         ):
             while self.stopped is None:
@@ -165,6 +166,8 @@ class Loop:
         self.pause()
         if self.stopped is None and settings.max_minutes and self.resources.elapsed() >= 60 * settings.max_minutes:
             self.stopped = "max_minutes"
+        if self.stopped is None and self.taken == settings.max_steps:
+            self.stopped = "max_steps"
         minutes = (time.monotonic() - self.saved) / 60
         due = settings.checkpoint_steps and self.taken % settings.checkpoint_steps == 0
         if due or (settings.checkpoint_minutes and minutes >= settings.checkpoint_minutes):

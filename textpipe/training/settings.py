@@ -69,6 +69,7 @@ class Settings(Section):
     label_smoothing: share of each target's probability spread evenly over the vocabulary (texts only).
     validate_steps: validate every so many steps instead of at the end of each epoch.
     checkpoint_steps, checkpoint_minutes: besides the end of each epoch.
+    max_steps: updates after which the best weights so far are the result, if that comes before the last epoch's end.
     max_minutes: training time, counted across resumed runs, after which the best weights so far are the result.
     curve_steps: training loss, learning rate and speed go to logs/ every so many steps.
     metric: which validation is best: for keep and average, and for the schedules that look at it. early_stopping's
@@ -104,6 +105,7 @@ class Settings(Section):
     validate_steps: int | None = Field(default=None, ge=1)
     checkpoint_steps: int | None = Field(default=None, ge=1)
     checkpoint_minutes: float | None = Field(default=10, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
     keep: Literal["best", "last"] = "best"
     average: Average | None = None
