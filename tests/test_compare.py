@@ -40,6 +40,8 @@ def write_run(folder, references, found, *, source="source", target="target", sc
         for row, (reference, answer) in enumerate(zip(references, found, strict=True)):
             score = scores[row] if scores else -1.0
             line = {"row": row, source: f"text {row}", target: reference, "answer": answer, "score": score}
+            if isinstance(reference, list):
+                line |= {target: reference[0], "references": reference}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     return str(folder)
 
@@ -69,6 +71,20 @@ def test_chrf_and_ter_of_sums_are_sacrebleus():
         characters, edits = corpus.chrf_statistics(ours, theirs), generation.edit_statistics(ours, theirs)
         assert corpus.chrf(characters.sum(axis=0)[None])[0] == pytest.approx(sacrebleu.corpus_chrf(ours, [theirs]).score)
         assert corpus.ter(edits.sum(axis=0)[None])[0] == pytest.approx(sacrebleu.corpus_ter(ours, [theirs]).score)
+
+
+def test_several_references_are_scored_as_sacrebleu_scores_them(tmp_path):
+    references, good, worse = systems()
+    several = [[worse[row], text] if row % 3 else [text] for row, text in enumerate(references)]
+    tables = comparison.compare(
+        answers.load([write_run(tmp_path / "a", several, good), write_run(tmp_path / "b", several, worse)]), resamples=10, trials=10
+    ).table["metrics"]
+    streams = generation.streams(several)
+    for at, found in enumerate((good, worse)):
+        assert tables["bleu"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
+        assert tables["chrf"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_chrf(found, streams).score)
+        assert tables["ter"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_ter(found, streams).score)
+    assert tables["bleu"]["signature"].startswith("nrefs:var|")
 
 
 def test_f1_of_sums_is_that_of_scikit_learn():

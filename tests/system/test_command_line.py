@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -102,6 +103,47 @@ def test_every_stage_has_a_verb_and_every_verb_says_what_it_does():
 def test_a_verb_that_is_none_is_refused(project):
     assert "No such command 'rum'" in project.fails("rum", "mail.toml")
     assert "No such command '_pipeline'" in project.fails("_pipeline")
+
+
+def test_run_leaves_a_page_about_itself_and_a_cached_run_leaves_it_alone(trained_copy):
+    page = trained_copy.folder / "reports/mail.html"
+    accuracy = json.loads(next(trained_copy.folder.glob("data/artifacts/evaluate/*/metrics.json")).read_text())["metrics"]["accuracy"]
+    assert f"<dt>accuracy</dt><dd>{accuracy:.4g}<small>" in page.read_text()
+    before = page.stat().st_mtime_ns
+    trained_copy.succeeds("run", "mail.toml")
+    assert page.stat().st_mtime_ns == before
+    page.unlink()
+    done = trained_copy.textpipe("run", "mail.toml")
+    assert done.stderr.splitlines()[-1].split() == ["report", "done", "reports/mail.html"] and page.is_file()
+
+
+def test_report_prints_the_path_of_the_page(trained_copy):
+    assert trained_copy.succeeds("report", "mail.toml", "--output", "here/page.html") == "here/page.html\n"
+    evaluate = next((trained_copy.folder / "data/artifacts/evaluate").glob("*/metrics.json")).parent
+    assert trained_copy.succeeds("report", str(evaluate)) == "reports/mail.html\n"
+    told = trained_copy.fails("report", "mail.toml", "-s", "train.epochs=3")
+    assert "mail.toml: its train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate" in told
+
+
+def test_the_exported_model_answers_as_the_run_that_evaluated_it(trained):
+    table = json.loads(trained.succeeds("compare", "mail.toml", "saved_models/mail", "--json"))
+    assert table["systems"] == ["mail", "saved_models/mail"]
+    (pair,) = table["pairs"]
+    assert pair["same_answer"] == table["rows"] > 50
+    second = table["metrics"]["accuracy"]["systems"][1]
+    assert [second["difference"], second["p_bootstrap"], second["p_randomization"], pair["p_mcnemar"]] == [0, 1, 1, 1]
+
+
+def test_compare_asks_models_the_rows_of_a_file_and_writes_a_page(trained_copy):
+    rows = [("Can you send me the budget by Friday?", "yes"), ("The draft went out on Monday.", "no"), ("Please call me.", "no")]
+    trained_copy.write("rows.tsv", "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    shutil.copytree(trained_copy.folder / "saved_models/mail/1", trained_copy.folder / "saved_models/mail/2")
+    models = ("saved_models/mail/1", "saved_models/mail/2")
+    shown = trained_copy.succeeds("compare", *models, "--rows", "rows.tsv", "--html", "page.html")
+    assert "mail/2 beside mail/1: the same answer to 3 rows" in shown
+    assert "</html>" in (trained_copy.folder / "page.html").read_text()
+    assert "there are no rows to ask it; give --rows" in trained_copy.fails("compare", *models)
+    assert "at least two systems" in trained_copy.fails("compare", "mail.toml")
 
 
 def test_help_of_every_verb_exits_cleanly(project):

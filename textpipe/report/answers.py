@@ -20,12 +20,15 @@ PREDICTIONS, METRICS = "predictions.jsonl", "metrics.json"
 
 @dataclass(frozen=True)
 class Rows:
-    """What was asked: sources and what should be answered, and the two fields these are."""
+    """What was asked: sources and what should be answered, and the two fields these are.
+
+    A reference is a text, or a list where several answers are right.
+    """
 
     source: Field
     target: Field
     sources: list[str]
-    references: list[str]
+    references: list[str | list[str]]
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -54,16 +57,17 @@ def load(systems: Sequence[str], *, rows: str | None = None, artifacts: Path = p
     found = []
     for at, system in enumerate(systems):
         if at not in runs:
+            if asked is None and rows is None:
+                raise DataError(
+                    f"{system}: is a model, and there are no rows to ask it; give --rows PIPELINE or --rows FILE"
+                )
             from textpipe.savedmodel import Model
 
             model = Model.load(system)
             if rows is not None:
                 asked = rows_of(rows, fields_of(model.about, system), artifacts)
                 rows = None
-            if asked is None:
-                raise DataError(
-                    f"{system}: is a model, and there are no rows to ask it; give --rows PIPELINE or --rows FILE"
-                )
+            assert asked is not None
             runs[at] = ask(names[at], model, asked)
         found.append(runs[at])
     for other in found[1:]:
@@ -115,8 +119,14 @@ def read(name: str, file: Path) -> Answers:
         for key in wanted:
             if not isinstance(line.get(key), str):
                 raise DataError(f"{file}, line {number}: expected a text under {key!r}, found {line.get(key)!r}")
-    sources, references, answers = ([line[key] for line in lines] for key in wanted)
+    sources, _, answers = ([line[key] for line in lines] for key in wanted)
+    references = [references_of(line, target.name) for line in lines]
     return Answers(name, Rows(source, target, sources, references), answers, [line.get("score") for line in lines])
+
+
+def references_of(line: dict[str, Any], target: str) -> str | list[str]:
+    """What a line of predictions.jsonl should have answered: one text, or all that are right."""
+    return line.get("references") or line[target]
 
 
 def objects(file: Path) -> Iterator[dict[str, Any]]:
@@ -215,8 +225,8 @@ def check(first: Answers, other: Answers) -> None:
         for number, (ours, others) in enumerate(zip(getattr(mine, what), getattr(theirs, what), strict=False), 1):
             if ours != others:
                 raise DataError(
-                    f"{first.name} and {other.name}: their {what} differ from row {number} on, {ours[:60]!r} and "
-                    f"{others[:60]!r}; {cure}"
+                    f"{first.name} and {other.name}: their {what} differ from row {number} on, {str(ours)[:60]!r} and "
+                    f"{str(others)[:60]!r}; {cure}"
                 )
     if len(mine) != len(theirs):
         raise DataError(f"{first.name} and {other.name}: have {len(mine)} and {len(theirs)} rows; {cure}")

@@ -302,7 +302,7 @@ def heat_map(
             strong = ' class="s"' if depth > 0.55 else ""
             cells.append(f'<td{strong} style="--w:{depth:.2f}">{escape(write(value))}</td>')
         body.append(f'<tr><th scope="row" dir="auto">{escape(word)}</th>{"".join(cells)}</tr>')
-    corner = f'<td class="corner"><span class="quiet">{escape(row_name)} ↓ &nbsp; {escape(column_name)} →</span></td>'
+    corner = f'<td class="corner"><span class="quiet">{escape(column_name)} →<br>{escape(row_name)} ↓</span></td>'
     notes = f'<p class="note">{escape(note)}</p>' if note else ""
     return (
         f'<figure class="wide"><figcaption dir="auto">{escape(title)}</figcaption>'

@@ -133,7 +133,8 @@ def told(one: dict[str, Any], kind: str) -> list[str]:
         for row in rows:
             measure = f"chrF {row['difference']:+.1f}" if kind == "text" else f"{other} is {'right' if title == 'better' else 'wrong'}"
             lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
-            lines.append(f"  {'reference':<{width}}  {one_line(row['reference'])}")
+            references = [row["reference"]] if isinstance(row["reference"], str) else row["reference"]
+            lines += [f"  {'reference':<{width}}  {one_line(reference)}" for reference in references]
             lines += [f"  {name:<{width}}  {one_line(a)}" for name, a in zip((first, other), row["answers"], strict=True)]
     return lines
 

@@ -6,8 +6,7 @@ from typing import Any
 from textpipe.report import charts, markup, page, texts
 from textpipe.report.charts import Series
 from textpipe.report.comparison import Comparison, p_value, signed
-from textpipe.report.page import Section
-from textpipe.report.run import group, sentence, titled
+from textpipe.report.page import Section, group, sentence, titled
 from textpipe.version import __version__
 
 RESAMPLES = 300  # behind the intervals of rows of like length
@@ -164,7 +163,7 @@ def card(pair: dict[str, Any], row: dict[str, Any], kind: str) -> str:
     facts = [f"row {row['row']}"]
     if kind == "text":
         facts.append(f"chrF {row['chrf'][0]:.1f} and {row['chrf'][1]:.1f}, {row['difference']:+.1f}")
-    entries = [("source", markup.shown(row["source"])), ("reference", markup.shown(row["reference"]))]
+    entries = [("source", markup.shown(row["source"])), ("reference", page.references(row["reference"]))]
     for at, name in enumerate((pair["baseline"], pair["system"])):
         answer = row["answers"][at]
         if kind == "text":

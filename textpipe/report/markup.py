@@ -68,11 +68,12 @@ def shown(text: str, *, longest: int = LONGEST) -> str:
     return escape(text[:longest]) + f'<i class="quiet"> … and {len(text) - longest:,} characters more</i>'
 
 
-def differing(text: str, other: str) -> str:
-    """A text as HTML, the words that another has not in these places marked.
+def differing(text: str, others: str | Sequence[str]) -> str:
+    """A text as HTML, the words that another has not in these places marked; of several others, the most similar counts.
 
     ("a red dog", "a dog") -> "a <mark>red</mark> dog"
     """
+    other = others if isinstance(others, str) else max(others, key=lambda one: likeness(text, one))
     if not text.strip() or len(text) > LONGEST or len(other) > LONGEST:
         return shown(text)
     ours, theirs = (re.findall(r"\s+|\S+", one) for one in (text, other))
@@ -81,9 +82,18 @@ def differing(text: str, other: str) -> str:
     out = []
     for kind, start, end, _, _ in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
         piece = "".join(ours[start:end])
-        marked = kind != "equal" and piece.strip()
-        out.append(f"<mark>{escape(piece)}</mark>" if marked else escape(piece))
+        word = piece.strip()
+        if kind == "equal" or not word:
+            out.append(escape(piece))
+        else:
+            before, after = piece.split(word)
+            out.append(f"{escape(before)}<mark>{escape(word)}</mark>{escape(after)}")
     return "".join(out)
+
+
+def likeness(text: str, other: str) -> float:
+    """How alike two texts are, word by word: 0 to 1."""
+    return difflib.SequenceMatcher(None, text.split()[:COMPARED], other.split()[:COMPARED], autojunk=False).ratio()
 
 
 def table(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textpipe import store
-from textpipe.report.markup import attribute, escape
+from textpipe.report.markup import attribute, escape, shown
 
 STYLE = """
 :root { color-scheme: light dark; --page: #f6f6f4; --card: #fff; --ink: #17191d; --quiet: #5d6570; --line: #dfe2e6;
@@ -34,7 +34,6 @@ section > p { color: var(--quiet); max-width: 90ch; margin: 0 0 14px; }
 .half svg { max-width: 430px; }
 .half { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); gap: 12px; align-items: start; }
 figure, .card { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; min-width: 0; }
-figure.wide + figure.wide { margin-top: 12px; }
 figcaption { font-weight: 600; font-size: 14px; margin-bottom: 4px; overflow-wrap: anywhere; }
 .keys { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 0 0 4px; padding: 0; font-size: 12.5px; color: var(--quiet); }
 .key { display: inline-block; width: 14px; height: 3px; border-radius: 2px; vertical-align: middle; margin-right: 6px; background: currentColor; }
@@ -59,7 +58,7 @@ caption { text-align: left; font-weight: 600; padding-bottom: 6px; }
 th, td { text-align: start; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); vertical-align: top; font-weight: 400; }
 thead th { color: var(--quiet); font-size: 12.5px; position: sticky; top: 0; background: var(--card); vertical-align: bottom; max-width: 14ch; }
 figure > details { margin-top: 6px; }
-th.n, td.n { text-align: right; white-space: nowrap; } tbody th { max-width: 46ch; min-width: 8ch; overflow-wrap: break-word; }
+th.n, td.n { text-align: right; } td.n { white-space: nowrap; } tbody th { max-width: 46ch; min-width: 8ch; overflow-wrap: break-word; }
 tbody td:not(.n) { max-width: 60ch; overflow-wrap: break-word; }
 table.heat { border-collapse: separate; border-spacing: 2px; font-size: 12px; }
 .heat th, .heat td { border: 0; padding: 2px 6px; white-space: nowrap; } .heat tbody td { text-align: center; min-width: 34px; border-radius: 3px;
@@ -84,6 +83,15 @@ footer { margin-top: 48px; color: var(--quiet); font-size: 13px; }
 @media print { body { background: #fff; } figure, .card { break-inside: avoid; } nav { display: none; } }
 """.strip()
 
+# Names as people write them; others are told as they stand.
+TITLES = {
+    "bleu": "BLEU", "bleu_lowercased": "BLEU, lowercased", "chrf": "chrF", "ter": "TER", "exact_match": "exact match",
+    "length_ratio": "length ratio", "empty_answers": "empty answers", "distinct_answers": "distinct answers",
+    "unknown_in_answers": "answers with an unknown word", "f1_macro": "F1, macro", "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro", "f1": "F1", "roc_auc": "ROC AUC", "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}  # fmt: skip
+
 # No script, no fetch: what a page of data must never do, a browser is told to refuse.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -102,6 +110,31 @@ def tile(label: str, value: str, note: str = "") -> str:
     """A figure in large type."""
     small = f"<small>{escape(note)}</small>" if note else ""
     return f"<div><dt>{escape(label)}</dt><dd>{escape(value)}{small}</dd></div>"
+
+
+def titled(name: str) -> str:
+    """A metric's name for people."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def sentence(facts: Sequence[str], entries: Sequence[tuple[str, str]]) -> str:
+    """A row of the data on a card: facts (text) above, then (label, HTML) pairs."""
+    told = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
+    pairs = "".join(f'<dt>{escape(label)}</dt><dd dir="auto">{value}</dd>' for label, value in entries)
+    return f'<article class="card sentence"><p class="facts">{told}</p><dl>{pairs}</dl></article>'
+
+
+def references(given: str | Sequence[str]) -> str:
+    """What should have been answered, each reference on a line of its own."""
+    return "<br>".join(shown(one) for one in ([given] if isinstance(given, str) else given))
+
+
+def group(title: str, cards: Sequence[str], *, opened: bool = False) -> str:
+    """Cards behind a heading that opens."""
+    if not cards:
+        return ""
+    state = " open" if opened else ""
+    return f'<details class="group"{state}><summary>{escape(title)}</summary>{"".join(cards)}</details>'
 
 
 def document(

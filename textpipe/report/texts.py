@@ -3,14 +3,15 @@
 import random
 from typing import TYPE_CHECKING, Any
 
-from textpipe.report import charts, markup
+from textpipe.report import charts, markup, page, results
+from textpipe.report.answers import references_of
 from textpipe.report.charts import Series
-from textpipe.report.page import Section
+from textpipe.report.page import Section, titled
+from textpipe.report.results import ATTENTION, Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from textpipe.report.run import Run
 
 SHOWN = 10  # sentences of each kind
 GROUPS = 6  # of source lengths
@@ -18,13 +19,13 @@ RESAMPLES = 500
 SEED = 1
 
 
-def sections(run: "Run") -> list[Section]:
+def sections(run: Run) -> list[Section]:
     """All of them, in order."""
     from textpipe.scores import corpus, generation
 
     source, target = run.sides
     answers = [line["answer"] for line in run.predictions]
-    references = [line[target] for line in run.predictions]
+    references = [references_of(line, target) for line in run.predictions]
     statistics = generation.bleu_statistics(answers, references, lowercase=False)
     chrf = corpus.chrf(corpus.chrf_statistics(answers, references))
     lengths = [len(line[source].split()) for line in run.predictions]
@@ -86,49 +87,42 @@ def by_length(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarray") 
     return Section("Length", "length", f'<div class="charts">{bleu}{spread}{quality}</div>', lead)
 
 
-def unknown(run: "Run") -> Section | None:
-    """Rows with words that training never saw, beside all rows; F1 of rare and unseen words where it was measured."""
-    from textpipe.report.run import titled
-
+def unknown(run: Run) -> Section | None:
+    """Rows whose source holds words that training saw never or seldom, and F1 of such words in the answers."""
     report = run.metrics
-    unseen = report.get("unseen_words") or {}
-    parts = []
-    if unseen.get("rows"):
-        names = [n for n in ("bleu", "chrf") if unseen["metrics"].get(n) is not None]
-        labels = [titled(name) for name in names]
-        series = [
-            Series("all rows", [], [report["metrics"][name] for name in names], "a"),
-            Series("rows with unseen words", [], [unseen["metrics"][name] for name in names], "b"),
-        ]
-        if names:
-            parts.append(charts.bars("Rows with words unseen in training", labels, series, "", note=f"{unseen['rows']:,} of {report['rows']:,} rows."))
-    rows = [[f"{group}: {name}", value] for group, name, value in word_figures(report)]
-    if rows:
-        parts.append(f'<div class="card">{markup.table(["", "value"], rows, caption="Rare and unseen words")}</div>')
+    parts = {name: report[name] for name in ("rare_words", "unseen_words") if (report.get(name) or {}).get("rows")}
     if not parts:
         return None
-    lead = "A word is unseen when no training source holds it, case aside."
-    return Section("Unknown words", "unknown", f'<div class="charts">{"".join(parts)}</div>', lead)
+    names = [name for name in ("bleu", "chrf") if all(part["metrics"].get(name) is not None for part in parts.values())]
+    series = [Series("all rows", [], [report["metrics"][name] for name in names], "a")]
+    for colour, (kind, part) in zip("cb", parts.items(), strict=False):
+        series.append(Series(f"rows with {kind.replace('_', ' ')}", [], [part["metrics"][name] for name in names], colour))
+    counts = "; ".join(f"{part['rows']:,} rows have {kind.replace('_', ' ')}" for kind, part in parts.items())
+    drawn = [charts.bars("Scores of rows with such words", list(map(titled, names)), series, "", note=f"Of {report['rows']:,}: {counts}.")]
+    measured = {kind: found for kind in parts if (found := parts[kind].get("target_words")) and found["f1"] is not None}
+    if measured:
+        drawn += words_of(measured)
+    lead = "A word is unseen when no training source holds it, case aside, and rare when few do."
+    return Section("Unknown words", "unknown", f'<div class="charts">{"".join(drawn)}</div>', lead)
 
 
-def word_figures(report: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """(group, figure, value) of every number under rare_words and unseen_words but the rows' own metrics."""
-    found = []
-    for group in ("rare_words", "unseen_words"):
-        table = report.get(group)
-        for name, value in table.items() if isinstance(table, dict) else ():
-            if isinstance(value, int | float) and name != "rows":
-                found.append((group.replace("_", " "), name.replace("_", " "), value))
-            elif isinstance(value, dict) and name != "metrics":
-                found += [
-                    (group.replace("_", " "), f"{name} {inner}".replace("_", " "), number)
-                    for inner, number in value.items()
-                    if isinstance(number, int | float)
-                ]
-    return found
+def words_of(measured: dict[str, dict[str, Any]]) -> list[str]:
+    """F1 of rare and of unseen words of the references in the answers, as bars and as a table."""
+    labels = [kind.replace("_", " ") for kind in measured]
+    tables = list(measured.values())
+    bounds = [table.get("interval") or [table["f1"]] * 2 for table in tables]
+    values = [table["f1"] for table in tables]
+    one = Series("F1", [], values, "a", low=[b[0] for b in bounds], high=[b[1] for b in bounds])
+    chart = charts.bars("F1 of rare and unseen words", labels, [one], "words of the references", note="Whiskers: 95 % of resampled rows.")
+    rows = [
+        [label, f"{table['least']} to {table['most']}" if table["most"] else "never", table["f1"], table["precision"], table["recall"], table["reference_words"]]
+        for label, table in zip(labels, tables, strict=True)
+    ]
+    headers = ["", "times in training", "F1", "precision", "recall", "in the references"]
+    return [chart, f'<div class="card">{markup.table(headers, rows, caption="Words that the answers should hold")}</div>']
 
 
-def sentences(run: "Run", chrf: "np.ndarray") -> Section:
+def sentences(run: Run, chrf: "np.ndarray") -> Section:
     """The ten worst, ten best and ten drawn by lot, by chrF of the sentence; ties are settled by lot."""
     order = list(range(len(chrf)))
     draw = random.Random(SEED)
@@ -147,38 +141,37 @@ def sentences(run: "Run", chrf: "np.ndarray") -> Section:
     return Section("Sentences", "sentences", "".join(parts), lead)
 
 
-def group(title: str, run: "Run", chrf: "np.ndarray", chosen: list[int], opened: bool) -> str:
+def group(title: str, run: Run, chrf: "np.ndarray", chosen: list[int], opened: bool) -> str:
     """A heading and its sentences."""
-    from textpipe.report import run as runs
-
     source, target = run.sides
     cards = []
     for at in chosen:
         line = run.predictions[at]
+        wanted = references_of(line, target)
         facts = [f"row {line.get('row', at)}", f"chrF {chrf[at]:.1f}"]
         if isinstance(line.get("score"), int | float):
             facts.append(f"model's score {line['score']:.3g}")
         entries = [
             (source, markup.shown(line[source])),
-            (f"reference ({target})" if target not in ("target", "reference") else "reference", markup.shown(line[target])),
-            ("answer", markup.differing(line["answer"], line[target])),
+            (f"reference ({target})" if target not in ("target", "reference") else "reference", page.references(wanted)),
+            ("answer", markup.differing(line["answer"], wanted)),
         ]
-        cards.append(runs.sentence(facts, entries))
-    return runs.group(title, cards, opened=opened)
+        cards.append(page.sentence(facts, entries))
+    return page.group(title, cards, opened=opened)
 
 
-def attention(run: "Run") -> Section | None:
+def attention(run: Run) -> Section | None:
     """Where a few answers looked, as evaluate wrote it down."""
-    from textpipe.report import run as runs
-
+    source, _ = run.sides
+    texts = {line["row"]: line[source] for line in run.predictions}
     maps = []
-    for line in runs.lines(run.artifacts["evaluate"] / runs.ATTENTION):
+    for line in results.lines(run.artifacts["evaluate"] / ATTENTION):
         drawn = charts.heat_map(
-            "".join(line["source_tokens"]).replace("▁", " ").strip(), line["weights"], line["target_tokens"], line["source_tokens"],
+            texts.get(line["row"], "attention"), line["weights"], line["target_tokens"], line["source_tokens"],
             row_name="answer", column_name="source", write=lambda weight: f"{weight:.1f}".removeprefix("0") if weight >= 0.05 else "",
         )  # fmt: skip
         maps.append(drawn)
     if not maps:
         return None
     lead = "Each row is a piece of the answer and shows on which pieces of the source it looked; a row adds up to 1."
-    return Section("Attention", "attention", "".join(maps), lead)
+    return Section("Attention", "attention", f'<div class="half">{"".join(maps)}</div>', lead)

@@ -8,19 +8,21 @@ import numpy as np
 from textpipe.scores import corpus, significance
 from textpipe.scores.corpus import Measure
 
+References = Sequence[str | Sequence[str]]  # a row's one reference, or all of them
 RESAMPLES, TRIALS = 1000, 10_000
 SEED = 12345  # sacrebleu's own, so that its command line makes the same draws
 
 
-def of_texts(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[Measure]:
+def of_texts(answers: Sequence[Sequence[str]], references: References) -> list[Measure]:
     """BLEU, lowercased BLEU, chrF and TER of K systems' answers, with sacrebleu's signatures."""
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    from textpipe.scores.generation import bleu_statistics, edit_statistics
+    from textpipe.scores.generation import as_list, bleu_statistics, edit_statistics, streams
 
     signatures = {}
     for name, scorer in {"bleu": BLEU(), "bleu_lowercased": BLEU(lowercase=True), "chrf": CHRF(), "ter": TER()}.items():
-        scorer.corpus_score(list(answers[0][:1]), [list(references[:1])])  # a signature counts the references first
+        # A signature tells how many references there are, which the scorer only knows when it has seen them.
+        scorer.corpus_score(["x"] * len(references), streams([["x"] * len(as_list(one)) for one in references]))
         signatures[name] = str(scorer.get_signature())
     exact, lowered = ([bleu_statistics(one, references, lowercase=low) for one in answers] for low in (False, True))
     characters = [corpus.chrf_statistics(one, references) for one in answers]
@@ -65,7 +67,7 @@ def compare(
     return tables, drawn
 
 
-def row_scores(answers: Sequence[Sequence[str]], references: Sequence[str]) -> np.ndarray:
+def row_scores(answers: Sequence[Sequence[str]], references: References) -> np.ndarray:
     """chrF of every answer alone: [K, N]."""
     return np.stack([corpus.chrf(corpus.chrf_statistics(one, references)) for one in answers])
 

@@ -42,17 +42,27 @@ def bleu(sums: np.ndarray) -> np.ndarray:
     return np.where(matches.any(axis=1), brevity * np.exp(logs.mean(axis=1)), 0.0)
 
 
-def chrf_statistics(answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """What each row adds to chrF (Popović 2015): [N, 18], the answer's, the reference's and the common n-grams by length."""
+def chrf_statistics(answers: Sequence[str], references: Sequence[str | Sequence[str]]) -> np.ndarray:
+    """What each row adds to chrF (Popović 2015): [N, 18], the answer's, the reference's and the common n-grams by length.
+
+    Of several references of a row the one that gives the best chrF counts.
+    """
     found = np.zeros((len(answers), 3 * ORDERS))
-    for row, texts in enumerate(zip(answers, references, strict=True)):
-        answer, reference = ("".join(text.split()) for text in texts)
-        for order in range(1, ORDERS + 1):
-            ours, theirs = ngrams(answer, order), ngrams(reference, order)
-            # As sacrebleu counts: no n-grams of an answer where the reference has none.
-            counts = ours.total() if theirs else 0, theirs.total(), (ours & theirs).total()
-            found[row, 3 * order - 3 : 3 * order] = counts
+    for row, (answer, given) in enumerate(zip(answers, references, strict=True)):
+        ours = [ngrams("".join(answer.split()), order) for order in range(1, ORDERS + 1)]
+        rows = np.array([common(ours, reference) for reference in ([given] if isinstance(given, str) else given)])
+        found[row] = rows[chrf(rows).argmax()] if len(rows) > 1 else rows[0]
     return found
+
+
+def common(ours: Sequence[Counter[str]], reference: str) -> list[float]:
+    """The statistics of one answer, its n-grams by length, beside one reference: [18]."""
+    counts: list[float] = []
+    for order, answer in enumerate(ours, 1):
+        theirs = ngrams("".join(reference.split()), order)
+        # As sacrebleu counts: no n-grams of an answer where the reference has none.
+        counts += answer.total() if theirs else 0, theirs.total(), (answer & theirs).total()
+    return counts
 
 
 def ngrams(text: str, order: int) -> Counter[str]:

@@ -3,7 +3,8 @@
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
 "unseen_words", "rare_words", "notes"}, and for classifiers "labels", "confusion" and "support". The two of words are
 {"rows", "metrics"}: of the rows whose source holds such a word; and for generators "target_words", the F1 of such words
-in the answers. predictions.jsonl: one row a line, in the split's order.
+in the answers. predictions.jsonl: one row a line, in the split's order. attention.jsonl, of generators that attend: where the answers to a few rows looked
+(stages/_attention.py).
 """
 
 import functools
@@ -20,6 +21,7 @@ from pydantic import Field, model_validator
 from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import DataError, ThresholdError, suggest
+from textpipe.stages import _attention
 
 if TYPE_CHECKING:
     from textpipe.servable import Servable
@@ -111,6 +113,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             if several:
                 line["references"] = several[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    _attention.write(servable, rows["row"], sources, output, seed=config.seed)
     (output / "logs").mkdir()
     write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
 

@@ -11,12 +11,16 @@ from textpipe.verbs._pipeline import pipeline_options, published_option, tell
 @click.command()
 @pipeline_options
 @published_option
+@click.option(
+    "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
+    help="Where the page about the run is written.",
+)  # fmt: skip
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--from", "start", metavar="STAGE", help="Build this stage and those after it again.")
 @click.option("--force", is_flag=True, help="Build every stage again.")
 @click.option("--show", metavar="N", type=click.IntRange(0), default=0, help="Also print test metrics and N answers of the SavedModel.")
 def command(
-    pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path,
+    pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, reports: Path,
     until: str | None, start: str | None, force: bool, show: int,
 ) -> None:  # fmt: skip
     """Run a pipeline file to an exported model; what did not change is taken from the store."""
@@ -26,10 +30,24 @@ def command(
     result = pipelines.run(
         loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, told=tell
     )
+    if "evaluate" in result.artifacts:
+        write_report(loaded.name, result, reports)
     last = result.saved_model or list(result.artifacts.values())[-1].path
     if show and result.saved_model:
         print_answers(loaded, result, show)
     click.echo(str(last))
+
+
+def write_report(name: str, result: Any, folder: Path) -> None:
+    """The page about a run, unless the one there is of this very run."""
+    from textpipe import pipeline
+    from textpipe.report import run as report
+    from textpipe.report.results import Run
+
+    kept = {stage: result.artifacts[stage].path for stage in pipeline.needed("evaluate")}
+    path = folder / f"{name}.html"
+    if report.write(Run(name, kept), path, always=False):
+        tell("report", "done", str(path))
 
 
 def print_answers(loaded: Any, result: Any, count: int) -> None:

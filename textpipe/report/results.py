@@ -1,0 +1,102 @@
+"""The results of one run, read from the store."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from textpipe import pipeline, rooms, store
+from textpipe.errors import ArtifactError
+from textpipe.report.answers import pair
+from textpipe.version import __version__
+
+METRICS, PREDICTIONS, ATTENTION = "metrics.json", "predictions.jsonl", "attention.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one run: its name, and the artifact of each stage that is there; evaluate and train always are."""
+
+    name: str
+    artifacts: Mapping[str, Path]
+
+    @classmethod
+    def find(cls, place: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = pipeline.ARTIFACTS) -> "Run":
+        """From a pipeline file as it stands, or the directory of an evaluate artifact; raises ArtifactError if not built."""
+        place = Path(place)
+        if place.is_dir():
+            return cls.around(place)
+        loaded = pipeline.Pipeline.load(place, overrides)
+        steps = pipeline.plan(loaded, until="evaluate", artifacts=artifacts)
+        missing = next((step for step in steps if step.path is None), None)
+        if missing:
+            why = "; ".join(missing.reasons)
+            raise ArtifactError(
+                f"{place}: its {missing.stage} is not in {artifacts} ({why}); run `textpipe evaluate {place}` first"
+            )
+        return cls(loaded.name, {step.stage: step.path for step in steps if step.path})
+
+    @classmethod
+    def around(cls, evaluate: Path) -> "Run":
+        """From an evaluate artifact, and beside it in the store the results it was made from."""
+        inputs = manifest(evaluate)["ingredients"]["inputs"]
+        found = {"evaluate": evaluate}
+        for stage, digest in inputs.items():
+            for other in sorted((evaluate.parent.parent / stage).glob(f"*/{store.MANIFEST}")):
+                if manifest(other.parent)["digest"] == digest:
+                    found[stage] = other.parent
+        if "train" not in found:
+            raise ArtifactError(f"{evaluate}: the training it belongs to is not in {evaluate.parent.parent}; train again")
+        return cls(named(evaluate), found)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json"""
+        return read(self.artifacts["evaluate"] / METRICS)
+
+    @cached_property
+    def predictions(self) -> list[dict[str, Any]]:
+        """The lines of predictions.jsonl."""
+        return lines(self.artifacts["evaluate"] / PREDICTIONS)
+
+    @cached_property
+    def sides(self) -> tuple[str, str]:
+        """The names of the source and the target field."""
+        source, target = pair(rooms.find("tasks", self.metrics["task"]).FIELDS)
+        return source.name, target.name
+
+    @cached_property
+    def made_of(self) -> str:
+        """Changes when the page would."""
+        parts = [f"{path.name[:12]}.{(path / store.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()]
+        return " ".join([__version__, self.name, *parts])
+
+
+def manifest(artifact: Path) -> dict[str, Any]:
+    """An artifact's manifest; raises ArtifactError when there is none."""
+    if not (artifact / store.MANIFEST).is_file():
+        raise ArtifactError(f"{artifact}: is no finished result of a stage; give a pipeline file or an evaluate artifact")
+    return read(artifact / store.MANIFEST)
+
+
+def named(evaluate: Path) -> str:
+    """The pipeline that an evaluate artifact was last used by, else the first letters of its key."""
+    for path in sorted((evaluate.parent.parent / "latest").glob("*/evaluate.json")):
+        if read(path).get("path") == evaluate.name:
+            return path.parent.name
+    return evaluate.name[:8]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON lines; empty when it is not there."""
+    if not path.is_file():
+        return []
+    # Only a line feed ends a line: a text may hold other separators.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

@@ -1,0 +1,50 @@
+"""Attention maps of a few rows, for the report: attention.jsonl.   T source pieces, U pieces of the answer."""
+
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textpipe.text.marks import MARKS, PAD_ID
+
+if TYPE_CHECKING:
+    from textpipe.servable import Servable
+
+NAME = "attention.jsonl"
+ROWS = 4
+TRIED = 32  # rows drawn, of which the first that fit on a page are kept
+WIDEST = 40  # pieces on either side
+DECIMALS = 4
+
+
+def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], output: Path, *, seed: int) -> None:
+    """Draw rows by lot and write a line for each: {"row", "source_tokens" [T], "target_tokens" [U], "weights" [U, T]}.
+
+    Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
+    """
+    from textpipe import savedmodel
+
+    signature = servable.signatures().get("attention")
+    if signature is None:
+        return
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)
+    # A piece has at least one character, so very long texts need not be decoded to be left out.
+    drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
+    found = savedmodel.call(signature, {servable.source: [savedmodel.encode(sources[at]) for at in drawn]})
+    lines = []
+    for at, answer in zip(drawn, found, strict=True):
+        source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])
+        weights = [[round(weight, DECIMALS) for weight in line[: len(source)]] for line in answer["weights"][: len(target)]]
+        if source and target and max(len(source), len(target)) <= WIDEST and any(map(any, weights)):
+            line = {"row": rows[at], "source_tokens": source, "target_tokens": target, "weights": weights}
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    if lines:
+        (output / NAME).write_text("".join(lines[:ROWS]), encoding="utf-8")
+
+
+def filled(pieces: Sequence[str]) -> list[str]:
+    """Pieces up to the padding, the end mark included."""
+    return list(itertools.takewhile(lambda piece: piece not in ("", MARKS[PAD_ID]), pieces))
