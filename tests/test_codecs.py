@@ -26,7 +26,7 @@ LINES = [
     for where in ("here", "in Köln", "at the harbour")
 ]
 TEXTS = [*NASTY, *LINES[::50], *random_texts(500, seed=4)]
-LEARNT = ["unigram", "bpe", "characters", "words"]
+LEARNT = ["unigram", "bpe", "characters", "words", "hybrid"]
 KINDS = [*LEARNT, "bytes"]
 
 

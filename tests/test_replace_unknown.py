@@ -1,4 +1,4 @@
-"""An answer's unknown words become source words: in the codec, in the graph, in the SavedModel and over REST's loader."""
+"""An answer's unknown words become source words: in the codec, in the graph and in the SavedModel."""
 
 import json
 import random
@@ -81,14 +81,16 @@ def test_a_lexicon_is_learned_from_words_that_go_together():
     for _ in range(60):
         noun, verb, other = draw.choice(list(nouns)), draw.choice(list(verbs)), draw.choice(list(nouns))
         # German has the verb last here, so that places alone do not tell.
-        rows.append((f"the {noun} {verb} near the {other}".split(), f"das {nouns[noun]} beim {nouns[other]} {verbs[verb]}".split()))
+        german = f"das {nouns[noun]} beim {nouns[other]} {verbs[verb]}"
+        rows.append((f"the {noun} {verb} near the {other}".split(), german.split()))
     found = lexicon.learn(rows)
     assert {word: found.get(word) for word in nouns | verbs} == nouns | verbs
 
 
 def test_model_1_agrees_with_its_equations_written_out():
     # Brown et al. (1993), equations 16 and 17 with a NULL word shared by all rows, in plain dictionaries.
-    rows = [("a b".split(), "x y".split()), ("a c".split(), "x z".split()), ("b".split(), "y".split()), ("c d".split(), "z w x".split())]
+    texts = [("a b", "x y"), ("a c", "x z"), ("b", "y"), ("c d", "z w x")]
+    rows = [(source.split(), target.split()) for source, target in texts]
     null, table = {}, {}
     targets = sorted({target for _, side in rows for target in side})
     for source, target in rows:
@@ -124,12 +126,16 @@ def test_rows_without_words_teach_nothing():
     assert lexicon.learn([([], ["x"]), (["a"], [])]) == {}
 
 
-NAMES = [f"{first}{last}" for first in ("Ann", "Ber", "Cla", "Dor", "Emi", "Fel", "Gre") for last in ("a", "o", "us", "ine", "ek")]
+FIRST, LAST = ("Ann", "Ber", "Cla", "Dor", "Emi", "Fel", "Gre"), ("a", "o", "us", "ine", "ek")
+NAMES = [first + last for first in FIRST for last in LAST]
 SAYINGS = (("hello {}", "hallo {}"), ("where is {} now", "wo ist {} jetzt"), ("good night {}", "gute nacht {}"))
 TABLES = {
     **tiny.GENERATOR,
     "tokenize": {"codec": {"kind": "words", "min_count": 20}, "vocabulary": "separate", "lexicon": True},
-    "model": {"kind": "recurrent", "units": 24, "embedding_size": 24, "attention_size": 12, "dropout": 0.0, "embedding_dropout": 0.0},
+    "model": {
+        **{"kind": "recurrent", "units": 24, "embedding_size": 24, "attention_size": 12},
+        **{"dropout": 0.0, "embedding_dropout": 0.0},
+    },
     "train": {"epochs": 12, "batch_tokens": 256, "num_shapes": 1, "optimizer": {"kind": "adam", "learning_rate": 0.02}},
 }
 DECODE = {"kind": "beam", "beam_size": 2, "max_length": 8}

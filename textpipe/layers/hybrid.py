@@ -1,9 +1,6 @@
 """The hybrid word-character model; see models/hybrid.py.   Shapes: B batch, T source, U target, E embedding, H units,
-M memory, V vocabulary, W words of the longest row, N spellings of a batch, L letters of the longest spelling.
-
-Ids: marks and words lie below num_words, </unk> is num_words, letters follow. A spelling in a row of ids is <unk> and the
-letters behind it (letters that follow no <unk> are one as well, so that any row has a meaning). Words are read packed,
-[B, W], and spellings side by side, [L, N]: neither network walks over what is not its own.
+M memory, V vocabulary, W words of the longest row, N spellings of a batch, L letters of the longest spelling; see
+spellings.py for how a row of ids becomes the two.
 """
 
 import itertools
@@ -14,87 +11,12 @@ from keras import ops
 from textpipe.layers.attention import KINDS, bias_of
 from textpipe.layers.dropout import Dropout
 from textpipe.layers.rnn import CELLS
+from textpipe.layers.spellings import UNK_ID, Packing, Spellings, beginnings, spelled
 
-PAD_ID, UNK_ID, START_ID, END_ID = 0, 1, 2, 3
+PAD_ID, START_ID, END_ID = 0, 2, 3
 # The logit of a letter where a word must stand, and the reverse: e^-30 of nothing. Finite, because label smoothing
 # takes the mean of all logits, and because an answer cut off inside a word must still end at some price.
 MASKED = -30.0
-
-
-def spelled(ids, num_words):
-    """Which places lie in a spelling, </unk> excepted: [...] -> [...] bool."""
-    return ops.logical_or(ops.equal(ids, UNK_ID), ops.greater(ids, num_words))
-
-
-def beginnings(ids, num_words):
-    """Where spellings begin: [B, T] -> [B, T] bool."""
-    inside = spelled(ids, num_words)
-    before = ops.concatenate([ops.zeros_like(inside[:, :1]), inside[:, :-1]], axis=1)
-    return ops.logical_and(inside, ops.logical_or(ops.equal(ids, UNK_ID), ops.logical_not(before)))
-
-
-class Packing:
-    """The words of each row, without what stands between them.
-
-    chosen [B, T] bool -> places [B, W], which are real [B, W] bool, and rank [B, T], the number of the last word up to
-    each place, counted from 0.
-
-    [[x, ., ., x, x]] -> places [[0, 3, 4]], rank [[0, 0, 0, 1, 2]]
-    """
-
-    def __init__(self, chosen):
-        count = ops.cumsum(ops.cast(chosen, "int32"), axis=1)  # [B, T]
-        self.length = ops.maximum(ops.max(count), 1)
-        place = ops.arange(ops.shape(chosen)[1], dtype="int32")[None, :]
-        # Places are their own sort keys, so no two are alike and the order is certain.
-        order = ops.sort(ops.where(chosen, place, place + ops.shape(chosen)[1]), axis=1)[:, : self.length]
-        self.real = ops.less(order, ops.shape(chosen)[1])
-        self.places = ops.where(self.real, order, 0)
-        self.rank = ops.maximum(count - 1, 0)
-
-    def pack(self, values):
-        """[B, T] -> [B, W]."""
-        return ops.take_along_axis(values, self.places, axis=1)
-
-    def flat(self):
-        """rank as places of a [B * W, .] tensor: [B, T]."""
-        rows = ops.arange(ops.shape(self.rank)[0], dtype="int32")[:, None]
-        return self.rank + rows * self.length
-
-    def spread(self, values):
-        """[B, W, D] -> [B, T, D]: each place gets the value of its last word."""
-        return ops.take(ops.reshape(values, (-1, values.shape[-1])), self.flat(), axis=0)
-
-
-class Spellings:
-    """The spellings of a batch side by side; one without letters is added, so that there is always one.
-
-    ids [B, T] -> places [L, N] in the flattened ids, which of them are real [L, N] bool, starts [N], and for each place
-    of the ids its spelling, number [B, T], and its place in a flattened [L, N], home [B, T].
-    """
-
-    def __init__(self, ids, num_words):
-        inside, first = (ops.reshape(part, (-1,)) for part in (spelled(ids, num_words), beginnings(ids, num_words)))
-        self.shape = ops.shape(ids)
-        self.inside = ops.reshape(inside, self.shape)
-        size = ops.shape(inside)[0]
-        number = ops.maximum(ops.cumsum(ops.cast(first, "int32")) - 1, 0)  # [B * T]
-        starts = ops.cast(ops.nonzero(first)[0], "int32")
-        self.starts = ops.concatenate([starts, ops.zeros((1,), "int32")], axis=0)  # [N]
-        count = ops.shape(self.starts)[0]
-        offset = ops.where(inside, ops.arange(size, dtype="int32") - ops.take(self.starts, number), 0)
-        places = self.starts[None, :] + ops.arange(ops.max(offset) + 1, dtype="int32")[:, None]  # [L, N]
-        known = ops.minimum(places, size - 1)
-        own = ops.equal(ops.take(number, known), ops.arange(count, dtype="int32")[None, :])
-        self.real = ops.logical_and(ops.logical_and(ops.less(places, size), ops.take(inside, known)), own)
-        self.places = known
-        self.number = ops.reshape(number, self.shape)
-        self.home = ops.reshape(ops.where(inside, offset * count + number, 0), self.shape)
-        self.letters = ops.take(ops.reshape(ids, (-1,)), known)  # [L, N]
-
-    def spread(self, values):
-        """[L, N, D] -> [B, T, D]; what stands outside spellings has no meaning."""
-        return ops.take(ops.reshape(values, (-1, values.shape[-1])), self.home, axis=0)
 
 
 class Stack(keras.layers.Layer):
@@ -136,9 +58,9 @@ class Bridge(keras.layers.Layer):
     def __init__(self, stack, input_size, seeds, **kwargs):
         super().__init__(**kwargs)
         self.input_size = input_size
-        # A gated unit's state lies in (-1, 1), an LSTM's cell anywhere.
+        squash = ("tanh", None)  # a gated unit's state lies in (-1, 1), an LSTM's cell anywhere
         self.parts = [
-            [dense(stack.units, ("tanh", None)[part], seeds, f"layer_{layer}_{part}") for part in range(cell.num_states)]
+            [dense(stack.units, squash[part], seeds, f"layer_{layer}_{part}") for part in range(cell.num_states)]
             for layer, cell in enumerate(stack.cells)
         ]
 
@@ -171,31 +93,32 @@ class HybridModel(keras.Model):
         # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
         self.seeds = itertools.count(seed * 100_003)
         seeds, units, size = self.seeds, config.units, config.embedding_size
-        letter_size, letter_units = config.letter_embedding_size, config.letter_units
-        self.spell_reader = Stack(config.cell, letter_size, letter_units, config.letter_layers, config.dropout, seeds, name="spell_reader")
+        letter_size, dropout = config.letter_embedding_size, config.dropout
+        letters = (config.cell, letter_size, config.letter_units, config.letter_layers, dropout, seeds)
+        self.spell_reader = Stack(*letters, name="spell_reader")
         self.spelling_to_word = dense(size, None, seeds, "spelling_to_word")
-        widths = [size, *[units] * (config.layers - 1)]
         self.encoder = [
             [CELLS[config.cell](units // 2, seeds=seeds, name=f"{name}_{layer}") for name in ("forward", "backward")]
             for layer in range(config.layers)
         ]
-        self.encoder_widths = widths
-        self.encoder_drops = [Dropout(config.dropout, seed=next(seeds), name=f"encoder_drop_{layer}") for layer in range(1, config.layers)]
-        self.decoder = Stack(config.cell, size, units, config.layers, config.dropout, seeds, name="decoder")
+        self.encoder_widths = [size, *[units] * (config.layers - 1)]
+        above = range(1, config.layers)
+        self.encoder_drops = [Dropout(dropout, seed=next(seeds), name=f"encoder_drop_{layer}") for layer in above]
+        self.decoder = Stack(config.cell, size, units, config.layers, dropout, seeds, name="decoder")
         self.bridge = Bridge(self.decoder, units, seeds, name="bridge")
         self.attention = KINDS[config.attention](
             units, units, attention_size=config.attention_size, seeds=seeds, name="attention"
         )
         self.readout_size = size if config.tie_embeddings else units
         self.readout = dense(self.readout_size, "tanh", seeds, "readout")
-        self.writer = Stack(config.cell, letter_size, letter_units, config.letter_layers, config.dropout, seeds, name="writer")
+        self.writer = Stack(*letters, name="writer")
         self.writer_bridge = Bridge(self.writer, 2 * units, seeds, name="writer_bridge")
         self.letter_readout = dense(letter_size, "tanh", seeds, "letter_readout")
         self.source_drop, self.target_drop = (
             Dropout(config.embedding_dropout, seed=next(seeds), name=f"{side}_drop") for side in ("source", "target")
         )
         self.readout_drop, self.letter_drop = (
-            Dropout(config.dropout, seed=next(seeds), name=f"{part}_drop") for part in ("readout", "letter")
+            Dropout(dropout, seed=next(seeds), name=f"{part}_drop") for part in ("readout", "letter")
         )
 
     def build(self, input_shape=None):
@@ -302,7 +225,9 @@ class HybridModel(keras.Model):
         """memory -> state before the first step. state["memory"] never changes and is alike for a row's hypotheses."""
         last = memory["last"]
         rows, units = ops.shape(last[0])[0], self.config.letter_units
-        blank = tuple(tuple(ops.zeros((rows, units), last[0].dtype) for _ in range(cell.num_states)) for cell in self.writer.cells)
+        blank = tuple(
+            tuple(ops.zeros((rows, units), last[0].dtype) for _ in range(cell.num_states)) for cell in self.writer.cells
+        )
         kept = {name: part for name, part in memory.items() if name != "last"}
         return {"memory": kept, "words": self.bridge(last), "letters": blank, "inside": ops.zeros((rows,), "bool")}
 

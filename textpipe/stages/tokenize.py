@@ -33,7 +33,9 @@ class Config(Section):
     @model_validator(mode="after")
     def lexicon_has_words(self):
         if self.lexicon and self.codec.kind != "words":
-            raise ValueError(f"lexicon: is of words, and the codec is {self.codec.kind!r}; use \"words\" or leave lexicon out")
+            raise ValueError(
+                f"lexicon: is of words, and the codec is {self.codec.kind!r}; set codec to 'words' or leave lexicon out"
+            )
         if self.lexicon and len(_text.text_fields(self.task)) < 2:
             raise ValueError(f"lexicon: task {self.task!r} has no target text; leave lexicon out")
         return self

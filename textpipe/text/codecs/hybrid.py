@@ -56,8 +56,8 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
     known = first_of(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
     if not known:
         raise DataError(
-            f"[tokenize] codec 'hybrid': no word of the training text occurs {config.min_count} times; lower min_count, "
-            "or check that the rows are not empty"
+            f"[tokenize] codec 'hybrid': no word of the training text occurs {config.min_count} times; lower "
+            "min_count, or check that the rows are not empty"
         )
     table = {"words": known, "letters": letters}
     (folder / f"{name}.json").write_text(json.dumps(table), encoding="utf-8")
