@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from textpipe.config import Plugin
-from textpipe.decoding import beam, greedy
+from textpipe.decoding import _beam, _search, beam, greedy
+from textpipe.decoding._top import best_tokens, log_total
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 VOCABULARY = 8
@@ -25,11 +26,11 @@ class Table:
 
     pad_id, start_id, end_id = PAD, START, END
 
-    def __init__(self, seed, end_bonus=0.0):
+    def __init__(self, seed, end_bonus=0.0, vocabulary=VOCABULARY, scale=1.5):
         random = np.random.default_rng(seed)
-        self.logits = random.normal(scale=1.5, size=(10, HISTORIES, VOCABULARY)).astype("float32")
+        self.logits = random.normal(scale=scale, size=(10, HISTORIES, vocabulary)).astype("float32")
         self.logits[:, :, END] += end_bonus
-        self.steps = 0
+        self.steps, self.sizes = 0, []
 
     def encode(self, source):
         return {"source": source}
@@ -40,6 +41,7 @@ class Table:
 
     def step(self, state, ids):
         self.steps += 1
+        self.sizes.append(ids.shape[0])
         history = after(state["history"], ids)
         tf.debugging.assert_equal(tf.cast(state["history"], tf.float32), state["pair"][0])
         source = state["memory"]["source"]
@@ -248,6 +250,107 @@ def test_an_answer_of_nothing_but_its_end_is_possible(decoder):
     assert found["log_probs"].numpy()[0, 0] == pytest.approx(along(Table(8), 5, (END,))[0], abs=1e-5)
 
 
+def to_the_end(model, source, config):
+    """The search that computes every hypothesis of every row until the last row is done."""
+    settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
+    rules = _search.Rules(config.rules)
+    found = _beam.search(model, source, settings, rules, _beam.Best(), beam=config.beam_size)
+    return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
+
+
+NO_REPEAT = {"kind": "no_repeat_ngram", "size": 2}
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "options"),
+    [
+        (VOCABULARY, {"beam_size": 4}),
+        (VOCABULARY, {"beam_size": 4, "n_best": 1, "length_penalty": 0.0}),
+        (VOCABULARY, {"beam_size": 3, "n_best": 2, "max_ratio": 2.0, "max_extra": 3, "rules": [NO_REPEAT]}),
+        (1200, {"beam_size": 5, "n_best": 1, "coverage_penalty": 0.3}),
+        (1031, {"beam_size": 3, "min_length": 4, "rules": [NO_REPEAT]}),
+    ],
+)
+def test_leaving_out_what_cannot_win_changes_no_answer(vocabulary, options):
+    model = Table(7, end_bonus=2.0, vocabulary=vocabulary, scale=2.0)
+    source = sources(*range(10), *range(10), width=5)
+    config = beam.Config(max_length=14, **options)
+    expected = to_the_end(model, source, config)
+    found = {name: part.numpy() for name, part in in_graph(model, beam, config, source).items()}
+    length = found["ids"].shape[2]
+    assert not expected["ids"][:, :, length:].any()
+    np.testing.assert_array_equal(found["ids"], expected["ids"][:, :, :length])
+    np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-5)
+    np.testing.assert_allclose(found["log_probs"], expected["log_probs"], rtol=1e-5)
+    np.testing.assert_array_equal(found["attention"], expected["attention"][:, :, :length])
+
+
+def test_rows_that_are_done_are_computed_no_more():
+    model, rows = Table(7, end_bonus=2.0), 40
+    config = beam.Config(beam_size=3, max_length=30)
+    source = sources(*(row % 10 for row in range(rows)))
+    # A row is needed for as many steps as it takes alone.
+    alone = []
+    for row in range(10):
+        model.steps = 0
+        beam.decode(model, source[row : row + 1], config)
+        alone.append(model.steps)
+    model.sizes = []
+    beam.decode(model, source, config)
+    assert model.sizes[0] == rows  # one hypothesis each, not three
+    for step, size in enumerate(model.sizes[1:], 2):
+        needed = sum(steps >= step for steps in alone) * rows // 10
+        assert size <= 3 * min(rows, needed * 8 / 7 + 1)
+    assert len(model.sizes) == max(alone) and model.sizes[-1] < rows
+
+
+@pytest.mark.parametrize("beta", [0.2, 2.0])
+def test_the_coverage_penalty_is_that_of_enumeration(beta):
+    model, width = Table(1), 4
+    source = tf.constant([[5, 4, 4, 4], [6, 4, 4, 0]], tf.int32)
+    config = beam.Config(beam_size=125, max_length=4, length_penalty=0.7, coverage_penalty=beta)
+    found = in_graph(model, beam, config, source)
+    order = {}
+    for row, (first, real) in enumerate([(5, 4), (6, 3)]):
+        expected = []
+        for score, log_prob, ids in every_answer(model, first, 4, 0.7):
+            got = np.zeros(width)
+            for history in along(model, first, ids)[1]:
+                got[history % width] += 1
+            coverage = np.log(np.clip(got[:real], 1e-9, 1)).sum()
+            expected.append((score + beta * coverage, log_prob, ids))
+        expected.sort(reverse=True)
+        compare(found, row, expected[:125], tolerance=1e-4)
+        order[row] = [ids for _, _, ids in expected]
+    assert order[0] != [ids for _, _, ids in every_answer(model, 5, 4, 0.7)]
+
+
+@pytest.mark.parametrize("size", [1024, 1031, 2000])
+def test_the_best_tokens_of_a_row_are_among_those_found_in_groups(size):
+    random = np.random.default_rng(size)
+    logits = random.normal(size=(4 * 3, size)).astype("float32")
+    behind = random.normal(size=(4, 3)).astype("float32")
+    for wanted in (1, 7, 25):
+        found = best_tokens(tf.constant(logits), tf.constant(behind), wanted)
+        total, hypothesis, token = (part.numpy() for part in found)
+        every = logits.reshape(4, 3, size) + behind[:, :, None]
+        for row in range(4):
+            assert len(set(zip(hypothesis[row], token[row], strict=True))) == total.shape[1] >= wanted
+            there = token[row] < size
+            np.testing.assert_array_equal(total[row][there], every[row, hypothesis[row][there], token[row][there]])
+            assert np.all(total[row][~there] == -np.inf)
+            np.testing.assert_array_equal(np.sort(total[row])[::-1][:wanted], np.sort(every[row].ravel())[::-1][:wanted])
+
+
+@pytest.mark.parametrize("shift", [0.0, 59.0, -59.0, 300.0, -300.0])
+def test_the_total_of_logits_is_exact_however_large_they_are(shift):
+    logits = np.random.default_rng(0).normal(size=(5, 900)).astype("float32")
+    expected = np.log(np.exp(logits.astype("float64")).sum(axis=1)) + shift
+    np.testing.assert_allclose(log_total(tf.constant(logits + np.float32(shift))), expected, rtol=1e-6)
+
+
 def test_lengths_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="min_length = 9 is more than max_length = 4; lower it"):
         Plugin.check("decoding", {"kind": "beam", "max_length": 4, "min_length": 9})
+    with pytest.raises(ValueError, match="n_best = 9 is more than beam_size = 4; raise beam_size"):
+        Plugin.check("decoding", {"kind": "beam", "n_best": 9, "beam_size": 4})

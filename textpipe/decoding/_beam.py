@@ -7,7 +7,18 @@ from types import SimpleNamespace
 
 import tensorflow as tf
 
-from textpipe.decoding._search import ABSENT, attention_at, caps, constant, growing, join, length_penalty, split
+from textpipe.decoding._search import (
+    ABSENT,
+    attention_at,
+    caps,
+    constant,
+    covers,
+    coverage_score,
+    growing,
+    join,
+    length_penalty,
+    split,
+)
 
 BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
 NOTHING = -float("inf")
@@ -41,7 +52,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
     A group is searched by itself but for what the choice makes of the others. It is done when no living hypothesis can
     overtake the worst kept one.
     """
-    alpha = config.length_penalty
+    alpha, sources = config.length_penalty, tf.repeat(source, groups, axis=0)
     rows = tf.shape(source)[0] * groups
     cap = tf.repeat(rules.caps(caps(source, model.pad_id, config)), groups)  # [R]
     longest = tf.reduce_max(cap)
@@ -98,7 +109,11 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
             return tf.concat([history, value[:, :, None]], axis=2)
 
         # Finished ones: the best of those kept and those that end here.
-        scores = tf.where(ending, log_probs / length_penalty(tf.cast(length, tf.float32), alpha), NOTHING)
+        scores = log_probs / length_penalty(tf.cast(length, tf.float32), alpha)
+        if covers(config):
+            coverage = live["coverage"] + tf.reshape(weights, [rows, beam, -1])
+            scores += tf.gather(coverage_score(coverage, sources, model.pad_id, config), parent, batch_dims=1)
+        scores = tf.where(ending, scores, NOTHING)
         scores, chosen = tf.math.top_k(tf.concat([ends["scores"], scores], axis=1), beam)
         grown = {name: tf.pad(ends[name], [[0, 0], [0, 0], [0, 1]]) for name in ("ids", "slots")}
         pool = {
@@ -125,6 +140,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
             "last": token,
             "ids": follow(live["ids"], parent, token),
             "slots": follow(live["slots"], parent, parent),
+            "coverage": tf.gather(coverage, parent, batch_dims=1) if covers(config) else (),
         }
         done = done | (ends["scores"][:, -1] >= tf.reduce_max(log_probs, axis=1) / final_penalty)
         return length, state, ruled, live, ends, done, attention
@@ -137,6 +153,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         "last": tf.fill([rows, beam], model.start_id),
         "ids": blank,
         "slots": blank,
+        "coverage": tf.zeros([rows, beam, tf.shape(source)[1]]) if covers(config) else (),
     }
     ends = {"scores": none, "log_probs": none, "ids": blank, "slots": blank}
     seen = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None])

@@ -10,6 +10,7 @@ from textpipe.decoding._prefix import Prefix
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
+UNSEEN = 1e-9  # the least attention that a source token counts as having got
 
 
 def settings(config, options, dtypes, texts=()):
@@ -115,6 +116,18 @@ def caps(source, pad_id, config):
 def length_penalty(length, alpha):
     """((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14): float [...] -> [...]; 1 where alpha is 0."""
     return ((5.0 + length) / 6.0) ** alpha
+
+
+def covers(config):
+    """Whether a coverage penalty may count: what it needs is left out of the graph where it is 0 and no option."""
+    return not isinstance(config.coverage_penalty, float | int) or config.coverage_penalty > 0
+
+
+def coverage_score(coverage, source, pad_id, config):
+    """coverage_penalty * sum over source tokens of ln(min(attention got, 1)) (Wu et al. 2016, equation 15): [R, w]."""
+    logs = tf.math.log(tf.clip_by_value(coverage, UNSEEN, 1.0))  # [R, w, T]
+    real = tf.not_equal(source, pad_id)[:, None, :]
+    return config.coverage_penalty * tf.reduce_sum(tf.where(real, logs, 0.0), axis=2)
 
 
 def next_token_mask(model, vocab_size, length, cap, config):

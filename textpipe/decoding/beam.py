@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from textpipe.decoding import greedy
 
@@ -11,29 +11,50 @@ TEXTS = greedy.TEXTS
 
 
 class Config(greedy.Config):
-    """[decode] kind = "beam". Lengths count tokens of the answer with its end_id."""
+    """[decode] kind = "beam". Lengths count tokens of the answer with its end_id.
+
+    coverage_penalty: beta, what it costs that source tokens got little attention; 0 for models without attention.
+    n_best: how many answers are wanted, when not beam_size. The fewer, the sooner a search is over; the answers it gives
+    are the same.
+    """
 
     kind: Literal["beam"] = "beam"
     beam_size: int = Field(5, ge=1)
     length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger ones long answers
+    coverage_penalty: float = Field(0.0, ge=0)
+    n_best: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def answers_fit(self):
+        if self.n_best is not None and self.n_best > self.beam_size:
+            raise ValueError(f"n_best = {self.n_best} is more than beam_size = {self.beam_size}; raise beam_size")
+        return self
 
 
 def decode(model, source, config, options=None, *, codec=None):
-    """The beam_size best answers found for each row, best first, in graph.
+    """The n_best best answers found for each row, best first, in graph.
 
     source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
-    scores is log_probs / ((5 + length) / 6) ** length_penalty (Wu et al. 2016, equation 14), log_probs the natural
-    logarithm of the answer's probability, its end_id included. A finished hypothesis leaves the beam and is kept apart.
-    A row is done when no living hypothesis can overtake the worst kept one. Where fewer than beam_size
-    answers exist, the rest are all padding with score and log_prob -1e9.
+    With answers of U tokens, their end_id included, and log_probs the natural logarithm of their probability, scores is
+
+        log_probs / ((5 + U) / 6) ** length_penalty
+        + coverage_penalty * sum over source tokens i of ln(min(sum over j of attention[j, i], 1))
+
+    (Wu et al. 2016, equations 14 and 15). Both penalties rank finished answers and do not steer the search. A finished
+    hypothesis leaves the beam and is kept apart; the search of a row ends when no living hypothesis can overtake the
+    worst answer kept, and the row then leaves the batch. Where there are fewer answers than wanted, the rest are all
+    padding with score and log_prob -1e9.
 
     options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
     codec: the target's, for texts and rules.
     """
-    from textpipe.decoding._beam import Best, search
+    import tensorflow as tf
+
+    from textpipe.decoding._compact import search
     from textpipe.decoding._search import Rules, settings
 
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
-    return search(model, source, config, rules, Best(), beam=config.beam_size)
+    answers = config.beam_size if config.n_best is None else tf.minimum(config.n_best, config.beam_size)
+    return search(model, source, config, rules, answers=answers)

@@ -25,7 +25,7 @@ class Config(beam.Config):
 
 
 def decode(model, source, config, options=None, *, codec=None):
-    """The beam_size best answers found that hold every phrase of their row, best first, in graph.
+    """The n_best best answers found that hold every phrase of their row, best first, in graph.
 
     source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
@@ -52,4 +52,5 @@ def decode(model, source, config, options=None, *, codec=None):
     if config.constraints is not None:
         rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
         choice = Banks()
-    return search(model, source, config, rules, choice, beam=config.beam_size)
+    found = search(model, source, config, rules, choice, beam=config.beam_size)
+    return {name: part[:, : config.n_best] for name, part in found.items()}

@@ -28,7 +28,7 @@ class Config(beam.Config):
 
 
 def decode(model, source, config, options=None, *, codec=None):
-    """beam_size answers for each row that differ in more than a word, best first, in graph.
+    """n_best answers for each row that differ in more than a word, best first, in graph.
 
     source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
@@ -62,7 +62,7 @@ def decode(model, source, config, options=None, *, codec=None):
         for name, part in found.items()
     }
     order = tf.argsort(found["scores"], axis=1, direction="DESCENDING", stable=True)
-    return {name: tf.gather(part, order, batch_dims=1) for name, part in found.items()}
+    return {name: tf.gather(part, order[:, : config.n_best], batch_dims=1) for name, part in found.items()}
 
 
 def hamming(groups, size, strength):

@@ -1,0 +1,207 @@
+"""Beam search that goes on only with what can still win.
+
+A living hypothesis whose log-probability, divided by the largest length penalty its row can come to, is no better than
+the worst answer kept can never enter the answers (Huang, Zhao and Ma 2017, When to Finish?), nor can what descends from
+it, nor does it take a place from anything that can: what it leads to is less probable than it. So it is dropped, a row
+without living hypotheses is done, and rows that are done leave the batch. The answers are those of a search to the end.
+
+Shapes: B rows of the source, R rows not done, K = beam_size, w hypotheses of a row (1 at first, then at most K),
+H = R * w, N answers kept, C candidates, L tokens so far, T source, U answer, V vocabulary.
+"""
+
+import tensorflow as tf
+
+from textpipe.decoding._search import (
+    ABSENT,
+    attention_at,
+    caps,
+    constant,
+    coverage_score,
+    covers,
+    growing,
+    join,
+    length_penalty,
+    split,
+)
+from textpipe.decoding._top import best_tokens, log_total
+
+BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
+NOTHING = -float("inf")
+SHARE = 8  # rows leave the batch when one in SHARE is done, as it costs to move what the others remember
+
+
+def search(model, source, config, rules, *, answers):
+    """The `answers` best of the beam_size best answers of each row: source [B, T] -> a decoder's outputs, N = answers.
+
+    A hypothesis's history is one number a token: token * K + the place it went on from.
+    """
+    beam = config.beam_size
+    rows = tf.shape(source)[0]
+    cap = rules.caps(caps(source, model.pad_id, config))  # [B]
+    memory, state = split(model.start(model.encode(source)))
+    shared = memory is not None and getattr(model, "shares_memory", False)
+    cache = state.pop("cache") if shared and "cache" in state else ()
+
+    def blank(value, dtype, *shape):
+        return tf.fill([rows, *shape], tf.constant(value, dtype))
+
+    ends = {
+        "scores": blank(NOTHING, tf.float32, answers),
+        "log_probs": blank(NOTHING, tf.float32, answers),
+        "history": blank(0, tf.int32, answers, 0),
+    }
+    first = {
+        "step": tf.constant(0),
+        "memory": () if memory is None else memory,
+        "cache": cache,
+        "state": state,
+        "ruled": rules.start(rows),
+        "row": {"place": tf.range(rows), "cap": cap, "source": source},
+        "log_probs": blank(0.0, tf.float32, 1),
+        "last": blank(model.start_id, tf.int32, 1),
+        "history": blank(0, tf.int32, 1, 0),
+        "coverage": tf.zeros([rows, 1, tf.shape(source)[1]]) if covers(config) else (),
+        "ends": ends,
+        "done": ends,  # of all B rows, up to date for those that left the batch
+        "seen": tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None]),
+    }
+
+    def unfinished(now):
+        return tf.reduce_any(now["log_probs"] > NOTHING)
+
+    def advance(now):
+        length, row = now["step"] + 1, now["row"]
+        count, width = tf.unstack(tf.shape(now["log_probs"]))  # R, w
+        state = {**now["state"], "cache": now["cache"]} if cache else now["state"]
+        state = join(now["memory"] if memory is not None else None, state)
+        logits, after, weights = model.step(state, tf.reshape(now["last"], [-1]))
+        logits, after = tf.cast(logits, tf.float32), split(after)[1]
+        weights = tf.reshape(weights, [count, width, -1])  # [R, w, T]
+        everywhere = tf.pad(weights, [[0, 0], [0, beam - width], [0, 0]])
+        shape = tf.stack([rows, beam, tf.shape(weights)[2]])
+        seen = now["seen"].write(now["step"], tf.scatter_nd(row["place"][:, None], everywhere, shape))
+
+        # The best of a row that may be: what is barred for a whole vocabulary is masked before, the few tokens that no
+        # place may hold are sorted out here.
+        permitted = rules.without(logits, now["ruled"], length)
+        behind = now["log_probs"] - tf.reshape(log_total(logits), [count, width])  # [R, w]
+        total, parent, token = best_tokens(permitted, behind, 2 * beam + BARRED * width)
+        barred = tf.equal(token, model.pad_id) | tf.equal(token, model.start_id)
+        barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
+        must_end = tf.greater_equal(length, row["cap"])[:, None]
+        total = tf.where(must_end | barred, NOTHING, total)
+        # Its end, which a row at its cap must take, and nothing else.
+        ended = tf.where(must_end, behind + tf.reshape(permitted[:, model.end_id], [count, width]), NOTHING)
+        total = tf.concat([total, ended], axis=1)
+        log_probs, place = tf.math.top_k(total, tf.minimum(2 * beam, tf.shape(total)[1]))  # [R, C]
+        every = tf.broadcast_to(tf.range(width), [count, width])
+        parent = tf.gather(tf.concat([parent, every], axis=1), place, batch_dims=1)
+        token = tf.concat([token, tf.fill([count, width], model.end_id)], axis=1)
+        token = tf.gather(token, place, batch_dims=1)
+        history = tf.gather(now["history"], parent, batch_dims=1)
+        history = tf.concat([history, (token * beam + parent)[:, :, None]], axis=2)  # [R, C, L]
+        ending = tf.equal(token, model.end_id)
+
+        # Finished ones: the best of those kept and those that end here.
+        scores = log_probs / length_penalty(tf.cast(length, tf.float32), config.length_penalty)
+        if covers(config):
+            coverage = now["coverage"] + weights
+            scores += tf.gather(coverage_score(coverage, row["source"], model.pad_id, config), parent, batch_dims=1)
+        ends = kept(now["ends"], tf.where(ending, scores, NOTHING), log_probs, history)
+
+        # Living ones: the best that do not end and can still come to a better score than the worst that is kept. A
+        # log-probability only falls, the length penalty only grows, and coverage only costs.
+        log_probs, chosen = tf.math.top_k(
+            tf.where(ending, NOTHING, log_probs), tf.minimum(beam, tf.shape(log_probs)[1])
+        )
+        largest = length_penalty(tf.cast(row["cap"], tf.float32), config.length_penalty)[:, None]
+        log_probs = tf.where(log_probs / largest > ends["scores"][:, -1:], log_probs, NOTHING)
+        alive = log_probs > NOTHING  # the first of a row, as they are sorted
+        searched = tf.math.count_nonzero(alive[:, 0], dtype=tf.int32)
+        leave = (searched > 0) & (searched * SHARE <= count * (SHARE - 1))
+        needed = tf.reduce_max(tf.math.count_nonzero(alive, axis=1, dtype=tf.int32))
+        needed = tf.maximum(tf.where(leave, needed, tf.maximum(needed, tf.minimum(width, tf.shape(alive)[1]))), 1)
+        stay = tf.where(alive[:, 0] | ~leave)[:, 0]
+
+        def of_rows(part):
+            return tf.gather(part, stay)
+
+        def of_living(part):
+            return tf.gather(of_rows(part), of_rows(chosen)[:, :needed], batch_dims=1)
+
+        log_probs, parent, token = of_rows(log_probs)[:, :needed], of_living(parent), of_living(token)
+        origin = tf.reshape(tf.cast(stay, tf.int32)[:, None] * width + parent, [-1])
+
+        def of_origin(part):
+            return tf.gather(part, origin)
+
+        ruled = rules.advance(tf.nest.map_structure(of_origin, now["ruled"]), tf.reshape(token, [-1]))
+        if shared:
+            remembered = moved(leave, {"memory": now["memory"], "cache": after.pop("cache", ())}, stay)
+        else:
+            remembered = {"memory": moved(leave | (needed != width), now["memory"], origin), "cache": ()}
+        return {
+            "step": length,
+            **remembered,
+            "state": tf.nest.map_structure(of_origin, after),
+            "ruled": ruled,
+            "row": tf.nest.map_structure(of_rows, row),
+            "log_probs": log_probs,
+            "last": token,
+            "history": of_living(history),
+            "coverage": tf.gather(of_rows(coverage), parent, batch_dims=1) if covers(config) else (),
+            "ends": tf.nest.map_structure(of_rows, ends),
+            "done": tf.cond(leave, lambda: put(now["done"], row["place"], ends), lambda: now["done"]),
+            "seen": seen,
+        }  # fmt: skip
+
+    shapes = tf.nest.map_structure(constant, first)
+    for name in ("ruled", "row", "log_probs", "last", "history", "coverage", "ends", "done"):
+        shapes[name] = tf.nest.map_structure(growing, first[name])
+    (last,) = tf.while_loop(unfinished, lambda now: (advance(now),), (first,), shape_invariants=(shapes,))
+
+    found = put(last["done"], last["row"]["place"], last["ends"])
+    tokens, slots = found["history"] // beam, found["history"] % beam
+    length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(tokens, model.pad_id), tf.int32), axis=2))
+    tokens, slots = tokens[:, :, :length], slots[:, :, :length]
+    return {
+        "ids": tokens,
+        "scores": tf.maximum(found["scores"], ABSENT),
+        "log_probs": tf.maximum(found["log_probs"], ABSENT),
+        "attention": attention_at(last["seen"].stack()[:length], slots, tokens, model.pad_id),
+    }
+
+
+def kept(ends, scores, log_probs, history):
+    """The best of the answers kept [R, N] and of candidates [R, C], -inf where one is no answer; history [R, C, L]."""
+    count = tf.shape(ends["scores"])[1]
+    scores, chosen = tf.math.top_k(tf.concat([ends["scores"], scores], axis=1), count)
+    before = tf.pad(ends["history"], [[0, 0], [0, 0], [0, 1]])
+    there = scores > NOTHING
+    log_probs = tf.gather(tf.concat([ends["log_probs"], log_probs], axis=1), chosen, batch_dims=1)
+    history = tf.gather(tf.concat([before, history], axis=1), chosen, batch_dims=1)
+    return {
+        "scores": scores,
+        "log_probs": tf.where(there, log_probs, NOTHING),
+        "history": tf.where(there[:, :, None], history, 0),
+    }
+
+
+def put(all_rows, place, rows):
+    """Answers of all B rows with those of some rows [R] put in their places; histories are made as long as the new."""
+    longer = tf.shape(rows["history"])[2] - tf.shape(all_rows["history"])[2]
+    all_rows = all_rows | {"history": tf.pad(all_rows["history"], [[0, 0], [0, 0], [0, longer]])}
+    return {
+        name: tf.tensor_scatter_nd_update(part, place[:, None], rows[name]) for name, part in all_rows.items()
+    }  # fmt: skip
+
+
+def moved(wanted, parts, places):
+    """What is remembered, of these places alone where that is wanted."""
+    if not tf.nest.flatten(parts):
+        return parts
+    return tf.cond(
+        wanted,
+        lambda: tf.nest.map_structure(lambda part: tf.gather(part, places), parts),
+        lambda: tf.nest.map_structure(tf.identity, parts),
+    )
