@@ -421,3 +421,21 @@ def test_a_model_of_another_tool_answers_too(tmp_path):
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"rubbish")
     with pytest.raises(ModelError, match="cannot be loaded as a SavedModel"):
         Model.load(tmp_path)
+
+
+def test_another_run_can_start_from_the_exported_model(generator):
+    from textpipe.config import Plugin
+    from textpipe.fields import Sizes
+    from textpipe.tasks import translate
+    from textpipe.training import axes, transfer
+
+    origin = transfer.locate(transfer.Init(**{"from": str(generator["export"] / "model")}))
+    for name in ("model.json", "vocabulary.json"):
+        assert (origin.model.parent / name).read_bytes() == (generator["train"] / name).read_bytes()
+    described = json.loads(origin.model.read_text(encoding="utf-8"))
+    section, sizes = Plugin.check("models", described["model"]), Sizes.from_tables(described["sizes"], translate.FIELDS)
+    trained, loaded = (axes.build(section, sizes) for _ in range(2))
+    trained.load_weights(generator["train"] / "model.weights.h5")
+    transfer.load(loaded, origin.weights)
+    for one, other in zip(trained.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())

@@ -105,7 +105,7 @@ class Donor:
         load(donor, origin.weights)
         import numpy as np
 
-        self.weights = {parts.name_of(weight): np.asarray(weight) for weight in donor.weights}
+        self.weights = {parts.name_of(weight): np.array(weight.value) for weight in donor.weights}
         self.grown, self.shapes = axes.grown_shapes(config, sizes)
         self.axes: axes.Axes = {}
 
@@ -166,7 +166,7 @@ class Donor:
         """Assign a weight with vocabulary axes: where both runs have the piece, bucket or class, the other's numbers."""
         import numpy as np
 
-        values, theirs = np.array(weight), self.weights[name]
+        values, theirs = np.array(weight.value), self.weights[name]
         here, there = [], []
         counts = {}
         for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
