@@ -16,7 +16,7 @@ FLOORS = (
     {"decoding"},
     {"models", "tasks", "scores"},
     {"training"},
-    {"servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
+    {"ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
     {"stages"},
     {"exports"},
     {"pipeline"},

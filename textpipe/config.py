@@ -3,7 +3,7 @@
 A pipeline file has three kinds of content:
 
     task = "translate"            shared: any stage whose Config declares a field of this name receives it
-    seed = 1                      (task, seed, model, decode)
+    seed = 1                      (task, seed, model, decode, ensemble)
     [model] / [decode]            shared tables, checked by the Config of models/<kind>.py, decoding/<kind>.py
     [ingest] ... [export]         one table per stage, checked by that stage's Config
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, Val
 from textpipe import rooms
 from textpipe.errors import ConfigError, TextpipeError, suggest
 
-SHARED = ("task", "seed", "model", "decode")
+SHARED = ("task", "seed", "model", "decode", "ensemble")
 
 
 class Section(BaseModel):

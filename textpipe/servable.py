@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import rooms
+from textpipe import ensembles, rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
@@ -80,10 +80,18 @@ class Servable(tf.Module):
         self.written = Written(self.features[self.target].codec, self.clean, self.target) if self.generates else None
 
     @classmethod
-    def load(cls, artifacts: Mapping[str, Path], task: str | ModuleType, decode: Section | None = None) -> "Servable":
+    def load(
+        cls,
+        artifacts: Mapping[str, Path],
+        task: str | ModuleType,
+        decode: Section | None = None,
+        *,
+        ensemble: ensembles.Ensemble | None = None,
+    ) -> "Servable":
         """From the artifacts of normalize, tokenize, vectorize and train, by stage name.
 
-        decode: a decoding/ Config; greedy when None. Classifiers ignore it.
+        decode: a decoding/ Config; greedy when None. Classifiers ignore it. ensemble: trained models that answer
+        together with that of train.
         """
         module = rooms.find("tasks", task) if isinstance(task, str) else task
         described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
@@ -91,6 +99,8 @@ class Servable(tf.Module):
         config = Plugin.check("models", described["model"])
         model = rooms.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
+        if ensemble:
+            model = ensembles.joined(ensemble, model, artifacts["train"], module.FIELDS)
         return cls(
             module.FIELDS,
             Normalizer(artifacts["normalize"]),

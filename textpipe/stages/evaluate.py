@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from textpipe import rooms
 from textpipe.config import Plugin, Section
+from textpipe.ensembles import Ensemble
 from textpipe.errors import DataError, ThresholdError, suggest
 from textpipe.stages import _attention
 
@@ -45,6 +46,7 @@ class Config(Section):
     task: str
     seed: int = Field(1, ge=0)
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
+    ensemble: Ensemble | None = None
     split: Literal["test", "valid"] = "test"
     join_sources: bool = False
     limit: int | None = Field(None, ge=1)
@@ -64,6 +66,10 @@ class Config(Section):
             raise ValueError(f"join_sources: {self.task} answers with a label; leave join_sources out")
         return self
 
+    def extra_files(self) -> list[Path]:
+        """The files of the models that answer together with the pipeline's."""
+        return self.ensemble.files if self.ensemble else []
+
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split; raises ThresholdError, with every figure, when a required one is missed."""
@@ -71,7 +77,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     from textpipe.servable import Servable
 
     task = rooms.find("tasks", config.task)
-    servable = Servable.load(inputs, task, config.decode)
+    servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
     rows = read(inputs["ingest"], config, (servable.source, servable.target))
     several = None
     if config.join_sources:

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from textpipe import lineage, manifest, rooms, savedmodel, warmup
 from textpipe.config import Plugin, Section
+from textpipe.ensembles import Ensemble
 from textpipe.errors import DataError, ModelError
 from textpipe.stages import _replay
 from textpipe.training import transfer
@@ -71,8 +72,13 @@ class Config(Section):
 
     task: str
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
+    ensemble: Ensemble | None = None
     golden_rows: int = Field(240, ge=1, le=10_000)
     warmup_rows: int = Field(16, ge=0, le=warmup.LIMIT - 1)
+
+    def extra_files(self) -> list[Path]:
+        """The files of the models that answer together with the pipeline's."""
+        return self.ensemble.files if self.ensemble else []
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
@@ -84,7 +90,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     # Layers are named by how many the process has made; the names stand in the graph, which must not depend on that.
     keras.utils.clear_session(free_memory=False)
-    servable = Servable.load(inputs, config.task, config.decode)
+    servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble)
     folder = output / "model"
     saving.save(servable, folder)
     rows = golden_rows(config, inputs, servable)
@@ -233,6 +239,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "labels": None if servable.generates else list(servable.features[servable.target].classes),
         "model": model["model"],
         "decode": config.decode.model_dump(mode="json") if servable.generates else None,
+        "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
