@@ -1,0 +1,94 @@
+"""Let the loops of several programs run in turns, a window at a time, so that what else the machine does hits all alike.
+
+A worker is any program that calls `tick` after each unit of its work (a training step, a file decoded). Between windows it
+stands still inside `tick`. It speaks to its driver in lines of JSON over the standard output it was started with; whatever
+its libraries print goes to standard error.
+
+    driver -> worker   {"seconds": 6, "steps": 3}       run at least so long and so many steps
+    worker -> driver   {"steps": 4, "seconds": 6.1, "processor": 11.9, "peak_mb": 912, "tokens": 12001, ...}
+    driver -> worker   {"end": true}
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+class Metronome:
+    """The worker's side. about: what the driver is told when the worker is ready."""
+
+    def __init__(self, **about):
+        self.out = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self.say({"ready": True, **about})
+        self.wait()
+
+    def say(self, message):
+        self.out.write(json.dumps(message) + "\n")
+        self.out.flush()
+
+    def wait(self):
+        """Stand still until the driver asks for a window."""
+        line = sys.stdin.readline()
+        order = json.loads(line) if line else {"end": True}
+        if order.get("end"):
+            os._exit(0)  # libraries' threads and exit hooks have nothing left to save
+        self.order, self.counts, self.steps = order, {}, 0
+        self.began, self.used = time.perf_counter(), time.process_time()
+
+    def tick(self, **counts):
+        """One more unit of work is done; counts are summed over the window."""
+        self.steps += 1
+        for name, value in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + value
+        seconds = time.perf_counter() - self.began
+        if seconds >= self.order["seconds"] and self.steps >= self.order["steps"]:
+            self.say({
+                "steps": self.steps,
+                "seconds": seconds,
+                "processor": time.process_time() - self.used,
+                "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+                **self.counts,
+            })  # fmt: skip
+            self.wait()
+
+
+class Worker:
+    """The driver's side: a program that was started and waits. environment: variables to set for it."""
+
+    def __init__(self, name, python, script, *arguments, log, environment=None):
+        self.name, self.log = name, Path(log)
+        with self.log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [str(python), str(Path(__file__).parent / script), *map(str, arguments)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                env={**os.environ, **(environment or {})},
+            )  # fmt: skip
+        self.about = self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise SystemExit(f"{self.name} ended by itself; the end of {self.log}:\n{tail}")
+        return json.loads(line)
+
+    def window(self, seconds, steps=1):
+        """Run for a window; what was done in it."""
+        self.process.stdin.write(json.dumps({"seconds": seconds, "steps": steps}) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def processor(self):
+        """Processor seconds used so far, idle time of waiting threads among them."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self):
+        self.process.stdin.write('{"end": true}\n')
+        self.process.stdin.close()
+        self.process.wait(30)

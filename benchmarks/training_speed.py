@@ -1,0 +1,183 @@
+"""Target tokens per second of training, next to OpenNMT-tf, joeynmt and plain PyTorch: same data, vocabulary and shapes.
+
+    TEXTPIPE_DATA=... python benchmarks/training_speed.py FOLDER [--models transformer gru] [--rounds 5] [--seconds 6]
+        [--opennmt-python ...] [--joeynmt-python ...] [--pytorch-python ...]
+
+FOLDER keeps what the peers read (Multi30k en-de cut into the pieces of one joint vocabulary of 8,000) and their logs. The
+peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and TEXTPIPE_PYTORCH_PYTHON; a peer
+without one is left out. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt 2.3 with
+sentencepiece 0.2.0 and importlib_metadata; torch.
+
+Every system runs its own training loop in a process of its own. In each round each has a window in turn, and the large
+matrix product whose speed is the machine's ceiling has one too; between windows a process stands still. A token is one of
+the target with its end, without padding. Ratios are taken round by round. Writes benchmarks/results/training_speed.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+from peers.metronome import Worker
+
+HOME = Path(__file__).parent
+RESULTS = HOME / "results" / "training_speed.json"
+PIPELINE = HOME.parent / "pipelines" / "multi30k_en_de_transformer.toml"
+MODELS = {
+    "transformer": {
+        "kind": "transformer", "d_model": 128, "d_ff": 256, "num_heads": 4, "layers": 4, "dropout": 0.3, "share_embeddings": True,
+    },
+    "gru": {
+        "kind": "recurrent", "units": 256, "embedding_size": 256, "attention": "additive", "attention_size": 256,
+        "input_feeding": True, "dropout": 0.3, "embedding_dropout": 0.3, "share_embeddings": True,
+    },
+}  # fmt: skip
+PEERS = {"opennmt-tf": "opennmt", "joeynmt": "joeynmt", "pytorch": "pytorch"}
+OURS, CEILING = "textpipe", "ceiling"
+
+
+def prepare(folder, batch_tokens):
+    """What all systems read: train.npz, {train,valid,test}.{en,de} in pieces, vocabulary files and setup.json."""
+    import numpy as np
+
+    from textpipe import pipeline, rooms
+    from textpipe.fields import Sizes
+    from textpipe.text import vectorizer
+    from textpipe.training import rows as training_rows
+
+    loaded = pipeline.Pipeline.load(PIPELINE)
+    built = pipeline.run(loaded, until="vectorize", artifacts=folder / "artifacts").artifacts
+    fields = rooms.find("tasks", loaded.task).FIELDS
+    sizes = Sizes.read(built["vectorize"].path / "features.json", fields)
+    codec = vectorizer.load_codec(built["tokenize"].path, "target")
+    names = [name.decode() for name in codec.pieces(np.arange(codec.vocab_size, dtype=np.int32)[None])[0].numpy()]
+    sides = {"source": "en", "target": "de"}
+    for split in ("train", "valid", "test"):
+        found = training_rows.read(built["vectorize"].path, split, sizes)
+        lists = {side: [getattr(found, side).gather(np.array([at]), length)[0].tolist() for at, length in
+                        enumerate(getattr(found, side).lengths)] for side in sides}  # fmt: skip
+        for side, language in sides.items():
+            lines = (" ".join(names[token] for token in row[:-1]) for row in lists[side])
+            (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if split == "train":
+            arrays = {}
+            for side, rows in lists.items():
+                arrays[f"{side}_values"] = np.array([token for row in rows for token in row], np.int32)
+                arrays[f"{side}_offsets"] = np.cumsum([0, *map(len, rows)])
+            np.savez(folder / "train.npz", **arrays)
+    # Each tool has marks of its own; the pieces keep their order behind them.
+    (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
+    (folder / "joeynmt.vocab").write_text("\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
+    setup = {"vocabulary": codec.vocab_size, "batch_tokens": batch_tokens, "models": MODELS, "names": names}
+    (folder / "setup.json").write_text(json.dumps(setup, ensure_ascii=False), encoding="utf-8")
+
+
+def start(kind, folder, pythons):
+    """The workers of one kind of model, ours first, each past its first window."""
+    scripts = {OURS: "train_textpipe.py", **{name: f"train_{name.replace('-', '_')}.py" for name in PEERS}}
+    environment = {"PYTHONPATH": str(HOME.parent)}
+    workers = {CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)}
+    for name, script in scripts.items():
+        if name == OURS or pythons.get(name):
+            python = sys.executable if name == OURS else pythons[name]
+            variables = environment if name == OURS else {}
+            workers[name] = Worker(name, python, script, folder, kind, log=folder / f"{kind}_{name}.log", environment=variables)
+            print(f"{kind:<12} {name:<11} {workers[name].about}", file=sys.stderr, flush=True)
+    return workers
+
+
+def measure(kind, folder, pythons, *, rounds, seconds, steps, warm_up):
+    """Windows of all workers, round by round: {name: [window, ...]}, and what the workers said of themselves."""
+    workers = start(kind, folder, pythons)
+    try:
+        for worker in workers.values():
+            worker.window(0 if worker.name == CEILING else warm_up, steps)
+        found = {name: [] for name in workers}
+        for number in range(rounds):
+            for name in list(workers) if number % 2 == 0 else reversed(workers):
+                others = {other: worker.processor() for other, worker in workers.items() if other != name}
+                window = workers[name].window(1.5 if name == CEILING else seconds, steps)
+                idle = sum(workers[other].processor() - used for other, used in others.items())
+                window["others_processor_share"] = round(idle / window["seconds"], 3)
+                found[name].append(window)
+                rate = window.get("tokens", window.get("operations", 0) / 1e9) / window["seconds"]
+                print(f"{kind:<12} round {number + 1} {name:<11} {rate:8.0f} /s", file=sys.stderr, flush=True)
+        return found, {name: worker.about for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+def spread(values, digits=3):
+    """Median, lowest and highest."""
+    return {
+        "median": round(statistics.median(values), digits), "lowest": round(min(values), digits), "highest": round(max(values), digits),
+    }  # fmt: skip
+
+
+def report(found, about):
+    """Figures of one kind of model."""
+    speeds = {
+        name: [window["tokens"] / window["seconds"] for window in windows] for name, windows in found.items() if name != CEILING
+    }
+    ceiling = [window["operations"] / window["seconds"] for window in found[CEILING]]
+    result = {
+        "target_tokens_per_second": {name: spread(values, 0) for name, values in speeds.items()},
+        "ratio_to": {
+            name: spread([ours / theirs for ours, theirs in zip(speeds[OURS], values, strict=True)])
+            for name, values in speeds.items()
+            if name != OURS
+        },
+        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in found.items() if name != CEILING},
+        "steps": {name: sum(window["steps"] for window in windows) for name, windows in found.items()},
+        "processor_share": {
+            name: round(sum(window["processor"] for window in windows) / sum(window["seconds"] for window in windows), 2)
+            for name, windows in found.items()
+        },
+        "ceiling_gflops": spread([value / 1e9 for value in ceiling], 1),
+        "others_processor_share": max(window["others_processor_share"] for windows in found.values() for window in windows),
+        "workers": about,
+    }
+    if "operations" in found[OURS][0]:
+        for key, name in (("operations", "done"), ("operations_needed", "needed")):
+            shares = [window[key] / window["seconds"] / top for window, top in zip(found[OURS], ceiling, strict=True)]
+            result[f"share_of_ceiling_{name}"] = spread(shares)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--warm-up", type=float, default=10)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    for name, key in PEERS.items():
+        parser.add_argument(f"--{key}-python", default=os.environ.get(f"TEXTPIPE_{key.upper()}_PYTHON"), help=f"with {name}")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder, options.batch_tokens)
+    pythons = {name: getattr(options, f"{key}_python") for name, key in PEERS.items()}
+    load = os.getloadavg()[0]
+    windows = {"rounds": options.rounds, "seconds": options.seconds, "steps": options.steps, "warm_up": options.warm_up}
+    result = {
+        "settings": {**windows, "batch_tokens": options.batch_tokens, "vocabulary": 8000, "models": MODELS},
+        "figures": {},
+        "left_out": [name for name, python in pythons.items() if not python],
+        "cores": os.cpu_count(), "python": platform.python_version(), "load_average_before": round(load, 2),
+    }  # fmt: skip
+    for kind in options.models:
+        result["figures"][kind] = report(*measure(kind, folder, pythons, **windows))
+        options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result["figures"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
