@@ -20,6 +20,7 @@ class RecurrentModel(keras.Model):
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
+    fixed_widths = False  # one traced training step does for batches of any width
 
     def __init__(self, config, source_size: int, target_size: int, *, seed: int):
         super().__init__(name="recurrent")
