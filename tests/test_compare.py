@@ -55,7 +55,9 @@ def test_bleu_of_sums_is_sacrebleus_with_its_smoothing_at_every_edge():
     for _ in range(500):
         answer = int(draw.integers(0, 9))
         totals = [max(0, answer - order) for order in range(4)]
-        sums.append([*(int(draw.integers(0, total + 1)) for total in totals), *totals, answer, int(draw.integers(1, 9))])
+        sums.append(
+            [*(int(draw.integers(0, total + 1)) for total in totals), *totals, answer, int(draw.integers(1, 9))]
+        )
     found = corpus.bleu(np.array(sums, np.float64))
     for line, value in zip(sums, found, strict=True):
         wanted = BLEU.compute_bleu(line[:4], line[4:8], line[8], line[9], smooth_method="exp").score
@@ -69,7 +71,9 @@ def test_chrf_and_ter_of_sums_are_sacrebleus():
         rows = draw.randint(1, 4)
         ours, theirs = ([" ".join(draw.choices(pool, k=draw.randint(0, 6))) for _ in range(rows)] for _ in range(2))
         characters, edits = corpus.chrf_statistics(ours, theirs), generation.edit_statistics(ours, theirs)
-        assert corpus.chrf(characters.sum(axis=0)[None])[0] == pytest.approx(sacrebleu.corpus_chrf(ours, [theirs]).score)
+        assert corpus.chrf(characters.sum(axis=0)[None])[0] == pytest.approx(
+            sacrebleu.corpus_chrf(ours, [theirs]).score
+        )
         assert corpus.ter(edits.sum(axis=0)[None])[0] == pytest.approx(sacrebleu.corpus_ter(ours, [theirs]).score)
 
 
@@ -77,7 +81,9 @@ def test_several_references_are_scored_as_sacrebleu_scores_them(tmp_path):
     references, good, worse = systems()
     several = [[worse[row], text] if row % 3 else [text] for row, text in enumerate(references)]
     tables = comparison.compare(
-        answers.load([write_run(tmp_path / "a", several, good), write_run(tmp_path / "b", several, worse)]), resamples=10, trials=10
+        answers.load([write_run(tmp_path / "a", several, good), write_run(tmp_path / "b", several, worse)]),
+        resamples=10,
+        trials=10,
     ).table["metrics"]
     streams = generation.streams(several)
     for at, found in enumerate((good, worse)):
@@ -224,8 +230,9 @@ def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
     wrong = {"yes": "no", "no": "yes"}
     worse = [wrong[label] if at % 4 == 0 else label for at, label in enumerate(references)]
     better = [wrong[label] if at == 0 or at == 9 else label for at, label in enumerate(references)]
+    sure = [0.5 + at / 100 for at in range(40)]
     names = [
-        write_run(tmp_path / name, references, found, source="text", target="label", scores=[0.5 + at / 100 for at in range(40)])
+        write_run(tmp_path / name, references, found, source="text", target="label", scores=sure)
         for name, found in (("worse", worse), ("better", better))
     ]  # fmt: skip
     table = comparison.compare(answers.load(names), resamples=20, trials=20, show=3).table
@@ -233,8 +240,12 @@ def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
     from sklearn.metrics import f1_score
 
     for at, found in enumerate((worse, better)):
-        assert table["metrics"]["f1"]["systems"][at]["value"] == pytest.approx(f1_score(references, found, pos_label="yes"))
-        assert table["metrics"]["f1_macro"]["systems"][at]["value"] == pytest.approx(f1_score(references, found, average="macro"))
+        assert table["metrics"]["f1"]["systems"][at]["value"] == pytest.approx(
+            f1_score(references, found, pos_label="yes")
+        )
+        assert table["metrics"]["f1_macro"]["systems"][at]["value"] == pytest.approx(
+            f1_score(references, found, average="macro")
+        )
     (pair,) = table["pairs"]
     assert [pair[name] for name in ("both", "only_first", "only_second", "neither")] == [29, 1, 9, 1]
     assert pair["p_mcnemar"] == pytest.approx(scipy.stats.binomtest(1, 10).pvalue)
@@ -245,11 +256,11 @@ def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
     ("change", "message"),
     [
         (lambda lines: lines[:-1], "have 60 and 59 rows"),
-        (lambda lines: [*lines[:4], lines[4].replace("text 4", "text four"), *lines[5:]], "sources differ from row 5 on, 'text 4'"),
-        (lambda lines: [lines[0].replace('"target": "', '"target": "no '), *lines[1:]], "references differ from row 1 on"),
+        (lambda lines: [*lines[:4], lines[4].replace("text 4", "text four"), *lines[5:]], "sources differ from row 5"),
+        (lambda lines: [lines[0].replace('"target": "', '"target": "no '), *lines[1:]], "references differ from row 1"),
         (lambda lines: [*lines[:2], "{", *lines[3:]], "line 3: not JSON"),
         (lambda lines: ["[]", *lines], "line 1: expected an object, found list"),
-        (lambda lines: [line.replace('"answer"', '"reply"') for line in lines], "line 1: expected a text under 'answer'"),
+        (lambda lines: [line.replace('"answer"', '"reply"') for line in lines], "1: expected a text under 'answer'"),
         (lambda lines: [line.replace('"target"', '"goal"') for line in lines], "expected the fields of a task"),
         (lambda lines: [], "has no rows"),
     ],
@@ -275,7 +286,9 @@ def test_names_of_systems_are_as_short_as_they_can_be():
 def test_a_pipeline_that_was_not_evaluated_is_named_with_its_cure(tmp_path):
     (tmp_path / "rows.tsv").write_text("text\tlabel\na\tyes\nb\tno\n")
     pipeline = tmp_path / "mail.toml"
-    pipeline.write_text(f'task = "classify"\n[ingest]\nfiles = "{tmp_path}/rows.tsv"\n[model]\nkind = "logistic_regression"\n')
+    pipeline.write_text(
+        f'task = "classify"\n[ingest]\nfiles = "{tmp_path}/rows.tsv"\n[model]\nkind = "logistic_regression"\n'
+    )
     with pytest.raises(ArtifactError, match=r"ingest: never run\); run `textpipe evaluate .*mail.toml` first"):
         answers.load([str(pipeline), str(pipeline)], artifacts=tmp_path / "artifacts")
 

@@ -11,7 +11,7 @@ import scipy.stats
 import sklearn.metrics
 
 from textpipe.errors import ArtifactError
-from textpipe.report import answers, charts, comparison, comparison_page, labels, markup, page, run, texts
+from textpipe.report import answers, axes, charts, comparison, comparison_page, labels, markup, page, run, texts
 from textpipe.report.results import Run
 from textpipe.scores import classification, generation
 from textpipe.stages import _attention
@@ -91,7 +91,8 @@ def parse(text):
     assert not {"script", "iframe", "object", "embed", "form", "base", "link", "img"} & set(names)
     assert len(found.ids) == len(set(found.ids))
     assert all(link.startswith("#") and link[1:] in found.ids for link in found.links)
-    assert "url(" not in page.STYLE and "@import" not in page.STYLE
+    style = page.STYLE.read_text()
+    assert style in text and "url(" not in style and "@import" not in style and "<" not in style
     policy = next(attributes for tag, attributes in found.tags if attributes.get("http-equiv"))
     assert "default-src 'none'" in policy["content"]
     for tag, attributes in found.tags:
@@ -121,14 +122,20 @@ def results(root, metrics, predictions, *, history=None, curve=()):
     """A store with the results that a report reads."""
     train, evaluate, ingest = root / "train/t", root / "evaluate" / ("e" * 32), root / "ingest/i"
     history = history or [
-        {"epoch": n, "step": 10 * n, "loss": 5.0 / n, "gradient_norm": 0.5, "learning_rate": 0.01 / n, "valid_loss": 6.0 / n, "valid_accuracy": 1 - 1 / (n + 1)}
+        {"epoch": n, "step": 10 * n, "loss": 5.0 / n, "gradient_norm": 0.5, "learning_rate": 0.01 / n}
+        | {"valid_loss": 6.0 / n, "valid_accuracy": 1 - 1 / (n + 1)}
         for n in range(1, 6)
     ]  # fmt: skip
     write_lines(train / "history.jsonl", history)
     write_lines(train / "logs/curve.jsonl", curve)
-    write_json(train / "train.json", {"stopped": "epochs", "epochs": 5, "steps": 50, "best": history[-1], "parameters": 2_233_088})
+    write_json(
+        train / "train.json",
+        {"stopped": "epochs", "epochs": 5, "steps": 50, "best": history[-1], "parameters": 2_233_088},
+    )
     manifest(train, "digest of train", {"model": {"kind": "recurrent", "units": 256}})
-    write_json(ingest / "stats.json", {"splits": {"train": {"rows": 500, "duplicates": 3, "conflicts": 1}}, "leakage": {}})
+    write_json(
+        ingest / "stats.json", {"splits": {"train": {"rows": 500, "duplicates": 3, "conflicts": 1}}, "leakage": {}}
+    )
     manifest(ingest, "digest of ingest", {"dataset": HOSTILE[0]})
     write_json(evaluate / "metrics.json", metrics)
     write_lines(evaluate / "predictions.jsonl", predictions)
@@ -152,7 +159,15 @@ def generated(root, *, rows=60, hostile=True, **options):
     references = [line["target"].encode("utf-8", "replace").decode() for line in lines]
     report = generation.score(answered, references, resamples=20)
     part = generation.score(answered[:20], references[:20], resamples=0)["metrics"]
-    found = {"f1": 0.25, "precision": 0.5, "recall": 1 / 6, "least": 1, "most": 5, "reference_words": 12, "interval": [0.2, 0.3]}
+    found = {
+        "f1": 0.25,
+        "precision": 0.5,
+        "recall": 1 / 6,
+        "least": 1,
+        "most": 5,
+        "reference_words": 12,
+        "interval": [0.2, 0.3],
+    }
     report |= {
         "task": "translate", "split": "test", "rows": rows, "notes": [HOSTILE[0]],
         "unseen_words": {"rows": 20, "metrics": part, "target_words": found | {"f1": None}},
@@ -170,13 +185,26 @@ def classified(root, classes=3, rows=120):
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     wanted, given = [names[n] for n in true], [names[n] for n in probabilities.argmax(axis=1)]
     report = classification.score(names, probabilities, wanted, given, resamples=20)
-    report |= {"task": "classify", "split": "test", "rows": rows, "notes": [], "unseen_words": {"rows": 2, "metrics": report["metrics"]}}
+    report |= {
+        "task": "classify",
+        "split": "test",
+        "rows": rows,
+        "notes": [],
+        "unseen_words": {"rows": 2, "metrics": report["metrics"]},
+    }
     lines = []
     for row in range(rows):
         likely = dict(sorted(zip(names, probabilities[row].tolist(), strict=True), key=lambda pair: -pair[1])[:5])
         text = HOSTILE[row % len(HOSTILE)]
         lines.append(
-            {"row": row, "text": text, "label": wanted[row], "answer": given[row], "score": float(probabilities[row].max()), "probabilities": likely}
+            {
+                "row": row,
+                "text": text,
+                "label": wanted[row],
+                "answer": given[row],
+                "score": float(probabilities[row].max()),
+                "probabilities": likely,
+            }
         )
     return results(root, report, lines), wanted, given
 
@@ -228,7 +256,11 @@ def test_the_worst_and_the_best_sentences_are_those_by_chrf(tmp_path):
 def test_of_several_references_all_are_shown_and_the_nearest_is_compared_with(tmp_path):
     evaluate = generated(tmp_path, rows=3, hostile=False)
     lines = [json.loads(line) for line in (evaluate / "predictions.jsonl").read_text().splitlines()]
-    lines[0] |= {"answer": "one red house", "target": "nothing alike", "references": ["nothing alike", "one blue house"]}
+    lines[0] |= {
+        "answer": "one red house",
+        "target": "nothing alike",
+        "references": ["nothing alike", "one blue house"],
+    }
     write_lines(evaluate / "predictions.jsonl", lines)
     shown = run.document(Run.around(evaluate))
     assert "nothing alike<br>one blue house" in shown and "one <mark>red</mark> house" in shown
@@ -243,7 +275,11 @@ def test_hostile_texts_stay_texts(tmp_path):
     assert not [letter for letter in text if markup.unseen(letter)]
     assert "U+0000" in text and "U+202E" in text and "U+200B" in text and "U+D800" in text
     assert HOSTILE[8] in text  # joiners are letters' own
-    assert [attributes for tag, attributes in parsed.tags if tag == "dd" and "dir" in attributes and attributes["dir"] == "auto"]
+    assert [
+        attributes
+        for tag, attributes in parsed.tags
+        if tag == "dd" and "dir" in attributes and attributes["dir"] == "auto"
+    ]
 
 
 @pytest.mark.parametrize("classes", [2, 5, 30])
@@ -252,10 +288,15 @@ def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
     found = Run.around(evaluate)
     parsed = parse(run.document(found))
     names = found.metrics["labels"]
-    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(wanted, given, labels=names, zero_division=0)
+    precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
+        wanted, given, labels=names, zero_division=0
+    )
     table = {row[0]: row[1:] for row in parsed.table("class", "precision")[1:]}
     for at, name in enumerate(names):
-        assert table[name] == [*(markup.number(float(value)) for value in (precision[at], recall[at], f1[at])), str(support[at])]
+        assert table[name] == [
+            *(markup.number(float(value)) for value in (precision[at], recall[at], f1[at])),
+            str(support[at]),
+        ]
     wrong = sum(a != b for a, b in zip(wanted, given, strict=True))
     assert f"{wrong} of 120 answers are wrong" in "".join(parsed.data)
     confused = sklearn.metrics.confusion_matrix(wanted, given, labels=names)
@@ -264,7 +305,11 @@ def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
         assert [[int(cell or 0) for cell in row[1:]] for row in heat[1:]] == confused.tolist()
     else:
         first = parsed.table("wanted", "answered", "rows")[1]
-        assert int(first[2]) == confused[names.index(first[0]), names.index(first[1])] == (confused - np.diag(np.diag(confused))).max()
+        assert (
+            int(first[2])
+            == confused[names.index(first[0]), names.index(first[1])]
+            == (confused - np.diag(np.diag(confused))).max()
+        )
 
 
 def test_the_surest_errors_come_first(tmp_path):
@@ -295,7 +340,17 @@ def test_wilsons_interval_is_that_of_scipy():
 
 
 def test_the_curve_of_a_resumed_run_counts_a_step_once(tmp_path):
-    curve = [{"step": step, "loss": loss, "gradient_norm": 1.0, "learning_rate": 0.1, "tokens_per_second": 900.0, "seconds": 4000.0} for step, loss in ((10, 9.0), (20, 8.0), (20, 7.0), (30, 6.0))]
+    curve = [
+        {
+            "step": step,
+            "loss": loss,
+            "gradient_norm": 1.0,
+            "learning_rate": 0.1,
+            "tokens_per_second": 900.0,
+            "seconds": 4000.0,
+        }
+        for step, loss in ((10, 9.0), (20, 8.0), (20, 7.0), (30, 6.0))
+    ]
     curve.append({"step": 20, "valid_loss": 6.5})
     parsed = parse(run.document(Run.around(generated(tmp_path, curve=curve))))
     rows = {row[0]: row[1] for row in parsed.table("step", "train", "validation")[1:]}
@@ -305,7 +360,10 @@ def test_the_curve_of_a_resumed_run_counts_a_step_once(tmp_path):
 
 
 def test_bleu_of_validation_is_drawn_where_it_was_measured(tmp_path):
-    history = [{"epoch": n, "step": n, "loss": 1.0, "gradient_norm": 1.0, "valid_loss": 1.0, "valid_bleu": 10.0 * n} for n in (1, 2, 3)]
+    history = [
+        {"epoch": n, "step": n, "loss": 1.0, "gradient_norm": 1.0, "valid_loss": 1.0, "valid_bleu": 10.0 * n}
+        for n in (1, 2, 3)
+    ]
     parsed = parse(run.document(Run.around(generated(tmp_path, history=history))))
     assert parsed.table("step", "validation BLEU")[1:] == [["1", "10"], ["2", "20"], ["3", "30"]]
 
@@ -339,7 +397,12 @@ def test_a_directory_that_is_no_result_is_refused(tmp_path):
 
 def test_attention_maps_stand_under_their_sentence(tmp_path):
     evaluate = generated(tmp_path, hostile=False)
-    line = {"row": 3, "source_tokens": ["▁<i>", "שלום", "</s>"], "target_tokens": ["▁a", "</s>"], "weights": [[0.9, 0.06, 0.04], [0.0, 0.3, 0.7]]}
+    line = {
+        "row": 3,
+        "source_tokens": ["▁<i>", "שלום", "</s>"],
+        "target_tokens": ["▁a", "</s>"],
+        "weights": [[0.9, 0.06, 0.04], [0.0, 0.3, 0.7]],
+    }
     write_lines(evaluate / "attention.jsonl", [line])
     found = Run.around(evaluate)
     parsed = parse(run.document(found))
@@ -370,7 +433,11 @@ class Attending:
             pieces = [[*words, "</s>", *["<pad>"] * (width - 1 - len(words))] for words in texts]
             weights = np.full((len(texts), 5, width), self.weight, np.float32)
             targets = [["x", "y", "</s>", "<pad>", "<pad>"]] * len(texts)
-            return {"source_tokens": tf.constant(pieces), "target_tokens": tf.constant(targets), "weights": tf.constant(weights)}
+            return {
+                "source_tokens": tf.constant(pieces),
+                "target_tokens": tf.constant(targets),
+                "weights": tf.constant(weights),
+            }
 
         return {"attention": attention}
 
@@ -428,18 +495,21 @@ def test_a_comparison_of_labels_has_a_page(tmp_path):
     parsed = parse(comparison_page.document(found))
     (heat,) = [table for table in parsed.tables if len(table) == 3 and table[0][1:] == ["right", "wrong"]]
     pair = found.table["pairs"][0]
-    assert [[int(cell) for cell in row[1:]] for row in heat[1:]] == [[pair["both"], pair["only_first"]], [pair["only_second"], pair["neither"]]]
+    assert [[int(cell) for cell in row[1:]] for row in heat[1:]] == [
+        [pair["both"], pair["only_first"]],
+        [pair["only_second"], pair["neither"]],
+    ]
 
 
 # Charts
 
 
 def test_ticks_are_round_and_cover_the_values():
-    assert charts.ticks(0.3, 9.1) == [0, 2, 4, 6, 8, 10]
+    assert axes.ticks(0.3, 9.1) == [0, 2, 4, 6, 8, 10]
     draw = random.Random(5)
     for _ in range(300):
         low, high = sorted(draw.uniform(-1, 1) * 10 ** draw.randint(-6, 6) for _ in range(2))
-        marks = charts.ticks(low, high)
+        marks = axes.ticks(low, high)
         spare = 1e-6 * (marks[1] - marks[0])
         assert marks[0] <= low + spare and marks[-1] >= high - spare and 2 <= len(marks) <= 9
         steps = {round((b - a) / (marks[1] - marks[0]), 6) for a, b in zip(marks, marks[1:], strict=False)}
@@ -449,8 +519,10 @@ def test_ticks_are_round_and_cover_the_values():
 def test_bars_are_as_high_as_their_values():
     drawn = charts.bars("Bars", ["a", "b", "c"], [charts.Series("one", [], [10.0, 5.0, 2.5])], "x")
     heights = [float(height) for height in re.findall(r'class="bar a"[^>]* height="([\d.]+)"', drawn)]
-    assert heights[0] / heights[1] == pytest.approx(2, rel=0.01) and heights[1] / heights[2] == pytest.approx(2, rel=0.01)
-    assert 'a: one 10' in drawn
+    assert heights[0] / heights[1] == pytest.approx(2, rel=0.01) and heights[1] / heights[2] == pytest.approx(
+        2, rel=0.01
+    )
+    assert "a: one 10" in drawn
 
 
 def test_a_histogram_counts_every_value_once():

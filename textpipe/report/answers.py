@@ -48,7 +48,8 @@ def load(systems: Sequence[str], *, rows: str | None = None, artifacts: Path = p
     """The answers of every system, all to the same rows.
 
     rows: what SavedModels are asked, a pipeline file (its test split) or a file with a column for each field; without
-    it they are asked the rows of the first run. Raises DataError when the rows of two systems differ, or there are none.
+    it they are asked the rows of the first run. Raises DataError when the rows of two systems differ, or there are
+    none.
     """
     names = distinct(systems)
     files = [predictions(Path(system), artifacts) for system in systems]
@@ -157,7 +158,9 @@ def sides(file: Path, line: dict[str, Any]) -> tuple[Field, Field]:
         if all(field.name in line for field in fields):
             return pair(fields)
     known = "; ".join(", ".join(field.name for field in rooms.find("tasks", name).FIELDS) for name in tasks)
-    raise DataError(f"{file}, line 1: expected the fields of a task ({known}), found {', '.join(line)}; rename the keys")
+    raise DataError(
+        f"{file}, line 1: expected the fields of a task ({known}), found {', '.join(line)}; rename the keys"
+    )
 
 
 def pair(fields: Sequence[Field]) -> tuple[Field, Field]:
@@ -188,7 +191,9 @@ def rows_of(place: str, fields: tuple[Field, Field], artifacts: Path) -> Rows:
         for batch in shards.read(folder, "test"):
             for name, values in zip(names, columns, strict=True):
                 if name not in batch.schema.names:
-                    raise DataError(f"{place}: has no field {name!r}, which the model needs; it has {batch.schema.names[1:]}")
+                    raise DataError(
+                        f"{place}: has no field {name!r}, which the model needs; it has {batch.schema.names[1:]}"
+                    )
                 values += batch.column(name).to_pylist()
     else:
         from textpipe.tables import sources, textfile
@@ -219,7 +224,8 @@ def check(first: Answers, other: Answers) -> None:
     cure = "both must be scored on the same rows in the same order"
     if mine.target.kind != theirs.target.kind:
         raise DataError(
-            f"{first.name} and {other.name}: one answers with a {mine.target.kind}, the other with a {theirs.target.kind}"
+            f"{first.name} and {other.name}: one answers with a {mine.target.kind}, the other with a "
+            f"{theirs.target.kind}; compare runs of one task"
         )
     for what in ("sources", "references"):
         for number, (ours, others) in enumerate(zip(getattr(mine, what), getattr(theirs, what), strict=False), 1):

@@ -24,7 +24,7 @@ class Comparison:
 def compare(
     systems: Sequence[Answers], *, resamples: int = 1000, trials: int = 10_000, seed: int = 12345, show: int = 5
 ) -> Comparison:
-    """Compare systems on the same rows; show: rows kept of those on which a system is better, and worse, than the first."""
+    """Compare systems on the same rows; show: rows kept of those on which one is better, and worse, than the first."""
     import numpy as np
 
     from textpipe.scores import comparison, significance
@@ -54,7 +54,8 @@ def compare(
 def pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, Any]:
     """Of one system beside the baseline: rows answered alike, and the rows on which each is better by most.
 
-    scores [2, N] of the two. Rows come with the greatest difference first; of labels, where the wrong answer was surest.
+    scores [2, N] of the two. Rows come with the greatest difference first; of labels, where the wrong answer was
+    surest.
     """
     from textpipe.scores import comparison
 
@@ -96,8 +97,8 @@ def text(found: Comparison) -> str:
     table = found.table
     names, width = table["systems"], max(map(len, table["systems"]))
     lines = [
-        f"{table['rows']} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; p-values two-sided, "
-        f"by bootstrap and by {table['trials']:,} random swaps",
+        f"{table['rows']} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; "
+        f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps",
         "",
     ]
     label = max(map(len, table["metrics"]))
@@ -109,7 +110,10 @@ def text(found: Comparison) -> str:
                 line += f"  {signed(system['difference'])} {span(system['difference_interval'], signed):<18}"
                 line += f"  p {p_value(system['p_bootstrap'])}, {p_value(system['p_randomization'])}"
             lines.append(line.rstrip())
-    lines += ["", *(f"{name}: {metric['signature']}" for name, metric in table["metrics"].items() if metric["signature"])]
+    lines += [
+        "",
+        *(f"{name}: {metric['signature']}" for name, metric in table["metrics"].items() if metric["signature"]),
+    ]
     if any(metric["less_is_better"] for metric in table["metrics"].values()):
         lines.append("of ter less is better")
     for one in table["pairs"]:
@@ -131,11 +135,17 @@ def told(one: dict[str, Any], kind: str) -> list[str]:
     width = max(len("reference"), len(first), len(other))
     for title, rows in (("better", one["better"]), ("worse", one["worse"])):
         for row in rows:
-            measure = f"chrF {row['difference']:+.1f}" if kind == "text" else f"{other} is {'right' if title == 'better' else 'wrong'}"
+            measure = (
+                f"chrF {row['difference']:+.1f}"
+                if kind == "text"
+                else f"{other} is {'right' if title == 'better' else 'wrong'}"
+            )
             lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
             references = [row["reference"]] if isinstance(row["reference"], str) else row["reference"]
             lines += [f"  {'reference':<{width}}  {one_line(reference)}" for reference in references]
-            lines += [f"  {name:<{width}}  {one_line(a)}" for name, a in zip((first, other), row["answers"], strict=True)]
+            lines += [
+                f"  {name:<{width}}  {one_line(a)}" for name, a in zip((first, other), row["answers"], strict=True)
+            ]
     return lines
 
 

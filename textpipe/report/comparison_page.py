@@ -1,9 +1,9 @@
-"""The page of `textpipe compare --html`: differences with their intervals, where they come from, and the rows that differ most."""
+"""The page of `textpipe compare --html`: differences, where they come from, and the rows that differ most."""
 
 from pathlib import Path
 from typing import Any
 
-from textpipe.report import charts, markup, page, texts
+from textpipe.report import axes, charts, markup, page, texts
 from textpipe.report.charts import Series
 from textpipe.report.comparison import Comparison, p_value, signed
 from textpipe.report.page import Section, group, sentence, titled
@@ -49,7 +49,13 @@ def scores(found: Comparison) -> Section:
     for name, metric in table["metrics"].items():
         for system, figures in zip(table["systems"], metric["systems"], strict=True):
             low, high = figures["interval"]
-            row: list[Any] = [titled(name) + (" (less is better)" if metric["less_is_better"] else ""), system, figures["value"], low, high]
+            row: list[Any] = [
+                titled(name) + (" (less is better)" if metric["less_is_better"] else ""),
+                system,
+                figures["value"],
+                low,
+                high,
+            ]
             if "difference" in figures:
                 row += [signed(figures["difference"]), *map(signed, figures["difference_interval"])]
                 row += [p_value(figures["p_bootstrap"]), p_value(figures["p_randomization"])]
@@ -58,9 +64,11 @@ def scores(found: Comparison) -> Section:
             rows.append(row)
     headers = ["", "system", "value", "95 % from", "to", "difference", "95 % from", "to", "p, bootstrap", "p, swaps"]
     body = f'<div class="card">{markup.table(headers, rows, texts=(0, 1), caption="Figures")}</div>'
-    signatures = [[titled(name), metric["signature"]] for name, metric in table["metrics"].items() if metric["signature"]]
+    signatures = [
+        [titled(name), metric["signature"]] for name, metric in table["metrics"].items() if metric["signature"]
+    ]
     if signatures:
-        body += f'<details class="card"><summary>Signatures</summary>{markup.table(["", "sacrebleu"], signatures, texts=(0, 1))}</details>'
+        body += page.opening("Signatures", markup.table(["", "sacrebleu"], signatures, texts=(0, 1)))
     lead = f"Differences are from {table['systems'][0]}."
     return Section("Scores", "scores", body, lead)
 
@@ -79,17 +87,21 @@ def by_length(found: Comparison) -> Section:
     for system, colour in zip(found.systems[:3], "abc", strict=False):
         statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False)
         parts = [statistics[chosen] for chosen in members]
-        drawn = [significance.resampled(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0] for part in parts]
+        drawn = [
+            significance.resampled(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
+            for part in parts
+        ]
         bounds = [significance.interval(one) for one in drawn]
         values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
         series.append(Series(system.name, [], values, colour, low=[b[0] for b in bounds], high=[b[1] for b in bounds]))
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]
     counts = [int(chosen.sum()) for chosen in members]
     chart = charts.bars("BLEU by source length", labels, series, "words in the source", counts=counts)
+    shares = [count / len(rows) for count in range(1, len(rows) + 1)]
     spread = charts.lines(
         "Share of rows up to a chrF",
         [
-            Series(system.name, sorted(found.scores[at].tolist()), [n / len(rows) for n in range(1, len(rows) + 1)], colour)
+            Series(system.name, sorted(found.scores[at].tolist()), shares, colour)
             for at, (system, colour) in enumerate(zip(found.systems[:3], "abc", strict=False))
         ],
         "chrF of a row", note="The lower a line runs, the better its system's rows.", data=False,
@@ -103,23 +115,26 @@ def beside(found: Comparison, pair: dict[str, Any], at: int) -> Section:
     drawn = [differences(found, at)]
     name = next(iter(table["metrics"]))
     apart = (found.drawn[name][at] - found.drawn[name][0]).tolist()
-    edges = charts.ticks(min(0.0, *apart), max(0.0, *apart), 4)
+    edges = axes.ticks(min(0.0, *apart), max(0.0, *apart), 4)
     drawn.append(
         charts.histogram(
             f"Difference of {titled(name)} in {table['resamples']:,} resamples", apart, f"{other} minus {first}",
-            low=edges[0], high=edges[-1], bins=32, marks=((0.0, "no difference"),), y_name="resamples",
+            low=edges[0], high=edges[-1], bins=32, mark=(0.0, "no difference"), counted="resamples",
         )
     )  # fmt: skip
     if table["kind"] == "label":
         drawn.append(agreement(pair))
-        lead = f"The same answer to {pair['same_answer']:,} of {table['rows']:,} rows; McNemar's exact test gives p {p_value(pair['p_mcnemar'])}."
+        lead = (
+            f"The same answer to {pair['same_answer']:,} of {table['rows']:,} rows; McNemar's exact test gives "
+            f"p {p_value(pair['p_mcnemar'])}."
+        )
     else:
         ours, theirs = (found.scores[system].tolist() for system in (0, at))
         notes = [f"row {row + 1}: {a:.1f} and {b:.1f}" for row, (a, b) in enumerate(zip(ours, theirs, strict=True))]
         drawn.append(
             charts.points(
                 "chrF row by row", Series("rows", ours, theirs, "a", notes=notes), first, other, low=0, high=100,
-                note="Above the dashed line the answer of the second is better.", data=False, many=True,
+                note="Above the dashed line the answer of the second is better.", many=True,
             )
         )  # fmt: skip
         lead = (
@@ -129,13 +144,15 @@ def beside(found: Comparison, pair: dict[str, Any], at: int) -> Section:
     cards = [[card(pair, row, table["kind"]) for row in pair[side]] for side in ("better", "worse")]
     body = f'<div class="charts">{"".join(drawn)}</div>'
     for side, shown in zip(("better", "worse"), cards, strict=True):
-        body += group(f"{other} is {side}: {len(shown)} of {pair[side + '_rows']:,} rows", shown, opened=side == "better")
+        body += group(
+            f"{other} is {side}: {len(shown)} of {pair[side + '_rows']:,} rows", shown, opened=side == "better"
+        )
     return Section(f"{other} beside {first}", f"pair{at}", body, lead)
 
 
 def differences(found: Comparison, at: int) -> str:
     """The differences of all metrics as intervals, gains to the right."""
-    labels, values, low, high, notes = [], [], [], [], []
+    labels, values, low, high, p_values = [], [], [], [], []
     for name, metric in found.table["metrics"].items():
         figures = metric["systems"][at]
         sign = -1 if metric["less_is_better"] else 1
@@ -144,9 +161,11 @@ def differences(found: Comparison, at: int) -> str:
         values.append(sign * figures["difference"])
         low.append(bounds[0])
         high.append(bounds[1])
-        notes.append(f"p {p_value(figures['p_bootstrap'])}")
+        p_values.append(p_value(figures["p_bootstrap"]))
     note = "Right of the dashed line the second is better; an interval that crosses it may be luck."
-    return charts.intervals("Differences with their 95 % intervals", labels, values, low, high, "difference", notes=notes, note=note)
+    return charts.intervals(
+        "Differences with their 95 % intervals", labels, values, low, high, "difference", p_values=p_values, note=note
+    )
 
 
 def agreement(pair: dict[str, Any]) -> str:
@@ -154,7 +173,8 @@ def agreement(pair: dict[str, Any]) -> str:
     first, other = pair["baseline"], pair["system"]
     return charts.heat_map(
         "Rows that are right", [[pair["both"], pair["only_first"]], [pair["only_second"], pair["neither"]]],
-        ["right", "wrong"], ["right", "wrong"], row_name=first, column_name=other, write=lambda count: f"{count:,}", highest=max(pair["both"], 1),
+        ["right", "wrong"], ["right", "wrong"], row_name=first, column_name=other,
+        write=lambda count: f"{count:,}", highest=max(pair["both"], 1),
     )  # fmt: skip
 
 

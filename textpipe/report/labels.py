@@ -1,4 +1,4 @@
-"""What a classifier's report shows: its classes, what it mistakes for what, and whether its probabilities can be trusted."""
+"""What a classifier's report shows: what it mistakes for what, and whether its probabilities can be trusted."""
 
 import math
 from collections.abc import Sequence
@@ -30,18 +30,24 @@ def classes(run: Run) -> Section:
         parts.append(
             charts.heat_map(
                 "Confusion matrix", matrix, labels, labels, row_name="wanted", column_name="answered", highest=highest,
-                write=lambda count: f"{count:,}" if count else "", note="Rows: the label wanted. Columns: the label answered.",
+                write=lambda count: f"{count:,}" if count else "",
+                note="Rows: the label wanted. Columns: the label answered.",
             )
         )  # fmt: skip
     else:
         wrong = sorted(
-            ((count, i, j) for i, line in enumerate(matrix) for j, count in enumerate(line) if i != j and count), reverse=True
+            ((count, i, j) for i, line in enumerate(matrix) for j, count in enumerate(line) if i != j and count),
+            reverse=True,
         )
         rows = [[labels[i], labels[j], count, count / max(sum(matrix[i]), 1)] for count, i, j in wrong[:25]]
-        table = markup.table(["wanted", "answered", "rows", "of the wanted"], rows, caption="Most frequent confusions", texts=(0, 1))
+        table = markup.table(
+            ["wanted", "answered", "rows", "of the wanted"], rows, caption="Most frequent confusions", texts=(0, 1)
+        )
         parts.append(f'<div class="card">{table}</div>')
         parts.append(
-            charts.histogram("F1 of the classes", [row[3] for row in figures], "F1", low=0, high=1, bins=20, y_name="classes")
+            charts.histogram(
+                "F1 of the classes", [row[3] for row in figures], "F1", low=0, high=1, bins=20, counted="classes"
+            )
         )
     many = parts.pop() if len(labels) > DRAWN else ""
     figures.sort(key=lambda row: row[3])
@@ -56,7 +62,9 @@ def by_class(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[lis
     for at, label in enumerate(labels):
         right, wanted = matrix[at][at], sum(matrix[at])
         answered = sum(line[at] for line in matrix)
-        rows.append([label, right / max(answered, 1), right / max(wanted, 1), 2 * right / max(answered + wanted, 1), wanted])
+        rows.append(
+            [label, right / max(answered, 1), right / max(wanted, 1), 2 * right / max(answered + wanted, 1), wanted]
+        )
     return rows
 
 

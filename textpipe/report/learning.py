@@ -1,5 +1,6 @@
-"""Learning curves: what train wrote at each validation (history.jsonl), and between them with the clock (logs/curve.jsonl)."""
+"""Learning curves: what train wrote at each validation (history.jsonl), and between them (logs/curve.jsonl)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ from textpipe.report.results import Run
 
 Lines = Sequence[dict[str, Any]]
 ENDS = {
-    "epochs": "All epochs done", "early_stopping": "Stopped early", "max_minutes": "Out of time", "converged": "Converged",
-    "iterations": "Stopped at the limit of iterations", "rounding": "Stopped at the limit of float32",
+    "epochs": "All epochs done", "early_stopping": "Stopped early", "max_minutes": "Out of time",
+    "max_steps": "All steps done", "converged": "Converged", "iterations": "Stopped at the limit of iterations",
+    "rounding": "Stopped at the limit of float32",
 }  # fmt: skip
 SPEEDS = ("tokens_per_second", "rows_per_second")
 
@@ -38,7 +40,13 @@ def tiles(run: Run) -> list[str]:
     if speed.is_file():
         told = results.read(speed)
         if told["seconds"]:
-            found.append(page.tile("answers a second", markup.number(told["rows"] / told["seconds"], 3), f"{told['rows']:,} rows in {told['seconds']:.1f} s"))
+            found.append(
+                page.tile(
+                    "answers a second",
+                    markup.number(told["rows"] / told["seconds"], 3),
+                    f"{told['rows']:,} rows in {told['seconds']:.1f} s",
+                )
+            )
     return found
 
 
@@ -62,7 +70,7 @@ def duration(seconds: float) -> str:
 
 def column(lines: Lines, name: str) -> tuple[list[float], list[float]]:
     """Steps and values of the lines that have a figure."""
-    having = [line for line in lines if line.get(name) is not None]
+    having = [line for line in lines if line.get(name) is not None and math.isfinite(line[name])]
     return [line["step"] for line in having], [line[name] for line in having]
 
 
@@ -72,7 +80,9 @@ def sections(run: Run) -> list[Section]:
     if not history:
         return []
     drawn = [loss(result, history, curve)]
-    names = sorted({name for line in history for name in line if name.startswith("valid_")} - {"valid_loss", "valid_perplexity"})
+    names = sorted(
+        {name for line in history for name in line if name.startswith("valid_")} - {"valid_loss", "valid_perplexity"}
+    )
     for name in names:
         xs, ys = column(history, name)
         if len(set(xs)) < 2:
@@ -86,16 +96,24 @@ def sections(run: Run) -> list[Section]:
             )
         )  # fmt: skip
     dense = curve if any("gradient_norm" in line for line in curve) else history
-    for name, title, colour in (("learning_rate", "Learning rate", "c"), ("gradient_norm", "Gradient norm", "faint"), *((n, n.replace("_per_", " a ").capitalize(), "c") for n in SPEEDS)):
+    for name, title, colour in (
+        ("learning_rate", "Learning rate", "c"),
+        ("gradient_norm", "Gradient norm", "faint"),
+        *((n, n.replace("_per_", " a ").capitalize(), "c") for n in SPEEDS),
+    ):
         xs, ys = column(dense, name)
         if len(set(xs)) > 1:
-            drawn.append(charts.lines(title, [Series(title.lower(), xs, ys, colour)], "step", zero=name != "gradient_norm", whole=True))
+            drawn.append(
+                charts.lines(
+                    title, [Series(title.lower(), xs, ys, colour)], "step", zero=name != "gradient_norm", whole=True
+                )
+            )
     headers = list(dict.fromkeys(name for line in history for name in line))
     rows = [[line.get(name) for name in headers] for line in history]
     if len(rows) > charts.TABLE:
         rows = rows[-charts.TABLE :]
     table = markup.table([name.replace("_", " ") for name in headers], rows, texts=(), caption="Validations")
-    body = f'<div class="charts">{"".join(drawn)}</div><details class="card"><summary>Every validation</summary>{table}</details>'
+    body = f'<div class="charts">{"".join(drawn)}</div>{page.opening("Every validation", table)}'
     lead = f"{ENDS.get(result['stopped'], 'Ended')} after {result['epochs']:,} epochs. "
     if "average" in result:
         lead += f"Kept is the mean of the weights of {len(result['average']['steps'])} validations."

@@ -69,7 +69,7 @@ def shown(text: str, *, longest: int = LONGEST) -> str:
 
 
 def differing(text: str, others: str | Sequence[str]) -> str:
-    """A text as HTML, the words that another has not in these places marked; of several others, the most similar counts.
+    """A text as HTML, the words that another has not in these places marked; of several others the most similar counts.
 
     ("a red dog", "a dog") -> "a <mark>red</mark> dog"
     """
@@ -117,8 +117,8 @@ def table(
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     label = f' aria-label="{attribute(caption)}"' if caption else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region"{label or " aria-label=table"}><table>{title}<thead><tr>{head}</tr>'
-        f"</thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region"{label or " aria-label=table"}><table>{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
 

@@ -24,7 +24,7 @@ class Run:
 
     @classmethod
     def find(cls, place: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = pipeline.ARTIFACTS) -> "Run":
-        """From a pipeline file as it stands, or the directory of an evaluate artifact; raises ArtifactError if not built."""
+        """From a pipeline file as it stands, or an evaluate artifact's directory; raises ArtifactError if not built."""
         place = Path(place)
         if place.is_dir():
             return cls.around(place)
@@ -48,7 +48,9 @@ class Run:
                 if manifest(other.parent)["digest"] == digest:
                     found[stage] = other.parent
         if "train" not in found:
-            raise ArtifactError(f"{evaluate}: the training it belongs to is not in {evaluate.parent.parent}; train again")
+            raise ArtifactError(
+                f"{evaluate}: the training it belongs to is not in {evaluate.parent.parent}; train again"
+            )
         return cls(named(evaluate), found)
 
     @cached_property
@@ -77,7 +79,9 @@ class Run:
 def manifest(artifact: Path) -> dict[str, Any]:
     """An artifact's manifest; raises ArtifactError when there is none."""
     if not (artifact / store.MANIFEST).is_file():
-        raise ArtifactError(f"{artifact}: is no finished result of a stage; give a pipeline file or an evaluate artifact")
+        raise ArtifactError(
+            f"{artifact}: is no finished result of a stage; give a pipeline file or an evaluate artifact"
+        )
     return read(artifact / store.MANIFEST)
 
 

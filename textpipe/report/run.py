@@ -1,6 +1,7 @@
 """The report of a run: how it learned, what it scores, where it fails, read from the results in the store.
 
-It is a view and not a result: it shows wall-clock figures, which no stage's output may hold, so it lies outside the store.
+It is a view and not a result: it shows wall-clock figures, which no stage's output may hold, so it lies outside the
+store.
 """
 
 import json
@@ -41,7 +42,8 @@ def document(run: Run) -> str:
         for name in wanted
         if metrics.get(name) is not None
     ]
-    about = f"{run.metrics['task']} · {run.metrics['rows']:,} {run.metrics['split']} rows, answered by the graph that is served"
+    rows = f"{run.metrics['rows']:,} {run.metrics['split']} rows"
+    about = f"{run.metrics['task']} · {rows}, answered by the graph that is served"
     return page.document(
         run.name, about, sections, tiles=[*tiles, *learning.tiles(run)], made_of=run.made_of,
         footer=f"textpipe {__version__} · evaluate {run.artifacts['evaluate'].name}",
@@ -66,7 +68,9 @@ def scores(run: Run) -> Section:
     body = f'<div class="card">{markup.table(headers, rows, caption="Figures")}</div>'
     more = [[titled(name), value] for name, value in report.get("signatures", {}).items()]
     if more:
-        body += f'<details class="card"><summary>Signatures, to compare with other papers</summary>{markup.table(["", "sacrebleu"], more, texts=(0, 1))}</details>'
+        body += page.opening(
+            "Signatures, to compare with others' figures", markup.table(["", "sacrebleu"], more, texts=(0, 1))
+        )
     notes = "".join(f"<li>{markup.escape(note)}</li>" for note in report.get("notes", ()))
     if notes:
         body += f'<ul class="note">{notes}</ul>'
@@ -90,17 +94,17 @@ def made(run: Run) -> Section:
             ingredients = manifest(run.artifacts[stage])["ingredients"]
             settings += [[f"{stage}.{key}", written(value)] for key, value in flat(ingredients["section"]).items()]
             versions |= ingredients["versions"]
-    tables = ((f"{len(settings)} settings", ["setting", "value"], settings), ("Versions", ["library", "version"], versions.items()))
+    tables = (
+        (f"{len(settings)} settings", ["setting", "value"], settings),
+        ("Versions", ["library", "version"], versions.items()),
+    )
     for title, headers, rows in tables:
         found = list(rows)
         if found:
-            table = markup.table(headers, found, texts=(0, 1))
-            parts.append(f'<details class="card"><summary>{markup.escape(title)}</summary>{table}</details>')
+            parts.append(page.opening(title, markup.table(headers, found, texts=(0, 1))))
     return Section("How it was made", "made", f'<div class="stack">{"".join(parts)}</div>')
 
 
 def written(value: Any) -> str:
     """A setting as it would stand in a file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-

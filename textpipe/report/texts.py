@@ -77,11 +77,17 @@ def by_length(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarray") 
     total = float(statistics[:, -2].sum() / max(statistics[:, -1].sum(), 1))
     spread = charts.histogram(
         "Length of answer over length of reference", each, "ratio of a row", low=0, high=2, bins=40,
-        marks=((1.0, f"all rows {total:.3f}"),), note="Rows beyond 2 are counted at the end.",
+        mark=(1.0, f"all rows {total:.3f}"), note="Rows beyond 2 are counted at the end.",
     )  # fmt: skip
     middle = float(np.median(chrf))
     quality = charts.histogram(
-        "chrF of the rows", chrf.tolist(), "chrF of a row", low=0, high=100, bins=25, marks=((middle, f"median {middle:.1f}"),)
+        "chrF of the rows",
+        chrf.tolist(),
+        "chrF of a row",
+        low=0,
+        high=100,
+        bins=25,
+        mark=(middle, f"median {middle:.1f}"),
     )
     lead = "Longer sources are harder; answers shorter than their references lose BLEU by its brevity penalty."
     return Section("Length", "length", f'<div class="charts">{bleu}{spread}{quality}</div>', lead)
@@ -96,9 +102,19 @@ def unknown(run: Run) -> Section | None:
     names = [name for name in ("bleu", "chrf") if all(part["metrics"].get(name) is not None for part in parts.values())]
     series = [Series("all rows", [], [report["metrics"][name] for name in names], "a")]
     for colour, (kind, part) in zip("cb", parts.items(), strict=False):
-        series.append(Series(f"rows with {kind.replace('_', ' ')}", [], [part["metrics"][name] for name in names], colour))
+        series.append(
+            Series(f"rows with {kind.replace('_', ' ')}", [], [part["metrics"][name] for name in names], colour)
+        )
     counts = "; ".join(f"{part['rows']:,} rows have {kind.replace('_', ' ')}" for kind, part in parts.items())
-    drawn = [charts.bars("Scores of rows with such words", list(map(titled, names)), series, "", note=f"Of {report['rows']:,}: {counts}.")]
+    drawn = [
+        charts.bars(
+            "Scores of rows with such words",
+            list(map(titled, names)),
+            series,
+            "",
+            note=f"Of {report['rows']:,}: {counts}.",
+        )
+    ]
     measured = {kind: found for kind in parts if (found := parts[kind].get("target_words")) and found["f1"] is not None}
     if measured:
         drawn += words_of(measured)
@@ -113,13 +129,29 @@ def words_of(measured: dict[str, dict[str, Any]]) -> list[str]:
     bounds = [table.get("interval") or [table["f1"]] * 2 for table in tables]
     values = [table["f1"] for table in tables]
     one = Series("F1", [], values, "a", low=[b[0] for b in bounds], high=[b[1] for b in bounds])
-    chart = charts.bars("F1 of rare and unseen words", labels, [one], "words of the references", note="Whiskers: 95 % of resampled rows.")
+    chart = charts.bars(
+        "F1 of rare and unseen words",
+        labels,
+        [one],
+        "words of the references",
+        note="Whiskers: 95 % of resampled rows.",
+    )
     rows = [
-        [label, f"{table['least']} to {table['most']}" if table["most"] else "never", table["f1"], table["precision"], table["recall"], table["reference_words"]]
+        [
+            label,
+            f"{table['least']} to {table['most']}" if table["most"] else "never",
+            table["f1"],
+            table["precision"],
+            table["recall"],
+            table["reference_words"],
+        ]
         for label, table in zip(labels, tables, strict=True)
     ]
     headers = ["", "times in training", "F1", "precision", "recall", "in the references"]
-    return [chart, f'<div class="card">{markup.table(headers, rows, caption="Words that the answers should hold")}</div>']
+    return [
+        chart,
+        f'<div class="card">{markup.table(headers, rows, caption="Words that the answers should hold")}</div>',
+    ]
 
 
 def sentences(run: Run, chrf: "np.ndarray") -> Section:
@@ -137,7 +169,9 @@ def sentences(run: Run, chrf: "np.ndarray") -> Section:
             ("Drawn by lot:", order[:SHOWN], False),
         )
     ]
-    lead = "Ranked by chrF of the sentence alone. Words of the answer that the reference has not in this place are marked."
+    lead = (
+        "Ranked by chrF of the sentence alone. Words of the answer that the reference has not in this place are marked."
+    )
     return Section("Sentences", "sentences", "".join(parts), lead)
 
 
@@ -153,7 +187,10 @@ def group(title: str, run: Run, chrf: "np.ndarray", chosen: list[int], opened: b
             facts.append(f"model's score {line['score']:.3g}")
         entries = [
             (source, markup.shown(line[source])),
-            (f"reference ({target})" if target not in ("target", "reference") else "reference", page.references(wanted)),
+            (
+                f"reference ({target})" if target not in ("target", "reference") else "reference",
+                page.references(wanted),
+            ),
             ("answer", markup.differing(line["answer"], wanted)),
         ]
         cards.append(page.sentence(facts, entries))
@@ -168,7 +205,8 @@ def attention(run: Run) -> Section | None:
     for line in results.lines(run.artifacts["evaluate"] / ATTENTION):
         drawn = charts.heat_map(
             texts.get(line["row"], "attention"), line["weights"], line["target_tokens"], line["source_tokens"],
-            row_name="answer", column_name="source", write=lambda weight: f"{weight:.1f}".removeprefix("0") if weight >= 0.05 else "",
+            row_name="answer", column_name="source",
+            write=lambda weight: f"{weight:.1f}".removeprefix("0") if weight >= 0.05 else "",
         )  # fmt: skip
         maps.append(drawn)
     if not maps:

@@ -1,4 +1,4 @@
-"""Two or more systems on the same rows, figure by figure and row by row.   N rows, K systems; the first is the baseline."""
+"""Two or more systems on the same rows, figure by figure and row by row.   N rows, K systems, first the baseline."""
 
 from collections.abc import Sequence
 from typing import Any

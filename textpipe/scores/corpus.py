@@ -43,7 +43,7 @@ def bleu(sums: np.ndarray) -> np.ndarray:
 
 
 def chrf_statistics(answers: Sequence[str], references: Sequence[str | Sequence[str]]) -> np.ndarray:
-    """What each row adds to chrF (Popović 2015): [N, 18], the answer's, the reference's and the common n-grams by length.
+    """What each row adds to chrF (Popović 2015): [N, 18], the answer's, the reference's and their common n-grams.
 
     Of several references of a row the one that gives the best chrF counts.
     """

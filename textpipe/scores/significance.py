@@ -86,7 +86,8 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
 def compare(measure: Measure, *, resamples: int, trials: int, seed: int) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Figures of every system and its difference from the first; and the resampled figures [K, R].
 
-    [{"value", "interval"}, {"value", "interval", "difference", "difference_interval", "p_bootstrap", "p_randomization"}]
+    [{"value", "interval"},
+     {"value", "interval", "difference", "difference_interval", "p_bootstrap", "p_randomization"}]
     """
     drawn = resampled(measure, resamples=resamples, seed=seed)
     values = measure.figure(np.stack([rows.sum(axis=0) for rows in measure.statistics]))  # [K]

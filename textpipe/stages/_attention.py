@@ -37,7 +37,9 @@ def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], out
     lines = []
     for at, answer in zip(drawn, found, strict=True):
         source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])
-        weights = [[round(weight, DECIMALS) for weight in line[: len(source)]] for line in answer["weights"][: len(target)]]
+        weights = [
+            [round(weight, DECIMALS) for weight in line[: len(source)]] for line in answer["weights"][: len(target)]
+        ]
         if source and target and max(len(source), len(target)) <= WIDEST and any(map(any, weights)):
             line = {"row": rows[at], "source_tokens": source, "target_tokens": target, "weights": weights}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")

@@ -7,13 +7,33 @@ import click
 
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="A B [...]")
-@click.option("--rows", metavar="PATH", help="What models are asked: a pipeline file (its test rows) or a file with a column for each field.")
+@click.option(
+    "--rows",
+    metavar="PATH",
+    help="What models are asked: a pipeline file (its test rows) or a file with a column for each field.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every figure.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page with plots.")
-@click.option("--show", type=click.IntRange(0), default=5, show_default=True, help="Rows shown of those better, and of those worse.")
-@click.option("--resamples", type=click.IntRange(10), default=1000, show_default=True, help="Draws of the paired bootstrap.")
-@click.option("--trials", type=click.IntRange(10), default=10_000, show_default=True, help="Random swaps of the randomization test.")
-@click.option("--seed", type=click.IntRange(0), default=12345, show_default=True, help="Seed of the draws; sacrebleu's own.")
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Rows shown of those better, and of those worse.",
+)
+@click.option(
+    "--resamples", type=click.IntRange(10), default=1000, show_default=True, help="Draws of the paired bootstrap."
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(10),
+    default=10_000,
+    show_default=True,
+    help="Random swaps of the randomization test.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=12345, show_default=True, help="Seed of the draws; sacrebleu's own."
+)
 @click.option(
     "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
     help="Where results of stages are kept.",
