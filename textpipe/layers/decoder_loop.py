@@ -3,9 +3,9 @@ H units, G gates, C context, R readout, and those of attention.py. Sequences are
 
 Input feeding (Luong et al. 2015, section 3.3) lets the lowest layer read the readout of the step before; coverage lets
 attention see what it has attended to. Either ties the readout, attention and all cells of a step together, so that no
-layer can run over all steps by itself. The loop keeps to the ways of recurrence.py: what depends on no step before is computed
-for all steps outside of it, gates are recomputed for all steps at once when gradients are wanted, the loop backward
-carries the gradients of what the loop forward carries, and the gradient of each weight is one product after it.
+layer can run over all steps by itself. The loop keeps to the ways of recurrence.py: what depends on no step before is
+computed for all steps outside of it, so are the slopes of the gates when gradients are wanted, the loop backward carries
+the gradients of what the loop forward carries, and the gradient of each weight is one product after it.
 """
 
 from keras import ops, tree
@@ -42,8 +42,8 @@ class DecoderLoop:
         recurrent, dropped, context, after = weights["recurrent"], masks["recurrent"], None, {}
         if "fed" in weights:
             gates = gates + ops.matmul(carry["readout"], weights["fed"])
-        states = [self.cells[0].advance(gates, carry["states"][0], recurrent[0], dropped[0])]
-        below = states[0][0]
+        state, kept = self.cells[0].advance(gates, carry["states"][0], recurrent[0], dropped[0])
+        states, kept, below = [state], [kept], state[0]
         if self.attention is not None:
             query = self.attention.project(below, weights["attention"])
             covered = carry.get("covered")
@@ -57,12 +57,15 @@ class DecoderLoop:
             kernel, offset = weights["upper"][layer - 1]
             inputs = beside(below * masks["between"][layer - 1] if "between" in masks else below, context)
             gates = ops.matmul(inputs, kernel) + offset
-            states.append(self.cells[layer].advance(gates, carry["states"][layer], recurrent[layer], dropped[layer]))
-            below = below + states[-1][0] if self.residual else states[-1][0]
+            state = carry["states"][layer]
+            state, more = self.cells[layer].advance(gates, state, recurrent[layer], dropped[layer])
+            states.append(state)
+            kept.append(more)
+            below = below + state[0] if self.residual else state[0]
         kernel, offset = weights["readout"]
         readout = ops.tanh(ops.matmul(beside(below, context), kernel) + offset)
         after["readout"] = readout * masks["readout"] if "readout" in masks else readout
-        return {"states": tuple(states), **after}
+        return {"states": tuple(states), "kept": tuple(kept), **after}
 
     def run(self, gates, carry, weights, memory, bias, masks):
         """All steps: gates [U, B, G * H], what is carried into the first step -> readouts [U, B, R].
@@ -81,21 +84,23 @@ class DecoderLoop:
                 after = self.advance(step["gates"], carry, weights, memory, bias, {**constant, **step["masks"]})
                 return after, after
 
-            # What is not carried is here for its shape: a scan gives what it carries.
-            start = {"readout": ops.zeros_like(gates[0, :, :1] * weights["readout"][1]), **first}
+            # What no step reads of the one before is carried too: a scan gives what it carries.
+            pairs = zip(self.cells, first["states"], strict=True)
+            kept = tuple(cell.nothing_kept(state[0]) for cell, state in pairs)
+            start = {"kept": kept, "readout": ops.zeros_like(gates[0, :, :1] * weights["readout"][1]), **first}
             if self.attention is not None:
                 values = memory["values"]
                 start |= {"read": ops.zeros_like(values[..., 0, :]), "attention": ops.zeros_like(values[..., 0])}
             _, steps = scan(forward, start, {"gates": gates, "masks": stepped})
 
             def gradient(upstream):
-                return tree.flatten(self.gradients(upstream, steps, gates, first, weights, memory, masks))
+                return tree.flatten(self.gradients(upstream, steps, first, weights, memory, masks))
 
             return steps["readout"], gradient
 
         return loop(*tree.flatten(given))
 
-    def gradients(self, upstream, steps, gates, first, weights, memory, masks):
+    def gradients(self, upstream, steps, first, weights, memory, masks):
         """The gradients of gates, of what is carried into the first step, of weights and of memory.
 
         upstream [U, B, R]: the readouts' gradient; steps: what `advance` gave, for all steps.
@@ -109,17 +114,12 @@ class DecoderLoop:
         context = attention.merge(steps["read"], asked) if attention is not None else None
         outputs, inputs, slopes = [steps["states"][0][0]], [], []
         for layer, cell in enumerate(cells):
-            state, recurrent = before["states"][layer], weights["recurrent"][layer]
+            slopes.append(cell.slopes(steps["kept"][layer], before["states"][layer]))
             if layer:
                 below = outputs[-1] * between[layer - 1] if between is not None else outputs[-1]
                 inputs.append(beside(below, context))
-                kernel, offset = weights["upper"][layer - 1]
-                entering, hidden = ops.matmul(inputs[-1], kernel) + offset, steps["states"][layer][0]
+                hidden = steps["states"][layer][0]
                 outputs.append(hidden + outputs[-1] if self.residual else hidden)
-            else:
-                entering = gates + ops.matmul(before["readout"], weights["fed"]) if "fed" in weights else gates
-            products = cell.product(state[0], recurrent, dropped[layer])
-            slopes.append(cell.slopes(entering, products, state, steps["states"][layer], recurrent))
         top, readout = beside(outputs[-1], context), steps["readout"]
         squares = readout * readout
         # mask * (1 - tanh ** 2), where the readout is mask * tanh and the mask 0 or 1 / (1 - dropout).

@@ -1,9 +1,9 @@
-"""What recurrent layers over time-major sequences have in common.   Shapes: T time, B batch, D input size, H units, G gates.
+"""What recurrent layers over time-major sequences share.   Shapes: T time, B batch, D input size, H units, G gates.
 
 Time comes first, so that what a step reads and writes is one contiguous block. Three things keep the loop short:
 
 - the input's share of every gate is one matrix product for all steps, made before the loop;
-- the loop forward keeps the states alone; the gates are recomputed for all steps at once when gradients are wanted;
+- the loop forward keeps its nonlinearities, so that the slopes the gradient needs are computed for all steps at once;
 - the loop backward carries the state's gradient alone; the gradients of all weights are then one product each.
 
 A cell's loop comes apart (`product`, `combine`, `slopes`, `retreat`, `to_gates`, `collect`), so that decoder_loop.py
@@ -104,7 +104,7 @@ class Recurrent(keras.layers.Layer):
 
     def step(self, inputs, state):
         """One step: inputs [B, D], state -> output [B, H], state."""
-        state = self.advance(ops.matmul(inputs, self.kernel) + self.bias, state, self.recurrent_weights())
+        state, _ = self.advance(ops.matmul(inputs, self.kernel) + self.bias, state, self.recurrent_weights())
         return state[0], state
 
     def mask(self, batch_size, training):
@@ -114,7 +114,7 @@ class Recurrent(keras.layers.Layer):
         return self.recurrent_drop(ops.ones((batch_size, self.units), dtype=self.compute_dtype), training=True)
 
     def advance(self, gates, state, weights, mask=None):
-        """One step from the input's share of the gates [B, G * H]: state -> state."""
+        """One step from the input's share of the gates [B, G * H]: state -> state, and what `slopes` needs of it."""
         return self.combine(gates, self.product(state[0], weights, mask), state, weights)
 
     def product(self, hidden, weights, mask=None):
@@ -130,15 +130,17 @@ class Recurrent(keras.layers.Layer):
             first, weights = rest[:parts], rest[parts:]
 
             def forward(carry, step_gates):
-                after = self.advance(step_gates, carry, weights, mask)
+                after = self.advance(step_gates, carry[0], weights, mask)
                 return after, after
 
-            last, states = scan(forward, first, gates, reverse=reverse)
+            # What is kept is carried too: a scan gives what it carries.
+            start = first, self.nothing_kept(first[0])
+            (last, _), (states, kept) = scan(forward, start, gates, reverse=reverse)
 
             def gradient(*upstream):
                 d_hiddens, d_last = upstream[0], upstream[1:]
                 before = tuple(shift(states[part], first[part], reverse) for part in range(parts))
-                slopes = self.slopes(gates, self.product(before[0], weights, mask), before, states, weights)
+                slopes = self.slopes(kept, before)
                 transposed = ops.transpose(weights[0])
 
                 def backward(carry, step):
@@ -168,10 +170,14 @@ class Recurrent(keras.layers.Layer):
         return (ops.copy(self.recurrent_kernel),)
 
     def combine(self, gates, product, state, weights):
-        """The cell's equations: both shares of the gates [..., G * H] and the state -> state."""
+        """The cell's equations: both shares of the gates [B, G * H] and the state -> state, what `slopes` needs."""
         raise NotImplementedError
 
-    def slopes(self, gates, products, before, after, weights):
+    def nothing_kept(self, hidden):
+        """Zeros of the shapes of what `combine` gives for `slopes`; hidden [B, H]."""
+        raise NotImplementedError
+
+    def slopes(self, kept, before):
         """What gradients are multiplied with, for all steps at once: what `retreat` reads, and the rest."""
         raise NotImplementedError
 

@@ -32,20 +32,21 @@ class GRU(Recurrent):
     def recurrent_weights(self):
         return ops.copy(self.recurrent_kernel), ops.copy(self.candidate_bias)
 
-    def activate(self, gates, product, bias):
-        """z, r, h Un + cn, n; each [..., H]."""
+    def combine(self, gates, product, state, weights):
         size = self.units
         both = ops.sigmoid(gates[..., : 2 * size] + product[..., : 2 * size])
         update, reset = both[..., :size], both[..., size:]
-        inner = product[..., 2 * size :] + bias
-        return update, reset, inner, ops.tanh(gates[..., 2 * size :] + reset * inner)
+        inner = product[..., 2 * size :] + weights[1]
+        candidate = ops.tanh(gates[..., 2 * size :] + reset * inner)
+        return (state[0] + update * (candidate - state[0]),), (both, inner, candidate)
 
-    def combine(self, gates, product, state, weights):
-        update, _, _, candidate = self.activate(gates, product, weights[1])
-        return (state[0] + update * (candidate - state[0]),)
+    def nothing_kept(self, hidden):
+        none = ops.zeros_like(hidden)
+        return ops.concatenate([none, none], axis=-1), none, none
 
-    def slopes(self, gates, products, before, after, weights):
-        update, reset, inner, candidate = self.activate(gates, products, weights[1])
+    def slopes(self, kept, before):
+        both, inner, candidate = kept
+        update, reset = both[..., : self.units], both[..., self.units :]
         kept = 1 - update
         to_update = (candidate - before[0]) * update * kept
         to_candidate = update * (1 - candidate * candidate)
@@ -94,21 +95,21 @@ class LSTM(Recurrent):
         size = self.units
         return ops.concatenate([-ops.ones((size,)), ops.ones((size,)), ops.zeros((2 * size,))])
 
-    def activate(self, gates):
-        """i, f, g, o from what stands before their nonlinearities, [..., 4 * H]."""
-        size = self.units
+    def combine(self, gates, product, state, weights):
+        size, gates = self.units, gates + product
         both = ops.sigmoid(gates[..., : 2 * size])
         candidate, output = ops.tanh(gates[..., 2 * size : 3 * size]), ops.sigmoid(gates[..., 3 * size :])
-        return both[..., :size], both[..., size:], candidate, output
+        cell = both[..., size:] * state[1] + both[..., :size] * candidate
+        squashed = ops.tanh(cell)
+        return (output * squashed, cell), (both, candidate, output, squashed)
 
-    def combine(self, gates, product, state, weights):
-        enter, forget, candidate, output = self.activate(gates + product)
-        cell = forget * state[1] + enter * candidate
-        return output * ops.tanh(cell), cell
+    def nothing_kept(self, hidden):
+        none = ops.zeros_like(hidden)
+        return ops.concatenate([none, none], axis=-1), none, none, none
 
-    def slopes(self, gates, products, before, after, weights):
-        enter, forget, candidate, output = self.activate(gates + products)
-        squashed = ops.tanh(after[1])
+    def slopes(self, kept, before):
+        both, candidate, output, squashed = kept
+        enter, forget = both[..., : self.units], both[..., self.units :]
         inward = ops.stack(
             [
                 candidate * enter * (1 - enter),
