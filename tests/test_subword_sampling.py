@@ -243,16 +243,18 @@ def test_one_side_alone_may_be_drawn(learnt):
 # Lengths
 
 
-def test_a_sample_is_cut_at_max_length_and_ends_with_the_end(learnt):
-    source, own = sampler(learnt, LINES, {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}}, max_length=12)
-    whole, _ = sampler(learnt, LINES, {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}})
+def test_a_row_drawn_longer_than_max_length_keeps_its_own_ids_and_its_whole_text(learnt):
+    strongest = {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}}
+    free = lists(sampler(learnt, LINES, strongest)[0].draw(4))
+    source, own = sampler(learnt, LINES, strongest, max_length=max(map(len, free)) - 10)
+    limit = source.max_length
     drawn = lists(source.draw(4))
-    assert max(map(len, drawn)) == 12
-    assert all(row[-1] == 3 and 3 not in row[:-1] for row in drawn)
-    # A row whose own ids were not cut is what it would be without the limit, as far as that goes.
-    for row, uncut, before in zip(drawn, lists(whole.draw(4)), own, strict=True):
-        if len(before) < 12:
-            assert row[:-1] == uncut[:-1][:11]
+    assert drawn == [row if len(row) <= limit else mine for row, mine in zip(free, own, strict=True)]
+    assert 0 < sum(len(row) > limit for row in free) < len(LINES)
+    # Rows that vectorize had to cut stay as they were cut, or are drawn as short.
+    source, own = sampler(learnt, LINES, strongest, max_length=12)
+    assert max(map(len, lists(source.draw(4)))) == 12
+    assert all(row[-1] == 3 for row in lists(source.draw(4)))
 
 
 def test_a_row_drawn_wider_than_asked_keeps_its_own_ids(learnt):

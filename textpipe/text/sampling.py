@@ -42,8 +42,9 @@ class Segmenter(Protocol):
 class Sampler:
     """Draws one side of a split.
 
-    blocks: the codec's own ids of the rows, each ending with the end; kind(pieces, distinct units) gives the segmenter;
-    max_length: tokens kept of a row, the end among them, as vectorize kept them.
+    blocks: the codec's own ids of the rows, as vectorize wrote them; kind(pieces, distinct units) gives the segmenter;
+    max_length: tokens a row may have. A row that is drawn longer keeps its own ids: cut, it would teach a model to stop
+    in the middle.
     """
 
     def __init__(self, blocks: Sequence[Block], pieces: Pieces, kind: Any, *, max_length: int):
@@ -61,17 +62,21 @@ class Sampler:
         self.segmenter: Segmenter = kind(pieces, distinct)
 
     def draw(self, key: int, width: int | None = None) -> list[Block]:
-        """All rows, segmented by what `key` (sampling_random.key_of) says; one longer than width keeps its own ids."""
+        """All rows, segmented by what `key` (sampling_random.key_of) says; one longer than width keeps its own ids.
+
+        Blocks again, of other sizes.
+        """
+        limit = self.max_length if width is None else min(width, self.max_length)
         drawn, before = [], 0
         for block, (_, offsets) in enumerate(self.blocks):
             firsts = self.firsts[block]
             cuts = np.searchsorted(firsts, np.arange(0, max(firsts[-1], 1) + CHUNK_UNITS, CHUNK_UNITS))
             for start, end in zip(cuts[:-1], np.append(cuts[1:-1], len(offsets) - 1), strict=True):
-                drawn.append(self.draw_rows(block, int(start), int(end), key, before, width))
+                drawn.append(self.draw_rows(block, int(start), int(end), key, before, limit))
             before += len(offsets) - 1
         return drawn
 
-    def draw_rows(self, block: int, start: int, end: int, key: int, before: int, width: int | None) -> Block:
+    def draw_rows(self, block: int, start: int, end: int, key: int, before: int, limit: int) -> Block:
         """Rows start..end of a block; `before` rows lie in the blocks before it."""
         values, offsets = self.blocks[block]
         firsts = self.firsts[block][start : end + 1]
@@ -82,19 +87,12 @@ class Sampler:
         ids, unit_lengths = self.segmenter.draw(units, streams)
         bounds = np.concatenate([[0], np.cumsum(unit_lengths)])[firsts]
         starts, lengths = bounds[:-1], np.diff(bounds)
-        own = np.diff(offsets[start : end + 1])
-        cut = np.flatnonzero(lengths > self.max_length)
-        kept = np.minimum(lengths, self.max_length)
-        if width is not None and (kept > width).any():
-            late = kept > width
-            cut = cut[~late[cut]]
+        late = lengths > limit
+        if late.any():
             starts = np.where(late, len(ids) + offsets[start:end] - offsets[start], starts)
-            kept = np.where(late, own, kept)
+            lengths = np.where(late, np.diff(offsets[start : end + 1]), lengths)
             ids = np.concatenate([ids, values[offsets[start] : offsets[end]]])
-        ends = np.cumsum(kept)
-        taken = ids[ragged(starts, kept)]
-        taken[ends[cut] - 1] = values[offsets[start + cut + 1] - 1]  # a row that is cut ends as it ended before
-        return taken, np.concatenate([[0], ends])
+        return ids[ragged(starts, lengths)], np.concatenate([[0], np.cumsum(lengths)])
 
 
 def load(

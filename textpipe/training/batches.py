@@ -4,6 +4,7 @@ Rows of like length share a batch, so that little of it is padding. Where a step
 come in a few widths; where it takes any width, in as many as save padding (grouping.py). Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
 """
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from textpipe.errors import ConfigError
 from textpipe.training.grouping import groups
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
+from textpipe.training.subword_sampling import SIDES
+
+log = logging.getLogger(__name__)
 
 # Widths are multiples of this many tokens: finer ones cost traces and save little padding.
 MULTIPLE = 4
@@ -162,6 +166,9 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     lengths = lengths_of(rows)
     if rows.samplers:
         drawn = lengths_of(rows.for_epoch(1))
+        for side in rows.samplers:
+            own, new = (side_lengths[SIDES.index(side)].mean() for side_lengths in (lengths, drawn))
+            log.info("subword_sampling: %s: %.1f tokens a row where the codec has %.1f", side, new, own)
         lengths = [own if own is None else np.maximum(own, new) for own, new in zip(lengths, drawn, strict=True)]
     return Plan(
         *lengths,

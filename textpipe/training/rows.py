@@ -12,6 +12,7 @@ import numpy as np
 
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
+from textpipe.training.subword_sampling import SIDES
 
 
 class Ids:
@@ -145,13 +146,13 @@ class Rows:
     def for_epoch(self, number: int, widths: Mapping[str, int] | None = None) -> "Rows":
         """What is trained on in an epoch: sides with a sampler drawn by (seed, epoch, row), the others as they are.
 
-        widths: by side; a row that is drawn longer keeps the codec's own ids.
+        widths: by side; a row that is drawn longer, or longer than max_length, keeps the codec's own ids.
         """
         from textpipe.text import sampling_random
 
         drawn = {}
         for side, sampler in self.samplers.items():
-            key = sampling_random.key_of(self.seed, number, ("source", "target").index(side))
+            key = sampling_random.key_of(self.seed, number, SIDES.index(side))
             drawn[side] = Ids(sampler.draw(key, widths and widths[side]))
         return replace(self, **drawn, samplers={})
 

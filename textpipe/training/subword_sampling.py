@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from textpipe.config import Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
-
-if TYPE_CHECKING:
-    from textpipe.training.rows import Rows
 
 SIDES = ("source", "target")
 
@@ -35,8 +32,8 @@ class SubwordSampling(Section):
         return self
 
 
-def sampled(rows: "Rows", tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> "Rows":
-    """The training rows with samplers for the sides that are drawn: see Rows.for_epoch.
+def sampled(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> Any:
+    """The training rows (rows.Rows) with samplers for the sides that are drawn: see Rows.for_epoch.
 
     tokenize: the stage's output. Raises ConfigError when a side has no subwords, or a codec of the other kind.
     """
