@@ -18,6 +18,7 @@ from textpipe.decoding._search import (
     join,
     length_penalty,
     split,
+    stepper,
 )
 
 BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
@@ -61,13 +62,14 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
 
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(source))
     fixed, state = split(model.start(memory))
+    step_once = stepper(model)
 
     def unfinished(step, state, ruled, live, ends, done, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
     def advance(step, state, ruled, live, ends, done, attention):
         length = step + 1
-        logits, after, weights = model.step(join(fixed, state), tf.reshape(live["last"], [-1]))
+        logits, after, weights = step_once(join(fixed, state), tf.reshape(live["last"], [-1]))
         logits = tf.cast(logits, tf.float32)
         vocab_size = tf.shape(logits)[1]
         attention = attention.write(step, tf.reshape(weights, [rows, beam, -1]))

@@ -15,6 +15,7 @@ from textpipe.decoding._search import (
     length_penalty,
     next_token_mask,
     split,
+    stepper,
 )
 
 
@@ -31,12 +32,13 @@ def chain(model, source, config, rules, choose, *, copies):
     longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(source))
     fixed, state = split(model.start(memory))
+    step_once = stepper(model)
 
     def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
     def advance(step, state, ruled, last, done, log_probs, ids, attention):
-        logits, after, weights = model.step(join(fixed, state), last)
+        logits, after, weights = step_once(join(fixed, state), last)
         logits = tf.cast(logits, tf.float32)
         permitted = rules.without(logits, ruled, step + 1)
         allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)

@@ -22,6 +22,7 @@ from textpipe.decoding._search import (
     join,
     length_penalty,
     split,
+    stepper,
 )
 from textpipe.decoding._top import best_tokens, log_total
 
@@ -36,7 +37,7 @@ def search(model, source, config, rules, *, answers):
     A hypothesis's history is one number a token: token * K + the place it went on from.
     """
     beam = config.beam_size
-    rows = tf.shape(source)[0]
+    rows, step_once = tf.shape(source)[0], stepper(model)
     cap = rules.caps(caps(source, model.pad_id, config))  # [B]
     memory, state = split(model.start(model.encode(source)))
     shared = memory is not None and getattr(model, "shares_memory", False)
@@ -74,7 +75,7 @@ def search(model, source, config, rules, *, answers):
         count, width = tf.unstack(tf.shape(now["log_probs"]))  # R, w
         state = {**now["state"], "cache": now["cache"]} if cache else now["state"]
         state = join(now["memory"] if memory is not None else None, state)
-        logits, after, weights = model.step(state, tf.reshape(now["last"], [-1]))
+        logits, after, weights = step_once(state, tf.reshape(now["last"], [-1]))
         logits, after = tf.cast(logits, tf.float32), split(after)[1]
         weights = tf.reshape(weights, [count, width, -1])  # [R, w, T]
         everywhere = tf.pad(weights, [[0, 0], [0, beam - width], [0, 0]])

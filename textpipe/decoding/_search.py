@@ -143,6 +143,11 @@ def next_token_mask(model, vocab_size, length, cap, config):
     return tf.where(tf.where(last | early, end & last | word & early, end | word), 0.0, -float("inf"))
 
 
+def stepper(model):
+    """model.step for a loop over steps: a model may have a `stepper` that makes once what is alike at all steps."""
+    return model.stepper() if hasattr(model, "stepper") else model.step
+
+
 def split(state):
     """A state without what no step changes, and that apart: (fixed, changing).
 

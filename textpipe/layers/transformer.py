@@ -99,13 +99,16 @@ class Attention(keras.layers.Layer):
         (query,) = self.heads(self.reads(rows, norm=norm), batch, 1)
         return self.attend(query, *memory, bias, training)
 
-    def step(self, rows, cache, places):
-        """One more place: rows [B, D], places [B], keys and values so far [B, H, U, d] -> [B, D], cache with it."""
-        query, key, value = self.heads(self.reads(rows), ops.shape(rows)[0], 3)
+    def step(self, rows, cache, places, bias):
+        """One more place: rows [B * W, D], places [B, W], keys and values [B, H, S, d] -> [B * W, D], cache with S + W.
+
+        bias [B, 1, W, S + W] says what of a batch row's cache belongs to which of its W hypotheses.
+        """
+        query, key, value = self.heads(self.reads(rows), ops.shape(places)[0], 3)
         if self.rotary:
-            query, key = rotate(query, places[:, None]), rotate(key, places[:, None])
+            query, key = rotate(query, places), rotate(key, places)
         keys, values = (ops.concatenate(pair, axis=2) for pair in zip(cache, (key, value), strict=True))
-        return self.attend(query, keys, values, None)[0], (keys, values)
+        return self.attend(query, keys, values, bias)[0], (keys, values)
 
 
 class FeedForward(keras.layers.Layer):
@@ -173,18 +176,18 @@ class Block(keras.layers.Layer):
                 rows = norm(rows + drop(part(rows, None), training=training))
         return rows
 
-    def step(self, rows, cache, places, memory, memory_bias):
-        """One more place of a decoder: rows [B, D] -> rows [B, D], cache, weights [B, H, 1, T]."""
+    def step(self, rows, cache, places, bias, memory, memory_bias):
+        """One more place of a decoder: rows [B * W, D] -> rows [B * W, D], cache, weights [B, H, W, T]."""
 
         def added(rows, norm, part):
             found, *more = part(norm(rows) if self.pre else rows)
             return rows + found if self.pre else norm(rows + found), more
 
-        rows, (cache,) = added(rows, self.norms[0], lambda rows: self.itself.step(rows, cache, places))
+        rows, (cache,) = added(rows, self.norms[0], lambda rows: self.itself.step(rows, cache, places, bias))
         rows, (weights,) = added(
             rows,
             self.norms[1],
-            lambda rows: self.memory.over_memory(rows, ops.shape(rows)[0], memory, memory_bias, None),
+            lambda rows: self.memory.over_memory(rows, ops.shape(places)[0], memory, memory_bias, None),
         )
         rows, _ = added(rows, self.norms[2], lambda rows: (self.feed_forward(rows),))
         return rows, cache, weights
@@ -197,6 +200,7 @@ class TransformerModel(keras.Model):
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
+    shares_memory = True  # among the hypotheses of a row: see step
     fixed_widths = False  # one traced training step does for batches of any width
 
     def __init__(self, config, source_size: int, target_size: int, *, seed: int):
@@ -299,34 +303,62 @@ class TransformerModel(keras.Model):
             shape = (batch, config.num_heads, nothing, config.d_model // config.num_heads)
             return tuple(ops.zeros(shape, dtype=bias.dtype) for _ in self.decoder)
 
-        places = ops.zeros((batch,), dtype="int32")
-        return {"memory": memory, "keys": empty(), "values": empty(), "places": places}
+        return {
+            "memory": memory,
+            "cache": {"keys": empty(), "values": empty()},
+            "own": ops.zeros((batch, nothing), dtype=bias.dtype),
+            "places": ops.zeros((batch,), dtype="int32"),
+        }
 
-    def step(self, state, ids):
-        """The next token: ids [B] -> logits [B, V], state, attention [B, T].
+    def step(self, state, ids, project=None):
+        """The next token: ids [B * W] -> logits [B * W, V], state, attention [B * W, T].
+
+        Of a state, "memory" and "cache" have B rows and all else has B * W, the W hypotheses of a row standing together.
+        A cache holds the keys and values of all hypotheses a row ever had, and own [B * W, S] is 0 for those a
+        hypothesis comes from, MASKED for others. So hypotheses are reordered without moving a cache, and a row's W
+        queries are one matrix. W is 1 for who reorders everything alike.
 
         The attention is the mean over heads of the last layer but one, where translations align best (Garg et al.
-        2019, section 4.1); of the only layer if there is but one.
+        2019, section 4.1); of the only layer if there is but one. project: what gives the logits, when not `project`.
         """
-        memory, places, size = state["memory"], state["places"], self.config.d_model
+        memory, cache, size = state["memory"], state["cache"], self.config.d_model
+        count = ops.shape(memory["bias"])[0]
         rows = ops.take(self.target_embedding, ids, axis=0) * size**0.5
         if self.config.positions == "sinusoidal":
-            rows = rows + ops.cast(sinusoidal(places, size), rows.dtype)
+            rows = rows + ops.cast(sinusoidal(state["places"], size), rows.dtype)
+        places = ops.reshape(state["places"], (count, -1))
+        width = ops.shape(places)[1]
+        slots = ops.arange(width)
+        mine = ops.where(slots[:, None] == slots[None, :], ops.cast(0, rows.dtype), ops.cast(MASKED, rows.dtype))
+        own = ops.concatenate([state["own"], ops.tile(mine, (count, 1))], axis=1)
+        bias = ops.reshape(own, (count, 1, width, ops.shape(own)[1]))
+        memory_bias = memory["bias"][:, None, None, :]
         keys, values, attention = [], [], None
         aligning = max(len(self.decoder) - 2, 0)
         for layer, block in enumerate(self.decoder):
-            rows, cache, weights = block.step(
+            rows, after, weights = block.step(
                 rows,
-                (state["keys"][layer], state["values"][layer]),
+                (cache["keys"][layer], cache["values"][layer]),
                 places,
+                bias,
                 (memory["keys"][layer], memory["values"][layer]),
-                memory["bias"][:, None, None, :],
+                memory_bias,
             )
-            keys.append(cache[0])
-            values.append(cache[1])
+            keys.append(after[0])
+            values.append(after[1])
             if layer == aligning:
-                attention = ops.mean(weights[:, :, 0], axis=1)
+                attention = ops.reshape(ops.mean(weights, axis=1), (-1, ops.shape(weights)[3]))
         if self.decoder_norm is not None:
             rows = self.decoder_norm(rows)
-        after = {"memory": memory, "keys": tuple(keys), "values": tuple(values), "places": places + 1}
-        return self.project(rows), after, attention
+        after = {
+            "memory": memory,
+            "cache": {"keys": tuple(keys), "values": tuple(values)},
+            "own": own,
+            "places": state["places"] + 1,
+        }
+        return (project or self.project)(rows), after, attention
+
+    def stepper(self):
+        """`step`, with what is alike at all steps made once: for a loop."""
+        weight = ops.transpose(self.target_embedding if self.config.tie_embeddings else self.output_weight)
+        return lambda state, ids: self.step(state, ids, lambda hidden: ops.matmul(hidden, weight))
