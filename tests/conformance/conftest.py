@@ -119,10 +119,22 @@ def pytest_generate_tests(metafunc):
         "reader": [case for case in CASES if case.source == "ids"],
         "generator": [case for case in CASES if case.generates],
     }
+    if {"generator", "decoder"} <= set(metafunc.fixturenames):
+        pairs = list(searched(chosen.pop("generator")))
+        metafunc.parametrize(
+            ("generator", "decoder"), pairs, ids=[f"{case.name}-{decoder}" for case, decoder in pairs]
+        )
     for name in chosen.keys() & set(metafunc.fixturenames):
         metafunc.parametrize(name, chosen[name], ids=[case.name for case in chosen[name]])
-    if "decoder" in metafunc.fixturenames:
-        metafunc.parametrize("decoder", rooms.names("decoding"))
+
+
+def searched(generators):
+    """Greedy and beam search over every variant of every model; the other decoders, which share their loops and see no
+    more of a model than they do, over one variant of each."""
+    first = {case.kind: case for case in reversed(generators)}
+    for case, decoder in itertools.product(generators, rooms.names("decoding")):
+        if decoder in ("greedy", "beam") or case is first[case.kind]:
+            yield case, decoder
 
 
 @pytest.fixture

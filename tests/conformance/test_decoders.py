@@ -8,6 +8,7 @@ from textpipe import rooms
 from textpipe.config import Plugin
 
 MAX_LENGTH = 8
+ABSENT = -1e9  # the score of an answer that there is not
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,11 @@ def test_answers_are_tokens_then_the_end_then_padding(generator, decoder, answer
     ids = found["ids"].numpy()
     assert ids.shape[0] == len(source)
     assert ids.shape[2] <= MAX_LENGTH
-    for row in ids.reshape(-1, ids.shape[2]):
+    # A row has a best answer, and perhaps fewer of the others than were asked for.
+    there = found["scores"].numpy() > ABSENT
+    assert there[:, 0].all()
+    assert not ids[~there].any()
+    for row in ids[there]:
         length = row.tolist().index(model.end_id) + 1
         assert np.all(row[length:] == model.pad_id)
         assert not {model.pad_id, model.start_id} & set(row[:length].tolist())
@@ -43,8 +48,9 @@ def test_answers_are_tokens_then_the_end_then_padding(generator, decoder, answer
 def test_answers_of_a_row_differ_and_come_best_first(generator, decoder, answers):
     _, _, _, found = answers(generator, decoder)
     assert np.all(np.diff(found["scores"].numpy(), axis=1) <= 0)
-    for row in found["ids"].numpy():
-        assert len({tuple(ids) for ids in row}) == len(row)
+    for row, scores in zip(found["ids"].numpy(), found["scores"].numpy(), strict=True):
+        there = row[scores > ABSENT]
+        assert len({tuple(ids) for ids in there}) == len(there)
 
 
 def test_the_reported_log_probability_is_that_of_the_teacher_forced_model(generator, decoder, answers):
@@ -56,7 +62,9 @@ def test_the_reported_log_probability_is_that_of_the_teacher_forced_model(genera
     log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     chosen = np.take_along_axis(log_probs, ids[:, :, None], axis=2)[:, :, 0]
     expected = np.where(ids == model.pad_id, 0, chosen).sum(axis=1).reshape(rows, beams)
-    np.testing.assert_allclose(found["log_probs"], expected, atol=5e-5)
+    there = found["scores"].numpy() > ABSENT
+    np.testing.assert_allclose(found["log_probs"].numpy()[there], expected[there], atol=5e-5)
+    np.testing.assert_array_equal(found["log_probs"].numpy()[~there], ABSENT)
 
 
 def test_attention_is_what_the_model_gives_along_each_answer(generator, decoder, answers):

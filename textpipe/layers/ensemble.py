@@ -1,5 +1,6 @@
 """Several models that answer as one.   Shapes: B batch, T source, U target, V vocabulary, M members."""
 
+import functools
 import math
 
 import keras
@@ -49,8 +50,17 @@ class Ensemble(keras.Model):
 
         The attention is the mean over the members that have any.
         """
-        parts = zip(self.members, state["memory"], state["members"], strict=True)
-        steps = [member.step({**changing, **fixed}, ids) for member, fixed, changing in parts]
+        return self.stepped([member.step for member in self.members], state, ids)
+
+    def stepper(self):
+        """`step` for a loop over steps, by the members' own where they have one."""
+        steps = [member.stepper() if hasattr(member, "stepper") else member.step for member in self.members]
+        return functools.partial(self.stepped, steps)
+
+    def stepped(self, steps, state, ids):
+        """One step by each member's function."""
+        parts = zip(steps, state["memory"], state["members"], strict=True)
+        steps = [step({**changing, **fixed}, ids) for step, fixed, changing in parts]
         logits, states, attention = zip(*steps, strict=True)
         total = sum(attention)
         share = ops.sum(total, axis=-1, keepdims=True)
