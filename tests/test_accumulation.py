@@ -31,8 +31,9 @@ def test_accumulated_batches_are_one_large_batch(case):
     """Batches of unlike size and unlike numbers of tokens: a mean of their means would be another update."""
     build, rows = getattr(tests, case), tests.labelled(30) if "classifier" in case else tests.reversals(30)
     parts = np.split(np.arange(30), [3, 17])
-    whole, (one,) = updated(build, rows, [[Batch(np.arange(30), 12, 12)]], clip_norm=0.05, label_smoothing=0.1)
-    accumulated, (several,) = updated(build, rows, [[Batch(part, 12, 12) for part in parts]], clip_norm=0.05, label_smoothing=0.1)
+    options = {"clip_norm": 0.05, "label_smoothing": 0.1}
+    whole, (one,) = updated(build, rows, [[Batch(np.arange(30), 12, 12)]], **options)
+    accumulated, (several,) = updated(build, rows, [[Batch(part, 12, 12) for part in parts]], **options)
     assert several == pytest.approx(one, rel=1e-4)
     start = tests.weights(build())
     for first, second, before in zip(tests.weights(whole), tests.weights(accumulated), start, strict=True):
@@ -83,7 +84,8 @@ def test_the_moving_average_is_what_is_validated_and_kept(monkeypatch, tmp_path)
     monkeypatch.setattr(steps.Steps, "train", watched)
     model, rows = tests.plain_classifier(), tests.labelled(64)
     average = [np.array(weight.value, np.float64) for weight in model.trainable_variables]
-    settings = Settings(epochs=3, batch_rows=16, num_shapes=1, ema=0.3, optimizer={"kind": "adam", "learning_rate": 0.05})
+    optimizer = {"kind": "adam", "learning_rate": 0.05}
+    settings = Settings(epochs=3, batch_rows=16, num_shapes=1, ema=0.3, optimizer=optimizer)
     loop.fit(model, {"train": rows, "valid": rows}, settings, tmp_path)
     assert len(after) == 12
     expected = []
@@ -117,9 +119,9 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(monkeypatc
 
 
 def test_a_metric_that_is_not_measured_is_refused():
-    rows = tests.labelled(16)
+    rows, settings = tests.labelled(16), Settings(epochs=1, num_shapes=1, metric="valid_bleu")
     with pytest.raises(ConfigError, match="valid_bleu is not measured; measured are"):
-        loop.fit(tests.classifier(), {"train": rows, "valid": rows}, Settings(epochs=1, num_shapes=1, metric="valid_bleu"))
+        loop.fit(tests.classifier(), {"train": rows, "valid": rows}, settings)
 
 
 @pytest.mark.parametrize(

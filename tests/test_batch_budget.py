@@ -1,4 +1,4 @@
-"""batch_tokens = "auto": when the search ends, that it leaves no trace, and that a resumed run does not search again."""
+"""batch_tokens = "auto": when the search ends, that it leaves no trace, and that a resumed run does not repeat it."""
 
 import json
 
@@ -11,7 +11,11 @@ from textpipe.training import batch_budget, batches, loop, memory
 from textpipe.training.settings import Settings
 
 
-def searched(monkeypatch, *, bytes_of=lambda tokens: 1000 * tokens, speed=lambda tokens: tokens, free=10**12, rows=4000, fewest=2):
+def thousand(tokens):
+    return 1000 * tokens
+
+
+def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, rows=4000, fewest=2):
     """What is found where a step takes these bytes and has this speed."""
 
     def take(self, tokens):
@@ -24,7 +28,8 @@ def searched(monkeypatch, *, bytes_of=lambda tokens: 1000 * tokens, speed=lambda
 
 
 def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):
-    # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of what is free may be taken.
+    # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of what is free may be
+    # taken.
     found = searched(monkeypatch, bytes_of=lambda tokens: 50e6 + 1000 * tokens, free=2 * 110e6, rows=12_000)
     assert (found["batch_tokens"], found["ended_by"]) == (32_768, "memory")
 
@@ -69,7 +74,8 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     tried = json.loads((tmp_path / "resume/batch_tokens.json").read_text())["tried"]
     assert all(one["bytes"] > 0 for one in tried)
     monkeypatch.setattr(batch_budget, "search", None)
-    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), tmp_path / "resume/batch_tokens.json")
+    note = tmp_path / "resume/batch_tokens.json"
+    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), note)
     assert again.batch_tokens == found["batch_tokens"] == result["batch_tokens"]["batch_tokens"]
 
 

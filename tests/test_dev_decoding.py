@@ -82,7 +82,8 @@ def artifacts(folder, raw_rows, vectorized_rows):
     }
     for name, table in tables.items():
         table = table.set_column(0, "row", table["row"].cast(pa.int64()))
-        with shards.Writer(inputs[name], "valid", table.schema, kind="parquet" if name == "ingest" else "arrow") as writer:
+        kind = "parquet" if name == "ingest" else "arrow"
+        with shards.Writer(inputs[name], "valid", table.schema, kind=kind) as writer:
             writer.write(table)
     inputs["tokenize"].mkdir()
     codecs = {name: {"kind": "bytes", "name": name} for name in ("source", "target")}

@@ -119,7 +119,8 @@ def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_a_whole_one(mode
     root, here = str(Path(train.__file__).parents[2]), str(Path(__file__).parent)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, here, os.environ.get("PYTHONPATH", "")])}
     for moment in chosen:
-        program = f"import test_resume; test_resume.go_and_die({model!r}, {str(inputs)!r}, {str(tmp_path / 'killed')!r}, {moment})"
+        places = f"{str(inputs)!r}, {str(tmp_path / 'killed')!r}"
+        program = f"import test_resume; test_resume.go_and_die({model!r}, {places}, {moment})"
         process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
         assert process.returncode == -signal.SIGKILL, process.stderr
         assert not (tmp_path / "killed/model.weights.h5").exists()

@@ -2,9 +2,9 @@
 
 Steps are tried with the longest rows of the training split, in batches that double. Before each try the memory it will
 need is foretold from the two before it, with a margin; the search ends where it would not fit, where a batch twice the
-size is hardly faster per token, or where an epoch would have few updates left. Trying changes nothing: every variable is
-put back. What was found depends on the machine and on what else runs on it, so it is written down before training begins
-and a resumed run reads it.
+size is hardly faster per token, or where an epoch would have few updates left. Trying changes nothing: every variable
+is put back. What was found depends on the machine and on what else runs on it, so it is written down before training
+begins and a resumed run reads it.
 
 A CPU is measured by the process's resident memory. A GPU has no figure of that kind; there the search ends where
 TensorFlow says that memory is exhausted, and takes half of that.

@@ -41,7 +41,8 @@ class DevBleu:
 
         assert len(source) == len(references), "a reference for each row"
         self.codec, self.source, self.references = codec, source, references
-        rows = np.arange(len(source)) if limit is None else np.unique(np.linspace(0, len(source) - 1, limit).astype(int))
+        count = len(source)
+        rows = np.arange(count) if limit is None else np.unique(np.linspace(0, count - 1, limit).astype(int))
         self.rows = rows[np.argsort(source.lengths[rows], kind="stable")]
         self.config = greedy.Config(max_length=max_length, max_ratio=RATIO, max_extra=EXTRA)
         self.decode = None
@@ -80,7 +81,8 @@ class DevBleu:
 
         bleu = BLEU()
         bleu.corpus_score([""], [[""]])  # only a scorer that has seen references tells its signature
-        return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": self.config.model_dump(mode="json")}
+        decode = self.config.model_dump(mode="json")
+        return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": decode}
 
 
 def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> DevBleu:
@@ -95,7 +97,9 @@ def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | No
     raw: dict[int, str] = {}
     for batch in shards.read(inputs["ingest"], "valid", ("row", name)):
         raw.update(zip(batch.column("row").to_pylist(), batch.column(name).to_pylist(), strict=True))
-    rows = [row for batch in shards.read(inputs["vectorize"], "valid", ("row",)) for row in batch.column("row").to_pylist()]
+    rows = []
+    for batch in shards.read(inputs["vectorize"], "valid", ("row",)):
+        rows += batch.column("row").to_pylist()
     if len(rows) != len(valid) or not raw.keys() >= set(rows):
         raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, {len(raw)} raw ones; run ingest again")
     codec, references = vectorizer.load_codec(inputs["tokenize"], name), [raw[row] for row in rows]

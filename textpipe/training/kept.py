@@ -1,8 +1,8 @@
 """The weights of past validations that may yet be the result: the best one's, and those that are averaged.
 
-Averaging the last or the best checkpoints of one run is Vaswani et al. (2017), section 6.1. Which validations count is a
-pure function of the history. Each one's weights are a file of their own, named by its step, and a file goes only after a
-checkpoint whose history no longer needs it is on the disk: a run killed in between finds all it had.
+Averaging the last or the best checkpoints of one run is Vaswani et al. (2017), section 6.1. Which validations count is
+a pure function of the history. Each one's weights are a file of their own, named by its step, and a file goes only
+after a checkpoint whose history no longer needs it is on the disk: a run killed in between finds all it had.
 """
 
 from pathlib import Path

@@ -40,13 +40,15 @@ def fit(
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
     data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
-    weights are the result. measures: figures of a validation beside loss and accuracy. Under a tf.distribute strategy, build the model and call this inside its scope.
+    weights are the result. measures: figures of a validation beside loss and accuracy. Under a tf.distribute strategy,
+    build the model and call this inside its scope.
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
-    train.json holds: `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged", "iterations" or "rounding"), `epochs`, `steps`, `best`
-    (the history's line whose weights were kept), `parameters`, and with settings.average `average`: the `steps` whose
-    weights were averaged, what validation says of the mean, and whether that is `worse` than of the best one.
+    train.json holds: `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged",
+    "iterations" or "rounding"), `epochs`, `steps`, `best` (the history's line whose weights were kept), `parameters`,
+    and with settings.average `average`: the `steps` whose weights were averaged, what validation says of the mean, and
+    whether that is `worse` than of the best one.
 
     Raises DataError when there is nothing to train on, ConfigError when the loss is no longer a number.
     KeyboardInterrupt passes through after a checkpoint.
@@ -249,7 +251,7 @@ class Loop:
         return state["resources"]
 
     def finish(self) -> dict[str, Any]:
-        """The kept weights into the model; what train.json says. The figures that time and machine decide go to logs/."""
+        """The kept weights into the model; what train.json says. Figures that time and machine decide go to logs/."""
         best = early_stopping.best(self.history, self.metric)
         line = self.history[-1 if best is None or self.settings.keep == "last" else best]
         result = {"stopped": self.stopped, "epochs": self.history[-1]["epoch"], "steps": self.taken, "best": line}

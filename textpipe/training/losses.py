@@ -30,8 +30,8 @@ def gradients(
 ) -> tuple[Sums, list[tf.Tensor]]:
     """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
 
-    replace(model, source, inputs [B, U]) -> [B, U] may change what the decoder reads (scheduled sampling). A model with hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left
-    to autodiff.
+    replace(model, source, inputs [B, U]) -> [B, U] may change what the decoder reads (scheduled sampling). A model with
+    hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left to autodiff.
     """
     if target.shape.rank == 1:
         with tf.GradientTape() as tape:
@@ -69,7 +69,7 @@ def classification(model, source, labels, *, training: bool) -> Sums:
 
 
 def of_classes(logits, labels) -> Sums:
-    """Sums over rows of logits [B, C]: one logit is the log-odds of class 1, more are unnormalized log-probabilities."""
+    """Sums over rows of logits [B, C]: one is the log-odds of class 1, more are unnormalized log-probabilities."""
     if logits.shape[-1] > 1:
         return sums_of(logits, labels)
     logit = logits[:, 0]
@@ -79,7 +79,7 @@ def of_classes(logits, labels) -> Sums:
 
 
 def generation_logits(model, source, target, *, training: bool, inputs=None):
-    """Logits [N, V] of the real tokens of target [B, U], each seeing the true tokens before it, or these inputs [B, U]."""
+    """Logits [N, V] of the real tokens of target [B, U], each seeing the true ones before it, or inputs [B, U]."""
     inputs = shift_right(target, model.start_id) if inputs is None else inputs
     return tf.cast(tf.boolean_mask(model(source, inputs, training=training), target != 0), tf.float32)
 

@@ -40,7 +40,7 @@ def available() -> int:
 
 
 def limits() -> list[int]:
-    """What is left in each control group above this process that has a limit; files that can be dropped count as free."""
+    """What is left in each control group above this process that has a limit; cached files count as free."""
     found = []
     try:
         lines = (PROC / "self/cgroup").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights (Polyak and Juditsky, 1992), which is validated and kept in their place."""
+"""An exponential moving average of the weights (Polyak and Juditsky, 1992), validated and kept in their place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,8 @@ import tensorflow as tf
 class MovingAverage:
     """average <- d * average + (1 - d) * weight after update t, with d = min(decay, (1 + t) / (10 + t)).
 
-    The second bound lets the average leave the untrained weights behind soon; it is tf.train.ExponentialMovingAverage's.
+    The second bound lets the average leave the untrained weights behind soon; it is
+    tf.train.ExponentialMovingAverage's.
     Only trainable weights are averaged: the others (batch normalization's statistics) are running means already.
 
     decay = 0.999, a weight that is 0, then 1, then 2: the average is 0, 0.818, 1.705
@@ -22,7 +23,11 @@ class MovingAverage:
         self.weights, self.decay = weights, decay
         self.variables = [
             keras.Variable(
-                np.asarray(weight), trainable=False, dtype=weight.dtype, aggregation="only_first_replica", name="average"
+                np.asarray(weight),
+                trainable=False,
+                dtype=weight.dtype,
+                aggregation="only_first_replica",
+                name="average",
             )
             for weight in weights
         ]

@@ -1,7 +1,7 @@
 """Mixed precision: layers compute in bfloat16, variables stay float32 (Micikevicius et al., 2018).
 
-bfloat16 has float32's exponent, so gradients do not vanish and no loss scale is needed; it has 8 bits of mantissa, so the
-vocabulary's logits, the loss and every sum over tokens are float32.
+bfloat16 has float32's exponent, so gradients do not vanish and no loss scale is needed; it has 8 bits of mantissa, so
+the vocabulary's logits, the loss and every sum over tokens are float32.
 
 On hardware without bfloat16 units this computes the right thing slowly: TensorFlow converts back and forth.
 """

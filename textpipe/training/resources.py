@@ -45,7 +45,7 @@ class Resources:
         return max(self.peak_before, memory.peak())
 
     def write(self, path: Path) -> None:
-        """seconds; step_seconds, those of updates alone; tokens (or rows) and how many a second of updates; peak_rss_bytes."""
+        """seconds; step_seconds, those of updates; tokens (or rows), and how many a second of updates; peak_rss_bytes."""
         speed = self.counted / self.step_seconds if self.step_seconds else 0.0
         table = {
             "seconds": self.elapsed(),

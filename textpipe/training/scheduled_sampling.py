@@ -1,8 +1,9 @@
 """Scheduled sampling: a decoder learns to go on from its own words (Bengio et al., 2015).
 
 Bengio et al. feed a recurrent decoder its own choice at some of the steps. Here, as Mihaylova and Martins (2019) do for
-decoders that take all places at once, a first pass over the true words gives the model's own word for each place, without
-dropout and without gradient; the second pass, which is trained, reads a mixture of both. It costs one more pass forward.
+decoders that take all places at once, a first pass over the true words gives the model's own word for each place,
+without dropout and without gradient; the second pass, which is trained, reads a mixture of both. It costs one more pass
+forward.
 
 Which places are replaced depends on (seed, step, batch of the update, replica) alone, so a resumed run draws the same.
 
@@ -57,7 +58,8 @@ def mixed(model, source, inputs, *, probability, seed, choose: str):
     first = tf.range(tf.shape(inputs)[1])[None] == 0
 
     def replaced():
-        own = predictions(model, source, inputs, words, seed=tf.random.experimental.stateless_fold_in(seed, 1), choose=choose)
+        other = tf.random.experimental.stateless_fold_in(seed, 1)
+        own = predictions(model, source, inputs, words, seed=other, choose=choose)
         own = tf.concat([inputs[:, :1], own[:, :-1]], axis=1)  # what was said at a place is read at the next
         drawn = tf.random.stateless_uniform(tf.shape(inputs), seed) < probability
         return tf.where(drawn & words & ~first, own, inputs)
@@ -73,7 +75,8 @@ def predictions(model, source, inputs, words, *, seed, choose: str):
     places = tf.where(words)
     if losses.splits(model):
         halves = precision.Halves(model)
-        hidden, project = tf.boolean_mask(halves.hidden(source, inputs, training=False), words), halves.project  # [N, R]
+        hidden = tf.boolean_mask(halves.hidden(source, inputs, training=False), words)  # [N, R]
+        project = halves.project
     else:
         logits = tf.cast(model(source, inputs, training=False), tf.float32)
         hidden, project = tf.boolean_mask(logits, words), tf.identity  # [N, V]

@@ -59,7 +59,7 @@ class Settings(Section):
     accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
     num_shapes: how many padded widths batches are cut to; each is traced once.
     clip_norm: gradients are scaled down to this global norm; clip_value: each entry is cut to +-this.
-    ema: decay of an exponential moving average of the weights, which is then what is validated and kept; 0.999 is usual.
+    ema: decay of an exponential moving average of the weights, which is then validated and kept; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
         for hardware with bfloat16 units: a CPU without them is slower than in float32. What is saved is float32.
     subword_sampling: texts are segmented anew for each epoch.
@@ -77,8 +77,8 @@ class Settings(Section):
     valid_bleu_rows: how many of the validation's rows, evenly spread, are translated for valid_bleu; all when left out.
         Given, valid_bleu is measured even where it is not the metric.
     keep: the weights that are the result, of the best validation or the last.
-    average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead; the run's metric of
-        the averaged weights is measured, and train.json says whether it is worse than the best validation's.
+    average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead. They
+        are validated, and train.json says whether that is worse than the best validation by the run's metric.
     strategy: "mirrored" trains on every local GPU at once.
     """
 

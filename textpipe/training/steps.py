@@ -38,7 +38,7 @@ class Steps:
         return self.average.variables if self.average else []
 
     def train(self, rows: Rows, batches: list[Batch], number: int) -> dict[str, Any]:
-        """Update `number`, counted from 1; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (before clipping)."""
+        """Update `number`, from 1; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (before clipping)."""
         if self.accumulator is None:
             (batch,) = batches
             return self.call(self.train_graph, rows, batch, *self.chances(number, 0))
@@ -62,7 +62,7 @@ class Steps:
         return self.call(self.evaluate_graph, rows, batch)
 
     def validate(self, rows: Rows, order: list[Batch]) -> dict[str, float]:
-        """valid_loss (nats per row or token, no penalty, no smoothing), valid_accuracy, and of texts valid_perplexity."""
+        """valid_loss (nats per row or token; no penalty, no smoothing), valid_accuracy, of texts valid_perplexity."""
         sums = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
         for batch in order:
             for name, figure in self.evaluate(rows, batch).items():

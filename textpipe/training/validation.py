@@ -34,7 +34,7 @@ class Validation:
         self.seconds: dict[str, float] = {}  # of the last time, by what was measured
 
     def figures(self) -> dict[str, float]:
-        """valid_loss, valid_accuracy, of texts valid_perplexity, and each measure's; of the weights in the model now."""
+        """valid_loss, valid_accuracy, of texts valid_perplexity, and each measure's, of the weights in the model."""
         if not self.rows:
             return {}
         began = time.monotonic()
