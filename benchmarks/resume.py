@@ -1,0 +1,118 @@
+"""Does a training that is killed with SIGKILL end like one that was left alone? On a real pipeline, through the command
+line.
+
+    TEXTPIPE_DATA=... python benchmarks/resume.py pipelines/multi30k_en_de.toml [--steps 300] [--kills 3] [--seed 1]
+                                                  [--folder DIR] [-s train.batch_tokens=2400 ...]
+
+The pipeline is trained twice for so many updates: once whole, and once killed (`kill -9`) when it reaches updates drawn
+at random, and started again each time. Prints both digests of the weights and of the whole artifact, and fails when
+they differ. Writes benchmarks/results/resume_<pipeline>.json.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+FILES = ("model.weights.h5", "history.jsonl", "train.json")
+
+
+def command(arguments, artifacts):
+    """`textpipe train` for so many updates, with a checkpoint now and then and a line of the curve for each update."""
+    settings = {"max_steps": arguments.steps, "checkpoint_steps": max(2, arguments.steps // 15), "curve_steps": 1}
+    overrides = [*(f"train.{name}={value}" for name, value in settings.items()), *arguments.s]
+    words = [word for override in overrides for word in ("-s", override)]
+    return [sys.executable, "-m", "textpipe", "train", str(arguments.pipeline), "--artifacts", str(artifacts), *words]
+
+
+def updates(artifacts):
+    """How many updates the run that is under way has taken."""
+    found = [0]
+    for path in artifacts.glob("train/*.work/resume/curve.jsonl"):
+        found += [json.loads(line)["step"] for line in path.read_text().splitlines(keepends=True) if
+        line.endswith("\n")]
+    return max(found)
+
+
+def train(arguments, artifacts, until=None):
+    """Runs to the end, or kills the run when it has taken so many updates; seconds, and the update it was killed at."""
+    began = time.monotonic()
+    process = subprocess.Popen(command(arguments, artifacts), stdout=subprocess.PIPE)
+    while until is not None and process.poll() is None:
+        if updates(artifacts) >= until:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            break
+        time.sleep(0.1)
+    output, _ = process.communicate()
+    expected = 0 if until is None else -signal.SIGKILL
+    if process.returncode != expected:
+        sys.exit(f"expected return code {expected}, found {process.returncode}")
+    return time.monotonic() - began, updates(artifacts) if until else Path(output.decode().strip())
+
+
+def digests(artifact):
+    """SHA-256 of the files that make the result, and the store's digest of all of it."""
+    found = {name: hashlib.sha256((artifact / name).read_bytes()).hexdigest() for name in FILES}
+    return found | {"artifact": json.loads((artifact / "manifest.json").read_text())["digest"]}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where the two stores stand; a temporary folder when left out")
+    parser.add_argument("-s", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        whole, killed = folder / "whole", folder / "killed"
+        vectorize = [word if word != "train" else "vectorize" for word in command(arguments, whole)]
+        subprocess.run(vectorize, check=True, stdout=subprocess.DEVNULL)
+        shutil.copytree(whole, killed)
+        seconds, one = train(arguments, whole)
+        draw = random.Random(arguments.seed)
+        moments = sorted(draw.sample(range(2, arguments.steps), arguments.kills))
+        reached = []
+        for moment in moments:
+            took, update = train(arguments, killed, moment)
+            reached.append(update)
+            print(f"killed at update {update} (drawn: {moment}) after {took:.0f} s", flush=True)
+        _, other = train(arguments, killed)
+        found = {"whole": digests(one), "killed": digests(other)}
+        resources = json.loads((one / "logs/resources.json").read_text())
+    for name in found["whole"]:
+        print(f"{name}\n  whole  {found['whole'][name]}\n  killed {found['killed'][name]}")
+    equal = found["whole"] == found["killed"]
+    table = {
+        "pipeline": arguments.pipeline.name,
+        "overrides": arguments.s,
+        "steps": arguments.steps,
+        "killed_at": reached,
+        "equal": equal,
+        "digests": found,
+        "seconds_of_the_whole_run": seconds,
+        "resources": resources,
+        "cores": os.cpu_count(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"resume_{arguments.pipeline.stem}.json"
+    path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    print(f"{'equal' if equal else 'DIFFERENT'}; {path}")
+    sys.exit(not equal)
+
+
+if __name__ == "__main__":
+    main()
