@@ -206,6 +206,16 @@ def test_draws_are_those_of_sacrebleu():
     assert [np.bincount(row, minlength=50).tolist() for row in wanted] == [row.tolist() for row in found]
 
 
+def test_the_interval_of_chrf_is_that_of_resampled_corpora():
+    references, good, _ = systems(rows=25)
+    found = generation.score(good, references, resamples=40, seed=7)
+    figures = []
+    for drawn in bootstrap.weights(25, 40, 7):
+        rows = np.repeat(np.arange(25), drawn.astype(int))
+        figures.append(sacrebleu.corpus_chrf([good[at] for at in rows], [[references[at] for at in rows]]).score)
+    assert found["intervals"]["chrf"] == pytest.approx(np.quantile(figures, [0.025, 0.975]).tolist())
+
+
 # Runs on disk
 
 

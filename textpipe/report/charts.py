@@ -231,7 +231,8 @@ def heat_map(
         cells = []
         for value in values:
             depth = min(1.0, max(0.0, value / highest)) if highest else 0.0
-            strong = ' class="s"' if depth > 0.55 else ""
+            # On a deep cell the text needs the other shade: sooner on a dark page than on a light one.
+            strong = ' class="s"' if depth > 0.8 else ' class="m"' if depth > 0.6 else ""
             cells.append(f'<td{strong} style="--w:{depth:.2f}">{escape(write(value))}</td>')
         body.append(f'<tr><th scope="row" dir="auto">{escape(word)}</th>{"".join(cells)}</tr>')
     corner = f'<td class="corner"><span class="quiet">{escape(column_name)} →<br>{escape(row_name)} ↓</span></td>'

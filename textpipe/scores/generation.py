@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.scores import bootstrap
+from textpipe.scores import bootstrap, corpus
 
 NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
 
@@ -52,6 +52,8 @@ def score(answers: Sequence[str], references: References, *, resamples: int = 10
     if resamples:
         chosen = {"resamples": resamples, "seed": seed}
         intervals = {name: bootstrap.interval(rows, bleu, **chosen) for name, rows in statistics.items()}
+        characters = corpus.chrf_statistics(answers, references)
+        intervals["chrf"] = bootstrap.interval(characters, lambda total: float(corpus.chrf(total[None])[0]), **chosen)
         intervals["ter"] = bootstrap.interval(edits, ter, **chosen)
         share = bootstrap.interval(equal[:, None], lambda count: count[0], **chosen)
         intervals["exact_match"] = [bound / len(answers) for bound in share]
