@@ -397,7 +397,8 @@ for build, rows in ((tests.plain_classifier, tests.labelled(60)), (tests.plain_g
     for strategy in strategies:
         with strategy.scope():
             model = build()
-            settings = tests.Settings(epochs=2, batch_rows=16, num_shapes=1, clip_norm=0.05, keep="last")
+            options = {{"clip_norm": 0.05, "accumulate": 2, "ema": 0.5, "keep": "last"}}
+            settings = tests.Settings(epochs=2, batch_rows=8, num_shapes=1, **options)
             result = tests.loop.fit(model, {{"train": rows, "valid": rows}}, settings)
             found.append((result["best"], tests.weights(model)))
     (one, single), (two, double) = found

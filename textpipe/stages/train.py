@@ -2,8 +2,8 @@
 
 Reads vectorize. Writes model.json (the [model] table and the features' sizes: what it takes to build the model again),
 vocabulary.json (what the weights' vocabulary axes stand for), model.weights.h5, history.jsonl (a line per validation),
-train.json (how it ended) and logs/ (training curve with wall-clock figures, TensorBoard events). resume/ holds the
-checkpoint of an interrupted run.
+train.json (how it ended) and logs/ (training curve with wall-clock figures, speed and peak memory, TensorBoard events).
+resume/ holds the checkpoint of an interrupted run.
 """
 
 import json
