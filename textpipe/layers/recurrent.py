@@ -76,8 +76,11 @@ class RecurrentModel(keras.Model):
 
         Without a bias: it would cost two more passes over all logits for what a constant direction of hidden can say.
         """
-        weight = self.target_embedding if self.config.tie_embeddings else self.output_weight
-        return ops.matmul(hidden, ops.transpose(weight))
+        return ops.matmul(hidden, ops.transpose(self.softmax_weight()))
+
+    def softmax_weight(self):
+        """[V, R]."""
+        return self.target_embedding if self.config.tie_embeddings else self.output_weight
 
     def encode(self, source, training=False):
         """source [B, T] -> memory: a dict of tensors whose first axis is B."""
@@ -100,7 +103,9 @@ class RecurrentModel(keras.Model):
         inputs = self.embed(self.target_embedding, ids, "target", False)
         memory, bias, carry = apart(state)
         hidden, carry, weights = self.decoder.step(inputs, carry, memory, bias)
-        return self.project(hidden), {"memory": state["memory"], **carry}, weights
+        # As `project`, but a processor is slow at few rows times a wide matrix that lies the other way.
+        logits = ops.transpose(ops.matmul(self.softmax_weight(), ops.transpose(hidden)))
+        return logits, {"memory": state["memory"], **carry}, weights
 
     def embed(self, table, ids, side, training):
         """ids [...] -> [..., E] of about unit variance; in training ids are [T, B]."""
