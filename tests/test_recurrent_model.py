@@ -1,0 +1,105 @@
+"""The options of the recurrent model, each against something that does without it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textpipe.errors import ConfigError
+from textpipe.fields import Sizes
+from textpipe.models import recurrent
+
+VOCABULARY, UNITS = 11, 6
+SOURCE = np.array([[4, 5, 6, 3], [7, 3, 0, 0], [8, 9, 3, 0]], "int32")
+TARGET = np.array([[2, 5, 6], [2, 7, 8], [2, 9, 4]], "int32")
+SMALL = {"units": UNITS, "embedding_size": 6, "attention_size": 4, "dropout": 0.0, "embedding_dropout": 0.0}
+
+
+def model_of(seed=1, **options):
+    ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
+    return recurrent.build(recurrent.Config(**SMALL, **options), Sizes("source", ids, "target", ids), seed=seed)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_bridge_copies_the_last_state_of_the_layer_of_its_height(cell):
+    model = model_of(cell=cell, layers=2, bridge="copy")
+    outputs = tf.constant(model.encode(SOURCE)["values"])
+    start = model.start(model.encode(SOURCE))["states"]
+    for row, length in enumerate([4, 2, 3]):
+        # Read forward the top layer ends at the last token, read backward at the first.
+        ends = np.concatenate([outputs[row, length - 1, : UNITS // 2], outputs[row, 0, UNITS // 2 :]])
+        np.testing.assert_allclose(start[1][0][row], ends, atol=1e-6)
+    assert not np.allclose(start[0][0], start[1][0])
+
+
+def test_a_bridge_of_zeros_begins_with_zeros_and_has_no_weights():
+    model = model_of(layers=2, bridge="zero")
+    for part in tf.nest.flatten(model.start(model.encode(SOURCE))["states"]):
+        np.testing.assert_array_equal(part, np.zeros((3, UNITS)))
+    dense = model_of(layers=2)
+    names = {variable.path for variable in dense.variables} - {variable.path for variable in model.variables}
+    assert names and all("bridge" in name for name in names)
+
+
+@pytest.mark.parametrize("options", [{}, {"input_feeding": True}])
+def test_a_layer_that_says_nothing_leaves_what_is_below_it_when_layers_are_residual(options):
+    """Without weights a gated unit that begins at zero stays there."""
+    two = model_of(layers=2, residual=True, bridge="zero", **options)
+    one = model_of(layers=1, bridge="zero", **options)
+    values = {variable.path: variable for variable in two.variables}
+    for variable in one.trainable_variables:
+        variable.assign(values[variable.path])
+    for path, variable in values.items():
+        if any(name in path for name in ("forward_1", "backward_1", "cell_1")):
+            variable.assign(np.zeros(variable.shape))
+    expected = one(SOURCE, TARGET, training=False)
+    np.testing.assert_allclose(two(SOURCE, TARGET, training=False), expected, atol=1e-6)
+    plain = model_of(layers=2, bridge="zero", **options)
+    for variable in plain.trainable_variables:
+        variable.assign(values[variable.path])
+    assert not np.allclose(plain(SOURCE, TARGET, training=False), expected, atol=1e-3)
+
+
+def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():
+    model = model_of(input_feeding=True, coverage=True)
+    state = model.start(model.encode(SOURCE))
+    assert set(state) == {"memory", "states", "readout", "covered"}
+    total = np.zeros(SOURCE.shape)
+    for position in range(3):
+        _, after, weights = model.step(state, TARGET[:, position])
+        total += weights.numpy()
+        np.testing.assert_allclose(after["covered"], total, atol=1e-6)
+        for name, part in state["memory"].items():
+            assert after["memory"][name] is part
+        state = after
+
+
+def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns_at_all_steps():
+    model = model_of(word_dropout=0.5)
+    ones = tf.ones((VOCABULARY, 6))
+    embedded = model.embed(ones, np.full((7, 40), 4, "int32"), "source", True).numpy()
+    assert set(np.unique(embedded.max(axis=2) - embedded.min(axis=2))) == {0.0}
+    assert {0.0, 1.0} == {float(value > 0) for value in np.unique(embedded)}
+    options = {**SMALL, "embedding_dropout": 0.5, "dropout_kind": "variational"}
+    ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
+    model = recurrent.build(recurrent.Config(**options), Sizes("source", ids, "target", ids), seed=1)
+    embedded = model.embed(ones, np.full((7, 40), 4, "int32"), "target", True).numpy()
+    assert np.ptp(embedded, axis=0).max() == 0
+    assert np.ptp(embedded[0], axis=0).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"coverage": True, "attention": "dot"}, "coverage needs attention = 'additive', found 'dot'"),
+        ({"input_feeding": True, "attention": "none"}, "input_feeding needs attention"),
+        ({"attention": "multi_head", "attention_size": 10, "num_heads": 4}, "make it a multiple"),
+        ({"attention": "scaled_dot", "encoder_units": 5}, "leave encoder_units out or use 'general'"),
+        ({"bridge": "copy", "decoder_layers": 2}, "or use 'dense'"),
+        ({"residual": True}, "residual needs a layer above another, found layers = 1"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_with_a_cure(options, cure):
+    from textpipe.config import Plugin
+
+    with pytest.raises((ValueError, ConfigError), match=cure):
+        Plugin.check("models", {"kind": "recurrent", **options})
