@@ -1,9 +1,10 @@
-"""Target tokens per second of one training step: the model's own recurrence next to keras.layers.GRU and LSTM.
+"""Target tokens per second of one training step: the model with and without input feeding, and with Keras's layers.
 
-    python benchmarks/recurrent_step.py [--rows 180] [--source 24] [--target 20]
+    python benchmarks/recurrent_step.py [--rows 180] [--source 24] [--target 20] [--variants plain fed keras]
 
-A step is forward, loss on real positions, backward and Adam, on full rows. Reported are the shortest of some steps and
-the least processor time of one; on a machine with other work the latter, divided by the cores, is the better figure.
+A step is what training does: forward, smoothed loss, backward, clipping and Adam, here on full rows. The variants take
+turns, so that other work on the machine meets all alike. Reported are the shortest step and the least processor time of
+one; on a machine with other work the latter, divided by the cores, is the better figure.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tensorflow as tf
 from textpipe.fields import Sizes
 from textpipe.layers import rnn
 from textpipe.models import recurrent
+from textpipe.training import losses
 
 
 class Reference(keras.layers.Layer):
@@ -25,7 +27,7 @@ class Reference(keras.layers.Layer):
     layer_class = keras.layers.GRU
     num_states = 1
 
-    def __init__(self, units, *, seeds=None, kernel="glorot_uniform", **kwargs):
+    def __init__(self, units, *, seeds=None, kernel="glorot_uniform", recurrent_dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         options = {"return_sequences": True, "return_state": True}
         self.ahead = self.layer_class(units, **options)
@@ -35,7 +37,7 @@ class Reference(keras.layers.Layer):
         (self.back if "backward" in self.name else self.ahead).build((None, None, shape[-1]))
         self.built = True
 
-    def call(self, inputs, state=None, real=None, reverse=False):
+    def call(self, inputs, state=None, real=None, reverse=False, training=False):
         inputs = keras.ops.transpose(inputs, (1, 0, 2))
         mask = None if real is None else keras.ops.transpose(real) > 0
         layer = self.back if reverse else self.ahead
@@ -49,39 +51,39 @@ class ReferenceLSTM(Reference):
     num_states = 2
 
 
-def measure(config, arguments, repeats=12):
-    """Seconds: to trace and run the first step, of the shortest step, and of the processor in the cheapest step."""
+# What differs from the plain model: the options, and the recurrence.
+VARIANTS = {
+    "plain": ({}, None),
+    "fed": ({"input_feeding": True}, None),
+    "covered": ({"coverage": True}, None),
+    "fed and covered": ({"input_feeding": True, "coverage": True}, None),
+    "keras": ({}, {"gru": Reference, "lstm": ReferenceLSTM}),
+}
+
+
+def step_of(config, arguments):
+    """A function that takes one step, and the seconds its first took: tracing and running."""
     vocabulary = {"kind": "ids", "vocab_size": arguments.vocabulary, "max_length": 100}
     model = recurrent.build(config, Sizes("source", vocabulary, "target", vocabulary), seed=1)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
     random = np.random.default_rng(0)
     source = tf.constant(random.integers(4, arguments.vocabulary, (arguments.rows, arguments.source)), tf.int32)
-    target = tf.constant(random.integers(4, arguments.vocabulary, (arguments.rows, arguments.target + 1)), tf.int32)
+    target = tf.constant(random.integers(4, arguments.vocabulary, (arguments.rows, arguments.target)), tf.int32)
 
-    @tf.function(reduce_retracing=True)
+    # As in training: one trace for batches of any size.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def step(source, target):
-        with tf.GradientTape() as tape:
-            hidden = model.hidden(source, target[:, :-1], training=True)
-            real = tf.where(tf.not_equal(target[:, 1:], 0))
-            logits = model.project(tf.gather_nd(hidden, real))
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather_nd(target[:, 1:], real), logits)
-            )
-        gradients = tape.gradient(loss, model.trainable_variables)
+        variables = [variable.value for variable in model.trainable_variables]
+        total = tf.cast(tf.size(target), tf.float32)
+        sums, gradients = losses.gradients(model, source, target, variables, smoothing=0.1, total=total)
+        gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
         optimizer.apply(gradients, model.trainable_variables)
-        return loss
+        return sums["loss"]
 
     start = time.perf_counter()
     step(source, target).numpy()
-    first = time.perf_counter() - start
-    wall, processor = [], []
-    for _ in range(repeats):
-        start, used = time.perf_counter(), time.process_time()
-        step(source, target).numpy()
-        wall.append(time.perf_counter() - start)
-        processor.append(time.process_time() - used)
-    return first, min(wall), min(processor)
+    return lambda: step(source, target).numpy(), time.perf_counter() - start
 
 
 def main():
@@ -91,32 +93,41 @@ def main():
     parser.add_argument("--encoder-units", type=int)
     parser.add_argument("--decoder-layers", type=int)
     parser.add_argument("--attention", default="additive")
-    parser.add_argument("--cells", nargs="+", default=["gru", "lstm"])
-    parser.add_argument("--only", choices=("own", "keras"))
+    parser.add_argument("--cell", default="gru", choices=("gru", "lstm"))
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--variants", nargs="+", default=["plain", "fed", "keras"], choices=VARIANTS)
     arguments = parser.parse_args()
-    own = dict(rnn.CELLS)
-    variants = {"own": own, "keras": {"gru": Reference, "lstm": ReferenceLSTM}}
-    for cell in arguments.cells:
-        for name, cells in variants.items():
-            if arguments.only not in (None, name):
-                continue
-            rnn.CELLS.update(cells)
-            config = recurrent.Config(
-                cell=cell,
-                units=arguments.units,
-                embedding_size=arguments.units,
-                encoder_units=arguments.encoder_units,
-                decoder_layers=arguments.decoder_layers,
-                attention=arguments.attention,
-                share_embeddings=True,
-            )
-            first, wall, processor = measure(config, arguments)
-            tokens, cores = arguments.rows * arguments.target, len(os.sched_getaffinity(0))
-            print(
-                f"{cell:4} {name:5}  first {first:5.1f} s  step {wall * 1e3:5.0f} ms = {tokens / wall:5.0f} tokens/s  "
-                f"processor {processor * 1e3:5.0f} ms = {tokens / processor * cores:5.0f} tokens/s on {cores} cores",
-                flush=True,
-            )
+    own, steps, figures = dict(rnn.CELLS), {}, {}
+    for name in arguments.variants:
+        options, cells = VARIANTS[name]
+        rnn.CELLS.update(cells or own)
+        config = recurrent.Config(
+            cell=arguments.cell,
+            units=arguments.units,
+            embedding_size=arguments.units,
+            encoder_units=arguments.encoder_units,
+            decoder_layers=arguments.decoder_layers,
+            attention=arguments.attention,
+            share_embeddings=True,
+            **options,
+        )
+        steps[name], first = step_of(config, arguments)
+        figures[name] = {"first": first, "wall": [], "processor": []}
+    for _ in range(arguments.repeats):
+        for name, step in steps.items():
+            start, used = time.perf_counter(), time.process_time()
+            step()
+            figures[name]["wall"].append(time.perf_counter() - start)
+            figures[name]["processor"].append(time.process_time() - used)
+    tokens, cores = arguments.rows * arguments.target, len(os.sched_getaffinity(0))
+    least = min(figures[arguments.variants[0]]["processor"])
+    for name, figure in figures.items():
+        wall, processor = min(figure["wall"]), min(figure["processor"])
+        print(
+            f"{arguments.cell:4} {name:15}  first {figure['first']:5.1f} s  step {wall * 1e3:5.0f} ms = "
+            f"{tokens / wall:5.0f} tokens/s  processor {processor * 1e3:5.0f} ms = {tokens / processor * cores:5.0f} "
+            f"tokens/s on {cores} cores, {processor / least:.2f} of {arguments.variants[0]}"
+        )
 
 
 if __name__ == "__main__":

@@ -73,6 +73,24 @@ def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():
         state = after
 
 
+def test_gradients_traced_for_any_width_equal_those_traced_for_one():
+    model = model_of(layers=2, input_feeding=True, coverage=True)
+    found = []
+    for shapes in ((SOURCE.shape, TARGET.shape), ([None, None], [None, None])):
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
+        def gradients(source, target):
+            variables = [variable.value for variable in model.trainable_variables]
+            with tf.GradientTape() as tape:
+                hidden = model.hidden(source, target, training=True)
+                total = tf.reduce_sum(hidden**3)
+            return tape.gradient(total, variables, unconnected_gradients="zero")
+
+        found.append([tf.convert_to_tensor(part).numpy() for part in gradients(SOURCE, TARGET)])
+    assert sum(np.any(part) for part in found[0]) > 20
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns_at_all_steps():
     model = model_of(word_dropout=0.5)
     ones = tf.ones((VOCABULARY, 6))
