@@ -12,7 +12,6 @@ they differ. Writes benchmarks/results/resume_<pipeline>.json.
 import argparse
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -82,7 +81,7 @@ def main():
         vectorize = [word if word != "train" else "vectorize" for word in command(arguments, whole)]
         subprocess.run(vectorize, check=True, stdout=subprocess.DEVNULL)
         shutil.copytree(whole, killed)
-        seconds, one = train(arguments, whole)
+        _, one = train(arguments, whole)
         draw = random.Random(arguments.seed)
         moments = sorted(draw.sample(range(2, arguments.steps), arguments.kills))
         reached = []
@@ -103,9 +102,7 @@ def main():
         "killed_at": reached,
         "equal": equal,
         "digests": found,
-        "seconds_of_the_whole_run": seconds,
-        "resources": resources,
-        "cores": os.cpu_count(),
+        "peak_rss_bytes": resources["peak_rss_bytes"],
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"resume_{arguments.pipeline.stem}.json"
