@@ -60,8 +60,9 @@ class Scorer:
 
         from textpipe.servable import Servable, signature
 
-        found = Servable.load({stage: artifact.path for stage, artifact in artifacts.items()}, loaded.task)
-        function = signature(found.score, found.source, found.target)
+        paths = {stage: artifact.path for stage, artifact in artifacts.items()}
+        found = Servable.load(paths, loaded.task, ensemble=loaded.sections["export"].ensemble)
+        function = signature(found.score, found.source, found.target, scalars={})
         labels = () if found.generates else tuple(found.features[found.target].classes)
         return cls(path, found.source, found.target, labels, Held(found, function))
 
