@@ -85,7 +85,7 @@ def test_a_token_is_drawn_from_the_set_and_from_all_of_it(top_k, top_p):
     expected = cut(logits.astype("float64"), 1.0, top_k or None, top_p)
     # One uniform number in the middle of each of 20,000 equal parts: every token of a share above that is met.
     uniform = (np.arange(20_000) + 0.5) / 20_000
-    drawn = sample.draw(tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p).numpy()
+    drawn = sample.draw(tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p, False).numpy()
     counts = np.bincount(drawn, minlength=400) / 20_000
     assert np.all(counts[expected == 0] == 0)
     assert np.all(counts[expected > 0] > 0)

@@ -20,7 +20,7 @@ from textpipe.decoding._search import (
 
 
 def chain(model, source, config, rules, choose, *, copies):
-    """`copies` answers for each row, each token given by choose(allowed [N, V], step) -> [N] int32.
+    """`copies` answers for each row, each token given by choose(allowed [N, V], step, done [N]) -> [N] int32.
 
     source [B, T] -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
 
@@ -44,10 +44,10 @@ def chain(model, source, config, rules, choose, *, copies):
         allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
         if rules.rules:
             stuck = tf.reduce_all(tf.math.is_inf(allowed), axis=1)
-            token = choose(tf.where(stuck[:, None], logits, allowed), step)
+            token = choose(tf.where(stuck[:, None], logits, allowed), step, done)
             token = tf.where(stuck, model.end_id, token)
         else:
-            token = choose(allowed, step)
+            token = choose(allowed, step, done)
         chosen = tf.gather(permitted, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
         log_probs = tf.where(done, log_probs, log_probs + chosen)
         token = tf.where(done, model.pad_id, token)

@@ -43,14 +43,13 @@ def decode(model, source, config, options=None, *, codec=None):
     codec: the target's, for texts and rules.
     """
     from textpipe.decoding._banks import Banks, Phrases
-    from textpipe.decoding._beam import Best, search
+    from textpipe.decoding._beam import search
     from textpipe.decoding._search import Rules, settings
 
+    if not config.constraints and "constraints" not in (options or {}):
+        return beam.decode(model, source, config, options, codec=codec)
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
-    choice = Best()
-    if config.constraints is not None:
-        rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
-        choice = Banks()
-    found = search(model, source, config, rules, choice, beam=config.beam_size)
+    rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
+    found = search(model, source, config, rules, Banks(), beam=config.beam_size)
     return {name: part[:, : config.n_best] for name, part in found.items()}

@@ -58,7 +58,7 @@ def decode(model, source, config, options=None, *, codec=None):
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
 
-    def choose(allowed, step):
+    def choose(allowed, step, done):
         return tf.argmax(allowed, axis=1, output_type=tf.int32)
 
     return chain(model, source, config, rules, choose, copies=1)

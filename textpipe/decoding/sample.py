@@ -15,7 +15,7 @@ OPTIONS = {
     **greedy.OPTIONS,
 }
 TEXTS = greedy.TEXTS
-NUCLEUS = 64  # tokens looked at first for the most probable top_p; more where they do not reach it
+NUCLEUS = 64  # tokens looked at first for the most probable top_p; all where they do not reach it
 
 
 class Config(greedy.Config):
@@ -58,23 +58,26 @@ def decode(model, source, config, options=None, *, codec=None):
     samples, top_k = config.num_samples, 0 if config.top_k is None else config.top_k
     keys = _random.row_keys(config.seed, source, model.pad_id, samples)  # [B * N]
 
-    def choose(allowed, step):
-        return draw(allowed, _random.uniform(keys, step), config.temperature, top_k, config.top_p)
+    def choose(allowed, step, done):
+        return draw(allowed, _random.uniform(keys, step), config.temperature, top_k, config.top_p, done)
 
     found = chain(model, source, config, rules, choose, copies=samples)
     order = tf.argsort(found["scores"], axis=1, direction="DESCENDING", stable=True)  # [B, N]
     return {name: tf.gather(part, order, batch_dims=1) for name, part in found.items()}
 
 
-def draw(logits, uniform, temperature, top_k, top_p):
-    """A token for each row: logits [N, V], -inf for what is barred, uniform [N] in [0, 1) -> [N] int32."""
+def draw(logits, uniform, temperature, top_k, top_p, done):
+    """A token for each row: logits [N, V], -inf for what is barred, uniform [N] in [0, 1) -> [N] int32.
+
+    done [N]: rows whose token does not matter.
+    """
     import tensorflow as tf
 
     temperature, top_k, top_p = (tf.convert_to_tensor(value) for value in (temperature, top_k, top_p))
     probabilities = tf.nn.softmax(logits / tf.where(temperature > 0, temperature, 1.0))
 
     def cut():
-        return nucleus(probabilities, uniform, top_k, top_p)
+        return nucleus(probabilities, uniform, top_k, top_p, done)
 
     def whole():
         return inverse(probabilities, uniform)
@@ -96,27 +99,24 @@ def inverse(weights, uniform):
     return tf.reduce_sum(tf.cast(total <= uniform[:, None] * total[:, -1:], tf.int32), axis=1)
 
 
-def nucleus(probabilities, uniform, top_k, top_p):
+def nucleus(probabilities, uniform, top_k, top_p, done):
     """A token among the likeliest top_k (0: all) and of these the fewest whose share comes to top_p."""
     import tensorflow as tf
 
     vocab_size = tf.shape(probabilities)[1]
     given = top_k > 0
+
+    def pick(likeliest, token, uniform):
+        share = likeliest / tf.where(given, tf.reduce_sum(likeliest, axis=1, keepdims=True), 1.0)
+        kept = tf.where(tf.cumsum(share, axis=1, exclusive=True) < top_p, share, 0.0)
+        return tf.gather(token, inverse(kept, uniform), batch_dims=1)
+
     width = tf.minimum(tf.where(given, top_k, NUCLEUS), vocab_size)
-
-    # Few tokens reach top_p nearly always; sorting all of them for each row and step would cost more than the model.
-    def short(width, likeliest, token):
-        reached = tf.reduce_sum(likeliest, axis=1) >= top_p
-        return tf.logical_not(given | (width >= vocab_size) | tf.reduce_all(reached))
-
-    def widen(width, likeliest, token):
-        wider = tf.minimum(4 * width, vocab_size)
-        return wider, *tf.math.top_k(probabilities, wider)
-
-    shape = tf.TensorShape([None, None])
-    _, likeliest, token = tf.while_loop(
-        short, widen, (width, *tf.math.top_k(probabilities, width)), shape_invariants=(width.shape, shape, shape)
+    likeliest, token = tf.math.top_k(probabilities, width)
+    # Few tokens reach top_p in most rows; to sort all of them for each row would cost more than the model.
+    short = tf.logical_not(given | done) & (tf.reduce_sum(likeliest, axis=1) < top_p)
+    rows = tf.where(short)  # [M, 1]
+    every = tf.math.top_k(tf.gather_nd(probabilities, rows), vocab_size)
+    return tf.tensor_scatter_nd_update(
+        pick(likeliest, token, uniform), rows, pick(*every, tf.gather_nd(uniform, rows))
     )
-    share = likeliest / tf.where(given, tf.reduce_sum(likeliest, axis=1, keepdims=True), 1.0)
-    kept = tf.where(tf.cumsum(share, axis=1, exclusive=True) < top_p, share, 0.0)
-    return tf.gather(token, inverse(kept, uniform), batch_dims=1)
