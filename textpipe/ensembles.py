@@ -40,7 +40,9 @@ class Ensemble(Section):
         """A list stands for members; models are looked up."""
         table = {"members": value} if isinstance(value, list) else value
         if not isinstance(table, dict) or not isinstance(table.get("members"), list) or not table["members"]:
-            raise ValueError('expected a list of trained models, such as ["data/artifacts/latest/NAME"], or a table of members and mean')
+            raise ValueError(
+                'expected a list of trained models, such as ["data/artifacts/latest/NAME"], or a table of members and mean'
+            )
         if "models" in table:
             raise ValueError("models: unknown key; the members say what models they are")
         tables = [described(origin) for origin in map(located, table["members"]) if origin.model.exists()]
@@ -53,7 +55,7 @@ class Ensemble(Section):
 
 
 def located(member: str) -> transfer.Origin:
-    """The files of a member; raises ConfigError when there is no such model. Those of a file of weights may not exist."""
+    """The files of a member; those beside a file of weights may not exist. Raises ConfigError when there is no model."""
     path = Path(str(member))
     if path.suffix == ".h5":
         if not path.is_file():
@@ -81,7 +83,8 @@ def joined(section: Ensemble, own: Any, train: Path, fields: tuple[Field, ...]) 
 
     mine = json.loads((train / transfer.MODEL).read_text(encoding="utf-8"))
     if rooms.find("models", mine["model"]["kind"]).OUTPUT != "text":
-        raise ConfigError(f"ensemble: {mine['model']['kind']} answers with a label; only models that write text can be joined")
+        kind = mine["model"]["kind"]
+        raise ConfigError(f"ensemble: {kind} answers with a label; only models that write text can be joined")
     vocabulary = read_vocabulary(train / transfer.VOCABULARY)
     sizes = Sizes.from_tables(mine["sizes"], fields)
     members = [own]
@@ -108,7 +111,9 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
     try:
         sides = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"ensemble: {path}: no such file; train that model again, its result is of an older version") from None
+        raise ConfigError(
+            f"ensemble: {path}: no such file; train that model again, its result is of an older version"
+        ) from None
     return {
         side: {name: value for name, value in table.items() if name != "field"} if isinstance(table, dict) else table
         for side, table in sides.items()
