@@ -21,7 +21,7 @@ ABOUT = "textpipe.json"
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
 NBEST, OPTIONS = "nbest", "options"
-BATCH_ROWS = 64
+BATCH_ROWS = 128
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 

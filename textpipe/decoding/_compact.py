@@ -24,7 +24,7 @@ from textpipe.decoding._search import (
     split,
     stepper,
 )
-from textpipe.decoding._top import best_tokens, log_total
+from textpipe.decoding._top import Top, log_total
 
 BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
 NOTHING = -float("inf")
@@ -85,8 +85,10 @@ def search(model, source, config, rules, *, answers):
         # The best of a row that may be: what is barred for a whole vocabulary is masked before, the few tokens that no
         # place may hold are sorted out here.
         permitted = rules.without(logits, now["ruled"], length)
-        behind = now["log_probs"] - tf.reshape(log_total(logits), [count, width])  # [R, w]
-        total, parent, token = best_tokens(permitted, behind, 2 * beam + BARRED * width)
+        top = Top(permitted)
+        largest = tf.reduce_max(logits, axis=1) if rules.rules else top.largest()
+        behind = now["log_probs"] - tf.reshape(log_total(logits, largest), [count, width])  # [R, w]
+        total, parent, token = top.best(behind, 2 * beam + BARRED * width)
         barred = tf.equal(token, model.pad_id) | tf.equal(token, model.start_id)
         barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
         must_end = tf.greater_equal(length, row["cap"])[:, None]

@@ -10,12 +10,12 @@ SMALL = 1024  # a vocabulary smaller than this is sorted as it is
 GROUP = 32  # tokens of a group, about
 
 
-def log_total(logits):
-    """The logarithm of the sum of exp(logits): [H, V] -> [H].
+def log_total(logits, largest=None):
+    """The logarithm of the sum of exp(logits): [H, V], and the largest of each row [H] if it is known -> [H].
 
     The usual subtraction of the largest is a pass over all logits that is only made where a float would not do.
     """
-    largest = tf.reduce_max(logits, axis=1)
+    largest = tf.reduce_max(logits, axis=1) if largest is None else largest
     plain = tf.reduce_all(tf.abs(largest) < SAFE)
 
     def shifted():
@@ -24,34 +24,56 @@ def log_total(logits):
     return tf.cond(plain, lambda: tf.math.log(tf.reduce_sum(tf.exp(logits), axis=1)), shifted)
 
 
-def best_tokens(logits, behind, wanted):
-    """Some tokens of each row, among them its `wanted` best by behind + logits: (total, hypothesis, token), each [R, M].
-
-    logits [H, V]; behind [R, w] is added to the logits of a hypothesis. M is at least `wanted` if there are so many.
+class Top:
+    """The best tokens of logits [H, V].
 
     tf.math.top_k reads one number after the other, and that takes longer than to make the logits. Here it sees but the
     largest of each group: the M best tokens lie in the M groups whose largest are best, and only those are looked into.
     """
-    rows, width = tf.unstack(tf.shape(behind))
-    size = logits.shape[1] or tf.shape(logits)[1]
-    if not isinstance(size, int) or size < SMALL:
-        total = tf.reshape(logits, [rows, width, size]) + behind[:, :, None]
-        total, place = tf.math.top_k(tf.reshape(total, [rows, -1]), tf.minimum(wanted, width * size))
-        return total, place // size, place % size
-    in_group = group_size(size)
-    padded = -size % in_group
-    if padded:
-        logits = tf.pad(logits, [[0, 0], [0, padded]], constant_values=-float("inf"))
-        size += padded
-    groups = size // in_group
-    # A group's tokens lie `groups` apart: then the largest are those of whole blocks, number by number.
-    largest = tf.reduce_max(tf.reshape(logits, [-1, in_group, groups]), axis=1)  # [H, G]
-    largest = tf.reshape(largest, [rows, width, groups]) + behind[:, :, None]
-    _, place = tf.math.top_k(tf.reshape(largest, [rows, -1]), tf.minimum(wanted, width * groups), sorted=False)
-    hypothesis = tf.repeat(place // groups, in_group, axis=1)  # [R, M]
-    token = tf.reshape((place % groups)[:, :, None] + tf.range(in_group) * groups, [rows, -1])
-    at = tf.stack([tf.range(rows)[:, None] * width + hypothesis, token], axis=2)
-    return tf.gather_nd(logits, at) + tf.gather(behind, hypothesis, batch_dims=1), hypothesis, token
+
+    def __init__(self, logits):
+        size = logits.shape[1]
+        self.groups, self.in_group = 1, 1
+        if size is not None and size >= SMALL:
+            self.in_group = group_size(size)
+            if size % self.in_group:
+                padding = [[0, 0], [0, -size % self.in_group]]
+                logits = tf.pad(logits, padding, constant_values=-float("inf"))
+            self.groups = logits.shape[1] // self.in_group
+            # A group's tokens lie `groups` apart: then the largest are those of whole blocks, number by number.
+            self.maxima = tf.reduce_max(tf.reshape(logits, [-1, self.in_group, self.groups]), axis=1)  # [H, G]
+        else:
+            self.groups = tf.shape(logits)[1]
+            self.maxima = logits
+        self.logits = logits
+
+    def largest(self):
+        """[H]"""
+        return tf.reduce_max(self.maxima, axis=1)
+
+    def best(self, behind, wanted):
+        """Some tokens of each row, among them its `wanted` best by behind + logits: (total, hypothesis, token), each
+        [R, M].
+
+        behind [R, w] is added to the logits of a hypothesis. M is at least `wanted` if there are so many tokens; those
+        at or above V are none, and their total is -inf.
+        """
+        rows, width = tf.unstack(tf.shape(behind))
+        totals = tf.reshape(self.maxima, [rows, width, self.groups]) + behind[:, :, None]
+        totals = tf.reshape(totals, [rows, -1])
+        best, place = tf.math.top_k(totals, tf.minimum(wanted, tf.shape(totals)[1]), sorted=False)
+        hypothesis, group = place // self.groups, place % self.groups
+        if self.in_group == 1:
+            return best, hypothesis, group
+        hypothesis = tf.repeat(hypothesis, self.in_group, axis=1)  # [R, M]
+        token = tf.reshape(group[:, :, None] + tf.range(self.in_group) * self.groups, [rows, -1])
+        at = tf.stack([tf.range(rows)[:, None] * width + hypothesis, token], axis=2)
+        return tf.gather_nd(self.logits, at) + tf.gather(behind, hypothesis, batch_dims=1), hypothesis, token
+
+
+def best_tokens(logits, behind, wanted):
+    """As Top.best."""
+    return Top(logits).best(behind, wanted)
 
 
 def group_size(size):

@@ -13,7 +13,7 @@ from keras import ops
 
 from textpipe.layers.attention import bias_of
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.normalization import LayerNorm, softmax
+from textpipe.layers.normalization import LayerNorm, plain_softmax, softmax
 from textpipe.layers.positions import rotate, sinusoidal
 
 PAD_ID, START_ID, END_ID = 0, 2, 3
@@ -81,7 +81,7 @@ class Attention(keras.layers.Layer):
         """[B, H, Q, d] over [B, H, K, d] -> [B * Q, D], weights [B, H, Q, K]; bias is added to the scores."""
         query = query * (self.size // self.num_heads) ** -0.5
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        weights = softmax(scores if bias is None else scores + bias)
+        weights = (softmax if training else plain_softmax)(scores if bias is None else scores + bias)
         context = ops.matmul(self.drop(weights, training=training), value)
         rows = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (-1, self.size))
         return self.writes(rows), weights
