@@ -1,6 +1,6 @@
 """Sentences per second of beam search over Multi30k's test2016: a SavedModel, and the same weights in other engines.
 
-    TEXTPIPE_DATA=... python benchmarks/decoding_peers.py PIPELINE FOLDER [--artifacts data/artifacts] [--rounds 5]
+    TEXTPIPE_DATA=... python benchmarks/decoding_peers.py PIPELINE FOLDER [--artifacts data/artifacts] [--rounds 3]
         [--opennmt-python ...] [--joeynmt-python ...] [--ctranslate2-python ...]
 
 PIPELINE is a trained transformer's (pre-norm, sinusoidal, relu, shared and tied embeddings, one vocabulary); its stages are
@@ -65,6 +65,8 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
     (folder / "joeynmt.vocab").write_text("\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
     np.savez(folder / "weights.npz", **weights(servable.model))
+    name = json.loads((paths["tokenize"] / "codecs.json").read_text(encoding="utf-8"))["target"]["name"]
+    (folder / "pieces.model").write_bytes((paths["tokenize"] / f"{name}.model").read_bytes())
     engine = folder / "ctranslate2"
     try:
         told = _folder.fill(engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place))
@@ -125,10 +127,12 @@ def weights(model):
 def bleu(folder, name, references):
     """Lowercased BLEU of what a worker wrote; pieces are put together first."""
     import sacrebleu
+    import sentencepiece
 
     answers = (folder / f"answers.{name}").read_text(encoding="utf-8").splitlines()
     if name in ("opennmt-tf", "joeynmt"):
-        answers = [answer.replace(" ", "").replace("▁", " ").strip() for answer in answers]
+        join = sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model"))
+        answers = [join.decode_pieces(answer.split()) for answer in answers]
     return round(sacrebleu.corpus_bleu(answers, [references], lowercase=True).score, 2), answers
 
 
@@ -138,7 +142,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--artifacts", type=Path, default=Path("data/artifacts"))
     parser.add_argument("--saved-models", type=Path, default=Path("saved_models"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-rows", type=int, default=64)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=RESULTS)

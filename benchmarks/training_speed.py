@@ -1,6 +1,6 @@
 """Target tokens per second of training, next to OpenNMT-tf, joeynmt and plain PyTorch: same data, vocabulary and shapes.
 
-    TEXTPIPE_DATA=... python benchmarks/training_speed.py FOLDER [--models transformer gru] [--rounds 5] [--seconds 6]
+    TEXTPIPE_DATA=... python benchmarks/training_speed.py FOLDER [--models transformer gru] [--rounds 4] [--seconds 6]
         [--opennmt-python ...] [--joeynmt-python ...] [--pytorch-python ...]
 
 FOLDER keeps what the peers read (Multi30k en-de cut into the pieces of one joint vocabulary of 8,000) and their logs. The
@@ -152,7 +152,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=list(MODELS))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--warm-up", type=float, default=10)

@@ -46,6 +46,7 @@ def configuration(folder, setup, place):
         "model_dir": str(place),
         "data": {
             "train_features_file": str(folder / "train.en"), "train_labels_file": str(folder / "train.de"),
+            "source_sequence_controls": {"start": False, "end": True},  # as the others end a source
             "source_vocabulary": str(folder / "opennmt.vocab"), "target_vocabulary": str(folder / "opennmt.vocab"),
         },
         "params": {
