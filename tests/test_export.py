@@ -64,6 +64,14 @@ def section(tables, stage, **options):
 # evaluate
 
 
+def test_rows_of_one_source_are_one_question_with_all_their_targets():
+    rows = {"row": [3, 4, 5, 6], "en": ["Go.", "Go.", "Stop!", "Go."], "fr": ["Va !", "Allez !", "Arrête !", "Va !"]}
+    first, references = evaluate.joined(rows, "en", "fr", None)
+    assert first == {"row": [3, 5], "en": ["Go.", "Stop!"], "fr": ["Va !", "Arrête !"]}
+    assert references == [["Va !", "Allez !"], ["Arrête !"]]
+    assert evaluate.joined(rows, "en", "fr", 1)[1] == [["Va !", "Allez !"]]
+
+
 def test_predictions_are_the_test_rows_in_their_order(classifier):
     batches = list(shards.read(classifier["ingest"], "test"))
     rows = [row for batch in batches for row in batch.to_pylist()]
@@ -322,8 +330,8 @@ def test_every_signature_takes_rows(published):
 def test_options_left_out_have_the_values_of_the_pipeline_and_others_count(generator):
     model = Model.load(generator["export"] / "model")
     assert model.option_defaults() == {
-        "beam_size": 3, "length_penalty": 1.0, "max_length": 8, "max_ratio": 0.0, "max_extra": 10, "min_length": 1,
-        "prefix": "",
+        "beam_size": 3, "length_penalty": 1.0, "coverage_penalty": 0.0, "max_length": 8, "max_ratio": 0.0,
+        "max_extra": 10, "min_length": 1, "prefix": "",
     }  # fmt: skip
     texts = ["the dog 5 is red", "the old house", ""]
     assert model.predict(texts, signature="options") == model.predict(texts, signature="nbest")
