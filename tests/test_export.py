@@ -128,10 +128,6 @@ def test_rows_with_words_unseen_in_training_are_counted_and_scored(classifier):
     assert found["metrics"]["accuracy"] == pytest.approx(np.mean([line["answer"] == line["label"] for line in lines]))
 
 
-def test_words_are_runs_of_letters_and_digits_whatever_the_case():
-    assert list(evaluate.words("It's 5 O'CLOCK, Straße!")) == ["it", "s", "5", "o", "clock", "strasse"]
-
-
 def test_a_missed_threshold_stops_with_every_figure_and_writes_nothing(classifier, tmp_path):
     wanted = section(
         tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0}, resamples=0
