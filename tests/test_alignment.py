@@ -1,13 +1,15 @@
 """Attention as text and as a picture: whom a token looked at, in any script, without a warning."""
 
+import json
 import re
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
-import tiny
+import tensorflow as tf
 from click.testing import CliRunner
 
+from textpipe import manifest, savedmodel
 from textpipe.cli import main
 from textpipe.report import alignment
 
@@ -19,21 +21,46 @@ def weights_of(rows, columns, seed=1):
     return np.random.default_rng(seed).dirichlet(np.full(columns, 0.3), size=rows).tolist()
 
 
+class Reverses(tf.Module):
+    """Answers a text with its words from the last to the first, each looking at its own place; blind ones nowhere.
+
+    As of a beam whose best answer is the shorter one, two places of padding follow the answer.
+    """
+
+    def __init__(self, sees):
+        super().__init__()
+        self.sees = sees
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
+    def attention(self, source):
+        words = tf.strings.split(source[0])
+        count = tf.size(words)
+        weights = tf.reverse(0.7 * tf.eye(count) + 0.3 / tf.cast(count, tf.float32), [0])  # [U, T]
+        ended = tf.one_hot([count], count + 1)
+        weights = tf.concat([tf.pad(weights, [[0, 0], [0, 1]]), ended, tf.zeros([2, count + 1])], axis=0)
+        return {
+            "source_tokens": tf.concat([words, ["</s>"]], axis=0)[None],
+            "target_tokens": tf.concat([words[::-1], ["</s>", "<pad>", "<pad>"]], axis=0)[None],
+            "weights": (weights * self.sees)[None],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
+    def answer(self, source):
+        return {"answer": source}
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The exported models of a generator, of one without attention, and of a classifier."""
-    folder = tmp_path_factory.mktemp("exported")
-    blind = {**tiny.GENERATOR, "model": {**tiny.GENERATOR["model"], "attention": "none"}}
-    blind["decode"] = {"kind": "greedy", "max_length": 3}
-    rows = tiny.generator_rows(folder / "rows.tsv")
-    built = {
-        name: tiny.build(folder / name, tables, given, until="export")["export"] / "model"
-        for name, tables, given in (
-            ("generator", tiny.GENERATOR, rows),
-            ("blind", blind, rows),
-            ("classifier", tiny.CLASSIFIER, tiny.classifier_rows(folder / "mail.tsv")),
-        )
-    }
+    """Exported models: one that writes text, one of those without attention, and a classifier."""
+    folder, built = tmp_path_factory.mktemp("exported"), {}
+    for name, sees, labels in (("generator", 1.0, None), ("blind", 0.0, None), ("classifier", 1.0, ["no", "yes"])):
+        model = Reverses(sees)
+        signatures = {"serving_default": model.answer} | ({} if labels else {"attention": model.attention})
+        built[name] = folder / name / "1"
+        tf.saved_model.save(model, str(built[name]), signatures=signatures)
+        about = {"labels": labels, "model": {"kind": "recurrent", "attention": "additive"}}
+        (built[name] / savedmodel.ABOUT).write_text(json.dumps(about))
+        manifest.write(built[name])
     return built
 
 
@@ -48,21 +75,17 @@ def test_a_token_is_paired_with_the_one_it_looked_at_most_and_end_marks_with_non
     assert alignment.pairs([[1.0]], ["</s>"], ["</s>"]) == []
 
 
-def test_the_command_prints_what_the_signature_gives_and_draws_it(exported, tmp_path):
-    from textpipe.savedmodel import Model
-
-    text = "the dog 5 is red"
-    code, out, err = attention(exported["generator"], text, "--output", tmp_path / "new" / "a.html")
-    (row,) = Model.load(exported["generator"]).predict([text], signature="attention")
-    first, *lines = out.splitlines()
-    assert code == 0 and first.split() == [line.split("\t")[0] for line in lines] and lines
-    for line in lines:
-        pair, source, target, weight = line.split("\t")
-        i, j = map(int, pair.split("-"))
-        assert (source, target) == (row["source_tokens"][i], row["target_tokens"][j])
-        assert i == np.argmax(row["weights"][j]) and float(weight) == pytest.approx(row["weights"][j][i], abs=1e-3)
-    assert "additive attention of the lowest decoder layer" in err and str(tmp_path / "new" / "a.html") in err
-    assert "additive attention" in (tmp_path / "new" / "a.html").read_text(encoding="utf-8")
+def test_the_command_prints_the_pairs_and_draws_them(exported, tmp_path):
+    code, out, err = attention(exported["generator"], "the old dog", "--output", tmp_path / "new" / "a.html")
+    assert code == 0 and out.splitlines() == [
+        "2-0 1-1 0-2",
+        "2-0\tdog\tdog\t0.800",
+        "1-1\told\told\t0.800",
+        "0-2\tthe\tthe\t0.800",
+    ]
+    assert err.rstrip().endswith("a.html: generator: additive attention of the lowest decoder layer")
+    page = (tmp_path / "new" / "a.html").read_text(encoding="utf-8")
+    assert "generator: additive attention" in page and "&lt;pad&gt;" not in page and page.count("<td") == 4 * 4
 
 
 def test_every_cell_of_the_page_has_its_weight_and_text_is_escaped(tmp_path):

@@ -96,6 +96,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     tiny.generator_rows(folder / "rows.tsv")
     (folder / "phrases.toml").write_text(PIPELINE)
+    (folder / "other.h5").write_bytes(b"weights of a member of an ensemble")
     return folder
 
 
@@ -150,7 +151,10 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
     [
         (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs transformers alone'),
         (["decode={kind='sample'}"], 'kind = "sample": CTranslate2 has no such search'),
-        (["decode={kind='beam', rules=[{kind='no_repeat_ngram'}]}"], "rules: CTranslate2 does not know them"),
+        (["decode={kind='beam', rules=[{kind='no_repeat_ngram'}]}"], "CTranslate2 has no such option; leave it out"),
+        (["decode={kind='greedy', max_ratio=1.5}"], "max_ratio = 1.5: CTranslate2 has no such option"),
+        (["decode={kind='beam', prefix='Es'}"], "prefix = 'Es': CTranslate2 has no such option"),
+        (["ensemble=['other.h5']"], "ensemble: CTranslate2 runs one model"),
     ],
 )
 def test_what_it_cannot_express_is_refused_before_anything_runs(project, monkeypatch, overrides, words):

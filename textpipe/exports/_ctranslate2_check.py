@@ -123,6 +123,7 @@ def settings(decode: Section, mean_tokens: float) -> dict[str, Any]:
     return {
         "beam_size": beam,
         "length_penalty": round(decode.length_penalty * mean_tokens / (5 + mean_tokens), 3) if beam > 1 else 0,
+        "coverage_penalty": getattr(decode, "coverage_penalty", 0.0),
         # Lengths of the pipeline count the end.
         "max_decoding_length": decode.max_length - 1,
         "min_decoding_length": decode.min_length - 1,

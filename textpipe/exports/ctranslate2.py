@@ -23,6 +23,7 @@ from textpipe.version import __version__
 FORMAT = "ctranslate2"
 NEEDS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 DECODERS = ("greedy", "beam")
+UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": "", "max_ratio": None}  # what it cannot do, left out
 PLACES = 1024  # positions written with the model; CTranslate2 cuts sources there
 
 
@@ -37,8 +38,14 @@ def check(sections: Mapping[str, Section]) -> None:
         raise ConfigError(
             f'[decode] kind = "{decode.kind}": CTranslate2 has no such search; add -s decode=beam to export the model'
         )
-    if decode.rules:
-        raise ConfigError("[decode] rules: CTranslate2 does not know them; add -s decode.rules=[] to export the model")
+    if sections["export"].ensemble:
+        raise ConfigError("ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel")
+    for name, nothing in UNKNOWN.items():
+        if getattr(decode, name) != nothing:
+            raise ConfigError(
+                f"[decode] {name} = {getattr(decode, name)!r}: CTranslate2 has no such option; leave it out, or add "
+                "-s decode=beam to export the model"
+            )
     try:
         import ctranslate2  # noqa: F401
     except ImportError:

@@ -59,5 +59,8 @@ def looked(
         )
     # An answer shorter than others of the beam is padded, and padding looks nowhere.
     length = max(place for place, line in enumerate(row["weights"], 1) if any(line))
-    title = f"{loaded.name}: {alignment.described(loaded.about.get('model', {}))}"
+    described = alignment.described(loaded.about.get("model", {}))
+    if loaded.about.get("ensemble"):
+        described = f"mean over the models of an ensemble; of its first, {described}"
+    title = f"{loaded.name}: {described}"
     return output, row["source_tokens"], row["target_tokens"][:length], row["weights"][:length], title
