@@ -3,13 +3,14 @@
     TEXTPIPE_DATA=... python benchmarks/decoding_peers.py PIPELINE FOLDER [--artifacts data/artifacts] [--rounds 3]
         [--opennmt-python ...] [--joeynmt-python ...] [--ctranslate2-python ...]
 
-PIPELINE is a trained transformer's (pre-norm, sinusoidal, relu, shared and tied embeddings, one vocabulary); its stages are
-taken from the store. The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and
-TEXTPIPE_CTRANSLATE2_PYTHON (with ctranslate2 and sentencepiece; this one when it has them); a peer without one is left out.
+PIPELINE is a trained transformer's (pre-norm, sinusoidal, relu, shared and tied embeddings, one vocabulary); its stages
+are taken from the store. The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and
+TEXTPIPE_CTRANSLATE2_PYTHON (with ctranslate2 and sentencepiece; this one when it has them); a peer without one is left
+out.
 
 The peers read the weights under their own names, so all search with one model; the BLEU of each shows that they do.
-textpipe and CTranslate2 are measured from text to text, the others from pieces to pieces. Every engine has a window in each
-round, in turn. Writes benchmarks/results/decoding_peers.json.
+textpipe and CTranslate2 are measured from text to text, the others from pieces to pieces. Every engine has a window in
+each round, in turn. Writes benchmarks/results/decoding_peers.json.
 """
 
 import argparse
@@ -63,7 +64,9 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     for language in ("en", "de"):  # joeynmt wants a target file too; it is not looked at
         (folder / f"test.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
-    (folder / "joeynmt.vocab").write_text("\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
+    (folder / "joeynmt.vocab").write_text(
+        "\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8"
+    )
     np.savez(folder / "weights.npz", **weights(servable.model))
     name = json.loads((paths["tokenize"] / "codecs.json").read_text(encoding="utf-8"))["target"]["name"]
     (folder / "pieces.model").write_bytes((paths["tokenize"] / f"{name}.model").read_bytes())
@@ -75,10 +78,16 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
         if not (engine / "model.bin").exists():
             print(f"no export for CTranslate2: {error}", file=sys.stderr)
     setup = {
-        "saved_model": str(result.saved_model.resolve()), "ctranslate2": str(engine), "texts": texts, "normalized": normalized,
-        "batch_rows": batch_rows, "beam_size": decode.beam_size, "length_penalty": decode.length_penalty,
-        "max_length": decode.max_length, "model": loaded.sections["train"].model.model_dump(mode="json"),
-    }  # fmt: skip
+        "saved_model": str(result.saved_model.resolve()),
+        "ctranslate2": str(engine),
+        "texts": texts,
+        "normalized": normalized,
+        "batch_rows": batch_rows,
+        "beam_size": decode.beam_size,
+        "length_penalty": decode.length_penalty,
+        "max_length": decode.max_length,
+        "model": loaded.sections["train"].model.model_dump(mode="json"),
+    }
     (folder / "decoding.json").write_text(json.dumps(setup, ensure_ascii=False), encoding="utf-8")
     return setup, references
 
@@ -107,7 +116,10 @@ def weights(model):
     def norm(layer, name):
         found[f"{name}.gain"], found[f"{name}.shift"] = map(ops.convert_to_numpy, (layer.gain, layer.shift))
 
-    for side, blocks, last in (("encoder", model.encoder, model.encoder_norm), ("decoder", model.decoder, model.decoder_norm)):
+    for side, blocks, last in (
+        ("encoder", model.encoder, model.encoder_norm),
+        ("decoder", model.decoder, model.decoder_norm),
+    ):
         norm(last, f"{side}.norm")
         for number, block in enumerate(blocks):
             name = f"{side}.{number}"
@@ -156,12 +168,26 @@ def main():
     setup, references = prepare(
         options.pipeline, folder, options.artifacts, options.saved_models, options.batch_rows, options.rows
     )
-    load, environment = os.getloadavg()[0], {"PYTHONPATH": os.pathsep.join([str(HOME.parent), os.environ.get("PYTHONPATH", "")])}
-    workers = {OURS: Worker(OURS, sys.executable, "decode_textpipe.py", folder, log=folder / "decode_textpipe.log", environment=environment)}
+    load, environment = (
+        os.getloadavg()[0],
+        {"PYTHONPATH": os.pathsep.join([str(HOME.parent), os.environ.get("PYTHONPATH", "")])},
+    )
+    workers = {
+        OURS: Worker(
+            OURS,
+            sys.executable,
+            "decode_textpipe.py",
+            folder,
+            log=folder / "decode_textpipe.log",
+            environment=environment,
+        )
+    }
     for name, (key, script, words) in PEERS.items():
         if python := getattr(options, f"{key}_python"):
             variables = environment if python == sys.executable else {}
-            workers[name] = Worker(name, python, script, folder, *words, log=folder / f"decode_{name}.log", environment=variables)
+            workers[name] = Worker(
+                name, python, script, folder, *words, log=folder / f"decode_{name}.log", environment=variables
+            )
     try:
         for worker in workers.values():
             worker.window(0)  # first calls plan memory and kernels
@@ -170,7 +196,11 @@ def main():
             for name in list(workers) if number % 2 == 0 else reversed(workers):
                 window = workers[name].window(0)
                 found[name].append(window)
-                print(f"round {number + 1} {name:<20} {window['sentences'] / window['seconds']:7.0f} /s", file=sys.stderr, flush=True)
+                print(
+                    f"round {number + 1} {name:<20} {window['sentences'] / window['seconds']:7.0f} /s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     finally:
         for worker in workers.values():
             worker.end()
@@ -178,7 +208,9 @@ def main():
     scores = {name: bleu(folder, name, references) for name in found}
     mine = scores[OURS][1]
     result = {
-        "settings": {name: setup[name] for name in ("batch_rows", "beam_size", "length_penalty", "max_length", "model")},
+        "settings": {
+            name: setup[name] for name in ("batch_rows", "beam_size", "length_penalty", "max_length", "model")
+        },
         "sentences": len(setup["texts"]),
         "sentences_per_second": {name: spread(values, 1) for name, values in speeds.items()},
         "ratio_to": {
@@ -188,13 +220,16 @@ def main():
         },
         "bleu_lowercased": {name: score for name, (score, _) in scores.items()},
         "answers_equal_to_textpipe": {
-            name: round(sum(a == b for a, b in zip(mine, answers, strict=True)) / len(mine), 3) for name, (_, answers) in scores.items()
+            name: round(sum(a == b for a, b in zip(mine, answers, strict=True)) / len(mine), 3)
+            for name, (_, answers) in scores.items()
         },
         "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in found.items()},
         "workers": {name: worker.about for name, worker in workers.items()},
         "left_out": [name for name in PEERS if name not in workers],
-        "cores": os.cpu_count(), "python": platform.python_version(), "load_average_before": round(load, 2),
-    }  # fmt: skip
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_average_before": round(load, 2),
+    }
     options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 

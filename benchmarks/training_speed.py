@@ -1,16 +1,17 @@
-"""Target tokens per second of training, next to OpenNMT-tf, joeynmt and plain PyTorch: same data, vocabulary and shapes.
+"""Target tokens per second of training, next to OpenNMT-tf, joeynmt and plain PyTorch of the same shapes.
 
     TEXTPIPE_DATA=... python benchmarks/training_speed.py FOLDER [--models transformer gru] [--rounds 4] [--seconds 6]
         [--opennmt-python ...] [--joeynmt-python ...] [--pytorch-python ...]
 
-FOLDER keeps what the peers read (Multi30k en-de cut into the pieces of one joint vocabulary of 8,000) and their logs. The
-peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and TEXTPIPE_PYTORCH_PYTHON; a peer
-without one is left out. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt 2.3 with
-sentencepiece 0.2.0 and importlib_metadata; torch.
+FOLDER keeps what the peers read (Multi30k en-de cut into the pieces of one joint vocabulary of 8,000) and their logs.
+The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and TEXTPIPE_PYTORCH_PYTHON; a
+peer without one is left out. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt
+2.3 with sentencepiece 0.2.0 and importlib_metadata; torch.
 
 Every system runs its own training loop in a process of its own. In each round each has a window in turn, and the large
-matrix product whose speed is the machine's ceiling has one too; between windows a process stands still. A token is one of
-the target with its end, without padding. Ratios are taken round by round. Writes benchmarks/results/training_speed.json.
+matrix product whose speed is the machine's ceiling has one too; between windows a process stands still. A token is one
+of the target with its end, without padding. Ratios are taken round by round. Writes
+benchmarks/results/training_speed.json.
 """
 
 import argparse
@@ -28,13 +29,26 @@ RESULTS = HOME / "results" / "training_speed.json"
 PIPELINE = HOME.parent / "pipelines" / "multi30k_en_de_transformer.toml"
 MODELS = {
     "transformer": {
-        "kind": "transformer", "d_model": 128, "d_ff": 256, "num_heads": 4, "layers": 4, "dropout": 0.3, "share_embeddings": True,
+        "kind": "transformer",
+        "d_model": 128,
+        "d_ff": 256,
+        "num_heads": 4,
+        "layers": 4,
+        "dropout": 0.3,
+        "share_embeddings": True,
     },
     "gru": {
-        "kind": "recurrent", "units": 256, "embedding_size": 256, "attention": "additive", "attention_size": 256,
-        "input_feeding": True, "dropout": 0.3, "embedding_dropout": 0.3, "share_embeddings": True,
+        "kind": "recurrent",
+        "units": 256,
+        "embedding_size": 256,
+        "attention": "additive",
+        "attention_size": 256,
+        "input_feeding": True,
+        "dropout": 0.3,
+        "embedding_dropout": 0.3,
+        "share_embeddings": True,
     },
-}  # fmt: skip
+}
 PEERS = {"opennmt-tf": "opennmt", "joeynmt": "joeynmt", "pytorch": "pytorch"}
 OURS, CEILING = "textpipe", "ceiling"
 
@@ -57,8 +71,13 @@ def prepare(folder, batch_tokens):
     sides = {"source": "en", "target": "de"}
     for split in ("train", "valid", "test"):
         found = training_rows.read(built["vectorize"].path, split, sizes)
-        lists = {side: [getattr(found, side).gather(np.array([at]), length)[0].tolist() for at, length in
-                        enumerate(getattr(found, side).lengths)] for side in sides}  # fmt: skip
+        lists = {
+            side: [
+                getattr(found, side).gather(np.array([at]), length)[0].tolist()
+                for at, length in enumerate(getattr(found, side).lengths)
+            ]
+            for side in sides
+        }
         for side, language in sides.items():
             lines = (" ".join(names[token] for token in row[:-1]) for row in lists[side])
             (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -70,7 +89,9 @@ def prepare(folder, batch_tokens):
             np.savez(folder / "train.npz", **arrays)
     # Each tool has marks of its own; the pieces keep their order behind them.
     (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
-    (folder / "joeynmt.vocab").write_text("\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
+    (folder / "joeynmt.vocab").write_text(
+        "\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8"
+    )
     setup = {"vocabulary": codec.vocab_size, "batch_tokens": batch_tokens, "models": MODELS, "names": names}
     (folder / "setup.json").write_text(json.dumps(setup, ensure_ascii=False), encoding="utf-8")
 
@@ -79,12 +100,16 @@ def start(kind, folder, pythons):
     """The workers of one kind of model, ours first, each past its first window."""
     scripts = {OURS: "train_textpipe.py", **{name: f"train_{name.replace('-', '_')}.py" for name in PEERS}}
     environment = {"PYTHONPATH": str(HOME.parent)}
-    workers = {CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)}
+    workers = {
+        CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)
+    }
     for name, script in scripts.items():
         if name == OURS or pythons.get(name):
             python = sys.executable if name == OURS else pythons[name]
             variables = environment if name == OURS else {}
-            workers[name] = Worker(name, python, script, folder, kind, log=folder / f"{kind}_{name}.log", environment=variables)
+            workers[name] = Worker(
+                name, python, script, folder, kind, log=folder / f"{kind}_{name}.log", environment=variables
+            )
             print(f"{kind:<12} {name:<11} {workers[name].about}", file=sys.stderr, flush=True)
     return workers
 
@@ -114,14 +139,18 @@ def measure(kind, folder, pythons, *, rounds, seconds, steps, warm_up):
 def spread(values, digits=3):
     """Median, lowest and highest."""
     return {
-        "median": round(statistics.median(values), digits), "lowest": round(min(values), digits), "highest": round(max(values), digits),
-    }  # fmt: skip
+        "median": round(statistics.median(values), digits),
+        "lowest": round(min(values), digits),
+        "highest": round(max(values), digits),
+    }
 
 
 def report(found, about):
     """Figures of one kind of model."""
     speeds = {
-        name: [window["tokens"] / window["seconds"] for window in windows] for name, windows in found.items() if name != CEILING
+        name: [window["tokens"] / window["seconds"] for window in windows]
+        for name, windows in found.items()
+        if name != CEILING
     }
     ceiling = [window["operations"] / window["seconds"] for window in found[CEILING]]
     result = {
@@ -131,14 +160,20 @@ def report(found, about):
             for name, values in speeds.items()
             if name != OURS
         },
-        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in found.items() if name != CEILING},
+        "peak_mb": {
+            name: max(window["peak_mb"] for window in windows) for name, windows in found.items() if name != CEILING
+        },
         "steps": {name: sum(window["steps"] for window in windows) for name, windows in found.items()},
         "processor_share": {
-            name: round(sum(window["processor"] for window in windows) / sum(window["seconds"] for window in windows), 2)
+            name: round(
+                sum(window["processor"] for window in windows) / sum(window["seconds"] for window in windows), 2
+            )
             for name, windows in found.items()
         },
         "ceiling_gflops": spread([value / 1e9 for value in ceiling], 1),
-        "others_processor_share": max(window["others_processor_share"] for windows in found.values() for window in windows),
+        "others_processor_share": max(
+            window["others_processor_share"] for windows in found.values() for window in windows
+        ),
         "workers": about,
     }
     if "operations" in found[OURS][0]:
@@ -159,7 +194,9 @@ def main():
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--output", type=Path, default=RESULTS)
     for name, key in PEERS.items():
-        parser.add_argument(f"--{key}-python", default=os.environ.get(f"TEXTPIPE_{key.upper()}_PYTHON"), help=f"with {name}")
+        parser.add_argument(
+            f"--{key}-python", default=os.environ.get(f"TEXTPIPE_{key.upper()}_PYTHON"), help=f"with {name}"
+        )
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,8 +208,10 @@ def main():
         "settings": {**windows, "batch_tokens": options.batch_tokens, "vocabulary": 8000, "models": MODELS},
         "figures": {},
         "left_out": [name for name, python in pythons.items() if not python],
-        "cores": os.cpu_count(), "python": platform.python_version(), "load_average_before": round(load, 2),
-    }  # fmt: skip
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_average_before": round(load, 2),
+    }
     for kind in options.models:
         result["figures"][kind] = report(*measure(kind, folder, pythons, **windows))
         options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

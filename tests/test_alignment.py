@@ -110,14 +110,14 @@ def test_pictures_of_any_script_draw_without_a_warning_and_name_what_no_font_has
 
 
 def test_equal_pictures_are_equal_files_and_long_sentences_stay_within_what_a_viewer_opens(tmp_path):
-    source, target = [f"▁wort{k}" for k in range(150)], [f"▁word{k}" for k in range(140)]
-    weights = weights_of(140, 150)
+    source, target = [f"▁wort{k}" for k in range(95)], [f"▁word{k}" for k in range(90)]
+    weights = weights_of(90, 95)
     for name in ("a.png", "b.png"):
         alignment.draw(weights, source, target, tmp_path / name)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-    assert 140 * 20 < height < 8000 and 150 * 20 < width < 8000  # every token has a line of its own
+    assert 90 * 20 < height < 8000 and 95 * 20 < width < 8000  # every token has a line of its own
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,14 @@ def test_what_cannot_be_drawn_is_refused(exported, tmp_path, name, output, words
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"kind": "transformer", "num_heads": 4, "layers": 6, "decoder_layers": None}, "mean over 4 heads of decoder layer 5 of 6"),
-        ({"kind": "transformer", "num_heads": 8, "layers": 6, "decoder_layers": 1}, "mean over 8 heads of decoder layer 1 of 1"),
+        (
+            {"kind": "transformer", "num_heads": 4, "layers": 6, "decoder_layers": None},
+            "mean over 4 heads of decoder layer 5 of 6",
+        ),
+        (
+            {"kind": "transformer", "num_heads": 8, "layers": 6, "decoder_layers": 1},
+            "mean over 8 heads of decoder layer 1 of 1",
+        ),
         ({"kind": "recurrent", "attention": "dot"}, "dot attention of the lowest decoder layer"),
         ({}, "attention"),
     ],

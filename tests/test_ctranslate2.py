@@ -101,7 +101,9 @@ def project(tmp_path_factory):
 
 
 def export(*words):
-    done = CliRunner().invoke(main, ["-v", "export", "phrases.toml", "--format", "ctranslate2", *words], catch_exceptions=False)
+    done = CliRunner().invoke(
+        main, ["-v", "export", "phrases.toml", "--format", "ctranslate2", *words], catch_exceptions=False
+    )
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -188,4 +190,6 @@ def test_length_penalties_rank_alike_around_the_mean_length(alpha, mean):
         step = 1e-4
         return (np.log(penalty(mean * (1 + step))) - np.log(penalty(mean * (1 - step)))) / (2 * step)
 
-    assert slope(lambda length: length**power) == pytest.approx(slope(lambda length: ((5 + length) / 6) ** alpha), abs=2e-3)
+    assert slope(lambda length: length**power) == pytest.approx(
+        slope(lambda length: ((5 + length) / 6) ** alpha), abs=2e-3
+    )

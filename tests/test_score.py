@@ -1,4 +1,4 @@
-"""Given pairs are scored as the decoder and evaluate score them, from Python, from the command line and from the SavedModel."""
+"""Given pairs are scored as the decoder and evaluate score them, by Python, command line and SavedModel alike."""
 
 import json
 import math
@@ -182,20 +182,25 @@ def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(clas
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "words"),
+    ("content", "columns", "form", "words"),
     [
-        ("source\ttarget\n", [], "has no pairs to score"),
-        ("source\tgerman\na\tb\n", [], "no column 'target'"),
-        ("source\ttarget\na\tb\n", ["--columns", "sauce=source"], "no such field; did you mean 'source'"),
-        ("source\ttarget\na\tb\n", ["--columns", "source"], "expected FIELD=COLUMN"),
-        ("source\ttarget\na\tb\n", ["--format", "tvs"], "did you mean 'tsv'"),
-        ("source\ttarget\na\n", [], "line 2"),
+        ("source\ttarget\n", {}, None, "has no pairs to score"),
+        ("source\tgerman\na\tb\n", {}, None, "no column 'target'"),
+        ("source\ttarget\na\tb\n", {"sauce": "source"}, None, "no such field; did you mean 'source'"),
+        ("source\ttarget\na\tb\n", {}, "tvs", "did you mean 'tsv'"),
+        ("source\ttarget\na\n", {}, None, "line 2"),
     ],
 )
-def test_pairs_that_cannot_be_read_are_refused_with_their_place(generator, tmp_path, content, options, words):
+def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, content, columns, form, words):
     (tmp_path / "pairs.tsv").write_text(content)
-    code, _, err = score(generator[2], tmp_path / "pairs.tsv", *options)
-    assert code == 2 and words in err
+    with pytest.raises((ConfigError, DataError), match=words):
+        scoring.read([tmp_path / "pairs.tsv"], "source", "target", columns, form)
+
+
+def test_a_user_s_mistake_ends_the_command_with_one_message(generator, tmp_path):
+    code, out, err = score(generator[2], tmp_path / "pairs.tsv")
+    assert (code, out) == (2, "") and err.count("error: ") == 1 and "pairs.tsv: no such file" in err
+    assert "expected FIELD=COLUMN" in score(generator[2], tmp_path / "pairs.tsv", "--columns", "source")[2]
 
 
 def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(generator, tmp_path):

@@ -22,7 +22,7 @@ Scored = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scorer:
-    """place: the model or pipeline file; source, target: the fields of a pair; labels: a classifier's classes, else ()."""
+    """place: the model or pipeline file; source, target: the fields of a pair; labels: of a classifier, else ()."""
 
     place: Path
     source: str
@@ -149,14 +149,19 @@ def read(
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, (source, target))}")
     if len(files) > 2 or (len(files) == 2 and columns):
         raise ConfigError(
-            f"{files[-1]}: expected one file with columns, or two files of lines, the {source} first; --columns is for one"
+            f"{files[-1]}: expected one file with columns, or two files of lines, the {source} first; "
+            "--columns is for one"
         )
     wanted: list[str | int] = [columns.get(field, field) for field in (source, target)]
     origin: sources.Source = files[0] if len(files) == 1 else {source: files[0], target: files[1]}
     try:
         options = config.Plugin.check(sources.ROOM, form or sources.guess(origin))
     except ValueError as error:
-        reason = f"the format cannot be told from the name; give --format ({error})" if form is None else f"--format: {error}"
+        reason = (
+            f"the format cannot be told from the name; give --format ({error})"
+            if form is None
+            else f"--format: {error}"
+        )
         raise DataError(f"{files[0]}: {reason}") from None
     rows: list[dict[str, str]] = []
     repairs = Repairs()

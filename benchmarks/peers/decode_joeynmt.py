@@ -30,7 +30,11 @@ def fill(model, weights):
         layer.bias.copy_(tensor(f"{name}.shift"))
 
     def attention(layer, name):
-        for part, linear in zip(("query", "key", "value", "out"), (layer.q_layer, layer.k_layer, layer.v_layer, layer.output_layer), strict=True):
+        for part, linear in zip(
+            ("query", "key", "value", "out"),
+            (layer.q_layer, layer.k_layer, layer.v_layer, layer.output_layer),
+            strict=True,
+        ):
             dense(linear, f"{name}.{part}")
 
     def inner(layer, name, place):

@@ -47,7 +47,12 @@ def fill(model, weights):
         norm(wrapper.input_layer_norm, place)
         for part, layer in zip(
             ("query", "key", "value", "out"),
-            (wrapper.layer.linear_queries, wrapper.layer.linear_keys, wrapper.layer.linear_values, wrapper.layer.linear_output),
+            (
+                wrapper.layer.linear_queries,
+                wrapper.layer.linear_keys,
+                wrapper.layer.linear_values,
+                wrapper.layer.linear_output,
+            ),
             strict=True,
         ):
             dense(layer, f"{name}.{part}")

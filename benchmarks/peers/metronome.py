@@ -1,8 +1,8 @@
-"""Let the loops of several programs run in turns, a window at a time, so that what else the machine does hits all alike.
+"""Let the loops of several programs run in turns, so that what else the machine does hits all alike.
 
-A worker is any program that calls `tick` after each unit of its work (a training step, a file decoded). Between windows it
-stands still inside `tick`. It speaks to its driver in lines of JSON over the standard output it was started with; whatever
-its libraries print goes to standard error.
+A worker is any program that calls `tick` after each unit of its work (a training step, a file decoded). Between windows
+it stands still inside `tick`. It speaks to its driver in lines of JSON over the standard output it was started with;
+whatever its libraries print goes to standard error.
 
     driver -> worker   {"seconds": 6, "steps": 3}       run at least so long and so many steps
     worker -> driver   {"steps": 4, "seconds": 6.1, "processor": 11.9, "peak_mb": 912, "tokens": 12001, ...}

@@ -1,7 +1,7 @@
 """Worker: joeynmt's own training loop.   python train_joeynmt.py FOLDER transformer|gru
 
-joeynmt has one dropout for all places of a transformer, attention weights among them, and cuts batches of one token budget
-from rows in random order.
+joeynmt has one dropout for all places of a transformer, attention weights among them, and cuts batches of one token
+budget from rows in random order.
 """
 
 import json
@@ -23,10 +23,16 @@ def model_section(kind, config):
     if kind == "transformer":
         size = config["d_model"]
         part = {
-            "type": "transformer", "num_layers": config["layers"], "num_heads": config["num_heads"], "hidden_size": size,
-            "ff_size": config["d_ff"], "dropout": dropout, "layer_norm": "pre", "activation": "relu",
+            "type": "transformer",
+            "num_layers": config["layers"],
+            "num_heads": config["num_heads"],
+            "hidden_size": size,
+            "ff_size": config["d_ff"],
+            "dropout": dropout,
+            "layer_norm": "pre",
+            "activation": "relu",
             "embeddings": {"embedding_dim": size, "scale": True, "dropout": 0.0},
-        }  # fmt: skip
+        }
         encoder, decoder = part, part
     else:
         size, units = config["embedding_size"], config["units"]
@@ -34,33 +40,66 @@ def model_section(kind, config):
         common = {"type": "recurrent", "rnn_type": "gru", "num_layers": 1, "dropout": dropout, "embeddings": embeddings}
         encoder = {**common, "hidden_size": units // 2, "bidirectional": True}
         decoder = {
-            **common, "hidden_size": units, "hidden_dropout": dropout, "init_hidden": "bridge", "input_feeding": True,
+            **common,
+            "hidden_size": units,
+            "hidden_dropout": dropout,
+            "init_hidden": "bridge",
+            "input_feeding": True,
             "attention": "bahdanau",
-        }  # fmt: skip
+        }
     return {
-        "initializer": "xavier_uniform", "embed_initializer": "normal", "embed_init_weight": 0.06, "bias_initializer": "zeros",
-        "tied_embeddings": True, "tied_softmax": True, "encoder": encoder, "decoder": decoder,
-    }  # fmt: skip
+        "initializer": "xavier_uniform",
+        "embed_initializer": "normal",
+        "embed_init_weight": 0.06,
+        "bias_initializer": "zeros",
+        "tied_embeddings": True,
+        "tied_softmax": True,
+        "encoder": encoder,
+        "decoder": decoder,
+    }
 
 
 def configuration(folder, kind, setup, place):
     """A whole joeynmt configuration."""
     language = {"voc_file": str(folder / "joeynmt.vocab"), "level": "word", "max_length": 100}
     return {
-        "name": kind, "model_dir": str(place), "use_cuda": False, "random_seed": 1, "normalization": "tokens",
+        "name": kind,
+        "model_dir": str(place),
+        "use_cuda": False,
+        "random_seed": 1,
+        "normalization": "tokens",
         "data": {
-            "train": str(folder / "train"), "dev": str(folder / "valid"), "test": str(folder / "test"),
-            "dataset_type": "plain", "src": {"lang": "en", **language}, "trg": {"lang": "de", **language},
+            "train": str(folder / "train"),
+            "dev": str(folder / "valid"),
+            "test": str(folder / "test"),
+            "dataset_type": "plain",
+            "src": {"lang": "en", **language},
+            "trg": {"lang": "de", **language},
         },
         "training": {
-            "normalization": "tokens", "label_smoothing": 0.1, "optimizer": "adam", "learning_rate": 1e-3, "clip_grad_norm": 1.0,
-            "scheduling": "warmupinversesquareroot", "learning_rate_warmup": 4000,
-            "batch_size": setup["batch_tokens"], "batch_type": "token", "epochs": 10_000, "validation_freq": 10**9,
-            "logging_freq": 10**9, "learning_rate_min": 0.0,
+            "normalization": "tokens",
+            "label_smoothing": 0.1,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "clip_grad_norm": 1.0,
+            "scheduling": "warmupinversesquareroot",
+            "learning_rate_warmup": 4000,
+            "batch_size": setup["batch_tokens"],
+            "batch_type": "token",
+            "epochs": 10_000,
+            "validation_freq": 10**9,
+            "logging_freq": 10**9,
+            "learning_rate_min": 0.0,
         },
-        "testing": {"batch_size": 64, "batch_type": "sentence", "beam_size": 5, "beam_alpha": 1.0, "max_output_length": 80},
+        "testing": {
+            "batch_size": 64,
+            "batch_type": "sentence",
+            "beam_size": 5,
+            "beam_alpha": 1.0,
+            "max_output_length": 80,
+        },
         "model": model_section(kind, setup["models"][kind]),
-    }  # fmt: skip
+    }
 
 
 def main(folder, kind):
@@ -70,9 +109,17 @@ def main(folder, kind):
         arguments = parse_global_args(configuration(folder, kind, setup, place), rank=0, mode="train")
         model, train_data, dev_data, _ = prepare(arguments, rank=0, mode="train")
         manager = TrainManager(
-            rank=0, model=model, model_dir=arguments.model_dir, device=arguments.device, n_gpu=0, num_workers=0,
-            autocast=arguments.autocast, seed=1, train_args=arguments.train, dev_args=arguments.test,
-        )  # fmt: skip
+            rank=0,
+            model=model,
+            model_dir=arguments.model_dir,
+            device=arguments.device,
+            n_gpu=0,
+            num_workers=0,
+            autocast=arguments.autocast,
+            seed=1,
+            train_args=arguments.train,
+            dev_args=arguments.test,
+        )
         metronome = Metronome(parameters=sum(weight.numel() for weight in model.parameters()), torch=torch.__version__)
         step, before = manager._train_step, []
 

@@ -15,7 +15,6 @@ from metronome import Metronome
 from opennmt.training import Trainer
 
 
-
 def build(kind, config):
     """One of the benchmark's shapes."""
     share = opennmt.models.EmbeddingsSharingLevel.ALL
@@ -23,21 +22,35 @@ def build(kind, config):
     if kind == "transformer":
         size = config["d_model"]
         return opennmt.models.Transformer(
-            opennmt.inputters.WordEmbedder(embedding_size=size), opennmt.inputters.WordEmbedder(embedding_size=size),
-            num_layers=config["layers"], num_units=size, num_heads=config["num_heads"], ffn_inner_dim=config["d_ff"],
-            dropout=dropout, attention_dropout=0.0, ffn_dropout=0.0, share_embeddings=share,
-        )  # fmt: skip
+            opennmt.inputters.WordEmbedder(embedding_size=size),
+            opennmt.inputters.WordEmbedder(embedding_size=size),
+            num_layers=config["layers"],
+            num_units=size,
+            num_heads=config["num_heads"],
+            ffn_inner_dim=config["d_ff"],
+            dropout=dropout,
+            attention_dropout=0.0,
+            ffn_dropout=0.0,
+            share_embeddings=share,
+        )
     size, units = config["embedding_size"], config["units"]
     words = {"embedding_size": size, "dropout": config["embedding_dropout"]}
     return opennmt.models.SequenceToSequence(
-        opennmt.inputters.WordEmbedder(**words), opennmt.inputters.WordEmbedder(**words),
-        opennmt.encoders.RNNEncoder(1, units // 2, bidirectional=True, cell_class=tf.keras.layers.GRUCell, dropout=dropout),
+        opennmt.inputters.WordEmbedder(**words),
+        opennmt.inputters.WordEmbedder(**words),
+        opennmt.encoders.RNNEncoder(
+            1, units // 2, bidirectional=True, cell_class=tf.keras.layers.GRUCell, dropout=dropout
+        ),
         opennmt.decoders.AttentionalRNNDecoder(
-            1, units, bridge_class=opennmt.layers.DenseBridge, attention_mechanism_class=tfa.seq2seq.BahdanauAttention,
-            cell_class=tf.keras.layers.GRUCell, dropout=dropout,
+            1,
+            units,
+            bridge_class=opennmt.layers.DenseBridge,
+            attention_mechanism_class=tfa.seq2seq.BahdanauAttention,
+            cell_class=tf.keras.layers.GRUCell,
+            dropout=dropout,
         ),
         share_embeddings=share,
-    )  # fmt: skip
+    )
 
 
 def configuration(folder, setup, place):
@@ -45,20 +58,34 @@ def configuration(folder, setup, place):
     return {
         "model_dir": str(place),
         "data": {
-            "train_features_file": str(folder / "train.en"), "train_labels_file": str(folder / "train.de"),
+            "train_features_file": str(folder / "train.en"),
+            "train_labels_file": str(folder / "train.de"),
             "source_sequence_controls": {"start": False, "end": True},  # as the others end a source
-            "source_vocabulary": str(folder / "opennmt.vocab"), "target_vocabulary": str(folder / "opennmt.vocab"),
+            "source_vocabulary": str(folder / "opennmt.vocab"),
+            "target_vocabulary": str(folder / "opennmt.vocab"),
         },
         "params": {
-            "optimizer": "Adam", "learning_rate": 0.001, "label_smoothing": 0.1, "beam_width": 5, "length_penalty": 1.0,
-            "maximum_decoding_length": 80, "optimizer_params": {"global_clipnorm": 1.0},
+            "optimizer": "Adam",
+            "learning_rate": 0.001,
+            "label_smoothing": 0.1,
+            "beam_width": 5,
+            "length_penalty": 1.0,
+            "maximum_decoding_length": 80,
+            "optimizer_params": {"global_clipnorm": 1.0},
         },
         "train": {
-            "batch_size": setup["batch_tokens"], "batch_type": "tokens", "length_bucket_width": 2, "max_step": 10**9,
-            "maximum_features_length": 100, "maximum_labels_length": 100, "sample_buffer_size": -1,
-            "save_checkpoints_steps": None, "save_summary_steps": 10**9, "effective_batch_size": None,
+            "batch_size": setup["batch_tokens"],
+            "batch_type": "tokens",
+            "length_bucket_width": 2,
+            "max_step": 10**9,
+            "maximum_features_length": 100,
+            "maximum_labels_length": 100,
+            "sample_buffer_size": -1,
+            "save_checkpoints_steps": None,
+            "save_summary_steps": 10**9,
+            "effective_batch_size": None,
         },
-    }  # fmt: skip
+    }
 
 
 def main(folder, kind):
@@ -81,7 +108,9 @@ def main(folder, kind):
 
     Trainer._steps = counted
     with tempfile.TemporaryDirectory() as place:
-        runner = opennmt.Runner(build(kind, setup["models"][kind]), configuration(folder, setup, place), auto_config=False)
+        runner = opennmt.Runner(
+            build(kind, setup["models"][kind]), configuration(folder, setup, place), auto_config=False
+        )
         runner.train()
 
 

@@ -1,7 +1,8 @@
-"""Worker: plain PyTorch models of the same shapes, batches of like lengths.   python train_pytorch.py FOLDER transformer|gru
+"""Worker: plain PyTorch models of the same shapes.   python train_pytorch.py FOLDER transformer|gru
 
-What a careful person writes without tricks: fused projections, scaled_dot_product_attention, packed sequences, logits of
-real tokens alone, cross_entropy with its own smoothing, fused Adam. In eager mode, as it is mostly run.
+What a careful person writes without tricks: batches of like lengths, fused projections, scaled_dot_product_attention,
+packed sequences, logits of real tokens alone, cross_entropy with its own smoothing, fused Adam. In eager mode, as it is
+mostly run.
 """
 
 import json

@@ -60,7 +60,10 @@ def train(self, rows, batches, number):
         shape = {**config, "vocabulary": setup["vocabulary"]}
         for batch in batches:
             tokens = int(rows.target.lengths[batch.rows].sum())
-            count, real = len(batch.rows), (rows.source.lengths[batch.rows].mean(), rows.target.lengths[batch.rows].mean())
+            count, real = (
+                len(batch.rows),
+                (rows.source.lengths[batch.rows].mean(), rows.target.lengths[batch.rows].mean()),
+            )
             padded = (count, batch.source_width), (count, batch.target_width)
             counts["operations"] = counts.get("operations", 0) + operations(shape, *padded, tokens)
             needed = operations(shape, (count, real[0]), (count, real[1]), tokens)

@@ -49,10 +49,14 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
         difference = abs(sum(score.log_probs) - mine["log_prob"]) / (len(mine["best"]) + 1)
         largest = max(largest, difference)
         if not difference <= TOLERANCE:
-            faults.append(f"{row['text'][:60]!r}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected")
+            faults.append(
+                f"{row['text'][:60]!r}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected"
+            )
         found, wanted = step.hypotheses[0], [target[token] for token in mine["greedy"]]
         greedy_equal += found == wanted
-        if found != wanted and not tied(servable.model, row["ids"], mine["greedy"], [target.index(token) for token in found]):
+        if found != wanted and not tied(
+            servable.model, row["ids"], mine["greedy"], [target.index(token) for token in found]
+        ):
             faults.append(f"{row['text'][:60]!r}: greedy answer {found} where {wanted} was expected")
     if faults:
         shown = "\n  ".join(faults[:5])
@@ -68,7 +72,7 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
 
 
 def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> list[dict[str, Any]]:
-    """What the pipeline's own code makes of each row: tokens of its best answer, their log_prob, and the greedy answer."""
+    """What the pipeline's own code makes of each row: its best answer with its log_prob, and the greedy answer."""
     import tensorflow as tf
 
     from textpipe.training import likelihood
@@ -81,7 +85,9 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
 
     found = []
     for start in range(0, len(rows), BATCH):
-        best, log_probs, stepped = (part.numpy().tolist() for part in answer(export.model_input(servable, rows[start : start + BATCH])))
+        best, log_probs, stepped = (
+            part.numpy().tolist() for part in answer(export.model_input(servable, rows[start : start + BATCH]))
+        )
         for ids, log_prob, other in zip(best, log_probs, stepped, strict=True):
             found.append({"best": words(ids), "log_prob": log_prob, "greedy": words(other)})
     return found
@@ -98,7 +104,7 @@ def words(ids: Sequence[int]) -> list[int]:
 
 
 def tied(model: Any, source: Sequence[int], one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether two greedy answers part at a place where the model holds both tokens equally probable, but for rounding."""
+    """Whether two greedy answers part where the model holds both tokens equally probable, but for rounding."""
     import tensorflow as tf
 
     from textpipe.training import likelihood

@@ -18,7 +18,9 @@ def specification(model: Any, places: int) -> Any:
     activations = ctranslate2.specs.Activation
     options: dict[str, Any] = {
         "pre_norm": config.norm == "pre",
-        "activation": {"relu": activations.RELU, "gelu": activations.GELU, "swiglu": activations.SWISH}[config.activation],
+        "activation": {"relu": activations.RELU, "gelu": activations.GELU, "swiglu": activations.SWISH}[
+            config.activation
+        ],
         "ffn_glu": config.activation == "swiglu",
     }
     if config.positions == "rotary":

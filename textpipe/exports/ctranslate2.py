@@ -2,7 +2,7 @@
 
     config.json, model.bin, *_vocabulary.json   what ctranslate2.Translator reads
     *.model                                     the sentencepiece models, where the codec is one
-    textpipe.json                               the way from text to tokens, limits, and beam settings near the pipeline's
+    textpipe.json                               how text becomes tokens, limits, and beam settings near the pipeline's
     README.md                                   how to call it, and how far it agreed with the pipeline's own decoder
 
 What is written answers golden rows before it is kept: CTranslate2 must hold the pipeline's own answers as probable as
@@ -39,7 +39,9 @@ def check(sections: Mapping[str, Section]) -> None:
             f'[decode] kind = "{decode.kind}": CTranslate2 has no such search; add -s decode=beam to export the model'
         )
     if sections["export"].ensemble:
-        raise ConfigError("ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel")
+        raise ConfigError(
+            "ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel"
+        )
     for name, nothing in UNKNOWN.items():
         if getattr(decode, name) != nothing:
             raise ConfigError(
@@ -84,7 +86,10 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
         "task": task,
         "source": described(servable.source, inputs, codecs, source.max_length),
         "target": described(servable.target, inputs, codecs, target.max_length),
-        "decode": {"pipeline": decode.model_dump(mode="json"), "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"])},
+        "decode": {
+            "pipeline": decode.model_dump(mode="json"),
+            "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"]),
+        },
         "agreement": found,
         "version": __version__,
     }
@@ -103,8 +108,12 @@ def described(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any],
     model = f"{codecs[field]['name']}.model"
     file = model if (inputs["tokenize"] / model).is_file() else None
     return {
-        "field": field, "normalize": steps, "codec": codecs[field]["kind"], "sentencepiece": file, "max_length": max_length,
-    }  # fmt: skip
+        "field": field,
+        "normalize": steps,
+        "codec": codecs[field]["kind"],
+        "sentencepiece": file,
+        "max_length": max_length,
+    }
 
 
 def readme(about: Mapping[str, Any]) -> str:
@@ -134,8 +143,8 @@ ENCODE = {
     False: "pieces = ...    # lists of tokens of source_vocabulary.json; the codec is {codec!r}",
 }
 DECODE = {
-    True: 'answers = sentencepiece.SentencePieceProcessor(model_file="{file}").decode([row.hypotheses[0] for row in found])',
-    False: "answers = [row.hypotheses[0] for row in found]    # tokens of target_vocabulary.json; the codec is {codec!r}",
+    True: 'answers = sentencepiece.SentencePieceProcessor(model_file="{file}").decode(best)',
+    False: "answers = best    # tokens of target_vocabulary.json; the codec is {codec!r}",
 }
 README = """# A {task} model for CTranslate2
 
@@ -152,14 +161,16 @@ found = engine.translate_batch(
     [row[:{longest}] for row in pieces],    # what is longer was cut in training
     max_batch_size=32,
 {settings})
+best = [row.hypotheses[0] for row in found]
 {decode}
 ```
 
 The SavedModel of the same pipeline normalizes by itself; here the steps above are yours to apply.
 
-Checked when it was written, on {rows} rows of the data and of awkward texts: log-probabilities of the pipeline's answers
-agree within {difference} nats a token; {greedy} greedy answers and {beam} answers by beam search are equal. Answers by beam search
-may differ, because CTranslate2 ends a search earlier and divides log-probabilities by length ** x where the pipeline
-divides by ((5 + length) / 6) ** {alpha}. The x above ranks alike around {mean} tokens, the mean of the checked answers. With
-length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they are, to be ranked by any formula.
+Checked when it was written, on {rows} rows of the data and of awkward texts: log-probabilities of the pipeline's
+answers agree within {difference} nats a token; {greedy} greedy answers and {beam} answers by beam search are equal.
+Answers by beam search may differ, because CTranslate2 ends a search earlier and divides log-probabilities by
+length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. The x above ranks alike around {mean} tokens,
+the mean of the checked answers. With length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they
+are, to be ranked by any formula.
 """

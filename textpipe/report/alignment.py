@@ -27,7 +27,8 @@ def pairs(weights: Weights, source: Sequence[str], target: Sequence[str]) -> lis
 
     End marks take no part, and a token that looked at the source's end mark most stands alone.
 
-    [[.9, .1, 0], [.2, .7, .1], [0, .1, .9]], ["▁Hallo", "▁Welt", "</s>"], ["▁Hello", "▁world", "</s>"] -> [(0, 0), (1, 1)]
+    [[.9, .1, 0], [.2, .7, .1], [0, .1, .9]], ["▁Hallo", "▁Welt", "</s>"], ["▁Hello", "▁world", "</s>"]
+    -> [(0, 0), (1, 1)]
     """
     found = []
     for place, row in enumerate(weights):
@@ -37,9 +38,7 @@ def pairs(weights: Weights, source: Sequence[str], target: Sequence[str]) -> lis
     return found
 
 
-def draw(
-    weights: Weights, source: Sequence[str], target: Sequence[str], path: Path, *, title: str = ""
-) -> list[str]:
+def draw(weights: Weights, source: Sequence[str], target: Sequence[str], path: Path, *, title: str = "") -> list[str]:
     """Write weights [U, T] as a picture, target tokens downwards and source tokens across; by the path's suffix.
 
     Returns the characters that no installed font has and that a PNG therefore shows as boxes. Raises ConfigError for a
@@ -179,8 +178,8 @@ td.best {{ outline: 2px solid #d9822b; outline-offset: -2px; }}
 td:hover {{ outline: 2px solid {ink}; outline-offset: -2px; }}
 </style></head><body>
 <h1 style="font-size: 1.15rem">{title}</h1>
-<p>Rows are the tokens of the answer, columns those of the text; the darker a cell, the more the row looked there. A frame
-marks where it looked most. Rest the pointer on a cell for its weight.</p>
+<p>Rows are the tokens of the answer, columns those of the text; the darker a cell, the more the row looked there. A
+frame marks where it looked most. Rest the pointer on a cell for its weight.</p>
 <div><table><thead><tr><th></th>{across}</tr></thead><tbody>
 {rows}
 </tbody></table></div></body></html>

@@ -32,15 +32,13 @@ def command(model: Path, text: str, output: Path) -> None:
         codes = ", ".join(f"U+{ord(letter):04X}" for letter in missing[:5])
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         click.echo(
-            f"{path}: no installed font has {codes}{more}; boxes stand for them. Install a font, or write .svg or .html, "
-            "which a browser shows in its own fonts",
+            f"{path}: no installed font has {codes}{more}; boxes stand for them. Install a font, or write .svg or "
+            ".html, which a browser shows in its own fonts",
             err=True,
         )
 
 
-def looked(
-    model: Path, text: str, output: Path
-) -> tuple[Path, list[str], list[str], list[list[float]], str]:
+def looked(model: Path, text: str, output: Path) -> tuple[Path, list[str], list[str], list[list[float]], str]:
     """output, source tokens, target tokens, weights [U, T] and a title; raises ModelError when there are no weights."""
     from textpipe.errors import ConfigError, ModelError
     from textpipe.report import alignment

@@ -16,16 +16,28 @@ SAVED_MODEL = "saved_model"
 @published_option
 @click.option("--force", is_flag=True, help="Build this stage again even when nothing changed.")
 @click.option(
-    "--format", "form", type=click.Choice([SAVED_MODEL, *rooms.names("exports")]), default=SAVED_MODEL, show_default=True,
+    "--format",
+    "form",
+    type=click.Choice([SAVED_MODEL, *rooms.names("exports")]),
+    default=SAVED_MODEL,
+    show_default=True,
     help="What to write; formats other than the SavedModel are for other engines.",
-)  # fmt: skip
+)
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder of another format; default FORMAT_models/<the pipeline's name>."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of another format; default FORMAT_models/<the pipeline's name>.",
 )
 def command(
-    pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, force: bool, form: str, output: Path | None,
-) -> None:  # fmt: skip
-    """Write, replay and publish the SavedModel, or write another format. Runs the stages it needs first; prints the path."""
+    pipeline: Path,
+    overrides: tuple[str, ...],
+    artifacts: Path,
+    saved_models: Path,
+    force: bool,
+    form: str,
+    output: Path | None,
+) -> None:
+    """Write, replay and publish the SavedModel, or another format. Runs the stages it needs first; prints the path."""
     from textpipe import pipeline as pipelines
 
     loaded = pipelines.Pipeline.load(pipeline, overrides)
@@ -35,7 +47,12 @@ def command(
     if output:
         raise click.UsageError("--output is for formats other than saved_model; --saved-models says where those go")
     result = pipelines.run(
-        loaded, until="export", start="export" if force else None, artifacts=artifacts, saved_models=saved_models, told=tell
+        loaded,
+        until="export",
+        start="export" if force else None,
+        artifacts=artifacts,
+        saved_models=saved_models,
+        told=tell,
     )
     click.echo(str(result.saved_model))
 

@@ -12,8 +12,15 @@ from textpipe.verbs._pipeline import tell
 @click.command()
 @click.argument("model", metavar="MODEL|PIPELINE", type=click.Path(path_type=Path))
 @click.argument("files", metavar="FILE [FILE]", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--columns", metavar="FIELD=COLUMN,...", default="", help="Which column, or column number, holds which field.")
-@click.option("--format", "form", metavar="FORMAT", help="When the file's name does not tell: tsv, csv, jsonl, parquet, ... or a table.")
+@click.option(
+    "--columns", metavar="FIELD=COLUMN,...", default="", help="Which column, or column number, holds which field."
+)
+@click.option(
+    "--format",
+    "form",
+    metavar="FORMAT",
+    help="When the file's name does not tell: tsv, csv, jsonl, parquet, ... or a table.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a pair, its tokens among them.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs scored at once.")
 @click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3.")
@@ -66,8 +73,11 @@ def summary(totals: dict[str, float]) -> str:
     if "tokens" not in totals:
         return f"{pairs:,} rows: log-probability {log_prob:,.1f}, log loss {totals['log_loss']:.4g}"
     text = (
-        f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, {log_prob / pairs:.4g} a pair, "
-        f"{log_prob / totals['tokens']:.4g} a token, perplexity {totals['perplexity']:.4g}"
+        f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, "
+        f"{log_prob / pairs:.4g} a pair, {log_prob / totals['tokens']:.4g} a token, "
+        f"perplexity {totals['perplexity']:.4g}"
     )
     cut = totals["cut"]
-    return text + (f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else "")
+    return text + (
+        f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else ""
+    )
