@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.decoding import greedy
 
-OPTIONS = {"beam_size": "int32", **greedy.OPTIONS}
+OPTIONS = {"beam_size": "int32", "coverage_penalty": "float32", **greedy.OPTIONS}
 TEXTS = greedy.TEXTS
 
 
