@@ -98,14 +98,23 @@ class RecurrentModel(keras.Model):
         kept = {name: part for name, part in memory.items() if name != "last"}
         return {"memory": kept, **self.decoder.start(memory["last"], memory["bias"])}
 
-    def step(self, state, ids):
-        """The next token: ids [B] -> logits [B, V], state, attention [B, T] (zeros without attention)."""
+    def step(self, state, ids, project=None):
+        """The next token: ids [B] -> logits [B, V], state, attention [B, T] (zeros without attention).
+
+        project: what gives the logits, when not `project`.
+        """
         inputs = self.embed(self.target_embedding, ids, "target", False)
         memory, bias, carry = apart(state)
         hidden, carry, weights = self.decoder.step(inputs, carry, memory, bias)
-        # As `project`, but a processor is slow at few rows times a wide matrix that lies the other way.
-        logits = ops.transpose(ops.matmul(self.softmax_weight(), ops.transpose(hidden)))
-        return logits, {"memory": state["memory"], **carry}, weights
+        return (project or self.project)(hidden), {"memory": state["memory"], **carry}, weights
+
+    def stepper(self):
+        """`step`, with what is alike at all steps made once: for a loop.
+
+        A processor is slow at few rows times a wide matrix that lies the other way, and slow to turn it each time.
+        """
+        weight = ops.transpose(self.softmax_weight())
+        return lambda state, ids: self.step(state, ids, lambda hidden: ops.matmul(hidden, weight))
 
     def embed(self, table, ids, side, training):
         """ids [...] -> [..., E] of about unit variance; in training ids are [T, B]."""
