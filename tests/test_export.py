@@ -217,7 +217,7 @@ def test_the_description_says_what_the_model_is(classifier, generator):
     assert about["evaluation"]["metrics"] == report(classifier)["metrics"]
     about = savedmodel.read_about(generator["export"] / "model")
     assert about["decode"]["beam_size"] == 3 and about["labels"] is None
-    assert about["signatures"]["attention"]["outputs"] == ["source_tokens", "target_tokens", "weights"]
+    assert about["signatures"]["attention"]["outputs"] == ["alignment", "source_tokens", "target_tokens", "weights"]
 
 
 def prediction_log():
@@ -360,6 +360,16 @@ def test_a_classifier_and_the_attention_take_no_options(generator, published):
     for model, signature in ((Model.load(published), "serving_default"), (Model.load(generator["export"] / "model"), "attention")):
         with pytest.raises(ModelError, match=f"'{signature}' of this model takes no options"):
             model.predict(["x"], signature=signature, options={"beam_size": 1})
+
+
+def test_batches_hold_all_rows_and_few_of_the_long_ones():
+    lengths = [*range(5, 900, 3), 10_000, 60_000]
+    found = list(savedmodel.batches(range(len(lengths)), lengths, 16))
+    assert [row for batch in found for row in batch] == list(range(len(lengths)))
+    assert max(map(len, found)) == 16 and found[-1] == [len(lengths) - 1]
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= 16 * savedmodel.ROW_BYTES
+    assert list(savedmodel.batches([], [], 16)) == []
 
 
 def test_text_that_is_no_unicode_is_answered(published):

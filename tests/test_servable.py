@@ -193,6 +193,10 @@ def test_attention_has_a_weight_for_each_pair_of_tokens(generator):
     assert found["source_tokens"].shape == ids.shape
     padding = ids == 0
     assert padding.any() and not weights[np.broadcast_to(padding[:, None, :], weights.shape)].any()
+    for row, aligned in enumerate(found["alignment"]):
+        real = weights[row].sum(axis=1) > 0
+        np.testing.assert_array_equal(aligned[real], weights[row][real].argmax(axis=1))
+        assert np.all(aligned[~real] == -1)
     answered = weights.sum(axis=2)  # 1 where the answer has a token, 0 behind its end
     assert set(np.round(answered, 5).ravel().tolist()) <= {0.0, 1.0} and (answered[:, 0] > 0.9).all()
     assert b"".join(found["source_tokens"][0]).decode().replace("▁", " ").startswith(" the dog 5 is red</s>")

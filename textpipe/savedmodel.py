@@ -9,7 +9,7 @@ Any SavedModel whose signatures take strings will do; one of textpipe's is compa
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
 NBEST, OPTIONS = "nbest", "options"
 BATCH_ROWS = 128
+ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
@@ -268,20 +269,31 @@ def call(
 
     function: takes string tensors [B] by name, and the tensors of `fixed`; gives tensors whose first axis is B.
 
-    Rows go in sorted by length, so that a batch pads little.
+    Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once.
     """
     import tensorflow as tf
 
     lengths = [sum(map(len, values)) for values in zip(*columns.values(), strict=True)]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     rows: list[dict[str, Any]] = [{} for _ in order]
-    for start in range(0, len(order), batch_rows):
-        batch = order[start : start + batch_rows]
+    for batch in batches(order, lengths, batch_rows):
         given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
         for name, values in sorted(function(**given, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
                 rows[at][name] = plain(value)
     return rows
+
+
+def batches(order: Sequence[int], lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
+    """Rows, in this order of rising length, cut into batches of at most batch_rows and of bounded size."""
+    batch: list[int] = []
+    for row in order:
+        if batch and (len(batch) == batch_rows or (len(batch) + 1) * lengths[row] > batch_rows * ROW_BYTES):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def plain(value: Any) -> Any:

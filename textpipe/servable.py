@@ -214,11 +214,18 @@ class Servable(tf.Module):
         return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
 
     def attention(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
-        """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T]."""
+        """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
+
+        alignment [B, U] is the place of the source token that each target token looked at most; -1 behind the end and
+        for models without attention.
+        """
         inputs = self.inputs(texts)
         found = self.decoded(inputs, n_best=1)
+        weights = found["attention"][:, 0]
+        most = tf.argmax(weights, axis=2, output_type=tf.int32)
         return {
-            "weights": found["attention"][:, 0],
+            "weights": weights,
+            "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, most, -1),
             "source_tokens": self.features[self.source].codec.pieces(inputs),
             "target_tokens": self.features[self.target].codec.pieces(found["ids"][:, 0]),
         }

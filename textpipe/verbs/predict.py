@@ -16,7 +16,7 @@ from textpipe.errors import ConfigError
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Lines answered at once.")
+@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
 def command(model: Path, text: str, as_json: bool, signature: str, options: tuple[str, ...], batch: int) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
