@@ -12,6 +12,7 @@ import pytest
 import sklearn.metrics
 import tensorflow as tf
 import tiny
+from click.testing import CliRunner
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
@@ -21,6 +22,7 @@ from textpipe.savedmodel import Model
 from textpipe.servable import Servable
 from textpipe.stages import evaluate, export
 from textpipe.tables import shards
+from textpipe.verbs import predict
 
 
 @pytest.fixture(scope="module")
@@ -356,8 +358,24 @@ def test_options_that_cannot_be_are_refused(generator, options, words):
         model.predict(["the dog"], options=options)
 
 
+def test_predict_takes_options_on_the_command_line(generator):
+    model = generator["export"] / "model"
+    runner, command = CliRunner(), predict.command
+    done = runner.invoke(command, [str(model), "the dog 5 is red", "--option", "beam_size=2", "--option", "max_length=3"])
+    (expected,) = Model.load(model).predict(["the dog 5 is red"], options={"beam_size": 2, "max_length": 3})
+    assert done.exit_code == 0 and done.stdout == f"{expected['answer']}\t{expected['score']:.6g}\n"
+    for given, words in {
+        "beam_sise=2": "no option 'beam_sise'; did you mean 'beam_size'?",
+        "beam_size": "--option beam_size: expected name=value, for example --option beam_size=3",
+        "beam_size=two": "option beam_size expects a whole number, found 'two'",
+    }.items():
+        failed = runner.invoke(command, [str(model), "the dog", "--option", given]).exception
+        assert words in str(failed) and failed.exit_code == 2
+
+
 def test_a_classifier_and_the_attention_take_no_options(generator, published):
-    for model, signature in ((Model.load(published), "serving_default"), (Model.load(generator["export"] / "model"), "attention")):
+    for place, signature in ((published, "serving_default"), (generator["export"] / "model", "attention")):
+        model = Model.load(place)
         with pytest.raises(ModelError, match=f"'{signature}' of this model takes no options"):
             model.predict(["x"], signature=signature, options={"beam_size": 1})
 
