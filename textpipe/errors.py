@@ -35,7 +35,12 @@ class ModelError(TextpipeError):
 
 
 class ThresholdError(TextpipeError):
-    """A metric misses what [evaluate.require] asks for, so nothing was exported."""
+    """A metric misses what [evaluate.require] asks for, so nothing was exported.
+
+    result: the pipeline.Result so far, the evaluation included; None outside of a pipeline's run.
+    """
+
+    result = None
 
 
 def suggest(found: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from textpipe import config, lineage, rooms
-from textpipe.errors import ConfigError, suggest
+from textpipe.errors import ConfigError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
@@ -143,7 +143,7 @@ def run(
 
     start: build this stage and those after it again, even when cached; force: build every stage again.
     told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
-    Raises TextpipeError; what earlier stages finished stays in the store.
+    Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
     """
     check_stage(until, "--until")
     check_stage(start, "--from")
@@ -151,7 +151,11 @@ def run(
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with lineage.remembered(artifacts / CODE):
-        build(result, store, needed(until), again, tell)
+        try:
+            build(result, store, needed(until), again, tell)
+        except ThresholdError as error:
+            error.result = result
+            raise
     if "export" in result.artifacts:
         from textpipe import publish
 
@@ -183,3 +187,5 @@ def build(
             tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
         store.remember(pipeline.name, artifact)
         result.artifacts[stage] = artifact
+        if hasattr(code, "verdict"):
+            code.verdict(pipeline.sections[stage], artifact.path)

@@ -132,10 +132,15 @@ def test_a_model_that_is_none_is_named(project):
     assert "empty" in project.fails("predict", "empty", "text")
 
 
-def test_a_missed_threshold_stops_before_export_and_names_the_metrics(trained_copy):
+def test_a_missed_threshold_stops_before_export_names_the_metrics_and_leaves_the_report(trained_copy):
+    page = trained_copy.folder / "reports/mail.html"
+    page.unlink()
     message = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.accuracy=1.01")
     assert "accuracy" in message and "1.01" in message
     assert sorted(path.name for path in (trained_copy.folder / "saved_models/mail").iterdir()) == ["1"]
+    assert "accuracy" in page.read_text()
+    again = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.accuracy=1.01")
+    assert "evaluate   cached" in again and "1.01" in again
 
 
 def test_two_runs_at_once_build_each_result_once(project):

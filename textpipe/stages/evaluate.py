@@ -72,7 +72,7 @@ class Config(Section):
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Score a split; raises ThresholdError, with every figure, when a required one is missed."""
+    """Score a split."""
     from textpipe import savedmodel
     from textpipe.servable import Servable
 
@@ -111,7 +111,6 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
 
-    require(config.require, report["metrics"], task.LESS_IS_BETTER)
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for at, (row, source, reference, answer) in enumerate(zip(rows["row"], sources, references, answers, strict=True)):
@@ -252,10 +251,12 @@ def training_words(folder: Path, fields: Sequence[str]) -> dict[str, Mapping[str
     return {field: counting.count(texts(field)) for field in fields}
 
 
-def require(wanted: Mapping[str, float], found: Mapping[str, float | None], less_is_better: Sequence[str]) -> None:
+def verdict(config: Config, output: Path) -> None:
     """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
+    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    less_is_better = rooms.find("tasks", config.task).LESS_IS_BETTER
     misses = []
-    for name, bound in wanted.items():
+    for name, bound in config.require.items():
         value, less = found.get(name), name in less_is_better
         if value is None or not (value <= bound if less else value >= bound):
             misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {number(value)}")

@@ -25,11 +25,17 @@ def command(
 ) -> None:  # fmt: skip
     """Run a pipeline file to an exported model; what did not change is taken from the store."""
     from textpipe import pipeline as pipelines
+    from textpipe.errors import ThresholdError
 
     loaded = pipelines.Pipeline.load(pipeline, overrides)
-    result = pipelines.run(
-        loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, told=tell
-    )
+    try:
+        result = pipelines.run(
+            loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, told=tell
+        )
+    except ThresholdError as error:
+        # Now above all somebody wants to see what the model gets wrong.
+        write_report(loaded.name, error.result, reports)
+        raise
     if "evaluate" in result.artifacts:
         write_report(loaded.name, result, reports)
     last = result.saved_model or list(result.artifacts.values())[-1].path
