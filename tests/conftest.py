@@ -1,4 +1,6 @@
-"""What all tests share: the order they are started in."""
+"""What all tests share: the order they are started in, and the kernels a user has."""
+
+import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 
 
 def pytest_collection_modifyitems(items):
