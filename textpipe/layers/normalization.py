@@ -50,17 +50,17 @@ def normalize(inputs):
 
 
 def plain_softmax(scores):
-    """As softmax, where nobody asks for a gradient: one operation."""
+    """As softmax, where nobody asks for a gradient: one operation.
+
+    ops.softmax warns when a batch of one-token sources gives it an axis of length 1.
+    """
     return ops.softmax(scores) if scores.shape[-1] != 1 else ops.ones_like(scores)
 
 
 @ops.custom_gradient
 def softmax(scores):
-    """exp(s) / sum(exp(s)) over the last axis; its gradient needs the result alone.
-
-    Not ops.softmax, which warns when a batch of one-token sources gives it an axis of length 1.
-    """
-    weights = ops.exp(ops.log_softmax(scores, axis=-1))
+    """exp(s) / sum(exp(s)) over the last axis; its gradient needs the result alone."""
+    weights = plain_softmax(scores)
 
     def gradient(upstream):
         return weights * (upstream - ops.sum(upstream * weights, axis=-1, keepdims=True))
