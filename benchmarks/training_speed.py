@@ -8,6 +8,9 @@ The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNM
 peer without one is left out. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt
 2.3 with sentencepiece 0.2.0 and importlib_metadata; torch.
 
+TensorFlow uses oneDNN's kernels here if textpipe says so and in OpenNMT-tf if the processor has AVX-512; opennmt-tf_onednn is
+OpenNMT-tf with them in any case.
+
 Every system runs its own training loop in a process of its own. In each round each has a window in turn, and the large
 matrix product whose speed is the machine's ceiling has one too; between windows a process stands still. A token is one
 of the target with its end, without padding. Ratios are taken round by round. Writes
@@ -49,7 +52,14 @@ MODELS = {
         "share_embeddings": True,
     },
 }
-PEERS = {"opennmt-tf": "opennmt", "joeynmt": "joeynmt", "pytorch": "pytorch"}
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# Which Python runs a peer, its script, and what it finds in the environment: what was there before textpipe was imported.
+PEERS = {
+    "opennmt-tf": ("opennmt", "train_opennmt_tf.py", {ONEDNN: os.environ.get(ONEDNN)}),
+    "opennmt-tf_onednn": ("opennmt", "train_opennmt_tf.py", {ONEDNN: "1"}),
+    "joeynmt": ("joeynmt", "train_joeynmt.py", {}),
+    "pytorch": ("pytorch", "train_pytorch.py", {}),
+}
 OURS, CEILING = "textpipe", "ceiling"
 
 
@@ -98,19 +108,16 @@ def prepare(folder, batch_tokens):
 
 def start(kind, folder, pythons):
     """The workers of one kind of model, ours first, each past its first window."""
-    scripts = {OURS: "train_textpipe.py", **{name: f"train_{name.replace('-', '_')}.py" for name in PEERS}}
     environment = {"PYTHONPATH": str(HOME.parent)}
     workers = {
         CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)
     }
-    for name, script in scripts.items():
-        if name == OURS or pythons.get(name):
-            python = sys.executable if name == OURS else pythons[name]
-            variables = environment if name == OURS else {}
-            workers[name] = Worker(
-                name, python, script, folder, kind, log=folder / f"{kind}_{name}.log", environment=variables
-            )
-            print(f"{kind:<12} {name:<11} {workers[name].about}", file=sys.stderr, flush=True)
+    ours = {OURS: (sys.executable, "train_textpipe.py", environment)}
+    peers = {name: (pythons[key], script, variables) for name, (key, script, variables) in PEERS.items() if pythons[key]}
+    for name, (python, script, variables) in {**ours, **peers}.items():
+        log = folder / f"{kind}_{name}.log"
+        workers[name] = Worker(name, python, script, folder, kind, log=log, environment=variables)
+        print(f"{kind:<12} {name:<11} {workers[name].about}", file=sys.stderr, flush=True)
     return workers
 
 
@@ -193,7 +200,8 @@ def main():
     parser.add_argument("--warm-up", type=float, default=10)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--output", type=Path, default=RESULTS)
-    for name, key in PEERS.items():
+    names = {key: name for name, (key, _, _) in reversed(PEERS.items())}
+    for key, name in names.items():
         parser.add_argument(
             f"--{key}-python", default=os.environ.get(f"TEXTPIPE_{key.upper()}_PYTHON"), help=f"with {name}"
         )
@@ -201,13 +209,13 @@ def main():
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder, options.batch_tokens)
-    pythons = {name: getattr(options, f"{key}_python") for name, key in PEERS.items()}
+    pythons = {key: getattr(options, f"{key}_python") for key in names}
     load = os.getloadavg()[0]
     windows = {"rounds": options.rounds, "seconds": options.seconds, "steps": options.steps, "warm_up": options.warm_up}
     result = {
         "settings": {**windows, "batch_tokens": options.batch_tokens, "vocabulary": 8000, "models": MODELS},
         "figures": {},
-        "left_out": [name for name, python in pythons.items() if not python],
+        "left_out": [name for name, (key, _, _) in PEERS.items() if not pythons[key]],
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "load_average_before": round(load, 2),

@@ -1,8 +1,25 @@
-"""What all tests share: the order they are started in, and the kernels a user has."""
+"""What all tests share: the kernels a user has, two pipelines run once, and the order they are started in."""
 
+import pytest
 import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 
 
 def pytest_collection_modifyitems(items):
     # The slowest files first: started last, one of them would keep a single core busy while the others wait.
     items.sort(key=lambda item: "/system/" not in item.path.as_posix())
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory):
+    """The outputs of tiny.CLASSIFIER's stages."""
+    import tiny
+
+    return tiny.once(tmp_path_factory.getbasetemp(), "classifier", tiny.CLASSIFIER, tiny.classifier_rows)
+
+
+@pytest.fixture(scope="session")
+def generator(tmp_path_factory):
+    """The outputs of tiny.GENERATOR's stages."""
+    import tiny
+
+    return tiny.once(tmp_path_factory.getbasetemp(), "generator", tiny.GENERATOR, tiny.generator_rows)

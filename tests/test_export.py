@@ -26,18 +26,6 @@ from textpipe.verbs import predict
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    return tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="export")
-
-
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generator")
-    return tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="export")
-
-
-@pytest.fixture(scope="module")
 def published(classifier, tmp_path_factory):
     return publish.publish(classifier["export"] / "model", tmp_path_factory.mktemp("saved_models") / "mail")
 

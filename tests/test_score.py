@@ -15,48 +15,12 @@ from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.servable import ABSENT, Servable
 from textpipe.training import likelihood
 
-PIPELINE = """
-task = "translate"
-[ingest]
-files = "rows.tsv"
-[tokenize]
-codec = {{ kind = "unigram", vocab_size = 300 }}
-[vectorize]
-features = {{ kind = "ids", max_length = 24 }}
-[model]
-kind = "recurrent"
-units = 16
-embedding_size = 16
-attention_size = 8
-[train]
-epochs = 1
-batch_tokens = 1024
-num_shapes = 1
-[decode]
-kind = "beam"
-beam_size = {beam}
-max_length = 8
-"""
 LONG = "das rot " * 60
 
 
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    """A run pipeline file: its folder, its artifacts by stage, and the exported model."""
-    folder = tmp_path_factory.mktemp("generator")
-    tiny.generator_rows(folder / "rows.tsv")
-    (folder / "phrases.toml").write_text(PIPELINE.format(beam=3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        result = pipeline.run(pipeline.Pipeline.load("phrases.toml"))
-    paths = {stage: folder / artifact.path for stage, artifact in result.artifacts.items()}
-    return folder, paths, folder / result.saved_model
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    return tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="export")
+def exported(paths):
+    """The published model of a pipeline that tiny.once ran."""
+    return paths["export"].parents[3] / "saved_models/generator/1"
 
 
 def score(*words):
@@ -66,7 +30,7 @@ def score(*words):
 
 
 def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
-    _, paths, _ = generator
+    paths = generator
     decode = config.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", ""])})
@@ -79,7 +43,7 @@ def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
 
 
 def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
-    _, paths, _ = generator
+    paths = generator
     model = Servable.load(paths, "translate").model
     source = tf.constant([[7, 8, 9, 3], [10, 3, 0, 0]])
     target = tf.constant([[4, 5, 6, 3], [3, 0, 0, 0]])
@@ -95,7 +59,7 @@ def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
 
 
 def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
-    _, paths, _ = generator
+    paths = generator
     model = Servable.load(paths, "translate").model
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
     whole = likelihood.of_tokens(model, source, target)
@@ -104,11 +68,12 @@ def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):
-    folder, paths, saved = generator
+    paths, saved = generator, exported(generator)
+    folder = saved.parents[2]
     monkeypatch.chdir(folder)
     rows = [line.split("\t") for line in (folder / "rows.tsv").read_text().splitlines()[1:6]]
     given = [{"source": a, "target": b} for a, b in rows]
-    exported, trained = scoring.Scorer.load(saved).score(given), scoring.Scorer.load("phrases.toml").score(given)
+    exported, trained = scoring.Scorer.load(saved).score(given), scoring.Scorer.load("generator.toml").score(given)
     texts = {name: tf.constant([row[name] for row in given]) for name in ("source", "target")}
     raw = savedmodel.Model.load(saved).signatures["score"](**texts)
     (folder / "five.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
@@ -126,7 +91,7 @@ def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatc
 
 
 def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_path):
-    _, paths, saved = generator
+    paths, saved = generator, exported(generator)
     lines = (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     pairs = [json.loads(line) for line in lines]
     found = scoring.totals(scoring.Scorer.load(saved).score(pairs))
@@ -136,7 +101,7 @@ def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_pa
 
 
 def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path):
-    _, _, saved = generator
+    saved = exported(generator)
     (tmp_path / "some.en").write_text("the dog 5 is red\nthe cat\n")
     (tmp_path / "some.de").write_text("das Hund 5 ist rot\ndas Katze\n")
     (tmp_path / "both.tsv").write_text("de\ten\ndas Hund 5 ist rot\tthe dog 5 is red\ndas Katze\tthe cat\n")
@@ -152,7 +117,7 @@ def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path
 
 
 def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
-    _, _, saved = generator
+    saved = exported(generator)
     (tmp_path / "pairs.tsv").write_text(f"source\ttarget\nthe dog\t{LONG}\nthe dog\tdas Hund\n")
     code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
     long, short = map(json.loads, out.splitlines())
@@ -198,9 +163,9 @@ def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, conten
 
 
 def test_a_user_s_mistake_ends_the_command_with_one_message(generator, tmp_path):
-    code, out, err = score(generator[2], tmp_path / "pairs.tsv")
+    code, out, err = score(exported(generator), tmp_path / "pairs.tsv")
     assert (code, out) == (2, "") and err.count("error: ") == 1 and "pairs.tsv: no such file" in err
-    assert "expected FIELD=COLUMN" in score(generator[2], tmp_path / "pairs.tsv", "--columns", "source")[2]
+    assert "expected FIELD=COLUMN" in score(exported(generator), tmp_path / "pairs.tsv", "--columns", "source")[2]
 
 
 def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(generator, tmp_path):
@@ -214,8 +179,8 @@ def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(ge
     with pytest.raises(ModelError, match="no signature 'score'; export the pipeline again"):
         scoring.Scorer.load(tmp_path)
     with pytest.raises(ConfigError, match="only a pipeline file takes overrides"):
-        scoring.Scorer.load(generator[2], ("train.epochs=3",))
+        scoring.Scorer.load(exported(generator), ("train.epochs=3",))
     with pytest.raises(ConfigError, match="no such pipeline file"):
         scoring.Scorer.load(tmp_path / "nothing.toml")
     with pytest.raises(DataError, match="row 1: field 'target' must be a text, found None"):
-        scoring.Scorer.load(generator[2]).score([{"source": "a", "target": "b"}, {"source": "a"}])
+        scoring.Scorer.load(exported(generator)).score([{"source": "a", "target": "b"}, {"source": "a"}])

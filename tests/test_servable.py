@@ -14,18 +14,14 @@ from textpipe.training import losses
 TRYING = [b"", b" \t\n", b"\xff\xfe broken \xc3", "👩‍👩‍👧 ok\u0000end".encode(), b"please tell me " * 400]
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    paths = tiny.build(folder / "built", tiny.CLASSIFIER, tiny.classifier_rows(folder / "rows.tsv"), until="train")
-    return paths, Servable.load(paths, "classify")
+@pytest.fixture(scope="module", name="classifier")
+def loaded_classifier(classifier):
+    return classifier, Servable.load(classifier, "classify")
 
 
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generator")
-    paths = tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="train")
-    return paths, Servable.load(paths, "translate", Plugin.check("decoding", tiny.GENERATOR["decode"]))
+@pytest.fixture(scope="module", name="generator")
+def loaded_generator(generator):
+    return generator, Servable.load(generator, "translate", Plugin.check("decoding", tiny.GENERATOR["decode"]))
 
 
 def call(servable, signature, texts, **others):

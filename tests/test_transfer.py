@@ -300,13 +300,6 @@ def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message
 # Through the stages
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    """A trained pipeline of a small generator."""
-    folder = tmp_path_factory.mktemp("first")
-    return tiny.build(folder / "built", tiny.GENERATOR, tiny.generator_rows(folder / "rows.tsv"), until="train")
-
-
 def exported(artifact, folder):
     """As much of an exported model as a run starts from; tests/test_export.py has a whole one."""
     held = tf.Module()
@@ -318,13 +311,13 @@ def exported(artifact, folder):
     return folder
 
 
-def second(first, folder, origin, **options):
+def second(generator, folder, origin, **options):
     """The train stage on the first pipeline's rows with a vocabulary of another size, started from the first."""
     tables = {**tiny.GENERATOR, "tokenize": {"codec": {"kind": "bpe", "vocab_size": 305}}}
     tables = {**tables, "train": {**tables["train"], "init": {"from": str(origin)}, **options}}
     configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
     sections = config.check("second.toml", configs, {**tables, "ingest": {"files": "rows.tsv"}})
-    outputs = {stage: first[stage] for stage in ("ingest", "normalize")}
+    outputs = {stage: generator[stage] for stage in ("ingest", "normalize")}
     for stage in ("tokenize", "vectorize", "train"):
         module = rooms.find("stages", stage)
         (folder / stage).mkdir(parents=True)
@@ -333,22 +326,22 @@ def second(first, folder, origin, **options):
     return sections["train"], outputs["train"]
 
 
-def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so(first, tmp_path):
-    section, artifact = second(first, tmp_path / "a", first["train"], freeze=["*_embedding", "encoder"])
+def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so(generator, tmp_path):
+    section, artifact = second(generator, tmp_path / "a", generator["train"], freeze=["*_embedding", "encoder"])
     report = json.loads((artifact / "train.json").read_text())
-    assert report["init"]["from"] == str(first["train"])
+    assert report["init"]["from"] == str(generator["train"])
     assert report["frozen"] == sorted(name for name in report["frozen"] if "embedding" in name or "encoder" in name)
     counts = report["init"]["carried"]["target_embedding"]["target"]
     assert 250 < counts["carried"] < counts["of"]
     # What is frozen is what was there: row by row, by the pieces both runs wrote down.
-    names = [json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (first["train"], artifact)]
-    there, here = (values(rebuilt(run))["target_embedding"] for run in (first["train"], artifact))
+    names = [json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (generator["train"], artifact)]
+    there, here = (values(rebuilt(run))["target_embedding"] for run in (generator["train"], artifact))
     both = [name for name in names[1] if name in names[0]]
     assert len(both) == counts["carried"]
     for name in both:
         np.testing.assert_array_equal(here[names[1].index(name)], there[names[0].index(name)])
-    assert section.extra_files() == [first["train"] / name for name in ("model.json", "vocabulary.json", "model.weights.h5")]
-    _, other = second(first, tmp_path / "b", exported(first["train"], tmp_path / "1"), freeze=["*_embedding", "encoder"])
+    assert section.extra_files() == [generator["train"] / name for name in ("model.json", "vocabulary.json", "model.weights.h5")]
+    _, other = second(generator, tmp_path / "b", exported(generator["train"], tmp_path / "1"), freeze=["*_embedding", "encoder"])
     assert (other / "model.weights.h5").read_bytes() == (artifact / "model.weights.h5").read_bytes()
 
 

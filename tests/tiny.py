@@ -1,6 +1,10 @@
 """Pipelines small enough to be built inside a test: a classifier over n-grams and a generator over subwords."""
 
+import fcntl
+import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from textpipe import config, pipeline, rooms
@@ -67,3 +71,34 @@ def build(folder: Path, tables: dict, rows: Path, *, until: str) -> dict[str, Pa
         module.run(sections[stage], {name: outputs[name] for name in module.INPUTS}, output)
         outputs[stage] = output
     return outputs
+
+
+def once(base: Path, name: str, tables: dict, rows: Callable[[Path], Path]) -> dict[str, Path]:
+    """A pipeline of `tables` run to its export, once for all who test: {stage: its output}. To be read, not changed.
+
+    base: pytest's folder for this run. The project lies in base/name: name.toml, data/artifacts and saved_models.
+    """
+    # Processes that test side by side have folders of their own in the one they share.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    done = folder / "done.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            file = folder / f"{name}.toml"
+            file.write_text(toml({**tables, "ingest": {"files": str(rows(folder / "rows.tsv"))}}), encoding="utf-8")
+            places = {"artifacts": folder / "data/artifacts", "saved_models": folder / "saved_models"}
+            result = pipeline.run(pipeline.Pipeline.load(file), **places)
+            done.write_text(json.dumps({stage: str(artifact.path) for stage, artifact in result.artifacts.items()}))
+    return {stage: Path(path) for stage, path in json.loads(done.read_text()).items()}
+
+
+def toml(tables: dict) -> str:
+    """A pipeline file with a line for each of its tables."""
+
+    def written(value):
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{key} = {written(one)}" for key, one in value.items()) + " }"
+        return json.dumps(value)
+
+    return "".join(f"{key} = {written(value)}\n" for key, value in tables.items())

@@ -63,7 +63,7 @@ def peak_mb():
 
 
 class Worker:
-    """The driver's side: a program that was started and waits. environment: variables to set for it."""
+    """The driver's side: a program that was started and waits. environment: variables to set for it, or with None to leave out."""
 
     def __init__(self, name, python, script, *arguments, log, environment=None):
         self.name, self.log = name, Path(log)
@@ -71,7 +71,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [str(python), str(Path(__file__).parent / script), *map(str, arguments)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-                env={**os.environ, **(environment or {})},
+                env={name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None},
             )  # fmt: skip
         self.about = self.read()
 
