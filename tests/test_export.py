@@ -182,7 +182,8 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
 
 def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(classifier, generator, tmp_path):
     tf.function(lambda x: x + 1)(tf.constant(1))  # moves every counter TensorFlow names functions by
-    export.run(section(tiny.CLASSIFIER, "export"), classifier, tmp_path / "classifier")
+    inputs = {stage: classifier[stage] for stage in export.INPUTS}
+    export.run(section(tiny.CLASSIFIER, "export"), inputs, tmp_path / "classifier")
     files = manifest.read(tmp_path / "classifier" / "model")
     assert files == manifest.read(classifier["export"] / "model")
     assert set(files) >= {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE, export.GOLDEN}

@@ -18,7 +18,7 @@ from textpipe.training import likelihood
 LONG = "das rot " * 60
 
 
-def exported(paths):
+def published(paths):
     """The published model of a pipeline that tiny.once ran."""
     return paths["export"].parents[3] / "saved_models/generator/1"
 
@@ -68,7 +68,7 @@ def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):
-    paths, saved = generator, exported(generator)
+    paths, saved = generator, published(generator)
     folder = saved.parents[2]
     monkeypatch.chdir(folder)
     rows = [line.split("\t") for line in (folder / "rows.tsv").read_text().splitlines()[1:6]]
@@ -91,7 +91,7 @@ def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatc
 
 
 def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_path):
-    paths, saved = generator, exported(generator)
+    paths, saved = generator, published(generator)
     lines = (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     pairs = [json.loads(line) for line in lines]
     found = scoring.totals(scoring.Scorer.load(saved).score(pairs))
@@ -101,7 +101,7 @@ def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_pa
 
 
 def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path):
-    saved = exported(generator)
+    saved = published(generator)
     (tmp_path / "some.en").write_text("the dog 5 is red\nthe cat\n")
     (tmp_path / "some.de").write_text("das Hund 5 ist rot\ndas Katze\n")
     (tmp_path / "both.tsv").write_text("de\ten\ndas Hund 5 ist rot\tthe dog 5 is red\ndas Katze\tthe cat\n")
@@ -117,7 +117,7 @@ def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path
 
 
 def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
-    saved = exported(generator)
+    saved = published(generator)
     (tmp_path / "pairs.tsv").write_text(f"source\ttarget\nthe dog\t{LONG}\nthe dog\tdas Hund\n")
     code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
     long, short = map(json.loads, out.splitlines())
@@ -163,9 +163,9 @@ def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, conten
 
 
 def test_a_user_s_mistake_ends_the_command_with_one_message(generator, tmp_path):
-    code, out, err = score(exported(generator), tmp_path / "pairs.tsv")
+    code, out, err = score(published(generator), tmp_path / "pairs.tsv")
     assert (code, out) == (2, "") and err.count("error: ") == 1 and "pairs.tsv: no such file" in err
-    assert "expected FIELD=COLUMN" in score(exported(generator), tmp_path / "pairs.tsv", "--columns", "source")[2]
+    assert "expected FIELD=COLUMN" in score(published(generator), tmp_path / "pairs.tsv", "--columns", "source")[2]
 
 
 def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(generator, tmp_path):
@@ -179,8 +179,8 @@ def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(ge
     with pytest.raises(ModelError, match="no signature 'score'; export the pipeline again"):
         scoring.Scorer.load(tmp_path)
     with pytest.raises(ConfigError, match="only a pipeline file takes overrides"):
-        scoring.Scorer.load(exported(generator), ("train.epochs=3",))
+        scoring.Scorer.load(published(generator), ("train.epochs=3",))
     with pytest.raises(ConfigError, match="no such pipeline file"):
         scoring.Scorer.load(tmp_path / "nothing.toml")
     with pytest.raises(DataError, match="row 1: field 'target' must be a text, found None"):
-        scoring.Scorer.load(exported(generator)).score([{"source": "a", "target": "b"}, {"source": "a"}])
+        scoring.Scorer.load(published(generator)).score([{"source": "a", "target": "b"}, {"source": "a"}])

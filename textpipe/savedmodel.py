@@ -8,8 +8,10 @@ Any SavedModel whose signatures take strings will do; one of textpipe's is compa
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serv
 NBEST, OPTIONS = "nbest", "options"
 BATCH_ROWS = 128
 ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
+AT_ONCE = 4  # batches that are answered side by side, where there are so many cores
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
@@ -269,18 +272,26 @@ def call(
 
     function: takes string tensors [B] by name, and the tensors of `fixed`; gives tensors whose first axis is B.
 
-    Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once.
+    Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once. A search
+    waits for its many small operations: with one batch at a time a third of two cores would stand idle.
     """
     import tensorflow as tf
 
     lengths = [sum(map(len, values)) for values in zip(*columns.values(), strict=True)]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     rows: list[dict[str, Any]] = [{} for _ in order]
-    for batch in batches(order, lengths, batch_rows):
+
+    def answer(batch: Sequence[int]) -> None:
         given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
         for name, values in sorted(function(**given, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
                 rows[at][name] = plain(value)
+
+    # The longest first: begun last, one would be waited for alone.
+    waiting = list(batches(order, lengths, batch_rows))[::-1]
+    with ThreadPoolExecutor(max(1, min(AT_ONCE, os.cpu_count() or 1, len(waiting)))) as pool:
+        for _ in pool.map(answer, waiting):
+            pass
     return rows
 
 

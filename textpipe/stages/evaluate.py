@@ -50,7 +50,7 @@ class Config(Section):
     split: Literal["test", "valid"] = "test"
     join_sources: bool = False
     limit: int | None = Field(None, ge=1)
-    batch_rows: int = Field(64, ge=1)
+    batch_rows: int = Field(128, ge=1)
     resamples: int = Field(1000, ge=0)
     rare: int = Field(5, ge=1)
     require: dict[str, float] = Field(default_factory=dict)
