@@ -3,10 +3,12 @@
 import pytest
 import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 
+SLOW = ("test_resume.py", "test_export.py", "test_ensemble.py", "test_ctranslate2.py", "test_hybrid.py")
+
 
 def pytest_collection_modifyitems(items):
     # The slowest files first: started last, one of them would keep a single core busy while the others wait.
-    items.sort(key=lambda item: "/system/" not in item.path.as_posix())
+    items.sort(key=lambda item: ("/system/" not in item.path.as_posix(), item.path.name not in SLOW))
 
 
 @pytest.fixture(scope="session")
