@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from textpipe.config import Plugin
 from textpipe.decoding import _beam, _search, beam, greedy
-from textpipe.decoding._top import best_tokens, log_total
+from textpipe.decoding._top import Top, log_total
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 VOCABULARY = 8
@@ -331,7 +331,7 @@ def test_the_best_tokens_of_a_row_are_among_those_found_in_groups(size):
     logits = random.normal(size=(4 * 3, size)).astype("float32")
     behind = random.normal(size=(4, 3)).astype("float32")
     for wanted in (1, 7, 25):
-        found = best_tokens(tf.constant(logits), tf.constant(behind), wanted)
+        found = Top(tf.constant(logits)).best(tf.constant(behind), wanted)
         total, hypothesis, token = (part.numpy() for part in found)
         every = logits.reshape(4, 3, size) + behind[:, :, None]
         for row in range(4):

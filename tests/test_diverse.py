@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_beam import END, WORDS, Table, along, compare, in_graph, log_softmax, penalty, plain_beam, sources, words_of
+from test_beam import END, WORDS, Table, along, compare, in_graph, log_softmax, penalty, sources, words_of
 
 from textpipe.config import Plugin
 from textpipe.decoding import beam, diverse

@@ -1,12 +1,10 @@
 """Rules on what may come next, and options set for one call, in every decoder."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import test_beam
-from test_beam import END, PAD, WORDS, Table, along, compare, every_answer, in_graph, penalty, sources, words_of
+from test_beam import END, PAD, Table, along, compare, every_answer, in_graph, sources, words_of
 
 from textpipe.config import Plugin
 from textpipe.decoding import beam, greedy

@@ -6,10 +6,9 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny
 from click.testing import CliRunner
 
-from textpipe import config, pipeline, savedmodel, scoring
+from textpipe import config, savedmodel, scoring
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.servable import ABSENT, Servable

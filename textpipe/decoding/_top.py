@@ -71,11 +71,6 @@ class Top:
         return tf.gather_nd(self.logits, at) + tf.gather(behind, hypothesis, batch_dims=1), hypothesis, token
 
 
-def best_tokens(logits, behind, wanted):
-    """As Top.best."""
-    return Top(logits).best(behind, wanted)
-
-
 def group_size(size):
     """A divisor of the vocabulary near GROUP; GROUP itself, with padding, where there is none.
 
