@@ -85,9 +85,12 @@ def every_answer(model, first, max_length, alpha, min_length=1):
     return sorted(answers, reverse=True)
 
 
-def plain_beam(model, first, beam_size, max_length, alpha):
-    """Beam search with lists and to the very end: (answers best first, steps after which stopping loses nothing)."""
-    living, finished, enough = [(0.0, ())], [], None
+def plain_beam(model, first, beam_size, max_length, alpha, patience=math.inf):
+    """Beam search with lists and to the very end: (answers best first, steps after which stopping loses nothing).
+
+    patience: or until patience * beam_size answers have ended among the best beam_size candidates.
+    """
+    living, finished, enough, ended = [(0.0, ())], [], None, 0
     for length in range(1, max_length + 1):
         candidates = []
         for log_prob, ids in living:
@@ -99,10 +102,20 @@ def plain_beam(model, first, beam_size, max_length, alpha):
         finished += [(lp / penalty(length, alpha), lp, ids) for lp, ids in candidates if ids[-1] == END]
         finished = sorted(finished, reverse=True)[:beam_size]
         living = [one for one in candidates if one[1][-1] != END][:beam_size]
+        ended += sum(ids[-1] == END for _, ids in candidates[:beam_size])
+        if ended >= patience * beam_size:
+            return finished, length
         bound = living[0][0] / penalty(max_length, alpha) if living else -math.inf
         if enough is None and len(finished) == beam_size and finished[-1][0] >= bound:
             enough = length
     return finished, enough or max_length
+
+
+class _beam_alone:  # noqa: N801  the loop that diverse and constrained search use, with a decoder's call
+    @staticmethod
+    def decode(model, source, config):
+        rules = _search.Rules(config.rules, None, None)
+        return _beam.search(model, source, config, rules, _beam.Best(), beam=config.beam_size)
 
 
 def words_of(row):
@@ -163,6 +176,39 @@ def test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end(bea
             expected, _ = plain_beam(model, first, beam_size, 9, alpha)
             assert len(expected) == beam_size
             compare(found, row, expected)
+
+
+@pytest.mark.parametrize("search", [beam, _beam_alone])
+@pytest.mark.parametrize("patience", [0.5, 1.0, 2.0])
+def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(search, patience):
+    config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=patience)
+    sooner = 0
+    for seed in range(4):
+        model = Table(seed, end_bonus=1.0)
+        for first in (4, 5, 6, 7):
+            expected, steps = plain_beam(model, first, 3, 12, 2.0, patience)
+            full, enough = plain_beam(model, first, 3, 12, 2.0)
+            model.steps = 0
+            found = search.decode(model, sources(first), config)
+            if steps <= enough:
+                compare(found, 0, expected)
+                assert model.steps == steps
+                sooner += steps < enough
+            else:
+                compare(found, 0, full)
+    assert sooner
+
+
+def test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does():
+    missed = 0
+    for seed in range(8):
+        model = Table(seed, end_bonus=1.0)
+        config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=1.0, n_best=1)
+        found = beam.decode(model, sources(5), config)["scores"][0, 0].numpy()
+        plain, best = (plain_beam(model, 5, 3, 12, 2.0, patience)[0][0][0] for patience in (1.0, math.inf))
+        assert plain - 1e-4 <= found <= best + 1e-4
+        missed += found < best - 1e-4
+    assert missed
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])

@@ -49,6 +49,8 @@ num_shapes = 1
 kind = "beam"
 beam_size = 3
 max_length = 12
+max_ratio = 2.0
+patience = 2.0
 [export]
 golden_rows = 40
 """
@@ -117,6 +119,7 @@ def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, mon
     about = json.loads((folder / "textpipe.json").read_text())
     found = about["agreement"]
     assert found["rows"] >= 50 and found["greedy_equal"] >= found["rows"] - 2 and found["largest_difference"] < 1e-3
+    assert about["decode"]["pipeline"]["max_ratio"] == 2.0 and about["decode"]["ctranslate2"]["patience"] == 2.0
     script = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
     script = script.replace('["..."]', '["the dog 5 is red", "the old house"]') + "\nprint(answers)\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
@@ -154,7 +157,6 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
         (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs transformers alone'),
         (["decode={kind='sample'}"], 'kind = "sample": CTranslate2 has no such search'),
         (["decode={kind='beam', rules=[{kind='no_repeat_ngram'}]}"], "CTranslate2 has no such option; leave it out"),
-        (["decode={kind='greedy', max_ratio=1.5}"], "max_ratio = 1.5: CTranslate2 has no such option"),
         (["decode={kind='beam', prefix='Es'}"], "prefix = 'Es': CTranslate2 has no such option"),
         (["ensemble=['other.h5']"], "ensemble: CTranslate2 runs one model"),
     ],

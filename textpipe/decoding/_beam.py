@@ -17,6 +17,8 @@ from textpipe.decoding._search import (
     growing,
     join,
     length_penalty,
+    out_of_patience,
+    patient,
     split,
     stepper,
 )
@@ -131,6 +133,8 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         }
 
         # Living ones.
+        first = ending[:, :beam] & (log_probs[:, :beam] > NOTHING)  # those that would live, did they not end
+        ended = live["ended"] + tf.math.count_nonzero(first, axis=1, dtype=tf.int32)
         log_probs = tf.gather(tf.where(ending, NOTHING, log_probs), living, batch_dims=1)
         parent, token = tf.gather(parent, living, batch_dims=1), tf.gather(token, living, batch_dims=1)
         origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])
@@ -143,8 +147,11 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
             "ids": follow(live["ids"], parent, token),
             "slots": follow(live["slots"], parent, parent),
             "coverage": tf.gather(coverage, parent, batch_dims=1) if covers(config) else (),
+            "ended": ended,
         }
         done = done | (ends["scores"][:, -1] >= tf.reduce_max(log_probs, axis=1) / final_penalty)
+        if patient(config):
+            done |= out_of_patience(ended, beam, config.patience)
         return length, state, ruled, live, ends, done, attention
 
     none = tf.fill([rows, beam], NOTHING)
@@ -156,6 +163,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         "ids": blank,
         "slots": blank,
         "coverage": tf.zeros([rows, beam, tf.shape(source)[1]]) if covers(config) else (),
+        "ended": tf.zeros([rows], tf.int32),
     }
     ends = {"scores": none, "log_probs": none, "ids": blank, "slots": blank}
     seen = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None])

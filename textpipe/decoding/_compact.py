@@ -21,6 +21,8 @@ from textpipe.decoding._search import (
     growing,
     join,
     length_penalty,
+    out_of_patience,
+    patient,
     split,
     stepper,
 )
@@ -57,7 +59,7 @@ def search(model, source, config, rules, *, answers):
         "cache": cache,
         "state": state,
         "ruled": rules.start(rows),
-        "row": {"place": tf.range(rows), "cap": cap, "source": source},
+        "row": {"place": tf.range(rows), "cap": cap, "source": source, "ended": blank(0, tf.int32)},
         "log_probs": blank(0.0, tf.float32, 1),
         "last": blank(model.start_id, tf.int32, 1),
         "history": blank(0, tf.int32, 1, 0),
@@ -114,11 +116,15 @@ def search(model, source, config, rules, *, answers):
 
         # Living ones: the best that do not end and can still come to a better score than the worst that is kept. A
         # log-probability only falls, the length penalty only grows, and coverage only costs.
-        log_probs, chosen = tf.math.top_k(
-            tf.where(ending, NOTHING, log_probs), tf.minimum(beam, tf.shape(log_probs)[1])
-        )
+        found = log_probs
+        log_probs, chosen = tf.math.top_k(tf.where(ending, NOTHING, found), tf.minimum(beam, tf.shape(found)[1]))
         largest = length_penalty(tf.cast(row["cap"], tf.float32), config.length_penalty)[:, None]
         log_probs = tf.where(log_probs / largest > ends["scores"][:, -1:], log_probs, NOTHING)
+        if patient(config):
+            first = ending[:, :beam] & (found[:, :beam] > NOTHING)  # those that would live, did they not end
+            row = row | {"ended": row["ended"] + tf.math.count_nonzero(first, axis=1, dtype=tf.int32)}
+            over = out_of_patience(row["ended"], beam, config.patience)
+            log_probs = tf.where(over[:, None], NOTHING, log_probs)
         alive = log_probs > NOTHING  # the first of a row, as they are sorted
         searched = tf.math.count_nonzero(alive[:, 0], dtype=tf.int32)
         leave = (searched > 0) & (searched * SHARE <= count * (SHARE - 1))

@@ -123,6 +123,16 @@ def covers(config):
     return not isinstance(config.coverage_penalty, float | int) or config.coverage_penalty > 0
 
 
+def patient(config):
+    """Whether a search may be ended by its patience: what that needs is left out of the graph otherwise."""
+    return config.patience is not None
+
+
+def out_of_patience(ended, beam, patience):
+    """Which rows have seen patience * beam answers end; never where patience is 0: ended [R] -> [R] bool."""
+    return tf.logical_and(patience > 0, tf.cast(ended, tf.float32) >= patience * tf.cast(beam, tf.float32))
+
+
 def coverage_score(coverage, source, pad_id, config):
     """coverage_penalty * sum over source tokens of ln(min(attention got, 1)) (Wu et al. 2016, equation 15): [R, w]."""
     logs = tf.math.log(tf.clip_by_value(coverage, UNSEEN, 1.0))  # [R, w, T]

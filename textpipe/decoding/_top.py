@@ -65,10 +65,12 @@ class Top:
         hypothesis, group = place // self.groups, place % self.groups
         if self.in_group == 1:
             return best, hypothesis, group
-        hypothesis = tf.repeat(hypothesis, self.in_group, axis=1)  # [R, M]
-        token = tf.reshape(group[:, :, None] + tf.range(self.in_group) * self.groups, [rows, -1])
-        at = tf.stack([tf.range(rows)[:, None] * width + hypothesis, token], axis=2)
-        return tf.gather_nd(self.logits, at) + tf.gather(behind, hypothesis, batch_dims=1), hypothesis, token
+        row = tf.range(rows)[:, None] * width + hypothesis  # [R, wanted]
+        token = group[:, :, None] + tf.range(self.in_group) * self.groups  # [R, wanted, S]
+        found = tf.gather(tf.reshape(self.logits, [-1]), row[:, :, None] * tf.shape(self.logits)[1] + token)
+        found += tf.gather(behind, hypothesis, batch_dims=1)[:, :, None]
+        hypothesis = tf.broadcast_to(hypothesis[:, :, None], tf.shape(token))
+        return tuple(tf.reshape(part, [rows, -1]) for part in (found, hypothesis, token))
 
 
 def group_size(size):

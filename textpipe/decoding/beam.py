@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.decoding import greedy
 
-OPTIONS = {"beam_size": "int32", "coverage_penalty": "float32", **greedy.OPTIONS}
+OPTIONS = {"beam_size": "int32", "coverage_penalty": "float32", "patience": "float32", **greedy.OPTIONS}
 TEXTS = greedy.TEXTS
 
 
@@ -16,6 +16,9 @@ class Config(greedy.Config):
     coverage_penalty: beta, what it costs that source tokens got little attention; 0 for models without attention.
     n_best: how many answers are wanted, when not beam_size. The fewer, the sooner a search is over; the answers it gives
     are the same.
+    patience: end the search of a row when patience * beam_size answers have ended among its beam_size best candidates
+    (Kasai et al. 2022, A Call for Clarity in Beam Search, algorithm 1), also where a better one could still come. With
+    n_best, hypotheses that can no longer win are dropped before and do not count. None searches on while any can win.
     """
 
     kind: Literal["beam"] = "beam"
@@ -23,6 +26,7 @@ class Config(greedy.Config):
     length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger ones long answers
     coverage_penalty: float = Field(0.0, ge=0)
     n_best: int | None = Field(None, ge=1)
+    patience: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def answers_fit(self):
@@ -43,7 +47,7 @@ def decode(model, source, config, options=None, *, codec=None):
 
     (Wu et al. 2016, equations 14 and 15). Both penalties rank finished answers and do not steer the search. A finished
     hypothesis leaves the beam and is kept apart; the search of a row ends when no living hypothesis can overtake the
-    worst answer kept, and the row then leaves the batch. Where there are fewer answers than wanted, the rest are all
+    worst answer kept, or its patience is at its end, and the row then leaves the batch. Where there are fewer answers than wanted, the rest are all
     padding with score and log_prob -1e9.
 
     options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.

@@ -126,8 +126,10 @@ def settings(decode: Section, mean_tokens: float) -> dict[str, Any]:
     x = alpha * m / (5 + m), m being the mean length of the golden answers.
     """
     beam = getattr(decode, "beam_size", 1)
+    patience = getattr(decode, "patience", None) if beam > 1 else None
     return {
         "beam_size": beam,
+        **({"patience": patience} if patience else {}),
         "length_penalty": round(decode.length_penalty * mean_tokens / (5 + mean_tokens), 3) if beam > 1 else 0,
         "coverage_penalty": getattr(decode, "coverage_penalty", 0.0),
         # Lengths of the pipeline count the end.

@@ -23,7 +23,7 @@ from textpipe.version import __version__
 FORMAT = "ctranslate2"
 NEEDS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 DECODERS = ("greedy", "beam")
-UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": "", "max_ratio": None}  # what it cannot do, left out
+UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": ""}  # what it cannot do, left out
 PLACES = 1024  # positions written with the model; CTranslate2 cuts sources there
 
 
@@ -65,7 +65,8 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     check(sections)
     from textpipe.servable import Servable
 
-    decode = sections["export"].decode
+    # It cannot tell how long an answer may be by its source; max_length remains.
+    decode = sections["export"].decode.model_copy(update={"max_ratio": None})
     servable = Servable.load(inputs, rooms.find("tasks", task), decode)
     source, target = (servable.features[field] for field in (servable.source, servable.target))
     places = max(PLACES, source.max_length, decode.max_length + 1)
@@ -87,7 +88,7 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
         "source": described(servable.source, inputs, codecs, source.max_length),
         "target": described(servable.target, inputs, codecs, target.max_length),
         "decode": {
-            "pipeline": decode.model_dump(mode="json"),
+            "pipeline": sections["export"].decode.model_dump(mode="json"),
             "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"]),
         },
         "agreement": found,
@@ -171,6 +172,6 @@ Checked when it was written, on {rows} rows of the data and of awkward texts: lo
 answers agree within {difference} nats a token; {greedy} greedy answers and {beam} answers by beam search are equal.
 Answers by beam search may differ, because CTranslate2 ends a search earlier and divides log-probabilities by
 length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. The x above ranks alike around {mean} tokens,
-the mean of the checked answers. With length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they
+the mean of the checked answers. A pipeline's max_ratio has no counterpart. With length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they
 are, to be ranked by any formula.
 """
