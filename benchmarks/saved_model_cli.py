@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from textpipe.savedmodel import Model, plain
+from textpipe.batching import plain
+from textpipe.savedmodel import Model
 
 TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
 ROWS = 20

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
-from textpipe import config, manifest, publish, rooms, savedmodel, saving, warmup
+from textpipe import batching, config, manifest, publish, rooms, savedmodel, saving, warmup
 from textpipe.errors import ConfigError, ModelError, ThresholdError
 from textpipe.savedmodel import Model
 from textpipe.servable import Servable
@@ -285,7 +285,7 @@ def test_saved_model_cli_gives_the_answers_of_predict(classifier, generator, tmp
             if found.dtype.kind == "f":
                 np.testing.assert_allclose(found, [row[output] for row in expected], rtol=1e-5)
             else:
-                assert [savedmodel.plain(value) for value in found] == [row[output] for row in expected]
+                assert [batching.plain(value) for value in found] == [row[output] for row in expected]
 
 
 # loading
@@ -369,12 +369,12 @@ def test_a_classifier_and_the_attention_take_no_options(generator, published):
 
 def test_batches_hold_all_rows_and_few_of_the_long_ones():
     lengths = [*range(5, 900, 3), 10_000, 60_000]
-    found = list(savedmodel.batches(range(len(lengths)), lengths, 16))
+    found = list(batching.batches(range(len(lengths)), lengths, 16))
     assert [row for batch in found for row in batch] == list(range(len(lengths)))
     assert max(map(len, found)) == 16 and found[-1] == [len(lengths) - 1]
     for batch in found:
-        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= 16 * savedmodel.ROW_BYTES
-    assert list(savedmodel.batches([], [], 16)) == []
+        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= 16 * batching.ROW_BYTES
+    assert list(batching.batches([], [], 16)) == []
 
 
 def test_text_that_is_no_unicode_is_answered(published):

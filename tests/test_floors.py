@@ -16,7 +16,7 @@ FLOORS = (
     {"decoding"},
     {"models", "tasks", "scores"},
     {"training"},
-    {"ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "warmup"},
+    {"batching", "ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "signatures", "warmup"},
     {"stages"},
     {"exports"},
     {"pipeline"},

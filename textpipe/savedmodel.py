@@ -8,24 +8,20 @@ Any SavedModel whose signatures take strings will do; one of textpipe's is compa
 
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from textpipe import manifest, publish, quiet
+from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
 
 ABOUT = "textpipe.json"
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
 NBEST, OPTIONS = "nbest", "options"
-BATCH_ROWS = 128
-ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
-AT_ONCE = 4  # batches that are answered side by side, where there are so many cores
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
@@ -137,7 +133,7 @@ class Model:
         import tensorflow as tf
 
         try:
-            return call(function, columns, batch_rows=batch_rows, fixed=fixed)
+            return answered(function, columns, batch_rows=batch_rows, fixed=fixed)
         except tf.errors.OpError as error:
             refused = REFUSED.search(error.message)
             if refused:
@@ -259,60 +255,3 @@ def examples(columns: Mapping[str, Sequence[bytes]]) -> list[bytes]:
         }
         out.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True))
     return out
-
-
-def call(
-    function: Callable[..., Mapping[str, Any]],
-    columns: Mapping[str, Sequence[bytes]],
-    *,
-    batch_rows: int = BATCH_ROWS,
-    fixed: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """One dict of outputs per row, in the rows' order.
-
-    function: takes string tensors [B] by name, and the tensors of `fixed`; gives tensors whose first axis is B.
-
-    Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once. A search
-    waits for its many small operations: with one batch at a time a third of two cores would stand idle.
-    """
-    import tensorflow as tf
-
-    lengths = [sum(map(len, values)) for values in zip(*columns.values(), strict=True)]
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    rows: list[dict[str, Any]] = [{} for _ in order]
-
-    def answer(batch: Sequence[int]) -> None:
-        given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
-        for name, values in sorted(function(**given, **(fixed or {})).items()):
-            for at, value in zip(batch, values.numpy(), strict=True):
-                rows[at][name] = plain(value)
-
-    # The longest first: begun last, one would be waited for alone.
-    waiting = list(batches(order, lengths, batch_rows))[::-1]
-    with ThreadPoolExecutor(max(1, min(AT_ONCE, os.cpu_count() or 1, len(waiting)))) as pool:
-        for _ in pool.map(answer, waiting):
-            pass
-    return rows
-
-
-def batches(order: Sequence[int], lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
-    """Rows, in this order of rising length, cut into batches of at most batch_rows and of bounded size."""
-    batch: list[int] = []
-    for row in order:
-        if batch and (len(batch) == batch_rows or (len(batch) + 1) * lengths[row] > batch_rows * ROW_BYTES):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def plain(value: Any) -> Any:
-    """A NumPy value as Python's own: b'x' -> 'x', float32 -> float, arrays -> nested lists."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

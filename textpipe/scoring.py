@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import config, savedmodel
+from textpipe import batching, config, savedmodel
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
 
 SIGNATURE = "score"
@@ -66,7 +66,7 @@ class Scorer:
         labels = () if found.generates else tuple(found.features[found.target].classes)
         return cls(path, found.source, found.target, labels, Held(found, function))
 
-    def score(self, rows: Sequence[Mapping[str, str]], *, batch_rows: int = savedmodel.BATCH_ROWS) -> list[Scored]:
+    def score(self, rows: Sequence[Mapping[str, str]], *, batch_rows: int = batching.BATCH_ROWS) -> list[Scored]:
         """One dict a pair, in order; rows are dicts with the source and the target field.
 
         Of a generator: log_prob (natural logarithm of the whole answer's probability, its end included), tokens,
@@ -87,7 +87,7 @@ class Scorer:
                     f"row {number}: {row[self.target]!r} is no {self.target} of {self.place}"
                     f"{suggest(row[self.target], self.labels)}"
                 )
-        found = savedmodel.call(self.function, columns, batch_rows=batch_rows)
+        found = batching.answered(self.function, columns, batch_rows=batch_rows)
         return found if self.labels else [trimmed(row) for row in found]
 
 

@@ -1,4 +1,4 @@
-"""Worker: a SavedModel through textpipe's own predict, text in, text out.   python decode_textpipe.py FOLDER"""
+"""Worker: a SavedModel as `textpipe predict` asks it, text in, text out.   python decode_textpipe.py FOLDER"""
 
 import os
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from metronome import Metronome
 
+from textpipe.batching import one_core_each
 from textpipe.savedmodel import Model
 
+one_core_each()
 folder = Path(sys.argv[1])
 setup = json.loads((folder / "decoding.json").read_text())
 model, texts = Model.load(setup["saved_model"]), setup["texts"]

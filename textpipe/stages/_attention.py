@@ -24,7 +24,7 @@ def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], out
 
     Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
     """
-    from textpipe import savedmodel
+    from textpipe import batching, savedmodel
 
     signature = servable.signatures().get("attention")
     if signature is None:
@@ -33,7 +33,7 @@ def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], out
     random.Random(seed).shuffle(order)
     # A piece has at least one character, so very long texts need not be decoded to be left out.
     drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
-    found = savedmodel.call(signature, {servable.source: [savedmodel.encode(sources[at]) for at in drawn]})
+    found = batching.answered(signature, {servable.source: [savedmodel.encode(sources[at]) for at in drawn]})
     lines = []
     for at, answer in zip(drawn, found, strict=True):
         source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])

@@ -73,7 +73,7 @@ class Config(Section):
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split."""
-    from textpipe import savedmodel
+    from textpipe import batching, savedmodel
     from textpipe.servable import Servable
 
     task = rooms.find("tasks", config.task)
@@ -90,7 +90,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     serve = servable.signatures()["serving_default"]
     began = time.monotonic()
     columns = {servable.source: [savedmodel.encode(text) for text in sources]}
-    answers = savedmodel.call(serve, columns, batch_rows=config.batch_rows)
+    answers = batching.answered(serve, columns, batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 

@@ -1,0 +1,108 @@
+"""What an exported model tells beside its answers, and how its functions are traced; `servable` is a servable.Servable.
+
+Shapes: B batch, C classes, K non-zero features, N hypotheses, T source, U target.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from textpipe.training import likelihood
+
+EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
+
+Tensors = dict[str, tf.Tensor]
+
+
+def attention(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
+    """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
+
+    alignment [B, U] is the place of the source token that each target token looked at most; -1 behind the end and
+    for models without attention.
+    """
+    inputs = servable.inputs(texts)
+    found = servable.decoded(inputs, n_best=1)
+    weights = found["attention"][:, 0]
+    most = tf.argmax(weights, axis=2, output_type=tf.int32)
+    return {
+        "weights": weights,
+        "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, most, -1),
+        "source_tokens": servable.features[servable.source].codec.pieces(inputs),
+        "target_tokens": servable.features[servable.target].codec.pieces(found["ids"][:, 0]),
+    }
+
+
+def features(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
+    """The model's input as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K]."""
+    inputs = servable.inputs(texts)
+    if not isinstance(inputs, tf.SparseTensor):
+        return {"ids": inputs}
+    rows, columns = inputs.indices[:, 0], tf.cast(inputs.indices[:, 1], tf.int32)
+    indices, values = (
+        tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0])
+        for flat in (columns, inputs.values)
+    )
+    return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
+
+
+def score(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
+    """How probable the model holds given answers: {source field: [B], target field: [B]} -> by pair.
+
+    Generators: log_prob [B] (natural logarithm of the answer's probability, its end included), tokens [B], and by
+    token log_probs [B, U] and target_tokens [B, U], 0 and "" behind the end; cut [B] says where the answer was
+    longer than the model reads and only its beginning was scored. Classifiers: log_prob [B] and probability [B] of
+    the label; one that is no class has probability 0 and log_prob -1e9.
+    """
+    inputs, given = servable.inputs(texts), texts[servable.target]
+    feature = servable.features[servable.target]
+    if not servable.generates:
+        log_probs, label = servable.log_probabilities(inputs), feature.ids(given)
+        known = label >= 0
+        found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
+        log_prob = tf.where(known, found, ABSENT)
+        return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
+    ids = servable.encode(servable.target, given)  # [B, U]
+    log_probs = likelihood.of_tokens(servable.model, inputs, ids)
+    real = ids != feature.codec.pad_id
+    return {
+        "log_prob": tf.reduce_sum(log_probs, axis=1),
+        "tokens": tf.math.count_nonzero(real, axis=1, dtype=tf.int32),
+        "log_probs": log_probs,
+        "target_tokens": tf.where(real, feature.codec.pieces(ids), ""),
+        "cut": feature.codec.encode(servable.clean(servable.target, given)).row_lengths() >= feature.max_length,
+    }
+
+
+def classify(servable: Any, examples: Mapping[str, tf.Tensor]) -> Tensors:
+    """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
+
+    An example has one bytes feature named after each source field; without it, the text is empty.
+    """
+    spec = {servable.source: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    found = servable.answer(tf.io.parse_example(examples[EXAMPLES], spec))
+    return {"classes": found["labels"], "scores": found["probabilities"]}
+
+
+def traced(
+    method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str, scalars: Mapping[str, tf.Tensor]
+) -> Callable[..., Tensors]:
+    """A traced function of [B] string tensors by these names; of no rows it gives outputs of no rows.
+
+    scalars: further inputs by name, with values that have their types. Models and decoders may assume a batch of at
+    least one row, so an empty one is answered with a row that is dropped.
+    """
+    texts = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+    numbers = [tf.TensorSpec([], value.dtype, name=name) for name, value in scalars.items()]
+
+    @tf.function(input_signature=[*texts, *numbers], autograph=False)
+    def serve(*values: tf.Tensor) -> Tensors:
+        rows = tf.shape(values[0])[0]
+        given = dict(zip([*names, *scalars], values, strict=True))
+        for name in names:
+            none = tf.fill([tf.cast(tf.equal(tf.size(given[name]), 0), tf.int32)], "")
+            given[name] = tf.concat([given[name], none], axis=0)
+        return {output: tf.identity(value[:rows], name=output) for output, value in method(given).items()}
+
+    return serve.get_concrete_function()
