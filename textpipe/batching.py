@@ -1,6 +1,5 @@
 """Many rows through a function of tensors: in batches of similar length, several side by side."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +9,6 @@ BATCH_ROWS = 128
 LEAST_ROWS = 32  # fewer rows are not cut into two batches, so that each core has one
 ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
 AT_ONCE = 4  # batches that are answered side by side, where there are so many cores
-
-
-def one_core_each() -> None:
-    """Give each operation one core from now on, for a process that only answers: cores then take a batch each.
-
-    With all cores at each operation, they wait for one another at each of a search's many small ones. To be called
-    before TensorFlow has done anything; later it changes nothing, nor where TF_NUM_INTRAOP_THREADS says what is wanted.
-    """
-    import tensorflow as tf
-
-    if "TF_NUM_INTRAOP_THREADS" in os.environ:
-        return
-    with contextlib.suppress(RuntimeError):  # TensorFlow has begun
-        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def answered(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe import config, lineage, rooms
+from textpipe import config, cores, lineage, rooms
 from textpipe.errors import ConfigError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
@@ -148,6 +148,8 @@ def run(
     check_stage(until, "--until")
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
+    if all(field.kind == "text" for field in rooms.find("tasks", pipeline.task).FIELDS):
+        cores.one_each()
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with lineage.remembered(artifacts / CODE):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from metronome import Metronome
 
-from textpipe.batching import one_core_each
+from textpipe import cores
 from textpipe.savedmodel import Model
 
-one_core_each()
+cores.one_each()
 folder = Path(sys.argv[1])
 setup = json.loads((folder / "decoding.json").read_text())
 model, texts = Model.load(setup["saved_model"]), setup["texts"]

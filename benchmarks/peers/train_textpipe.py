@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from metronome import Metronome
 
-from textpipe import rooms
+from textpipe import cores, rooms
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
 from textpipe.training import loop
@@ -37,6 +37,7 @@ def operations(model, source, target, tokens):
     return 3 * 2 * (layers * (encoder + decoder) + tokens * size * vocabulary)
 
 
+cores.one_each()  # as a pipeline does
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")

@@ -234,6 +234,7 @@ class Loop:
             "sums": self.sums,
             "learning_rate": self.learning_rate,
             "stopped": self.stopped,
+            "parallel": self.steps.parallel,
         }
         resources = self.resources.state()
         checkpoint.save(self.resume / "checkpoint", self.variables(), {"loop": state, "resources": resources})
@@ -245,6 +246,8 @@ class Loop:
         state = checkpoint.restore(self.resume / "checkpoint", self.variables())
         if state is None:
             return None
+        # Gradients are summed as before, also where there are other cores now: the same bits go on.
+        self.steps.parallel = state["loop"].pop("parallel")
         for name, value in state["loop"].items():
             setattr(self, name, value)
         log.info("resuming at epoch %d, step %d", self.epoch, self.step)
@@ -263,7 +266,7 @@ class Loop:
             self.steps.average.swap()
         if self.validation.measures:
             result["measures"] = {measure.name: measure.described() for measure in self.validation.measures}
-        self.resources.write(self.logs / "resources.json")
+        self.resources.write(self.logs / "resources.json", parallel=self.steps.parallel)
         return result
 
     def average(self) -> dict[str, Any]:

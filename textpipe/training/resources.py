@@ -44,8 +44,11 @@ class Resources:
         """Most bytes that were resident."""
         return max(self.peak_before, memory.peak())
 
-    def write(self, path: Path) -> None:
-        """seconds; step_seconds, those of updates; tokens (or rows), and how many a second of updates; peak_rss_bytes."""
+    def write(self, path: Path, *, parallel: int) -> None:
+        """seconds; step_seconds, those of updates; tokens (or rows), and how many a second of updates; peak_rss_bytes.
+
+        parallel: shares of a batch that went side by side.
+        """
         speed = self.counted / self.step_seconds if self.step_seconds else 0.0
         table = {
             "seconds": self.elapsed(),
@@ -53,5 +56,6 @@ class Resources:
             self.unit: self.counted,
             f"{self.unit}_per_second": speed,
             "peak_rss_bytes": self.peak(),
+            "parallel": parallel,
         }
         path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

@@ -79,6 +79,9 @@ class Settings(Section):
     keep: the weights that are the result, of the best validation or the last.
     average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead. They
         are validated, and train.json says whether that is worse than the best validation by the run's metric.
+    parallel: texts only: shares of a batch that are computed side by side; their gradients are summed, so the update is
+        that of the whole batch up to rounding. "auto" is one for each core where an operation has one core (cores.py),
+        as in pipelines whose answers are texts, and no GPU is there; otherwise 1.
     strategy: "mirrored" trains on every local GPU at once.
     """
 
@@ -110,6 +113,7 @@ class Settings(Section):
     keep: Literal["best", "last"] = "best"
     average: Average | None = None
     curve_steps: int = Field(default=50, ge=1)
+    parallel: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     strategy: Literal["default", "mirrored"] = "default"
 
     @property

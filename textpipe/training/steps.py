@@ -1,15 +1,17 @@
 """One training step and one validation step as graphs, under a tf.distribute strategy.
 
 A batch reaches every replica whole and each takes its share of the rows, so that a plan of batches is the same for one
-device and for eight.
+device and for eight. Of its share a replica makes several again, which go side by side on the cores of a CPU.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from textpipe import cores
 from textpipe.training import losses, scheduled_sampling
 from textpipe.training.accumulation import Accumulator
 from textpipe.training.batches import Batch
@@ -22,12 +24,13 @@ class Steps:
     """Traced steps of a model; each padded width is traced once, whatever the number of rows.
 
     num_rows: rows of the training split; a model's penalty() is divided by it, so that the sum over an epoch counts
-    it once.
+    it once. parallel: as in Settings, a number by now.
     """
 
     def __init__(self, model, optimizer, settings: Settings, strategy: tf.distribute.Strategy, num_rows: int):
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.strategy, self.num_rows = strategy, num_rows
+        self.parallel = shares(strategy) if settings.parallel == "auto" else settings.parallel
         self.traced: dict[tuple, Callable] = {}
         self.accumulator = Accumulator(model.trainable_variables) if settings.accumulate > 1 else None
         self.average = MovingAverage(model.trainable_variables, settings.ema) if settings.ema else None
@@ -47,7 +50,7 @@ class Steps:
             for name, figure in self.call(self.add_graph, rows, batch, *self.chances(number, place)).items():
                 sums[name] += figure
         total = tf.constant(sums["weight"], tf.float32)
-        return sums | self.run(self.update_graph, (), [total], [exactly(total)])
+        return sums | self.run("update", self.update_graph, [total], [exactly(total)])
 
     def chances(self, number: int, place: int) -> tuple:
         """What scheduled sampling needs to know of a batch: the probability and the seed [2] of its replacements."""
@@ -80,40 +83,41 @@ class Steps:
         fixed = fixed_widths(self.model)
         specs = [spec(source, fixed), spec(target, fixed), *map(exactly, scalars)]
         widths = (batch.source_width, batch.target_width) if fixed else ()
-        return self.run(graph, widths, [source, tf.constant(target), *scalars], specs)
+        parts = self.parallel if rows.target.kind == "ids" and len(batch.rows) >= self.parallel else 1
+        key = graph.__name__, parts, *widths
+        return self.run(key, functools.partial(graph, parts), [source, tf.constant(target), *scalars], specs)
 
-    def run(self, graph: Callable, widths: tuple, arguments: list, specs: list) -> dict[str, float]:
-        key = (graph.__name__, *widths)
+    def run(self, key: Any, graph: Callable, arguments: list, specs: list) -> dict[str, float]:
         if key not in self.traced:
             # Concrete functions: a tf.function called with new widths warns of retracing, which here is the plan.
             function = tf.function(graph, autograph=False)
             self.traced[key] = function.get_concrete_function(*specs)
         return {name: float(value) for name, value in self.traced[key](*arguments).items()}
 
-    def train_graph(self, source, target, *chances):
-        return self.on_replicas(self.train_replica, source, target, *chances)
+    def train_graph(self, parts, source, target, *chances):
+        return self.on_replicas(functools.partial(self.train_replica, parts), source, target, *chances)
 
-    def add_graph(self, source, target, *chances):
-        return self.on_replicas(self.add_replica, source, target, *chances)
+    def add_graph(self, parts, source, target, *chances):
+        return self.on_replicas(functools.partial(self.add_replica, parts), source, target, *chances)
 
     def update_graph(self, total):
         return self.on_replicas(self.update_replica, total)
 
-    def evaluate_graph(self, source, target):
-        return self.on_replicas(self.evaluate_replica, source, target)
+    def evaluate_graph(self, parts, source, target):
+        return self.on_replicas(functools.partial(self.evaluate_replica, parts), source, target)
 
     def on_replicas(self, step: Callable, *arguments) -> dict[str, tf.Tensor]:
         sums = self.strategy.run(step, arguments)
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
-    def train_replica(self, source, target, *chances):
+    def train_replica(self, parts, source, target, *chances):
         """A whole update."""
-        sums, gradients = self.gradients(source, target, tf.cast(weight(target), tf.float32), *chances)
+        sums, gradients = self.gradients(parts, source, target, tf.cast(weight(target), tf.float32), *chances)
         return {"loss": sums["loss"], "weight": sums["weight"], **self.update(gradients)}
 
-    def add_replica(self, source, target, *chances):
+    def add_replica(self, parts, source, target, *chances):
         """A batch's share of an update."""
-        sums, gradients = self.gradients(source, target, tf.constant(1.0), *chances)
+        sums, gradients = self.gradients(parts, source, target, tf.constant(1.0), *chances)
         self.accumulator.add(gradients)
         return {"loss": sums["loss"], "weight": sums["weight"]}
 
@@ -121,22 +125,27 @@ class Steps:
         """The update from what was accumulated over so many rows or tokens."""
         return self.update([gradient / total for gradient in self.accumulator.take()])
 
-    def gradients(self, source, target, total, *chances):
+    def gradients(self, parts: int, source, target, total, *chances):
         """Sums over this replica's rows, and the dense gradients of their loss / total."""
         variables = [variable.value for variable in self.model.trainable_variables]
-        replace = self.replacement(*chances) if chances else None
         smoothing = self.settings.label_smoothing
-        sums, gradients = losses.gradients(
-            self.model, share(source), share(target), variables, smoothing=smoothing, total=total, replace=replace
-        )
-        return sums, [losses.dense(gradient) for gradient in gradients]
+        found, gradients = [], []
+        # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
+        for part, pair in enumerate(cut((share(source), share(target)), parts)):
+            replace = self.replacement(part, parts, *chances) if chances else None
+            sums, slopes = losses.gradients(
+                self.model, *pair, variables, smoothing=smoothing, total=total, replace=replace
+            )
+            found.append(sums)
+            gradients.append([losses.dense(slope) for slope in slopes])
+        return added(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
 
-    def replacement(self, probability, seed) -> Callable:
-        """Scheduled sampling for losses.gradients, each replica with draws of its own."""
+    def replacement(self, part: int, parts: int, probability, seed) -> Callable:
+        """Scheduled sampling for losses.gradients, each part of each replica with draws of its own."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         choice = {
             "probability": probability,
-            "seed": tf.random.experimental.stateless_fold_in(seed, replica),
+            "seed": tf.random.experimental.stateless_fold_in(seed, replica * parts + part),
             "choose": self.settings.scheduled_sampling.choose,
         }
         return lambda model, source, inputs: scheduled_sampling.mixed(model, source, inputs, **choice)
@@ -169,9 +178,8 @@ class Steps:
             self.average.update(self.optimizer.iterations.value)
         return {"penalty": penalty, "gradient_norm": norm / replicas}
 
-    def evaluate_replica(self, source, target):
-        source, target = share(source), share(target)
-        return losses.evaluate(self.model, source, target)
+    def evaluate_replica(self, parts, source, target):
+        return added([losses.evaluate(self.model, *pair) for pair in cut((share(source), share(target)), parts)])
 
     def penalty(self):
         """What the model adds to the mean loss of a row: its penalty() over the rows of the training split."""
@@ -185,19 +193,38 @@ def weight(target):
     return tf.size(target) if target.shape.rank == 1 else tf.math.count_nonzero(target, dtype=tf.int32)
 
 
+def shares(strategy: tf.distribute.Strategy) -> int:
+    """Into how many shares a replica cuts its rows, if nobody says."""
+    alone = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
+    return cores.pieces() if alone else 1
+
+
 def share(tensor):
-    """This replica's rows of a batch: consecutive ones, as many as any other's give or take one."""
+    """This replica's rows of a batch."""
     context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
-    if replicas == 1:
+    if context.num_replicas_in_sync == 1:
         return tensor
-    rank = tf.cast(context.replica_id_in_sync_group, tf.int64)
+    return piece(tensor, tf.cast(context.replica_id_in_sync_group, tf.int64), context.num_replicas_in_sync)
+
+
+def cut(tensors, parts: int) -> list[tuple]:
+    """The parts of tensors with as many rows each."""
+    return [tuple(piece(tensor, part, parts) for tensor in tensors) for part in range(parts)] if parts > 1 else [tensors]
+
+
+def piece(tensor, number, count: int):
+    """Part `number` of `count`: consecutive rows, as many as any other part's give or take one."""
     sparse = isinstance(tensor, tf.SparseTensor)
     rows = tensor.dense_shape[0] if sparse else tf.shape(tensor, out_type=tf.int64)[0]
-    first, last = rows * rank // replicas, rows * (rank + 1) // replicas
+    first, last = rows * number // count, rows * (number + 1) // count
     if not sparse:
         return tensor[first:last]
     return tf.sparse.slice(tensor, tf.stack([first, 0]), tf.stack([last - first, tensor.dense_shape[1]]))
+
+
+def added(sums: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """[{"loss": 1, "weight": 2}, {"loss": 3, "weight": 4}] -> {"loss": 4, "weight": 6}"""
+    return {name: tf.add_n([one[name] for one in sums]) for name in sums[0]}
 
 
 def fixed_widths(model) -> bool:

@@ -22,10 +22,10 @@ def command(model: Path, text: str, as_json: bool, signature: str, options: tupl
 
     A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
     """
-    from textpipe import batching
+    from textpipe import cores
     from textpipe.savedmodel import Model
 
-    batching.one_core_each()
+    cores.one_each()
     chosen = {"signature": signature, "options": read_options(options)}
     loaded = Model.load(model)
     if text != "-":

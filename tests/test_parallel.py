@@ -1,0 +1,143 @@
+"""Shares of a batch side by side: the update of the whole batch, the same bits every time, and cores as one asks for."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_training_loop as tests
+from test_accumulation import updated
+
+from textpipe import cores, rooms
+from textpipe.config import Plugin
+from textpipe.fields import Sizes
+from textpipe.training import loop, steps
+from textpipe.training.batches import Batch
+from textpipe.training.settings import Settings
+
+SMALL = {
+    "transformer": {"d_model": 16, "d_ff": 24, "num_heads": 2, "layers": 1},
+    "recurrent": {"units": 12, "embedding_size": 10, "attention": "additive", "attention_size": 8, "input_feeding": True},
+}
+
+
+def build(kind, dropout=0.0):
+    options = {"dropout": dropout} | ({"embedding_dropout": dropout} if kind == "recurrent" else {})
+    config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
+    return rooms.find("models", kind).build(config, Sizes("source", tests.IDS, "target", tests.IDS), seed=1)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+def test_shares_side_by_side_make_the_update_of_the_whole_batch(kind, accumulate):
+    """A last batch of fewer rows than shares goes whole."""
+    rows = tests.reversals(30)
+    batches = [Batch(np.arange(29), 8, 8), Batch(np.array([29]), 8, 8)]
+    groups = [batches] if accumulate else [[batch] for batch in batches]
+    options = {"clip_norm": 0.5, "label_smoothing": 0.1}
+    whole, one = updated(lambda: build(kind), rows, groups, **options, parallel=1)
+    shared, other = updated(lambda: build(kind), rows, groups, **options, parallel=3)
+    for first, second in zip(one, other, strict=True):
+        assert first == pytest.approx(second, rel=1e-4)
+    for first, second, before in zip(*map(tests.weights, (whole, shared, build(kind))), strict=True):
+        np.testing.assert_allclose(first, second, atol=2e-6)
+        assert not np.array_equal(first, before)
+
+
+def test_shares_side_by_side_validate_as_the_whole_batch_does():
+    rows, batch = tests.reversals(30), Batch(np.arange(30), 8, 8)
+    model = build("transformer")
+    found = [
+        steps.Steps(model, None, Settings(parallel=parts), tf.distribute.get_strategy(), 30).evaluate(rows, batch)
+        for parts in (1, 4)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_each_share_drops_and_samples_by_itself_and_the_same_way_every_time():
+    """All rows alike: a second share with the first one's draws would have the first one's gradient."""
+    rows = tests.reversals(1)
+    batch = Batch(np.zeros(8, int), 8, 8)
+    options = {"scheduled_sampling": {"probability": 0.5, "steps": 1, "choose": "sample"}, "seed": 3}
+
+    def trained(parallel):
+        model, figures = updated(lambda: build("recurrent", 0.4), rows, [[batch]] * 3, **options, parallel=parallel)
+        return tests.weights(model), figures
+
+    (first, figures), (again, repeated), (alone, _) = trained(2), trained(2), trained(1)
+    assert figures == repeated and tests.same(first, again)
+    assert not tests.same(first, alone)
+
+
+def test_a_share_has_draws_of_its_own(monkeypatch):
+    losses = []
+    gradients = steps.losses.gradients
+
+    def spying(*arguments, **options):
+        sums, found = gradients(*arguments, **options)
+        losses.append(sums["loss"])
+        return sums, found
+
+    monkeypatch.setattr(steps.losses, "gradients", spying)
+    taken = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8)
+    ids = tf.constant(tests.reversals(1).target.gather(np.zeros(8, int), 8))
+    taken.gradients(2, ids, ids, tf.constant(1.0))
+    assert len(losses) == 2 and float(losses[0]) != float(losses[1])
+
+
+def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatch):
+    rows = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
+    monkeypatch.setattr(cores, "pieces", lambda: 2)
+
+    def run(folder, **settings):
+        model = build("transformer", 0.3)
+        settings = {"epochs": 2, "batch_rows": 16, "checkpoint_steps": 1, "curve_steps": 1} | settings
+        loop.fit(model, rows, Settings(**settings), folder)
+        return tests.weights(model)
+
+    whole = run(tmp_path / "whole")
+    take = loop.Loop.take
+
+    def interrupted(self, group):
+        if self.taken == 5:
+            raise KeyboardInterrupt
+        take(self, group)
+
+    monkeypatch.setattr(loop.Loop, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "resumed")
+    monkeypatch.setattr(loop.Loop, "take", take)
+    monkeypatch.setattr(cores, "pieces", lambda: 1)
+    assert tests.same(run(tmp_path / "resumed"), whole)
+    assert not tests.same(run(tmp_path / "alone"), whole)
+
+
+PROGRAM = """
+import os
+from textpipe import cores
+{first}
+cores.one_each()
+import tensorflow as tf
+print(os.environ.get(cores.VARIABLE), cores.pieces(), tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("", ["1", "many", "0"]),  # TensorFlow reads the variable by itself
+        ("import tensorflow", ["1", "many", "1"]),
+        ("import tensorflow as tf; tf.constant(1)", ["None", "1", "0"]),
+        ("os.environ[cores.VARIABLE] = '2'", ["2", "1", "0"]),
+    ],
+)
+def test_operations_get_one_core_each_unless_it_is_too_late_or_said_otherwise(first, expected):
+    environment = {name: value for name, value in os.environ.items() if name != cores.VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(first=first)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    many = str(min(cores.MOST, os.cpu_count() or 1))
+    assert done.stdout.split() == [many if word == "many" else word for word in expected]
