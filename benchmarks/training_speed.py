@@ -53,9 +53,9 @@ MODELS = {
     },
 }
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-# Which Python runs a peer, its script, and what it finds in the environment: what was there before textpipe was imported.
+# Which Python runs a peer, its script, and what it finds in the environment beside what this script was started with.
 PEERS = {
-    "opennmt-tf": ("opennmt", "train_opennmt_tf.py", {ONEDNN: os.environ.get(ONEDNN)}),
+    "opennmt-tf": ("opennmt", "train_opennmt_tf.py", {}),
     "opennmt-tf_onednn": ("opennmt", "train_opennmt_tf.py", {ONEDNN: "1"}),
     "joeynmt": ("joeynmt", "train_joeynmt.py", {}),
     "pytorch": ("pytorch", "train_pytorch.py", {}),

@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+STARTED = dict(os.environ)  # before a driver's use of textpipe chose kernels and threads for its process
+
 
 class Metronome:
     """The worker's side. about: what the driver is told when the worker is ready."""
@@ -71,7 +73,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [str(python), str(Path(__file__).parent / script), *map(str, arguments)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-                env={name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None},
+                env={name: value for name, value in {**STARTED, **(environment or {})}.items() if value is not None},
             )  # fmt: skip
         self.about = self.read()
 
