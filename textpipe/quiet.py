@@ -13,7 +13,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-NOISE = r"^(WARNING: All log messages before absl::InitializeLog|[IWE]0000 00:00:[0-9. ]+ .*cuda|.*LOG\(INFO\)|I0000 00:00:)"
+NOISE = (
+    r"^(WARNING: All log messages before absl::InitializeLog|[IWE]0000 00:00:[0-9. ]+ .*(cuda|oneDNN supports)"
+    r"|.*LOG\(INFO\)|I0000 00:00:)"
+)
 
 
 def start() -> None:
