@@ -27,6 +27,7 @@ from training_speed import spread
 HOME = Path(__file__).parent
 RESULTS = HOME / "results" / "decoding_peers.json"
 OURS = "textpipe"
+SETTINGS = ("batch_rows", "beam_size", "length_penalty", "patience", "max_length", "max_ratio", "max_extra", "model")
 PEERS = {
     "ctranslate2_float32": ("ctranslate2", "decode_ctranslate2.py", ["float32"]),
     "ctranslate2_int8": ("ctranslate2", "decode_ctranslate2.py", ["int8"]),
@@ -85,7 +86,10 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
         "batch_rows": batch_rows,
         "beam_size": decode.beam_size,
         "length_penalty": decode.length_penalty,
+        "patience": decode.patience,
         "max_length": decode.max_length,
+        "max_ratio": decode.max_ratio,
+        "max_extra": decode.max_extra,
         "model": loaded.sections["train"].model.model_dump(mode="json"),
     }
     (folder / "decoding.json").write_text(json.dumps(setup, ensure_ascii=False), encoding="utf-8")
@@ -208,9 +212,7 @@ def main():
     scores = {name: bleu(folder, name, references) for name in found}
     mine = scores[OURS][1]
     result = {
-        "settings": {
-            name: setup[name] for name in ("batch_rows", "beam_size", "length_penalty", "max_length", "model")
-        },
+        "settings": {name: value for name, value in setup.items() if name in SETTINGS},
         "sentences": len(setup["texts"]),
         "sentences_per_second": {name: spread(values, 1) for name, values in speeds.items()},
         "ratio_to": {
