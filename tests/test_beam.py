@@ -183,9 +183,9 @@ def test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end(bea
 def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(search, patience):
     config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=patience)
     sooner = 0
-    for seed in range(4):
+    for seed in range(2):
         model = Table(seed, end_bonus=1.0)
-        for first in (4, 5, 6, 7):
+        for first in (4, 5):
             expected, steps = plain_beam(model, first, 3, 12, 2.0, patience)
             full, enough = plain_beam(model, first, 3, 12, 2.0)
             model.steps = 0

@@ -315,8 +315,8 @@ def test_every_signature_takes_rows(published):
 def test_options_left_out_have_the_values_of_the_pipeline_and_others_count(generator):
     model = Model.load(generator["export"] / "model")
     assert model.option_defaults() == {
-        "beam_size": 3, "length_penalty": 1.0, "coverage_penalty": 0.0, "max_length": 8, "max_ratio": 0.0,
-        "max_extra": 10, "min_length": 1, "prefix": "",
+        "beam_size": 3, "length_penalty": 1.0, "coverage_penalty": 0.0, "patience": 0.0, "max_length": 8,
+        "max_ratio": 0.0, "max_extra": 10, "min_length": 1, "prefix": "",
     }  # fmt: skip
     texts = ["the dog 5 is red", "the old house", ""]
     assert model.predict(texts, signature="options") == model.predict(texts, signature="nbest")

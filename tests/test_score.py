@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from textpipe import config, savedmodel, scoring
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
-from textpipe.servable import ABSENT, Servable
+from textpipe.servable import Servable
+from textpipe.signatures import ABSENT
 from textpipe.training import likelihood
 
 LONG = "das rot " * 60

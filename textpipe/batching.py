@@ -1,14 +1,14 @@
 """Many rows through a function of tensors: in batches of similar length, several side by side."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from textpipe import cores
+
 BATCH_ROWS = 128
 LEAST_ROWS = 32  # fewer rows are not cut into two batches, so that each core has one
 ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
-AT_ONCE = 4  # batches that are answered side by side, where there are so many cores
 
 
 def answered(
@@ -38,7 +38,7 @@ def answered(
                 rows[at][name] = plain(value)
 
     # The longest first: begun last, one would be waited for alone.
-    at_once = min(AT_ONCE, os.cpu_count() or 1)
+    at_once = min(cores.MOST, cores.count())
     batch_rows = min(batch_rows, max(LEAST_ROWS, -(-len(order) // at_once)))
     waiting = list(batches(order, lengths, batch_rows))[::-1]
     with ThreadPoolExecutor(max(1, min(at_once, len(waiting)))) as pool:

@@ -149,7 +149,7 @@ def run(
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
     if all(field.kind == "text" for field in rooms.find("tasks", pipeline.task).FIELDS):
-        cores.one_each()
+        cores.side_by_side()
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with lineage.remembered(artifacts / CODE):

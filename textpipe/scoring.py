@@ -6,6 +6,7 @@
 The same graph, whether it comes from an exported model (its signature "score") or from a pipeline's trained weights.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,11 +59,13 @@ class Scorer:
         loaded = pipeline.Pipeline.load(path, overrides)
         artifacts = pipeline.run(loaded, until="train", **options).artifacts
 
-        from textpipe.servable import Servable, signature
+        from textpipe import signatures
+        from textpipe.servable import Servable
 
         paths = {stage: artifact.path for stage, artifact in artifacts.items()}
         found = Servable.load(paths, loaded.task, ensemble=loaded.sections["export"].ensemble)
-        function = signature(found.score, found.source, found.target, scalars={})
+        score = functools.partial(signatures.score, found)
+        function = signatures.traced(score, found.source, found.target, scalars={})
         labels = () if found.generates else tuple(found.features[found.target].classes)
         return cls(path, found.source, found.target, labels, Held(found, function))
 

@@ -12,7 +12,7 @@ from metronome import Metronome
 from textpipe import cores
 from textpipe.savedmodel import Model
 
-cores.one_each()
+cores.side_by_side()
 folder = Path(sys.argv[1])
 setup = json.loads((folder / "decoding.json").read_text())
 model, texts = Model.load(setup["saved_model"]), setup["texts"]

@@ -37,7 +37,7 @@ def operations(model, source, target, tokens):
     return 3 * 2 * (layers * (encoder + decoder) + tokens * size * vocabulary)
 
 
-cores.one_each()  # as a pipeline does
+cores.side_by_side()  # as a pipeline does
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")

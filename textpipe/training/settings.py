@@ -80,8 +80,8 @@ class Settings(Section):
     average: { last = 5 } or { best = 5 } makes the mean of these validations' weights the result instead. They
         are validated, and train.json says whether that is worse than the best validation by the run's metric.
     parallel: texts only: shares of a batch that are computed side by side; their gradients are summed, so the update is
-        that of the whole batch up to rounding. "auto" is one for each core where an operation has one core (cores.py),
-        as in pipelines whose answers are texts, and no GPU is there; otherwise 1.
+        that of the whole batch up to rounding. "auto" is one for each core, up to four, where operations leave cores free
+        (cores.py), as in pipelines whose answers are texts, and no GPU is there; otherwise 1.
     strategy: "mirrored" trains on every local GPU at once.
     """
 

@@ -25,7 +25,7 @@ def command(model: Path, text: str, as_json: bool, signature: str, options: tupl
     from textpipe import cores
     from textpipe.savedmodel import Model
 
-    cores.one_each()
+    cores.side_by_side()
     chosen = {"signature": signature, "options": read_options(options)}
     loaded = Model.load(model)
     if text != "-":
