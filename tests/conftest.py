@@ -1,7 +1,15 @@
 """What all tests share: the kernels a user has, two pipelines run once, and the order they are started in."""
 
+import os
+
 import pytest
 import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
+
+from textpipe import cores
+
+# All cores at each operation: to trace a step's shares takes longer than the tests' few small steps. What is said of shares
+# (test_parallel.py) and of exact resume (test_resume.py) asks for them.
+os.environ.setdefault(cores.VARIABLE, str(cores.count()))
 
 SLOW = ("test_resume.py", "test_export.py", "test_ensemble.py", "test_ctranslate2.py", "test_hybrid.py")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import test_training_loop as tests
+import tiny
 from test_accumulation import updated
 
-from textpipe import cores, rooms
+from textpipe import cores, pipeline, rooms
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
 from textpipe.training import loop, steps
@@ -111,6 +112,18 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
     monkeypatch.setattr(cores, "pieces", lambda: 1)
     assert tests.same(run(tmp_path / "resumed"), whole)
     assert not tests.same(run(tmp_path / "alone"), whole)
+
+
+@pytest.mark.parametrize(("tables", "make", "wanted"), [
+    (tiny.GENERATOR, tiny.generator_rows, True), (tiny.CLASSIFIER, tiny.classifier_rows, False),
+])  # fmt: skip
+def test_a_pipeline_of_texts_leaves_cores_for_its_shares(tables, make, wanted, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cores, "side_by_side", lambda: asked.append(True))
+    file = tmp_path / "tiny.toml"
+    file.write_text(tiny.toml({**tables, "ingest": {"files": str(make(tmp_path / "rows.tsv", 30))}}), encoding="utf-8")
+    pipeline.run(pipeline.Pipeline.load(file), until="ingest", artifacts=tmp_path / "artifacts")
+    assert bool(asked) == wanted
 
 
 PROGRAM = """

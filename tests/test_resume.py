@@ -26,6 +26,7 @@ TRAIN = {
     "batch_rows": 16,
     "num_shapes": 1,
     "accumulate": 2,
+    "parallel": 2,
     "validate_steps": 3,
     "checkpoint_steps": 2,
     "curve_steps": 1,
