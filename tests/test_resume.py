@@ -26,7 +26,6 @@ TRAIN = {
     "batch_rows": 16,
     "num_shapes": 1,
     "accumulate": 2,
-    "parallel": 2,
     "validate_steps": 3,
     "checkpoint_steps": 2,
     "curve_steps": 1,
@@ -91,7 +90,8 @@ class Moments:
 def go(model, folder, output):
     """Trains into output, or goes on there."""
     output.mkdir(exist_ok=True)
-    config = train.Config(task="translate", model=MODELS[model], **TRAIN)
+    shares = 2 if model == "transformer" else 1
+    config = train.Config(task="translate", model=MODELS[model], parallel=shares, **TRAIN)
     train.run(config, {stage: folder / stage for stage in train.INPUTS}, output)
     return {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
 
