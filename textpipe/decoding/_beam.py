@@ -14,6 +14,7 @@ from textpipe.decoding._search import (
     constant,
     covers,
     coverage_score,
+    ended_first,
     growing,
     join,
     length_penalty,
@@ -133,8 +134,9 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
         }
 
         # Living ones.
-        first = ending[:, :beam] & (log_probs[:, :beam] > NOTHING)  # those that would live, did they not end
-        ended = live["ended"] + tf.math.count_nonzero(first, axis=1, dtype=tf.int32)
+        ended = live["ended"]
+        if patient(config):
+            ended += ended_first(ending, log_probs, beam)
         log_probs = tf.gather(tf.where(ending, NOTHING, log_probs), living, batch_dims=1)
         parent, token = tf.gather(parent, living, batch_dims=1), tf.gather(token, living, batch_dims=1)
         origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])

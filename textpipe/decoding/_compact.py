@@ -18,6 +18,7 @@ from textpipe.decoding._search import (
     constant,
     coverage_score,
     covers,
+    ended_first,
     growing,
     join,
     length_penalty,
@@ -121,8 +122,7 @@ def search(model, source, config, rules, *, answers):
         largest = length_penalty(tf.cast(row["cap"], tf.float32), config.length_penalty)[:, None]
         log_probs = tf.where(log_probs / largest > ends["scores"][:, -1:], log_probs, NOTHING)
         if patient(config):
-            first = ending[:, :beam] & (found[:, :beam] > NOTHING)  # those that would live, did they not end
-            row = row | {"ended": row["ended"] + tf.math.count_nonzero(first, axis=1, dtype=tf.int32)}
+            row = row | {"ended": row["ended"] + ended_first(ending, found, beam)}
             over = out_of_patience(row["ended"], beam, config.patience)
             log_probs = tf.where(over[:, None], NOTHING, log_probs)
         alive = log_probs > NOTHING  # the first of a row, as they are sorted

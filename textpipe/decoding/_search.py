@@ -124,8 +124,14 @@ def covers(config):
 
 
 def patient(config):
-    """Whether a search may be ended by its patience: what that needs is left out of the graph otherwise."""
+    """Whether a search may be ended by its patience: nothing is counted where it may not."""
     return config.patience is not None
+
+
+def ended_first(ending, log_probs, beam):
+    """How many of the first `beam` candidates end, that would live did they not: [R, C], [R, C] -> [R] int32."""
+    first = ending[:, :beam] & (log_probs[:, :beam] > -float("inf"))
+    return tf.math.count_nonzero(first, axis=1, dtype=tf.int32)
 
 
 def out_of_patience(ended, beam, patience):
