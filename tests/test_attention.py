@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.layers.additive import additive_scores
-from textpipe.layers.attention import KINDS, bias_of
+from textpipe.layers.additive_attention import additive_scores
+from textpipe.layers.attention import bias_of
+from textpipe.layers.attention_kinds import KINDS
 
 ROWS, SOURCE, TARGET, SIZE, ATTENTION, HEADS = 3, 5, 4, 6, 8, 2
 LENGTHS = np.array([5, 1, 3])

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.layers.attention import KINDS, bias_of
+from textpipe.layers.attention import bias_of
+from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.decoder_loop import DecoderLoop
 from textpipe.layers.rnn import CELLS
 

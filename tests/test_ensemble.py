@@ -147,7 +147,7 @@ def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
     each = []
     for train in (paths["train"], paths["kind"], paths["train"]):
         alone = Servable.load({**paths, "train": train}, "translate")
-        each.append(np.exp(alone.signatures()["score"](source=text, target=answer)["log_probs"].numpy()))
+        each.append(np.exp(alone.signature("score")(source=text, target=answer)["log_probs"].numpy()))
     np.testing.assert_allclose(np.exp(scored["log_probs"]), np.mean(each, axis=0), rtol=2e-4)
     assert np.abs(each[0] - each[1]).max() > 1e-4
 

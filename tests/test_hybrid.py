@@ -271,7 +271,7 @@ def test_a_trained_model_spells_words_that_training_never_saw(trained):
     codec = servable.features["target"].codec
     texts = [f"the dog {number} is red" for number in ("321", "4055", "777", "1203")]
     assert all(codec.unk_id in row for row in codec.encode(tf.constant(["321", "4055", "777", "1203"])).to_list())
-    found = servable.signatures()["serving_default"](source=tf.constant(texts))["answer"].numpy()
+    found = servable.signature("serving_default")(source=tf.constant(texts))["answer"].numpy()
     answers = [answer.decode() for answer in found]
     assert all(answer.startswith("das Hund ") and answer.endswith(" ist rot") for answer in answers), answers
     assert "<unk>" not in " ".join(answers)
@@ -284,7 +284,7 @@ def test_the_saved_model_answers_as_python_does(trained):
     texts = ["the dog 321 is red", "", "the zebra 12 is turquoise and the house 900 is new", "ünknown"]
     signatures = tf.saved_model.load(str(folder)).signatures
     for name in ("serving_default", "nbest", "attention"):
-        wanted = servable.signatures()[name](source=tf.constant(texts))
+        wanted = servable.signature(name)(source=tf.constant(texts))
         found = signatures[name](source=tf.constant(texts))
         for key, value in wanted.items():
             if value.dtype == tf.string:

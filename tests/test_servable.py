@@ -28,7 +28,7 @@ def call(servable, signature, texts, **others):
     name = "inputs" if signature == "classify" else servable.source
     given = {name: tf.constant(texts, tf.string)} | (servable.defaults() if signature == "options" else {})
     given |= {key: tf.constant(value, given[key].dtype if key in given else None) for key, value in others.items()}
-    return {key: value.numpy() for key, value in servable.signatures()[signature](**given).items()}
+    return {key: value.numpy() for key, value in servable.signature(signature)(**given).items()}
 
 
 def columns(folder, split, names):

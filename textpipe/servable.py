@@ -209,23 +209,29 @@ class Servable(tf.Module):
         return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
 
     @functools.cache  # noqa: B019  one servable lives as long as its process
+    def signature(self, name: str) -> Callable[..., Tensors]:
+        """The exported function of this name, traced when it is first asked for; it takes [B] strings by input name."""
+        texts, scalars = [self.source], {}
+        if name == "classify":
+            texts = [EXAMPLES]
+        elif name == "score":
+            texts = [self.source, self.target]
+        elif name == "options":
+            scalars = {name: value for name, value in self.defaults().items() if value.shape.rank == 0}
+            texts += [name for name in self.defaults() if name not in scalars]
+        return signatures.traced(self.methods()[name], *texts, scalars=scalars)
+
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
-        """The exported functions by signature name; each takes [B] strings by input name."""
-        methods = {"serving_default": self.answer}
+        """All exported functions by signature name."""
+        return {name: self.signature(name) for name in self.methods()}
+
+    def methods(self) -> dict[str, Callable[[Mapping[str, tf.Tensor]], Tensors]]:
+        """What answers each signature."""
+        found = {"serving_default": self.answer}
         more = {"features": signatures.features, "score": signatures.score}
-        scalars = {}
-        inputs = {"classify": [EXAMPLES], "score": [self.source, self.target]}
         if self.generates:
-            methods |= {"nbest": self.nbest, "options": self.optional}
-            more |= {"attention": signatures.attention}
-            scalars |= {name: value for name, value in self.defaults().items() if value.shape.rank == 0}
-            inputs["options"] = [self.source, *(name for name in self.defaults() if name not in scalars)]
+            found |= {"nbest": self.nbest, "options": self.optional}
+            more["attention"] = signatures.attention
         else:
-            more |= {"classify": signatures.classify}
-        methods |= {name: functools.partial(function, self) for name, function in more.items()}
-        return {
-            name: signatures.traced(
-                method, *inputs.get(name, [self.source]), scalars=scalars if name == "options" else {}
-            )
-            for name, method in methods.items()
-        }
+            more["classify"] = signatures.classify
+        return found | {name: functools.partial(function, self) for name, function in more.items()}

@@ -1,5 +1,6 @@
-"""Attention over a padded memory.   Shapes: B batch, T source, U target, D query size, M memory size, A attention size,
-K key size, N heads.
+"""Attention over a padded memory: what dot_attention.py and additive_attention.py have in common.
+
+Shapes: B batch, T source, U target, D query size, M memory size, A attention size, K key size, N heads.
 
 Each layer is used in two moves, so that a decoder prepares the memory once and asks it many times:
 
@@ -15,8 +16,6 @@ from collections.abc import Iterator
 
 import keras
 from keras import ops
-
-from textpipe.layers.additive import additive_gradients, additive_scores, along, falling, squash
 
 # Added to the score of padding: its weight is then 0 exactly, and a row of nothing but padding stays finite.
 MASKED = -1e9
@@ -161,153 +160,3 @@ def rows_first(steps):
 def turned(steps):
     """[U, B, ..., X] -> [B, ..., X, U]."""
     return ops.moveaxis(steps, 0, -1)
-
-
-class DotAttention(Attention):
-    """score(q, k) = q . k (Luong et al. 2015, equation 8, dot); needs D = M."""
-
-    scale = 1.0
-
-    def build(self, *shapes):
-        assert self.query_size == self.memory_size, (self.query_size, self.memory_size)
-        super().build()
-
-    def score(self, query, keys):
-        return ops.matmul(query * self.scale, ops.transpose(keys, (0, 2, 1)))
-
-    def score_one(self, query, keys, weights, covered):
-        return ops.matmul(keys, (query * self.scale)[..., None])[..., 0]
-
-    def turn_scores(self, d_scores, query, keys, weights, covered):
-        return ops.matmul(d_scores[..., None, :], keys)[..., 0, :] * self.scale, None
-
-    def collect_scores(self, d_scores, query, keys, weights, covered):
-        return ops.matmul(turned(d_scores), rows_first(query * self.scale)), {}
-
-
-class ScaledDotAttention(DotAttention):
-    """score(q, k) = q . k / sqrt(D) (Vaswani et al. 2017, equation 1); needs D = M."""
-
-    @property
-    def scale(self):
-        return self.query_size**-0.5
-
-
-class GeneralAttention(DotAttention):
-    """score(q, k) = q W k (Luong et al. 2015, equation 8, general); W is applied to the memory, once."""
-
-    def build(self, *shapes):
-        self.weight = self.matrix(self.memory_size, self.query_size, "weight")
-        self.built = True
-
-    def keys(self, memory):
-        return ops.matmul(memory, self.weight)
-
-
-class MultiHeadAttention(DotAttention):
-    """N scaled dot products of A / N columns each, what they read side by side (Vaswani et al. 2017, section 3.2.2).
-
-    context = [softmax(q Wq_n (m Wk_n)' / sqrt(A / N)) m Wv_n for each head n] Wo. Keys and values [B, N, T, A / N] are
-    prepared once for each row. The weights that are reported are the mean of the heads'.
-    """
-
-    def build(self, *shapes):
-        assert self.attention_size % self.num_heads == 0, (self.attention_size, self.num_heads)
-        self.query_weight = self.matrix(self.query_size, self.attention_size, "query_weight")
-        self.key_weight = self.matrix(self.memory_size, self.attention_size, "key_weight")
-        self.value_weight = self.matrix(self.memory_size, self.attention_size, "value_weight")
-        self.output_weight = self.matrix(self.attention_size, self.memory_size, "output_weight")
-        self.built = True
-
-    @property
-    def scale(self):
-        return (self.attention_size // self.num_heads) ** -0.5
-
-    def heads(self, columns):
-        """[..., A] -> [..., N, A / N]."""
-        return ops.reshape(columns, (*ops.shape(columns)[:-1], self.num_heads, self.attention_size // self.num_heads))
-
-    def joined(self, heads):
-        """[..., N, A / N] -> [..., A]."""
-        return ops.reshape(heads, (*ops.shape(heads)[:-2], self.attention_size))
-
-    def prepare(self, memory):
-        return {
-            "keys": ops.transpose(self.heads(ops.matmul(memory, self.key_weight)), (0, 2, 1, 3)),
-            "values": ops.transpose(self.heads(ops.matmul(memory, self.value_weight)), (0, 2, 1, 3)),
-        }
-
-    def loop_weights(self):
-        return {"query": ops.copy(self.query_weight), "output": ops.copy(self.output_weight)}
-
-    def reported(self, attention):
-        return ops.mean(attention, axis=-2)
-
-    def call(self, query, keys, values, bias):
-        query = ops.transpose(self.heads(ops.matmul(query, self.query_weight)), (0, 2, 1, 3))
-        scores = ops.matmul(query * self.scale, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, U, T]
-        weights = softmax(scores + bias[:, None, None, :])
-        read = self.joined(ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3)))
-        return ops.matmul(read, self.output_weight), ops.mean(weights, axis=1)
-
-    def ask(self, query, keys, values, bias, weights, covered=None):
-        """query [B, N, A / N] -> what is read of the values [B, N, A / N], attention [B, N, T]."""
-        return super().ask(query, keys, values, bias[:, None, :], weights, covered)
-
-
-class AdditiveAttention(Attention):
-    """score(q, k) = v . tanh(q W + k U + b) (Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015: concat).
-
-    With coverage + c w inside the tanh, c being the sum of all weights the key had before (See et al. 2017, equation
-    11; Tu et al. 2016, section 3.1.1 with a fertility of 1).
-    """
-
-    covers = True
-
-    def build(self, *shapes):
-        self.query_weight = self.matrix(self.query_size, self.attention_size, "query_weight")
-        self.memory_weight = self.matrix(self.memory_size, self.attention_size, "memory_weight")
-        self.bias = self.add_weight(shape=(self.attention_size,), initializer="zeros", name="bias")
-        self.direction = self.matrix(self.attention_size, 1, "direction")
-        if self.coverage:
-            self.coverage_weight = self.matrix(1, self.attention_size, "coverage_weight")
-        self.built = True
-
-    def keys(self, memory):
-        return ops.matmul(memory, self.memory_weight) + self.bias
-
-    def loop_weights(self):
-        weights = {"query": ops.copy(self.query_weight), "direction": ops.copy(self.direction)[:, 0]}
-        return {**weights, "coverage": ops.copy(self.coverage_weight)[0]} if self.coverage else weights
-
-    def score(self, query, keys):
-        query = ops.matmul(query, self.query_weight)
-        return additive_scores(query, keys, ops.copy(self.direction)[:, 0])
-
-    def score_one(self, query, keys, weights, covered):
-        return along(squash(query, keys, covered, weights), weights["direction"])
-
-    def turn_scores(self, d_scores, query, keys, weights, covered):
-        squashed = squash(query, keys, covered, weights)
-        squares, direction = squashed * squashed, weights["direction"]
-        d_query = falling(squares, d_scores, direction)
-        if covered is None:
-            return d_query, None
-        # sum_a v_a w_a (1 - squashed ** 2), times the score's gradient.
-        both = direction * weights["coverage"]
-        return d_query, d_scores * (ops.sum(both) - along(squares, both))
-
-    def collect_scores(self, d_scores, query, keys, weights, covered):
-        by_key = ops.transpose(d_scores, (2, 1, 0))  # [T, B, U]
-        if covered is not None:
-            covered = ops.transpose(covered, (2, 1, 0))
-        return additive_gradients(by_key, ops.transpose(query, (1, 0, 2)), keys, weights, covered)
-
-
-KINDS = {
-    "dot": DotAttention,
-    "scaled_dot": ScaledDotAttention,
-    "general": GeneralAttention,
-    "additive": AdditiveAttention,
-    "multi_head": MultiHeadAttention,
-}

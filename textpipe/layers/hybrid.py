@@ -8,7 +8,8 @@ import itertools
 import keras
 from keras import ops
 
-from textpipe.layers.attention import KINDS, bias_of
+from textpipe.layers.attention import bias_of
+from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.dropout import Dropout
 from textpipe.layers.rnn import CELLS
 from textpipe.layers.spellings import UNK_ID, Packing, Spellings, beginnings, spelled

@@ -6,7 +6,7 @@ Sequences are time-major, [U, B, .], but for the readout.
 import keras
 from keras import ops
 
-from textpipe.layers.attention import KINDS
+from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.decoder_loop import DecoderLoop, beside
 from textpipe.layers.recurrent_encoder import dropout
 from textpipe.layers.rnn import CELLS

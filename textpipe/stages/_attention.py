@@ -26,14 +26,14 @@ def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], out
     """
     from textpipe import batching, savedmodel
 
-    signature = servable.signatures().get("attention")
-    if signature is None:
+    if "attention" not in servable.methods():
         return
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     # A piece has at least one character, so very long texts need not be decoded to be left out.
     drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
-    found = batching.answered(signature, {servable.source: [savedmodel.encode(sources[at]) for at in drawn]})
+    columns = {servable.source: [savedmodel.encode(sources[at]) for at in drawn]}
+    found = batching.answered(servable.signature("attention"), columns)
     lines = []
     for at, answer in zip(drawn, found, strict=True):
         source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])

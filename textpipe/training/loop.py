@@ -29,6 +29,7 @@ from textpipe.training.resources import Resources
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps, fixed_widths
+from textpipe.training.sums import describe, empty_sums, means
 from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
@@ -289,19 +290,3 @@ class Loop:
             f"[train] epoch {self.epoch}, step {self.step + 1}: expected a finite loss and gradient, found infinity or "
             f"not a number; {cure}{kept}"
         )
-
-
-def empty_sums() -> dict[str, float]:
-    return dict.fromkeys(("loss", "weight", "penalty", "gradient_norm", "steps", "seconds"), 0.0)
-
-
-def means(sums: dict[str, float]) -> dict[str, float]:
-    """loss per row or token, the penalty in it, and gradient_norm per step."""
-    loss = sums["loss"] / sums["weight"] + sums["penalty"] / sums["steps"]
-    return {"loss": loss, "gradient_norm": sums["gradient_norm"] / sums["steps"]}
-
-
-def describe(line: dict[str, Any]) -> str:
-    """epoch 3, loss 1.234, valid_loss 1.3, valid_accuracy 0.71"""
-    shown = [f"{name} {line[name]:.4g}" for name in line if name == "loss" or name.startswith("valid_")]
-    return f"epoch {line['epoch']}, " + ", ".join(shown)

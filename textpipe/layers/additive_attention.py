@@ -1,4 +1,4 @@
-"""The score of additive attention and its gradients.   Shapes: B batch, T source, U target, A attention size, I either.
+"""Additive attention: its score, the gradients, the layer.   Shapes as in attention.py, and I for either T or U.
 
 The tensor [B, U, T, A] of tanh would be the largest of a model. It is never made: a slice of it that fits a processor's
 cache is made for each query, and made again for the gradient, for each query and for each key.
@@ -6,6 +6,7 @@ cache is made for each query, and made again for the gradient, for each query an
 
 from keras import ops
 
+from textpipe.layers.attention import Attention
 from textpipe.layers.scanning import scan
 
 
@@ -87,3 +88,52 @@ def additive_gradients(d_scores, query, keys, weights, covered=None):
 
     last, found = scan(forward, carry, steps)
     return ops.transpose(found["d_key"], (1, 0, 2)), {name: last[name] for name in last if name != "d_key"}
+
+
+class AdditiveAttention(Attention):
+    """score(q, k) = v . tanh(q W + k U + b) (Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015: concat).
+
+    With coverage + c w inside the tanh, c being the sum of all weights the key had before (See et al. 2017, equation
+    11; Tu et al. 2016, section 3.1.1 with a fertility of 1).
+    """
+
+    covers = True
+
+    def build(self, *shapes):
+        self.query_weight = self.matrix(self.query_size, self.attention_size, "query_weight")
+        self.memory_weight = self.matrix(self.memory_size, self.attention_size, "memory_weight")
+        self.bias = self.add_weight(shape=(self.attention_size,), initializer="zeros", name="bias")
+        self.direction = self.matrix(self.attention_size, 1, "direction")
+        if self.coverage:
+            self.coverage_weight = self.matrix(1, self.attention_size, "coverage_weight")
+        self.built = True
+
+    def keys(self, memory):
+        return ops.matmul(memory, self.memory_weight) + self.bias
+
+    def loop_weights(self):
+        weights = {"query": ops.copy(self.query_weight), "direction": ops.copy(self.direction)[:, 0]}
+        return {**weights, "coverage": ops.copy(self.coverage_weight)[0]} if self.coverage else weights
+
+    def score(self, query, keys):
+        query = ops.matmul(query, self.query_weight)
+        return additive_scores(query, keys, ops.copy(self.direction)[:, 0])
+
+    def score_one(self, query, keys, weights, covered):
+        return along(squash(query, keys, covered, weights), weights["direction"])
+
+    def turn_scores(self, d_scores, query, keys, weights, covered):
+        squashed = squash(query, keys, covered, weights)
+        squares, direction = squashed * squashed, weights["direction"]
+        d_query = falling(squares, d_scores, direction)
+        if covered is None:
+            return d_query, None
+        # sum_a v_a w_a (1 - squashed ** 2), times the score's gradient.
+        both = direction * weights["coverage"]
+        return d_query, d_scores * (ops.sum(both) - along(squares, both))
+
+    def collect_scores(self, d_scores, query, keys, weights, covered):
+        by_key = ops.transpose(d_scores, (2, 1, 0))  # [T, B, U]
+        if covered is not None:
+            covered = ops.transpose(covered, (2, 1, 0))
+        return additive_gradients(by_key, ops.transpose(query, (1, 0, 2)), keys, weights, covered)
