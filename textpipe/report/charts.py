@@ -30,6 +30,7 @@ from textpipe.report.markup import attribute, escape, number, table
 
 POINTS = 240  # of a line; more are averaged in groups
 FEW = 6  # columns of a heat map whose headings lie flat
+MANY = 10  # columns from which its cells are narrow
 TABLE = 400  # rows beyond which a chart has no table
 
 
@@ -236,10 +237,10 @@ def heat_map(
             cells.append(f'<td{strong} style="--w:{depth:.2f}">{escape(write(value))}</td>')
         body.append(f'<tr><th scope="row" dir="auto">{escape(word)}</th>{"".join(cells)}</tr>')
     corner = f'<td class="corner"><span class="quiet">{escape(column_name)} →<br>{escape(row_name)} ↓</span></td>'
-    few = " few" if len(columns) <= FEW else ""
+    size = " few" if len(columns) <= FEW else " many" if len(columns) > MANY else ""
     notes = f'<p class="note">{escape(note)}</p>' if note else ""
     return (
         f'<figure class="wide"><figcaption dir="auto">{escape(title)}</figcaption>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{attribute(title)}"><table class="heat{few}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{attribute(title)}"><table class="heat{size}">'
         f"<thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}</figure>"
     )

@@ -136,18 +136,13 @@ def words_of(measured: dict[str, dict[str, Any]]) -> list[str]:
         "words of the references",
         note="Whiskers: 95 % of resampled rows.",
     )
+    # A column for each kind and a row for each figure: two columns stand on a telephone as well.
     rows = [
-        [
-            label,
-            f"{table['least']} to {table['most']}" if table["most"] else "never",
-            table["f1"],
-            table["precision"],
-            table["recall"],
-            table["reference_words"],
-        ]
-        for label, table in zip(labels, tables, strict=True)
+        ["times in training", *(f"{one['least']} to {one['most']}" if one["most"] else "never" for one in tables)],
+        ["in the references", *(one["reference_words"] for one in tables)],
+        *([name, *(one[name.lower()] for one in tables)] for name in ("F1", "precision", "recall")),
     ]
-    headers = ["", "times in training", "F1", "precision", "recall", "in the references"]
+    headers = ["", *labels]
     return [
         chart,
         f'<div class="card">{markup.table(headers, rows, caption="Words that the answers should hold")}</div>',
