@@ -73,6 +73,13 @@ def test_overrides_are_toml_values_and_bare_words_are_strings():
     assert tables == {"train": {"epochs": 3}}
 
 
+def test_an_override_without_a_value_leaves_the_key_out():
+    tables = {"decode": {"kind": "beam", "patience": 1.0}, "ensemble": {"models": ["a"]}}
+    changed = config.override(tables, ("decode.patience=", "ensemble= ", "train.average.last=", 'decode.prefix=""'))
+    assert changed == {"decode": {"kind": "beam", "prefix": ""}}
+    assert "patience" in tables["decode"]
+
+
 @pytest.mark.parametrize("assignment", ["train.epochs", "=3", "seed.x.y=1"])
 def test_an_override_that_is_none_is_refused(assignment):
     with pytest.raises(ConfigError, match="-s"):

@@ -81,15 +81,16 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
-    """A copy with `section.key=value` applied; values are TOML, bare words are strings.
+    """A copy with `section.key=value` applied; values are TOML, bare words are strings, and no value leaves the key out.
 
-    override({"train": {}}, ("train.epochs=3",)) -> {"train": {"epochs": 3}}
+    override({"train": {"seed": 1}}, ("train.epochs=3", "train.seed=")) -> {"train": {"epochs": 3}}
     """
     tables = json.loads(json.dumps(tables, default=str))
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"-s {assignment}: expected key=value, for example -s train.epochs=3")
+        text = text.strip()
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -97,10 +98,13 @@ def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, 
         *parents, last = key.strip().split(".")
         table = tables
         for parent in parents:
-            table = table.setdefault(parent, {})
+            table = table.setdefault(parent, {}) if text else table.get(parent, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"-s {assignment}: {parent!r} is a value, not a table")
-        table[last] = value
+        if text:
+            table[last] = value
+        else:
+            table.pop(last, None)
     return tables
 
 

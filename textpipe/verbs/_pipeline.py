@@ -11,7 +11,7 @@ def pipeline_options(command: Any) -> Any:
     for decorate in reversed(
         [
             click.argument("pipeline", type=click.Path(path_type=Path)),
-            click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override, e.g. train.epochs=3."),
+            click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override, e.g. train.epochs=3; KEY= leaves it out."),
             click.option(
                 "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
                 help="Where results of stages are kept.",

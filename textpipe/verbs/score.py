@@ -23,7 +23,7 @@ from textpipe.verbs._pipeline import tell
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a pair, its tokens among them.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs scored at once.")
-@click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3.")
+@click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3; KEY= leaves it out.")
 @click.option(
     "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
     help="Where results of a pipeline's stages are kept.",
