@@ -208,13 +208,27 @@ class Servable(tf.Module):
             texts = codec.decode(ids, tf.reshape(unknown, tf.shape(ids)))
         return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
 
+    @property
+    def streams(self) -> bool:
+        """Whether answers can be given token by token: not where words are put for unknown ones at the end."""
+        return self.generates and self.unknown is None
+
+    @functools.cached_property
+    def stream(self) -> Any:
+        """The decoder of such answers."""
+        from textpipe.decoding._stream import Stream
+
+        return Stream(self.model, self.decode(), self.written)
+
     @functools.cache  # noqa: B019  one servable lives as long as its process
     def signature(self, name: str) -> Callable[..., Tensors]:
         """The exported function of this name, traced when it is first asked for; it takes [B] strings by input name."""
         texts, scalars = [self.source], {}
+        if name == "advance":
+            return signatures.advance(self)
         if name == "classify":
             texts = [EXAMPLES]
-        elif name == "score":
+        elif name == "score" or (name == "tokens" and self.generates):
             texts = [self.source, self.target]
         elif name == "options":
             scalars = {name: value for name, value in self.defaults().items() if value.shape.rank == 0}
@@ -223,15 +237,17 @@ class Servable(tf.Module):
 
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """All exported functions by signature name."""
-        return {name: self.signature(name) for name in self.methods()}
+        return {name: self.signature(name) for name in (*self.methods(), *(["advance"] if self.streams else []))}
 
     def methods(self) -> dict[str, Callable[[Mapping[str, tf.Tensor]], Tensors]]:
         """What answers each signature."""
         found = {"serving_default": self.answer}
-        more = {"features": signatures.features, "score": signatures.score}
+        more = {"features": signatures.features, "score": signatures.score, "tokens": signatures.tokens}
         if self.generates:
             found |= {"nbest": self.nbest, "options": self.optional}
             more["attention"] = signatures.attention
+            if self.streams:
+                more["begin"] = signatures.begin
         else:
             more["classify"] = signatures.classify
         return found | {name: functools.partial(function, self) for name, function in more.items()}

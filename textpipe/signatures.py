@@ -85,6 +85,52 @@ def classify(servable: Any, examples: Mapping[str, tf.Tensor]) -> Tensors:
     return {"classes": found["labels"], "scores": found["probabilities"]}
 
 
+def tokens(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
+    """How long texts are in tokens, without asking the model: {source: [B], target: [B]} -> int32 [B] each.
+
+    source_tokens, target_tokens: without end marks. source_unknown: those of the source that are no piece of the
+    vocabulary: <unk>, or bytes that spell out a character. A source of n-grams counts its features instead.
+    """
+    found = {}
+    inputs = servable.inputs(texts)
+    if isinstance(inputs, tf.SparseTensor):
+        rows = tf.cast(inputs.dense_shape[0], tf.int32)
+        counts = tf.math.bincount(tf.cast(inputs.indices[:, 0], tf.int32), minlength=rows, maxlength=rows)
+        found |= {"source_tokens": counts, "source_unknown": tf.zeros_like(counts)}
+    else:
+        codec = servable.features[servable.source].codec
+        found["source_tokens"] = counted(inputs, codec)
+        found["source_unknown"] = tf.math.count_nonzero(codec.unknown(inputs), axis=1, dtype=tf.int32)
+    if servable.generates:
+        feature = servable.features[servable.target]
+        found["target_tokens"] = counted(servable.encode(servable.target, texts[servable.target]), feature.codec)
+    return found
+
+
+def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
+    """Tokens of each row [B], padding and end marks aside."""
+    return tf.math.count_nonzero((ids != codec.pad_id) & (ids != codec.end_id), axis=1, dtype=tf.int32)
+
+
+def begin(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
+    """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
+    return servable.stream.begin(servable.inputs(texts))
+
+
+def advance(servable: Any) -> Callable[..., Tensors]:
+    """The traced step of such an answer: a state -> the state with a token more, done [B], and text [B] so far."""
+    servable.signature("begin")  # which says what a state is made of
+    specs = servable.stream.specs()
+
+    @tf.function(input_signature=list(specs.values()), autograph=False)
+    def step(*values: tf.Tensor) -> Tensors:
+        found = servable.stream.advance(dict(zip(specs, values, strict=True)))
+        text = servable.features[servable.target].codec.decode(found["ids"])
+        return {name: tf.identity(value, name=name) for name, value in {**found, "text": text}.items()}
+
+    return step.get_concrete_function()
+
+
 def traced(
     method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str, scalars: Mapping[str, tf.Tensor]
 ) -> Callable[..., Tensors]:

@@ -33,10 +33,13 @@ def replay(folder, batch_rows):
         batch = rows[start : start + batch_rows]
         texts = tf.constant([row["text"].encode("utf-8", "surrogatepass") for row in batch])
         found = {}
-        for name, function in loaded.signatures.items():
-            if name == "classify":
+        for name in sorted(loaded.signatures, key="advance".__eq__):
+            function = loaded.signatures[name]
+            if name == "advance":  # from where "begin" led
+                given = {key: tf.constant(value) for key, value in found["begin"].items()}
+            elif name == "classify":
                 given = {"inputs": examples(tf, source, texts)}
-            elif name == "score":  # of the answer training-side code gave
+            elif name == "score" or (name == "tokens" and about["labels"] is None):  # of what training-side code gave
                 given = {source: texts, target: tf.constant([row["texts"][0].encode() for row in batch])}
             else:
                 given = {source: texts, **standard.get(name, {})}

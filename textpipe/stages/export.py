@@ -32,6 +32,7 @@ INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
 GOLDEN = "assets.extra/golden.jsonl"
 BATCH_ROWS = 128
+MEASURED = 2000  # training texts whose lengths a server compares its requests' with
 
 # What people send beside sentences: nothing, blanks, marks, other scripts, joined emoji, markup, broken bytes.
 AWKWARD = (
@@ -242,11 +243,39 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
+        "texts": texts_of(inputs, servable),
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
         "versions": {"textpipe": __version__, **lineage.versions()},
     }
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / savedmodel.ABOUT).write_text(text, encoding="utf-8")
+
+
+def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
+    """What training's source texts are like: lengths in tokens, cut at the deciles, and the share of unknown tokens."""
+    import numpy as np
+    import tensorflow as tf
+
+    from textpipe.tables import shards
+
+    rows = next(shards.read(inputs["ingest"], "train", (servable.source,)), None)
+    if rows is None:
+        return {}
+    column = rows[servable.source]
+    count = min(MEASURED, len(column))
+    texts = [savedmodel.encode(column[at * len(column) // count].as_py()) for at in range(count)]
+    given = {servable.source: tf.constant(texts)}
+    if servable.generates:
+        given[servable.target] = tf.fill([count], "")
+    found = servable.signature("tokens")(**given)
+    tokens, unknown = found["source_tokens"].numpy(), found["source_unknown"].numpy()
+    bounds = np.unique(np.quantile(tokens, np.arange(1, 10) / 10, method="inverted_cdf"))
+    shares = np.bincount(np.searchsorted(bounds, tokens), minlength=len(bounds) + 1) / count
+    return {
+        "rows": count,
+        "source_tokens": {"at_most": bounds.tolist(), "shares": shares.tolist()},  # one share more: of what is longer
+        "unknown_share": float(unknown.sum() / max(1, tokens.sum())),
+    }
 
 
 def digest_of(artifact: Path) -> str | None:

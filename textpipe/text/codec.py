@@ -54,6 +54,10 @@ class Codec(tf.Module):
     pad_id, unk_id, start_id, end_id = PAD_ID, UNK_ID, START_ID, END_ID
     vocab_size: int
 
+    def unknown(self, ids: tf.Tensor) -> tf.Tensor:
+        """Which ids stand for what the vocabulary lacks: [...] -> [...] bool."""
+        return ids == UNK_ID
+
 
 class SubwordCodec(Codec):
     """A sentencepiece model, unigram or BPE. model: the bytes of a .model file.
@@ -80,6 +84,10 @@ class SubwordCodec(Codec):
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return self.tokenizer.id_to_string(ids)
+
+    def unknown(self, ids: tf.Tensor) -> tf.Tensor:
+        """A character that is no piece is spelled in bytes, whose 256 ids follow the marks."""
+        return (ids == UNK_ID) | ((ids >= len(MARKS)) & (ids < len(MARKS) + 256))
 
 
 class CharacterCodec(Codec):
