@@ -64,7 +64,7 @@ class Model:
         try:
             with quiet.loggers("tensorflow", "absl"):  # "ops with unsaved custom gradients": a server asks for none
                 loaded = tf.saved_model.load(str(place))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()
             raise ModelError(f"{place}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
         signatures = dict(loaded.signatures)

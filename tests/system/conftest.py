@@ -1,5 +1,6 @@
 """The command line as a user runs it: a small project in an empty directory, commands in processes of their own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -97,18 +98,38 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory):
+    """A project whose pipeline ran, once for all who test; to be copied. What the run said is in first.txt."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with (folder.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "first.txt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            said = Project(folder).succeeds("run", "mail.toml", "--show", "2")
+            (folder / "first.txt").write_text(said, encoding="utf-8")
+    return folder
+
+
+def copied(folder, place):
+    """A copy of a project; its artifacts are taken for the same by their times."""
+    shutil.copytree(folder, place, dirs_exist_ok=True, copy_function=shutil.copy2)
+    copy = object.__new__(Project)
+    copy.folder = place
+    return copy
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A project whose pipeline ran once; its tests do not change its inputs."""
-    project = Project(tmp_path_factory.mktemp("trained"))
-    project.first = project.succeeds("run", "mail.toml", "--show", "2")
+def trained(trained_once, tmp_path_factory):
+    """A trained project; its tests do not change its inputs."""
+    project = copied(trained_once, tmp_path_factory.mktemp("trained"))
+    project.first = (project.folder / "first.txt").read_text(encoding="utf-8")
     return project
 
 
 @pytest.fixture
-def trained_copy(trained, tmp_path):
+def trained_copy(trained_once, tmp_path):
     """A trained project of the test's own, to damage."""
-    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True, copy_function=shutil.copy2)
-    copy = object.__new__(Project)
-    copy.folder = tmp_path
-    return copy
+    return copied(trained_once, tmp_path)

@@ -1,0 +1,73 @@
+"""A server of both doors in a thread of this process."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import threading
+
+from textpipe.serve.server import Options, Server
+
+
+class Running:
+    def __init__(self, options):
+        self.heard = threading.Event()
+        self.server = Server(options, lambda text: self.heard.set())
+        self.fault = None
+        self.thread = threading.Thread(target=self.live, daemon=True)
+        self.thread.start()
+        while not self.heard.wait(0.05):
+            if not self.thread.is_alive():
+                raise self.fault
+
+    def live(self):
+        async def run():
+            self.loop = asyncio.get_running_loop()
+            await self.server.run()
+
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            self.fault = error
+
+    @property
+    def rest(self):
+        return self.server.ports["REST"]
+
+    @property
+    def grpc(self):
+        return f"127.0.0.1:{self.server.ports['gRPC']}"
+
+    def stop(self):
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.server.over.set)
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        if self.fault:
+            raise self.fault
+
+    def ask(self, method, path, body=None, headers=()):
+        """(status, headers, body)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest, timeout=60)
+        try:
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body)
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def predict(self, model, **request):
+        status, _, body = self.ask("POST", f"/v1/models/{model}:predict", request)
+        assert status == 200, body
+        return json.loads(body)
+
+
+@contextlib.contextmanager
+def running(folder, **options):
+    made = Running(Options(folder=folder, rest_port=0, grpc_port=0, poll_seconds=0.1, **options))
+    try:
+        yield made
+    finally:
+        made.stop()

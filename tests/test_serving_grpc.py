@@ -1,0 +1,336 @@
+"""TensorFlow Serving's gRPC through its own stubs: what works, and the code of what does not."""
+
+import grpc
+import numpy as np
+import pytest
+import serving_cases
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from serving_server import running
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from textpipe.serve.repository import Policy
+
+WAIT = 30
+DTYPES = (
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint32",
+    "uint64",
+    "bool",
+    "string",
+    "float16",
+    "bfloat16",
+    "uint16",
+    "complex64",
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    root = tmp_path_factory.mktemp("grpc")
+    for name, model in serving_cases.MODELS["models"].items():
+        for version, signatures in model["versions"].items():
+            serving_cases.save(root / name / version, signatures)
+    module = tf.Module()
+    module.made = {
+        dtype: tf.function(
+            lambda x: {"y": tf.identity(x)}, input_signature=[tf.TensorSpec(None, dtype, "x")], autograph=False
+        )
+        for dtype in DTYPES
+    }
+    module.made["two"] = tf.function(
+        lambda a, b: {"sum": a + b, "first": tf.identity(a)},
+        input_signature=[tf.TensorSpec([None], tf.float32, "a"), tf.TensorSpec([None], tf.float32, "b")],
+        autograph=False,
+    )
+    tf.saved_model.save(
+        module,
+        str(root / "same" / "1"),
+        signatures={name: made.get_concrete_function() for name, made in module.made.items()},
+    )
+    with running(root, policy=Policy("all"), labels={"echo": {"stable": 1, "canary": 2}}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def channel(server):
+    with grpc.insecure_channel(server.grpc) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def predictions(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def models(channel):
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+def spec(message, name, *, version=None, label=None, signature=""):
+    message.name, message.signature_name = name, signature
+    if version is not None:
+        message.version.value = version
+    if label is not None:
+        message.version_label = label
+
+
+def predict(name="echo", tensors=None, outputs=(), **which):
+    request = predict_pb2.PredictRequest()
+    spec(request.model_spec, name, **which)
+    for key, value in ({"x": np.float32([1, 2])} if tensors is None else tensors).items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    request.output_filter.extend(outputs)
+    return request
+
+
+def examples(request, name, rows, **which):
+    """A request of examples {feature: value}."""
+    spec(request.model_spec, name, **which)
+    for row in rows:
+        example = request.input.example_list.examples.add()
+        for key, value in row.items():
+            example.features.feature[key].float_list.value.append(value)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("which", "wanted", "version"),
+    [({}, [3, 4], 2), ({"version": 1}, [2, 3], 1), ({"label": "stable"}, [2, 3], 1), ({"label": "canary"}, [3, 4], 2)],
+)
+def test_predict_answers_from_the_version_that_was_meant(predictions, which, wanted, version):
+    answer = predictions.Predict(predict(**which), timeout=WAIT)
+    assert tf.make_ndarray(answer.outputs["y"]).tolist() == wanted
+    assert (answer.model_spec.name, answer.model_spec.version.value, answer.model_spec.signature_name) == (
+        "echo",
+        version,
+        "serving_default",
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_type_comes_back_as_it_went(predictions, dtype):
+    value = tf.constant([["a", "\u00e9"], [b"\xff\x00", ""]]) if dtype == "string" else tf.cast([[0, 1], [1, 0]], dtype)
+    answer = predictions.Predict(predict("same", {"x": value.numpy()}, signature=dtype), timeout=WAIT)
+    assert answer.outputs["y"].dtype == value.dtype.as_datatype_enum
+    assert np.array_equal(tf.make_ndarray(answer.outputs["y"]), value.numpy())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 1, 2)])
+def test_every_shape_comes_back_as_it_went(predictions, shape):
+    answer = predictions.Predict(predict("same", {"x": np.ones(shape, np.float32)}, signature="float32"), timeout=WAIT)
+    assert tf.make_ndarray(answer.outputs["y"]).shape == shape
+
+
+def test_an_output_filter_leaves_the_others_out(predictions):
+    tensors = {"a": np.float32([1]), "b": np.float32([2])}
+    assert set(predictions.Predict(predict("same", tensors, signature="two"), timeout=WAIT).outputs) == {"sum", "first"}
+    only = predictions.Predict(predict("same", tensors, ["sum"], signature="two"), timeout=WAIT).outputs
+    assert set(only) == {"sum"} and tf.make_ndarray(only["sum"]).tolist() == [3]
+
+
+def test_packed_tensor_content_is_read(predictions):
+    request = predict(tensors={})
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].tensor_shape.dim.add(size=2)
+    request.inputs["x"].tensor_content = np.float32([5, 6]).tobytes()
+    assert tf.make_ndarray(predictions.Predict(request, timeout=WAIT).outputs["y"]).tolist() == [7, 8]
+
+
+INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "details"),
+    [
+        (predict("nope"), MISSING, "Servable not found for request: Latest(nope)"),
+        (predict(version=9), MISSING, "Servable not found for request: Specific(echo, 9)"),
+        (predict(label="no"), INVALID, "Unrecognized servable version label: no"),
+        (predict("nope", label="stable"), INVALID, "Unrecognized servable version label: stable"),
+        (predict(""), INVALID, "Missing ModelSpec"),
+        (predict(signature="none"), INVALID, 'Serving signature name: "none" not found in signature def'),
+        (predict(tensors={}), INVALID, "Missing but required: {x}"),
+        (predict(tensors={"x": np.float32([1]), "z": np.float32([1])}), INVALID, "Sent extra: {z}"),
+        (predict(tensors={"z": np.float32([1])}), INVALID, "Sent extra: {z}. Missing but required: {x}"),
+        (predict(tensors={"x": np.int32([1])}), INVALID, ""),
+        (predict(tensors={"x": np.array(["a"])}), INVALID, ""),
+        (predict("same", {"a": np.float32([1, 2]), "b": np.float32([1, 2, 3])}, signature="two"), INVALID, ""),
+        (predict(outputs=["nothing"]), INVALID, "output tensor alias not found in signature: nothing"),
+    ],
+)
+def test_predict_refuses_with_a_code_and_a_reason(predictions, request_, code, details):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Predict(request_, timeout=WAIT)
+    assert found.value.code() == code and details in found.value.details()
+
+
+def test_a_tensor_whose_content_is_cut_is_refused(predictions):
+    request = predict(tensors={})
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].tensor_shape.dim.add(size=3)
+    request.inputs["x"].tensor_content = b"\0" * 7
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Predict(request, timeout=WAIT)
+    assert found.value.code() == INVALID
+
+
+def test_classify_gives_labels_with_scores(predictions):
+    request = examples(classification_pb2.ClassificationRequest(), "tab", [{"x": 0.25}, {"x": 1.0}], signature="score")
+    answer = predictions.Classify(request, timeout=WAIT)
+    found = [[(one.label, one.score) for one in row.classes] for row in answer.result.classifications]
+    assert found == [[("no", 0.75), ("yes", 0.25)], [("no", 0.0), ("yes", 1.0)]]
+    assert answer.model_spec.version.value == 7
+
+
+def test_regress_gives_numbers_and_shares_a_context(predictions):
+    request = examples(regression_pb2.RegressionRequest(), "tab", [{"x": 0.25}], signature="value")
+    assert [one.value for one in predictions.Regress(request, timeout=WAIT).result.regressions] == [0.5]
+    shared = regression_pb2.RegressionRequest()
+    spec(shared.model_spec, "tab", signature="value")
+    given = shared.input.example_list_with_context
+    given.context.features.feature["x"].float_list.value.append(3)
+    given.examples.add()
+    given.examples.add().features.feature["x"].float_list.value.append(1)
+    assert [one.value for one in predictions.Regress(shared, timeout=WAIT).result.regressions] == [6.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "details"),
+    [
+        (
+            "Classify",
+            examples(classification_pb2.ClassificationRequest(), "tab", [], signature="score"),
+            "Input is empty",
+        ),
+        (
+            "Classify",
+            examples(classification_pb2.ClassificationRequest(), "tab", [{}]),
+            "No classification inputs found in SignatureDef",
+        ),
+        (
+            "Regress",
+            examples(regression_pb2.RegressionRequest(), "tab", [{}], signature="score"),
+            "Expected one output Tensor.",
+        ),
+        (
+            "Regress",
+            examples(regression_pb2.RegressionRequest(), "tab", [{}], signature="none"),
+            "not found in signature def",
+        ),
+    ],
+)
+def test_classify_and_regress_refuse_what_does_not_fit(predictions, method, request_, details):
+    with pytest.raises(grpc.RpcError) as found:
+        getattr(predictions, method)(request_, timeout=WAIT)
+    assert found.value.code() == INVALID and details in found.value.details()
+
+
+def multi(*tasks):
+    request = inference_pb2.MultiInferenceRequest()
+    for name, signature, method in tasks:
+        task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+        spec(task.model_spec, name, signature=signature)
+    request.input.example_list.examples.add().features.feature["x"].float_list.value.append(0.25)
+    return request
+
+
+def test_multi_inference_answers_each_task(predictions):
+    answer = predictions.MultiInference(multi(("tab", "score", "classify"), ("tab", "value", "regress")), timeout=WAIT)
+    assert [one.label for one in answer.results[0].classification_result.classifications[0].classes] == ["no", "yes"]
+    assert answer.results[1].regression_result.regressions[0].value == 0.5
+    assert [result.model_spec.signature_name for result in answer.results] == ["score", "value"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (multi(("tab", "score", "classify"), ("echo", "value", "regress")), INVALID),
+        (multi(("tab", "score", "predict")), grpc.StatusCode.UNIMPLEMENTED),
+        (multi(("tab", "none", "classify")), INVALID),
+        (multi(), INVALID),
+    ],
+)
+def test_multi_inference_refuses(predictions, request_, code):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.MultiInference(request_, timeout=WAIT)
+    assert found.value.code() == code
+
+
+def metadata(name, *fields, **which):
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    spec(request.model_spec, name, **which)
+    request.metadata_field.extend(fields)
+    return request
+
+
+def test_metadata_is_the_models_own_signatures(predictions):
+    answer = predictions.GetModelMetadata(metadata("echo", "signature_def", version=1), timeout=WAIT)
+    found = get_model_metadata_pb2.SignatureDefMap()
+    assert answer.metadata["signature_def"].Unpack(found)
+    assert found.signature_def["serving_default"].inputs["x"].dtype == 1
+    assert answer.model_spec.version.value == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [(metadata("echo"), INVALID), (metadata("echo", "other"), INVALID), (metadata("no", "signature_def"), MISSING)],
+)
+def test_metadata_refuses(predictions, request_, code):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.GetModelMetadata(request_, timeout=WAIT)
+    assert found.value.code() == code
+
+
+def test_status_tells_all_versions_or_one(models):
+    def status(name, **which):
+        request = get_model_status_pb2.GetModelStatusRequest()
+        spec(request.model_spec, name, **which)
+        return [
+            (one.version, one.state, one.status.error_code)
+            for one in models.GetModelStatus(request, timeout=WAIT).model_version_status
+        ]
+
+    assert status("echo") == [(2, 30, 0), (1, 30, 0)]
+    assert status("echo", version=1) == [(1, 30, 0)]
+    assert status("echo", label="stable") == [(1, 30, 0)]
+    for which in ({"version": 5}, {}):
+        with pytest.raises(grpc.RpcError) as found:
+            status("echo" if which else "none", **which)
+        assert found.value.code() == MISSING
+
+
+def test_a_caller_cannot_name_other_models(models):
+    with pytest.raises(grpc.RpcError) as found:
+        models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=WAIT)
+    assert found.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health_is_what_a_watcher_expects(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    assert stub.Check(health_pb2.HealthCheckRequest(), timeout=WAIT).status == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.RpcError) as found:
+        stub.Check(health_pb2.HealthCheckRequest(service="none"), timeout=WAIT)
+    assert found.value.code() == MISSING
+
+
+def test_both_doors_give_the_same(server, predictions):
+    over_rest = server.predict("tab", instances=[[1, 2], [4, 3]])["predictions"]
+    answer = predictions.Predict(predict("tab", {"x": np.float32([[1, 2], [4, 3]])}), timeout=WAIT)
+    assert [row["total"] for row in over_rest] == tf.make_ndarray(answer.outputs["total"]).tolist() == [3, 7]

@@ -1,0 +1,59 @@
+"""Who may ask, how a request is called in the log, and the log itself."""
+
+import hmac
+import json
+import re
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from textpipe.errors import ConfigError
+
+ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+
+
+class Gate:
+    """Bearer tokens; without any, everybody passes."""
+
+    refusal = "a bearer token is needed: send the header Authorization: Bearer TOKEN"
+
+    def __init__(self, tokens: Sequence[str] = ()):
+        self.tokens = [token.encode() for token in tokens]
+
+    @classmethod
+    def read(cls, path: Path | None) -> "Gate":
+        """From a file of one token a line; raises ConfigError when it has none, for that would let everybody in."""
+        if path is None:
+            return cls()
+        tokens = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not tokens:
+            raise ConfigError(f"{path}: expected a token on a line, found none; write one or leave --token-file out")
+        return cls(tokens)
+
+    def passes(self, authorization: bytes) -> bool:
+        """Whether the header carries a token; the time it takes tells nothing of how much was right."""
+        if not self.tokens:
+            return True
+        scheme, _, given = authorization.partition(b" ")
+        found = [hmac.compare_digest(given.strip(), token) for token in self.tokens]
+        return scheme.lower() == b"bearer" and any(found)
+
+
+def request_id(given: bytes | None) -> str:
+    """The caller's own id where it is one, else a new one."""
+    return given.decode() if given and ID.fullmatch(given) else secrets.token_hex(8)
+
+
+class Log:
+    """A JSON object a request, on one line; texts only when asked for."""
+
+    def __init__(self, stream: TextIO | None = None, *, texts: bool = False):
+        self.stream, self.texts = stream or sys.stderr, texts
+
+    def write(self, **line: Any) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        self.stream.write(json.dumps({"time": stamp + "Z", **line}, ensure_ascii=False) + "\n")
+        self.stream.flush()

@@ -1,0 +1,111 @@
+"""The OpenAPI description of the HTTP side."""
+
+from typing import Any
+
+from textpipe.version import __version__
+
+VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list of these, or {"b64": ...} for bytes.'}
+ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+
+
+def description() -> dict[str, Any]:
+    """OpenAPI 3.1 of every path a caller may use."""
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
+    version = {
+        "name": "version",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    }
+    label = {"name": "label", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
+    which = (("", []), ("/versions/{version}", [version]), ("/labels/{label}", [label]))
+    found: dict[str, Any] = {}
+    for suffix, more in which:
+        base, parameters = "/v1/models/{name}" + suffix, [name, *more]
+        found[base] = {
+            "parameters": parameters,
+            "get": operation("The versions of a model and their states.", status()),
+        }
+        found[base + "/metadata"] = {
+            "parameters": parameters,
+            "get": operation("Signatures, inputs and outputs.", {"type": "object"}),
+        }
+        for verb, body, answer in (
+            ("predict", predict(), predictions()),
+            ("classify", examples(), results({"type": "array"})),
+            ("regress", examples(), results(NUMBERS)),
+        ):
+            found[f"{base}:{verb}"] = {"parameters": parameters, "post": operation(VERBS[verb], answer, body)}
+    for path, text in SMALL.items():
+        found[path] = {"get": {"summary": text, "responses": {"200": {"description": "OK"}, **refused("401", "503")}}}
+    return {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": found}
+
+
+VERBS = {
+    "predict": "Answers of a signature, in rows (instances) or columns (inputs).",
+    "classify": "Labels and scores for examples.",
+    "regress": "A number for each example.",
+}
+SMALL = {
+    "/healthz": "The process answers.",
+    "/readyz": "Every model has a version that serves.",
+    "/models": "What there is to ask.",
+    "/metrics": "Counters for Prometheus.",
+}
+NUMBERS = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+
+
+def operation(summary: str, answer: dict[str, Any], body: dict[str, Any] | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"summary": summary}
+    if body:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    good = {"description": "OK", "content": {"application/json": {"schema": answer}}}
+    made["responses"] = {"200": good, **refused("400", "401", "404", "429", "500", "501", "503", "504")}
+    return made
+
+
+def refused(*statuses: str) -> dict[str, Any]:
+    return {
+        status: {"description": "No answer", "content": {"application/json": {"schema": ERROR}}} for status in statuses
+    }
+
+
+def status() -> dict[str, Any]:
+    line = {
+        "type": "object",
+        "required": ["version", "state", "status"],
+        "properties": {"version": {"type": "string"}, "state": {"type": "string"}, "status": {"type": "object"}},
+    }
+    return {"type": "object", "properties": {"model_version_status": {"type": "array", "items": line}}}
+
+
+def predict() -> dict[str, Any]:
+    signature = {"signature_name": {"type": "string"}}
+    rows = {
+        "type": "object",
+        "required": ["instances"],
+        "properties": {**signature, "instances": {"type": "array", "minItems": 1}},
+    }
+    columns = {"type": "object", "required": ["inputs"], "properties": {**signature, "inputs": VALUE}}
+    return {"anyOf": [rows, columns]}
+
+
+def predictions() -> dict[str, Any]:
+    return {"type": "object", "properties": {"predictions": {"type": "array"}, "outputs": VALUE}}
+
+
+def examples() -> dict[str, Any]:
+    one = {"type": "object", "additionalProperties": VALUE}
+    return {
+        "type": "object",
+        "required": ["examples"],
+        "properties": {
+            "signature_name": {"type": "string"},
+            "context": one,
+            "examples": {"type": "array", "minItems": 1, "items": one},
+        },
+    }
+
+
+def results(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": ["results"], "properties": {"results": {"type": "array", "items": item}}}

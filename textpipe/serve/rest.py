@@ -1,0 +1,220 @@
+"""TensorFlow Serving's REST door, as an ASGI application for everything below /v1/."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textpipe.serve import decode, document, encode, examples, paths, values
+from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.paths import Target
+from textpipe.serve.service import Patience, Service
+from textpipe.serve.version import DEFAULT, Signature, Version
+
+MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+JSON, HTML = b"application/json", b"text/html"
+TIMEOUT = b"x-request-timeout"
+IN_LOOP = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
+PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
+
+Receive = Callable[[], Awaitable[dict]]
+Send = Callable[[dict], Awaitable[None]]
+
+
+class Door:
+    """most_bytes: of a body, before and after it is unpacked; body_seconds: what a client may take to send it.
+
+    What a request turned out to be is left in scope["told"]: model, verb, version, rows, code, and with texts the body.
+    """
+
+    def __init__(
+        self, service: Service, *, most_bytes: int = 64 << 20, body_seconds: float = 30.0, texts: bool = False
+    ):
+        self.service, self.most_bytes, self.body_seconds, self.texts = service, most_bytes, body_seconds, texts
+
+    async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        raw = scope.get("raw_path") or scope["path"].encode()
+        path = raw.decode("latin-1")
+        if scope["query_string"]:
+            path += "?" + scope["query_string"].decode("latin-1")
+        headers, told = dict(scope["headers"]), scope.setdefault("told", {})
+        try:
+            if method == "OPTIONS":
+                status, body, kind = (200, b"", JSON) if b"origin" in headers else (400, b"", JSON)
+            elif method not in MALFORMED:
+                status, body, kind = page(501, "Not Implemented")
+            elif not path.lower().startswith(paths.PREFIX):
+                status, body, kind = page(404, "Not Found")
+            else:
+                target = paths.read(method, path)
+                told |= {"model": target.name, "verb": target.verb}
+                if target.verb == "stream":
+                    await self.stream(target, headers, receive, send, told)
+                    return
+                text = await self.answer(target, headers, receive, told)
+                status, body, kind = 200, text.encode(), JSON
+            more: list = []
+        except Fault as fault:
+            status, body, kind = fault.status, encode.error(str(fault)).encode("utf-8", "replace"), JSON
+            more = [(b"retry-after", b"%d" % fault.retry_after)] if fault.retry_after else []
+            told["code"] = fault.code
+        head = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+    async def stream(
+        self, target: Target, headers: dict[bytes, bytes], receive: Receive, send: Send, told: dict
+    ) -> None:
+        """Server-sent events: data: {"text": "Ein Mann", "tokens": 3, "done": false}; ended when the client leaves."""
+        request = await self.request(headers, receive, told)
+
+        def read(version: Version) -> decode.Tensors:
+            tensors, _ = decode.predict(request, version.signature("begin").inputs)
+            if any(len(array.reshape(-1)) != 1 for array in tensors.values()):
+                raise invalid("a stream is the answer to one text; send one")
+            return {name: array.reshape(1) for name, array in tensors.items()}
+
+        events = self.service.stream(target, read, (seconds_of(headers.get(TIMEOUT)), None))
+        first = await anext(events)  # what is wrong with a request is said with its status
+        head = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        gone = asyncio.ensure_future(receive())
+        try:
+            found: dict | None = first
+            while found is not None and not gone.done():
+                told["tokens"] = found["tokens"]
+                line = f"data: {encode.line(found)}\n\n".encode()
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+                try:
+                    found = await anext(events, None)
+                except Fault as fault:  # too late for a status
+                    told["code"] = fault.code
+                    line = f"event: error\ndata: {encode.line({'error': str(fault)})}\n\n".encode()
+                    await send({"type": "http.response.body", "body": line, "more_body": True})
+                    break
+            if gone.done():
+                told["code"] = "CANCELLED"
+            else:
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            await events.aclose()
+
+    async def answer(self, target: Target, headers: dict[bytes, bytes], receive: Receive, told: dict) -> str:
+        if target.verb == "status":
+            return encode.written(self.service.status(target))
+        if target.verb == "metadata":
+            return encode.written(self.service.metadata(target))
+        request = await self.request(headers, receive, told)
+        name = request.get("signature_name", DEFAULT)
+        if not isinstance(name, str):
+            raise invalid("'signature_name' key must be a string value.")
+        seconds = seconds_of(headers.get(TIMEOUT))
+        work = self.predict if target.verb == "predict" else self.examples
+        return await work(target, name, request, (seconds, gone(receive)), told)
+
+    async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> dict[str, Any]:
+        """A body's JSON object."""
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                body = await self.body(headers, receive)
+        except TimeoutError:
+            raise Fault(
+                "DEADLINE_EXCEEDED", f"the body took longer than {self.body_seconds:g} seconds to arrive"
+            ) from None
+        told["bytes_in"] = len(body)
+        if self.texts:
+            told["body"] = body.decode("utf-8", "replace")
+        if len(body) > IN_LOOP:
+            request = await asyncio.to_thread(document.parse, body)
+        else:
+            request = document.parse(body)
+        if not isinstance(request, dict):
+            raise invalid(f"JSON Value: {values.shown(request)} Is not object")
+        return request
+
+    async def predict(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
+        in_rows = False
+
+        def read(version: Version) -> tuple[Signature, decode.Tensors]:
+            nonlocal in_rows
+            signature = version.signature(name)
+            tensors, in_rows = decode.predict(request, signature.inputs, signature.defaults)
+            return signature, tensors
+
+        version, _, found = await self.service.answer(target, read, patience)
+        told |= {"version": version.number, "signature": name}
+        return encode.predict(found, in_rows=in_rows)
+
+    async def examples(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
+        serialized = examples.serialized(request)
+
+        def read(version: Version) -> tuple[Signature, decode.Tensors]:
+            signature = version.signature(name)
+            examples.asked(name, tuple(signature.inputs), signature.outputs, target.verb)
+            return signature, {examples.INPUTS: serialized}
+
+        version, _, found = await self.service.answer(target, read, patience)
+        told |= {"version": version.number, "signature": name, "rows": len(serialized)}
+        write = examples.classify if target.verb == "classify" else examples.regress
+        return write(found, len(serialized))
+
+    async def body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """All of a request's body, unpacked; raises Fault when it is longer than allowed or its client left."""
+        told = headers.get(b"content-length", b"")
+        if told.isdigit() and int(told) > self.most_bytes:
+            raise self.too_long()
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Fault("CANCELLED", "the client left")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self.most_bytes:
+                raise self.too_long()
+            if not message.get("more_body"):
+                break
+        body = b"".join(parts)
+        if headers.get(b"content-encoding", b"").strip().lower() == b"gzip":
+            return self.unpacked(body)
+        return body
+
+    def unpacked(self, body: bytes) -> bytes:
+        reader = zlib.decompressobj(wbits=31)
+        try:
+            found = reader.decompress(body, self.most_bytes + 1)
+        except zlib.error as error:
+            raise invalid(f"Failed to decompress request: {error}") from None
+        if len(found) > self.most_bytes:
+            raise self.too_long()
+        if not reader.eof:
+            raise invalid("Failed to decompress request: it ends too early")
+        return found
+
+    def too_long(self) -> Fault:
+        return invalid(f"the body is longer than the {self.most_bytes} bytes this server takes")
+
+
+def gone(receive: Receive) -> Callable[[], bool]:
+    """Whether the client has left, as uvicorn's connection knows; another server's says nothing, and nobody has."""
+    connection = getattr(receive, "__self__", None)
+    return lambda: bool(getattr(connection, "disconnected", False))
+
+
+def seconds_of(given: bytes | None) -> float | None:
+    """What a client says it will wait; raises Fault when that is no time."""
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise invalid(f"{TIMEOUT.decode()}: expected seconds, found {given.decode('latin-1')[:40]!r}")
+    return seconds
+
+
+def page(status: int, text: str) -> tuple[int, bytes, bytes]:
+    return status, PAGE.format(status, text).encode(), HTML

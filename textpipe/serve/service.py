@@ -1,0 +1,142 @@
+"""What both doors ask: a target, a signature and tensors in, tensors out."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.lanes import Queue
+from textpipe.serve.paths import Target
+from textpipe.serve.repository import Repository
+from textpipe.serve.version import Signature, Version
+from textpipe.serve.watch import Watch
+
+Tensors = dict[str, np.ndarray]
+# How long a caller waits, None for as long as the server lets it; whether it has left, None where the door breaks off.
+Patience = tuple[float | None, Callable[[], bool] | None]
+ENDLESS: Patience = (None, None)
+
+
+@dataclass
+class Service:
+    """deadline_seconds: what a request may take at most; most_rows, most_text: of a request, and bytes of one text."""
+
+    repository: Repository
+    queue: Queue
+    deadline_seconds: float = 60.0
+    most_rows: int = 1024
+    most_text: int = 1 << 20
+    watch: Watch | None = None
+    draining: bool = False
+
+    async def answer(
+        self,
+        target: Target,
+        read: Callable[[Version], tuple[Signature, Tensors]],
+        patience: Patience = ENDLESS,
+    ) -> tuple[Version, Signature, Tensors]:
+        """Holds the version a target means, reads the request by it, and gives what it says.
+
+        read(version): the signature and its tensors; what it raises is raised.
+        """
+        if self.draining:
+            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        deadline = self.deadline(patience)
+        with self.repository.hold(target.name, target.version, target.label) as version:
+            signature, tensors = read(version)
+            self.bound(tensors)
+            found = await self.queue.ask(
+                version, signature, signature.complete(tensors), deadline=deadline, gone=patience[1]
+            )
+            if self.watch:
+                self.watch.note(version, signature.name, tensors, found)
+        return version, signature, found
+
+    def deadline(self, patience: Patience) -> float:
+        """By time.monotonic()."""
+        return time.monotonic() + min(patience[0] or self.deadline_seconds, self.deadline_seconds)
+
+    async def stream(
+        self, target: Target, read: Callable[[Version], Tensors], patience: Patience = ENDLESS
+    ) -> AsyncIterator[dict[str, Any]]:
+        """An answer while it grows: {"text", "tokens", "done"} after each token, greedily whatever the model's decoder.
+
+        read(version): the one source text, as a tensor [1] by name.
+        """
+        if self.draining:
+            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        deadline = self.deadline(patience)
+        with self.repository.hold(target.name, target.version, target.label) as version:
+            if "begin" not in version.signatures:
+                raise invalid(f"{target.name}: this model gives its answers whole; ask it with :predict")
+            tensors = read(version)
+            self.bound(tensors)
+            state = await self.queue.ask(version, version.signature("begin"), tensors, deadline=deadline)
+            advance, count, done = version.signature("advance"), 0, False
+            while not done:
+                state = await self.queue.ask(
+                    version, advance, {name: state[name] for name in advance.inputs}, deadline=deadline
+                )
+                count, done = count + 1, bool(state["done"][0])
+                text = state["text"][0].decode("utf-8", "replace")
+                # The first bytes of a character are no character yet.
+                yield {"text": text if done else text.rstrip("\ufffd"), "tokens": count, "done": done}
+
+    def bound(self, tensors: Tensors) -> None:
+        """Raises Fault for more rows or a longer text than the server takes."""
+        for name, array in tensors.items():
+            if array.ndim and len(array) > self.most_rows:
+                raise invalid(f"{name}: {len(array)} rows where this server takes {self.most_rows} at once")
+            if array.dtype == object:
+                longest = max(map(len, array.flat), default=0)
+                if longest > self.most_text:
+                    raise invalid(f"{name}: a text of {longest} bytes where this server takes {self.most_text}")
+
+    def described(self) -> dict[str, Any]:
+        """{"models": [{"name", "version", "versions", "task", "fields", "labels", "signatures", "options"}]}"""
+        found = []
+        for name in self.repository.names():
+            try:
+                with self.repository.hold(name) as version:
+                    about = version.about
+                    options = version.signatures.get("options")
+                    found.append(
+                        {
+                            "name": name,
+                            "version": version.number,
+                            "task": about.get("task"),
+                            "inputs": about.get("inputs"),
+                            "labels": about.get("labels"),
+                            "signatures": sorted(version.signatures),
+                            "options": {
+                                key: value.reshape(-1)[0].item()
+                                for key, value in options.defaults.items()
+                                if value.dtype != object
+                            }
+                            if options
+                            else {},
+                        }
+                    )
+            except Fault:
+                found.append({"name": name, "version": None})
+        return {"models": found}
+
+    def status(self, target: Target) -> dict[str, Any]:
+        return {"model_version_status": self.repository.status(target.name, target.version, target.label)}
+
+    def metadata(self, target: Target) -> dict[str, Any]:
+        """The signatures of a version as TensorFlow Serving tells them: protocol buffers' JSON."""
+        from google.protobuf import json_format
+
+        with self.repository.hold(target.name, target.version, target.label) as version:
+            told = {
+                name: json_format.MessageToDict(
+                    definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                )
+                for name, definition in sorted(version.definitions.items())
+            }
+            spec = {"name": target.name, "signature_name": "", "version": str(version.number)}
+        return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": told}}}

@@ -1,0 +1,97 @@
+"""What a version must do before it serves: its warm-up requests, then golden rows with the answers its maker wrote
+down.
+"""
+
+import itertools
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from textpipe.errors import ModelError
+from textpipe.serve.faults import Fault
+from textpipe.serve.version import DEFAULT, Version
+
+REQUESTS = "assets.extra/tf_serving_warmup_requests"
+GOLDEN = "assets.extra/golden.jsonl"
+MOST_REQUESTS = 1000  # TensorFlow Serving's own limit
+CLOSE = 1e-3  # relative; another processor's kernels round in another way
+NEAR_TIES = 0.02  # of the rows may have another answer of the same score
+
+
+def check(version: Version, *, golden_rows: int = 64) -> None:
+    """Raises ModelError when a request fails or when the model does not answer as it did where it was exported."""
+    for number, request in enumerate(requests(version)):
+        try:
+            name, tensors = request
+            signature = version.signature(name)
+            signature.call(signature.complete(tensors))
+        except Fault as fault:
+            raise ModelError(
+                f"{version.path}: warm-up request {number} failed ({fault}); export the model again"
+            ) from None
+    rows = golden(version, golden_rows)
+    if rows:
+        compare(version, rows)
+
+
+def requests(version: Version) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """(signature, tensors) of each warm-up request; raises ModelError when the file cannot be read."""
+    path = version.path / REQUESTS
+    if not path.is_file():
+        return []
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    from textpipe.serve import messages
+
+    found: list[tuple[str, dict[str, np.ndarray]]] = []
+    try:
+        for record in itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), MOST_REQUESTS):
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            kind = log.WhichOneof("log_type")
+            if kind == "predict_log":
+                request = log.predict_log.request
+                found.append((request.model_spec.signature_name, messages.arrays(request.inputs)))
+            elif kind in ("classify_log", "regress_log"):
+                request = getattr(log, kind).request
+                found.append((request.model_spec.signature_name, {"inputs": messages.examples(request.input)}))
+    except (tf.errors.OpError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    return found
+
+
+def golden(version: Version, count: int) -> list[dict[str, Any]]:
+    """Rows spread over the file, the same at every start."""
+    path = version.path / GOLDEN
+    if not version.about or not path.is_file() or DEFAULT not in version.signatures:
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return (
+            [json.loads(lines[at * len(lines) // count]) for at in range(count)]
+            if len(lines) > count
+            else list(map(json.loads, lines))
+        )
+    except ValueError as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+
+
+def compare(version: Version, rows: list[dict[str, Any]]) -> None:
+    """Raises ModelError naming a row whose answer is neither the one written down nor one as good."""
+    signature = version.signature(DEFAULT)
+    (source,) = signature.inputs
+    texts = np.empty(len(rows), object)
+    texts[:] = [row["text"].encode("utf-8", "surrogatepass") for row in rows]
+    found = signature.call({source: texts})
+    others = 0
+    for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):
+        close = math.isclose(score, row["scores"][0], rel_tol=CLOSE, abs_tol=CLOSE)
+        same = answer.decode("utf-8", "replace") == row["texts"][0]
+        others += not same
+        if not close or others > max(1, NEAR_TIES * len(rows)):
+            raise ModelError(
+                f"{version.path}: golden row {row['text'][:60]!r} is answered {answer.decode('utf-8', 'replace')!r} "
+                f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it anew"
+            )

@@ -1,0 +1,108 @@
+"""Are the texts that come like those the model was trained on? A sample is counted in tokens, beside the answers.
+
+Drift is the population stability index of lengths, cut at the deciles of training: sum (p - q) ln(p / q), p the share of
+texts in a class and q that of training's; .1 is a shift, .25 a change.
+"""
+
+import asyncio
+import bisect
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from textpipe.serve.faults import Fault
+from textpipe.serve.measures import Measures
+from textpipe.serve.version import DEFAULT, Version
+
+EVERY = 1.0  # seconds
+MOST = 64  # texts that are counted at a time; others go by uncounted
+REMEMBERED = 2000
+LEAST = 200  # texts before a drift is told: of fewer, chance alone makes one
+TOKENS = "tokens"
+
+
+class Watch:
+    """note() what was answered; run() counts some of it."""
+
+    def __init__(self, measures: Measures):
+        self.measures = measures
+        self.noted: deque[tuple[Version, bytes, bytes]] = deque(maxlen=MOST)
+        self.lengths: dict[str, deque[int]] = {}
+        self.unknown: dict[str, deque[tuple[int, int]]] = {}
+
+    def note(
+        self, version: Version, signature: str, given: dict[str, np.ndarray], found: dict[str, np.ndarray]
+    ) -> None:
+        """The texts of a request and their answers."""
+        if TOKENS not in version.signatures or signature not in (DEFAULT, "nbest"):
+            return
+        (texts,) = given.values()
+        answers = found.get("answer", found.get("texts"))
+        if not len(texts) or answers is None:
+            return
+        best = answers.reshape(len(texts), -1)[:, 0]
+        self.noted.extend((version, text, answer) for text, answer in zip(texts[:MOST], best[:MOST], strict=True))
+
+    async def run(self, queue: Any) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            noted, self.noted = list(self.noted), deque(maxlen=MOST)
+            for version in {id(one[0]): one[0] for one in noted}.values():
+                with contextlib.suppress(Fault):  # what cannot be counted now is not worth a retry
+                    await self.count(queue, version, [one for one in noted if one[0] is version])
+
+    async def count(self, queue: Any, version: Version, noted: Sequence[tuple[Version, bytes, bytes]]) -> None:
+        signature = version.signature(TOKENS)
+        columns = [column(one[1] for one in noted), column(one[2] for one in noted)]
+        (source,) = version.signature(DEFAULT).inputs
+        given = {name: columns[0] if name == source else columns[1] for name in signature.inputs}
+        with version.hold():
+            found = await queue.ask(version, signature, given, deadline=time.monotonic() + 10)
+        self.add(version, found)
+
+    def add(self, version: Version, found: dict[str, np.ndarray]) -> None:
+        name, measures = version.name, self.measures
+        tokens, unknown = found["source_tokens"].tolist(), found["source_unknown"].tolist()
+        measures.texts.labels(name).inc(len(tokens))
+        measures.tokens.labels(name, "source").inc(sum(tokens))
+        measures.tokens.labels(name, "unknown").inc(sum(unknown))
+        if "target_tokens" in found:
+            measures.tokens.labels(name, "target").inc(int(found["target_tokens"].sum()))
+        for length in tokens:
+            measures.lengths.labels(name).observe(length)
+        lengths = self.lengths.setdefault(name, deque(maxlen=REMEMBERED))
+        lengths.extend(tokens)
+        pairs = self.unknown.setdefault(name, deque(maxlen=REMEMBERED))
+        pairs.extend(zip(unknown, tokens, strict=True))
+        measures.unknown.labels(name).set(sum(one for one, _ in pairs) / max(1, sum(all_ for _, all_ in pairs)))
+        trained = version.about.get("texts") or {}
+        if trained:
+            measures.trained_unknown.labels(name).set(trained["unknown_share"])
+            if len(lengths) >= LEAST:
+                measures.drift.labels(name).set(drift(lengths, **trained["source_tokens"]))
+
+
+def column(texts: Any) -> np.ndarray:
+    values = list(texts)
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def drift(lengths: Sequence[int], at_most: Sequence[float], shares: Sequence[float]) -> float:
+    """The population stability index of lengths, against the shares of others up to these bounds and beyond the last.
+
+    A class that nobody is in counts as half a text.
+    """
+    counts = [0] * len(shares)
+    for length in lengths:
+        counts[bisect.bisect_left(at_most, length)] += 1
+    least = 0.5 / len(lengths)
+    pairs = [(max(least, count / len(lengths)), max(least, share)) for count, share in zip(counts, shares, strict=True)]
+    return sum((p - q) * math.log(p / q) for p, q in pairs)

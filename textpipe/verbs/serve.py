@@ -1,0 +1,136 @@
+"""textpipe serve"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("models", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--rest-port", type=int, default=8501, show_default=True, help="TensorFlow Serving's REST; -1 for none, 0 for any."
+)
+@click.option(
+    "--grpc-port", type=int, default=8500, show_default=True, help="TensorFlow Serving's gRPC; -1 for none, 0 for any."
+)
+@click.option("--versions", default="latest", show_default=True, help="latest, latest:N, all, or numbers: 3,5.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="MODEL:LABEL=N", help="A name for a version, which then stays loaded."
+)
+@click.option("--token-file", type=click.Path(path_type=Path), help="Tokens, one a line; callers must send one.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) for both doors.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Calls of TensorFlow at a time; by default one for each core, at most 4."
+)
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Rows answered together at most.")
+@click.option(
+    "--queue", type=click.IntRange(1), default=2048, show_default=True, help="Rows that may wait; beyond, 429."
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds a request may take.",
+)
+@click.option("--max-body", type=click.IntRange(1), default=16 << 20, show_default=True, help="Bytes of a request.")
+@click.option("--max-rows", type=click.IntRange(1), default=1024, show_default=True, help="Rows of a request.")
+@click.option("--max-text", type=click.IntRange(1), default=1 << 20, show_default=True, help="Bytes of one text.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="Seconds for requests under way at the end.",
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds between looks at MODELS.",
+)
+@click.option("--access-log", is_flag=True, help="A JSON object for each request on standard error.")
+@click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
+def command(
+    models: Path, host: str, rest_port: int, grpc_port: int, versions: str, labels: tuple[str, ...], token_file: Path | None,
+    tls_cert: Path | None, tls_key: Path | None, workers: int | None, batch: int, queue: int, deadline: float, max_body: int,
+    max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
+) -> None:  # fmt: skip
+    """Serve exported models over TensorFlow Serving's REST and gRPC, with a page to try them.
+
+    MODELS is a folder with NAME/VERSION/ below it, as `textpipe run` writes; versions that appear there are taken over
+    while requests go on.
+    """
+    import asyncio
+
+    from textpipe import cores, quiet
+    from textpipe.errors import ConfigError
+
+    if not models.is_dir():
+        raise ConfigError(f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found none")
+    if bool(tls_cert) != bool(tls_key):
+        raise ConfigError("--tls-cert and --tls-key belong together; give both")
+    if log_texts and not access_log:
+        raise ConfigError("--log-texts: there is no log to write texts to; add --access-log")
+    cores.side_by_side()
+    try:
+        from textpipe.serve import server
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"serving needs {error.name}, which is not installed; pip install 'textpipe[serve]'"
+        ) from None
+    from textpipe.serve.lanes import Limits
+
+    options = server.Options(
+        folder=models, host=host, rest_port=None if rest_port < 0 else rest_port, grpc_port=None if grpc_port < 0 else grpc_port,
+        policy=read_policy(versions), labels=read_labels(labels), token_file=token_file, tls_cert=tls_cert, tls_key=tls_key,
+        limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
+        most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
+    )  # fmt: skip
+    if options.rest_port is None and options.grpc_port is None:
+        raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
+    with quiet.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:
+        runner.run(server.Server(options, lambda text: click.echo(text, err=True)).run())
+
+
+def new_loop() -> Any:
+    """uvloop's where it is installed, else None: asyncio's own."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def read_policy(text: str) -> Any:
+    """latest, latest:2, all, 3,5 -> Policy; raises ConfigError for anything else."""
+    from textpipe.errors import ConfigError
+    from textpipe.serve.repository import Policy
+
+    kind, _, count = text.partition(":")
+    if kind == "latest" and (not count or count.isdecimal() and int(count)):
+        return Policy("latest", int(count or 1))
+    if text == "all":
+        return Policy("all")
+    numbers = text.split(",")
+    if all(number.strip().isdecimal() for number in numbers):
+        return Policy("specific", numbers=tuple(int(number) for number in numbers))
+    raise ConfigError(f"--versions {text}: expected latest, latest:N, all or numbers, for example --versions 3,5")
+
+
+def read_labels(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """("mail:stable=3",) -> {"mail": {"stable": 3}}; raises ConfigError for what is none."""
+    from textpipe.errors import ConfigError
+
+    found: dict[str, dict[str, int]] = {}
+    for text in given:
+        name, colon, rest = text.partition(":")
+        label, equals, number = rest.partition("=")
+        if not (name and colon and label and equals and number.isdecimal()):
+            raise ConfigError(f"--label {text}: expected MODEL:LABEL=N, for example --label mail:stable=3")
+        found.setdefault(name, {})[label] = int(number)
+    return found
