@@ -1,14 +1,25 @@
 """textpipe doctor"""
 
+from pathlib import Path
+
 import click
 
 
 @click.command()
-def command() -> None:
-    """Versions of the libraries, whether they fit each other, and the machine."""
-    from textpipe import doctor as check
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+def command(model: Path | None) -> None:
+    """Versions of the libraries, whether they fit each other, and the machine.
 
-    lines, sound = check.report()
+    With MODEL: the ops of an exported model, and which releases of TensorFlow Serving know them.
+    """
+    if model is None:
+        from textpipe import doctor as check
+
+        lines, sound = check.report()
+    else:
+        from textpipe import ops
+
+        lines, sound = ops.report(model)
     click.echo("\n".join(lines))
     if not sound:
         raise click.exceptions.Exit(2)

@@ -11,23 +11,22 @@ from textpipe.errors import ConfigError
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("text", default="-")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
+@click.option("--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here.")
 @click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
-def command(model: Path, text: str, as_json: bool, signature: str, options: tuple[str, ...], batch: int) -> None:
+def command(
+    model: str, text: str, as_json: bool, signature: str, options: tuple[str, ...], token: str | None, batch: int
+) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
-    A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
+    MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
     """
-    from textpipe import cores
-    from textpipe.savedmodel import Model
-
-    cores.side_by_side()
     chosen = {"signature": signature, "options": read_options(options)}
-    loaded = Model.load(model)
+    loaded = load(model, token)
     if text != "-":
         print_predictions(loaded.predict([text], **chosen), as_json)
         return
@@ -39,6 +38,19 @@ def command(model: Path, text: str, as_json: bool, signature: str, options: tupl
             lines = []
     if lines:
         print_predictions(loaded.predict(lines, **chosen), as_json)
+
+
+def load(model: str, token: str | None) -> Any:
+    """What answers: a server's client, or the model itself."""
+    if model.startswith(("http://", "https://")):
+        from textpipe.client import Client
+
+        return Client(model, token=token)
+    from textpipe import cores
+    from textpipe.savedmodel import Model
+
+    cores.side_by_side()
+    return Model.load(Path(model))
 
 
 def read_options(assignments: tuple[str, ...]) -> dict[str, str]:

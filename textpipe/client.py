@@ -1,0 +1,140 @@
+"""Ask a server, textpipe's or TensorFlow Serving itself, as one asks a loaded model.
+
+client = Client("http://127.0.0.1:8501/v1/models/phrases_en_de")
+client.predict(["The woman reads."])     # [{"answer": "Die Frau liest.", "score": -0.04}]
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from textpipe.errors import ModelError, suggest
+
+DEFAULT, NBEST, OPTIONS = "serving_default", "nbest", "options"
+BATCH_ROWS = 64
+TRIES = 6  # of a request that the server is too busy for
+LONGEST_WAIT = 10.0  # seconds between two of them
+BUSY = (429, 503)
+TEXT = "DT_STRING"
+
+Row = str | Mapping[str, str]
+
+
+class Client:
+    """A model behind a URL: http://HOST:PORT/v1/models/NAME, with /versions/N or /labels/L after it if you like.
+
+    token: sent as a bearer token; seconds: that a request may take. Raises ModelError when the server has no such model
+    or cannot be reached.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, seconds: float = 60.0):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or "/models/" not in parts.path:
+            raise ModelError(f"{url}: expected http://HOST:PORT/v1/models/NAME")
+        self.url, self.token, self.seconds = url.rstrip("/"), token, seconds
+        told = self.ask(f"{self.url}/metadata")
+        self.inputs: dict[str, dict[str, str]] = {
+            name: {key: value["dtype"] for key, value in signature["inputs"].items()}
+            for name, signature in told["metadata"]["signature_def"]["signature_def"].items()
+            if not name.startswith("__")
+        }
+        self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
+
+    def predict(
+        self, rows: Sequence[Row], *, signature: str = DEFAULT, options: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """What a signature gives for each row, by output name; as savedmodel.Model.predict."""
+        if signature not in self.inputs:
+            raise ModelError(f"{self.url}: no signature {signature!r}{suggest(signature, self.inputs)}")
+        asked, fixed = signature, {}
+        if options:
+            if signature not in (DEFAULT, NBEST, OPTIONS) or OPTIONS not in self.inputs:
+                raise ModelError(f"{self.url}: {signature!r} of this model takes no options")
+            asked, fixed = OPTIONS, self.given(options)
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(rows), BATCH_ROWS):
+            batch = [self.row(row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)]
+            columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
+            answer = self.ask(f"{self.url}:predict", {"signature_name": asked, "inputs": {**columns, **fixed}})[
+                "outputs"
+            ]
+            if not isinstance(answer, dict):  # a signature of one output drops its name
+                answer = {"answer": answer}
+            found += [dict(zip(answer, values, strict=True)) for values in zip(*answer.values(), strict=True)]
+        if options and signature == DEFAULT:
+            return [{"answer": row["texts"][0], "score": row["scores"][0]} for row in found]
+        return found
+
+    def stream(self, text: str) -> Iterator[dict[str, Any]]:
+        """An answer while it grows: {"text": "Ein Mann", "tokens": 2, "done": False}, ..."""
+        with self.open(f"{self.url}:stream", {"inputs": {self.fields[0]: [text]}}) as response:
+            event = ""
+            for line in response:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                event = value if name == "event" else event
+                if name == "data":
+                    found = json.loads(value)
+                    if event == "error":
+                        raise ModelError(f"{self.url}: {found['error']}")
+                    yield found
+
+    def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as the server's JSON wants them: numbers that were written as text become numbers."""
+        kinds = {name: kind for name, kind in self.inputs[OPTIONS].items() if name not in self.fields}
+        found: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in kinds:
+                raise ModelError(f"{self.url}: no option {name!r}{suggest(name, kinds)}")
+            if kinds[name] == TEXT:
+                found[name] = [str(value)]
+                continue
+            try:
+                found[name] = int(value) if "INT" in kinds[name] else float(value)
+            except ValueError:
+                kind = "a whole number" if "INT" in kinds[name] else "a number"
+                raise ModelError(f"{self.url}: option {name} expects {kind}, found {value!r}") from None
+        return found
+
+    def row(self, row: Row, number: int) -> Mapping[str, str]:
+        if isinstance(row, str):
+            row = {self.fields[0]: row} if len(self.fields) == 1 else {}
+        if set(row) != set(self.fields):
+            raise ModelError(f"row {number}: the model takes {', '.join(self.fields)}; give an object with these")
+        return row
+
+    def ask(self, url: str, body: Any = None) -> Any:
+        """The JSON a server gives; one that is too busy is asked again, as it says."""
+        with self.open(url, body) as response:
+            return json.load(response)
+
+    def open(self, url: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        wait = 0.25
+        for turn in range(TRIES):
+            try:
+                return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=self.seconds)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code in BUSY and turn + 1 < TRIES:
+                        time.sleep(min(LONGEST_WAIT, float(error.headers.get("Retry-After") or wait)))
+                        wait *= 2
+                        continue
+                    raise ModelError(f"{url}: {self.reason(error)}") from None
+            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                reason = getattr(error, "reason", error)
+                raise ModelError(f"{url}: no answer ({reason}); is the server running there?") from None
+        raise AssertionError("the last turn returns or raises")
+
+    def reason(self, error: urllib.error.HTTPError) -> str:
+        """What the server said, or its status."""
+        try:
+            return str(json.load(error)["error"])
+        except (ValueError, KeyError, TypeError):
+            return f"{error.code} {error.reason}"
