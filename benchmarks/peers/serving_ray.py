@@ -1,0 +1,15 @@
+"""textpipe.serve.on_ray on a local Ray, on the port the benchmark gives."""
+
+import os
+import time
+
+import ray
+from ray import serve
+
+from textpipe.serve.on_ray import Answers
+
+ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
+serve.run(Answers.options(max_ongoing_requests=256).bind(os.environ["TEXTPIPE_MODEL"]))
+while True:
+    time.sleep(1)

@@ -1,0 +1,272 @@
+"""How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
+
+    python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3] [--callers 1 8 64]
+                                 [--engines textpipe textpipe-grpc plain ray] [--ray-python PYTHON]
+
+Against the ceiling, the same SavedModel called in this process with full batches on all cores; against a plain FastAPI
+handler that calls it for each request; and against Ray Serve with its batching (in an environment of its own,
+--ray-python). A request has one text, as an interactive caller's has. Engines go in turns, each in processes of its
+own; the callers are one more process on the same cores, whose share of processor time is told. Writes
+benchmarks/results/serving.json.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+HOME = Path(__file__).parent
+PLAIN = HOME / "peers" / "serving_plain.py"
+
+
+class Caller(asyncio.Protocol):
+    """A connection that asks again as soon as it has its answer."""
+
+    def __init__(self, requests, at, waits, end, done):
+        self.requests, self.at, self.waits, self.end, self.done = requests, at, waits, end, done
+        self.buffer, self.faults = b"", 0
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.send()
+
+    def send(self):
+        self.began = time.perf_counter()
+        if self.began >= self.end:
+            self.transport.close()
+            return
+        self.transport.write(self.requests[self.at % len(self.requests)])
+        self.at += 1
+
+    def data_received(self, data):
+        self.buffer += data
+        head = self.buffer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        low = self.buffer[:head].lower()
+        place = low.find(b"content-length:")
+        if place < 0:
+            raise RuntimeError(f"an answer without a length: {low[:200]!r}")
+        size = int(low[place + 15 :].split(b"\r\n", 1)[0])
+        if len(self.buffer) < head + 4 + size:
+            return
+        self.faults += not self.buffer.startswith(b"HTTP/1.1 200")
+        self.buffer = b""
+        self.waits.append(time.perf_counter() - self.began)
+        self.send()
+
+    def connection_lost(self, error):
+        self.done.set_result(self.faults)
+
+
+async def call(port, path, texts, callers, seconds):
+    """(waits in seconds, faults) of so many callers."""
+    loop = asyncio.get_running_loop()
+    requests = []
+    for text in texts:
+        body = json.dumps({"instances": [text]}).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        requests.append(head.encode() + body)
+    waits, end, ends = [], time.perf_counter() + seconds, []
+    for number in range(callers):
+        done = loop.create_future()
+        ends.append(done)
+        await loop.create_connection(
+            lambda n=number, d=done: Caller(requests, n * 37, waits, end, d), "127.0.0.1", port
+        )
+    return waits, sum(await asyncio.gather(*ends))
+
+
+def load(port, path, texts, callers, seconds, pipe):
+    """In a process of its own: figures of one run of callers."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    waits, faults = asyncio.run(call(port, path, texts, callers, seconds))
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    waits.sort()
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    pipe.send(
+        {
+            "requests_per_second": len(waits) / took,
+            "p50_ms": 1e3 * waits[len(waits) // 2],
+            "p99_ms": 1e3 * waits[int(len(waits) * 0.99)],
+            "faults": faults,
+            "callers_share_of_cores": busy / took / os.cpu_count(),
+        }
+    )
+
+
+def loaded(port, path, texts, callers, seconds):
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=load, args=(port, path, texts, callers, seconds, theirs))
+    process.start()
+    found = ours.recv()
+    process.join()
+    return found
+
+
+def ceiling(model, texts, seconds, pipe):
+    """Rows a second of the SavedModel in this process: batches of 64, as many side by side as there are workers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    from textpipe import cores
+    from textpipe.savedmodel import Model
+
+    cores.side_by_side()
+    import tensorflow as tf
+
+    loaded = Model.load(model)
+    function, rows = loaded.signatures["serving_default"], 0
+    batches = [tf.constant(np.resize(np.array(texts[at : at + 64], object), 64)) for at in range(0, len(texts), 64)]
+    name = loaded.fields[0]
+    for batch in batches[:4]:
+        function(**{name: batch})
+    end = time.perf_counter() + seconds
+
+    def work(number):
+        done = 0
+        while time.perf_counter() < end:
+            function(**{name: batches[(number + done) % len(batches)]})
+            done += 1
+        return done
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(cores.pieces()) as pool:
+        rows = 64 * sum(pool.map(work, range(cores.pieces())))
+    pipe.send(rows / (time.perf_counter() - began))
+
+
+def in_process(target, *arguments):
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, theirs))
+    process.start()
+    found = ours.recv()
+    process.join()
+    return found
+
+
+class Engine:
+    """A server in processes of its own, from the first answer until it is left."""
+
+    def __init__(self, name, model, port, ray_python):
+        self.path = f"/v1/models/{model.name}:predict"
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TEXTPIPE_MODEL": str(model), "PORT": str(port)}
+        if name == "textpipe":
+            command = [
+                sys.executable,
+                "-m",
+                "textpipe",
+                "serve",
+                str(model.parent),
+                "--rest-port",
+                str(port),
+                "--grpc-port",
+                "-1",
+            ]
+        elif name == "plain":
+            command, self.path = [sys.executable, str(PLAIN)], "/"
+        else:
+            command, self.path = [ray_python, str(HOME / "peers" / "serving_ray.py")], "/"
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self.port, body = port, json.dumps({"instances": ["x"]}).encode()
+        while True:
+            try:
+                urllib.request.urlopen(
+                    urllib.request.Request(f"http://127.0.0.1:{port}{self.path}", body), timeout=60
+                ).read()
+                break
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() - began > 180:
+                    raise SystemExit(f"{name} does not start") from None
+                time.sleep(0.05)
+        self.seconds_to_first_answer = time.monotonic() - began
+
+    def close(self):
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("texts", type=Path)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--engines", nargs="+", default=["textpipe", "plain"])
+    parser.add_argument("--ray-python", default=os.environ.get("TEXTPIPE_RAY_PYTHON"))
+    parser.add_argument("--output", type=Path, default=HOME / "results" / "serving.json")
+    arguments = parser.parse_args()
+    model = arguments.model.resolve()
+    texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
+    found = {
+        "ceiling": [],
+        **{name: {"start": [], **{str(n): [] for n in arguments.callers}} for name in arguments.engines},
+    }
+    for turn in range(arguments.rounds):
+        found["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
+        print(f"round {turn + 1}: ceiling {found['ceiling'][-1]:,.0f} rows/s", flush=True)
+        for name in arguments.engines:
+            engine = Engine(name, model, 18600 + turn, arguments.ray_python)
+            try:
+                found[name]["start"].append(engine.seconds_to_first_answer)
+                loaded(engine.port, engine.path, texts, 8, 2)  # warm
+                for callers in arguments.callers:
+                    one = loaded(engine.port, engine.path, texts, callers, arguments.seconds)
+                    found[name][str(callers)].append(one)
+                    print(
+                        f"  {name}, {callers} callers: {one['requests_per_second']:,.0f} a second, p50 {one['p50_ms']:.1f} ms, "
+                        f"p99 {one['p99_ms']:.1f} ms, callers' share of cores {one['callers_share_of_cores']:.0%}, {one['faults']} faults",
+                        flush=True,
+                    )
+            finally:
+                engine.close()
+    summary = {"ceiling": spread(found["ceiling"])}
+    for name in arguments.engines:
+        summary[name] = {"seconds_to_first_answer": spread(found[name]["start"])}
+        for callers in map(str, arguments.callers):
+            runs = found[name][callers]
+            summary[name][callers] = {key: spread([run[key] for run in runs]) for key in runs[0]}
+            summary[name][callers]["of_ceiling"] = spread(
+                [run["requests_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
+            )
+            if name != "textpipe" and "textpipe" in found:
+                ours = found["textpipe"][callers]
+                summary[name][callers]["textpipe_ratio"] = spread(
+                    [a["requests_per_second"] / b["requests_per_second"] for a, b in zip(ours, runs, strict=True)]
+                )
+    about = {
+        "command": " ".join(["python", "benchmarks/serving.py", model.name, arguments.texts.name, *sys.argv[3:]]),
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "rows_per_request": 1,
+        "mean_characters": round(statistics.mean(map(len, texts))),
+    }
+    arguments.output.write_text(json.dumps({**about, **summary}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(summary, indent=1))
+
+
+def spread(values):
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+if __name__ == "__main__":
+    main()
