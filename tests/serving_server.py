@@ -66,7 +66,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(folder, **options):
-    made = Running(Options(folder=folder, rest_port=0, grpc_port=0, poll_seconds=0.1, **options))
+    made = Running(Options(folder=folder, rest_port=0, grpc_port=0, poll_seconds=0.1, watch_seconds=0.1, **options))
     try:
         yield made
     finally:

@@ -133,12 +133,12 @@ def test_a_client_asks_as_one_asks_the_model(server, phrases):
 
 
 def test_a_stream_grows_to_the_greedy_answer(server, phrases):
-    client = Client(f"http://127.0.0.1:{server.rest}/v1/models/phrases")
+    client, model = Client(f"http://127.0.0.1:{server.rest}/v1/models/phrases"), Model.load(phrases)
     for text in ("the house 3 is red", "the cat 9 is new", ""):
         events = list(client.stream(text))
         assert [event["tokens"] for event in events] == list(range(1, len(events) + 1))
         assert [event["done"] for event in events] == [False] * (len(events) - 1) + [True]
-        (greedy,) = Model.load(phrases).predict([text], options={"beam_size": 1})
+        (greedy,) = model.predict([text], options={"beam_size": 1})
         assert events[-1]["text"] == greedy["answer"]
 
 

@@ -50,6 +50,7 @@ class Options:
     body_seconds: float = 30.0
     grace_seconds: float = 30.0
     poll_seconds: float = 1.0
+    watch_seconds: float = 1.0
     access_log: bool = False
     log_texts: bool = False
 
@@ -115,7 +116,7 @@ class Server:
         await asyncio.to_thread(self.repository.start)
         queue = Queue(options.limits, self.measures.batch)
         self.measures.waiting.set_function(lambda: queue.waiting)
-        watch = Watch(self.measures)
+        watch = Watch(self.measures, options.watch_seconds)
         self.service = service = Service(
             self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
             most_text=options.most_text, watch=watch,

@@ -60,7 +60,7 @@ class Signature:
             raise Fault(PASSED_ON.get(error.error_code, "INTERNAL"), error.message) from None
         except (TypeError, ValueError) as error:
             raise invalid(str(error).strip().splitlines()[0]) from None
-        return {name: array_of(value) for name, value in found.items()}
+        return {name: array_of(found[name]) for name in sorted(found)}
 
 
 def array_of(value: Any) -> np.ndarray:

@@ -19,7 +19,6 @@ from textpipe.serve.faults import Fault
 from textpipe.serve.measures import Measures
 from textpipe.serve.version import DEFAULT, Version
 
-EVERY = 1.0  # seconds
 MOST = 64  # texts that are counted at a time; others go by uncounted
 REMEMBERED = 2000
 LEAST = 200  # texts before a drift is told: of fewer, chance alone makes one
@@ -27,10 +26,10 @@ TOKENS = "tokens"
 
 
 class Watch:
-    """note() what was answered; run() counts some of it."""
+    """note() what was answered; run() counts some of it, every so many seconds."""
 
-    def __init__(self, measures: Measures):
-        self.measures = measures
+    def __init__(self, measures: Measures, every: float = 1.0):
+        self.measures, self.every = measures, every
         self.noted: deque[tuple[Version, bytes, bytes]] = deque(maxlen=MOST)
         self.lengths: dict[str, deque[int]] = {}
         self.unknown: dict[str, deque[tuple[int, int]]] = {}
@@ -51,7 +50,7 @@ class Watch:
     async def run(self, queue: Any) -> None:
         """Until it is cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(self.every)
             noted, self.noted = list(self.noted), deque(maxlen=MOST)
             for version in {id(one[0]): one[0] for one in noted}.values():
                 with contextlib.suppress(Fault):  # what cannot be counted now is not worth a retry
