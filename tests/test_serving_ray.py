@@ -1,0 +1,44 @@
+"""The same model on a local Ray (extra `ray`, which the lock leaves out: it is as large as TensorFlow)."""
+
+import json
+import urllib.request
+
+import pytest
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'textpipe[ray]'")
+
+from textpipe.savedmodel import Model  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def address(classifier):
+    from ray import serve
+
+    from textpipe.serve.on_ray import Answers
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": 18977})
+    serve.run(Answers.bind(str(classifier["export"] / "model")))
+    yield "http://127.0.0.1:18977/"
+    serve.shutdown()
+    ray.shutdown()
+
+
+def post(address, body):
+    request = urllib.request.Request(address, json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_ray_answers_as_the_model_does(address, classifier):
+    texts = ["could you send the plan 3", "thank you for the report", ""]
+    wanted = Model.load(classifier["export"] / "model").predict(texts)
+    found = post(address, {"instances": texts})["predictions"]
+    assert [row["answer"] for row in found] == [row["answer"] for row in wanted]
+    assert [row["score"] for row in found] == pytest.approx([row["score"] for row in wanted], abs=1e-6)
+
+
+def test_ray_refuses_what_is_no_request(address):
+    with pytest.raises(urllib.error.HTTPError) as found:
+        post(address, {"texts": []})
+    assert found.value.code == 400
