@@ -107,27 +107,23 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         version, signature, found = await self.service.answer(target, read, (seconds, None))
         return version, signature, found, len(serialized)
 
-    async def Classify(self, request: Any, context: Any) -> Any:
+    async def judged(self, request: Any, context: Any, verb: str, response: Any, write: Callable[..., None]) -> Any:
+        """What Classify and Regress have in common; write(response.result, outputs, rows) puts the outputs in."""
+
         async def work(target: Target, seconds: float | None) -> Any:
             name = request.model_spec.signature_name or DEFAULT
             version, signature, found, rows = await self.inferred(target, name, request.input, seconds)
-            response = classification_pb2.ClassificationResponse()
             fill(response.model_spec, version, signature.name)
-            classified(response.result, found, rows)
+            write(response.result, found, rows)
             return response
 
-        return await self.answered(context, request.model_spec, "classify", work)
+        return await self.answered(context, request.model_spec, verb, work)
+
+    async def Classify(self, request: Any, context: Any) -> Any:
+        return await self.judged(request, context, "classify", classification_pb2.ClassificationResponse(), classified)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        async def work(target: Target, seconds: float | None) -> Any:
-            name = request.model_spec.signature_name or DEFAULT
-            version, signature, found, rows = await self.inferred(target, name, request.input, seconds)
-            response = regression_pb2.RegressionResponse()
-            fill(response.model_spec, version, signature.name)
-            regressed(response.result, found, rows)
-            return response
-
-        return await self.answered(context, request.model_spec, "regress", work)
+        return await self.judged(request, context, "regress", regression_pb2.RegressionResponse(), regressed)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
         async def work(target: Target, seconds: float | None) -> Any:

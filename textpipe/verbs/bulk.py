@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from textpipe.verbs._tables import columns_option, format_option, read_columns, read_format
+
 INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 
@@ -14,15 +16,8 @@ INTERVAL = 10.0  # seconds between two lines where there is no terminal
 @click.argument("model")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option(
-    "--columns", metavar="FIELD=COLUMN,...", default="", help="Which column, or column number, holds which field."
-)
-@click.option(
-    "--format",
-    "form",
-    metavar="FORMAT",
-    help="When the file's name does not tell: tsv, csv, jsonl, parquet, ... or a table.",
-)
+@columns_option
+@format_option
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
 @click.option(
@@ -41,14 +36,13 @@ def command(
 
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.jsonl --columns source=en
     """
-    from textpipe import bulk, scaffold
+    from textpipe import bulk
     from textpipe.verbs.predict import load, read_options
-    from textpipe.verbs.score import parsed
 
-    chosen = {field: int(name) if name.isdigit() else name for field, name in scaffold.pairs(columns).items()}
+    chosen = read_columns(columns)
     settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
-    rows = bulk.read(source, loaded.fields, chosen, parsed(form))
+    rows = bulk.read(source, loaded.fields, chosen, read_format(form))
     question = {
         "model": str(getattr(loaded, "path", model)),
         "columns": chosen,

@@ -7,20 +7,14 @@ from typing import Any
 import click
 
 from textpipe.verbs._pipeline import tell
+from textpipe.verbs._tables import columns_option, format_option, read_columns, read_format
 
 
 @click.command()
 @click.argument("model", metavar="MODEL|PIPELINE", type=click.Path(path_type=Path))
 @click.argument("files", metavar="FILE [FILE]", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--columns", metavar="FIELD=COLUMN,...", default="", help="Which column, or column number, holds which field."
-)
-@click.option(
-    "--format",
-    "form",
-    metavar="FORMAT",
-    help="When the file's name does not tell: tsv, csv, jsonl, parquet, ... or a table.",
-)
+@columns_option
+@format_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a pair, its tokens among them.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs scored at once.")
 @click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3; KEY= leaves it out.")
@@ -41,23 +35,15 @@ def command(
 
       textpipe score saved_models/multi30k_en_de pairs.tsv --columns source=en,target=de
     """
-    from textpipe import scaffold, scoring
+    from textpipe import scoring
 
-    chosen = {field: int(name) if name.isdigit() else name for field, name in scaffold.pairs(columns).items()}
     options = {"artifacts": artifacts, "told": tell} if model.suffix == ".toml" else {}
     scorer = scoring.Scorer.load(model, overrides, **options)
-    rows = scoring.read(files, scorer.source, scorer.target, chosen, parsed(form))
+    rows = scoring.read(files, scorer.source, scorer.target, read_columns(columns), read_format(form))
     scored = scorer.score(rows, batch_rows=batch)
     for row in scored:
         click.echo(json.dumps(row, ensure_ascii=False) if as_json else line(row))
     click.echo(summary(scoring.totals(scored)), err=True)
-
-
-def parsed(form: str | None) -> Any:
-    """--format as [ingest] format takes it: a name, or a table as TOML writes it."""
-    from textpipe import config
-
-    return None if form is None else config.override({}, (f"format={form}",))["format"]
 
 
 def line(row: dict[str, Any]) -> str:
