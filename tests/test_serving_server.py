@@ -296,6 +296,20 @@ def test_what_is_damaged_never_serves_and_says_why(tmp_path, mail):
         until(lambda: states(server, "mail")[1][0] == "END")
 
 
+def test_a_label_keeps_its_version_and_does_not_take_the_latests_place(tmp_path):
+    for number in (1, 2, 3):
+        add(tmp_path / "plus" / str(number), number)
+    with running(tmp_path, labels={"plus": {"stable": 1}}) as server:
+        assert server.predict("plus", instances=[0.0])["predictions"] == [3.0]
+        assert server.predict("plus/labels/stable", instances=[0.0])["predictions"] == [1.0]
+        assert sorted(states(server, "plus")) == [1, 3]
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "saved_model.pb").write_bytes(b"\xff" * 100)
+        os.rename(tmp_path / "made", tmp_path / "plus" / "4")
+        until(lambda: states(server, "plus").get(4, ("",))[0] == "END")
+        assert server.predict("plus", instances=[0.0])["predictions"] == [3.0]
+
+
 def test_a_link_out_of_the_folder_and_odd_names_are_not_served(tmp_path):
     add(tmp_path / "elsewhere" / "1", 1)
     add(tmp_path / "models" / "plus" / "1", 1)
@@ -378,7 +392,9 @@ def test_clients_that_dawdle_hang_or_leave_cost_nothing(tmp_path):
     heavy(tmp_path / "heavy" / "1", 300)
     bounds = {"header_seconds": 0.3, "body_seconds": 0.3, "limits": Limits(workers=1)}
     with running(tmp_path, **bounds) as server, contextlib.ExitStack() as sockets:
-        silent, slow, half = (sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest))) for _ in "abc")
+        silent, slow, half = (
+            sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest))) for _ in "abc"
+        )
         slow.sendall(b"POST /v1/models/heavy:pre")
         half.sendall(b"POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         for one in (silent, slow):

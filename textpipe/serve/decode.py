@@ -72,8 +72,8 @@ def from_rows(rows: Any, dtypes: Mapping[str, str]) -> Tensors:
             add(columns[name], value, place)
         if len(row) != len(columns):
             raise invalid(
-                f"Failed to process element: {at} of 'instances' list. JSON object: {shown(row)} keys must be equal to: "
-                + ",".join(dtypes)
+                f"Failed to process element: {at} of 'instances' list. JSON object: {shown(row)} "
+                "keys must be equal to: " + ",".join(dtypes)
             )
     return {name: column.tensor() for name, column in columns.items()}
 
@@ -195,8 +195,8 @@ def flat(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
             if not isinstance(found, list):
                 if level != len(shape):
                     raise invalid(
-                        f"JSON Value: {shown(found)} found at incorrect level: {level + 1} in the JSON DOM. Expected at "
-                        f"level: {len(shape)}"
+                        f"JSON Value: {shown(found)} found at incorrect level: {level + 1} in the JSON DOM. "
+                        f"Expected at level: {len(shape)}"
                     )
                 out.append(scalar(found, dtype))
                 continue

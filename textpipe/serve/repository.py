@@ -174,11 +174,13 @@ class Repository:
 
     def look(self) -> None:
         """One look at the folder: loads what is new and wanted, then lets go what is not."""
-        for name, found in self.on_disk().items():
+        on_disk = self.on_disk()
+        for name, found in on_disk.items():
             with self.lock:
                 shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
             wanted = self.policies.get(name, self.policy).wanted(sorted(found))
-            for number in wanted:
+            labelled = {number for number in shelf.labels.values() if number in found}
+            for number in sorted(labelled.union(wanted)):
                 slot = shelf.slots.get(number)
                 state = footprint(found[number])
                 # What failed is tried again when its files have changed, and not before.
@@ -186,7 +188,7 @@ class Repository:
                     self.bring(shelf, Slot(number, found[number], LOADING, seen=state))
             self.let_go(shelf, wanted)
         with self.lock:
-            gone = [shelf for name, shelf in self.shelves.items() if name not in self.on_disk()]
+            gone = [shelf for name, shelf in self.shelves.items() if name not in on_disk]
         for shelf in gone:
             self.let_go(shelf, [])
 
@@ -230,18 +232,18 @@ class Repository:
         log.error("%s", message)
 
     def let_go(self, shelf: Shelf, wanted: list[int]) -> None:
-        """Ends versions that are not wanted, once what is wanted serves; the last one that serves stays."""
-        serving = shelf.serving()
-        if not set(wanted) & set(serving) and wanted:
-            return
-        kept = set(wanted) | set(shelf.labels.values())
-        for number in [number for number in serving if number not in kept]:
-            slot = shelf.slots[number]
-            with self.lock:
+        """Ends versions that neither the policy nor a label wants, once what the policy wants serves."""
+        with self.lock:
+            serving = shelf.serving()
+            if wanted and not set(wanted) & set(serving):
+                return
+            kept = set(wanted) | set(shelf.labels.values()) if wanted else set()
+            ending = [shelf.slots[number] for number in serving if number not in kept]
+            for slot in ending:
                 slot.state = UNLOADING
-            threading.Thread(
-                target=self.end, args=(shelf, slot), name=f"unload {shelf.name} {number}", daemon=True
-            ).start()
+        for slot in ending:
+            name = f"unload {shelf.name} {slot.number}"
+            threading.Thread(target=self.end, args=(shelf, slot), name=name, daemon=True).start()
 
     def end(self, shelf: Shelf, slot: Slot) -> None:
         """After the last call it took, a version leaves memory."""

@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST door, as an ASGI application for everything below /v1/."""
 
 import asyncio
+import logging
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +11,8 @@ from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.paths import Target
 from textpipe.serve.service import Patience, Service
 from textpipe.serve.version import DEFAULT, Signature, Version
+
+log = logging.getLogger(__name__)
 
 MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 JSON, HTML = b"application/json", b"text/html"
@@ -59,6 +62,15 @@ class Door:
             status, body, kind = fault.status, encode.error(str(fault)).encode("utf-8", "replace"), JSON
             more = [(b"retry-after", b"%d" % fault.retry_after)] if fault.retry_after else []
             told["code"] = fault.code
+        except Exception:
+            log.exception("%s %s", method, path)
+            status, body, kind, more = (
+                500,
+                encode.error("a fault of the server's; its log says more").encode(),
+                JSON,
+                [],
+            )
+            told["code"] = "INTERNAL"
         head = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})

@@ -1,5 +1,7 @@
 """TensorFlow Serving's gRPC door: PredictionService and ModelService from its own stubs, and gRPC's health checking."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +28,8 @@ from textpipe.serve.measures import Measures
 from textpipe.serve.paths import Target
 from textpipe.serve.service import Service, Tensors
 from textpipe.serve.version import DEFAULT, Signature, Version
+
+log = logging.getLogger(__name__)
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 HEALTH = "/grpc.health.v1.Health/"
@@ -61,6 +65,12 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         except Fault as fault:
             code = fault.code
             await context.abort(getattr(grpc.StatusCode, fault.code), str(fault))
+        except (grpc.aio.AbortError, asyncio.CancelledError):
+            raise
+        except Exception:
+            code = "INTERNAL"
+            log.exception("%s of %r", verb, model)
+            await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server's; its log says more")
         finally:
             seconds = time.monotonic() - began
             self.measures.request("grpc", model, verb, code, seconds)

@@ -56,9 +56,10 @@ class Options:
 
 
 class Unhurried(HttpToolsProtocol):
-    """A connection that must say what it wants within header_seconds of being opened or of its last answer."""
+    """A connection whose headers are complete header_seconds after it was opened, or after a request's first byte."""
 
     header_seconds = 10.0
+    headers_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -71,19 +72,23 @@ class Unhurried(HttpToolsProtocol):
         if self.transport and not self.transport.is_closing():
             self.transport.close()
 
+    def data_received(self, data: bytes) -> None:
+        if self.headers_due is None and (self.cycle is None or self.cycle.response_complete):
+            self.await_headers()
+        super().data_received(data)
+
     def on_headers_complete(self) -> None:
-        self.headers_due.cancel()
+        self.headers_came()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.transport and not self.transport.is_closing():
-            self.headers_due.cancel()
-            self.await_headers()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self.headers_due.cancel()
+        self.headers_came()
         super().connection_lost(exc)
+
+    def headers_came(self) -> None:
+        if self.headers_due is not None:
+            self.headers_due.cancel()
+            self.headers_due = None
 
 
 class Http(uvicorn.Server):

@@ -37,8 +37,8 @@ class Signature:
             lacking, unknown = sorted(set(self.inputs) - set(given)), sorted(set(given) - set(self.inputs))
             raise invalid(
                 f"input size does not match signature: {len(tensors)}!={len(self.inputs)} "
-                f"len({{{','.join(sorted(tensors))}}}) != len({{{','.join(self.inputs)}}}). Sent extra: {{{','.join(unknown)}}}. Missing but required: "
-                f"{{{','.join(lacking)}}}."
+                f"len({{{','.join(sorted(tensors))}}}) != len({{{','.join(self.inputs)}}}). "
+                f"Sent extra: {{{','.join(unknown)}}}. Missing but required: {{{','.join(lacking)}}}."
             )
         for at, (name, dtype) in enumerate(self.inputs.items()):
             if (found := dtype_of(given[name])) != dtype:

@@ -1,7 +1,7 @@
 """Are the texts that come like those the model was trained on? A sample is counted in tokens, beside the answers.
 
-Drift is the population stability index of lengths, cut at the deciles of training: sum (p - q) ln(p / q), p the share of
-texts in a class and q that of training's; .1 is a shift, .25 a change.
+Drift is the population stability index of lengths, cut at the deciles of training: sum (p - q) ln(p / q), p the share
+of texts in a class and q that of training's; .1 is a shift, .25 a change.
 """
 
 import asyncio
