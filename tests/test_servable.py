@@ -37,11 +37,16 @@ def columns(folder, split, names):
 
 
 def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator):
-    for (_, servable), names in ((classifier, {"classify"}), (generator, {"nbest", "attention", "options"})):
+    generating = {"nbest", "attention", "options", "begin", "advance"}
+    for (_, servable), names in ((classifier, {"classify"}), (generator, generating)):
         signatures = servable.signatures()
-        assert set(signatures) == {"serving_default", "features", "score"} | names
+        assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
         for name, function in signatures.items():
+            if name == "advance":  # which takes what `begin` gives
+                assert set(savedmodel.inputs_of(function)) == set(signatures["begin"].structured_outputs)
+                continue
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
+            inputs |= {"tokens": inputs["score"]} if servable.generates else {}
             expected = {key: tf.TensorSpec([None], tf.string, name=key) for key in inputs.get(name, [servable.source])}
             if name == "options":
                 expected["prefix"] = tf.TensorSpec([None], tf.string, name="prefix")
@@ -108,8 +113,14 @@ def test_examples_are_classified_as_their_texts_are(classifier):
 def test_no_rows_give_no_rows(classifier, generator):
     for _, servable in (classifier, generator):
         for name in servable.signatures():
-            others = {servable.target: np.array([], object)} if name == "score" else {}
-            for key, value in call(servable, name, np.array([], object), **others).items():
+            if name == "advance":
+                state = servable.signature("begin")(**{servable.source: tf.constant([], tf.string)})
+                found = {key: value.numpy() for key, value in servable.signature(name)(**state).items()}
+            else:
+                paired = name == "score" or (name == "tokens" and servable.generates)
+                others = {servable.target: np.array([], object)} if paired else {}
+                found = call(servable, name, np.array([], object), **others)
+            for key, value in found.items():
                 assert value.shape[0] == 0, (name, key)
     assert call(classifier[1], "serving_default", np.array([], object))["labels"].shape == (0, 2)
 
@@ -196,3 +207,31 @@ def test_attention_has_a_weight_for_each_pair_of_tokens(generator):
     answered = weights.sum(axis=2)  # 1 where the answer has a token, 0 behind its end
     assert set(np.round(answered, 5).ravel().tolist()) <= {0.0, 1.0} and (answered[:, 0] > 0.9).all()
     assert b"".join(found["source_tokens"][0]).decode().replace("▁", " ").startswith(" the dog 5 is red</s>")
+
+
+def test_an_answer_grows_token_by_token_to_the_greedy_one(generator):
+    paths, servable = generator
+    greedy = Servable.load(paths, "translate", Plugin.check("decoding", {"kind": "greedy", "max_length": 8}))
+    (texts,) = columns(paths["ingest"], "test", ["source"])
+    texts = [text.encode() for text in texts[:20]] + [b"", b"x"]
+    wanted = call(greedy, "serving_default", texts)["answer"].tolist()
+    state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
+    advance = servable.signature("advance")
+    for step in range(1, 9):
+        found = advance(**{name: state[name] for name in savedmodel.inputs_of(advance)})
+        assert found["ids"].shape == (len(texts), step)
+        state = found
+        if found["done"].numpy().all():
+            break
+    assert found["done"].numpy().all()
+    assert found["text"].numpy().tolist() == wanted
+
+
+def test_tokens_are_counted_on_both_sides(generator):
+    _, servable = generator
+    source, target = ["the house 3 is red", "", "\u65e5"], ["das Haus", "x", ""]
+    found = call(servable, "tokens", [text.encode() for text in source], target=[text.encode() for text in target])
+    for key, field, texts in (("source_tokens", "source", source), ("target_tokens", "target", target)):
+        ids = servable.features[field].codec.encode(servable.clean(field, tf.constant(texts)))
+        assert found[key].tolist() == ids.row_lengths().numpy().tolist()
+    assert found["source_unknown"].tolist() == [0, 0, 3]  # three bytes spell what no piece has
