@@ -26,6 +26,7 @@ import urllib.request
 from pathlib import Path
 
 HOME = Path(__file__).parent
+JSON = {"Content-Type": "application/json"}
 PLAIN = HOME / "peers" / "serving_plain.py"
 
 
@@ -188,7 +189,7 @@ class Engine:
         while True:
             try:
                 urllib.request.urlopen(
-                    urllib.request.Request(f"http://127.0.0.1:{port}{self.path}", body), timeout=60
+                    urllib.request.Request(f"http://127.0.0.1:{port}{self.path}", body, JSON), timeout=60
                 ).read()
                 break
             except OSError:
