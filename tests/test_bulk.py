@@ -88,6 +88,8 @@ def test_rows_are_read_as_ingest_reads_them(tmp_path):
         next(bulk.read(table, ("text",), {"txt": "body"}))
     with pytest.raises(DataError, match="no column"):
         next(bulk.read(table, ("text",), {}))
+    with pytest.raises(DataError, match="--format"):
+        next(bulk.read(table, ("text",), {}, "nonsense"))
     with pytest.raises(DataError):
         next(bulk.read(plain, ("story", "question"), {}))
     with pytest.raises(DataError):

@@ -20,7 +20,7 @@ from textpipe import batching, config, manifest, publish, rooms, savedmodel, sav
 from textpipe.errors import ConfigError, ModelError, ThresholdError
 from textpipe.savedmodel import Model
 from textpipe.servable import Servable
-from textpipe.stages import evaluate, export
+from textpipe.stages import _golden, evaluate, export
 from textpipe.tables import shards
 from textpipe.verbs import predict
 
@@ -41,7 +41,7 @@ def predictions(paths):
 
 
 def golden(paths):
-    return [json.loads(line) for line in (paths["export"] / "model" / export.GOLDEN).read_text().splitlines()]
+    return [json.loads(line) for line in (paths["export"] / "model" / savedmodel.GOLDEN).read_text().splitlines()]
 
 
 def section(tables, stage, **options):
@@ -153,8 +153,8 @@ def test_limit_and_split_choose_the_rows(classifier, tmp_path):
 def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
     for paths in (classifier, generator):
         rows = golden(paths)
-        assert len(rows) >= 200 + len(export.AWKWARD)
-        assert {row["text"] for row in rows} >= set(export.AWKWARD)
+        assert len(rows) >= 200 + len(_golden.AWKWARD)
+        assert {row["text"] for row in rows} >= set(_golden.AWKWARD)
         assert {row["origin"].split()[0] for row in rows} == {"awkward", "test", "valid", "train"}
         assert "golden rows replayed" in export.summary(paths["export"])
 
@@ -170,7 +170,7 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
     values["values"] = [value + 0.01 for value in values["values"]]
     indices["indices"] = [index + 1 for index in indices["indices"]]
     given["log_prob"] *= 1.0001
-    (model / export.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (model / savedmodel.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
@@ -186,7 +186,7 @@ def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(cl
     export.run(section(tiny.CLASSIFIER, "export"), inputs, tmp_path / "classifier")
     files = manifest.read(tmp_path / "classifier" / "model")
     assert files == manifest.read(classifier["export"] / "model")
-    assert set(files) >= {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE, export.GOLDEN}
+    assert set(files) >= {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE, savedmodel.GOLDEN}
     keras.utils.clear_session(free_memory=False)
     again = Servable.load(generator, "translate", section(tiny.GENERATOR, "export").decode)
     saving.save(again, tmp_path / "generator")

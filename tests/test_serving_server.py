@@ -125,6 +125,7 @@ def test_a_client_asks_as_one_asks_the_model(server, phrases):
         ({"signature": "no"}, "no signature"),
         ({"options": {"beam": 1}}, "beam_size"),
         ({"options": {"beam_size": "x"}}, "whole number"),
+        ({"options": {"beam_size": 2.7}}, "whole number"),
     ):
         with pytest.raises(ModelError, match=word):
             client.predict(texts, **asked)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from textpipe import config
 from textpipe.errors import ArtifactError, ConfigError, DataError, suggest
 
 PIECE = 1024  # rows answered between two writes
@@ -106,7 +105,7 @@ def read(
                 f"{path}: the model takes {', '.join(fields)}, which lines of text do not hold; give a table"
             )
         guessed, origin, wanted = "lines", {fields[0]: path}, [fields[0]]
-    options = config.Plugin.check(sources.ROOM, guessed)
+    options = sources.options_of(path, guessed, given=form is not None)
     repairs = Repairs()
     for found in sources.read(origin, options, repairs, wanted, "test"):
         found = repairs.mend(found)

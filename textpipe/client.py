@@ -1,7 +1,9 @@
 """Ask a server, textpipe's or TensorFlow Serving itself, as one asks a loaded model.
 
-client = Client("http://127.0.0.1:8501/v1/models/phrases_en_de")
-client.predict(["The woman reads."])     # [{"answer": "Die Frau liest.", "score": -0.04}]
+    client = Client("http://127.0.0.1:8501/v1/models/phrases_en_de")
+    client.predict(["The woman reads."])     # [{"answer": "Die Frau liest.", "score": -0.04}]
+
+Rows, options and answers are those of savedmodel.Model.
 """
 
 import json
@@ -13,15 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from textpipe.errors import ModelError, suggest
+from textpipe.savedmodel import DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
 
-DEFAULT, NBEST, OPTIONS = "serving_default", "nbest", "options"
 BATCH_ROWS = 64
 TRIES = 6  # of a request that the server is too busy for
 LONGEST_WAIT = 10.0  # seconds between two of them
 BUSY = (429, 503)
-TEXT = "DT_STRING"
-
-Row = str | Mapping[str, str]
 
 
 class Client:
@@ -57,7 +56,7 @@ class Client:
             asked, fixed = OPTIONS, self.given(options)
         found: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
-            batch = [self.row(row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)]
+            batch = [by_field(self.fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)]
             columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": asked, "inputs": {**columns, **fixed}})[
                 "outputs"
@@ -89,22 +88,13 @@ class Client:
         for name, value in options.items():
             if name not in kinds:
                 raise ModelError(f"{self.url}: no option {name!r}{suggest(name, kinds)}")
-            if kinds[name] == TEXT:
-                found[name] = [str(value)]
-                continue
-            try:
-                found[name] = int(value) if "INT" in kinds[name] else float(value)
-            except ValueError:
-                kind = "a whole number" if "INT" in kinds[name] else "a number"
-                raise ModelError(f"{self.url}: option {name} expects {kind}, found {value!r}") from None
+            dtype = kinds[name].removeprefix("DT_").lower()
+            number = parsed(value, dtype)
+            if number is None:
+                kind = "a whole number" if dtype.startswith("int") else "a number"
+                raise ModelError(f"{self.url}: option {name} expects {kind}, found {value!r}")
+            found[name] = [value] if dtype == "string" else number
         return found
-
-    def row(self, row: Row, number: int) -> Mapping[str, str]:
-        if isinstance(row, str):
-            row = {self.fields[0]: row} if len(self.fields) == 1 else {}
-        if set(row) != set(self.fields):
-            raise ModelError(f"row {number}: the model takes {', '.join(self.fields)}; give an object with these")
-        return row
 
     def ask(self, url: str, body: Any = None) -> Any:
         """The JSON a server gives; one that is too busy is asked again, as it says."""

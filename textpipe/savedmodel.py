@@ -19,6 +19,7 @@ from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
 
 ABOUT = "textpipe.json"
+GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side code
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
 NBEST, OPTIONS = "nbest", "options"
@@ -126,7 +127,7 @@ class Model:
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
         columns = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
-            for field, text in self.row(row, number).items():
+            for field, text in by_field(self.fields, row, number).items():
                 columns[field].append(encode(text))
         if set(names) == {EXAMPLES} and self.fields != (EXAMPLES,):
             columns = {EXAMPLES: examples(columns)}
@@ -166,19 +167,20 @@ class Model:
             tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
         return tensors
 
-    def row(self, row: Row, number: int) -> dict[str, str]:
-        """A row by field; a plain text is the one source field."""
-        if isinstance(row, str):
-            if len(self.fields) != 1:
-                raise ModelError(f"row {number}: the model takes {', '.join(self.fields)}; give an object with these")
-            return {self.fields[0]: row}
-        for field in row:
-            if field not in self.fields:
-                raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, self.fields)}")
-        for field in self.fields:
-            if not isinstance(row.get(field), str):
-                raise ModelError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
-        return dict(row)
+
+def by_field(fields: tuple[str, ...], row: Row, number: int) -> dict[str, str]:
+    """A row by field; a plain text is the one source field. Raises ModelError with the row's number."""
+    if isinstance(row, str):
+        if len(fields) != 1:
+            raise ModelError(f"row {number}: the model takes {', '.join(fields)}; give an object with these")
+        return {fields[0]: row}
+    for field in row:
+        if field not in fields:
+            raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, fields)}")
+    for field in fields:
+        if not isinstance(row.get(field), str):
+            raise ModelError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
+    return dict(row)
 
 
 def find(path: Path) -> Path:

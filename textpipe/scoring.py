@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import batching, config, savedmodel
+from textpipe import batching, savedmodel
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
 
 SIGNATURE = "score"
@@ -157,15 +157,7 @@ def read(
         )
     wanted: list[str | int] = [columns.get(field, field) for field in (source, target)]
     origin: sources.Source = files[0] if len(files) == 1 else {source: files[0], target: files[1]}
-    try:
-        options = config.Plugin.check(sources.ROOM, form or sources.guess(origin))
-    except ValueError as error:
-        reason = (
-            f"the format cannot be told from the name; give --format ({error})"
-            if form is None
-            else f"--format: {error}"
-        )
-        raise DataError(f"{files[0]}: {reason}") from None
+    options = sources.options_of(files[0], form or sources.guess(origin), given=form is not None)
     rows: list[dict[str, str]] = []
     repairs = Repairs()
     for found in sources.read(origin, options, repairs, wanted, "test"):

@@ -8,7 +8,7 @@ from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.exports._ctranslate2_weights import vocabulary
-from textpipe.stages import export
+from textpipe.stages import _golden
 from textpipe.text.marks import END_ID, MARKS, PAD_ID, START_ID
 
 SUPPRESSED = [[MARKS[PAD_ID]], [MARKS[START_ID]]]  # what no answer of the pipeline's decoders holds
@@ -19,8 +19,8 @@ LONGEST = 64  # tokens of the answers that greedy search is compared on
 
 def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict[str, Any]]:
     """Rows of all splits and awkward ones with the ids training had for them, by length; none without a token."""
-    rows = [{"text": text} for text in export.AWKWARD] + list(export.data_rows(count, inputs, servable.source))
-    export.fill_features(servable, rows)
+    rows = [{"text": text} for text in _golden.AWKWARD] + list(_golden.data_rows(count, inputs, servable.source))
+    _golden.fill_features(servable, rows)
     return sorted((row for row in rows if len(row["ids"]) > 1), key=lambda row: len(row["ids"]))
 
 
@@ -86,7 +86,7 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
     found = []
     for start in range(0, len(rows), BATCH):
         best, log_probs, stepped = (
-            part.numpy().tolist() for part in answer(export.model_input(servable, rows[start : start + BATCH]))
+            part.numpy().tolist() for part in answer(_golden.model_input(servable, rows[start : start + BATCH]))
         )
         for ids, log_prob, other in zip(best, log_probs, stepped, strict=True):
             found.append({"best": words(ids), "log_prob": log_prob, "greedy": words(other)})

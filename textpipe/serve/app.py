@@ -93,6 +93,7 @@ async def refuse(send: Any, why: str) -> None:
 
 def routes(service: Service, measures: Measures) -> FastAPI:
     """What stands beside the REST door."""
+    page_text = PAGE.read_text(encoding="utf-8")
     made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 
     @made.get("/", response_class=HTMLResponse)
@@ -104,7 +105,7 @@ def routes(service: Service, measures: Measures) -> FastAPI:
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
         }
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=guarded)
+        return HTMLResponse(page_text, headers=guarded)
 
     @made.get("/healthz")
     async def healthz() -> JSONResponse:

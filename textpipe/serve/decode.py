@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from textpipe.serve.faults import Fault, invalid
-from textpipe.serve.values import LIMITS, is_bytes, scalar, shown
+from textpipe.serve.values import LIMITS, is_bytes, scalar, shown, strings, written
 
 ROWS, COLUMNS = "instances", "inputs"
 MOST_AXES = 254  # of a TensorFlow tensor
@@ -155,8 +155,7 @@ def largest(numbers: list[Any]) -> float:
 def tensor(values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Checked values as an array."""
     if dtype == "string":
-        array = np.empty(len(values), object)
-        array[:] = values
+        array = strings(values)
     elif dtype == "float32":
         with np.errstate(over="ignore"):  # what is too large for a float is infinite
             array = np.asarray(values, np.float64).astype(np.float32)
@@ -211,8 +210,3 @@ def flat(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
         else:
             stack.pop()
     return out
-
-
-def written(shape: tuple[int, ...]) -> str:
-    """(1, 2) -> "[1,2]"."""
-    return f"[{','.join(map(str, shape))}]"

@@ -1,5 +1,5 @@
 """A request's JSON as RapidJSON reads it for TensorFlow Serving: NaN and Inf are numbers, the first of two equal names
-counts, what follows the document is ignored, and depth has no end.
+counts, and what follows the document is ignored.
 
 Python's own reader does the work where both agree. It is checked for the few spellings on which they do not, and where
 it finds a fault, the reader below says what RapidJSON would.

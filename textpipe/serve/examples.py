@@ -7,7 +7,7 @@ import numpy as np
 
 from textpipe.serve import encode
 from textpipe.serve.faults import invalid
-from textpipe.serve.values import from_base64, is_bytes, type_of
+from textpipe.serve.values import from_base64, is_bytes, strings, type_of, written
 
 EXAMPLES, CONTEXT = "examples", "context"
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
@@ -31,13 +31,17 @@ def serialized(document: Mapping[str, Any]) -> np.ndarray:
     for features in examples:
         example = example_pb2.Example()
         fill(example, features)
-        for name, feature in shared.features.feature.items():
-            if name not in example.features.feature:
-                example.features.feature[name].CopyFrom(feature)
-        found.append(example.SerializeToString())
-    array = np.empty(len(found), object)
-    array[:] = found
-    return array
+        found.append(joined(shared, example))
+    return strings(found)
+
+
+def joined(shared: Any, example: Any) -> bytes:
+    """A tf.Example with the features of a context that it has not itself, serialized."""
+    whole = type(example)()
+    whole.CopyFrom(shared)
+    for name, feature in example.features.feature.items():
+        whole.features.feature[name].CopyFrom(feature)
+    return whole.SerializeToString()
 
 
 def fill(example: Any, features: Any) -> None:
@@ -104,7 +108,7 @@ def classified(found: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray |
         if kind != ("string" if wanted == "DT_STRING" else "float32"):
             raise invalid(f"Expected {name} Tensor of {wanted}. Got: {kind}")
         if array.ndim != 2:
-            raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {encode_shape(array)}")
+            raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {written(array.shape)}")
         if len(array) != rows:
             raise invalid(f"Expected {name} output batch size of {rows}. Got: {len(array)}")
     if classes is not None and scores is not None and classes.shape != scores.shape:
@@ -121,15 +125,11 @@ def regressed(found: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {encode.dtype_of(values)}")
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
         raise invalid(
-            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got " + encode_shape(values)
+            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got " + written(values.shape)
         )
     if len(values) != rows:
         raise invalid(f"Input batch size did not match output batch size: {rows} vs. {len(values)}")
     return values.reshape(-1)
-
-
-def encode_shape(array: np.ndarray) -> str:
-    return f"[{','.join(map(str, array.shape))}]"
 
 
 def classify(found: Mapping[str, np.ndarray], rows: int) -> str:

@@ -1,7 +1,7 @@
 """Requests wait in lanes, are put together, and go to TensorFlow outside the event loop.
 
-While all workers are busy, what arrives collects in lanes: one for each version, signature, set of fixed inputs and
-length of text. A worker that comes free takes the lane whose oldest request has waited longest, as many rows as fit
+While all workers are busy, what arrives collects in lanes: one for each version, signature and length of text, and one
+for every request that cannot be put together with others. A worker that comes free takes the lane whose oldest request has waited longest, as many rows as fit
 into a batch. So nobody waits for company on an idle server, and batches grow with the load. Rows of a lane have similar
 lengths: little is padded.
 
@@ -29,12 +29,11 @@ TOGETHER = ("serving_default", "nbest", "classify")
 
 @dataclass(eq=False)
 class Request:
-    """A call that waits: its tensors and rows, when it is too late, and whether its caller has left."""
+    """A call that waits: its tensors and rows, and whether its caller has left."""
 
     signature: Signature
     tensors: Tensors
     rows: int
-    deadline: float
     answer: asyncio.Future
     gone: Callable[[], bool] | None = None
     begun: bool = False
@@ -71,10 +70,10 @@ class Queue:
         before it was begun, or what the model says.
         """
         together = joinable(version, signature, tensors)
-        rows = len(next(iter(tensors.values()))) if together else 1
+        rows = max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         if self.waiting and self.waiting + rows > self.limits.waiting:
             raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
-        request = Request(signature, tensors, rows, deadline, asyncio.get_running_loop().create_future(), gone)
+        request = Request(signature, tensors, rows, asyncio.get_running_loop().create_future(), gone)
         lane = (version.name, version.number, id(version), signature.name)
         lane += (length(tensors),) if together else (id(request),)
         self.lanes.setdefault(lane, []).append(request)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from textpipe.serve.examples import joined
 from textpipe.serve.faults import invalid
+from textpipe.serve.values import strings
 
 
 def arrays(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -35,17 +37,9 @@ def examples(given: Any) -> np.ndarray:
         found = [example.SerializeToString() for example in given.example_list.examples]
     elif kind == "example_list_with_context":
         shared = given.example_list_with_context.context
-        found = []
-        for example in given.example_list_with_context.examples:
-            whole = type(example)()
-            whole.CopyFrom(shared)
-            for name, feature in example.features.feature.items():
-                whole.features.feature[name].CopyFrom(feature)
-            found.append(whole.SerializeToString())
+        found = [joined(shared, example) for example in given.example_list_with_context.examples]
     else:
         found = []
     if not found:
         raise invalid("Input is empty.")
-    array = np.empty(len(found), object)
-    array[:] = found
-    return array
+    return strings(found)

@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 # TensorFlow Serving's states of a version.
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 NUMBER = re.compile(r"[0-9]+")
-NAME = re.compile(r"[^/\x00-\x1f]+")
 KEPT = 8  # versions that ended, of which status still tells
 
 
@@ -77,16 +76,14 @@ class Repository:
         folder: Path,
         *,
         policy: Policy = Policy(),
-        policies: Mapping[str, Policy] | None = None,
         labels: Mapping[str, Mapping[str, int]] | None = None,
-        load: Callable[[str, int, Path], Version] = Version.load,
         check: Callable[[Version], None] = lambda version: None,
         poll_seconds: float = 1.0,
     ):
         self.folder = folder.resolve()
-        self.policy, self.policies = policy, dict(policies or {})
+        self.policy = policy
         self.labels = {name: dict(given) for name, given in (labels or {}).items()}
-        self.load_version, self.check = load, check
+        self.check = check
         self.poll_seconds = poll_seconds
         self.shelves: dict[str, Shelf] = {}
         self.lock = threading.Lock()
@@ -125,12 +122,17 @@ class Repository:
         finally:
             held.__exit__(None, None, None)
 
-    def find(self, name: str, version: int | None, label: str | None) -> Version:
+    def meant(self, name: str, version: int | None, label: str | None) -> tuple[Shelf | None, int | None]:
+        """A model's shelf, and the version by number where it was given by label."""
         shelf = self.shelves.get(name)
-        if label is not None:
-            if shelf is None or label not in shelf.labels:
-                raise invalid(f"Unrecognized servable version label: {label}")
-            version = shelf.labels[label]
+        if label is None:
+            return shelf, version
+        if shelf is None or label not in shelf.labels:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return shelf, shelf.labels[label]
+
+    def find(self, name: str, version: int | None, label: str | None) -> Version:
+        shelf, version = self.meant(name, version, label)
         serving = shelf.serving() if shelf else []
         number = version if version is not None else max(serving, default=None)
         if shelf is None or number not in serving:
@@ -143,11 +145,7 @@ class Repository:
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[dict]:
         """TensorFlow Serving's model_version_status, newest first; raises Fault for a model nobody ever saw."""
         with self.lock:
-            shelf = self.shelves.get(name)
-            if label is not None:
-                if shelf is None or label not in shelf.labels:
-                    raise invalid(f"Unrecognized servable version label: {label}")
-                version = shelf.labels[label]
+            shelf, version = self.meant(name, version, label)
             slots = [] if shelf is None else [slot for slot in shelf.slots.values() if version in (None, slot.number)]
         if not slots:
             missing = f"version {version} of model {name}" if version is not None else f"any versions of model {name}"
@@ -178,13 +176,15 @@ class Repository:
         for name, found in on_disk.items():
             with self.lock:
                 shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
-            wanted = self.policies.get(name, self.policy).wanted(sorted(found))
+            wanted = self.policy.wanted(sorted(found))
             labelled = {number for number in shelf.labels.values() if number in found}
             for number in sorted(labelled.union(wanted)):
                 slot = shelf.slots.get(number)
-                state = footprint(found[number])
+                if slot is not None and slot.state != END:
+                    continue
                 # What failed is tried again when its files have changed, and not before.
-                if slot is None or (slot.state == END and slot.seen != state):
+                state = footprint(found[number])
+                if slot is None or slot.seen != state:
                     self.bring(shelf, Slot(number, found[number], LOADING, seen=state))
             self.let_go(shelf, wanted)
         with self.lock:
@@ -215,7 +215,7 @@ class Repository:
         with self.lock:
             shelf.slots[slot.number] = slot
         try:
-            version = self.load_version(shelf.name, slot.number, slot.path)
+            version = Version.load(shelf.name, slot.number, slot.path)
             self.check(version)
         except TextpipeError as error:
             self.fail(slot, str(error))

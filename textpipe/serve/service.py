@@ -96,7 +96,7 @@ class Service:
                     raise invalid(f"{name}: a text of {longest} bytes where this server takes {self.most_text}")
 
     def described(self) -> dict[str, Any]:
-        """{"models": [{"name", "version", "versions", "task", "fields", "labels", "signatures", "options"}]}"""
+        """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "options"}]}"""
         found = []
         for name in self.repository.names():
             try:

@@ -5,7 +5,7 @@ import binascii
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,14 @@ LIMITS = {
     "uint64": "uint64",
 }
 BOUNDS = {name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int32", "int64", "uint32", "uint64")}
+
+
+def strings(values: Iterable[bytes]) -> np.ndarray:
+    """[n] bytes as an array of objects, which NumPy would else cut or nest."""
+    found = list(values)
+    array = np.empty(len(found), object)
+    array[:] = found
+    return array
 
 
 def is_bytes(value: Any) -> bool:
@@ -128,3 +136,8 @@ def tokens(value: Any) -> Iterator[str]:
 
 class Piece(str):
     """JSON that is written already."""
+
+
+def written(shape: tuple[int, ...]) -> str:
+    """(1, 2) -> "[1,2]"."""
+    return f"[{','.join(map(str, shape))}]"

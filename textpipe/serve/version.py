@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from textpipe.savedmodel import DEFAULT, Model
 from textpipe.serve.encode import dtype_of
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.values import NAMES
 
 SERVE = "serve"  # the tag of the graph that servers load
-DEFAULT = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,12 @@ class Version:
         self.about: dict[str, Any] = model.about
         self.definitions = graph.signature_def
         self.signatures = {key: signature(key, graph.signature_def[key], model) for key in model.signatures}
-        self.loaded_at = time.time()
         self.held = 0
         self.change = threading.Condition()
 
     @classmethod
     def load(cls, name: str, number: int, path: Path) -> "Version":
         """Raises ModelError when the directory is not whole, not what its manifest says, or cannot be loaded."""
-        from textpipe.savedmodel import Model
-
         return cls(name, number, path, Model.load(path), graph_of(path))
 
     def signature(self, name: str) -> Signature:

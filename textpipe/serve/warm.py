@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from textpipe import warmup
 from textpipe.errors import ModelError
+from textpipe.savedmodel import DEFAULT, GOLDEN, encode
 from textpipe.serve.faults import Fault
-from textpipe.serve.version import DEFAULT, Version
+from textpipe.serve.values import strings
+from textpipe.serve.version import Version
 
-REQUESTS = "assets.extra/tf_serving_warmup_requests"
-GOLDEN = "assets.extra/golden.jsonl"
-MOST_REQUESTS = 1000  # TensorFlow Serving's own limit
 CLOSE = 1e-3  # relative; another processor's kernels round in another way
 NEAR_TIES = 0.02  # of the rows may have another answer of the same score
 
@@ -38,7 +38,7 @@ def check(version: Version, *, golden_rows: int = 64) -> None:
 
 def requests(version: Version) -> list[tuple[str, dict[str, np.ndarray]]]:
     """(signature, tensors) of each warm-up request; raises ModelError when the file cannot be read."""
-    path = version.path / REQUESTS
+    path = version.path / warmup.FILE
     if not path.is_file():
         return []
     import tensorflow as tf
@@ -48,7 +48,7 @@ def requests(version: Version) -> list[tuple[str, dict[str, np.ndarray]]]:
 
     found: list[tuple[str, dict[str, np.ndarray]]] = []
     try:
-        for record in itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), MOST_REQUESTS):
+        for record in itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), warmup.LIMIT):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             kind = log.WhichOneof("log_type")
             if kind == "predict_log":
@@ -82,8 +82,7 @@ def compare(version: Version, rows: list[dict[str, Any]]) -> None:
     """Raises ModelError naming a row whose answer is neither the one written down nor one as good."""
     signature = version.signature(DEFAULT)
     (source,) = signature.inputs
-    texts = np.empty(len(rows), object)
-    texts[:] = [row["text"].encode("utf-8", "surrogatepass") for row in rows]
+    texts = strings(encode(row["text"]) for row in rows)
     found = signature.call({source: texts})
     others = 0
     for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):

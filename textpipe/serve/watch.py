@@ -17,6 +17,7 @@ import numpy as np
 
 from textpipe.serve.faults import Fault
 from textpipe.serve.measures import Measures
+from textpipe.serve.values import strings
 from textpipe.serve.version import DEFAULT, Version
 
 MOST = 64  # texts that are counted at a time; others go by uncounted
@@ -58,7 +59,7 @@ class Watch:
 
     async def count(self, queue: Any, version: Version, noted: Sequence[tuple[Version, bytes, bytes]]) -> None:
         signature = version.signature(TOKENS)
-        columns = [column(one[1] for one in noted), column(one[2] for one in noted)]
+        columns = [strings(one[1] for one in noted), strings(one[2] for one in noted)]
         (source,) = version.signature(DEFAULT).inputs
         given = {name: columns[0] if name == source else columns[1] for name in signature.inputs}
         with version.hold():
@@ -85,13 +86,6 @@ class Watch:
             measures.trained_unknown.labels(name).set(trained["unknown_share"])
             if len(lengths) >= LEAST:
                 measures.drift.labels(name).set(drift(lengths, **trained["source_tokens"]))
-
-
-def column(texts: Any) -> np.ndarray:
-    values = list(texts)
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
 
 
 def drift(lengths: Sequence[int], at_most: Sequence[float], shares: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from textpipe import catalog, rooms
-from textpipe.config import Section
+from textpipe.config import Plugin, Section
 from textpipe.errors import DataError, suggest
 from textpipe.tables import shards, textfile
 from textpipe.tables.rows import Repairs, Rows
@@ -36,6 +36,15 @@ def guess(files: Any) -> str | None:
         if suffix in rooms.find(ROOM, name).SUFFIXES:
             return name
     return None
+
+
+def options_of(place: Path, form: Any, *, given: bool) -> Section:
+    """A format of tables.formats with its settings; given: by the caller, not guessed from the name. Raises DataError."""
+    try:
+        return Plugin.check(ROOM, form)
+    except ValueError as error:
+        reason = f"--format: {error}" if given else f"the format cannot be told from the name; give --format ({error})"
+        raise DataError(f"{place}: {reason}") from None
 
 
 def side_by_side(files: Sequence[Any]) -> bool:

@@ -6,12 +6,17 @@ from typing import Any
 import click
 
 
+overrides_option = click.option(
+    "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override, e.g. train.epochs=3; KEY= leaves it out."
+)
+
+
 def pipeline_options(command: Any) -> Any:
     """The pipeline file and what every verb over it takes."""
     for decorate in reversed(
         [
             click.argument("pipeline", type=click.Path(path_type=Path)),
-            click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override, e.g. train.epochs=3; KEY= leaves it out."),
+            overrides_option,
             click.option(
                 "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
                 help="Where results of stages are kept.",

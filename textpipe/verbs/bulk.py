@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from textpipe.verbs._tables import columns_option, format_option, read_columns, read_format
+from textpipe.verbs.predict import load, read_options, token_option
 
 INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
@@ -20,9 +21,7 @@ INTERVAL = 10.0  # seconds between two lines where there is no terminal
 @format_option
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
-@click.option(
-    "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
-)
+@token_option
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def command(
     model: str, source: Path, output: Path, columns: str, form: str | None, signature: str, options: tuple[str, ...],
@@ -37,7 +36,6 @@ def command(
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.jsonl --columns source=en
     """
     from textpipe import bulk
-    from textpipe.verbs.predict import load, read_options
 
     chosen = read_columns(columns)
     settings = {"signature": signature, "options": read_options(options)}

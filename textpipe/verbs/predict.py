@@ -10,20 +10,26 @@ import click
 from textpipe.errors import ConfigError
 
 
+token_option = click.option(
+    "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
+)
+
+
 @click.command()
 @click.argument("model")
 @click.argument("text", default="-")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
-@click.option("--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here.")
+@token_option
 @click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
 def command(
     model: str, text: str, as_json: bool, signature: str, options: tuple[str, ...], token: str | None, batch: int
 ) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
-    MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string or object is read as such, so that a mail with line breaks fits on one line.
+    MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON
+    string or object is read as such, so that a mail with line breaks fits on one line.
     """
     chosen = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)

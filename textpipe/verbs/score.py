@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from textpipe.verbs._pipeline import tell
+from textpipe.verbs._pipeline import overrides_option, tell
 from textpipe.verbs._tables import columns_option, format_option, read_columns, read_format
 
 
@@ -17,7 +17,7 @@ from textpipe.verbs._tables import columns_option, format_option, read_columns, 
 @format_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a pair, its tokens among them.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs scored at once.")
-@click.option("-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a pipeline's, e.g. train.epochs=3; KEY= leaves it out.")
+@overrides_option
 @click.option(
     "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
     help="Where results of a pipeline's stages are kept.",
