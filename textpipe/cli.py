@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from textpipe import quiet, rooms
+from textpipe import garbage, quiet, rooms
 from textpipe.errors import TextpipeError
 from textpipe.version import __version__
 
@@ -60,6 +60,7 @@ def main(verbose: bool) -> None:
     """From raw text to a served model: text in, text out in one TensorFlow graph."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    garbage.seldom()
     if not verbose:
         quiet.start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

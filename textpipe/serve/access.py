@@ -1,6 +1,7 @@
 """Who may ask, how a request is called in the log, and the log itself."""
 
 import hmac
+import itertools
 import json
 import re
 import secrets
@@ -43,8 +44,11 @@ class Gate:
 
 
 def request_id(given: bytes | None) -> str:
-    """The caller's own id where it is one, else a new one."""
-    return given.decode() if given and ID.fullmatch(given) else secrets.token_hex(8)
+    """The caller's own id where it is one, else a new one: this process's name and a number."""
+    return given.decode() if given and ID.fullmatch(given) else f"{PROCESS}{next(NUMBERS):08x}"
+
+
+PROCESS, NUMBERS = secrets.token_hex(4), itertools.count()
 
 
 class Log:

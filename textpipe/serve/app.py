@@ -46,7 +46,7 @@ class App:
             return
         began, headers = time.monotonic(), dict(scope["headers"])
         name, told = request_id(headers.get(b"x-request-id")), {"status": 0, "bytes_out": 0}
-        scope["told"] = {}
+        scope["told"] = found = {}
 
         async def answer(message: dict) -> None:
             if message["type"] == "http.response.start":
@@ -65,7 +65,6 @@ class App:
                 await self.door(scope, receive, answer)
         finally:
             seconds = time.monotonic() - began
-            found = scope["told"]
             code = found.get("code") or CODES.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
             if scope["path"].lower().startswith(paths.PREFIX):
                 self.measures.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)

@@ -1,9 +1,9 @@
 """Requests wait in lanes, are put together, and go to TensorFlow outside the event loop.
 
-While all workers are busy, what arrives collects in lanes: one for each version, signature and length of text, and one
-for every request that cannot be put together with others. A worker that comes free takes the lane whose oldest request has waited longest, as many rows as fit
-into a batch. So nobody waits for company on an idle server, and batches grow with the load. Rows of a lane have similar
-lengths: little is padded.
+There is a lane for each version and signature, and one for every request that cannot be put together with others. A
+worker that comes free takes the lane whose oldest request has waited longest: that request, and as many of those behind
+it as fit into a batch and are not much longer or shorter, so that little is padded. On an idle server nobody waits for
+company. While another worker is at work, a few rows wait up to PATIENCE for more: they cost least together.
 
 The queue is bounded in rows; beyond that a request is refused at once. A request whose deadline passes or whose client
 left is dropped before it costs anything.
@@ -25,19 +25,60 @@ from textpipe.serve.version import Signature, Version
 Tensors = dict[str, np.ndarray]
 # Outputs of these have one line a row whatever else is in the batch.
 TOGETHER = ("serving_default", "nbest", "classify")
+PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
+COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
+ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
 
 
 @dataclass(eq=False)
 class Request:
-    """A call that waits: its tensors and rows, and whether its caller has left."""
+    """A call that waits: its tensors, rows and length, and whether its caller has left."""
 
     signature: Signature
     tensors: Tensors
     rows: int
+    length: int
     answer: asyncio.Future
     gone: Callable[[], bool] | None = None
     begun: bool = False
     since: float = field(default_factory=time.monotonic)
+
+    def fail(self, fault: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(fault)
+
+
+@dataclass(eq=False)
+class Lane:
+    """What may be answered together, the oldest first."""
+
+    version: Version
+    requests: list[Request] = field(default_factory=list)
+    rows: int = 0
+
+    def add(self, request: Request) -> None:
+        self.requests.append(request)
+        self.rows += request.rows
+
+    def drop(self, request: Request) -> None:
+        self.requests.remove(request)
+        self.rows -= request.rows
+
+    def take(self, most: int) -> list[Request]:
+        """The oldest and others like it, up to so many rows."""
+        length, rows, chosen, left = self.requests[0].length, 0, [], []
+        for at, request in enumerate(self.requests):
+            if chosen and rows + request.rows > most:
+                left += self.requests[at:]
+                break
+            if abs(request.length - length) > ALIKE:
+                left.append(request)
+            else:
+                chosen.append(request)
+                rows += request.rows
+        self.requests = left
+        self.rows -= rows
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -56,9 +97,9 @@ class Queue:
         self.limits, self.batch = limits, batch
         self.pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="tensorflow")
         self.free = limits.workers
-        self.lanes: dict[tuple, list[Request]] = {}
-        self.versions: dict[tuple, Version] = {}
+        self.lanes: dict[tuple, Lane] = {}
         self.waiting = 0
+        self.later: asyncio.TimerHandle | None = None
 
     async def ask(
         self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
@@ -69,65 +110,68 @@ class Queue:
         Raises Fault: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the caller has left
         before it was begun, or what the model says.
         """
+        loop = asyncio.get_running_loop()
         together = joinable(version, signature, tensors)
         rows = max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         if self.waiting and self.waiting + rows > self.limits.waiting:
             raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
-        request = Request(signature, tensors, rows, asyncio.get_running_loop().create_future(), gone)
-        lane = (version.name, version.number, id(version), signature.name)
-        lane += (length(tensors),) if together else (id(request),)
-        self.lanes.setdefault(lane, []).append(request)
-        self.versions[lane] = version
+        request = Request(signature, tensors, rows, length(tensors) if together else 0, loop.create_future(), gone)
+        lane = (id(version), signature.name if together else id(request))
+        self.lanes.setdefault(lane, Lane(version)).add(request)
         self.waiting += rows
+        late = Fault("DEADLINE_EXCEEDED", "the deadline passed before there was an answer")
+        timer = loop.call_later(deadline - request.since, request.fail, late)
         self.pump()
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
-                return await request.answer
-        except TimeoutError:
-            raise Fault("DEADLINE_EXCEEDED", "the deadline passed before there was an answer") from None
+            return await request.answer
         finally:
-            self.drop(lane, request)
+            timer.cancel()
+            if not request.begun:
+                self.lanes[lane].drop(request)
+                self.left(lane, request.rows)
 
-    def drop(self, lane: tuple, request: Request) -> None:
-        """Takes a request that has not begun out of its lane."""
-        if not request.begun:
-            self.lanes[lane].remove(request)
-            self.waiting -= request.rows
-            self.tidy(lane)
-
-    def tidy(self, lane: tuple) -> None:
-        if not self.lanes[lane]:
-            del self.lanes[lane], self.versions[lane]
+    def left(self, lane: tuple, rows: int) -> None:
+        """Rows of a lane wait no more."""
+        self.waiting -= rows
+        if not self.lanes[lane].requests:
+            del self.lanes[lane]
 
     def pump(self) -> None:
         """Gives free workers what has waited longest."""
         while self.free and self.lanes:
-            lane = min(self.lanes, key=lambda lane: self.lanes[lane][0].since)
-            version, chosen = self.versions[lane], self.take(lane)
-            if not chosen:
-                continue
-            self.free -= 1
-            task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
-            task.add_done_callback(lambda done, chosen=chosen, version=version: self.done(done, chosen, version))
+            name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
+            lane = self.lanes[name]
+            if self.free < self.limits.workers and lane.rows < COMPANY:
+                patience = PATIENCE - (time.monotonic() - lane.requests[0].since)
+                if patience > 0:
+                    self.again(patience)
+                    return
+            chosen = self.take(name)
+            if chosen:
+                self.free -= 1
+                task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
+                task.add_done_callback(lambda done, chosen=chosen, lane=lane: self.done(done, chosen, lane.version))
 
-    def take(self, lane: tuple) -> list[Request]:
-        """The oldest of a lane, as many as make a batch; none when all callers have left."""
-        waiting, rows, count = self.lanes[lane], 0, 0
+    def again(self, seconds: float) -> None:
+        """Pumps after so many seconds, unless that is going to happen anyway."""
+        if self.later is None:
+            self.later = asyncio.get_running_loop().call_later(seconds, self.try_again)
+
+    def try_again(self) -> None:
+        self.later = None
+        self.pump()
+
+    def take(self, name: tuple) -> list[Request]:
+        """A batch of a lane; none when all callers have left."""
         chosen = []
-        for request in waiting:
-            if chosen and rows + request.rows > self.limits.rows:
-                break
-            count += 1
+        for request in self.lanes[name].take(self.limits.rows):
             request.begun = True
             self.waiting -= request.rows
             if request.gone is not None and request.gone():
-                if not request.answer.done():
-                    request.answer.set_exception(Fault("CANCELLED", "the client left"))
-                continue
-            rows += request.rows
-            chosen.append(request)
-        del waiting[:count]
-        self.tidy(lane)
+                request.fail(Fault("CANCELLED", "the client left"))
+            else:
+                chosen.append(request)
+        self.left(name, 0)
         return chosen
 
     def done(self, task: asyncio.Future, chosen: list[Request], version: Version) -> None:
@@ -135,15 +179,15 @@ class Queue:
         answers, seconds = task.result()
         self.batch(version, sum(request.rows for request in chosen), seconds)
         for request, answer in zip(chosen, answers, strict=True):
-            if request.answer.done():
-                continue
             if isinstance(answer, Exception):
-                request.answer.set_exception(answer)
-            else:
+                request.fail(answer)
+            elif not request.answer.done():
                 request.answer.set_result(answer)
         self.pump()
 
     def close(self) -> None:
+        if self.later is not None:
+            self.later.cancel()
         self.pool.shutdown(wait=True)
 
 

@@ -7,17 +7,17 @@ caller sees it; only then the one it replaces is let go, after the calls it has 
 never serves: the version before stays, and status says why.
 """
 
-import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from textpipe import garbage
 from textpipe.errors import TextpipeError
 from textpipe.serve.faults import Fault, invalid
-from textpipe.serve.version import Version
+from textpipe.serve.version import Hold, Version
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ class Repository:
     def start(self) -> None:
         """Loads what is there, then watches."""
         self.look()
+        garbage.settle()
         self.thread = threading.Thread(target=self.watch, name="repository", daemon=True)
         self.thread.start()
 
@@ -110,17 +111,10 @@ class Repository:
 
     # What a caller asks
 
-    @contextlib.contextmanager
-    def hold(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Version]:
-        """The version a request means, kept in memory meanwhile; raises Fault when there is none."""
+    def hold(self, name: str, version: int | None = None, label: str | None = None) -> Hold:
+        """The version a request means, in memory until the end of a with statement; raises Fault when there is none."""
         with self.lock:
-            found = self.find(name, version, label)
-            held = found.hold()
-            held.__enter__()
-        try:
-            yield found
-        finally:
-            held.__exit__(None, None, None)
+            return self.find(name, version, label).hold()
 
     def meant(self, name: str, version: int | None, label: str | None) -> tuple[Shelf | None, int | None]:
         """A model's shelf, and the version by number where it was given by label."""
@@ -254,6 +248,7 @@ class Repository:
             ended = sorted(number for number, other in shelf.slots.items() if other.state == END)
             for number in ended[:-KEPT]:
                 del shelf.slots[number]
+        garbage.settle()
         log.info("%s version %d ended", shelf.name, slot.number)
 
 

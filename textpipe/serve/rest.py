@@ -128,13 +128,7 @@ class Door:
 
     async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> dict[str, Any]:
         """A body's JSON object."""
-        try:
-            async with asyncio.timeout(self.body_seconds):
-                body = await self.body(headers, receive)
-        except TimeoutError:
-            raise Fault(
-                "DEADLINE_EXCEEDED", f"the body took longer than {self.body_seconds:g} seconds to arrive"
-            ) from None
+        body = await self.body(headers, receive)
         told["bytes_in"] = len(body)
         if self.texts:
             told["body"] = body.decode("utf-8", "replace")
@@ -177,6 +171,18 @@ class Door:
         told = headers.get(b"content-length", b"")
         if told.isdigit() and int(told) > self.most_bytes:
             raise self.too_long()
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                body = await self.whole(receive)
+        except TimeoutError:
+            raise Fault(
+                "DEADLINE_EXCEEDED", f"the body took longer than {self.body_seconds:g} seconds to arrive"
+            ) from None
+        if headers.get(b"content-encoding", b"").strip().lower() == b"gzip":
+            return self.unpacked(body)
+        return body
+
+    async def whole(self, receive: Receive) -> bytes:
         parts, size = [], 0
         while True:
             message = await receive()
@@ -187,11 +193,7 @@ class Door:
             if size > self.most_bytes:
                 raise self.too_long()
             if not message.get("more_body"):
-                break
-        body = b"".join(parts)
-        if headers.get(b"content-encoding", b"").strip().lower() == b"gzip":
-            return self.unpacked(body)
-        return body
+                return b"".join(parts)
 
     def unpacked(self, body: bytes) -> bytes:
         reader = zlib.decompressobj(wbits=31)

@@ -1,8 +1,7 @@
 """One version of a model in memory: its signatures, and the calls that keep it there until they are answered."""
 
-import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,21 @@ PASSED_ON = {
 }
 
 
+class Hold:
+    """A version that stays in memory until the end of a with statement."""
+
+    __slots__ = ("version",)
+
+    def __init__(self, version: "Version"):
+        self.version = version
+
+    def __enter__(self) -> "Version":
+        return self.version
+
+    def __exit__(self, *error: object) -> None:
+        self.version.let_go()
+
+
 class Version:
     """A loaded version. `held` counts the calls under way; `retire` waits for them."""
 
@@ -102,15 +116,16 @@ class Version:
         except KeyError:
             raise invalid(f'Serving signature name: "{name or DEFAULT}" not found in signature def') from None
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator["Version"]:
+    def hold(self) -> "Hold":
+        """For a with statement; it counts from now on."""
         with self.change:
             self.held += 1
-        try:
-            yield self
-        finally:
-            with self.change:
-                self.held -= 1
+        return Hold(self)
+
+    def let_go(self) -> None:
+        with self.change:
+            self.held -= 1
+            if not self.held:
                 self.change.notify_all()
 
     def retire(self, patience: float | None = None) -> bool:
