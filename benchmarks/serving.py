@@ -1,13 +1,13 @@
 """How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
 
-    python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3] [--callers 1 8 64]
-                                 [--engines textpipe textpipe-grpc plain ray] [--ray-python PYTHON]
+    python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3]
+                                 [--loads 1x1 8x1 64x1 64x8 64x32] [--engines textpipe plain ray] [--ray-python PYTHON]
 
 Against the ceiling, the same SavedModel called in this process with full batches on all cores; against a plain FastAPI
 handler that calls it for each request; and against Ray Serve with its batching (in an environment of its own,
---ray-python). A request has one text, as an interactive caller's has. Engines go in turns, each in processes of its
-own; the callers are one more process on the same cores, whose share of processor time is told. Writes
-benchmarks/results/serving.json.
+--ray-python). A load is so many callers with so many texts a request: 64x1 are interactive callers, 64x32 programs that
+send what they have. Engines go in turns, each in processes of its own; the callers are one more process on the same
+cores, whose share of processor time is told. Writes benchmarks/results/serving.json.
 """
 
 import argparse
@@ -61,45 +61,53 @@ class Caller(asyncio.Protocol):
         size = int(low[place + 15 :].split(b"\r\n", 1)[0])
         if len(self.buffer) < head + 4 + size:
             return
-        self.faults += not self.buffer.startswith(b"HTTP/1.1 200")
-        self.buffer = b""
-        self.waits.append(time.perf_counter() - self.began)
+        status, self.buffer = int(self.buffer[9:12]), b""
+        self.answered(status, time.perf_counter() - self.began)
+
+    def answered(self, status, wait):
+        self.faults += status != 200
+        self.waits.append(wait)
         self.send()
 
     def connection_lost(self, error):
-        self.done.set_result(self.faults)
+        if not self.done.done():
+            self.done.set_result(self.faults)
 
 
-async def call(port, path, texts, callers, seconds):
+async def call(port, path, texts, rows, callers, seconds, make=Caller):
     """(waits in seconds, faults) of so many callers."""
-    loop = asyncio.get_running_loop()
-    requests = []
-    for text in texts:
-        body = json.dumps({"instances": [text]}).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        requests.append(head.encode() + body)
+    loop, requests = asyncio.get_running_loop(), requests_of(path, texts, rows)
     waits, end, ends = [], time.perf_counter() + seconds, []
     for number in range(callers):
         done = loop.create_future()
         ends.append(done)
-        await loop.create_connection(
-            lambda n=number, d=done: Caller(requests, n * 37, waits, end, d), "127.0.0.1", port
-        )
+        await loop.create_connection(lambda n=number, d=done: make(requests, n * 37, waits, end, d), "127.0.0.1", port)
     return waits, sum(await asyncio.gather(*ends))
 
 
-def load(port, path, texts, callers, seconds, pipe):
+def requests_of(path, texts, rows):
+    """HTTP requests of so many texts each."""
+    made = []
+    for at in range(0, len(texts) - rows + 1, rows):
+        body = json.dumps({"instances": texts[at : at + rows]}).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        made.append(head.encode() + body)
+    return made
+
+
+def load(port, path, texts, rows, callers, seconds, pipe):
     """In a process of its own: figures of one run of callers."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    waits, faults = asyncio.run(call(port, path, texts, callers, seconds))
+    waits, faults = asyncio.run(call(port, path, texts, rows, callers, seconds))
     took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     waits.sort()
     busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     pipe.send(
         {
             "requests_per_second": len(waits) / took,
+            "rows_per_second": rows * len(waits) / took,
             "p50_ms": 1e3 * waits[len(waits) // 2],
             "p99_ms": 1e3 * waits[int(len(waits) * 0.99)],
             "faults": faults,
@@ -108,9 +116,9 @@ def load(port, path, texts, callers, seconds, pipe):
     )
 
 
-def loaded(port, path, texts, callers, seconds):
+def loaded(port, path, texts, callers, seconds, rows=1):
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=load, args=(port, path, texts, callers, seconds, theirs))
+    process = multiprocessing.Process(target=load, args=(port, path, texts, rows, callers, seconds, theirs))
     process.start()
     found = ours.recv()
     process.join()
@@ -212,7 +220,7 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--callers", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32"], metavar="CALLERSxTEXTS")
     parser.add_argument("--engines", nargs="+", default=["textpipe", "plain"])
     parser.add_argument("--ray-python", default=os.environ.get("TEXTPIPE_RAY_PYTHON"))
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving.json")
@@ -221,7 +229,7 @@ def main():
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
     found = {
         "ceiling": [],
-        **{name: {"start": [], **{str(n): [] for n in arguments.callers}} for name in arguments.engines},
+        **{name: {"start": [], **{load: [] for load in arguments.loads}} for name in arguments.engines},
     }
     for turn in range(arguments.rounds):
         found["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
@@ -231,11 +239,12 @@ def main():
             try:
                 found[name]["start"].append(engine.seconds_to_first_answer)
                 loaded(engine.port, engine.path, texts, 8, 2)  # warm
-                for callers in arguments.callers:
-                    one = loaded(engine.port, engine.path, texts, callers, arguments.seconds)
-                    found[name][str(callers)].append(one)
+                for load in arguments.loads:
+                    callers, rows = map(int, load.split("x"))
+                    one = loaded(engine.port, engine.path, texts, callers, arguments.seconds, rows)
+                    found[name][load].append(one)
                     print(
-                        f"  {name}, {callers} callers: {one['requests_per_second']:,.0f} a second, p50 {one['p50_ms']:.1f} ms, "
+                        f"  {name}, {load}: {one['rows_per_second']:,.0f} texts a second, p50 {one['p50_ms']:.1f} ms, "
                         f"p99 {one['p99_ms']:.1f} ms, callers' share of cores {one['callers_share_of_cores']:.0%}, {one['faults']} faults",
                         flush=True,
                     )
@@ -244,21 +253,20 @@ def main():
     summary = {"ceiling": spread(found["ceiling"])}
     for name in arguments.engines:
         summary[name] = {"seconds_to_first_answer": spread(found[name]["start"])}
-        for callers in map(str, arguments.callers):
-            runs = found[name][callers]
-            summary[name][callers] = {key: spread([run[key] for run in runs]) for key in runs[0]}
-            summary[name][callers]["of_ceiling"] = spread(
-                [run["requests_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
+        for load in arguments.loads:
+            runs = found[name][load]
+            summary[name][load] = {key: spread([run[key] for run in runs]) for key in runs[0]}
+            summary[name][load]["of_ceiling"] = spread(
+                [run["rows_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
             )
             if name != "textpipe" and "textpipe" in found:
-                ours = found["textpipe"][callers]
-                summary[name][callers]["textpipe_ratio"] = spread(
+                ours = found["textpipe"][load]
+                summary[name][load]["textpipe_ratio"] = spread(
                     [a["requests_per_second"] / b["requests_per_second"] for a, b in zip(ours, runs, strict=True)]
                 )
     about = {
         "command": " ".join(["python", "benchmarks/serving.py", model.name, arguments.texts.name, *sys.argv[3:]]),
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
-        "rows_per_request": 1,
         "mean_characters": round(statistics.mean(map(len, texts))),
     }
     arguments.output.write_text(json.dumps({**about, **summary}, indent=1) + "\n", encoding="utf-8")

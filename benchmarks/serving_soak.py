@@ -1,11 +1,12 @@
 """A server under ten times what it can do, and for a long while at seventy percent of it: waits, refusals, memory.
 
-    python benchmarks/serving_soak.py saved_models/mail_reply_or_not TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queue 64]
+    python benchmarks/serving_soak.py saved_models/phrases_en_de TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queue 32]
 
-Capacity is what 64 callers get. Unloaded are 8 callers. Overload are so many callers, each asking again at once (after
-a second when it was refused), that ten times as many requests wait as the server holds. The soak's callers keep to a
-clock. Memory is the server's resident set, every five seconds; its slope is told with a 95 % interval. Writes
-benchmarks/results/serving_soak.json.
+Capacity is what as many callers get as the queue holds, and half a batch more, who ask again as soon as they have an
+answer; unloaded are --unloaded callers of that kind. Overload's and soak's callers keep to a clock, ten times and .7
+times capacity together, and ask again whatever the last answer was. A caller has one request under way: where a server
+is too slow even to refuse, less is asked than was wanted, and both are told. Memory is the server's resident set, every five seconds; its slope is told with a 95 %
+interval. Writes benchmarks/results/serving_soak.json.
 """
 
 import argparse
@@ -23,87 +24,75 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from serving import Caller, loaded
+from serving import Caller, call, loaded
 
 HOME = Path(__file__).parent
 PORT = 18700
 
 
-class Patient(Caller):
-    """Waits a second after a refusal, as Retry-After says; remembers waits of accepted requests alone."""
-
-    def __init__(self, requests, at, waits, end, done, refused):
-        super().__init__(requests, at, waits, end, done)
-        self.refused = refused
-
-    def data_received(self, data):
-        self.buffer += data
-        head = self.buffer.find(b"\r\n\r\n")
-        if head < 0:
-            return
-        size = int(self.buffer[:head].lower().split(b"content-length:")[1].split(b"\r\n", 1)[0])
-        if len(self.buffer) < head + 4 + size:
-            return
-        status, self.buffer = self.buffer[9:12], b""
-        if status == b"200":
-            self.waits.append(time.perf_counter() - self.began)
-            self.send()
-            return
-        self.faults += status != b"429"
-        self.refused.append(1)
-        asyncio.get_running_loop().call_later(random.uniform(0.5, 1.5), self.send)
-
-
 class Paced(Caller):
-    """Asks at its own times, or at once when it is late."""
+    """Asks at its own times, or at once when it is late, whatever the last answer was; comes again when sent away."""
 
-    rate = 1.0
+    rate, refused, away = 1.0, None, None
 
     def connection_made(self, transport):
-        self.next = time.perf_counter() + random.random() / self.rate
-        super().connection_made(transport)
+        self.buffer, self.transport, self.at_work = b"", transport, False
+        if not hasattr(self, "next"):
+            self.next = time.perf_counter() + random.random() / self.rate
+        self.wait_and(self.send)
 
-    def data_received(self, data):
-        self.buffer += data
-        if not self.buffer.endswith(b"}"):
+    def wait_and(self, work):
+        asyncio.get_running_loop().call_later(max(0.0, self.next - time.perf_counter()), work)
+
+    def send(self):
+        if not self.transport.is_closing():
+            self.at_work = True
+            super().send()
+
+    def answered(self, status, wait):
+        if not self.at_work:  # the server had enough connections
             return
-        self.faults += not self.buffer.startswith(b"HTTP/1.1 200")
-        self.buffer = b""
-        self.waits.append(time.perf_counter() - self.began)
+        self.at_work = False
+        if status == 200:
+            self.waits.append(wait)
+        elif status in (429, 503):
+            self.refused.append(wait)
+        else:
+            self.faults += 1
         self.next += 1 / self.rate
-        asyncio.get_running_loop().call_later(max(0.0, self.next - time.perf_counter()), self.send)
+        self.wait_and(self.send)
+
+    def connection_lost(self, error):
+        if time.perf_counter() >= self.end:
+            super().connection_lost(error)
+            return
+        self.away.append(1)
+        self.next = max(self.next, time.perf_counter()) + 1 / self.rate
+        self.wait_and(lambda: asyncio.ensure_future(self.come_again()))
+
+    async def come_again(self):
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", PORT)
+        except OSError as error:
+            self.connection_lost(error)
 
 
-def requests_of(texts, path):
-    made = []
-    for text in texts:
-        body = json.dumps({"instances": [text]}).encode()
-        made.append(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    return made
-
-
-def drive(kind, path, texts, callers, seconds, rate, pipe):
-    async def run():
-        loop, waits, refused, ends = asyncio.get_running_loop(), [], [], []
-        end, requests = time.perf_counter() + seconds, requests_of(texts, path)
-        for number in range(callers):
-            done = loop.create_future()
-            ends.append(done)
-            if kind == "overload":
-                make = lambda n=number, d=done: Patient(requests, n * 37, waits, end, d, refused)  # noqa: E731
-            else:
-                paced = type("P", (Paced,), {"rate": rate / callers})
-                make = lambda n=number, d=done, p=paced: p(requests, n * 37, waits, end, d)  # noqa: E731
-            await loop.create_connection(make, "127.0.0.1", PORT)
-        faults = sum(await asyncio.gather(*ends))
-        return waits, len(refused), faults
-
-    waits, refused, faults = asyncio.run(run())
-    waits.sort()
+def drive(path, texts, callers, seconds, rate, pipe):
+    refused, away = [], []
+    paced = type("P", (Paced,), {"rate": rate / callers, "refused": refused, "away": away})
+    waits, faults = asyncio.run(call(PORT, path, texts, 1, callers, seconds, paced))
     pipe.send({
-        "accepted": len(waits), "accepted_per_second": len(waits) / seconds, "refused": refused, "faults": faults,
-        "p50_ms": 1e3 * waits[len(waits) // 2], "p99_ms": 1e3 * waits[int(len(waits) * 0.99)],
+        "callers": callers, "wanted_per_second": rate,
+        "asked_per_second": (len(waits) + len(refused) + len(away)) / seconds, "sent_away_per_second": len(away) / seconds,
+        "accepted_per_second": len(waits) / seconds, "refused_per_second": len(refused) / seconds, "faults": faults,
+        **quantiles("", waits), **quantiles("refusal_", refused),
     })  # fmt: skip
+
+
+def quantiles(prefix, waits):
+    if not waits:
+        return {}
+    return {f"{prefix}p{share}_ms": 1e3 * float(np.quantile(waits, share / 100)) for share in (50, 99)}
 
 
 def rss(pid):
@@ -137,7 +126,9 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
-    parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--queue", type=int, default=32)
+    parser.add_argument("--unloaded", type=int, default=8)
+    parser.add_argument("--callers", type=int, help="of the overload; ten times as many as bring capacity")
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_soak.json")
     arguments = parser.parse_args()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
@@ -164,15 +155,16 @@ def main():
             except OSError:
                 time.sleep(0.1)
         loaded(PORT, path, texts, 8, 5)
-        found = {"unloaded": loaded(PORT, path, texts, 8, 15), "capacity": loaded(PORT, path, texts, 64, 15)}
-        callers = 10 * (arguments.queue + 64)
-        found["overload"] = driven(server.pid, "overload", path, texts, callers, arguments.overload_seconds, 0)
-        found["overload"]["callers"] = callers
+        found = {
+            "unloaded": loaded(PORT, path, texts, arguments.unloaded, 15),
+            "capacity": loaded(PORT, path, texts, arguments.queue + 32, 15),
+        }
+        capacity = found["capacity"]["requests_per_second"]
+        found["overload"] = driven(server.pid, path, texts, arguments.callers or 10 * (arguments.queue + 32), arguments.overload_seconds, 10 * capacity)
         found["overload"]["p99_over_unloaded"] = found["overload"]["p99_ms"] / found["unloaded"]["p99_ms"]
         print(json.dumps(found, indent=1), flush=True)
-        rate = 0.7 * found["capacity"]["requests_per_second"]
-        found["soak"] = driven(server.pid, "soak", path, texts, 32, 60 * arguments.minutes, rate)
-        found["soak"]["asked_per_second"] = rate
+        if arguments.minutes:
+            found["soak"] = driven(server.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
         found["alive_afterwards"] = server.poll() is None
     finally:
         os.killpg(server.pid, signal.SIGTERM)

@@ -5,7 +5,7 @@ worker that comes free takes the lane whose oldest request has waited longest: t
 it as fit into a batch and are not much longer or shorter, so that little is padded. On an idle server nobody waits for
 company. While another worker is at work, a few rows wait up to PATIENCE for more: they cost least together.
 
-The queue is bounded in rows; beyond that a request is refused at once. A request whose deadline passes or whose client
+The queue is bounded in rows; beyond that a request is refused. A request whose deadline passes or whose client
 left is dropped before it costs anything.
 """
 
@@ -28,6 +28,9 @@ TOGETHER = ("serving_default", "nbest", "classify")
 PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
 COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
 ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
+
+REFUSALS = 200  # a second that are told at once
+LONGEST = 1.0  # seconds that a refusal is held back
 
 
 @dataclass(eq=False)
@@ -100,6 +103,7 @@ class Queue:
         self.lanes: dict[tuple, Lane] = {}
         self.waiting = 0
         self.later: asyncio.TimerHandle | None = None
+        self.turn = 0.0  # of the last refusal, by time.monotonic()
 
     async def ask(
         self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
@@ -113,8 +117,7 @@ class Queue:
         loop = asyncio.get_running_loop()
         together = joinable(version, signature, tensors)
         rows = max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
-        if self.waiting and self.waiting + rows > self.limits.waiting:
-            raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
+        self.admit(rows)
         request = Request(signature, tensors, rows, length(tensors) if together else 0, loop.create_future(), gone)
         lane = (id(version), signature.name if together else id(request))
         self.lanes.setdefault(lane, Lane(version)).add(request)
@@ -129,6 +132,11 @@ class Queue:
             if not request.begun:
                 self.lanes[lane].drop(request)
                 self.left(lane, request.rows)
+
+    def admit(self, rows: int) -> None:
+        """Raises Fault when there is no room for so many; an empty queue has room for any request."""
+        if self.waiting and self.waiting + rows > self.limits.waiting:
+            raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
 
     def left(self, lane: tuple, rows: int) -> None:
         """Rows of a lane wait no more."""
@@ -184,6 +192,16 @@ class Queue:
             elif not request.answer.done():
                 request.answer.set_result(answer)
         self.pump()
+
+    async def refused(self) -> None:
+        """Returns when a refusal may be told: at once, or in its turn where there are many, after LONGEST at most.
+
+        To read and to refuse a request takes time from those that were let in; ten callers for each that can be
+        answered, told at once, would ask again at once.
+        """
+        now = time.monotonic()
+        self.turn = min(max(now, self.turn + 1 / REFUSALS), now + LONGEST)
+        await asyncio.sleep(self.turn - now)
 
     def close(self) -> None:
         if self.later is not None:

@@ -59,6 +59,8 @@ class Door:
                 status, body, kind = 200, text.encode(), JSON
             more: list = []
         except Fault as fault:
+            if fault.code == "RESOURCE_EXHAUSTED":
+                await self.service.queue.refused()
             status, body, kind = fault.status, encode.error(str(fault)).encode("utf-8", "replace"), JSON
             more = [(b"retry-after", b"%d" % fault.retry_after)] if fault.retry_after else []
             told["code"] = fault.code
@@ -79,6 +81,7 @@ class Door:
         self, target: Target, headers: dict[bytes, bytes], receive: Receive, send: Send, told: dict
     ) -> None:
         """Server-sent events: data: {"text": "Ein Mann", "tokens": 3, "done": false}; ended when the client leaves."""
+        self.service.admit()
         request = await self.request(headers, receive, told)
 
         def read(version: Version) -> decode.Tensors:
@@ -118,6 +121,7 @@ class Door:
             return encode.written(self.service.status(target))
         if target.verb == "metadata":
             return encode.written(self.service.metadata(target))
+        self.service.admit()
         request = await self.request(headers, receive, told)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):

@@ -64,6 +64,8 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             return await work(target, context.time_remaining())
         except Fault as fault:
             code = fault.code
+            if code == "RESOURCE_EXHAUSTED":
+                await self.service.queue.refused()
             await context.abort(getattr(grpc.StatusCode, fault.code), str(fault))
         except (grpc.aio.AbortError, asyncio.CancelledError):
             raise

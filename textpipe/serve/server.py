@@ -55,14 +55,23 @@ class Options:
     log_texts: bool = False
 
 
-class Unhurried(HttpToolsProtocol):
-    """A connection whose headers are complete header_seconds after it was opened, or after a request's first byte."""
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
-    header_seconds = 10.0
+
+class Connection(HttpToolsProtocol):
+    """Its headers are complete header_seconds after it was opened, or after a request's first byte. Where there are
+    `most` already it is closed with 503: those that are open are served on.
+    """
+
+    header_seconds, most = 10.0, 1024
     headers_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.write(FULL)
+            transport.close()
+            return
         self.await_headers()
 
     def await_headers(self) -> None:
@@ -158,11 +167,11 @@ class Server:
             most_bytes=options.most_bytes,
             body_seconds=options.body_seconds,
         )
-        protocol = type("Connection", (Unhurried,), {"header_seconds": options.header_seconds})
+        settings = {"header_seconds": options.header_seconds, "most": options.most_connections}
+        protocol = type("Connection", (Connection,), settings)
         config = uvicorn.Config(
             application, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            limit_concurrency=options.most_connections, timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(options.grace_seconds),
+            timeout_keep_alive=75, timeout_graceful_shutdown=int(options.grace_seconds),
             ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
         )  # fmt: skip
         place = listening(options.host, options.rest_port or 0)

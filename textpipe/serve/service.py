@@ -42,8 +42,7 @@ class Service:
 
         read(version): the signature and its tensors; what it raises is raised.
         """
-        if self.draining:
-            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        self.admit()
         deadline = self.deadline(patience)
         with self.repository.hold(target.name, target.version, target.label) as version:
             signature, tensors = read(version)
@@ -54,6 +53,12 @@ class Service:
             if self.watch:
                 self.watch.note(version, signature.name, tensors, found)
         return version, signature, found
+
+    def admit(self) -> None:
+        """Raises Fault when the server stops or its queue is full: the sooner a request is refused, the less it costs."""
+        if self.draining:
+            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        self.queue.admit(1)
 
     def deadline(self, patience: Patience) -> float:
         """By time.monotonic()."""
@@ -66,8 +71,7 @@ class Service:
 
         read(version): the one source text, as a tensor [1] by name.
         """
-        if self.draining:
-            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        self.admit()
         deadline = self.deadline(patience)
         with self.repository.hold(target.name, target.version, target.label) as version:
             if "begin" not in version.signatures:
