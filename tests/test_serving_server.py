@@ -1,7 +1,9 @@
 """A running server: versions that come and go, clients that misbehave, who may ask, and what it tells of itself."""
 
+import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -416,6 +418,63 @@ def test_clients_that_dawdle_hang_or_leave_cost_nothing(tmp_path):
         assert server.predict("heavy", instances=[1.0])["predictions"] == [1.0]
         version = server.server.repository.shelves["heavy"].slots[1].version
         until(lambda: version.held == 0)
+
+
+def test_connections_beyond_the_most_are_sent_away_and_the_others_served_on(tmp_path):
+    heavy(tmp_path / "heavy" / "1", 1)
+    asked = b'POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": [1.0]}'
+    with running(tmp_path, most_connections=2) as server, contextlib.ExitStack() as sockets:
+
+        def connect():
+            one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest)))
+            one.settimeout(10)
+            return one
+
+        def answered(one):
+            one.sendall(asked)
+            found = b""
+            while not found.endswith(b"}") and (more := one.recv(1000)):
+                found += more
+            return found.startswith(b"HTTP/1.1 200")
+
+        first, second = connect(), connect()
+        assert answered(first) and answered(second)
+        refused = connect().recv(1000)
+        assert refused.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in refused
+        assert answered(first) and answered(second)
+        first.close()
+
+        def room():
+            try:
+                return answered(connect())
+            except OSError:
+                return False
+
+        until(room)
+
+
+def test_who_leaves_a_stream_ends_it(tmp_path, monkeypatch):
+    heavy(tmp_path / "heavy" / "1", 1)
+    with running(tmp_path) as server:
+        ended = threading.Event()
+
+        async def endless(*arguments):
+            try:
+                for tokens in itertools.count(1):
+                    yield {"text": "on and on", "tokens": tokens, "done": False}
+                    await asyncio.sleep(0.01)
+            finally:
+                ended.set()
+
+        monkeypatch.setattr(server.server.service, "stream", endless)
+        with socket.create_connection(("127.0.0.1", server.rest)) as one:
+            one.settimeout(10)
+            one.sendall(
+                b'POST /v1/models/heavy:stream HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": ["a"]}'
+            )
+            assert b"text/event-stream" in one.recv(1000)
+            assert not ended.is_set()
+        assert ended.wait(10)
 
 
 def test_a_caller_who_gives_up_over_grpc_leaves_nothing_behind(tmp_path):

@@ -107,9 +107,10 @@ class Queue:
 
     async def ask(
         self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
-        gone: Callable[[], bool] | None = None,
+        gone: Callable[[], bool] | None = None, own: bool = False,
     ) -> Tensors:  # fmt: skip
-        """The outputs for a request's tensors; deadline: by time.monotonic().
+        """The outputs for a request's tensors; deadline: by time.monotonic(); own: the server's, which takes no caller's
+        place in the queue.
 
         Raises Fault: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the caller has left
         before it was begun, or what the model says.
@@ -117,6 +118,8 @@ class Queue:
         loop = asyncio.get_running_loop()
         together = joinable(version, signature, tensors)
         rows = max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
+        if own:
+            rows = 0
         self.admit(rows)
         request = Request(signature, tensors, rows, length(tensors) if together else 0, loop.create_future(), gone)
         lane = (id(version), signature.name if together else id(request))
@@ -185,7 +188,8 @@ class Queue:
     def done(self, task: asyncio.Future, chosen: list[Request], version: Version) -> None:
         self.free += 1
         answers, seconds = task.result()
-        self.batch(version, sum(request.rows for request in chosen), seconds)
+        if rows := sum(request.rows for request in chosen):
+            self.batch(version, rows, seconds)
         for request, answer in zip(chosen, answers, strict=True):
             if isinstance(answer, Exception):
                 request.fail(answer)

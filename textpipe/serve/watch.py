@@ -63,7 +63,7 @@ class Watch:
         (source,) = version.signature(DEFAULT).inputs
         given = {name: columns[0] if name == source else columns[1] for name in signature.inputs}
         with version.hold():
-            found = await queue.ask(version, signature, given, deadline=time.monotonic() + 10)
+            found = await queue.ask(version, signature, given, deadline=time.monotonic() + 10, own=True)
         self.add(version, found)
 
     def add(self, version: Version, found: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,190 @@
+"""Who is answered together, who waits for company, and how a refusal is held back; without TensorFlow."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from textpipe.serve import lanes
+from textpipe.serve.faults import Fault
+from textpipe.serve.values import strings
+
+VERSION = SimpleNamespace(name="model", number=1, about={"task": "classify"})
+
+
+class Model:
+    """A signature that answers a text with itself, once it may; `calls` are the texts of each call."""
+
+    name = "serving_default"
+
+    def __init__(self):
+        self.calls, self.may = [], threading.Event()
+
+    def call(self, tensors):
+        self.calls.append(tensors["text"].tolist())
+        self.may.wait(30)
+        return {"answer": tensors["text"]}
+
+
+async def until(true):
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.001)
+
+
+def asked(queue, model, *texts):
+    """Tasks, each with one of the texts."""
+    made = []
+    for text in texts:
+        tensors = {"text": strings([text])}
+        made.append(asyncio.ensure_future(queue.ask(VERSION, model, tensors, deadline=time.monotonic() + 30)))
+    return made
+
+
+def run(scene, **limits):
+    """The texts of each call of a scene(queue, model), sorted within a call."""
+    model = Model()
+
+    async def play():
+        queue = lanes.Queue(lanes.Limits(**limits))
+        try:
+            await scene(queue, model)
+        finally:
+            model.may.set()
+            queue.close()
+
+    asyncio.run(play())
+    return [sorted(call) for call in model.calls]
+
+
+@contextlib.contextmanager
+def still(queue):
+    """Nothing is given to workers inside."""
+    queue.pump = lambda: None
+    yield
+    del queue.pump
+    queue.pump()
+
+
+@pytest.mark.parametrize(("patience", "calls"), [(1000, [[b"a"]]), (0, [[b"a"], [b"b", b"c"]])])
+def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, patience, calls):
+    monkeypatch.setattr(lanes, "PATIENCE", patience)
+
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"a")
+        await until(lambda: model.calls)
+        with still(queue):
+            tasks += asked(queue, model, b"b", b"c")
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        assert [sorted(call) for call in model.calls] == calls
+        model.may.set()
+        assert [answer["answer"][0] for answer in await asyncio.gather(*tasks)] == [b"a", b"b", b"c"]
+
+    assert run(scene, workers=2)[-1] == [b"b", b"c"]
+
+
+def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch):
+    monkeypatch.setattr(lanes, "PATIENCE", 1000)
+
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"a")
+        await until(lambda: model.calls)
+        tasks += asked(queue, model, *[b"%d" % number for number in range(lanes.COMPANY - 1)])
+        await asyncio.sleep(0.05)
+        assert (queue.free, queue.waiting) == (1, lanes.COMPANY - 1)
+        tasks += asked(queue, model, b"last")
+        await until(lambda: len(model.calls) == 2)
+        assert (queue.free, queue.waiting) == (0, 0)
+        model.may.set()
+        await asyncio.gather(*tasks)
+
+    assert len(run(scene, workers=2)[1]) == lanes.COMPANY
+
+
+def test_texts_go_with_others_of_their_length():
+    short, long = [b"s" * 20, b"s" * 60], [b"l" * 900, b"l" * 2000]
+
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"first")
+        await until(lambda: model.calls)
+        tasks += asked(queue, model, short[0], long[0], short[1], long[1])
+        await asyncio.sleep(0)
+        model.may.set()
+        await asyncio.gather(*tasks)
+
+    assert run(scene, workers=1)[1:] == [short, long]
+
+
+def test_a_batch_takes_the_oldest_up_to_its_rows():
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"first")
+        await until(lambda: model.calls)
+        tasks += asked(queue, model, b"a", b"b", b"c", b"d", b"e")
+        await asyncio.sleep(0)
+        model.may.set()
+        await asyncio.gather(*tasks)
+
+    assert run(scene, workers=1, rows=2)[1:] == [[b"a", b"b"], [b"c", b"d"], [b"e"]]
+
+
+def test_who_gives_up_while_waiting_is_not_asked_about():
+    async def scene(queue, model):
+        first = asked(queue, model, b"first")
+        await until(lambda: model.calls)
+        waiting = asked(queue, model, b"a", b"b")
+        late = asyncio.ensure_future(
+            queue.ask(VERSION, model, {"text": strings([b"late"])}, deadline=time.monotonic() + 0.01)
+        )
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        with pytest.raises(Fault, match="deadline"):
+            await late
+        assert queue.waiting == 1
+        model.may.set()
+        await asyncio.gather(first[0], waiting[1])
+        assert (queue.waiting, queue.lanes) == (0, {})
+
+    assert run(scene, workers=1)[1:] == [[b"b"]]
+
+
+def test_beyond_its_rows_a_queue_refuses():
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"first")
+        await until(lambda: model.calls)
+        tasks += asked(queue, model, b"a", b"b")
+        await asyncio.sleep(0)
+        with pytest.raises(Fault, match="2 rows are waiting") as refused:
+            await queue.ask(VERSION, model, {"text": strings([b"c"])}, deadline=time.monotonic() + 30)
+        assert refused.value.code == "RESOURCE_EXHAUSTED"
+        # What the server asks for itself takes nobody's place.
+        given = {"text": strings([b"own"] * 64)}
+        tasks.append(asyncio.ensure_future(queue.ask(VERSION, model, given, deadline=time.monotonic() + 30, own=True)))
+        await asyncio.sleep(0)
+        assert queue.waiting == 2
+        model.may.set()
+        await asyncio.gather(*tasks)
+
+    run(scene, workers=1, waiting=2)
+
+
+def test_many_refusals_are_told_in_turn_and_none_is_held_for_long(monkeypatch):
+    monkeypatch.setattr(lanes, "REFUSALS", 10)
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    async def scene(queue, model):
+        monkeypatch.setattr(lanes.asyncio, "sleep", sleep)
+        for _ in range(14):
+            await queue.refused()
+        monkeypatch.undo()
+
+    run(scene)
+    assert waited[:11] == pytest.approx([number / 10 for number in range(11)], abs=0.05)
+    assert waited[11:] == pytest.approx([lanes.LONGEST] * 3)
