@@ -42,7 +42,7 @@ def seen(server, text, model):
 def test_a_classifier_shows_its_shares_and_the_words_that_pushed_it(server):
     page = seen(server, "could you send the plan 3 <b>", "mail")
     assert re.findall(r'<span>(yes|no)</span><i style="width: ?[0-9.]+%;?"></i><b>[0-9.]+ %</b>', page)
-    assert re.search(r'<span title="[+-][0-9.]+ points"[^>]*>could</span>', page)
+    assert re.search(r'<span title="odds × [0-9.e+-]+"[^>]*>could</span>', page)
     assert "&lt;b&gt;" in page  # a text is never markup
     (curl,) = re.findall(r'<pre id="curl"[^>]*>(.*?)</pre>', page)
     assert (

@@ -23,6 +23,7 @@ from textpipe import manifest, warmup
 from textpipe.client import Client
 from textpipe.errors import ModelError
 from textpipe.savedmodel import Model
+from textpipe.serve.access import Gate
 from textpipe.serve.lanes import Limits
 from textpipe.serve.server import Options
 
@@ -499,7 +500,7 @@ def test_without_a_token_nothing_is_learned(tmp_path, mail):
     root = tmp_path / "models"
     shutil.copytree(mail, root / "mail" / "1")
     (tmp_path / "tokens").write_text("first\n\nsecond\n")
-    with running(root, token_file=tmp_path / "tokens") as server:
+    with running(root, gate=Gate.read(tmp_path / "tokens")) as server:
         asked = [
             ("GET", "/v1/models/mail"),
             ("GET", "/v1/models/none"),

@@ -91,7 +91,9 @@ def texts(flat: np.ndarray, name: str) -> list[str]:
     if flat.dtype == object:
         if name.endswith(BYTES):
             return [f'{{"b64": "{base64.b64encode(value).decode()}"}}' for value in flat.tolist()]
-        return [quoted(value) for value in flat.tolist()]
+        values = flat.tolist()
+        known = {value: quoted(value) for value in set(values)}  # labels are few
+        return [known[value] for value in values]
     if flat.dtype.kind == "f":
         return numbers(flat)
     return list(map(json.dumps, flat.tolist()))

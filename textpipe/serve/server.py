@@ -37,7 +37,7 @@ class Options:
     grpc_port: int | None = 8500
     policy: Policy = Policy()
     labels: dict[str, dict[str, int]] | None = None
-    token_file: Path | None = None
+    gate: Gate = Gate()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     limits: Limits = Limits()
@@ -113,7 +113,6 @@ class Server:
 
     def __init__(self, options: Options, told: Callable[[str], None] = log.info):
         self.options, self.told = options, told
-        self.gate = Gate.read(options.token_file)
         self.log = Log(texts=options.log_texts) if options.access_log else None
         self.repository = Repository(
             options.folder,
@@ -161,7 +160,7 @@ class Server:
         options = self.options
         application = App(
             service,
-            self.gate,
+            options.gate,
             self.measures,
             self.log,
             most_bytes=options.most_bytes,
@@ -185,7 +184,7 @@ class Server:
     async def open_grpc(self, service: Service) -> Any:
         options = self.options
         made = rpc.server(
-            service, self.measures, self.gate, self.log,
+            service, self.measures, options.gate, self.log,
             most_bytes=options.most_bytes, most_calls=options.most_connections,
         )  # fmt: skip
         address = f"{options.host}:{options.grpc_port or 0}"

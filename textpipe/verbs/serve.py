@@ -69,6 +69,7 @@ def command(
 
     from textpipe import cores, quiet
     from textpipe.errors import ConfigError
+    from textpipe.serve.access import Gate
 
     if not models.is_dir():
         raise ConfigError(f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found none")
@@ -76,6 +77,9 @@ def command(
         raise ConfigError("--tls-cert and --tls-key belong together; give both")
     if log_texts and not access_log:
         raise ConfigError("--log-texts: there is no log to write texts to; add --access-log")
+    if rest_port < 0 and grpc_port < 0:
+        raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
+    policy, named, gate = read_policy(versions), read_labels(labels), Gate.read(token_file)
     cores.side_by_side()
     try:
         from textpipe.serve import server
@@ -87,12 +91,10 @@ def command(
 
     options = server.Options(
         folder=models, host=host, rest_port=None if rest_port < 0 else rest_port, grpc_port=None if grpc_port < 0 else grpc_port,
-        policy=read_policy(versions), labels=read_labels(labels), token_file=token_file, tls_cert=tls_cert, tls_key=tls_key,
+        policy=policy, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
         limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
-    if options.rest_port is None and options.grpc_port is None:
-        raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
     with quiet.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:
         runner.run(server.Server(options, lambda text: click.echo(text, err=True)).run())
 

@@ -1,0 +1,79 @@
+"""Schemathesis against the running server, by its own OpenAPI description: no 5xx of ours, no answer that is not described.
+
+    python benchmarks/serving_fuzz.py saved_models --schemathesis PATH/TO/st [--examples 300] [--seed 1]
+
+Schemathesis (pip install schemathesis, in an environment of its own) makes requests that fit the description and some
+that do not, for every path: once with any {name}, once with each model's. Exits as it does: 1 where a check fails.
+Writes benchmarks/results/serving_fuzz.json.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HOME = Path(__file__).parent
+CHECKS = (
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+)  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--schemathesis", required=True)
+    parser.add_argument("--examples", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_fuzz.json")
+    arguments = parser.parse_args()
+    names = sorted(place.name for place in arguments.models.iterdir() if place.is_dir())
+    command = [sys.executable, "-m", "textpipe", "serve", str(arguments.models), "--rest-port", "0", "--grpc-port", "-1"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    runs = {}
+    try:
+        port = next(
+            int(line.split("REST on 127.0.0.1:")[1].split(",")[0]) for line in server.stderr if line.startswith("ready: ")
+        )
+        for name in (None, *names):
+            runs[name or "any name"] = run(arguments, port, name)
+        alive = server.poll() is None
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+    found = {
+        "command": " ".join(["python", "benchmarks/serving_fuzz.py", arguments.models.name, "--examples", str(arguments.examples)]),
+        "schemathesis": subprocess.run([arguments.schemathesis, "--version"], capture_output=True, text=True).stdout.strip(),
+        "checks": CHECKS, "seed": arguments.seed, "alive_afterwards": alive, "runs": runs,
+    }  # fmt: skip
+    arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0 if alive and not any(one["exit_code"] for one in runs.values()) else 1
+
+
+def run(arguments, port, name):
+    """{"cases", "exit_code", "failures"} of one run with {name} in the paths."""
+    with tempfile.TemporaryDirectory() as folder:
+        # TensorFlow Serving's answer to methods it does not know, as TRACE, is 501.
+        settings = '[checks]\nnot_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]\n'
+        settings += f'[parameters]\nname = "{name}"\n' if name else ""
+        (Path(folder) / "schemathesis.toml").write_text(settings)
+        done = subprocess.run(
+            [
+                arguments.schemathesis, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", ",".join(CHECKS),
+                "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--phases", "examples,coverage,fuzzing",
+                "--suppress-health-check", "all", "--warnings", "off", "--no-color",
+            ],
+            cwd=folder, capture_output=True, text=True,
+        )  # fmt: skip
+    print(done.stdout[-6000:], done.stderr[-2000:], flush=True)
+    cases = re.search(r"(\d+) generated", done.stdout)
+    failures = re.findall(r"^- (.+)$", done.stdout, re.MULTILINE)
+    return {"cases": int(cases[1]) if cases else None, "exit_code": done.returncode, "failures": sorted(set(failures))}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
