@@ -72,8 +72,20 @@ def test_an_output_is_not_overwritten_unless_that_is_wanted(tmp_path):
     out.write_text("mine\n")
     with pytest.raises(ArtifactError, match="is there already"):
         bulk.bulk(answer, rows(3), out, question=QUESTION)
-    assert out.read_text() == "mine\n"
+    assert out.read_text() == "mine\n" and list(tmp_path.iterdir()) == [out]
     bulk.bulk(answer, rows(3), out, question=QUESTION, force=True)
+    assert len(lines(out)) == 3
+
+
+def test_a_second_run_does_not_write_into_the_first_ones_part(tmp_path):
+    out = tmp_path / "out.jsonl"
+
+    def while_another(batch):
+        with pytest.raises(ArtifactError, match="another run is writing it"):
+            bulk.bulk(answer, rows(3), out, question=QUESTION)
+        return answer(batch)
+
+    assert bulk.bulk(while_another, rows(3), out, question=QUESTION) == 3
     assert len(lines(out)) == 3
 
 

@@ -4,12 +4,14 @@ Answers collect in OUT.part, a JSON object a line, forced to the disk after each
 run with the same question goes on behind the last whole line. OUT appears, whole, when the last row is answered.
 """
 
+import contextlib
+import fcntl
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from textpipe.errors import ArtifactError, ConfigError, DataError, suggest
 
@@ -31,14 +33,14 @@ def bulk(
     """Write an answer for each row to output; how many there are now.
 
     question: what the answers depend on; a part that was begun for another one is not gone on with. told(done,
-    resumed): hears of every piece. Raises ArtifactError when output is there already and force is not set.
+    resumed): hears of every piece. Raises ArtifactError when output is there already and force is not set, or when
+    another run is writing it.
     """
-    if output.exists() and not force:
-        raise ArtifactError(f"{output}: is there already; name another file, or give --force to replace it")
     part, about = output.with_name(output.name + ".part"), output.with_name(output.name + ".part.json")
-    done = resumed = taken_up(part, about, question)
-    told(done, resumed)
-    with part.open("ab") as file:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with alone(output, part, force) as file:
+        done = resumed = taken_up(part, about, question)
+        told(done, resumed)
         rows = itertools.islice(rows, done, None)
         while batch := list(itertools.islice(rows, piece)):
             answers = predict(batch)
@@ -51,9 +53,27 @@ def bulk(
             os.fsync(file.fileno())
             done += len(batch)
             told(done, resumed)
-    os.replace(part, output)
-    about.unlink()
+        os.replace(part, output)
+        about.unlink()
     return done
+
+
+@contextlib.contextmanager
+def alone(output: Path, part: Path, force: bool) -> Iterator[BinaryIO]:
+    """The part, open at its end, for nobody else as long as it is; raises ArtifactError when another run has it."""
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = os.path.samestat(os.fstat(file.fileno()), part.stat())
+        except (BlockingIOError, FileNotFoundError):  # at work, or done this moment
+            ours = False
+        if not ours:
+            raise ArtifactError(f"{part}: another run is writing it; wait for that, or name another output")
+        if output.exists() and not force:
+            if not part.stat().st_size:
+                part.unlink()
+            raise ArtifactError(f"{output}: is there already; name another file, or give --force to replace it")
+        yield file
 
 
 def taken_up(part: Path, about: Path, question: Mapping[str, Any]) -> int:
@@ -76,8 +96,7 @@ def taken_up(part: Path, about: Path, question: Mapping[str, Any]) -> int:
                 count, end = count + 1, end + len(line)
             file.truncate(end)
         return count
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(b"")
+    os.truncate(part, 0)
     about.write_text(json.dumps(question, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -7,6 +7,7 @@ Rows, options and answers are those of savedmodel.Model.
 """
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -41,7 +42,13 @@ class Client:
             for name, signature in told["metadata"]["signature_def"]["signature_def"].items()
             if not name.startswith("__")
         }
+        self.version: str = told["model_spec"]["version"]
         self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
+
+    def of_one_version(self) -> "Client":
+        """For answers that belong together: asks the version that served when this client was made, and no later one."""
+        model = re.sub("/(versions|labels)/[^/]+$", "", self.url)
+        return Client(f"{model}/versions/{self.version}", token=self.token, seconds=self.seconds)
 
     def predict(
         self, rows: Sequence[Row], *, signature: str = DEFAULT, options: Mapping[str, Any] | None = None

@@ -31,18 +31,21 @@ def command(
 
     MODEL is as for predict. IN is a table with a column for each field of the model (.tsv, .csv, .jsonl, .parquet,
     packed or not), or a file of one text a line. What is answered is kept: broken off, the same command goes on from
-    there.
+    there. A server is asked one version throughout.
 
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.jsonl --columns source=en
     """
     from textpipe import bulk
+    from textpipe.client import Client
 
     chosen = read_columns(columns)
     settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
+    if isinstance(loaded, Client):
+        loaded = loaded.of_one_version()
     rows = bulk.read(source, loaded.fields, chosen, read_format(form))
     question = {
-        "model": str(getattr(loaded, "path", model)),
+        "model": loaded.url if isinstance(loaded, Client) else str(loaded.path),
         "columns": chosen,
         "format": form,
         **settings,
