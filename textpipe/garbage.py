@@ -6,16 +6,21 @@ all of them again and again: a fifth of the time it takes to build one, and a pa
 
 import gc
 
-THRESHOLDS = 200_000, 50, 1000  # objects made since the last look; young looks before a middle one, and before a full one
+# Objects made since the last look; young looks before one at the middle-aged, and of these before one at all.
+BUILDING = 200_000, 50, 1000
+SERVING = 10_000, 10, 10
 
 
 def seldom() -> None:
-    """For a process that builds graphs: look when 200,000 more objects were made, not 700."""
-    gc.set_threshold(*THRESHOLDS)
+    """For a process that builds graphs."""
+    gc.set_threshold(*BUILDING)
 
 
 def settle() -> None:
-    """After models were loaded or let go: look through everything once, then leave what is left alone."""
+    """After models were loaded or let go: look through everything once, leave what is left alone, and look often again,
+    for what requests leave behind is little to look through.
+    """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SERVING)
