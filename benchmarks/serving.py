@@ -56,10 +56,10 @@ class Caller(asyncio.Protocol):
             return
         low = self.buffer[:head].lower()
         place = low.find(b"content-length:")
-        if place < 0:
-            raise RuntimeError(f"an answer without a length: {low[:200]!r}")
-        size = int(low[place + 15 :].split(b"\r\n", 1)[0])
-        if len(self.buffer) < head + 4 + size:
+        if place < 0:  # in chunks
+            if not self.buffer.endswith(b"\r\n0\r\n\r\n"):
+                return
+        elif len(self.buffer) < head + 4 + int(low[place + 15 :].split(b"\r\n", 1)[0]):
             return
         status, self.buffer = int(self.buffer[9:12]), b""
         self.answered(status, time.perf_counter() - self.began)
