@@ -1,4 +1,4 @@
-"""Schemathesis against the running server, by its own OpenAPI description: no 5xx of ours, no answer that is not described.
+"""Schemathesis against the running server, by its own description: no 5xx of ours, no answer that is not described.
 
     python benchmarks/serving_fuzz.py saved_models --schemathesis PATH/TO/st [--examples 300] [--seed 1]
 
@@ -32,12 +32,24 @@ def main():
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_fuzz.json")
     arguments = parser.parse_args()
     names = sorted(place.name for place in arguments.models.iterdir() if place.is_dir())
-    command = [sys.executable, "-m", "textpipe", "serve", str(arguments.models), "--rest-port", "0", "--grpc-port", "-1"]
+    command = [
+        sys.executable,
+        "-m",
+        "textpipe",
+        "serve",
+        str(arguments.models),
+        "--rest-port",
+        "0",
+        "--grpc-port",
+        "-1",
+    ]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     runs = {}
     try:
         port = next(
-            int(line.split("REST on 127.0.0.1:")[1].split(",")[0]) for line in server.stderr if line.startswith("ready: ")
+            int(line.split("REST on 127.0.0.1:")[1].split(",")[0])
+            for line in server.stderr
+            if line.startswith("ready: ")
         )
         for name in (None, *names):
             runs[name or "any name"] = run(arguments, port, name)

@@ -124,7 +124,18 @@ def driven(pid, *arguments):
 @contextlib.contextmanager
 def serving(folder, *options):
     """A server's process, when it is ready."""
-    command = [sys.executable, "-m", "textpipe", "serve", str(folder), "--rest-port", str(PORT), "--grpc-port", "-1", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "textpipe",
+        "serve",
+        str(folder),
+        "--rest-port",
+        str(PORT),
+        "--grpc-port",
+        "-1",
+        *options,
+    ]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         while True:

@@ -46,7 +46,7 @@ class Client:
         self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
 
     def of_one_version(self) -> "Client":
-        """For answers that belong together: asks the version that served when this client was made, and no later one."""
+        """For answers that belong together: asks the version that served when this one was made, and no later one."""
         model = re.sub("/(versions|labels)/[^/]+$", "", self.url)
         return Client(f"{model}/versions/{self.version}", token=self.token, seconds=self.seconds)
 

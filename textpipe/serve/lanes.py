@@ -109,8 +109,8 @@ class Queue:
         self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
         gone: Callable[[], bool] | None = None, own: bool = False,
     ) -> Tensors:  # fmt: skip
-        """The outputs for a request's tensors; deadline: by time.monotonic(); own: the server's, which takes no caller's
-        place in the queue.
+        """The outputs for a request's tensors. deadline: by time.monotonic(); own: asked by the server for itself, which
+        takes no caller's place in the queue.
 
         Raises Fault: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the caller has left
         before it was begun, or what the model says.

@@ -10,6 +10,7 @@ never serves: the version before stays, and status says why.
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 # TensorFlow Serving's states of a version.
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 NUMBER = re.compile(r"[0-9]+")
+BETWEEN = 10.0  # seconds between two clean-ups
 KEPT = 8  # versions that ended, of which status still tells
 
 
@@ -89,11 +91,12 @@ class Repository:
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.thread: threading.Thread | None = None
+        self.ended, self.settled = False, 0.0
 
     def start(self) -> None:
         """Loads what is there, then watches."""
         self.look()
-        garbage.settle()
+        self.settle()
         self.thread = threading.Thread(target=self.watch, name="repository", daemon=True)
         self.thread.start()
 
@@ -108,6 +111,14 @@ class Repository:
                 self.look()
             except Exception:  # a server lives on whatever a disk does
                 log.exception("the folder of models could not be read")
+            if self.ended and time.monotonic() > self.settled + BETWEEN:
+                self.settle()
+
+    def settle(self) -> None:
+        """Gives back what versions that ended still hold; requests wait meanwhile, so not after each of many."""
+        self.ended = False
+        garbage.settle()
+        self.settled = time.monotonic()
 
     # What a caller asks
 
@@ -248,7 +259,7 @@ class Repository:
             ended = sorted(number for number, other in shelf.slots.items() if other.state == END)
             for number in ended[:-KEPT]:
                 del shelf.slots[number]
-        garbage.settle()
+        self.ended = True
         log.info("%s version %d ended", shelf.name, slot.number)
 
 

@@ -55,7 +55,7 @@ class Service:
         return version, signature, found
 
     def admit(self) -> None:
-        """Raises Fault when the server stops or its queue is full: the sooner a request is refused, the less it costs."""
+        """Raises Fault when the server stops or its queue is full; to be asked first, for a refusal should cost little."""
         if self.draining:
             raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
         self.queue.admit(1)
