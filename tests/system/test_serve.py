@@ -1,27 +1,44 @@
 """textpipe serve, predict and bulk as a person runs them."""
 
+import contextlib
 import json
+import os
+import re
 import signal
 import subprocess
+import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture
-def serving(trained_copy):
-    """(project, process, port) of a server of the project's models."""
-    command = trained_copy.command("serve", "saved_models", "--rest-port", "0", "--grpc-port", "0", "--access-log")
-    process = subprocess.Popen(command, cwd=trained_copy.folder, stderr=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def server(project, *options):
+    """(process, port) of a server of the project's models."""
+    command = project.command("serve", "saved_models", "--rest-port", "0", "--grpc-port", "0", *options)
+    process = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("ready: "):
-            yield trained_copy, process, int(line.split("REST on 127.0.0.1:")[1].split(",")[0])
+            yield process, int(line.split("REST on 127.0.0.1:")[1].split(",")[0])
             break
     else:
         raise AssertionError("it did not begin")
     process.kill()
     process.wait()
     process.stderr.close()
+
+
+@pytest.fixture
+def serving(trained_copy):
+    """(project, process, port)"""
+    with server(trained_copy, "--access-log") as (process, port):
+        yield trained_copy, process, port
+
+
+def get(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return answer.read().decode()
 
 
 def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
@@ -34,14 +51,57 @@ def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
     assert project.succeeds("bulk", url, "in.txt", "out.jsonl").strip() == "out.jsonl"
     assert len([json.loads(line) for line in (project.folder / "out.jsonl").read_text().splitlines()]) == 2
     assert "is there already" in project.fails("bulk", url, "in.txt", "out.jsonl")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30) as answer:
-        assert json.load(answer) == {"status": "ok"}
+    assert json.loads(get(port, "/readyz")) == {"status": "ok"}
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
     assert process.wait(60) == 0
     assert "Traceback" not in rest and "Could you call me" not in rest
     logged = [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
     assert [line["status"] for line in logged if line.get("verb") == "predict"] == [200, 200]
+
+
+def test_processes_side_by_side_share_ports_and_counters_and_one_that_dies_is_replaced(trained_copy):
+    with server(trained_copy, "--processes", "2") as (process, port):
+        children = beside(process.pid)
+        assert len(children) == 2
+        wanted = trained_copy.succeeds("predict", "saved_models/mail", "Could you call me?")
+        url = f"http://127.0.0.1:{port}/v1/models/mail"
+        assert trained_copy.succeeds("predict", url, "Could you call me?") == wanted
+        os.kill(children[0], signal.SIGKILL)
+        assert any("another is started in its place" in line for line in process.stderr)
+        assert trained_copy.succeeds("predict", url, "Could you call me?") == wanted
+        found = re.search(r'^textpipe_requests_total{.*verb="predict".*} (.*)$', get(port, "/metrics"), re.MULTILINE)
+        assert float(found[1]) == 2
+        while len(children := beside(process.pid)) < 2:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        # A parent that is killed takes its servers with it.
+    with server(trained_copy, "--processes", "2") as (process, port):
+        children = beside(process.pid)
+        process.kill()
+        end = time.monotonic() + 60
+        while any(map(alive, children)):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def beside(parent):
+    """The servers a process has started."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            if b"--beside" in words and f"PPid:\t{parent}\n" in (place / "status").read_text():
+                found.append(int(place.name))
+    return found
+
+
+def alive(process):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize(

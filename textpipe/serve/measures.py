@@ -1,12 +1,16 @@
 """What Prometheus reads at /metrics."""
 
+import os
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+# A folder in which several processes count together; prometheus_client reads it when it is imported.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Measures:
@@ -32,7 +36,9 @@ class Measures:
         self.batch_seconds = Histogram(
             "textpipe_batch_seconds", "Time a call of TensorFlow took.", ("model",), buckets=SECONDS, **made
         )
-        self.waiting = Gauge("textpipe_queue_rows", "Rows that wait for TensorFlow.", **made)
+        self.waiting = Gauge(
+            "textpipe_queue_rows", "Rows that wait for TensorFlow.", multiprocess_mode="livesum", **made
+        )
         self.texts = Counter(
             "textpipe_sampled_texts", "Texts that were looked at for the figures below.", ("model",), **made
         )
@@ -50,8 +56,10 @@ class Measures:
             "textpipe_length_drift",
             "Population stability index of lengths against training; above .25 they differ.",
             ("model",),
+            multiprocess_mode="livemax",
             **made,
         )
+        made["multiprocess_mode"] = "livemax"
         self.unknown = Gauge("textpipe_unknown_share", "Unknown pieces of the last sampled texts.", ("model",), **made)
         self.trained_unknown = Gauge("textpipe_training_unknown_share", "The same of training's.", ("model",), **made)
 
@@ -69,4 +77,8 @@ class Measures:
         self.batch_seconds.labels(version.name).observe(seconds)
 
     def text(self) -> tuple[bytes, str]:
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        registry = self.registry
+        if os.environ.get(SHARED):
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -253,13 +253,14 @@ class Guard(grpc.aio.ServerInterceptor):
 
 
 def server(
-    service: Service, measures: Measures, gate: Gate, log: Log | None, *, most_bytes: int, most_calls: int
-) -> Any:
-    """A gRPC server that is not yet bound to a port."""
+    service: Service, measures: Measures, gate: Gate, log: Log | None, *, most_bytes: int, most_calls: int,
+    shared: bool = False,
+) -> Any:  # fmt: skip
+    """A gRPC server that is not yet bound to a port; shared: with other processes of one server."""
     sizes = [
         ("grpc.max_receive_message_length", most_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # a second server on the port must be told, not given half of the calls
+        ("grpc.so_reuseport", int(shared)),  # another server on the port must be told, not given half of the calls
     ]
     made = grpc.aio.server(interceptors=[Guard(gate)], options=sizes, maximum_concurrent_rpcs=most_calls)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(service, measures, log), made)

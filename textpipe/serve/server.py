@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +56,7 @@ class Options:
     watch_seconds: float = 1.0
     access_log: bool = False
     log_texts: bool = False
+    beside: bool = False  # one of several on the same ports, which ends when its standard input does
 
 
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -126,21 +130,21 @@ class Server:
 
     async def run(self) -> None:
         options = self.options
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self.over = over
+        if options.beside:
+            threading.Thread(target=self.end_with_parent, args=(loop,), daemon=True).start()
         await asyncio.to_thread(self.repository.start)
         queue = Queue(options.limits, self.measures.batch)
-        self.measures.waiting.set_function(lambda: queue.waiting)
         watch = Watch(self.measures, options.watch_seconds)
         self.service = service = Service(
             self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
             most_text=options.most_text, watch=watch,
         )  # fmt: skip
         watching = asyncio.create_task(watch.run(queue), name="watch")
-        over = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: a test's
                 loop.add_signal_handler(number, over.set)
-        self.over = over
         http = await self.open_rest(service) if options.rest_port is not None else None
         remote = await self.open_grpc(service) if options.grpc_port is not None else None
         self.told("ready: " + ", ".join(f"{door} on {options.host}:{port}" for door, port in self.ports.items()))
@@ -155,6 +159,11 @@ class Server:
         watching.cancel()
         queue.close()
         await asyncio.to_thread(self.repository.stop)
+
+    def end_with_parent(self, loop: asyncio.AbstractEventLoop) -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        loop.call_soon_threadsafe(self.over.set)
 
     async def open_rest(self, service: Service) -> tuple[Http, "asyncio.Task"]:
         options = self.options
@@ -173,7 +182,7 @@ class Server:
             timeout_keep_alive=75, timeout_graceful_shutdown=int(options.grace_seconds),
             ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
         )  # fmt: skip
-        place = listening(options.host, options.rest_port or 0)
+        place = listening(options.host, options.rest_port or 0, shared=options.beside)
         self.ports["REST"] = place.getsockname()[1]
         http = Http(config)
         task = asyncio.create_task(http.serve(sockets=[place]), name="rest")
@@ -186,6 +195,7 @@ class Server:
         made = rpc.server(
             service, self.measures, options.gate, self.log,
             most_bytes=options.most_bytes, most_calls=options.most_connections,
+            shared=options.beside,
         )  # fmt: skip
         address = f"{options.host}:{options.grpc_port or 0}"
         try:
@@ -203,12 +213,12 @@ class Server:
         return made
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket that callers can reach; raises ConfigError when the address cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
         raise ConfigError(
-            f"port {port} on {host} cannot be had ({error.strerror}); name another with --rest-port"
+            f"port {port} on {host} cannot be had ({os.strerror(error.errno or 0)}); name another with --rest-port"
         ) from None

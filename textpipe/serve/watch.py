@@ -52,6 +52,7 @@ class Watch:
         """Until it is cancelled."""
         while True:
             await asyncio.sleep(self.every)
+            self.measures.waiting.set(queue.waiting)
             noted, self.noted = list(self.noted), deque(maxlen=MOST)
             for version in {id(one[0]): one[0] for one in noted}.values():
                 with contextlib.suppress(Fault):  # what cannot be counted now is not worth a retry

@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 
-@click.command()
+class Remembering(click.Command):
+    """Keeps what was typed, for the processes that are started with it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=Remembering)
 @click.argument("models", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
 @click.option(
@@ -25,6 +33,14 @@ import click
 @click.option(
     "--workers", type=click.IntRange(1), help="Calls of TensorFlow at a time; by default one for each core, at most 4."
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Servers side by side on the same ports, each with its own copy of the models: more requests a second.",
+)
+@click.option("--beside", is_flag=True, hidden=True, help="This is one of them.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Rows answered together at most.")
 @click.option(
     "--queue", type=click.IntRange(1), default=2048, show_default=True, help="Rows that may wait; beyond, 429."
@@ -57,7 +73,7 @@ import click
 @click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
 def command(
     models: Path, host: str, rest_port: int, grpc_port: int, versions: str, labels: tuple[str, ...], token_file: Path | None,
-    tls_cert: Path | None, tls_key: Path | None, workers: int | None, batch: int, queue: int, deadline: float, max_body: int,
+    tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int, deadline: float, max_body: int,
     max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
 ) -> None:  # fmt: skip
     """Serve exported models over TensorFlow Serving's REST and gRPC, with a page to try them.
@@ -66,6 +82,7 @@ def command(
     while requests go on.
     """
     import asyncio
+    import functools
 
     from textpipe import cores, quiet
     from textpipe.errors import ConfigError
@@ -80,8 +97,17 @@ def command(
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
     policy, named, gate = read_policy(versions), read_labels(labels), Gate.read(token_file)
+    rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
     cores.side_by_side()
     try:
+        if processes > 1:
+            from textpipe.serve import processes as side_by_side
+
+            given = click.get_current_context().meta[__name__]
+            if workers is None:
+                given = [*given, f"--workers={max(1, cores.pieces() // processes)}"]
+            told = functools.partial(click.echo, err=True)
+            raise SystemExit(side_by_side.run(processes, given, host, {"rest": rest, "grpc": remote}, told))
         from textpipe.serve import server
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -90,7 +116,7 @@ def command(
     from textpipe.serve.lanes import Limits
 
     options = server.Options(
-        folder=models, host=host, rest_port=None if rest_port < 0 else rest_port, grpc_port=None if grpc_port < 0 else grpc_port,
+        folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
         policy=policy, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
         limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
