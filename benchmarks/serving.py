@@ -1,13 +1,14 @@
 """How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
 
     python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3]
-                                 [--loads 1x1 8x1 64x1 64x8 64x32] [--engines textpipe plain ray] [--ray-python PYTHON]
+        [--loads 1x1 8x1 64x1 64x8 64x32] [--engines textpipe textpipe-2 plain ray] [--ray-python PYTHON]
 
-Against the ceiling, the same SavedModel called in this process with full batches on all cores; against a plain FastAPI
-handler that calls it for each request; and against Ray Serve with its batching (in an environment of its own,
---ray-python). A load is so many callers with so many texts a request: 64x1 are interactive callers, 64x32 programs that
-send what they have. Engines go in turns, each in processes of its own; the callers are one more process on the same
-cores, whose share of processor time is told. Writes benchmarks/results/serving.json.
+textpipe-2 is `textpipe serve --processes 2`. Against the ceiling, the same SavedModel called in this process with full
+batches on all cores; against a plain FastAPI handler that calls it for each request; and against Ray Serve with its
+batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a request: 64x1 are
+interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of its own; the
+callers are one more process on the same cores, whose share of processor time is told. Writes
+benchmarks/results/serving.json.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pathlib import Path
 
 HOME = Path(__file__).parent
 JSON = {"Content-Type": "application/json"}
+OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: processes
 PLAIN = HOME / "peers" / "serving_plain.py"
 
 
@@ -173,7 +175,7 @@ class Engine:
     def __init__(self, name, model, port, ray_python):
         self.path = f"/v1/models/{model.name}:predict"
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TEXTPIPE_MODEL": str(model), "PORT": str(port)}
-        if name == "textpipe":
+        if name in OURS:
             command = [
                 sys.executable,
                 "-m",
@@ -184,6 +186,8 @@ class Engine:
                 str(port),
                 "--grpc-port",
                 "-1",
+                "--processes",
+                str(OURS[name]),
             ]
         elif name == "plain":
             command, self.path = [sys.executable, str(PLAIN)], "/"
@@ -221,7 +225,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32"], metavar="CALLERSxTEXTS")
-    parser.add_argument("--engines", nargs="+", default=["textpipe", "plain"])
+    parser.add_argument("--engines", nargs="+", default=["textpipe", "textpipe-2", "plain"])
     parser.add_argument("--ray-python", default=os.environ.get("TEXTPIPE_RAY_PYTHON"))
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving.json")
     arguments = parser.parse_args()
@@ -259,11 +263,12 @@ def main():
             summary[name][load]["of_ceiling"] = spread(
                 [run["rows_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
             )
-            if name != "textpipe" and "textpipe" in found:
-                ours = found["textpipe"][load]
-                summary[name][load]["textpipe_ratio"] = spread(
-                    [a["requests_per_second"] / b["requests_per_second"] for a, b in zip(ours, runs, strict=True)]
-                )
+            for own in OURS if name not in OURS else ():
+                if own in found:
+                    ratios = zip(found[own][load], runs, strict=True)
+                    summary[name][load][f"ratio_of_{own}"] = spread(
+                        [one["requests_per_second"] / other["requests_per_second"] for one, other in ratios]
+                    )
     about = {
         "command": " ".join(["python", "benchmarks/serving.py", model.name, arguments.texts.name, *sys.argv[3:]]),
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
