@@ -88,22 +88,23 @@ def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, p
     assert run(scene, workers=2)[-1] == [b"b", b"c"]
 
 
-def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch):
+@pytest.mark.parametrize(("most", "enough"), [(64, lanes.COMPANY), (3, 3)])
+def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch, most, enough):
     monkeypatch.setattr(lanes, "PATIENCE", 1000)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"a")
         await until(lambda: model.calls)
-        tasks += asked(queue, model, *[b"%d" % number for number in range(lanes.COMPANY - 1)])
+        tasks += asked(queue, model, *[b"%d" % number for number in range(enough - 1)])
         await asyncio.sleep(0.05)
-        assert (queue.free, queue.waiting) == (1, lanes.COMPANY - 1)
+        assert (queue.free, queue.waiting) == (1, enough - 1)
         tasks += asked(queue, model, b"last")
         await until(lambda: len(model.calls) == 2)
         assert (queue.free, queue.waiting) == (0, 0)
         model.may.set()
         await asyncio.gather(*tasks)
 
-    assert len(run(scene, workers=2)[1]) == lanes.COMPANY
+    assert len(run(scene, workers=2, rows=most)[1]) == enough
 
 
 def test_texts_go_with_others_of_their_length():

@@ -152,7 +152,7 @@ class Queue:
         while self.free and self.lanes:
             name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
             lane = self.lanes[name]
-            if self.free < self.limits.workers and lane.rows < COMPANY:
+            if self.free < self.limits.workers and lane.rows < min(COMPANY, self.limits.rows):
                 patience = PATIENCE - (time.monotonic() - lane.requests[0].since)
                 if patience > 0:
                     self.again(patience)
