@@ -1,5 +1,6 @@
 """The same model on a local Ray (extra `ray`, which the lock leaves out: it is as large as TensorFlow)."""
 
+import gc
 import json
 import urllib.request
 
@@ -8,6 +9,8 @@ import pytest
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'textpipe[ray]'")
 
 from textpipe.savedmodel import Model  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # Ray's own
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,7 @@ def address(classifier):
     yield "http://127.0.0.1:18977/"
     serve.shutdown()
     ray.shutdown()
+    gc.collect()  # sockets that Ray leaves open
 
 
 def post(address, body):
