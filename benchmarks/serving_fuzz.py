@@ -8,16 +8,18 @@ Writes benchmarks/results/serving_fuzz.json.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from serving import Engine
+
 HOME = Path(__file__).parent
+PORT = 18710
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
 )  # fmt: skip
@@ -32,31 +34,11 @@ def main():
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_fuzz.json")
     arguments = parser.parse_args()
     names = sorted(place.name for place in arguments.models.iterdir() if place.is_dir())
-    command = [
-        sys.executable,
-        "-m",
-        "textpipe",
-        "serve",
-        str(arguments.models),
-        "--rest-port",
-        "0",
-        "--grpc-port",
-        "-1",
-    ]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     runs = {}
-    try:
-        port = next(
-            int(line.split("REST on 127.0.0.1:")[1].split(",")[0])
-            for line in server.stderr
-            if line.startswith("ready: ")
-        )
+    with contextlib.closing(Engine("textpipe", arguments.models.resolve() / names[0], PORT)) as engine:
         for name in (None, *names):
-            runs[name or "any name"] = run(arguments, port, name)
-        alive = server.poll() is None
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
+            runs[name or "any name"] = run(arguments, name)
+        alive = engine.process.poll() is None
     found = {
         "command": " ".join(["python", "benchmarks/serving_fuzz.py", arguments.models.name, "--examples", str(arguments.examples)]),
         "schemathesis": subprocess.run([arguments.schemathesis, "--version"], capture_output=True, text=True).stdout.strip(),
@@ -66,7 +48,7 @@ def main():
     return 0 if alive and not any(one["exit_code"] for one in runs.values()) else 1
 
 
-def run(arguments, port, name):
+def run(arguments, name):
     """{"cases", "exit_code", "failures"} of one run with {name} in the paths."""
     with tempfile.TemporaryDirectory() as folder:
         # TensorFlow Serving's answer to methods it does not know, as TRACE, is 501.
@@ -75,7 +57,7 @@ def run(arguments, port, name):
         (Path(folder) / "schemathesis.toml").write_text(settings)
         done = subprocess.run(
             [
-                arguments.schemathesis, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", ",".join(CHECKS),
+                arguments.schemathesis, "run", f"http://127.0.0.1:{PORT}/openapi.json", "--checks", ",".join(CHECKS),
                 "--max-examples", str(arguments.examples), "--seed", str(arguments.seed), "--phases", "examples,coverage,fuzzing",
                 "--suppress-health-check", "all", "--warnings", "off", "--no-color",
             ],

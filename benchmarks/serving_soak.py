@@ -3,7 +3,7 @@
     python benchmarks/serving_soak.py saved_models/phrases_en_de TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queue 12]
 
 Capacity is what as many callers get as the queue holds, and half a batch more, who ask again as soon as they have an
-answer; unloaded are --unloaded callers of that kind. Overload's and soak's callers keep to a clock, ten times and .7
+answer; overload's waits are compared with those of one caller of that kind and of eight. Overload's and soak's callers keep to a clock, ten times and .7
 times capacity together, and ask again whatever the last answer was. A caller has one request under way: where a server
 is too slow even to refuse, less is asked than was wanted, and both are told. Memory is the server's resident set, every
 five seconds; its slope is told with a 95 % interval. Writes benchmarks/results/serving_soak.json.
@@ -16,16 +16,13 @@ import json
 import multiprocessing
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from serving import Caller, call, loaded
+from serving import Caller, Engine, call, loaded
 
 HOME = Path(__file__).parent
 PORT = 18700
@@ -121,35 +118,6 @@ def driven(pid, *arguments):
     }
 
 
-@contextlib.contextmanager
-def serving(folder, *options):
-    """A server's process, when it is ready."""
-    command = [
-        sys.executable,
-        "-m",
-        "textpipe",
-        "serve",
-        str(folder),
-        "--rest-port",
-        str(PORT),
-        "--grpc-port",
-        "-1",
-        *options,
-    ]
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield server
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
@@ -157,30 +125,32 @@ def main():
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--queue", type=int, default=12, help="while it is overloaded; the soak has the default")
-    parser.add_argument("--unloaded", type=int, default=8)
     parser.add_argument("--callers", type=int, help="of the overload; ten times as many as bring capacity")
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_soak.json")
     arguments = parser.parse_args()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
     path = f"/v1/models/{arguments.model.name}:predict"
     callers = arguments.callers or 10 * (arguments.queue + 32)
-    with serving(arguments.model.parent, "--queue", str(arguments.queue)) as server:
+    model = arguments.model.resolve()
+    with contextlib.closing(Engine("textpipe", model, PORT, options=("--queue", str(arguments.queue)))) as engine:
         loaded(PORT, path, texts, 8, 5)
         found = {
             "queue": arguments.queue,
-            "unloaded": loaded(PORT, path, texts, arguments.unloaded, 15),
+            "one_caller": loaded(PORT, path, texts, 1, 15),
+            "eight_callers": loaded(PORT, path, texts, 8, 15),
             "capacity": loaded(PORT, path, texts, arguments.queue + 32, 15),
         }
         capacity = found["capacity"]["requests_per_second"]
-        found["overload"] = driven(server.pid, path, texts, callers, arguments.overload_seconds, 10 * capacity)
-        found["overload"]["p99_over_unloaded"] = found["overload"]["p99_ms"] / found["unloaded"]["p99_ms"]
-        found["alive_after_overload"] = server.poll() is None
+        overload = driven(engine.process.pid, path, texts, callers, arguments.overload_seconds, 10 * capacity)
+        for quiet in ("one_caller", "eight_callers"):
+            overload[f"p99_over_{quiet}"] = overload["p99_ms"] / found[quiet]["p99_ms"]
+        found |= {"overload": overload, "alive_after_overload": engine.process.poll() is None}
         print(json.dumps(found, indent=1), flush=True)
     if arguments.minutes:
-        with serving(arguments.model.parent) as server:
+        with contextlib.closing(Engine("textpipe", model, PORT)) as engine:
             loaded(PORT, path, texts, 8, 5)
-            found["soak"] = driven(server.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
-            found["alive_after_soak"] = server.poll() is None
+            found["soak"] = driven(engine.process.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
+            found["alive_after_soak"] = engine.process.poll() is None
     found["command"] = " ".join(
         ["python", "benchmarks/serving_soak.py", arguments.model.name, arguments.texts.name, *sys.argv[3:]]
     )

@@ -64,6 +64,9 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     monkeypatch.setattr(batch_budget, "LARGEST", 128)
     monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", 2)
     data = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
+    # What a step of so few tokens takes may be had already: what the system tells is given here.
+    monkeypatch.setattr(memory, "resident", lambda: 1_000_000)
+    monkeypatch.setattr(memory, "peak", lambda: 3_000_000)
     own, auto = tests.generator(), tests.generator()
     settings = {"epochs": 2, "num_shapes": 1}
     result = loop.fit(auto, data, Settings(batch_tokens="auto", **settings), tmp_path)
@@ -72,7 +75,8 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     loop.fit(own, data, Settings(**result["batch_tokens"], **settings))
     assert tests.same(tests.weights(own), tests.weights(auto))  # dropout's seeds among them
     tried = json.loads((tmp_path / "resume/batch_tokens.json").read_text())["tried"]
-    assert [one["tokens"] for one in tried] == [64, 128][: len(tried)]
+    assert [one["tokens"] for one in tried] in ([64], [64, 128])
+    assert all(one["bytes"] == 2_000_000 for one in tried)
     monkeypatch.setattr(batch_budget, "search", None)
     note = tmp_path / "resume/batch_tokens.json"
     again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), note)

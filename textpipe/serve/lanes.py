@@ -28,7 +28,6 @@ TOGETHER = ("serving_default", "nbest", "classify")
 PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
 COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
 ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
-
 REFUSALS = 200  # a second that are told at once
 LONGEST = 1.0  # seconds that a refusal is held back
 
@@ -117,9 +116,7 @@ class Queue:
         """
         loop = asyncio.get_running_loop()
         together = joinable(version, signature, tensors)
-        rows = max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
-        if own:
-            rows = 0
+        rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
         request = Request(signature, tensors, rows, length(tensors) if together else 0, loop.create_future(), gone)
         lane = (id(version), signature.name if together else id(request))

@@ -73,8 +73,8 @@ class Remembering(click.Command):
 @click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
 def command(
     models: Path, host: str, rest_port: int, grpc_port: int, versions: str, labels: tuple[str, ...], token_file: Path | None,
-    tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int, deadline: float, max_body: int,
-    max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
+    tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
+    deadline: float, max_body: int, max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
 ) -> None:  # fmt: skip
     """Serve exported models over TensorFlow Serving's REST and gRPC, with a page to try them.
 
