@@ -133,6 +133,22 @@ def test_a_batch_takes_the_oldest_up_to_its_rows():
     assert run(scene, workers=1, rows=2)[1:] == [[b"a", b"b"], [b"c", b"d"], [b"e"]]
 
 
+def test_a_full_batch_lies_ready_for_the_worker_that_comes_free_next():
+    async def scene(queue, model):
+        tasks = asked(queue, model, b"first")
+        await until(lambda: model.calls)
+        tasks += asked(queue, model, b"a")
+        await asyncio.sleep(0)
+        assert queue.waiting == 1  # with company it would cost less
+        tasks += asked(queue, model, b"b", b"c", b"d")
+        await asyncio.sleep(0)
+        assert queue.waiting == 2  # one lies ready, and no more
+        model.may.set()
+        await asyncio.gather(*tasks)
+
+    assert run(scene, workers=1, rows=2)[1:] == [[b"a", b"b"], [b"c", b"d"]]
+
+
 def test_who_gives_up_while_waiting_is_not_asked_about():
     async def scene(queue, model):
         first = asked(queue, model, b"first")

@@ -5,7 +5,6 @@ name.
 import base64
 import json
 import math
-import struct
 from collections.abc import Mapping
 from json.encoder import encode_basestring as in_quotes
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from textpipe.serve.faults import invalid
+from textpipe.serve.parts import by_row
 from textpipe.serve.values import NAMES
 
 BYTES = "_bytes"  # an output whose name ends so holds bytes
@@ -28,7 +28,9 @@ def predict(tensors: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
         kind = dtype_of(array)
         if kind not in WRITTEN:
             raise invalid(f"Failed to write JSON value for tensor type: {NAMES.get(kind, kind)}")
-    return rows(tensors) if in_rows else columns(tensors)
+    if not in_rows:
+        return columns(tensors)
+    return f'{{\n    "predictions": [{", ".join(by_row(tensors, rows))}\n    ]\n}}'
 
 
 def columns(tensors: Mapping[str, np.ndarray]) -> str:
@@ -39,7 +41,8 @@ def columns(tensors: Mapping[str, np.ndarray]) -> str:
     return f'{{\n    "outputs": {{\n        {inside}\n    }}\n}}'
 
 
-def rows(tensors: Mapping[str, np.ndarray]) -> str:
+def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """Each row as JSON: a value where there is one output, else an object."""
     count = None
     for name, array in tensors.items():
         if not array.ndim:
@@ -48,18 +51,19 @@ def rows(tensors: Mapping[str, np.ndarray]) -> str:
             count = len(array)
         elif len(array) != count:
             raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}")
-    if len(tensors) == 1:
-        ((name, array),) = tensors.items()
-        inside = ", ".join(parts(array, name))
+    fields = {name: pattern(array.shape[1:]) for name, array in tensors.items()}
+    if len(fields) == 1:
+        (row,) = fields.values()
     else:
-        names = [in_quotes(name) for name in tensors]
-        inside = ", ".join(
-            "{\n            "
-            + ",\n            ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
-            + "\n        }"
-            for values in zip(*(parts(array, name) for name, array in tensors.items()), strict=True)
-        )
-    return f'{{\n    "predictions": [{inside}\n    ]\n}}'
+        inside = (f"{in_quotes(name).replace('%', '%%')}: {field}" for name, field in fields.items())
+        row = "{\n            " + ",\n            ".join(inside) + "\n        }"
+    columns: list[list[str]] = []  # one for each %s of a row
+    for name, array in tensors.items():
+        found, size = texts(array.reshape(-1), name), math.prod(array.shape[1:])
+        columns += [found[at::size] for at in range(size)]
+    if not columns:
+        return [row % ()] * (count or 0)
+    return [row % values for values in zip(*columns, strict=True)]
 
 
 def dtype_of(array: np.ndarray) -> str:
@@ -72,18 +76,15 @@ DTYPES = {np.dtype(name).char: name for name in WRITTEN - {"string"}} | {"O": "s
 
 def nested(array: np.ndarray, name: str) -> str:
     """All of an array."""
-    if not array.ndim:
-        return texts(array.reshape(1), name)[0]
-    return f"[{', '.join(parts(array, name))}]"
+    return pattern(array.shape) % tuple(texts(array.reshape(-1), name))
 
 
-def parts(array: np.ndarray, name: str) -> list[str]:
-    """Each element of the first axis: [2, 3] -> ["[1, 2, 3]", "[4, 5, 6]"]."""
-    found = texts(array.reshape(-1), name)
-    for axis in range(array.ndim - 1, 0, -1):
-        size, count = array.shape[axis], math.prod(array.shape[:axis])
-        found = [f"[{', '.join(found[at * size : (at + 1) * size])}]" for at in range(count)]
-    return found
+def pattern(shape: tuple[int, ...]) -> str:
+    """Where values go: (2, 3) -> "[[%s, %s, %s], [%s, %s, %s]]"."""
+    made = "%s"
+    for size in reversed(shape):
+        made = f"[{', '.join([made] * size)}]"
+    return made
 
 
 def texts(flat: np.ndarray, name: str) -> list[str]:
@@ -112,20 +113,13 @@ def numbers(flat: np.ndarray) -> list[str]:
     values = flat.tolist()
     if flat.dtype != np.float32:
         return [whole(repr(value)) for value in values]
-    return [whole(shortest(value)) for value in values]
-
-
-SINGLE = struct.Struct("f")
-
-
-def shortest(value: float) -> str:
-    """A float32's digits."""
-    six = f"{value:.6g}"
-    try:
-        same = SINGLE.unpack(SINGLE.pack(float(six)))[0] == value
-    except OverflowError:  # the six digits of one of the largest float32 are larger than all
-        same = False
-    return six if same else f"{value:.9g}"
+    # All at once: one by one would cost as much as all else that an answer needs.
+    six = ("%.6g " * len(values) % tuple(values)).split()
+    nine = ("%.9g " * len(values) % tuple(values)).split()
+    with np.errstate(over="ignore"):  # the six digits of one of the largest float32 are larger than all
+        same = np.array(list(map(float, six))).astype(np.float32) == flat
+    found = [few if enough else many for few, many, enough in zip(six, nine, same.tolist(), strict=True)]
+    return [text if "." in text else whole(text) for text in found]
 
 
 SPELLED = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

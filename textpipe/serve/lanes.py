@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 
 from textpipe.serve.faults import Fault
+from textpipe.serve.parts import Part, Whole
 from textpipe.serve.version import Signature, Version
 
 Tensors = dict[str, np.ndarray]
 # Outputs of these have one line a row whatever else is in the batch.
 TOGETHER = ("serving_default", "nbest", "classify")
+AHEAD = 1  # full batches that lie ready for the worker that comes free next: waiting makes them no fuller
 PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
 COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
 ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
@@ -146,9 +148,11 @@ class Queue:
 
     def pump(self) -> None:
         """Gives free workers what has waited longest."""
-        while self.free and self.lanes:
+        while self.free > -AHEAD and self.lanes:
             name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
             lane = self.lanes[name]
+            if self.free <= 0 and lane.rows < self.limits.rows:
+                return
             if self.free < self.limits.workers and lane.rows < min(COMPANY, self.limits.rows):
                 patience = PATIENCE - (time.monotonic() - lane.requests[0].since)
                 if patience > 0:
@@ -244,8 +248,8 @@ def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
         answers = [work([request])[0][0] for request in requests]
         return answers, time.monotonic() - began
     answers: list[Any] = []
-    start = 0
+    whole, start = Whole(found), 0
     for request in requests:
-        answers.append({name: array[start : start + request.rows] for name, array in found.items()})
+        answers.append(Part(whole, start, start + request.rows))
         start += request.rows
     return answers, time.monotonic() - began

@@ -1,9 +1,12 @@
 """textpipe serve"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+SWITCH = 0.0005  # seconds a thread has the interpreter when another, with an answer in hand, wants it
 
 
 class Remembering(click.Command):
@@ -121,6 +124,7 @@ def command(
         limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
+    sys.setswitchinterval(SWITCH)
     with quiet.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:
         runner.run(server.Server(options, lambda text: click.echo(text, err=True)).run())
 

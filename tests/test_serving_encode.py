@@ -1,0 +1,69 @@
+"""Answers as JSON: every float32 as TensorFlow Serving spells it, and a batch's rows written once for all its requests."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from textpipe.serve import encode
+from textpipe.serve.parts import Part, Whole
+from textpipe.serve.values import strings
+
+
+def spelled(value):
+    """Six digits when they give the float32 back, else nine; one number at a time."""
+    six = f"{value:.6g}"
+    try:
+        same = struct.unpack("f", struct.pack("f", float(six)))[0] == value
+    except OverflowError:
+        same = False
+    text = six if same else f"{value:.9g}"
+    special = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    return special.get(text) or (text if "." in text or "e" in text else text + ".0")
+
+
+def test_any_float32_is_spelled_as_it_is_alone():
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    some = np.array(
+        [0, -0.0, 1, 0.2, 1 / 3, 9e6, 1e10, 16777216, 3.4028235e38, 1e-45, np.inf, -np.inf, np.nan], np.float32
+    )
+    values = np.concatenate(
+        [bits, some, random.random(5_000, np.float32), np.round(random.random(5_000), 4).astype(np.float32)]
+    )
+    assert encode.numbers(values) == [spelled(value) for value in values.tolist()]
+
+
+TENSORS = {
+    "answer": strings([b"100 % sure", b"%s", 'quoted "so"'.encode(), "größer".encode()]),
+    "100 %": np.array([0.5, 1 / 3, 2, np.nan], np.float32),
+    "nested": np.arange(24, dtype=np.int64).reshape(4, 2, 3),
+    "nothing": np.zeros((4, 0), np.float32),
+}
+
+
+@pytest.mark.parametrize("names", [list(TENSORS), ["answer"], ["nested"], ["nothing"]])
+def test_a_batch_shared_out_reads_like_each_request_alone(names):
+    tensors = {name: TENSORS[name] for name in names}
+    whole, places = Whole(tensors), [(0, 1), (1, 3), (3, 4)]
+    for begin, end in places:
+        alone = {name: array[begin:end] for name, array in tensors.items()}
+        text = encode.predict(Part(whole, begin, end), in_rows=True)
+        assert text == encode.predict(alone, in_rows=True)
+        rows = json.loads(text)["predictions"]
+        assert len(rows) == end - begin
+        for name in set(names) & {"answer", "nested"}:
+            values = [row[name] for row in rows] if len(names) > 1 else rows
+            wanted = alone[name].tolist()
+            assert values == [value.decode() if isinstance(value, bytes) else value for value in wanted]
+        assert encode.predict(Part(whole, begin, end), in_rows=False) == encode.predict(alone, in_rows=False)
+
+
+def test_the_rows_of_a_batch_are_written_once(monkeypatch):
+    made, texts = [], encode.texts
+    monkeypatch.setattr(encode, "texts", lambda flat, name: made.append(name) or texts(flat, name))
+    whole = Whole({"answer": TENSORS["answer"]})
+    for row in range(4):
+        encode.predict(Part(whole, row, row + 1), in_rows=True)
+    assert made == ["answer"]
