@@ -1,9 +1,10 @@
 """A server under ten times what it can do, and for a long while at seventy percent of it: waits, refusals, memory.
 
-    python benchmarks/serving_soak.py saved_models/phrases_en_de TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queue 12]
+    python benchmarks/serving_soak.py saved_models/phrases_en_de TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queues 2 12]
 
-Capacity is what as many callers get as the queue holds, and half a batch more, who ask again as soon as they have an
-answer; overload's waits are compared with those of one caller of that kind and of eight. Overload's and soak's callers keep to a clock, ten times and .7
+Overload is tried with each of some sizes of the queue, for which there is a trade: a short one refuses more and lets wait
+less. Capacity is what as many callers get as the queue holds, and half a batch more, who ask again as soon as they have an
+answer; the soak's is that of the last queue. Overload's waits are compared with those of one caller of that kind and of eight. Overload's and soak's callers keep to a clock, ten times and .7
 times capacity together, and ask again whatever the last answer was. A caller has one request under way: where a server
 is too slow even to refuse, less is asked than was wanted, and both are told. Memory is the server's resident set, every
 five seconds; its slope is told with a 95 % interval. Writes benchmarks/results/serving_soak.json.
@@ -124,28 +125,29 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
-    parser.add_argument("--queue", type=int, default=12, help="while it is overloaded; the soak has the default")
-    parser.add_argument("--callers", type=int, help="of the overload; ten times as many as bring capacity")
+    parser.add_argument("--queues", type=int, nargs="+", default=[2, 12], help="while it is overloaded; the soak has the default")
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_soak.json")
     arguments = parser.parse_args()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
     path = f"/v1/models/{arguments.model.name}:predict"
-    callers = arguments.callers or 10 * (arguments.queue + 32)
     model = arguments.model.resolve()
-    with contextlib.closing(Engine("textpipe", model, PORT, options=("--queue", str(arguments.queue)))) as engine:
-        loaded(PORT, path, texts, 8, 5)
-        found = {
-            "queue": arguments.queue,
-            "one_caller": loaded(PORT, path, texts, 1, 15),
-            "eight_callers": loaded(PORT, path, texts, 8, 15),
-            "capacity": loaded(PORT, path, texts, arguments.queue + 32, 15),
-        }
-        capacity = found["capacity"]["requests_per_second"]
-        overload = driven(engine.process.pid, path, texts, callers, arguments.overload_seconds, 10 * capacity)
-        for quiet in ("one_caller", "eight_callers"):
-            overload[f"p99_over_{quiet}"] = overload["p99_ms"] / found[quiet]["p99_ms"]
-        found |= {"overload": overload, "alive_after_overload": engine.process.poll() is None}
-        print(json.dumps(found, indent=1), flush=True)
+    found = {"queues": {}}
+    for queue in arguments.queues:
+        with contextlib.closing(Engine("textpipe", model, PORT, options=("--queue", str(queue)))) as engine:
+            loaded(PORT, path, texts, 8, 5)
+            one = {
+                "one_caller": loaded(PORT, path, texts, 1, 30),
+                "eight_callers": loaded(PORT, path, texts, 8, 15),
+                "capacity": loaded(PORT, path, texts, queue + 32, 15),
+            }
+            capacity = one["capacity"]["requests_per_second"]
+            callers, seconds = 10 * (queue + 32), arguments.overload_seconds
+            one["overload"] = driven(engine.process.pid, path, texts, callers, seconds, 10 * capacity)
+            for quiet in ("one_caller", "eight_callers"):
+                one["overload"][f"p99_over_{quiet}"] = one["overload"]["p99_ms"] / one[quiet]["p99_ms"]
+            one["alive_afterwards"] = engine.process.poll() is None
+            found["queues"][queue] = one
+            print(queue, json.dumps(one, indent=1), flush=True)
     if arguments.minutes:
         with contextlib.closing(Engine("textpipe", model, PORT)) as engine:
             loaded(PORT, path, texts, 8, 5)

@@ -52,10 +52,11 @@ def load(model: str, token: str | None) -> Any:
         from textpipe.client import Client
 
         return Client(model, token=token)
-    from textpipe import cores
+    from textpipe import cores, kernels
     from textpipe.savedmodel import Model
 
     cores.side_by_side()
+    kernels.for_answering()
     return Model.load(Path(model))
 
 

@@ -87,7 +87,7 @@ def command(
     import asyncio
     import functools
 
-    from textpipe import cores, quiet
+    from textpipe import cores, kernels, quiet
     from textpipe.errors import ConfigError
     from textpipe.serve.access import Gate
 
@@ -102,6 +102,7 @@ def command(
     policy, named, gate = read_policy(versions), read_labels(labels), Gate.read(token_file)
     rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
     cores.side_by_side()
+    kernels.for_answering()
     try:
         if processes > 1:
             from textpipe.serve import processes as side_by_side

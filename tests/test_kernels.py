@@ -1,0 +1,46 @@
+"""Which kernels a process gets: oneDNN's for training, TensorFlow's own for answering, or what its caller has set."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from textpipe import kernels
+
+LOOK = "import os, textpipe{then}; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+PREDICT = """
+import os, sys
+from textpipe import savedmodel
+from textpipe.verbs import predict
+
+class Found(Exception): pass
+def load(path): raise Found
+savedmodel.Model.load = load
+try: predict.load("model", None)
+except Found: print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
+"""
+ANSWERING = "; textpipe.kernels.for_answering()"
+
+
+def without():
+    return {name: value for name, value in os.environ.items() if name != kernels.VARIABLE}
+
+
+@pytest.mark.parametrize(
+    ("given", "then", "found"),
+    [(None, "", "1"), (None, ANSWERING, "0"), ("1", ANSWERING, "1"), ("0", "", "0"), ("0", ANSWERING, "0")],
+)
+def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, found):
+    environment = without()
+    if given is not None:
+        environment[kernels.VARIABLE] = given
+    told = subprocess.run(
+        [sys.executable, "-c", LOOK.format(then=then)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == found
+
+
+def test_predict_answers_with_tensorflows_own():
+    told = subprocess.run([sys.executable, "-c", PREDICT], env=without(), capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "0 False"
