@@ -1,11 +1,12 @@
 """How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
 
     python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3]
-        [--loads 1x1 8x1 64x1 64x8 64x32] [--engines textpipe textpipe-2 plain ray] [--ray-python PYTHON]
+        [--loads 1x1 8x1 64x1 64x8 64x32 64x128] [--engines textpipe textpipe-2 plain empty ray] [--ray-python PYTHON]
 
 textpipe-2 is `textpipe serve --processes 2`. Against the ceiling, the same SavedModel called in this process with full
-batches on all cores; against a plain FastAPI handler that calls it for each request; and against Ray Serve with its
-batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a request: 64x1 are
+batches on all cores; against a plain FastAPI handler that calls it for each request; against a handler on the same HTTP
+server that has no model at all, which nothing behind that server can pass; and against Ray Serve with its batching (in an
+environment of its own, --ray-python). A load is so many callers with so many texts a request: 64x1 are
 interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of its own; the
 callers are one more process on the same cores, whose share of processor time is told. Writes
 benchmarks/results/serving.json.
@@ -29,7 +30,7 @@ from pathlib import Path
 HOME = Path(__file__).parent
 JSON = {"Content-Type": "application/json"}
 OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: processes
-PLAIN = HOME / "peers" / "serving_plain.py"
+OTHERS = {"plain": HOME / "peers" / "serving_plain.py", "empty": HOME / "peers" / "serving_empty.py"}
 
 
 class Caller(asyncio.Protocol):
@@ -192,8 +193,8 @@ class Engine:
                 str(OURS[name]),
                 *options,
             ]
-        elif name == "plain":
-            command, self.path = [sys.executable, str(PLAIN)], "/"
+        elif name in OTHERS:
+            command, self.path = [sys.executable, str(OTHERS[name])], "/"
         else:
             command, self.path = [ray_python, str(HOME / "peers" / "serving_ray.py")], "/"
         began = time.monotonic()
@@ -227,8 +228,8 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32"], metavar="CALLERSxTEXTS")
-    parser.add_argument("--engines", nargs="+", default=["textpipe", "textpipe-2", "plain"])
+    parser.add_argument("--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32", "64x128"], metavar="CALLERSxTEXTS")
+    parser.add_argument("--engines", nargs="+", default=["textpipe", "textpipe-2", "plain", "empty"])
     parser.add_argument("--ray-python", default=os.environ.get("TEXTPIPE_RAY_PYTHON"))
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving.json")
     arguments = parser.parse_args()

@@ -7,7 +7,7 @@ less. Capacity is what as many callers get as the queue holds, and half a batch 
 answer; the soak's is that of the last queue. Overload's waits are compared with those of one caller of that kind and of eight. Overload's and soak's callers keep to a clock, ten times and .7
 times capacity together, and ask again whatever the last answer was. A caller has one request under way: where a server
 is too slow even to refuse, less is asked than was wanted, and both are told. Memory is the server's resident set, every
-five seconds; its slope is told with a 95 % interval. Writes benchmarks/results/serving_soak.json.
+five seconds; its slope in the second half is told with a 95 % interval. Writes benchmarks/results/serving_soak.json.
 """
 
 import argparse
@@ -110,13 +110,23 @@ def driven(pid, *arguments):
     found = ours.recv()
     process.join()
     times, sizes = map(np.array, zip(*memory, strict=True))
-    settled = times > times[-1] / 5  # the first fifth fills caches
-    line = stats.linregress(times[settled] / 60, sizes[settled])
-    half = stats.t.ppf(0.975, max(1, settled.sum() - 2)) * line.stderr
-    return found | {
-        "memory_mb": {"first": sizes[0], "last": sizes[-1], "highest": sizes.max()},
-        "memory_slope_mb_per_minute": {"value": line.slope, "lowest": line.slope - half, "highest": line.slope + half},
-    }
+    figures = {"first": sizes[0], "last": sizes[-1], "highest": sizes.max()}
+    minutes = [float(sizes[times // 60 == minute].mean()) for minute in range(int(times[-1] // 60) + 1)]
+    return found | {"memory_mb": figures, "memory_mb_by_minute": minutes, **slope(minutes)}
+
+
+def slope(minutes):
+    """What memory gains a minute, with a 95 % t interval: the mean of the changes from minute to minute in the second half.
+
+    The first half fills caches. A line through all readings would have too narrow an interval: what a process once has it
+    keeps, so that one reading is much like the one before.
+    """
+    changes = np.diff(minutes[len(minutes) // 2 :])
+    if len(changes) < 2:
+        return {}
+    half = stats.t.ppf(0.975, len(changes) - 1) * stats.sem(changes)
+    middle = changes.mean()
+    return {"memory_slope_mb_per_minute": {"value": middle, "lowest": middle - half, "highest": middle + half}}
 
 
 def main():
@@ -125,7 +135,9 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
-    parser.add_argument("--queues", type=int, nargs="+", default=[2, 12], help="while it is overloaded; the soak has the default")
+    parser.add_argument(
+        "--queues", type=int, nargs="+", default=[2, 12], help="tried one by one; the soak has the default"
+    )
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_soak.json")
     arguments = parser.parse_args()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]

@@ -26,6 +26,7 @@ from textpipe.savedmodel import Model
 from textpipe.serve.access import Gate
 from textpipe.serve.lanes import Limits
 from textpipe.serve.server import Options
+from textpipe.verbs.serve import read_policies
 
 
 def add(folder, amount):
@@ -315,6 +316,23 @@ def test_a_label_keeps_its_version_and_does_not_take_the_latests_place(tmp_path)
         os.rename(tmp_path / "made", tmp_path / "plus" / "4")
         until(lambda: states(server, "plus").get(4, ("",))[0] == "END")
         assert server.predict("plus", instances=[0.0])["predictions"] == [3.0]
+
+
+def test_each_model_has_the_versions_that_were_asked_for(tmp_path):
+    for model, number in itertools.product(("plus", "more", "most"), (1, 2, 3)):
+        add(tmp_path / model / str(number), number)
+    policies = read_policies(("latest:2", "more=all", "most=1,3,7"))
+    with running(tmp_path, policy=policies.pop(""), policies=policies) as server:
+        assert {model: sorted(states(server, model)) for model in ("plus", "more", "most")} == {
+            "plus": [2, 3], "more": [1, 2, 3], "most": [1, 3],
+        }  # fmt: skip
+        assert server.predict("most/versions/1", instances=[0.0])["predictions"] == [1.0]
+        add(tmp_path / "made", 4)
+        for model in ("plus", "most"):
+            shutil.copytree(tmp_path / "made", tmp_path / f"{model}4")
+            os.rename(tmp_path / f"{model}4", tmp_path / model / "4")
+        until(lambda: states(server, "plus").get(2, ("",))[0] == "END")
+        assert states(server, "plus")[4][0] == "AVAILABLE" and 4 not in states(server, "most")
 
 
 def test_a_link_out_of_the_folder_and_odd_names_are_not_served(tmp_path):

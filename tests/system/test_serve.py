@@ -109,6 +109,8 @@ def alive(process):
     [
         (("nowhere",), "expected a folder of models"),
         ((".", "--versions", "newest"), "latest, latest:N, all or numbers"),
+        ((".", "--versions", "mail=newest"), "latest, latest:N, all or numbers"),
+        ((".", "--versions", "mail=1", "--versions", "mail=2"), "mail twice"),
         ((".", "--label", "mail=3"), "MODEL:LABEL=N"),
         ((".", "--tls-cert", "x.pem"), "belong together"),
         ((".", "--log-texts"), "--access-log"),

@@ -71,19 +71,23 @@ class Shelf:
 
 
 class Repository:
-    """Keeps `shelves` as the folder says; everything public may be called from any thread."""
+    """Keeps `shelves` as the folder says; everything public may be called from any thread.
+
+    policy: of every model that `policies` does not name.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
         policy: Policy = Policy(),
+        policies: Mapping[str, Policy] | None = None,
         labels: Mapping[str, Mapping[str, int]] | None = None,
         check: Callable[[Version], None] = lambda version: None,
         poll_seconds: float = 1.0,
     ):
         self.folder = folder.resolve()
-        self.policy = policy
+        self.policy, self.policies = policy, dict(policies or {})
         self.labels = {name: dict(given) for name, given in (labels or {}).items()}
         self.check = check
         self.poll_seconds = poll_seconds
@@ -181,7 +185,7 @@ class Repository:
         for name, found in on_disk.items():
             with self.lock:
                 shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
-            wanted = self.policy.wanted(sorted(found))
+            wanted = self.policies.get(name, self.policy).wanted(sorted(found))
             labelled = {number for number in shelf.labels.values() if number in found}
             for number in sorted(labelled.union(wanted)):
                 slot = shelf.slots.get(number)

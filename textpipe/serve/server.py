@@ -39,6 +39,7 @@ class Options:
     rest_port: int | None = 8501
     grpc_port: int | None = 8500
     policy: Policy = Policy()
+    policies: dict[str, Policy] | None = None
     labels: dict[str, dict[str, int]] | None = None
     gate: Gate = Gate()
     tls_cert: Path | None = None
@@ -121,6 +122,7 @@ class Server:
         self.repository = Repository(
             options.folder,
             policy=options.policy,
+            policies=options.policies,
             labels=options.labels,
             check=warm.check,
             poll_seconds=options.poll_seconds,

@@ -26,7 +26,12 @@ class Remembering(click.Command):
 @click.option(
     "--grpc-port", type=int, default=8500, show_default=True, help="TensorFlow Serving's gRPC; -1 for none, 0 for any."
 )
-@click.option("--versions", default="latest", show_default=True, help="latest, latest:N, all, or numbers: 3,5.")
+@click.option(
+    "--versions",
+    multiple=True,
+    metavar="[MODEL=]WHICH",
+    help="latest, latest:N, all, or numbers: 3,5; of one model, or of all others. By default latest.",
+)
 @click.option(
     "--label", "labels", multiple=True, metavar="MODEL:LABEL=N", help="A name for a version, which then stays loaded."
 )
@@ -75,7 +80,7 @@ class Remembering(click.Command):
 @click.option("--access-log", is_flag=True, help="A JSON object for each request on standard error.")
 @click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
 def command(
-    models: Path, host: str, rest_port: int, grpc_port: int, versions: str, labels: tuple[str, ...], token_file: Path | None,
+    models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...], token_file: Path | None,
     tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
     deadline: float, max_body: int, max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
 ) -> None:  # fmt: skip
@@ -99,7 +104,8 @@ def command(
         raise ConfigError("--log-texts: there is no log to write texts to; add --access-log")
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
-    policy, named, gate = read_policy(versions), read_labels(labels), Gate.read(token_file)
+    policies, named, gate = read_policies(versions), read_labels(labels), Gate.read(token_file)
+    policy = policies.pop("", read_policy("latest"))
     rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
     cores.side_by_side()
     kernels.for_answering()
@@ -121,7 +127,7 @@ def command(
 
     options = server.Options(
         folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
-        policy=policy, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
+        policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
         limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
@@ -137,6 +143,19 @@ def new_loop() -> Any:
     except ModuleNotFoundError:
         return None
     return uvloop.new_event_loop
+
+
+def read_policies(given: tuple[str, ...]) -> dict[str, Any]:
+    """("latest:2", "mail=3,5") -> {"": Policy, "mail": Policy}; raises ConfigError for what is none or said twice."""
+    from textpipe.errors import ConfigError
+
+    found: dict[str, Any] = {}
+    for text in given:
+        model, _, which = text.rpartition("=")
+        if model in found:
+            raise ConfigError(f"--versions {text}: {model or 'all models'} twice; say it once")
+        found[model] = read_policy(which)
+    return found
 
 
 def read_policy(text: str) -> Any:
