@@ -133,7 +133,9 @@ def test_a_batch_takes_the_oldest_up_to_its_rows():
     assert run(scene, workers=1, rows=2)[1:] == [[b"a", b"b"], [b"c", b"d"], [b"e"]]
 
 
-def test_a_full_batch_lies_ready_for_the_worker_that_comes_free_next():
+def test_full_batches_have_spare_workers(monkeypatch):
+    monkeypatch.setattr(lanes, "SPARE", 1)
+
     async def scene(queue, model):
         tasks = asked(queue, model, b"first")
         await until(lambda: model.calls)
@@ -142,7 +144,8 @@ def test_a_full_batch_lies_ready_for_the_worker_that_comes_free_next():
         assert queue.waiting == 1  # with company it would cost less
         tasks += asked(queue, model, b"b", b"c", b"d")
         await asyncio.sleep(0)
-        assert queue.waiting == 2  # one lies ready, and no more
+        assert queue.waiting == 2  # there is one, and no more
+        await until(lambda: len(model.calls) == 2)
         model.may.set()
         await asyncio.gather(*tasks)
 

@@ -26,7 +26,7 @@ from textpipe.serve.version import Signature, Version
 Tensors = dict[str, np.ndarray]
 # Outputs of these have one line a row whatever else is in the batch.
 TOGETHER = ("serving_default", "nbest", "classify")
-AHEAD = 1  # full batches that lie ready for the worker that comes free next: waiting makes them no fuller
+SPARE = 2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
 PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
 COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
 ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
@@ -87,7 +87,8 @@ class Lane:
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes of the queue. workers: calls of TensorFlow at a time; rows: of a batch; waiting: rows in the queue."""
+    """Sizes of the queue. workers: calls of TensorFlow at a time, and SPARE more where full batches wait; rows: of a
+    batch; waiting: rows in the queue."""
 
     workers: int = 2
     rows: int = 64
@@ -99,7 +100,7 @@ class Queue:
 
     def __init__(self, limits: Limits, batch: Callable[[Version, int, float], None] = lambda *figures: None):
         self.limits, self.batch = limits, batch
-        self.pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="tensorflow")
+        self.pool = ThreadPoolExecutor(limits.workers + SPARE, thread_name_prefix="tensorflow")
         self.free = limits.workers
         self.lanes: dict[tuple, Lane] = {}
         self.waiting = 0
@@ -148,7 +149,7 @@ class Queue:
 
     def pump(self) -> None:
         """Gives free workers what has waited longest."""
-        while self.free > -AHEAD and self.lanes:
+        while self.free > -SPARE and self.lanes:
             name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
             lane = self.lanes[name]
             if self.free <= 0 and lane.rows < self.limits.rows:

@@ -39,7 +39,9 @@ class Remembering(click.Command):
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) for both doors.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @click.option(
-    "--workers", type=click.IntRange(1), help="Calls of TensorFlow at a time; by default one for each core, at most 4."
+    "--workers",
+    type=click.IntRange(1),
+    help="Calls of TensorFlow at a time, two more for full batches; by default one a core, at most 4.",
 )
 @click.option(
     "--processes",
