@@ -197,8 +197,6 @@ class Engine:
                 "-1",
                 "--processes",
                 str(OURS[name]),
-                "--queue",
-                "16384",
                 *options,
             ]
         elif name in OTHERS:
@@ -251,7 +249,7 @@ def main():
         found["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
         print(f"round {turn + 1}: ceiling {found['ceiling'][-1]:,.0f} rows/s", flush=True)
         for name in arguments.engines:
-            engine = Engine(name, model, 18600 + turn, arguments.ray_python)
+            engine = Engine(name, model, 18600 + turn, arguments.ray_python, ("--queue", "16384"))
             try:
                 found[name]["start"].append(engine.seconds_to_first_answer)
                 loaded(engine.port, engine.path, texts, 8, 2)  # warm
