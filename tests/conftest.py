@@ -3,8 +3,8 @@
 import os
 
 import pytest
-import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 
+import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 from textpipe import cores, garbage
 
 # All cores at each operation: to trace a step's shares takes longer than the tests' few small steps. What is said of shares

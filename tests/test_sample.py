@@ -6,7 +6,20 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_beam import END, PAD, START, VOCABULARY, Table, after, along, in_graph, log_softmax, penalty, sources, words_of
+from test_beam import (
+    END,
+    PAD,
+    START,
+    VOCABULARY,
+    Table,
+    after,
+    along,
+    in_graph,
+    log_softmax,
+    penalty,
+    sources,
+    words_of,
+)
 
 from textpipe.config import Plugin
 from textpipe.decoding import _random, greedy, sample

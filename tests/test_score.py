@@ -68,7 +68,7 @@ def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):
-    paths, saved = generator, published(generator)
+    saved = published(generator)
     folder = saved.parents[2]
     monkeypatch.chdir(folder)
     rows = [line.split("\t") for line in (folder / "rows.tsv").read_text().splitlines()[1:6]]

@@ -15,7 +15,6 @@ from textpipe import garbage, quiet, rooms
 from textpipe.errors import TextpipeError
 from textpipe.version import __version__
 
-
 # The way a person goes, for --help; verbs not named here follow by name.
 ORDER = (
     "new", "run", "plan", "ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export",

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-
 overrides_option = click.option(
     "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override, e.g. train.epochs=3; KEY= leaves it out."
 )

@@ -9,7 +9,6 @@ import click
 
 from textpipe.errors import ConfigError
 
-
 token_option = click.option(
     "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
 )
