@@ -57,13 +57,13 @@ def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
     else:
         inside = (f"{in_quotes(name).replace('%', '%%')}: {field}" for name, field in fields.items())
         row = "{\n            " + ",\n            ".join(inside) + "\n        }"
-    columns: list[list[str]] = []  # one for each %s of a row
+    fillings: list[list[str]] = []  # one for each %s of a row
     for name, array in tensors.items():
         found, size = texts(array.reshape(-1), name), math.prod(array.shape[1:])
-        columns += [found[at::size] for at in range(size)]
-    if not columns:
+        fillings += [found[at::size] for at in range(size)]
+    if not fillings:
         return [row % ()] * (count or 0)
-    return [row % values for values in zip(*columns, strict=True)]
+    return [row % values for values in zip(*fillings, strict=True)]
 
 
 def dtype_of(array: np.ndarray) -> str:

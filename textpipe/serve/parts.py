@@ -11,7 +11,8 @@ class Whole:
     """All of a batch; `lines` holds what was worked out for each of its rows."""
 
     def __init__(self, tensors: Tensors):
-        self.tensors, self.lines = tensors, None
+        self.tensors = tensors
+        self.lines: list[str] | None = None
 
 
 class Part(dict[str, np.ndarray]):
