@@ -6,9 +6,9 @@
 textpipe-2 is `textpipe serve --processes 2`; the queue holds what all callers ask. Against the ceiling, the same SavedModel
 called in this process with full batches on all cores; against a plain FastAPI handler that calls it for each request;
 against a handler on the same HTTP server that has no model at all, which nothing behind that server can pass; and against
-Ray Serve with its batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a request: 64x1 are
-interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of its own; the
-callers are one more process on the same cores, whose share of processor time is told. Writes
+Ray Serve with its batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a
+request: 64x1 are interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of
+its own; the callers are one more process on the same cores, whose share of processor time is told. Writes
 benchmarks/results/serving.json.
 """
 

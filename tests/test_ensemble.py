@@ -129,7 +129,7 @@ def paths(tmp_path_factory):
 
 
 def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
-    members = [str(paths["kind"] / "model.weights.h5")]
+    members = [str(paths["kind"]), str(paths["train"] / "model.weights.h5")]
     sections = checked(TABLES, ensemble=members)
     outputs = dict(paths)
     for name in ("evaluate", "export"):
@@ -138,14 +138,14 @@ def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
         stage.run(sections[name], {needed: outputs[needed] for needed in stage.INPUTS}, outputs[name])
     about = json.loads((outputs["export"] / "model" / "textpipe.json").read_text(encoding="utf-8"))
     assert about["ensemble"]["members"] == members
-    assert [table["kind"] for table in about["ensemble"]["models"]] == ["transformer"]
+    assert [table["kind"] for table in about["ensemble"]["models"]] == ["transformer", "recurrent"]
 
     # What the saved graph says of an answer is the mean of what its members say, each loaded by itself.
     loaded = tf.saved_model.load(str(outputs["export"] / "model"))
     text, answer = tf.constant(["the old dog 5 is red"]), tf.constant(["der Hund 5 ist rot"])
     scored = loaded.signatures["score"](source=text, target=answer)
     each = []
-    for train in (paths["train"], paths["kind"]):
+    for train in (paths["train"], paths["kind"], paths["train"]):
         alone = Servable.load({**paths, "train": train}, "translate")
         each.append(np.exp(alone.signature("score")(source=text, target=answer)["log_probs"].numpy()))
     np.testing.assert_allclose(np.exp(scored["log_probs"]), np.mean(each, axis=0), rtol=2e-4)

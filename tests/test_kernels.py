@@ -9,6 +9,16 @@ import pytest
 from textpipe import kernels
 
 LOOK = "import os, textpipe{then}; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+SERVE = """
+import os, sys, types
+from textpipe.verbs import serve
+
+def options(**given):
+    print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
+    raise SystemExit
+sys.modules["textpipe.serve.server"] = types.SimpleNamespace(Options=options)
+serve.command(["."])
+"""
 PREDICT = """
 import os, sys
 from textpipe import savedmodel
@@ -24,7 +34,7 @@ ANSWERING = "; textpipe.kernels.for_answering()"
 
 
 def without():
-    return {name: value for name, value in os.environ.items() if name != kernels.VARIABLE}
+    return {name: value for name, value in os.environ.items() if name not in (kernels.VARIABLE, kernels.CHOSEN)}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,15 @@ def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, foun
     assert told.stdout.strip() == found
 
 
-def test_predict_answers_with_tensorflows_own():
-    told = subprocess.run([sys.executable, "-c", PREDICT], env=without(), capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("program", [PREDICT, SERVE], ids=["predict", "serve"])
+@pytest.mark.parametrize("parent", [{}, {kernels.VARIABLE: "1", kernels.CHOSEN: "1"}], ids=["alone", "of a training process"])
+def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
+    environment = without() | parent
+    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "0 False"
+
+
+def test_a_callers_choice_stands_in_a_process_of_a_process():
+    environment = without() | {kernels.VARIABLE: "1", kernels.CHOSEN: "0"}
+    told = subprocess.run([sys.executable, "-c", PREDICT], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "1 False"

@@ -18,10 +18,11 @@ class Answers:
     """One model; its latest version when the replica starts."""
 
     def __init__(self, model: str):
-        from textpipe import cores
+        from textpipe import cores, kernels
         from textpipe.savedmodel import Model
 
         cores.side_by_side()
+        kernels.for_answering()
         self.model = Model.load(model)
 
     @serve.batch(max_batch_size=BATCH_ROWS, batch_wait_timeout_s=WAIT_SECONDS)
