@@ -1,5 +1,7 @@
 """Logistic regression against scikit-learn, feed-forward networks against NumPy."""
 
+import json
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -51,6 +53,43 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
     found = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
     np.testing.assert_allclose(found, probabilities, atol=5e-4)
     np.testing.assert_allclose(result["best"]["valid_accuracy"], reference.score(matrix, labels), atol=1e-6)
+
+
+def halves(num_classes):
+    matrix, labels = sample(num_classes)
+    return [Rows(Sparse.from_scipy(matrix[part]), Labels(labels[part], num_classes)) for part in (slice(0, 200), slice(200, 400))]
+
+
+def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
+    train, valid = halves(2)
+    size = sizes({"kind": "sparse", "dim": 40}, 2)
+    settings = Settings(optimizer={"kind": "lbfgs", "tolerance": 1e-6})
+    alone = {}
+    for l2 in (30.0, 0.1, 0.001):
+        model = logistic_regression.build(logistic_regression.Config(l2=l2), size, seed=1)
+        alone[l2] = loop.fit(model, {"train": train, "valid": valid}, settings)["best"], model.linear.kernel.numpy()
+    best = max(alone, key=lambda l2: -alone[l2][0]["valid_loss"])
+    assert best == 0.1, "the sample is to have its best value inside the path"
+
+    path = logistic_regression.build(logistic_regression.Config(l2=[0.001, 30.0, 0.1]), size, seed=1)
+    result = loop.fit(path, {"train": train, "valid": valid}, settings, tmp_path)
+    assert result["best"]["l2"] == best
+    np.testing.assert_allclose(path.linear.kernel.numpy(), alone[best][1], atol=2e-3)
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    tried = [line for line in lines if "l2" in line]
+    assert [line["l2"] for line in tried] == [30.0, 0.1, 0.001]
+    for line in tried:
+        assert line["valid_loss"] == pytest.approx(alone[line["l2"]][0]["valid_loss"], abs=1e-3)
+
+
+def test_a_path_of_l2_needs_rows_to_choose_on_and_different_values():
+    train, _ = halves(2)
+    model = logistic_regression.build(logistic_regression.Config(l2=[1.0, 0.1]), sizes({"kind": "sparse", "dim": 40}, 2), seed=1)
+    with pytest.raises(ConfigError, match="no rows to choose one on; set \\[ingest\\] split.valid"):
+        loop.fit(model, {"train": train}, Settings(optimizer="lbfgs"))
+    for values in ([], [1.0, 1.0], [-1.0], [float("nan")]):
+        with pytest.raises(ValueError):
+            logistic_regression.Config(l2=values)
 
 
 def test_adam_comes_to_the_same_minimum_as_lbfgs():

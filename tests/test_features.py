@@ -125,6 +125,23 @@ def test_families_do_not_share_columns(tmp_path):
     np.testing.assert_array_equal(sums[0], sums[1] + sums[2])
 
 
+def test_each_family_has_a_norm_of_its_own_as_in_a_union_of_scikit_learns_vectorizers(tmp_path):
+    feature = build(tmp_path, "tfidf", words=[1, 2], characters=[2, 4], frequency="log", norm="family")
+    found = dense(feature(tf.constant(TEST)))
+    family = feature.columns.seen.numpy() // feature.options().num_buckets
+    theirs = {
+        0: TfidfVectorizer(ngram_range=(1, 2), token_pattern=TOKENS, lowercase=False, sublinear_tf=True),
+        1: TfidfVectorizer(ngram_range=(2, 4), analyzer="char_wb", lowercase=False, sublinear_tf=True),
+    }
+    for number, vectorizer in theirs.items():
+        expected = vectorizer.fit(TRAIN).transform(TEST).toarray()
+        part = found[:, family == number]
+        assert part.shape == expected.shape
+        np.testing.assert_allclose(np.sort(part, axis=1), np.sort(expected, axis=1), atol=1e-5)
+        lengths = np.linalg.norm(part, axis=1)
+        np.testing.assert_allclose(lengths[lengths > 0], 1, atol=1e-6)
+
+
 def test_piece_ngrams_count_runs_of_the_codecs_ids(tmp_path):
     feature = build(tmp_path, "counts", train=["abab", "ba"], words=[], pieces=[1, 2], codec=ByteCodec())
     # a, b, ab, ba

@@ -175,6 +175,23 @@ def test_schedules_reach_the_optimizer(tmp_path):
     np.testing.assert_allclose(rates, [0.25, 0.125, 0.0625], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [{"kind": "cosine", "warmup_steps": 7}, {"kind": "constant", "warmup_steps": 10}, {"kind": "inverse_square_root"}, {"kind": "noam", "d_model": 8}],
+)
+def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
+    settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule=schedule)
+    result = loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
+    assert result["steps"] == 6
+    (warning,) = result["warnings"]
+    assert "still rises at update 6" in warning and warning in caplog.text
+
+
+def test_a_warm_up_that_ends_in_time_is_not_worth_a_word(tmp_path):
+    settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule={"kind": "cosine", "warmup_steps": 2})
+    assert "warnings" not in loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
+
+
 # When it stops and what it keeps
 
 

@@ -1,126 +1,155 @@
-"""`textpipe new`: a commented pipeline file over the user's own rows, checked against the first of them."""
+"""`textpipe new`: a commented pipeline file over the user's own rows, checked against them."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from textpipe import config, rooms
+from textpipe import config, rooms, templates
 from textpipe.errors import ConfigError
 
-CLASSIFY = """\
-[normalize]
-# Applied in order, in training and in the exported graph alike. For mails put before "casefold":
-# "html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation", "mask_urls", "mask_addresses"
-steps = ["unicode", "casefold", "whitespace"]
+COUNTED = 200_000  # rows that are read to see how large the data is
+MANY = 5_000  # rows from which on a smaller share is validated on
 
-[tokenize]
-codec = "none"                      # "unigram" or "bpe" when the features are subword ids
-
-[vectorize]
-features = { kind = "tfidf", words = [1, 2] }   # or { kind = "counts" }, or { kind = "ids" }
-
-[model]
-kind = "logistic_regression"        # or "feed_forward"
-l2 = 0.5                            # larger: smoother; try 0.05 to 5
-
-[train]
-optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
-
-[evaluate.require]
-# accuracy = 0.9                    # nothing is exported below it
-"""
-
-GENERATE = """\
-[normalize]
-# Applied in order, in training and in the exported graph alike.
-steps = ["unicode", "whitespace"]
-
-[tokenize]
-codec = { kind = "unigram", vocab_size = 4000 }   # subwords: no word is ever unknown
-vocabulary = "joint"                # one vocabulary for both sides; "separate" for two
-
-[vectorize]
-features = { kind = "ids", max_length = 100 }     # longer texts are cut, and counted
-
-[model]
-kind = "recurrent"
-units = 256
-embedding_size = 256
-attention = "additive"              # or "dot", "general", "none"
-share_embeddings = true             # needs the joint vocabulary
-dropout = 0.3
-
-[train]
-epochs = 20
-batch_tokens = 4096
-optimizer = { kind = "adam", learning_rate = 0.002 }
-schedule = { kind = "cosine", warmup_steps = 200, lowest = 0.02 }
-clip_norm = 1.0
-label_smoothing = 0.1
-early_stopping = { metric = "valid_loss", patience = 4 }
-
-[decode]
-kind = "beam"                       # or "greedy"
-beam_size = 5
-max_length = 100
-
-[evaluate.require]
-# bleu = 30                         # nothing is exported below it
-"""
+Files = Path | list[Path] | dict[str, Any]
 
 
-def write(task: str, data: Path, columns: str, path: Path) -> None:
-    """Write a pipeline file for a task over a file of rows; never overwrites one.
+def write(
+    task: str,
+    files: Files,
+    columns: str,
+    path: Path,
+    *,
+    format: str | None = None,
+    header: bool = True,
+    encoding: str | None = None,
+) -> None:
+    """Write a pipeline file for a task over files of rows; never overwrites one.
 
-    columns: "text=message,label=wants_reply"; a field not named has its own name as column. The first rows are read, so
-    that a wrong column is refused here with the columns there are. Raises ConfigError and DataError.
+    files: one file or folder, a list of them, or either by split, as [ingest] takes them; line files side by side are a list of files
+    that differ in their last suffix. columns: "text=message,label=wants_reply"; a field not named has its own name as
+    column; numbers from 0 where the files have no header. The rows are read, so that a wrong column is refused here with the columns there are,
+    and the settings fit their number. Raises ConfigError and DataError.
     """
     fields = rooms.find("tasks", task).FIELDS
-    mapping = pairs(columns)
+    mapping = pairs(columns, numbers=not header)
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another with --output")
-    tables = {"task": task, "ingest": {"files": str(data), "columns": mapping}}
-    ingest = rooms.find("stages", "ingest")
-    section = config.check(str(path), {"ingest": ingest.Config}, tables)["ingest"]
-    read_first_rows(section, ingest.wanted(section, fields))
-    answers = next(field for field in fields if field.side == "target").kind
-    listed = ", ".join(f"{name} = {quoted(column)}" for name, column in mapping.items())
+    ingest = {"files": plain(files), "columns": mapping}
+    kind = format or guessed(files)
+    if not header:
+        if kind not in ("tsv", "csv"):
+            raise ConfigError(f"--header none: only TSV and CSV files have a header, these are {kind or 'of an unknown format'}")
+        ingest["format"] = {"kind": kind, "header": False}
+    elif format:
+        ingest["format"] = format
+    if encoding:
+        ingest["encoding"] = encoding
+    missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
+    ingest["split"] = {name: 0.1 for name in missing}
+    module = rooms.find("stages", "ingest")
+    section = config.check(str(path), {"ingest": module.Config}, {"task": task, "ingest": ingest})["ingest"]
+    size = measured(section, [field.name for field in fields], module.wanted(section, fields))
+    # A twentieth of many rows is enough to choose by, and leaves more to learn from.
+    split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY else 0.1 for name in missing}
+    size.rows = round(size.rows * (1 - sum(split.values())))
+    source, target = (next(field for field in fields if field.side == side) for side in ("source", "target"))
+    mail = kind == "mail" or task == "reply"
+    if target.kind == "label":
+        tables = templates.classify(size, source.name, mail=mail)
+    else:
+        tables = templates.generate(size, source.name, target.name, mail=mail)
     lines = [
         f"# textpipe run {path}",
-        f"task = {quoted(task)}                   # a row has: {', '.join(field.name for field in fields)}",
+        f"task = {toml(task)}                   # a row has: {', '.join(field.name for field in fields)}",
         "seed = 1",
         "",
         "[ingest]",
-        f"files = {quoted(str(data))}         # or {{ train = ..., valid = ..., test = ... }}",
-        f"columns = {{ {listed} }}" if listed else '# columns = { FIELD = "COLUMN" }',
-        "split = { valid = 0.1, test = 0.1 }  # by a hash of the source text: equal texts never part",
+        *(f"{key} = {toml(value)}" for key, value in ingest.items() if value and key != "split"),
+        *([] if mapping else ['# columns = { FIELD = "COLUMN" }']),
+        *([f"split = {toml(split)}  # by a hash of the source text: equal texts never part"] if split else []),
         "",
-        CLASSIFY if answers == "label" else GENERATE,
+        tables,
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def read_first_rows(section: config.Section, wanted: list[str | int]) -> None:
-    """Raise DataError when the file is missing, empty or lacks a column."""
+def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
+    """The files of [ingest] from those of the command line: all rows (data), or those of the splits."""
+    if bool(data) == bool(train):
+        both = "both were given" if data else "neither was given"
+        raise ConfigError(f"--data, --train: {both}; give all rows by --data, or the training rows by --train")
+    if data and not (valid or test):
+        return data[0] if len(data) == 1 else list(data)
+    named = {"train": train or data, "valid": valid, "test": test}
+    return {split: paths[0] if len(paths) == 1 else list(paths) for split, paths in named.items() if paths}
+
+
+def guessed(files: Files) -> str | None:
+    """The format of the files by their names; see sources.guess."""
+    from textpipe.tables import sources
+
+    return sources.guess(plain(files))
+
+
+def measured(section: config.Section, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
+    """How many training rows there are, COUNTED at most, and how long their texts; the first rows of other splits are read
+    as well, so that each file has the columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.tables import sources
     from textpipe.tables.rows import Repairs
 
-    for split, files in sources.locate(None, section.files, section.format, wanted).items():
-        for rows in sources.read(files[0], section.format, Repairs("replace", "drop", None), wanted, split):
-            if len(rows):
-                break
+    size = templates.Size()
+    characters, words = [0] * len(names), [0] * len(names)
+    for split, origin in sources.locate(None, section.files, section.format, wanted).items():
+        for source in origin:
+            for rows in sources.read(source, section.format, Repairs("replace", "drop", None), wanted, split):
+                if split == "train":
+                    size.rows += len(rows)
+                    for at, column in enumerate(rows.columns[: len(names)]):
+                        characters[at] += sum(len(text or "") for text in column)
+                        words[at] += sum(len((text or "").split()) for text in column)
+                    if size.rows >= COUNTED:
+                        break
+                elif len(rows):
+                    break
+    count = max(1, size.rows)
+    size.characters = {name: total / count for name, total in zip(names, characters, strict=True)}
+    size.words = {name: total / count for name, total in zip(names, words, strict=True)}
+    return size
 
 
-def pairs(columns: str) -> dict[str, str]:
-    """"text=message,label=wants" -> {"text": "message", "label": "wants"}."""
-    found = {}
+def pairs(columns: str, *, numbers: bool = False) -> dict[str, str | int]:
+    """"text=message,label=wants" -> {"text": "message", "label": "wants"}; numbers: "text=0" -> {"text": 0}."""
+    found: dict[str, str | int] = {}
     for part in columns.split(",") if columns else []:
-        field, equals, column = part.partition("=")
-        if not equals or not field.strip() or not column.strip():
+        field, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not field or not column:
             raise ConfigError(f"--columns {columns}: expected FIELD=COLUMN,..., for example text=message,label=wants_reply")
-        found[field.strip()] = column.strip()
+        if field in found:
+            raise ConfigError(f"--columns {columns}: {field} stands there twice; name one column for it")
+        found[field] = int(column) if numbers and column.isdecimal() else column
     return found
 
 
-def quoted(text: str) -> str:
-    """A TOML string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def plain(files: Files) -> Any:
+    """Files as they stand in a pipeline file: strings, lists and tables."""
+    if isinstance(files, dict):
+        return {name: plain(part) for name, part in files.items()}
+    return [plain(part) for part in files] if isinstance(files, list) else str(files)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML, on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key(name)} = {toml(part)}" for name, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
+
+
+def key(name: str) -> str:
+    """A TOML key: bare where that is allowed."""
+    return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else toml(name)

@@ -5,22 +5,40 @@ penalized. It is scikit-learn's `LogisticRegression(C=1 / l2)`, so l2 = 1 is tha
 optimizer = "lbfgs" finds the same coefficients. Larger penalties are stronger; they keep their meaning when rows are added.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from textpipe.config import Section
 
 INPUT = ("sparse", "ids")
 OUTPUT = "label"
 
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 
 class Config(Section):
-    """l1, l2: strengths of the penalties, in units of one row's loss. l1 needs an optimizer other than lbfgs."""
+    """l1, l2: strengths of the penalties, in units of one row's loss. l1 needs an optimizer other than lbfgs.
+
+    A list of l2 is a path: each value is fitted, from the strongest, on the same rows in memory, and the one that validates
+    best is kept (optimizer lbfgs).
+    """
 
     kind: Literal["logistic_regression"] = "logistic_regression"
     l1: float = Field(default=0.0, ge=0)
-    l2: float = Field(default=1.0, ge=0)
+    l2: Strength | Annotated[list[Strength], Field(min_length=1)] = 1.0
+
+    @field_validator("l2")
+    @classmethod
+    def different(cls, l2: float | list[float]) -> float | list[float]:
+        if isinstance(l2, list) and len(set(l2)) < len(l2):
+            raise ValueError(f"expected different values, found {l2}")
+        return l2
+
+    @property
+    def l2_path(self) -> list[float]:
+        """The strengths of l2 to try, strongest first."""
+        return sorted(self.l2, reverse=True) if isinstance(self.l2, list) else [self.l2]
 
 
 def build(config: Config, sizes, *, seed: int):
@@ -29,6 +47,7 @@ def build(config: Config, sizes, *, seed: int):
 
     classes = len(sizes.target["classes"])
     dim = sizes.source["dim"] if sizes.source["kind"] == "sparse" else sizes.source["vocab_size"]
-    model = LogisticRegression(dim, classes if classes > 2 else 1, l1=config.l1, l2=config.l2)
+    model = LogisticRegression(dim, classes if classes > 2 else 1, l1=config.l1, l2=config.l2_path[0])
+    model.l2_path = tuple(config.l2_path)
     model.build()
     return model

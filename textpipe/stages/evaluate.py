@@ -1,7 +1,7 @@
 """Send raw rows through the graph that is served, and score its answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "rare_words", "notes"}, and for classifiers "labels", "confusion" and "support". The two of words are
+"unseen_words", "rare_words", "notes"}, "warnings" where the answers hardly depend on the texts, and for classifiers "labels", "confusion" and "support". The two of words are
 {"rows", "metrics"}: of the rows whose source holds such a word; and for generators "target_words", the F1 of such words
 in the answers. predictions.jsonl: one row a line, in the split's order. attention.jsonl, of generators that attend: where the answers to a few rows looked
 (stages/_attention.py).
@@ -74,6 +74,7 @@ class Config(Section):
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split."""
     from textpipe import batching, savedmodel
+    from textpipe.scores import collapse
     from textpipe.servable import Servable
 
     task = rooms.find("tasks", config.task)
@@ -110,6 +111,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     found, lines = by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
+    if warnings := collapse.warnings(outputs["answer"], references):
+        report["warnings"] = warnings
 
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
@@ -295,4 +298,4 @@ def summary(output: Path) -> str:
         if found := part.get("target_words"):
             line += f"; F1 of such words in the answers {number(found['f1'])} ({found['reference_words']} expected)"
         lines.append(line)
-    return "\n".join(lines)
+    return "\n".join(lines + [f"WARNING: {warning}" for warning in report.get("warnings", [])])

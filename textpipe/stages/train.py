@@ -54,6 +54,8 @@ class Config(Settings):
             raise ValueError('keep: "last" and average exclude each other; leave one out')
         if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
             raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
+        if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
+            raise ValueError('optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"')
         return self
 
     def extra_files(self) -> list[Path]:
@@ -138,4 +140,5 @@ def summary(output: Path) -> str:
         best, kept = result["average"], f"the mean of {len(result['average']['steps'])} validations"
     figures = "".join(f", {name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
     count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
-    return f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"
+    lines = [f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"]
+    return "\n".join(lines + [f"WARNING: {warning}" for warning in result.get("warnings", [])])

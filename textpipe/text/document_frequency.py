@@ -11,7 +11,7 @@ def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[
     """Buckets in config.min_df texts or more, ascending [D] int32, the number of texts each is in [D], and the number
     of texts.
 
-    texts() gives string tensors [N]. Memory is bounded by config.num_buckets. Raises DataError when no bucket is left.
+    texts() gives string tensors [N]. Memory is bounded by config.total_buckets. Raises DataError when no bucket is left.
     """
     import numpy as np
     import tensorflow as tf
@@ -20,10 +20,10 @@ def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def present(text):
-        return ngrams.counted(ngrams.buckets(text, config, codec), config.num_buckets, binary=True).indices[:, 1]
+        return ngrams.counted(ngrams.buckets(text, config, codec), config.total_buckets, binary=True).indices[:, 1]
 
     present = present.get_concrete_function()
-    frequency = np.zeros(config.num_buckets, np.int32)
+    frequency = np.zeros(config.total_buckets, np.int32)
     rows = 0
     for text in texts():
         found, number = np.unique(present(text).numpy(), return_counts=True)

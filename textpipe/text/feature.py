@@ -63,14 +63,17 @@ class Counts(tf.Module):
 
 
 class Tfidf(Counts):
-    """N-gram counts times the inverse document frequency, each row of unit length. idf: [D]."""
+    """N-gram counts times the inverse document frequency, each row, or each family's part of it, of unit length.
+    idf: [D].
+    """
 
     def __init__(self, config: Any, seen: Any, idf: Any, *, codec: Any = None):
         super().__init__(config, seen, codec=codec)
         self.idf = tf.constant(idf, tf.float32)
+        self.family = self.columns.seen // config.num_buckets if config.separate_families else None
 
     def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
         """[N] string -> [N, D] float32, indices in canonical order."""
         counts = super().__call__(text)
         rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
-        return ngrams.normalized(rows) if self.options().norm == "l2" else rows
+        return rows if self.options().norm == "none" else ngrams.normalized(rows, self.family)

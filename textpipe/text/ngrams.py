@@ -17,7 +17,7 @@ SHIFT = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
 
 
 def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
-    """The bucket of every n-gram asked for, repeats included: [N] string -> [N, G] int64 below config.num_buckets."""
+    """The bucket of every n-gram asked for, repeats included: [N] string -> [N, G] int64 below config.total_buckets."""
     families = []
     if config.words:
         families.append(hashed(word_ngrams(text, config.words, punctuation=config.punctuation), "words", config))
@@ -25,6 +25,8 @@ def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
         families.append(hashed(character_ngrams(text, config.characters), "characters", config))
     if config.pieces:
         families.append(hashed(piece_ngrams(codec.encode(text), config.pieces), "pieces", config))
+    if config.separate_families:
+        families = [found + number * config.num_buckets for number, found in enumerate(families)]
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
 
 
@@ -110,9 +112,14 @@ def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
     return counts.with_values(tf.cast(1.0 + tf.math.log(tf.cast(counts.values, tf.float64)), tf.float32))
 
 
-def normalized(rows: tf.SparseTensor) -> tf.SparseTensor:
-    """Each row divided by its Euclidean length; an empty row stays empty."""
+def normalized(rows: tf.SparseTensor, family: tf.Tensor | None = None) -> tf.SparseTensor:
+    """Each row divided by its Euclidean length; an empty row stays empty.
+
+    family: ascending [D] int64, from 0; each family's part of a row is then divided by the length of that part.
+    """
     number = rows.indices[:, 0]
+    if family is not None:
+        number = number * (family[-1] + 1) + tf.gather(family, rows.indices[:, 1])  # ascending too
     squares = tf.math.segment_sum(tf.square(rows.values), number)  # [N] or fewer, where the last rows are empty
     # Square root and division round as IEEE 754 says; the quicker rsqrt makes a row depend on the rows beside it.
     return rows.with_values(rows.values / tf.gather(tf.sqrt(squares), number))

@@ -44,7 +44,10 @@ def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> d
         section = json.loads((vectorize / vectorizer.FEATURES).read_text(encoding="utf-8"))[name]
         counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
         buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
-        return {"kind": "sparse", "features": {option: section[option] for option in counted}, "names": buckets}
+        features = {option: section[option] for option in counted}
+        if section.get("norm") == "family":  # each family has buckets of its own
+            features["norm"] = "family"
+        return {"kind": "sparse", "features": features, "names": buckets}
     import tensorflow as tf
 
     codec = vectorizer.load_codec(tokenize, name)

@@ -22,6 +22,11 @@ class Objective:
         batch = source.gather(np.arange(len(rows)))
         self.matrix, self.transposed = batch, tf.sparse.reorder(tf.sparse.transpose(batch))
         self.labels = tf.constant(rows.target.values)
+        self.penalize(model.l2)
+
+    def penalize(self, l2: float) -> None:
+        """Sets the strength of the model's L2 penalty."""
+        self.model.l2 = l2
         self.graph = tf.function(self.gradient, autograph=False)
 
     def start(self) -> np.ndarray:

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping
+from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping, schedule_check
 from textpipe.training.curve import Curve
 from textpipe.training.interrupts import Interrupts
 from textpipe.training.kept import Kept
@@ -46,7 +46,7 @@ def fit(
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
     again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
-    train.json holds: `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged",
+    train.json holds: `warnings` (where the schedule does not fit the run), `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged",
     "iterations" or "rounding"), `epochs`, `steps`, `best` (the history's line whose weights were kept), `parameters`,
     and with settings.average `average`: the `steps` whose weights were averaged, what validation says of the mean, and
     whether that is `worse` than of the best one.
@@ -95,6 +95,9 @@ class Loop:
         self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(model))
         self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
         self.total_steps = min(self.total_steps, settings.max_steps or self.total_steps)
+        self.warnings = schedule_check.warnings(settings, self.total_steps)
+        for warning in self.warnings:
+            log.warning("%s", warning)
         module = rooms.find("training.optimizers", settings.optimizer.kind)
         self.schedule = rooms.find("training.schedules", settings.schedule.kind)
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
@@ -265,6 +268,8 @@ class Loop:
             self.kept.restore(line, self.model.weights)
         elif self.steps.average:
             self.steps.average.swap()
+        if self.warnings:
+            result["warnings"] = self.warnings
         if self.validation.measures:
             result["measures"] = {measure.name: measure.described() for measure in self.validation.measures}
         self.resources.write(self.logs / "resources.json", parallel=self.steps.parallel)

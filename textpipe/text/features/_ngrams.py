@@ -45,6 +45,16 @@ class Ngrams(Section):
     def needs_codec(self) -> bool:
         return bool(self.pieces)
 
+    @property
+    def separate_families(self) -> bool:
+        """Whether words, characters and pieces are hashed into buckets of their own."""
+        return False
+
+    @property
+    def total_buckets(self) -> int:
+        families = sum(map(bool, (self.words, self.characters, self.pieces)))
+        return self.num_buckets * (families if self.separate_families else 1)
+
 
 def load(path: Any) -> Any:
     """An array of the feature's assets."""

@@ -8,10 +8,16 @@ from textpipe.text.features import _ngrams
 
 
 class Config(_ngrams.Ngrams):
-    """norm: "l2" divides each row by its Euclidean length."""
+    """norm: "l2" divides each row by its Euclidean length; "family" does so for its words, its characters and its
+    pieces each, so that the many n-grams of characters do not drown those of words.
+    """
 
     kind: Literal["tfidf"] = "tfidf"
-    norm: Literal["l2", "none"] = "l2"
+    norm: Literal["l2", "family", "none"] = "l2"
+
+    @property
+    def separate_families(self) -> bool:
+        return self.norm == "family"
 
 
 def learn(config: Config, texts: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:

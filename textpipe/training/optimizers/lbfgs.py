@@ -26,7 +26,7 @@ class Config(Section):
 
 
 def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Brings the model's weights to the minimum of its objective over `train`.
+    """Brings the model's weights to the minimum of its objective over `train`, for the l2 of its path that is best on `valid`.
 
     Returns the summary and the history that loop.fit documents: a line per iteration with `loss` (objective per row) and
     `gradient_norm`, the last one with the validation metrics. Raises ConfigError for a model that is not convex, and for
@@ -43,24 +43,65 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
         raise ConfigError('[train] optimizer lbfgs: expects logistic_regression; set optimizer = "adam" for this model')
     if model.l1:
         raise ConfigError(f'[train] optimizer lbfgs: cannot follow l1 = {model.l1:g}; set it to 0 or optimizer = "adam"')
+    path = getattr(model, "l2_path", (model.l2,))
+    if len(path) > 1 and not valid:
+        raise ConfigError(
+            f"[model] l2: {len(path)} values, and no rows to choose one on; set [ingest] split.valid, or give one value"
+        )
     objective = Objective(model, train)
+    steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train)) if valid else None
+    order = batches.plan(valid, settings).epoch(0) if valid else []
     history: list[dict[str, Any]] = []
+    fits: list[tuple[dict[str, Any], lbfgs.Minimum]] = []
 
     def report(value: float, gradient: np.ndarray) -> None:
         norm = float(np.linalg.norm(gradient))
         history.append({"epoch": len(history) + 1, "step": len(history) + 1, "loss": value, "gradient_norm": norm})
 
-    limits = {"tolerance": config.tolerance, "max_iterations": config.max_iterations, "memory": config.memory}
-    result = lbfgs.minimize(objective, objective.start(), report=report, **limits)
-    objective.assign(result.point)
-    if result.stopped != "converged":
-        largest = float(np.abs(result.gradient).max())
-        cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no nearer"
-        log.warning("lbfgs: gradient %.1e after %d iterations, asked for %g; %s", largest, result.iterations, config.tolerance, cure)
-    if not history:  # the start was the minimum
-        report(result.value, result.gradient)
-    if valid:
-        steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train))
-        history[-1] |= steps.validate(valid, batches.plan(valid, settings).epoch(0))
-    summary = {"stopped": result.stopped, "epochs": result.iterations, "steps": result.calls, "best": history[-1]}
+    for l2 in path:
+        # A weaker penalty moves the optimum by a gradient that is smaller too: (change of l2) * weight / rows.
+        tolerance = config.tolerance * (min(1.0, l2) if len(path) > 1 and l2 else 1.0)
+        limits = {"tolerance": tolerance, "max_iterations": config.max_iterations, "memory": config.memory}
+        objective.penalize(l2)
+        # From the optimum of the stronger penalty before, which is near.
+        start = fits[-1][1].point if fits else objective.start()
+        before = len(history)
+        result = lbfgs.minimize(objective, start, report=report, **limits)
+        objective.assign(result.point)
+        if result.stopped != "converged":
+            largest = float(np.abs(result.gradient).max())
+            cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no nearer"
+            log.warning("lbfgs: gradient %.1e after %d iterations, asked for %g; %s", largest, result.iterations, tolerance, cure)
+        if len(history) == before:  # the start was the minimum
+            report(result.value, result.gradient)
+        if steps:
+            history[-1] |= steps.validate(valid, order)
+        if len(path) > 1:
+            history[-1]["l2"] = l2
+            log.info("l2 %g: valid_accuracy %.4f, valid_loss %.4f", l2, history[-1]["valid_accuracy"], history[-1]["valid_loss"])
+        fits.append((history[-1], result))
+    best, result = fits[chosen([line for line, _ in fits], len(valid) if valid else 0)]
+    if len(path) > 1:
+        objective.penalize(best["l2"])
+        objective.assign(result.point)
+        ends = {"least": min(path), "greatest": max(path)}
+        for word, end in ends.items():
+            if best["l2"] == end:
+                log.warning("[model] l2: the %s of the values, %g, is the best; try a path beyond it", word, end)
+    calls = sum(one.calls for _, one in fits)
+    summary = {"stopped": result.stopped, "epochs": sum(one.iterations for _, one in fits), "steps": calls, "best": best}
     return summary, history
+
+
+def chosen(lines: list[dict[str, Any]], num_rows: int) -> int:
+    """Which fit is kept: of those whose accuracy on num_rows valid rows is within a standard error of the best, the one
+    with the lowest loss.
+
+    Accuracies of a few hundred rows differ by chance; the loss is the finer scale (Breiman et al. 1984, the 1 SE rule).
+    """
+    if not num_rows:
+        return 0
+    best = max(line["valid_accuracy"] for line in lines)
+    least = best - (best * (1 - best) / num_rows) ** 0.5
+    close = [at for at, line in enumerate(lines) if line["valid_accuracy"] >= least]
+    return min(close, key=lambda at: lines[at]["valid_loss"])

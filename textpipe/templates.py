@@ -1,0 +1,144 @@
+"""What a new pipeline file says after [ingest]: settings that follow from the size and the kind of the data."""
+
+import math
+from dataclasses import dataclass, field
+
+MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation"]
+MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
+
+CHARACTERS = 200_000_000  # of all training texts; beyond, n-grams of characters take hours and memory
+L2 = [3, 1, 0.3, 0.1, 0.03, 0.01]
+
+
+@dataclass
+class Size:
+    """What was counted of the training rows. rows: those that train will have; characters: mean length of a text by field."""
+
+    rows: int = 0
+    characters: dict[str, float] = field(default_factory=dict)
+    words: dict[str, float] = field(default_factory=dict)
+
+
+def classify(size: Size, source: str, *, mail: bool) -> str:
+    """The tables of a classifier."""
+    characters = size.rows * size.characters.get(source, 0.0) <= CHARACTERS
+    families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
+    steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
+    others = "" if mail else f"# For mails put before \"casefold\": {listed(MAIL + MASKS)}\n"
+    return f"""\
+[normalize]
+# Applied in order, in training and in the exported graph alike.
+{others}steps = [{listed(steps)}]
+
+[tokenize]
+codec = "none"                      # "unigram" or "bpe" when the features are subword ids
+
+[vectorize]
+# TF-IDF of runs of words and of characters inside words, each family scaled to length 1; or {{ kind = "ids" }}
+features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family" }}
+
+[model]
+kind = "logistic_regression"        # or "feed_forward"
+l2 = {L2}   # the value that is best on valid is kept; larger: smoother
+
+[train]
+optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
+
+[evaluate.require]
+# accuracy = 0.9                    # nothing is exported below it
+"""
+
+
+def generate(size: Size, source: str, target: str, *, mail: bool) -> str:
+    """The tables of a sequence-to-sequence model."""
+    plan = Plan.of(size, target)
+    steps = f"""\
+[normalize]
+# Applied in order, in training and in the exported graph alike.
+steps = ["unicode", "whitespace"]
+"""
+    if mail:
+        steps += f"""
+[normalize.fields]
+{source} = [{listed(["unicode", *MAIL, *MASKS, "whitespace"])}]   # the message's own words
+"""
+    return f"""\
+{steps}
+[tokenize]
+codec = {{ kind = "unigram", vocab_size = {plan.vocab_size} }}   # subwords: no word is ever unknown
+vocabulary = "joint"                # one vocabulary for both sides; "separate" for two
+
+[vectorize]
+features = {{ kind = "ids", max_length = {plan.max_length} }}     # longer texts are cut, and counted
+
+# The sizes below follow from about {size.rows:,} training pairs of {size.words.get(target, 0):.0f} words: {plan.updates:,} updates an epoch,
+# {plan.updates * plan.epochs:,} in all. With ten times the data, call `textpipe new` again.
+[model]
+kind = "recurrent"                  # "transformer" from about 20,000 pairs on
+units = {plan.units}
+embedding_size = {plan.units}
+attention = "additive"              # or "dot", "general", "none"
+share_embeddings = true             # needs the joint vocabulary
+dropout = 0.3
+
+[train]
+epochs = {plan.epochs}
+batch_tokens = {plan.batch_tokens}
+optimizer = {{ kind = "adam", learning_rate = {plan.learning_rate:g} }}
+schedule = {{ kind = "cosine", warmup_steps = {plan.warmup_steps}, lowest = 0.02 }}
+clip_norm = 1.0
+label_smoothing = 0.1
+early_stopping = {{ metric = "valid_loss", patience = {plan.patience} }}
+
+[decode]
+kind = "beam"                       # or "greedy"
+beam_size = 5
+max_length = {plan.max_length}
+
+[evaluate.require]
+# bleu = 30                         # nothing is exported below it
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a sequence-to-sequence model of this much data is trained.
+
+    A small set needs small batches, many epochs and a short warm-up to come to a few thousand updates at all.
+    """
+
+    vocab_size: int
+    max_length: int
+    units: int
+    batch_tokens: int
+    updates: int
+    epochs: int
+    warmup_steps: int
+    learning_rate: float
+    patience: int
+
+    @classmethod
+    def of(cls, size: Size, target: str) -> "Plan":
+        longest = max(size.words.values(), default=10.0)
+        # With padding a word takes about two tokens, more where the vocabulary is small; on the longer side.
+        tokens = max(1.0, size.rows * longest * (1.8 if size.rows >= 10_000 else 2.8))
+        batch_tokens = min(4096, max(512, 2 ** round(math.log2(tokens / 100))))
+        updates = max(1, round(tokens / batch_tokens))
+        epochs = min(60, max(8, math.ceil(4000 / updates)))
+        total = updates * epochs
+        return cls(
+            vocab_size=min(8000, max(400, 100 * round(size.rows / 200))),
+            max_length=min(256, max(50, 10 * math.ceil(0.8 * longest))),
+            units=128 if size.rows < 10_000 else 256,
+            batch_tokens=batch_tokens,
+            updates=updates,
+            epochs=epochs,
+            warmup_steps=min(200, max(1, total // 20)),
+            learning_rate=0.003 if size.rows < 10_000 else 0.002,
+            patience=max(4, epochs // 8),
+        )
+
+
+def listed(names: list[str]) -> str:
+    """"a", "b" as they stand in TOML."""
+    return ", ".join(f'"{name}"' for name in names)
