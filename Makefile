@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de
+PROVEN := tests/test_resume.py tests/test_serving_server.py tests/test_serving_fuzz.py
 
-.PHONY: setup run test pictures lock clean
+.PHONY: setup run test prove pictures lock clean
 
 setup: $(VENV)/installed
 
@@ -21,6 +22,10 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# What proves by volume, in its full number: kills, fuzzing, swaps under load.
+prove: setup
+	TEXTPIPE_PROVE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "prove or not prove" $(PROVEN)
 
 # The README's pictures, from the pipelines of `make run`.
 pictures: setup

@@ -9,7 +9,7 @@ from textpipe import lineage, rooms
 
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
-    {"cores", "errors", "garbage", "kernels", "quiet", "version"},
+    {"cores", "errors", "garbage", "inference", "kernels", "quiet", "version"},
     {"config", "fields", "store", "lineage", "rooms", "tables", "catalog"},
     {"text"},
     {"layers"},

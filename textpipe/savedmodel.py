@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import manifest, publish, quiet
+from textpipe import inference, manifest, publish, quiet
 from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
 
@@ -59,9 +59,7 @@ class Model:
             raise ModelError(
                 f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy it anew or export again"
             )
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  registers the ops the graph is made of
-
+        tf = inference.tensorflow()
         try:
             with quiet.loggers("tensorflow", "absl"):  # "ops with unsaved custom gradients": a server asks for none
                 loaded = tf.saved_model.load(str(place))

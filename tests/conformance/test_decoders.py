@@ -23,6 +23,7 @@ def answers():
             decode = tf.function(
                 lambda source: rooms.find("decoding", decoder).decode(model, source, config),
                 input_signature=[tf.TensorSpec([None, None], tf.int32)],
+                autograph=False,  # as the exported signatures are traced
             )
             made[generator.name, decoder] = model, source, decode, decode(source)
         return made[generator.name, decoder]

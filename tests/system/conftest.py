@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forkserver
 import pytest
 
 WANTS = ("Can you send me the {} by {}?", "Please call me about the {} on {}.", "When is the {} due, {}?", "Could we meet for the {} {}?")
@@ -68,12 +69,8 @@ class Project:
 
     def textpipe(self, *words: str, stdin: str | bytes = b"", env: dict[str, str] | None = None):
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            self.command(*words), cwd=self.folder, input=data, capture_output=True, check=False,
-            env={**os.environ, **(env or {})},
-        )  # fmt: skip
-        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
-        return done
+        code, out, err = forkserver.run(words, self.folder, {**os.environ, **(env or {})}, data)
+        return subprocess.CompletedProcess(self.command(*words), code, out.decode(), err.decode())
 
     def fails(self, *words: str, **options) -> str:
         """The message of a command that must fail as a user's mistake does: code 2, no traceback."""

@@ -94,7 +94,7 @@ def command(
     import asyncio
     import functools
 
-    from textpipe import cores, kernels, quiet
+    from textpipe import cores, inference, kernels, quiet
     from textpipe.errors import ConfigError
     from textpipe.serve.access import Gate
 
@@ -120,7 +120,8 @@ def command(
                 given = [*given, f"--workers={max(1, cores.pieces() // processes)}"]
             told = functools.partial(click.echo, err=True)
             raise SystemExit(side_by_side.run(processes, given, host, {"rest": rest, "grpc": remote}, told))
-        from textpipe.serve import server
+        with inference.without_keras():  # which TensorFlow Serving's messages would import by TensorFlow
+            from textpipe.serve import server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"serving needs {error.name}, which is not installed; pip install 'textpipe[serve]'"
