@@ -29,7 +29,8 @@ def predict(tensors: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
         raise invalid("Cannot convert empty tensor map to JSON")
     if not in_rows:
         return columns(tensors)
-    return f'{{\n    "predictions": [{", ".join(by_row(tensors, rows))}\n    ]\n}}'
+    lines = by_row(tensors, rows)
+    return f'{{\n    "predictions": [{", ".join(lines)}\n    ]\n}}' if lines else '{\n    "predictions": []\n}'
 
 
 def columns(tensors: Mapping[str, np.ndarray]) -> str:

@@ -151,8 +151,8 @@ class Reader:
             whole = self.digits()
         else:
             word = self.infinite(minus)
-        large = int(whole[:400] or b"0") >= 2**63 + (1 if minus else 2**63)
-        if large and any(float(whole[:size]) >= MOST / 10 for size in range(308, min(len(whole), 400))):
+        large = len(whole) >= 19 and int(whole[:400]) > (2**63 if minus else 2**64 - 1)
+        if large and not fits(whole):
             raise self.fail("Number too big to be stored in double.", start)
         fraction, exponent = None, None
         if self.consume(ord(".")):
@@ -229,6 +229,16 @@ class Reader:
             raise self.fail("Incorrect hex digit after \\u escape in string.", start)
         self.at += 4
         return int(found.group(), 16)
+
+
+def fits(whole: bytes) -> bool:
+    """Whether RapidJSON stores an integer of more than 64 bits as a double, which it reads digit by digit."""
+    value = float(int(whole[:19]))
+    for digit in whole[19:]:
+        if value >= MOST / 10:
+            return False
+        value = value * 10 + digit - ord("0")
+    return True
 
 
 def significant(whole: bytes, fraction: bytes, large: bool) -> int:

@@ -47,7 +47,7 @@ class RequestLimits:
             if array.ndim:
                 self.rows(name, len(array))
             if array.dtype == object:
-                sizes = list(map(len, array.flat))
+                sizes = list(map(len, array.reshape(-1)))
                 self.text(name, max(sizes, default=0))
                 total += sum(sizes)
             total += array.nbytes
