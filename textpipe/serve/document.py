@@ -32,7 +32,7 @@ def parse(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise invalid(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from None
-    if parts(body) > MOST_PARTS:
+    if len(body) > MOST_PARTS and parts(body) > MOST_PARTS:
         raise invalid(f"JSON Parse error: more than {MOST_PARTS} lists and objects, which is what this server takes")
     text = text.removeprefix("\ufeff")
     if not (SURROGATE.search(text) and HALF.search(text)) and not has_long_number(body):
