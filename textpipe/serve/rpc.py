@@ -236,8 +236,7 @@ class Models(model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         try:
-            target = target_of(request, "status")
-            found = self.service.repository.status(target.name, target.version, target.label)
+            found = self.service.status(target_of(request, "status"))["model_version_status"]
         except Fault as fault:
             await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
         response = get_model_status_pb2.GetModelStatusResponse()

@@ -130,7 +130,9 @@ class Service:
         return {"models": found}
 
     def status(self, target: Target) -> dict[str, Any]:
-        return {"model_version_status": self.repository.status(target.name, target.version, target.label)}
+        """The states of a model's versions. A label means its version here; one that nothing has is not looked at."""
+        version = target.version if target.label is None else self.repository.labels.get(target.name, {}).get(target.label)
+        return {"model_version_status": self.repository.status(target.name, version)}
 
     def metadata(self, target: Target) -> dict[str, Any]:
         """The signatures of a version as TensorFlow Serving tells them: protocol buffers' JSON."""
