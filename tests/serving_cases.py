@@ -2,8 +2,8 @@
 
 A line: id, function (its model's, by models.json; route.jsonl talks to the models there), method and path where they
 are not POST /v1/models/m:predict, body, body_b64 or body_parts [[text, times], ...], headers; status, and of the
-answer: json (all of it), within (part of it), error (part of the message; `loose` is enough where another JSON reader
-words it otherwise), exact, exact_b64, holds, answer_headers. compare "float32": numbers are equal as these. may_differ:
+answer: json (all of it), within (part of it), message (all of it), error (part of it; `loose` is enough where another
+JSON reader words it otherwise), exact, exact_b64, holds, answer_headers. compare "float32": numbers are equal as these. may_differ:
 another answer may be the better one; it must not be a fault of the server's.
 """
 
@@ -74,6 +74,8 @@ def faults(case: dict[str, Any], status: int, headers: dict[str, str], body: byt
     message = answer.get("error", "") if isinstance(answer, dict) else ""
     if "error" in case and case["error"] not in message and case.get("loose", case["error"]) not in message:
         found.append(f"error {message!r}")
+    if "message" in case and case["message"] != message:
+        found.append(f"error {message!r} where it is {case['message']!r}")
     if "exact" in case and text != case["exact"]:
         found.append(f"body {text!r}")
     if "exact_b64" in case and body != base64.b64decode(case["exact_b64"]):

@@ -1,25 +1,30 @@
 """A predict request's JSON as tensors, by TensorFlow Serving's rules (its json_tensor).
 
 A tensor is NumPy: numbers by their type, strings as bytes in arrays of objects. Rows ("instances") are stacked; columns
-("inputs") are taken as they are. Messages are TensorFlow Serving's own, for clients that read them.
+("inputs") are taken as they are. Messages are TensorFlow Serving's own, for clients that read them. What is well formed
+is taken all at once; only where that does not succeed are values looked at one by one.
 """
 
 import math
 from collections.abc import Container, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from textpipe.serve.faults import Fault, invalid
-from textpipe.serve.values import LIMITS, is_bytes, scalar, shown, strings, written
+from textpipe.serve.reader import members
+from textpipe.serve.request_limits import RequestLimits
+from textpipe.serve.shown import malformed, shown
+from textpipe.serve.values import BOUNDS, LIMITS, is_bytes, scalar, strings, written
 
 ROWS, COLUMNS = "instances", "inputs"
-MOST_AXES = 254  # of a TensorFlow tensor
+MOST_AXES = 64  # of a NumPy array; a TensorFlow tensor may have 254
 Tensors = dict[str, np.ndarray]
 
 
 def predict(
-    document: Mapping[str, Any], dtypes: Mapping[str, str], optional: Container[str] = ()
+    document: Mapping[str, Any], dtypes: Mapping[str, str], optional: Container[str] = (), limits: RequestLimits = RequestLimits()
 ) -> tuple[Tensors, bool]:
     """The tensors of a request and whether it is in rows; dtypes: {input: "float32", "string", ...}, in name order.
 
@@ -27,65 +32,91 @@ def predict(
     Raises Fault with TensorFlow Serving's message where the document does not fit.
     """
     if ROWS in document and COLUMNS in document:
-        raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ")
+        raise malformed(
+            document, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
+        )
     needed = {name: dtype for name, dtype in dtypes.items() if name not in optional}
     if ROWS in document:
-        return from_rows(document[ROWS], needed), True
+        rows = document[ROWS]
+        if not isinstance(rows, list):
+            raise malformed(document, "Expecting 'instances' to be an list/array")
+        if not rows:
+            raise malformed(document, "No values in 'instances' array")
+        limits.rows(ROWS, len(rows))
+        return from_rows(rows, needed), True
     if COLUMNS in document:
         value = document[COLUMNS]
         given = {
             name: dtype for name, dtype in dtypes.items() if name in needed or (is_object(value) and name in value)
         }
-        return from_columns(value, given), False
+        return from_columns(value, given, limits), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def from_rows(rows: Any, dtypes: Mapping[str, str]) -> Tensors:
+def from_rows(rows: list, dtypes: Mapping[str, str]) -> Tensors:
     """[4, 5] or [{"x": 4}, {"x": 5}] -> {"x": [4, 5]}"""
-    if not isinstance(rows, list):
-        raise invalid("Expecting 'instances' value to be an list/array")
-    if not rows:
-        raise invalid("No values in 'instances' array; expecting 1 or more values")
-    named = is_object(rows[0])
-    if not named and len(dtypes) != 1:
+    if not isinstance(rows[0], dict) and len(dtypes) != 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
+    return at_once(rows, dtypes) or row_by_row(rows, dtypes)
+
+
+def at_once(rows: list, dtypes: Mapping[str, str]) -> Tensors | None:
+    """The tensors of rows that are as they should be, None for others."""
+    if not isinstance(rows[0], dict):
+        ((name, dtype),) = dtypes.items()
+        array = regular(rows, dtype)
+        return None if array is None else {name: array}
+    if set(map(type, rows)) != {dict} or any(row.keys() != dtypes.keys() for row in rows):
+        return None
+    found = {}
+    for name, dtype in dtypes.items():
+        array = regular([row[name] for row in rows], dtype)
+        if array is None:
+            return None
+        found[name] = array
+    return found
+
+
+def row_by_row(rows: list, dtypes: Mapping[str, str]) -> Tensors:
+    """The tensors of rows in which something is unusual, if only a text in base64."""
+    named = is_object(rows[0])
     columns = {name: Column(dtype) for name, dtype in dtypes.items()}
-    if not named:
-        (column,) = columns.values()
-        if column.fill(rows):
-            return {name: column.tensor() for name, column in columns.items()}
+    first = next(iter(columns), "")
     for at, row in enumerate(rows):
         if is_object(row) != named:
-            found = "object" if named else "value/list"
-            other = "list" if named else "object"
-            raise invalid(f"Expecting {found} but got {other} at item {at} of input list")
+            if named:
+                raise invalid(f"Expecting object but got list at item {at} of input list")
+            raise invalid(f"Expecting value/list but got object at item {at} of input list")
         if not named:
-            add(column, row, f"Failed to process element: {at} of 'instances' list.")
+            add(columns[first], row, f"Failed to process element: {at} of 'instances' list.")
             continue
-        for name, value in row.items():
+        names = set()
+        for name, value in members(row):
+            name = name.partition("\0")[0]  # names end there for TensorFlow Serving
             place = f"Failed to process element: {at} key: {name} of 'instances' list."
             if name not in columns:
                 raise invalid(f"{place} Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}")
-            add(columns[name], value, place)
-        if len(row) != len(columns):
+            add(columns[name], value, place, keep=name not in names)
+            names.add(name)
+        if names != columns.keys():
             raise invalid(
                 f"Failed to process element: {at} of 'instances' list. JSON object: {shown(row)} "
                 "keys must be equal to: " + ",".join(dtypes)
             )
-    return {name: column.tensor() for name, column in columns.items()}
+    return {name: column.tensor(name) for name, column in columns.items() if column.shape is not None}
 
 
-def add(column: "Column", value: Any, place: str) -> None:
+def add(column: "Column", value: Any, place: str, *, keep: bool = True) -> None:
     try:
-        column.add(value)
+        column.add(value, keep=keep)
     except Fault as fault:
         raise invalid(f"{place} Error: {fault.code}: {fault}") from None
 
 
-def from_columns(value: Any, dtypes: Mapping[str, str]) -> Tensors:
+def from_columns(value: Any, dtypes: Mapping[str, str], limits: RequestLimits) -> Tensors:
     """{"x": [4, 5]}, or [4, 5] where there is one input -> {"x": [4, 5]}"""
     if not is_object(value):
         if len(dtypes) != 1:
@@ -94,21 +125,22 @@ def from_columns(value: Any, dtypes: Mapping[str, str]) -> Tensors:
                 "tensorinfo_map"
             )
         value = dict.fromkeys(dtypes, value)
-    for name in dtypes:
+    found = {}
+    for name, dtype in dtypes.items():
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-    return {name: one(name, value[name], dtype) for name, dtype in dtypes.items()}
+        if isinstance(value[name], list):
+            limits.rows(name, len(value[name]))
+        found[name] = one(name, value[name], dtype)
+    return found
 
 
 def one(name: str, value: Any, dtype: str) -> np.ndarray:
     """A tensor written out whole."""
+    if isinstance(value, list) and (array := regular(value, dtype)) is not None:
+        return array
     shape = shape_of(value)
-    if len(shape) > MOST_AXES:
-        raise invalid(f"tensor parsing error: {name}")
-    column = Column(dtype)
-    if len(shape) == 1 and column.fill(value):
-        return column.tensor()
-    return tensor(flat(value, shape, dtype), shape, dtype)
+    return tensor(name, flat(value, shape, dtype), shape, dtype)
 
 
 class Column:
@@ -120,52 +152,75 @@ class Column:
         self.rows = 0
         self.values: list[Any] = []
 
-    def fill(self, rows: list[Any]) -> bool:
-        """Takes all rows at once when they are scalars that need no looking at one by one."""
-        kinds = set(map(type, rows))
-        if self.dtype == "string" and kinds == {str}:
-            values = [text.encode() for text in rows]
-        elif self.dtype in ("float32", "float64") and kinds <= {float, int} and largest(rows) < 2**63:
-            values = rows
-        else:
-            return False
-        self.shape, self.rows, self.values = (), len(rows), values
-        return True
-
-    def add(self, row: Any) -> None:
+    def add(self, row: Any, *, keep: bool = True) -> None:
+        """keep: False to check a row and no more."""
         shape = shape_of(row)
+        values = flat(row, shape, self.dtype)
         if self.shape is None:
             self.shape = shape
         elif math.prod(shape) != math.prod(self.shape):
             raise invalid(f"Expecting tensor size: {math.prod(self.shape)} but got: {math.prod(shape)}")
         elif shape != self.shape:
             raise invalid(f"Expecting shape {written(self.shape)} but got: {written(shape)}")
-        self.values += flat(row, shape, self.dtype)
-        self.rows += 1
+        if keep:
+            self.values += values
+            self.rows += 1
 
-    def tensor(self) -> np.ndarray:
+    def tensor(self, name: str) -> np.ndarray:
         assert self.shape is not None
-        return tensor(self.values, (self.rows, *self.shape), self.dtype)
+        return tensor(name, self.values, (self.rows, *self.shape), self.dtype)
 
 
-def largest(numbers: list[Any]) -> float:
-    return max((abs(number) for number in numbers if type(number) is int), default=0)
-
-
-def tensor(values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Checked values as an array."""
+def regular(values: list, dtype: str) -> np.ndarray | None:
+    """A list as a tensor if it is nested evenly and its values need no looking at one by one, else None."""
+    shape = [len(values)]
+    kinds = set(map(type, values))
+    while kinds == {list}:
+        sizes = set(map(len, values))
+        if len(sizes) != 1 or len(shape) == MOST_AXES:
+            return None
+        shape.append(sizes.pop())
+        values = list(chain.from_iterable(values))
+        kinds = set(map(type, values))
+    if not values:
+        return None
     if dtype == "string":
-        array = strings(values)
-    elif dtype == "float32":
-        with np.errstate(over="ignore"):  # what is too large for a float is infinite
-            array = np.asarray(values, np.float64).astype(np.float32)
+        return strings([text.encode() for text in values]).reshape(shape) if kinds == {str} else None
+    if dtype in ("float32", "float64"):
+        simple = kinds == {float} or (kinds <= {float, int} and largest(values) < 2**63)
     elif dtype in LIMITS:
+        low, high = BOUNDS[LIMITS[dtype]]
+        simple = kinds == {int} and low <= min(values) and max(values) <= high
+    else:
+        simple = dtype == "bool" and kinds == {bool}
+    return array_of(values, dtype).reshape(shape) if simple else None
+
+
+def largest(numbers: list[Any]) -> int:
+    """The largest magnitude among the integers."""
+    whole = [number for number in numbers if type(number) is int]
+    return max(max(whole), -min(whole))
+
+
+def tensor(name: str, values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Checked values as a tensor."""
+    if len(shape) > MOST_AXES:
+        raise invalid(f"tensor parsing error: {name}")
+    return array_of(values, dtype).reshape(shape)
+
+
+def array_of(values: list[Any], dtype: str) -> np.ndarray:
+    """Checked values as an array [n]."""
+    if dtype == "string":
+        return strings(values)
+    if dtype == "float32":
+        with np.errstate(over="ignore"):  # what is too large for a float is infinite
+            return np.asarray(values, np.float64).astype(np.float32)
+    if dtype in LIMITS:
         # 8 and 16 bits keep the lowest bits, as a cast in C does.
         wide = np.uint64 if dtype == "uint64" else np.int64
-        array = np.asarray(values, wide).astype(dtype)
-    else:
-        array = np.asarray(values, dtype)
-    return array.reshape(shape)
+        return np.asarray(values, wide).astype(dtype)
+    return np.asarray(values, dtype)
 
 
 def is_object(value: Any) -> bool:
@@ -186,6 +241,8 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 def flat(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
     """The values of a nested list in order, checked; raises Fault where the nesting is not that of shape."""
+    if not isinstance(value, list):
+        return [scalar(value, dtype)]
     out: list[Any] = []
     stack: list[Any] = [iter((value,))]
     while stack:

@@ -13,6 +13,7 @@ import numpy as np
 
 from textpipe.serve.faults import invalid
 from textpipe.serve.parts import by_row
+from textpipe.serve.shown import quoted as in_capitals
 from textpipe.serve.values import NAMES
 
 BYTES = "_bytes"  # an output whose name ends so holds bytes
@@ -22,15 +23,14 @@ WRITTEN = {"float32", "float64", "string", "bool", "int8", "int16", "int32", "in
 def predict(tensors: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
     """{"y": [2.5, 3]} -> {"predictions": [2.5, 3.0]} in rows, {"outputs": [2.5, 3.0]} in columns.
 
-    Raises Fault for a type JSON has no spelling for and, in rows, for outputs that are not of one batch.
+    Raises Fault for values of a type JSON has no spelling for and, in rows, for outputs that are not of one batch.
     """
-    for array in tensors.values():
-        kind = dtype_of(array)
-        if kind not in WRITTEN:
-            raise invalid(f"Failed to write JSON value for tensor type: {NAMES.get(kind, kind)}")
+    if not tensors:
+        raise invalid("Cannot convert empty tensor map to JSON")
     if not in_rows:
         return columns(tensors)
-    return f'{{\n    "predictions": [{", ".join(by_row(tensors, rows))}\n    ]\n}}'
+    lines = by_row(tensors, rows)
+    return f'{{\n    "predictions": [{", ".join(lines)}\n    ]\n}}' if lines else '{\n    "predictions": []\n}'
 
 
 def columns(tensors: Mapping[str, np.ndarray]) -> str:
@@ -51,6 +51,8 @@ def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
             count = len(array)
         elif len(array) != count:
             raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}")
+    if not count:
+        return []
     fields = {name: pattern(array.shape[1:]) for name, array in tensors.items()}
     if len(fields) == 1:
         (row,) = fields.values()
@@ -62,7 +64,7 @@ def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
         found, size = texts(array.reshape(-1), name), math.prod(array.shape[1:])
         fillings += [found[at::size] for at in range(size)]
     if not fillings:
-        return [row % ()] * (count or 0)
+        return [row % ()] * count
     return [row % values for values in zip(*fillings, strict=True)]
 
 
@@ -74,6 +76,12 @@ def dtype_of(array: np.ndarray) -> str:
 DTYPES = {np.dtype(name).char: name for name in WRITTEN - {"string"}} | {"O": "string"}
 
 
+def enum_of(array: np.ndarray) -> str:
+    """The name of a type in protocol buffers: "DT_FLOAT"."""
+    kind = dtype_of(array)
+    return f"DT_{NAMES.get(kind, kind).upper()}"
+
+
 def nested(array: np.ndarray, name: str) -> str:
     """All of an array."""
     return pattern(array.shape) % tuple(texts(array.reshape(-1), name))
@@ -81,6 +89,8 @@ def nested(array: np.ndarray, name: str) -> str:
 
 def pattern(shape: tuple[int, ...]) -> str:
     """Where values go: (2, 3) -> "[[%s, %s, %s], [%s, %s, %s]]"."""
+    if 0 in shape:
+        shape = shape[: shape.index(0) + 1]  # of no values, however many they would be
     made = "%s"
     for size in reversed(shape):
         made = f"[{', '.join([made] * size)}]"
@@ -89,6 +99,9 @@ def pattern(shape: tuple[int, ...]) -> str:
 
 def texts(flat: np.ndarray, name: str) -> list[str]:
     """The values of [n] as JSON."""
+    kind = dtype_of(flat)
+    if len(flat) and kind not in WRITTEN:
+        raise invalid(f"Failed to write JSON value for tensor type: {NAMES.get(kind, kind)}")
     if flat.dtype == object:
         if name.endswith(BYTES):
             return [f'{{"b64": "{base64.b64encode(value).decode()}"}}' for value in flat.tolist()]
@@ -102,7 +115,7 @@ def texts(flat: np.ndarray, name: str) -> list[str]:
 
 def quoted(value: bytes) -> str:
     """A string output; bytes that are not UTF-8 become U+FFFD, for JSON cannot carry them."""
-    return in_quotes(value.decode("utf-8", "replace"))
+    return in_capitals(value.decode("utf-8", "replace"))
 
 
 def numbers(flat: np.ndarray) -> list[str]:

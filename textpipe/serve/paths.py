@@ -32,10 +32,16 @@ def read(method: str, path: str) -> Target:
     found = grammar.fullmatch(path) if grammar else None
     if not found:
         raise invalid(f"Malformed request: {method} {path}")
+    version = found["version"]
+    if version is not None and (len(version.lstrip("0")) > 19 or int(version.lstrip("0") or 0) > LARGEST):
+        raise invalid(f"Failed to convert version: {version} to numeric.")
+    # The pattern takes verbs in capitals, but nothing is done for them; METADATA is no more than a path to the status.
+    verb = found["verb"] or "status"
+    if method == "GET" and verb != "metadata":
+        verb = "status"
+    if verb != verb.lower():
+        raise invalid(f"Malformed request: {method} {path}")
     if not found["name"]:
         raise invalid("Missing model name in request.")
-    version = int(found["version"]) if found["version"] else None
-    if version is not None and version > LARGEST:
-        raise invalid(f"Failed to convert version: {found['version']} to numeric.")
     label = unquote(found["label"]) if found["label"] else None
-    return Target(unquote(found["name"]), version, label, (found["verb"] or "status").lower())
+    return Target(unquote(found["name"]), int(version.lstrip("0") or 0) if version else None, label, verb)

@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
+import re
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from textpipe.serve import decode, document, encode, examples, paths, values
+from textpipe.serve import decode, document, encode, examples, paths
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.paths import Target
 from textpipe.serve.service import Patience, Service
+from textpipe.serve.shown import malformed
 from textpipe.serve.version import DEFAULT, Signature, Version
 
 log = logging.getLogger(__name__)
 
-MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
+MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+ORIGIN = re.compile(rb"https?://")
 JSON, HTML = b"application/json", b"text/html"
 TIMEOUT = b"x-request-timeout"
 IN_LOOP = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
@@ -43,12 +46,12 @@ class Door:
             path += "?" + scope["query_string"].decode("latin-1")
         headers, told = dict(scope["headers"]), scope.setdefault("told", {})
         try:
-            if method == "OPTIONS":
-                status, body, kind = (200, b"", JSON) if b"origin" in headers else (400, b"", JSON)
-            elif method not in MALFORMED:
+            if method not in MALFORMED:
                 status, body, kind = page(501, "Not Implemented")
             elif not path.lower().startswith(paths.PREFIX):
                 status, body, kind = page(404, "Not Found")
+            elif method == "OPTIONS":
+                status, body, kind = 200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", JSON
             else:
                 target = paths.read(method, path)
                 told |= {"model": target.name, "verb": target.verb}
@@ -85,7 +88,7 @@ class Door:
         request = await self.request(headers, receive, told)
 
         def read(version: Version) -> decode.Tensors:
-            tensors, _ = decode.predict(request, version.signature("begin").inputs)
+            tensors, _ = decode.predict(request, version.signature("begin").inputs, limits=self.service.request_limits)
             if any(len(array.reshape(-1)) != 1 for array in tensors.values()):
                 raise invalid("a stream is the answer to one text; send one")
             return {name: array.reshape(1) for name, array in tensors.items()}
@@ -125,7 +128,7 @@ class Door:
         request = await self.request(headers, receive, told)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):
-            raise invalid("'signature_name' key must be a string value.")
+            raise malformed(request, "not formatted correctly. 'signature_name' key must be a string value.")
         seconds = seconds_of(headers.get(TIMEOUT))
         work = self.predict if target.verb == "predict" else self.examples
         return await work(target, name, request, (seconds, gone(receive)), told)
@@ -141,7 +144,7 @@ class Door:
         else:
             request = document.parse(body)
         if not isinstance(request, dict):
-            raise invalid(f"JSON Value: {values.shown(request)} Is not object")
+            raise malformed(request, "Is not object")
         return request
 
     async def predict(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
@@ -150,7 +153,11 @@ class Door:
         def read(version: Version) -> tuple[Signature, decode.Tensors]:
             nonlocal in_rows
             signature = version.signature(name)
-            tensors, in_rows = decode.predict(request, signature.inputs, signature.defaults)
+            if not signature.inputs:
+                raise invalid(f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}")
+            tensors, in_rows = decode.predict(
+                request, signature.inputs, signature.defaults, self.service.request_limits
+            )
             return signature, tensors
 
         version, _, found = await self.service.answer(target, read, patience)
@@ -158,12 +165,10 @@ class Door:
         return encode.predict(found, in_rows=in_rows)
 
     async def examples(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
-        serialized = examples.serialized(request)
+        serialized = examples.serialized(request, self.service.request_limits)
 
         def read(version: Version) -> tuple[Signature, decode.Tensors]:
-            signature = version.signature(name)
-            examples.asked(name, tuple(signature.inputs), signature.outputs, target.verb)
-            return signature, {examples.INPUTS: serialized}
+            return examples.signature(version, name, target.verb), {examples.INPUTS: serialized}
 
         version, _, found = await self.service.answer(target, read, patience)
         told |= {"version": version.number, "signature": name, "rows": len(serialized)}
@@ -182,9 +187,7 @@ class Door:
             raise Fault(
                 "DEADLINE_EXCEEDED", f"the body took longer than {self.body_seconds:g} seconds to arrive"
             ) from None
-        if headers.get(b"content-encoding", b"").strip().lower() == b"gzip":
-            return self.unpacked(body)
-        return body
+        return self.unpacked(body) if b"gzip" in headers.get(b"content-encoding", b"") else body
 
     async def whole(self, receive: Receive) -> bytes:
         parts, size = [], 0
@@ -200,16 +203,15 @@ class Door:
                 return b"".join(parts)
 
     def unpacked(self, body: bytes) -> bytes:
+        """One gzip member and nothing behind it; what is not that is an empty body to TensorFlow Serving."""
         reader = zlib.decompressobj(wbits=31)
         try:
             found = reader.decompress(body, self.most_bytes + 1)
-        except zlib.error as error:
-            raise invalid(f"Failed to decompress request: {error}") from None
+        except zlib.error:
+            return b""
         if len(found) > self.most_bytes:
             raise self.too_long()
-        if not reader.eof:
-            raise invalid("Failed to decompress request: it ends too early")
-        return found
+        return found if reader.eof and not reader.unused_data else b""
 
     def too_long(self) -> Fault:
         return invalid(f"the body is longer than the {self.most_bytes} bytes this server takes")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -24,6 +24,7 @@ from tensorflow_serving.apis import (
 from textpipe.serve import examples, messages
 from textpipe.serve.access import Gate, Log, request_id
 from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.interceptors import Guard, Parsing
 from textpipe.serve.measures import Measures
 from textpipe.serve.paths import Target
 from textpipe.serve.service import Service, Tensors
@@ -31,14 +32,21 @@ from textpipe.serve.version import DEFAULT, Signature, Version
 
 log = logging.getLogger(__name__)
 
-CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
-HEALTH = "/grpc.health.v1.Health/"
+METHODS = {
+    "tensorflow/serving/classify": ("classify", "classification_result"),
+    "tensorflow/serving/regress": ("regress", "regression_result"),
+}
+MOST_DETAILS = 2000  # characters of a message: what is longer is more than clients take as metadata
 STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 
 
-def target_of(spec: Any, verb: str) -> Target:
-    if not spec.name:
+def target_of(request: Any, verb: str) -> Target:
+    """The target of a request with a model_spec."""
+    spec = request.model_spec
+    if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
+    if not spec.name and verb != "status":
+        raise invalid("ModelSpec has no name specified.")
     which = spec.WhichOneof("version_choice")
     version = spec.version.value if which == "version" else None
     return Target(spec.name, version, spec.version_label if which == "version_label" else None, verb)
@@ -54,19 +62,19 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.service, self.measures, self.log = service, measures, log
 
     async def answered(
-        self, context: Any, spec: Any, verb: str, work: Callable[[Target, float | None], Awaitable[Any]]
+        self, context: Any, request: Any, verb: str, work: Callable[[Target, float | None], Awaitable[Any]]
     ) -> Any:
         """Runs a call, counts it, and ends it with the code of its fault."""
         began, code, model = time.monotonic(), "OK", ""
         try:
-            target = target_of(spec, verb)
+            target = target_of(request, verb)
             model = target.name
             return await work(target, context.time_remaining())
         except Fault as fault:
             code = fault.code
             if code == "RESOURCE_EXHAUSTED":
                 await self.service.queue.refused()
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault))
+            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
         except (grpc.aio.AbortError, asyncio.CancelledError):
             raise
         except Exception:
@@ -87,49 +95,41 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         name = request.model_spec.signature_name or DEFAULT
 
         def read(version: Version) -> tuple[Signature, Tensors]:
-            return version.signature(name), messages.arrays(request.inputs)
+            if name not in version.signatures:
+                raise Fault("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+            signature = version.signatures[name]
+            messages.check(request.inputs, signature, version.definitions[name])
+            filtered(request.output_filter, signature.outputs)
+            return signature, messages.arrays(request.inputs, signature, self.service.request_limits)
 
         async def work(target: Target, seconds: float | None) -> Any:
             version, signature, found = await self.service.answer(target, read, (seconds, None))
             response = predict_pb2.PredictResponse()
             fill(response.model_spec, version, signature.name)
-            for output in request.output_filter:
-                if output not in found:
-                    raise invalid(
-                        f"output tensor alias not found in signature: {output} Outputs expected to be in the set "
-                        f"{{{','.join(sorted(found))}}}."
-                    )
             for output in request.output_filter or found:
                 response.outputs[output].CopyFrom(messages.proto(found[output]))
             return response
 
-        return await self.answered(context, request.model_spec, "predict", work)
-
-    async def inferred(
-        self, target: Target, name: str, given: Any, seconds: float | None
-    ) -> tuple[Version, Signature, Tensors, int]:
-        """What a signature of serialized examples gives, for classify or regress."""
-        serialized = messages.examples(given)
-
-        def read(version: Version) -> tuple[Signature, Tensors]:
-            signature = version.signature(name)
-            examples.asked(name, tuple(signature.inputs), signature.outputs, target.verb)
-            return signature, {examples.INPUTS: serialized}
-
-        version, signature, found = await self.service.answer(target, read, (seconds, None))
-        return version, signature, found, len(serialized)
+        return await self.answered(context, request, "predict", work)
 
     async def judged(self, request: Any, context: Any, verb: str, response: Any, write: Callable[..., None]) -> Any:
         """What Classify and Regress have in common; write(response.result, outputs, rows) puts the outputs in."""
+        rows = 0
+
+        def read(version: Version) -> tuple[Signature, Tensors]:
+            nonlocal rows
+            signature = examples.signature(version, request.model_spec.signature_name, verb)
+            serialized = messages.examples(request.input, self.service.request_limits)
+            rows = len(serialized)
+            return signature, {examples.INPUTS: serialized}
 
         async def work(target: Target, seconds: float | None) -> Any:
-            name = request.model_spec.signature_name or DEFAULT
-            version, signature, found, rows = await self.inferred(target, name, request.input, seconds)
+            version, signature, found = await self.service.answer(target, read, (seconds, None))
             fill(response.model_spec, version, signature.name)
             write(response.result, found, rows)
             return response
 
-        return await self.answered(context, request.model_spec, verb, work)
+        return await self.answered(context, request, verb, work)
 
     async def Classify(self, request: Any, context: Any) -> Any:
         return await self.judged(request, context, "classify", classification_pb2.ClassificationResponse(), classified)
@@ -138,32 +138,35 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         return await self.judged(request, context, "regress", regression_pb2.RegressionResponse(), regressed)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
+        """All tasks are checked before one is begun; their rows count together, and one version answers them all."""
+
         async def work(target: Target, seconds: float | None) -> Any:
+            self.service.admit()
+            deadline, limits = self.service.deadline((seconds, None)), self.service.request_limits
             response = inference_pb2.MultiInferenceResponse()
-            if len({task.model_spec.name for task in request.tasks}) > 1:
-                raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-            for task in request.tasks:
-                verb = {CLASSIFY: "classify", REGRESS: "regress"}.get(task.method_name)
-                if verb is None:
-                    raise Fault("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
-                asked = target_of(task.model_spec, verb)
-                name = task.model_spec.signature_name or DEFAULT
-                version, signature, found, rows = await self.inferred(asked, name, request.input, seconds)
-                result = response.results.add()
-                fill(result.model_spec, version, signature.name)
-                if verb == "classify":
-                    classified(result.classification_result, found, rows)
-                else:
-                    regressed(result.regression_result, found, rows)
+            with self.service.repository.hold(target.name, target.version, target.label) as version:
+                tasks = tasks_of(request, version)
+                serialized = messages.examples(request.input, limits)
+                limits.rows(examples.EXAMPLES, len(serialized) * len(tasks))
+                for signature, write, part in tasks:
+                    given = signature.complete({examples.INPUTS: serialized})
+                    found = await self.service.queue.ask(version, signature, given, deadline=deadline)
+                    result = response.results.add()
+                    fill(result.model_spec, version, signature.name)
+                    write(getattr(result, part), found, len(serialized))
             return response
 
-        spec = request.tasks[0].model_spec if request.tasks else predict_pb2.PredictRequest().model_spec
-        return await self.answered(context, spec, "multi_inference", work)
+        asked = predict_pb2.PredictRequest(model_spec=request.tasks[0].model_spec if request.tasks else None)
+        asked.model_spec.SetInParent()
+        return await self.answered(context, asked, "multi_inference", work)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         async def work(target: Target, seconds: float | None) -> Any:
-            if list(request.metadata_field) != ["signature_def"]:
-                raise invalid(f"Metadata field {', '.join(request.metadata_field)} is not supported")
+            if not request.metadata_field:
+                raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            for name in request.metadata_field:
+                if name != "signature_def":
+                    raise invalid(f"Metadata field {name} is not supported")
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             with self.service.repository.hold(target.name, target.version, target.label) as version:
                 told = get_model_metadata_pb2.SignatureDefMap()
@@ -175,7 +178,40 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.metadata["signature_def"].CopyFrom(packed)
             return response
 
-        return await self.answered(context, request.model_spec, "metadata", work)
+        return await self.answered(context, request, "metadata", work)
+
+
+def tasks_of(request: Any, version: Version) -> list[tuple[Signature, Callable[..., None], str]]:
+    """What each task of a MultiInferenceRequest asks: its signature, what writes its result, and the result's field."""
+    found: dict[str, tuple[Signature, Callable[..., None], str]] = {}
+    for task in request.tasks:
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        name = task.model_spec.signature_name or DEFAULT
+        if name in found:
+            raise invalid(f"Duplicate evaluation of signature: {name}")
+        if name not in version.signatures:
+            raise invalid(f"Requested signature not found in model graph: {name}")
+        if task.method_name not in METHODS:
+            raise Fault("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
+        verb, part = METHODS[task.method_name]
+        signature = examples.signature(version, name, verb)
+        found[name] = signature, classified if verb == "classify" else regressed, part
+    return list(found.values())
+
+
+def filtered(outputs: Any, known: Sequence[str]) -> None:
+    """Raises Fault for an output_filter that names what there is not, or twice what there is."""
+    for at, output in enumerate(outputs):
+        if output not in known:
+            names = ",".join(known)
+            raise invalid(
+                f"output tensor alias not found in signature: {output} Outputs expected to be in the set {{{names}}}."
+            )
+        if output in outputs[:at]:
+            raise invalid(f"duplicate output tensor alias: {output}")
 
 
 def classified(result: Any, found: Tensors, rows: int) -> None:
@@ -200,10 +236,9 @@ class Models(model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         try:
-            target = target_of(request.model_spec, "status")
-            found = self.service.repository.status(target.name, target.version, target.label)
+            found = self.service.status(target_of(request, "status"))["model_version_status"]
         except Fault as fault:
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault))
+            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
         response = get_model_status_pb2.GetModelStatusResponse()
         for line in found:
             status = response.model_version_status.add(version=int(line["version"]), state=STATES[line["state"]])
@@ -233,25 +268,6 @@ class Health(health_pb2_grpc.HealthServicer):
         return kinds(status=kinds.SERVING if ready else kinds.NOT_SERVING)
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Turns away calls without a token; health may be asked by anyone."""
-
-    def __init__(self, gate: Gate):
-        self.gate = gate
-
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        if details.method.startswith(HEALTH):
-            return await continuation(details)
-        given = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
-        if self.gate.passes(given.encode() if isinstance(given, str) else given):
-            return await continuation(details)
-
-        async def refuse(request: Any, context: Any) -> None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.gate.refusal)
-
-        return grpc.unary_unary_rpc_method_handler(refuse)
-
-
 def server(
     service: Service, measures: Measures, gate: Gate, log: Log | None, *, most_bytes: int, most_calls: int,
     shared: bool = False,
@@ -262,7 +278,7 @@ def server(
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", int(shared)),  # another server on the port must be told, not given half of the calls
     ]
-    made = grpc.aio.server(interceptors=[Guard(gate)], options=sizes, maximum_concurrent_rpcs=most_calls)
+    made = grpc.aio.server(interceptors=[Guard(gate), Parsing()], options=sizes, maximum_concurrent_rpcs=most_calls)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(service, measures, log), made)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(service), made)
     health_pb2_grpc.add_HealthServicer_to_server(Health(service), made)

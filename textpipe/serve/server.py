@@ -60,6 +60,7 @@ class Options:
     beside: bool = False  # one of several on the same ports, which ends when its standard input does
 
 
+IN_MEMORY = 4  # bytes of a tensor for each of a body: JSON writes a number in two
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -141,7 +142,7 @@ class Server:
         watch = Watch(self.measures, options.watch_seconds)
         self.service = service = Service(
             self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
-            most_text=options.most_text, watch=watch,
+            most_text=options.most_text, most_bytes=IN_MEMORY * options.most_bytes, watch=watch,
         )  # fmt: skip
         watching = asyncio.create_task(watch.run(queue), name="watch")
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,6 +11,7 @@ from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.lanes import Queue
 from textpipe.serve.paths import Target
 from textpipe.serve.repository import Repository
+from textpipe.serve.request_limits import RequestLimits
 from textpipe.serve.version import Signature, Version
 from textpipe.serve.watch import Watch
 
@@ -22,13 +23,15 @@ ENDLESS: Patience = (None, None)
 
 @dataclass
 class Service:
-    """deadline_seconds: what a request may take at most; most_rows, most_text: of a request, and bytes of one text."""
+    """deadline_seconds: what a request may take at most; most_rows, most_text, most_bytes: of a request, of one text in
+    bytes, and of all its tensors in memory."""
 
     repository: Repository
     queue: Queue
     deadline_seconds: float = 60.0
     most_rows: int = 1024
     most_text: int = 1 << 20
+    most_bytes: int = 64 << 20
     watch: Watch | None = None
     draining: bool = False
 
@@ -89,15 +92,13 @@ class Service:
                 # The first bytes of a character are no character yet.
                 yield {"text": text if done else text.rstrip("\ufffd"), "tokens": count, "done": done}
 
+    @property
+    def request_limits(self) -> RequestLimits:
+        return RequestLimits(self.most_rows, self.most_text, self.most_bytes)
+
     def bound(self, tensors: Tensors) -> None:
-        """Raises Fault for more rows or a longer text than the server takes."""
-        for name, array in tensors.items():
-            if array.ndim and len(array) > self.most_rows:
-                raise invalid(f"{name}: {len(array)} rows where this server takes {self.most_rows} at once")
-            if array.dtype == object:
-                longest = max(map(len, array.flat), default=0)
-                if longest > self.most_text:
-                    raise invalid(f"{name}: a text of {longest} bytes where this server takes {self.most_text}")
+        """Raises Fault for more than the server takes at once."""
+        self.request_limits.tensors(tensors)
 
     def described(self) -> dict[str, Any]:
         """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "options"}]}"""
@@ -129,7 +130,9 @@ class Service:
         return {"models": found}
 
     def status(self, target: Target) -> dict[str, Any]:
-        return {"model_version_status": self.repository.status(target.name, target.version, target.label)}
+        """The states of a model's versions. A label means its version here; one that nothing has is not looked at."""
+        version = target.version if target.label is None else self.repository.labels.get(target.name, {}).get(target.label)
+        return {"model_version_status": self.repository.status(target.name, version)}
 
     def metadata(self, target: Target) -> dict[str, Any]:
         """The signatures of a version as TensorFlow Serving tells them: protocol buffers' JSON."""

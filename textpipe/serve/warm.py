@@ -13,10 +13,12 @@ from textpipe import warmup
 from textpipe.errors import ModelError
 from textpipe.savedmodel import DEFAULT, GOLDEN, encode
 from textpipe.serve.faults import Fault
+from textpipe.serve.request_limits import RequestLimits
 from textpipe.serve.values import strings
-from textpipe.serve.version import Version
+from textpipe.serve.version import Signature, Version
 
 CLOSE = 1e-3  # relative; another processor's kernels round in another way
+UNLIMITED = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # who made the model made its warm-up requests
 NEAR_TIES = 0.02  # of the rows may have another answer of the same score
 
 
@@ -24,9 +26,8 @@ def check(version: Version, *, golden_rows: int = 64) -> None:
     """Raises ModelError when a request fails or when the model does not answer as it did where it was exported."""
     for number, request in enumerate(requests(version)):
         try:
-            name, tensors = request
-            signature = version.signature(name)
-            signature.call(signature.complete(tensors))
+            signature = version.signature(request.model_spec.signature_name)
+            signature.call(signature.complete(tensors_of(request, signature, version.definitions[signature.name])))
         except Fault as fault:
             raise ModelError(
                 f"{version.path}: warm-up request {number} failed ({fault}); export the model again"
@@ -36,30 +37,32 @@ def check(version: Version, *, golden_rows: int = 64) -> None:
         compare(version, rows)
 
 
-def requests(version: Version) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """(signature, tensors) of each warm-up request; raises ModelError when the file cannot be read."""
+def requests(version: Version) -> list[Any]:
+    """Requests of each warm-up log, as messages; raises ModelError when the file cannot be read."""
     path = version.path / warmup.FILE
     if not path.is_file():
         return []
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
+    try:
+        records = itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), warmup.LIMIT)
+        logs = list(map(prediction_log_pb2.PredictionLog.FromString, records))
+    except (tf.errors.OpError, DecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    kinds = [(log, log.WhichOneof("log_type")) for log in logs]
+    return [getattr(log, kind).request for log, kind in kinds if kind in ("predict_log", "classify_log", "regress_log")]
+
+
+def tensors_of(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
+    """A warm-up request's tensors; raises Fault where they are not the signature's, whose SignatureDef is given."""
     from textpipe.serve import messages
 
-    found: list[tuple[str, dict[str, np.ndarray]]] = []
-    try:
-        for record in itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), warmup.LIMIT):
-            log = prediction_log_pb2.PredictionLog.FromString(record)
-            kind = log.WhichOneof("log_type")
-            if kind == "predict_log":
-                request = log.predict_log.request
-                found.append((request.model_spec.signature_name, messages.arrays(request.inputs)))
-            elif kind in ("classify_log", "regress_log"):
-                request = getattr(log, kind).request
-                found.append((request.model_spec.signature_name, {"inputs": messages.examples(request.input)}))
-    except (tf.errors.OpError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
-    return found
+    if hasattr(request, "input"):
+        return {"inputs": messages.examples(request.input, UNLIMITED)}
+    messages.check(request.inputs, signature, definition)
+    return messages.arrays(request.inputs, signature, UNLIMITED)
 
 
 def golden(version: Version, count: int) -> list[dict[str, Any]]:

@@ -1,0 +1,62 @@
+"""What every gRPC call passes before its method: who may call, and whether the message can be parsed."""
+
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from textpipe.serve.access import Gate
+
+HEALTH = "/grpc.health.v1.Health/"
+CORRUPT = object()
+
+
+class Parsing(grpc.aio.ServerInterceptor):
+    """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's, by Python's names."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if details.method not in self.handlers:
+            handler = await continuation(details)
+            if handler is None or handler.unary_unary is None:
+                return handler
+            self.handlers[details.method] = careful(handler)
+        return self.handlers[details.method]
+
+
+def careful(handler: Any) -> Any:
+    """A handler that ends a call whose request is no message of its type."""
+
+    def read(body: bytes) -> Any:
+        try:
+            return handler.request_deserializer(body)
+        except DecodeError:
+            return CORRUPT
+
+    async def answer(request: Any, context: Any) -> Any:
+        if request is CORRUPT:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be parsed as a message of this method's type")
+        return await handler.unary_unary(request, context)
+
+    return handler._replace(request_deserializer=read, unary_unary=answer)
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Turns away calls without a token; health may be asked by anyone."""
+
+    def __init__(self, gate: Gate):
+        self.gate = gate
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if details.method.startswith(HEALTH):
+            return await continuation(details)
+        given = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
+        if self.gate.passes(given.encode() if isinstance(given, str) else given):
+            return await continuation(details)
+
+        async def refuse(request: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.gate.refusal)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
