@@ -47,12 +47,17 @@ class Config(Settings):
             raise ValueError("precision: logistic_regression is the product that makes the logits, in float32; leave it out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
-        if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
-            raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
-        for name, reason in getattr(rooms.find("models", self.model.kind), "unused", dict)(self.model).items():
+        unused = getattr(rooms.find("models", self.model.kind), "unused", None)
+        for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:
                 raise ValueError(f"[model] {name}: {reason}; leave {name} out")
         return self
+
+    def lbfgs_faults(self) -> list[str]:
+        """As in Settings, and an l1 penalty."""
+        l1 = getattr(self.model, "l1", 0)
+        cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
+        return [*super().lbfgs_faults(), *([cure] if l1 else [])]
 
     def extra_files(self) -> list[Path]:
         """The files of the run that this one starts from."""
