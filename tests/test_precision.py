@@ -8,7 +8,7 @@ import test_training_loop as tests
 
 from textpipe.fields import Sizes
 from textpipe.models import recurrent, transformer
-from textpipe.training import precision, steps, vocabulary
+from textpipe.training import dev_decoding, precision, steps, vocabulary
 from textpipe.training.batches import Batch
 from textpipe.training.settings import Settings
 
@@ -110,6 +110,25 @@ def test_the_logits_of_a_classifier_are_products_of_float32():
     assert (hidden[0].dtype, logits.dtype) == (tf.float32, tf.float32)
     exact = np.array(hidden[0], np.float64) @ np.array(model.output_linear.kernel.value, np.float64) + np.array(model.bias.value)
     np.testing.assert_allclose(logits, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(kind):
+    class Codec:
+        def decode(self, ids):
+            return tf.strings.reduce_join(tf.strings.as_string(ids), axis=1, separator=" ")
+
+    rows = tests.reversals(40)
+    with precision.policy("mixed_bfloat16"):
+        mixed = BUILD[kind]()
+    served = BUILD[kind]()
+    for weight, one in zip(served.weights, mixed.weights, strict=True):
+        weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
+        one.assign(weight)
+    measures = [dev_decoding.DevBleu(Codec(), rows.source, ["4 5 6"] * 40, max_length=9) for _ in range(2)]
+    assert measures[0].answers(mixed) == measures[1].answers(served)
+    assert mixed.compute_dtype == "bfloat16"
+    assert {layer.compute_dtype for layer in mixed._flatten_layers()} == {"bfloat16"}
 
 
 def test_the_policy_of_before_comes_back():

@@ -25,6 +25,20 @@ def policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+@contextmanager
+def in_full(model) -> Iterator[None]:
+    """While open, what is traced of a model computes in float32, as the model will that is served."""
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()  # no public way to nested layers
+    before = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype == "bfloat16"]
+    for layer, _ in before:
+        layer.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        for layer, policy in before:
+            layer.dtype_policy = policy
+
+
 class Halves:
     """hidden and project of a generator, whatever the model computes in: hidden vectors come as float32, and `project` makes
     the logits of them by a float32 product with the float32 variables.
