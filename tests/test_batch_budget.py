@@ -7,7 +7,7 @@ import pytest
 import test_training_loop as tests
 
 from textpipe.errors import ConfigError
-from textpipe.training import batch_budget, batches, loop, memory
+from textpipe.training import batch_budget, batches, loop, memory, steps
 from textpipe.training.settings import Settings
 
 
@@ -15,7 +15,7 @@ def thousand(tokens):
     return 1000 * tokens
 
 
-def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, rows=4000, fewest=2):
+def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, rows=4000, fewest=2, **settings):
     """What is found where a step takes these bytes and has this speed."""
 
     def take(self, tokens):
@@ -24,7 +24,7 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     monkeypatch.setattr(batch_budget.Trial, "take", take)
     monkeypatch.setattr(memory, "available", lambda: free)
     monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
-    return batch_budget.search(tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto"))
+    return batch_budget.search(tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings))
 
 
 def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):
@@ -46,6 +46,45 @@ def test_an_epoch_keeps_some_updates(monkeypatch):
         batches.plan(rows, Settings(batch_tokens=size * found["batch_tokens"])).num_batches for size in (1, 2)
     )
     assert (found["ended_by"], kept >= 10, missed < 10) == ("updates", True, True)
+
+
+def test_updates_of_several_batches_are_counted_as_updates(monkeypatch):
+    """With four batches to an update an epoch of so many updates has batches of a quarter."""
+    found = searched(monkeypatch, rows=12_000, fewest=10, accumulate=4)
+    assert found["ended_by"] == "updates"
+    rows, tokens = tests.reversals(12_000), found["batch_tokens"]
+    kept, missed = (-(-batches.plan(rows, Settings(batch_tokens=size * tokens)).num_batches // 4) for size in (1, 2))
+    assert kept >= 10 > missed
+    assert tokens < searched(monkeypatch, rows=12_000, fewest=10)["batch_tokens"]
+
+
+def test_no_larger_batch_is_tried_than_batch_rows_allows(monkeypatch):
+    found = searched(monkeypatch, batch_rows=300)
+    assert (found["batch_tokens"], found["ended_by"]) == (4096, "rows")  # of 8 tokens a row: 300 rows are 2,400
+
+
+def test_a_try_is_an_update_as_the_run_makes_them(monkeypatch):
+    """Of several batches where gradients are accumulated, with words replaced where they will be."""
+    seen, train_step = [], steps.Steps.train
+
+    def noted(self, rows, group, number):
+        seen.append((len(group), len(group[0].rows), number, self.accumulator is not None))
+        return train_step(self, rows, group, number)
+
+    monkeypatch.setattr(steps.Steps, "train", noted)
+    settings = Settings(batch_tokens="auto", accumulate=3, batch_rows=5, scheduled_sampling={"start": 7, "steps": 40})
+    rows = tests.reversals(20)
+    trial = batch_budget.Trial(*with_optimizer(tests.plain_generator()), rows, settings)
+    trial.take(64)
+    assert seen == [(2, 5, 47, True)] * 3
+
+
+def with_optimizer(model):
+    import keras
+
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
 
 
 def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):

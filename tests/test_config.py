@@ -2,7 +2,7 @@
 
 import pytest
 
-from textpipe import config
+from textpipe import config, pipeline
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError
 
@@ -50,6 +50,14 @@ def test_shared_keys_reach_the_sections_that_declare_them():
 )  # fmt: skip
 def test_a_fault_names_place_finding_and_cure(tables, message):
     assert faults(tables) == [message]
+
+
+@pytest.mark.parametrize("decode", ['decode = { kind = "beam" }', "[decode]\nmax_length = 9"])
+def test_a_decoder_is_refused_where_answers_are_labels(decode, tmp_path):
+    file = tmp_path / "p.toml"
+    file.write_text(f'task = "classify"\n{decode}\n[ingest]\nfiles = "rows.tsv"\n')
+    with pytest.raises(ConfigError, match=r"p.toml \[decode\]: task 'classify' answers with a label.*leave \[decode\] out"):
+        pipeline.Pipeline.load(file)
 
 
 def test_a_wrong_type_says_what_was_found():

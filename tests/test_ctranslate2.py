@@ -44,7 +44,6 @@ share_embeddings = true
 [train]
 epochs = 2
 batch_tokens = 1024
-num_shapes = 1
 [decode]
 kind = "beam"
 beam_size = 3

@@ -249,7 +249,7 @@ PIPELINE = {
         **{"dropout": 0.0, "embedding_dropout": 0.0},
     },
     "train": {
-        **{"epochs": 16, "batch_tokens": 1024, "num_shapes": 1},
+        **{"epochs": 16, "batch_tokens": 1024},
         "optimizer": {"kind": "adam", "learning_rate": 0.02},
     },
     "decode": {"kind": "greedy", "max_length": 40},

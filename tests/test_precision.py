@@ -8,7 +8,7 @@ import test_training_loop as tests
 
 from textpipe.fields import Sizes
 from textpipe.models import recurrent, transformer
-from textpipe.training import precision, steps
+from textpipe.training import dev_decoding, precision, steps, vocabulary
 from textpipe.training.batches import Batch
 from textpipe.training.settings import Settings
 
@@ -71,6 +71,64 @@ def test_layers_compute_in_bfloat16_and_the_loss_in_float32(kind, tmp_path):
     served.load_weights(tmp_path / "model.weights.h5")
     assert served.compute_dtype == "float32"
     assert tests.same(tests.weights(served), tests.weights(mixed))
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
+    """As exact as NumPy's in float64 from the same hidden vectors; bfloat16 would keep three digits."""
+    with precision.policy("mixed_bfloat16"):
+        model = BUILD[kind]()
+    halves = precision.Halves(model)
+    source = tests.reversals(24).source.gather(np.arange(24), 8)
+    hidden = halves.hidden(source, source, training=False)
+    logits = halves.project(hidden)
+    assert (hidden.dtype, logits.dtype) == (tf.float32, tf.float32)
+    exact = np.array(hidden, np.float64) @ np.array(model.target_embedding.value, np.float64).T
+    np.testing.assert_allclose(logits, exact, atol=1e-5)
+    # Loss and gradient of the vocabulary layer as well.
+    labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
+    variables = [variable.value for variable in model.trainable_variables]
+    sums, slopes, own = vocabulary.gradients(halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0)
+    flat, rows = exact.reshape(192, -1), np.arange(192)
+    chances = np.exp(flat - flat.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    assert float(sums["loss"]) == pytest.approx(-np.log(chances[rows, labels.numpy()]).sum(), rel=1e-6)
+    chances[rows, labels.numpy()] -= 1
+    expected = chances.T @ np.array(hidden, np.float64).reshape(192, -1)
+    table = next(part for part, variable in zip(own, model.trainable_variables, strict=True) if variable is model.target_embedding)
+    np.testing.assert_allclose(table, expected, atol=1e-4)
+
+
+def test_the_logits_of_a_classifier_are_products_of_float32():
+    with precision.policy("mixed_bfloat16"):
+        model = tests.classifier()
+    hidden, (rows, logits) = [], (tests.labelled(16).source.gather(np.arange(16), 12), None)
+    call = model.output_linear.call
+    model.output_linear.call = lambda features: hidden.append(features) or call(features)
+    model.bias.assign(np.array([0.123456, -3.2109, 1.000321]))
+    logits = model(rows, training=False)
+    assert (hidden[0].dtype, logits.dtype) == (tf.float32, tf.float32)
+    exact = np.array(hidden[0], np.float64) @ np.array(model.output_linear.kernel.value, np.float64) + np.array(model.bias.value)
+    np.testing.assert_allclose(logits, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(kind):
+    class Codec:
+        def decode(self, ids):
+            return tf.strings.reduce_join(tf.strings.as_string(ids), axis=1, separator=" ")
+
+    rows = tests.reversals(40)
+    with precision.policy("mixed_bfloat16"):
+        mixed = BUILD[kind]()
+    served = BUILD[kind]()
+    for weight, one in zip(served.weights, mixed.weights, strict=True):
+        weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
+        one.assign(weight)
+    measures = [dev_decoding.DevBleu(Codec(), rows.source, ["4 5 6"] * 40, max_length=9) for _ in range(2)]
+    assert measures[0].answers(mixed) == measures[1].answers(served)
+    assert mixed.compute_dtype == "bfloat16"
+    assert {layer.compute_dtype for layer in mixed._flatten_layers()} == {"bfloat16"}
 
 
 def test_the_policy_of_before_comes_back():

@@ -136,7 +136,7 @@ TABLES = {
         **{"kind": "recurrent", "units": 24, "embedding_size": 24, "attention_size": 12},
         **{"dropout": 0.0, "embedding_dropout": 0.0},
     },
-    "train": {"epochs": 12, "batch_tokens": 256, "num_shapes": 1, "optimizer": {"kind": "adam", "learning_rate": 0.02}},
+    "train": {"epochs": 12, "batch_tokens": 256, "optimizer": {"kind": "adam", "learning_rate": 0.02}},
 }
 DECODE = {"kind": "beam", "beam_size": 2, "max_length": 8}
 TEXTS = ["hello Zebedee", "where is Quirin now", "good night Annine", "hello Wu and Li", ""]

@@ -96,6 +96,32 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     np.testing.assert_allclose(losses.dense(gradients[0]), slopes, atol=1e-4)
 
 
+def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
+    """Spellings stay where the reference has them, so no label falls where it cannot be said."""
+    from textpipe.fields import Sizes
+    from textpipe.models import hybrid
+    from textpipe.training.rows import Ids
+
+    ids = {"kind": "ids", "vocab_size": 17, "num_words": 9, "max_length": 20}
+    model = hybrid.build(hybrid.Config(units=8, embedding_size=6, letter_units=5, dropout=0.0), Sizes("a", ids, "b", ids), seed=2)
+    random = np.random.default_rng(3)
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(size=variable.shape))  # so that it says letters and <unk> too
+    rows = [[4, 5, 1, 12, 15, 9, 6, 7, 3], [1, 11, 9, 8, 4, 1, 10, 10, 9, 3], [8, 7, 6, 5, 3], [1, 14, 3]]
+    target = Ids.from_lists(rows * 8).gather(np.arange(32), 10)
+    read = np.array(losses.shift_right(target, 2)) * (np.array(losses.shift_right(target, 2)) != 0)
+    for choose in ("argmax", "sample"):
+        found = mixed(model, read, 1.0, choose=choose)
+        known = (read >= 3) & (read < 9)
+        assert (found[known] != read[known]).mean() > 0.5
+        np.testing.assert_array_equal(found[~known], read[~known])
+        assert ((found[known] >= 3) & (found[known] < 9)).all()
+
+    # The last two of a hidden vector say whether a place wants a word or a letter: 30 nats for what it does not want.
+    flags = [np.array(model.hidden(target, inputs))[..., -2:] for inputs in (read, found)]
+    np.testing.assert_array_equal(*flags)
+
+
 def test_the_share_rises_by_the_papers_curves():
     linear = ScheduledSampling(probability=0.2, start=100, steps=50)
     rates = [scheduled_sampling.rate(linear, step) for step in (1, 100, 125, 150, 900)]

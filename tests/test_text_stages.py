@@ -250,6 +250,9 @@ def test_target_texts_are_ids_whatever_the_source_is(pairs, tmp_path):
         (normalize, {"task": "classify", "steps": ["unicod"]}, "did you mean 'unicode'"),
         (tokenize, {"task": "classify", "codec": "unigrams"}, "did you mean 'unigram'"),
         (vectorize, {"task": "classify", "features": {"kind": "tfidf", "word": [1, 1]}}, "did you mean 'words'"),
+        (vectorize, {"task": "classify", "target": {"max_length": 9}}, "target: task 'classify' answers with a label"),
+        (tokenize, {"task": "classify", "vocabulary": "joint"}, "vocabulary: task 'classify' has one text field"),
+        (tokenize, {"task": "reply", "codec": "none", "vocabulary": "separate"}, "vocabulary: the codec 'none' has no"),
     ],
 )
 def test_mistakes_in_sections_are_named(module, options, message):

@@ -19,6 +19,7 @@ from textpipe.models import feed_forward, logistic_regression
 from textpipe.stages import train
 from textpipe.tasks import classify
 from textpipe.training import checkpoint, early_stopping, loop, steps
+from textpipe.training.batches import Batch
 from textpipe.training.rows import Ids, Labels, Rows
 from textpipe.training.settings import EarlyStopping, Settings
 
@@ -423,6 +424,26 @@ for build, rows in ((tests.plain_classifier, tests.labelled(60)), (tests.plain_g
         assert abs(one[name] - two[name]) < 1e-4, (one, two)
     for first, second in zip(single, double):
         np.testing.assert_allclose(first, second, atol=1e-4)
+
+# Of dropout each replica has draws of its own, and afterwards their seeds are where one that did not train alone would be.
+from textpipe.layers import uniform_dropout
+with strategies[1].scope():
+    model = tests.classifier()
+    optimizer = tests.steps.tf.keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    taken = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8)
+masks, call = [], uniform_dropout.Dropout.call
+def noted(self, inputs, training=False):
+    found = call(self, tf.ones_like(inputs), training=training)
+    tf.py_function(lambda mask: masks.append(mask.numpy()), [found], [])
+    return inputs * found
+uniform_dropout.Dropout.call = noted
+batch = tests.Batch(np.arange(8), 12, 0)
+for number in (1, 2):
+    taken.train(tests.labelled(8), [batch], number)
+assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
+(state,) = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+assert all(copy.numpy()[1] == 2 for copy in state.value.values), state
 print("equal")
 """
 
@@ -558,11 +579,41 @@ def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, 
         ({"early_stopping": {"metric": "valid_perplexity"}}, "has no perplexity"),
         ({"model": {"kind": "logistic_regression", "l1": 1.0}, "optimizer": "lbfgs"}, "cannot follow l1"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
+        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: is a kind of momentum, which is 0"),
+        ({"parallel": 2}, "parallel: feed_forward trains on a batch as a whole"),
+        ({"model": {"kind": "logistic_regression"}, "precision": "mixed_bfloat16"}, "precision: logistic_regression is the"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read(settings, finding):
     with pytest.raises(ValueError, match=finding):
         config(**settings)
+
+
+# Another value than the default of everything [train] has, but for what lbfgs reads.
+NOT_FOR_LBFGS = {
+    "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0,
+    "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},
+    "freeze": ["bias"], "scheduled_sampling": {}, "early_stopping": {}, "metric": "valid_accuracy", "valid_bleu_rows": 9,
+    "validate_steps": 5, "checkpoint_steps": 5, "checkpoint_minutes": 1, "max_steps": 50, "max_minutes": 3, "keep": "last",
+    "average": {"last": 2}, "curve_steps": 5, "parallel": 2, "strategy": "mirrored", "epochs": 10,
+}  # fmt: skip
+
+
+def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
+    assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init"}
+    Settings(optimizer="lbfgs", seed=3)
+    train.Config(task="classify", model={"kind": "logistic_regression"}, optimizer={"kind": "lbfgs", "memory": 5})
+    for name, value in NOT_FOR_LBFGS.items():
+        with pytest.raises(ValueError, match=rf"{name}: .*lbfgs .*(leave|set)"):
+            Settings(optimizer="lbfgs", **{name: value})
+    with pytest.raises(ValueError, match="max_steps: lbfgs ends by optimizer.tolerance and optimizer.max_iterations"):
+        Settings(optimizer="lbfgs", max_steps=50)
+
+
+def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
+    sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
+    assert "[train] num_shapes: is for rows of token ids" in refusal(tmp_path, stages, config(num_shapes=2, model={"kind": "feed_forward"}), sparse)
+    assert "[model] embedding: is for rows of token ids" in refusal(tmp_path, stages, config(), sparse)
 
 
 def test_progress_is_said_in_lines_where_there_is_no_terminal(caplog, monkeypatch):

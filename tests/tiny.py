@@ -23,7 +23,7 @@ GENERATOR = {
     "tokenize": {"codec": {"kind": "unigram", "vocab_size": 300}},
     "vectorize": {"features": {"kind": "ids", "max_length": 24}},
     "model": {"kind": "recurrent", "units": 16, "embedding_size": 16, "attention_size": 8},
-    "train": {"epochs": 1, "batch_tokens": 1024, "num_shapes": 1},
+    "train": {"epochs": 1, "batch_tokens": 1024},
     "decode": {"kind": "beam", "beam_size": 3, "max_length": 8},
 }
 

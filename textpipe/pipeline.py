@@ -42,6 +42,9 @@ class Pipeline:
             rooms.find("tasks", task)
         except ConfigError as error:
             raise ConfigError(f"{path} task: {error}") from None
+        kinds = {item.side: item.kind for item in rooms.find("tasks", task).FIELDS}
+        if "decode" in tables and kinds["target"] != "text":
+            raise ConfigError(f"{path} [decode]: task {task!r} answers with a label, which no decoder writes; leave [decode] out")
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
         return cls(path.stem, str(path), task, sections)
 

@@ -30,7 +30,6 @@ attention_size = 8
 [train]
 epochs = 3
 batch_rows = 16
-num_shapes = 1
 optimizer = {{ kind = "adam", learning_rate = 0.02 }}
 
 [decode]

@@ -1,10 +1,13 @@
 """Classifiers over a bag of features.   Shapes: B batch, T source, D features, C logits, H units.
 
-A bag comes as a sparse matrix [B, D] (counts, TF-IDF) or as padded token ids [B, T].
+A bag comes as a sparse matrix [B, D] (counts, TF-IDF) or as padded token ids [B, T]. Logits are made in the type that
+variables have: float32 also where hidden layers compute in bfloat16.
 """
 
 import keras
 from keras import ops
+
+from textpipe.layers.uniform_dropout import Dropout
 
 
 class Linear(keras.layers.Layer):
@@ -43,11 +46,11 @@ class LogisticRegression(keras.Model):
     def __init__(self, dim, num_logits, *, l1=0.0, l2=0.0, **options):
         super().__init__(**options)
         self.l1, self.l2, self.num_logits = l1, l2, num_logits
-        self.linear = Linear(dim, num_logits)
+        self.linear = Linear(dim, num_logits, dtype=keras.config.dtype_policy().variable_dtype)
 
     def build(self, input_shape=None):
         self.linear.build()
-        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
     def call(self, features, training=False):
@@ -70,7 +73,7 @@ class Hidden(keras.layers.Layer):
         self.linear = Linear(dim, units, initializer=initializer)
         self.norm = keras.layers.BatchNormalization() if normalization == "batch" else None
         self.activation = keras.activations.get(activation)
-        self.dropout = keras.layers.Dropout(dropout, seed=seed + 1)
+        self.dropout = Dropout(dropout, seed=seed + 1)
         self.units = units
 
     def build(self, input_shape=None):
@@ -126,13 +129,14 @@ class FeedForward(keras.Model):
             )
             dim = width
         glorot = keras.initializers.GlorotUniform(seed=1000 * seed + 2 * len(units) + 1)
-        self.output_linear = Linear(dim, num_logits, initializer=glorot)
+        precise = keras.config.dtype_policy().variable_dtype
+        self.output_linear = Linear(dim, num_logits, initializer=glorot, dtype=precise)
 
     def build(self, input_shape=None):
         for layer in (self.embedding, *self.hidden, self.output_linear):
             if layer is not None:
                 layer.build()
-        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
     def call(self, features, training=False):

@@ -251,6 +251,10 @@ class HybridModel(keras.Model):
         state = {"memory": memory, "words": words, "letters": chosen(inside, after, state["letters"]), "inside": inside}
         return self.project(hidden), state, weights
 
+    def exchangeable(self, ids):
+        """Which tokens may stand for each other without moving the spellings of a row: known words, [...] -> [...] bool."""
+        return ops.logical_and(ops.not_equal(ids, UNK_ID), ops.less(ids, self.target_words))
+
     def steps_word(self, ids):
         """At which tokens the word decoder makes a step: words, the start, and </unk>, read as <unk>."""
         return ops.logical_and(ops.not_equal(ids, PAD_ID), ops.logical_not(spelled(ids, self.target_words)))

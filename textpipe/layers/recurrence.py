@@ -20,6 +20,7 @@ import keras
 from keras import ops
 
 from textpipe.layers.scanning import scan
+from textpipe.layers.uniform_dropout import Dropout
 
 # A sigmoid of this is 1 (of its negative 0) exactly, in float32 and in float64.
 SATURATED = 1e4
@@ -51,7 +52,7 @@ class Recurrent(keras.layers.Layer):
         self.seeds = seeds or itertools.count()
         self.kernel_name = kernel
         if recurrent_dropout:
-            self.recurrent_drop = keras.layers.Dropout(recurrent_dropout, seed=next(self.seeds))
+            self.recurrent_drop = Dropout(recurrent_dropout, seed=next(self.seeds))
         self.recurrent_dropout = recurrent_dropout
 
     def build(self, input_shape):

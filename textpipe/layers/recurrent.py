@@ -9,6 +9,7 @@ from keras import ops
 from textpipe.layers.attention import bias_of
 from textpipe.layers.recurrent_decoder import Decoder
 from textpipe.layers.recurrent_encoder import Encoder, dropout
+from textpipe.layers.uniform_dropout import Dropout
 
 PAD_ID, START_ID, END_ID = 0, 2, 3
 
@@ -52,7 +53,7 @@ class RecurrentModel(keras.Model):
         if config.word_dropout:
             # Whole words, each occurrence by itself (Sennrich et al. 2016, Edinburgh's systems for WMT 16).
             self.source_word_drop, self.target_word_drop = (
-                keras.layers.Dropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds))
+                Dropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds))
                 for _ in drops
             )
             drops += [self.source_word_drop, self.target_word_drop]

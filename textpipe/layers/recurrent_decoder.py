@@ -54,7 +54,10 @@ class Decoder(keras.layers.Layer):
                 config.units, config.memory_size, coverage=config.coverage, name="attention", **options
             )
         self.readout = dense(self.readout_size, "tanh", "readout")
-        self.drops = [dropout(config, seeds) for _ in self.cells]
+        # The readout of all positions at once is [B, U, R]; the loop's is [U, B, R], as everything else.
+        looped = config.input_feeding or config.coverage
+        self.drops = [dropout(config, seeds) for _ in self.cells[1:]]
+        self.drops.append(dropout(config, seeds, time_axis=0 if looped else 1))
         self.loop = DecoderLoop(self.cells, self.attention, residual=config.residual, dropout=config.dropout)
 
     def build(self, *shapes):

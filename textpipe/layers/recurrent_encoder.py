@@ -4,12 +4,18 @@ import keras
 from keras import ops
 
 from textpipe.layers.rnn import CELLS
+from textpipe.layers.uniform_dropout import Dropout
 
 
-def dropout(config, seeds, rate=None):
-    """Dropout over [time, B, .]; variational: one mask for all time steps (Gal & Ghahramani 2016)."""
-    noise_shape = (1, None, None) if config.dropout_kind == "variational" else None
-    return keras.layers.Dropout(config.dropout if rate is None else rate, noise_shape=noise_shape, seed=next(seeds))
+def dropout(config, seeds, rate=None, *, time_axis=0):
+    """Dropout over [time, B, .], or with time_axis = 1 over [B, time, .].
+
+    variational: a row's mask is the same at all time steps (Gal & Ghahramani 2016).
+    """
+    noise_shape = None
+    if config.dropout_kind == "variational":
+        noise_shape = tuple(1 if axis == time_axis else None for axis in range(3))
+    return Dropout(config.dropout if rate is None else rate, noise_shape=noise_shape, seed=next(seeds))
 
 
 class Encoder(keras.layers.Layer):

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from textpipe.config import Section
+from textpipe.layers.dropout_rate import Rate
 
 INPUT = ("sparse", "ids")
 OUTPUT = "label"
@@ -21,7 +22,7 @@ class Config(Section):
     units: tuple[PositiveInt, ...] = Field(default=(256,), min_length=1)
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"
     normalization: Literal["none", "batch"] = "none"
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: Rate = 0.2
     embedding: int = Field(default=128, ge=1)
     l1: float = Field(default=0.0, ge=0)
     l2: float = Field(default=0.0, ge=0)

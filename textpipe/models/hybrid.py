@@ -23,7 +23,7 @@ Where it deviates from the paper, and why:
 - A source word's spelling begins with a mark of its own and ends without one.
 
 As in the paper, the word decoder reads <unk> "as is" after a spelling, not what was spelled, which lets all spellings
-of a batch be computed side by side.
+of a batch be computed side by side. [train] scheduled_sampling replaces known words by known words alone.
 """
 
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 from textpipe.config import Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
+from textpipe.layers.dropout_rate import Rate
 
 INPUT = ("ids",)
 OUTPUT = "text"
@@ -51,8 +52,8 @@ class Config(Section):
     letter_units: int = Field(128, ge=1)
     letter_layers: int = Field(1, ge=1)
     letter_embedding_size: int = Field(64, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)  # on the readouts and between layers
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)  # of words, known or spelled
+    dropout: Rate = 0.3  # on the readouts and between layers
+    embedding_dropout: Rate = 0.3  # of words, known or spelled
     tie_embeddings: bool = True  # the target embedding of words is their softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
 
@@ -61,6 +62,11 @@ class Config(Section):
         if self.units % 2:
             raise ValueError(f"units = {self.units} cannot be halved for the encoder's two directions; make it even")
         return self
+
+
+def unused(config: Config) -> dict[str, str]:
+    """Fields that have no effect beside the others, and why."""
+    return {} if config.attention == "additive" else {"attention_size": f"attention = {config.attention!r} has none"}
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:

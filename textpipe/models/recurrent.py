@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from textpipe.config import Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
+from textpipe.layers.dropout_rate import Rate
 
 INPUT = ("ids",)
 OUTPUT = "text"
@@ -36,11 +37,11 @@ class Config(Section):
     input_feeding: bool = False  # the readout is read at the next step (Luong et al. 2015, section 3.3)
     coverage: bool = False  # additive attention sees the sum of its weights so far (Tu et al. 2016; See et al. 2017)
     bridge: Literal["dense", "copy", "zero"] = "dense"  # how the encoder's last state starts the decoder
-    dropout: float = Field(0.3, ge=0, lt=1)  # on the readout and between layers
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1)  # of what gates see of the state; one mask for all time steps
-    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: the other masks too are drawn once
-    word_dropout: float = Field(0.0, ge=0, lt=1)  # of whole words, source and target
+    dropout: Rate = 0.3  # on the readout and between layers
+    embedding_dropout: Rate = 0.3
+    recurrent_dropout: Rate = 0.0  # of what gates see of the state; one mask for all time steps
+    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: a row's masks are alike at all places
+    word_dropout: Rate = 0.0  # of whole words, source and target
     tie_embeddings: bool = True  # the target embedding is the softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
     initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
@@ -81,6 +82,13 @@ class Config(Section):
     @property
     def memory_size(self) -> int:
         return (self.encoder_units or self.units // self.directions) * self.directions
+
+
+def unused(config: Config) -> dict[str, str]:
+    """Fields that have no effect beside the others, and why."""
+    why = f"attention = {config.attention!r} has none"
+    names = {"attention_size": ("additive", "multi_head"), "num_heads": ("multi_head",)}
+    return {name: why for name, kinds in names.items() if config.attention not in kinds}
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from textpipe.config import Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
+from textpipe.layers.dropout_rate import Rate
 
 INPUT = ("ids",)
 OUTPUT = "text"
@@ -30,10 +31,10 @@ class Config(Section):
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
     activation: Literal["relu", "gelu", "swiglu"] = "relu"
-    dropout: float = Field(0.3, ge=0, lt=1)  # of embeddings and of what each block adds
-    attention_dropout: float = Field(0.0, ge=0, lt=1)  # of attention weights
-    activation_dropout: float = Field(0.0, ge=0, lt=1)  # inside the feed-forward block
-    word_dropout: float = Field(0.0, ge=0, lt=1)  # of whole words' embeddings (Sennrich et al. 2016)
+    dropout: Rate = 0.3  # of embeddings and of what each block adds
+    attention_dropout: Rate = 0.0  # of attention weights
+    activation_dropout: Rate = 0.0  # inside the feed-forward block
+    word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
     tie_embeddings: bool = True  # the target embedding is the softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
 
@@ -53,6 +54,11 @@ class Config(Section):
                 "use fewer heads or a larger d_model"
             )
         return self
+
+
+def unused(config: Config) -> dict[str, str]:
+    """Fields that have no effect beside the others, and why."""
+    return {"layers": "encoder_layers and decoder_layers say all"} if config.encoder_layers and config.decoder_layers else {}
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 class Config(Section):
     """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one
-    for all text fields ("joint") or one for each ("separate"). A task with one text field has one either way.
+    for all text fields ("joint") or one for each ("separate"), where a task has several.
     lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
     """
 
@@ -38,6 +38,16 @@ class Config(Section):
             )
         if self.lexicon and len(_text.text_fields(self.task)) < 2:
             raise ValueError(f"lexicon: task {self.task!r} has no target text; leave lexicon out")
+        return self
+
+    @model_validator(mode="after")
+    def several_share(self):
+        """What is shared, or not, by one field alone, and what "none" would need a vocabulary for."""
+        if "vocabulary" in self.model_fields_set:
+            if len(_text.text_fields(self.task)) < 2:
+                raise ValueError(f"vocabulary: task {self.task!r} has one text field; leave vocabulary out")
+            if self.codec.kind == "none":
+                raise ValueError("vocabulary: the codec 'none' has no vocabulary; leave vocabulary out")
         return self
 
 

@@ -41,22 +41,25 @@ class Config(Settings):
         for name in ("label_smoothing", "scheduled_sampling", "valid_bleu_rows"):
             if getattr(self, name) and not texts:
                 raise ValueError(f"{name}: {self.model.kind} answers with a label; leave {name} out")
-        if self.optimizer.kind == "lbfgs":
-            for name, default in (("accumulate", 1), ("ema", None), ("precision", "float32"), ("metric", None)):
-                if getattr(self, name) != default:
-                    raise ValueError(f"{name}: lbfgs sees all rows at once and has no use for it; leave {name} out")
-            for name in ("subword_sampling", "freeze"):
-                if getattr(self, name):
-                    raise ValueError(f'{name}: lbfgs minimizes one function of all weights; set optimizer to "adam"')
-        if self.average and self.optimizer.kind == "lbfgs":
-            raise ValueError("average: lbfgs ends in one optimum, there is nothing to average; leave average out")
+        if not texts and self.parallel != "auto":
+            raise ValueError(f"parallel: {self.model.kind} trains on a batch as a whole; leave parallel out")
+        if self.precision != "float32" and self.model.kind == "logistic_regression":
+            raise ValueError("precision: logistic_regression is the product that makes the logits, in float32; leave it out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
-        if self.optimizer.kind == "lbfgs" and getattr(self.model, "l1", 0):
-            raise ValueError('optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"')
         if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
             raise ValueError('optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"')
+        unused = getattr(rooms.find("models", self.model.kind), "unused", None)
+        for name, reason in (unused(self.model) if unused else {}).items():
+            if name in self.model.model_fields_set:
+                raise ValueError(f"[model] {name}: {reason}; leave {name} out")
         return self
+
+    def lbfgs_faults(self) -> list[str]:
+        """As in Settings, and an l1 penalty."""
+        l1 = getattr(self.model, "l1", 0)
+        cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
+        return [*super().lbfgs_faults(), *([cure] if l1 else [])]
 
     def extra_files(self) -> list[Path]:
         """The files of the run that this one starts from."""
@@ -105,7 +108,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
 
 def check(config: Config, sizes: Sizes) -> None:
-    """Whether the model takes these features and answers this target."""
+    """Whether the model takes these features and answers this target, and whether they leave a setting without use."""
     kind = config.model.kind
     module = rooms.find("models", kind)
     if sizes.source["kind"] not in module.INPUT:
@@ -114,6 +117,11 @@ def check(config: Config, sizes: Sizes) -> None:
             f"[model] {kind}: expects {' or '.join(module.INPUT)} features, found {sizes.source['kind']} for "
             f"{sizes.source_name!r}; set [vectorize] features to {wanted}"
         )
+    if sizes.source["kind"] == "sparse":
+        for name, section in (("embedding", config.model), ("num_shapes", config)):
+            if name in section.model_fields_set and getattr(section, name) is not None:
+                place = "[train]" if section is config else "[model]"
+                raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
     target = "label" if sizes.target["kind"] == "label" else "text"
     if target != module.OUTPUT:
         others = [name for name in rooms.names("models") if rooms.find("models", name).OUTPUT == target]

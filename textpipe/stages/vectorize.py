@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import fields, rooms
 from textpipe.config import Plugin, Section
@@ -29,6 +29,12 @@ class Config(Section):
     task: Annotated[str, AfterValidator(_text.checked_task)]
     features: Plugin.of("text.features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
+
+    @model_validator(mode="after")
+    def target_is_text(self):
+        if self.target and not any(item.side == "target" and item.kind == "text" for item in _text.fields_of(self.task)):
+            raise ValueError(f"target: task {self.task!r} answers with a label, which has no tokens; leave target out")
+        return self
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:

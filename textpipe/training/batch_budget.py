@@ -2,7 +2,8 @@
 
 Steps are tried with the longest rows of the training split, in batches that double. Before each try the memory it will
 need is foretold from the two before it, with a margin; the search ends where it would not fit, where a batch twice the
-size is hardly faster per token, or where an epoch would have few updates left. Trying changes nothing: every variable
+size is hardly faster per token, where an epoch would have few updates left, or where batch_rows allows no larger batch.
+A try is what an update of the run is, with its accumulation and its scheduled sampling. Trying changes nothing: every variable
 is put back. What was found depends on the machine and on what else runs on it, so it is written down before training
 begins and a resumed run reads it.
 
@@ -22,7 +23,7 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.errors import ConfigError
-from textpipe.training import batches, memory
+from textpipe.training import accumulation, batches, memory
 from textpipe.training.batches import Batch
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
@@ -72,7 +73,7 @@ def write(note: Path, found: dict[str, Any]) -> None:
 
 
 def search(model, train: Rows, settings: Settings) -> dict[str, Any]:
-    """{"batch_tokens", "ended_by": "memory", "speed", "updates" or "largest", "tried": sizes and what they took}."""
+    """{"batch_tokens", "ended_by": "memory", "speed", "updates", "rows" or "largest", "tried": sizes and what they took}."""
     optimizer = rooms.find("training.optimizers", settings.optimizer.kind).build(
         settings.optimizer, model.trainable_variables
     )
@@ -85,6 +86,9 @@ def search(model, train: Rows, settings: Settings) -> dict[str, Any]:
     while tokens <= LARGEST:
         if tried and trial.updates(tokens) < FEWEST_UPDATES:
             ended_by = "updates"
+            break
+        if tried and trial.num_rows(tokens) == trial.num_rows(tried[-1]["tokens"]):
+            ended_by = "rows"
             break
         if free and foretold(tried, tokens) > MARGIN * free:
             ended_by = "memory"
@@ -124,7 +128,7 @@ class Trial:
     """Steps on the longest rows of the widest shape, which need the most memory for a token."""
 
     def __init__(self, model, optimizer, train: Rows, settings: Settings):
-        self.train, self.settings = train, settings.model_copy(update={"batch_tokens": None, "accumulate": 1})
+        self.train, self.settings = train, settings.model_copy(update={"batch_tokens": None})
         widest = batches.plan(train, self.settings.model_copy(update={"batch_rows": len(train)})).epoch(1)
         batch = max(widest, key=lambda batch: max(batch.source_width, batch.target_width))
         lengths = sum(side.lengths[batch.rows] for side in (train.source, train.target) if side.kind == "ids")
@@ -138,18 +142,27 @@ class Trial:
 
     def updates(self, tokens: int) -> int:
         """Updates of an epoch with batches of so many tokens."""
-        settings = self.settings.model_copy(update={"batch_tokens": tokens, "batch_rows": None})
+        settings = self.settings.model_copy(update={"batch_tokens": tokens})
         plan = batches.plan(self.train, settings, fixed_widths=fixed_widths(self.steps.model))
-        return plan.num_batches // self.settings.accumulate
+        return accumulation.num_updates(plan.num_batches, self.settings.accumulate)
+
+    def num_rows(self, tokens: int) -> int:
+        """Rows of a batch of so many tokens."""
+        return max(1, min(tokens // self.width, self.settings.batch_rows or tokens))
 
     def take(self, tokens: int) -> dict[str, float]:
-        """Three steps: bytes they took beside what was resident before the first try, and tokens per second."""
-        batch = Batch(np.resize(self.rows, max(1, tokens // self.width)), *self.widths)
-        self.steps.train(self.train, [batch], 1)  # traces, and fills the allocator's pools
+        """Three updates: bytes they took beside what was resident before the first try, and tokens per second."""
+        batch = Batch(np.resize(self.rows, self.num_rows(tokens)), *self.widths)
+        # Gradients are summed from the second batch on; an update of more takes no more memory and as long for a token.
+        group = [batch] * min(self.settings.accumulate, 2)
+        sampling = self.settings.scheduled_sampling
+        number = sampling.start + sampling.steps if sampling else 1  # an update at which words are replaced
+        self.steps.train(self.train, group, number)  # traces, and fills the allocator's pools
         memory.reset_peak()
         seconds = []
         for _ in range(2):
             began = time.monotonic()
-            self.steps.train(self.train, [batch], 1)
+            self.steps.train(self.train, group, number)
             seconds.append(time.monotonic() - began)
-        return {"tokens": tokens, "bytes": max(0, memory.peak() - self.resident), "speed": tokens / min(seconds)}
+        speed = len(group) * tokens / min(seconds)
+        return {"tokens": tokens, "bytes": max(0, memory.peak() - self.resident), "speed": speed}

@@ -23,6 +23,9 @@ MULTIPLE = 4
 # Share of all padded tokens that one more width must save to be worth the seconds its step takes to trace.
 WORTH_A_SHAPE = 0.02
 
+# Padded widths when the settings name no number, where a step is traced for each.
+NUM_SHAPES = 6
+
 # A batch's size when the settings name none: tokens for texts, rows for classifiers.
 BATCH_TOKENS, BATCH_ROWS = 4096, 64
 
@@ -56,7 +59,7 @@ class Plan:
         batch_tokens: int | None = None,
         batch_rows: int | None = None,
         seed: int,
-        num_shapes: int | None = 6,
+        num_shapes: int | None = NUM_SHAPES,
         redrawn: bool = False,
     ):
         assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
@@ -153,7 +156,7 @@ def lengths_of(rows: Rows) -> tuple:
 def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     """The plan of a split: tokens are budgeted where rows are padded, rows otherwise.
 
-    fixed_widths: a step is traced for each padded width, so there must be few (settings.num_shapes).
+    fixed_widths: a step is traced for each padded width, so there must be few, also where settings.num_shapes is not given.
     Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
     """
     texts = rows.target.kind == "ids"
@@ -176,7 +179,7 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
         batch_tokens=batch_tokens,
         batch_rows=batch_rows,
         seed=settings.seed,
-        num_shapes=settings.num_shapes if fixed_widths or not texts else None,
+        num_shapes=settings.num_shapes or (NUM_SHAPES if fixed_widths or not texts else None),
         redrawn=bool(rows.samplers),
     )
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
+from textpipe.training import precision
 from textpipe.training.rows import Ids, Rows
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class DevBleu:
     codec: the target's. source: the validation rows' ids. references: their texts as ingest wrote them, in the same
     order. max_length: tokens of an answer at most. limit: so many rows, evenly spread; all when None.
 
-    The graph is traced once, for any width: rows are put in order of their length and cut into batches that are each as
+    A model in mixed precision answers in float32, as the one that is served. The graph is traced once, for any width: rows are put in order of their length and cut into batches that are each as
     wide as their longest row.
     """
 
@@ -55,7 +56,8 @@ class DevBleu:
     def answers(self, model) -> list[str]:
         """The answer to each of self.rows, in their order."""
         if self.decode is None:
-            self.decode = self.traced(model)
+            with precision.in_full(model):
+                self.decode = self.traced(model).get_concrete_function()
         found = []
         for start in range(0, len(self.rows), ROWS):
             batch = self.rows[start : start + ROWS]

@@ -5,6 +5,9 @@ decoders that take all places at once, a first pass over the true words gives th
 without dropout and without gradient; the second pass, which is trained, reads a mixture of both. It costs one more pass
 forward.
 
+A model that reads more than one token from a token may say which are `exchangeable`: those alone are replaced, by each
+other. The model "hybrid" replaces known words by known words, so that a spelling stands where the reference has it.
+
 Which places are replaced depends on (seed, step, batch of the update, replica) alone, so a resumed run draws the same.
 
 Shapes: B batch, U target, N real tokens, R readout, V vocabulary.
@@ -55,6 +58,7 @@ def mixed(model, source, inputs, *, probability, seed, choose: str):
     [[2, 7, 8, 9, 0]], the model says 6 after 2, 7 and 8, all are replaced: [[2, 6, 6, 6, 0]]
     """
     words = inputs != model.pad_id
+    replaceable = words & model.exchangeable(inputs) if hasattr(model, "exchangeable") else words
     first = tf.range(tf.shape(inputs)[1])[None] == 0
 
     def replaced():
@@ -62,7 +66,7 @@ def mixed(model, source, inputs, *, probability, seed, choose: str):
         own = predictions(model, source, inputs, words, seed=other, choose=choose)
         own = tf.concat([inputs[:, :1], own[:, :-1]], axis=1)  # what was said at a place is read at the next
         drawn = tf.random.stateless_uniform(tf.shape(inputs), seed) < probability
-        return tf.where(drawn & words & ~first, own, inputs)
+        return tf.where(drawn & replaceable & ~first, own, inputs)
 
     return tf.cond(probability > 0, replaced, lambda: inputs)
 
@@ -70,7 +74,8 @@ def mixed(model, source, inputs, *, probability, seed, choose: str):
 def predictions(model, source, inputs, words, *, seed, choose: str):
     """The model's next word at each place that holds a word: ids [B, U], elsewhere 0.
 
-    Its logits are made for a few places at a time, so no [N, V] is held. Padding and start_id are never said.
+    Its logits are made for a few places at a time, so no [N, V] is held. Padding and start_id are never said, nor
+    what is not exchangeable.
     """
     places = tf.where(words)
     if losses.splits(model):
@@ -82,8 +87,11 @@ def predictions(model, source, inputs, words, *, seed, choose: str):
         hidden, project = tf.boolean_mask(logits, words), tf.identity  # [N, V]
     size = project(hidden[:1]).shape[-1]
     rows = max(1, vocabulary.PIECE_LOGITS // size)
-    barred = tf.one_hot([model.pad_id, model.start_id], size, on_value=hidden.dtype.min, off_value=0.0)
-    barred = tf.reduce_min(barred, axis=0)  # [V]
+    vocabulary_ids = tf.range(size)
+    allowed = (vocabulary_ids != model.pad_id) & (vocabulary_ids != model.start_id)
+    if hasattr(model, "exchangeable"):
+        allowed &= model.exchangeable(vocabulary_ids)
+    barred = tf.where(allowed, 0.0, hidden.dtype.min)  # [V]
 
     def body(start, ids):
         logits = project(hidden[start : start + rows]) + barred

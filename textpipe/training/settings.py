@@ -13,6 +13,18 @@ Metric = Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bleu
 # Metrics that grow as a model gets better; every other one falls.
 RISING = ("valid_accuracy", "valid_bleu")
 
+# What the optimizer lbfgs reads of [train], and why it does not read others.
+LBFGS_READS = {"seed", "optimizer", "init"}
+NO_USE = "lbfgs sees all rows at once and has no use for it; leave it out"
+OWN_END = "lbfgs ends by optimizer.tolerance and optimizer.max_iterations; set those and leave this out"
+ONE_FUNCTION = 'lbfgs minimizes one function of all weights; set optimizer to "adam" or leave this out'
+LBFGS = {
+    **dict.fromkeys(("epochs", "max_steps", "max_minutes", "early_stopping"), OWN_END),
+    **dict.fromkeys(("freeze", "subword_sampling"), ONE_FUNCTION),
+    **dict.fromkeys(("checkpoint_steps", "checkpoint_minutes"), "lbfgs takes seconds and is not resumed; leave it out"),
+    "average": "lbfgs ends in one optimum, there is nothing to average; leave average out",
+}
+
 
 class EarlyStopping(Section):
     """Stop after `patience` validations in which `metric` has not improved by more than `min_delta`."""
@@ -57,7 +69,8 @@ class Settings(Section):
         "auto" tries what fits into memory (batch_budget.py).
     batch_rows: rows per batch; may stand beside batch_tokens (64 when neither is given, classifiers).
     accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
-    num_shapes: how many padded widths batches are cut to; each is traced once.
+    num_shapes: how many padded widths batches are cut to. When left out, 6 for a model whose step is traced for each of
+        them; a model that takes batches of any width has as many as save padding.
     clip_norm: gradients are scaled down to this global norm; clip_value: each entry is cut to +-this.
     ema: decay of an exponential moving average of the weights, which is then validated and kept; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
@@ -65,7 +78,7 @@ class Settings(Section):
     subword_sampling: texts are segmented anew for each epoch.
     init: another run's weights to start from, whose vocabulary may be another; freeze: weights that are not trained, by
         name, beginning of a name ("encoder") or glob ("*_embedding").
-    scheduled_sampling: texts only.
+    scheduled_sampling: texts only. Of the model "hybrid" it replaces known words by known words.
     label_smoothing: share of each target's probability spread evenly over the vocabulary (texts only).
     validate_steps: validate every so many steps instead of at the end of each epoch.
     checkpoint_steps, checkpoint_minutes: besides the end of each epoch.
@@ -90,7 +103,7 @@ class Settings(Section):
     batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     batch_rows: int | None = Field(default=None, ge=1)
     accumulate: int = Field(default=1, ge=1)
-    num_shapes: int = Field(default=6, ge=1)
+    num_shapes: int | None = Field(default=None, ge=1)
     optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)
     schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)
     clip_norm: float | None = Field(default=None, gt=0)
@@ -115,6 +128,19 @@ class Settings(Section):
     curve_steps: int = Field(default=50, ge=1)
     parallel: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     strategy: Literal["default", "mirrored"] = "default"
+
+    @model_validator(mode="after")
+    def lbfgs_reads_little(self):
+        """L-BFGS goes over all rows again and again until it has converged: what it does not read is refused, all at once."""
+        faults = self.lbfgs_faults() if self.optimizer.kind == "lbfgs" else []
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def lbfgs_faults(self) -> list[str]:
+        """What is set and lbfgs does not read, and why."""
+        given = sorted(self.model_fields_set & Settings.model_fields.keys() - LBFGS_READS)
+        return [f"{name}: {LBFGS.get(name, NO_USE)}" for name in given if getattr(self, name) not in (None, [])]
 
     @property
     def chosen_by(self) -> str:

@@ -6,7 +6,8 @@ device and for eight. Of its share a replica makes several again, which go side 
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -130,14 +131,15 @@ class Steps:
         variables = [variable.value for variable in self.model.trainable_variables]
         smoothing = self.settings.label_smoothing
         found, gradients = [], []
-        # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
-        for part, pair in enumerate(cut((share(source), share(target)), parts)):
-            replace = self.replacement(part, parts, *chances) if chances else None
-            sums, slopes = losses.gradients(
-                self.model, *pair, variables, smoothing=smoothing, total=total, replace=replace
-            )
-            found.append(sums)
-            gradients.append([losses.dense(slope) for slope in slopes])
+        with own_seeds(self.model):
+            # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
+            for part, pair in enumerate(cut((share(source), share(target)), parts)):
+                replace = self.replacement(part, parts, *chances) if chances else None
+                sums, slopes = losses.gradients(
+                    self.model, *pair, variables, smoothing=smoothing, total=total, replace=replace
+                )
+                found.append(sums)
+                gradients.append([losses.dense(slope) for slope in slopes])
         return added(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
 
     def replacement(self, part: int, parts: int, probability, seed) -> Callable:
@@ -186,6 +188,27 @@ class Steps:
         if not hasattr(self.model, "penalty"):
             return tf.constant(0.0)
         return tf.cast(self.model.penalty(), tf.float32) / self.num_rows
+
+
+@contextmanager
+def own_seeds(model) -> Iterator[None]:
+    """Inside, each replica draws dropout of its own; a single one draws as ever.
+
+    A seed's state is (seed, draws so far), and every replica has the same. Inside a replica counts from a place of its
+    own; afterwards all states are alike again, so that a checkpoint of one is that of all.
+    """
+    context = tf.distribute.get_replica_context()
+    states = [variable for variable in getattr(model, "variables", ()) if variable.name == "seed_generator_state"]
+    if context.num_replicas_in_sync == 1 or not states:
+        yield
+        return
+    place = context.replica_id_in_sync_group * (2**30 // context.num_replicas_in_sync)
+    offset = tf.stack([0, place])
+    for state in states:
+        state.assign(state.value + tf.cast(offset, state.value.dtype))
+    yield
+    for state in states:
+        state.assign(state.value - tf.cast(offset, state.value.dtype))
 
 
 def weight(target):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from textpipe.config import Section
 
@@ -14,6 +14,12 @@ class Config(Section):
     learning_rate: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
+
+    @model_validator(mode="after")
+    def nesterov_has_momentum(self):
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: is a kind of momentum, which is 0; set momentum, 0.9 for example, or leave nesterov out")
+        return self
 
 
 def build(config: Config, variables=()):

@@ -1,0 +1,242 @@
+"""Every place where a model drops something, counted while it trains: how often, and which share.
+
+The counts are taken inside the traced steps of training: with the halves of a call, shares of a batch, accumulation and
+scheduled sampling, in float32 and in mixed_bfloat16.
+"""
+
+import collections
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_training_loop as tests
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.fields import Sizes
+from textpipe.layers import dropout, uniform_dropout
+from textpipe.training import precision, steps
+from textpipe.training.batches import Batch
+from textpipe.training.rows import Ids, Rows
+from textpipe.training.settings import Settings
+
+# Rates that no other is near to, at every place.
+MODELS = {
+    "transformer": {
+        "d_model": 24, "d_ff": 32, "num_heads": 2, "layers": 1, "dropout": 0.3, "attention_dropout": 0.15,
+        "activation_dropout": 0.45, "word_dropout": 0.2,
+    },
+    "recurrent": {
+        "units": 24, "embedding_size": 24, "attention_size": 4, "layers": 2, "dropout": 0.3, "embedding_dropout": 0.15,
+        "recurrent_dropout": 0.45, "word_dropout": 0.2,
+    },
+    "recurrent in a loop": {
+        "units": 24, "embedding_size": 24, "attention_size": 4, "layers": 2, "dropout": 0.3, "embedding_dropout": 0.15,
+        "recurrent_dropout": 0.45, "input_feeding": True, "dropout_kind": "variational",
+    },
+    "hybrid": {
+        "units": 24, "embedding_size": 24, "attention_size": 4, "letter_units": 24, "letter_embedding_size": 24, "layers": 2,
+        "letter_layers": 2, "dropout": 0.3, "embedding_dropout": 0.15,
+    },
+    "feed_forward": {"units": [24, 24], "embedding": 24, "dropout": 0.3, "activation": "tanh"},
+}  # fmt: skip
+
+# The setting of a place, by its attributes' names in the model; the first that fits.
+PLACES = (
+    ("word_drop$", "word_dropout"),
+    (r"(source|target)_drop$", lambda kind: "dropout" if kind == "transformer" else "embedding_dropout"),
+    (r"(itself|memory)/drop$", "attention_dropout"),
+    ("feed_forward/drop$", "activation_dropout"),
+    ("recurrent_drop$", "recurrent_dropout"),
+    ("drop", "dropout"),
+)
+KINDS = {"recurrent in a loop": "recurrent"}
+
+# Of each: what a setting adds to the path, and how many draws an update makes at a place of a text model.
+PATHS = {
+    "plain": ({}, 1),
+    "mixed, accumulated": ({"precision": "mixed_bfloat16", "accumulate": 2}, 2),
+    "sampled, in shares": (
+        {"parallel": 2, "accumulate": 2, "scheduled_sampling": {"probability": 1.0, "steps": 1}}, 4
+    ),
+    "mixed, sampled, in shares": (
+        {"precision": "mixed_bfloat16", "parallel": 2, "scheduled_sampling": {"probability": 1.0, "steps": 1}}, 2
+    ),
+}  # fmt: skip
+
+
+def places(layer, path=""):
+    """{path of attributes: a layer that drops} of a model."""
+    found = {}
+    if isinstance(layer, dropout.Dropout | uniform_dropout.Dropout):
+        return {path: layer}
+    for name, value in vars(layer).items():
+        if name.startswith("_"):
+            continue
+        members = value if isinstance(value, list) else [value]
+        for number, member in enumerate(flat(members)):
+            if isinstance(member, keras.layers.Layer):
+                place = f"{path}/{name}" + (f"_{number}" if isinstance(value, list) else "")
+                found |= places(member, place)
+    return found
+
+
+def flat(members):
+    for member in members:
+        yield from flat(member) if isinstance(member, list) else [member]
+
+
+def setting_of(place, kind):
+    setting = next(setting for pattern, setting in PLACES if re.search(pattern, place))
+    return setting if isinstance(setting, str) else setting(kind)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """{id of a layer: [(which entries are 0 then, which were before)] of its draws}, filled whenever one is made."""
+    draws = collections.defaultdict(list)
+
+    def note(layer, after, before):
+        def take(after, before):
+            draws[id(layer)].append((after.numpy(), before.numpy()))
+
+        tf.py_function(take, [tf.equal(after, 0), tf.equal(before, 0)], [])
+
+    mask = dropout.Dropout.mask
+
+    def noted_mask(self, shape, dtype):
+        found = mask(self, shape, dtype)
+        note(self, found, tf.ones_like(found))
+        return found
+
+    call = uniform_dropout.Dropout.call
+
+    def noted_call(self, inputs, training=False):
+        found = call(self, inputs, training=training)
+        if training and self.rate:
+            note(self, found, inputs)
+        return found
+
+    monkeypatch.setattr(dropout.Dropout, "mask", noted_mask)
+    monkeypatch.setattr(uniform_dropout.Dropout, "call", noted_call)
+    return draws
+
+
+def rows_of(kind, count=64):
+    """Full rows of seven words, so that no padding is counted; every third word of the hybrid model is spelled."""
+    if kind == "feed_forward":
+        return tests.labelled(count)
+    random = np.random.default_rng(1)
+    lists = random.integers(4, 20, size=(count, 7))
+    if kind == "hybrid":
+        lists[:, 2:7] = [1, 22, 23, 24, 20]  # <unk>, letters, </unk>
+    source = [[*row, 3] for row in lists.tolist()]
+    return Rows(Ids.from_lists(source), Ids.from_lists(source))
+
+
+def stepped(kind, options, settings):
+    """A model, its traced steps, and the batches of an update."""
+    ids = {**tests.IDS, "num_words": 20}
+    texts = kind != "feed_forward"
+    sizes = Sizes("source", ids, "target", ids) if texts else Sizes("text", tests.IDS, "label", tests.LABELS)
+    with precision.policy(settings.precision):
+        model = rooms.find("models", kind).build(Plugin.check("models", {"kind": kind, **options}), sizes, seed=3)
+    rows, optimizer = rows_of(kind), keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows))
+    widths = (8, 8) if texts else (12, 0)
+    group = [Batch(part, *widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]
+    return model, taken, rows, group
+
+
+# What is tried at each run of the suite; all other pairs at `make prove`.
+QUICK = {
+    *(("transformer", path) for path in PATHS),
+    *((name, path) for name in ("recurrent", "hybrid", "feed_forward") for path in ("plain", "mixed, accumulated")),
+    ("recurrent in a loop", "plain"),
+}
+CASES = [
+    pytest.param(name, path, id=f"{name}-{path}", marks=[] if (name, path) in QUICK else pytest.mark.prove)
+    for name in MODELS
+    for path in PATHS
+    if name != "feed_forward" or "sampled" not in path
+]
+
+
+@pytest.mark.parametrize(("name", "path"), CASES)
+def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(name, path, counted):
+    kind, options, (settings, draws) = KINDS.get(name, name), MODELS[name], PATHS[path]
+    settings = Settings(**settings)
+    model, taken, rows, group = stepped(kind, options, settings)
+    known = places(model)
+    dropping = [layer for layer in model._flatten_layers() if isinstance(layer, dropout.Dropout | uniform_dropout.Dropout)]
+    assert {id(layer) for layer in known.values()} == {id(layer) for layer in dropping}
+    fields = {setting_of(place, kind) for place in known}
+    assert fields >= {field for field in options if field.endswith("dropout")}
+
+    taken.train(rows, group, 9)
+    draws = draws if kind != "feed_forward" else len(group)
+    for place, layer in known.items():
+        rate, found = options.get(setting_of(place, kind), 0.0), counted.pop(id(layer), [])
+        if not rate:
+            assert not found, f"{place} drops although nothing is to be dropped"
+            continue
+        assert len(found) == draws, f"{place}: {len(found)} draws"
+        if options.get("dropout_kind") == "variational" and setting_of(place, kind) in ("dropout", "embedding_dropout"):
+            # [places, B, .]: what is dropped at a place is dropped at all.
+            assert not any((((after & ~before).any(axis=0)) & (~after).any(axis=0)).any() for after, before in found), place
+            flags = np.concatenate([after[0].ravel() for after, _ in found])
+        elif setting_of(place, kind) == "word_dropout":
+            flags = np.concatenate([after.reshape(-1, after.shape[-1]).all(axis=-1) for after, _ in found])
+        else:
+            flags = np.concatenate([after[~before] for after, before in found])
+        error = 5 * np.sqrt(rate * (1 - rate) / flags.size)
+        assert abs(flags.mean() - rate) < error + 0.002, f"{place}: {flags.mean():.4f} of {flags.size} where {rate} was asked for"
+        # No two draws are the same.
+        assert len({after.tobytes() for after, _ in found}) == len(found), place
+    assert not any(counted.values())
+
+    counted.clear()
+    taken.validate(rows, group)
+    assert not counted
+
+
+def masks_of_readout(counted, **options):
+    """What a recurrent model with one layer drops of its readout."""
+    options = {**MODELS["recurrent"], "layers": 1, **options}
+    model, taken, rows, group = stepped("recurrent", options, Settings())
+    taken.train(rows, group, 1)
+    ((after, _),) = counted[id(model.decoder.drops[-1])]
+    return after
+
+
+@pytest.mark.parametrize("input_feeding", [False, True])
+def test_a_variational_mask_is_that_of_a_row_at_all_of_its_places(input_feeding, counted):
+    """Gal and Ghahramani (2016), whichever way the readouts are computed."""
+    mask = masks_of_readout(counted, dropout_kind="variational", input_feeding=input_feeding)
+    if input_feeding:
+        mask = mask.transpose(1, 0, 2)
+    assert mask.shape == (64, 8, 24)  # rows, places, units
+    assert (mask == mask[:, :1]).all()
+    assert len({row.tobytes() for row in mask[:, 0]}) > 60  # each row has its own
+    assert abs(mask[:, 0].mean() - 0.3) < 0.06
+
+
+def test_a_standard_mask_differs_from_place_to_place(counted):
+    mask = masks_of_readout(counted)
+    assert (mask[:, :1] != mask[:, 1:]).mean() == pytest.approx(2 * 0.3 * 0.7, abs=0.03)
+
+
+def test_mixed_precision_trains_with_as_much_dropout_as_float32():
+    """The loss of an update with dropout is above that without by the same amount in both."""
+    losses = {}
+    for name in ("float32", "mixed_bfloat16"):
+        for rate in (0.0, 0.5):
+            options = {**MODELS["transformer"], "dropout": rate, "attention_dropout": 0.0, "word_dropout": 0.0, "activation_dropout": 0.0}
+            _, taken, rows, group = stepped("transformer", options, Settings(precision=name))
+            losses[name, rate] = np.mean([taken.train(rows, group, number)["loss"] / 512 for number in range(1, 6)])
+    gaps = {name: losses[name, 0.5] - losses[name, 0.0] for name in ("float32", "mixed_bfloat16")}
+    assert gaps["float32"] > 0.1
+    assert gaps["mixed_bfloat16"] == pytest.approx(gaps["float32"], rel=0.1)

@@ -1,0 +1,226 @@
+"""No setting without a test: every field of every Config there is has one that shows what it changes."""
+
+import ast
+import functools
+import importlib
+from pathlib import Path
+
+import pytest
+
+from textpipe import rooms
+from textpipe.config import Section
+
+TESTS = Path(__file__).parents[1]
+
+# Packages whose settings have a table of their own here, and the test that compares it with the fields there are.
+TABLES = {
+    "models": "test_every_setting_of_every_model_is_tested",
+    "training.optimizers": "test_every_setting_of_every_plug_in_is_tested",
+    "training.schedules": "test_every_setting_of_every_plug_in_is_tested",
+    "text.steps": "test_every_setting_of_every_plug_in_is_tested",
+    "text.codecs": "test_every_setting_of_every_plug_in_is_tested",
+    "text.features": "test_every_setting_of_every_plug_in_is_tested",
+}
+
+# Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
+RUN = "conformance/test_training_settings.py::test_a_setting_makes_another_run"
+SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_makes_another_run"
+LIKE_BEAM = "test_beam.py::test_a_wide_beam_equals_exhaustive_enumeration"
+SHOWN = {
+    "decoding.greedy": {
+        "max_length": LIKE_BEAM,
+        "max_ratio": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
+        "max_extra": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
+        "min_length": "test_beam.py::test_no_answer_is_shorter_than_min_length",
+        "length_penalty": LIKE_BEAM,
+        "prefix": "test_prefix.py::test_a_prefix_of_the_pipeline_file_is_that_of_all_rows_until_a_call_gives_another",
+        "rules": "test_rules.py::test_greedy_takes_the_likeliest_token_that_the_rules_leave",
+        "replace_unknown": "test_replace_unknown.py::test_names_nobody_saw_are_copied_where_the_model_says_unknown",
+    },
+    "decoding.beam": {
+        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
+        "length_penalty": LIKE_BEAM,
+        "coverage_penalty": "test_beam.py::test_the_coverage_penalty_is_that_of_enumeration",
+        "n_best": "test_beam.py::test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does",
+        "patience": "test_beam.py::test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end",
+    },
+    "decoding.constrained": {
+        "constraints": "test_constrained.py::test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_others"
+    },
+    "decoding.diverse": {
+        "beam_size": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
+        "groups": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
+        "strength": "test_diverse.py::test_groups_differ_more_than_a_beam_does",
+    },
+    "decoding.sample": {
+        "num_samples": "test_sample.py::test_answers_come_as_often_as_enumeration_says",
+        "temperature": "test_sample.py::test_temperature_zero_is_greedy",
+        "top_k": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
+        "top_p": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
+        "seed": "test_sample.py::test_another_seed_gives_other_samples_and_the_same_seed_the_same",
+    },
+    "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_bars_what_would_make_a_run_twice"},
+    "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_draws_stay_inside_the_list"},
+    "ensembles": {
+        "members": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
+        "mean": "test_ensemble.py::test_probabilities_are_the_mean_of_the_members_",
+        "models": "test_ensemble.py::test_members_bytes_and_code_count_in_what_a_result_depends_on",
+    },
+    "stages.ingest": {
+        "task": "test_ingest.py::test_a_wrong_section_is_refused_with_its_place",
+        "dataset": "test_ingest.py::test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files",
+        "files": "test_ingest.py::test_several_files_are_one_source_and_row_numbers_run_on",
+        "format": "test_tables.py::test_every_format_gives_the_same_rows",
+        "columns": "test_ingest.py::test_line_files_are_given_as_table_or_as_list",
+        "filter": "test_ingest.py::test_filter_and_max_rows_choose_rows",
+        "split": "test_ingest.py::test_one_file_is_split_by_source_and_nothing_is_lost",
+        "drop_duplicates": "test_ingest.py::test_duplicates_and_leaks_are_dropped_when_asked",
+        "on_leak": "test_ingest.py::test_duplicates_and_leaks_are_dropped_when_asked",
+        "on_invalid": "test_tables.py::test_bytes_that_are_not_utf8_are_replaced_dropped_or_refused",
+        "on_bad_rows": "test_tables.py::test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted",
+        "max_characters": "test_tables.py::test_lines_longer_than_a_block_survive_and_can_be_dropped",
+        "max_rows": "test_ingest.py::test_filter_and_max_rows_choose_rows",
+    },
+    "tables.delimited": {
+        "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
+        "header": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
+        "columns": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
+        "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
+        "member": "test_tables.py::test_every_format_gives_the_same_rows",
+    },
+    "tables.formats.csv": {
+        "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
+        "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
+    },
+    "tables.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
+    "tables.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
+    "tables.formats.mail": {"pattern": "test_tables.py::test_a_folder_of_raw_mails_gives_its_folders_as_labels"},
+    "stages.normalize": {
+        "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
+        "steps": "test_text_stages.py::test_normalize_cleans_texts_and_leaves_the_rest",
+        "fields": "test_text_stages.py::test_a_field_can_have_steps_of_its_own",
+    },
+    "stages.tokenize": {
+        "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
+        "seed": "test_text_stages.py::test_running_again_writes_the_same_bytes",
+        "codec": "test_text_stages.py::test_vocabularies_are_learned_on_train_alone_and_unknown_tokens_counted",
+        "vocabulary": "test_text_stages.py::test_a_joint_vocabulary_is_one_and_separate_ones_are_two",
+        "lexicon": "test_replace_unknown.py::test_tokenize_learns_a_lexicon_of_words_the_vocabulary_lacks_too",
+    },
+    "stages.vectorize": {
+        "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
+        "features": "test_text_stages.py::test_sparse_rows_are_those_of_the_exported_op",
+        "target": "test_text_stages.py::test_target_texts_are_ids_whatever_the_source_is",
+    },
+    "stages.train": {
+        "task": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
+        "model": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
+    },
+    "training.settings.Settings": {
+        **dict.fromkeys(
+            ("seed", "epochs", "batch_tokens", "batch_rows", "accumulate", "optimizer", "schedule", "clip_norm", "clip_value"), RUN
+        ),
+        **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
+        **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
+        "num_shapes": "conformance/test_training_settings.py::test_padded_widths_are_as_many_as_asked",
+        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples",
+        "init": "test_transfer.py::test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so",
+        "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_the_others_move",
+        "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises",
+        "valid_bleu_rows": "test_dev_decoding.py::test_bleu_is_that_of_answers_found_row_by_row",
+        "checkpoint_steps": "test_parallel.py::test_a_run_goes_on_with_as_many_shares_as_it_began_with",
+        "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_it_had",
+        "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_asked_weights",
+        "strategy": "test_training_loop.py::test_two_replicas_train_as_one_does",
+    },
+    "training.settings.EarlyStopping": dict.fromkeys(
+        ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises"
+    ),
+    "training.settings.Average": dict.fromkeys(
+        ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_asked_validations"
+    ),
+    "training.settings.ScheduledSampling": dict.fromkeys(("probability", "start", "steps", "curve", "choose"), SAMPLED),
+    "training.subword_sampling": {
+        "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
+        "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
+        "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
+    },
+    "training.transfer": {
+        "from_": "test_transfer.py::test_a_pipelines_newest_run_and_a_models_newest_version_are_found",
+        "only": "test_transfer.py::test_mistakes_in_the_file_are_named_where_they_stand",
+    },
+    "stages.evaluate": {
+        "task": "test_export.py::test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs",
+        "seed": "test_compare.py::test_bootstrap_of_few_rows_nears_the_count_of_every_resample",
+        "decode": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
+        "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
+        "split": "test_export.py::test_limit_and_split_choose_the_rows",
+        "join_sources": "test_export.py::test_rows_of_one_source_are_one_question_with_all_their_targets",
+        "limit": "test_export.py::test_limit_and_split_choose_the_rows",
+        "batch_rows": "test_export.py::test_batches_hold_all_rows_and_few_of_the_long_ones",
+        "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
+        "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
+        "require": "test_export.py::test_a_missed_threshold_is_told_with_every_figure",
+    },
+    "stages.export": {
+        "task": "test_export.py::test_the_description_says_what_the_model_is",
+        "decode": "test_export.py::test_options_left_out_have_the_values_of_the_pipeline_and_others_count",
+        "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
+        "golden_rows": "test_export.py::test_golden_rows_are_many_and_hold_the_awkward_ones",
+        "warmup_rows": "test_export.py::test_warm_up_requests_are_prediction_logs_that_the_model_answers",
+    },
+}  # fmt: skip
+
+
+def configs():
+    """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
+    for package in ("models", "decoding", "training", "text", "tables", "stages", "exports"):
+        for path in sorted((rooms.HOME / package).rglob("*.py")):
+            parts = path.relative_to(rooms.HOME).with_suffix("").parts
+            if parts[-1] != "__init__":
+                importlib.import_module(".".join(("textpipe", *parts)))
+    importlib.import_module("textpipe.ensembles")
+    found, waiting = {}, [Section]
+    while waiting:
+        below = waiting.pop().__subclasses__()
+        waiting += below
+        found |= {(one.__module__.removeprefix("textpipe."), one.__name__): one for one in below if one.__module__.startswith("textpipe.")}
+    return found
+
+
+def declared():
+    """(table in SHOWN, field) of every field, where it is declared."""
+    for (module, name), config in configs().items():
+        if not any(module.startswith(room + ".") for room in TABLES):
+            for field in config.model_fields.keys() & config.__annotations__.keys() - {"kind"}:
+                yield (f"{module}.{name}" if module == "training.settings" else module), field
+
+
+@functools.cache
+def functions(file):
+    """{name of a test: its source} of a file, and the source of the whole file."""
+    source = (TESTS / file).read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    return {node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, ast.FunctionDef)}, source
+
+
+def test_every_field_has_a_test_that_shows_what_it_changes():
+    fields = set(declared())
+    shown = {(table, field) for table, row in SHOWN.items() for field in row}
+    assert not fields - shown, f"settings without a test: add them to SHOWN, with the test that shows what they change: {fields - shown}"
+    assert not shown - fields, f"no longer settings: take them out of SHOWN: {shown - fields}"
+
+
+def test_packages_with_a_table_of_their_own_have_the_test_that_completes_it():
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    for room, test in TABLES.items():
+        assert f"def {test}(" in sources, room
+        assert rooms.names(room)
+
+
+@pytest.mark.parametrize("table", SHOWN)
+def test_the_tests_that_are_named_exist(table):
+    for field, test in SHOWN[table].items():
+        file, _, name = test.partition("::")
+        tests, _ = functions(file)
+        assert name in tests, f"{table} {field}: there is no {test}"

@@ -1,0 +1,173 @@
+"""Every setting of every model changes what it says it changes: the weights there are, or what an update makes of them."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_training_loop as tests
+
+from textpipe import rooms
+from textpipe.config import Plugin
+from textpipe.fields import Sizes
+from textpipe.stages import train
+from textpipe.training import steps
+from textpipe.training.batches import Batch
+from textpipe.training.settings import Settings
+
+SMALL = {
+    "transformer": {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 1, "dropout": 0.0},
+    "recurrent": {
+        "units": 8, "embedding_size": 6, "attention_size": 4, "layers": 2, "dropout": 0.0, "embedding_dropout": 0.0
+    },
+    "hybrid": {
+        "units": 8, "embedding_size": 6, "attention_size": 5, "letter_units": 7, "letter_embedding_size": 4,
+        "dropout": 0.0, "embedding_dropout": 0.0,
+    },
+    "feed_forward": {"units": [8], "embedding": 6, "dropout": 0.0},
+    "logistic_regression": {"l2": 0.0},
+}  # fmt: skip
+
+# Sizes: the number stands in the shape of a weight, times the gates or heads that share it, where it did not before.
+SIZES = {
+    "transformer": {"d_model": 26, "d_ff": 13},
+    "recurrent": {"units": 26, "encoder_units": 13, "embedding_size": 13, "attention_size": 13},
+    "hybrid": {"units": 26, "embedding_size": 13, "attention_size": 13, "letter_units": 13, "letter_embedding_size": 13},
+    "feed_forward": {"units": [13], "embedding": 13},
+}
+
+# Numbers of layers and what else adds weights, or takes some away: by how many.
+COUNTS = {
+    "transformer": {
+        "layers": (2, +1), "encoder_layers": (2, +1), "decoder_layers": (2, +1),
+        "tie_embeddings": (False, +1), "share_embeddings": (True, -1),
+    },
+    "recurrent": {
+        "layers": (3, +1), "decoder_layers": (1, -1), "encoder": ("forward", -1), "coverage": (True, +1),
+        "bridge": ("zero", -1), "tie_embeddings": (False, +1), "share_embeddings": (True, -1), "attention": ("dot", -1),
+    },
+    "hybrid": {
+        "layers": (2, +1), "letter_layers": (2, +1), "attention": ("dot", -1), "tie_embeddings": (False, +1),
+        "share_embeddings": (True, -1),
+    },
+}  # fmt: skip
+
+# What neither size nor number of weights shows: an update of the same weights, where there are such, is another.
+UPDATES = {
+    "transformer": {"num_heads": 4, "norm": "post", "positions": "rotary", "activation": "gelu"},
+    "recurrent": {
+        "cell": "lstm", "residual": True, "input_feeding": True, "initialization": "he_normal",
+        "num_heads": (1, {"attention": "multi_head", "attention_size": 4, "num_heads": 2}),
+    },
+    "hybrid": {"cell": "lstm"},
+    "feed_forward": {"activation": "tanh", "normalization": "batch", "l1": 0.5, "l2": 0.5},
+    "logistic_regression": {"l1": 0.5, "l2": 0.5},
+}  # fmt: skip
+
+# Counted site by site in test_dropout_sites.py.
+DROPOUT = {
+    "transformer": {"dropout", "attention_dropout", "activation_dropout", "word_dropout"},
+    "recurrent": {"dropout", "embedding_dropout", "recurrent_dropout", "word_dropout", "dropout_kind"},
+    "hybrid": {"dropout", "embedding_dropout"},
+    "feed_forward": {"dropout"},
+}
+
+
+def cases(table):
+    return [pytest.param(kind, name, value, id=f"{kind}-{name}") for kind, row in table.items() for name, value in row.items()]
+
+
+def built(kind, seed=1, **options):
+    ids = {**tests.IDS, "num_words": 20}
+    texts = rooms.find("models", kind).OUTPUT == "text"
+    sizes = Sizes("source", ids, "target", ids) if texts else Sizes("text", tests.IDS, "label", tests.LABELS)
+    config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
+    return rooms.find("models", kind).build(config, sizes, seed=seed)
+
+
+def shapes(model):
+    return [tuple(weight.shape) for weight in model.trainable_variables]
+
+
+def updated(kind, **options):
+    """The loss of two updates by gradient descent, and of the third batch after them."""
+    model, texts = built(kind, **options), rooms.find("models", kind).OUTPUT == "text"
+    rows = tests.reversals(12) if texts else tests.labelled(12)
+    optimizer = keras.optimizers.SGD(0.5)
+    optimizer.build(model.trainable_variables)
+    taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows))
+    batch = Batch(np.arange(12), 12, 8 if texts else 0)
+    figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
+    return [figure["loss"] + figure["penalty"] for figure in figures]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """What the updates of each model are without any of the changes, made once."""
+    made = {}
+
+    def of(kind, **options):
+        key = kind, *sorted(options.items())
+        if key not in made:
+            made[key] = updated(kind, **options)
+        return made[key]
+
+    return of
+
+
+def test_every_setting_of_every_model_is_tested():
+    for kind in rooms.names("models"):
+        fields = set(rooms.find("models", kind).Config.model_fields) - {"kind"}
+        tested = {*DROPOUT.get(kind, ())}.union(*(table.get(kind, ()) for table in (SIZES, COUNTS, UPDATES)))
+        assert fields == tested, f"{kind}: add {fields ^ tested} to a table of this file"
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), cases(SIZES))
+def test_a_size_is_that_of_weights(kind, name, value):
+    size = value[0] if isinstance(value, list) else value
+
+    def counted(model):
+        return sum(axis % 13 == 0 for shape in shapes(model) for axis in shape)
+
+    before, after = built(kind), built(kind, **{name: value})
+    assert len(shapes(before)) == len(shapes(after))
+    assert counted(before) == 0 < counted(after)
+    assert any(axis % size == 0 for shape in shapes(after) for axis in shape)
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), cases(COUNTS))
+def test_more_or_fewer_weights_are_there(kind, name, value):
+    value, direction = value
+    before, after = shapes(built(kind)), shapes(built(kind, **{name: value}))
+    assert np.sign(len(after) - len(before)) == direction
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), cases(UPDATES))
+def test_an_update_is_another(kind, name, value, plain):
+    value, beside = value if isinstance(value, tuple) else (value, {})
+    before, after = plain(kind, **beside), updated(kind, **{**beside, name: value})
+    assert np.isfinite(after).all()
+    assert max(np.abs(np.subtract(before, after))) > 1e-4
+
+
+def test_the_bridge_starts_the_decoder(plain):
+    """Of the choices that have no weight of their own, "copy" is not "zero"."""
+    same = {"units": 6, "attention_size": 4, "layers": 1}
+    assert updated("recurrent", bridge="copy", **same) != updated("recurrent", bridge="zero", **same)
+
+
+@pytest.mark.parametrize(
+    ("model", "finding"),
+    [
+        ({"kind": "recurrent", "attention": "general", "attention_size": 64}, r"\[model\] attention_size: attention = 'general'"),
+        ({"kind": "recurrent", "attention": "additive", "num_heads": 2}, r"\[model\] num_heads: attention = 'additive'"),
+        ({"kind": "hybrid", "attention": "dot", "attention_size": 7}, r"\[model\] attention_size: attention = 'dot'"),
+        ({"kind": "transformer", "layers": 2, "encoder_layers": 1, "decoder_layers": 3}, r"\[model\] layers: encoder_layers"),
+        ({"kind": "transformer", "dropout": 1e-6}, "a rate of 1e-06 cannot be drawn"),
+        ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "a rate of 0.99999 cannot be drawn"),
+        ({"kind": "feed_forward", "dropout": 1.0}, "less than 1"),
+    ],
+)
+def test_a_setting_that_cannot_act_is_refused(model, finding):
+    task = "classify" if model["kind"] == "feed_forward" else "translate"
+    with pytest.raises(ValueError, match=finding):
+        train.Config(task=task, model=model)
