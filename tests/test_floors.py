@@ -9,8 +9,8 @@ from textpipe import lineage, rooms
 
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
-    {"cores", "errors", "garbage", "kernels", "quiet", "version"},
-    {"config", "fields", "store", "lineage", "rooms", "tables", "catalog"},
+    {"cores", "errors", "garbage", "kernels", "quiet", "sealed", "version"},
+    {"config", "fields", "integrity", "store", "lineage", "rooms", "tables", "catalog"},
     {"text"},
     {"layers"},
     {"decoding"},
