@@ -9,7 +9,7 @@ from textpipe import lineage, rooms
 
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
-    {"cores", "errors", "garbage", "kernels", "quiet", "sealed", "version"},
+    {"cores", "environment", "errors", "garbage", "kernels", "quiet", "sealed", "version"},
     {"config", "fields", "integrity", "store", "lineage", "rooms", "tables", "catalog"},
     {"text"},
     {"layers"},

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from textpipe.errors import ModelError, suggest
+from textpipe.errors import ModelError, NetworkError, suggest
 from textpipe.savedmodel import DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
 
 BATCH_ROWS = 64
@@ -27,8 +27,8 @@ BUSY = (429, 503)
 class Client:
     """A model behind a URL: http://HOST:PORT/v1/models/NAME, with /versions/N or /labels/L after it if you like.
 
-    token: sent as a bearer token; seconds: that a request may take. Raises ModelError when the server has no such model
-    or cannot be reached.
+    token: sent as a bearer token; seconds: that a request may take. Raises ModelError when the server has no such model,
+    NetworkError (a ModelError too) when it cannot be reached or is too busy.
     """
 
     def __init__(self, url: str, *, token: str | None = None, seconds: float = 60.0):
@@ -123,10 +123,11 @@ class Client:
                         time.sleep(min(LONGEST_WAIT, float(error.headers.get("Retry-After") or wait)))
                         wait *= 2
                         continue
-                    raise ModelError(f"{url}: {self.reason(error)}") from None
+                    kind = NetworkError if error.code >= 500 or error.code in BUSY else ModelError
+                    raise kind(f"{url}: {self.reason(error)}") from None
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason = getattr(error, "reason", error)
-                raise ModelError(f"{url}: no answer ({reason}); is the server running there?") from None
+                raise NetworkError(f"{url}: no answer ({reason}); is the server running there?") from None
         raise AssertionError("the last turn returns or raises")
 
     def reason(self, error: urllib.error.HTTPError) -> str:
