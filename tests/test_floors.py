@@ -20,7 +20,7 @@ FLOORS = (
     {"stages"},
     {"exports"},
     {"pipeline"},
-    {"report", "scaffold", "doctor", "scoring", "bulk", "client", "serve"},
+    {"report", "scaffold", "doctor", "scoring", "bulk", "client", "records", "serve"},
     {"api"},
     {"verbs"},
     {"cli", "__main__"},
