@@ -10,7 +10,7 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "environment", "errors", "garbage", "kernels", "quiet", "sealed", "version"},
-    {"config", "fields", "integrity", "store", "lineage", "rooms", "tables", "catalog"},
+    {"config", "export_format", "fields", "integrity", "store", "lineage", "rooms", "tables", "catalog"},
     {"text"},
     {"layers"},
     {"decoding"},

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from textpipe import manifest
+from textpipe import export_format, manifest
 from textpipe.errors import ModelError, ResourceError
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def publish(model: Path, base: Path) -> Path:
     if latest := current(model, before):
         return latest
     manifest.verify(model)
+    export_format.check(model, export_format.read(model))
     copy = base / f".{secrets.token_hex(8)}.part"
     try:
         with unwritable(base):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from textpipe import integrity, lineage, manifest, rooms, savedmodel, warmup
+from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, warmup
 from textpipe.config import Plugin, Section
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ModelError
@@ -95,7 +95,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     }
     fields = rooms.find("tasks", config.task).FIELDS
     about = {
-        "format": 1,
+        "format": export_format.FORMAT,
         "task": config.task,
         "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in fields],
         "inputs": [servable.source],

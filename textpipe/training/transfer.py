@@ -13,7 +13,7 @@ from typing import Any
 
 import pydantic
 
-from textpipe import integrity
+from textpipe import export_format, integrity
 from textpipe.config import Plugin, Section
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.fields import Sizes
@@ -56,15 +56,16 @@ class Origin:
         return [self.model, self.vocabulary, *weights]
 
     def check(self) -> None:
-        """Compare the run's files with the sums of its manifest, where it has one.
+        """Compare the run's files with the sums of its manifest, where it has one, and an exported model's format.
 
-        Raises ArtifactError; a damaged artifact is set aside, so that its pipeline builds it again.
+        Raises ArtifactError or ModelError; a damaged artifact is set aside, so that its pipeline builds it again.
         """
         root = self.weights.parent
         if self.weights.suffix == ".h5":
             integrity.check(root)
         else:
             integrity.check_listed(root, self.files)
+            export_format.check(root, export_format.read(root))
 
 
 def locate(init: Init) -> Origin:
