@@ -43,7 +43,7 @@ class Served:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1/models/m"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, path, body):
         found = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
