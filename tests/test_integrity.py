@@ -121,6 +121,25 @@ def test_a_step_that_changes_no_text_trains_nothing_again(project):
     assert states["normalize"] == states["tokenize"] == "done" and states["train"] == "cached"
 
 
+def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
+    (tmp_path / "x.toml").write_text(tiny.toml({**tiny.GENERATOR, "ingest": {"files": str(tmp_path / "rows.tsv")}}))
+    loaded = pipeline.Pipeline.load(tmp_path / "x.toml")
+    (tmp_path / "rows.tsv").write_text("source\ttarget\n")
+    runs = {
+        "text.codecs.unigram": ("tokenize", "vectorize", "train", "evaluate", "export"),
+        "text.steps.whitespace": ("normalize", "evaluate", "export"),
+        "text.features.ids": ("vectorize", "train", "evaluate", "export"),
+        "models.recurrent": ("train", "evaluate", "export"),
+        "decoding.beam": ("evaluate", "export"),
+        "tables.formats.tsv": ("ingest",),
+    }
+    code = {}
+    for stage in pipeline.ORDER:
+        code[stage] = pipeline.ingredients(loaded, stage, {})["code"]
+    for name, stages in runs.items():
+        assert tuple(stage for stage in pipeline.ORDER if f"textpipe.{name}" in code[stage]) == stages, name
+
+
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
     """Stages up to train that write what the real ones would depend on: the lines of a file, casefolded, "trained"."""
