@@ -58,7 +58,7 @@ def exported(tmp_path_factory):
         signatures = {"serving_default": model.answer} | ({} if labels else {"attention": model.attention})
         built[name] = folder / name / "1"
         tf.saved_model.save(model, str(built[name]), signatures=signatures)
-        about = {"labels": labels, "model": {"kind": "recurrent", "attention": "additive"}}
+        about = {"format": 1, "labels": labels, "model": {"kind": "recurrent", "attention": "additive"}}
         (built[name] / savedmodel.ABOUT).write_text(json.dumps(about))
         manifest.write(built[name])
     return built

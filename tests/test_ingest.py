@@ -188,7 +188,7 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
         subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, check=True)  # noqa: S603
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
-    assert len(digests[0]) == 4
+    assert len(digests[0]) == 5
     assert digests[0] == digests[1]
 
 
@@ -279,7 +279,9 @@ def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, m
     assert config.format.kind == "tsv"
     found, stats = run(tmp_path, dataset="own")
     assert sum(map(len, found.values())) == 3000
-    assert stats["origin"] == {"dataset": "own"}
+    assert "origin" not in stats
+    origin = json.loads((tmp_path / "out0/logs/origin.json").read_text(encoding="utf-8"))
+    assert origin == {"origin": {"dataset": "own"}, "columns": {"text": "text", "label": "label"}}
     assert ingest.Config(task="classify", dataset="multi30k").extra_files()[0].name == "multi30k.toml"
 
 

@@ -78,6 +78,16 @@ def test_relative_and_inner_imports_are_followed():
     assert not any(name.startswith("textpipe.cli") for name in reached)
 
 
+def test_a_stage_depends_on_no_code_that_only_a_caller_runs():
+    """Every module says `from textpipe import ...`, which must not count as all that the package offers."""
+    for stage in ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate"):
+        reached = {name.split(".")[1] for name in lineage.reached({f"textpipe.stages.{stage}"})}
+        assert reached & {"api", "pipeline", "report", "verbs", "cli", "scoring"} == set(), stage
+        assert {"kernels", "stages", "errors"} <= reached
+    assert "textpipe.stages.tokenize" not in lineage.reached({"textpipe.stages.ingest"})
+    assert "textpipe.servable" not in lineage.reached({"textpipe.stages.train"})
+
+
 def test_remembered_code_is_not_parsed_again_and_changed_code_is(module, tmp_path, monkeypatch):
     module("x = 1\n")
     monkeypatch.setattr(lineage, "FACTS", {})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.servable import Servable
 from textpipe.signatures import ABSENT
 from textpipe.training import likelihood
+from textpipe.verbs import score as verb
 
 LONG = "das rot " * 60
 
@@ -160,6 +162,31 @@ def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, conten
     (tmp_path / "pairs.tsv").write_text(content)
     with pytest.raises((ConfigError, DataError), match=words):
         scoring.read([tmp_path / "pairs.tsv"], "source", "target", columns, form)
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "pairs"),
+    [
+        ("en\tde\tsource", {}, [("a", "b")]),
+        ("source\ttarget\tx", {}, [("a", "b")]),  # the fields' own names, where the pipeline's columns are not there
+        ("x\tde\ten", {}, [("c", "b")]),
+        ("fr\tde\ten", {"source": "fr"}, [("a", "b")]),
+    ],
+)
+def test_the_columns_of_a_pipeline_hold_for_the_pairs_it_scores(tmp_path, header, given, pairs):
+    (tmp_path / "x.toml").write_text(
+        'task = "translate"\n[ingest]\nfiles = "t.tsv"\ncolumns = { source = "en", target = "de" }\n[model]\nkind = "recurrent"\n'
+    )
+    own = verb.columns_of(tmp_path / "x.toml", (), (tmp_path / "pairs.tsv",))
+    assert own == {"source": "en", "target": "de"}
+    assert verb.columns_of(tmp_path, (), (tmp_path / "pairs.tsv",)) == verb.columns_of(tmp_path / "x.toml", (), ("a", "b")) == {}
+    (tmp_path / "pairs.tsv").write_text(f"{header}\na\tb\tc\n")
+    scorer = SimpleNamespace(source="source", target="target")
+    found = verb.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)
+    assert [(row["source"], row["target"]) for row in found] == pairs
+    with pytest.raises(DataError, match="no column 'en'; known: de, ne"):
+        (tmp_path / "pairs.tsv").write_text("ne\tde\na\tb\n")
+        verb.read_pairs((tmp_path / "pairs.tsv",), scorer, {}, None, own)
 
 
 def test_a_user_s_mistake_ends_the_command_with_one_message(generator, tmp_path):

@@ -1,7 +1,9 @@
 """A result is complete or absent, whatever happens while it is built."""
 
 import errno
+import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from textpipe.errors import ArtifactError
+from textpipe.errors import ArtifactError, ResourceError
 from textpipe.store import Store
 
 
@@ -139,3 +141,124 @@ def test_a_full_disk_is_named_with_its_cure_and_leaves_nothing(store):
         store.build("vectorize", "k" * 64, {}, work)
     assert store.find("vectorize", "k" * 64) is None
     assert not list(store.root.glob("vectorize/*.work"))
+
+
+def test_contents_are_compared_where_something_is_built_from_them(store, caplog):
+    built = store.build("train", "k" * 64, {}, write("xyz"))
+    file = built.path / "deep" / "b.txt"
+    before = file.stat()
+    file.write_text("xyzxyZ")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.find("train", "k" * 64) == built  # the quick look of a cached run
+    assert store.find("train", "k" * 64, contents=True) is None
+    assert "b.txt is not the file that was written; set aside as" in caplog.text
+    assert (store.root / "train" / ("k" * 32 + ".damaged") / "deep" / "b.txt").read_text() == "xyzxyZ"
+
+
+def flips(size, count, seed):
+    """(place of a byte, bit): `count` single bits of a file, drawn without bias."""
+    draw = random.Random(seed)
+    return [(draw.randrange(size), 1 << draw.randrange(8)) for _ in range(count)]
+
+
+def flip_and_look(store, built, count, seed):
+    """Flips single bits of a manifest one after the other; how many went unnoticed."""
+    path = built.path / "manifest.json"
+    genuine = path.read_bytes()
+    missed = 0
+    for place, bit in flips(len(genuine), count, seed):
+        hurt = bytearray(genuine)
+        hurt[place] ^= bit
+        path.write_bytes(hurt)
+        missed += store.find("train", "k" * 64) is not None
+        aside = built.path.with_name(built.path.name + ".damaged")
+        if aside.exists():
+            os.replace(aside, built.path)
+    path.write_bytes(genuine)
+    assert store.find("train", "k" * 64) == built
+    return missed
+
+
+INGREDIENTS = {"section": {"Grüße": 3, "l2": 1e-05, "on": True, "none": None}, "code": {"textpipe.store": "0f"}}
+
+
+def test_no_flipped_bit_of_a_manifest_is_accepted(store):
+    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
+    assert flip_and_look(store, built, 400, seed=11) == 0
+
+
+@pytest.mark.prove
+def test_no_bit_of_a_manifest_of_ten_thousand_flips_is_accepted(store):
+    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
+    assert flip_and_look(store, built, 10_000, seed=12) == 0
+
+
+NOT_MANIFESTS = ["", "null", "[]", "3", '"text"', "{}", "NaN", "[" * 5000, '{"files": {}}', '{"sum": "0"}', "\ufeff{}"]
+
+
+@pytest.mark.parametrize("text", NOT_MANIFESTS)
+def test_what_is_no_manifest_is_set_aside(store, caplog, text):
+    built = store.build("ingest", "k" * 64, {}, write("xyz"))
+    (built.path / "manifest.json").write_text(text, encoding="utf-8")
+    assert store.find("ingest", "k" * 64) is None
+    assert "manifest.json is not what was written" in caplog.text
+
+
+def test_a_manifest_cut_anywhere_is_set_aside(store):
+    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
+    path, aside = built.path / "manifest.json", built.path.with_name(built.path.name + ".damaged")
+    genuine = path.read_bytes()
+    for end in range(0, len(genuine), 7):
+        path.write_bytes(genuine[:end])
+        assert store.find("train", "k" * 64) is None
+        os.replace(aside, built.path)
+
+
+def test_folders_where_files_should_be_are_damage(store):
+    built = store.build("ingest", "k" * 64, {}, write("xyz"))
+    (built.path / "manifest.json").unlink()
+    (built.path / "manifest.json").mkdir()
+    assert store.find("ingest", "k" * 64) is None
+    again = store.build("ingest", "k" * 64, {}, write("xyz"))
+    (again.path / "a.txt").unlink()
+    (again.path / "a.txt").mkdir()
+    assert store.find("ingest", "k" * 64) is None
+    built.path.write_text("a file in the place of a result")
+    assert store.find("ingest", "k" * 64) is None
+    assert store.build("ingest", "k" * 64, {}, write("xyz")).digest == built.digest
+
+
+def test_a_result_of_a_version_without_sums_is_built_again_without_alarm(store, caplog):
+    built = store.build("ingest", "k" * 64, {}, write("xyz"))
+    table = json.loads((built.path / "manifest.json").read_text())
+    del table["sum"]
+    (built.path / "manifest.json").write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    assert store.find("ingest", "k" * 64) is None
+    assert built.path.exists() and not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert store.build("ingest", "k" * 64, {}, write("xyz")).digest == built.digest
+    assert json.loads((built.path / "manifest.json").read_text())["sum"]
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", "7", "[" * 5000])
+def test_a_damaged_note_of_what_was_used_last_does_no_harm(store, text):
+    artifact = store.build("ingest", "k" * 64, {}, write("xyz"))
+    store.remember("mine", artifact)
+    (store.root / "latest" / "mine" / "ingest.json").write_text(text)
+    assert store.latest("ingest", "mine") is None
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
+def test_a_disk_that_is_full_at_any_call_leaves_nothing_and_the_next_run_goes_on(store, monkeypatch, call):
+    def full(*_, **__):
+        raise FULL
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(ResourceError, match="disk is full.*free some space"):
+            store.build("vectorize", "k" * 64, {}, write("x"))
+    assert not list(store.root.glob("vectorize/*.work"))
+    assert store.build("vectorize", "k" * 64, {}, write("x")).path.joinpath("a.txt").read_text() == "x"
+    assert ResourceError.exit_code == 4

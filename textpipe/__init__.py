@@ -1,8 +1,9 @@
 """textpipe: from raw text to a served model, text in and text out in one graph."""
 
-from textpipe import kernels
+from textpipe import environment, kernels
 from textpipe.version import __version__
 
+environment.find_temporary_folder()
 kernels.for_training()
 
 __all__ = ["TextpipeError", "__version__", "load", "plan", "predict", "run", "score"]

@@ -1,61 +1,105 @@
 """Answer a file of any size: read and written piece by piece, and taken up again where a run was broken off.
 
-Answers collect in OUT.part, a JSON object a line, forced to the disk after each piece; OUT.part.json says of what. A
-run with the same question goes on behind the last whole line. OUT appears, whole, when the last row is answered.
+Answers collect in OUT.part, forced to the disk after each piece; OUT.part.json says of what. A run with the same question
+goes on behind the last whole record. OUT appears, whole, when the last row is answered.
 """
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from textpipe.errors import ArtifactError, ConfigError, DataError, suggest
+from textpipe import records
+from textpipe.errors import ArtifactError, ConfigError, DataError, ResourceError, suggest
+from textpipe.store import write_atomically
 
 PIECE = 1024  # rows answered between two writes
+INPUTS = "inputs"  # to keep: all fields of the model
+EARLIER = "earlier"  # in OUT.part.json: {version of the model: rows answered until it was left}
 
-Predict = Callable[[list[dict[str, str]]], list[dict[str, Any]]]
+Predict = Callable[[list[Any]], list[dict[str, Any]]]
+Told = Callable[[int, int], None]
 
 
 def bulk(
     predict: Predict,
-    rows: Iterator[dict[str, str]],
+    rows: Iterator[Any],
     output: Path,
     *,
     question: Mapping[str, Any],
     force: bool = False,
     piece: int = PIECE,
-    told: Callable[[int, int], None] = lambda done, resumed: None,
+    kind: str = "jsonl",
+    new_version: bool = False,
+    told: Told = lambda done, resumed: None,
 ) -> int:
     """Write an answer for each row to output; how many there are now.
 
-    question: what the answers depend on; a part that was begun for another one is not gone on with. told(done,
-    resumed): hears of every piece. Raises ArtifactError when output is there already and force is not set, or when
-    another run is writing it.
+    question: what the answers depend on; a part that was begun for another one is not gone on with, unless only the
+    model's "version" differs and new_version is set. kind: of records.KINDS. told(done, resumed): hears of every piece.
+    Raises ArtifactError when output is there already and force is not set, or when another run is writing it, and
+    ResourceError when the disk is full.
     """
-    part, about = output.with_name(output.name + ".part"), output.with_name(output.name + ".part.json")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with alone(output, part, force) as file:
-        done = resumed = taken_up(part, about, question)
-        told(done, resumed)
-        rows = itertools.islice(rows, done, None)
-        while batch := list(itertools.islice(rows, piece)):
-            answers = predict(batch)
-            file.write(
-                b"".join(
-                    json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for answer in answers
-                )
-            )
-            file.flush()
-            os.fsync(file.fileno())
-            done += len(batch)
+    part, about = parts_of(output)
+    with kept_when_full(part):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with alone(output, part, force) as file:
+            done = resumed = taken_up(part, about, question, kind, new_version)
             told(done, resumed)
-        os.replace(part, output)
-        about.unlink()
+            rows = itertools.islice(rows, done, None)
+            while batch := list(itertools.islice(rows, piece)):
+                answers = predict(batch)
+                if not os.fstat(file.fileno()).st_size and answers:
+                    file.write(records.header(kind, list(answers[0])))
+                file.write(records.encoded(kind, answers))
+                file.flush()
+                os.fsync(file.fileno())
+                done += len(batch)
+                told(done, resumed)
+            os.replace(part, output)
+            about.unlink()
     return done
+
+
+def stream(
+    predict: Predict, rows: Iterator[Any], sink: BinaryIO, *, kind: str = "jsonl", piece: int = PIECE,
+    told: Told = lambda done, resumed: None,
+) -> int:  # fmt: skip
+    """Write an answer for each row to an open file, nothing kept for another run; how many there are."""
+    done = 0
+    while batch := list(itertools.islice(rows, piece)):
+        answers = predict(batch)
+        if not done and answers:
+            sink.write(records.header(kind, list(answers[0])))
+        sink.write(records.encoded(kind, answers))
+        sink.flush()
+        done += len(batch)
+        told(done, 0)
+    return done
+
+
+def parts_of(output: Path) -> tuple[Path, Path]:
+    """OUT.part and OUT.part.json."""
+    return output.with_name(output.name + ".part"), output.with_name(output.name + ".part.json")
+
+
+@contextlib.contextmanager
+def kept_when_full(part: Path) -> Iterator[None]:
+    """A full disk as an error with its cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ResourceError(
+            f"{part}: the disk is full; the rows answered so far are kept: free some space, and the same command goes on"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -76,29 +120,48 @@ def alone(output: Path, part: Path, force: bool) -> Iterator[BinaryIO]:
         yield file
 
 
-def taken_up(part: Path, about: Path, question: Mapping[str, Any]) -> int:
-    """Whole lines of an earlier run for the same question; a line that was cut is dropped. Else begins a new part."""
-    if part.exists() and about.exists():
-        try:
-            before = json.loads(about.read_text(encoding="utf-8"))
-        except ValueError:
-            before = None
-        if before != json.loads(json.dumps(question)):
-            differ = sorted(key for key in question if not isinstance(before, dict) or before.get(key) != question[key])
-            raise ArtifactError(
-                f"{part}: was begun for another question ({', '.join(differ)} differ); delete it, or name another output"
-            )
-        with part.open("rb+") as file:
-            count = end = 0
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                count, end = count + 1, end + len(line)
-            file.truncate(end)
-        return count
-    os.truncate(part, 0)
-    about.write_text(json.dumps(question, indent=1) + "\n", encoding="utf-8")
-    return 0
+def begun(output: Path) -> dict[str, Any] | None:
+    """The question that an earlier run was broken off at, None when there is none or it cannot be read."""
+    part, about = parts_of(output)
+    try:
+        before = json.loads(about.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(before, dict) or not part.exists():
+        return None
+    named = re.fullmatch(r"(.+?)(?:/versions)?/([0-9]+)", str(before.get("model", "")))
+    if "version" not in before and named:  # as earlier versions wrote it
+        before |= {"model": named[1], "version": named[2]}
+    return before
+
+
+def taken_up(part: Path, about: Path, question: Mapping[str, Any], kind: str, new_version: bool) -> int:
+    """Whole records of an earlier run for the same question; one that was cut is dropped. Else begins a new part."""
+    asked = json.loads(json.dumps(question))
+    before = begun(part.with_name(part.name.removesuffix(".part")))
+    if before is None and about.exists() and part.stat().st_size:
+        raise ArtifactError(f"{about}: is damaged, so what {part} was begun for is not known; delete both")
+    if before is None:
+        os.truncate(part, 0)
+        write_atomically(about, json.dumps(asked, indent=1) + "\n")
+        return 0
+    earlier = before.pop(EARLIER, {})
+    differ = sorted(key for key in {*asked, *before} if before.get(key) != asked.get(key))
+    if differ == ["version"] and not new_version:
+        raise ArtifactError(
+            f"{part}: was begun with version {before.get('version')} of the model; give --model-version {asked['version']} to "
+            f"go on with that one, or delete {part.name} to begin again"
+        )
+    if differ and differ != ["version"]:
+        raise ArtifactError(
+            f"{part}: was begun for another question ({', '.join(differ)} differ); delete it, or name another output"
+        )
+    with part.open("rb+") as file:
+        count, end = records.whole(kind, file)
+        file.truncate(end)
+    if differ:
+        write_atomically(about, json.dumps({**asked, EARLIER: {**earlier, str(before.get("version")): count}}, indent=1) + "\n")
+    return count
 
 
 def read(
@@ -108,12 +171,28 @@ def read(
 
     Raises DataError naming file and line, ConfigError for a column of a field the model has not.
     """
+    return (row for row, _ in read_kept(path, fields, columns, form))
+
+
+def read_kept(
+    path: Path,
+    fields: tuple[str, ...],
+    columns: Mapping[str, str | int],
+    form: Any = None,
+    keep: Sequence[str | int] = (),
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """The rows of a file by field, and of each what is to be repeated beside its answer, by name.
+
+    keep: columns of the file by name or number, fields of the model, and "inputs" for all of these.
+    """
     from textpipe.tables import sources, textfile
     from textpipe.tables.rows import Repairs
 
     for field in columns:
         if field not in fields:
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
+    names = list(dict.fromkeys(name for asked in keep for name in (fields if asked == INPUTS else (asked,))))
+    further = [name for name in names if name not in fields]
     textfile.must_exist(path)
     guessed = form or sources.guess(path)
     wanted: list[str | int] = [columns.get(field, field) for field in fields]
@@ -124,12 +203,35 @@ def read(
                 f"{path}: the model takes {', '.join(fields)}, which lines of text do not hold; give a table"
             )
         guessed, origin, wanted = "lines", {fields[0]: path}, [fields[0]]
+    wanted += further
     options = sources.options_of(path, guessed, given=form is not None)
     repairs = Repairs()
     for found in sources.read(origin, options, repairs, wanted, "test"):
         found = repairs.mend(found)
         for values in zip(*found.columns, strict=True):
-            yield dict(zip(fields, values, strict=True))
+            cells = dict(zip((*fields, *further), values, strict=True))
+            yield {field: cells[field] for field in fields}, {str(name): cells[name] for name in names}
+
+
+def lines(stream: BinaryIO, field: str, place: str) -> Iterator[dict[str, str]]:
+    """Lines of an open file as they come, mended as ingest does."""
+    from textpipe.tables.rows import Repairs, Rows
+
+    repairs = Repairs()
+    for number, line in enumerate(stream):
+        raw = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+        text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        for mended in zip(*repairs.mend(Rows(place, [number], [number + 1], [[text]])).columns, strict=True):
+            yield {field: mended[0]}
+
+
+def answered(predict: Predict, batch: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]) -> list[dict[str, Any]]:
+    """The answers to rows of read_kept, what is kept of each row before its answer."""
+    answers = predict([row for row, _ in batch])
+    for name in batch[0][1]:
+        if name in answers[0]:
+            raise ConfigError(f"--keep {name}: the model's answers have a {name!r} of their own; rename the column of IN")
+    return [{**kept, **answer} for (_, kept), answer in zip(batch, answers, strict=True)]
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe.errors import DataError, suggest
+from textpipe.errors import DataError, NetworkError, suggest
 
 MIRROR = "TEXTPIPE_DATA"
 DOWNLOADS = Path("data/downloads")
@@ -232,7 +232,7 @@ def fetch(file: File, target: Path, progress: Progress | None) -> None:
         made.unlink(missing_ok=True)
         # What an earlier run left may belong to an older version of the file: once more from the start.
         if not resumed:
-            raise DataError(f"{file.url}: {fault}; what came was removed. The file may have changed at its home")
+            raise NetworkError(f"{file.url}: {fault}; what came was removed. The file may have changed at its home")
         resumed = False
     os.replace(made, target)
     part.unlink(missing_ok=True)
@@ -267,7 +267,7 @@ def transfer(file: File, part: Path, progress: Progress | None) -> None:
                 part.unlink()
                 continue
             if error.code < 500:
-                raise DataError(
+                raise NetworkError(
                     f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its home"
                 ) from None
             finding = f"the server answers {error.code} {error.reason}"
@@ -280,7 +280,7 @@ def transfer(file: File, part: Path, progress: Progress | None) -> None:
                 raise
             finding = f"broke off ({error})"
         log.warning("%s: %s; attempt %d of %d", file.url, finding, attempt, ATTEMPTS)
-    raise DataError(
+    raise NetworkError(
         f"{file.url}: {finding}; run again to go on where it stopped, or set {MIRROR} to a folder that has {file.path}"
     )
 

@@ -1,7 +1,8 @@
 """The command line: a verb is a module of verbs/, found by its file name.
 
 Results go to stdout, progress to stderr, so `cd $(textpipe train pipelines/x.toml)` works. A user's mistake ends with
-exit code 2 and one message; nothing heavy is imported before a verb needs it.
+exit code 2 and one message, what the machine or the network fails at with another code (EXIT_CODES); nothing heavy is
+imported before a verb needs it.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from textpipe import garbage, quiet, rooms
+from textpipe import environment, garbage, quiet, rooms
 from textpipe.errors import TextpipeError
 from textpipe.version import __version__
 
@@ -23,7 +24,7 @@ ORDER = (
 
 
 class Verbs(click.Group):
-    """The modules of verbs/ as commands, imported when they are asked for; a user's mistake ends with exit code 2."""
+    """The modules of verbs/ as commands, imported when they are asked for; an error that is none of the code's ends with one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         found = [name.replace("_", "-") for name in rooms.names("verbs")]
@@ -43,16 +44,29 @@ class Verbs(click.Group):
             click.echo("\ninterrupted: nothing half-written was kept; the same command goes on from here", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            environment.abandon_output()
             ctx.exit(0)
-        except OSError as error:
-            if error.errno is None or error.filename is None:
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except Exception as error:
+            explained = environment.explained(error)
+            if explained is None:
                 raise
-            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-            ctx.exit(2)
+            environment.abandon_output()
+            click.echo(f"error: {explained[0]}", err=True)
+            sys.exit(explained[1])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+EXIT_CODES = """
+Exit codes: 0 done; 1 a fault of textpipe itself; 2 a mistake in the call, a file or the data; 3 a threshold of
+[evaluate.require] is missed; 4 the machine lacks space, memory, a writable folder or a library; 5 a server or a download
+does not answer; 130 interrupted.
+"""
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="textpipe")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the parts log.")
 def main(verbose: bool) -> None:
@@ -60,7 +74,9 @@ def main(verbose: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     garbage.seldom()
+    environment.write_any_text()
     if not verbose:
         quiet.start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its settings' folder cannot be written it says so twice
     logging.getLogger("textpipe").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -6,6 +6,7 @@
 Rows, options and answers are those of savedmodel.Model.
 """
 
+import http.client
 import json
 import re
 import time
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from textpipe.errors import ModelError, suggest
+from textpipe.errors import ModelError, NetworkError, suggest
 from textpipe.savedmodel import DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
 
 BATCH_ROWS = 64
@@ -24,31 +25,78 @@ LONGEST_WAIT = 10.0  # seconds between two of them
 BUSY = (429, 503)
 
 
-class Client:
+class Caller:
+    """Asks a server for JSON, again where it is too busy. token: sent as a bearer token; seconds: that a request may take."""
+
+    def __init__(self, *, token: str | None = None, seconds: float = 60.0):
+        self.token, self.seconds = token, seconds
+
+    def ask(self, url: str, body: Any = None) -> Any:
+        """The JSON a server gives; one that is too busy is asked again, as it says."""
+        with self.open(url, body) as response:
+            try:
+                return json.load(response)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                raise NetworkError(f"{url}: the answer broke off or is no JSON ({error}); is this a model server?") from None
+
+    def open(self, url: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
+        wait = 0.25
+        for turn in range(TRIES):
+            try:
+                return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=self.seconds)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code in BUSY and turn + 1 < TRIES:
+                        time.sleep(min(LONGEST_WAIT, seconds_in(error.headers.get("Retry-After"), wait)))
+                        wait *= 2
+                        continue
+                    kind = NetworkError if error.code >= 500 or error.code in BUSY else ModelError
+                    raise kind(f"{url}: {self.reason(error)}") from None
+            except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                raise NetworkError(f"{url}: no answer ({reason}); is the server running there?") from None
+        raise AssertionError("the last turn returns or raises")
+
+    def reason(self, error: urllib.error.HTTPError) -> str:
+        """What the server said, or its status."""
+        try:
+            return str(json.load(error)["error"])
+        except (ValueError, KeyError, TypeError):
+            return f"{error.code} {error.reason}"
+
+
+class Client(Caller):
     """A model behind a URL: http://HOST:PORT/v1/models/NAME, with /versions/N or /labels/L after it if you like.
 
-    token: sent as a bearer token; seconds: that a request may take. Raises ModelError when the server has no such model
-    or cannot be reached.
+    token: sent as a bearer token; seconds: that a request may take. Raises ModelError when the server has no such model,
+    NetworkError (a ModelError too) when it cannot be reached or is too busy.
     """
 
     def __init__(self, url: str, *, token: str | None = None, seconds: float = 60.0):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or "/models/" not in parts.path:
             raise ModelError(f"{url}: expected http://HOST:PORT/v1/models/NAME")
-        self.url, self.token, self.seconds = url.rstrip("/"), token, seconds
+        super().__init__(token=token, seconds=seconds)
+        self.url = url.rstrip("/")
         told = self.ask(f"{self.url}/metadata")
-        self.inputs: dict[str, dict[str, str]] = {
-            name: {key: value["dtype"] for key, value in signature["inputs"].items()}
-            for name, signature in told["metadata"]["signature_def"]["signature_def"].items()
-            if not name.startswith("__")
-        }
-        self.version: str = told["model_spec"]["version"]
+        try:
+            self.inputs: dict[str, dict[str, str]] = {
+                name: {key: value["dtype"] for key, value in signature["inputs"].items()}
+                for name, signature in told["metadata"]["signature_def"]["signature_def"].items()
+                if not name.startswith("__")
+            }
+            self.version: str = told["model_spec"]["version"]
+        except (KeyError, TypeError, AttributeError):
+            raise ModelError(f"{self.url}: does not answer as TensorFlow Serving does; check the address") from None
         self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
 
     def of_one_version(self) -> "Client":
         """For answers that belong together: asks the version that served when this one was made, and no later one."""
-        model = re.sub("/(versions|labels)/[^/]+$", "", self.url)
-        return Client(f"{model}/versions/{self.version}", token=self.token, seconds=self.seconds)
+        return Client(f"{base_of(self.url)}/versions/{self.version}", token=self.token, seconds=self.seconds)
 
     def predict(
         self, rows: Sequence[Row], *, signature: str = DEFAULT, options: Mapping[str, Any] | None = None
@@ -103,35 +151,21 @@ class Client:
             found[name] = [value] if dtype == "string" else number
         return found
 
-    def ask(self, url: str, body: Any = None) -> Any:
-        """The JSON a server gives; one that is too busy is asked again, as it says."""
-        with self.open(url, body) as response:
-            return json.load(response)
 
-    def open(self, url: str, body: Any = None) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        data = None if body is None else json.dumps(body).encode()
-        wait = 0.25
-        for turn in range(TRIES):
-            try:
-                return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=self.seconds)
-            except urllib.error.HTTPError as error:
-                with error:
-                    if error.code in BUSY and turn + 1 < TRIES:
-                        time.sleep(min(LONGEST_WAIT, float(error.headers.get("Retry-After") or wait)))
-                        wait *= 2
-                        continue
-                    raise ModelError(f"{url}: {self.reason(error)}") from None
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                reason = getattr(error, "reason", error)
-                raise ModelError(f"{url}: no answer ({reason}); is the server running there?") from None
-        raise AssertionError("the last turn returns or raises")
+def seconds_in(header: str | None, default: float) -> float:
+    """What Retry-After says, where it is a number of seconds."""
+    try:
+        return max(0.0, float(header or default))
+    except ValueError:  # a date
+        return default
 
-    def reason(self, error: urllib.error.HTTPError) -> str:
-        """What the server said, or its status."""
-        try:
-            return str(json.load(error)["error"])
-        except (ValueError, KeyError, TypeError):
-            return f"{error.code} {error.reason}"
+
+def base_of(url: str) -> str:
+    """The model behind the URL of one of its versions or labels."""
+    return re.sub("/(versions|labels)/[^/]+$", "", url.rstrip("/"))
+
+
+def versions_served(url: str, *, token: str | None = None, seconds: float = 60.0) -> list[str]:
+    """The versions of a model that a server answers from; raises ModelError when it has no such model."""
+    states = Caller(token=token, seconds=seconds).ask(base_of(url))["model_version_status"]
+    return sorted((state["version"] for state in states if state["state"] == "AVAILABLE"), key=int)

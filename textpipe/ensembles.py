@@ -90,6 +90,7 @@ def joined(section: Ensemble, own: Any, train: Path, fields: tuple[Field, ...]) 
     members = [own]
     for member in section.members:
         origin = located(member)
+        origin.check()
         of_member = described(origin) if origin.model.exists() else mine
         theirs = read_vocabulary(origin.vocabulary) if origin.vocabulary.exists() else vocabulary
         for side in ("source", "target"):

@@ -4,8 +4,8 @@ Each names the place, what was expected, what was found, and the cure, in that o
 
     data/mail.tsv, line 812: 3 columns where the header has 2; quote the tab or drop the row
 
-A user's mistake raises a TextpipeError and leaves the command line with exit code 2 and no traceback.
-Our own mistake fails an assert.
+A user's mistake raises a TextpipeError and leaves the command line with exit code 2 and no traceback; other codes tell
+what is not the caller's mistake (docs/command_line.md). Our own mistake fails an assert.
 """
 
 import difflib
@@ -30,8 +30,20 @@ class ArtifactError(TextpipeError):
     """A stored result is missing, damaged, or in use."""
 
 
+class ResourceError(ArtifactError):
+    """The machine lacks what a command needs: space, a folder that can be written, memory, a library."""
+
+    exit_code = 4
+
+
 class ModelError(TextpipeError):
     """A saved model is missing, damaged, or cannot do what was asked."""
+
+
+class NetworkError(DataError, ModelError):
+    """A server or a download does not answer; the same command may do later."""
+
+    exit_code = 5
 
 
 class ThresholdError(TextpipeError):
@@ -40,6 +52,7 @@ class ThresholdError(TextpipeError):
     result: the pipeline.Result so far, the evaluation included; None outside of a pipeline's run.
     """
 
+    exit_code = 3
     result = None
 
 

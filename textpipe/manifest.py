@@ -1,32 +1,37 @@
 """A saved model's files and their SHA-256 sums, written last: a directory without a true list is not complete."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from textpipe import sealed
 from textpipe.errors import ModelError
-from textpipe.store import file_digest, files_below, write_atomically
+from textpipe.integrity import OLDER_MODEL, file_digest, files_below, lists_files
+from textpipe.store import write_atomically
 
 NAME = "manifest.json"
 
 
 def write(folder: Path) -> None:
-    """List every file below folder in folder/manifest.json: {"files": {name: {"sha256": ..., "bytes": ...}}}."""
+    """List every file below folder in folder/manifest.json: {"sum": ..., "files": {name: {"sha256": ..., "bytes": ...}}}."""
     files = {
         path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
         for path in files_below(folder)
     }
-    write_atomically(folder / NAME, json.dumps({"files": files}, indent=1, sort_keys=True) + "\n")
+    write_atomically(folder / NAME, sealed.dumps({"files": files}))
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """The files a manifest lists; raises ModelError when there is none or it cannot be read."""
     try:
-        return dict(json.loads((folder / NAME).read_text(encoding="utf-8"))["files"])
+        files = sealed.loads((folder / NAME).read_bytes(), older=OLDER_MODEL)[0].get("files")
     except FileNotFoundError:
         raise ModelError(f"{folder}: no {NAME}, so the copy may be incomplete; export the model again") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(f"{folder / NAME}: cannot be read; export the model again") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{folder / NAME}: cannot be read: {reason}; export the model again or copy it anew") from None
+    if not lists_files(files):
+        raise ModelError(f"{folder / NAME}: cannot be read: is not what was written; export the model again")
+    return files
 
 
 def verify(folder: Path) -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from textpipe import config, cores, lineage, rooms
-from textpipe.errors import ConfigError, ThresholdError, suggest
+from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
@@ -91,6 +91,12 @@ def needed(until: str | None) -> list[str]:
     return [stage for stage in ORDER if stage in wanted]
 
 
+def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
+    """The stages whose outputs a stage reads under its settings: some of its INPUTS, or all."""
+    code = module(stage)
+    return code.reads(pipeline.sections[stage]) if hasattr(code, "reads") else code.INPUTS
+
+
 def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
     """What decides a stage's result; a stage that rebuilds the graph also depends on the plug-ins behind it."""
     code = module(stage)
@@ -98,22 +104,27 @@ def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[
     return lineage.ingredients(stage, code.__name__, pipeline.sections[stage], inputs, behind)
 
 
-def plan(pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS) -> list[Step]:
-    """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing."""
+def plan(
+    pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS, contents: bool = False
+) -> list[Step]:
+    """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing.
+
+    contents: compare the sums of all files, for whoever reads the results.
+    """
     check_stage(until, "--until")
     with lineage.remembered(artifacts / CODE):
-        return steps_of(pipeline, until, Store(artifacts))
+        return steps_of(pipeline, until, Store(artifacts), contents)
 
 
-def steps_of(pipeline: Pipeline, until: str | None, store: Store) -> list[Step]:
+def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
     """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
     for stage in needed(until):
-        unknown = [name for name in module(stage).INPUTS if name not in known]
-        inputs = {name: known.get(name, "?") for name in module(stage).INPUTS}
-        wanted = ingredients(pipeline, stage, inputs)
-        found = None if unknown else store.find(stage, lineage.key(wanted))
+        needs = inputs_of(pipeline, stage)
+        unknown = [name for name in needs if name not in known]
+        wanted = ingredients(pipeline, stage, {name: known.get(name, "?") for name in needs})
+        found = None if unknown else store.find(stage, lineage.key(wanted), contents=contents)
         if found:
             known[stage] = found.digest
             steps.append(Step(stage, "cached", (), found.path))
@@ -140,11 +151,13 @@ def run(
     force: bool = False,
     artifacts: Path = ARTIFACTS,
     saved_models: Path = SAVED_MODELS,
+    contents: bool = False,
     told: Callable[[str, str, str], None] | None = None,
 ) -> Result:
     """Run a pipeline, or its stages up to `until`.
 
     start: build this stage and those after it again, even when cached; force: build every stage again.
+    contents: compare the sums of cached results' files too, for whoever builds something from them.
     told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
     Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
     """
@@ -157,40 +170,71 @@ def run(
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with lineage.remembered(artifacts / CODE):
         try:
-            build(result, store, needed(until), again, tell)
+            build(result, store, needed(until), again, tell, contents)
+            if "export" in result.artifacts:
+                result.saved_model = published(result, store, saved_models / pipeline.name, tell)
         except ThresholdError as error:
             error.result = result
             raise
-    if "export" in result.artifacts:
-        from textpipe import publish
-
-        result.saved_model = publish.publish(result.artifacts["export"].path / "model", saved_models / pipeline.name)
     return result
 
 
 def build(
-    result: Result, store: Store, stages: list[str], again: set[str], tell: Callable[[str, str, str], None]
+    result: Result,
+    store: Store,
+    stages: list[str],
+    again: set[str],
+    tell: Callable[[str, str, str], None],
+    contents: bool = False,
 ) -> None:
-    """Fill result.artifacts stage by stage, from the store or anew; stages in `again` are built even when cached."""
+    """Fill result.artifacts stage by stage, from the store or anew; stages in `again` are built even when cached.
+
+    Before a stage is built, the sums of what it reads are compared. A damaged input is set aside and the stages from there
+    on are gone through once more.
+    """
     pipeline = result.pipeline
-    for stage in stages:
+    keys: dict[str, str] = {}
+    sound: set[str] = set()  # stages whose files have their sums
+    at = 0
+    while at < len(stages):
+        stage = stages[at]
         code = module(stage)
-        inputs = {name: result.artifacts[name] for name in code.INPUTS}
+        inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
         wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
-        key = lineage.key(wanted)
-        artifact = None if stage in again else store.find(stage, key)
+        key = keys[stage] = lineage.key(wanted)
+        artifact = None if stage in again else store.find(stage, key, contents=contents and stage not in sound)
         if artifact:
             tell(stage, "cached", str(artifact.path))
         else:
+            unsure = [name for name in stages[:at] if name in inputs and name not in sound]
+            damaged = next((name for name in unsure if not store.find(name, keys[name], contents=True)), None)
+            if damaged:
+                at = stages.index(damaged)
+                continue
+            sound.update(unsure)
             tell(stage, "run", "")
             began = time.monotonic()
             paths = {name: other.path for name, other in inputs.items()}
             section = pipeline.sections[stage]
             work = functools.partial(code.run, section, paths)
             artifact = store.build(stage, key, wanted, work, force=stage in again)
+            again = again - {stage}
+            sound.add(stage)
             shown = code.summary(artifact.path) if hasattr(code, "summary") else ""
             tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
         store.remember(pipeline.name, artifact)
         result.artifacts[stage] = artifact
         if hasattr(code, "verdict"):
             code.verdict(pipeline.sections[stage], artifact.path)
+        at += 1
+
+
+def published(result: Result, store: Store, base: Path, tell: Callable[[str, str, str], None]) -> Path:
+    """Publish the exported model; a damaged one is set aside and exported again."""
+    from textpipe import publish
+
+    try:
+        return publish.publish(result.artifacts["export"].path / "model", base)
+    except ModelError:
+        build(result, store, list(result.artifacts), set(), tell, contents=True)
+        return publish.publish(result.artifacts["export"].path / "model", base)

@@ -7,14 +7,17 @@ read half of one. Versions are integers and only grow; entries with other names 
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from textpipe import manifest
-from textpipe.errors import ArtifactError, ModelError
+from textpipe import export_format, manifest
+from textpipe.errors import ModelError, ResourceError
+
+log = logging.getLogger(__name__)
 
 
 def publish(model: Path, base: Path) -> Path:
@@ -22,16 +25,20 @@ def publish(model: Path, base: Path) -> Path:
 
     When the latest version holds the same files, it is returned and nothing is written. Processes that publish at once
     take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest
-    says, and ArtifactError when the copy cannot be written; then nothing new is visible.
+    says, and ResourceError when the copy cannot be written; then nothing new is visible.
     """
+    before = latest_version(base)
+    if latest := current(model, before):
+        return latest
     manifest.verify(model)
+    export_format.check(model, export_format.read(model))
     copy = base / f".{secrets.token_hex(8)}.part"
     try:
         with unwritable(base):
             base.mkdir(parents=True, exist_ok=True)
             with turn(base):
                 latest = latest_version(base)
-                if latest is not None and same(model, latest):
+                if latest != before and current(model, latest):
                     return latest
                 shutil.copytree(model, copy)
                 manifest.verify(copy)
@@ -78,12 +85,17 @@ def latest_version(base: Path) -> Path | None:
     return None
 
 
-def same(model: Path, version: Path) -> bool:
-    """Whether a published version is undamaged and lists the same files."""
+def current(model: Path, latest: Path | None) -> Path | None:
+    """The latest version, when there is one, undamaged, that lists the same files; else None."""
     try:
-        return manifest.read(model) == manifest.read(version) and manifest.damage(version, sums=False) is None
+        if latest is None or manifest.read(model) != manifest.read(latest):
+            return None
+        fault = manifest.damage(latest, sums=True)
     except ModelError:
-        return False
+        return None
+    if fault:
+        log.warning("%s; the model is published anew", latest / fault)
+    return None if fault else latest
 
 
 def flush(folder: Path) -> None:
@@ -104,7 +116,7 @@ def unwritable(base: Path):
     except (OSError, shutil.Error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise ArtifactError(
+            raise ResourceError(
                 f"{base}: the disk is full, so nothing was published; free some space and run again"
             ) from None
-        raise ArtifactError(f"{base}: cannot be published to ({error}); make it a writable folder") from None
+        raise ResourceError(f"{base}: cannot be published to ({error}); make it a writable folder") from None

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import inference, manifest, publish, quiet
+from textpipe import export_format, inference, manifest, publish, quiet
 from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
 
-ABOUT = "textpipe.json"
+ABOUT = export_format.NAME
+read_about = export_format.read
 GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side code
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
@@ -48,13 +49,14 @@ class Model:
     def load(cls, path: str | Path, *, verify: bool = True) -> "Model":
         """From saved_models/NAME (its latest version), NAME/VERSION, or any SavedModel directory.
 
-        Raises ModelError when there is no model, when a file is not what the manifest says, or when it cannot be
-        loaded.
+        Raises ModelError when there is no model, when a file is not what the manifest says, when it is of a format that
+        this version does not read, or when it cannot be loaded.
         """
         place = find(Path(path))
         if verify and (place / manifest.NAME).exists():
             manifest.verify(place)
         about = read_about(place)
+        export_format.check(place, about)
         if about and not (place / manifest.NAME).exists():
             raise ModelError(
                 f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy it anew or export again"
@@ -192,16 +194,6 @@ def find(path: Path) -> Path:
     if latest is None:
         raise ModelError(f"{path}: holds no SavedModel and no numbered version of one; expected NAME or NAME/VERSION")
     return latest
-
-
-def read_about(place: Path) -> dict[str, Any]:
-    """What textpipe.json says of a model; {} when there is none."""
-    try:
-        return dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{place / ABOUT}: cannot be read ({error}); export the model again") from None
 
 
 def inputs_of(function: Any) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Scorer:
         from textpipe import pipeline
 
         loaded = pipeline.Pipeline.load(path, overrides)
-        artifacts = pipeline.run(loaded, until="train", **options).artifacts
+        artifacts = pipeline.run(loaded, until="train", contents=True, **options).artifacts
 
         from textpipe import signatures
         from textpipe.servable import Servable

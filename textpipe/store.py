@@ -3,12 +3,15 @@
     data/artifacts/tokenize/3f9a.../          finished: manifest.json was written last, then the directory renamed into place
     data/artifacts/tokenize/3f9a....work/     being built, or interrupted; only its resume/ outlives a new start
     data/artifacts/tokenize/3f9a....lock      held while someone builds, so that two runs never build one result at once
+    data/artifacts/tokenize/3f9a....damaged/  found damaged, kept for whoever wants to know why, until the next one
+
+A manifest lists the SHA-256 of every file and carries its own (sealed.py). One without was written by an older version:
+its result counts as absent.
 """
 
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -18,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe.errors import ArtifactError
+from textpipe import sealed
+from textpipe.errors import ResourceError
+from textpipe.integrity import MANIFEST, aside, damage, digest_of, file_digest, files_below, read_manifest
 
-MANIFEST = "manifest.json"
 RESUME = "resume"
-LOGS = "logs"
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +40,6 @@ class Artifact:
     ingredients: dict[str, Any]
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, in a fixed order, the manifest at its top left out."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-
-
-def digest_of(files: dict[str, dict[str, Any]]) -> str:
-    """The digest of an artifact: names and sums of its files, logs left out."""
-    counted = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(LOGS + "/")}
-    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
-
-
 class Store:
     """Finished results below one root directory."""
 
@@ -64,21 +50,24 @@ class Store:
         """Where the result of a key stands, or would."""
         return self.root / stage / key[:32]
 
-    def find(self, stage: str, key: str) -> Artifact | None:
+    def find(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
         """The finished result of a key, or None. A damaged one is set aside with a warning and counts as absent.
 
-        Sizes and times of files are compared on each call, sums only where a time has changed, so that a cached run stays quick.
+        Sizes and times of files are compared on each call, sums only where a time has changed, so that a cached run stays
+        quick. contents: compare every sum, for whoever builds something from the result.
         """
         place = self.place(stage, key)
         try:
-            manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-            found = manifest["files"]
+            manifest, has_sum = read_manifest(place)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
-            self.set_aside(place, "its manifest cannot be read")
+        except ValueError as error:
+            self.set_aside(place, f"its {MANIFEST} {error}")
             return None
-        fault = damage(place, found)
+        if not has_sum:
+            log.info("%s: of an older version; built again", place)
+            return None
+        fault = damage(place, manifest["files"], contents=contents)
         if fault:
             self.set_aside(place, fault)
             return None
@@ -86,10 +75,9 @@ class Store:
 
     def set_aside(self, place: Path, fault: str) -> None:
         """Move a damaged result out of the way and say so; it will be built again."""
-        target = place.with_name(place.name + ".damaged")
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(place, target)
-        log.warning("%s: %s; set aside as %s and built again", place, fault, target.name)
+        target = aside(place)
+        if target:
+            log.warning("%s: %s; set aside as %s and built again", place, fault, target.name)
 
     def build(
         self, stage: str, key: str, ingredients: dict[str, Any], work: Callable[[Path], None], *, force: bool = False
@@ -124,28 +112,29 @@ class Store:
         building.mkdir(exist_ok=True)
         try:
             work(building)
+            shutil.rmtree(building / RESUME, ignore_errors=True)
+            files = {}
+            for path in files_below(building):
+                status = path.stat()
+                name = path.relative_to(building).as_posix()
+                files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            manifest = {"digest": digest_of(files), "stage": stage, "ingredients": ingredients, "files": files}
+            write_atomically(building / MANIFEST, sealed.dumps(manifest))
+            if place.exists():
+                shutil.rmtree(place)
+            os.replace(building, place)
         except BaseException:
             clear(building, keep=RESUME)
             raise
-        shutil.rmtree(building / RESUME, ignore_errors=True)
-        files = {}
-        for path in files_below(building):
-            status = path.stat()
-            name = path.relative_to(building).as_posix()
-            files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-        manifest = {"digest": digest_of(files), "stage": stage, "ingredients": ingredients, "files": files}
-        write_atomically(building / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(building, place)
         return Artifact(stage, place, manifest["digest"], ingredients)
 
     def latest(self, stage: str, pipeline: str) -> dict[str, Any] | None:
         """Ingredients of the newest result a pipeline used for a stage; `plan` compares with them."""
         try:
-            return json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
+        return found if isinstance(found, dict) else None
 
     def remember(self, pipeline: str, artifact: Artifact) -> None:
         """Note what a pipeline used for a stage."""
@@ -159,21 +148,6 @@ class Store:
         with out_of_space(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text)
-
-
-def damage(place: Path, files: dict[str, dict[str, Any]]) -> str | None:
-    """What is wrong with a result's files, or None."""
-    for name, entry in files.items():
-        path = place / name
-        try:
-            status = path.stat()
-        except OSError:
-            return f"{name} is missing"
-        if status.st_size != entry["bytes"]:
-            return f"{name} has {status.st_size} bytes where the manifest says {entry['bytes']}"
-        if status.st_mtime_ns != entry["mtime_ns"] and file_digest(path) != entry["sha256"]:
-            return f"{name} is not the file that was written"
-    return None
 
 
 def clear(folder: Path, *, keep: str) -> None:
@@ -212,14 +186,14 @@ def out_of_space(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or says_full(error):
-            raise ArtifactError(full) from None
+            raise ResourceError(full) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(str(place.parent)):
-            raise ArtifactError(f"{place}: cannot be written ({error.strerror}); make {place.parent} writable") from None
+            raise ResourceError(f"{place}: cannot be written ({error.strerror}); make {place.parent} writable") from None
         raise
     except Exception as error:
         # TensorFlow, HDF5 and Arrow report a full disk in words of their own.
         if says_full(error):
-            raise ArtifactError(full) from None
+            raise ResourceError(full) from None
         raise
 
 

@@ -72,10 +72,10 @@ class Project:
         code, out, err = forkserver.run(words, self.folder, {**os.environ, **(env or {})}, data)
         return subprocess.CompletedProcess(self.command(*words), code, out.decode(), err.decode())
 
-    def fails(self, *words: str, **options) -> str:
-        """The message of a command that must fail as a user's mistake does: code 2, no traceback."""
+    def fails(self, *words: str, code: int = 2, **options) -> str:
+        """The message of a command that must fail as a user's mistake does: code 2, or another, and no traceback."""
         done = self.textpipe(*words, **options)
-        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stderr
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe import pipeline, rooms
+from textpipe import integrity, pipeline, rooms
 from textpipe.errors import ArtifactError, DataError, suggest
 from textpipe.fields import Field
 
@@ -96,12 +96,15 @@ def predictions(system: Path, artifacts: Path) -> Path | None:
         return artifact_of(system, "evaluate", artifacts) / PREDICTIONS
     if system.suffix in (".jsonl", ".ndjson"):
         return system
-    return system / PREDICTIONS if (system / PREDICTIONS).is_file() else None
+    if not (system / PREDICTIONS).is_file():
+        return None
+    integrity.check(system)
+    return system / PREDICTIONS
 
 
 def artifact_of(place: Path, stage: str, artifacts: Path) -> Path:
     """The stored result of a stage of a pipeline file as it stands; raises ArtifactError when it is not built."""
-    steps = pipeline.plan(pipeline.Pipeline.load(place), until=stage, artifacts=artifacts)
+    steps = pipeline.plan(pipeline.Pipeline.load(place), until=stage, artifacts=artifacts, contents=True)
     if steps[-1].path is None:
         reasons = next((step for step in steps if step.state == "run"), steps[-1])
         why = f"{reasons.stage}: {'; '.join(reasons.reasons)}"

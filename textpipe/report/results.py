@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from textpipe import pipeline, rooms, store
+from textpipe import integrity, pipeline, rooms
 from textpipe.errors import ArtifactError
 from textpipe.report.answers import pair
 from textpipe.version import __version__
@@ -29,7 +29,7 @@ class Run:
         if place.is_dir():
             return cls.around(place)
         loaded = pipeline.Pipeline.load(place, overrides)
-        steps = pipeline.plan(loaded, until="evaluate", artifacts=artifacts)
+        steps = pipeline.plan(loaded, until="evaluate", artifacts=artifacts, contents=True)
         missing = next((step for step in steps if step.path is None), None)
         if missing:
             why = "; ".join(missing.reasons)
@@ -41,11 +41,12 @@ class Run:
     @classmethod
     def around(cls, evaluate: Path) -> "Run":
         """From an evaluate artifact, and beside it in the store the results it was made from."""
+        integrity.check(evaluate)
         inputs = manifest(evaluate)["ingredients"]["inputs"]
         found = {"evaluate": evaluate}
         for stage, digest in inputs.items():
-            for other in sorted((evaluate.parent.parent / stage).glob(f"*/{store.MANIFEST}")):
-                if manifest(other.parent)["digest"] == digest:
+            for other in sorted((evaluate.parent.parent / stage).glob(f"*/{integrity.MANIFEST}")):
+                if other.parent.suffix != ".damaged" and digest_of(other.parent) == digest:
                     found[stage] = other.parent
         if "train" not in found:
             raise ArtifactError(
@@ -72,17 +73,28 @@ class Run:
     @cached_property
     def made_of(self) -> str:
         """Changes when the page would."""
-        parts = [f"{path.name[:12]}.{(path / store.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()]
+        parts = [f"{path.name[:12]}.{(path / integrity.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()]
         return " ".join([__version__, self.name, *parts])
 
 
 def manifest(artifact: Path) -> dict[str, Any]:
-    """An artifact's manifest; raises ArtifactError when there is none."""
-    if not (artifact / store.MANIFEST).is_file():
+    """An artifact's manifest; raises ArtifactError when there is none, or it is damaged."""
+    try:
+        return integrity.read_manifest(artifact)[0]
+    except FileNotFoundError:
         raise ArtifactError(
             f"{artifact}: is no finished result of a stage; give a pipeline file or an evaluate artifact"
-        )
-    return read(artifact / store.MANIFEST)
+        ) from None
+    except ValueError as error:
+        raise ArtifactError(f"{artifact / integrity.MANIFEST}: {error}; run its pipeline again") from None
+
+
+def digest_of(artifact: Path) -> str | None:
+    """The digest a manifest gives, or None when it cannot be read."""
+    try:
+        return integrity.read_manifest(artifact)[0]["digest"]
+    except (OSError, ValueError):
+        return None
 
 
 def named(evaluate: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from textpipe import lineage, manifest, rooms, savedmodel, warmup
+from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, warmup
 from textpipe.config import Plugin, Section
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ModelError
@@ -95,7 +95,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     }
     fields = rooms.find("tasks", config.task).FIELDS
     about = {
-        "format": 1,
+        "format": export_format.FORMAT,
         "task": config.task,
         "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in fields],
         "inputs": [servable.source],
@@ -143,8 +143,10 @@ def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
 
 def digest_of(artifact: Path) -> str | None:
     """The digest the store gave an input, or None outside a store."""
-    path = artifact / manifest.NAME
-    return json.loads(path.read_text(encoding="utf-8"))["digest"] if path.is_file() else None
+    try:
+        return integrity.read_manifest(artifact)[0]["digest"]
+    except FileNotFoundError:
+        return None
 
 
 def replay(folder: Path) -> None:

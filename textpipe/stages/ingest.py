@@ -2,7 +2,7 @@
 
 data/mail.tsv                       ->  train/00000.parquet ...   row, text, label
 "Please reply.\\tyes"                    valid/...  test/...
-                                        stats.json
+                                        stats.json, logs/origin.json
 """
 
 import json
@@ -102,7 +102,9 @@ def fields_of(task: str) -> tuple[Field, ...]:
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write {split}/00000.parquet ... and stats.json; raises DataError naming file and line."""
+    """Write {split}/00000.parquet ..., stats.json and logs/origin.json (files or dataset, and columns); raises DataError
+    naming file and line.
+    """
     fields = fields_of(config.task)
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
     repairs = Repairs(config.on_invalid, config.on_bad_rows, config.max_characters)
@@ -130,12 +132,18 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         for split in splits.values():
             split.close(error)
         raise
-    stats = {
+    origin = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
-        **statistics.tables(splits, read, repairs),
     }
-    (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # Among the logs, which no digest counts: rows from a file that was renamed are the same rows.
+    (output / "logs").mkdir()
+    write_json(output / "logs" / "origin.json", origin)
+    write_json(output / "stats.json", statistics.tables(splits, read, repairs))
+
+
+def write_json(path: Path, table: dict[str, Any]) -> None:
+    path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def summary(output: Path) -> str:

@@ -19,9 +19,9 @@ from textpipe.fields import Sizes
 from textpipe.training import transfer
 from textpipe.training.settings import Settings
 
-# Rows come from vectorize. Raw texts (ingest) and codecs are for what a model is measured or regularized by on the way.
-INPUTS = ("ingest", "normalize", "tokenize", "vectorize")
-PLUGINS_OF = ("normalize", "tokenize", "vectorize")
+# Rows come from vectorize. Codecs are for what weights stand for, raw texts (ingest) for BLEU on the way.
+INPUTS = ("ingest", "tokenize", "vectorize")
+PLUGINS_OF = ("tokenize", "vectorize")
 
 
 class Config(Settings):
@@ -64,6 +64,11 @@ class Config(Settings):
     def extra_files(self) -> list[Path]:
         """The files of the run that this one starts from."""
         return transfer.locate(self.init).files if self.init else []
+
+
+def reads(config: Config) -> tuple[str, ...]:
+    """Of INPUTS, those that are read under these settings."""
+    return INPUTS if config.measures_bleu else INPUTS[1:]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:

@@ -17,6 +17,7 @@ from textpipe.tables import shards
 from textpipe.text.features import ids
 
 INPUTS = ("normalize", "tokenize")
+PLUGINS_OF = ("tokenize",)
 
 logger = logging.getLogger(__name__)
 

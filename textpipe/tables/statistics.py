@@ -19,7 +19,7 @@ REPAIRS = {
 
 
 def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
-    """The content of stats.json but for its origin; read: rows read for each split, before any was left out."""
+    """The content of stats.json; read: rows read for each split, before any was left out."""
     names = [name for name in shards.SPLITS if name in splits]
     train = splits["train"]
     return {

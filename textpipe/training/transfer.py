@@ -13,6 +13,7 @@ from typing import Any
 
 import pydantic
 
+from textpipe import export_format, integrity
 from textpipe.config import Plugin, Section
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.fields import Sizes
@@ -54,13 +55,24 @@ class Origin:
         weights = [self.weights] if self.weights.suffix == ".h5" else sorted(self.weights.iterdir())
         return [self.model, self.vocabulary, *weights]
 
+    def check(self) -> None:
+        """Compare the run's files with the sums of its manifest, where it has one, and an exported model's format.
+
+        Raises ArtifactError or ModelError; a damaged artifact is set aside, so that its pipeline builds it again.
+        """
+        root = self.weights.parent
+        if self.weights.suffix == ".h5":
+            integrity.check(root)
+        else:
+            integrity.check_listed(root, self.files)
+            export_format.check(root, export_format.read(root))
+
 
 def locate(init: Init) -> Origin:
     """The files behind init.from; raises ConfigError when there is no such run."""
     place = Path(init.from_)
     if (place / "train.json").is_file() and not (place / MODEL).exists():  # data/artifacts/latest/PIPELINE
-        newest = json.loads((place / "train.json").read_text(encoding="utf-8")).get("path", "")
-        place = place.parent.parent / "train" / newest
+        place = place.parent.parent / "train" / newest(place / "train.json")
     versions = [part for part in place.iterdir() if part.name.isdecimal()] if place.is_dir() else []
     if versions and not (place / "saved_model.pb").exists():
         place = max(versions, key=lambda part: int(part.name))
@@ -79,6 +91,14 @@ def locate(init: Init) -> Origin:
     return origin
 
 
+def newest(path: Path) -> str:
+    """The name of the artifact that a pipeline used last; raises ConfigError when it does not say."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["path"])
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"[train] init.from: {path}: is damaged; run that pipeline again") from None
+
+
 class Donor:
     """The other run's weights, read and ready to be put into a model of `config` and `sizes`.
 
@@ -90,6 +110,7 @@ class Donor:
     def __init__(self, init: Init, config: Section, sizes: Sizes, mine: dict[str, Any]):
         self.init, self.config, self.mine = init, config, mine
         origin = locate(init)
+        origin.check()
         described = json.loads(origin.model.read_text(encoding="utf-8"))
         self.theirs = json.loads(origin.vocabulary.read_text(encoding="utf-8"))
         self.options = described["model"]

@@ -1,67 +1,119 @@
 """textpipe bulk"""
 
+import contextlib
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from textpipe.verbs._tables import columns_option, format_option, read_columns, read_format
-from textpipe.verbs.predict import load, read_options, token_option
+from textpipe.verbs.predict import read_options, token_option
 
 INTERVAL = 10.0  # seconds between two lines where there is no terminal
 
 
 @click.command()
 @click.argument("model")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path, allow_dash=True))
 @columns_option
 @format_option
+@click.option("--keep", metavar="COLUMN,...", default="", help="Columns of IN to repeat before the answers; inputs: all the model reads.")
+@click.option("--output-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="When OUT's name does not tell.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
+@click.option("--model-version", metavar="N", help="The version to ask; goes on with it where OUT.part was begun with another.")
 @token_option
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def command(
-    model: str, source: Path, output: Path, columns: str, form: str | None, signature: str, options: tuple[str, ...],
-    token: str | None, force: bool,
+    model: str, source: Path, output: Path, columns: str, form: str | None, keep: str, output_format: str | None,
+    signature: str, options: tuple[str, ...], model_version: str | None, token: str | None, force: bool,
 ) -> None:  # fmt: skip
-    """Answer every row of a file: a JSON object a line in OUT, in the order of IN.
+    """Answer every row of a file: a record each in OUT, in the order of IN.
 
     MODEL is as for predict. IN is a table with a column for each field of the model (.tsv, .csv, .jsonl, .parquet,
-    packed or not), or a file of one text a line. What is answered is kept: broken off, the same command goes on from
-    there. A server is asked one version throughout.
+    packed or not), or a file of one text a line; - is standard input, lines of text unless --format says otherwise. OUT
+    is a table where its name ends in .csv or .tsv (a line break in a TSV is written as \\n), else a JSON object a line;
+    - is standard output.
 
-      textpipe bulk saved_models/multi30k_en_de captions.tsv answers.jsonl --columns source=en
+    What is answered is kept: broken off, the same command goes on from there, with the version of the model that it began
+    with. Where that is gone, it says which versions there are, and --model-version N goes on with one.
+
+      textpipe bulk saved_models/multi30k_en_de captions.tsv answers.csv --columns source=en --keep id,inputs
     """
-    from textpipe import bulk
-    from textpipe.client import Client
+    from textpipe import bulk, records
+    from textpipe.verbs import _versions
 
-    chosen = read_columns(columns)
+    chosen, kept = read_columns(columns), [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))]
+    kind = output_format or records.kind_of(output)
     settings = {"signature": signature, "options": read_options(options)}
-    loaded = load(model, token)
-    if isinstance(loaded, Client):
-        loaded = loaded.of_one_version()
-    rows = bulk.read(source, loaded.fields, chosen, read_format(form))
-    question = {
-        "model": loaded.url if isinstance(loaded, Client) else str(loaded.path),
-        "columns": chosen,
-        "format": form,
-        **settings,
-        **bulk.fingerprint(source),
-    }
-    with Progress() as progress:
-        done = bulk.bulk(
-            lambda batch: loaded.predict(batch, **settings),
-            rows,
-            output,
-            question=question,
-            force=force,
-            told=progress.told,
-        )
+    to_file = str(output) != "-"
+    before = bulk.begun(output) if to_file else None
+    asked = _versions.pinned(model, token, model_version, before)
+
+    def predict(batch: list[Any]) -> list[dict[str, Any]]:
+        return bulk.answered(lambda rows: asked.predict(rows, **settings), batch)
+
+    with opened(source, form, streamed=not to_file) as (place, identity), Progress() as progress:
+        if place is None:
+            (field,) = one_field(asked.fields)
+            rows = (
+                (row, row if bulk.INPUTS in kept or field in kept else {})
+                for row in bulk.lines(sys.stdin.buffer, field, "standard input")
+            )
+        else:
+            rows = bulk.read_kept(place, asked.fields, chosen, read_format(form), kept)
+        if not to_file:
+            done = bulk.stream(predict, rows, sys.stdout.buffer, kind=kind, told=progress.told)
+        else:
+            question = {
+                "model": asked.base, "columns": chosen, "format": form, **settings, **identity,
+                **({"version": asked.version} if asked.version else {}),
+                **({"keep": kept} if kept else {}), **({"output": kind} if kind != "jsonl" else {}),
+            }  # fmt: skip
+            done = bulk.bulk(
+                predict, rows, output, question=question, force=force, kind=kind,
+                new_version=model_version is not None, told=progress.told,
+            )  # fmt: skip
     click.echo(f"{done:,} rows answered", err=True)
-    click.echo(str(output))
+    if to_file:
+        click.echo(str(output))
+
+
+@contextlib.contextmanager
+def opened(source: Path, form: str | None, *, streamed: bool) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
+    """The file to read, and what tells it from another. Standard input is copied to a file first; None where its lines can
+    be answered as they come.
+    """
+    from textpipe import bulk, integrity
+
+    if str(source) != "-":
+        from textpipe.tables import textfile
+
+        textfile.must_exist(source)
+        yield source, bulk.fingerprint(source)
+    elif streamed and form is None:
+        yield None, {}
+    else:
+        with tempfile.TemporaryDirectory(prefix="textpipe-") as folder:
+            copy = Path(folder) / "standard input"
+            with bulk.kept_when_full(copy), copy.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            yield copy, {"file": "-", "sha256": integrity.file_digest(copy)}
+
+
+def one_field(fields: tuple[str, ...]) -> tuple[str]:
+    """The field that lines of text are of; raises DataError when the model takes several."""
+    from textpipe.errors import DataError
+
+    if len(fields) != 1:
+        raise DataError(f"standard input: the model takes {', '.join(fields)}; give --format jsonl, csv or tsv")
+    return (fields[0],)
 
 
 class Progress:

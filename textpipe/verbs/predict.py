@@ -1,13 +1,18 @@
 """textpipe predict"""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from textpipe.errors import ConfigError
+from textpipe.errors import ConfigError, DataError, suggest
+
+OBJECT = re.compile(r"\s*\{")
+KEYED = re.compile(r"""\s*\{\s*["']""")  # {name}, please ... is a text
+KINDS = {float: "a number", int: "a number", bool: "true or false", dict: "an object", list: "a list"}
 
 token_option = click.option(
     "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
@@ -20,15 +25,17 @@ token_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
+@click.option("--plain", is_flag=True, help="Take each line as it stands, also where it looks like JSON.")
 @token_option
 @click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
 def command(
-    model: str, text: str, as_json: bool, signature: str, options: tuple[str, ...], token: str | None, batch: int
+    model: str, text: str, as_json: bool, signature: str, options: tuple[str, ...], plain: bool, token: str | None, batch: int
 ) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
     MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON
-    string or object is read as such, so that a mail with line breaks fits on one line.
+    string, or an object with the fields of the model, is read as such, so that a mail with line breaks fits on one line.
+    --plain takes every line literally.
     """
     chosen = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
@@ -37,7 +44,7 @@ def command(
         return
     lines: list[Any] = []
     for number, line in enumerate(sys.stdin.buffer, 1):
-        lines.append(read_line(line, number, loaded.fields))
+        lines.append(read_line(line, number, loaded.fields, plain=plain))
         if len(lines) == batch:
             print_predictions(loaded.predict(lines, **chosen), as_json)
             lines = []
@@ -70,19 +77,44 @@ def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-def read_line(line: bytes, number: int, fields: tuple[str, ...]) -> str | dict[str, str]:
-    """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does."""
+def read_line(line: bytes, number: int, fields: tuple[str, ...], *, plain: bool = False) -> str | dict[str, str]:
+    """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does.
+
+    Raises DataError naming line and key for an object that lacks a field, for a value that is no text, and for a line that
+    begins as an object with keys and is none. plain: the text as it stands.
+    """
     text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
-    if text[:1] in ('"', "{"):
-        try:
-            value = json.loads(text)
-        except ValueError:
+    value = text if plain else parsed(text, number)
+    if isinstance(value, dict):
+        return {name: value_of(value, name, number) for name in fields}
+    if len(fields) != 1:
+        raise DataError(f"line {number}: the model takes {', '.join(fields)}; give a JSON object with these")
+    return value
+
+
+def parsed(text: str, number: int) -> str | dict[str, Any]:
+    """What a line means: a JSON string's text, an object, or else the line itself."""
+    if not text.startswith('"') and not OBJECT.match(text):
+        return text
+    try:
+        # Numbers are refused below, whatever their length.
+        value = json.loads(text, parse_int=float, parse_float=float)
+    except (ValueError, RecursionError) as error:
+        if not KEYED.match(text):
             return text
-        if isinstance(value, str):
-            return value
-        if isinstance(value, dict) and set(fields) <= set(value):
-            return {name: str(value[name]) for name in fields}
-    return text
+        raise DataError(f"line {number}: begins as a JSON object and is none ({error}); mend it, or give --plain") from None
+    return value if isinstance(value, str | dict) else text
+
+
+def value_of(row: dict[str, Any], name: str, number: int) -> str:
+    """The text of a field; raises DataError when there is none."""
+    if name not in row:
+        raise DataError(f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line as it stands")
+    value = row[name]
+    if not isinstance(value, str):
+        found = KINDS.get(type(value), "a list") if value is not None else "null"
+        raise DataError(f"line {number}: {name!r} must be a text, found {found}; quote the value or drop the line")
+    return value
 
 
 def print_predictions(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -31,7 +31,7 @@ def command(
     FILE has a column for each field of the task; or give two files of lines, the sources first. A line of output is a
     pair: the natural logarithm of the answer's probability, its tokens and the perplexity per token, with TABs between;
     of a classifier, the logarithm of the given label's probability, and the probability. Totals go to stderr. A
-    pipeline file stands for its trained model.
+    pipeline file stands for its trained model, and its [ingest] columns for --columns where the file has these.
 
       textpipe score saved_models/multi30k_en_de pairs.tsv --columns source=en,target=de
     """
@@ -39,11 +39,40 @@ def command(
 
     options = {"artifacts": artifacts, "told": tell} if model.suffix == ".toml" else {}
     scorer = scoring.Scorer.load(model, overrides, **options)
-    rows = scoring.read(files, scorer.source, scorer.target, read_columns(columns), read_format(form))
+    rows = read_pairs(files, scorer, read_columns(columns), read_format(form), columns_of(model, overrides, files))
     scored = scorer.score(rows, batch_rows=batch)
     for row in scored:
         click.echo(json.dumps(row, ensure_ascii=False) if as_json else line(row))
     click.echo(summary(scoring.totals(scored)), err=True)
+
+
+def columns_of(model: Path, overrides: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, str | int]:
+    """The columns that a pipeline file names, for one file with columns."""
+    if model.suffix != ".toml" or len(files) != 1:
+        return {}
+    from textpipe.pipeline import Pipeline
+
+    return dict(Pipeline.load(model, overrides).sections["ingest"].columns)
+
+
+def read_pairs(
+    files: tuple[Path, ...], scorer: Any, given: dict[str, str | int], form: Any, own: dict[str, str | int]
+) -> list[dict[str, str]]:
+    """The pairs of files. own: the pipeline's columns, which hold unless others are given or the file has only the fields'."""
+    from textpipe import scoring
+    from textpipe.errors import DataError
+
+    chosen = {**own, **given}
+    try:
+        return scoring.read(files, scorer.source, scorer.target, chosen, form)
+    except DataError:
+        if chosen == given:
+            raise
+        try:
+            return scoring.read(files, scorer.source, scorer.target, given, form)
+        except DataError:
+            pass
+        raise
 
 
 def line(row: dict[str, Any]) -> str:

@@ -1,0 +1,182 @@
+"""An export of an earlier version answers as it did; one of a format nobody here reads is refused with the versions named."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from textpipe import export_format, manifest, publish, savedmodel
+from textpipe.cli import main
+from textpipe.errors import ArtifactError, ModelError
+from textpipe.serve import warm
+from textpipe.serve.version import Version
+from textpipe.training import transfer
+
+EXPORTS = Path(__file__).parent / "exports"
+NAMES = sorted(path.name.removesuffix(".tar.xz") for path in EXPORTS.glob("*.tar.xz"))
+OPTIONS = {"beam_size": 2, "max_length": 5}  # what the answers under "options" were asked with
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """{name: a version directory}"""
+    folder = tmp_path_factory.mktemp("exports")
+    for name in NAMES:
+        with tarfile.open(EXPORTS / f"{name}.tar.xz") as archive:
+            archive.extractall(folder / name, filter="data")
+    return {name: folder / name / "1" for name in NAMES}
+
+
+def alike(found, wanted):
+    """The same texts, and numbers to 1e-5."""
+    if isinstance(wanted, dict):
+        assert found.keys() >= wanted.keys()
+        for name, value in wanted.items():
+            alike(found[name], value)
+    elif isinstance(wanted, str) or (isinstance(wanted, list) and wanted and isinstance(wanted[0], str)):
+        assert found == wanted
+    else:
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_of_an_earlier_version_answers_as_it_did(exports, name):
+    rows = [json.loads(line) for line in (EXPORTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = [row["text"] for row in rows]
+    model = savedmodel.Model.load(exports[name])
+    served = Version.load(name, 1, exports[name])
+    warm.check(served)  # its warm-up requests and golden rows, as a server does before it opens
+    assert len(rows) == 10
+    for signature in ("serving_default", "nbest", "options"):
+        if signature not in rows[0]:
+            continue
+        options = OPTIONS if signature == "options" else None
+        for found, row in zip(model.predict(texts, signature=signature, options=options), rows, strict=True):
+            alike(found, row[signature])
+        function = served.signature(signature)
+        given = {model.fields[0]: np.array([savedmodel.encode(text) for text in texts], object)}
+        given |= {key: np.array(value, function.inputs[key]) for key, value in (options or {}).items()}
+        found = function.call(function.complete(given))
+        for at, row in enumerate(rows):
+            alike({key: text_of(value[at]) for key, value in found.items()}, row[signature])
+    sides = {field["side"]: field["name"] for field in model.about["fields"]}
+    pairs = [{sides["source"]: row["text"], sides["target"]: row["serving_default"]["answer"]} for row in rows]
+    columns = {field: np.array([savedmodel.encode(pair[field]) for pair in pairs], object) for field in sides.values()}
+    np.testing.assert_allclose(
+        served.signature("score").call(columns)["log_prob"], [row["log_prob"] for row in rows], rtol=1e-5
+    )
+
+
+def text_of(value):
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [one.decode() for one in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@pytest.fixture
+def changed(exports, tmp_path):
+    """A function: the classifier with other keys in its textpipe.json, and a manifest that is true of them."""
+
+    def change(**keys):
+        place = tmp_path / "m" / "1"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(exports["format1_classifier"], place)
+        about = {**export_format.read(place), **keys}
+        text = json.dumps({key: value for key, value in about.items() if value is not None})
+        (place / export_format.NAME).write_text(text)
+        manifest.write(place)
+        return place
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"format": 2, "versions": {"textpipe": "7.1.0"}}, "found 2, written by textpipe 7.1.0; install textpipe 7.1.0, or"),
+        ({"format": 99, "versions": []}, "found 99; install textpipe of the version that wrote it"),
+        ({"format": None}, "found no format"),
+        ({"format": "1"}, 'found "1"'),
+        ({"format": True}, "found true"),
+        ({"format": 1.0}, "found 1.0"),
+        ({"format": -1}, "found -1"),
+        ({"format": [1]}, r"found \[1\]"),
+        ({"format": "ctranslate2"}, 'found "ctranslate2"'),
+    ],
+)
+def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed, tmp_path, keys, words):
+    place = changed(**keys)
+    expected = rf"m/1/textpipe.json: expected format 1, which textpipe .* reads, .*{words}"
+    for call in (
+        lambda: savedmodel.Model.load(place),
+        lambda: Version.load("m", 1, place),
+        lambda: publish.publish(place, tmp_path / "base"),
+        lambda: transfer.locate(transfer.Init(**{"from": str(place)})).check(),
+    ):
+        with pytest.raises(ModelError, match=expected):
+            call()
+    assert not (tmp_path / "base").exists()
+
+
+def test_the_command_line_names_the_versions(changed, tmp_path):
+    place = changed(format=3, versions={"textpipe": "9.0"})
+    (tmp_path / "in.txt").write_text("text\n")
+    for words in (("predict", place, "text"), ("bulk", place, tmp_path / "in.txt", tmp_path / "out.jsonl")):
+        done = CliRunner().invoke(main, ["-v", *map(str, words)], catch_exceptions=False)
+        assert done.exit_code == 2 and "written by textpipe 9.0" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', "[" * 5000, "\xff"])
+def test_a_textpipe_json_that_is_none_is_named(exports, tmp_path, text):
+    place = tmp_path / "1"
+    shutil.copytree(exports["format1_classifier"], place)
+    (place / export_format.NAME).write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelError, match="textpipe.json"):
+        savedmodel.Model.load(place)
+    with pytest.raises(ModelError, match="textpipe.json: (cannot be read|expected an object)"):
+        export_format.read(place)
+
+
+def test_no_flipped_bit_of_an_export_s_manifest_is_accepted(exports, tmp_path):
+    """Also of one that an earlier version wrote: what it lists must be the files that are there."""
+    import random
+
+    draw = random.Random(5)
+    place = tmp_path / "1"
+    shutil.copytree(exports["format1_classifier"], place)
+    older = (place / manifest.NAME).read_bytes()
+    manifest.write(place)
+    sealed = (place / manifest.NAME).read_bytes()
+    for genuine in (sealed, older):
+        accepted = 0
+        for _ in range(200):
+            hurt = bytearray(genuine)
+            hurt[draw.randrange(len(hurt))] ^= 1 << draw.randrange(8)
+            (place / manifest.NAME).write_bytes(hurt)
+            try:
+                manifest.verify(place)
+                accepted += 1
+            except ModelError:
+                pass
+        assert accepted == 0, genuine
+    (place / manifest.NAME).unlink()
+    (place / manifest.NAME).mkdir()
+    with pytest.raises(ModelError, match="manifest.json: cannot be read"):
+        manifest.verify(place)
+
+
+def test_a_flipped_bit_of_an_export_s_weights_does_not_start_another_run(exports, tmp_path):
+    place = tmp_path / "1"
+    shutil.copytree(exports["format1_generator"], place)
+    origin = transfer.locate(transfer.Init(**{"from": str(place)}))
+    origin.check()
+    weights = place / "variables/variables.data-00000-of-00001"
+    hurt = bytearray(weights.read_bytes())
+    hurt[len(hurt) // 3] ^= 8
+    weights.write_bytes(hurt)
+    with pytest.raises(ArtifactError, match="variables.data-00000-of-00001 is not the file that was written"):
+        origin.check()

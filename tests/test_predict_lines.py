@@ -1,0 +1,72 @@
+"""A line of `predict -` is a text, or JSON that holds one; what holds none is named and never scored itself."""
+
+import pytest
+
+from textpipe.errors import DataError
+from textpipe.verbs.predict import read_line
+
+
+def read(text, fields=("text",), number=4, **options):
+    return read_line(text.encode("utf-8", "surrogatepass") + b"\n", number, fields, **options)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("See you at noon.", "See you at noon."),
+        ('"two\\nlines"', "two\nlines"),
+        ('"Yes," she wrote.', '"Yes," she wrote.'),
+        ("{name}, thank you", "{name}, thank you"),
+        ("{{ greeting }} all", "{{ greeting }} all"),
+        ("{", "{"),
+        ("null", "null"),
+        ("42", "42"),
+        ("[1] see below", "[1] see below"),
+        ("  indented", "  indented"),
+        ("", ""),
+    ],
+)
+def test_a_text_stays_a_text(line, text):
+    assert read(line) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [('{"text": "Hi\\nthere"}', "Hi\nthere"), (' {"id": 7, "text": ""}', ""), ('{"text": "a", "text": "b"}', "b")],
+)
+def test_an_object_gives_its_field(line, text):
+    assert read(line) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"txt": "Hello"}', "line 4: no key 'text'; did you mean 'txt'"),
+        ("{}", "line 4: no key 'text'"),
+        ('{"Text": null, "body": 3}', "line 4: no key 'text'"),
+        ('{"text": null}', "line 4: 'text' must be a text, found null"),
+        ('{"text": 12.5}', "'text' must be a text, found a number"),
+        ('{"text": ' + "9" * 5000 + "}", "'text' must be a text, found a number"),
+        ('{"text": NaN}', "'text' must be a text, found a number"),
+        ('{"text": false}', "'text' must be a text, found true or false"),
+        ('{"text": ["Hello"]}', "'text' must be a text, found a list"),
+        ('{"text": {"body": "Hello"}}', "'text' must be a text, found an object"),
+        ('{"text": "cut off', "line 4: begins as a JSON object and is none"),
+        ("{'text': 'from Python'}", "line 4: begins as a JSON object and is none"),
+        ('{"text":' * 20_000, "line 4: begins as a JSON object and is none"),
+    ],
+)
+def test_json_without_a_text_is_an_error_unless_it_is_meant_literally(line, words):
+    with pytest.raises(DataError, match=words):
+        read(line)
+    assert read(line, plain=True) == line
+
+
+def test_a_model_of_several_fields_takes_objects_alone():
+    fields = ("question", "story")
+    assert read('{"story": "s", "question": "q"}', fields) == {"question": "q", "story": "s"}
+    for line in ("a text", '"a string"'):
+        with pytest.raises(DataError, match="line 4: the model takes question, story"):
+            read(line, fields)
+    with pytest.raises(DataError, match="no key 'question'"):
+        read('{"story": "s"}', fields)
