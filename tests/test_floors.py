@@ -10,7 +10,7 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "errors", "garbage", "kernels", "quiet", "version"},
-    {"config", "fields", "store", "lineage", "rooms", "tables", "catalog"},
+    {"config", "fields", "store", "lineage", "rooms", "tables", "catalog", "bundled"},
     {"text"},
     {"layers"},
     {"decoding"},
@@ -20,7 +20,7 @@ FLOORS = (
     {"stages"},
     {"exports"},
     {"pipeline"},
-    {"report", "scaffold", "doctor", "scoring", "bulk", "client", "serve"},
+    {"frames", "headers", "loaded", "outcome", "report", "scaffold", "settings", "doctor", "scoring", "bulk", "client", "serve"},
     {"api"},
     {"verbs"},
     {"cli", "__main__"},

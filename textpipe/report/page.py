@@ -111,7 +111,7 @@ def made_of(path: Path) -> str | None:
     """What a written page was made of; None when there is no page."""
     try:
         with path.open(encoding="utf-8") as file:
-            head = file.read(400)
+            head = file.read(4000)
     except (OSError, UnicodeDecodeError):
         return None
     _, found, rest = head.partition('<meta name="made-of" content="')
