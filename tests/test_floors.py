@@ -10,7 +10,7 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "errors", "garbage", "kernels", "quiet", "version"},
-    {"config", "fields", "store", "lineage", "rooms", "tables", "catalog", "bundled"},
+    {"config", "fields", "store", "lineage", "rooms", "tables", "catalog", "bundled", "documented"},
     {"text"},
     {"layers"},
     {"decoding"},

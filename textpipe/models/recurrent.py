@@ -22,28 +22,28 @@ class Config(Section):
     """[model] kind = "recurrent"."""
 
     kind: Literal["recurrent"] = "recurrent"
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Literal["gru", "lstm"] = "gru"  # of all recurrent layers
     units: int = Field(256, ge=1)  # of the decoder; of the encoder's two directions together
     encoder_units: int | None = Field(None, ge=1)  # of each direction, when not units / number of directions
-    encoder: Literal["bidirectional", "forward"] = "bidirectional"
-    layers: int = Field(1, ge=1)
+    encoder: Literal["bidirectional", "forward"] = "bidirectional"  # whether it reads the source both ways
+    layers: int = Field(1, ge=1)  # of the encoder, and of the decoder
     decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
-    embedding_size: int = Field(256, ge=1)
+    embedding_size: int = Field(256, ge=1)  # width of a token's embedding
     residual: bool = False  # every layer but the lowest adds what is below it
-    attention: Literal["none", "dot", "scaled_dot", "general", "additive", "multi_head"] = "additive"
+    attention: Literal["none", "dot", "scaled_dot", "general", "additive", "multi_head"] = "additive"  # to the source
     attention_size: int = Field(128, ge=1)  # of additive attention; of all heads of multi_head together
     num_heads: int = Field(4, ge=1)  # of multi_head
     input_feeding: bool = False  # the readout is read at the next step (Luong et al. 2015, section 3.3)
     coverage: bool = False  # additive attention sees the sum of its weights so far (Tu et al. 2016; See et al. 2017)
     bridge: Literal["dense", "copy", "zero"] = "dense"  # how the encoder's last state starts the decoder
     dropout: float = Field(0.3, ge=0, lt=1)  # on the readout and between layers
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)
+    embedding_dropout: float = Field(0.3, ge=0, lt=1)  # of embeddings
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)  # of what gates see of the state; one mask for all time steps
     dropout_kind: Literal["standard", "variational"] = "standard"  # variational: the other masks too are drawn once
     word_dropout: float = Field(0.0, ge=0, lt=1)  # of whole words, source and target
     tie_embeddings: bool = True  # the target embedding is the softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
-    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
+    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"  # of matrices
 
     @model_validator(mode="after")
     def sizes_fit(self):

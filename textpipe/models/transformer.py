@@ -21,15 +21,15 @@ class Config(Section):
     """
 
     kind: Literal["transformer"] = "transformer"
-    d_model: int = Field(128, ge=2)
-    d_ff: int = Field(256, ge=1)
-    num_heads: int = Field(4, ge=1)
+    d_model: int = Field(128, ge=2)  # width of embeddings and of what blocks hand on
+    d_ff: int = Field(256, ge=1)  # width inside the feed-forward block
+    num_heads: int = Field(4, ge=1)  # of each attention
     layers: int = Field(4, ge=1)  # of the encoder and of the decoder
     encoder_layers: int | None = Field(None, ge=1)  # when not `layers`
-    decoder_layers: int | None = Field(None, ge=1)
+    decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
-    activation: Literal["relu", "gelu", "swiglu"] = "relu"
+    activation: Literal["relu", "gelu", "swiglu"] = "relu"  # inside the feed-forward block
     dropout: float = Field(0.3, ge=0, lt=1)  # of embeddings and of what each block adds
     attention_dropout: float = Field(0.0, ge=0, lt=1)  # of attention weights
     activation_dropout: float = Field(0.0, ge=0, lt=1)  # inside the feed-forward block

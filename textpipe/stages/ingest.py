@@ -50,10 +50,10 @@ class Config(Section):
     filter: dict[str, str | list[str]] = {}
     split: dict[Literal["valid", "test"], float] = {"valid": 0.1, "test": 0.1}
     drop_duplicates: bool = False
-    on_leak: Literal["count", "drop"] = "count"
-    on_invalid: Literal["replace", "drop", "error"] = "replace"
-    on_bad_rows: Literal["error", "drop"] = "error"
-    max_characters: int | None = Limits(default=None, ge=1)
+    on_leak: Literal["count", "drop"] = "count"  # "drop": train rows whose source is in valid or test go
+    on_invalid: Literal["replace", "drop", "error"] = "replace"  # what becomes of bytes that are not UTF-8
+    on_bad_rows: Literal["error", "drop"] = "error"  # rows that do not fit their format
+    max_characters: int | None = Limits(default=None, ge=1)  # rows with a longer text are dropped
     max_rows: int | None = Limits(default=None, ge=1)
 
     @model_validator(mode="before")
