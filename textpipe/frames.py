@@ -133,9 +133,10 @@ def texts(column: "pd.Series", place: str, *, missing: str | None) -> Iterable[s
     for number, (value, gone) in enumerate(zip(values, absent, strict=True)):
         if isinstance(gone, bool) and gone:
             if missing is None:
+                what = f"column{name}" if name else "the text"
                 raise DataError(
-                    f"{place}, row {number}{label(column, number)}: column{name} is missing ({value}); fill it, for "
-                    "example with .fillna(''), or drop the row"
+                    f"{place}, row {number}{label(column, number)}: {what} is missing ({value}); fill it, for example with "
+                    ".fillna(''), or drop the row"
                 )
             yield missing
             continue
