@@ -90,6 +90,7 @@ def compare(
         "trials": trials,
         "seed": seed,
         "systems": [system.name for system in systems],
+        "positive": comparison.classes_of(answers, rows.references)[1] if "f1" in metrics else None,
         "metrics": metrics,
         "pairs": [pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
     }
@@ -146,10 +147,11 @@ def text(found: Comparison) -> str:
         f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps",
         "",
     ]
-    label = max(map(len, table["metrics"]))
+    titles = {name: f"f1 of {one_line(table['positive'])}" if name == "f1" else name for name in table["metrics"]}
+    label = max(map(len, titles.values()))
     for name, metric in table["metrics"].items():
         for at, system in enumerate(metric["systems"]):
-            line = f"{name if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
+            line = f"{titles[name] if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
             line += f"{span(system['interval']):<16}"
             if at:
                 line += f"  {signed(system['difference'])} {span(system['difference_interval'], signed):<18}"

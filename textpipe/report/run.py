@@ -61,7 +61,7 @@ def document(run: Run) -> str:
         wanted = ("accuracy", f1, "roc_auc", "log_loss", "calibration_error")
     metrics, intervals = run.metrics["metrics"], run.metrics["intervals"]
     tiles = [
-        page.tile(titled(name), markup.number(metrics[name]), interval(intervals.get(name)))
+        page.tile(titled(name, run.positive), markup.number(metrics[name]), interval(intervals.get(name)))
         for name in wanted
         if metrics.get(name) is not None
     ]
@@ -85,7 +85,7 @@ def scores(run: Run) -> Section:
     rows = []
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
-        rows.append([titled(name), value, low, high, *(part["metrics"].get(name) for part in parts.values())])
+        rows.append([titled(name, run.positive), value, low, high, *(part["metrics"].get(name) for part in parts.values())])
     headers = ["", "all rows", "95 % from", "to"]
     headers += [f"{part['rows']:,} rows with {kind.replace('_', ' ')}" for kind, part in parts.items()]
     body = f'<div class="card">{markup.table(headers, rows, caption="Figures")}</div>'

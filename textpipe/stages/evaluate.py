@@ -288,6 +288,8 @@ def summary(output: Path) -> str:
         lines.append(
             f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
         )
+    if "f1" in report["metrics"]:
+        lines.append(f"f1, precision and recall are of the class {report['labels'][1]!r}")
     for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
         part = report[name]
         first = next(iter(part["metrics"]))
