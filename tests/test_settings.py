@@ -49,8 +49,9 @@ def test_the_page_of_settings_is_what_the_configs_say(groups):
 
 def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
     found = {(group.key, one.name): one for group in groups for one in group.settings}
-    dropout = found["model.transformer", "dropout"]
-    assert (dropout.takes, dropout.default, dropout.bounds) == ("number", "0.3", "at least 0, below 1")
+    ema, heads = found["train", "ema"], found["model.transformer", "num_heads"]
+    assert (ema.takes, ema.default, ema.bounds) == ("number", "–", "above 0, below 1")
+    assert (heads.takes, heads.default, heads.bounds) == ("whole number", "4", "at least 1")
     assert found["train", "optimizer"].takes.startswith('"adagrad", "adam"') and found["train", "optimizer"].default == '"adam"'
     assert found["train", "batch_tokens"].bounds == "at least 1"
     assert found["top", "task"].default == "required"

@@ -39,7 +39,10 @@ OUTPUT = "text"
 
 
 class Config(Section):
-    """[model] kind = "hybrid". letter_*: of the two networks over letters; the others are of the word level."""
+    """[model] kind = "hybrid". letter_*: of the two networks over letters; the others are of the word level.
+
+    letter_embedding_size: width of a letter's embedding.
+    """
 
     kind: Literal["hybrid"] = "hybrid"
     cell: Literal["gru", "lstm"] = "gru"  # of all recurrent layers
@@ -50,7 +53,7 @@ class Config(Section):
     attention_size: int = Field(128, ge=1)  # of additive attention
     letter_units: int = Field(128, ge=1)  # of the networks over letters
     letter_layers: int = Field(1, ge=1)  # of the networks over letters
-    letter_embedding_size: int = Field(64, ge=1)  # width of a letter's embedding
+    letter_embedding_size: int = Field(64, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)  # on the readouts and between layers
     embedding_dropout: float = Field(0.3, ge=0, lt=1)  # of words, known or spelled
     tie_embeddings: bool = True  # the target embedding of words is their softmax weight

@@ -19,7 +19,10 @@ OUTPUT = "text"
 
 
 class Config(Section):
-    """[model] kind = "recurrent"."""
+    """[model] kind = "recurrent".
+
+    embedding_dropout: of embeddings. initialization: of the weight matrices.
+    """
 
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"  # of all recurrent layers
@@ -37,13 +40,13 @@ class Config(Section):
     coverage: bool = False  # additive attention sees the sum of its weights so far (Tu et al. 2016; See et al. 2017)
     bridge: Literal["dense", "copy", "zero"] = "dense"  # how the encoder's last state starts the decoder
     dropout: float = Field(0.3, ge=0, lt=1)  # on the readout and between layers
-    embedding_dropout: float = Field(0.3, ge=0, lt=1)  # of embeddings
+    embedding_dropout: float = Field(0.3, ge=0, lt=1)
     recurrent_dropout: float = Field(0.0, ge=0, lt=1)  # of what gates see of the state; one mask for all time steps
     dropout_kind: Literal["standard", "variational"] = "standard"  # variational: the other masks too are drawn once
     word_dropout: float = Field(0.0, ge=0, lt=1)  # of whole words, source and target
     tie_embeddings: bool = True  # the target embedding is the softmax weight
     share_embeddings: bool = False  # source and target use one embedding; needs a joint vocabulary
-    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"  # of matrices
+    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
 
     @model_validator(mode="after")
     def sizes_fit(self):

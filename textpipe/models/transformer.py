@@ -17,7 +17,8 @@ class Config(Section):
 
     norm: "pre" normalizes what a block reads (Xiong et al. 2020) and trains steadily at any learning rate; "post", the
     original, normalizes the sum and needs a warm-up. positions: "sinusoidal" are added to the embeddings, "rotary" turn
-    the queries and keys of self-attention. swiglu has two matrices of d_ff columns where relu and gelu have one.
+    the queries and keys of self-attention. activation: inside the feed-forward block; swiglu has two matrices of d_ff
+    columns where relu and gelu have one.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -29,7 +30,7 @@ class Config(Section):
     decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
-    activation: Literal["relu", "gelu", "swiglu"] = "relu"  # inside the feed-forward block
+    activation: Literal["relu", "gelu", "swiglu"] = "relu"
     dropout: float = Field(0.3, ge=0, lt=1)  # of embeddings and of what each block adds
     attention_dropout: float = Field(0.0, ge=0, lt=1)  # of attention weights
     activation_dropout: float = Field(0.0, ge=0, lt=1)  # inside the feed-forward block

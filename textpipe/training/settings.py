@@ -58,6 +58,7 @@ class Settings(Section):
     batch_rows: rows per batch; may stand beside batch_tokens (64 when neither is given, classifiers).
     accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
     num_shapes: how many padded widths batches are cut to; each is traced once.
+    optimizer: the rule of an update.
     clip_norm: gradients are scaled down to this global norm; clip_value: each entry is cut to +-this.
     ema: decay of an exponential moving average of the weights, which is then validated and kept; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
@@ -91,7 +92,7 @@ class Settings(Section):
     batch_rows: int | None = Field(default=None, ge=1)
     accumulate: int = Field(default=1, ge=1)
     num_shapes: int = Field(default=6, ge=1)
-    optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)  # the rule of an update
+    optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)
     schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)  # of the learning rate
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
