@@ -58,11 +58,11 @@ class Settings(Section):
     batch_rows: rows per batch; may stand beside batch_tokens (64 when neither is given, classifiers).
     accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
     num_shapes: how many padded widths batches are cut to; each is traced once.
-    optimizer: the rule of an update.
     clip_norm: gradients are scaled down to this global norm; clip_value: each entry is cut to +-this.
     ema: decay of an exponential moving average of the weights, which is then validated and kept; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
         for hardware with bfloat16 units: a CPU without them is slower than in float32. What is saved is float32.
+    optimizer: the rule of an update.
     subword_sampling: texts are segmented anew for each epoch.
     init: another run's weights to start from, whose vocabulary may be another; freeze: weights that are not trained, by
         name, beginning of a name ("encoder") or glob ("*_embedding").
