@@ -34,10 +34,10 @@ def textpipe(installed, folder, *words):
 
 
 def test_a_bundled_pipeline_runs_from_an_empty_folder(installed, tmp_path):
-    done = textpipe(installed, tmp_path, "run", "mail_reply_or_not", "--until", "normalize", "-s", "ingest.max_rows=50")
+    done = textpipe(installed, tmp_path, "run", "mail_reply_or_not", "--until", "ingest", "-s", "ingest.max_rows=50")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / done.stdout.strip() / "normalize.json").is_file()
-    assert done.stdout.startswith("data/artifacts/normalize/")
+    assert (tmp_path / done.stdout.strip() / "stats.json").is_file()
+    assert done.stdout.startswith("data/artifacts/ingest/")
 
 
 def test_every_bundled_pipeline_is_listed_and_sound(installed, tmp_path):
