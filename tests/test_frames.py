@@ -100,6 +100,9 @@ def test_values_become_the_texts_that_a_file_would_have(place):
     truth = pd.DataFrame({"body": ["a", "b", "c", "d"], "wanted": [True, False, np.True_, False]}, dtype=object)
     _, rows = states("letters.toml", {"train": truth, "valid": truth, "test": truth})
     assert [label for _, label in rows["train"]] == ["true", "false", "true", "false"]
+    narrow = pd.DataFrame({"body": list("abcd"), "wanted": np.array([0.1, 2.5, np.nan, 0.1], np.float32)})
+    _, rows = states("letters.toml", {"train": narrow, "valid": narrow, "test": narrow})
+    assert [label for _, label in rows["train"]] == ["0.1", "2.5", "0.1"]
 
 
 def test_columns_by_number_are_those_of_the_frame(place, frame):

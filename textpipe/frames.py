@@ -129,6 +129,8 @@ def texts(column: "pd.Series", place: str, *, missing: str | None) -> Iterable[s
     whole = pd.api.types.is_float_dtype(column.dtype) and all(
         gone or float(value).is_integer() for value, gone in zip(values, absent, strict=True)
     )
+    if not whole and str(column.dtype) in ("float32", "float16"):
+        values = [str(value) for value in column.to_numpy()]  # .1, and not the float64 next to it
     name = f" {column.name!r}" if column.name is not None else ""
     for number, (value, gone) in enumerate(zip(values, absent, strict=True)):
         if isinstance(gone, bool) and gone:
