@@ -40,6 +40,10 @@ class Config(Section):
     split: shares cut from the train rows, by a hash of the source text, for splits the files do not give.
     drop_duplicates: keep the first of equal rows of a split. on_leak = "drop" removes train rows whose source text
     occurs in valid or test. max_rows: rows kept of each split, the first ones.
+
+    on_leak: what becomes of train rows whose source text is in valid or test. on_invalid: what becomes of bytes that are
+    not of the file's encoding: U+FFFD for each, their row dropped, or an error. on_bad_rows: what becomes of rows that do
+    not fit their format. max_characters: rows with a longer text are dropped.
     """
 
     task: str
@@ -50,10 +54,10 @@ class Config(Section):
     filter: dict[str, str | list[str]] = {}
     split: dict[Literal["valid", "test"], float] = {"valid": 0.1, "test": 0.1}
     drop_duplicates: bool = False
-    on_leak: Literal["count", "drop"] = "count"  # "drop": train rows whose source is in valid or test go
-    on_invalid: Literal["replace", "drop", "error"] = "replace"  # what becomes of bytes that are not UTF-8
-    on_bad_rows: Literal["error", "drop"] = "error"  # rows that do not fit their format
-    max_characters: int | None = Limits(default=None, ge=1)  # rows with a longer text are dropped
+    on_leak: Literal["count", "drop"] = "count"
+    on_invalid: Literal["replace", "drop", "error"] = "replace"
+    on_bad_rows: Literal["error", "drop"] = "error"
+    max_characters: int | None = Limits(default=None, ge=1)
     max_rows: int | None = Limits(default=None, ge=1)
 
     @model_validator(mode="before")
