@@ -6,11 +6,11 @@ import click
 
 
 @click.command()
-@click.argument("task")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda context, _, asked: asked and list_all(context),
     help="List the tasks, and the pipelines that come with textpipe.",
 )  # fmt: skip
+@click.argument("task")
 @click.option("--data", "file", type=click.Path(path_type=Path), required=True, help="Your rows: TSV, CSV, JSONL, Parquet.")
 @click.option("--columns", metavar="FIELD=COLUMN,...", default="", help="Which column holds which field of the task.")
 @click.option("--output", type=click.Path(path_type=Path), help="The pipeline file to write; default pipelines/<data's name>.toml.")
