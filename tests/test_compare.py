@@ -14,6 +14,7 @@ from sacrebleu.metrics import BLEU
 
 from textpipe.errors import ArtifactError, DataError
 from textpipe.report import answers, comparison
+from textpipe.report.systems import distinct
 from textpipe.scores import bootstrap, corpus, generation, significance
 from textpipe.scores import comparison as measures
 from textpipe.scores.corpus import Measure
@@ -286,11 +287,11 @@ def test_runs_that_cannot_be_compared_say_why(tmp_path, change, message):
 
 
 def test_names_of_systems_are_as_short_as_they_can_be():
-    assert answers.distinct(["pipelines/a.toml", "saved_models/b"]) == ["a", "b"]
-    assert answers.distinct(["saved_models/a/1", "saved_models/a/2"]) == ["a/1", "a/2"]
-    assert answers.distinct(["x/run/predictions.jsonl", "y/run"]) == ["x/run", "y/run"]
-    assert answers.distinct(["a", "a"]) == ["a (1)", "a (2)"]
-    assert answers.distinct([f"evaluate/{'ab' * 16}", "a"]) == ["abababab", "a"]
+    assert distinct(["pipelines/a.toml", "saved_models/b"]) == ["a", "b"]
+    assert distinct(["saved_models/a/1", "saved_models/a/2"]) == ["a/1", "a/2"]
+    assert distinct(["x/run/predictions.jsonl", "y/run"]) == ["x/run", "y/run"]
+    assert distinct(["a", "a"]) == ["a (1)", "a (2)"]
+    assert distinct([f"evaluate/{'ab' * 16}", "a"]) == ["abababab", "a"]
 
 
 def test_a_pipeline_that_was_not_evaluated_is_named_with_its_cure(tmp_path):

@@ -10,7 +10,7 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "environment", "errors", "garbage", "inference", "kernels", "quiet", "sealed", "version"},
-    {"catalog", "config", "export_format", "fields", "integrity", "lineage", "rooms", "store", "tables"},
+    {"bundled", "catalog", "config", "documented", "export_format", "fields", "integrity", "lineage", "rooms", "store", "tables"},
     {"text"},
     {"layers"},
     {"decoding"},
@@ -20,7 +20,7 @@ FLOORS = (
     {"stages"},
     {"exports"},
     {"pipeline"},
-    {"bulk", "client", "doctor", "records", "report", "scaffold", "scoring", "serve", "templates"},
+    {"bulk", "client", "doctor", "frames", "headers", "loaded", "outcome", "records", "report", "scaffold", "scoring", "serve", "settings", "templates"},
     {"api"},
     {"verbs"},
     {"cli", "__main__"},

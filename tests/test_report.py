@@ -554,3 +554,95 @@ def test_words_that_differ_are_marked():
     assert markup.differing("a red dog", "a dog") == "a <mark>red</mark> dog"
     assert markup.differing("<b> x", "x") == "<mark>&lt;b&gt;</mark> x"
     assert markup.differing("", "x") == '<i class="quiet">empty</i>'
+
+
+# What the eye needs
+
+
+def test_f1_of_two_classes_names_its_positive_class(tmp_path):
+    evaluate, *_ = classified(tmp_path / "two", classes=2)
+    found = Run.around(evaluate)
+    positive = found.metrics["labels"][1]
+    parsed = parse(run.document(found))
+    names = [row[0] for row in parsed.table("", "all rows")[1:]]
+    assert {f"F1 of “{positive}”", f"precision of “{positive}”", f"recall of “{positive}”", "F1, macro"} <= set(names)
+    assert f"F1 of “{positive}”" in [text for text in parsed.data if text.startswith("F1 of")]
+    evaluate, *_ = classified(tmp_path / "three", classes=3)
+    assert "F1 of" not in run.document(Run.around(evaluate))
+
+
+def test_a_comparison_names_the_class_that_f1_is_of(tmp_path):
+    folders = [classified(tmp_path / name, classes=2)[0] for name in "ab"]
+    found = comparison.compare(answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
+    positive = sorted({line["label"] for line in Run.around(folders[0]).predictions})[1]
+    assert found.table["positive"] == positive
+    assert f"f1 of {positive}" in comparison.text(found)
+    assert f"F1 of “{positive}”" in "".join(parse(comparison_page.document(found)).data)
+
+
+def test_a_search_over_all_rows_is_told_in_iterations(tmp_path):
+    evaluate = generated(tmp_path, hostile=False)
+    history = [{"epoch": n, "step": n, "loss": 1 / n, "gradient_norm": 1.0} for n in range(1, 15)]
+    history[-1]["valid_loss"] = 0.25
+    write_lines(tmp_path / "train/t/history.jsonl", history)
+    told = {"stopped": "converged", "epochs": 14, "steps": 19, "best": history[-1], "parameters": 7}
+    write_json(tmp_path / "train/t/train.json", told)
+    parsed = parse(run.document(Run.around(evaluate)))
+    text = " ".join(parsed.data)
+    assert "Converged after 14 iterations. Kept are the weights of the last iteration." in text
+    assert "19 evaluations of the loss" in text and "steps" not in text
+    assert parsed.table("iteration", "train", "validation")[-1] == ["14", markup.number(1 / 14), "0.25"]
+    # One validation is a point, in the drawing as in the key.
+    keys = [attributes["class"] for tag, attributes in parsed.tags if tag == "i" and "key" in attributes.get("class", "")]
+    assert keys[:2] == ["key a", "key point b"]
+    assert [tag for tag, attributes in parsed.tags if attributes.get("class") == "dot b"] == ["circle"]
+
+
+def test_the_kept_weights_are_told_with_the_steps_there_were(tmp_path):
+    evaluate = generated(tmp_path, hostile=False)
+    assert "Kept are the weights of the last step, 50." in run.document(Run.around(evaluate))
+    history = json.loads((tmp_path / "train/t/train.json").read_text())
+    write_json(tmp_path / "train/t/train.json", history | {"best": history["best"] | {"step": 30}})
+    shown = run.document(Run.around(evaluate))
+    assert "Kept are the weights of step 30 of 50, the best by validation." in shown
+
+
+@pytest.mark.parametrize(("step", "reach"), [(1 / 1408, 9), (1 / 20, 6), (1 / 50_000, 900)])
+def test_a_histogram_of_differences_has_no_hole_where_values_can_be(step, reach):
+    draw = random.Random(8)
+    counts = [draw.randint(-reach, reach) for _ in range(4000)] + [0] * 10
+    values = [count * step for count in counts]
+    low, high, bins = comparison_page.bins_about_zero(values, step)
+    (table,) = Page(charts.histogram("Differences", values, "x", low=low, high=high, bins=bins)).tables
+    heights = [int(row[1]) for row in table[1:]]
+    assert sum(heights) == len(values) and min(heights) > 0
+    width = (high - low) / bins
+    assert (0 - low) / width % 1 == pytest.approx(0.5)  # zero stands in the middle of its bin
+    expected = sum(abs(value) < width / 2 for value in values)
+    assert heights[int((0 - low) / width)] == expected
+
+
+def test_bins_of_any_values_hold_zero_in_the_middle_of_one():
+    draw = random.Random(9)
+    for _ in range(100):
+        values = [draw.gauss(draw.uniform(-2, 2), 0.5) for _ in range(50)]
+        low, high, bins = comparison_page.bins_about_zero(values, 0.0)
+        assert low < min(values) and max(values) < high and 32 <= bins <= 34
+        assert (0 - low) / ((high - low) / bins) % 1 == pytest.approx(0.5)
+    assert comparison_page.bins_about_zero([0.0, 0.0], 0.1)[2] == 1
+
+
+def test_words_of_a_point_keep_off_the_axis_and_labels_within_the_drawing():
+    low = [charts.Series("train", [1, 2, 3], [9.0, 5.0, 4.0], "a"), charts.Series("validation", [1, 2, 3], [3.0, 1.0, 0.1], "b")]
+    drawn = charts.lines("Loss", low, "step", mark=(3, 0.1, "0.1000"))
+    (place,) = re.findall(r'class="mark" x="[\d.]+" y="([\d.]+)"', drawn)
+    assert float(place) < axes.HEIGHT - axes.BOTTOM
+    spread = charts.histogram("Differences", [0.001, 0.006], "x", low=0.0, high=0.006, bins=3)
+    for x, anchor, text in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]*)</text>', spread):
+        assert anchor != "middle" or float(x) + axes.LETTER * len(text) / 2 <= axes.WIDTH + 0.05
+
+
+def test_a_single_bar_is_no_wall():
+    drawn = charts.bars("F1", ["rare words"], [charts.Series("F1", [], [0.5], "a")], "words")
+    (width,) = re.findall(r'class="bar a"[^>]* width="([\d.]+)"', drawn)
+    assert float(width) <= charts.WIDEST

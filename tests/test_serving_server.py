@@ -138,6 +138,26 @@ def test_a_client_asks_as_one_asks_the_model(server, phrases):
         Client(f"http://127.0.0.1:{server.rest}/v1/models/none")
 
 
+def test_a_loaded_model_is_the_same_on_disk_and_behind_a_server(server, mail, phrases):
+    import textpipe
+
+    rows = {
+        "mail": [{"text": "could you send the plan 4", "label": "yes"}, {"text": "thank you", "label": "no"}],
+        "phrases": [{"source": "the house 3 is red", "target": "das Haus 3 ist rot"}, {"source": "the dog", "target": "das"}],
+    }
+    for name, path in (("mail", mail), ("phrases", phrases)):
+        remote, local = (textpipe.load_model(place) for place in (f"http://127.0.0.1:{server.rest}/v1/models/{name}", path))
+        assert remote.fields == local.fields and remote.name == name and remote.version == "1"
+        assert {key: remote.signatures[key] for key in ("serving_default", "score")} == {
+            key: local.signatures[key] for key in ("serving_default", "score")
+        }
+        (field,) = local.fields
+        texts = [row[field] for row in rows[name]]
+        assert [row["answer"] for row in remote.predict(texts)] == [row["answer"] for row in local.predict(texts)]
+        for theirs, ours in zip(remote.score(rows[name]), local.score(rows[name]), strict=True):
+            assert theirs.keys() == ours.keys() and theirs["log_prob"] == pytest.approx(ours["log_prob"], abs=1e-4)
+
+
 def test_a_stream_grows_to_the_greedy_answer(server, phrases):
     client, model = Client(f"http://127.0.0.1:{server.rest}/v1/models/phrases"), Model.load(phrases)
     for text in ("the house 3 is red", "the cat 9 is new", ""):

@@ -4,50 +4,183 @@
 
     pipeline = textpipe.load("pipelines/phrases_en_de.toml", "train.epochs=3")
     result = textpipe.run(pipeline)                       # builds what changed; result.saved_model is the exported version
+    result.metrics["bleu"], result.history                # figures; a DataFrame of the validations
     textpipe.predict(result.saved_model, ["The woman reads a book."])
+
+Tables come in and go out as pandas DataFrames; pandas is imported only where one is made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from textpipe import frames as _frames
 from textpipe import pipeline as _pipeline
-from textpipe.pipeline import Pipeline, Result, Step
+from textpipe.errors import ThresholdError
+from textpipe.loaded import DEFAULT, LoadedModel
+from textpipe.outcome import Result
+from textpipe.pipeline import ARTIFACTS, SAVED_MODELS, Pipeline, Step
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from textpipe.report.comparison import Comparison
+
+Rows = Any  # texts, dicts by field, a Series of texts, or a DataFrame with a column for each field
 
 
 def load(path: str | Path, *overrides: str) -> Pipeline:
-    """A checked pipeline file, with `section.key=value` overrides; raises ConfigError with every fault at once."""
+    """A checked pipeline file, with `section.key=value` overrides; raises ConfigError with every fault at once.
+
+    path: a file, or the name of a bundled pipeline.
+    """
     return Pipeline.load(path, overrides)
 
 
-def run(pipeline: Pipeline | str | Path, **options: Any) -> Result:
-    """Run a pipeline; options are those of textpipe.pipeline.run (until, start, force, artifacts, saved_models, told)."""
-    return _pipeline.run(pipeline if isinstance(pipeline, Pipeline) else load(pipeline), **options)
+def run(
+    pipeline: Pipeline | str | Path,
+    *,
+    data: "pd.DataFrame | Mapping[str, pd.DataFrame] | None" = None,
+    until: str | None = None,
+    start: str | None = None,
+    force: bool = False,
+    artifacts: str | Path = ARTIFACTS,
+    saved_models: str | Path = SAVED_MODELS,
+    told: Callable[[str, str, str], None] | None = None,
+) -> Result:
+    """Run a pipeline, or its stages up to `until`; what did not change is taken from the store.
+
+    data: rows in place of [ingest]'s own: a DataFrame, of which shares become valid and test as of a file, or {"train":
+    ..., "valid": ..., "test": ...}. It has the columns that [ingest] names; equal rows find the results they had.
+    start: build this stage and those after it again, even when cached; force: build every stage again.
+    told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
+    Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
+    """
+    try:
+        return Result.of(
+            _pipeline.run(
+                _chosen(pipeline, data, Path(artifacts)), until=until, start=start, force=force,
+                artifacts=Path(artifacts), saved_models=Path(saved_models), told=told,
+            )
+        )  # fmt: skip
+    except ThresholdError as error:
+        error.result = Result.of(error.result)
+        raise
 
 
-def plan(pipeline: Pipeline | str | Path, **options: Any) -> list[Step]:
-    """What `run` would do, and which ingredient changed."""
-    return _pipeline.plan(pipeline if isinstance(pipeline, Pipeline) else load(pipeline), **options)
+def plan(
+    pipeline: Pipeline | str | Path,
+    *,
+    data: "pd.DataFrame | Mapping[str, pd.DataFrame] | None" = None,
+    until: str | None = None,
+    artifacts: str | Path = ARTIFACTS,
+) -> list[Step]:
+    """What `run` would do, and which ingredient changed; raises DataError when a file lacks a column."""
+    from textpipe import headers
+
+    chosen = _chosen(pipeline, data, Path(artifacts))
+    steps = _pipeline.plan(chosen, until=until, artifacts=Path(artifacts))
+    headers.check_planned(chosen, steps)
+    return steps
+
+
+def _chosen(pipeline: Pipeline | str | Path, data: Any, artifacts: Path) -> Pipeline:
+    """A loaded pipeline, its rows those of `data` if there is any."""
+    if data is not None:
+        return _frames.pipeline_of(pipeline, data, artifacts)
+    return pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
+
+
+def load_model(place: str | Path, *, token: str | None = None) -> LoadedModel:
+    """A model that is loaded once and asked often: .predict, .score, .signatures, .fields.
+
+    place: saved_models/NAME (its latest version), saved_models/NAME/VERSION, or a server's http://HOST:PORT/v1/models/NAME;
+    token: the server's bearer token. Raises ModelError.
+    """
+    return LoadedModel.load(place, token=token)
 
 
 def predict(
-    model: str | Path, rows: Sequence[str | Mapping[str, str]], *, signature: str = "serving_default"
-) -> list[dict[str, Any]]:
+    model: str | Path | LoadedModel,
+    rows: Rows,
+    *,
+    signature: str = DEFAULT,
+    options: Mapping[str, Any] | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    frame: bool = False,
+) -> "list[dict[str, Any]] | pd.DataFrame":
     """Answers of an exported model, a dict of outputs per row: {"answer": "...", "score": 0.93, ...}.
 
-    model: saved_models/NAME (its latest version) or saved_models/NAME/VERSION; rows: texts, or dicts by source field.
+    model: as for load_model, or what that gave; rows: texts, dicts by source field, a Series of texts, or a DataFrame.
+    options, columns, frame: as for LoadedModel.predict; with frame a DataFrame that keeps the rows' index.
+    Raises DataError for a bare text, ModelError for what the model cannot do.
     """
-    from textpipe.savedmodel import Model
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    return loaded.predict(rows, signature=signature, options=options, columns=columns, frame=frame)
 
-    return Model.load(model).predict(rows, signature=signature)
 
-
-def score(model: str | Path, rows: Sequence[Mapping[str, str]], **options: Any) -> list[dict[str, Any]]:
+def score(
+    model: str | Path | LoadedModel,
+    rows: Rows,
+    *,
+    overrides: Sequence[str] = (),
+    artifacts: str | Path = ARTIFACTS,
+    told: Callable[[str, str, str], None] | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    frame: bool = False,
+) -> "list[dict[str, Any]] | pd.DataFrame":
     """How probable a model holds given answers, a dict per pair: {"log_prob": -3.1, "tokens": 7, "perplexity": 1.56, ...}.
 
-    model: an exported model, or a pipeline file for its trained one; rows: dicts with the source and the target field;
-    options: those of scoring.Scorer.load (overrides, artifacts, told).
+    model: as for predict, or a pipeline file (*.toml) for its trained model, which overrides, artifacts and told are for;
+    rows: dicts with the source and the target field, or a DataFrame with these columns.
     """
+    if isinstance(model, LoadedModel):
+        return model.score(rows, columns=columns, frame=frame)
+    if Path(model).suffix != ".toml" and not overrides:
+        return load_model(model).score(rows, columns=columns, frame=frame)
     from textpipe.scoring import Scorer
 
-    return Scorer.load(model, **options).score(rows)
+    scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), told=told)
+    given, index = _frames.rows_of(rows, (scorer.source, scorer.target), columns=columns)
+    found = scorer.score(given)
+    return _frames.as_frame(found, index) if frame else found
+
+
+def compare(
+    *systems: str | Path | Result | LoadedModel,
+    overrides: Sequence[str] = (),
+    rows: str | Path | None = None,
+    artifacts: str | Path = ARTIFACTS,
+    resamples: int = 1000,
+    trials: int = 10_000,
+    seed: int = 12345,
+    show: int = 5,
+) -> "Comparison":
+    """Compare runs or models on the same rows; the first is what the others are compared with.
+
+    systems: results of run, pipeline files that were evaluated, directories of evaluate artifacts, or exported models.
+    overrides: of the pipeline files, "KEY=VALUE" or "N:KEY=VALUE", as `textpipe compare -s`; rows: what models are asked,
+    where no run says. The comparison's `frame` and `rows` are DataFrames; `table` has every figure; print shows it.
+    """
+    from textpipe.errors import ConfigError
+    from textpipe.report import answers, comparison
+    from textpipe.report.systems import distinct, spread
+
+    given, settings = spread([_system(one) for one in systems], overrides)
+    if len(given) < 2:
+        raise ConfigError("compare: give at least two systems, or one pipeline file with overrides")
+    names = distinct(given, settings)
+    own = [one.pipeline.name if isinstance(one, Result) else name for one, name in zip(systems, names, strict=False)]
+    if len(own) == len(names) == len(set(own)):
+        names = own
+    found = answers.load(
+        given, rows=None if rows is None else str(rows), artifacts=Path(artifacts), overrides=settings, names=names
+    )
+    return comparison.compare(found, resamples=resamples, trials=trials, seed=seed, show=show)
+
+
+def _system(one: Any) -> str:
+    """A system as the command line names it."""
+    if isinstance(one, Result):
+        return str(one.path_of("evaluate"))
+    return one.place if isinstance(one, LoadedModel) else str(one)

@@ -139,6 +139,21 @@ def bundled(of: Card) -> list[Path]:
     return [root / file.path for file in of.files] if of.kind == "bundled" else []
 
 
+def root_of(of: Card) -> Path:
+    """The folder that the paths of a card's files are relative to, whether they are there or not."""
+    mirror = os.environ.get(MIRROR)
+    if of.kind == "bundled":
+        return of.place.parent.parent
+    return Path(mirror) if mirror else DOWNLOADS / of.name
+
+
+def folder_of(of: Card) -> Path:
+    """The innermost folder that holds all files of a data set: data/mail of data/mail/train.jsonl and its like."""
+    parents = [file.path.split("/")[:-1] for file in of.files]
+    common = os.path.commonprefix(parents) if parents else []
+    return root_of(of).joinpath(*common)
+
+
 def get(name: str, progress: Progress | None = None, only: Iterable[str] | None = None) -> Path:
     """Have a data set's files on disk, each with its checksum, and return the folder their paths are relative to.
 
@@ -188,8 +203,7 @@ def check(name: str) -> list[tuple[Path, str]]:
     state: "ok", "missing", or "damaged: SHA-256 ... where the card has ...".
     """
     of = card(name)
-    mirror = os.environ.get(MIRROR)
-    root = of.place.parent.parent if of.kind == "bundled" else Path(mirror) if mirror else DOWNLOADS / name
+    root = root_of(of)
     found = []
     for file in of.files:
         path = root / file.path
@@ -299,4 +313,4 @@ def unpack(archive: Path, file: File) -> Path:
     return made
 
 
-__all__ = ["Card", "File", "bundled", "card", "check", "get", "names", "places"]
+__all__ = ["Card", "File", "bundled", "card", "check", "folder_of", "get", "names", "places", "root_of"]

@@ -19,7 +19,7 @@ from textpipe.version import __version__
 # The way a person goes, for --help; verbs not named here follow by name.
 ORDER = (
     "new", "run", "plan", "ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export",
-    "predict", "bulk", "serve", "score", "attention", "compare", "report", "data", "doctor",
+    "predict", "bulk", "serve", "score", "attention", "compare", "report", "settings", "data", "doctor",
 )  # fmt: skip
 
 

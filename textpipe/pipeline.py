@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe import config, cores, lineage, rooms
+from textpipe import bundled, config, cores, lineage, rooms
 from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
@@ -32,8 +32,8 @@ class Pipeline:
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
-        """Read and check a file; raises ConfigError with every fault at once."""
-        path = Path(path)
+        """Read and check a file, or a bundled pipeline by its name; raises ConfigError with every fault at once."""
+        path = bundled.find(path)
         tables = config.override(config.load(path), overrides)
         task = tables.get("task")
         if not isinstance(task, str):

@@ -43,7 +43,11 @@ class Scorer:
             return cls.of_pipeline(path, overrides, options)
         if overrides:
             raise ConfigError(f"-s {overrides[0]}: {path} is an exported model; only a pipeline file takes overrides")
-        model = savedmodel.Model.load(path)
+        return cls.of_model(savedmodel.Model.load(path))
+
+    @classmethod
+    def of_model(cls, model: savedmodel.Model) -> "Scorer":
+        """From an exported model that is loaded already; raises ModelError for one that cannot score."""
         if SIGNATURE not in model.signatures or "fields" not in model.about:
             raise ModelError(f"{model.path}: has no signature {SIGNATURE!r}; export the pipeline again to have one")
         fields = {field["side"]: field["name"] for field in model.about["fields"]}

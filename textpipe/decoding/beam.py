@@ -22,7 +22,7 @@ class Config(greedy.Config):
     """
 
     kind: Literal["beam"] = "beam"
-    beam_size: int = Field(5, ge=1)
+    beam_size: int = Field(5, ge=1)  # hypotheses kept of each row
     length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger ones long answers
     coverage_penalty: float = Field(0.0, ge=0)
     n_best: int | None = Field(None, ge=1)

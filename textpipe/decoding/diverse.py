@@ -15,7 +15,7 @@ class Config(beam.Config):
 
     kind: Literal["diverse"] = "diverse"
     beam_size: int = Field(6, ge=1)  # of all groups together
-    groups: int = Field(3, ge=1)
+    groups: int = Field(3, ge=1)  # in which hypotheses stand, each searching for itself
     strength: float = Field(0.5, ge=0)  # lambda, in nats: what a token costs for each use in an earlier group
 
     @model_validator(mode="after")

@@ -26,9 +26,9 @@ class Config(greedy.Config):
     kind: Literal["sample"] = "sample"
     num_samples: int = Field(1, ge=1)  # answers a row
     temperature: float = Field(1.0, ge=0)  # below 1 sharpens; 0 is greedy
-    top_k: int | None = Field(None, ge=1)
-    top_p: float = Field(1.0, gt=0, le=1)
-    seed: int = Field(1, ge=0)
+    top_k: int | None = Field(None, ge=1)  # draw from so many of the likeliest tokens; all when left out
+    top_p: float = Field(1.0, gt=0, le=1)  # draw from the likeliest tokens that come to this probability
+    seed: int = Field(1, ge=0)  # of the draws
 
 
 def decode(model, source, config, options=None, *, codec=None):

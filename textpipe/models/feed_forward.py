@@ -20,7 +20,7 @@ class Config(Section):
 
     kind: Literal["feed_forward"] = "feed_forward"
     units: tuple[PositiveInt, ...] = Field(default=(256,), min_length=1)
-    activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"  # after each hidden layer
     normalization: Literal["none", "batch"] = "none"
     dropout: Rate = 0.2
     embedding: int = Field(default=128, ge=1)

@@ -40,17 +40,20 @@ OUTPUT = "text"
 
 
 class Config(Section):
-    """[model] kind = "hybrid". letter_*: of the two networks over letters; the others are of the word level."""
+    """[model] kind = "hybrid". letter_*: of the two networks over letters; the others are of the word level.
+
+    letter_embedding_size: width of a letter's embedding.
+    """
 
     kind: Literal["hybrid"] = "hybrid"
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Literal["gru", "lstm"] = "gru"  # of all recurrent layers
     units: int = Field(256, ge=2)  # of the decoder; of the encoder's two directions together
-    layers: int = Field(1, ge=1)
-    embedding_size: int = Field(256, ge=1)
-    attention: Literal["dot", "general", "additive"] = "additive"
+    layers: int = Field(1, ge=1)  # of the encoder and of the decoder, words alone
+    embedding_size: int = Field(256, ge=1)  # width of a word's embedding
+    attention: Literal["dot", "general", "additive"] = "additive"  # how the decoder looks at the source
     attention_size: int = Field(128, ge=1)  # of additive attention
-    letter_units: int = Field(128, ge=1)
-    letter_layers: int = Field(1, ge=1)
+    letter_units: int = Field(128, ge=1)  # of the networks over letters
+    letter_layers: int = Field(1, ge=1)  # of the networks over letters
     letter_embedding_size: int = Field(64, ge=1)
     dropout: Rate = 0.3  # on the readouts and between layers
     embedding_dropout: Rate = 0.3  # of words, known or spelled

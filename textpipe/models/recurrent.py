@@ -20,18 +20,21 @@ OUTPUT = "text"
 
 
 class Config(Section):
-    """[model] kind = "recurrent"."""
+    """[model] kind = "recurrent".
+
+    embedding_dropout: of embeddings. initialization: of the weight matrices.
+    """
 
     kind: Literal["recurrent"] = "recurrent"
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Literal["gru", "lstm"] = "gru"  # of all recurrent layers
     units: int = Field(256, ge=1)  # of the decoder; of the encoder's two directions together
     encoder_units: int | None = Field(None, ge=1)  # of each direction, when not units / number of directions
-    encoder: Literal["bidirectional", "forward"] = "bidirectional"
-    layers: int = Field(1, ge=1)
+    encoder: Literal["bidirectional", "forward"] = "bidirectional"  # whether it reads the source both ways
+    layers: int = Field(1, ge=1)  # of the encoder, and of the decoder
     decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
-    embedding_size: int = Field(256, ge=1)
+    embedding_size: int = Field(256, ge=1)  # width of a token's embedding
     residual: bool = False  # every layer but the lowest adds what is below it
-    attention: Literal["none", "dot", "scaled_dot", "general", "additive", "multi_head"] = "additive"
+    attention: Literal["none", "dot", "scaled_dot", "general", "additive", "multi_head"] = "additive"  # to the source
     attention_size: int = Field(128, ge=1)  # of additive attention; of all heads of multi_head together
     num_heads: int = Field(4, ge=1)  # of multi_head
     input_feeding: bool = False  # the readout is read at the next step (Luong et al. 2015, section 3.3)

@@ -18,16 +18,17 @@ class Config(Section):
 
     norm: "pre" normalizes what a block reads (Xiong et al. 2020) and trains steadily at any learning rate; "post", the
     original, normalizes the sum and needs a warm-up. positions: "sinusoidal" are added to the embeddings, "rotary" turn
-    the queries and keys of self-attention. swiglu has two matrices of d_ff columns where relu and gelu have one.
+    the queries and keys of self-attention. activation: inside the feed-forward block; swiglu has two matrices of d_ff
+    columns where relu and gelu have one.
     """
 
     kind: Literal["transformer"] = "transformer"
-    d_model: int = Field(128, ge=2)
-    d_ff: int = Field(256, ge=1)
-    num_heads: int = Field(4, ge=1)
+    d_model: int = Field(128, ge=2)  # width of embeddings and of what blocks hand on
+    d_ff: int = Field(256, ge=1)  # width inside the feed-forward block
+    num_heads: int = Field(4, ge=1)  # of each attention
     layers: int = Field(4, ge=1)  # of the encoder and of the decoder
     encoder_layers: int | None = Field(None, ge=1)  # when not `layers`
-    decoder_layers: int | None = Field(None, ge=1)
+    decoder_layers: int | None = Field(None, ge=1)  # when not `layers`
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
     activation: Literal["relu", "gelu", "swiglu"] = "relu"

@@ -4,7 +4,7 @@ A run is a pipeline file, the directory of its evaluate artifact, or a predictio
 """
 
 import json
-import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Any
 from textpipe import integrity, pipeline, rooms
 from textpipe.errors import ArtifactError, DataError, suggest
 from textpipe.fields import Field
+from textpipe.report.systems import PREDICTIONS, distinct, pipeline_file
 
-KEY = re.compile("[0-9a-f]{32}")  # how the store names a result
-PREDICTIONS, METRICS = "predictions.jsonl", "metrics.json"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,21 @@ class Answers:
     scores: list[float | None]
 
 
-def load(systems: Sequence[str], *, rows: str | None = None, artifacts: Path = pipeline.ARTIFACTS) -> list[Answers]:
+def load(
+    systems: Sequence[str], *, rows: str | None = None, artifacts: Path = pipeline.ARTIFACTS,
+    overrides: Sequence[Sequence[str]] = (), names: Sequence[str] = (),
+) -> list[Answers]:  # fmt: skip
     """The answers of every system, all to the same rows.
 
+    overrides: of each system that is a pipeline file, the KEY=VALUE settings it was run with; none when left out.
+    names: of the systems; made from their paths when left out.
     rows: what SavedModels are asked, a pipeline file (its test split) or a file with a column for each field; without
     it they are asked the rows of the first run. Raises DataError when the rows of two systems differ, or there are
     none.
     """
-    names = distinct(systems)
-    files = [predictions(Path(system), artifacts) for system in systems]
+    given = [tuple(one) for one in overrides] or [()] * len(systems)
+    names = names or distinct(systems, given)
+    files = [predictions(system, artifacts, own) for system, own in zip(systems, given, strict=True)]
     runs = {at: read(names[at], file) for at, file in enumerate(files) if file}
     asked = next((run.rows for run in runs.values()), None)
     found = []
@@ -78,37 +84,27 @@ def load(systems: Sequence[str], *, rows: str | None = None, artifacts: Path = p
     return found
 
 
-def distinct(systems: Sequence[str]) -> list[str]:
-    """Short names that tell systems apart: ["pipelines/a.toml", "saved_models/b/1"] -> ["a", "b/1"]."""
-    parts = [Path(system).with_suffix("") if Path(system).suffix == ".toml" else Path(system) for system in systems]
-    parts = [path.parent if path.name == PREDICTIONS else path for path in parts]
-    parts = [path.with_name(path.name[:8]) if KEY.fullmatch(path.name) else path for path in parts]
-    for depth in range(1, max(len(path.parts) for path in parts) + 1):
-        names = ["/".join(path.parts[-(depth + path.name.isdigit()) :]) for path in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name} ({at})" for at, name in enumerate(names, 1)]
-
-
-def predictions(system: Path, artifacts: Path) -> Path | None:
+def predictions(system: str, artifacts: Path, overrides: tuple[str, ...] = ()) -> Path | None:
     """The predictions.jsonl of a run; None when a path is that of a model."""
-    if system.suffix == ".toml":
-        return artifact_of(system, "evaluate", artifacts) / PREDICTIONS
-    if system.suffix in (".jsonl", ".ndjson"):
-        return system
-    if not (system / PREDICTIONS).is_file():
+    path, file = Path(system), pipeline_file(system)
+    if file:
+        return artifact_of(file, "evaluate", artifacts, overrides) / PREDICTIONS
+    if path.suffix in (".jsonl", ".ndjson"):
+        return path
+    if not (path / PREDICTIONS).is_file():
         return None
-    integrity.check(system)
-    return system / PREDICTIONS
+    integrity.check(path)
+    return path / PREDICTIONS
 
 
-def artifact_of(place: Path, stage: str, artifacts: Path) -> Path:
+def artifact_of(place: Path, stage: str, artifacts: Path, overrides: tuple[str, ...] = ()) -> Path:
     """The stored result of a stage of a pipeline file as it stands; raises ArtifactError when it is not built."""
-    steps = pipeline.plan(pipeline.Pipeline.load(place), until=stage, artifacts=artifacts, contents=True)
+    steps = pipeline.plan(pipeline.Pipeline.load(place, overrides), until=stage, artifacts=artifacts, contents=True)
     if steps[-1].path is None:
         reasons = next((step for step in steps if step.state == "run"), steps[-1])
         why = f"{reasons.stage}: {'; '.join(reasons.reasons)}"
-        raise ArtifactError(f"{place}: its {stage} is not in {artifacts} ({why}); run `textpipe {stage} {place}` first")
+        words = shlex.join(["textpipe", stage, str(place), *(word for one in overrides for word in ("-s", one))])
+        raise ArtifactError(f"{place}: its {stage} is not in {artifacts} ({why}); run `{words}` first")
     return steps[-1].path
 
 
@@ -187,10 +183,10 @@ def rows_of(place: str, fields: tuple[Field, Field], artifacts: Path) -> Rows:
     """Rows to ask a model: the test split of a pipeline file, or a file with columns named after the fields."""
     names = [field.name for field in fields]
     columns: list[list[str]] = [[], []]
-    if Path(place).suffix == ".toml":
+    if file := pipeline_file(place):
         from textpipe.tables import shards
 
-        folder = artifact_of(Path(place), "ingest", artifacts)
+        folder = artifact_of(file, "ingest", artifacts)
         for batch in shards.read(folder, "test"):
             for name, values in zip(names, columns, strict=True):
                 if name not in batch.schema.names:

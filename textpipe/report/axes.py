@@ -71,7 +71,9 @@ def frame(x: Scale, y: Scale, x_label: str, *, x_words: Sequence[str] | None = N
     out = [line(x.start, y(tick), x.end, y(tick), "grid") for tick in y.ticks]
     out += [label(x.start - 6, y(tick) + 3.5, word, "end") for tick, word in zip(y.ticks, y.words(), strict=True)]
     words = x.words() if x_words is None else x_words
-    out += [label(x(tick), HEIGHT - BOTTOM + 15, word, "middle") for tick, word in zip(x.ticks, words, strict=True)]
+    for tick, word in zip(x.ticks, words, strict=True):
+        # The last label stays within the drawing.
+        out.append(label(min(x(tick), WIDTH - LETTER * len(word) / 2), HEIGHT - BOTTOM + 15, word, "middle"))
     return "".join([*out, label(x.middle, HEIGHT - 4, x_label, "middle", "name")])
 
 

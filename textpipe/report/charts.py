@@ -29,6 +29,7 @@ from textpipe.report.axes import (
 from textpipe.report.markup import attribute, escape, number, table
 
 POINTS = 240  # of a line; more are averaged in groups
+WIDEST = 70  # of a bar, in pixels
 FEW = 6  # columns of a heat map whose headings lie flat
 MANY = 10  # columns from which its cells are narrow
 TABLE = 400  # rows beyond which a chart has no table
@@ -57,7 +58,12 @@ def figure(
     """A chart with its title above, the key of its series, a note, and its table to open."""
     key = ""
     if len(series) > 1:
-        items = "".join(f'<li><i class="key {one.colour}"></i>{escape(one.name)}</li>' for one in series)
+        # A line of one point is drawn as a point, and so is its key.
+        shapes = ["key point" if len(one.xs) == 1 else "key" for one in series]
+        items = "".join(
+            f'<li><i class="{shape} {one.colour}"></i>{escape(one.name)}</li>'
+            for one, shape in zip(series, shapes, strict=True)
+        )
         key = f'<ul class="keys">{items}</ul>'
     svg = f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{attribute(title)}">{drawing}</svg>'
     notes = f'<p class="note">{escape(note)}</p>' if note else ""
@@ -87,7 +93,8 @@ def lines(
         out.append(element("polyline", f"line {one.colour}", points=path))
         if one.points or len(xs) == 1:
             told = [f"{one.name}: {number(b)} at {x_label} {number(a)}" for a, b in zip(xs, ys, strict=True)]
-            out += [dot(x(a), y(b), one.colour, said) for a, b, said in zip(xs, ys, told, strict=True)]
+            radius = 3.0 if len(xs) == 1 else 2.2
+            out += [dot(x(a), y(b), one.colour, said, radius) for a, b, said in zip(xs, ys, told, strict=True)]
     if mark:
         out.append(named_point(x, y, series, *mark))
     given = ""
@@ -97,10 +104,11 @@ def lines(
 
 
 def named_point(x: Scale, y: Scale, series: Sequence[Series], at_x: float, at_y: float, words: str) -> str:
-    """A ring about a point and words beside it: beneath where every other line runs above, else above."""
+    """A ring about a point and words beside it: beneath where every other line runs above and there is room, else above."""
     right = x(at_x) > x.middle
     others = [one.ys[max(at for at, a in enumerate(one.xs) if a <= at_x)] for one in series if min(one.xs) <= at_x]
-    below = y(at_y) < TOP + 24 or (len(others) > 1 and at_y <= min(others))
+    room = y(at_y) + 20 < HEIGHT - BOTTOM  # above the numbers of the axis
+    below = y(at_y) < TOP + 24 or (room and len(others) > 1 and at_y <= min(others))
     place = x(at_x) + (4 if right else -4), y(at_y) + (18 if below else -10)
     ring = element("circle", "ring", cx=x(at_x), cy=y(at_y), r=4.5)
     return ring + label(*place, words, "end" if right else "start", "mark")
@@ -121,10 +129,11 @@ def bars(
     x, y = axes([-0.5, len(labels) - 0.5], ends, zero=True)
     x.ticks = list(range(len(labels)))
     out = [frame(x, y, x_label, x_words=labels)]
-    band = 0.72 / len(series)
+    half = min(0.36, WIDEST * len(series) / 2 / (x(1) - x(0)))
+    band = 2 * half / len(series)
     for at, one in enumerate(series):
         for place, value in enumerate(one.ys):
-            left, right = x(place - 0.36 + at * band), x(place - 0.36 + (at + 1) * band)
+            left, right = x(place - half + at * band), x(place - half + (at + 1) * band)
             said = f"{labels[place]}: {one.name} {number(value)}"
             if one.low:
                 said += f" [{number(one.low[place])}, {number(one.high[place])}]"

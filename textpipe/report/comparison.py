@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textpipe.report.answers import Answers
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """K systems on N rows; the first is the baseline.
 
@@ -19,6 +22,48 @@ class Comparison:
     table: dict[str, Any]
     drawn: dict[str, Any]
     scores: Any
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The figures as a DataFrame, a row for each metric and system: value, low and high of its interval, difference
+        from the first with its interval, and both p-values."""
+        import pandas as pd
+
+        rows = []
+        for metric, found in self.table["metrics"].items():
+            for name, figures in zip(self.table["systems"], found["systems"], strict=True):
+                low, high = figures["interval"]
+                row = {"metric": metric, "system": name, "value": figures["value"], "low": low, "high": high}
+                row["difference"] = figures.get("difference")
+                row["difference_low"], row["difference_high"] = figures.get("difference_interval") or (None, None)
+                rows.append(row | {name: figures.get(name) for name in ("p_bootstrap", "p_randomization")})
+        figures = [name for name in rows[0] if name not in ("metric", "system")]
+        return pd.DataFrame(rows).astype(dict.fromkeys(figures, float))
+
+    @property
+    def rows(self) -> "pd.DataFrame":
+        """A row for each row that was asked: source, reference, and of each system its answer and the row's score, which
+        is chrF of a text and 1 or 0 of a label."""
+        import pandas as pd
+
+        asked = self.systems[0].rows
+        columns: dict[str, Any] = {"source": asked.sources, "reference": asked.references}
+        for one, scores in zip(self.systems, self.scores, strict=True):
+            columns |= {f"answer, {one.name}": one.answers, f"score, {one.name}": scores}
+        return pd.DataFrame(columns)
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __repr__(self) -> str:
+        first = next(iter(self.table["metrics"]))
+        figures = self.table["metrics"][first]["systems"]
+        told = ", ".join(f"{name} {figure(one['value'])}" for name, one in zip(self.table["systems"], figures, strict=True))
+        return f"Comparison({self.table['rows']} rows, {first}: {told})"
+
+    def _repr_html_(self) -> str:
+        """The figures as a table, for notebooks."""
+        return self.frame.to_html(index=False, na_rep="", float_format="{:.4g}".format)
 
 
 def compare(
@@ -45,6 +90,7 @@ def compare(
         "trials": trials,
         "seed": seed,
         "systems": [system.name for system in systems],
+        "positive": comparison.classes_of(answers, rows.references)[1] if "f1" in metrics else None,
         "metrics": metrics,
         "pairs": [pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
     }
@@ -101,10 +147,11 @@ def text(found: Comparison) -> str:
         f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps",
         "",
     ]
-    label = max(map(len, table["metrics"]))
+    titles = {name: f"f1 of {one_line(table['positive'])}" if name == "f1" else name for name in table["metrics"]}
+    label = max(map(len, titles.values()))
     for name, metric in table["metrics"].items():
         for at, system in enumerate(metric["systems"]):
-            line = f"{name if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
+            line = f"{titles[name] if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
             line += f"{span(system['interval']):<16}"
             if at:
                 line += f"  {signed(system['difference'])} {span(system['difference_interval'], signed):<18}"

@@ -1,9 +1,11 @@
 """The page of `textpipe compare --html`: differences, where they come from, and the rows that differ most."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe.report import axes, charts, markup, page, texts
+from textpipe.report import charts, markup, page, texts
 from textpipe.report.charts import Series
 from textpipe.report.comparison import Comparison, p_value, signed
 from textpipe.report.page import Section, group, sentence, titled
@@ -50,7 +52,7 @@ def scores(found: Comparison) -> Section:
         for system, figures in zip(table["systems"], metric["systems"], strict=True):
             low, high = figures["interval"]
             row: list[Any] = [
-                titled(name) + (" (less is better)" if metric["less_is_better"] else ""),
+                titled(name, table["positive"]) + (" (less is better)" if metric["less_is_better"] else ""),
                 system,
                 figures["value"],
                 low,
@@ -115,11 +117,11 @@ def beside(found: Comparison, pair: dict[str, Any], at: int) -> Section:
     drawn = [differences(found, at)]
     name = next(iter(table["metrics"]))
     apart = (found.drawn[name][at] - found.drawn[name][0]).tolist()
-    edges = axes.ticks(min(0.0, *apart), max(0.0, *apart), 4)
+    low, high, bins = bins_about_zero(apart, 1 / table["rows"] if table["kind"] == "label" else 0.0)
     drawn.append(
         charts.histogram(
             f"Difference of {titled(name)} in {table['resamples']:,} resamples", apart, f"{other} minus {first}",
-            low=edges[0], high=edges[-1], bins=32, mark=(0.0, "no difference"), counted="resamples",
+            low=low, high=high, bins=bins, mark=(0.0, "no difference"), counted="resamples",
         )
     )  # fmt: skip
     if table["kind"] == "label":
@@ -150,6 +152,20 @@ def beside(found: Comparison, pair: dict[str, Any], at: int) -> Section:
     return Section(f"{other} beside {first}", f"pair{at}", body, lead)
 
 
+def bins_about_zero(values: Sequence[float], step: float) -> tuple[float, float, int]:
+    """Ends and number of equal bins, about 32, that hold all values, 0 in the middle of one of them.
+
+    step: what values are multiples of, 0 for any values. Bins are then as wide as an odd number of steps, so that each
+    holds equally many possible values and none lies on an edge: no bin is empty for want of them.
+    """
+    low, high = min(0.0, *values), max(0.0, *values)
+    width = max(high - low, step, 1e-9) / 32
+    if step:
+        width = step * (2 * math.floor(width / step / 2) + 1)
+    first, last = (math.floor(end / width + 0.5) for end in (low, high))
+    return (first - 0.5) * width, (last + 0.5) * width, last - first + 1
+
+
 def differences(found: Comparison, at: int) -> str:
     """The differences of all metrics as intervals, gains to the right."""
     labels, values, low, high, p_values = [], [], [], [], []
@@ -157,7 +173,7 @@ def differences(found: Comparison, at: int) -> str:
         figures = metric["systems"][at]
         sign = -1 if metric["less_is_better"] else 1
         bounds = sorted(sign * bound for bound in figures["difference_interval"])
-        labels.append(("−" if sign < 0 else "") + titled(name))
+        labels.append(("−" if sign < 0 else "") + titled(name, found.table["positive"]))
         values.append(sign * figures["difference"])
         low.append(bounds[0])
         high.append(bounds[1])

@@ -15,6 +15,7 @@ ENDS = {
     "max_steps": "All steps done", "converged": "Converged", "iterations": "Stopped at the limit of iterations",
     "rounding": "Stopped at the limit of float32",
 }  # fmt: skip
+WHOLE = ("converged", "iterations", "rounding")  # how a search over all rows at once ends: it has iterations, no epochs
 SPEEDS = ("tokens_per_second", "rows_per_second")
 
 
@@ -32,7 +33,9 @@ def tiles(run: Run) -> list[str]:
     found = [page.tile("parameters", magnitude(result["parameters"]), f"{result['parameters']:,}")]
     seconds = max((line["seconds"] for line in curve if "seconds" in line), default=None)
     took = f"{result['epochs']:,} epochs, {result['steps']:,} steps"
-    if seconds is None:
+    if result["stopped"] in WHOLE:
+        found.append(page.tile("iterations", f"{result['epochs']:,}", f"{result['steps']:,} evaluations of the loss"))
+    elif seconds is None:
         found.append(page.tile("steps", f"{result['steps']:,}", took.partition(",")[0]))
     else:
         found.append(page.tile("training time", duration(seconds), took))
@@ -79,6 +82,7 @@ def sections(run: Run) -> list[Section]:
     result, history, curve = learned(run)
     if not history:
         return []
+    axis = axis_of(result)
     drawn = [loss(result, history, curve)]
     names = sorted(
         {name for line in history for name in line if name.startswith("valid_")} - {"valid_loss", "valid_perplexity"}
@@ -91,7 +95,7 @@ def sections(run: Run) -> list[Section]:
         title = name.removeprefix("valid_").replace("bleu", "BLEU")
         drawn.append(
             charts.lines(
-                f"Validation {title}", [Series(f"validation {title}", xs, ys, "b", points=True)], "step",
+                f"Validation {title}", [Series(f"validation {title}", xs, ys, "b", points=True)], axis,
                 mark=(xs[best], ys[best], markup.number(ys[best])), whole=True,
             )
         )  # fmt: skip
@@ -105,7 +109,7 @@ def sections(run: Run) -> list[Section]:
         if len(set(xs)) > 1:
             drawn.append(
                 charts.lines(
-                    title, [Series(title.lower(), xs, ys, colour)], "step", zero=name != "gradient_norm", whole=True
+                    title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", whole=True
                 )
             )
     headers = list(dict.fromkeys(name for line in history for name in line))
@@ -114,12 +118,26 @@ def sections(run: Run) -> list[Section]:
         rows = rows[-charts.TABLE :]
     table = markup.table([name.replace("_", " ") for name in headers], rows, texts=(), caption="Validations")
     body = f'<div class="charts">{"".join(drawn)}</div>{page.opening("Every validation", table)}'
-    lead = f"{ENDS.get(result['stopped'], 'Ended')} after {result['epochs']:,} epochs. "
+    return [Section("Learning", "learning", body, kept(result, history))]
+
+
+def kept(result: dict[str, Any], history: Lines) -> str:
+    """How training ended, and which weights are the result."""
+    whole, best = result["stopped"] in WHOLE, result["best"]["step"]
+    unit = "iterations" if whole else "epochs"
+    told = f"{ENDS.get(result['stopped'], 'Ended')} after {result['epochs']:,} {unit}. "
     if "average" in result:
-        lead += f"Kept is the mean of the weights of {len(result['average']['steps'])} validations."
-    else:
-        lead += f"Kept are the weights of step {result['best']['step']:,}."
-    return [Section("Learning", "learning", body, lead)]
+        return told + f"Kept is the mean of the weights of {len(result['average']['steps'])} validations."
+    last = history[-1]["step"] if whole else result["steps"]
+    if best == last:
+        return told + "Kept are the weights of the last " + ("iteration." if whole else f"step, {last:,}.")
+    noun = "iteration" if whole else "step"
+    return told + f"Kept are the weights of {noun} {best:,} of {last:,}, the best by validation."
+
+
+def axis_of(result: dict[str, Any]) -> str:
+    """What the learning curves run over."""
+    return "iteration" if result["stopped"] in WHOLE else "step"
 
 
 def loss(result: dict[str, Any], history: Lines, curve: Lines) -> str:
@@ -136,4 +154,4 @@ def loss(result: dict[str, Any], history: Lines, curve: Lines) -> str:
     note = "" if len(losses) < 2 or series[0].ys[-1] < losses[-1] else (
         "The training loss counts dropout and label smoothing, the validation loss does not."
     )  # fmt: skip
-    return charts.lines("Loss", series, "step", mark=mark, whole=True, note=note)
+    return charts.lines("Loss", series, axis_of(result), mark=mark, whole=True, note=note)

@@ -18,6 +18,8 @@ TITLES = {
     "log_loss": "log loss", "calibration_error": "calibration error",
 }  # fmt: skip
 
+OF_ONE_CLASS = ("f1", "precision", "recall")  # where there are two classes, of the second
+
 # No script, no fetch: what a page of data must never do, a browser is told to refuse.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -38,9 +40,13 @@ def tile(label: str, value: str, note: str = "") -> str:
     return f"<div><dt>{escape(label)}</dt><dd>{escape(value)}{small}</dd></div>"
 
 
-def titled(name: str) -> str:
-    """A metric's name for people."""
-    return TITLES.get(name, name.replace("_", " "))
+def titled(name: str, positive: str | None = None) -> str:
+    """A metric's name for people; positive: the class that F1, precision and recall of two classes are of.
+
+    ("f1", "yes") -> "F1 of “yes”"
+    """
+    title = TITLES.get(name, name.replace("_", " "))
+    return f"{title} of “{positive}”" if positive is not None and name in OF_ONE_CLASS else title
 
 
 def sentence(facts: Sequence[str], entries: Sequence[tuple[str, str]]) -> str:
@@ -111,7 +117,7 @@ def made_of(path: Path) -> str | None:
     """What a written page was made of; None when there is no page."""
     try:
         with path.open(encoding="utf-8") as file:
-            head = file.read(400)
+            head = file.read(4000)
     except (OSError, UnicodeDecodeError):
         return None
     _, found, rest = head.partition('<meta name="made-of" content="')

@@ -71,6 +71,12 @@ class Run:
         return source.name, target.name
 
     @cached_property
+    def positive(self) -> str | None:
+        """Of a classifier of two classes, the one that F1, precision and recall are of."""
+        labels = self.metrics.get("labels") or ()
+        return labels[1] if len(labels) == 2 else None
+
+    @cached_property
     def made_of(self) -> str:
         """Changes when the page would."""
         parts = [f"{path.name[:12]}.{(path / integrity.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()]

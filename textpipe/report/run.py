@@ -4,7 +4,9 @@ It is a view and not a result: it shows wall-clock figures, which no stage's out
 store.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,27 @@ from textpipe.report.results import Run, manifest, read
 from textpipe.version import __version__
 
 FOLDER = Path("reports")
+LONGEST = 100  # characters of a page's name
+
+
+def title(name: str, overrides: Sequence[str]) -> str:
+    """A run's name, with what differs from its pipeline file: "mail", "mail, model.l2=0.1"."""
+    return ", ".join([name, *overrides])
+
+
+def file_name(name: str, overrides: Sequence[str]) -> str:
+    """The name of a run's page; a run with overrides has a page of its own beside the plain one.
+
+    ("mail", []) -> "mail.html";  ("mail", ["model.l2=0.1", "seed=2"]) -> "mail.model.l2=0.1,seed=2.html". Characters that
+    a file name should not have become "_", and where that or a cut could make two names one, a digest follows.
+    """
+    if not overrides:
+        return f"{name}.html"
+    given = ",".join(overrides)
+    plain = re.sub(r"[^\w.,=+-]+", "_", given)[:LONGEST]
+    if plain != given:
+        plain += "." + hashlib.sha256(given.encode()).hexdigest()[:8]
+    return f"{name}.{plain}.html"
 
 
 def write(run: Run, path: Path, *, always: bool = True) -> bool:
@@ -38,7 +61,7 @@ def document(run: Run) -> str:
         wanted = ("accuracy", f1, "roc_auc", "log_loss", "calibration_error")
     metrics, intervals = run.metrics["metrics"], run.metrics["intervals"]
     tiles = [
-        page.tile(titled(name), markup.number(metrics[name]), interval(intervals.get(name)))
+        page.tile(titled(name, run.positive), markup.number(metrics[name]), interval(intervals.get(name)))
         for name in wanted
         if metrics.get(name) is not None
     ]
@@ -62,7 +85,7 @@ def scores(run: Run) -> Section:
     rows = []
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
-        rows.append([titled(name), value, low, high, *(part["metrics"].get(name) for part in parts.values())])
+        rows.append([titled(name, run.positive), value, low, high, *(part["metrics"].get(name) for part in parts.values())])
     headers = ["", "all rows", "95 % from", "to"]
     headers += [f"{part['rows']:,} rows with {kind.replace('_', ' ')}" for kind, part in parts.items()]
     body = f'<div class="card">{markup.table(headers, rows, caption="Figures")}</div>'

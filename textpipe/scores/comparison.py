@@ -37,7 +37,7 @@ def of_texts(answers: Sequence[Sequence[str]], references: References) -> list[M
 
 def of_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[Measure]:
     """Accuracy and macro F1 of K systems' answers; of two classes also F1 of the second, the positive one."""
-    labels = sorted({*references, *(answer for one in answers for answer in one)})
+    labels = classes_of(answers, references)
     right = [np.array([[a == r] for a, r in zip(one, references, strict=True)], np.float64) for one in answers]
     classes = [corpus.class_statistics(one, references, labels) for one in answers]
     found = [
@@ -47,6 +47,11 @@ def of_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> li
     if len(labels) == 2:
         found.append(Measure("f1", classes, lambda sums: corpus.f1_by_class(sums)[0][:, 1], percent=True))
     return found
+
+
+def classes_of(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[str]:
+    """The labels that stand in references or answers, sorted; of two the second is the positive one."""
+    return sorted({*references, *(answer for one in answers for answer in one)})
 
 
 def compare(

@@ -47,10 +47,10 @@ class Config(Section):
     seed: int = Field(1, ge=0)
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
     ensemble: Ensemble | None = None
-    split: Literal["test", "valid"] = "test"
+    split: Literal["test", "valid"] = "test"  # which rows are scored
     join_sources: bool = False
     limit: int | None = Field(None, ge=1)
-    batch_rows: int = Field(128, ge=1)
+    batch_rows: int = Field(128, ge=1)  # rows answered together
     resamples: int = Field(1000, ge=0)
     rare: int = Field(5, ge=1)
     require: dict[str, float] = Field(default_factory=dict)
@@ -291,6 +291,8 @@ def summary(output: Path) -> str:
         lines.append(
             f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
         )
+    if "f1" in report["metrics"]:
+        lines.append(f"f1, precision and recall are of the class {report['labels'][1]!r}")
     for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
         part = report[name]
         first = next(iter(part["metrics"]))

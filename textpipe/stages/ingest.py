@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """Where rows come from, and what becomes of them.
 
+    on_leak: what becomes of train rows whose source text is in valid or test. on_invalid: what becomes of bytes that are
+    not of the file's encoding: U+FFFD for each, their row dropped, or an error. on_bad_rows: what becomes of rows that do
+    not fit their format. max_characters: rows with a longer text are dropped.
+
     dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by
     side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first name.
     columns: {field of the task: column, or its number from 0}; a field not named has its own name as column.

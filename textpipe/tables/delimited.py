@@ -22,7 +22,7 @@ class Delimited(Section):
     member: the file inside a zip archive.
     """
 
-    delimiter: str = "\t"
+    delimiter: str = "\t"  # what stands between two cells
     header: bool = True
     columns: tuple[str, ...] | None = None
     quoting: Literal["none", "csv"] = "none"

@@ -24,7 +24,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         self.started = self.spoken = time.monotonic()
         self.first, self.counted = self.done, 0.0
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # else --quiet
             self.open_bar()
         return self
 

@@ -29,16 +29,16 @@ LBFGS = {
 class EarlyStopping(Section):
     """Stop after `patience` validations in which `metric` has not improved by more than `min_delta`."""
 
-    metric: Metric = "valid_loss"
-    patience: int = Field(default=3, ge=1)
-    min_delta: float = Field(default=0.0, ge=0)
+    metric: Metric = "valid_loss"  # which validation figure must improve
+    patience: int = Field(default=3, ge=1)  # validations without an improvement that are borne
+    min_delta: float = Field(default=0.0, ge=0)  # an improvement has to be larger than this
 
 
 class Average(Section):
     """The mean of the weights of the `last` or the `best` so many validations; one of the two is given."""
 
-    last: int | None = Field(default=None, ge=1)
-    best: int | None = Field(default=None, ge=1)
+    last: int | None = Field(default=None, ge=1)  # how many of the last validations
+    best: int | None = Field(default=None, ge=1)  # how many of the best validations
 
     @model_validator(mode="after")
     def one(self):
@@ -75,6 +75,7 @@ class Settings(Section):
     ema: decay of an exponential moving average of the weights, which is then validated and kept; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. It is
         for hardware with bfloat16 units: a CPU without them is slower than in float32. What is saved is float32.
+    optimizer: the rule of an update.
     subword_sampling: texts are segmented anew for each epoch.
     init: another run's weights to start from, whose vocabulary may be another; freeze: weights that are not trained, by
         name, beginning of a name ("encoder") or glob ("*_embedding").
@@ -99,13 +100,13 @@ class Settings(Section):
     """
 
     seed: int = Field(default=1, ge=0, lt=2**32)
-    epochs: int = Field(default=10, ge=1)
+    epochs: int = Field(default=10, ge=1)  # passes over the training rows, at most
     batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     batch_rows: int | None = Field(default=None, ge=1)
     accumulate: int = Field(default=1, ge=1)
     num_shapes: int | None = Field(default=None, ge=1)
     optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)
-    schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)
+    schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)  # of the learning rate
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -115,7 +116,7 @@ class Settings(Section):
     init: Init | None = None
     freeze: list[str] = []
     scheduled_sampling: ScheduledSampling | None = None
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping | None = None  # ends the run when validation no longer improves
     metric: Metric | None = None
     valid_bleu_rows: int | None = Field(default=None, ge=1)
     validate_steps: int | None = Field(default=None, ge=1)

@@ -21,9 +21,9 @@ class SubwordSampling(Section):
     random (Provilkov et al., 2020); 0.1 is usual. One of the two is given.
     """
 
-    alpha: float | None = Field(default=None, ge=0)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    sides: Literal["both", "source", "target"] = "both"
+    alpha: float | None = Field(default=None, ge=0)  # of the codec unigram: the power of a segmentation's probability
+    dropout: float | None = Field(default=None, ge=0, lt=1)  # of the codec bpe: the share of merges left out
+    sides: Literal["both", "source", "target"] = "both"  # which texts are segmented anew
 
     @model_validator(mode="after")
     def one(self):

@@ -1,5 +1,8 @@
 """What the verbs over a pipeline file share: their options, the lines they tell, and the verb of one stage."""
 
+import json
+import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,58 @@ def published_option(command: Any) -> Any:
     )(command)  # fmt: skip
 
 
+def output_options(command: Any) -> Any:
+    """--json and --quiet."""
+    for decorate in (
+        click.option("-q", "--quiet", is_flag=True, help="Write nothing but errors to stderr."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the steps, metrics and paths."),
+    ):
+        command = decorate(command)
+    return command
+
+
+class Steps:
+    """What a run tells of its stages: lines on stderr unless quiet, and a record of them for --json."""
+
+    def __init__(self, *, quiet: bool = False):
+        self.quiet = quiet
+        self.found: dict[str, dict[str, Any]] = {}
+        self.began = time.monotonic()
+        if quiet:
+            logging.getLogger("textpipe").setLevel(logging.ERROR)
+
+    def __call__(self, stage: str, state: str, text: str) -> None:
+        """pipeline.run's `told`."""
+        if state == "run":
+            self.began = time.monotonic()
+        else:
+            self.found[stage] = {"stage": stage, "state": state}
+            if state == "done":
+                self.found[stage]["seconds"] = round(time.monotonic() - self.began, 3)
+        if not self.quiet:
+            tell(stage, state, text)
+
+    def table(self, result: Any, *, report: Path | None = None, error: str | None = None) -> dict[str, Any]:
+        """What --json prints of a run: its steps with the paths of their results, the metrics once there are some."""
+        steps = [
+            {**self.found.get(stage, {"stage": stage, "state": "done"}), "path": str(artifact.path)}
+            for stage, artifact in result.artifacts.items()
+        ]
+        loaded = result.pipeline
+        table: dict[str, Any] = {"pipeline": loaded.name, "file": loaded.place, "task": loaded.task, "steps": steps}
+        if "evaluate" in result.artifacts:
+            scored = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
+            table |= {name: scored[name] for name in ("split", "rows", "metrics", "intervals")}
+        table["saved_model"] = str(result.saved_model) if result.saved_model else None
+        table["report"] = str(report) if report else None
+        return table if error is None else {**table, "error": error}
+
+
+def print_json(table: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    click.echo(json.dumps(table, ensure_ascii=False, indent=1))
+
+
 def tell(stage: str, state: str, text: str) -> None:
     """One line on stderr as a stage begins or ends."""
     if state == "run":
@@ -52,13 +107,35 @@ def stage_command(stage: str, words: str) -> click.Command:
     @pipeline_options
     @published_option
     @click.option("--force", is_flag=True, help="Build this stage again even when nothing changed.")
-    def verb(pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, force: bool) -> None:
-        from textpipe import pipeline as pipelines
-
-        result = pipelines.run(
-            pipelines.Pipeline.load(pipeline, overrides), until=stage, start=stage if force else None,
-            artifacts=artifacts, saved_models=saved_models, told=tell,
-        )  # fmt: skip
-        click.echo(str(result.saved_model or result.artifacts[stage].path))
+    @output_options
+    def verb(
+        pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, force: bool, as_json: bool,
+        quiet: bool,
+    ) -> None:  # fmt: skip
+        run_to(stage, pipeline, overrides, artifacts, saved_models, force=force, as_json=as_json, quiet=quiet)
 
     return verb
+
+
+def run_to(
+    stage: str, file: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, *, force: bool,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Run the stages that one needs, then the stage, and print what was asked for."""
+    from textpipe import pipeline as pipelines
+    from textpipe.errors import ThresholdError
+
+    steps = Steps(quiet=quiet)
+    try:
+        result = pipelines.run(
+            pipelines.Pipeline.load(file, overrides), until=stage, start=stage if force else None,
+            artifacts=artifacts, saved_models=saved_models, told=steps,
+        )  # fmt: skip
+    except ThresholdError as error:
+        if as_json:
+            print_json(steps.table(error.result, error=str(error)))
+        raise
+    if as_json:
+        print_json(steps.table(result))
+    else:
+        click.echo(str(result.saved_model or result.artifacts[stage].path))

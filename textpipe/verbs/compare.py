@@ -8,6 +8,10 @@ import click
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="A B [...]")
 @click.option(
+    "-s", "overrides", metavar="[N:]KEY=VALUE", multiple=True,
+    help="Override, e.g. model.l2=0.1, of all pipeline files, or of the Nth system alone.",
+)  # fmt: skip
+@click.option(
     "--rows",
     metavar="PATH",
     help="What models are asked: a pipeline file (its test rows) or a file with a column for each field.",
@@ -39,7 +43,7 @@ import click
     help="Where results of stages are kept.",
 )  # fmt: skip
 def command(
-    systems: tuple[str, ...], rows: str | None, as_json: bool, html: Path | None, show: int,
+    systems: tuple[str, ...], overrides: tuple[str, ...], rows: str | None, as_json: bool, html: Path | None, show: int,
     resamples: int, trials: int, seed: int, artifacts: Path,
 ) -> None:  # fmt: skip
     """Compare runs or models on the same rows: is B better than A, or was it luck?
@@ -47,16 +51,22 @@ def command(
     Each system is a pipeline file that was evaluated, the directory of an evaluate artifact, a predictions.jsonl, or a
     SavedModel. The first is what the others are compared with. Texts are scored by BLEU, chrF and TER, labels by
     accuracy and F1, with confidence intervals, a paired bootstrap and a randomization test.
+
+    A pipeline file that stands alone with -s, or twice, is compared with itself: as it is written, and with the
+    overrides.
+
+      textpipe compare pipelines/mail.toml -s model.l2=0.1
     """
     import json
 
     from textpipe.report import answers, comparison
+    from textpipe.report.systems import spread
 
-    if len(systems) < 2:
-        raise click.UsageError("give at least two systems to compare")
-    found = comparison.compare(
-        answers.load(systems, rows=rows, artifacts=artifacts), resamples=resamples, trials=trials, seed=seed, show=show
-    )
+    given, settings = spread(systems, overrides)
+    if len(given) < 2:
+        raise click.UsageError("give at least two systems to compare, or one pipeline file with -s")
+    loaded = answers.load(given, rows=rows, artifacts=artifacts, overrides=settings)
+    found = comparison.compare(loaded, resamples=resamples, trials=trials, seed=seed, show=show)
     if html:
         from textpipe.report import comparison_page
 

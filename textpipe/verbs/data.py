@@ -15,9 +15,11 @@ def data_list() -> None:
     """The datasets there are cards for."""
     from textpipe import catalog
 
-    for name in catalog.names():
-        card = catalog.card(name)
-        click.echo(f"{name:<16} {card.licence:<16} {card.title}")
+    cards = [catalog.card(name) for name in catalog.names()]
+    columns = [[card.name, card.title, card.licence] for card in cards]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    for row in columns:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @command.command("get")
@@ -26,7 +28,8 @@ def data_get(name: str) -> None:
     """Download a dataset, verify it, print its folder."""
     from textpipe import catalog
 
-    click.echo(str(catalog.get(name, progress=show_download())))
+    catalog.get(name, progress=show_download())
+    click.echo(str(catalog.folder_of(catalog.card(name))))
 
 
 def show_download() -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from textpipe import rooms
-from textpipe.verbs._pipeline import pipeline_options, published_option, tell
+from textpipe.verbs._pipeline import output_options, pipeline_options, published_option, run_to, tell
 
 SAVED_MODEL = "saved_model"
 
@@ -28,6 +28,7 @@ SAVED_MODEL = "saved_model"
     type=click.Path(path_type=Path),
     help="Folder of another format; default FORMAT_models/<the pipeline's name>.",
 )
+@output_options
 def command(
     pipeline: Path,
     overrides: tuple[str, ...],
@@ -36,25 +37,20 @@ def command(
     force: bool,
     form: str,
     output: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write, replay and publish the SavedModel, or another format. Runs the stages it needs first; prints the path."""
     from textpipe import pipeline as pipelines
 
-    loaded = pipelines.Pipeline.load(pipeline, overrides)
-    if form != SAVED_MODEL:
-        click.echo(str(other(loaded, form, output, artifacts)))
+    if form == SAVED_MODEL:
+        if output:
+            raise click.UsageError("--output is for formats other than saved_model; --saved-models says where those go")
+        run_to("export", pipeline, overrides, artifacts, saved_models, force=force, as_json=as_json, quiet=quiet)
         return
-    if output:
-        raise click.UsageError("--output is for formats other than saved_model; --saved-models says where those go")
-    result = pipelines.run(
-        loaded,
-        until="export",
-        start="export" if force else None,
-        artifacts=artifacts,
-        saved_models=saved_models,
-        told=tell,
-    )
-    click.echo(str(result.saved_model))
+    if as_json or quiet:
+        raise click.UsageError("--json and --quiet are for the format saved_model")
+    click.echo(str(other(pipelines.Pipeline.load(pipeline, overrides), form, output, artifacts)))
 
 
 def other(loaded: Any, form: str, output: Path | None, artifacts: Path) -> Path:

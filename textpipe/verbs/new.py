@@ -8,6 +8,10 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command()
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda context, _, asked: asked and list_all(context),
+    help="List the tasks, and the pipelines that come with textpipe.",
+)  # fmt: skip
 @click.argument("task")
 @click.option("--data", type=FILE, multiple=True, help="Your rows: TSV, CSV, JSONL, Parquet, text, mbox. Several: one after another; train.en and train.de: side by side.")
 @click.option("--train", type=FILE, multiple=True, help="Rows to train on, where splits are files of their own.")
@@ -26,3 +30,20 @@ def command(task, data, train, valid, test, columns, format, header, encoding, o
     path = output or Path("pipelines") / f"{(data or train)[0].name.split('.')[0]}.toml"
     scaffold.write(task, files, columns, path, format=format, header=header == "first", encoding=encoding)
     click.echo(str(path))
+
+
+def list_all(context: click.Context) -> None:
+    """A line for each task that `new` writes a pipeline for, and for each bundled pipeline, which `run` takes by name."""
+    from textpipe import bundled, rooms
+
+    tasks = {name: rooms.find("tasks", name) for name in rooms.names("tasks")}
+    files = bundled.places()
+    width = max(map(len, [*tasks, *files]))
+    click.echo("Tasks, for your own rows: textpipe new TASK --data FILE")
+    for name, module in tasks.items():
+        about = (module.__doc__ or "").strip().splitlines()[0]
+        click.echo(f"  {name:<{width}}  {about} Fields: {', '.join(field.name for field in module.FIELDS)}.")
+    click.echo("\nBundled pipelines: textpipe run NAME")
+    for name, path in files.items():
+        click.echo(f"  {name:<{width}}  {bundled.title(path)}")
+    context.exit()

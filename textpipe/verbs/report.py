@@ -1,5 +1,6 @@
 """textpipe report"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from textpipe.verbs._pipeline import pipeline_options
 @click.command()
 @pipeline_options
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The page to write; default reports/<name>.html."
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The page to write; default reports/NAME.html, with -s reports/NAME.KEY=VALUE.html."
 )
 def command(pipeline: Path, overrides: tuple[str, ...], artifacts: Path, output: Path | None) -> None:
     """Write one page about a run: learning curves, scores, where it fails; prints its path.
@@ -22,6 +23,6 @@ def command(pipeline: Path, overrides: tuple[str, ...], artifacts: Path, output:
     from textpipe.report.results import Run
 
     found = Run.find(pipeline, overrides, artifacts)
-    path = output or run.FOLDER / f"{found.name}.html"
-    run.write(found, path)
+    path = output or run.FOLDER / run.file_name(found.name, overrides)
+    run.write(replace(found, name=run.title(found.name, overrides)), path)
     click.echo(str(path))

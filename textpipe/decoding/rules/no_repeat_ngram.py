@@ -11,7 +11,7 @@ class Config(Section):
     """[decode] rules = [{ kind = "no_repeat_ngram", size = 3 }]: size 1 lets no token stand twice."""
 
     kind: Literal["no_repeat_ngram"] = "no_repeat_ngram"
-    size: int = Field(3, ge=1)
+    size: int = Field(3, ge=1)  # tokens of a run that may not stand twice
 
 
 def load(config, codec=None):

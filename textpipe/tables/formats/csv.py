@@ -14,7 +14,7 @@ class Config(delimited.Delimited):
     """format = "csv", or { kind = "csv", delimiter = ";" }."""
 
     kind: Literal["csv"] = "csv"
-    delimiter: str = ","
+    delimiter: str = ","  # what stands between two cells
     quoting: Literal["none", "csv"] = "csv"
 
 

@@ -26,8 +26,8 @@ class Config(Section):
     kind: Literal["json"] = "json"
     columns: tuple[str, ...] | None = None
     keys: dict[str, str] | None = None
-    key: str | None = None
-    member: str | None = None
+    key: str | None = None  # the list that holds the rows of every split that `keys` does not name
+    member: str | None = None  # the file inside a zip archive
 
 
 def for_split(config: Config, split: str) -> Config:

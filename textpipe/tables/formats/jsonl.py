@@ -17,7 +17,7 @@ class Config(Section):
     """format = "jsonl"; `member` names the file inside a zip archive."""
 
     kind: Literal["jsonl"] = "jsonl"
-    member: str | None = None
+    member: str | None = None  # the file inside a zip archive
 
 
 def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:

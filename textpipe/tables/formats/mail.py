@@ -28,7 +28,7 @@ class Config(Section):
     """format = "mail"; pattern chooses the files of a folder, folders below it included."""
 
     kind: Literal["mail"] = "mail"
-    pattern: str = "*"
+    pattern: str = "*"  # which files of a folder are read, folders below it included
 
 
 def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:

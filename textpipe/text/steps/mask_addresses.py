@@ -10,7 +10,7 @@ ADDRESS = r"[\p{L}\p{N}._%+'\-]*[\p{L}\p{N}_]@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]
 
 class Config(Section):
     kind: Literal["mask_addresses"] = "mask_addresses"
-    token: str = "<address>"
+    token: str = "<address>"  # what stands for an address
 
 
 def apply(text, config):

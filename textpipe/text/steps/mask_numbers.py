@@ -13,7 +13,7 @@ NUMBER = r"\b[0-9]+(?:[.,:'’][0-9]+)*\b|[^\P{Nd}0-9]+"
 
 class Config(Section):
     kind: Literal["mask_numbers"] = "mask_numbers"
-    token: str = "<number>"
+    token: str = "<number>"  # what stands for a number; without digits
 
     @field_validator("token")
     @classmethod

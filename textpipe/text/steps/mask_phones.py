@@ -17,7 +17,7 @@ PHONE = rf"(?:{INTERNATIONAL}|{BRACKETED}|{THREE_GROUPS}|{LEADING_ZERO})\b"
 
 class Config(Section):
     kind: Literal["mask_phones"] = "mask_phones"
-    token: str = "<phone>"
+    token: str = "<phone>"  # what stands for a telephone number
 
 
 def apply(text, config):

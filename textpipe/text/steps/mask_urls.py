@@ -11,7 +11,7 @@ URL = rf"(?i)(?:\b(?:https?|ftps?|file)://|\bwww\.)[^<>\"{BLANK}{BREAK}]*[^<>\"{
 
 class Config(Section):
     kind: Literal["mask_urls"] = "mask_urls"
-    token: str = "<url>"
+    token: str = "<url>"  # what stands for a web address
 
 
 def apply(text, config):

@@ -11,9 +11,9 @@ class Config(Section):
     """a <- a + gradient^2;  w <- w - learning_rate * gradient / sqrt(a + epsilon)."""
 
     kind: Literal["adagrad"] = "adagrad"
-    learning_rate: float = Field(default=0.1, gt=0)
-    initial_accumulator: float = Field(default=0.1, ge=0)
-    epsilon: float = Field(default=1e-7, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)  # the size of a step
+    initial_accumulator: float = Field(default=0.1, ge=0)  # where the sum of squares begins
+    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
 
 
 def build(config: Config, variables=()):

@@ -11,11 +11,11 @@ class Config(Section):
     """Adam's step, and w <- w - learning_rate * weight_decay * w beside it; vectors (biases, norms) do not decay."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(default=0.001, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    beta_1: float = Field(default=0.9, ge=0, lt=1)
-    beta_2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-7, gt=0)
+    learning_rate: float = Field(default=0.001, gt=0)  # the size of a step
+    weight_decay: float = Field(default=0.01, ge=0)  # share of the rate by which weights shrink
+    beta_1: float = Field(default=0.9, ge=0, lt=1)  # decay of the gradient's running mean
+    beta_2: float = Field(default=0.999, ge=0, lt=1)  # decay of its square's running mean
+    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
 
 
 def build(config: Config, variables=()):

@@ -20,8 +20,8 @@ class Config(Section):
     """
 
     kind: Literal["lbfgs"] = "lbfgs"
-    tolerance: float = Field(default=1e-4, gt=0)
-    max_iterations: int = Field(default=1000, ge=1)
+    tolerance: float = Field(default=1e-4, gt=0)  # of the gradient's largest entry, at which the search is over
+    max_iterations: int = Field(default=1000, ge=1)  # iterations after which it ends in any case
     memory: int = Field(default=10, ge=1)
 
 

@@ -11,9 +11,9 @@ class Config(Section):
     """v <- momentum * v - learning_rate * gradient;  w <- w + v."""
 
     kind: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(default=0.1, gt=0)
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    nesterov: bool = False
+    learning_rate: float = Field(default=0.1, gt=0)  # the size of a step
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the last step that is taken again
+    nesterov: bool = False  # take the gradient where momentum leads to
 
     @model_validator(mode="after")
     def nesterov_has_momentum(self):

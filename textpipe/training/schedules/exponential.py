@@ -11,9 +11,9 @@ class Config(Section):
     """Multiplied by `rate` every `steps` steps, smoothly; `warmup_steps` climb to the full rate first."""
 
     kind: Literal["exponential"] = "exponential"
-    rate: float = Field(default=0.5, gt=0, le=1)
-    steps: int = Field(default=1000, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
+    rate: float = Field(default=0.5, gt=0, le=1)  # what the learning rate is multiplied by
+    steps: int = Field(default=1000, gt=0)  # how many steps that takes
+    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

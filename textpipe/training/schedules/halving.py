@@ -11,8 +11,8 @@ class Config(Section):
     """`start` validations pass before a halving may begin; 0 lets the first failure begin it."""
 
     kind: Literal["halving"] = "halving"
-    start: int = Field(default=0, ge=0)
-    warmup_steps: int = Field(default=0, ge=0)
+    start: int = Field(default=0, ge=0)  # validations before a halving may begin
+    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

@@ -12,7 +12,7 @@ class Config(Section):
 
     kind: Literal["noam"] = "noam"
     d_model: int = Field(default=512, ge=1)
-    warmup_steps: int = Field(default=4000, gt=0)
+    warmup_steps: int = Field(default=4000, gt=0)  # where the rate peaks
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

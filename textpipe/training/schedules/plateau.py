@@ -11,11 +11,11 @@ class Config(Section):
     """After `patience` validations without a new best, times `decrease`; never under `lowest` of the rate."""
 
     kind: Literal["plateau"] = "plateau"
-    decrease: float = Field(default=0.5, gt=0, lt=1)
-    patience: int = Field(default=1, ge=1)
-    min_delta: float = Field(default=0.0, ge=0)
-    lowest: float = Field(default=0.0, ge=0, le=1)
-    warmup_steps: int = Field(default=0, ge=0)
+    decrease: float = Field(default=0.5, gt=0, lt=1)  # what the rate is multiplied by
+    patience: int = Field(default=1, ge=1)  # validations without a new best before that
+    min_delta: float = Field(default=0.0, ge=0)  # a new best has to be better by more than this
+    lowest: float = Field(default=0.0, ge=0, le=1)  # the rate's least fraction
+    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

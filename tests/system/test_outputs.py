@@ -1,0 +1,168 @@
+"""What commands print for programs, for people, and not at all; pages of tuned runs; columns that a plan misses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from textpipe import catalog, pipeline
+from textpipe.report import run as report
+
+
+def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
+    done = trained.textpipe("run", "mail.toml", "--json", "--quiet")
+    assert done.returncode == 0 and done.stderr == ""
+    table = json.loads(done.stdout)
+    assert [(step["stage"], step["state"]) for step in table["steps"]] == [(stage, "cached") for stage in pipeline.ORDER]
+    evaluate = trained.folder / table["steps"][pipeline.ORDER.index("evaluate")]["path"]
+    figures = json.loads((evaluate / "metrics.json").read_text())
+    assert table["metrics"] == figures["metrics"] and table["intervals"] == figures["intervals"]
+    assert (table["pipeline"], table["saved_model"], table["report"]) == ("mail", "saved_models/mail/1", "reports/mail.html")
+
+
+def test_a_stage_tells_what_it_built_as_json(trained_copy):
+    (step,) = (table := json.loads(trained_copy.succeeds("ingest", "mail.toml", "--force", "--json")))["steps"]
+    assert step["state"] == "done" and step["seconds"] > 0 and (trained_copy.folder / step["path"]).is_dir()
+    assert "metrics" not in table and table["saved_model"] is None
+    assert json.loads(trained_copy.succeeds("evaluate", "mail.toml", "--json", "-q"))["metrics"]["accuracy"] > 0.8
+    assert json.loads(trained_copy.succeeds("export", "mail.toml", "--json"))["saved_model"] == "saved_models/mail/1"
+
+
+def test_quiet_leaves_errors_alone_on_stderr(trained):
+    done = trained.textpipe("normalize", "mail.toml", "-q")
+    assert done.returncode == 0 and done.stderr == "" and Path(done.stdout.strip()).name
+    assert trained.fails("run", "mail.toml", "-q", "-s", "train.epoch=3").count("\n") == 1
+
+
+def test_a_plan_as_json_has_states_and_reasons(trained):
+    table = json.loads(trained.succeeds("plan", "mail.toml", "--json", "-s", "train.epochs=3"))
+    steps = {step["stage"]: step for step in table["steps"]}
+    assert steps["train"] == {"stage": "train", "state": "run", "reasons": ["section epochs: 2 -> 3"], "path": None}
+    assert steps["ingest"]["state"] == "cached" and steps["ingest"]["path"].startswith("data/artifacts/ingest/")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "extra"),
+    [
+        ("rows.tsv", "mesage\twants_reply\nhello\tyes\n", ()),
+        ("rows.csv", 'mesage,wants_reply\n"hello, you",yes\n', ()),
+        ("rows.jsonl", '{"mesage": "hello", "wants_reply": "yes"}\n', ()),
+        ("rows.json", '[{"mesage": "hello", "wants_reply": "yes"}]', ("-s", "ingest.format=json")),
+    ],
+)
+def test_a_plan_refuses_a_column_that_no_header_has(project, name, content, extra):
+    project.write(name, content)
+    told = project.fails("plan", "mail.toml", "-s", f"ingest.files={name}", *extra)
+    assert f"{name}" in told and "no column 'message'; did you mean 'mesage'?" in told
+
+
+def test_a_plan_looks_for_the_columns_of_filters_and_of_every_split(project):
+    assert "no column 'language'" in project.fails("plan", "mail.toml", "-s", "ingest.filter.language=en")
+    project.write("test.tsv", "text\tlabel\nhello\tyes\n")
+    told = project.fails("plan", "mail.toml", "-s", 'ingest.files={ train = "mail.tsv", test = "test.tsv" }')
+    assert "test.tsv: no column 'message'" in told
+    assert not (project.folder / "data").exists()
+
+
+def test_a_plan_of_parquet_and_of_a_data_set_knows_their_columns(project):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"message": ["hello"], "wanted": ["yes"]}), project.folder / "rows.parquet")
+    assert "no column 'wants_reply'" in project.fails("plan", "mail.toml", "-s", "ingest.files=rows.parquet")
+    told = project.fails("plan", "phrases_en_de", "-s", "ingest.columns.target=dee")
+    assert "no column 'dee'; did you mean 'de'?" in told
+    # Its files are not on this machine; the card names their columns.
+    told = project.fails("plan", "multi30k_en_de", "-s", "ingest.columns.target=dee", env={catalog.MIRROR: ""})
+    assert "dataset 'multi30k': no column 'dee'; did you mean 'de'?" in told
+
+
+def test_a_plan_loads_nothing_heavy(project):
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from textpipe.cli import main\n"
+        "try: main(['plan', 'mail.toml'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=project.folder, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):
+    plain = trained_copy.folder / "reports/mail.html"
+    before = plain.read_bytes()
+    tuned = ("-s", "model.l2=5", "-s", "evaluate.require.accuracy=1.5")
+    told = trained_copy.fails("compare", "mail.toml", *tuned)
+    assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in told
+    # It misses its threshold, which is told as JSON too; the page is written all the same.
+    done = trained_copy.textpipe("run", "mail.toml", *tuned, "--json", "-q")
+    assert done.returncode != 0 and "accuracy at least 1.5" in done.stderr
+    table = json.loads(done.stdout)
+    assert "accuracy at least 1.5" in table["error"] and table["saved_model"] is None
+    assert table["report"] == "reports/mail.model.l2=5,evaluate.require.accuracy=1.5.html"
+    assert plain.read_bytes() == before
+    page = trained_copy.folder / table["report"]
+    assert "<title>mail, model.l2=5, evaluate.require.accuracy=1.5</title>" in page.read_text()
+    assert trained_copy.succeeds("report", "mail.toml", *tuned) == f"{table['report']}\n"
+
+    found = json.loads(trained_copy.succeeds("compare", "mail.toml", *tuned, "--json"))
+    assert found["systems"] == ["mail", "mail, model.l2=5, evaluate.require.accuracy=1.5"]
+    values = [system["value"] for system in found["metrics"]["accuracy"]["systems"]]
+    assert values[1] == pytest.approx(table["metrics"]["accuracy"])
+    numbered = ("-s", "1:model.l2=5", "-s", "1:evaluate.require.accuracy=1.5")
+    other = json.loads(trained_copy.succeeds("compare", "mail.toml", "mail.toml", *numbered, "--json"))
+    assert [system["value"] for system in other["metrics"]["accuracy"]["systems"]] == values[::-1]
+
+
+def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monkeypatch):
+    from textpipe.errors import ConfigError
+    from textpipe.report.systems import spread
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text("")
+    assert spread(["a.toml"], ["x=1"]) == (["a.toml", "a.toml"], [(), ("x=1",)])
+    assert spread(["a.toml", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert spread(["a.toml", "b.toml"], ["x=1", "2:y=2"])[1] == [("x=1",), ("x=1", "y=2")]
+    assert spread(["models/m", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert spread(["phrases_en_de"], ["seed=2"]) == (["phrases_en_de"] * 2, [(), ("seed=2",)])
+    assert spread(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
+    for systems, text, message in (
+        (["models/m", "models/n"], "x=1", "none of the systems is a pipeline file"),
+        (["a.toml", "models/m"], "2:x=1", "models/m is no pipeline file"),
+        (["a.toml", "b.toml"], "3:x=1", "there is no system 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            spread(systems, [text])
+
+
+def test_names_of_pages_differ_where_settings_do():
+    assert report.file_name("mail", ()) == "mail.html"
+    assert report.file_name("mail", ("model.l2=0.1", "seed=2")) == "mail.model.l2=0.1,seed=2.html"
+    names = {report.file_name("mail", (f"ingest.files={path}",)) for path in ("a/b", "a_b", "a:b", "a" * 300, "a" * 299)}
+    assert len(names) == 5 and all(len(name) < 160 and "/" not in name for name in names)
+
+
+def test_data_get_prints_the_folder_of_the_data_sets_own_files(project):
+    assert Path(project.succeeds("data", "get", "mail").strip()).joinpath("train.jsonl").is_file()
+    folder = project.folder / "mirror"
+    (folder / "multi30k").mkdir(parents=True)
+    assert str(catalog.folder_of(catalog.card("multi30k"))).endswith("multi30k")
+
+
+def test_the_list_of_data_sets_stands_in_columns(project):
+    lines = project.succeeds("data", "list").splitlines()
+    assert [line.split()[0] for line in lines] == catalog.names()
+    cards = [catalog.card(name) for name in catalog.names()]
+    assert len({line.index(card.title) for line, card in zip(lines, cards, strict=True)}) == 1
+    assert len({line.rindex(card.licence) for line, card in zip(lines, cards, strict=True)}) == 1
+
+
+def test_new_lists_tasks_and_bundled_pipelines(project):
+    listed = project.succeeds("new", "--list")
+    for name in ("classify", "translate", "reply", "mail_reply_or_not", "phrases_en_de"):
+        assert any(line.split()[:1] == [name] for line in listed.splitlines())

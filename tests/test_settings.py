@@ -1,0 +1,115 @@
+"""The reference of settings says what the Configs say, and lacks none of their keys."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from textpipe import documented, pipeline, rooms, settings
+from textpipe.cli import main
+from textpipe.config import SHARED
+from textpipe.errors import ConfigError
+
+DOCS = Path(__file__).parents[1] / "docs"
+ROOMS = (
+    "models", "decoding", "decoding.rules", "tables.formats", "text.steps", "text.codecs", "text.features",
+    "training.optimizers", "training.schedules",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return settings.groups()
+
+
+def test_every_setting_says_what_it_does(groups):
+    silent = [f"{group.key}.{one.name}" for group in groups for one in group.settings if not one.about]
+    assert not silent, "describe these by a comment behind the field, or by `name: ...` in the docstring of its Config"
+
+
+def test_every_key_of_every_config_is_in_the_reference(groups):
+    known = {(group.key.rpartition(".")[2], one.name) for group in groups for one in group.settings}
+    for stage in pipeline.ORDER:
+        names = {name for name in pipeline.module(stage).Config.model_fields if name not in SHARED}
+        assert {(stage, name) for name in names} <= known
+    for room in ROOMS:
+        for kind in rooms.names(room):
+            config = rooms.find(room, kind).Config
+            assert {(kind, name) for name in config.model_fields if name != "kind"} <= known, (room, kind)
+
+
+def test_the_page_of_settings_is_what_the_configs_say(groups):
+    told = "it is not what the Configs say; run: textpipe settings --markdown > docs/settings.md"
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings.markdown(groups), told
+
+
+def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
+    found = {(group.key, one.name): one for group in groups for one in group.settings}
+    ema, heads = found["train", "ema"], found["model.transformer", "num_heads"]
+    assert (ema.takes, ema.default, ema.bounds) == ("number", "–", "above 0, below 1")
+    assert (heads.takes, heads.default, heads.bounds) == ("whole number", "4", "at least 1")
+    assert found["train", "optimizer"].takes.startswith('"adagrad", "adam"') and found["train", "optimizer"].default == '"adam"'
+    assert found["train", "batch_tokens"].bounds == "at least 1"
+    assert found["top", "task"].default == "required"
+    assert found["train.init", "from"].default == "required"
+    assert found["normalize", "steps"].default == '["unicode", "whitespace"]'
+    for (key, _), one in found.items():  # a bound that is told is one that pydantic holds values to
+        if key == "model.logistic_regression":
+            config = rooms.find("models", "logistic_regression").Config
+            assert one.bounds == "at least 0"
+            with pytest.raises(ValueError, match="greater than or equal to 0"):
+                config(**{one.name: -0.5})
+
+
+def test_words_of_a_field_come_from_its_comment_or_its_docstring():
+    from textpipe.models import recurrent
+    from textpipe.text.codecs import characters
+    from textpipe.text.features import tfidf
+
+    assert documented.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
+    assert documented.described(characters.Config, "min_count") == "rarer characters are unknown"
+    assert documented.described(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"  # its parent's
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("evaluate", ["evaluate"]),
+        ("model.recurrent", ["model.recurrent"]),
+        ("tokenize.words", ["tokenize.codec.words"]),
+        ("train.schedule.cosine", ["train.schedule.cosine"]),
+        ("train.early_stopping", ["train.early_stopping"]),
+        ("train.clip_norm", ["train"]),
+        ("seed", ["top"]),
+    ],
+)
+def test_a_name_chooses_a_part_of_the_reference(name, keys):
+    assert [group.key for group in settings.chosen(name)][: len(keys)] == keys
+    assert settings.chosen("train.clip_norm")[0].settings[0].name == "clip_norm"
+
+
+def test_a_name_that_is_none_is_refused_with_a_near_one():
+    with pytest.raises(ConfigError, match=re.escape("did you mean 'model.recurrent'?")):
+        settings.chosen("model.recurent")
+
+
+def test_the_command_prints_text_and_json():
+    run = CliRunner().invoke(main, ["settings", "decode.greedy"])
+    assert run.exit_code == 0 and "min_length    whole number, at least 1; default 1" in run.output
+    (table,) = json.loads(CliRunner().invoke(main, ["settings", "decode.greedy", "--json"]).output)
+    assert {"name": "prefix", "takes": "text", "default": '""', "bounds": ""}.items() <= table["settings"][
+        [one["name"] for one in table["settings"]].index("prefix")
+    ].items()
+
+
+def test_the_reference_needs_no_tensorflow():
+    script = (
+        "import sys; sys.modules.update(tensorflow=None, keras=None, tensorflow_text=None, pandas=None)\n"
+        "from textpipe.cli import main; main(['settings', 'train'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "early_stopping" in done.stdout, done.stderr

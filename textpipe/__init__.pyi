@@ -1,0 +1,13 @@
+from textpipe.api import compare as compare
+from textpipe.api import load as load
+from textpipe.api import load_model as load_model
+from textpipe.api import plan as plan
+from textpipe.api import predict as predict
+from textpipe.api import run as run
+from textpipe.api import score as score
+from textpipe.errors import TextpipeError as TextpipeError
+from textpipe.version import __version__ as __version__
+
+__all__ = [
+    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",
+]  # fmt: skip

@@ -1,0 +1,58 @@
+"""Whether the columns that ingest will want are in its files, told by their headers before anything is built."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from textpipe import catalog, rooms
+from textpipe.pipeline import Pipeline, Step
+from textpipe.tables import sources, textfile
+from textpipe.tables.rows import Repairs
+
+WHOLE = 1 << 25  # bytes of a JSON document, which has to be read whole, up to which it is
+
+
+def check_planned(pipeline: Pipeline, steps: Iterable[Step]) -> None:
+    """Check the columns where a plan has ingest to be run; a cached one has found them."""
+    if any(step.stage == "ingest" and step.state != "cached" for step in steps):
+        check(pipeline)
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raise DataError, as ingest would, when a file lacks a column that the task's fields or a filter want.
+
+    Only the first block of a file is read. Files of a dataset that are not on this machine yet are left out.
+    """
+    ingest = rooms.find("stages", "ingest")
+    section: Any = pipeline.sections["ingest"]
+    wanted = ingest.wanted(section, rooms.find("tasks", pipeline.task).FIELDS)
+    if section.dataset is not None:
+        origin = of_dataset(section.dataset, section.format, wanted)
+    else:
+        origin = sources.locate(None, section.files, section.format, wanted)
+    for split, files in origin.items():
+        for source in files:
+            read_header(source, section.format, wanted, split)
+
+
+def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, list[sources.Source]]:
+    """{split: files of a dataset that are on this machine}. Columns in files of their own are checked by the card."""
+    card = catalog.card(name)
+    root = catalog.root_of(card)
+    origin = {}
+    for split, value in card.splits.items():
+        if isinstance(value, dict):
+            textfile.columns_at(f"dataset {name!r}", list(value), wanted)
+        else:
+            files = sources.sources_of([root / path for path in catalog.split_paths(value)], form)
+            origin[split] = [path for path in files if path.exists()]
+    return origin
+
+
+def read_header(source: sources.Source, form: Any, wanted: Sequence[str | int], split: str) -> None:
+    """Read as much of a file as its format needs to find the columns."""
+    module = rooms.find(sources.ROOM, form.kind)
+    if hasattr(module, "COLUMNS"):  # the same in every file
+        textfile.columns_at(str(source), module.COLUMNS, wanted)
+    elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= WHOLE):
+        next(sources.read(source, form, Repairs("replace", "drop"), wanted, split), None)
