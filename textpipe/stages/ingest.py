@@ -18,10 +18,10 @@ from pydantic import field_validator, model_validator
 from textpipe import catalog, rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError, DataError, suggest
-from textpipe.fields import Field
+from textpipe.fields import LONGEST_TEXT, Field
 from textpipe.tables import dealing, encodings, reading, sources, statistics
 from textpipe.tables.profile import LabelProfile
-from textpipe.tables.rows import LONGEST_TEXT, Repairs
+from textpipe.tables.rows import Repairs
 from textpipe.tables.splits import Split
 
 INPUTS: tuple[str, ...] = ()

@@ -13,7 +13,6 @@ from textpipe.errors import DataError
 from textpipe.tables.encodings import UTF8, WESTERN, Found
 
 LIMIT = 10_000  # rows of one batch
-LONGEST_TEXT = 1_000_000  # characters; what normalize cuts a longer text to, in training and in the exported graph alike
 REPLACEMENT = "\ufffd"
 # Bytes that are not UTF-8 are carried as lone surrogates (PEP 383) until the row they belong to is known.
 SURROGATE = re.compile("[\ud800-\udfff]")
