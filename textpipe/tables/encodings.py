@@ -145,7 +145,8 @@ class Utf8Lines:
         else:
             if self.guess and not text.isascii():
                 if self.found.guessed:
-                    self._note_mixed(self.line)
+                    odd = next(at for at, byte in enumerate(block) if byte > 127) if not self._mixed else 0
+                    self._note_mixed(self.line + block.count(b"\n", 0, odd))
                 else:
                     self.guess = False
         self.line += block.count(b"\n") + 1
