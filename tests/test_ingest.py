@@ -123,8 +123,9 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     assert len(found["train"]) == 6
     assert found["train"][-1] == (5, "caf\ufffd au lait", "yes")
     assert stats["repairs"] == {
-        "empty_rows": 2, "bad_rows": 0, "filtered_rows": 0, "too_long_rows": 0,
-        "invalid_utf8_rows": 1, "invalid_utf8_bytes": 1, "nul_characters": 1,
+        "empty_rows": 2, "bad_rows": 0, "filtered_rows": 0, "too_long_rows": 0, "cut_rows": 0,
+        "invalid_utf8_rows": 1, "invalid_utf8_bytes": 1, "nul_characters": 1, "not_finite_numbers": 0,
+        "rare_label_rows": 0, "unlearned_rows": 0,
     }  # fmt: skip
     table = stats["splits"]["train"]
     assert (table["rows"], table["duplicates"], table["conflicts"], table["distinct_sources"]) == (6, 1, 1, 4)

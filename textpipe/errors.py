@@ -56,13 +56,25 @@ class ThresholdError(TextpipeError):
     result = None
 
 
+MOST_KNOWN = 1_000  # more names are not compared, which takes seconds
+SHOWN = 30  # names listed
+LONGEST_SHOWN = 60  # characters of a name
+
+
 def suggest(found: str, known: Iterable[str]) -> str:
     """'; did you mean 'epochs'?' when something close is known, else the list of what is.
 
     suggest("epoch", ["epochs", "seed"]) -> "; did you mean 'epochs'?"
     """
     known = sorted(known)
-    close = difflib.get_close_matches(found, known, n=1)
+    close = difflib.get_close_matches(found, known, n=1) if len(known) <= MOST_KNOWN and len(found) <= MOST_KNOWN else []
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f"; known: {listed(known)}" if known else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names parted by commas, long ones cut and many left out: "a, b and 970 more"."""
+    names = list(names)
+    shown = ", ".join(name if len(name) <= LONGEST_SHOWN else name[:LONGEST_SHOWN] + "..." for name in names[:SHOWN])
+    return shown + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+# Characters. ingest leaves longer texts out or cuts them, and the first step of every normalizer, in training and in
+# the exported graph alike, cuts them: what comes after need not bound what one text can ask for.
+LONGEST_TEXT = 1_000_000
+
 
 @dataclass(frozen=True)
 class Field:

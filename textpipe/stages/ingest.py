@@ -8,21 +8,21 @@ data/mail.tsv                       ->  train/00000.parquet ...   row, text, lab
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field as Limits
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from textpipe import catalog, rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError, DataError, suggest
-from textpipe.fields import Field
-from textpipe.tables import sources, statistics
+from textpipe.fields import LONGEST_TEXT, Field
+from textpipe.tables import dealing, encodings, reading, sources, statistics
 from textpipe.tables.profile import LabelProfile
-from textpipe.tables.rows import Repairs, Rows
-from textpipe.tables.splits import Batch, Split
+from textpipe.tables.rows import Repairs
+from textpipe.tables.splits import Split
 
 INPUTS: tuple[str, ...] = ()
 READING_ORDER = ("test", "valid", "train")  # train last: only then is it known which of its sources leak
@@ -33,31 +33,42 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """Where rows come from, and what becomes of them.
 
-    on_leak: what becomes of train rows whose source text is in valid or test. on_invalid: what becomes of bytes that are
-    not of the file's encoding: U+FFFD for each, their row dropped, or an error. on_bad_rows: what becomes of rows that do
-    not fit their format. max_characters: rows with a longer text are dropped.
-
     dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by
     side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first name.
+    encoding: of text files, "cp1252" for example; by default UTF-8, or what a file shows (a guess is logged).
     columns: {field of the task: column, or its number from 0}; a field not named has its own name as column.
-    filter: {column: value or values}; other rows are left out.
-    split: shares cut from the train rows, by a hash of the source text, for splits the files do not give.
-    drop_duplicates: keep the first of equal rows of a split. on_leak = "drop" removes train rows whose source text
-    occurs in valid or test. max_rows: rows kept of each split, the first ones.
+    filter: {column: value or values}; other rows are left out. Blanks around a cell do not count.
+    min_count: labels with fewer rows in the train files are left out, or become rare_label where that is given.
+    rare_label: the label that rare ones become.
+    split: shares cut from the train rows, by a hash of the source text, for splits the files do not give. Every label
+    stays in train, and is in a split that has a share for it of a row or more.
+    drop_duplicates: keep the first of equal rows of a split.
+    on_leak: "drop" removes train rows whose source text occurs in valid or test, and valid rows whose source text
+    occurs in test.
+    on_invalid: what becomes of bytes that are not of the file's encoding: U+FFFD for each, what cp1252 reads there, their row dropped, or
+    an error.
+    on_bad_rows: what becomes of rows that do not fit their format.
+    max_characters: a row with a longer text in a field is dropped, or the text cut, or it is an error, as on_too_long says.
+    on_too_long: what becomes of a row with a longer text than max_characters.
+    max_rows: rows kept of each split, the first ones.
     """
 
     task: str
     dataset: str | None = None
-    files: Path | list[Path] | dict[str, Path | list[Path] | dict[str, Path]] | None = None
+    files: Path | list[Path] | dict[str, Path | list[Path] | dict[str, Path | list[Path]]] | None = None
     format: Plugin.of("tables.formats") | None = None  # type: ignore[valid-type]
+    encoding: str | None = None
     columns: dict[str, str | int] = {}
     filter: dict[str, str | list[str]] = {}
+    min_count: int = Limits(default=1, ge=1)
+    rare_label: str | None = None
     split: dict[Literal["valid", "test"], float] = {"valid": 0.1, "test": 0.1}
     drop_duplicates: bool = False
     on_leak: Literal["count", "drop"] = "count"
-    on_invalid: Literal["replace", "drop", "error"] = "replace"
+    on_invalid: Literal["replace", "cp1252", "drop", "error"] = "replace"
     on_bad_rows: Literal["error", "drop"] = "error"
-    max_characters: int | None = Limits(default=None, ge=1)
+    max_characters: int = Limits(default=LONGEST_TEXT, ge=1, le=LONGEST_TEXT)
+    on_too_long: Literal["drop", "cut", "error"] = "drop"
     max_rows: int | None = Limits(default=None, ge=1)
 
     @model_validator(mode="before")
@@ -70,15 +81,51 @@ class Config(Section):
         if isinstance(dataset, str) and files is None:
             return {**table, "format": catalog.card(dataset).format or sources.guess(catalog.card(dataset).splits)}
         if files is not None and dataset is None:
+            other = sources.unlike(files)
+            if other is not None:
+                raise ValueError(
+                    f"files: {other} is of another format than the first; give files of one format, or name it in format"
+                )
             return {**table, "format": sources.guess(files)}
         return table
+
+    @field_validator("filter", mode="before")
+    @classmethod
+    def values_as_text(cls, table: Any) -> Any:
+        """5 -> "5", true -> "true": cells are texts."""
+        if not isinstance(table, dict):
+            return table
+        return {
+            name: [reading.plain_text(item) for item in value] if isinstance(value, list) else reading.plain_text(value)
+            for name, value in table.items()
+        }
+
+    @field_validator("encoding")
+    @classmethod
+    def known_encoding(cls, name: str | None) -> str | None:
+        if name is not None:
+            encodings.checked(name)
+        return name
 
     @model_validator(mode="after")
     def check_choices(self) -> "Config":
         """Exactly one origin, columns of the task's fields, shares that leave rows for train."""
         if (self.dataset is None) == (self.files is None):
             raise ValueError("give either dataset (a card's name) or files" + (", not both" if self.dataset else ""))
-        known = [item.name for item in fields_of(self.task)]
+        if self.files is not None and not isinstance(self.files, Path) and not self.files:
+            raise ValueError("files: names no file; give a file, a list of files, or a table of them")
+        fields = fields_of(self.task)
+        known = [item.name for item in fields]
+        labels = [item.name for item in fields if item.kind == "label"]
+        for key, given in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
+            if given and not labels:
+                raise ValueError(f"{key}: task {self.task!r} has no labels; leave it out")
+        if self.rare_label is not None and (self.min_count == 1 or not self.rare_label.strip()):
+            raise ValueError("rare_label: is the name that rarer labels get; set min_count to 2 or more, and a name")
+        kind = getattr(self.format, "kind", None)
+        if self.encoding is not None and kind is not None:
+            if not getattr(rooms.find(sources.ROOM, kind), "TAKES_ENCODING", False):
+                raise ValueError(f"encoding: files of format {kind!r} say themselves what their texts are; leave it out")
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
@@ -111,31 +158,34 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     fields = fields_of(config.task)
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
-    repairs = Repairs(config.on_invalid, config.on_bad_rows, config.max_characters)
-    read: Counter[str] = Counter()
+    repairs = Repairs(
+        config.on_invalid, config.on_bad_rows, config.max_characters,
+        on_too_long=config.on_too_long, encoding=config.encoding,
+    )  # fmt: skip
+    rare = reading.RareLabels(config.min_count, config.rare_label)
+    reader = reading.Reader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
+    if config.min_count > 1 and reader.label is not None:
+        reader.count_labels(origin["train"])
     splits: dict[str, Split] = {}
+    shares = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
+        dealer = dealing.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
         for name in READING_ORDER:
-            if name not in origin:
-                continue
-            shares = {other: share for other, share in config.split.items() if share > 0 and other not in origin}
-            shares = shares if name == "train" else {}
-            fed = [splits.setdefault(target, Split(target, fields, output)) for target in (name, *shares)]
-            for batch in batches(config, fields, name, origin[name], repairs, read):
-                deal(config, batch, name, shares, splits)
-                if config.max_rows is not None and all(split.counts["rows"] >= config.max_rows for split in fed):
-                    break
-            log.info("%s: %s rows read", name, f"{read[name]:,}")
-            if not read[name]:
-                places = ", ".join(str(source) for source in origin[name])
-                raise DataError(f"{places}: no row was found for {name}; give a file with rows below its header")
+            if name in origin:
+                cut = shares if name == "train" else {}
+                splits.update({other: Split(other, fields, output) for other in (name, *cut)})
+                write(reader, dealer, name, origin[name], cut)
+                log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
+        if shares:
+            settle(reader, dealer, origin["train"], shares)
         for split in splits.values():
-            require_rows(split, read, repairs)
+            require_rows(split, reader.read, repairs, shares)
             split.close(None)
     except BaseException as error:
         for split in splits.values():
             split.close(error)
         raise
+    repairs.counts["unlearned_rows"] = dealer.left_out
     origin = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
@@ -143,11 +193,59 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Among the logs, which no digest counts: rows from a file that was renamed are the same rows.
     (output / "logs").mkdir()
     write_json(output / "logs" / "origin.json", origin)
-    write_json(output / "stats.json", statistics.tables(splits, read, repairs))
+    labels = {"rare_labels": rare.table(), "labels_in_train_only": dealing.train_only(splits, shares)}
+    write_json(output / "stats.json", {**statistics.tables(splits, reader.read, repairs), **labels})
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write(
+    reader: reading.Reader, dealer: dealing.Dealer, name: str, files: Sequence[sources.Source], shares: dict[str, float]
+) -> None:
+    """Write the rows of one split's files to it and to the splits that shares cut from it."""
+    fed = [dealer.splits[other] for other in (name, *shares)]
+    for batch in reader.batches(name, files):
+        dealer.deal(batch, name, shares)
+        if dealer.max_rows is not None and all(split.counts["rows"] >= dealer.max_rows for split in fed):
+            break
+    if not reader.read[name]:
+        places = ", ".join(str(source) for source in files)
+        raise DataError(f"{places}: no row was found for {name}; give a file with rows below its header")
+
+
+def settle(
+    reader: reading.Reader, dealer: dealing.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
+) -> None:
+    """Write the train files once more where the hash left train without a label, or a split without one it has room for."""
+    moves = dealing.pulls(dealer, shares)
+    if dealer.max_rows is not None:
+        if moves:  # the rows that would be moved may lie behind those that are kept
+            again(reader, dealer, files, shares, {}, frozenset(dealing.counts(dealer.splits["train"]) or ()))
+        return
+    moves |= dealing.pushes(dealer, shares)
+    while moves:
+        again(reader, dealer, files, shares, dealer.moves | moves, None)
+        moves = dealing.pulls(dealer, shares)
+
+
+def again(
+    reader: reading.Reader,
+    dealer: dealing.Dealer,
+    files: Sequence[sources.Source],
+    shares: dict[str, float],
+    moves: dict[int, str],
+    classes: frozenset[str] | None,
+) -> None:
+    """Write the train files anew with other moves and classes."""
+    for name in ("train", *shares):
+        split = dealer.splits[name]
+        split.discard()
+        dealer.splits[name] = Split(name, split.fields, split.output)
+    dealer.first, dealer.moves, dealer.classes = dealing.FirstTexts(), moves, classes
+    reader.forget("train")
+    write(reader, dealer, "train", files, shares)
 
 
 def summary(output: Path) -> str:
@@ -160,102 +258,7 @@ def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
     return [*(config.columns.get(item.name, item.name) for item in fields), *config.filter]
 
 
-def batches(
-    config: Config,
-    fields: Sequence[Field],
-    split: str,
-    files: Sequence[sources.Source],
-    repairs: Repairs,
-    read: Counter[str],
-) -> Iterator[Batch]:
-    """Clean rows of one split's files, in order; row numbers run on from file to file."""
-    columns = wanted(config, fields)
-    accepted = [{value} if isinstance(value, str) else set(value) for value in config.filter.values()]
-    start = 0
-    for source in files:
-        following = 0
-        for raw in sources.read(source, config.format, repairs, columns, split):
-            if not len(raw):
-                continue
-            following = raw.positions[-1] + 1
-            read[split] += len(raw)
-            rows = repairs.mend(raw)
-            if accepted:
-                rows = filtered(rows, accepted, repairs)
-            for number, item in enumerate(fields):
-                if item.kind == "label":
-                    rows.columns[number] = [text.strip() for text in rows.columns[number]]
-            rows = repairs.drop_empty(rows)
-            if len(rows):
-                yield Batch.of(rows, fields, start)
-        start += following
-
-
-def filtered(rows: Rows, accepted: Sequence[set[str]], repairs: Repairs) -> Rows:
-    """Rows whose last columns hold accepted values, without those columns."""
-    asked = len(rows.columns) - len(accepted)
-    cells = zip(*rows.columns[asked:], strict=True)
-    mask = [all(cell in values for cell, values in zip(row, accepted, strict=True)) for row in cells]
-    repairs.counts["filtered_rows"] += mask.count(False)
-    rows = rows.keep(mask)
-    rows.columns = rows.columns[:asked]
-    return rows
-
-
-def deal(config: Config, batch: Batch, name: str, shares: dict[str, float], splits: dict[str, Split]) -> None:
-    """Write a batch from the files of split `name`, some of it to the splits cut from it.
-
-    Split by hash, not by position: a row appended tomorrow must not move the old ones.
-    """
-    import numpy as np
-
-    place = batch.source_keys / 2.0**64  # [N], from 0 to 1
-    left = np.ones(len(batch), bool)
-    below = 0.0
-    for other in ("test", "valid"):
-        if other in shares:
-            below += shares[other]
-            chosen = left & (place < below)
-            left &= ~chosen
-            add(config, batch.take(chosen), splits[other], splits)
-    add(config, batch.take(left), splits[name], splits)
-
-
-def add(config: Config, batch: Batch, split: Split, splits: dict[str, Split]) -> None:
-    """Write a batch to a split, as far as max_rows leaves room."""
-    import numpy as np
-
-    while config.max_rows is not None and len(batch):
-        room = config.max_rows - split.counts["rows"]
-        if room <= 0:
-            return
-        head = np.arange(len(batch)) < room
-        add_whole(config, batch.take(head), split, splits)
-        batch = batch.take(~head)
-    add_whole(config, batch, split, splits)
-
-
-def add_whole(config: Config, batch: Batch, split: Split, splits: dict[str, Split]) -> None:
-    """Count duplicates and leaks of a batch, drop what is to be dropped, and write the rest."""
-    import numpy as np
-
-    if not len(batch):
-        return
-    first = split.see(batch)
-    keep = first if config.drop_duplicates else np.ones(len(batch), bool)
-    if config.on_leak == "drop" and split.name == "train":
-        leaked = np.zeros(len(batch), bool)
-        for other in splits.values():
-            if other.name != "train":
-                leaked |= other.source_keys.contains(batch.source_keys)
-        split.counts["leaks_dropped"] += int((keep & leaked).sum())
-        keep = keep & ~leaked
-    kept = batch.take(keep)
-    if len(kept):
-        split.write(kept)
-
-
-def require_rows(split: Split, read: Counter[str], repairs: Repairs) -> None:
+def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float]) -> None:
     """A split that was asked for must have rows, and a label in train at least two classes."""
     rows = split.counts["rows"]
     if not rows and split.name == "train":
@@ -264,9 +267,12 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs) -> None:
         raise DataError(
             f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); mend the file or ask for less"
         )
+    if not rows and split.name in shares:
+        found = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
+        cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file of its own"
+        raise DataError(f"{split.name}: no rows fell into it ({found}); {cure}")
     if not rows:
-        cure = "give more rows, a larger share in split, or a file of its own"
-        raise DataError(f"{split.name}: no rows fell into it; {cure}")
+        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; mend the file, or ask for less")
     for name, profile in split.profiles.items():
         if split.name == "train" and isinstance(profile, LabelProfile) and len(profile.classes) == 1:
             (only,) = profile.classes

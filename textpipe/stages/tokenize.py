@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import rooms
 from textpipe.config import Plugin, Section
+from textpipe.errors import DataError
 from textpipe.stages import _text
 from textpipe.tables import shards
 
@@ -64,6 +65,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     names = _text.text_fields(config.task)
     joint = config.vocabulary == "joint" and len(names) > 1
     groups = {"joint": names} if joint else {name: (name,) for name in names}
+    for name in names:
+        require_text(inputs["normalize"], name)
     module = rooms.find("text.codecs", config.codec.kind)
     for group, members in groups.items():
         module.learn(config.codec, training_lines(inputs["normalize"], members), output, group, seed=config.seed)
@@ -90,6 +93,19 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             if shards.paths(inputs["normalize"], split)
         }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def require_text(folder: Path, name: str) -> None:
+    """Raise DataError when no training row has a text in the field."""
+    rows = 0
+    for batch in shards.read(folder, "train", (name,)):
+        if any(batch.column(0).to_pylist()):
+            return
+        rows += batch.num_rows
+    raise DataError(
+        f"[tokenize] train: there is no text to learn from: {name!r} is empty in all {rows:,} rows; check [ingest] columns, "
+        "and whether the [normalize] steps leave nothing"
+    )
 
 
 def training_lines(folder: Path, names: tuple[str, ...]) -> Callable[[], Iterator[str]]:

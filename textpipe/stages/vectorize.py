@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import fields, rooms
 from textpipe.config import Plugin, Section
-from textpipe.errors import DataError
+from textpipe.errors import DataError, listed
 from textpipe.stages import _text
 from textpipe.tables import shards
 from textpipe.text.features import ids
@@ -34,7 +34,7 @@ class Config(Section):
     @model_validator(mode="after")
     def target_is_text(self):
         if self.target and not any(item.side == "target" and item.kind == "text" for item in _text.fields_of(self.task)):
-            raise ValueError(f"target: task {self.task!r} answers with a label, which has no tokens; leave target out")
+            raise ValueError(f"target: task {self.task!r} answers with a label, which has no ids; leave target out")
         return self
 
 
@@ -53,6 +53,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Labels first: their mistakes are found in a moment, and vocabularies of n-grams take longer.
     label_names = [field.name for field in task_fields if field.kind == "label"]
     labels = {name: vectorizer.Labels(learn_classes(folder, name)) for name in label_names}
+    for name in label_names:
+        check_labels(folder, name, labels[name].classes)
     sections = {}
     for field in task_fields:
         if field.kind == "text":
@@ -169,13 +171,7 @@ class LabelColumn:
 
         found = batch.column(self.name)
         numbers = pc.index_in(found, value_set=pa.array(self.classes, found.type))
-        if numbers.null_count:
-            place = pc.index(pc.is_null(numbers), True).as_py()
-            row, label = batch.column("row")[place].as_py(), found[place].as_py()
-            raise DataError(
-                f"[vectorize] {split}, row {row}: {self.name} {label!r} is not among the {len(self.classes)} labels of "
-                "train; add training rows for it, or drop the row"
-            )
+        assert not numbers.null_count, f"{split}: labels that check_labels has not seen"
         stats.update({item["values"]: item["counts"] for item in found.value_counts().to_pylist()})
         return [numbers]
 
@@ -200,6 +196,30 @@ def learn_classes(folder: Path, name: str) -> list[str]:
             "or more; check [ingest] columns, or add rows with other labels"
         )
     return sorted(seen)
+
+
+def check_labels(folder: Path, name: str, classes: Sequence[str]) -> None:
+    """Raise DataError that lists every label of valid and test that train has not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    unknown: Counter[str] = Counter()
+    first = ""
+    for split in ("valid", "test"):
+        for batch in shards.read(folder, split, ("row", name)):
+            column = batch.column(name)
+            strange = pc.is_null(pc.index_in(column, value_set=pa.array(classes, column.type)))
+            unknown.update(column.filter(strange).to_pylist())
+            if unknown and not first:
+                place = pc.index(strange, True).as_py()
+                first = f"{split}, row {batch.column('row')[place].as_py()}: {name} {column[place].as_py()!r}"
+    if unknown:
+        more = listed(f"{label!r} ({rows:,})" for label, rows in unknown.most_common())
+        raise DataError(
+            f"[vectorize] {first} is not among the {len(classes)} labels of train"
+            + (f", nor are others of valid and test: {more} rows" if len(unknown) > 1 else "")
+            + "; add training rows for them, or leave such labels out with [ingest] min_count = 2"
+        )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -3,23 +3,26 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from textpipe.config import Section
 from textpipe.errors import DataError
 from textpipe.tables import textfile
 from textpipe.tables.rows import LIMIT, Repairs, Rows
 
-LONGEST_FIELD = 1 << 24  # characters; a longer one means that a quote was opened and never closed
+LONGEST_FIELD = textfile.LONGEST  # characters; a longer one means that a quote was opened and never closed
 HEADERLESS = "; if the file has no header, set format.header = false and give columns by number or format.columns"
+NUMBERED = "; the file has no header (format.header = false): give columns by their number from 0, or format.columns"
 
 
 class Delimited(Section):
     """Options of delimited files.
 
-    header: whether the first line names the columns. columns: their names when it does not.
+    header: whether the first line names the columns. columns: their names when it does not, or to replace those it has.
     quoting: "none" takes every character as it stands; "csv" is RFC 4180, line ends inside quotes included.
-    member: the file inside a zip archive.
+    member: the file inside a zip archive. Blank lines before the first row are left out.
     """
 
     delimiter: str = "\t"  # what stands between two cells
@@ -27,6 +30,17 @@ class Delimited(Section):
     columns: tuple[str, ...] | None = None
     quoting: Literal["none", "csv"] = "none"
     member: str | None = None
+
+    @model_validator(mode="after")
+    def delimiter_parts_cells(self) -> Self:
+        if not self.delimiter or set(self.delimiter) & {"\n", "\r"}:
+            raise ValueError(f"delimiter: expected a character between two cells, found {self.delimiter!r}")
+        if self.quoting == "csv" and (len(self.delimiter) != 1 or self.delimiter == '"'):
+            raise ValueError(
+                f'delimiter: expected one character that is no quotation mark, found {self.delimiter!r}; longer ones need '
+                'quoting = "none"'
+            )
+        return self
 
 
 def read(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
@@ -43,22 +57,34 @@ def head(path: Path, config: Delimited, first: Sequence[str], wanted: Sequence[s
         raise DataError(
             f"{path}: {len(first)} columns where format.columns names {len(config.columns)}; name each column once"
         )
-    names = config.columns or tuple(f"column {number}" for number in range(len(first)))
-    return textfile.columns_at(str(path), names, wanted)
+    if config.columns is None:
+        names = [f"column {number}" for number in range(len(first))]
+        # The keys of a table are texts, even where they are numbers: filter = { 2 = "yes" }.
+        wanted = [int(column) if isinstance(column, str) and column.isdecimal() else column for column in wanted]
+        return textfile.columns_at(str(path), names, wanted, NUMBERED)
+    return textfile.columns_at(str(path), config.columns, wanted)
 
 
 def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """Rows of a file without quoting: a line is a row, whatever stands in it."""
     width, at = 0, []
-    for number, lines in textfile.lines(path, config.member):
-        table = [line.split(config.delimiter) for line in lines]
+    origin = 0  # the line that the first row stands in, counted from 0
+    for number, lines in textfile.lines(path, config.member, repairs):
         if not width:
+            blank = next((count for count, line in enumerate(lines) if line.strip()), len(lines))
+            if blank == len(lines):
+                continue
+            number += blank
+            table = [line.split(config.delimiter) for line in lines[blank:]]
             width = len(table[0])
             at = head(path, config, table[0], wanted)
             if config.header:
                 number += 1
                 table = table[1:]
-        first = number - 1 - config.header
+            origin = number - 1
+        else:
+            table = [line.split(config.delimiter) for line in lines]
+        first = number - 1 - origin
         positions: Sequence[int] = range(first, first + len(table))
         numbers: Sequence[int] = range(number, number + len(table))
         if set(map(len, table)) - {width}:
@@ -76,7 +102,7 @@ def quoted(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str
 
     def source() -> Iterator[str]:
         nonlocal blocks_read
-        for text in textfile.blocks(path, config.member):
+        for text in textfile.blocks(path, config.member, repairs):
             blocks_read += 1
             for line in text.split("\n"):
                 yield line + "\n"
@@ -97,6 +123,8 @@ def quoted(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str
             repairs.bad_row(f"{path}, line {line}", f"not valid CSV: {error}", "mend the quotes")
             continue
         if not width:
+            if not "".join(row).strip():
+                continue
             width = len(row)
             at = head(path, config, row, wanted)
         if header_left:

@@ -89,6 +89,10 @@ class Writer:
             self._open()
         self._finish()
 
+    def discard(self) -> None:
+        """Remove every shard of the split."""
+        self._abandon()
+
     def _flush(self) -> None:
         import pyarrow as pa
 

@@ -47,6 +47,18 @@ def options_of(place: Path, form: Any, *, given: bool) -> Section:
         raise DataError(f"{place}: {reason}") from None
 
 
+def unlike(files: Any) -> str | None:
+    """A file whose name tells another format than the first one's, among files that are tables of their own."""
+    if isinstance(files, dict):
+        parts = files.values() if set(files) <= set(shards.SPLITS) else ()
+        paths = [path for part in parts for path in (part if isinstance(part, list) else [part])]
+    else:
+        paths = files if isinstance(files, list) and not side_by_side(files) else []
+    kinds = [(path, guess(path)) for path in paths if isinstance(path, str | Path)]
+    first = next((kind for _, kind in kinds if kind), None)
+    return next((str(path) for path, kind in kinds if kind not in (None, first)), None)
+
+
 def side_by_side(files: Sequence[Any]) -> bool:
     """Whether paths differ in their last suffix only: train.en.gz, train.de.gz."""
     if not all(isinstance(path, str | Path) for path in files):
@@ -68,6 +80,9 @@ def locate(
             f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
         )
     given = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
+    keys = getattr(options, "keys", None)
+    if given.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
+        given = dict.fromkeys(keys, given["train"])  # one document that holds every split
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
         stray = sorted(set(files) - set(shards.SPLITS))[0]
         raise DataError(f"files.{stray}: no such split{suggest(stray, shards.SPLITS)}")
@@ -113,15 +128,32 @@ def plain(files: Any) -> Any:
 
 
 def sources_of(value: Any, options: Section) -> list[Source]:
-    """The sources of one split. A list of line files is one source, its columns named by the files' suffixes."""
-    if isinstance(value, list) and getattr(options, "kind", "") == "lines" and len(value) > 1:
-        return [
-            {Path(textfile.bare_name(path)).suffix.removeprefix(".") or str(k): path for k, path in enumerate(value)}
-        ]
-    if isinstance(value, dict) and getattr(options, "kind", "") != "lines":
-        raise DataError(
-            f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from files of their own'
-        )
+    """The sources of one split.
+
+    A list of line files is one source, its columns named by the files' suffixes. {"en": [a, b], "de": [c, d]} is two:
+    a beside c, then b beside d. Raises DataError for names and lists that do not allow this.
+    """
+    lines = getattr(options, "kind", "") == "lines"
+    if isinstance(value, list) and lines and len(value) > 1:
+        columns = [Path(textfile.bare_name(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)]
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{value[columns.index(twice)]}: {columns.count(twice)} files have the suffix .{twice}, which names a column "
+                'of format = "lines"; name the columns: files = { COLUMN = FILE, ... }'
+            )
+        return [dict(zip(columns, value, strict=True))]
+    if isinstance(value, dict):
+        if not lines:
+            raise DataError(
+                f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from files of their own'
+            )
+        lists = {name: part if isinstance(part, list) else [part] for name, part in value.items()}
+        lengths = {name: len(part) for name, part in lists.items()}
+        if len(set(lengths.values())) > 1:
+            counted = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            raise DataError(f"files: {counted}; file k of each column must be one table")
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return list(value) if isinstance(value, list) else [value]
 
 

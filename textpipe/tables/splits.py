@@ -108,6 +108,11 @@ class Split:
             self.held_out_keys.append(batch.source_keys)
         self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns], schema=self.schema()))
 
+    def discard(self) -> None:
+        """Remove what was written, so that the split can be written anew."""
+        if self.writer is not None:
+            self.writer.discard()
+
     def close(self, error: BaseException | None) -> None:
         """Finish the last shard, or after an error remove what was written."""
         if self.writer is not None:
@@ -129,6 +134,11 @@ class Split:
         }
 
     def leakage(self, train: "Split") -> dict[str, Any]:
-        """How many rows of this split have a source text that occurs in train, rows dropped from train included."""
+        """How many rows of this split have a source text that occurs in train, rows dropped from train included.
+
+        held_out: rows of this split that have one that occurs in the split read before it, test before valid.
+        """
         found = sum(int(train.source_keys.contains(keys).sum()) for keys in self.held_out_keys)
-        return {"rows": found, "share": round(found / max(self.counts["rows"], 1), 6)}
+        share = round(found / max(self.counts["rows"], 1), 6)
+        held_out = self.counts["leaks_held_out"]
+        return {"rows": found, "share": share} | ({"held_out": held_out} if held_out else {})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from textpipe.errors import listed
 from textpipe.tables import shards
 from textpipe.tables.rows import Repairs
 from textpipe.tables.splits import Split
@@ -12,9 +13,13 @@ REPAIRS = {
     "bad_rows": "malformed rows dropped",
     "filtered_rows": "rows left out by filter",
     "too_long_rows": "rows dropped for their length",
+    "cut_rows": "rows cut for their length",
     "invalid_utf8_rows": "rows with bytes that are not UTF-8",
     "invalid_utf8_bytes": "bytes that are not UTF-8",
     "nul_characters": "NUL characters removed",
+    "not_finite_numbers": "numbers that are not finite (NaN, infinity), taken for nothing",
+    "rare_label_rows": "rows with labels rarer than min_count",
+    "unlearned_rows": "rows left out of valid and test, for max_rows left train without their labels",
 }
 
 
@@ -27,6 +32,9 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
         "repairs": {name: repairs.counts[name] for name in REPAIRS},
         "splits": {name: splits[name].table() for name in names},
         "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
+        "encodings": {
+            path: {"encoding": found.name, "guessed": found.guessed} for path, found in sorted(repairs.encodings.items())
+        },
     }
 
 
@@ -39,9 +47,22 @@ def summary(stats: Mapping[str, Any]) -> str:
     for name, profile in stats["splits"]["train"]["fields"].items():
         lines.append(f"{name}: {text_line(profile) if 'characters' in profile else label_line(profile)}")
     lines += [f"{REPAIRS[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
-    dropped = stats["splits"]["train"]["leaks_dropped"]
-    if dropped:
-        lines.append(f"train rows dropped because their source text is in valid or test: {dropped:,}")
+    for name, split in stats["splits"].items():
+        if split["leaks_dropped"]:
+            others = {"train": "valid or test", "valid": "test", "test": "valid"}[name]
+            lines.append(f"{name} rows dropped because their source text is in {others}: {split['leaks_dropped']:,}")
+    for name, leakage in stats["leakage"].items():
+        if leakage.get("held_out"):
+            other = "test" if name == "valid" else "valid"
+            lines.append(f"{name} rows whose source text is in {other}: {leakage['held_out']:,}")
+    for path, found in stats.get("encodings", {}).items():
+        lines.append(f"{path}: read as {found['encoding']}" + (", a guess" if found["guessed"] else ""))
+    rare = stats.get("rare_labels")
+    if rare and rare["labels"]:
+        fate = f"are now {rare['merged_into']!r}" if rare["merged_into"] is not None else "are left out"
+        lines.append(f"{plural(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {counted(rare['labels'])}")
+    for name, labels in stats.get("labels_in_train_only", {}).items():
+        lines.append(f"{plural(labels)} too rare for {name}, only in train: {counted(labels)}")
     return "\n".join(lines)
 
 
@@ -63,3 +84,13 @@ def label_line(profile: Mapping[str, Any]) -> str:
     shown = ", ".join(f"{name} {count:,}" for name, count in classes[:5])
     more = f" and {len(classes) - 5:,} more" if len(classes) > 5 else ""
     return f"{profile['num_classes']:,} classes{'' if profile['complete'] else ' or more'}: {shown}{more}"
+
+
+def plural(labels: Mapping[str, int]) -> str:
+    """ "1 label", "2 labels"."""
+    return f"{len(labels):,} label{'' if len(labels) == 1 else 's'}"
+
+
+def counted(labels: Mapping[str, int]) -> str:
+    """Labels with their rows, the first thirty: "later (1), never (1) and 20 more"."""
+    return listed(f"{name} ({rows:,})" for name, rows in labels.items())

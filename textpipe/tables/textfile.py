@@ -1,23 +1,26 @@
 """Lines of text files, plain or compressed, in blocks of about one megabyte.
 
-Compression is told by the first bytes, not by the name: gzip, bzip2, xz, and one member of a zip archive.
+Compression is told by the first bytes, not by the name: gzip, bzip2, xz, and one member of a zip archive. The encoding is
+what Repairs declares, else what encodings.py finds.
 """
 
 import bz2
 import gzip
+import itertools
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, AnyStr
 
 from textpipe.errors import DataError, suggest
+from textpipe.tables import encodings
+from textpipe.tables.rows import LIMIT, Repairs
 
 BLOCK = 1 << 20
 LONGEST = 1 << 28  # a line of more bytes than this is not text, and would have to fit in memory
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
-BOM = b"\xef\xbb\xbf"
 
 
 def must_exist(path: Path) -> None:
@@ -56,43 +59,84 @@ def open_bytes(path: Path, member: str | None = None) -> IO[bytes]:
 
 def open_member(path: Path, member: str | None) -> IO[bytes]:
     """One member of a zip archive; the only one when `member` is None."""
-    archive = zipfile.ZipFile(path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: the compressed file is damaged or cut off ({error}); fetch it again") from None
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if member is None and len(names) != 1:
         raise DataError(f"{path}: holds {len(names)} files ({', '.join(names[:5])}); say which with format.member")
     if member is not None and member not in names:
         raise DataError(f"{path}: no member {member!r}{suggest(member, names)}")
-    return archive.open(member or names[0])
+    try:
+        return archive.open(member or names[0])
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or a rare compression
+        raise DataError(f"{path}: {member or names[0]} cannot be unpacked ({error}); unpack it yourself") from None
 
 
-def blocks(path: Path, member: str | None = None) -> Iterator[str]:
+def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None) -> Iterator[str]:
     """Whole lines as text, a megabyte or one long line at a time, without the last line end of each block.
 
-    Bytes that are not UTF-8 come out as lone surrogates. Raises DataError for a missing, empty, cut-off or UTF-16 file.
+    Bytes that the file's encoding does not have come out as lone surrogates. Raises DataError for a missing, empty or
+    cut-off file.
     """
+    repairs = repairs or Repairs()
     with open_bytes(path, member) as file:
-        first = True
-        held: list[bytes] = []
-        size = 0
-        while chunk := read_chunk(path, file):
-            if first:
-                refuse_utf16(path, chunk)
-                first = False
-                chunk = chunk.removeprefix(BOM)
-            cut = chunk.rfind(b"\n")
-            if cut >= 0:
-                held.append(chunk[:cut])
-                yield decode(b"".join(held))
-                held, size = [], 0
-                chunk = chunk[cut + 1 :]
-            held.append(chunk)
-            size += len(chunk)
-            if size > LONGEST:
-                raise DataError(f"{path}: a line of more than {LONGEST >> 20} MB; is this a text file?")
-        if first:
+        start = read_chunk(path, file)
+        if not start:
             raise DataError(f"{path}: the file is empty")
-        if size:
-            yield decode(b"".join(held))
+        found = encodings.of_start(path, start, repairs.encoding)
+        chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
+        if found.name != encodings.UTF8:
+            repairs.note_encoding(path, found)
+            yield from other_blocks(path, found.name, chunks, warn=repairs.encoding is not None)
+            return
+        guess = repairs.encoding is None and repairs.on_invalid == "replace" and not start.startswith(encodings.BOM)
+        utf8 = encodings.Utf8Lines(path, guess=guess)
+        for block in whole_lines(path, utf8.chunks(chunks), b"\n"):
+            text = utf8.text(block)
+            if utf8.found.guessed:
+                repairs.note_encoding(path, utf8.found)
+            yield text.removeprefix(encodings.MARK) if start else text
+            start = b""
+
+
+def other_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
+    """Blocks of a file in another encoding than UTF-8; warn of text outside ASCII that would be UTF-8."""
+    decoder = encodings.decoder(name)
+
+    def texts() -> Iterator[str]:
+        suspect = warn and not name.startswith("utf")
+        for chunk in chunks:
+            if suspect and not chunk.isascii():
+                suspect = False
+                encodings.warn_if_utf8(path, name, chunk)
+            yield decoder.decode(chunk)
+        yield decoder.decode(b"", final=True)
+
+    first = True
+    for text in whole_lines(path, texts(), "\n"):
+        yield text.removeprefix(encodings.MARK) if first else text
+        first = False
+
+
+def whole_lines(path: Path, chunks: Iterable[AnyStr], end: AnyStr) -> Iterator[AnyStr]:
+    """Chunks cut anew at line ends, each without its last one."""
+    held: list[AnyStr] = []
+    size = 0
+    for chunk in chunks:
+        cut = chunk.rfind(end)
+        if cut >= 0:
+            held.append(chunk[:cut])
+            yield end[:0].join(held)
+            held, size = [], 0
+            chunk = chunk[cut + 1 :]
+        held.append(chunk)
+        size += len(chunk)
+        if size > LONGEST:
+            raise DataError(f"{path}: a line of more than {LONGEST >> 20} MB; is this a text file?")
+    if size:
+        yield end[:0].join(held)
 
 
 def read_chunk(path: Path, file: IO[bytes]) -> bytes:
@@ -106,27 +150,23 @@ def read_chunk(path: Path, file: IO[bytes]) -> bytes:
         raise
 
 
-def refuse_utf16(path: Path, start: bytes) -> None:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path}: is UTF-16 where UTF-8 was expected; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
-
-
 def decode(data: bytes) -> str:
+    """UTF-8 as text, bytes that are not as lone surrogates."""
     try:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode(errors="surrogateescape")
 
 
-def lines(path: Path, member: str | None = None) -> Iterator[tuple[int, list[str]]]:
+def lines(path: Path, member: str | None = None, repairs: Repairs | None = None) -> Iterator[tuple[int, list[str]]]:
     """(number of the first line, lines without their ends): CRLF and LF both end a line; at most 10,000 lines each."""
     number = 1
-    for text in blocks(path, member):
+    for text in blocks(path, member, repairs):
         found = text.split("\n")
         if "\r" in text:
             found = [line[:-1] if line.endswith("\r") else line for line in found]
-        for start in range(0, len(found), 10_000):
-            yield number + start, found[start : start + 10_000]
+        for start in range(0, len(found), LIMIT):
+            yield number + start, found[start : start + LIMIT]
         number += len(found)
 
 

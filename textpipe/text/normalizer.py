@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.config import Plugin
+from textpipe.fields import LONGEST_TEXT
 
 FILE = "normalize.json"
 
 
 class Normalizer(tf.Module):
-    """Applies each field's steps in order.
+    """Applies each field's steps in order, to at most LONGEST_TEXT characters of each text.
 
     folder: the normalize stage's output, of which normalize.json {field: [step tables]} is read.
 
@@ -28,7 +29,7 @@ class Normalizer(tf.Module):
 
     def __call__(self, field: str, text: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N] string; the field must be one of the task's text fields."""
-        return apply(self.steps(field), text)
+        return apply(self.steps(field), shortened(text))
 
 
 def apply(steps, text: tf.Tensor) -> tf.Tensor:
@@ -36,3 +37,8 @@ def apply(steps, text: tf.Tensor) -> tf.Tensor:
     for step in steps:
         text = rooms.find("text.steps", step.kind).apply(text, step)
     return text
+
+
+def shortened(text: tf.Tensor, longest: int = LONGEST_TEXT) -> tf.Tensor:
+    """The first `longest` characters of each text: [N] string -> [N] string."""
+    return tf.strings.substr(text, 0, longest, unit="UTF8_CHAR")

@@ -6,6 +6,9 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from textpipe.errors import ConfigError, DataError
 from textpipe.text.marks import END_ID, PAD_ID, START_ID, UNK_ID
@@ -19,6 +22,22 @@ RESERVED = re.compile("[\0\t\n\r▁▅]+")
 # The learned model depends, in the last digits of its scores, on the number of threads: it is fixed, whatever the
 # machine has.
 THREADS = 2
+LEAST_COVERAGE = 0.98  # sentencepiece's own bound
+
+
+def checked_coverage(share: float) -> float:
+    """A character coverage that sentencepiece takes; raises ValueError for others."""
+    if not LEAST_COVERAGE <= share <= 1:
+        raise ValueError(
+            f"expected a share of the characters from {LEAST_COVERAGE} to 1, found {share:g}; the characters beyond "
+            f"{LEAST_COVERAGE} are few and cheap: for a smaller vocabulary lower vocab_size"
+        )
+    return share
+
+
+# A larger vocabulary is a typing error, and would crash the trainer near 2**31.
+VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
+Coverage = Annotated[float, AfterValidator(checked_coverage)]
 
 
 def learn(
@@ -68,7 +87,10 @@ def learn(
                 f"[tokenize] codec vocab_size: {config.vocab_size} does not hold the text's characters, 256 bytes and "
                 f"4 marks; set at least {needed[1]}, or lower character_coverage"
             ) from None
-        raise
+        raise ConfigError(
+            f"[tokenize] codec {config.kind!r}: sentencepiece cannot learn from the {len(sample):,} lines of training text "
+            f"({' '.join(str(error).split())[:300]}); give more text, another vocab_size, or another codec"
+        ) from None
     (folder / f"{name}.model").write_bytes(model.getvalue())
     found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
     if found < config.vocab_size:

@@ -1,6 +1,7 @@
 """Formats of tables, one file each.
 
     SUFFIXES: tuple[str, ...]                        # file names this format is guessed from, compression left out
+    TAKES_ENCODING = True                            # where its files are text, in the encoding Repairs declares
     class Config(Section): kind: Literal["x"] = "x"; options...
     def read(source, config, repairs, wanted) -> Iterator[Rows]
 

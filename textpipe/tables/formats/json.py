@@ -3,24 +3,27 @@
 The document is read whole, so it must fit in memory; larger data belongs into JSON lines.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from textpipe.config import Section
 from textpipe.errors import DataError, suggest
-from textpipe.tables import textfile
-from textpipe.tables.rows import LIMIT, Repairs, Rows, value_text
+from textpipe.tables import jsontext, shards, textfile
+from textpipe.tables.rows import LIMIT, Repairs, Rows
 
 SUFFIXES = ()  # a .json file is guessed to hold JSON lines, which stream
+TAKES_ENCODING = True
 
 
 class Config(Section):
     """format = { kind = "json", columns = ["text", "label"], keys = { train = "train", valid = "val" } }
 
-    keys: which list of the document holds a split's rows; the document itself when None. columns: names of the cells
-    when a row is a list.
+    keys: {split: the list of the document that holds its rows}; key: that of splits keys does not name, the document
+    itself when None. One file with keys for several splits gives those splits. columns: names of the cells when a row is
+    a list. member: the file inside a zip archive.
     """
 
     kind: Literal["json"] = "json"
@@ -28,6 +31,14 @@ class Config(Section):
     keys: dict[str, str] | None = None
     key: str | None = None  # the list that holds the rows of every split that `keys` does not name
     member: str | None = None  # the file inside a zip archive
+
+    @field_validator("keys")
+    @classmethod
+    def keys_are_splits(cls, keys: dict[str, str] | None) -> dict[str, str] | None:
+        for name in keys or {}:
+            if name not in shards.SPLITS:
+                raise ValueError(f"{name}: no such split{suggest(name, shards.SPLITS)}")
+        return keys
 
 
 def for_split(config: Config, split: str) -> Config:
@@ -37,7 +48,7 @@ def for_split(config: Config, split: str) -> Config:
 
 def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """The wanted cells of each row."""
-    records = load(source, config)
+    records = load(source, config, repairs)
     if not records:
         raise DataError(f"{source}: no rows{f' in {config.key!r}' if config.key else ''}")
     first = records[0]
@@ -46,13 +57,8 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
     for start in range(0, len(records), LIMIT):
         rows = Rows(str(source), [], [], [[] for _ in wanted], "row")
         for position, record in enumerate(records[start : start + LIMIT], start):
-            values = list(record.values()) if isinstance(record, dict) else record
-            cells = (
-                [value_text(record.get(names[n], ()) if isinstance(record, dict) else values[n]) for n in at]
-                if (isinstance(record, dict) or (isinstance(record, list) and len(record) == len(names)))
-                else [None]
-            )
-            if None in cells:
+            cells = cells_of(record, names, at, repairs)
+            if cells is None:
                 repairs.bad_row(f"{source}, row {position + 1}", "not a row of texts like the first", "mend it")
                 continue
             rows.positions.append(position)
@@ -62,12 +68,26 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def load(source: Path, config: Config) -> list:
+def cells_of(record: object, names: Sequence[str], at: Sequence[int], repairs: Repairs) -> list[str] | None:
+    """The wanted cells of a row; None when it lacks one, or has one that is no text."""
+    if isinstance(record, dict):
+        values = [record.get(names[number], ()) for number in at]
+        if isinstance(record, jsontext.Repeated) and not record.names.isdisjoint(names[number] for number in at):
+            return None
+    elif isinstance(record, list) and len(record) == len(names):
+        values = [record[number] for number in at]
+    else:
+        return None
+    cells = [repairs.value_text(value) for value in values]
+    return None if None in cells else cells  # type: ignore[return-value]
+
+
+def load(source: Path, config: Config, repairs: Repairs) -> list:
     """The list of rows in the document."""
-    text = "\n".join(textfile.blocks(source, config.member))
+    text = "\n".join(textfile.blocks(source, config.member, repairs))
     try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        document = jsontext.parse(text)
+    except ValueError as error:
         raise DataError(f"{source}: not a JSON document: {error}") from None
     if config.key is not None:
         if not isinstance(document, dict) or config.key not in document:

@@ -1,16 +1,20 @@
-"""JSON lines: one object a line. Numbers and booleans become text, null an empty text."""
+"""JSON lines: one object a line.
 
-import json
+Numbers become text as they are written, booleans "true" and "false", null an empty text; so do NaN and numbers beyond
+float64, which are counted. A list or an object is no text, and a name given twice with unequal values is none either.
+"""
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from textpipe.config import Section
 from textpipe.errors import DataError
-from textpipe.tables import textfile
-from textpipe.tables.rows import Repairs, Rows, value_text
+from textpipe.tables import jsontext, textfile
+from textpipe.tables.rows import Repairs, Rows
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
+TAKES_ENCODING = True
 
 
 class Config(Section):
@@ -26,7 +30,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         if isinstance(column, int):
             raise DataError(f"{source}: column {column} is a number, and the columns of JSON lines have names")
     checked = False
-    for number, lines in textfile.lines(source, config.member):
+    for number, lines in textfile.lines(source, config.member, repairs):
         rows = Rows(str(source), [], [], [[] for _ in wanted])
         for line, text in enumerate(lines, number):
             if not text.strip():
@@ -38,11 +42,15 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             if not checked:
                 textfile.columns_at(f"{source}, line {line}", list(table), wanted)
                 checked = True
-            cells = [value_text(table.get(name, ())) for name in wanted]
+            cells = [repairs.value_text(table.get(name, ())) for name in wanted]
             if None in cells:
                 name = wanted[cells.index(None)]
                 finding = f"{name!r} is a list or a table" if name in table else f"no key {name!r}"
                 repairs.bad_row(f"{source}, line {line}", finding, "give it a text")
+                continue
+            if isinstance(table, jsontext.Repeated) and not table.names.isdisjoint(wanted):
+                name = next(name for name in wanted if name in table.names)
+                repairs.bad_row(f"{source}, line {line}", f"{name!r} is given twice, with unequal values", "keep one")
                 continue
             rows.positions.append(line - 1)
             rows.lines.append(line)
@@ -54,13 +62,15 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
 def parse(source: Path, line: int, text: str, repairs: Repairs) -> dict | None:
     """The object of a line; a line that has none is a bad row."""
     try:
-        table = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", "write one object a line")
+        table = jsontext.parse(text)
+    except ValueError as error:
+        cure = 'set format = "json" if the file is one document' if text.strip() in ("[", "{") else "write one object a line"
+        repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", cure)
         return None
     if not isinstance(table, dict):
-        repairs.bad_row(
-            f"{source}, line {line}", f"{type(table).__name__} where an object was expected", "write one object a line"
-        )
+        document = isinstance(table, list) and table and isinstance(table[0], dict)
+        cure = 'set format = "json" if the file is one document' if document else "write one object a line"
+        kind = {list: "a list", str: "a text or a number", bool: "a truth value"}.get(type(table), "no object")
+        repairs.bad_row(f"{source}, line {line}", f"{kind} where an object was expected", cure)
         return None
     return table

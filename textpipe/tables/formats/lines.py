@@ -11,12 +11,19 @@ from textpipe.tables import textfile
 from textpipe.tables.rows import Repairs, Rows
 
 SUFFIXES = (".txt",)
+TAKES_ENCODING = True
+STEP = 100  # lines taken from each file at a time: the others' may be long where the first file's are short
+CHARACTERS = 1 << 24  # of lines side by side that are held at once
 
 
 class Config(Section):
-    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file with the column "text"."""
+    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file with the column "text".
+
+    member: the file inside a zip archive, of the same name in each.
+    """
 
     kind: Literal["lines"] = "lines"
+    member: str | None = None
 
 
 def read(
@@ -27,22 +34,42 @@ def read(
     names = list(files)
     place = " and ".join(str(files[name]) for name in names)
     chosen = [files[names[number]] for number in textfile.columns_at(place, names, wanted)]
-    leading = textfile.lines(chosen[0])
-    others = [chain.from_iterable(lines for _, lines in textfile.lines(path)) for path in chosen[1:]]
+    leading = textfile.lines(chosen[0], config.member, repairs)
+    others = [
+        chain.from_iterable(lines for _, lines in textfile.lines(path, config.member, repairs)) for path in chosen[1:]
+    ]
     total = 0
-    for number, lines in leading:
-        columns = [lines, *(list(islice(other, len(lines))) for other in others)]
-        if any(len(column) != len(lines) for column in columns):
-            counts = [total + len(lines) + sum(len(more) for _, more in leading)]
-            counts += [
-                total + len(column) + sum(1 for _ in other) for column, other in zip(columns[1:], others, strict=True)
-            ]
-            raise unequal(chosen, counts)
-        yield Rows(place, range(total, total + len(lines)), range(number, number + len(lines)), columns)
-        total += len(lines)
+    for _, lines in leading:
+        columns: list[list[str]] = [[] for _ in chosen]
+        size = 0
+        for start in range(0, len(lines), STEP):
+            part = [lines[start : start + STEP]]
+            part += [list(islice(other, len(part[0]))) for other in others]
+            if any(len(column) != len(part[0]) for column in part):
+                held = total + len(columns[0])
+                counts = [total + len(lines) + sum(len(more) for _, more in leading)]
+                counts += [
+                    held + len(column) + sum(1 for _ in other) for column, other in zip(part[1:], others, strict=True)
+                ]
+                raise unequal(chosen, counts)
+            for column, more in zip(columns, part, strict=True):
+                column += more
+                size += sum(map(len, more))
+            if size > CHARACTERS:
+                yield rows_at(place, total, columns)
+                total += len(columns[0])
+                columns, size = [[] for _ in chosen], 0
+        yield rows_at(place, total, columns)
+        total += len(columns[0])
     left = [sum(1 for _ in other) for other in others]
     if any(left):
         raise unequal(chosen, [total, *(total + more for more in left)])
+
+
+def rows_at(place: str, start: int, columns: list[list[str]]) -> Rows:
+    """Rows from the line after `start` on."""
+    stop = start + len(columns[0])
+    return Rows(place, range(start, stop), range(start + 1, stop + 1), columns)
 
 
 def unequal(paths: Sequence[Path], counts: Sequence[int]) -> DataError:

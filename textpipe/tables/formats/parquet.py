@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from textpipe.config import Section
 from textpipe.errors import DataError
 from textpipe.tables import textfile
-from textpipe.tables.rows import LIMIT, Repairs, Rows, value_text
+from textpipe.tables.rows import LIMIT, Repairs, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,18 +37,19 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             bytes_a_row = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
             size = max(1, min(LIMIT, BATCH_BYTES // max(bytes_a_row, 1)))
             for batch in file.iter_batches(size, columns=list(dict.fromkeys(chosen)), use_threads=False):
-                columns = [texts(source, batch.column(name), name) for name in chosen]
+                columns = [texts(source, batch.column(name), name, repairs) for name in chosen]
                 positions = range(start, start + batch.num_rows)
                 start += batch.num_rows
                 yield Rows(str(source), positions, range(positions.start + 1, positions.stop + 1), columns, "row")
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{source}: not a sound Parquet file: {error}; write it again") from None
     if not start:
         raise DataError(f"{source}: the file has no rows")
 
 
-def texts(source: Path, column: "pa.Array", name: str) -> list[str]:
-    """A column as texts; bytes that are not UTF-8 as lone surrogates."""
+def texts(source: Path, column: "pa.Array", name: str, repairs: Repairs) -> list[str]:
+    """A column as texts; bytes that are not UTF-8 as lone surrogates, numbers in their shortest spelling."""
+    import numpy as np
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -62,7 +63,13 @@ def texts(source: Path, column: "pa.Array", name: str) -> list[str]:
             column = column.dictionary_decode()
         data = column.cast(pa.large_binary()).to_pylist()
         return ["" if value is None else textfile.decode(value) for value in data]
-    values = [value_text(value) for value in column.to_pylist()]
+    cells = column.to_pylist()
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):  # .1, not the float64 next to it
+        narrow = np.float32 if pa.types.is_float32(kind) else np.float16
+        cells = [value if value is None or not np.isfinite(value) else str(narrow(value)) for value in cells]
+    values = [repairs.value_text(float(value) if isinstance(value, np.floating) else value) for value in cells]
     if None in values:
-        raise DataError(f"{source}: column {name!r} holds {column.type} where text was expected")
-    return values
+        raise DataError(
+            f"{source}: column {name!r} holds {column.type} where text was expected; write it as text, or take another column"
+        )
+    return values  # type: ignore[return-value]

@@ -7,6 +7,7 @@ from typing import Literal
 from textpipe.tables import delimited
 from textpipe.tables.rows import Repairs, Rows
 
+TAKES_ENCODING = True
 SUFFIXES = (".tsv", ".tab")
 
 

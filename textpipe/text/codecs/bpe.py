@@ -7,25 +7,24 @@ from typing import Literal
 from pydantic import Field
 
 from textpipe.config import Section
+from textpipe.text import subwords
 
 
 class Config(Section):
     """vocab_size: pieces, the 256 bytes and 4 marks among them; character_coverage: the share of the text's
-    characters that become pieces (the rest is spelled in bytes); split_digits: every digit a piece; max_lines: as
-    many lines, drawn evenly, are learned from, which bounds memory and time.
+    characters, from 0.98 to 1, that become pieces (the rest is spelled in bytes); split_digits: every digit a piece;
+    max_lines: as many lines, drawn evenly, are learned from, which bounds memory and time.
     """
 
     kind: Literal["bpe"] = "bpe"
-    vocab_size: int = Field(8000, gt=0)
-    character_coverage: float = Field(0.9995, gt=0, le=1)
+    vocab_size: subwords.VocabSize = 8000
+    character_coverage: subwords.Coverage = 0.9995
     split_digits: bool = False
     max_lines: int = Field(200_000, gt=0)
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
     """Write folder/name.model; see subwords.learn."""
-    from textpipe.text import subwords
-
     subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed)
 
 

@@ -1,0 +1,46 @@
+"""JSON as rows need it: numbers keep their spelling, and names given twice are told."""
+
+import json
+import math
+from typing import Any
+
+BOM = "\ufeff"
+
+
+class Repeated(dict):
+    """An object some of whose names are given more than once, with unequal values; `names` says which."""
+
+    names: frozenset[str]
+
+
+def number(text: str) -> str | float:
+    """A number with a fraction or an exponent, as it is written; an infinity when no float64 holds it.
+
+    "1.50" -> "1.50";  "1e999" -> inf
+    """
+    return text if math.isfinite(value := float(text)) else value
+
+
+def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object from its names and values."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = frozenset(name for name, value in pairs if value != found[name])
+    if not names:
+        return found
+    repeated = Repeated(found)
+    repeated.names = names
+    return repeated
+
+
+# Integers as text as well: Python refuses to convert those of more than 4,300 digits.
+DECODER = json.JSONDecoder(parse_int=str, parse_float=number, object_pairs_hook=table)
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text; numbers are texts, NaN and infinities floats. Raises ValueError saying what is wrong."""
+    try:
+        return DECODER.decode(text.removeprefix(BOM))
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deep") from None
