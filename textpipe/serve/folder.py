@@ -132,7 +132,7 @@ def below(version: Path) -> Iterator[tuple[str, Path]]:
 
 
 def footprint(version: Path) -> tuple:
-    """Names, sizes and times of a version's files: whether anything has changed since."""
+    """Names, sizes and times of a version's files, and which are links: whether anything has changed since."""
     found = []
     for name, place in below(version):
         try:
@@ -140,6 +140,7 @@ def footprint(version: Path) -> tuple:
         except OSError as error:  # a link to nothing, or a file that has just gone
             found.append((name, -1, error.errno or errno.ENOENT))
         else:
-            if not stat.S_ISDIR(state.st_mode):
-                found.append((name, state.st_size, state.st_mtime_ns))
+            link = place.is_symlink()
+            if link or not stat.S_ISDIR(state.st_mode):
+                found.append((name, state.st_size, state.st_mtime_ns, link))
     return tuple(found)

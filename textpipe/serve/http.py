@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
-from textpipe.serve.connection import LINGER
+from textpipe.serve.connection import LINGER, Connection
 
 IDLE_SECONDS = 1.0  # in which kept-alive connections are told with their next answer; afterwards they are closed
 ACCEPTED_SECONDS = 0.5  # for the request of a connection that was opened just before the end
@@ -24,6 +24,16 @@ class Http(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def drain(self) -> None:
+        """From now on each answer is the last of its connection; `serve` ends when all are given."""
+        protocol = self.config.http_protocol_class
+        assert isinstance(protocol, type) and issubclass(protocol, Connection)
+        protocol.draining = True
+        for connection in self.server_state.connections:
+            if connection.cycle is not None:  # one whose answer has begun with other words is closed in its turn
+                connection.cycle.keep_alive = False
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Connections are taken until all that was under way is answered, so that none is refused in silence; what the

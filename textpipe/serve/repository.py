@@ -159,7 +159,9 @@ class Repository:
             try:
                 self.update(name, listing)
             except Exception as error:  # whatever is wrong with one model, the others are looked at
-                self.say(name, f"{name}: cannot be looked at ({type(error).__name__}: {error})")
+                self.say(f"{name}/", f"{name}: cannot be looked at ({type(error).__name__}: {error})")
+            else:
+                self.say(f"{name}/", "")
         with self.lock:
             gone = [shelf for name, shelf in self.shelves.items() if name not in listings]
         for shelf in gone:

@@ -126,8 +126,7 @@ class Server:
         self.told("stopping; requests under way are finished")
         closing = [asyncio.ensure_future(remote.stop(options.grace_seconds))] if remote else []
         if http:
-            http[0].config.http_protocol_class.draining = True  # type: ignore[union-attr]
-            http[0].should_exit = True
+            http[0].drain()
             closing.append(http[1])
         await self.finish(closing, queue)
         watching.cancel()
