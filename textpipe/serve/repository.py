@@ -66,11 +66,12 @@ class Repository:
         self.thread = threading.Thread(target=self.watch, name="repository", daemon=True)
         self.thread.start()
 
-    def stop(self, patience: float | None = None) -> None:
-        """Waits for a load that is under way, so many seconds."""
+    def stop(self, patience: float | None = None) -> bool:
+        """Waits for a load that is under way, so many seconds; whether it came to its end."""
         self.stopping.set()
         if self.thread:
             self.thread.join(patience)
+        return self.thread is None or not self.thread.is_alive()
 
     def watch(self) -> None:
         while not self.stopping.wait(self.poll_seconds):

@@ -131,10 +131,9 @@ class Server:
         await self.finish(closing, queue)
         watching.cancel()
         ended = queue.close()
-        await asyncio.to_thread(self.repository.stop, 0.0 if not ended else 1.0)
         if not ended:
-            self.told(f"{len(queue.running)} calls of TensorFlow were at work for longer than the grace; broken off")
-        return ended
+            self.told(f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off")
+        return await asyncio.to_thread(self.repository.stop, 1.0) and ended
 
     async def finish(self, closing: list[asyncio.Future], queue: Queue) -> None:
         """Waits for the doors to close, for the grace at most; shortly before its end, who still waits is told so."""

@@ -104,7 +104,10 @@ def command(
     """
     import asyncio
     import functools
+    import signal
 
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     from textpipe import cores, kernels, quiet
     from textpipe.errors import ConfigError
     from textpipe.serve import tls
