@@ -1,7 +1,8 @@
 """What a caller may ask of a generator's search: bounds of its options, and the time at which it stops.
 
 An export says both: textpipe.json has {"bounds": {option: [low, high]}}, and the signature `options` an input `deadline`,
-Unix seconds, past which the loop of a search ends with an error. Of exports that say neither, the options named here
+Unix seconds, past which the loop of a search ends with an error. "from_options" says how other signatures are made of its
+outputs, so that they can be answered under a deadline too. Of exports that say neither, the options named here
 are bounded, for they say how much memory a search takes; of other tools' models nothing is known.
 """
 
@@ -15,11 +16,17 @@ import numpy as np
 from textpipe.serve.faults import Fault, invalid
 
 OPTIONS, DEADLINE = "options", "deadline"
-BOUNDS, NBEST = "bounds", "n_best"
+BOUNDS, NBEST, FROM_OPTIONS = "bounds", "n_best", "from_options"
 EXCEEDED = "DEADLINE_EXCEEDED"  # in the message of a search that was stopped
 HIGHEST = {
     "beam_size": 64, "n_best": 64, "num_samples": 64, "max_length": 1000, "min_length": 1000, "max_extra": 1000, "max_ratio": 100,
 }  # fmt: skip
+
+# Of an export with bounds that does not say how.
+BY_SEARCH: dict[str, Any] = {
+    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, NBEST: 1},
+    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, NBEST: None},
+}
 
 Bounds = dict[str, tuple[float, float]]
 
@@ -42,6 +49,12 @@ class OptionLimits:
             high = own.get(name, self.common.get(name, high))
             found[name] = float(low), max(float(high), float(value.reshape(-1)[0]))
         return {name: pair for name, pair in found.items() if pair != (-math.inf, math.inf)}
+
+
+def by_search(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How signatures are made of the outputs of `options`: {signature: {"outputs": {output: its name there}, "n_best": 1 for
+    the first of each row, None for all}}."""
+    return about.get(FROM_OPTIONS) or (BY_SEARCH if about.get(BOUNDS) else {})
 
 
 def check(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:

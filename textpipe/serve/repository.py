@@ -31,7 +31,8 @@ KEPT = 8  # versions that ended, of which status still tells
 class Repository:
     """Keeps `shelves` as the folder says; everything public may be called from any thread.
 
-    policy: of every model that `policies` does not name; limits: of models' options; trust: whether models may read and write files.
+    policy: of every model that `policies` does not name; limits: of models' options; trust: whether models may read and
+    write files.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textpipe import side_effects
-from textpipe.savedmodel import DEFAULT, NBEST, Model
+from textpipe.savedmodel import DEFAULT, Model
 from textpipe.serve import limits
 from textpipe.serve.discretion import without_roots
 from textpipe.serve.encode import dtype_of
@@ -22,7 +22,7 @@ SERVE = "serve"  # the tag of the graph that servers load
 @dataclass(frozen=True)
 class Signature:
     """A function of named tensors. inputs: {name: dtype}, in the names' order; defaults: of inputs a caller may leave
-    out; bounds: of inputs that are options. search: the signature that answers in its place, because it can be stopped.
+    out; bounds: of inputs that are options. search: what answers in its place, because it can be stopped.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Signature:
     defaults: dict[str, np.ndarray]
     function: Any
     bounds: limits.Bounds = field(default_factory=dict)
-    search: "Signature | None" = None
+    search: "Search | None" = None
     places: tuple[Path, ...] = ()  # not to be told to callers
 
     @property
@@ -77,17 +77,37 @@ class Signature:
             raise invalid(self.telling(str(error).strip().splitlines()[0])) from None
         return {name: array_of(found[name]) for name in sorted(found)}
 
-    def searched(self, search: "Signature", tensors: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
-        """What serving_default or nbest says, by the signature `options` with its defaults."""
-        best = {limits.NBEST: np.ones_like(search.defaults[limits.NBEST])} if limits.NBEST in search.defaults else {}
-        found = search.call({**search.defaults, **(best if self.name == DEFAULT else {}), **tensors}, until)
-        if self.name == DEFAULT:
-            return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
-        return {name: found[name] for name in self.outputs}
+    def searched(self, search: "Search", tensors: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
+        """What this signature says, by that of the options with their defaults."""
+        defaults = search.options.defaults
+        best = {limits.NBEST: np.ones_like(defaults[limits.NBEST])} if search.first and limits.NBEST in defaults else {}
+        found = search.options.call({**defaults, **best, **tensors}, until)
+        return {name: found[given][:, 0] if search.first else found[given] for name, given in search.outputs.items()}
 
     def telling(self, message: str) -> str:
         """What TensorFlow says, without where on this machine it says so."""
         return without_roots(message, *self.places)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The signature `options` in place of another; outputs: {output: its name there}, of which the first of each row is
+    meant where the other gives one answer a row.
+    """
+
+    options: Signature
+    outputs: dict[str, str]
+    first: bool
+
+    def answers(self, other: Signature) -> bool:
+        """Whether it can be stopped, and takes and says all that the other does."""
+        options = self.options
+        return (
+            options.stops
+            and set(other.inputs) == set(options.inputs) - set(options.defaults)
+            and set(other.outputs) == set(self.outputs)
+            and set(self.outputs.values()) <= set(options.outputs)
+        )
 
 
 def array_of(value: Any) -> np.ndarray:
@@ -137,7 +157,10 @@ class Version:
         if options := found.get(limits.OPTIONS):
             bounds = most.bounds(name, self.about, options.defaults)
             found[options.name] = options = replace(options, bounds=bounds)
-            found |= {key: replace(found[key], search=options) for key in (DEFAULT, NBEST) if answers(options, found.get(key))}
+            for key, way in limits.by_search(self.about).items():
+                search = Search(options, dict(way["outputs"]), way[limits.NBEST] == 1)
+                if key in found and search.answers(found[key]):
+                    found[key] = replace(found[key], search=search)
         self.signatures = found
         self.held = 0
         self.change = threading.Condition()
@@ -176,14 +199,6 @@ class Version:
         """Waits until no call is under way; whether that came within `patience` seconds."""
         with self.change:
             return self.change.wait_for(lambda: self.held == 0, patience)
-
-
-def answers(options: Signature, other: Signature | None) -> bool:
-    """Whether the signature `options`, which can be stopped, says all that another says."""
-    if other is None or not options.stops or set(other.inputs) != set(options.inputs) - set(options.defaults):
-        return False
-    wanted = {"answer", "score"} if other.name == DEFAULT else {"texts", "scores"}
-    return set(other.outputs) == wanted and {"texts", "scores"} <= set(options.outputs)
 
 
 def signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] = ()) -> Signature:

@@ -38,7 +38,11 @@ class Remembering(click.Command):
     "--label", "labels", multiple=True, metavar="MODEL:LABEL=N", help="A name for a version, which then stays loaded."
 )
 @click.option(
-    "--limit", "limits", multiple=True, metavar="[MODEL:]OPTION=MAX", help="The most that a caller may set an option to: beam_size=16."
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="[MODEL:]OPTION=MAX",
+    help="The most that a caller may set an option to: beam_size=16.",
 )
 @click.option("--trust-models", is_flag=True, help="Serve models that reach for files, processes or the network.")
 @click.option(
@@ -92,9 +96,8 @@ class Remembering(click.Command):
 @click.option("--access-log", is_flag=True, help="A JSON object for each request on standard error.")
 @click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
 def command(
-    models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...], limits: tuple[str, ...],
-    trust_models: bool, token_file: Path | None,
-    tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
+    models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...],
+    limits: tuple[str, ...], trust_models: bool, token_file: Path | None, tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
     deadline: float, max_body: int, max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
 ) -> None:  # fmt: skip
     """Serve exported models over TensorFlow Serving's REST and gRPC, with a page to try them.
