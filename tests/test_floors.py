@@ -16,7 +16,7 @@ FLOORS = (
     {"decoding"},
     {"models", "tasks", "scores"},
     {"training"},
-    {"batching", "ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "signatures", "warmup", "ops"},
+    {"batching", "ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "signatures", "warmup", "ops", "side_effects"},
     {"stages"},
     {"exports"},
     {"pipeline"},

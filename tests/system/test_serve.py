@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -86,6 +87,59 @@ def test_processes_side_by_side_share_ports_and_counters_and_one_that_dies_is_re
             time.sleep(0.1)
 
 
+@pytest.fixture
+def endless(project):
+    """A project whose one model never comes to an end with its answer."""
+    import tensorflow as tf
+
+    def run(x):
+        return {"y": tf.while_loop(lambda _: True, lambda at: at + 1, [x])[0]}
+
+    module = tf.Module()
+    module.run = tf.function(run, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
+    folder = project.folder / "saved_models" / "endless" / "1"
+    tf.saved_model.save(module, str(folder), signatures=module.run.get_concrete_function())
+    return project
+
+
+def ask_in_vain(port, seconds):
+    """Until the server says that it cannot; its status."""
+    body = json.dumps({"instances": [1.0]}).encode()
+    url = f"http://127.0.0.1:{port}/v1/models/endless:predict"
+    request = urllib.request.Request(url, body, {"X-Request-Timeout": str(seconds)})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    refused.value.close()
+    return refused.value.code
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_server_at_work_on_something_endless_stops_within_its_grace(endless, processes):
+    with server(endless, "--grace", "1", "--deadline", "0.2", "--workers", "1", "--processes", processes) as (process, port):
+        while True:  # each of the processes has something to do
+            assert ask_in_vain(port, 0.1) == 504
+            with contextlib.suppress(urllib.error.HTTPError):
+                get(port, "/readyz")
+                continue
+            break
+        process.send_signal(signal.SIGHUP)  # which says that all is read again, and ends nothing
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(("processes", "number"), [("1", signal.SIGTERM), ("2", signal.SIGTERM), ("1", signal.SIGINT)])
+def test_a_second_signal_stops_it_at_once(endless, processes, number):
+    with server(endless, "--grace", "600", "--processes", processes) as (process, port):
+        assert ask_in_vain(port, 0.1) == 504
+        children = beside(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert any(line.startswith("stopping") for line in process.stderr)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert not any(map(alive, children))
+
+
 def beside(parent):
     """The servers a process has started."""
     found = []
@@ -116,6 +170,12 @@ def alive(process):
         ((".", "--log-texts"), "--access-log"),
         ((".", "--rest-port", "-1", "--grpc-port", "-1"), "no door"),
         ((".", "--token-file", "none.txt"), "none.txt"),
+        ((".", "--tls-cert", "mail.toml", "--tls-key", "mail.toml"), "expected a certificate in PEM, found none"),
+        ((".", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--processes", "2"), "none.pem: cannot be read"),
+        ((".", "--limit", "beam_size"), "[MODEL:]OPTION=MAX"),
+        ((".", "--limit", "beam_size=2", "--limit", "beam_size=3"), "beam_size twice"),
+        ((".", "--versions", "9" * 5000), "latest, latest:N, all or numbers"),
+        ((".", "--label", f"mail:stable={2**63}"), "MODEL:LABEL=N"),
     ],
 )
 def test_what_cannot_be_served_is_said(project, arguments, word):

@@ -21,18 +21,32 @@ class Gate:
 
     refusal = "a bearer token is needed: send the header Authorization: Bearer TOKEN"
 
-    def __init__(self, tokens: Sequence[str] = ()):
-        self.tokens = [token.encode() for token in tokens]
+    def __init__(self, tokens: Sequence[str] = (), path: Path | None = None):
+        self.tokens, self.path = [token.encode() for token in tokens], path
 
     @classmethod
     def read(cls, path: Path | None) -> "Gate":
         """From a file of one token a line; raises ConfigError when it has none, for that would let everybody in."""
-        if path is None:
-            return cls()
-        tokens = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        made = cls(path=path)
+        made.reload()
+        return made
+
+    def reload(self) -> None:
+        """Takes the tokens that the file holds now; raises ConfigError and keeps those it has when it cannot."""
+        if self.path is None:
+            return
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise ConfigError(f"--token-file {self.path}: cannot be read ({error.strerror}); name a file of tokens") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"--token-file {self.path}: is not UTF-8; write a token a line") from None
+        tokens = [line.strip().encode() for line in lines if line.strip()]
         if not tokens:
-            raise ConfigError(f"{path}: expected a token on a line, found none; write one or leave --token-file out")
-        return cls(tokens)
+            raise ConfigError(
+                f"--token-file {self.path}: expected a token on a line, found none; write one or leave --token-file out"
+            )
+        self.tokens = tokens
 
     def passes(self, authorization: bytes) -> bool:
         """Whether the header carries a token; the time it takes tells nothing of how much was right."""

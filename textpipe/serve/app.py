@@ -3,10 +3,13 @@ routes.
 
 /v1/...      TensorFlow Serving's REST (rest.py)
 /            the page, for browsers
-/healthz     the process answers; /readyz: every model has a version that serves, and the server is not stopping
+/healthz     the process answers; /readyz: every model has a version that serves, workers come free, and the server is not
+             stopping
 /models      what there is: versions, tasks, fields, options
 /metrics     Prometheus
 /openapi.json
+
+The small ones answer GET and HEAD, other methods with 405.
 """
 
 import time
@@ -25,6 +28,7 @@ from textpipe.serve.service import Service
 
 PAGE = Path(__file__).with_name("page.html")
 OPEN = ("/healthz", "/readyz")  # for who watches over the process: they tell nothing of models
+SMALL = ["GET", "HEAD"]  # methods of the small routes
 CODES = {status: code for code, status in reversed(HTTP.items())}
 
 
@@ -95,7 +99,7 @@ def routes(service: Service, measures: Measures) -> FastAPI:
     page_text = PAGE.read_text(encoding="utf-8")
     made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 
-    @made.get("/", response_class=HTMLResponse)
+    @made.api_route("/", methods=SMALL, response_class=HTMLResponse)
     async def index() -> HTMLResponse:
         own = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         policy = f"default-src 'none'; {own}; base-uri 'none'"
@@ -106,35 +110,31 @@ def routes(service: Service, measures: Measures) -> FastAPI:
         }
         return HTMLResponse(page_text, headers=guarded)
 
-    @made.get("/healthz")
+    @made.api_route("/healthz", methods=SMALL)
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    @made.get("/readyz")
+    @made.api_route("/readyz", methods=SMALL)
     async def readyz() -> JSONResponse:
-        if service.draining:
-            return JSONResponse({"status": "stopping"}, 503)
-        ready = service.repository.ready()
-        return JSONResponse(
-            {"status": "ok" if ready else "not every model has a version that serves"}, 200 if ready else 503
-        )
+        why = service.unready()
+        return JSONResponse({"status": why or "ok"}, 503 if why else 200)
 
-    @made.get("/models")
+    @made.api_route("/models", methods=SMALL)
     async def models() -> JSONResponse:
         return JSONResponse(service.described())
 
-    @made.get("/metrics")
+    @made.api_route("/metrics", methods=SMALL)
     async def metrics() -> Response:
         body, kind = measures.text()
         return Response(body, media_type=kind)
 
-    @made.get("/openapi.json")
+    @made.api_route("/openapi.json", methods=SMALL)
     async def description() -> JSONResponse:
-        return JSONResponse(openapi.description())
+        return JSONResponse(openapi.description(service.options()))
 
     @made.exception_handler(405)
     async def other_method(request: Any, error: Any) -> Response:
-        status, body, kind = page(404, "Not Found")
-        return Response(body, status, media_type=kind.decode())
+        status, body, kind = page(405, "Method Not Allowed")
+        return Response(body, status, media_type=kind.decode(), headers={"allow": ", ".join(SMALL)})
 
     return made

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from textpipe.serve import limits
 from textpipe.serve.faults import Fault
 from textpipe.serve.parts import Part, Whole
 from textpipe.serve.version import Signature, Version
@@ -36,12 +37,13 @@ LONGEST = 1.0  # seconds that a refusal is held back
 
 @dataclass(eq=False)
 class Request:
-    """A call that waits: its tensors, rows and length, and whether its caller has left."""
+    """A call that waits: its tensors, rows and length, until when by time.monotonic(), and whether its caller has left."""
 
     signature: Signature
     tensors: Tensors
     rows: int
     length: int
+    until: float
     answer: asyncio.Future
     gone: Callable[[], bool] | None = None
     begun: bool = False
@@ -102,6 +104,7 @@ class Queue:
         self.limits, self.batch = limits, batch
         self.pool = ThreadPoolExecutor(limits.workers + SPARE, thread_name_prefix="tensorflow")
         self.free = limits.workers
+        self.running: dict[asyncio.Future, tuple[float, list[Request]]] = {}  # since when, what for
         self.lanes: dict[tuple, Lane] = {}
         self.waiting = 0
         self.later: asyncio.TimerHandle | None = None
@@ -121,12 +124,11 @@ class Queue:
         together = joinable(version, signature, tensors)
         rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
-        request = Request(signature, tensors, rows, length(tensors) if together else 0, loop.create_future(), gone)
+        request = Request(signature, tensors, rows, length(tensors) if together else 0, deadline, loop.create_future(), gone)
         lane = (id(version), signature.name if together else id(request))
         self.lanes.setdefault(lane, Lane(version)).add(request)
         self.waiting += rows
-        late = Fault("DEADLINE_EXCEEDED", "the deadline passed before there was an answer")
-        timer = loop.call_later(deadline - request.since, request.fail, late)
+        timer = loop.call_later(deadline - request.since, request.fail, limits.late())
         self.pump()
         try:
             return await request.answer
@@ -163,6 +165,7 @@ class Queue:
             if chosen:
                 self.free -= 1
                 task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
+                self.running[task] = time.monotonic(), chosen
                 task.add_done_callback(lambda done, chosen=chosen, lane=lane: self.done(done, chosen, lane.version))
 
     def again(self, seconds: float) -> None:
@@ -189,6 +192,7 @@ class Queue:
 
     def done(self, task: asyncio.Future, chosen: list[Request], version: Version) -> None:
         self.free += 1
+        self.running.pop(task, None)
         answers, seconds = task.result()
         if rows := sum(request.rows for request in chosen):
             self.batch(version, rows, seconds)
@@ -209,10 +213,24 @@ class Queue:
         self.turn = min(max(now, self.turn + 1 / REFUSALS), now + LONGEST)
         await asyncio.sleep(self.turn - now)
 
-    def close(self) -> None:
+    def stuck(self, seconds: float) -> bool:
+        """Whether every worker has been at one call for longer than so many seconds."""
+        now = time.monotonic()
+        return sum(now - since > seconds for since, _ in self.running.values()) >= self.limits.workers
+
+    def break_off(self, fault: Fault) -> None:
+        """All that wait or are being answered get no answer; TensorFlow is not interrupted by that."""
+        requests = [request for _, chosen in self.running.values() for request in chosen]
+        requests += [request for lane in self.lanes.values() for request in lane.requests]
+        for request in requests:
+            request.fail(fault)
+
+    def close(self) -> bool:
+        """Whether all calls have ended; one that has not keeps its thread."""
         if self.later is not None:
             self.later.cancel()
-        self.pool.shutdown(wait=True)
+        self.pool.shutdown(wait=not self.running, cancel_futures=True)
+        return not self.running
 
 
 def joinable(version: Version, signature: Signature, tensors: Tensors) -> bool:
@@ -236,15 +254,17 @@ def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
     """What TensorFlow answers, request by request, and how long it took; never raises."""
     began = time.monotonic()
     signature = requests[0].signature
+    # For as long as anyone waits, on the clock that a graph reads.
+    until = time.time() + max(request.until for request in requests) - began
     try:
         if len(requests) == 1:
-            return [signature.call(requests[0].tensors)], time.monotonic() - began
+            return [signature.call(requests[0].tensors, until)], time.monotonic() - began
         found = signature.call(
-            {name: np.concatenate([request.tensors[name] for request in requests]) for name in requests[0].tensors}
+            {name: np.concatenate([request.tensors[name] for request in requests]) for name in requests[0].tensors}, until
         )
     except Exception as error:
-        if len(requests) == 1:
-            return [error], time.monotonic() - began
+        if len(requests) == 1 or (isinstance(error, Fault) and error.code == "DEADLINE_EXCEEDED"):
+            return [error] * len(requests), time.monotonic() - began
         # One text must not spoil the others' answers.
         answers = [work([request])[0][0] for request in requests]
         return answers, time.monotonic() - began

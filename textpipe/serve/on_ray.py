@@ -35,6 +35,7 @@ class Answers:
         from starlette.responses import JSONResponse
 
         from textpipe.errors import ModelError
+        from textpipe.serve.discretion import without_paths
 
         try:
             instances = (await request.json())["instances"]
@@ -42,7 +43,7 @@ class Answers:
         except (ValueError, KeyError, TypeError):
             return JSONResponse({"error": 'expected {"instances": [...]}'}, 400)
         except ModelError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse({"error": without_paths(str(error), self.model.path.parent.parent)}, 400)
         return {"predictions": found}
 
 

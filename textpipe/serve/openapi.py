@@ -1,15 +1,21 @@
 """The OpenAPI description of the HTTP side."""
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textpipe.version import __version__
 
+PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list of these, or {"b64": ...} for bytes.'}
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-def description() -> dict[str, Any]:
-    """OpenAPI 3.1 of every path a caller may use."""
+def description(options: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """OpenAPI 3.1 of every path a caller may use.
+
+    options: of the signature `options` of each model, {model: {option: its schema}}; they become components.
+    """
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
     version = {
         "name": "version",
@@ -37,8 +43,17 @@ def description() -> dict[str, Any]:
         ):
             found[f"{base}:{verb}"] = {"parameters": parameters, "post": operation(VERBS[verb], answer, body)}
     for path, text in SMALL.items():
-        found[path] = {"get": {"summary": text, "responses": {"200": {"description": "OK"}, **refused("401", "503")}}}
-    return {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": found}
+        asked = {"summary": text, "responses": {"200": {"description": "OK"}, **refused("401", "405", "503")}}
+        found[path] = {"get": asked, "head": asked}
+    about = {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": found}
+    return about | {"components": {"schemas": dict(components(options))}} if options else about
+
+
+def components(options: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Schemas of what goes beside the texts of a model's signature `options`, by names that OpenAPI allows."""
+    for model, schemas in options.items():
+        text = f"Inputs of {model} with signature_name \"options\", beside its texts."
+        yield f"{PLAIN.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 
 VERBS = {
@@ -48,7 +63,7 @@ VERBS = {
 }
 SMALL = {
     "/healthz": "The process answers.",
-    "/readyz": "Every model has a version that serves.",
+    "/readyz": "Every model has a version that serves, and a worker has come free within the deadline.",
     "/models": "What there is to ask.",
     "/metrics": "Counters for Prometheus.",
 }

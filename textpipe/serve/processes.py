@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from prometheus_client import multiprocess
 
@@ -23,6 +24,7 @@ from textpipe.serve.measures import SHARED
 READY = "ready: "
 AGAIN = 1.0  # seconds before a server that died is started anew
 LOOK = 0.2  # seconds between two looks at the processes
+SPARE = 3.0  # seconds that a server may take to end beyond its grace
 
 
 class Child:
@@ -47,32 +49,58 @@ class Child:
 
 
 def run(
-    count: int, arguments: Sequence[str], host: str, ports: dict[str, int | None], told: Callable[[str], None]
-) -> int:
+    count: int, arguments: Sequence[str], host: str, ports: dict[str, int | None], told: Callable[[str], None],
+    grace_seconds: float = 30.0,
+) -> int:  # fmt: skip
     """Serves until SIGTERM or SIGINT; the exit code.
 
     arguments: of `textpipe serve`; ports: {"rest": 8501, "grpc": None}, 0 for any; told(line): hears what
-    the servers write. Raises ConfigError for a port that cannot be had.
+    the servers write. Raises ConfigError for a port that cannot be had. A second signal ends the servers at once,
+    SIGHUP is handed on to them.
     """
-    over = threading.Event()
+    family = Family(told)
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.signal(number, lambda *_: over.set())
+        for number, handler in (
+            (signal.SIGTERM, family.stop),
+            (signal.SIGINT, family.stop),
+            (signal.SIGHUP, family.hand_on),
+        ):
+            before = signal.signal(number, handler)
             stack.callback(signal.signal, number, before)
         taken = {door: stack.enter_context(reserved(host, port, door)) for door, port in ports.items() if port is not None}
         doors = [f"--{door}-port={taken.get(door, -1)}" for door in ports]
         os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
         command = [sys.executable, "-m", "textpipe", "serve", *arguments, *doors, "--processes=1", "--beside"]
-        return watched(count, command, over, taken, host, told)
+        return watched(count, command, family, taken, host, grace_seconds)
+
+
+class Family:
+    """The servers, and what was signalled: `code` is that of the second signal to end."""
+
+    def __init__(self, told: Callable[[str], None]):
+        self.told, self.over, self.code = told, threading.Event(), 0
+        self.children: list[Child] = []
+
+    def stop(self, number: int, frame: Any) -> None:
+        if self.over.is_set():
+            self.code = 128 + number
+            for child in self.children:
+                child.process.kill()
+        self.over.set()
+
+    def hand_on(self, number: int, frame: Any) -> None:
+        for child in self.children:
+            child.process.send_signal(number)
 
 
 def watched(
-    count: int, command: Sequence[str], over: threading.Event, ports: dict[str, int], host: str, told: Callable[[str], None]
+    count: int, command: Sequence[str], family: Family, ports: dict[str, int], host: str, grace_seconds: float
 ) -> int:  # fmt: skip
-    children = [Child(command, told) for _ in range(count)]
+    told = family.told
+    children = family.children = [Child(command, told) for _ in range(count)]
     begun = False
     try:
-        while not over.wait(LOOK):
+        while not family.over.wait(LOOK):
             if not begun and all(child.ready.is_set() for child in children):
                 begun = True
                 names = {"rest": "REST", "grpc": "gRPC"}
@@ -89,13 +117,18 @@ def watched(
                 told(f"a server ended ({code}); another is started in its place")
                 time.sleep(AGAIN)
                 children[place] = Child(command, told)
-        return 0
     finally:
         for child in children:
             child.process.terminate()
+        end = time.monotonic() + grace_seconds + SPARE
         for child in children:
-            child.process.wait()
+            try:
+                child.process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
             child.reader.join()
+    return family.code
 
 
 @contextlib.contextmanager

@@ -8,72 +8,31 @@ never serves: the version before stays, and status says why.
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from textpipe import garbage
 from textpipe.errors import TextpipeError
+from textpipe.serve import folder as disk
+from textpipe.serve.discretion import without_paths
 from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.limits import OptionLimits
+from textpipe.serve.shelf import AVAILABLE, END, LOADING, UNLOADING, Policy, Shelf, Slot
 from textpipe.serve.version import Hold, Version
 
 log = logging.getLogger(__name__)
 
-# TensorFlow Serving's states of a version.
-START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
-NUMBER = re.compile(r"[0-9]+")
 BETWEEN = 10.0  # seconds between two clean-ups
 KEPT = 8  # versions that ended, of which status still tells
-
-
-@dataclass
-class Slot:
-    """A version: its state, what went wrong, and when its files last changed."""
-
-    number: int
-    path: Path
-    state: str = START
-    fault: str = ""
-    version: Version | None = None
-    seen: tuple = ()
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Which of the versions on disk are wanted: the latest few, all, or some by number."""
-
-    kind: str = "latest"
-    count: int = 1
-    numbers: tuple[int, ...] = ()
-
-    def wanted(self, found: list[int]) -> list[int]:
-        """Of version numbers in rising order."""
-        if self.kind == "all":
-            return found
-        if self.kind == "specific":
-            return [number for number in found if number in self.numbers]
-        return found[-self.count :]
-
-
-@dataclass
-class Shelf:
-    """A model's slots by version, and its labels."""
-
-    name: str
-    slots: dict[int, Slot] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
-
-    def serving(self) -> list[int]:
-        return sorted(number for number, slot in self.slots.items() if slot.state == AVAILABLE)
 
 
 class Repository:
     """Keeps `shelves` as the folder says; everything public may be called from any thread.
 
-    policy: of every model that `policies` does not name.
+    policy: of every model that `policies` does not name; limits: of models' options; trust: whether models may read and
+    write files.
     """
 
     def __init__(
@@ -85,8 +44,11 @@ class Repository:
         labels: Mapping[str, Mapping[str, int]] | None = None,
         check: Callable[[Version], None] = lambda version: None,
         poll_seconds: float = 1.0,
+        limits: OptionLimits = OptionLimits(),
+        trust: bool = False,
     ):
-        self.folder = folder.resolve()
+        self.given, self.folder = folder, folder.resolve()
+        self.limits, self.trust = limits, trust
         self.policy, self.policies = policy, dict(policies or {})
         self.labels = {name: dict(given) for name, given in (labels or {}).items()}
         self.check = check
@@ -96,6 +58,7 @@ class Repository:
         self.stopping = threading.Event()
         self.thread: threading.Thread | None = None
         self.ended, self.settled = False, 0.0
+        self.said: dict[str, str] = {}
 
     def start(self) -> None:
         """Loads what is there, then watches."""
@@ -104,17 +67,16 @@ class Repository:
         self.thread = threading.Thread(target=self.watch, name="repository", daemon=True)
         self.thread.start()
 
-    def stop(self) -> None:
+    def stop(self, patience: float | None = None) -> bool:
+        """Waits for a load that is under way, so many seconds; whether it came to its end."""
         self.stopping.set()
         if self.thread:
-            self.thread.join()
+            self.thread.join(patience)
+        return self.thread is None or not self.thread.is_alive()
 
     def watch(self) -> None:
         while not self.stopping.wait(self.poll_seconds):
-            try:
-                self.look()
-            except Exception:  # a server lives on whatever a disk does
-                log.exception("the folder of models could not be read")
+            self.look()
             if self.ended and time.monotonic() > self.settled + BETWEEN:
                 self.settle()
 
@@ -156,88 +118,128 @@ class Repository:
         with self.lock:
             shelf, version = self.meant(name, version, label)
             slots = [] if shelf is None else [slot for slot in shelf.slots.values() if version in (None, slot.number)]
+            fault = shelf.fault if shelf else ""
+        if fault and not slots and version is None:  # no version is known, for its folder cannot be read
+            slots = [Slot(0, self.folder / name, END, fault)]
         if not slots:
             missing = f"version {version} of model {name}" if version is not None else f"any versions of model {name}"
             raise Fault("NOT_FOUND", f"Could not find {missing}")
+        slots.sort(key=lambda slot: -slot.number)
+        faults = [slot.fault or fault for slot in slots]
         return [
             {
                 "version": str(slot.number),
                 "state": slot.state,
-                "status": {"error_code": "UNKNOWN" if slot.fault else "OK", "error_message": slot.fault},
+                "status": {"error_code": "UNKNOWN" if why else "OK", "error_message": why},
             }
-            for slot in sorted(slots, key=lambda slot: -slot.number)
+            for slot, why in zip(slots, faults, strict=True)
         ]
 
     def names(self) -> list[str]:
         with self.lock:
-            return sorted(self.shelves)
+            return sorted(name for name, shelf in self.shelves.items() if shelf.wanted or shelf.serving())
 
     def ready(self) -> bool:
-        """Whether every model that was seen has a version that serves."""
+        """Whether every model that the folder has serves a version, and there is one."""
         with self.lock:
-            return bool(self.shelves) and all(shelf.serving() for shelf in self.shelves.values())
+            wanted = [shelf for shelf in self.shelves.values() if shelf.wanted]
+            return bool(wanted) and all(shelf.serving() for shelf in wanted)
 
     # What the folder says
 
     def look(self) -> None:
-        """One look at the folder: loads what is new and wanted, then lets go what is not."""
-        on_disk = self.on_disk()
-        for name, found in on_disk.items():
+        """One look at the folder: loads what is new and wanted, then lets go what is not; never raises."""
+        try:
             with self.lock:
-                shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
-            wanted = self.policies.get(name, self.policy).wanted(sorted(found))
-            labelled = {number for number in shelf.labels.values() if number in found}
-            for number in sorted(labelled.union(wanted)):
-                slot = shelf.slots.get(number)
-                if slot is not None and slot.state != END:
-                    continue
-                # What failed is tried again when its files have changed, and not before.
-                state = footprint(found[number])
-                if slot is None or slot.seen != state:
-                    self.bring(shelf, Slot(number, found[number], LOADING, seen=state))
-            self.let_go(shelf, wanted)
+                known = frozenset(self.shelves)
+            listings = disk.scan(self.folder, known)
+        except OSError as error:
+            self.say("", f"the folder of models cannot be read ({disk.reason(error)}); what is loaded serves on")
+            return
+        self.say("", "")
+        for name, listing in listings.items():
+            try:
+                self.update(name, listing)
+            except Exception as error:  # whatever is wrong with one model, the others are looked at
+                self.say(f"{name}/", f"{name}: cannot be looked at ({type(error).__name__}: {error})")
+            else:
+                self.say(f"{name}/", "")
         with self.lock:
-            gone = [shelf for name, shelf in self.shelves.items() if name not in on_disk]
+            gone = [shelf for name, shelf in self.shelves.items() if name not in listings]
         for shelf in gone:
+            shelf.wanted, shelf.fault = False, ""
             self.let_go(shelf, [])
 
-    def on_disk(self) -> dict[str, dict[int, Path]]:
-        """{name: {version: its directory}}; a link that leads out of the folder is not followed."""
-        found: dict[str, dict[int, Path]] = {}
-        for model in sorted(self.folder.iterdir()):
-            if model.name.startswith(".") or not self.inside(model):
-                continue
-            versions = {
-                int(place.name): place
-                for place in model.iterdir()
-                if NUMBER.fullmatch(place.name) and self.inside(place) and (place / "saved_model.pb").is_file()
-            }
-            if versions or model.name in self.shelves:
-                found[model.name] = versions
-        return found
+    def say(self, name: str, message: str) -> None:
+        """To the log, once for each change."""
+        if message != self.said.get(name, ""):
+            self.said[name] = message
+            if message:
+                log.error("%s", message)
 
-    def inside(self, place: Path) -> bool:
-        return place.is_dir() and place.resolve().is_relative_to(self.folder)
-
-    def bring(self, shelf: Shelf, slot: Slot) -> None:
-        """Loads a version and asks it before anybody else can."""
+    def update(self, name: str, listing: disk.Listing) -> None:
+        """Makes a model's shelf as its listing says."""
+        found = listing.versions
         with self.lock:
-            shelf.slots[slot.number] = slot
+            if name not in self.shelves and not (found or listing.faults or listing.fault):
+                return
+            shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
+            shelf.fault = listing.fault
+            if found or not (listing.fault or listing.faults):
+                shelf.wanted = bool(found)
+            # What serves stays as it is while its folder cannot be looked at.
+            kept = [number for number in listing.faults if number in shelf.serving()]
+        self.say(name, listing.fault and f"{name}: {listing.fault}")
+        if listing.fault:
+            return
+        wanted = self.policies.get(name, self.policy).wanted(sorted([*found, *kept]))
+        labelled = {number for number in shelf.labels.values() if number in found}
+        for number in sorted(labelled.union(wanted)):
+            slot = shelf.slots.get(number)
+            if number in found and (slot is None or slot.state == END):
+                self.bring(shelf, number, found[number], slot)
+        for number, reason in listing.faults.items():
+            slot = shelf.slots.get(number)
+            if slot is None or (slot.state == END and slot.fault != reason):
+                failed = Slot(number, self.folder / name / str(number))
+                with self.lock:
+                    shelf.slots[number] = failed
+                self.fail(failed, f"version {number} of {name} {reason}", reason)
+        self.let_go(shelf, wanted)
+
+    def bring(self, shelf: Shelf, number: int, path: Path, before: Slot | None) -> None:
+        """Loads a version and asks it before anybody else can; one that failed `before` only when its files changed."""
+        slot, stray = Slot(number, path, LOADING), ""
         try:
-            version = Version.load(shelf.name, slot.number, slot.path)
+            slot.seen = disk.footprint(path)
+            if before is not None and before.fault and before.seen == slot.seen:
+                return
+            stray = disk.strays(path)
+        except OSError as error:
+            stray = f"cannot be read ({disk.reason(error)})"
+            if before is not None and before.fault == stray:
+                return
+        with self.lock:
+            shelf.slots[number] = slot
+        if stray:
+            self.fail(slot, f"{path}: {stray}", stray)
+            return
+        try:
+            version = Version.load(shelf.name, number, path, self.limits, trust=self.trust)
             self.check(version)
         except TextpipeError as error:
             self.fail(slot, str(error))
         except Exception as error:  # what a damaged graph raises is TensorFlow's choice
-            self.fail(slot, f"{slot.path}: {type(error).__name__}: {error}")
+            self.fail(slot, f"{path}: {type(error).__name__}: {error}")
         else:
             with self.lock:
                 slot.version, slot.state = version, AVAILABLE
-            log.info("%s version %d serves", shelf.name, slot.number)
+            log.info("%s version %d serves", shelf.name, number)
 
-    def fail(self, slot: Slot, message: str) -> None:
+    def fail(self, slot: Slot, message: str, told: str | None = None) -> None:
+        """message: for the log; told: what status says, by default the message without this server's paths."""
         with self.lock:
-            slot.state, slot.fault = END, message
+            slot.state, slot.fault = END, told or without_paths(message, self.folder, self.given.absolute())
         log.error("%s", message)
 
     def let_go(self, shelf: Shelf, wanted: list[int]) -> None:
@@ -266,11 +268,3 @@ class Repository:
         self.ended = True
         log.info("%s version %d ended", shelf.name, slot.number)
 
-
-def footprint(place: Path) -> tuple:
-    """Names, sizes and times of a version's files: whether anything has changed since."""
-    return tuple(
-        (path.relative_to(place).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in sorted(place.rglob("*"))
-        if path.is_file()
-    )

@@ -263,9 +263,8 @@ class Health(health_pb2_grpc.HealthServicer):
         known = {"", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"}
         if request.service not in known:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service}")
-        ready = self.service.repository.ready() and not self.service.draining
         kinds = health_pb2.HealthCheckResponse
-        return kinds(status=kinds.SERVING if ready else kinds.NOT_SERVING)
+        return kinds(status=kinds.NOT_SERVING if self.service.unready() else kinds.SERVING)
 
 
 def server(

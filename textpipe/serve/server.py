@@ -8,23 +8,26 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from textpipe.errors import ConfigError
 from textpipe.serve import rpc, warm
 from textpipe.serve.access import Gate, Log
 from textpipe.serve.app import App
+from textpipe.serve.connection import Connection
+from textpipe.serve.faults import Fault
+from textpipe.serve.http import Http
 from textpipe.serve.lanes import Limits, Queue
+from textpipe.serve.limits import OptionLimits
 from textpipe.serve.measures import Measures
 from textpipe.serve.repository import Policy, Repository
 from textpipe.serve.service import Service
+from textpipe.serve.tls import Certificate
 from textpipe.serve.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ class Options:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     limits: Limits = Limits()
+    option_limits: OptionLimits = OptionLimits()
+    trust_models: bool = False
     deadline_seconds: float = 60.0
     most_bytes: int = 16 << 20
     most_rows: int = 1024
@@ -61,65 +66,23 @@ class Options:
 
 
 IN_MEMORY = 4  # bytes of a tensor for each of a body: JSON writes a number in two
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class Connection(HttpToolsProtocol):
-    """Its headers are complete header_seconds after it was opened, or after a request's first byte. Where there are
-    `most` already it is closed with 503: those that are open are served on.
-    """
-
-    header_seconds, most = 10.0, 1024
-    headers_due: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        if len(self.connections) > self.most:
-            transport.write(FULL)
-            transport.close()
-            return
-        self.await_headers()
-
-    def await_headers(self) -> None:
-        self.headers_due = self.loop.call_later(self.header_seconds, self.give_up)
-
-    def give_up(self) -> None:
-        if self.transport and not self.transport.is_closing():
-            self.transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        if self.headers_due is None and (self.cycle is None or self.cycle.response_complete):
-            self.await_headers()
-        super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        self.headers_came()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.headers_came()
-        super().connection_lost(exc)
-
-    def headers_came(self) -> None:
-        if self.headers_due is not None:
-            self.headers_due.cancel()
-            self.headers_due = None
-
-
-class Http(uvicorn.Server):
-    """uvicorn without signal handlers of its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+MARGIN = 0.1  # of the grace, a second at most: for telling those who are broken off
 
 
 class Server:
-    """`run` until SIGTERM or SIGINT; told(text) hears where the doors are."""
+    """`run` until SIGTERM or SIGINT; told(text) hears where the doors are.
 
-    def __init__(self, options: Options, told: Callable[[str], None] = log.info):
-        self.options, self.told = options, told
+    leave(code): ends the process at once, for a call of TensorFlow can be neither interrupted nor waited for; without it
+    nobody but the caller of `run` ends anything.
+    """
+
+    def __init__(
+        self, options: Options, told: Callable[[str], None] = log.info, leave: Callable[[int], None] | None = None
+    ):
+        self.options, self.told, self.leave = options, told, leave
         self.log = Log(texts=options.log_texts) if options.access_log else None
+        pair = options.tls_cert, options.tls_key
+        self.certificate = Certificate(*pair) if pair[0] and pair[1] else None
         self.repository = Repository(
             options.folder,
             policy=options.policy,
@@ -127,17 +90,28 @@ class Server:
             labels=options.labels,
             check=warm.check,
             poll_seconds=options.poll_seconds,
+            limits=options.option_limits,
+            trust=options.trust_models,
         )
         self.measures = Measures(known=lambda name: name in self.repository.shelves)
         self.ports: dict[str, int] = {}
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
+        """Whether all ended in time; else calls of TensorFlow are still at work, in threads of this process."""
         options = self.options
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         self.over = over
         if options.beside:
             threading.Thread(target=self.end_with_parent, args=(loop,), daemon=True).start()
-        await asyncio.to_thread(self.repository.start)
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: a test's
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop, number)
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
+        begun, told = asyncio.ensure_future(asyncio.to_thread(self.repository.start)), asyncio.ensure_future(over.wait())
+        await asyncio.wait((begun, told), return_when=asyncio.FIRST_COMPLETED)
+        if not begun.done():
+            return False
+        await begun
         queue = Queue(options.limits, self.measures.batch)
         watch = Watch(self.measures, options.watch_seconds)
         self.service = service = Service(
@@ -145,23 +119,57 @@ class Server:
             most_text=options.most_text, most_bytes=IN_MEMORY * options.most_bytes, watch=watch,
         )  # fmt: skip
         watching = asyncio.create_task(watch.run(queue), name="watch")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: a test's
-                loop.add_signal_handler(number, over.set)
         http = await self.open_rest(service) if options.rest_port is not None else None
         remote = await self.open_grpc(service) if options.grpc_port is not None else None
         self.told("ready: " + ", ".join(f"{door} on {options.host}:{port}" for door, port in self.ports.items()))
-        await over.wait()
+        await told
         service.draining = True
         self.told("stopping; requests under way are finished")
-        closing = [remote.stop(options.grace_seconds)] if remote else []
+        closing = [asyncio.ensure_future(remote.stop(options.grace_seconds))] if remote else []
         if http:
-            http[0].should_exit = True
+            http[0].drain()
             closing.append(http[1])
-        await asyncio.gather(*closing)
+        await self.finish(closing, queue)
         watching.cancel()
-        queue.close()
-        await asyncio.to_thread(self.repository.stop)
+        ended = queue.close()
+        if not ended:
+            self.told(f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off")
+        return await asyncio.to_thread(self.repository.stop, 1.0) and ended
+
+    async def finish(self, closing: list[asyncio.Future], queue: Queue) -> None:
+        """Waits for the doors to close, for the grace at most; shortly before its end, who still waits is told so."""
+        grace = self.options.grace_seconds
+        margin = min(1.0, MARGIN * grace)
+        if closing:
+            await asyncio.wait(closing, timeout=grace - margin)
+        if any(not one.done() for one in closing):
+            queue.break_off(Fault("UNAVAILABLE", "the server is shutting down", retry_after=1))
+            await asyncio.wait(closing, timeout=margin)
+        for one in closing:
+            one.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    def stop(self, number: int) -> None:
+        """At a signal to end; at the second, at once."""
+        if self.leave is not None:
+            if self.over.is_set():
+                self.leave(128 + number)
+            late = threading.Timer(self.options.grace_seconds + 1, self.leave, (0,))  # should ending itself not end
+            late.daemon = True
+            late.start()
+        self.over.set()
+
+    def reload(self) -> None:
+        """At SIGHUP: certificate and tokens are read again, for what is asked from now on."""
+        for name, held in (("certificate", self.certificate), ("tokens", self.options.gate)):
+            if held is None or (held is self.options.gate and held.path is None):
+                continue
+            try:
+                held.reload()
+            except Exception as error:  # ConfigError, and whatever else a half-written file leads to
+                self.told(f"{name} not read again, those from before stay: {error}")
+            else:
+                self.told(f"{name} read again")
 
     def end_with_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         while os.read(sys.stdin.fileno(), 1024):
@@ -178,16 +186,17 @@ class Server:
             most_bytes=options.most_bytes,
             body_seconds=options.body_seconds,
         )
-        settings = {"header_seconds": options.header_seconds, "most": options.most_connections}
+        settings = {"header_seconds": options.header_seconds, "most": options.most_connections, "refused": set()}
+        certificate = self.certificate
         protocol = type("Connection", (Connection,), settings)
         config = uvicorn.Config(
             application, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            timeout_keep_alive=75, timeout_graceful_shutdown=int(options.grace_seconds),
-            ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
+            timeout_keep_alive=75,
+            ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )  # fmt: skip
         place = listening(options.host, options.rest_port or 0, shared=options.beside)
         self.ports["REST"] = place.getsockname()[1]
-        http = Http(config)
+        http = Http(config, options.grace_seconds)
         task = asyncio.create_task(http.serve(sockets=[place]), name="rest")
         while not http.started:
             await asyncio.sleep(0.01)
@@ -202,9 +211,8 @@ class Server:
         )  # fmt: skip
         address = f"{options.host}:{options.grpc_port or 0}"
         try:
-            if options.tls_cert and options.tls_key:
-                pair = (options.tls_key.read_bytes(), options.tls_cert.read_bytes())
-                port = made.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            if self.certificate:
+                port = made.add_secure_port(address, self.certificate.for_grpc())
             else:
                 port = made.add_insecure_port(address)
         except RuntimeError:

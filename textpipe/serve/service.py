@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from textpipe.serve import limits
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.lanes import Queue
 from textpipe.serve.paths import Target
@@ -50,6 +51,7 @@ class Service:
         with self.repository.hold(target.name, target.version, target.label) as version:
             signature, tensors = read(version)
             self.bound(tensors)
+            limits.check(signature.bounds, tensors)
             found = await self.queue.ask(
                 version, signature, signature.complete(tensors), deadline=deadline, gone=patience[1]
             )
@@ -66,6 +68,16 @@ class Service:
     def deadline(self, patience: Patience) -> float:
         """By time.monotonic()."""
         return time.monotonic() + min(patience[0] or self.deadline_seconds, self.deadline_seconds)
+
+    def unready(self) -> str:
+        """Why requests should go elsewhere, '' when they need not."""
+        if self.draining:
+            return "stopping"
+        if not self.repository.ready():
+            return "not every model has a version that serves"
+        if self.queue.stuck(self.deadline_seconds):
+            return f"no worker has come free for {self.deadline_seconds:g} seconds"
+        return ""
 
     async def stream(
         self, target: Target, read: Callable[[Version], Tensors], patience: Patience = ENDLESS
@@ -101,13 +113,13 @@ class Service:
         self.request_limits.tensors(tensors)
 
     def described(self) -> dict[str, Any]:
-        """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "options"}]}"""
+        """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "options", "bounds"}]}"""
         found = []
         for name in self.repository.names():
             try:
                 with self.repository.hold(name) as version:
                     about = version.about
-                    options = version.signatures.get("options")
+                    options = schema(version)
                     found.append(
                         {
                             "name": name,
@@ -116,13 +128,12 @@ class Service:
                             "inputs": about.get("inputs"),
                             "labels": about.get("labels"),
                             "signatures": sorted(version.signatures),
-                            "options": {
-                                key: value.reshape(-1)[0].item()
-                                for key, value in options.defaults.items()
-                                if value.dtype != object
-                            }
-                            if options
-                            else {},
+                            "options": {key: value["default"] for key, value in options.items()},
+                            "bounds": {
+                                key: [value.get("minimum"), value.get("maximum")]
+                                for key, value in options.items()
+                                if "minimum" in value or "maximum" in value
+                            },
                         }
                     )
             except Fault:
@@ -146,4 +157,26 @@ class Service:
                 for name, definition in sorted(version.definitions.items())
             }
             spec = {"name": target.name, "signature_name": "", "version": str(version.number)}
-        return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": told}}}
+            options = schema(version)
+        metadata: dict[str, Any] = {"signature_def": {"signature_def": told}}
+        if any("maximum" in option for option in options.values()):
+            metadata["options"] = options
+        return {"model_spec": spec, "metadata": metadata}
+
+    def options(self) -> dict[str, dict[str, Any]]:
+        """What the signature `options` of each model takes: {model: {option: its JSON Schema}}"""
+        found = {}
+        for name in self.repository.names():
+            try:
+                with self.repository.hold(name) as version:
+                    if options := schema(version):
+                        found[name] = options
+            except Fault:  # none of its versions serves
+                continue
+        return found
+
+
+def schema(version: Version) -> dict[str, dict[str, Any]]:
+    """The options of a version: {name: its JSON Schema}; {} for none."""
+    options = version.signatures.get(limits.OPTIONS)
+    return limits.described(options.bounds, options.defaults) if options else {}

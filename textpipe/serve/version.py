@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from textpipe import side_effects
 from textpipe.savedmodel import DEFAULT, Model
+from textpipe.serve import limits
+from textpipe.serve.discretion import without_roots
 from textpipe.serve.encode import dtype_of
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.values import NAMES
@@ -19,7 +22,7 @@ SERVE = "serve"  # the tag of the graph that servers load
 @dataclass(frozen=True)
 class Signature:
     """A function of named tensors. inputs: {name: dtype}, in the names' order; defaults: of inputs a caller may leave
-    out.
+    out; bounds: of inputs that are options. search: what answers in its place, because it can be stopped.
     """
 
     name: str
@@ -27,6 +30,14 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: dict[str, np.ndarray]
     function: Any
+    bounds: limits.Bounds = field(default_factory=dict)
+    search: "Search | None" = None
+    places: tuple[Path, ...] = ()  # not to be told to callers
+
+    @property
+    def stops(self) -> bool:
+        """Whether a call ends at its deadline."""
+        return self.name == limits.OPTIONS and self.inputs.get(limits.DEADLINE) == "float64"
 
     def complete(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """With the defaults of what is left out; raises Fault for inputs that lack or that there are not."""
@@ -45,20 +56,58 @@ class Signature:
                 )
         return given
 
-    def call(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def call(self, tensors: Mapping[str, np.ndarray], until: float = 0.0) -> dict[str, np.ndarray]:
         """The outputs by name. Blocks for as long as TensorFlow works; raises Fault where the model refuses the
-        tensors.
+        tensors, or where it can be stopped and did not come to an end until a time in Unix seconds.
         """
+        if self.search is not None:
+            return self.searched(self.search, tensors, until)
+        if self.stops:
+            tensors = {**tensors, limits.DEADLINE: limits.sooner(tensors.get(limits.DEADLINE), until)}
         import tensorflow as tf
 
         try:
             given = {name: tf.constant(array, self.inputs[name]) for name, array in tensors.items()}
             found = self.function(**given)
         except tf.errors.OpError as error:
-            raise Fault(PASSED_ON.get(error.error_code, "INTERNAL"), error.message) from None
+            if limits.EXCEEDED in error.message:
+                raise limits.late() from None
+            raise Fault(PASSED_ON.get(error.error_code, "INTERNAL"), self.telling(error.message)) from None
         except (TypeError, ValueError) as error:
-            raise invalid(str(error).strip().splitlines()[0]) from None
+            raise invalid(self.telling(str(error).strip().splitlines()[0])) from None
         return {name: array_of(found[name]) for name in sorted(found)}
+
+    def searched(self, search: "Search", tensors: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
+        """What this signature says, by that of the options with their defaults."""
+        defaults = search.options.defaults
+        best = {limits.NBEST: np.ones_like(defaults[limits.NBEST])} if search.first and limits.NBEST in defaults else {}
+        found = search.options.call({**defaults, **best, **tensors}, until)
+        return {name: found[given][:, 0] if search.first else found[given] for name, given in search.outputs.items()}
+
+    def telling(self, message: str) -> str:
+        """What TensorFlow says, without where on this machine it says so."""
+        return without_roots(message, *self.places)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The signature `options` in place of another; outputs: {output: its name there}, of which the first of each row is
+    meant where the other gives one answer a row.
+    """
+
+    options: Signature
+    outputs: dict[str, str]
+    first: bool
+
+    def answers(self, other: Signature) -> bool:
+        """Whether it can be stopped, and takes and says all that the other does."""
+        options = self.options
+        return (
+            options.stops
+            and set(other.inputs) == set(options.inputs) - set(options.defaults)
+            and set(other.outputs) == set(self.outputs)
+            and set(self.outputs.values()) <= set(options.outputs)
+        )
 
 
 def array_of(value: Any) -> np.ndarray:
@@ -97,18 +146,36 @@ class Hold:
 class Version:
     """A loaded version. `held` counts the calls under way; `retire` waits for them."""
 
-    def __init__(self, name: str, number: int, path: Path, model: Any, graph: Any):
+    def __init__(
+        self, name: str, number: int, path: Path, model: Any, graph: Any, most: limits.OptionLimits = limits.OptionLimits()
+    ):
         self.name, self.number, self.path, self.model = name, number, path, model
         self.about: dict[str, Any] = model.about
         self.definitions = graph.signature_def
-        self.signatures = {key: signature(key, graph.signature_def[key], model) for key in model.signatures}
+        places = (path.parent.parent,)
+        found = {key: signature(key, graph.signature_def[key], model, places) for key in model.signatures}
+        if options := found.get(limits.OPTIONS):
+            bounds = most.bounds(name, self.about, options.defaults)
+            found[options.name] = options = replace(options, bounds=bounds)
+            for key, way in limits.by_search(self.about).items():
+                search = Search(options, dict(way["outputs"]), way[limits.NBEST] == 1)
+                if key in found and search.answers(found[key]):
+                    found[key] = replace(found[key], search=search)
+        self.signatures = found
         self.held = 0
         self.change = threading.Condition()
 
     @classmethod
-    def load(cls, name: str, number: int, path: Path) -> "Version":
-        """Raises ModelError when the directory is not whole, not what its manifest says, or cannot be loaded."""
-        return cls(name, number, path, Model.load(path), graph_of(path))
+    def load(
+        cls, name: str, number: int, path: Path, most: limits.OptionLimits = limits.OptionLimits(), *, trust: bool = False
+    ) -> "Version":
+        """Raises ModelError when the directory is not whole, not what its manifest says, or cannot be loaded, and when
+        its graph reaches for files, processes or the network and is not to be trusted with these.
+        """
+        saved = side_effects.read(path)
+        if not trust:
+            side_effects.refuse(path, saved)
+        return cls(name, number, path, Model.load(path), graph_of(saved), most)
 
     def signature(self, name: str) -> Signature:
         try:
@@ -134,18 +201,15 @@ class Version:
             return self.change.wait_for(lambda: self.held == 0, patience)
 
 
-def signature(name: str, definition: Any, model: Any) -> Signature:
+def signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] = ()) -> Signature:
     import tensorflow as tf
 
     function = model.signatures[name]
     inputs = {key: tf.dtypes.as_dtype(definition.inputs[key].dtype).name for key in sorted(definition.inputs)}
     defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
-    return Signature(name, inputs, tuple(sorted(definition.outputs)), defaults, function)
+    return Signature(name, inputs, tuple(sorted(definition.outputs)), defaults, function, places=places)
 
 
-def graph_of(path: Path) -> Any:
-    """The MetaGraphDef that servers use."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+def graph_of(saved: Any) -> Any:
+    """The MetaGraphDef of a SavedModel that servers use."""
     return next((graph for graph in saved.meta_graphs if SERVE in graph.meta_info_def.tags), saved.meta_graphs[0])

@@ -10,16 +10,19 @@ import click
 def command(model: Path | None) -> None:
     """Versions of the libraries, whether they fit each other, and the machine.
 
-    With MODEL: the ops of an exported model, and which releases of TensorFlow Serving know them.
+    With MODEL: the ops of an exported model, which releases of TensorFlow Serving know them, and which of them reach for
+    files, processes or the network.
     """
     if model is None:
         from textpipe import doctor as check
 
         lines, sound = check.report()
     else:
-        from textpipe import ops
+        from textpipe import ops, side_effects
 
         lines, sound = ops.report(model)
+        if reaching := side_effects.report(model):
+            lines, sound = [*lines, *reaching], False
     click.echo("\n".join(lines))
     if not sound:
         raise click.exceptions.Exit(2)

@@ -1,5 +1,7 @@
 """textpipe serve"""
 
+import contextlib
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,20 @@ class Remembering(click.Command):
 @click.option(
     "--label", "labels", multiple=True, metavar="MODEL:LABEL=N", help="A name for a version, which then stays loaded."
 )
-@click.option("--token-file", type=click.Path(path_type=Path), help="Tokens, one a line; callers must send one.")
-@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) for both doors.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="[MODEL:]OPTION=MAX",
+    help="The most that a caller may set an option to: beam_size=16.",
+)
+@click.option("--trust-models", is_flag=True, help="Serve models that reach for files, processes or the network.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="Tokens, one a line; callers must send one. SIGHUP reads it again."
+)
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) for both doors. SIGHUP reads it again."
+)
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key (PEM).")
 @click.option(
     "--workers",
@@ -82,8 +96,8 @@ class Remembering(click.Command):
 @click.option("--access-log", is_flag=True, help="A JSON object for each request on standard error.")
 @click.option("--log-texts", is_flag=True, help="With the texts that were sent; they may be private.")
 def command(
-    models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...], token_file: Path | None,
-    tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
+    models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...],
+    limits: tuple[str, ...], trust_models: bool, token_file: Path | None, tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
     deadline: float, max_body: int, max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
 ) -> None:  # fmt: skip
     """Serve exported models over TensorFlow Serving's REST and gRPC, with a page to try them.
@@ -93,9 +107,13 @@ def command(
     """
     import asyncio
     import functools
+    import signal
 
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     from textpipe import cores, inference, kernels, quiet
     from textpipe.errors import ConfigError
+    from textpipe.serve import tls
     from textpipe.serve.access import Gate
 
     if not models.is_dir():
@@ -106,7 +124,9 @@ def command(
         raise ConfigError("--log-texts: there is no log to write texts to; add --access-log")
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
-    policies, named, gate = read_policies(versions), read_labels(labels), Gate.read(token_file)
+    if tls_cert and tls_key:
+        tls.checked(tls_cert, tls_key)
+    policies, named, gate, most = read_policies(versions), read_labels(labels), Gate.read(token_file), read_limits(limits)
     policy = policies.pop("", read_policy("latest"))
     rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
     cores.side_by_side()
@@ -119,7 +139,7 @@ def command(
             if workers is None:
                 given = [*given, f"--workers={max(1, cores.pieces() // processes)}"]
             told = functools.partial(click.echo, err=True)
-            raise SystemExit(side_by_side.run(processes, given, host, {"rest": rest, "grpc": remote}, told))
+            raise SystemExit(side_by_side.run(processes, given, host, {"rest": rest, "grpc": remote}, told, grace))
         with inference.without_keras():  # which TensorFlow Serving's messages would import by TensorFlow
             from textpipe.serve import server
     except ModuleNotFoundError as error:
@@ -131,12 +151,24 @@ def command(
     options = server.Options(
         folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
         policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
+        option_limits=most, trust_models=trust_models,
         limits=Limits(workers or cores.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH)
     with quiet.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:
-        runner.run(server.Server(options, lambda text: click.echo(text, err=True)).run())
+        if not runner.run(server.Server(options, lambda text: click.echo(text, err=True), leave).run()):
+            leave(0)
+
+
+def leave(code: int) -> None:
+    """Ends the process, whatever its threads are at."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def new_loop() -> Any:
@@ -167,13 +199,13 @@ def read_policy(text: str) -> Any:
     from textpipe.serve.repository import Policy
 
     kind, _, count = text.partition(":")
-    if kind == "latest" and (not count or count.isdecimal() and int(count)):
-        return Policy("latest", int(count or 1))
+    if kind == "latest" and (not count or number_of(count)):
+        return Policy("latest", number_of(count) or 1)
     if text == "all":
         return Policy("all")
-    numbers = text.split(",")
-    if all(number.strip().isdecimal() for number in numbers):
-        return Policy("specific", numbers=tuple(int(number) for number in numbers))
+    numbers = tuple(number_of(number.strip()) for number in text.split(","))
+    if None not in numbers:
+        return Policy("specific", numbers=numbers)
     raise ConfigError(f"--versions {text}: expected latest, latest:N, all or numbers, for example --versions 3,5")
 
 
@@ -185,7 +217,33 @@ def read_labels(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
     for text in given:
         name, colon, rest = text.partition(":")
         label, equals, number = rest.partition("=")
-        if not (name and colon and label and equals and number.isdecimal()):
+        if not (name and colon and label and equals) or number_of(number) is None:
             raise ConfigError(f"--label {text}: expected MODEL:LABEL=N, for example --label mail:stable=3")
-        found.setdefault(name, {})[label] = int(number)
+        found.setdefault(name, {})[label] = number_of(number)
     return found
+
+
+def read_limits(given: tuple[str, ...]) -> Any:
+    """("beam_size=16", "mail:max_length=200") -> OptionLimits; raises ConfigError for what is none or said twice."""
+    from textpipe.errors import ConfigError
+    from textpipe.serve.limits import OptionLimits
+
+    found: dict[str, dict[str, float]] = {"": {}}
+    for text in given:
+        where, _, number = text.rpartition("=")
+        model, _, option = where.rpartition(":")
+        try:
+            most = float(number)
+        except ValueError:
+            most = math.nan
+        if not option or not math.isfinite(most):
+            raise ConfigError(f"--limit {text}: expected [MODEL:]OPTION=MAX, for example --limit beam_size=16")
+        if option in found.setdefault(model, {}):
+            raise ConfigError(f"--limit {text}: {where} twice; say it once")
+        found[model][option] = most
+    return OptionLimits(found.pop(""), found)
+
+
+def number_of(text: str) -> int | None:
+    """A version's number, or a count; None for what is none."""
+    return int(text) if text.isdecimal() and len(text) < 20 and int(text) < 2**63 else None

@@ -1,0 +1,353 @@
+"""Heads of any size, connections that end, certificates that change: what a client of the HTTP side sees, byte by byte."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import grpc
+import pytest
+import tensorflow as tf
+from serving_server import Running, running
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from textpipe.errors import ConfigError
+from textpipe.serve import connection, tls
+from textpipe.serve.access import Gate
+from textpipe.serve.lanes import Limits
+from textpipe.serve.server import Options
+
+ASK = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + b'{"instances": [1.0]}'
+
+CHUNKED = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    module = tf.Module()
+    module.run = tf.function(lambda x: {"y": x + 1}, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
+    tf.saved_model.save(module, str(root / "plus" / "1"), signatures=module.run.get_concrete_function())
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    with running(models) as found:
+        yield found
+
+
+def connected(server):
+    made = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def answered(place, ended=True):
+    """(status, headers, body) that come over a connection; ended: the server must close it."""
+    response = http.client.HTTPResponse(place)
+    response.begin()
+    headers = dict(response.getheaders())
+    body = response.read()
+    response.close()
+    if ended:
+        assert place.recv(1) == b""
+    return response.status, headers, body
+
+
+# Heads
+
+
+HEADS = {
+    "one field of 20 MB": (431, [b"GET /healthz HTTP/1.1\r\nX-A: ", *[b"a" * 1_000_000] * 20]),
+    "many fields of 100 bytes": (431, [b"GET /healthz HTTP/1.1\r\n", *[b"X-A: " + b"a" * 93 + b"\r\n"] * 20_000]),
+    "a name of 5 MB": (431, [b"GET /healthz HTTP/1.1\r\n", *[b"x" * 100_000] * 50]),
+    "a little too long": (431, [b"GET /healthz HTTP/1.1\r\nX-A: ", b"a" * 66_000, b"\r\n\r\n"]),
+    "257 fields": (431, [b"GET /healthz HTTP/1.1\r\n", *[b"a: b\r\n"] * 257, b"\r\n"]),
+    "a URL of 17 KB": (414, [b"GET /", b"a" * 17_000, b" HTTP/1.1\r\n\r\n"]),
+    "a query of 3 MB": (414, [b"GET /healthz?", *[b"a" * 100_000] * 30]),
+    "trailers of 10 MB": (431, [CHUNKED, b"0\r\nX-A: ", *[b"a" * 100_000] * 100]),
+    "a chunk extension of 10 MB": (431, [CHUNKED, b"1;a=", *[b"a" * 100_000] * 100]),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_beyond_the_bounds_is_refused_in_words_and_costs_nobody_anything(server, kind):
+    status, parts = HEADS[kind]
+    with connected(server) as place:
+        for part in parts:
+            place.sendall(part)
+        found, headers, body = answered(place)
+    assert found == status and headers["connection"] == "close" and "bytes" in json.loads(body)["error"] or "256" in str(body)
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_heads_within_the_bounds_are_read_also_in_pieces_and_behind_one_another(server):
+    long = b"GET /healthz HTTP/1.1\r\nX-A: " + b"a" * 60_000 + b"\r\n" + b"b: c\r\n" * 250 + b"\r\n"
+    with contextlib.ExitStack() as sockets:
+        place = sockets.enter_context(connected(server))
+        for request in (long, b"GET /" + b"a" * 16_000 + b" HTTP/1.1\r\n\r\n", ASK, long):
+            for start in range(0, len(request), 7000):
+                place.sendall(request[start : start + 7000])
+            assert answered(place, ended=False)[0] in (200, 404)
+        place.sendall(ASK * 3000)  # 300 KB of heads and bodies, none of them long
+        file = sockets.enter_context(place.makefile("rb"))
+        for _ in range(3000):
+            assert b" 200 " in file.readline()
+            while file.readline() != b"\r\n":
+                pass
+            assert file.read(33) == b'{\n    "predictions": [2.0\n    ]\n}'
+
+
+def test_a_body_in_chunks_is_read_however_small_they_are(server):
+    body = b'{"instances": [1.0' + b" " * 300_000 + b"]}"
+    chunks = b"".join(b"%x\r\n%s\r\n" % (1, body[at : at + 1]) for at in range(len(body)))
+    with connected(server) as place:
+        place.sendall(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
+        assert answered(place, ended=False)[0] == 200
+
+
+def test_a_trailer_is_not_taken_for_a_field_of_the_head(models):
+    with running(models, gate=Gate(["secret"])) as server, connected(server) as place:
+        place.sendall(
+            b"GET /models HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"0\r\nAuthorization: Bearer secret\r\n\r\n"
+        )
+        assert answered(place, ended=False)[0] == 401
+
+
+def test_what_is_no_http_is_refused_in_words(server):
+    with connected(server) as place:
+        place.sendall(b"\x16\x03\x01 no http\r\n\r\n" + b"x" * 300_000)
+        assert answered(place)[0] == 400
+
+
+# Small routes
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/models", "/metrics", "/openapi.json"])
+def test_the_small_routes_answer_head_as_get_and_name_what_they_take(server, path):
+    got, head = server.ask("GET", path), server.ask("HEAD", path)
+    assert (got[0], head[0], head[2]) == (200, 200, b"")
+    assert head[1]["content-type"] == got[1]["content-type"]
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        status, headers, _ = server.ask(method, path)
+        assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_the_page_answers_head_too(server):
+    status, headers, body = server.ask("HEAD", "/", headers={"Accept": "text/html"})
+    assert (status, body) == (200, b"") and headers["content-type"].startswith("text/html")
+    assert server.ask("POST", "/", headers={"Accept": "text/html"})[0] == 405
+
+
+# The end
+
+
+def test_who_asks_while_the_server_stops_is_told_so_and_no_connection_is_reset(models):
+    with running(models, limits=Limits(workers=2), grace_seconds=20.0) as server:
+        found, faults, over = [], [], threading.Event()
+
+        def keep_asking(alone):
+            place = connected(server)
+            while not over.is_set():
+                try:
+                    place.sendall(ASK)
+                    status, headers, _ = answered(place, ended=False)
+                except (OSError, http.client.HTTPException) as error:
+                    faults.append(error)
+                    return
+                found.append(status)
+                if alone or headers.get("connection") == "close":
+                    assert status == 200 or headers["connection"] == "close"
+                    place.close()
+                    try:
+                        place = connected(server)
+                    except ConnectionRefusedError:
+                        return  # it listens no more
+            place.close()
+
+        with contextlib.ExitStack() as idle:
+            threads = [threading.Thread(target=keep_asking, args=(number % 2 == 0,)) for number in range(8)]
+            for thread in threads:
+                thread.start()
+            quiet = [idle.enter_context(connected(server)) for _ in range(4)]
+            while len(found) < 200:
+                time.sleep(0.001)
+            server.loop.call_soon_threadsafe(server.server.stop, 15)
+            for thread in threads:
+                thread.join(30)
+            over.set()
+            assert not faults and set(found) == {200, 503}
+            assert [place.recv(1) for place in quiet] == [b""] * 4  # closed, not reset
+
+
+def test_a_long_body_that_is_refused_is_refused_in_words(models):
+    with running(models, gate=Gate(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
+        server.server.service.draining = True
+        head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
+        place.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
+        for _ in range(30):
+            place.sendall(b"x" * 1_000_000)
+        assert answered(place)[0] == 503
+
+
+class Stuck:
+    """Stands for a signature whose call does not end before it may."""
+
+    def __init__(self, signature):
+        self.signature, self.may = signature, threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self.signature, name)
+
+    def call(self, tensors, until):
+        self.may.wait(60)
+        return self.signature.call(tensors, until)
+
+
+def test_a_server_ends_within_its_grace_whatever_runs(models):
+    server = Running(Options(folder=models, rest_port=0, grpc_port=0, grace_seconds=1.0))
+    version = server.server.repository.shelves["plus"].slots[1].version
+    version.signatures["serving_default"] = stuck = Stuck(version.signatures["serving_default"])
+    with connected(server) as place:
+        place.sendall(ASK)
+        while not server.server.service.queue.running:
+            time.sleep(0.001)
+        server.loop.call_soon_threadsafe(server.server.stop, 15)
+        status, headers, body = answered(place)
+        assert (status, headers["connection"]) == (503, "close") and b"shutting down" in body
+    stuck_thread = server.server.service.queue.running
+    server.thread.join(20)
+    assert not server.thread.is_alive() and stuck_thread  # the call is still at work
+    stuck.may.set()
+
+
+def test_a_second_signal_ends_it_at_once(models):
+    server, left = Running(Options(folder=models, rest_port=0, grpc_port=None)), []
+
+    async def signalled():
+        server.server.leave = left.append
+        server.server.stop(15)
+        server.server.stop(2)
+
+    asyncio.run_coroutine_threadsafe(signalled(), server.loop).result(30)
+    server.thread.join(30)
+    assert left[:1] == [130]
+
+
+# Certificates and tokens
+
+
+def make(folder, name, *, key="rsa:2048", passphrase=None):
+    """(certificate, key) in PEM for localhost."""
+    cert, private = folder / f"{name}.pem", folder / f"{name}.key"
+    secret = ["-passout", f"pass:{passphrase}"] if passphrase else ["-nodes"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", key, *secret, "-keyout", private, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True,
+    )  # fmt: skip
+    return cert, private
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    return {"first": make(folder, "first"), "second": make(folder, "second"), "locked": make(folder, "locked", passphrase="abcd")}
+
+
+def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tmp_path, pairs, models):
+    (cert, key), (_, other), (_, locked) = pairs["first"], pairs["second"], pairs["locked"]
+    empty, folder = tmp_path / "empty", tmp_path / "folder"
+    empty.write_text("")
+    folder.mkdir()
+    broken = tmp_path / "broken"
+    broken.write_bytes(cert.read_bytes().replace(b"\nM", b"\n!"))
+    for chain, private, words in (
+        (tmp_path / "none", key, "--tls-cert .*none: cannot be read .No such file"),
+        (cert, tmp_path / "none", "--tls-key .*none: cannot be read .No such file"),
+        (folder, key, "Is a directory"),
+        (empty, key, "expected a certificate in PEM, found none"),
+        (cert, empty, "expected a private key in PEM, found none"),
+        (key, key, "expected a certificate in PEM"),
+        (cert, cert, "expected a private key in PEM"),
+        (cert, other, "is not the key of"),
+        (pairs["locked"][0], locked, "protected by a passphrase"),
+        (broken, key, "cannot be used"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            tls.checked(chain, private)
+        with pytest.raises(ConfigError, match=words):
+            Running(Options(folder=models, tls_cert=chain, tls_key=private, rest_port=0, grpc_port=0))
+
+
+def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_cannot_be(tmp_path, pairs, models):
+    cert, key, tokens = tmp_path / "cert", tmp_path / "key", tmp_path / "tokens"
+
+    def put(name):
+        cert.write_bytes(pairs[name][0].read_bytes())
+        key.write_bytes(pairs[name][1].read_bytes())
+
+    put("first")
+    tokens.write_text("old\n")
+    gate = Gate.read(tokens)
+    with running(models, tls_cert=cert, tls_key=key, gate=gate) as server:
+        said = []
+        server.server.told = said.append
+
+        def reload():
+            async def now():
+                server.server.reload()
+
+            asyncio.run_coroutine_threadsafe(now(), server.loop).result(30)
+
+        def works(name, token):
+            """Whether both endpoints speak with this certificate and take this token."""
+            chain = pairs[name][0]
+            rest = http.client.HTTPSConnection(
+                "localhost", server.rest, context=ssl.create_default_context(cafile=str(chain)), timeout=30
+            )
+            try:
+                rest.request("POST", "/v1/models/plus:predict", '{"instances": [1.0]}', {"Authorization": f"Bearer {token}"})
+                status = rest.getresponse().status
+            except ssl.SSLCertVerificationError:
+                status = None
+            finally:
+                rest.close()
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "plus"
+            request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            credentials = grpc.ssl_channel_credentials(chain.read_bytes())
+            with grpc.secure_channel(server.grpc.replace("127.0.0.1", "localhost"), credentials, options) as channel:
+                stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                try:
+                    stub.Predict(request, timeout=30, metadata=(("authorization", f"Bearer {token}"),))
+                    code = 200
+                except grpc.RpcError as error:
+                    code = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.UNAVAILABLE: None}[error.code()]
+            assert status == code
+            return status
+
+        assert (works("first", "old"), works("second", "old")) == (200, None)
+        put("second")
+        tokens.write_text("new\n")
+        reload()
+        assert (works("second", "new"), works("second", "old"), works("first", "new")) == (200, 401, None)
+        assert said == ["certificate read again", "tokens read again"]
+        key.write_bytes(pairs["first"][1].read_bytes())
+        tokens.write_text("\n")
+        reload()
+        assert works("second", "new") == 200
+        assert "certificate not read again" in said[2] and "tokens not read again" in said[3]
+
+
+def test_messages_of_a_refusal_are_whole_responses():
+    for text in (connection.FULL, connection.LONG_HEAD, connection.LONG_URL, connection.MANY_FIELDS, connection.LONG_REST):
+        head, _, body = text.partition(b"\r\n\r\n")
+        assert b"content-length: %d\r\n" % len(body) in head and json.loads(body)["error"]

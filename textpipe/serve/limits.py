@@ -1,0 +1,103 @@
+"""What a caller may ask of a generator's search: bounds of its options, and the time at which it stops.
+
+An export says both: textpipe.json has {"bounds": {option: [low, high]}}, and the signature `options` an input `deadline`,
+Unix seconds, past which the loop of a search ends with an error. "from_options" says how other signatures are made of its
+outputs, so that they can be answered under a deadline too. Of exports that say neither, the options named here
+are bounded, for they say how much memory a search takes; of other tools' models nothing is known.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from textpipe.serve.faults import Fault, invalid
+
+OPTIONS, DEADLINE = "options", "deadline"
+BOUNDS, NBEST, FROM_OPTIONS = "bounds", "n_best", "from_options"
+EXCEEDED = "DEADLINE_EXCEEDED"  # in the message of a search that was stopped
+HIGHEST = {
+    "beam_size": 64, "n_best": 64, "num_samples": 64, "max_length": 1000, "min_length": 1000, "max_extra": 1000, "max_ratio": 100,
+}  # fmt: skip
+
+# Of an export with bounds that does not say how.
+BY_SEARCH: dict[str, Any] = {
+    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, NBEST: 1},
+    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, NBEST: None},
+}
+
+Bounds = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class OptionLimits:
+    """The operator's own upper bounds: of all models, and of models by name, which go before."""
+
+    common: Mapping[str, float] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def bounds(self, model: str, about: Mapping[str, Any], defaults: Mapping[str, np.ndarray]) -> Bounds:
+        """(low, high) of the options of a model that has these defaults; what it does without being told is allowed."""
+        found: Bounds = {}
+        stated, own = about.get(BOUNDS) or {}, self.models.get(model, {})
+        for name, value in defaults.items():
+            if name == DEADLINE or value.dtype == object or not np.issubdtype(value.dtype, np.number):
+                continue
+            low, high = stated.get(name, (-math.inf, HIGHEST.get(name, math.inf) if about else math.inf))
+            high = own.get(name, self.common.get(name, high))
+            found[name] = float(low), max(float(high), float(value.reshape(-1)[0]))
+        return {name: pair for name, pair in found.items() if pair != (-math.inf, math.inf)}
+
+
+def by_search(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How signatures are made of the outputs of `options`: {signature: {"outputs": {output: its name there}, "n_best": 1 for
+    the first of each row, None for all}}."""
+    return about.get(FROM_OPTIONS) or (BY_SEARCH if about.get(BOUNDS) else {})
+
+
+def check(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises Fault for an option outside its bounds."""
+    for name, (low, high) in bounds.items():
+        array = tensors.get(name)
+        if array is None or array.dtype == object or not array.size:
+            continue
+        for value in (array.min(), array.max()):
+            if not low <= value <= high:
+                raise invalid(f"option {name} takes {between(low, high)}, found {value.item()}")
+
+
+def between(low: float, high: float) -> str:
+    """(1, 16) -> "1 to 16"; (-inf, 16) -> "16 at most" """
+    if high == math.inf:
+        return f"{low:g} at least"
+    return f"{high:g} at most" if low == -math.inf else f"{low:g} to {high:g}"
+
+
+def described(bounds: Bounds, defaults: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """As JSON Schema: {"beam_size": {"type": "integer", "default": 5, "minimum": 1, "maximum": 64}}"""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in defaults.items():
+        if name == DEADLINE or value.dtype == object:
+            continue
+        whole = np.issubdtype(value.dtype, np.integer)
+        found[name] = {"type": "integer" if whole else "number", "default": value.reshape(-1)[0].item()}
+        for key, bound in zip(("minimum", "maximum"), bounds.get(name, (-math.inf, math.inf)), strict=True):
+            if math.isfinite(bound):
+                found[name][key] = int(bound) if whole else bound
+    return found
+
+
+def sooner(given: np.ndarray | None, until: float) -> np.ndarray:
+    """The deadline of a call: the server's, or its caller's where that comes sooner; 0.0 is none."""
+    own = 0.0
+    if given is not None:
+        if given.size != 1 or given.dtype == object or math.isnan(own := float(given.reshape(-1)[0])):
+            raise invalid(f"{DEADLINE}: expected a time in Unix seconds")
+        own = max(own, 1.0) if own else 0.0  # a time before 1970 has passed, and is not no time
+    return np.float64(min((value for value in (own, until) if value), default=0.0)).reshape(())
+
+
+def late() -> Fault:
+    return Fault("DEADLINE_EXCEEDED", "the deadline passed before there was an answer")

@@ -1,0 +1,71 @@
+"""The certificate and key of both endpoints: checked before anything is served, and read again when told."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import ConfigError
+
+MISMATCH = "KEY_VALUES_MISMATCH"
+
+
+class Protected(Exception):
+    """A key asks for a passphrase."""
+
+
+class Certificate:
+    """cert, key: PEM files. Raises ConfigError when they are no pair that a server can use."""
+
+    def __init__(self, cert: Path, key: Path):
+        self.cert, self.key = cert, key
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.reload()
+
+    def reload(self) -> None:
+        """Takes what the files hold now, for connections from now on. Raises ConfigError and stays as it was when they
+        cannot be used."""
+        self.pair = checked(self.cert, self.key)  # (key, certificates)
+        self.context.load_cert_chain(self.cert, self.key)
+
+    def for_grpc(self) -> Any:
+        """gRPC's credentials, which ask for the pair at each handshake."""
+        import grpc
+
+        def configuration() -> Any:
+            return grpc.ssl_server_certificate_configuration([self.pair])
+
+        return grpc.dynamic_ssl_server_credentials(configuration(), configuration)
+
+
+def checked(cert: Path, key: Path) -> tuple[bytes, bytes]:
+    """(key, certificates) as they lie in the files; raises ConfigError naming what is wrong, and how to put it right."""
+    chain, private = content(cert, "--tls-cert"), content(key, "--tls-key")
+    if b"-----BEGIN CERTIFICATE-----" not in chain:
+        raise ConfigError(f"--tls-cert {cert}: expected a certificate in PEM, found none; convert it with openssl x509")
+    if b"PRIVATE KEY-----" not in private:
+        raise ConfigError(f"--tls-key {key}: expected a private key in PEM, found none; convert it with openssl pkey")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=asked)
+    except Protected:
+        raise ConfigError(
+            f"--tls-key {key}: is protected by a passphrase, which a server cannot ask for; "
+            f"write it without one: openssl pkey -in {key} -out KEY"
+        ) from None
+    except ssl.SSLError as error:
+        if error.reason == MISMATCH:
+            raise ConfigError(f"--tls-key {key}: is not the key of {cert}; give the two that belong together") from None
+        raise ConfigError(f"--tls-cert {cert}, --tls-key {key}: cannot be used ({error.reason or error})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--tls-cert {cert}, --tls-key {key}: cannot be used ({error})") from None
+    return private, chain
+
+
+def content(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: cannot be read ({error.strerror}); name a file in PEM") from None
+
+
+def asked() -> str:
+    raise Protected
