@@ -164,15 +164,19 @@ INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         (predict(version=9), MISSING, "Servable not found for request: Specific(echo, 9)"),
         (predict(label="no"), INVALID, "Unrecognized servable version label: no"),
         (predict("nope", label="stable"), INVALID, "Unrecognized servable version label: stable"),
-        (predict(""), INVALID, "Missing ModelSpec"),
-        (predict(signature="none"), INVALID, 'Serving signature name: "none" not found in signature def'),
+        (predict(""), INVALID, "ModelSpec has no name specified."),
+        (predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec"),
+        (predict(version=-5), MISSING, "Servable not found for request: Specific(echo, -5)"),
+        (predict(signature="none"), grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "none" not found.'),
         (predict(tensors={}), INVALID, "Missing but required: {x}"),
         (predict(tensors={"x": np.float32([1]), "z": np.float32([1])}), INVALID, "Sent extra: {z}"),
-        (predict(tensors={"z": np.float32([1])}), INVALID, "Sent extra: {z}. Missing but required: {x}"),
+        (predict(tensors={"z": np.float32([1])}), INVALID, "Signature input alias: x(feed name: serving_default_x:0) not"),
         (predict(tensors={"x": np.int32([1])}), INVALID, ""),
         (predict(tensors={"x": np.array(["a"])}), INVALID, ""),
         (predict("same", {"a": np.float32([1, 2]), "b": np.float32([1, 2, 3])}, signature="two"), INVALID, ""),
         (predict(outputs=["nothing"]), INVALID, "output tensor alias not found in signature: nothing"),
+        (predict(outputs=["y", "y"]), INVALID, "duplicate output tensor alias: y"),
+        (predict(tensors={"x": np.int64([1])}, outputs=["no"]), INVALID, "output tensor alias not found in signature: no"),
     ],
 )
 def test_predict_refuses_with_a_code_and_a_reason(predictions, request_, code, details):
@@ -181,14 +185,86 @@ def test_predict_refuses_with_a_code_and_a_reason(predictions, request_, code, d
     assert found.value.code() == code and details in found.value.details()
 
 
-def test_a_tensor_whose_content_is_cut_is_refused(predictions):
-    request = predict(tensors={})
-    request.inputs["x"].dtype = 1
-    request.inputs["x"].tensor_shape.dim.add(size=3)
-    request.inputs["x"].tensor_content = b"\0" * 7
+def tensor(dtype, sizes, **fields):
+    """A request with a tensor of any shape, whatever its values."""
+    request = predict("same", {}, signature="string" if dtype == 7 else "float32")
+    proto = request.inputs["x"]
+    proto.dtype = dtype
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    for name, value in fields.items():
+        getattr(proto, name).extend(value) if isinstance(value, list) else setattr(proto, name, value)
+    return request
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        tensor(1, [3], tensor_content=b"\0" * 7),
+        tensor(1, [2], tensor_content=b"\0" * 12),
+        tensor(7, [2], tensor_content=b"\x01\x05uv"),
+        tensor(1, [-1], float_val=[2.0]),
+        tensor(1, [2, -3], float_val=[2.0]),
+        tensor(1, [2**62, 8], float_val=[2.0]),
+        tensor(1, [1] * 255, float_val=[2.0]),
+        tensor(7, [1] * 33, string_val=[b"u"]),
+        tensor(0, [1], float_val=[2.0]),
+        tensor(101, [1], float_val=[2.0]),
+        tensor(9876, [1], float_val=[2.0]),
+    ],
+)
+def test_a_tensor_that_contradicts_itself_is_refused(predictions, request_):
     with pytest.raises(grpc.RpcError) as found:
-        predictions.Predict(request, timeout=WAIT)
-    assert found.value.code() == INVALID
+        predictions.Predict(request_, timeout=WAIT)
+    assert (found.value.code(), found.value.details()) == (INVALID, "tensor parsing error: x")
+
+
+@pytest.mark.parametrize(
+    ("request_", "details"),
+    [
+        (tensor(1, [70_000_000], float_val=[0.5]), "x: 70000000 rows where this server takes 1024 at once"),
+        (tensor(1, [1, 70_000_000], float_val=[0.5]), "x: 280000000 bytes as a tensor where this server takes"),
+        (tensor(1, [0, 2**60]), "bytes as a tensor where this server takes"),
+        (tensor(7, [1025], string_val=[b"u"]), "x: 1025 rows where this server takes 1024 at once"),
+        (tensor(7, [2], string_val=[b"u", b"v" * (2**20 + 1)]), "x: a text of 1048577 bytes where this server takes"),
+        (tensor(7, [1000], string_val=[b"u" * 900_000]), "x: 900008000 bytes as a tensor where this server takes"),
+        (tensor(7, [1], tensor_content=b"\x81\x80\x40" + b"u" * (2**20 + 1)), "x: a text of 1048577 bytes"),
+    ],
+)
+def test_a_small_message_cannot_ask_for_much_memory(predictions, request_, details):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Predict(request_, timeout=WAIT)
+    assert found.value.code() == INVALID and details in found.value.details()
+
+
+@pytest.mark.parametrize(
+    ("request_", "value"),
+    [
+        (tensor(1, [3], float_val=[0.5]), [0.5, 0.5, 0.5]),
+        (tensor(1, [3], float_val=[0.5, 2.0]), [0.5, 2.0, 2.0]),
+        (tensor(1, [2], float_val=[1.0, 2.0, 3.0]), [1.0, 2.0]),
+        (tensor(1, [2]), [0.0, 0.0]),
+        (tensor(7, [3], string_val=[b"u", b"v"]), [b"u", b"v", b"v"]),
+        (tensor(7, [2], tensor_content=b"\x02\x00uv"), [b"uv", b""]),
+    ],
+)
+def test_few_values_fill_a_small_tensor(predictions, request_, value):
+    assert tf.make_ndarray(predictions.Predict(request_, timeout=WAIT).outputs["y"]).tolist() == value
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(20, "resource"), (21, "variant"), (11, "qint8"), (9, "int64"), (19, "half")])
+def test_another_type_than_the_models_is_named(predictions, dtype, name):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Predict(tensor(dtype, [1]), timeout=WAIT)
+    assert found.value.code() == INVALID and f"Expects arg[0] to be float but {name} is provided" in found.value.details()
+
+
+@pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
+def test_a_message_that_cannot_be_parsed_is_the_clients_mistake(channel, method):
+    call = channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}", bytes, bytes)
+    with pytest.raises(grpc.RpcError) as found:
+        call(b"\x0a\xff\xff\xff", timeout=WAIT)
+    assert found.value.code() == INVALID and "Error" not in found.value.details()
 
 
 def test_classify_gives_labels_with_scores(predictions):
@@ -232,7 +308,17 @@ def test_regress_gives_numbers_and_shares_a_context(predictions):
         (
             "Regress",
             examples(regression_pb2.RegressionRequest(), "tab", [{}], signature="none"),
-            "not found in signature def",
+            "No signature was found with the name: none",
+        ),
+        (
+            "Classify",
+            examples(classification_pb2.ClassificationRequest(), "tab", [], signature="none"),
+            "No signature was found with the name: none",
+        ),
+        (
+            "Regress",
+            examples(regression_pb2.RegressionRequest(), "tab", [{}] * 1025, signature="value"),
+            "examples: 1025 rows where this server takes 1024 at once",
         ),
     ],
 )
@@ -242,12 +328,31 @@ def test_classify_and_regress_refuse_what_does_not_fit(predictions, method, requ
     assert found.value.code() == INVALID and details in found.value.details()
 
 
-def multi(*tasks):
+def test_a_context_counts_for_every_example(predictions):
+    request = regression_pb2.RegressionRequest()
+    spec(request.model_spec, "tab", signature="value")
+    given = request.input.example_list_with_context
+    given.context.features.feature["t"].bytes_list.value.append(b"u" * 1_000_000)
+    for _ in range(100):
+        given.examples.add()
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Regress(request, timeout=WAIT)
+    assert found.value.code() == INVALID and "bytes as a tensor where this server takes" in found.value.details()
+
+
+def test_a_model_that_is_not_there_comes_before_its_input(predictions):
+    with pytest.raises(grpc.RpcError) as found:
+        predictions.Classify(examples(classification_pb2.ClassificationRequest(), "nope", []), timeout=WAIT)
+    assert found.value.code() == MISSING
+
+
+def multi(*tasks, rows=1):
     request = inference_pb2.MultiInferenceRequest()
     for name, signature, method in tasks:
         task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
         spec(task.model_spec, name, signature=signature)
-    request.input.example_list.examples.add().features.feature["x"].float_list.value.append(0.25)
+    for _ in range(rows):
+        request.input.example_list.examples.add().features.feature["x"].float_list.value.append(0.25)
     return request
 
 
@@ -259,18 +364,27 @@ def test_multi_inference_answers_each_task(predictions):
 
 
 @pytest.mark.parametrize(
-    ("request_", "code"),
+    ("request_", "code", "details"),
     [
-        (multi(("tab", "score", "classify"), ("echo", "value", "regress")), INVALID),
-        (multi(("tab", "score", "predict")), grpc.StatusCode.UNIMPLEMENTED),
-        (multi(("tab", "none", "classify")), INVALID),
-        (multi(), INVALID),
+        (multi(("tab", "score", "classify"), ("echo", "value", "regress")), INVALID, "must access the same model name."),
+        (multi(("tab", "score", "predict")), grpc.StatusCode.UNIMPLEMENTED, "Unsupported signature method_name: tensor"),
+        (multi(("tab", "none", "classify")), INVALID, "Requested signature not found in model graph: none"),
+        (multi(("tab", "value", "regress"), ("tab", "value", "regress")), INVALID, "Duplicate evaluation of signature: value"),
+        (multi(("tab", "score", "classify"), ("tab", "", "regress")), INVALID, "Expected one output Tensor."),
+        (multi(("tab", "score", "classify"), ("", "value", "regress")), INVALID, "Found ModelSpec with an empty model name."),
+        (multi(("tab", "score", "classify"), rows=0), INVALID, "Input is empty."),
+        (
+            multi(("tab", "score", "classify"), ("tab", "value", "regress"), rows=513),
+            INVALID,
+            "examples: 1026 rows where this server takes 1024 at once",
+        ),
+        (multi(), INVALID, "ModelSpec has no name specified."),
     ],
 )
-def test_multi_inference_refuses(predictions, request_, code):
+def test_multi_inference_refuses(predictions, request_, code, details):
     with pytest.raises(grpc.RpcError) as found:
         predictions.MultiInference(request_, timeout=WAIT)
-    assert found.value.code() == code
+    assert found.value.code() == code and details in found.value.details()
 
 
 def metadata(name, *fields, **which):

@@ -14,12 +14,11 @@ import numpy as np
 
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.reader import members
-from textpipe.serve.request_limits import RequestLimits
+from textpipe.serve.request_limits import MOST_AXES, RequestLimits
 from textpipe.serve.shown import malformed, shown
 from textpipe.serve.values import BOUNDS, LIMITS, is_bytes, scalar, strings, written
 
 ROWS, COLUMNS = "instances", "inputs"
-MOST_AXES = 64  # of a NumPy array; a TensorFlow tensor may have 254
 Tensors = dict[str, np.ndarray]
 
 

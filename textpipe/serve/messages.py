@@ -11,11 +11,11 @@ import numpy as np
 
 from textpipe.serve.examples import joined
 from textpipe.serve.faults import Fault, invalid
-from textpipe.serve.request_limits import RequestLimits
+from textpipe.serve.request_limits import MOST_AXES, RequestLimits
 from textpipe.serve.values import NAMES, strings
 from textpipe.serve.version import Signature
 
-MOST_AXES, MOST_VALUES = 64, 2**63 - 1  # NumPy's; TensorFlow takes 254 axes
+MOST_VALUES = 2**63 - 1  # of a tensor
 # By TensorFlow's enumeration: where values that are not packed stand, and how many of them make one.
 FIELDS = {
     1: ("float32", "float_val", 1),

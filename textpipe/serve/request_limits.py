@@ -8,6 +8,9 @@ import numpy as np
 
 from textpipe.serve.faults import invalid
 
+# TensorFlow takes 254, but ends the process when it is given texts as a NumPy array of more than 32.
+MOST_AXES = 32
+
 
 @dataclass(frozen=True)
 class RequestLimits:
