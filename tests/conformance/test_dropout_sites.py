@@ -153,9 +153,9 @@ def stepped(kind, options, settings):
 
 # What is tried at each run of the suite; all other pairs at `make prove`.
 QUICK = {
-    *(("transformer", path) for path in PATHS),
-    *((name, path) for name in ("recurrent", "hybrid", "feed_forward") for path in ("plain", "mixed, accumulated")),
-    ("recurrent in a loop", "plain"),
+    *(("transformer", path) for path in ("plain", "mixed, accumulated", "mixed, sampled, in shares")),
+    *((name, "mixed, accumulated") for name in ("recurrent", "hybrid", "feed_forward")),
+    *((name, "plain") for name in ("recurrent in a loop", "feed_forward")),
 }
 CASES = [
     pytest.param(name, path, id=f"{name}-{path}", marks=[] if (name, path) in QUICK else pytest.mark.prove)
