@@ -163,3 +163,20 @@ def test_a_server_that_is_none_and_one_that_is_not_there_are_told_apart(served, 
     served.answer = genuine
     code, _, err = textpipe("predict", "http://127.0.0.1:9/v1/models/m", "text")
     assert code == 5 and err.startswith("error: ") and "is the server running there?" in err
+
+
+def test_predict_names_the_line_that_holds_no_text_and_takes_it_literally_when_told(served, textpipe):
+    lines = '{"text": "first"}\nsecond\n{"body": "third"}\n'
+    code, out, err = textpipe("predict", served.url, "-", "--json", input=lines)
+    assert (code, out) == (2, "") and err.startswith("error: line 3: no key 'text'")
+    code, out, _ = textpipe("predict", served.url, "-", "--json", "--plain", input=lines)
+    assert [json.loads(line)["answer"] for line in out.splitlines()] == [f"1 {line}" for line in lines.splitlines()]
+    assert code == 0
+
+
+def test_columns_to_keep_are_read_before_anything_is_asked(served, textpipe, tmp_path):
+    (tmp_path / "mails.tsv").write_text("id\ttext\n1\tone\n")
+    code, _, err = textpipe("bulk", served.url, "mails.tsv", "out.csv", "--keep", "idd")
+    assert code == 2 and "mails.tsv: no column 'idd'; did you mean 'id'" in err and not served.calls
+    assert textpipe("bulk", served.url, "mails.tsv", "out.tsv", "--keep", "id")[0] == 0
+    assert (tmp_path / "out.tsv").read_text() == "id\tanswer\n1\t1 one\n"

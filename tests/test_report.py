@@ -1,6 +1,7 @@
 """The pages show what the results say, hold still whatever the data holds, and stand alone."""
 
 import json
+import os
 import random
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
+from textpipe import integrity, sealed
 from textpipe.errors import ArtifactError
 from textpipe.report import answers, axes, charts, comparison, comparison_page, labels, markup, page, run, texts
 from textpipe.report.results import Run
@@ -111,11 +113,26 @@ def write_json(path, value):
 def write_lines(path, lines):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    reseal(path.parent)
 
 
-def manifest(folder, digest, section, inputs=None):
+def reseal(folder):
+    """Make a manifest that is there already true of what lies in its folder now."""
+    if (folder / "manifest.json").exists():
+        ingredients = integrity.read_manifest(folder)[0]["ingredients"]
+        manifest(folder, ingredients["section"], ingredients["inputs"])
+
+
+def manifest(folder, section, inputs=None):
+    """The manifest of what lies in a folder, as the store writes it; its digest."""
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": integrity.file_digest(path), "bytes": path.stat().st_size}
+        for path in integrity.files_below(folder)
+    }
     ingredients = {"section": section, "inputs": inputs or {}, "versions": {"keras": "3.15.1"}}
-    write_json(folder / "manifest.json", {"digest": digest, "ingredients": ingredients, "files": {}})
+    table = {"digest": integrity.digest_of(files), "stage": folder.parent.name, "ingredients": ingredients, "files": files}
+    (folder / "manifest.json").write_text(sealed.dumps(table), encoding="utf-8")
+    return table["digest"]
 
 
 def results(root, metrics, predictions, *, history=None, curve=()):
@@ -132,15 +149,15 @@ def results(root, metrics, predictions, *, history=None, curve=()):
         train / "train.json",
         {"stopped": "epochs", "epochs": 5, "steps": 50, "best": history[-1], "parameters": 2_233_088},
     )
-    manifest(train, "digest of train", {"model": {"kind": "recurrent", "units": 256}})
+    inputs = {"train": manifest(train, {"model": {"kind": "recurrent", "units": 256}})}
     write_json(
         ingest / "stats.json", {"splits": {"train": {"rows": 500, "duplicates": 3, "conflicts": 1}}, "leakage": {}}
     )
-    manifest(ingest, "digest of ingest", {"dataset": HOSTILE[0]})
+    inputs["ingest"] = manifest(ingest, {"dataset": HOSTILE[0]})
     write_json(evaluate / "metrics.json", metrics)
     write_lines(evaluate / "predictions.jsonl", predictions)
     write_json(evaluate / "logs/speed.json", {"rows": len(predictions), "seconds": 2.0})
-    manifest(evaluate, "digest of evaluate", {"seed": 1}, {"train": "digest of train", "ingest": "digest of ingest"})
+    manifest(evaluate, {"seed": 1}, inputs)
     return evaluate
 
 
@@ -381,7 +398,7 @@ def test_a_page_is_written_again_only_when_its_results_changed(tmp_path):
     before = path.read_bytes()
     assert not run.write(found, path, always=False)
     manifest_file = found.artifacts["train"] / "manifest.json"
-    manifest_file.write_text(manifest_file.read_text() + "\n")
+    os.utime(manifest_file, ns=(1, 1))
     assert run.write(Run.around(found.artifacts["evaluate"]), path, always=False)
     assert path.read_bytes() != before and not list(path.parent.glob(".*"))
 
@@ -476,6 +493,7 @@ def test_a_comparisons_page_shows_its_figures_and_both_answers(tmp_path):
     for folder in (first, other):  # what cannot be encoded is replaced before it is scored, by evaluate
         path = folder / "predictions.jsonl"
         path.write_text(re.sub(r"\\ud[89a-f]..", r"\\ufffd", path.read_text()))
+        reseal(folder)
     found = comparison.compare(answers.load([str(first), str(other)]), resamples=30, trials=20, show=60)
     comparison_page.write(found, tmp_path / "page.html")
     parsed = parse((tmp_path / "page.html").read_text(encoding="utf-8"))

@@ -180,7 +180,7 @@ def write_atomically(path: Path, text: str) -> None:
 def out_of_space(place: Path) -> Iterator[None]:
     """Turn a full disk or a store that cannot be written into an error with a cure."""
     full = (
-        f"{place}: the disk is full; nothing was kept of this stage, earlier stages are; free some space and run again"
+        f"{place}: the disk is full, so this was not kept; what was finished before is; free some space and run again"
     )
     try:
         yield
