@@ -57,12 +57,11 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
     assert found["top", "task"].default == "required"
     assert found["train.init", "from"].default == "required"
     assert found["normalize", "steps"].default == '["unicode", "whitespace"]'
-    for (key, _), one in found.items():  # a bound that is told is one that pydantic holds values to
-        if key == "model.logistic_regression":
-            config = rooms.find("models", "logistic_regression").Config
-            assert one.bounds == "at least 0"
-            with pytest.raises(ValueError, match="greater than or equal to 0"):
-                config(**{one.name: -0.5})
+    # A bound that is told is one that values are held to.
+    assert found["train.optimizer.sgd", "momentum"].bounds == "at least 0, below 1"
+    for value in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="momentum"):
+            rooms.find("training.optimizers", "sgd").Config(momentum=value)
 
 
 def test_words_of_a_field_come_from_its_comment_or_its_docstring():
