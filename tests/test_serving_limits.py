@@ -186,6 +186,13 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     assert lanes.joinable(version, version.signature(""), {"source": np.array([b"a"], object)})
 
 
+def test_an_export_says_which_answers_are_made_of_a_search():
+    ways = {"nbest": {"outputs": {"texts": "texts"}, "n_best": None}}
+    assert limits.by_search({"bounds": BOUNDS, "from_options": ways}) == ways
+    assert set(limits.by_search({"bounds": BOUNDS})) == {"serving_default", "nbest"}
+    assert limits.by_search({"format": 1}) == limits.by_search({}) == {}
+
+
 def test_the_operator_says_what_an_option_may_be(models):
     most = read_limits(("beam_size=4", "older:beam_size=100", "older:max_length=5"))
     with running(models, option_limits=most) as server:
