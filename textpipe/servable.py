@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from textpipe import ensembles, rooms, signatures
 from textpipe.config import Plugin, Section
+from textpipe.decoding import _bounds
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
 from textpipe.signatures import EXAMPLES, Tensors
@@ -40,8 +41,9 @@ class Servable(tf.Module):
     """Text in, answer out, for classifiers and generators alike.
 
     fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a
-    decoding/ Config, which generators need. The Keras model is reached through a closure and its variables through a
-    list: what is saved is then the graph and its weights, without a trace of Keras, and loads where Keras is absent.
+    decoding/ Config, which generators need; bounds: upper bounds of its options, where not the decoder's own. The Keras
+    model is reached through a closure and its variables through a list: what is saved is then the graph and its
+    weights, without a trace of Keras, and loads where Keras is absent.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Servable(tf.Module):
         *,
         decode: Section | None = None,
         lexicon: Mapping[str, str] | None = None,
+        bounds: Mapping[str, float] | None = None,
     ):
         super().__init__(name="servable")
         self.source = next(field.name for field in fields if field.side == "source")
@@ -63,6 +66,8 @@ class Servable(tf.Module):
         self.weights = [variable.value for variable in model.weights]
         self.reach = lambda: model
         self.decode = lambda: decode
+        limits = _bounds.bounds(self.decoder, decode, bounds) if self.generates and decode else {}
+        self.bounds = lambda: limits  # what is no function would be saved with the graph
         self.unknown = None
         if self.generates and getattr(decode, "replace_unknown", False):
             for name in (self.source, self.target):
@@ -82,11 +87,12 @@ class Servable(tf.Module):
         decode: Section | None = None,
         *,
         ensemble: ensembles.Ensemble | None = None,
+        bounds: Mapping[str, float] | None = None,
     ) -> "Servable":
         """From the artifacts of normalize, tokenize, vectorize and train, by stage name.
 
         decode: a decoding/ Config; greedy when None. Classifiers ignore it. ensemble: trained models that answer
-        together with that of train.
+        together with that of train. bounds: upper bounds of the decoder's options, where not its own.
         """
         module = rooms.find("tasks", task) if isinstance(task, str) else task
         described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
@@ -103,6 +109,7 @@ class Servable(tf.Module):
             model,
             decode=decode or Plugin.check("decoding", "greedy"),
             lexicon=vectorizer.load_lexicon(artifacts["tokenize"]),
+            bounds=bounds,
         )
 
     @property
@@ -178,18 +185,24 @@ class Servable(tf.Module):
     def defaults(self) -> dict[str, Any]:
         """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
 
-        Scalars of the decoder's OPTIONS (0 for a setting that is none), and [1] strings of its TEXTS.
+        Scalars of the decoder's OPTIONS (0 for a setting that is none), [1] strings of its TEXTS, and the deadline, in
+        seconds since 1970 (0 for none), at which the search ends and the call fails.
         """
         config = self.decode()
         values = {name: tf.constant(getattr(config, name) or 0, dtype) for name, dtype in self.decoder.OPTIONS.items()}
         for name in self.decoder.TEXTS:
             text = getattr(config, name)
             values[name] = tf.constant([text if isinstance(text, str) else "\n".join(text)])
-        return values
+        return values | {signatures.DEADLINE: tf.constant(0.0, tf.float64)}
 
     def optional(self, given: Tensors) -> Tensors:
-        """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`."""
-        options = {name: value for name, value in given.items() if name != self.source}
+        """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`.
+
+        Options outside of their bounds fail, and so does a search that its deadline cuts short.
+        """
+        options = _bounds.bounded({name: value for name, value in given.items() if name != self.source}, self.bounds())
+        for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
+            options[name] = _bounds.short(name, options[name], self.defaults()[name], self.written)
         return self.spelled(self.decoded(self.inputs(given), options), given)
 
     def nbest(self, texts: Mapping[str, tf.Tensor]) -> Tensors:

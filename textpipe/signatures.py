@@ -11,6 +11,7 @@ import tensorflow as tf
 from textpipe.training import likelihood
 
 EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+DEADLINE = "deadline"  # the input of `options` that is no setting of a decoder
 ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
 
 Tensors = dict[str, tf.Tensor]

@@ -11,6 +11,7 @@ H = R * w, N answers kept, C candidates, L tokens so far, T source, U answer, V 
 
 import tensorflow as tf
 
+from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
     attention_at,
@@ -167,18 +168,24 @@ def search(model, source, config, rules, *, answers):
     shapes = tf.nest.map_structure(constant, first)
     for name in ("ruled", "row", "log_probs", "last", "history", "coverage", "ends", "done"):
         shapes[name] = tf.nest.map_structure(growing, first[name])
-    (last,) = tf.while_loop(unfinished, lambda now: (advance(now),), (first,), shape_invariants=(shapes,))
+    (last,) = tf.while_loop(
+        lambda now: unfinished(now) & _deadline.in_time(config, now["step"]),
+        lambda now: (advance(now),),
+        (first,),
+        shape_invariants=(shapes,),
+    )
 
     found = put(last["done"], last["row"]["place"], last["ends"])
     tokens, slots = found["history"] // beam, found["history"] % beam
     length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(tokens, model.pad_id), tf.int32), axis=2))
     tokens, slots = tokens[:, :, :length], slots[:, :, :length]
-    return {
+    found = {
         "ids": tokens,
         "scores": tf.maximum(found["scores"], ABSENT),
         "log_probs": tf.maximum(found["log_probs"], ABSENT),
         "attention": attention_at(last["seen"].stack()[:length], slots, tokens, model.pad_id),
     }
+    return _deadline.finished(config, unfinished(last), found)
 
 
 def kept(ends, scores, log_probs, history):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import tensorflow as tf
 
 from textpipe import rooms
+from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
@@ -18,12 +19,14 @@ def settings(config, options, dtypes, texts=()):
 
     options: {name: scalar} of a decoder's OPTIONS and {name: [B] or [1] string} of its TEXTS, or None; dtypes and
     texts: those OPTIONS and TEXTS. A text is None where neither the config nor the call gives one. What a field's
-    Config refuses fails in graph, with InvalidArgumentError.
+    Config refuses fails in graph, with InvalidArgumentError. `deadline` may be among the options; see _deadline.py.
     """
-    options = {} if options is None else options
+    options = {} if options is None else dict(options)
+    deadline = options.pop("deadline", None)
     unknown = sorted(set(options) - {*dtypes, *texts})
     assert not unknown, f"{unknown} are no options of {config.kind}"
     values = {name: getattr(config, name) for name in type(config).model_fields}
+    values["deadline"] = None if deadline is None else _deadline.checked(deadline)
     for name in texts:
         fixed = "\n".join(values[name]) if isinstance(values[name], tuple | list) else values[name]
         values[name] = tf.constant([fixed]) if fixed else None
@@ -38,6 +41,8 @@ def settings(config, options, dtypes, texts=()):
 def checked(name, value, field):
     """A tensor that fails in graph outside the bounds of a Config's field; of a field that may be None, 0 is None."""
     checks = []
+    if value.dtype.is_floating:
+        checks.append(tf.debugging.Assert(tf.math.is_finite(value), [f"option {name} must be finite, found", value]))
     for bound in field.metadata:
         for attribute, compare, words in (
             ("ge", tf.greater_equal, "at least"),

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from textpipe.decoding import greedy
 
 OPTIONS = {"beam_size": "int32", "coverage_penalty": "float32", "patience": "float32", **greedy.OPTIONS}
+BOUNDS = {"beam_size": 64, "coverage_penalty": 10, "patience": 100, **greedy.BOUNDS}
 TEXTS = greedy.TEXTS
 
 

@@ -14,6 +14,8 @@ OPTIONS = {
     "min_length": "int32",
     "length_penalty": "float32",
 }
+# What a caller of a served model may set them to at most; see _bounds.py.
+BOUNDS = {"max_length": 1024, "max_ratio": 100, "max_extra": 1024, "min_length": 1024, "length_penalty": 10}
 # What a caller may set for one call as a text for each row.
 TEXTS = ("prefix",)
 
