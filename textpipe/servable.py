@@ -16,13 +16,16 @@ import tensorflow as tf
 
 from textpipe import ensembles, rooms, signatures
 from textpipe.config import Plugin, Section
-from textpipe.decoding import _bounds
+from textpipe.decoding import _bounds, _search
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
 from textpipe.signatures import EXAMPLES, Tensors
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
 from textpipe.text.unknown import Replacement
+
+
+BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 
 
 class Written:
@@ -133,14 +136,15 @@ class Servable(tf.Module):
     def answer(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The best answer to each row and its score: {field: [B]} -> {"answer": [B], "score": [B], ...}.
 
-        score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by.
+        score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by. The
+        answer of a generator to a blank text is the empty text, with score 0: it is certain, and nothing is searched.
         Classifiers add labels [B, C] and probabilities [B, C] over all classes, in training's order.
 
         {"text": ["I agree."]}
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
         if self.generates:
-            found = self.spelled(self.decoded(self.inputs(texts), n_best=1), texts)
+            found = self.spelled(self.decoded(self.searched(texts), n_best=1), texts)
             return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
         probabilities = self.probabilities(self.inputs(texts))  # [B, C]
         best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
@@ -171,16 +175,30 @@ class Servable(tf.Module):
         """The decoding/ module."""
         return rooms.find("decoding", self.decode().kind)
 
-    def decoded(self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None) -> Tensors:
+    def decoded(
+        self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None, model: Any = None
+    ) -> Tensors:
         """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
 
         options: of the decoder's OPTIONS and TEXTS, in place of its settings. n_best: how many answers are wanted, for a
-        decoder that is done the sooner the fewer they are; it may give more.
+        decoder that is done the sooner the fewer they are; it may give more. model: to be asked in place of its own.
         """
         config = self.decode()
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
-        return self.decoder.decode(self.model, inputs, config, options, codec=self.written)
+        found = self.decoder.decode(model or self.model, inputs, config, options, codec=self.written)
+        return _search.emptied(found, _search.nothing(inputs, self.model.pad_id), self.model.end_id)
+
+    def searched(self, texts: Mapping[str, tf.Tensor], inputs: tf.Tensor | None = None) -> tf.Tensor:
+        """The source ids [B, T] that are decoded: {field: [B]} -> those of the rows, but of blank ones the end alone.
+
+        Blank is what holds only white space, control and format characters after normalization, known to the
+        vocabulary or not: such a row has the empty answer. inputs: the rows' ids, where they are there already.
+        """
+        inputs = self.inputs(texts) if inputs is None else inputs
+        blank = tf.strings.regex_full_match(self.clean(self.source, texts[self.source]), BLANK)
+        end = tf.where(tf.equal(tf.range(tf.shape(inputs)[1]), 0), self.model.end_id, self.model.pad_id)  # [T]
+        return tf.where(blank[:, None], end, inputs)
 
     def defaults(self) -> dict[str, Any]:
         """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
@@ -203,11 +221,11 @@ class Servable(tf.Module):
         options = _bounds.bounded({name: value for name, value in given.items() if name != self.source}, self.bounds())
         for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
             options[name] = _bounds.short(name, options[name], self.defaults()[name], self.written)
-        return self.spelled(self.decoded(self.inputs(given), options), given)
+        return self.spelled(self.decoded(self.searched(given), options), given)
 
     def nbest(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The N best answers, best first: {field: [B]} -> {"texts": [B, N], "scores": [B, N]}."""
-        return self.spelled(self.decoded(self.inputs(texts)), texts)
+        return self.spelled(self.decoded(self.searched(texts)), texts)
 
     def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
         """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""

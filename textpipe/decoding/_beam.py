@@ -59,7 +59,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
     """
     alpha, sources = config.length_penalty, tf.repeat(source, groups, axis=0)
     rows = tf.shape(source)[0] * groups
-    cap = tf.repeat(rules.caps(caps(source, model.pad_id, config)), groups)  # [R]
+    cap = tf.repeat(caps(source, model.pad_id, config, rules), groups)  # [R]
     longest = tf.reduce_max(cap)
     # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
     final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)

@@ -29,7 +29,7 @@ def chain(model, source, config, rules, choose, *, copies):
     its score and log_prob are -1e9 if the end is barred as well.
     """
     rows = tf.shape(source)[0]
-    cap = rules.caps(caps(source, model.pad_id, config))
+    cap = caps(source, model.pad_id, config, rules)
     longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(source))
     fixed, state = split(model.start(memory))

@@ -5,6 +5,10 @@ the worst answer kept can never enter the answers (Huang, Zhao and Ma 2017, When
 it, nor does it take a place from anything that can: what it leads to is less probable than it. So it is dropped, a row
 without living hypotheses is done, and rows that are done leave the batch. The answers are those of a search to the end.
 
+With patience the answers that end are counted, also those of hypotheses that cannot win. So none is dropped alone, and
+a row is done when its patience is over or none can win: the answers are again those of a search that drops nothing, and
+however many are asked for, they are the first of the same list.
+
 Shapes: B rows of the source, R rows not done, K = beam_size, w hypotheses of a row (1 at first, then at most K),
 H = R * w, N answers kept, C candidates, L tokens so far, T source, U answer, V vocabulary.
 """
@@ -42,7 +46,7 @@ def search(model, source, config, rules, *, answers):
     """
     beam = config.beam_size
     rows, step_once = tf.shape(source)[0], stepper(model)
-    cap = rules.caps(caps(source, model.pad_id, config))  # [B]
+    cap = caps(source, model.pad_id, config, rules)  # [B]
     memory, state = split(model.start(model.encode(source)))
     shared = memory is not None and getattr(model, "shares_memory", False)
     cache = state.pop("cache") if shared and "cache" in state else ()
@@ -121,7 +125,10 @@ def search(model, source, config, rules, *, answers):
         found = log_probs
         log_probs, chosen = tf.math.top_k(tf.where(ending, NOTHING, found), tf.minimum(beam, tf.shape(found)[1]))
         largest = length_penalty(tf.cast(row["cap"], tf.float32), config.length_penalty)[:, None]
-        log_probs = tf.where(log_probs / largest > ends["scores"][:, -1:], log_probs, NOTHING)
+        wins = log_probs / largest > ends["scores"][:, -1:]
+        if patient(config):
+            wins |= tf.reduce_any(wins, axis=1, keepdims=True) & (config.patience > 0)
+        log_probs = tf.where(wins, log_probs, NOTHING)
         if patient(config):
             row = row | {"ended": row["ended"] + ended_first(ending, found, beam)}
             over = out_of_patience(row["ended"], beam, config.patience)

@@ -8,9 +8,11 @@ import tensorflow as tf
 from textpipe import rooms
 from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
+from textpipe.text.marks import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
+RATIO = 100_000  # max_ratio counts in parts of 1 / RATIO: a float32 below 128 tells them apart
 UNSEEN = 1e-9  # the least attention that a source token counts as having got
 
 
@@ -104,18 +106,45 @@ def growing(part):
     return tf.TensorShape([None] * tf.convert_to_tensor(part).shape.rank)
 
 
-def caps(source, pad_id, config):
+def caps(source, pad_id, config, rules):
     """The longest answer of each row, its end_id included: source [B, T] -> [B] int32.
 
-    Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less.
+    Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less; then what
+    the rules make of it. A row of no tokens but its end gets its end alone.
     """
-    rows = tf.shape(source)[0]
-    cap = tf.fill([rows], config.max_length)
-    if config.max_ratio is None:
-        return cap
-    length = tf.reduce_sum(tf.cast(tf.not_equal(source, pad_id), tf.float32), axis=1)
-    by_ratio = tf.minimum(cap, tf.cast(tf.math.ceil(config.max_ratio * length), tf.int32) + config.max_extra)
-    return tf.where(tf.convert_to_tensor(config.max_ratio) > 0, by_ratio, cap)
+    length = tf.math.count_nonzero(tf.not_equal(source, pad_id), axis=1)  # [B] int64
+    cap = tf.fill([tf.shape(source)[0]], config.max_length)
+    if config.max_ratio is not None:
+        # In whole numbers: as float32, 1.1 * 10 is more than 11.
+        ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO), tf.int64)
+        by_ratio = tf.cast((ratio * length + RATIO - 1) // RATIO, tf.int32) + config.max_extra
+        cap = tf.where(tf.convert_to_tensor(config.max_ratio) > 0, tf.minimum(cap, by_ratio), cap)
+    return tf.where(nothing(source, pad_id), 1, rules.caps(cap))
+
+
+def nothing(source, pad_id):
+    """Which rows hold no token but their end: source [B, T] -> [B] bool."""
+    return tf.reduce_all(tf.equal(source, pad_id) | tf.equal(source, END_ID), axis=1)
+
+
+def emptied(found, rows, end_id):
+    """A decoder's outputs, where some rows [B] bool have the empty answer: its end alone, with score and log_prob 0.
+
+    The other answers of such a row are none.
+    """
+    more = tf.maximum(0, 1 - tf.shape(found["ids"])[2])  # a place for the end
+    ids = tf.pad(found["ids"], [[0, 0], [0, 0], [0, more]])
+    attention = tf.pad(found["attention"], [[0, 0], [0, 0], [0, more], [0, 0]])
+    best = tf.equal(tf.range(tf.shape(ids)[1]), 0)  # [N]
+    first = tf.equal(tf.range(tf.shape(ids)[2]), 0)  # [U]
+    end = tf.where(best[:, None] & first, end_id, 0)  # [N, U]
+    score = tf.where(best, 0.0, ABSENT)  # [N]
+    return found | {
+        "ids": tf.where(rows[:, None, None], end, ids),
+        "scores": tf.where(rows[:, None], score, found["scores"]),
+        "log_probs": tf.where(rows[:, None], score, found["log_probs"]),
+        "attention": tf.where(rows[:, None, None, None], 0.0, attention),
+    }
 
 
 def length_penalty(length, alpha):

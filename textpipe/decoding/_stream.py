@@ -30,7 +30,7 @@ class Stream:
         rows = tf.shape(source)[0]
         nest = {"model": self.model.start(self.model.encode(source)), "rules": self.rules.start(rows)}
         self.structure = nest
-        cap = self.rules.caps(caps(source, self.model.pad_id, self.config))
+        cap = caps(source, self.model.pad_id, self.config, self.rules)
         return {"ids": tf.zeros([rows, 0], tf.int32), "cap": cap, **named(nest)}
 
     def specs(self):

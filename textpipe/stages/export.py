@@ -21,7 +21,7 @@ from textpipe.config import Plugin, Section
 from textpipe.decoding import _bounds
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ModelError
-from textpipe.stages import _golden, _replay
+from textpipe.stages import _doubts, _golden, _replay
 from textpipe.training import transfer
 from textpipe.version import __version__
 
@@ -36,6 +36,12 @@ FROM_OPTIONS = {
     "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
     "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
 }
+GO_ON = (
+    "the trained model is kept and need not be trained again: `textpipe run PIPELINE` exports it anew, also with other\n"
+    "settings: -s decode.KEY=VALUE changes the search, -s decode=greedy leaves out what the search adds, and if that is\n"
+    "exported, the fault lies in the search, else in the model's graph; `textpipe predict` answers with versions published\n"
+    "before"
+)
 MEASURED = 2000  # training texts whose lengths a server compares its requests' with
 
 log = logging.getLogger(__name__)
@@ -91,7 +97,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     warmup.write(folder, requests(servable.source, [row["text"] for row in rows], config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
-    replay(folder)
+    replay(folder, servable)
 
 
 def requests(field: str, texts: Sequence[str], count: int) -> list[bytes]:
@@ -167,8 +173,11 @@ def digest_of(artifact: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["digest"] if path.is_file() else None
 
 
-def replay(folder: Path) -> None:
-    """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs."""
+def replay(folder: Path, servable: "Servable | None" = None) -> None:
+    """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs.
+
+    servable: training-side code, which can tell a fault from rounding; without it any difference is a fault.
+    """
     assert _replay.__file__
     command = [sys.executable, "-I", _replay.__file__, str(folder.resolve()), str(_golden.BATCH_ROWS)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -178,13 +187,21 @@ def replay(folder: Path) -> None:
     except (ValueError, IndexError):
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise ModelError(f"{folder}: the exported model could not be replayed in a clean process: {last[0]}") from None
-    if found["faults"]:
-        more = f"\n  and {found['more']} more" if found["more"] else ""
+    faults, doubts = found["faults"], found["doubts"]
+    if servable is None:
+        faults += [fault for doubt in doubts for fault in doubt["faults"]]
+    elif doubts:
+        lines = (folder / savedmodel.GOLDEN).read_text(encoding="ascii").splitlines()
+        faults += _doubts.faults(servable, [json.loads(line) for line in lines], doubts)
+    if faults:
+        more = found["more"] + len(faults[_replay.SHOWN :])
+        shown = "\n  ".join([*faults[: _replay.SHOWN], *([f"and {more} more"] if more else [])])
         raise ModelError(
-            f"{folder}: the exported model does not answer as training-side code does; nothing is published\n  "
-            + "\n  ".join(found["faults"])
-            + more
+            f"{folder}: the exported model does not answer as training-side code does; nothing is published\n"
+            f"  {shown}\n{GO_ON}"
         )
+    if doubts:
+        log.info("%d golden rows answered otherwise, as rounding explains", len(doubts))
     log.info("%d golden rows replayed", found["rows"])
 
 
