@@ -118,7 +118,7 @@ def test_every_signature_gives_the_same_answer(generator, decode):
         np.testing.assert_allclose(other_scores, scores, rtol=1e-5)
     # What attention explains, and alone in a batch.
     pieces = servable.methods()["attention"]({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
-    ids = servable.decoded(servable.inputs({"source": tf.constant(TEXTS)}))["ids"][:, 0]
+    ids = servable.decoded(servable.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
     codec = servable.features["target"].codec
     assert codec.decode(ids).numpy().tolist() == best
     assert codec.pieces(ids).numpy()[:, : pieces.shape[1]].tolist() == pieces.tolist()

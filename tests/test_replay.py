@@ -89,16 +89,18 @@ def test_another_search_is_found(case, generator):
 
 def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(case, monkeypatch):
     decoder, servable, rows = case
-    # Many rows change at so large a rounding, and each answer is one of many.
-    monkeypatch.setattr(_doubts, "ROUNDING", 3e-3)
+    # So large a rounding changes many rows, and a drawn answer more easily than others.
+    monkeypatch.setattr(_doubts, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
     monkeypatch.setattr(_doubts, "TRIED", 128)
     doubts = []
-    for at, row in enumerate(rows[::3]):
+    for at, row in enumerate(rows):
         others = [one for one in _doubts.alternatives(servable, row, seed=7) if [*_replay.unlike(row, "nbest", one)]]
-        if others:
-            often = max(others, key=lambda one: [other["texts"] for other in others].count(one["texts"]))
-            doubts.append({"at": 3 * at, "faults": ["differs"], "answers": {"nbest": often}})
-    doubts = doubts[: _doubts.LEAST]
+        texts = [one["texts"] for one in others]
+        often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
+        if often and texts.count(often["texts"]) >= 8:
+            doubts.append({"at": at, "faults": ["differs"], "answers": {"nbest": often}})
+        if len(doubts) == 2:
+            break
     assert doubts
     assert not _doubts.faults(servable, rows, doubts)
     monkeypatch.setattr(_doubts, "ROUNDING", 1e-9)

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from textpipe import config, cores, lineage, rooms
+from textpipe.decoding import _fits
 from textpipe.errors import ConfigError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
@@ -43,6 +44,12 @@ class Pipeline:
         except ConfigError as error:
             raise ConfigError(f"{path} task: {error}") from None
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
+        export, model, codec = sections["export"], sections["train"].model, sections["tokenize"].codec
+        faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
+        if "decode" in tables and rooms.find("models", model.kind).OUTPUT != "text":
+            faults.append(f"[decode]: {model.kind} answers with a label and decodes nothing; leave [decode] out")
+        if faults:
+            raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
         return cls(path.stem, str(path), task, sections)
 
 

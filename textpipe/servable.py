@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from textpipe import ensembles, rooms, signatures
 from textpipe.config import Plugin, Section
-from textpipe.decoding import _bounds, _search
+from textpipe.decoding import _bounds, _fits, _search
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
 from textpipe.signatures import EXAMPLES, Tensors
@@ -44,9 +44,10 @@ class Servable(tf.Module):
     """Text in, answer out, for classifiers and generators alike.
 
     fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a
-    decoding/ Config, which generators need; bounds: upper bounds of its options, where not the decoder's own. The Keras
-    model is reached through a closure and its variables through a list: what is saved is then the graph and its
-    weights, without a trace of Keras, and loads where Keras is absent.
+    decoding/ Config, which generators need; bounds: upper bounds of its options, where not the decoder's own;
+    attends: whether the model looks back at the source. The Keras model is reached through a closure and its variables
+    through a list: what is saved is then the graph and its weights, without a trace of Keras, and loads where Keras is
+    absent.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Servable(tf.Module):
         decode: Section | None = None,
         lexicon: Mapping[str, str] | None = None,
         bounds: Mapping[str, float] | None = None,
+        attends: bool = True,
     ):
         super().__init__(name="servable")
         self.source = next(field.name for field in fields if field.side == "source")
@@ -69,7 +71,8 @@ class Servable(tf.Module):
         self.weights = [variable.value for variable in model.weights]
         self.reach = lambda: model
         self.decode = lambda: decode
-        limits = _bounds.bounds(self.decoder, decode, bounds) if self.generates and decode else {}
+        useless = () if attends else ("coverage_penalty",)
+        limits = _bounds.bounds(self.decoder, decode, bounds, useless) if self.generates and decode else {}
         self.bounds = lambda: limits  # what is no function would be saved with the graph
         self.unknown = None
         if self.generates and getattr(decode, "replace_unknown", False):
@@ -101,6 +104,9 @@ class Servable(tf.Module):
         described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
         sizes = Sizes.from_tables(described["sizes"], module.FIELDS)
         config = Plugin.check("models", described["model"])
+        decode = decode or Plugin.check("decoding", "greedy")
+        if fault := next(_fits.faults(decode, config, ensemble), None):
+            raise ConfigError(fault)
         model = rooms.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
         if ensemble:
@@ -110,9 +116,10 @@ class Servable(tf.Module):
             Normalizer(artifacts["normalize"]),
             vectorizer.load_features(artifacts["vectorize"], artifacts["tokenize"], module.FIELDS),
             model,
-            decode=decode or Plugin.check("decoding", "greedy"),
+            decode=decode,
             lexicon=vectorizer.load_lexicon(artifacts["tokenize"]),
             bounds=bounds,
+            attends=_fits.attends(config, ensemble),
         )
 
     @property

@@ -5,7 +5,7 @@ always allowed, and [export] bounds sets others for one model.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,12 @@ TOKENS = {"prefix": 1024, "constraints": 128}  # of a row's text, all of its phr
 Bounds = dict[str, list[Any]]
 
 
-def bounds(decoder: ModuleType, config: Section, upper: Mapping[str, float] | None = None) -> Bounds:
+def bounds(
+    decoder: ModuleType, config: Section, upper: Mapping[str, float] | None = None, useless: Collection[str] = ()
+) -> Bounds:
     """{option: [lowest, highest]} for a decoder and its Config, `upper` in place of the decoder's own upper bounds.
 
-    A lower bound of 0 may stand for "none". Raises ValueError for an upper bound of what is no option, below the lower
+    useless: options that can do nothing with the model, which stay 0. A lower bound of 0 may stand for "none". Raises ValueError for an upper bound of what is no option, below the lower
     bound, or below the pipeline's own setting.
     """
     upper = dict(upper or {})
@@ -44,7 +46,7 @@ def bounds(decoder: ModuleType, config: Section, upper: Mapping[str, float] | No
                 raise ValueError(f"bounds: {name} expects {expected} of at least {low}, found {high!r}")
             if high < own:
                 raise ValueError(f"bounds: {name} = {high!r} is less than [decode] {name} = {own!r}; raise the bound")
-        found[name] = [kind(low), kind(high)]
+        found[name] = [kind(low), kind(0 if name in useless else high)]
     return found
 
 
