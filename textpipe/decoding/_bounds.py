@@ -26,8 +26,8 @@ def bounds(
 ) -> Bounds:
     """{option: [lowest, highest]} for a decoder and its Config, `upper` in place of the decoder's own upper bounds.
 
-    useless: options that can do nothing with the model, which stay 0. A lower bound of 0 may stand for "none". Raises ValueError for an upper bound of what is no option, below the lower
-    bound, or below the pipeline's own setting.
+    useless: options that can do nothing with the model, which stay 0. A lower bound of 0 may stand for "none". Raises
+    ValueError for an upper bound of what is no option, below the lower bound, or below the pipeline's own setting.
     """
     upper = dict(upper or {})
     for name in upper:
