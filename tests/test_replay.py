@@ -113,5 +113,5 @@ def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(ge
     at = next(at for at, line in enumerate(golden) if "the dog" in line)
     golden[at] = golden[at].replace('"texts": ["', '"texts": ["x')
     (model / savedmodel.GOLDEN).write_text("\n".join(golden) + "\n")
-    with pytest.raises(ModelError, match="need not be trained again: `textpipe run PIPELINE`"):
+    with pytest.raises(ModelError, match="need not be trained again: `textpipe export PIPELINE`"):
         export.replay(model)

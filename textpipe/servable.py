@@ -144,7 +144,8 @@ class Servable(tf.Module):
         """The best answer to each row and its score: {field: [B]} -> {"answer": [B], "score": [B], ...}.
 
         score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by. The
-        answer of a generator to a blank text is the empty text, with score 0: it is certain, and nothing is searched.
+        answer of a generator to a blank text is the empty text, with score 0, unless it must begin with a prefix or hold
+        phrases: it is certain, and nothing is searched.
         Classifiers add labels [B, C] and probabilities [B, C] over all classes, in training's order.
 
         {"text": ["I agree."]}
@@ -194,7 +195,11 @@ class Servable(tf.Module):
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
         found = self.decoder.decode(model or self.model, inputs, config, options, codec=self.written)
-        return _search.emptied(found, _search.nothing(inputs, self.model.pad_id), self.model.end_id)
+        blank = _search.nothing(inputs, self.model.pad_id)
+        for name in self.decoder.TEXTS:  # what the answer must hold it holds
+            text = (options or {}).get(name, self.defaults()[name])
+            blank &= tf.strings.regex_full_match(text, BLANK)
+        return _search.emptied(found, blank, self.model.end_id)
 
     def searched(self, texts: Mapping[str, tf.Tensor], inputs: tf.Tensor | None = None) -> tf.Tensor:
         """The source ids [B, T] that are decoded: {field: [B]} -> those of the rows, but of blank ones the end alone.

@@ -110,7 +110,7 @@ def caps(source, pad_id, config, rules):
     """The longest answer of each row, its end_id included: source [B, T] -> [B] int32.
 
     Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less; then what
-    the rules make of it. A row of no tokens but its end gets its end alone.
+    the rules make of it. A row of no tokens but its end gets its end alone, and what rules force.
     """
     length = tf.math.count_nonzero(tf.not_equal(source, pad_id), axis=1)  # [B] int64
     cap = tf.fill([tf.shape(source)[0]], config.max_length)
@@ -119,7 +119,7 @@ def caps(source, pad_id, config, rules):
         ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO), tf.int64)
         by_ratio = tf.cast((ratio * length + RATIO - 1) // RATIO, tf.int32) + config.max_extra
         cap = tf.where(tf.convert_to_tensor(config.max_ratio) > 0, tf.minimum(cap, by_ratio), cap)
-    return tf.where(nothing(source, pad_id), 1, rules.caps(cap))
+    return rules.caps(tf.where(nothing(source, pad_id), 1, cap))
 
 
 def nothing(source, pad_id):

@@ -37,10 +37,8 @@ FROM_OPTIONS = {
     "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
 }
 GO_ON = (
-    "the trained model is kept and need not be trained again: `textpipe run PIPELINE` exports it anew, also with other\n"
-    "settings: -s decode.KEY=VALUE changes the search, -s decode=greedy leaves out what the search adds, and if that is\n"
-    "exported, the fault lies in the search, else in the model's graph; `textpipe predict` answers with versions published\n"
-    "before"
+    "the trained model is kept and need not be trained again: `textpipe export PIPELINE` tries anew, and -s "
+    "decode.KEY=VALUE or -s decode=greedy exports it with another search; versions published before stay"
 )
 MEASURED = 2000  # training texts whose lengths a server compares its requests' with
 
@@ -197,8 +195,8 @@ def replay(folder: Path, servable: "Servable | None" = None) -> None:
         more = found["more"] + len(faults[_replay.SHOWN :])
         shown = "\n  ".join([*faults[: _replay.SHOWN], *([f"and {more} more"] if more else [])])
         raise ModelError(
-            f"{folder}: the exported model does not answer as training-side code does; nothing is published\n"
-            f"  {shown}\n{GO_ON}"
+            f"{folder}: the exported model does not answer as training-side code does; nothing is published, and {GO_ON}\n"
+            f"  {shown}"
         )
     if doubts:
         log.info("%d golden rows answered otherwise, as rounding explains", len(doubts))
