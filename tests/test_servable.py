@@ -52,7 +52,7 @@ def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator)
                 expected["prefix"] = tf.TensorSpec([None], tf.string, name="prefix")
                 numbers = {"beam_size": tf.int32, "length_penalty": tf.float32, "max_length": tf.int32}
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
-                numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32}
+                numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
             assert savedmodel.inputs_of(function) == expected
 

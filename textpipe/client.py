@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from textpipe.errors import ModelError, NetworkError, suggest
-from textpipe.savedmodel import DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
+from textpipe.savedmodel import DEADLINE, DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
 
 BATCH_ROWS = 64
 TRIES = 6  # of a request that the server is too busy for
@@ -138,7 +138,7 @@ class Client(Caller):
 
     def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the server's JSON wants them: numbers that were written as text become numbers."""
-        kinds = {name: kind for name, kind in self.inputs[OPTIONS].items() if name not in self.fields}
+        kinds = {name: kind for name, kind in self.inputs[OPTIONS].items() if name not in (*self.fields, DEADLINE)}
         found: dict[str, Any] = {}
         for name, value in options.items():
             if name not in kinds:

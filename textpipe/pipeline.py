@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from textpipe import bundled, config, cores, lineage, rooms
+from textpipe.decoding import _fits
 from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
 
@@ -46,6 +47,10 @@ class Pipeline:
         if "decode" in tables and kinds["target"] != "text":
             raise ConfigError(f"{path} [decode]: task {task!r} answers with a label, which no decoder writes; leave [decode] out")
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
+        export, model, codec = sections["export"], sections["train"].model, sections["tokenize"].codec
+        faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
+        if faults:
+            raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
         return cls(path.stem, str(path), task, sections)
 
 

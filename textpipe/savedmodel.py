@@ -24,6 +24,7 @@ GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side c
 DEFAULT = "serving_default"
 EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
 NBEST, OPTIONS = "nbest", "options"
+DEADLINE = "deadline"  # the input of OPTIONS that is no option
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
@@ -150,20 +151,29 @@ class Model:
 
     def option_defaults(self) -> dict[str, Any]:
         """The options that `predict` takes, with their values in the model: {"beam_size": 5, ...}; {} for none."""
-        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in self.defaults(OPTIONS).items()}
+        defaults = {name: value for name, value in self.defaults(OPTIONS).items() if name != DEADLINE}
+        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in defaults.items()}
+
+    def bounds(self) -> dict[str, list[Any]]:
+        """The lowest and the highest value of each option that is a number: {"beam_size": [1, 64], ...}."""
+        return dict(self.about.get("bounds") or {})
 
     def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All inputs of the options signature but the text, those in `options` as a caller gave them."""
         import tensorflow as tf
 
-        tensors = self.defaults(OPTIONS)
+        tensors, bounds = self.defaults(OPTIONS), self.bounds()
         for name, value in options.items():
-            if name not in tensors:
-                raise ModelError(f"{self.path}: no option {name!r}{suggest(name, tensors)}")
+            if name not in tensors or name == DEADLINE:
+                raise ModelError(f"{self.path}: no option {name!r}{suggest(name, set(tensors) - {DEADLINE})}")
             number = parsed(value, tensors[name].dtype.name)
             if number is None:
                 kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
                 raise ModelError(f"{self.path}: option {name} expects {kind}, found {value!r}")
+            low, high = bounds.get(name, (number, number))
+            if not low <= number <= high:
+                side = f"at least {low}" if number < low else f"at most {high}"
+                raise ModelError(f"{self.path}: option {name} must be {side}, found {value}")
             tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
         return tensors
 

@@ -16,12 +16,16 @@ import tensorflow as tf
 
 from textpipe import ensembles, rooms, signatures
 from textpipe.config import Plugin, Section
+from textpipe.decoding import _bounds, _fits, _search
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
 from textpipe.signatures import EXAMPLES, Tensors
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
 from textpipe.text.unknown import Replacement
+
+
+BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 
 
 class Written:
@@ -40,8 +44,10 @@ class Servable(tf.Module):
     """Text in, answer out, for classifiers and generators alike.
 
     fields: a task's FIELDS; normalizer and features {field: feature or Labels} as training used them; decode: a
-    decoding/ Config, which generators need. The Keras model is reached through a closure and its variables through a
-    list: what is saved is then the graph and its weights, without a trace of Keras, and loads where Keras is absent.
+    decoding/ Config, which generators need; bounds: upper bounds of its options, where not the decoder's own;
+    attends: whether the model looks back at the source. The Keras model is reached through a closure and its variables
+    through a list: what is saved is then the graph and its weights, without a trace of Keras, and loads where Keras is
+    absent.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Servable(tf.Module):
         *,
         decode: Section | None = None,
         lexicon: Mapping[str, str] | None = None,
+        bounds: Mapping[str, float] | None = None,
+        attends: bool = True,
     ):
         super().__init__(name="servable")
         self.source = next(field.name for field in fields if field.side == "source")
@@ -63,6 +71,9 @@ class Servable(tf.Module):
         self.weights = [variable.value for variable in model.weights]
         self.reach = lambda: model
         self.decode = lambda: decode
+        useless = () if attends else ("coverage_penalty",)
+        limits = _bounds.bounds(self.decoder, decode, bounds, useless) if self.generates and decode else {}
+        self.bounds = lambda: limits  # what is no function would be saved with the graph
         self.unknown = None
         if self.generates and getattr(decode, "replace_unknown", False):
             for name in (self.source, self.target):
@@ -82,16 +93,20 @@ class Servable(tf.Module):
         decode: Section | None = None,
         *,
         ensemble: ensembles.Ensemble | None = None,
+        bounds: Mapping[str, float] | None = None,
     ) -> "Servable":
         """From the artifacts of normalize, tokenize, vectorize and train, by stage name.
 
         decode: a decoding/ Config; greedy when None. Classifiers ignore it. ensemble: trained models that answer
-        together with that of train.
+        together with that of train. bounds: upper bounds of the decoder's options, where not its own.
         """
         module = rooms.find("tasks", task) if isinstance(task, str) else task
         described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
         sizes = Sizes.from_tables(described["sizes"], module.FIELDS)
         config = Plugin.check("models", described["model"])
+        decode = decode or Plugin.check("decoding", "greedy")
+        if fault := next(_fits.faults(decode, config, ensemble), None):
+            raise ConfigError(fault)
         model = rooms.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
         if ensemble:
@@ -101,8 +116,10 @@ class Servable(tf.Module):
             Normalizer(artifacts["normalize"]),
             vectorizer.load_features(artifacts["vectorize"], artifacts["tokenize"], module.FIELDS),
             model,
-            decode=decode or Plugin.check("decoding", "greedy"),
+            decode=decode,
             lexicon=vectorizer.load_lexicon(artifacts["tokenize"]),
+            bounds=bounds,
+            attends=_fits.attends(config, ensemble),
         )
 
     @property
@@ -126,14 +143,16 @@ class Servable(tf.Module):
     def answer(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The best answer to each row and its score: {field: [B]} -> {"answer": [B], "score": [B], ...}.
 
-        score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by.
+        score: a classifier's probability of the answer, a generator's log-probability as its decoder ranks by. The
+        answer of a generator to a blank text is the empty text, with score 0, unless it must begin with a prefix or hold
+        phrases: it is certain, and nothing is searched.
         Classifiers add labels [B, C] and probabilities [B, C] over all classes, in training's order.
 
         {"text": ["I agree."]}
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
         if self.generates:
-            found = self.spelled(self.decoded(self.inputs(texts), n_best=1), texts)
+            found = self.spelled(self.decoded(self.searched(texts), n_best=1), texts)
             return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
         probabilities = self.probabilities(self.inputs(texts))  # [B, C]
         best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
@@ -164,37 +183,61 @@ class Servable(tf.Module):
         """The decoding/ module."""
         return rooms.find("decoding", self.decode().kind)
 
-    def decoded(self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None) -> Tensors:
+    def decoded(
+        self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None, model: Any = None
+    ) -> Tensors:
         """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
 
         options: of the decoder's OPTIONS and TEXTS, in place of its settings. n_best: how many answers are wanted, for a
-        decoder that is done the sooner the fewer they are; it may give more.
+        decoder that is done the sooner the fewer they are; it may give more. model: to be asked in place of its own.
         """
         config = self.decode()
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
-        return self.decoder.decode(self.model, inputs, config, options, codec=self.written)
+        found = self.decoder.decode(model or self.model, inputs, config, options, codec=self.written)
+        blank = _search.nothing(inputs, self.model.pad_id)
+        for name in self.decoder.TEXTS:  # what the answer must hold it holds
+            text = (options or {}).get(name, self.defaults()[name])
+            blank &= tf.strings.regex_full_match(text, BLANK)
+        return _search.emptied(found, blank, self.model.end_id)
+
+    def searched(self, texts: Mapping[str, tf.Tensor], inputs: tf.Tensor | None = None) -> tf.Tensor:
+        """The source ids [B, T] that are decoded: {field: [B]} -> those of the rows, but of blank ones the end alone.
+
+        Blank is what holds only white space, control and format characters after normalization, known to the
+        vocabulary or not: such a row has the empty answer. inputs: the rows' ids, where they are there already.
+        """
+        inputs = self.inputs(texts) if inputs is None else inputs
+        blank = tf.strings.regex_full_match(self.clean(self.source, texts[self.source]), BLANK)
+        end = tf.where(tf.equal(tf.range(tf.shape(inputs)[1]), 0), self.model.end_id, self.model.pad_id)  # [T]
+        return tf.where(blank[:, None], end, inputs)
 
     def defaults(self) -> dict[str, Any]:
         """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
 
-        Scalars of the decoder's OPTIONS (0 for a setting that is none), and [1] strings of its TEXTS.
+        Scalars of the decoder's OPTIONS (0 for a setting that is none), [1] strings of its TEXTS, and the deadline, in
+        seconds since 1970 (0 for none), at which the search ends and the call fails.
         """
         config = self.decode()
         values = {name: tf.constant(getattr(config, name) or 0, dtype) for name, dtype in self.decoder.OPTIONS.items()}
         for name in self.decoder.TEXTS:
             text = getattr(config, name)
             values[name] = tf.constant([text if isinstance(text, str) else "\n".join(text)])
-        return values
+        return values | {signatures.DEADLINE: tf.constant(0.0, tf.float64)}
 
     def optional(self, given: Tensors) -> Tensors:
-        """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`."""
-        options = {name: value for name, value in given.items() if name != self.source}
-        return self.spelled(self.decoded(self.inputs(given), options), given)
+        """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`.
+
+        Options outside of their bounds fail, and so does a search that its deadline cuts short.
+        """
+        options = _bounds.bounded({name: value for name, value in given.items() if name != self.source}, self.bounds())
+        for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
+            options[name] = _bounds.short(name, options[name], self.defaults()[name], self.written)
+        return self.spelled(self.decoded(self.searched(given), options), given)
 
     def nbest(self, texts: Mapping[str, tf.Tensor]) -> Tensors:
         """The N best answers, best first: {field: [B]} -> {"texts": [B, N], "scores": [B, N]}."""
-        return self.spelled(self.decoded(self.inputs(texts)), texts)
+        return self.spelled(self.decoded(self.searched(texts)), texts)
 
     def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
         """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""

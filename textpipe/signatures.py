@@ -8,9 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from textpipe.decoding import _search
 from textpipe.training import likelihood
 
 EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+DEADLINE = "deadline"  # the input of `options` that is no setting of a decoder
 ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
 
 Tensors = dict[str, tf.Tensor]
@@ -22,7 +24,7 @@ def attention(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
     alignment [B, U] is the place of the source token that each target token looked at most; -1 behind the end and
     for models without attention.
     """
-    inputs = servable.inputs(texts)
+    inputs = servable.searched(texts)
     found = servable.decoded(inputs, n_best=1)
     weights = found["attention"][:, 0]
     most = tf.argmax(weights, axis=2, output_type=tf.int32)
@@ -52,10 +54,12 @@ def score(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
 
     Generators: log_prob [B] (natural logarithm of the answer's probability, its end included), tokens [B], and by
     token log_probs [B, U] and target_tokens [B, U], 0 and "" behind the end; cut [B] says where the answer was
-    longer than the model reads and only its beginning was scored. Classifiers: log_prob [B] and probability [B] of
+    longer than the model reads and only its beginning was scored. The empty answer to a blank source is certain, as the
+    decoders have it: log_prob 0. Classifiers: log_prob [B] and probability [B] of
     the label; one that is no class has probability 0 and log_prob -1e9.
     """
-    inputs, given = servable.inputs(texts), texts[servable.target]
+    inputs = servable.searched(texts) if servable.generates else servable.inputs(texts)
+    given = texts[servable.target]
     feature = servable.features[servable.target]
     if not servable.generates:
         log_probs, label = servable.log_probabilities(inputs), feature.ids(given)
@@ -64,7 +68,7 @@ def score(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
         log_prob = tf.where(known, found, ABSENT)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
     ids = servable.encode(servable.target, given)  # [B, U]
-    log_probs = likelihood.of_tokens(servable.model, inputs, ids)
+    log_probs = of_tokens(servable, inputs, ids)
     real = ids != feature.codec.pad_id
     return {
         "log_prob": tf.reduce_sum(log_probs, axis=1),
@@ -73,6 +77,13 @@ def score(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
         "target_tokens": tf.where(real, feature.codec.pieces(ids), ""),
         "cut": feature.codec.encode(servable.clean(servable.target, given)).row_lengths() >= feature.max_length,
     }
+
+
+def of_tokens(servable: Any, inputs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
+    pad_id = servable.model.pad_id
+    certain = _search.nothing(inputs, pad_id) & _search.nothing(ids, pad_id)
+    return tf.where(certain[:, None], 0.0, likelihood.of_tokens(servable.model, inputs, ids))
 
 
 def classify(servable: Any, examples: Mapping[str, tf.Tensor]) -> Tensors:
@@ -114,7 +125,7 @@ def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
 
 def begin(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
     """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
-    return servable.stream.begin(servable.inputs(texts))
+    return servable.stream.begin(servable.searched(texts))
 
 
 def advance(servable: Any) -> Callable[..., Tensors]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import tensorflow as tf
 
+from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
     attention_at,
@@ -58,7 +59,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
     """
     alpha, sources = config.length_penalty, tf.repeat(source, groups, axis=0)
     rows = tf.shape(source)[0] * groups
-    cap = tf.repeat(rules.caps(caps(source, model.pad_id, config)), groups)  # [R]
+    cap = tf.repeat(caps(source, model.pad_id, config, rules), groups)  # [R]
     longest = tf.reduce_max(cap)
     # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
     final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)
@@ -172,16 +173,23 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
     loop = (tf.constant(0), state, rules.start(rows * beam), live, ends, tf.zeros([rows], tf.bool), seen)
     invariants = list(tf.nest.map_structure(constant, loop))
     invariants[2:5] = tf.nest.map_structure(growing, loop[2:5])
-    _, _, _, _, ends, _, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
+    last = tf.while_loop(
+        lambda *now: unfinished(*now) & _deadline.in_time(config, now[0]),
+        advance,
+        loop,
+        shape_invariants=tuple(invariants),
+    )
+    _, _, _, _, ends, _, attention = last
 
     length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(ends["ids"], model.pad_id), tf.int32), axis=2))
     ids, slots = ends["ids"][:, :, :length], ends["slots"][:, :, :length]
-    return {
+    found = {
         "ids": ids,
         "scores": tf.maximum(ends["scores"], ABSENT),
         "log_probs": tf.maximum(ends["log_probs"], ABSENT),
         "attention": attention_at(attention.stack()[:length], slots, ids, model.pad_id),
     }
+    return _deadline.finished(config, unfinished(*last), found)
 
 
 def earlier(tokens):

@@ -5,6 +5,7 @@ Shapes: B rows, K answers of a row, N = B * K, T source, U answer, V vocabulary.
 
 import tensorflow as tf
 
+from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
     attention_at,
@@ -28,7 +29,7 @@ def chain(model, source, config, rules, choose, *, copies):
     its score and log_prob are -1e9 if the end is barred as well.
     """
     rows = tf.shape(source)[0]
-    cap = rules.caps(caps(source, model.pad_id, config))
+    cap = caps(source, model.pad_id, config, rules)
     longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(source))
     fixed, state = split(model.start(memory))
@@ -67,16 +68,23 @@ def chain(model, source, config, rules, choose, *, copies):
     )
     invariants = list(tf.nest.map_structure(constant, loop))
     invariants[2] = tf.nest.map_structure(growing, loop[2])
-    *_, log_probs, ids, attention = tf.while_loop(unfinished, advance, loop, shape_invariants=tuple(invariants))
+    last = tf.while_loop(
+        lambda *now: unfinished(*now) & _deadline.in_time(config, now[0]),
+        advance,
+        loop,
+        shape_invariants=tuple(invariants),
+    )
+    *_, log_probs, ids, attention = last
     ids = tf.reshape(tf.transpose(ids.stack()), [rows, copies, -1])
     length = tf.reduce_sum(tf.cast(tf.not_equal(ids, model.pad_id), tf.float32), axis=-1)
     log_probs = tf.reshape(tf.maximum(log_probs, ABSENT), [rows, copies])
     seen = attention.stack()
     seen = tf.reshape(seen, [tf.shape(seen)[0], rows, copies, tf.shape(seen)[2]])  # [U, B, K, T]
     slots = tf.broadcast_to(tf.range(copies)[None, :, None], tf.shape(ids))
-    return {
+    found = {
         "ids": ids,
         "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
         "log_probs": log_probs,
         "attention": attention_at(seen, slots, ids, model.pad_id),
     }
+    return _deadline.finished(config, unfinished(*last), found)

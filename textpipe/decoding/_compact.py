@@ -5,12 +5,17 @@ the worst answer kept can never enter the answers (Huang, Zhao and Ma 2017, When
 it, nor does it take a place from anything that can: what it leads to is less probable than it. So it is dropped, a row
 without living hypotheses is done, and rows that are done leave the batch. The answers are those of a search to the end.
 
+With patience the answers that end are counted, also those of hypotheses that cannot win. So none is dropped alone, and
+a row is done when its patience is over or none can win: the answers are again those of a search that drops nothing, and
+however many are asked for, they are the first of the same list.
+
 Shapes: B rows of the source, R rows not done, K = beam_size, w hypotheses of a row (1 at first, then at most K),
 H = R * w, N answers kept, C candidates, L tokens so far, T source, U answer, V vocabulary.
 """
 
 import tensorflow as tf
 
+from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
     attention_at,
@@ -41,7 +46,7 @@ def search(model, source, config, rules, *, answers):
     """
     beam = config.beam_size
     rows, step_once = tf.shape(source)[0], stepper(model)
-    cap = rules.caps(caps(source, model.pad_id, config))  # [B]
+    cap = caps(source, model.pad_id, config, rules)  # [B]
     memory, state = split(model.start(model.encode(source)))
     shared = memory is not None and getattr(model, "shares_memory", False)
     cache = state.pop("cache") if shared and "cache" in state else ()
@@ -120,7 +125,10 @@ def search(model, source, config, rules, *, answers):
         found = log_probs
         log_probs, chosen = tf.math.top_k(tf.where(ending, NOTHING, found), tf.minimum(beam, tf.shape(found)[1]))
         largest = length_penalty(tf.cast(row["cap"], tf.float32), config.length_penalty)[:, None]
-        log_probs = tf.where(log_probs / largest > ends["scores"][:, -1:], log_probs, NOTHING)
+        wins = log_probs / largest > ends["scores"][:, -1:]
+        if patient(config):
+            wins |= tf.reduce_any(wins, axis=1, keepdims=True) & (config.patience > 0)
+        log_probs = tf.where(wins, log_probs, NOTHING)
         if patient(config):
             row = row | {"ended": row["ended"] + ended_first(ending, found, beam)}
             over = out_of_patience(row["ended"], beam, config.patience)
@@ -167,18 +175,24 @@ def search(model, source, config, rules, *, answers):
     shapes = tf.nest.map_structure(constant, first)
     for name in ("ruled", "row", "log_probs", "last", "history", "coverage", "ends", "done"):
         shapes[name] = tf.nest.map_structure(growing, first[name])
-    (last,) = tf.while_loop(unfinished, lambda now: (advance(now),), (first,), shape_invariants=(shapes,))
+    (last,) = tf.while_loop(
+        lambda now: unfinished(now) & _deadline.in_time(config, now["step"]),
+        lambda now: (advance(now),),
+        (first,),
+        shape_invariants=(shapes,),
+    )
 
     found = put(last["done"], last["row"]["place"], last["ends"])
     tokens, slots = found["history"] // beam, found["history"] % beam
     length = tf.reduce_max(tf.reduce_sum(tf.cast(tf.not_equal(tokens, model.pad_id), tf.int32), axis=2))
     tokens, slots = tokens[:, :, :length], slots[:, :, :length]
-    return {
+    found = {
         "ids": tokens,
         "scores": tf.maximum(found["scores"], ABSENT),
         "log_probs": tf.maximum(found["log_probs"], ABSENT),
         "attention": attention_at(last["seen"].stack()[:length], slots, tokens, model.pad_id),
     }
+    return _deadline.finished(config, unfinished(last), found)
 
 
 def kept(ends, scores, log_probs, history):

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import tensorflow as tf
 
 from textpipe import rooms
+from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
+from textpipe.text.marks import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
+RATIO = 100_000  # max_ratio counts in parts of 1 / RATIO: a float32 below 128 tells them apart
 UNSEEN = 1e-9  # the least attention that a source token counts as having got
 
 
@@ -18,12 +21,14 @@ def settings(config, options, dtypes, texts=()):
 
     options: {name: scalar} of a decoder's OPTIONS and {name: [B] or [1] string} of its TEXTS, or None; dtypes and
     texts: those OPTIONS and TEXTS. A text is None where neither the config nor the call gives one. What a field's
-    Config refuses fails in graph, with InvalidArgumentError.
+    Config refuses fails in graph, with InvalidArgumentError. `deadline` may be among the options; see _deadline.py.
     """
-    options = {} if options is None else options
+    options = {} if options is None else dict(options)
+    deadline = options.pop("deadline", None)
     unknown = sorted(set(options) - {*dtypes, *texts})
     assert not unknown, f"{unknown} are no options of {config.kind}"
     values = {name: getattr(config, name) for name in type(config).model_fields}
+    values["deadline"] = None if deadline is None else _deadline.checked(deadline)
     for name in texts:
         fixed = "\n".join(values[name]) if isinstance(values[name], tuple | list) else values[name]
         values[name] = tf.constant([fixed]) if fixed else None
@@ -38,6 +43,8 @@ def settings(config, options, dtypes, texts=()):
 def checked(name, value, field):
     """A tensor that fails in graph outside the bounds of a Config's field; of a field that may be None, 0 is None."""
     checks = []
+    if value.dtype.is_floating:
+        checks.append(tf.debugging.Assert(tf.math.is_finite(value), [f"option {name} must be finite, found", value]))
     for bound in field.metadata:
         for attribute, compare, words in (
             ("ge", tf.greater_equal, "at least"),
@@ -99,18 +106,45 @@ def growing(part):
     return tf.TensorShape([None] * tf.convert_to_tensor(part).shape.rank)
 
 
-def caps(source, pad_id, config):
+def caps(source, pad_id, config, rules):
     """The longest answer of each row, its end_id included: source [B, T] -> [B] int32.
 
-    Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less.
+    Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less; then what
+    the rules make of it. A row of no tokens but its end gets its end alone, and what rules force.
     """
-    rows = tf.shape(source)[0]
-    cap = tf.fill([rows], config.max_length)
-    if config.max_ratio is None:
-        return cap
-    length = tf.reduce_sum(tf.cast(tf.not_equal(source, pad_id), tf.float32), axis=1)
-    by_ratio = tf.minimum(cap, tf.cast(tf.math.ceil(config.max_ratio * length), tf.int32) + config.max_extra)
-    return tf.where(tf.convert_to_tensor(config.max_ratio) > 0, by_ratio, cap)
+    length = tf.math.count_nonzero(tf.not_equal(source, pad_id), axis=1)  # [B] int64
+    cap = tf.fill([tf.shape(source)[0]], config.max_length)
+    if config.max_ratio is not None:
+        # In whole numbers: as float32, 1.1 * 10 is more than 11.
+        ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO), tf.int64)
+        by_ratio = tf.cast((ratio * length + RATIO - 1) // RATIO, tf.int32) + config.max_extra
+        cap = tf.where(tf.convert_to_tensor(config.max_ratio) > 0, tf.minimum(cap, by_ratio), cap)
+    return rules.caps(tf.where(nothing(source, pad_id), 1, cap))
+
+
+def nothing(source, pad_id):
+    """Which rows hold no token but their end: source [B, T] -> [B] bool."""
+    return tf.reduce_all(tf.equal(source, pad_id) | tf.equal(source, END_ID), axis=1)
+
+
+def emptied(found, rows, end_id):
+    """A decoder's outputs, where some rows [B] bool have the empty answer: its end alone, with score and log_prob 0.
+
+    The other answers of such a row are none.
+    """
+    more = tf.maximum(0, 1 - tf.shape(found["ids"])[2])  # a place for the end
+    ids = tf.pad(found["ids"], [[0, 0], [0, 0], [0, more]])
+    attention = tf.pad(found["attention"], [[0, 0], [0, 0], [0, more], [0, 0]])
+    best = tf.equal(tf.range(tf.shape(ids)[1]), 0)  # [N]
+    first = tf.equal(tf.range(tf.shape(ids)[2]), 0)  # [U]
+    end = tf.where(best[:, None] & first, end_id, 0)  # [N, U]
+    score = tf.where(best, 0.0, ABSENT)  # [N]
+    return found | {
+        "ids": tf.where(rows[:, None, None], end, ids),
+        "scores": tf.where(rows[:, None], score, found["scores"]),
+        "log_probs": tf.where(rows[:, None], score, found["log_probs"]),
+        "attention": tf.where(rows[:, None, None, None], 0.0, attention),
+    }
 
 
 def length_penalty(length, alpha):

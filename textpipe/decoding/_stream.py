@@ -7,7 +7,7 @@ first axis is B; Stream gives it a name and a shape for each tensor, so that it 
 import tensorflow as tf
 
 from textpipe.decoding import greedy
-from textpipe.decoding._search import Rules, caps, growing, next_token_mask, settings
+from textpipe.decoding._search import Rules, caps, growing, next_token_mask, nothing, settings
 
 
 def greedily(config):
@@ -30,7 +30,9 @@ class Stream:
         rows = tf.shape(source)[0]
         nest = {"model": self.model.start(self.model.encode(source)), "rules": self.rules.start(rows)}
         self.structure = nest
-        cap = self.rules.caps(caps(source, self.model.pad_id, self.config))
+        cap = caps(source, self.model.pad_id, self.config, self.rules)
+        if self.config.prefix is None:  # of no text there is nothing to answer, whatever a rule has to choose from
+            cap = tf.where(nothing(source, self.model.pad_id), 1, cap)
         return {"ids": tf.zeros([rows, 0], tf.int32), "cap": cap, **named(nest)}
 
     def specs(self):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from textpipe.decoding import greedy
 
 OPTIONS = {"beam_size": "int32", "coverage_penalty": "float32", "patience": "float32", **greedy.OPTIONS}
+BOUNDS = {"beam_size": 64, "coverage_penalty": 10, "patience": 100, **greedy.BOUNDS}
 TEXTS = greedy.TEXTS
 
 
@@ -15,10 +16,10 @@ class Config(greedy.Config):
 
     coverage_penalty: beta, what it costs that source tokens got little attention; 0 for models without attention.
     n_best: how many answers are wanted, when not beam_size. The fewer, the sooner a search is over; the answers it gives
-    are the same.
+    are the same, with patience too.
     patience: end the search of a row when patience * beam_size answers have ended among its beam_size best candidates
-    (Kasai et al. 2022, A Call for Clarity in Beam Search, algorithm 1), also where a better one could still come. With
-    n_best, hypotheses that can no longer win are dropped before and do not count. None searches on while any can win.
+    (Kasai et al. 2022, A Call for Clarity in Beam Search, algorithm 1), also where a better one could still come. None
+    searches on while any can win.
     """
 
     kind: Literal["beam"] = "beam"
@@ -47,8 +48,8 @@ def decode(model, source, config, options=None, *, codec=None):
 
     (Wu et al. 2016, equations 14 and 15). Both penalties rank finished answers and do not steer the search. A finished
     hypothesis leaves the beam and is kept apart; the search of a row ends when no living hypothesis can overtake the
-    worst answer kept, or its patience is at its end, and the row then leaves the batch. Where there are fewer answers than wanted, the rest are all
-    padding with score and log_prob -1e9.
+    worst answer kept, or its patience is at its end, and the row then leaves the batch. Where there are fewer answers
+    than wanted, the rest are all padding with score and log_prob -1e9.
 
     options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
     codec: the target's, for texts and rules.

@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 from textpipe.decoding import beam
 
 OPTIONS = beam.OPTIONS
+BOUNDS = beam.BOUNDS
 TEXTS = ("constraints", *beam.TEXTS)
 
 

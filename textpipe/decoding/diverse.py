@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from textpipe.decoding import beam
 
 OPTIONS = {"strength": "float32", **beam.OPTIONS}
+BOUNDS = {"strength": 100, **beam.BOUNDS}
 TEXTS = beam.TEXTS
 
 

@@ -14,6 +14,8 @@ OPTIONS = {
     "min_length": "int32",
     "length_penalty": "float32",
 }
+# What a caller of a served model may set them to at most; see _bounds.py.
+BOUNDS = {"max_length": 1024, "max_ratio": 100, "max_extra": 1024, "min_length": 1024, "length_penalty": 10}
 # What a caller may set for one call as a text for each row.
 TEXTS = ("prefix",)
 
@@ -23,7 +25,7 @@ class Config(Section):
 
     kind: Literal["greedy"] = "greedy"
     max_length: int = Field(100, ge=1)  # at this length an answer is ended
-    max_ratio: float | None = Field(None, gt=0)  # or at max_ratio * source length + max_extra, if that is less
+    max_ratio: float | None = Field(None, gt=0)  # or at ceil(max_ratio * source tokens) + max_extra, if less
     max_extra: int = Field(10, ge=1)  # see max_ratio
     min_length: int = Field(1, ge=1)  # no end_id before this length
     length_penalty: float = Field(0.0, ge=0)  # alpha in the reported score; changes no answer

@@ -14,6 +14,7 @@ OPTIONS = {
     "seed": "int32",
     **greedy.OPTIONS,
 }
+BOUNDS = {"num_samples": 64, "temperature": 100, "top_p": 1, **greedy.BOUNDS}
 TEXTS = greedy.TEXTS
 NUCLEUS = 64  # tokens looked at first for the most probable top_p; all where they do not reach it
 

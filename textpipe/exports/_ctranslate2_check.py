@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe import rooms
+from textpipe import rooms, savedmodel
 from textpipe.config import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.exports._ctranslate2_weights import vocabulary
@@ -18,10 +18,16 @@ LONGEST = 64  # tokens of the answers that greedy search is compared on
 
 
 def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict[str, Any]]:
-    """Rows of all splits and awkward ones with the ids training had for them, by length; none without a token."""
+    """Rows of all splits and awkward ones with the ids training had for them, by length; none that is blank."""
+    import tensorflow as tf
+
+    from textpipe.decoding import _search
+
     rows = [{"text": text} for text in _golden.AWKWARD] + list(_golden.data_rows(count, inputs, servable.source))
     _golden.fill_features(servable, rows)
-    return sorted((row for row in rows if len(row["ids"]) > 1), key=lambda row: len(row["ids"]))
+    texts = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
+    blank = _search.nothing(servable.searched(texts, _golden.model_input(servable, rows)), PAD_ID).numpy()
+    return sorted((row for row, none in zip(rows, blank, strict=True) if not none), key=lambda row: len(row["ids"]))
 
 
 def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode: Section) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def answer(inputs: Any) -> Any:
-        best = servable.decoded(inputs)["ids"][:, 0]
+        best = servable.decoded(inputs, n_best=1)["ids"][:, 0]
         stepped = rooms.find("decoding", "greedy").decode(servable.model, inputs, greedy(decode))["ids"][:, 0]
         return best, tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, best), axis=1), stepped
 

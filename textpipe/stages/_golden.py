@@ -114,16 +114,17 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
     """
     import tensorflow as tf
 
-    from textpipe.training import likelihood
+    from textpipe import signatures
 
     inputs = model_input(servable, rows)
     if servable.generates:
         given = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
+        inputs = servable.searched(given, inputs)
         found = servable.spelled(servable.decoded(inputs), given)
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
         forced = servable.encode(servable.target, found["texts"][:, 0])
-        sums = tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, forced), axis=1)
+        sums = tf.reduce_sum(signatures.of_tokens(servable, inputs, forced), axis=1)
         for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
             row["log_prob"] = log_prob
         return

@@ -2,8 +2,10 @@
 
     python -I _replay.py MODEL_DIR ROWS_PER_BATCH
 
-Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...]}. A fault of this script's own
-is a traceback and another exit status.
+Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt is a
+row of which the searched answers alone differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
+Rounding may have done it, which only training-side code can tell (_doubts.py). A fault of this script's own is a
+traceback and another exit status.
 """
 
 import json
@@ -13,10 +15,12 @@ from pathlib import Path
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 SHOWN = 10
+DEFAULT = "serving_default"
+SEARCHED = (DEFAULT, "nbest", "options")
 
 
 def replay(folder, batch_rows):
-    """(rows, faults) of a model directory."""
+    """(rows, faults, doubts) of a model directory."""
     sys.modules["textpipe"] = None  # its import fails from here on: a server has no textpipe
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
@@ -28,7 +32,7 @@ def replay(folder, batch_rows):
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     standard = defaults(tf, folder)
-    faults = []
+    faults, doubts = [], []
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
         texts = tf.constant([row["text"].encode("utf-8", "surrogatepass") for row in batch])
@@ -46,8 +50,10 @@ def replay(folder, batch_rows):
             found[name] = {key: value.numpy() for key, value in function(**given).items()}
         for at, row in enumerate(batch):
             outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
-            faults += [f"row {start + at} {row['text'][:60]!r}: {fault}" for fault in differences(row, outputs)]
-    return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)]
+            certain, doubtful = examined(start + at, row, outputs)
+            faults += certain
+            doubts += doubtful
+    return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)], doubts
 
 
 def graphs(folder):
@@ -84,9 +90,46 @@ def examples(tf, source, texts):
     return tf.constant(out)
 
 
+def examined(at, row, outputs):
+    """(faults, doubts) of a row's outputs by signature."""
+    place = f"row {at} {row['text'][:60]!r}"
+    certain = [f"{place}: {fault}" for fault in differences(row, outputs)]
+    answers = {name: searched(outputs[name]) for name in SEARCHED if name in outputs}
+    doubtful = [f"{place}: {fault}" for name, one in answers.items() for fault in unlike(row, name, one)]
+    given = [f"{place}: {fault}" for fault in forced(row, outputs)]
+    if doubtful and not certain + given and "probabilities" not in row:
+        return [], [{"at": at, "faults": doubtful, "answers": answers}]
+    return certain + doubtful or given, []
+
+
+def searched(outputs):
+    """A row's answers, best first: {"texts": [...], "scores": [...]}."""
+    if "answer" in outputs:
+        return {"texts": [outputs["answer"].decode()], "scores": [float(outputs["score"])]}
+    return {"texts": [text.decode() for text in outputs["texts"]], "scores": outputs["scores"].tolist()}
+
+
+def unlike(row, name, answers):
+    """Where a signature's answers to a row are not the first of those training-side code gave."""
+    ranked, texts, scores = answers["scores"], row["texts"], row["scores"]
+    if name == DEFAULT:
+        wanted = scores[:1]
+        if not all_close(ranked, wanted):
+            yield f"score {ranked[0]} where training-side code gave {scores[0]}"
+    else:
+        wanted = scores
+        if not all_close(ranked, wanted):
+            yield f"{name} scores {ranked} where training-side code gave {scores}"
+    # Answers of equal score may change places.
+    for text, score in zip(answers["texts"], wanted):
+        if not any(text == other and all_close([score], [mine]) for other, mine in zip(texts, scores)):
+            of_it, gave = ("answer", texts[0]) if name == DEFAULT else (name, texts)
+            yield f"{of_it} {text!r} where training-side code gave {gave!r}"
+
+
 def differences(row, outputs):
-    """Where the outputs of a row, by signature, are not those of training-side code."""
-    features, answer = outputs["features"], outputs["serving_default"]
+    """Where what a row is made of, by signature, is not what training-side code made of it."""
+    features, answer = outputs["features"], outputs[DEFAULT]
     if "ids" in row:
         ids = trimmed(features["ids"].tolist(), 0)
         if ids != row["ids"]:
@@ -98,23 +141,6 @@ def differences(row, outputs):
             yield f"feature indices {indices} where training had {row['indices']}"
         elif not all_close(values, row["values"]):
             yield f"feature values {values} where training had {row['values']}"
-    given, score = answer["answer"].decode(), float(answer["score"])
-    texts, scores = row["texts"], row["scores"]
-    if not all_close([score], scores[:1]):
-        yield f"score {score} where training-side code gave {scores[0]}"
-    # Two answers of equal score may change places: either is the best one.
-    if not any(given == text and all_close([scores[0]], [other]) for text, other in zip(texts, scores)):
-        yield f"answer {given!r} where training-side code gave {texts[0]!r}"
-    elif not all_close([float(outputs["score"]["log_prob"])], [row["log_prob"]]):
-        found = float(outputs["score"]["log_prob"])
-        yield f"log-probability {found} of {texts[0]!r} where training-side code gave {row['log_prob']}"
-    for name in sorted(outputs.keys() & {"nbest", "options"}):
-        ranked = outputs[name]["scores"].tolist()
-        if not all_close(ranked, scores):
-            yield f"{name} scores {ranked} where training-side code gave {scores}"
-        for text, score in zip(outputs[name]["texts"], ranked):
-            if not any(text.decode() == other and all_close([score], [mine]) for other, mine in zip(texts, scores)):
-                yield f"{name} {text.decode()!r} where training-side code gave {texts}"
     if "probabilities" in row:
         if not all_close(answer["probabilities"].tolist(), row["probabilities"]):
             found = answer["probabilities"].tolist()
@@ -124,6 +150,13 @@ def differences(row, outputs):
             yield "classify gives other scores than serving_default"
         if classified["classes"].tolist() != answer["labels"].tolist():
             yield "classify gives other classes than serving_default"
+
+
+def forced(row, outputs):
+    """Where a given answer is not as probable as training-side code holds it."""
+    found = float(outputs["score"]["log_prob"])
+    if not all_close([found], [row["log_prob"]]):
+        yield f"log-probability {found} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
 
 
 def trimmed(values, padding):
@@ -142,8 +175,9 @@ def all_close(found, expected):
 
 def main(arguments):
     """Replay and print what was found."""
-    rows, faults = replay(Path(arguments[0]), int(arguments[1]))
-    print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": max(0, len(faults) - SHOWN)}))
+    rows, faults, doubts = replay(Path(arguments[0]), int(arguments[1]))
+    more = max(0, len(faults) - SHOWN)
+    print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": more, "doubts": doubts}))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, warmup
 from textpipe.config import Plugin, Section
+from textpipe.decoding import _bounds
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ModelError
-from textpipe.stages import _golden, _replay
+from textpipe.stages import _doubts, _golden, _replay
 from textpipe.training import transfer
 from textpipe.version import __version__
 
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
+# What a server makes of the outputs of `options` to answer a signature: the outputs it gives, and how many of the N
+# answers of a row: 1 drops the axis, None keeps all.
+FROM_OPTIONS = {
+    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
+    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
+}
+GO_ON = (
+    "the trained model is kept and need not be trained again: `textpipe export PIPELINE` tries anew, and -s "
+    "decode.KEY=VALUE or -s decode=greedy exports it with another search; versions published before stay"
+)
 MEASURED = 2000  # training texts whose lengths a server compares its requests' with
 
 log = logging.getLogger(__name__)
@@ -38,7 +49,8 @@ class Config(Section):
     """[export]
 
     golden_rows: rows of the data, beside the awkward ones, whose answers go with the model and are replayed before it
-    is published; warmup_rows: how many of them a server answers before it opens, 0 for none.
+    is published; warmup_rows: how many of them a server answers before it opens, 0 for none. bounds: what a caller may
+    set options of the decoder to at most, {beam_size = 32}, where not as decoding/ has it.
     """
 
     task: str
@@ -46,6 +58,16 @@ class Config(Section):
     ensemble: Ensemble | None = None
     golden_rows: int = Field(240, ge=1, le=10_000)
     warmup_rows: int = Field(16, ge=0, le=warmup.LIMIT - 1)
+    bounds: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def bounds_fit(self):
+        target = next(field for field in rooms.find("tasks", self.task).FIELDS if field.side == "target")
+        if self.bounds and target.kind != "text":
+            raise ValueError(f"bounds: {self.task} answers with a label and has no options; leave bounds out")
+        if target.kind == "text":
+            _bounds.bounds(rooms.find("decoding", self.decode.kind), self.decode, self.bounds)
+        return self
 
     def extra_files(self) -> list[Path]:
         """The files of the models that answer together with the pipeline's."""
@@ -61,7 +83,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     # Layers are named by how many the process has made; the names stand in the graph, which must not depend on that.
     keras.utils.clear_session(free_memory=False)
-    servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble)
+    servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds)
     folder = output / "model"
     saving.save(servable, folder)
     rows = _golden.rows(config.golden_rows, inputs, servable)
@@ -73,7 +95,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     warmup.write(folder, requests(servable.source, [row["text"] for row in rows], config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
-    replay(folder)
+    replay(folder, servable)
 
 
 def requests(field: str, texts: Sequence[str], count: int) -> list[bytes]:
@@ -103,6 +125,8 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "labels": None if servable.generates else list(servable.features[servable.target].classes),
         "model": model["model"],
         "decode": config.decode.model_dump(mode="json") if servable.generates else None,
+        "bounds": servable.bounds(),
+        "from_options": FROM_OPTIONS if servable.generates else {},
         "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
@@ -149,8 +173,11 @@ def digest_of(artifact: Path) -> str | None:
         return None
 
 
-def replay(folder: Path) -> None:
-    """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs."""
+def replay(folder: Path, servable: "Servable | None" = None) -> None:
+    """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs.
+
+    servable: training-side code, which can tell a fault from rounding; without it any difference is a fault.
+    """
     assert _replay.__file__
     command = [sys.executable, "-I", _replay.__file__, str(folder.resolve()), str(_golden.BATCH_ROWS)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -160,13 +187,21 @@ def replay(folder: Path) -> None:
     except (ValueError, IndexError):
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise ModelError(f"{folder}: the exported model could not be replayed in a clean process: {last[0]}") from None
-    if found["faults"]:
-        more = f"\n  and {found['more']} more" if found["more"] else ""
+    faults, doubts = found["faults"], found["doubts"]
+    if servable is None:
+        faults += [fault for doubt in doubts for fault in doubt["faults"]]
+    elif doubts:
+        lines = (folder / savedmodel.GOLDEN).read_text(encoding="ascii").splitlines()
+        faults += _doubts.faults(servable, [json.loads(line) for line in lines], doubts)
+    if faults:
+        more = found["more"] + len(faults[_replay.SHOWN :])
+        shown = "\n  ".join([*faults[: _replay.SHOWN], *([f"and {more} more"] if more else [])])
         raise ModelError(
-            f"{folder}: the exported model does not answer as training-side code does; nothing is published\n  "
-            + "\n  ".join(found["faults"])
-            + more
+            f"{folder}: the exported model does not answer as training-side code does; nothing is published, and {GO_ON}\n"
+            f"  {shown}"
         )
+    if doubts:
+        log.info("%d golden rows answered otherwise, as rounding explains", len(doubts))
     log.info("%d golden rows replayed", found["rows"])
 
 

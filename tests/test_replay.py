@@ -1,0 +1,117 @@
+"""A replay passes what rounding explains, and nothing else: for greedy, beam and sampled answers."""
+
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from textpipe import savedmodel
+from textpipe.config import Plugin
+from textpipe.errors import ModelError
+from textpipe.servable import Servable
+from textpipe.stages import _doubts, _golden, _replay, export
+
+DECODERS = {
+    "greedy": {"kind": "greedy", "max_length": 8},
+    "beam": {"kind": "beam", "beam_size": 3, "max_length": 8},
+    "sample": {"kind": "sample", "num_samples": 2, "max_length": 8},
+}
+OTHERS = {"greedy": {"kind": "beam", "beam_size": 2}, "beam": {"beam_size": 5, "n_best": 3}, "sample": {"seed": 2}}
+
+
+def load(paths, decoder, **changes):
+    return Servable.load(paths, "translate", Plugin.check("decoding", {**DECODERS[decoder], **changes}))
+
+
+@pytest.fixture(scope="module", params=DECODERS)
+def case(request, generator):
+    """A decoder, its training-side code and golden rows."""
+    servable = load(generator, request.param)
+    rows = [row for row in _golden.rows(24, generator, servable) if len(row["text"]) < 100]
+    return request.param, servable, rows
+
+
+def replayed(servable, exported, rows):
+    """The faults that a replay finds when `exported` answers the rows of `servable`."""
+    texts = {"source": tf.constant([savedmodel.encode(row["text"]) for row in rows])}
+    texts["target"] = tf.constant([row["texts"][0].encode() for row in rows])
+    methods = exported.methods()
+    found = {name: methods[name](texts) for name in ("features", "score", "serving_default", "nbest")}
+    faults, doubts = [], []
+    for at, row in enumerate(rows):
+        outputs = {name: {key: value[at].numpy() for key, value in part.items()} for name, part in found.items()}
+        certain, doubtful = _replay.examined(at, row, outputs)
+        faults, doubts = faults + certain, doubts + doubtful
+    return faults + _doubts.faults(servable, rows, doubts)
+
+
+def test_a_model_without_fault_passes(case, generator):
+    decoder, servable, rows = case
+    assert not replayed(servable, load(generator, decoder), rows)
+
+
+def another_vocabulary(servable):
+    servable.features["source"] = NextPiece(servable.features["source"])
+
+
+class NextPiece:
+    """A feature whose vocabulary has lost a piece: all behind it moved up by one."""
+
+    def __init__(self, feature):
+        self.feature, self.codec = feature, feature.codec
+
+    def __call__(self, text):
+        ids = self.feature(text)
+        return tf.where(ids > 40, ids - 1, ids)
+
+
+def no_normalization(servable):
+    servable.clean = lambda field, text: text
+
+
+def swapped_weights(servable):
+    weight = max(servable.model.weights, key=lambda weight: weight.shape[0] if len(weight.shape) == 2 else 0)
+    weight.assign(weight.numpy()[::-1])
+
+
+@pytest.mark.parametrize("plant", [another_vocabulary, no_normalization, swapped_weights])
+def test_a_planted_fault_is_found(case, generator, plant):
+    decoder, servable, rows = case
+    exported = load(generator, decoder)
+    plant(exported)
+    assert replayed(servable, exported, rows)
+
+
+def test_another_search_is_found(case, generator):
+    decoder, servable, rows = case
+    assert replayed(servable, load(generator, decoder, **OTHERS[decoder]), rows)
+
+
+def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(case, monkeypatch):
+    decoder, servable, rows = case
+    # So large a rounding changes many rows, and a drawn answer more easily than others.
+    monkeypatch.setattr(_doubts, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
+    monkeypatch.setattr(_doubts, "TRIED", 128)
+    doubts = []
+    for at, row in enumerate(rows):
+        others = [one for one in _doubts.alternatives(servable, row, seed=7) if [*_replay.unlike(row, "nbest", one)]]
+        texts = [one["texts"] for one in others]
+        often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
+        if often and texts.count(often["texts"]) >= 8:
+            doubts.append({"at": at, "faults": ["differs"], "answers": {"nbest": often}})
+        if len(doubts) == 2:
+            break
+    assert doubts
+    assert not _doubts.faults(servable, rows, doubts)
+    monkeypatch.setattr(_doubts, "ROUNDING", 1e-9)
+    assert len(_doubts.faults(servable, rows, doubts)) >= len(doubts)
+
+
+def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(generator, tmp_path):
+    model = shutil.copytree(generator["export"] / "model", tmp_path / "model")
+    golden = (model / savedmodel.GOLDEN).read_text().splitlines()
+    at = next(at for at, line in enumerate(golden) if "the dog" in line)
+    golden[at] = golden[at].replace('"texts": ["', '"texts": ["x')
+    (model / savedmodel.GOLDEN).write_text("\n".join(golden) + "\n")
+    with pytest.raises(ModelError, match="need not be trained again: `textpipe export PIPELINE`"):
+        export.replay(model)

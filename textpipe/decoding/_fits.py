@@ -1,0 +1,28 @@
+"""Settings of [decode] that cannot do what they say with the model and the vocabulary of a pipeline."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from textpipe import rooms
+from textpipe.config import Section
+
+
+def attends(model: Section, ensemble: Any = None) -> bool:
+    """Whether a model looks back at the source; a member of an ensemble may where the pipeline's own does not."""
+    return ensemble is not None or getattr(model, "attention", "") != "none"
+
+
+def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section | None = None) -> Iterator[str]:
+    """What is wrong with a decoder's Config beside a model's and a codec's: "[decode] NAME: ..."."""
+    cure = "choose a [model] attention, or leave it out"
+    if not attends(model, ensemble):
+        if getattr(decode, "coverage_penalty", 0):
+            yield f"[decode] coverage_penalty: {model.kind} with attention = 'none' covers nothing; {cure}"
+        if getattr(decode, "replace_unknown", False):
+            yield f"[decode] replace_unknown: {model.kind} with attention = 'none' points to no source word; {cure}"
+    if codec is not None and codec.kind != "words" and codec.kind in rooms.names("text.codecs"):
+        if getattr(decode, "replace_unknown", False):
+            yield (
+                f"[decode] replace_unknown: codec {codec.kind!r} has no words to put for unknown ones; set [tokenize] "
+                'codec to "words", or leave replace_unknown out'
+            )
