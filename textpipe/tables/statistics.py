@@ -15,6 +15,12 @@ REPAIRS = {
     "invalid_utf8_rows": "rows with bytes that are not UTF-8",
     "invalid_utf8_bytes": "bytes that are not UTF-8",
     "nul_characters": "NUL characters removed",
+    "mended_headers": "mails' headers and boundaries mended",
+    "plain_text_in_base64": "mails with plain text among base64",
+    "unknown_charsets": "mails' texts of an unknown charset",
+    "footers_left_out": "mailing lists' footers left out",
+    "html_beside_plain": "HTML parts left out beside plain text",
+    "stray_texts": "mails without a part to show, read from outside their parts",
 }
 
 
