@@ -80,6 +80,10 @@ NEXT = r"\n(?:[ \t]*\n)?"
 RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
 
 
+COLON = r"[^\n:：]{1,24}[:：]"
+LIKELY = rf"(?s)(?:.*\n)?{COLON}[^\n]*\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}.*"
+
+
 def line(marks: str) -> str:
     """A header line with one of the marks, and the lines it goes on in."""
     return rf"[{marks}][^\n]*{MORE}"
@@ -95,11 +99,14 @@ def mark_headers(text):
     """
     import tensorflow as tf
 
-    found = text
+    # Few texts have two lines, one after the other, that could be headers: the others skip the search for their names.
+    likely = tf.where(tf.strings.regex_full_match(text, LIKELY))  # [L, 1]
+    before = tf.gather_nd(text, likely)
+    found = before
     for mark, names in ((OF_FROM, FROM), (OF_SUBJECT, SUBJECT)):
         found = tf.strings.regex_replace(found, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
-    places = tf.where(found != text)  # [M, 1]
-    some = tf.gather_nd(found, places)
+    changed = tf.where(found != before)  # [M, 1]
+    some, places = tf.gather_nd(found, changed), tf.gather_nd(likely, changed)
     for mark, names in ((OF_DATE, DATE), (OF_OTHER, OTHER)):
         some = tf.strings.regex_replace(some, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
     some = tf.strings.regex_replace(some, FORWARD_LINE, OF_FORWARD + r"\0")

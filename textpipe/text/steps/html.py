@@ -69,14 +69,20 @@ def apply(text, config):
     import tensorflow as tf
 
     if config.tags == "strip":
-        text = tf.strings.regex_replace(text, INVISIBLE, "")
-        text = tf.strings.regex_replace(text, TITLE, "")
-        text = tf.strings.regex_replace(text, UNSHOWN, "")
-        text = tf.strings.regex_replace(text, BREAKING, "\n")
-        text = tf.strings.regex_replace(text, TAG, "")
+        tagged = tf.where(tf.strings.regex_full_match(text, r"(?s).*<[a-zA-Z/!?].*"))  # [M, 1]
+        text = tf.tensor_scatter_nd_update(text, tagged, strip(tf.gather_nd(text, tagged)))
     # Few rows hold an entity: the others skip the split and the join.
     escaped = tf.where(tf.strings.regex_full_match(text, r"(?s).*&.*"))  # [M, 1]
     return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
+
+
+def strip(text):
+    """Tags out: [M] string -> [M] string."""
+    import tensorflow as tf
+
+    for pattern, replacement in ((INVISIBLE, ""), (TITLE, ""), (UNSHOWN, ""), (BREAKING, "\n"), (TAG, "")):
+        text = tf.strings.regex_replace(text, pattern, replacement)
+    return text
 
 
 def unescape(text):

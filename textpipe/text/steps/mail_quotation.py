@@ -18,7 +18,7 @@ PREFIXED = (
     rf"|Il (?:giorno )?{FIRST}[ \n]ha scritto"
     rf"|(?:Em|A|No dia) {FIRST}[ \n]escreveu[^\n:]*(?:\n[^\n:]*)?"
     rf"|Op {FIRST}[ \n](?:schreef[^\n:]*(?:\n[^\n:]*)?|(?:het volgende )?geschreven)"
-    rf"|(?:W dniu|Dnia) {FIRST}[ \n](?:na)?pisał(?:\(a\)|a)?"
+    rf"|(?:W dniu|Dnia) {FIRST}[ \n](?:(?:na)?pisał(?:\(a\)|a)?|pisze)"
     rf"|Den {FIRST}[ \n]skrev[^\n:]*(?:\n[^\n:]*)?"
     rf"|(?:Dne|Dňa) {FIRST}[ \n]napísal(?:\(a\)|a)?"
     rf"|(?:Dne|Dňa) {FIRST}[ \n]napsal(?:\(a\)|a)?"
@@ -34,7 +34,7 @@ BARE = (
     r"|(?:напи|пи)са(?:в|ла)(?:\(ла\))?|(?:na)?pisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|yazdı"
     r"|şun(?:u|ları) yazdı|ezt írta[^\n:]*|írta|tarihinde şunları yazdı)"
     rf"|{DATED}(?:\n[^\n]+)?(?:写道|寫道|님이 작성|이\(가\) 작성|작성|님이 쓴 글|のメール|のメッセージ|は書きました|さんが書きました|が書いた)"
-    r"|[0-9]{4}[年/\-.][^\n]*[0-9][^\n]*<[^\n<>@]+@[^\n<>@]+>"
+    r"|[^\n]*[0-9][^\n]*[0-9]{1,2}[:.h][0-9]{2}[^\n]*<[^\n<>@]+@[^\n<>@]+>"
     r"|Wiadomość napisana przez[^\n]*[0-9][^\n]*"
 )
 ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"

@@ -8,16 +8,17 @@ from textpipe.config import Section
 # what follows is short and asks nothing.
 SEPARATED = r"(?s)(?:\A|\n)-- (?:\n.*|\z)|(?:\A|\n)--(?:\n[^\n?]*){0,10}\s*\z"
 # A device has a name or is one of these; "sent from my old desk yesterday" is a sentence.
-DEVICE = (
-    r"(?:(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy)"
-    r"|[a-z]?[A-Z][^\s,;:?!.()]*)(?:[ \t][^\s,;:?!()]+){0,3}"
+KNOWN_DEVICE = (
+    r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
 )
+MODEL = r"(?:[ \t](?:[A-Z0-9][^\s,;:?!()]*|(?i:phone|smartphone|tablet|device|wireless|handheld|mobile|pro|mini|plus))){0,4}"
+DEVICE = rf"(?:{KNOWN_DEVICE}|[a-z]?[A-Z][^\s,;:?!.()]*)(?:['’]a|u)?{MODEL}"
 SENT_FROM = (
     r"(?m)^[ \t]*(?:"
     rf"(?i:sent from my|sent from an?|sent via|envoyé de mon|envoyé depuis mon|enviado desde mi|enviado do meu"
     rf"|inviato da(?:l mio)?|verstuurd vanaf mijn|verzonden vanaf mijn|skickat från min|sendt fra min|wysłane z"
-    rf"|odesláno z|отправлено с|gesendet von meinem|gesendet mit(?: der)?|von meinem|diese nachricht wurde von meinem)[ \t]+{DEVICE}"
-    r"(?:[ \t](?i:gesendet|aus gesendet|device|smartphone))?"
+    rf"|odesláno z|отправлено с|gesendet von meinem|gesendet mit(?: der)?)[ \t]+{DEVICE}"
+    rf"|(?i:von meinem|diese nachricht wurde von meinem)[ \t]+(?:{KNOWN_DEVICE}{MODEL}(?:[ \t]gesendet)?|{DEVICE}[ \t]gesendet)"
     r"|(?i:sent from (?:mail|outlook|yahoo mail|protonmail|gmail mobile)(?: (?:for|on) [^\n.?]{0,30})?"
     r"|get outlook for [^\n?]{0,40}|(?:holen sie sich|téléchargez|obtenez|obtener|obtén|obter|ottieni|scarica|download|hämta|hent)"
     r" outlook [^\n?]{0,40}|von outlook für [^\n?]{0,30}(?:gesendet)?)"
