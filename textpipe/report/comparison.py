@@ -67,7 +67,13 @@ class Comparison:
 
 
 def compare(
-    systems: Sequence[Answers], *, resamples: int = 1000, trials: int = 10_000, seed: int = 12345, show: int = 5
+    systems: Sequence[Answers],
+    *,
+    resamples: int = 1000,
+    trials: int = 10_000,
+    seed: int = 12345,
+    show: int = 5,
+    bleu_tokenizer: str = "auto",
 ) -> Comparison:
     """Compare systems on the same rows; show: rows kept of those on which one is better, and worse, than the first."""
     import numpy as np
@@ -76,7 +82,10 @@ def compare(
 
     rows, answers = systems[0].rows, [system.answers for system in systems]
     labels = rows.target.kind == "label"
-    measures = (comparison.of_labels if labels else comparison.of_texts)(answers, rows.references)
+    if labels:
+        measures = comparison.of_labels(answers, rows.references)
+    else:
+        measures = comparison.of_texts(answers, rows.references, bleu_tokenizer=bleu_tokenizer)
     metrics, drawn = comparison.compare(measures, resamples=resamples, trials=trials, seed=seed)
     if labels:
         scores = np.array([[a == r for a, r in zip(one, rows.references, strict=True)] for one in answers], np.float64)

@@ -79,15 +79,16 @@ def by_length(found: Comparison) -> Section:
     """BLEU of each system on rows of like source length."""
     import numpy as np
 
-    from textpipe.scores import corpus, generation, significance
+    from textpipe.scores import bleu_tokenizers, corpus, generation, significance
 
     rows = found.systems[0].rows
     lengths = [len(source.split()) for source in rows.sources]
     ranges = texts.groups(lengths)
     members = [np.array([low <= length <= high for length in lengths]) for low, high in ranges]
+    tokenize = bleu_tokenizers.of_signature(found.table["metrics"]["bleu"]["signature"])
     series = []
     for system, colour in zip(found.systems[:3], "abc", strict=False):
-        statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False)
+        statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False, tokenize=tokenize)
         parts = [statistics[chosen] for chosen in members]
         drawn = [
             significance.resampled(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]

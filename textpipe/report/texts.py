@@ -21,12 +21,13 @@ SEED = 1
 
 def sections(run: Run) -> list[Section]:
     """All of them, in order."""
-    from textpipe.scores import corpus, generation
+    from textpipe.scores import bleu_tokenizers, corpus, generation
 
     source, target = run.sides
     answers = [line["answer"] for line in run.predictions]
     references = [references_of(line, target) for line in run.predictions]
-    statistics = generation.bleu_statistics(answers, references, lowercase=False)
+    tokenize = bleu_tokenizers.of_signature(run.metrics.get("signatures", {}).get("bleu", ""))
+    statistics = generation.bleu_statistics(answers, references, lowercase=False, tokenize=tokenize)
     chrf = corpus.chrf(corpus.chrf_statistics(answers, references))
     lengths = [len(line[source].split()) for line in run.predictions]
     found = [by_length(lengths, statistics, chrf), unknown(run), sentences(run, chrf), attention(run)]

@@ -13,18 +13,25 @@ RESAMPLES, TRIALS = 1000, 10_000
 SEED = 12345  # sacrebleu's own, so that its command line makes the same draws
 
 
-def of_texts(answers: Sequence[Sequence[str]], references: References) -> list[Measure]:
+def of_texts(
+    answers: Sequence[Sequence[str]], references: References, *, bleu_tokenizer: str = "auto"
+) -> list[Measure]:
     """BLEU, lowercased BLEU, chrF and TER of K systems' answers, with sacrebleu's signatures."""
     from sacrebleu.metrics import BLEU, CHRF, TER
 
+    from textpipe.scores import bleu_tokenizers
     from textpipe.scores.generation import as_list, bleu_statistics, edit_statistics, streams
 
+    tokenize = bleu_tokenizers.choose([text for one in references for text in as_list(one)], bleu_tokenizer)
+    both = {"bleu": BLEU(tokenize=tokenize), "bleu_lowercased": BLEU(lowercase=True, tokenize=tokenize)}
     signatures = {}
-    for name, scorer in {"bleu": BLEU(), "bleu_lowercased": BLEU(lowercase=True), "chrf": CHRF(), "ter": TER()}.items():
+    for name, scorer in {**both, "chrf": CHRF(), "ter": TER()}.items():
         # A signature tells how many references there are, which the scorer only knows when it has seen them.
         scorer.corpus_score(["x"] * len(references), streams([["x"] * len(as_list(one)) for one in references]))
         signatures[name] = str(scorer.get_signature())
-    exact, lowered = ([bleu_statistics(one, references, lowercase=low) for one in answers] for low in (False, True))
+    exact, lowered = (
+        [bleu_statistics(one, references, lowercase=low, tokenize=tokenize) for one in answers] for low in (False, True)
+    )
     characters = [corpus.chrf_statistics(one, references) for one in answers]
     edits = [edit_statistics(one, references) for one in answers]
     return [

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.scores import bootstrap, corpus
+from textpipe.scores import bleu_tokenizers, bootstrap, corpus
 
 NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
 
@@ -18,8 +18,17 @@ NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio"
 References = Sequence[str | Sequence[str]]  # a row's one reference, or all of them
 
 
-def score(answers: Sequence[str], references: References, *, resamples: int = 1000, seed: int = 1) -> dict[str, Any]:
+def score(
+    answers: Sequence[str],
+    references: References,
+    *,
+    resamples: int = 1000,
+    seed: int = 1,
+    bleu_tokenizer: str = "auto",
+) -> dict[str, Any]:
     """Figures, intervals and signatures of N answered rows.
+
+    bleu_tokenizer: one of bleu_tokenizers.NAMES; "auto" chooses by the script of the references.
 
     bleu, bleu_lowercased, chrf and ter run from 0 to 100 (ter beyond, and less is better); exact_match is the share of
     answers equal to one of their references after runs of white space are joined; length_ratio is answer over reference in
@@ -30,8 +39,12 @@ def score(answers: Sequence[str], references: References, *, resamples: int = 10
     answers, references = list(answers), [as_list(one) for one in references]
     if not answers:
         return {"metrics": dict.fromkeys(NAMES), "intervals": {}, "signatures": {}}
-    scorers = {"bleu": BLEU(), "bleu_lowercased": BLEU(lowercase=True), "chrf": CHRF(), "ter": TER()}
-    statistics = {name: bleu_statistics(answers, references, lowercase=name != "bleu") for name in list(scorers)[:2]}
+    tokenize = bleu_tokenizers.choose([one for own in references for one in own], bleu_tokenizer)
+    both = {"bleu": BLEU(tokenize=tokenize), "bleu_lowercased": BLEU(lowercase=True, tokenize=tokenize)}
+    scorers = {**both, "chrf": CHRF(), "ter": TER()}
+    statistics = {
+        name: bleu_statistics(answers, references, lowercase=name != "bleu", tokenize=tokenize) for name in both
+    }
     edits = edit_statistics(answers, references)  # [N, 2]
     chrf = scorers["chrf"].corpus_score(answers, streams(references))
     equal = np.array(
@@ -75,12 +88,14 @@ def streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
     return [list(stream) for stream in itertools.zip_longest(*references)]
 
 
-def bleu_statistics(answers: Sequence[str], references: References, *, lowercase: bool) -> np.ndarray:
+def bleu_statistics(
+    answers: Sequence[str], references: References, *, lowercase: bool, tokenize: str = "13a"
+) -> np.ndarray:
     """What each row adds to corpus BLEU, [N, 10]: 4 counts of matches, 4 of n-grams, answer and reference length."""
     from sacrebleu.metrics import BLEU
 
     # Effective order concerns the score of a row alone, which is not used; without it sacrebleu warns.
-    scorer = BLEU(lowercase=lowercase, effective_order=True)
+    scorer = BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=True)
     rows = [scorer.sentence_score(a, as_list(r)) for a, r in zip(answers, references, strict=True)]
     return np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], np.float64)
 

@@ -8,6 +8,7 @@ in the answers. predictions.jsonl: one row a line, in the split's order. attenti
 """
 
 import functools
+import inspect
 import json
 import logging
 import math
@@ -21,7 +22,8 @@ from pydantic import Field, model_validator
 from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.ensembles import Ensemble
-from textpipe.errors import DataError, ThresholdError, suggest
+from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
+from textpipe.scores import bleu_tokenizers
 from textpipe.stages import _attention
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class Config(Section):
     join_sources: rows of one source text are one question, and all their targets its references.
     limit: score only the first rows of the split, or questions; resamples: draws behind a confidence interval, 0 for none.
     require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such
-    as log_loss or perplexity, must not exceed its value. rare: words that train has this often at most are rare.
+    as log_loss or perplexity, must not exceed its value. bleu_tokenizer: sacrebleu's tokenizer that BLEU counts in; auto
+    chooses by the script of the references (zh, ja-mecab, ko-mecab, char), else 13a. rare: words that train has this often at most are rare.
     """
 
     task: str
@@ -53,6 +56,7 @@ class Config(Section):
     batch_rows: int = Field(128, ge=1)  # rows answered together
     resamples: int = Field(1000, ge=0)
     rare: int = Field(5, ge=1)
+    bleu_tokenizer: bleu_tokenizers.Name = "auto"
     require: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -64,6 +68,16 @@ class Config(Section):
         target = next(field for field in rooms.find("tasks", self.task).FIELDS if field.side == "target")
         if self.join_sources and target.kind != "text":
             raise ValueError(f"join_sources: {self.task} answers with a label; leave join_sources out")
+        return self
+
+    @model_validator(mode="after")
+    def tokenizer_is_installed(self):
+        try:
+            bleu_tokenizers.check(self.bleu_tokenizer, "bleu_tokenizer")
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if "bleu" not in rooms.find("tasks", self.task).METRICS and self.bleu_tokenizer != "auto":
+            raise ValueError(f"bleu_tokenizer: {self.task} is not scored by BLEU; leave bleu_tokenizer out")
         return self
 
     def extra_files(self) -> list[Path]:
@@ -96,6 +110,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 
     score = functools.partial(task.metrics, seed=config.seed)
+    if "bleu_tokenizer" in inspect.signature(task.metrics).parameters:
+        # Chosen once, so that parts of the rows are counted as the whole is.
+        every = [text for own in several for text in own] if several else references
+        score = functools.partial(score, bleu_tokenizer=bleu_tokenizers.choose(every, config.bleu_tokenizer))
     outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
     report = score(outputs, several or references, resamples=config.resamples)
     notes = []

@@ -20,6 +20,12 @@ REPAIRS = {
     "not_finite_numbers": "numbers that are not finite (NaN, infinity), taken for nothing",
     "rare_label_rows": "rows with labels rarer than min_count",
     "unlearned_rows": "rows left out of valid and test, for max_rows left train without their labels",
+    "mended_headers": "mails' headers and boundaries mended",
+    "plain_text_in_base64": "mails with plain text among base64",
+    "unknown_charsets": "mails' texts of an unknown charset",
+    "footers_left_out": "mailing lists' footers left out",
+    "html_beside_plain": "HTML parts left out beside plain text",
+    "stray_texts": "mails without a part to show, read from outside their parts",
 }
 
 

@@ -14,9 +14,14 @@ LESS_IS_BETTER = ("ter", "empty_answers", "perplexity", "unknown_in_answers")
 
 
 def metrics(
-    outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+    outputs: Mapping[str, Any],
+    references: Sequence[str],
+    *,
+    resamples: int = 1000,
+    seed: int = 1,
+    bleu_tokenizer: str = "auto",
 ) -> dict[str, Any]:
     """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
     from textpipe.scores import generation
 
-    return generation.score(outputs["answer"], references, resamples=resamples, seed=seed)
+    return generation.score(outputs["answer"], references, resamples=resamples, seed=seed, bleu_tokenizer=bleu_tokenizer)

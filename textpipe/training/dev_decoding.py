@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
+from textpipe.scores import bleu_tokenizers
 from textpipe.training import precision
 from textpipe.training.rows import Ids, Rows
 
@@ -26,7 +27,7 @@ RATIO, EXTRA = 1.5, 10
 
 
 class DevBleu:
-    """Corpus BLEU (sacrebleu, cased, 13a) of greedy answers, 0 to 100.
+    """Corpus BLEU (sacrebleu, cased) of greedy answers, 0 to 100, in the tokens that the references' script asks for.
 
     codec: the target's. source: the validation rows' ids. references: their texts as ingest wrote them, in the same
     order. max_length: tokens of an answer at most. limit: so many rows, evenly spread; all when None.
@@ -46,12 +47,13 @@ class DevBleu:
         rows = np.arange(count) if limit is None else np.unique(np.linspace(0, count - 1, limit).astype(int))
         self.rows = rows[np.argsort(source.lengths[rows], kind="stable")]
         self.config = greedy.Config(max_length=max_length, max_ratio=RATIO, max_extra=EXTRA)
+        self.tokenize = bleu_tokenizers.choose(references)
         self.decode = None
 
     def __call__(self, model) -> float:
         from sacrebleu.metrics import BLEU
 
-        return BLEU().corpus_score(self.answers(model), [[self.references[row] for row in self.rows]]).score
+        return BLEU(tokenize=self.tokenize).corpus_score(self.answers(model), [[self.references[row] for row in self.rows]]).score
 
     def answers(self, model) -> list[str]:
         """The answer to each of self.rows, in their order."""
@@ -81,7 +83,7 @@ class DevBleu:
         """For train.json: the scorer's signature, and how many rows were decoded how."""
         from sacrebleu.metrics import BLEU
 
-        bleu = BLEU()
+        bleu = BLEU(tokenize=self.tokenize)
         bleu.corpus_score([""], [[""]])  # only a scorer that has seen references tells its signature
         decode = self.config.model_dump(mode="json")
         return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": decode}

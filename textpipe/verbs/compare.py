@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from textpipe.errors import suggest
+
 
 @click.command()
 @click.argument("systems", nargs=-1, required=True, metavar="A B [...]")
@@ -39,12 +41,17 @@ import click
     "--seed", type=click.IntRange(0), default=12345, show_default=True, help="Seed of the draws; sacrebleu's own."
 )
 @click.option(
+    "--bleu-tokenizer", default="auto", show_default=True, metavar="NAME",
+    help="sacrebleu's tokenizer that BLEU counts in: 13a, intl, zh, ja-mecab, ko-mecab, char, none, flores200 ...; auto "
+    "chooses by the script of the references.",
+)  # fmt: skip
+@click.option(
     "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
     help="Where results of stages are kept.",
 )  # fmt: skip
 def command(
     systems: tuple[str, ...], overrides: tuple[str, ...], rows: str | None, as_json: bool, html: Path | None, show: int,
-    resamples: int, trials: int, seed: int, artifacts: Path,
+    resamples: int, trials: int, seed: int, bleu_tokenizer: str, artifacts: Path,
 ) -> None:  # fmt: skip
     """Compare runs or models on the same rows: is B better than A, or was it luck?
 
@@ -61,12 +68,20 @@ def command(
 
     from textpipe.report import answers, comparison
     from textpipe.report.systems import spread
+    from textpipe.scores import bleu_tokenizers
 
+    if bleu_tokenizer not in bleu_tokenizers.NAMES:
+        raise click.UsageError(
+            f"--bleu-tokenizer: no tokenizer {bleu_tokenizer!r}{suggest(bleu_tokenizer, bleu_tokenizers.NAMES)}"
+        )
+    bleu_tokenizers.check(bleu_tokenizer, "--bleu-tokenizer")
     given, settings = spread(systems, overrides)
     if len(given) < 2:
         raise click.UsageError("give at least two systems to compare, or one pipeline file with -s")
     loaded = answers.load(given, rows=rows, artifacts=artifacts, overrides=settings)
-    found = comparison.compare(loaded, resamples=resamples, trials=trials, seed=seed, show=show)
+    found = comparison.compare(
+        loaded, resamples=resamples, trials=trials, seed=seed, show=show, bleu_tokenizer=bleu_tokenizer
+    )
     if html:
         from textpipe.report import comparison_page
 

@@ -1,19 +1,45 @@
 """Take HTML's tags out and turn its entities into the characters they stand for."""
 
+import re
 from functools import lru_cache
+from html.entities import html5 as entities_of_html
 from typing import Literal
 
 from textpipe.config import Section
 
-INVISIBLE = r"(?is)<!--.*?(?:-->|\z)|<script\b.*?(?:</script\s*>|\z)|<style\b.*?(?:</style\s*>|\z)|<!doctype[^>]*>"
-BREAKING = (
-    r"(?i)</?(?:address|article|blockquote|br|dd|div|dl|dt|footer|form|h[1-6]|header|hr|li|ol|p|pre|section"
-    r"|table|td|th|tr|ul)"
-    r"(?:\s[^<>]*)?/?>"
+# Comments, markup declarations (Office's <![if !mso]> and <?xml:namespace ...> among them), and elements that no browser
+# shows. A title, unlike a script, is only taken out where it ends: mails write "<title>" for a blank to fill in.
+INVISIBLE = (
+    r"(?is)<!--(?:-?>|.*?(?:--!?>|\z))|<script(?:[\s/][^>]*)?>.*?(?:</script\s*[^>]*>|\z)"
+    r"|<style(?:[\s/][^>]*)?>.*?(?:</style\s*[^>]*>|\z)"
+    r"|<!(?:[a-z]|\[)[^>]*>|<\?[a-z][^>]*>"
 )
-# A tag's name is followed by a blank, a slash or the end: <a@b.org> and <https://a.org> are no tags, nor is "a < b".
-TAG = r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>"
-ENTITY = r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};|(?:amp|lt|gt|quot|nbsp|copy|reg)\b)"
+# Each by itself: a search that several unclosed elements keep open reads the rest of the text once a match.
+TITLE = r"(?is)<title(?:[\s/][^>]*)?>.*?</title\s*>"
+UNSHOWN = r"(?is)<(?:template|noframes|noembed|iframe)(?:[\s/][^>]*)?>.*?</(?:template|noframes|noembed|iframe)\s*>"
+# In quotes that follow "=", ">" ends no tag.
+ATTRIBUTES = r"(?:=\s*\"[^\"]*\"|=\s*'[^']*'|[^<>])*"
+# A tag's name is followed by a blank, a slash or the end: <a@b.org> and <https://a.org> are no tags, nor is "a < b". A
+# name may have a prefix (<o:p>) and hyphens (<my-card>); one with full stops could be a host's, so it needs attributes.
+NAME = r"[a-zA-Z][a-zA-Z0-9_]*(?:-+[a-zA-Z0-9_]+)*-*(?::[a-zA-Z][a-zA-Z0-9_\-]*)?"
+DOTTED = r"[a-zA-Z][a-zA-Z0-9_.:\-]*"
+BREAKING = (
+    r"(?i)</?(?:address|article|aside|blockquote|body|br|caption|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption"
+    r"|figure|footer|form|h[1-6]|header|hgroup|hr|li|legend|main|menu|nav|ol|optgroup|option|p|pre|search|section|summary"
+    r"|table|td|th|tr|ul)"
+    rf"(?:\s{ATTRIBUTES}|/[^<>\s]*={ATTRIBUTES})?/?>"
+)
+TAG = (
+    rf"</?{NAME}(?:\s{ATTRIBUTES}|/\s*[a-zA-Z\-]+={ATTRIBUTES})?/?>|</{DOTTED}\s*>|<{DOTTED}\s+[a-zA-Z:\-]+={ATTRIBUTES}>"
+    # A tag that the end of the text cuts off.
+    r"|</?[a-zA-Z][a-zA-Z0-9:\-]*\s+[a-zA-Z:\-]+\s*=[^<>]*\z"
+)
+# Names that HTML knows without ";" for the sake of old pages. Accented letters may stand inside a word, others not:
+# "?a=1&copy=2" is seldom meant as a sign, but "&copyright" never.
+BARE = tuple(sorted(name for name in entities_of_html if not name.endswith(";")))
+ACCENTED = "|".join(name for name in BARE if re.fullmatch(r"[A-Za-z]{1,2}(?:acute|grave|circ|tilde|uml|cedil|ring|slash|lig)", name))
+OTHERS = "|".join(name for name in BARE if not re.fullmatch(ACCENTED, name))
+ENTITY = r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};|" rf"(?:{ACCENTED})|(?:{OTHERS})\b)"
 # A noncharacter parts entities from text; a text that holds it spells it as an entity first, so nothing is lost.
 MARK = "\ufdd1"
 SPELLED = "&#64977;"
@@ -32,22 +58,31 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string: tags out (those that break a line leave one), then entities to characters.
 
-    All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and without ";" only amp, lt, gt,
-    quot, nbsp, copy and reg. An unknown name stays as it stands. It is no parser: a ">" inside an attribute's quotes
-    ends the tag there. Not idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look
-    like tags.
+    Tags are what a browser takes for some, Office's <o:p> and <![if !mso]> and elements of one's own among them; what
+    could be an address (<a@b.org>) or arithmetic (a < b) stays. Titles, scripts, style sheets and templates go with
+    what they hold. All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and the 106 that need
+    no ";" before the end of a word, accented letters (&uuml) anywhere. An unknown name stays as it stands. Not
+    idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look like tags.
 
     "<p>Fish &amp; chips&#33;<br/>5 &lt; 6</p>" -> "\\nFish & chips!\\n5 < 6\\n"
     """
     import tensorflow as tf
 
     if config.tags == "strip":
-        text = tf.strings.regex_replace(text, INVISIBLE, "")
-        text = tf.strings.regex_replace(text, BREAKING, "\n")
-        text = tf.strings.regex_replace(text, TAG, "")
+        tagged = tf.where(tf.strings.regex_full_match(text, r"(?s).*<[a-zA-Z/!?].*"))  # [M, 1]
+        text = tf.tensor_scatter_nd_update(text, tagged, strip(tf.gather_nd(text, tagged)))
     # Few rows hold an entity: the others skip the split and the join.
     escaped = tf.where(tf.strings.regex_full_match(text, r"(?s).*&.*"))  # [M, 1]
     return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
+
+
+def strip(text):
+    """Tags out: [M] string -> [M] string."""
+    import tensorflow as tf
+
+    for pattern, replacement in ((INVISIBLE, ""), (TITLE, ""), (UNSHOWN, ""), (BREAKING, "\n"), (TAG, "")):
+        text = tf.strings.regex_replace(text, pattern, replacement)
+    return text
 
 
 def unescape(text):
@@ -114,14 +149,10 @@ def hash_of(name):
 @lru_cache(maxsize=1)
 def entity_table():
     """Names, characters and hashes of all named entities as NumPy arrays, in order of their hash."""
-    import html.entities
-
     import numpy as np
     import tensorflow as tf
 
-    table = {f"&{name}": characters for name, characters in html.entities.html5.items() if name.endswith(";")}
-    bare = ("amp", "lt", "gt", "quot", "nbsp", "copy", "reg")
-    table |= {f"&{name}": html.entities.html5[f"{name};"] for name in bare}
+    table = {f"&{name}": characters for name, characters in entities_of_html.items()}
     names = np.array([name.encode() for name in table], dtype=object)
     characters = np.array([value.encode() for value in table.values()], dtype=object)
     with tf.init_scope():

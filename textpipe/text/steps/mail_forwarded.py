@@ -3,22 +3,17 @@
 from typing import Literal
 
 from textpipe.config import Section
+from textpipe.text.steps import _mail_words as words
 
-SEPARATOR = (
-    r"(?:-{2,}[ \t]*(?:forwarded message|forwarded by [^\n]*|weitergeleitete nachricht|message transféré)[ \t]*-*"
-    r"|begin forwarded message:|anfang der weitergeleiteten nachricht:|_{10,})"
+# A separator alone is no forwarded mail, so two headers are asked for; two headers alone are one, when a subject is
+# among them.
+BLOCK = (
+    rf"(?m)^(?:[{words.OF_FORWARD}{words.OF_ORIGINAL}][^\n]*|{words.RULE})\n(?:[ \t]*\n)*"
+    rf"{words.HEADER}(?:{words.NEXT}{words.HEADER})+(?:\n|\z)(?:[ \t]*\n)*"
 )
-HEADER = (
-    r"[ \t*]*(?:from|to|cc|bcc|date|sent|subject|reply-to|importance|attachments"
-    r"|von|an|kopie|datum|gesendet|betreff|antwort an|de|à|envoyé|objet)[ \t]?:[^\n]*"
-)
-# A header may continue on indented lines. A separator alone is no forwarded mail, so two headers are asked for; two
-# headers alone are one, when a subject is among them.
-HEADERS = rf"{HEADER}(?:\n[ \t]+[^\n]+)*(?:\n{HEADER}(?:\n[ \t]+[^\n]+)*)+"
-BLOCK = rf"(?im)^[ \t]*{SEPARATOR}[ \t]*\n(?:[ \t]*\n)*{HEADERS}(?:\n|\z)(?:[ \t]*\n)*"
 BARE = (
-    rf"(?im)^[ \t*]*(?:from|von|de)[ \t]?:[^\n]*\n(?:{HEADER}\n){{0,5}}"
-    rf"[ \t*]*(?:subject|betreff|objet)[ \t]?:[^\n]*(?:\n|\z)(?:{HEADER}(?:\n|\z))*(?:[ \t]*\n)*"
+    rf"(?m)^{words.line(words.OF_FROM)}{words.NEXT}(?:{words.HEADER}{words.NEXT}){{0,5}}?{words.line(words.OF_SUBJECT)}"
+    rf"(?:{words.NEXT}{words.HEADER})*(?:\n|\z)(?:[ \t]*\n)*"
 )
 
 
@@ -29,13 +24,15 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string without forwarded header blocks; the forwarded text itself stays.
 
-    A block is a separator ("---- Forwarded message ----", "Begin forwarded message:", a rule of underscores; English,
-    German, French) and the header lines below it, or header lines from From: to Subject:. Reads lines: put it before
-    `whitespace`.
+    A block is a separator ("---- Forwarded message ----", "Begin forwarded message:", a rule of underscores; in the
+    languages that `mail_quotation` knows) and the header lines below it, or header lines from From: to Subject:. Reads
+    lines: put it before `whitespace`.
 
     "FYI\\n---- Forwarded message ----\\nFrom: a@b.org\\nSubject: Tea\\n\\nTea at five." -> "FYI\\nTea at five."
     """
     import tensorflow as tf
 
     text = tf.strings.regex_replace(text, "\r\n", "\n")
-    return tf.strings.regex_replace(tf.strings.regex_replace(text, BLOCK, ""), BARE, "")
+    marked, places = words.mark_headers(text)
+    marked = tf.strings.regex_replace(tf.strings.regex_replace(marked, BLOCK, ""), BARE, "")
+    return tf.tensor_scatter_nd_update(text, places, words.unmark(marked))

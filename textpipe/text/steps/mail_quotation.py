@@ -3,22 +3,59 @@
 from typing import Literal
 
 from textpipe.config import Section
+from textpipe.text.steps import _mail_words as words
 
 QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
 # "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", often broken over two or three lines by the mail program.
 # Each needs a digit (the date), so that a sentence such as "On this my boss wrote:" stays.
-ATTRIBUTION = (
-    r"(?m)^[ \t]*(?:"
-    r"On [^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?[ \n]wrote"
-    r"|Am [^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?[ \n]schrieb[^\n:]*(?:\n[^\n:]*)?"
-    r"|Le [^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?[ \n]a écrit"
-    r")[ \t\x{a0}]*:[ \t]*(?:\n|\z)"
+FIRST = r"[^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?"
+END = r"[ \t\x{a0}]*[:：][ \t]*(?:\n|\z)"
+PREFIXED = (
+    rf"On {FIRST}[ \n]wrote"
+    rf"|Am {FIRST}[ \n]schrieb[^\n:]*(?:\n[^\n:]*)?"
+    rf"|Le {FIRST}[ \n]a écrit"
+    rf"|El {FIRST}[ \n](?:escribió|ha escrito|va escriure)"
+    rf"|Il (?:giorno )?{FIRST}[ \n]ha scritto"
+    rf"|(?:Em|A|No dia) {FIRST}[ \n]escreveu[^\n:]*(?:\n[^\n:]*)?"
+    rf"|Op {FIRST}[ \n](?:schreef[^\n:]*(?:\n[^\n:]*)?|(?:het volgende )?geschreven)"
+    rf"|(?:W dniu|Dnia) {FIRST}[ \n](?:(?:na)?pisał(?:\(a\)|a)?|pisze)"
+    rf"|Den {FIRST}[ \n]skrev[^\n:]*(?:\n[^\n:]*)?"
+    rf"|(?:Dne|Dňa) {FIRST}[ \n]napísal(?:\(a\)|a)?"
+    rf"|(?:Dne|Dňa) {FIRST}[ \n]napsal(?:\(a\)|a)?"
+    rf"|(?:Pe|În) {FIRST}[ \n]a scris"
+    rf"|Στις {FIRST}[ \n](?:έγραψε|ο χρήστης[^\n]*έγραψε)"
+    rf"|Pada {FIRST}[ \n]menulis|Vào {FIRST}[ \n]đã viết"
+    rf"|在[^\n]*[0-9][^\n]*(?:\n[^\n]+){{0,2}}?(?:写道|寫道)"
 )
-# Outlook quotes the whole mail below this line, unmarked.
-ORIGINAL = (
-    r"(?ims)^[ \t]*-{2,}[ \t]*(?:original message|original-nachricht|ursprüngliche nachricht|message d'origine)"
-    r"[ \t]*-{2,}[ \t]*(?:\r?\n|\z).*"
+# Languages that name the date first or the writer: a clock time, a full date or an address must be there.
+DATED = r"[^\n]*(?:[0-9]{1,2}[:.h][0-9]{2}|[0-9]{4}|[0-9] ?[年년])[^\n]*"
+BARE = (
+    rf"{DATED}(?:\n[^\n]+)?[ \n>](?:skrev[^\n:]*(?:\n[^\n:]*)?|kirjoitti[^\n:]*|(?:на)?писал(?:\(а\)|а)?|пишет|пише"
+    r"|(?:напи|пи)са(?:в|ла)(?:\(ла\))?|(?:na)?pisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|yazdı"
+    r"|şun(?:u|ları) yazdı|ezt írta[^\n:]*|írta|tarihinde şunları yazdı)"
+    rf"|{DATED}(?:\n[^\n]+)?(?:写道|寫道|님이 작성|이\(가\) 작성|작성|님이 쓴 글|のメール|のメッセージ|は書きました|さんが書きました|が書いた)"
+    r"|[^\n]*[0-9][^\n]*[0-9]{1,2}[:.h][0-9]{2}[^\n]*<[^\n<>@]+@[^\n<>@]+>"
+    r"|Wiadomość napisana przez[^\n]*[0-9][^\n]*"
 )
+ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"
+# Outlook and others quote the whole mail below this line, unmarked.
+ORIGINAL = rf"{words.ORIGINAL_LINE}(?s:.*)"
+# Or below the headers of the mail that is answered: three at least, its sender first and its date or subject among them.
+ANSWERED = (
+    rf"(?m)^(?:{words.RULE}\n(?:[ \t]*\n)*)?{words.line(words.OF_FROM)}{words.NEXT}"
+    rf"(?:{words.line(words.OF_DATE)}{words.NEXT}{words.HEADER}"
+    rf"|(?:{words.HEADER}{words.NEXT}){{1,5}}?{words.line(words.OF_DATE + words.OF_SUBJECT)})(?s:\n.*|\z)"
+)
+# Where nothing but such words stands above, or the line of a forwarded mail, the mail below is passed on.
+NOTE = (
+    r"(?:fyi|f\.y\.i\.|fwd|fw|see (?:the )?(?:below|attached|mail below|e-?mail below)|please see (?:below|the mail below)"
+    r"|for your information|forwarding|zur info|zur information|zur kenntnis|z\. ?k\.|zk|siehe unten|s\. ?u\."
+    r"|pour info(?:rmation)?|voir ci-dessous|para su información|para tu información|ver abajo|per conoscenza|vedi sotto"
+    r"|para conhecimento|ver abaixo|ter info(?:rmatie)?|zie onder|zie hieronder|for kännedom|för kännedom|til orientering"
+    r"|tiedoksi|do wiadomości|pro informaci|для информации|к сведению|bilginize|ご参考まで|参考|请参阅|供参考|참고)"
+)
+PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{words.OF_FORWARD}[^\n]*\s*|\s*{words.OF_ORIGINAL}[^\n]*\s*"
+ENDS_WITH_COLON = r"(?s).*[:：][ \t]*(?:\n.*)?"
 
 
 class Config(Section):
@@ -26,17 +63,27 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without quoted lines (>), their attribution line, and all below "-----Original
-    Message-----".
+    """[N] string -> [N] string without quoted lines (>), their attribution line, and the answered mail below
+    "-----Original Message-----" or below the headers that Outlook copies (From:, Sent:, To:, Subject:).
 
-    Attribution lines are known in English, German and French, with the colon at the end of a line. Reads lines: put it
-    before `whitespace`. Idempotent.
+    A mail below such headers is forwarded, and stays for `mail_forwarded`, where nothing of one's own stands above
+    them but "FYI" or the like, or the line "---- Forwarded message ----". Attribution lines, headers and those lines
+    are known in the languages of Europe, Turkish, Japanese, Chinese and Korean. Reads lines: put it before
+    `whitespace`, and before `mail_forwarded`. Idempotent.
 
     "Yes.\\nOn 3 May 2021, Ann wrote:\\n> Coming?\\n" -> "Yes.\\n"
+    "Yes.\\n\\nFrom: Ann\\nSent: Monday\\nSubject: Tea\\n\\nComing?" -> "Yes.\\n\\n"
     """
     import tensorflow as tf
 
     text = tf.strings.regex_replace(text, "\r\n", "\n")
-    text = tf.strings.regex_replace(text, ORIGINAL, "")
+    own = tf.strings.regex_replace(text, ORIGINAL, "", replace_global=False)
+    text = tf.where(tf.strings.regex_full_match(own, r"\s*"), text, own)
+    marked, places = words.mark_headers(text)
+    own = tf.strings.regex_replace(marked, ANSWERED, "", replace_global=False)
+    own = tf.where(tf.strings.regex_full_match(own, PASSED_ON), marked, own)
+    text = tf.tensor_scatter_nd_update(text, places, words.unmark(own))
     text = tf.strings.regex_replace(text, QUOTED_LINE, "")
-    return tf.strings.regex_replace(text, ATTRIBUTION, "")
+    places = tf.where(tf.strings.regex_full_match(text, ENDS_WITH_COLON))  # [M, 1]
+    own = tf.strings.regex_replace(tf.gather_nd(text, places), ATTRIBUTION, "")
+    return tf.tensor_scatter_nd_update(text, places, own)

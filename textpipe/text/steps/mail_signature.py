@@ -4,12 +4,26 @@ from typing import Literal
 
 from textpipe.config import Section
 
-# RFC 3676, section 4.3: two dashes and a blank on a line of their own; many programs lose the blank.
-SEPARATED = r"(?s)(?:\A|\n)-- ?\r?(?:\n.*|\z)"
+# RFC 3676, section 4.3: two dashes and a blank on a line of their own. Programs that lose the blank are believed where
+# what follows is short and asks nothing.
+SEPARATED = r"(?s)(?:\A|\n)-- (?:\n.*|\z)|(?:\A|\n)--(?:\n[^\n?]*){0,10}\s*\z"
+# A device has a name or is one of these; "sent from my old desk yesterday" is a sentence.
+KNOWN_DEVICE = (
+    r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
+)
+MODEL = r"(?:[ \t](?:[A-Z0-9][^\s,;:?!()]*|(?i:phone|smartphone|tablet|device|wireless|handheld|mobile|pro|mini|plus))){0,4}"
+DEVICE = rf"(?:{KNOWN_DEVICE}|[a-z]?[A-Z][^\s,;:?!.()]*)(?:['’]a|u)?{MODEL}"
 SENT_FROM = (
-    r"(?im)^[ \t]*(?:sent from my|sent from mail for|sent from yahoo|get outlook for"
-    r"|von meinem|gesendet von|envoyé de mon)"
-    r"[^\n]{0,60}(?:\n|\z)"
+    r"(?m)^[ \t]*(?:"
+    rf"(?i:sent from my|sent from an?|sent via|envoyé de mon|envoyé depuis mon|enviado desde mi|enviado do meu"
+    rf"|inviato da(?:l mio)?|verstuurd vanaf mijn|verzonden vanaf mijn|skickat från min|sendt fra min|wysłane z"
+    rf"|odesláno z|отправлено с|gesendet von meinem|gesendet mit(?: der)?)[ \t]+{DEVICE}"
+    rf"|(?i:von meinem|diese nachricht wurde von meinem)[ \t]+(?:{KNOWN_DEVICE}{MODEL}(?:[ \t]gesendet)?|{DEVICE}[ \t]gesendet)"
+    r"|(?i:sent from (?:mail|outlook|yahoo mail|protonmail|gmail mobile)(?: (?:for|on) [^\n.?]{0,30})?"
+    r"|get outlook for [^\n?]{0,40}|(?:holen sie sich|téléchargez|obtenez|obtener|obtén|obter|ottieni|scarica|download|hämta|hent)"
+    r" outlook [^\n?]{0,40}|von outlook für [^\n?]{0,30}(?:gesendet)?)"
+    r"|iPhone'?umdan gönderildi|Lähetetty iPhonesta|iPhoneから送信|发自我的[^\n?？。]{1,20}|從我的[^\n?？。]{1,20}傳送"
+    r"|나의 [^\n?.]{1,20}에서 보냄)[ \t]*[.!]?[ \t]*(?:\n|\z)"
 )
 CLOSING = (
     r"(?i:(?:with )?(?:best|kind|kindest|warm|warmest|many)? ?regards|(?:all the )?best(?: wishes)?"
@@ -19,25 +33,40 @@ CLOSING = (
     r"|(?:lieben |besten )?(?:gruß|dank)|mfg|lg|vg"
     r"|cordialement|bien à vous|merci)"
 )
-# The name, title, telephone number and so on: short lines, and few, else it is text.
-CLOSED = rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*[,.!;]*[ \t]*\r?(?:\n[^\n]{{0,60}}){{0,6}})+\s*\z"
-
+# Below it stand names and titles, whose words have capitals, and where a person is found; a sentence has neither. The
+# classes are coarse and each stands here once, for RE2 refuses patterns of more than some thousand ranges.
+LETTER = r"[^\x00-@\[-`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff20}]"
+JOINING = r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu)\b"
+WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
+GAP = r"[ \t,/|&+·•–—\-()*_~=\"“”@:;.®™\[\]<>]"
+NAMES = rf"{GAP}*(?:{WORD}{GAP}*)*"
+NICKNAME = rf"[ \t]*[~\-–—]?[ \t]*{LETTER}(?:{LETTER}|[.'’\-])*[ \t]*"
+ADDRESS = r"(?:[^\s?!@]+@[^\s?!@]+|(?:https?://|www\.)[^\s?!]+)"
+PLACE = rf"[ \t]*(?:{LETTER}+[ \t]*[:.]?[ \t]+)?{ADDRESS}(?:[ \t,;|/]+{ADDRESS})*[ \t]*"
+LABELLED = (
+    r"(?i:[ \t]*(?:tel|telefon|telephone|phone|ph|mobile?|mob|cell|handy|fax|office|direct|home|work|skype|e-?mail|mail|web"
+    r"|website|url|icq|aim|msn|im|[tmfepwhoc])[ \t]*[.:#]+[^\n?!]*)"
+)
+SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}))"
+CLOSED = rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*[,.!;\-]*[ \t]*(?:(?:\n[ \t]*)*\n{NICKNAME})?{SIGNED}*)+\s*\z"
 
 class Config(Section):
     kind: Literal["mail_signature"] = "mail_signature"
 
 
 def apply(text, config):
-    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) with few short lines
-    after it.
+    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) that only names,
+    titles, addresses and telephone numbers follow.
 
-    "Sent from my ..." lines go too. Closings are known in English, German and French, must stand on a line of their
-    own, and are kept when nothing stands above them. Reads lines: put it before `whitespace`. Idempotent.
+    Lines such as "Sent from my iPhone" go too. Sentences and questions below a closing line stay, and the closing with
+    them. Closings are known in English, German and French, must stand on a line of their own, and are kept when nothing
+    stands above them. Reads lines: put it before `whitespace`. Idempotent.
 
     "See you.\\n\\nBest regards,\\nAnn\\n+49 30 1234" -> "See you."
     """
     import tensorflow as tf
 
+    text = tf.strings.regex_replace(text, "\r\n", "\n")
     text = tf.strings.regex_replace(text, SENT_FROM, "")
     text = tf.strings.regex_replace(text, SEPARATED, "", replace_global=False)
     return tf.strings.regex_replace(text, CLOSED, "", replace_global=False)

@@ -1,0 +1,121 @@
+"""What Outlook, Gmail, Apple Mail and Thunderbird write around the mail that is answered or forwarded, by language.
+
+Patterns in RE2's syntax, to be read without regard to case.
+"""
+
+FROM = (
+    "from|von|de|da|van|från|fra|lähettäjä|od|nadawca|от|от кого|відправник|від|kimden|gönderen|feladó|de la|από"
+    "|expéditeur|remitente|mittente|remetente|afzender|avsändare|afsender|avsender|odesílatel|pošiljatelj"
+    "|差出人|送信者|发件人|發件人|寄件者|寄件人|보낸 사람|보낸사람|발신|từ|dari|จาก|מאת|من"
+)
+DATE = (
+    "sent|date|date sent|gesendet|gesendet am|datum|envoyé|envoyé le|fecha|enviado|enviado el|enviada em|enviado em|data"
+    "|inviato|data invio|verzonden|skickat|sendt|dato|lähetetty|päivämäärä|päiväys|wysłano|data wysłania|odesláno|poslano"
+    "|отправлено|дата|надіслано|gönderildi|gönderilme|gönderme tarihi|tarih|elküldve|küldve|dátum|trimis|dată"
+    "|στάλθηκε|ημερομηνία|送信日時|日付|日時|发送时间|发送日期|發送時間|傳送時間|寄件日期|傳送日期|日期|时间|時間"
+    "|보낸 날짜|보낸날짜|날짜|발송 날짜|đã gửi|ngày|dikirim|tanggal|ส่ง|วันที่|נשלח|תאריך|تاريخ الإرسال|التاريخ"
+)
+SUBJECT = (
+    "subject|re|betreff|objet|asunto|oggetto|assunto|onderwerp|ämne|emne|aihe|otsikko|temat|předmět|predmet|тема|konu"
+    "|tárgy|subiect|θέμα|件名|主题|主題|主旨|제목|chủ đề|subjek|perihal|เรื่อง|נושא|الموضوع"
+)
+OTHER = (
+    "to|cc|bcc|reply-to|reply to|importance|priority|attachments|organization|an|kopie|antwort an|wichtigkeit|anlagen|à|a"
+    "|copie à|pièces jointes|répondre à|para|cco|responder a|per|rispondi a|aan|beantwoorden|till|kopia|til|kopi"
+    "|vastaanottaja|kopio|do|dw|adresat|komu|kopie|za|кому|копия|копія|kime|alıcı|bilgi|címzett|másolatot kap|către|προς"
+    "|κοιν|宛先|返信先|收件人|收件者|副本|抄送|回复|받는 사람|받는사람|참조|수신|tới|kepada|ถึง|אל|עותק|إلى|نسخة"
+)
+ORIGINAL = (
+    "original message|original appointment|replied message|reply message|original email|original-nachricht"
+    "|ursprüngliche nachricht|ursprüngliche mail|originalnachricht|original nachricht|message d['’]origine|message original"
+    "|message initial|mensaje original|messaggio originale|messaggio originario|mensagem original"
+    "|oorspronkelijk bericht|oorspronkelijke bericht|origineel bericht|ursprungligt meddelande|originalmeddelande"
+    "|oprindelig meddelelse|original meddelelse|oprindelig besked|original melding|opprinnelig melding|alkuperäinen viesti"
+    "|wiadomość oryginalna|oryginalna wiadomość|původní zpráva|původní e-mail|pôvodná správa|исходное сообщение"
+    "|оригинальное сообщение|вихідне повідомлення|оригінальне повідомлення|orijinal mesaj|özgün ileti|orijinal ileti"
+    "|eredeti üzenet|mesaj original|mesajul original|αρχικό μήνυμα|izvorna poruka|元のメッセージ|オリジナルメッセージ"
+    "|邮件原件|原始邮件|原始郵件|原始消息|回复的原邮件|원본 메시지|원본 메일|원래 메시지|원본메일"
+)
+FORWARDED = (
+    "forwarded message|forwarded email|fwd message|weitergeleitete nachricht|weitergeleitete mail|weitergeleitete e-mail"
+    "|message transféré|message réexpédié|courriel transféré|mensaje reenviado|messaggio inoltrato|messaggio in inoltro"
+    "|mensagem encaminhada|mensagem reencaminhada|doorgestuurd bericht|doorgezonden bericht|vidarebefordrat meddelande"
+    "|vidarebefordrat mejl|vidarebefordrat mail|videresendt meddelelse|videresendt besked|videresendt melding"
+    "|videresendt e-post|videresendt mail|välitetty viesti|edelleenlähetetty viesti|lähetetty edelleen"
+    "|treść przekazanej wiadomości|wiadomość przekazana dalej|przekazana wiadomość|wiadomość przekazana|přeposlaná zpráva"
+    "|preposlaná správa|пересылаемое сообщение|пересланное сообщение|перенаправленное сообщение"
+    "|переадресованное сообщение|переслане повідомлення|iletilmiş mesaj|iletilen mesaj|yönlendirilmiş mesaj"
+    "|yönlendirilen mesaj|yönlendirilmiş ileti|továbbított üzenet|továbbított levél|mesaj redirecționat|mesaj redirecţionat"
+    "|προωθημένο μήνυμα|proslijeđena poruka|転送メッセージ|転送されたメッセージ|転送メール|转发的消息|转发的邮件|转发邮件"
+    "|轉寄的郵件|轉寄郵件|轉寄訊息|已转发邮件|转发的原邮件|전달된 메시지|전달된 메일|전달 메시지|전달된메시지"
+    "|missatge reenviat|thư đã chuyển tiếp|pesan terusan"
+)
+# Apple Mail's, without dashes and with a colon.
+BEGIN_FORWARDED = (
+    "begin forwarded message|anfang der weitergeleiteten nachricht|anfang der weitergeleiteten e-mail"
+    "|début du message réexpédié|début du message transféré|inicio del mensaje reenviado|inizio messaggio inoltrato"
+    "|início da mensagem reencaminhada|início da mensagem encaminhada|begin doorgestuurd bericht|begin van doorgestuurd bericht"
+    "|vidarebefordrat brev|börjar vidarebefordrat brev|början på vidarebefordrat brev|start på videresendt besked"
+    "|videresendt brev|start på videresendt melding|videresendt melding|välitetty viesti|välitetty viesti alkaa"
+    "|początek przekazywanej wiadomości|začátek přeposílané zprávy|začátek přeposlané zprávy"
+    "|начало переадресованного сообщения|начало переадресованного письма|iletilen ileti başlangıcı|iletilen e-posta başlangıcı"
+    "|yönlendirilen ileti başlangıcı|továbbított levél kezdete|転送されたメッセージ|转发邮件开始|下面是被转发的邮件|以下是轉寄的郵件|開始轉寄郵件"
+    "|전달된 메시지|아래는 전달된 메시지"
+)
+# A header's name as a mail program writes it into a text, perhaps in bold.
+START, END = r"[ \t*_\x{200e}\x{200f}]*", r"[*_]*[ \t\x{a0}]*[:：]"
+DASHES = r"[-=*_]{2,}"
+ORIGINAL_LINE = rf"(?im)^[ \t]*{DASHES}[ \t]*(?:{ORIGINAL})[ \t]*:?[ \t]*{DASHES}[ \t]*$"
+FORWARD_LINE = (
+    rf"(?im)^[ \t]*(?:{DASHES}[ \t]*(?:{FORWARDED}|forwarded by [^\n]*)[ \t]*[:：]?[ \t]*[-=*_]*"
+    rf"|\**(?:{BEGIN_FORWARDED})[ \t\x{{a0}}]*[:：]\**)[ \t]*$"
+)
+# Noncharacters that mark, for as long as a step works, what a line is: RE2 refuses patterns that name all languages at
+# each place.
+OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = "\ufdd2", "\ufdd3", "\ufdd4", "\ufdd5", "\ufdd6", "\ufdd7"
+MARKS = "\ufdd2-\ufdd7"
+# A header goes on in indented lines, or in one that lists addresses. Text made from HTML has an empty line between two.
+MORE = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKS}]*[;@][^\n:]*)*"
+NEXT = r"\n(?:[ \t]*\n)?"
+RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
+
+
+COLON = r"[^\n:：]{1,24}[:：]"
+LIKELY = rf"(?s)(?:.*\n)?{COLON}[^\n]*\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}.*"
+
+
+def line(marks: str) -> str:
+    """A header line with one of the marks, and the lines it goes on in."""
+    return rf"[{marks}][^\n]*{MORE}"
+
+
+HEADER = line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
+
+
+def mark_headers(text):
+    """Marks before lines of a sender or a subject, and before other headers and separators in texts that have these.
+
+    [N] string -> [N] string, and the places [M, 1] of the texts that have such lines.
+    """
+    import tensorflow as tf
+
+    # Few texts have two lines, one after the other, that could be headers: the others skip the search for their names.
+    likely = tf.where(tf.strings.regex_full_match(text, LIKELY))  # [L, 1]
+    before = tf.gather_nd(text, likely)
+    found = before
+    for mark, names in ((OF_FROM, FROM), (OF_SUBJECT, SUBJECT)):
+        found = tf.strings.regex_replace(found, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    changed = tf.where(found != before)  # [M, 1]
+    some, places = tf.gather_nd(found, changed), tf.gather_nd(likely, changed)
+    for mark, names in ((OF_DATE, DATE), (OF_OTHER, OTHER)):
+        some = tf.strings.regex_replace(some, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    some = tf.strings.regex_replace(some, FORWARD_LINE, OF_FORWARD + r"\0")
+    some = tf.strings.regex_replace(some, ORIGINAL_LINE, OF_ORIGINAL + r"\0")
+    return some, places
+
+
+def unmark(text):
+    """The text without marks: [M] string -> [M] string."""
+    import tensorflow as tf
+
+    return tf.strings.regex_replace(text, f"[{MARKS}]", "")
