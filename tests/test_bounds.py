@@ -137,7 +137,7 @@ def test_a_search_is_left_at_its_deadline_and_has_no_answer(kind, monkeypatch):
     assert found["ids"].numpy().tolist() == expected["ids"].numpy().tolist()
 
 
-NO_ATTENTION = {**tiny.GENERATOR["model"], "attention": "none"}
+NO_ATTENTION = {"kind": "recurrent", "units": 16, "embedding_size": 16, "attention": "none"}
 
 
 @pytest.mark.parametrize(

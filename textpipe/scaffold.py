@@ -101,9 +101,10 @@ def measured(section: config.Section, names: Sequence[str], wanted: list[str | i
 
     size = templates.Size()
     characters, words = [0] * len(names), [0] * len(names)
+    repairs = Repairs("replace", "drop", encoding=section.encoding)
     for split, origin in sources.locate(None, section.files, section.format, wanted).items():
         for source in origin:
-            for rows in sources.read(source, section.format, Repairs("replace", "drop", None), wanted, split):
+            for rows in sources.read(source, section.format, repairs, wanted, split):
                 if split == "train":
                     size.rows += len(rows)
                     for at, column in enumerate(rows.columns[: len(names)]):
