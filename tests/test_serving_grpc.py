@@ -170,13 +170,13 @@ INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         (predict(signature="none"), grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "none" not found.'),
         (predict(tensors={}), INVALID, "Missing but required: {x}"),
         (predict(tensors={"x": np.float32([1]), "z": np.float32([1])}), INVALID, "Sent extra: {z}"),
-        (predict(tensors={"z": np.float32([1])}), INVALID, "Signature input alias: x(feed name: serving_default_x:0) not"),
+        (predict(tensors={"z": np.float32([1])}), INVALID, "input alias: x(feed name: serving_default_x:0) not found"),
         (predict(tensors={"x": np.int32([1])}), INVALID, ""),
         (predict(tensors={"x": np.array(["a"])}), INVALID, ""),
         (predict("same", {"a": np.float32([1, 2]), "b": np.float32([1, 2, 3])}, signature="two"), INVALID, ""),
         (predict(outputs=["nothing"]), INVALID, "output tensor alias not found in signature: nothing"),
         (predict(outputs=["y", "y"]), INVALID, "duplicate output tensor alias: y"),
-        (predict(tensors={"x": np.int64([1])}, outputs=["no"]), INVALID, "output tensor alias not found in signature: no"),
+        (predict(tensors={"x": np.int64([1])}, outputs=["no"]), INVALID, "alias not found in signature: no"),
     ],
 )
 def test_predict_refuses_with_a_code_and_a_reason(predictions, request_, code, details):
@@ -252,11 +252,14 @@ def test_few_values_fill_a_small_tensor(predictions, request_, value):
     assert tf.make_ndarray(predictions.Predict(request_, timeout=WAIT).outputs["y"]).tolist() == value
 
 
-@pytest.mark.parametrize(("dtype", "name"), [(20, "resource"), (21, "variant"), (11, "qint8"), (9, "int64"), (19, "half")])
+@pytest.mark.parametrize(
+    ("dtype", "name"), [(20, "resource"), (21, "variant"), (11, "qint8"), (9, "int64"), (19, "half")]
+)
 def test_another_type_than_the_models_is_named(predictions, dtype, name):
     with pytest.raises(grpc.RpcError) as found:
         predictions.Predict(tensor(dtype, [1]), timeout=WAIT)
-    assert found.value.code() == INVALID and f"Expects arg[0] to be float but {name} is provided" in found.value.details()
+    assert found.value.code() == INVALID
+    assert f"Expects arg[0] to be float but {name} is provided" in found.value.details()
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
@@ -366,12 +369,12 @@ def test_multi_inference_answers_each_task(predictions):
 @pytest.mark.parametrize(
     ("request_", "code", "details"),
     [
-        (multi(("tab", "score", "classify"), ("echo", "value", "regress")), INVALID, "must access the same model name."),
-        (multi(("tab", "score", "predict")), grpc.StatusCode.UNIMPLEMENTED, "Unsupported signature method_name: tensor"),
+        (multi(("tab", "score", "classify"), ("echo", "value", "regress")), INVALID, "access the same model name."),
+        (multi(("tab", "score", "predict")), grpc.StatusCode.UNIMPLEMENTED, "Unsupported signature method_name: "),
         (multi(("tab", "none", "classify")), INVALID, "Requested signature not found in model graph: none"),
-        (multi(("tab", "value", "regress"), ("tab", "value", "regress")), INVALID, "Duplicate evaluation of signature: value"),
+        (multi(("tab", "value", "regress"), ("tab", "value", "regress")), INVALID, "evaluation of signature: value"),
         (multi(("tab", "score", "classify"), ("tab", "", "regress")), INVALID, "Expected one output Tensor."),
-        (multi(("tab", "score", "classify"), ("", "value", "regress")), INVALID, "Found ModelSpec with an empty model name."),
+        (multi(("tab", "score", "classify"), ("", "value", "regress")), INVALID, "ModelSpec with an empty model name"),
         (multi(("tab", "score", "classify"), rows=0), INVALID, "Input is empty."),
         (
             multi(("tab", "score", "classify"), ("tab", "value", "regress"), rows=513),

@@ -23,7 +23,10 @@ Tensors = dict[str, np.ndarray]
 
 
 def predict(
-    document: Mapping[str, Any], dtypes: Mapping[str, str], optional: Container[str] = (), limits: RequestLimits = RequestLimits()
+    document: Mapping[str, Any],
+    dtypes: Mapping[str, str],
+    optional: Container[str] = (),
+    limits: RequestLimits = RequestLimits(),
 ) -> tuple[Tensors, bool]:
     """The tensors of a request and whether it is in rows; dtypes: {input: "float32", "string", ...}, in name order.
 

@@ -56,7 +56,7 @@ def parts(body: bytes) -> int:
 
 
 def has_long_number(body: bytes) -> bool:
-    """Whether LONG digits stand together, perhaps a few less. So many always cover a place that is a multiple of LONG."""
+    """Whether LONG digits stand together, or a few less: so many cover a place that is a multiple of LONG."""
     if len(body) < LONG:
         return False
     for found in DIGIT.finditer(body[::LONG]):

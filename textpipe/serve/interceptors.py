@@ -12,7 +12,7 @@ CORRUPT = object()
 
 
 class Parsing(grpc.aio.ServerInterceptor):
-    """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's, by Python's names."""
+    """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, Any] = {}
@@ -37,7 +37,8 @@ def careful(handler: Any) -> Any:
 
     async def answer(request: Any, context: Any) -> Any:
         if request is CORRUPT:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request cannot be parsed as a message of this method's type")
+            text = "the request cannot be parsed as a message of this method's type"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         return await handler.unary_unary(request, context)
 
     return handler._replace(request_deserializer=read, unary_unary=answer)

@@ -1,7 +1,8 @@
 """Protocol buffers of TensorFlow Serving's gRPC as arrays, and back.
 
-A message of a few bytes can describe a tensor of any size: what it says is checked, and held against the bounds of a
-request, before anything of it is made. What is sound, and which values there are, is as in TensorFlow's Tensor::FromProto.
+A message of a few bytes can describe a tensor of any size: what it says is checked, and held against the limits of a
+request, before anything of it is made. What is sound, and which values there are, is as in TensorFlow's
+Tensor::FromProto.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ FIELDS = {
     23: ("uint64", "uint64_val", 1),
 }
 STRING, POINTER = 7, 8  # bytes of each text beside its own
-OTHERS = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}  # types that TensorFlow reads but no signature here takes: resources, variants, quantized numbers
+# Types that TensorFlow reads but no signature here takes: resources, variants, quantized numbers.
+OTHERS = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
 
 
 def check(inputs: Mapping[str, Any], signature: Signature, definition: Any) -> None:
@@ -100,8 +102,9 @@ def array_type(kind: int) -> np.dtype:
 
 
 def lengths(packed: bytes, count: int) -> list[int] | None:
-    """The sizes of packed strings, which stand before the strings themselves as variable-length integers; None when there
-    are not so many, or when they do not add up."""
+    """The sizes of packed strings, variable-length integers before the strings themselves; None when there are not so
+    many, or when they do not add up.
+    """
     found, at = [], 0
     if count > len(packed):
         return None
@@ -121,7 +124,7 @@ def lengths(packed: bytes, count: int) -> list[int] | None:
 
 
 def arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
-    """TensorProtos that were checked, by name; raises Fault for another type than the signature's, and beyond limits."""
+    """TensorProtos that were checked, by name; raises Fault for another type than the signature's and beyond limits."""
     found, total = {}, 0
     for at, (name, dtype) in enumerate(signature.inputs.items()):
         if name not in inputs:

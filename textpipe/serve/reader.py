@@ -44,7 +44,7 @@ class Pairs(list[tuple[str, Any]]):
 
 
 class Reader:
-    """Reads bytes from the left without recursion; `at` is the place. What it refuses, and in which words, is RapidJSON's
+    """Reads bytes from the left without recursion; `at` is the place. What it refuses, and how, is RapidJSON's
     (its iterative parser), and so are the odd numbers that it lets through.
     """
 

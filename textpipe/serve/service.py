@@ -142,7 +142,9 @@ class Service:
 
     def status(self, target: Target) -> dict[str, Any]:
         """The states of a model's versions. A label means its version here; one that nothing has is not looked at."""
-        version = target.version if target.label is None else self.repository.labels.get(target.name, {}).get(target.label)
+        version = target.version
+        if target.label is not None:
+            version = self.repository.labels.get(target.name, {}).get(target.label)
         return {"model_version_status": self.repository.status(target.name, version)}
 
     def metadata(self, target: Target) -> dict[str, Any]:

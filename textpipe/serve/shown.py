@@ -120,7 +120,9 @@ def double(value: float) -> str:
 def quoted(text: str) -> str:
     """A JSON string as RapidJSON writes it: its hexadecimal digits are capitals."""
     found = in_quotes(text)
-    return ESCAPE.sub(lambda match: rf"\u{match[1].upper()}" if match[1] else match[0], found) if r"\u" in found else found
+    if r"\u" not in found:
+        return found
+    return ESCAPE.sub(lambda match: rf"\u{match[1].upper()}" if match[1] else match[0], found)
 
 
 def is_double(value: Any) -> bool:
