@@ -34,7 +34,8 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
     for number, lines in textfile.lines(source, config.member, repairs):
         rows = Rows(str(source), [], [], [[] for _ in wanted])
         for line, text in enumerate(lines, number):
-            if not text.strip():
+            text = text.strip()
+            if not text:
                 repairs.counts["empty_rows"] += 1
                 continue
             table = parse(source, line, text, repairs, names)
@@ -65,9 +66,9 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
 def parse(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
     """The object of a line; a line that has none is a bad row."""
     try:
-        table = jsontext.parse(text, names)
+        table = jsontext.row(text, names)
     except ValueError as error:
-        cure = 'set format = "json" if the file is one document' if text.strip() in ("[", "{") else "write one object a line"
+        cure = 'set format = "json" if the file is one document' if text in ("[", "{") else "write one object a line"
         repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", cure)
         return None
     if not isinstance(table, dict):
