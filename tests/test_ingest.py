@@ -74,6 +74,119 @@ def test_equal_sources_never_fall_into_two_splits(tmp_path):
     assert {split: table["rows"] for split, table in stats["leakage"].items()} == {"valid": 0, "test": 0}
 
 
+def place(text):
+    """Where the hash of a text in normal form stands in the unit interval, computed apart."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") / 2**64
+
+
+def by_hash(text, valid=0.1, test=0.1):
+    return "test" if place(text) < test else "valid" if place(text) < test + valid else "train"
+
+
+def splits_of(found):
+    return {row[1]: split for split, rows in found.items() for row in rows}
+
+
+def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tmp_path):
+    rare = [(f"odd matter {n}", f"odd {n}") for n in range(40)]
+    held_out = [text for text, _ in rare if by_hash(text) != "train"]
+    assert held_out
+    path = write_tsv(tmp_path / "a.tsv", SENTENCES[:300] + rare + SENTENCES[300:600])
+    found, stats = run(tmp_path, files=path)
+    split_of = splits_of(found)
+    assert all(split_of[text] == "train" for text, _ in rare)
+    assert sorted(row for rows in found.values() for row in rows)[300] == (300, "odd matter 0", "odd 0")
+    # Nothing else moved, and rows keep their order.
+    assert all(split_of[text] == by_hash(f"please send report {n}") for n, (text, _) in enumerate(SENTENCES[:600]))
+    assert all(list(rows) == sorted(rows) for rows in found.values())
+    assert stats["labels_in_train_only"] == {split: {label: 1 for _, label in sorted(rare)} for split in ("valid", "test")}
+    assert stats["rows_read"] == {"train": 640}
+    assert sum(table["rows"] for table in stats["splits"].values()) == 640
+    assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
+    output = sorted(tmp_path.glob("out*"))[-1]
+    assert "40 labels too rare for test, only in train: odd 0 (1), odd 1 (1)" in ingest.summary(output)
+
+
+def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
+    rows = [(f"note {n} of {label}", f"class {label}") for n in range(12) for label in range(150)]
+    assert any(
+        all(by_hash(f"note {n} of {label}") != split for n in range(12)) for label in range(150) for split in ("valid", "test")
+    )
+    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    labels = {split: {row[2] for row in rows} for split, rows in found.items()}
+    assert all(len(names) == 150 for names in labels.values())
+    assert stats["labels_in_train_only"] == {}
+    moved = {text for text, split in splits_of(found).items() if split != by_hash(text)}
+    missing = sum(
+        all(by_hash(f"note {n} of {label}") != split for n in range(12)) for label in range(150) for split in shards.SPLITS
+    )
+    assert len(moved) == missing
+    assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(rows)]
+
+
+def test_equal_texts_of_rare_labels_never_part_and_appended_rows_move_none(tmp_path):
+    rows = [(form, f"l{n % 180}") for n in range(200) for form in (f"Case {n}", f"case, {n}!")]
+    rows += [(f"CASE {n}", f"again {n}") for n in range(0, 200, 3)]  # and with a label of their own
+    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    homes = {}
+    for text, split in splits_of(found).items():
+        homes.setdefault(text.lower().replace(",", "").strip("!"), set()).add(split)
+    assert all(len(splits) == 1 for splits in homes.values())
+    assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
+    assert {row[2] for row in found["train"]} == {label for _, label in rows}
+    more, _ = run(tmp_path, files=write_tsv(tmp_path / "b.tsv", rows + [(f"new {n}", f"fresh {n}") for n in range(100)]))
+    assert splits_of(more).items() >= splits_of(found).items()
+
+
+def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
+    for count in (10, 14, 23):
+        pairs = [(f"word {count} {n}", f"Wort {n}") for n in range(count)]
+        path = write_tsv(tmp_path / f"{count}.tsv", pairs, "source\ttarget")
+        found, _ = run(tmp_path, "translate", files=path)
+        assert all(found[split] for split in shards.SPLITS)
+        assert sorted(row[1:] for rows in found.values() for row in rows) == sorted(pairs)
+    with pytest.raises(DataError, match=r"no rows fell into it \(a share of 0.1 of the 3 rows read\); give more rows"):
+        run(tmp_path, "translate", files=write_tsv(tmp_path / "s.tsv", [("a", "b"), ("c", "d"), ("e", "f")], "source\ttarget"))
+
+
+def test_labels_that_max_rows_leaves_out_of_train_are_left_out_of_the_other_splits(tmp_path):
+    rows = [(f"text {n}", f"label {n // 20}") for n in range(2_000)]
+    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows), max_rows=100)
+    labels = {split: {row[2] for row in rows} for split, rows in found.items()}
+    assert len(found["train"]) == 100
+    assert labels["valid"] <= labels["train"]
+    assert labels["test"] <= labels["train"]
+    assert stats["repairs"]["unlearned_rows"] > 0
+
+
+def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
+    rare = [("seldom asked", "seldom"), ("seldom again", "seldom "), ("asked once", "once")]
+    train = write_tsv(tmp_path / "train.tsv", [*SENTENCES[:30], *rare, *SENTENCES[30:60]])
+    test = write_tsv(tmp_path / "test.tsv", [("please send more", "no"), ("unheard of", "never seen")])
+    files = {"train": train, "test": test}
+    found, stats = run(tmp_path, files=files, split={}, min_count=3)
+    assert {row[2] for row in found["train"]} == {"yes", "no", "later"}
+    assert [row[1] for row in found["test"]] == ["please send more"]
+    assert stats["rare_labels"] == {"min_count": 3, "merged_into": None, "labels": {"seldom": 2, "once": 1, "never seen": 0}}
+    assert stats["repairs"]["rare_label_rows"] == 4
+    assert stats["rows_read"] == {"train": 63, "test": 2}
+    found, stats = run(tmp_path, files=files, split={}, min_count=3, rare_label="other")
+    assert [row[1:] for row in found["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
+    assert [row[2] for row in found["test"]] == ["no", "other"]
+    output = sorted(tmp_path.glob("out*"))[-1]
+    assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(output)
+    found, _ = run(tmp_path, files=files, split={}, min_count=2)
+    assert {row[2] for row in found["train"]} == {"yes", "no", "later", "seldom"}
+
+
+def test_two_thousand_classes_pass(tmp_path):
+    rows = [(f"row {n}", f"c{n % 2_000}") for n in range(8_000)]
+    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    assert len({row[2] for row in found["train"]}) == 2_000
+    assert stats["splits"]["train"]["fields"]["label"]["num_classes"] == 2_000
+    assert sum(map(len, found.values())) == 8_000
+
+
 def test_given_splits_are_kept_and_missing_ones_cut_from_train(tmp_path):
     train = write_tsv(tmp_path / "train.tsv", SENTENCES[:2500])
     test = write_tsv(tmp_path / "test.tsv", SENTENCES[2500:])
@@ -170,6 +283,102 @@ def test_filter_and_max_rows_choose_rows(tmp_path):
     assert found == {split: every[split][:70] for split in shards.SPLITS}
 
 
+def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
+    rows = [(text, f" {label}" if n % 2 else f"{label} ", ("de ", " de", "en")[n % 3]) for n, (text, label) in enumerate(SENTENCES[:60])]
+    path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
+    found, stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
+    assert [row[1:] for row in found["train"]] == [(a, b.strip()) for a, b, c in rows if c != "en" and b.strip() != "later"]
+    numbers = write_tsv(tmp_path / "b.tsv", [("good", "yes", "5"), ("bad", "no", "1"), ("fine", "no", "5")], "text\tlabel\tstars")
+    found, _ = run(tmp_path, files=numbers, filter={"stars": 5}, split={})
+    assert [row[1] for row in found["train"]] == ["good", "fine"]
+
+
+def test_what_a_filter_reads_is_neither_measured_nor_mended(tmp_path):
+    path = tmp_path / "a.tsv"
+    long = "x" * 500
+    path.write_bytes(
+        b"text\tlabel\tsource\nZ\xc3\xbcrich\tyes\t" + long.encode() + b"\nplain\tno\t" + long.encode()
+        + b"\nother\tno\tcaf\xe9\nodd\xff\tno\tcaf\xe9\n"
+    )  # fmt: skip
+    found, stats = run(tmp_path, files=path, filter={"source": long}, max_characters=100, on_invalid="error", split={})
+    assert [row[1] for row in found["train"]] == ["Zürich", "plain"]
+    assert {name: count for name, count in stats["repairs"].items() if count} == {"filtered_rows": 2}
+
+
+def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_path):
+    names = ("train", "valid", "test")
+    files = {name: write_tsv(tmp_path / f"{name}.tsv", [(f"{name} {n}", "yes" if n % 2 else "no") for n in range(20)]) for name in names}
+    with files["valid"].open("a") as file:
+        file.write("Test 3!\tno\ntest 4\tyes\n")
+    found, stats = run(tmp_path, files=files)
+    assert (len(found["valid"]), stats["leakage"]["valid"]["held_out"]) == (22, 2)
+    output = sorted(tmp_path.glob("out*"))[-1]
+    assert "valid rows whose source text is in test: 2" in ingest.summary(output)
+    found, stats = run(tmp_path, files=files, on_leak="drop")
+    assert (len(found["valid"]), len(found["test"]), stats["splits"]["valid"]["leaks_dropped"]) == (20, 20, 2)
+    assert "held_out" not in stats["leakage"]["valid"]
+    # Also where test is cut from train and valid is a file.
+    del files["test"]
+    cut, _ = run(tmp_path, files=files, split={"test": 0.3})
+    again = write_tsv(tmp_path / "again.tsv", [(text.upper(), label) for _, text, label in cut["test"]] + [("only here", "no")])
+    found, stats = run(tmp_path, files={**files, "valid": again}, split={"test": 0.3}, on_leak="drop")
+    assert found.get("valid") is not None
+    assert not {text for _, text, _ in found["test"]} & {text for _, text, _ in cut["test"]}
+
+
+def test_texts_are_bounded_and_a_column_of_texts_is_no_label(tmp_path):
+    rows = [*SENTENCES[:40], ("y" * 1_000_001, "yes"), ("z" * 1_000_000, "no")]
+    path = write_tsv(tmp_path / "a.tsv", rows)
+    found, stats = run(tmp_path, files=path, split={})
+    assert (len(found["train"]), stats["repairs"]["too_long_rows"]) == (41, 1)
+    found, stats = run(tmp_path, files=path, split={}, max_characters=10, on_too_long="cut")
+    assert {len(row[1]) for row in found["train"]} == {10}
+    assert stats["repairs"]["cut_rows"] == 42
+    path = write_tsv(tmp_path / "b.tsv", [*SENTENCES[:40], ("text", "l" * 1_001)])
+    with pytest.raises(DataError, match="b.tsv, line 42: a label of 1,001 characters, .* 'label' is the column of the labels"):
+        run(tmp_path, files=path)
+    assert len(run(tmp_path, files=path, split={}, on_bad_rows="drop")[0]["train"]) == 40
+
+
+def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, caplog):
+    rows = [("Schöne Grüße", "no"), ("Kommst du?", "yes")]
+    path = tmp_path / "a.tsv"
+    path.write_bytes("text\tlabel\n".encode() + "".join(f"{a}\t{b}\n" for a, b in rows).encode("cp1252"))
+    found, stats = run(tmp_path, files=path, split={})
+    assert [row[1:] for row in found["train"]] == rows
+    assert stats["encodings"] == {str(path): {"encoding": "cp1252", "guessed": True}}
+    assert "a.tsv, line 2: not UTF-8; the file is read as cp1252" in caplog.text
+    assert "a.tsv: read as cp1252, a guess" in ingest.summary(sorted(tmp_path.glob("out*"))[-1])
+    caplog.clear()
+    declared, stats = run(tmp_path, files=path, split={}, encoding="windows-1252")
+    assert declared == found
+    assert not stats["encodings"][str(path)]["guessed"]
+    assert not caplog.text
+
+
+def test_one_json_document_gives_every_split_that_its_keys_name(tmp_path):
+    tables = {name: [{"text": f"{name} {n}", "label": ("a", "b")[n % 2]} for n in range(6)] for name in ("tr", "dev", "te")}
+    (tmp_path / "a.json").write_text(json.dumps(tables))
+    format = {"kind": "json", "keys": {"train": "tr", "valid": "dev", "test": "te"}}
+    found, stats = run(tmp_path, files=tmp_path / "a.json", format=format)
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 6, "valid": 6, "test": 6}
+    assert found["valid"][0][1] == "dev 0"
+
+
+def test_several_pairs_of_line_files_are_one_table(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} {n}\n" for n in range(30)))
+        (tmp_path / f"{name}.out.txt").write_text("".join(f"{name.upper()} {n}\n" for n in range(30)))
+    files = {"source": [tmp_path / "one.txt", tmp_path / "two.txt"], "target": [tmp_path / "one.out.txt", tmp_path / "two.out.txt"]}
+    found, _ = run(tmp_path, "translate", files=files, split={})
+    assert found["train"][29:31] == [(29, "one 29", "ONE 29"), (30, "two 0", "TWO 0")]
+    assert run(tmp_path, "translate", files={"train": files}, split={})[0] == found
+    with pytest.raises(DataError, match="source has 1, target has 2; file k of each column must be one table"):
+        run(tmp_path, "translate", files={**files, "source": tmp_path / "one.txt"})
+    with pytest.raises(DataError, match="2 files have the suffix .txt, which names a column"):
+        run(tmp_path, "translate", files=[tmp_path / "one.txt", tmp_path / "two.txt"], format="lines")
+
+
 def test_labels_lose_blanks_around_them_and_texts_keep_theirs(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", [("  Fine. ", " no"), ("Come!", "yes "), ("Oh", "no")])
     found, _ = run(tmp_path, files=path, split={})
@@ -243,6 +452,18 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         ('files = "a.tsv"\non_leak = "dorp"', "on_leak"),
         ('files = "a.tsv"\nfiels = "b.tsv"', "fiels: unknown key; did you mean 'files'"),
         ('files = 3', "files"),
+        ('files = []', "files: names no file"),
+        ('files = ["a.tsv", "b.csv"]', "b.csv is of another format than the first"),
+        ('files = { train = "a.jsonl", test = "b.tsv" }', "b.tsv is of another format than the first"),
+        ('files = "a.tsv"\nencoding = "cp125"', "unknown encoding 'cp125'; did you mean 'cp1252'"),
+        ('files = "a.tsv"\nencoding = "hex"', "unknown encoding 'hex'"),
+        ('files = "a.tsv"\nencoding = "unicode_escape"', "unknown encoding 'unicode_escape'"),
+        ('files = "a.parquet"\nencoding = "cp1252"', "files of format 'parquet' say themselves"),
+        ('files = "a.mbox"\nencoding = "cp1252"', "files of format 'mail' say themselves"),
+        ('files = "a.tsv"\nrare_label = "other"', "set min_count to 2 or more"),
+        ('files = "a.tsv"\nmax_characters = 2_000_000', "max_characters"),
+        ('files = "a.tsv"\nmin_count = 0', "min_count"),
+        ('files = "a.tsv"\nformat = { kind = "csv", delimiter = "" }', "delimiter: expected a character"),
     ],
 )  # fmt: skip
 def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
@@ -252,6 +473,13 @@ def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
         pipeline.Pipeline.load(path)
     assert message in str(error.value)
     assert f"{path} [ingest]" in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["min_count", "rare_label"])
+def test_settings_of_labels_are_refused_where_a_task_has_none(key):
+    value = {"min_count": 3, "rare_label": "other"}
+    with pytest.raises(ValueError, match="task 'translate' has no labels; leave it out"):
+        ingest.Config(task="translate", files="a.tsv", **{key: value[key]})
 
 
 def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):

@@ -61,11 +61,12 @@ def checked(name: str) -> str:
     """
     try:
         info = codecs.lookup(name)
-        b"".decode(info.name)  # refuses codecs that are no encodings of text, such as hex
-        usable = info.incrementaldecoder is not None and info.name not in ("idna", "punycode", "undefined")
-    except (LookupError, ValueError, UnicodeError):
+        # Not codecs from bytes to bytes, as hex is, nor those of names and source code.
+        usable = getattr(info, "_is_text_encoding", True) and info.incrementaldecoder is not None
+        usable = usable and info.name not in ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+    except (LookupError, ValueError):
         usable = False
-    if not usable or "escape" in name.lower():
+    if not usable:
         raise ValueError(f"unknown encoding {name!r}{suggest(name, COMMON)}; any text encoding of Python can be named")
     return SUPERSETS.get(info.name, info.name)
 

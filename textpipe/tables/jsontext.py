@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 BOM = "\ufeff"
@@ -35,12 +36,30 @@ def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # Integers as text as well: Python refuses to convert those of more than 4,300 digits.
-DECODER = json.JSONDecoder(parse_int=str, parse_float=number, object_pairs_hook=table)
+QUICK = json.JSONDecoder(parse_int=str, parse_float=number)
+CAREFUL = json.JSONDecoder(parse_int=str, parse_float=number, object_pairs_hook=table)
 
 
 def parse(text: str) -> Any:
     """The value of a JSON text; numbers are texts, NaN and infinities floats. Raises ValueError saying what is wrong."""
+    return decode(CAREFUL, text)
+
+
+def row(text: str, names: Iterable[str]) -> Any:
+    """As `parse`, quicker, of a text without white space around; names given twice are told of `names` alone, and of the
+    outermost object."""
     try:
-        return DECODER.decode(text.removeprefix(BOM))
+        value, end = QUICK.raw_decode(text)
+    except (ValueError, RecursionError):
+        return decode(CAREFUL, text)  # without the mark, or for its message
+    # As many names as there are colons behind them: none is given twice.
+    twice = type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
+    return decode(CAREFUL, text) if twice or end != len(text) else value
+
+
+def decode(decoder: json.JSONDecoder, text: str) -> Any:
+    """decoder.decode, without a byte order mark."""
+    try:
+        return decoder.decode(text.removeprefix(BOM))
     except RecursionError:
         raise ValueError("lists or objects are nested too deep") from None

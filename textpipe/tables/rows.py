@@ -99,13 +99,13 @@ class Repairs:
 
         ["caf\\udce9", "a\\0b"] -> ["caf\\ufffd", "ab"]
         """
-        suspect = [column for column in rows.columns if not sound("".join(column))]
-        if suspect:
+        joined = ["".join(column) for column in rows.columns]
+        if not all(map(sound, joined)):
             rows = self._mend_characters(rows)
-        if self.max_characters is not None:
-            longest = [max(map(len, column), default=0) for column in rows.columns]
-            if max(longest, default=0) > self.max_characters:
-                rows = self._shorten(rows, self.max_characters)
+        limit = self.max_characters
+        if limit is not None and any(len(text) > limit for text in joined):
+            if any(len(text) > limit for column in rows.columns for text in column):
+                rows = self._shorten(rows, limit)
         return rows
 
     def _shorten(self, rows: Rows, limit: int) -> Rows:

@@ -29,20 +29,24 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
     for column in wanted:
         if isinstance(column, int):
             raise DataError(f"{source}: column {column} is a number, and the columns of JSON lines have names")
+    names = [str(name) for name in wanted]
     checked = False
     for number, lines in textfile.lines(source, config.member, repairs):
         rows = Rows(str(source), [], [], [[] for _ in wanted])
         for line, text in enumerate(lines, number):
-            if not text.strip():
+            text = text.strip()
+            if not text:
                 repairs.counts["empty_rows"] += 1
                 continue
-            table = parse(source, line, text, repairs)
+            table = parse(source, line, text, repairs, names)
             if table is None:
                 continue
             if not checked:
                 textfile.columns_at(f"{source}, line {line}", list(table), wanted)
                 checked = True
-            cells = [repairs.value_text(table.get(name, ())) for name in wanted]
+            cells = [
+                cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names
+            ]
             if None in cells:
                 name = wanted[cells.index(None)]
                 finding = f"{name!r} is a list or a table" if name in table else f"no key {name!r}"
@@ -59,12 +63,12 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def parse(source: Path, line: int, text: str, repairs: Repairs) -> dict | None:
+def parse(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
     """The object of a line; a line that has none is a bad row."""
     try:
-        table = jsontext.parse(text)
+        table = jsontext.row(text, names)
     except ValueError as error:
-        cure = 'set format = "json" if the file is one document' if text.strip() in ("[", "{") else "write one object a line"
+        cure = 'set format = "json" if the file is one document' if text in ("[", "{") else "write one object a line"
         repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", cure)
         return None
     if not isinstance(table, dict):

@@ -12,7 +12,8 @@ from textpipe.tables.rows import Repairs, Rows
 
 SUFFIXES = (".txt",)
 TAKES_ENCODING = True
-STEP = 100  # lines taken from each file at a time: the others' may be long where the first file's are short
+STEP = 100  # lines taken from each file at first: the others' may be long where the first file's are short
+MOST = 1_000  # taken at a time where lines turn out short
 CHARACTERS = 1 << 24  # of lines side by side that are held at once
 
 
@@ -38,12 +39,13 @@ def read(
     others = [
         chain.from_iterable(lines for _, lines in textfile.lines(path, config.member, repairs)) for path in chosen[1:]
     ]
-    total = 0
+    total, step = 0, STEP
     for _, lines in leading:
         columns: list[list[str]] = [[] for _ in chosen]
-        size = 0
-        for start in range(0, len(lines), STEP):
-            part = [lines[start : start + STEP]]
+        size = start = 0
+        while start < len(lines):
+            part = [lines[start : start + step]]
+            start += len(part[0])
             part += [list(islice(other, len(part[0]))) for other in others]
             if any(len(column) != len(part[0]) for column in part):
                 held = total + len(columns[0])
@@ -54,7 +56,9 @@ def read(
                 raise unequal(chosen, counts)
             for column, more in zip(columns, part, strict=True):
                 column += more
-                size += sum(map(len, more))
+            taken = sum(len(line) for more in part for line in more)
+            step = max(1, min(MOST, CHARACTERS // 16 * len(part[0]) // (taken + 1)))
+            size += taken
             if size > CHARACTERS:
                 yield rows_at(place, total, columns)
                 total += len(columns[0])
