@@ -143,7 +143,7 @@ def emptied(found, rows, end_id):
         "ids": tf.where(rows[:, None, None], end, ids),
         "scores": tf.where(rows[:, None], score, found["scores"]),
         "log_probs": tf.where(rows[:, None], score, found["log_probs"]),
-        "attention": tf.where(rows[:, None, None, None], 0.0, attention),
+        "attention": tf.where(rows[:, None, None, None] & (end == 0)[None, :, :, None], 0.0, attention),
     }
 
 
