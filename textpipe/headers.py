@@ -32,7 +32,7 @@ def check(pipeline: Pipeline) -> None:
         origin = sources.locate(None, section.files, section.format, wanted)
     for split, files in origin.items():
         for source in files:
-            read_header(source, section.format, wanted, split)
+            read_header(source, section.format, wanted, split, section.encoding)
 
 
 def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, list[sources.Source]]:
@@ -49,10 +49,12 @@ def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, l
     return origin
 
 
-def read_header(source: sources.Source, form: Any, wanted: Sequence[str | int], split: str) -> None:
+def read_header(
+    source: sources.Source, form: Any, wanted: Sequence[str | int], split: str, encoding: str | None
+) -> None:
     """Read as much of a file as its format needs to find the columns."""
     module = rooms.find(sources.ROOM, form.kind)
     if hasattr(module, "COLUMNS"):  # the same in every file
         textfile.columns_at(str(source), module.COLUMNS, wanted)
     elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= WHOLE):
-        next(sources.read(source, form, Repairs("replace", "drop"), wanted, split), None)
+        next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), wanted, split), None)
