@@ -605,6 +605,8 @@ def test_a_search_over_all_rows_is_told_in_iterations(tmp_path):
     write_lines(tmp_path / "train/t/history.jsonl", history)
     told = {"stopped": "converged", "epochs": 14, "steps": 19, "best": history[-1], "parameters": 7}
     write_json(tmp_path / "train/t/train.json", told)
+    inputs = {name: integrity.read_manifest(folder)[0]["digest"] for name, folder in (("train", tmp_path / "train/t"), ("ingest", tmp_path / "ingest/i"))}
+    manifest(evaluate, {"seed": 1}, inputs)
     parsed = parse(run.document(Run.around(evaluate)))
     text = " ".join(parsed.data)
     assert "Converged after 14 iterations. Kept are the weights of the last iteration." in text
