@@ -5,6 +5,8 @@ request, before anything of it is made. What is sound, and which values there ar
 Tensor::FromProto.
 """
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +94,7 @@ def shape_of(proto: Any) -> list[int]:
     return [axis.size for axis in proto.tensor_shape.dim]
 
 
+@functools.cache
 def array_type(kind: int) -> np.dtype:
     name = FIELDS[kind][0]
     if name == "bfloat16":
@@ -153,7 +156,7 @@ def numbers(proto: Any) -> np.ndarray:
     """Packed values; or those of a field, of which the last counts for all that are not there."""
     kind, field, parts = FIELDS[proto.dtype]
     dtype, sizes = array_type(proto.dtype), shape_of(proto)
-    count = int(np.prod(sizes, dtype=np.int64))
+    count = math.prod(sizes)
     if proto.tensor_content and count:
         return np.frombuffer(proto.tensor_content, dtype).reshape(sizes)
     given = getattr(proto, field)[: count * parts]
@@ -175,7 +178,7 @@ def numbers(proto: Any) -> np.ndarray:
 def texts(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
     """The texts of a tensor, packed or not."""
     sizes = shape_of(proto)
-    count = int(np.prod(sizes, dtype=np.int64))
+    count = math.prod(sizes)
     values: list[bytes]
     if proto.tensor_content and count:
         values, packed = [], proto.tensor_content
