@@ -220,6 +220,36 @@ def test_a_label_unseen_in_train_is_named_with_split_and_row(mail, tmp_path):
         vectorize.run(vectorize.Config(task="classify", features="counts"), inputs, tmp_path / "out")
 
 
+def test_all_labels_that_train_lacks_are_listed_at_once(mail, tmp_path):
+    held_out = {"text": ["a", "b", "c"], "label": ["maybe", "later", "maybe"]}
+    ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
+    with pytest.raises(DataError, match=r"test, row 10: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"):
+        vectorize.check_labels(tmp_path / "normalize", "label", ["no", "yes"])
+    vectorize.check_labels(tmp_path / "normalize", "label", ["later", "maybe", "no", "yes"])
+
+
+@pytest.mark.parametrize("codec", ["unigram", "words", "bytes", "none"])
+def test_a_train_split_without_text_is_refused_with_a_cure(tmp_path, codec):
+    folder = ingest(tmp_path / "normalize", train={"text": ["", ""], "label": ["yes", "no"]})
+    with pytest.raises(DataError, match="'text' is empty in all 2 rows; check .ingest. columns"):
+        tokenize.run(tokenize.Config(task="classify", codec=codec), {"normalize": folder}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_one_short_row_is_enough_to_learn_pieces_from(tmp_path, kind):
+    folder = ingest(tmp_path / "normalize", train={"text": ["ok"], "label": ["yes"]})
+    tokenize.run(tokenize.Config(task="classify", codec=kind), {"normalize": folder}, tmp_path)
+    assert read(tmp_path, "stats.json")["vocabularies"]["text"]["reduced"]
+
+
+def test_texts_are_cut_before_the_first_step_whole_characters_kept(pairs):
+    texts = ["é" * 9, "", "abc", "日本語" * 3, "\U0001f600" * 5]
+    found = normalizer.shortened(tf.constant(texts), 4).numpy()
+    assert [text.decode() for text in found] == [text[:4] for text in texts]
+    clean = normalizer.Normalizer(pairs["normalize"])
+    assert len(clean("target", tf.constant(["ü" * 1_200_000]))[0].numpy().decode()) == 1_000_000
+
+
 @pytest.mark.parametrize(("labels", "words"), [(["yes"] * 3, "only the label 'yes'"), ([], "no label")])
 def test_fewer_than_two_classes_are_refused_with_a_cure(mail, tmp_path, labels, words):
     texts = ["one two", "two", "three"]
@@ -249,6 +279,10 @@ def test_target_texts_are_ids_whatever_the_source_is(pairs, tmp_path):
         (normalize, {"task": "classify", "fields": {"label": ["unicode"]}}, "no such text field"),
         (normalize, {"task": "classify", "steps": ["unicod"]}, "did you mean 'unicode'"),
         (tokenize, {"task": "classify", "codec": "unigrams"}, "did you mean 'unigram'"),
+        (tokenize, {"task": "classify", "codec": {"kind": "bpe", "character_coverage": 0.9}}, "from 0.98 to 1, found 0.9"),
+        (tokenize, {"task": "classify", "codec": {"kind": "unigram", "vocab_size": 2**31 - 1}}, "vocab_size"),
+        (tokenize, {"task": "classify", "codec": {"kind": "unigram", "vocab_size": 1}}, "vocab_size"),
+        (vectorize, {"task": "classify", "target": {"max_length": 9}}, "answers with a label, which has no ids"),
         (vectorize, {"task": "classify", "features": {"kind": "tfidf", "word": [1, 1]}}, "did you mean 'words'"),
         (vectorize, {"task": "classify", "target": {"max_length": 9}}, "target: task 'classify' answers with a label"),
         (tokenize, {"task": "classify", "vocabulary": "joint"}, "vocabulary: task 'classify' has one text field"),
