@@ -5,8 +5,8 @@ import pytest
 import sacrebleu
 from sklearn import metrics as sklearn_metrics
 
-from textpipe.errors import DataError
-from textpipe.scores import bootstrap, classification, generation
+from textpipe.errors import ConfigError, DataError
+from textpipe.scores import bleu_tokenizers, bootstrap, classification, comparison, generation
 from textpipe.tasks import classify, reply, translate
 
 
@@ -164,3 +164,41 @@ def test_bleu_intervals_resample_whole_rows_of_corpus_bleu():
         scored = sacrebleu.corpus_bleu([HYPOTHESES[n] for n in rows], [[REFERENCES[n] for n in rows]])
         drawn.append(scored.score)
     assert found == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
+
+
+CHINESE = ["他们昨天在学校旁边的公园里见面了", "我想买一张去上海的火车票", "这家饭馆的菜比那家好吃"]
+ANSWERS = ["他们昨天在学校旁边的公园见面了", "我想买两张去上海的火车票", "这家饭馆的菜没有那家好吃"]
+
+
+@pytest.mark.parametrize("name", ["auto", "zh", "char", "intl", "13a", "none"])
+def test_bleu_counts_in_the_tokens_that_are_asked_for(name):
+    tokenize = "zh" if name == "auto" else name
+    expected = sacrebleu.metrics.BLEU(tokenize=tokenize)
+    figure = expected.corpus_score(ANSWERS, [CHINESE]).score
+    found = generation.score(ANSWERS, CHINESE, resamples=0, bleu_tokenizer=name)
+    assert found["metrics"]["bleu"] == pytest.approx(figure)
+    assert found["signatures"]["bleu"] == str(expected.get_signature())
+    assert bleu_tokenizers.of_signature(found["signatures"]["bleu"]) == tokenize
+    measure = comparison.of_texts([ANSWERS], CHINESE, bleu_tokenizer=name)[0]
+    assert measure.figure(measure.statistics[0].sum(axis=0)[None])[0] == pytest.approx(figure)
+
+
+def test_the_script_of_the_references_chooses_the_tokenizer(monkeypatch):
+    monkeypatch.setattr(bleu_tokenizers, "missing", lambda name: [])
+    for text, name in {"Ein Hund": "13a", "Он ушёл": "13a", "他走了": "zh", "これは本です": "ja-mecab", "그는 갔다": "ko-mecab",
+                       "เขาไปแล้ว": "char", "12": "13a", "": "13a", "The word 中 means middle": "13a"}.items():  # fmt: skip
+        assert bleu_tokenizers.choose([text]) == name
+    assert bleu_tokenizers.choose(["他走了"], "13a") == "13a"
+
+
+def test_a_tokenizer_whose_package_is_missing_is_told_from_one_that_is_there(monkeypatch, caplog):
+    monkeypatch.setattr(bleu_tokenizers, "missing", lambda name: ["MeCab"] if name == "ja-mecab" else [])
+    assert bleu_tokenizers.check("zh", "here") == "zh"
+    with pytest.raises(ConfigError, match=r"here: .*'ja-mecab' needs MeCab.*pip install 'sacrebleu\[ja\]'"):
+        bleu_tokenizers.check("ja-mecab", "here")
+    assert bleu_tokenizers.choose(["これは本です"]) == "char"
+    assert "ja-mecab" in caplog.text and "pip install" in caplog.text
+
+
+def test_every_tokenizer_of_sacrebleu_can_be_chosen():
+    assert {"auto", *sacrebleu.metrics.BLEU.TOKENIZERS} == set(bleu_tokenizers.NAMES)

@@ -1,6 +1,7 @@
 """Each normalization step: what it does, that it never fails, and that running it twice changes nothing more."""
 
 import html
+import os
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from nasty_strings import NASTY, random_texts
 from textpipe import rooms
 from textpipe.config import Plugin
 from textpipe.text import normalizer
+from textpipe.text.steps import lowercase
 
 STEPS = rooms.names("text.steps")
 MAIL = """Hello Ann,
@@ -92,6 +94,35 @@ def test_lower_case_keeps_sharp_s():
     assert run("lowercase", "Die STRASSE, die Straße ÄÖÜ ΑΒΓ Ж") == "die strasse, die straße äöü αβγ ж"
 
 
+LETTERS = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+BOTH_SIGMAS = ["ΟΔΟΣ ΟΔΟΣ.", "ΑΣ\u0301Σ", "Σ", "IΣ", "İΣ", "I\u0307\u0323", "J\u0301 Į\u0303", "ISTANBUL İ ı"]
+
+
+def test_lower_case_is_that_of_all_languages_for_every_character():
+    texts = ["".join(LETTERS[at : at + 500]) for at in range(0, len(LETTERS), 500)]
+    texts += BOTH_SIGMAS + [f"{letter}\u0301{letter}" for letter in LETTERS[:0x2000]]
+    usual = tf.strings.lower(texts, encoding="utf-8").numpy()
+    assert (lowercase.lower_in_any_locale(tf.constant(texts)).numpy() == usual).all()
+    assert (lowercase.apply(tf.constant(texts), lowercase.Config()).numpy() == usual).all()
+
+
+def test_lower_case_does_not_follow_the_locale_of_the_process():
+    code = (
+        "import sys, tensorflow as tf; from textpipe.text.steps import lowercase as step\n"
+        "text = tf.constant(sys.argv[1:])\n"
+        "found = step.apply(text, step.Config()).numpy(), tf.strings.lower(text, encoding='utf-8').numpy()\n"
+        "sys.stdout.buffer.write(b'|'.join(found[0]) + b'||' + b'|'.join(found[1]))"
+    )
+    texts = ["IN ISTANBUL", "J\u0301 Ì I\u0307", "İZMİR"]
+    seen = subprocess.run(
+        [sys.executable, "-c", code, *texts], capture_output=True, check=True,
+        env={**os.environ, "LC_ALL": "tr_TR.UTF-8", "PYTHONUTF8": "1"},
+    ).stdout.decode()  # fmt: skip
+    ours, theirs = (part.split("|") for part in seen.split("||"))
+    assert ours == [text.lower() for text in texts]
+    assert theirs != ours, "ICU does not follow LC_ALL here, so this test sees nothing"
+
+
 def test_white_space_of_every_kind_becomes_one_blank():
     blanks = [chr(code) for code in range(0x110000) if chr(code).isspace()] + ["\u200b", "\ufeff"]
     assert run("whitespace", *(f"{blank}a{blank}{blank} b{blank}" for blank in blanks)) == ["a b"] * len(blanks)
@@ -142,6 +173,15 @@ def test_text_around_entities_comes_back_whole():
         ("Ann <ann@b.org> a < b, c > d, <3, <https://a.org>", "Ann <ann@b.org> a < b, c > d, <3, <https://a.org>"),
         ("AT&T; &unknown; R&D &ampersand fish&amp", "AT&T; &unknown; R&D &ampersand fish&"),
         ("&amp;lt;", "&lt;"),
+        ("<div>One<o:p>&nbsp;</o:p></div><w:Sdt DocPart='x'/><v:shape style=\"a\">", "\nOne\u00a0\n"),
+        ("<![if !vml]>a<![endif]><!--[if mso]>no<![endif]--><!-->b<?xml:namespace ns='u' />", "ab"),
+        ("<x-card kind=2>a</x-card><my_tag>b</my_tag><a.b c='d'>e</a.b>", "abe"),
+        ("<img alt='a > b' src=\"x>y\">a<a title=\"it's >\">b</a><a href=\"x>c</a>", "abc"),
+        ("<head><TITLE lang=en>No\n</TITLE ></head>Yes<template>no</template>", "Yes"),
+        ("Write <title>, then <name>.", "Write , then ."),
+        ("end <a href='x.org", "end "),
+        ("M&uumlller &eacute &copy; &copyleft; 1 &lt2 &lt; 3 &frac12 &Auml", "Müller é © &copyleft; 1 &lt2 < 3 ½ Ä"),
+        ("</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2", "</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2"),
     ],
 )
 def test_html_becomes_text(before, after):
@@ -159,10 +199,55 @@ def test_html_becomes_text(before, after):
         ("Siehe unten\n-----Ursprüngliche Nachricht-----\nVon: x", "Siehe unten\n"),
         ("On this my boss wrote: no\nx > y", "On this my boss wrote: no\nx > y"),
         ("Am Montag komme ich.", "Am Montag komme ich."),
+        ("A\n\nFrom: B <b@c.org>\nSent: Monday\nTo: D\nSubject: E\n\nold?", "A\n\n"),
+        ("A\n________________________________\nFrom: B\nDate: Monday\nTo: D; E;\n f@g.org\nCc: H\nSubject: I\n\nold", "A\n"),
+        ("A\n\n*From:* B\n\n*Sent:* Monday\n\n*To:* D\n\n*Subject:* E\n\nold", "A\n\n"),
+        ("A\nFrom: Rome\nTo: Paris\nby train", "A\nFrom: Rome\nTo: Paris\nby train"),
+        ("-----Original Message-----\nFrom: B\n\nnews", "-----Original Message-----\nFrom: B\n\nnews"),
+        ("FYI\n\nFrom: B\nSent: Monday\nSubject: E\n\nnews", "FYI\n\nFrom: B\nSent: Monday\nSubject: E\n\nnews"),
     ],
 )
 def test_quotations_go(before, after):
     assert run("mail_quotation", before) == after
+
+
+HEADERS = {
+    "da": "Fra: A\nSendt: B\nTil: C\nEmne: D", "de": "Von: A\nGesendet: B\nAn: C\nBetreff: D",
+    "es": "De: A\nEnviado el: B\nPara: C\nCC: E\nAsunto: D", "fi": "Lähettäjä: A\nLähetetty: B\nVastaanottaja: C\nAihe: D",
+    "fr": "De : A\nEnvoyé : B\nÀ : C\nObjet : D", "it": "Da: A\nInviato: B\nA: C\nOggetto: D",
+    "ja": "差出人: A\n送信日時: B\n宛先: C\n件名: D", "ko": "보낸 사람: A\n보낸 날짜: B\n받는 사람: C\n제목: D",
+    "nl": "Van: A\nVerzonden: B\nAan: C\nOnderwerp: D", "pl": "Od: A\nWysłano: B\nDo: C\nTemat: D",
+    "pt": "De: A\nEnviada em: B\nPara: C\nAssunto: D", "ru": "От: A\nОтправлено: B\nКому: C\nТема: D",
+    "sv": "Från: A\nSkickat: B\nTill: C\nÄmne: D", "tr": "Kimden: A\nGönderildi: B\nKime: C\nKonu: D",
+    "cs": "Od: A\nOdesláno: B\nKomu: C\nPředmět: D", "zh": "发件人：A\n发送时间：B\n收件人：C\n主题：D",
+}  # fmt: skip
+FORWARDS = (
+    "-------- Weitergeleitete Nachricht --------", "---------- Mensaje reenviado ---------", "Inizio messaggio inoltrato:",
+    "---------- Doorgestuurd bericht ---------", "-------- Пересылаемое сообщение --------", "転送されたメッセージ:",
+    "---------- 转发的邮件 ---------", "Début du message réexpédié :",
+)  # fmt: skip
+ATTRIBUTIONS = (
+    "El lun, 3 may 2021 a las 10:00, Ann (<a@b.org>) escribió:", "Il giorno 3 mag 2021 Ann <a@b.org>\nha scritto:",
+    "Em seg., 3 de mai. de 2021 às 10:00, Ann escreveu:", "Op ma 3 mei 2021 om 10:00 schreef Ann <a@b.org>:",
+    "pon., 3 maj 2021 o 10:00 Ann <a@b.org> napisał(a):", "Den 3 maj 2021 kl 10:00 skrev Ann:", "03.05.2021 10:00, Анна пишет:",
+    "ma 3. toukok. 2021 klo 10.00 Ann kirjoitti:", "Dne 3. 5. 2021 v 10:00 Ann napsal(a):", "2021/05/03 10:00、Annのメール:",
+    "3 May 2021 saat 10:00 tarihinde Ann şunu yazdı:", "Ann <a@b.org> 于2021年5月3日周一 10:00写道：",
+    "2021년 5월 3일 (월) 오전 10:00, Ann님이 작성:", "пн, 3 мая 2021 г. в 10:00, Ann <a@b.org>:",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("language", HEADERS)
+def test_answered_mails_go_and_forwarded_ones_stay_in_every_language(language):
+    mail = f"{HEADERS[language]}\n\nIs it ready?"
+    assert run("mail_quotation", f"It is done.\n\n{mail}") == "It is done.\n\n"
+    assert run("mail_quotation", run("mail_forwarded", f"It is done.\n\n{mail}")) == "It is done.\n\n"
+    for above in ("", "---------- Forwarded message ----------\n", *(f"{line}\n\n" for line in FORWARDS)):
+        assert run("mail_forwarded", run("mail_quotation", above + mail)) == "Is it ready?"
+    assert run("mail_forwarded", run("mail_quotation", f"My words.\n{FORWARDS[0]}\n{mail}")) == "My words.\nIs it ready?"
+
+
+def test_attribution_lines_go_in_every_language():
+    assert run("mail_quotation", *(f"Yes.\n{line}\n> so?\n" for line in ATTRIBUTIONS)) == ["Yes.\n"] * len(ATTRIBUTIONS)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +259,8 @@ def test_quotations_go(before, after):
         ("Hi\n\n________________________________\nVon: x\nGesendet: Montag\nBetreff: y\n\nText", "Hi\n\nText"),
         ("From: x\r\nSent: Monday\r\nTo: y\r\nSubject: z\r\n\r\nText", "Text"),
         ("To: everyone\nplease read", "To: everyone\nplease read"),
+        ("-----Original Message-----\nFrom: x\nSubject: y\n\nText", "Text"),
+        ("A\n-----Original Message-----\nTo: x\nSubject: y\n\nText", "A\n-----Original Message-----\nTo: x\nSubject: y\n\nText"),
     ],
 )
 def test_forwarded_headers_go_and_the_forwarded_text_stays(before, after):
@@ -207,6 +294,19 @@ def test_salutations_go_unless_they_are_all(before, after):
         ("Thanks!", "Thanks!"),
         ("First\nThanks\n" + "a line that is a real line of text, far too long to stand in a signature\n", None),
         ("We send our best regards, as ever", "We send our best regards, as ever"),
+        ("A\n\nKind regards\n\nDr. Ann van der Lee\nHead of Sales, B Ltd.\nTel.: +49 30 12\nann@b.org\n12 Main Street", "A"),
+        ("A\nBest,\nann", "A"),
+        ("A\nSent from my Fairphone 4\n", "A\n"),
+        ("A\nVon meinem iPhone gesendet", "A\n"),
+        ("A\nEnvoyé de mon iPad", "A\n"),
+        ("A\nThanks!\nWill you be there?", None),
+        ("A\nThanks\nplease let me know", None),
+        ("A\nCheers\nI will call you on Monday", None),
+        ("A\nThank you.\nPlease write to ann@b.org about the car.", None),
+        ("A\nBest\nOption two costs less", None),
+        ("A\nSent from my window, the parcel fell", None),
+        ("A\nVon meinem Fenster sieht man ihn.", None),
+        ("A\n--\nHow much is it?", None),
     ],
 )
 def test_signatures_go(before, after):

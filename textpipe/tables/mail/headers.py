@@ -49,15 +49,16 @@ def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
 
     A mail of one part is not cut into lines, which takes more time than all else.
     """
-    policy = Lenient(counts=counts)
     raw = mend_head(raw, counts)
     head = SOUND_HEAD.match(raw)
     if head is None:
-        return email.message_from_bytes(raw, policy=policy)
+        return email.message_from_bytes(raw, policy=Lenient(counts=counts))
     end = head.end()
-    message = email.message_from_bytes(raw[:end], policy=policy)
+    of_head: Counter[str] = Counter()
+    message = email.message_from_bytes(raw[:end], policy=Lenient(counts=of_head))
     if message.get_content_maintype() == "multipart":
-        return email.message_from_bytes(raw, policy=policy)
+        return email.message_from_bytes(raw, policy=Lenient(counts=counts))
+    counts.update(of_head)
     message.set_payload(raw[end:].decode("ascii", errors="surrogateescape"))
     return message
 

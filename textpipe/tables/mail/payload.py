@@ -67,7 +67,7 @@ def from_base64(data: bytes, counts: Counter[str]) -> bytes:
     runs: list[bytes] = []
     held: list[bytes] = []
     for line in data.splitlines():
-        line = b"".join(line.split())
+        line = line.strip()
         if not line:
             continue
         if not BASE64_LINE.fullmatch(line):

@@ -80,8 +80,9 @@ NEXT = r"\n(?:[ \t]*\n)?"
 RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
 
 
-COLON = r"[^\n:：]{1,24}[:：]"
-LIKELY = rf"(?s)(?:.*\n)?{COLON}[^\n]*\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}.*"
+NAME = r"[^\s:：>|<0-9=.,;/()&#%$\"!?\[\]{}]{1,20}"
+COLON = rf"[ \t*_]*{NAME}(?: {NAME}){{0,2}}[*_]*[ \t\x{{a0}}]*[:：](?:[^/\n][^\n]*)?"
+LIKELY = rf"(?s)(?:.*\n)?{COLON}\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}(?:\n.*)?"
 
 
 def line(marks: str) -> str:
@@ -90,6 +91,22 @@ def line(marks: str) -> str:
 
 
 HEADER = line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
+
+# Headers of the mail that is answered, which stands below them: three at least, its sender first and its date or subject among them.
+ANSWERED = (
+    rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{line(OF_FROM)}{NEXT}"
+    rf"(?:{line(OF_DATE)}{NEXT}{HEADER}"
+    rf"|(?:{HEADER}{NEXT}){{1,5}}?{line(OF_DATE + OF_SUBJECT)})(?s:\n.*|\z)"
+)
+# Where nothing but such words stands above, or the line of a forwarded mail, the mail below is passed on.
+NOTE = (
+    r"(?:(?:hi|hello|hey|hallo|bonjour|salut|hola|ciao)(?:[ \t]+[^\s,.!?]+){0,3}|fyi|f\.y\.i\.|fwd|fw|see (?:the )?(?:below|attached|mail below|e-?mail below)|please see (?:below|the mail below)"
+    r"|for your information|forwarding|zur info|zur information|zur kenntnis|z\. ?k\.|zk|siehe unten|s\. ?u\."
+    r"|pour info(?:rmation)?|voir ci-dessous|para su información|para tu información|ver abajo|per conoscenza|vedi sotto"
+    r"|para conhecimento|ver abaixo|ter info(?:rmatie)?|zie onder|zie hieronder|for kännedom|för kännedom|til orientering"
+    r"|tiedoksi|do wiadomości|pro informaci|для информации|к сведению|bilginize|ご参考まで|参考|请参阅|供参考|참고)"
+)
+PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{OF_FORWARD}[^\n]*\s*|\s*{OF_ORIGINAL}[^\n]*\s*"
 
 
 def mark_headers(text):
@@ -119,3 +136,15 @@ def unmark(text):
     import tensorflow as tf
 
     return tf.strings.regex_replace(text, f"[{MARKS}]", "")
+
+
+def above_answered(marked):
+    """What stands above the headers of a mail that is quoted below, and whether it is an answer to that mail.
+
+    [M] string with marks -> [M] string, [M] bool. A mail below a line that says so, or below nothing of one's own, is
+    forwarded and not answered.
+    """
+    import tensorflow as tf
+
+    own = tf.strings.regex_replace(marked, ANSWERED, "", replace_global=False)
+    return own, ~tf.strings.regex_full_match(own, PASSED_ON) & (own != marked)

@@ -26,16 +26,19 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    def mapped():
-        found = text
-        for capital, small in BY_LOCALE.items():
-            found = tf.strings.regex_replace(found, capital, small)
-        return tf.strings.lower(found, encoding="utf-8")
-
     # Asked where the graph runs, not where it is made.
     asked = tf.strings.lower(tf.constant(PROBE), encoding="utf-8")
     usual = tf.reduce_all(tf.equal(asked, tf.constant([probe_in_root(text) for text in PROBE])))
-    return tf.cond(usual, lambda: tf.strings.lower(text, encoding="utf-8"), mapped)
+    return tf.cond(usual, lambda: tf.strings.lower(text, encoding="utf-8"), lambda: lower_in_any_locale(text))
+
+
+def lower_in_any_locale(text):
+    """[N] string -> [N] string: what the locale would map by rules of its own is mapped first."""
+    import tensorflow as tf
+
+    for capital, small in BY_LOCALE.items():
+        text = tf.strings.regex_replace(text, capital, small)
+    return tf.strings.lower(text, encoding="utf-8")
 
 
 def probe_in_root(text):

@@ -40,21 +40,6 @@ BARE = (
 ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"
 # Outlook and others quote the whole mail below this line, unmarked.
 ORIGINAL = rf"{words.ORIGINAL_LINE}(?s:.*)"
-# Or below the headers of the mail that is answered: three at least, its sender first and its date or subject among them.
-ANSWERED = (
-    rf"(?m)^(?:{words.RULE}\n(?:[ \t]*\n)*)?{words.line(words.OF_FROM)}{words.NEXT}"
-    rf"(?:{words.line(words.OF_DATE)}{words.NEXT}{words.HEADER}"
-    rf"|(?:{words.HEADER}{words.NEXT}){{1,5}}?{words.line(words.OF_DATE + words.OF_SUBJECT)})(?s:\n.*|\z)"
-)
-# Where nothing but such words stands above, or the line of a forwarded mail, the mail below is passed on.
-NOTE = (
-    r"(?:fyi|f\.y\.i\.|fwd|fw|see (?:the )?(?:below|attached|mail below|e-?mail below)|please see (?:below|the mail below)"
-    r"|for your information|forwarding|zur info|zur information|zur kenntnis|z\. ?k\.|zk|siehe unten|s\. ?u\."
-    r"|pour info(?:rmation)?|voir ci-dessous|para su información|para tu información|ver abajo|per conoscenza|vedi sotto"
-    r"|para conhecimento|ver abaixo|ter info(?:rmatie)?|zie onder|zie hieronder|for kännedom|för kännedom|til orientering"
-    r"|tiedoksi|do wiadomości|pro informaci|для информации|к сведению|bilginize|ご参考まで|参考|请参阅|供参考|참고)"
-)
-PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{words.OF_FORWARD}[^\n]*\s*|\s*{words.OF_ORIGINAL}[^\n]*\s*"
 ENDS_WITH_COLON = r"(?s).*[:：][ \t]*(?:\n.*)?"
 
 
@@ -69,7 +54,7 @@ def apply(text, config):
     A mail below such headers is forwarded, and stays for `mail_forwarded`, where nothing of one's own stands above
     them but "FYI" or the like, or the line "---- Forwarded message ----". Attribution lines, headers and those lines
     are known in the languages of Europe, Turkish, Japanese, Chinese and Korean. Reads lines: put it before
-    `whitespace`, and before `mail_forwarded`. Idempotent.
+    `whitespace`. Idempotent.
 
     "Yes.\\nOn 3 May 2021, Ann wrote:\\n> Coming?\\n" -> "Yes.\\n"
     "Yes.\\n\\nFrom: Ann\\nSent: Monday\\nSubject: Tea\\n\\nComing?" -> "Yes.\\n\\n"
@@ -80,8 +65,8 @@ def apply(text, config):
     own = tf.strings.regex_replace(text, ORIGINAL, "", replace_global=False)
     text = tf.where(tf.strings.regex_full_match(own, r"\s*"), text, own)
     marked, places = words.mark_headers(text)
-    own = tf.strings.regex_replace(marked, ANSWERED, "", replace_global=False)
-    own = tf.where(tf.strings.regex_full_match(own, PASSED_ON), marked, own)
+    own, answered = words.above_answered(marked)
+    own = tf.where(answered, own, marked)
     text = tf.tensor_scatter_nd_update(text, places, words.unmark(own))
     text = tf.strings.regex_replace(text, QUOTED_LINE, "")
     places = tf.where(tf.strings.regex_full_match(text, ENDS_WITH_COLON))  # [M, 1]
