@@ -1,13 +1,14 @@
 """Answer golden rows with an exported model and compare: run by path, with TensorFlow and TensorFlow Text alone.
 
-    python -I _replay.py MODEL_DIR ROWS_PER_BATCH
+    echo '{"folder": MODEL_DIR, "batch_rows": 64}' | python -I _replay.py
 
-Prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt is a
+The request is read once TensorFlow is imported, so that the process can be started while the model is still written. It prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt is a
 row of which the searched answers alone differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
 Rounding may have done it, which only training-side code can tell (_doubts.py). A fault of this script's own is a
 traceback and another exit status.
 """
 
+import importlib.util
 import json
 import math
 import sys
@@ -19,12 +20,19 @@ DEFAULT = "serving_default"
 SEARCHED = (DEFAULT, "nbest", "options")
 
 
-def replay(folder, batch_rows):
-    """(rows, faults, doubts) of a model directory."""
-    sys.modules["textpipe"] = None  # its import fails from here on: a server has no textpipe
+def imported():
+    """TensorFlow with TensorFlow Text's ops; imports of textpipe and Keras fail from here on, for a server has neither."""
+    sys.modules["textpipe"] = sys.modules["keras"] = None
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401
 
+    (place,) = importlib.util.find_spec("tensorflow_text").submodule_search_locations
+    for library in sorted(Path(place).glob("python/ops/_*.so")):
+        tf.load_op_library(str(library))
+    return tf
+
+
+def replay(tf, folder, batch_rows):
+    """(rows, faults, doubts) of a model directory."""
     loaded = tf.saved_model.load(str(folder))
     about = json.loads((folder / "textpipe.json").read_text(encoding="utf-8"))
     (source,) = about["inputs"]
@@ -73,10 +81,7 @@ def defaults(tf, folder):
 
 
 def keras_objects(folder):
-    """Objects that a loader would rebuild through Keras.
-
-    TensorFlow Text imports Keras itself, so whether the module was imported says nothing.
-    """
+    """Objects that a loader would rebuild through Keras."""
     identifiers = {node.user_object.identifier for graph in graphs(folder) for node in graph.object_graph_def.nodes}
     return sorted(name for name in identifiers if "keras" in name)
 
@@ -173,12 +178,17 @@ def all_close(found, expected):
     )
 
 
-def main(arguments):
+def main():
     """Replay and print what was found."""
-    rows, faults, doubts = replay(Path(arguments[0]), int(arguments[1]))
+    tf = imported()
+    line = sys.stdin.readline()
+    if not line:  # whoever started this has given up
+        return
+    request = json.loads(line)
+    rows, faults, doubts = replay(tf, Path(request["folder"]), request["batch_rows"])
     more = max(0, len(faults) - SHOWN)
     print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": more, "doubts": doubts}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,12 @@ class Config(Section):
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write output/model; raises ModelError when the written model does not answer as training-side code does."""
+    with replayer() as process:
+        build(config, inputs, output / "model", process)
+
+
+def build(config: Config, inputs: dict[str, Path], folder: Path, process: subprocess.Popen[str]) -> None:
+    """Write a model directory, and have a replayer's process answer its golden rows."""
     import keras
 
     from textpipe import saving
@@ -84,7 +91,6 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Layers are named by how many the process has made; the names stand in the graph, which must not depend on that.
     keras.utils.clear_session(free_memory=False)
     servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds)
-    folder = output / "model"
     saving.save(servable, folder)
     rows = _golden.rows(config.golden_rows, inputs, servable)
     (folder / savedmodel.GOLDEN).parent.mkdir(exist_ok=True)
@@ -95,7 +101,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     warmup.write(folder, requests(servable.source, [row["text"] for row in rows], config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
-    replay(folder, servable)
+    replay(folder, servable, process)
 
 
 def requests(field: str, texts: Sequence[str], count: int) -> list[bytes]:
@@ -173,19 +179,35 @@ def digest_of(artifact: Path) -> str | None:
         return None
 
 
-def replay(folder: Path, servable: "Servable | None" = None) -> None:
+@contextmanager
+def replayer() -> Iterator[subprocess.Popen[str]]:
+    """A process without textpipe that can answer golden rows: importing TensorFlow while others work."""
+    assert _replay.__file__
+    command = [sys.executable, "-I", _replay.__file__]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # which does nothing to one that has ended
+
+
+def replay(folder: Path, servable: "Servable | None" = None, process: subprocess.Popen[str] | None = None) -> None:
     """Answer the golden rows in a process without textpipe; raises ModelError when any answer differs.
 
-    servable: training-side code, which can tell a fault from rounding; without it any difference is a fault.
+    servable: training-side code, which can tell a fault from rounding; without it any difference is a fault. process: a
+    replayer's, or None for a new one.
     """
-    assert _replay.__file__
-    command = [sys.executable, "-I", _replay.__file__, str(folder.resolve()), str(_golden.BATCH_ROWS)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+    if process is None:
+        with replayer() as process:
+            return replay(folder, servable, process)
+    request = {"folder": str(folder.resolve()), "batch_rows": _golden.BATCH_ROWS}
+    told, errors = process.communicate(json.dumps(request) + "\n")
     try:
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = json.loads(told.splitlines()[-1])
     except (ValueError, IndexError):
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        last = errors.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
         raise ModelError(f"{folder}: the exported model could not be replayed in a clean process: {last[0]}") from None
     faults, doubts = found["faults"], found["doubts"]
     if servable is None:
