@@ -15,6 +15,9 @@ REPAIRS = {
     "invalid_utf8_rows": "rows with bytes that are not UTF-8",
     "invalid_utf8_bytes": "bytes that are not UTF-8",
     "nul_characters": "NUL characters removed",
+}
+# Counted where there was one.
+MAIL_REPAIRS = {
     "mended_headers": "mails' headers and boundaries mended",
     "plain_text_in_base64": "mails with plain text among base64",
     "unknown_charsets": "mails' texts of an unknown charset",
@@ -30,7 +33,9 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
     train = splits["train"]
     return {
         "rows_read": {name: read[name] for name in names if name in read},
-        "repairs": {name: repairs.counts[name] for name in REPAIRS},
+        "repairs": {
+            name: repairs.counts[name] for name in (*REPAIRS, *MAIL_REPAIRS) if name in REPAIRS or repairs.counts[name]
+        },
         "splits": {name: splits[name].table() for name in names},
         "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
     }
@@ -44,7 +49,7 @@ def summary(stats: Mapping[str, Any]) -> str:
         lines.append(f"{name:<7}{split['rows']:>11,}{split['duplicates']:>12,}{split['conflicts']:>11,}{shown:>10}")
     for name, profile in stats["splits"]["train"]["fields"].items():
         lines.append(f"{name}: {text_line(profile) if 'characters' in profile else label_line(profile)}")
-    lines += [f"{REPAIRS[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
+    lines += [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
     dropped = stats["splits"]["train"]["leaks_dropped"]
     if dropped:
         lines.append(f"train rows dropped because their source text is in valid or test: {dropped:,}")
