@@ -262,7 +262,7 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dic
     """A split that was asked for must have rows, and a label in train at least two classes."""
     rows = split.counts["rows"]
     if not rows and split.name == "train":
-        causes = [f"{statistics.REPAIRS[name]}: {count:,}" for name, count in repairs.counts.items() if count]
+        causes = [f"{(statistics.REPAIRS | statistics.MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
         causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
         raise DataError(
             f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); mend the file or ask for less"

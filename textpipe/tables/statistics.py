@@ -20,6 +20,9 @@ REPAIRS = {
     "not_finite_numbers": "numbers that are not finite (NaN, infinity), taken for nothing",
     "rare_label_rows": "rows with labels rarer than min_count",
     "unlearned_rows": "rows left out of valid and test, for max_rows left train without their labels",
+}
+# Counted where there was one.
+MAIL_REPAIRS = {
     "mended_headers": "mails' headers and boundaries mended",
     "plain_text_in_base64": "mails with plain text among base64",
     "unknown_charsets": "mails' texts of an unknown charset",
@@ -35,7 +38,9 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
     train = splits["train"]
     return {
         "rows_read": {name: read[name] for name in names if name in read},
-        "repairs": {name: repairs.counts[name] for name in REPAIRS},
+        "repairs": {
+            name: repairs.counts[name] for name in (*REPAIRS, *MAIL_REPAIRS) if name in REPAIRS or repairs.counts[name]
+        },
         "splits": {name: splits[name].table() for name in names},
         "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
         "encodings": {
@@ -52,7 +57,7 @@ def summary(stats: Mapping[str, Any]) -> str:
         lines.append(f"{name:<7}{split['rows']:>11,}{split['duplicates']:>12,}{split['conflicts']:>11,}{shown:>10}")
     for name, profile in stats["splits"]["train"]["fields"].items():
         lines.append(f"{name}: {text_line(profile) if 'characters' in profile else label_line(profile)}")
-    lines += [f"{REPAIRS[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
+    lines += [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
     for name, split in stats["splits"].items():
         if split["leaks_dropped"]:
             others = {"train": "valid or test", "valid": "test", "test": "valid"}[name]
