@@ -10,7 +10,7 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "environment", "errors", "garbage", "inference", "kernels", "quiet", "sealed", "version"},
-    {"bundled", "catalog", "config", "documented", "export_format", "fields", "integrity", "lineage", "rooms", "store", "tables"},
+    {"bundled", "catalog", "download", "config", "documented", "export_format", "fields", "integrity", "lineage", "rooms", "store", "tables"},
     {"text"},
     {"layers"},
     {"decoding"},

@@ -1,10 +1,10 @@
 """Send raw rows through the graph that is served, and score its answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "rare_words", "notes"}, "warnings" where the answers hardly depend on the texts, and for classifiers "labels", "confusion" and "support". The two of words are
-{"rows", "metrics"}: of the rows whose source holds such a word; and for generators "target_words", the F1 of such words
-in the answers. predictions.jsonl: one row a line, in the split's order. attention.jsonl, of generators that attend: where the answers to a few rows looked
-(stages/_attention.py).
+"unseen_words", "rare_words", "notes"}, "warnings" where the answers hardly depend on the texts, and for classifiers
+"labels", "confusion" and "support". The two of words are {"rows", "metrics"}: of the rows whose source holds such a
+word; and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row a line, in the
+split's order. attention.jsonl, of generators that attend: where the answers to a few rows looked (stages/_attention.py).
 """
 
 import functools
@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from textpipe.config import Plugin, Section
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
 from textpipe.scores import bleu_tokenizers
-from textpipe.stages import _attention
+from textpipe.stages import _attention, _word_scores
 
 if TYPE_CHECKING:
     from textpipe.servable import Servable
@@ -124,9 +124,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     if servable.generates:
         extra, note = likelihood(servable, sources, references, config.batch_rows)
-        report["metrics"] |= extra | {"unknown_in_answers": unknown_in(servable, outputs["answer"])}
+        report["metrics"] |= extra | {"unknown_in_answers": _word_scores.unknown_in(servable, outputs["answer"])}
         notes.append(note)
-    found, lines = by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
+    found, lines = _word_scores.by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
     if warnings := collapse.warnings(outputs["answer"], references):
@@ -190,86 +190,28 @@ def likelihood(
     from textpipe.savedmodel import encode
     from textpipe.training import losses
 
+    target_feature = servable.features[servable.target]
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
     def forced(source, target):
         inputs, ids = servable.encode(servable.source, source), servable.encode(servable.target, target)
-        return losses.evaluate(servable.model, inputs, ids)
+        whole = target_feature.codec.encode(servable.clean(servable.target, target)).row_lengths()
+        cut = tf.math.count_nonzero(whole >= target_feature.max_length)
+        return losses.evaluate(servable.model, inputs, ids) | {"cut": cut}
 
     order = sorted(range(len(sources)), key=lambda at: len(references[at]))
-    nats = tokens = 0.0
+    nats, tokens, cut = 0.0, 0.0, 0
     for start in range(0, len(order), batch_rows):
         batch = order[start : start + batch_rows]
         sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
-        nats, tokens = nats + float(sums["loss"]), tokens + float(sums["weight"])
+        nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
     note = (
         f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized "
         "references; models with other vocabularies cannot be compared by it."
     )
+    if cut:
+        note += f" {cut:,} references are longer than the {target_feature.max_length} tokens that [vectorize] keeps: of them the beginning."
     return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
-
-
-def unknown_in(servable: "Servable", answers: Sequence[str]) -> int:
-    """How many answers hold the mark of a word the vocabulary lacks."""
-    import tensorflow as tf
-
-    codec = servable.features[servable.target].codec
-    mark = codec.decode(tf.constant([[codec.unk_id]]))[0].numpy().decode().strip()
-    return sum(mark in answer for answer in answers) if mark else 0
-
-
-def by_training(
-    config: Config,
-    servable: "Servable",
-    ingested: Path,
-    sources: Sequence[str],
-    references: Sequence[str],
-    outputs: Mapping[str, Sequence[Any]],
-    score: Callable[..., dict[str, Any]],
-) -> tuple[dict[str, Any], list[str]]:
-    """What metrics.json says under "unseen_words" and "rare_words", and how these are defined.
-
-    score(outputs, references, resamples=0)["metrics"] are a task's metrics of some rows.
-    """
-    from textpipe.scores import words
-
-    fields = (servable.source, servable.target) if servable.generates else (servable.source,)
-    seen = training_words(ingested, fields)
-    found: dict[str, Any] = {}
-    for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
-        chosen = [at for at, text in enumerate(sources) if words.seen_between(seen[servable.source], least, most, text)]
-        part = {output: [values[at] for at in chosen] for output, values in outputs.items()}
-        metrics = score(part, [references[at] for at in chosen], resamples=0)["metrics"]
-        found[name] = {"rows": len(chosen), "metrics": metrics}
-        if servable.generates:
-            metrics["unknown_in_answers"] = unknown_in(servable, part["answer"])
-            chances = {"resamples": config.resamples, "seed": config.seed}
-            target = words.f1(outputs["answer"], references, seen[servable.target], least, most, **chances)
-            found[name]["target_words"] = target
-    notes = [
-        "unseen_words: the rows whose source holds a word that no training source holds, case aside.",
-        f"rare_words: the rows whose source holds a word that the training sources hold 1 to {config.rare} times.",
-    ]
-    if servable.generates:
-        notes.append(
-            "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` "
-            "times, over all rows; words are runs of letters, digits and marks, case folded, and match as often as the "
-            "reference holds them."
-        )
-    return found, notes
-
-
-def training_words(folder: Path, fields: Sequence[str]) -> dict[str, Mapping[str, int]]:
-    """How often the training texts of each field hold each word: {field: {word: times}}."""
-    from textpipe.scores import words
-    from textpipe.tables import shards
-    from textpipe.text import counting
-
-    def texts(field: str) -> Iterator[Iterator[str]]:
-        for batch in shards.read(folder, "train", (field,)):
-            for text in batch.column(field).to_pylist():
-                yield words.split(text or "")
-
-    return {field: counting.count(texts(field)) for field in fields}
 
 
 def verdict(config: Config, output: Path) -> None:
