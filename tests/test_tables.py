@@ -216,6 +216,18 @@ def test_files_without_header_are_read_by_number_or_by_given_names(tmp_path):
         read(path, {"kind": "tsv", "header": False}, columns=[2])
 
 
+def test_line_files_are_read_from_zip_archives(tmp_path):
+    for name, text in {"en": "a car\na dog\n", "de": "ein Auto\nein Hund\n"}.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("about.txt", "nothing\n")
+            archive.writestr("lines.txt", text)
+    files = {name: tmp_path / f"{name}.zip" for name in ("en", "de")}
+    given = {"kind": "lines", "member": "lines.txt"}
+    assert read(files, given, columns=["en", "de"])[0] == [("a car", "ein Auto"), ("a dog", "ein Hund")]
+    with pytest.raises(DataError, match="member"):
+        read(files, {"kind": "lines"}, columns=["en", "de"])
+
+
 def test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted(tmp_path):
     path = written(tmp_path, "a.tsv", "text\tlabel\n" + "a\tb\n" * 810 + "a\tb\tc\n\nd\n" + "e\tf\n" * 12_000)
     with pytest.raises(DataError) as error:

@@ -80,7 +80,12 @@ SHOWN = {
         "on_bad_rows": "test_tables.py::test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted",
         "max_characters": "test_tables.py::test_lines_longer_than_a_block_survive_and_can_be_dropped",
         "max_rows": "test_ingest.py::test_filter_and_max_rows_choose_rows",
+        "min_count": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
+        "rare_label": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
+        "encoding": "test_ingest.py::test_encodings_are_declared_for_all_files_or_guessed_and_reported",
+        "on_too_long": "test_ingest.py::test_texts_are_bounded_and_a_column_of_texts_is_no_label",
     },
+    "tables.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
     "tables.delimited": {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
         "header": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
@@ -158,6 +163,7 @@ SHOWN = {
         "join_sources": "test_export.py::test_rows_of_one_source_are_one_question_with_all_their_targets",
         "limit": "test_export.py::test_limit_and_split_choose_the_rows",
         "batch_rows": "test_export.py::test_batches_hold_all_rows_and_few_of_the_long_ones",
+        "bleu_tokenizer": "test_metrics.py::test_bleu_counts_in_the_tokens_that_are_asked_for",
         "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
         "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
         "require": "test_export.py::test_a_missed_threshold_is_told_with_every_figure",
@@ -168,6 +174,7 @@ SHOWN = {
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
         "golden_rows": "test_export.py::test_golden_rows_are_many_and_hold_the_awkward_ones",
         "warmup_rows": "test_export.py::test_warm_up_requests_are_prediction_logs_that_the_model_answers",
+        "bounds": "test_bounds.py::test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within",
     },
 }  # fmt: skip
 
