@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de
-PROVEN := tests/test_resume.py tests/test_serving_server.py tests/test_serving_fuzz.py
+PROVEN := tests/test_resume.py tests/test_store.py tests/test_serving_fuzz.py tests/test_serving_server.py tests/conformance/test_dropout_sites.py
 
 .PHONY: setup run test prove pictures lock clean
 
@@ -23,9 +23,9 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# What proves by volume, in its full number: kills, fuzzing, swaps under load.
+# What proves by volume, in its full number: kills, fuzzing, flipped bits, swaps under load, dropout counted on every path.
 prove: setup
-	TEXTPIPE_PROVE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "prove or not prove" $(PROVEN)
+	TEXTPIPE_PROVE=1 $(BIN)/python -m pytest --numprocesses 2 -m "prove or volume" $(PROVEN)
 
 # The README's pictures, from the pipelines of `make run`.
 pictures: setup

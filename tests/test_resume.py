@@ -108,6 +108,7 @@ def go_and_die(model, folder, output, moment):
     go(model, Path(folder), Path(output))
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_a_whole_one(model, inputs, tmp_path, monkeypatch):
     moments = Moments(lambda count: None)

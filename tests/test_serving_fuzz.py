@@ -69,6 +69,7 @@ def bodies(count, seed):
             yield draw.choice((b"", b'{"instances": ', b'{"inputs": {"x": ')) + opened + draw.choice((b"", b"1", b"]}"))
 
 
+@pytest.mark.volume
 def test_no_body_makes_a_fault_of_ours(application):
     paths = [
         "/v1/models/echo:predict",
@@ -91,6 +92,7 @@ def test_no_body_makes_a_fault_of_ours(application):
     assert json.loads(asyncio.run(run())[2])["predictions"] == [3.0]
 
 
+@pytest.mark.volume
 def test_no_path_makes_a_fault_of_ours(application):
     draw = random.Random(5)
     parts = [

@@ -237,6 +237,7 @@ def test_texts_unlike_trainings_show_as_drift(tmp_path, mail):
 # Versions
 
 
+@pytest.mark.volume
 def test_swaps_under_load_fail_nobody(tmp_path):
     swaps = volume.rounds(20, 100)
     for number in range(1, swaps + 2):

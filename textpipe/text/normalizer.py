@@ -1,6 +1,7 @@
 """The normalization steps of every field, rebuilt from what the normalize stage wrote."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -30,6 +31,16 @@ class Normalizer(tf.Module):
     def __call__(self, field: str, text: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N] string; the field must be one of the task's text fields."""
         return apply(self.steps(field), shortened(text))
+
+    def traced(self, field: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The traced function from a field's raw texts, of any bytes, to its normalized ones: [N] -> [N]."""
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        def clean(text: tf.Tensor) -> tf.Tensor:
+            # Bytes that are not UTF-8 become U+FFFD, as at ingest: what follows may count on well-formed text.
+            return self(field, tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"))
+
+        return clean
 
 
 def apply(steps, text: tf.Tensor) -> tf.Tensor:
