@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+import volume
 from test_beam import Table, compare, plain_beam, sources, words_of
 
 from textpipe.config import Plugin
@@ -14,7 +15,7 @@ from textpipe.decoding import _search, beam, constrained, diverse
 from textpipe.servable import Servable
 
 FIRSTS = (4, 5, 6, 7, 8, 9)
-SEEDS = range(8)
+SEEDS = range(volume.rounds(5, 8))
 SEARCHES = [
     {"patience": 0.5},
     {"patience": 1.0, "length_penalty": 2.0},
@@ -25,6 +26,7 @@ SEARCHES = [
 ]
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_the_best_answers_of_a_beam_are_the_first_of_however_many(search):
     for seed in SEEDS:
@@ -39,6 +41,7 @@ def test_the_best_answers_of_a_beam_are_the_first_of_however_many(search):
             np.testing.assert_allclose(some["scores"], every["scores"][:, :wanted], rtol=1e-5)
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize(("patience", "alpha"), [(0.5, 0.0), (1.0, 1.3), (1.0, 2.0), (2.0, 2.0)])
 def test_patience_gives_the_answers_of_a_plain_search_that_drops_nothing(patience, alpha):
     sooner = 0
@@ -55,6 +58,7 @@ def test_patience_gives_the_answers_of_a_plain_search_that_drops_nothing(patienc
     assert sooner or patience > 1
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("decoder", [constrained, diverse])
 def test_other_searches_with_a_beam_give_the_same_first_answer_too(decoder):
     own = {"patience": 1.0, "beam_size": 4} | ({"groups": 2} if decoder is diverse else {})
