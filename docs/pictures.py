@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
+from textpipe.pipeline import Pipeline, run
 from textpipe.report import pictures
 from textpipe.savedmodel import Model
-from textpipe.pipeline import Pipeline, run
 
 STAGES = (
     ("ingest", "checked rows,\nthree splits"),

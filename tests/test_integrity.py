@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 import tiny
+
 from textpipe import ensembles, manifest, pipeline
 from textpipe.config import Plugin
 from textpipe.errors import ArtifactError

@@ -19,7 +19,6 @@ from textpipe.models import feed_forward, logistic_regression
 from textpipe.stages import train
 from textpipe.tasks import classify
 from textpipe.training import checkpoint, early_stopping, loop, steps
-from textpipe.training.batches import Batch
 from textpipe.training.rows import Ids, Labels, Rows
 from textpipe.training.settings import EarlyStopping, Settings
 

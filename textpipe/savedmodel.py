@@ -6,7 +6,6 @@
 Any SavedModel whose signatures take strings will do; one of textpipe's is compared with its manifest first.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence

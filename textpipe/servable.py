@@ -24,7 +24,6 @@ from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
 from textpipe.text.unknown import Replacement
 
-
 BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 
 

@@ -52,7 +52,7 @@ optimizer = "lbfgs"                 # exact and quick for logistic_regression; "
 def generate(size: Size, source: str, target: str, *, mail: bool) -> str:
     """The tables of a sequence-to-sequence model."""
     plan = Plan.of(size, target)
-    steps = f"""\
+    steps = """\
 [normalize]
 # Applied in order, in training and in the exported graph alike.
 steps = ["unicode", "whitespace"]
