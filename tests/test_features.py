@@ -228,3 +228,15 @@ def test_labels_go_to_numbers_and_back():
     assert labels.ids(tf.constant(["yes", "no", "maybe", "ja – oui"])).numpy().tolist() == [2, 0, -1, 1]
     assert [name.decode() for name in labels.name(tf.constant([1, 1, 0])).numpy()] == ["ja – oui", "ja – oui", "no"]
     assert labels.size == {"kind": "label", "classes": ["no", "ja – oui", "yes"]}
+
+
+def test_a_long_text_does_not_make_the_short_ones_beside_it_large(tmp_path):
+    feature = build(tmp_path, "counts", words=[1, 1])
+    columns = feature.columns
+    words = tf.ragged.constant([["card", "my", "strange"], [], ["strange"], ["my"]])
+    found = columns(ngrams.hashed(words, "words", feature.options()))
+    assert [len(row) for row in found.to_list()] == [2, 0, 0, 1]
+    traced = tf.function(columns, autograph=False).get_concrete_function(tf.RaggedTensorSpec([None, None], tf.int64, row_splits_dtype=tf.int64))
+    padded = {"RaggedTensorToTensor", "Tile", "BroadcastTo", "SequenceMask"}  # rows at the width of the longest
+    nodes = [*traced.graph.as_graph_def().node, *(node for function in traced.graph.as_graph_def().library.function for node in function.node_def)]
+    assert not padded & {node.op for node in nodes}

@@ -20,7 +20,8 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # found ten times as quickly as ha
 LARGE = re.compile(r"[eE]\+?([0-9]{3,})")
 LONG = 300  # digits of a number that may be more than a double holds
 DIGIT, DIGITS = re.compile(rb"[0-9]"), re.compile(rb"[0-9]*")
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and to the end where a text is never closed: what was read is not read again.
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 MOST_PARTS = 1 << 20  # lists and objects of a document: each takes up to a hundred bytes, even when it is empty
 
 

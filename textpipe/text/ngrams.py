@@ -101,7 +101,11 @@ class Columns(tf.Module):
         place = tf.searchsorted(self.seen, found.flat_values, out_type=tf.int64)
         place = tf.minimum(place, self.dim - 1)
         known = tf.gather(self.seen, place) == found.flat_values
-        return tf.ragged.boolean_mask(found.with_flat_values(place), found.with_flat_values(known))
+        # tf.ragged.boolean_mask would take memory for all rows at the width of the longest.
+        before = tf.concat([[0], tf.cumsum(tf.cast(known, tf.int64))], axis=0)
+        return tf.RaggedTensor.from_row_splits(
+            tf.boolean_mask(place, known), tf.gather(before, found.row_splits), validate=False
+        )
 
 
 def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
