@@ -254,3 +254,11 @@ def test_rows_are_answered_as_they_come_to_an_open_file():
     read = bulk.lines(source, "text", "standard input")
     assert bulk.stream(answer, read, sink, kind="csv", piece=2) == 4
     assert sink.getvalue().decode() == "answer\nONE\nCAF\ufffd\n\nLAST\n"
+
+
+def test_what_was_repaired_of_rows_is_told(tmp_path, caplog):
+    place = tmp_path / "mixed.tsv"
+    place.write_bytes("body\n".encode() + "Grüße\n".encode() * 3 + "Grüße\n".encode("cp1252") * 2)
+    rows = list(bulk.read(place, ("text",), {"text": "body"}))
+    assert len(rows) == 5
+    assert f"{place}: rows with bytes that are not UTF-8: 2" in caplog.text

@@ -166,7 +166,7 @@ def test_a_frame_of_answers_keeps_the_index_of_its_rows(model):
     assert found.index.equals(index) and found["answer"].tolist() == ["yes", "no", "yes"]
     assert textpipe.predict(model, TEXTS, frame=True).index.tolist() == [0, 1, 2]
     empty = textpipe.predict(model, pd.DataFrame({"text": []}), frame=True)
-    assert len(empty) == 0
+    assert len(empty) == 0 and {"answer", "score"} <= set(empty.columns)
 
 
 @pytest.mark.parametrize(

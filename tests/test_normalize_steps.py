@@ -193,6 +193,10 @@ def test_html_becomes_text(before, after):
     [
         ("Yes.\nOn 3 May 2021, Ann wrote:\n> Coming?\n> Tell me.\n", "Yes.\n"),
         ("Ja.\nAm 03.05.2021 um 10:00 schrieb Ann Lee <ann@b.org>:\n> Kommst du?", "Ja.\n"),
+        ("Ja.\nAnn Lee <ann@b.org> schrieb am Mi., 5. Mai 2021, 9:12:\n> Kommst du?", "Ja.\n"),
+        ("Ja.\nAm 5. Mai 2021 hat Ann Lee geschrieben:\n> Kommst du?", "Ja.\n"),
+        ("Oui.\nAnn Lee <ann@b.org> a écrit le mer. 5 mai 2021 à 9:12 :\n> Tu viens ?", "Oui.\n"),
+        ("Yes.\nAnn Lee wrote on Wed, 5 May 2021 9:12:\n> Coming?", "Yes.\n"),
         ("Oui.\nLe 3 mai 2021 à 10:00, Ann a écrit :\n> Tu viens ?", "Oui.\n"),
         ("Yes.\nOn Mon, 3 May 2021 at 10:00, Ann Lee\n<ann@b.org> wrote:\n>> a\n > b\nNo.", "Yes.\nNo."),
         ("See below\r\n-----Original Message-----\r\nFrom: x\r\n\r\nold", "See below\n"),

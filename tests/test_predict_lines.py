@@ -1,8 +1,10 @@
 """A line of `predict -` is a text, or JSON that holds one; what holds none is named and never scored itself."""
 
 import pytest
+from click.testing import CliRunner
 
 from textpipe.errors import DataError
+from textpipe.verbs import predict
 from textpipe.verbs.predict import read_line
 
 
@@ -70,3 +72,18 @@ def test_a_model_of_several_fields_takes_objects_alone():
             read(line, fields)
     with pytest.raises(DataError, match="no key 'question'"):
         read('{"story": "s"}', fields)
+
+
+def test_lines_that_are_not_utf8_are_counted_and_utf16_is_refused(monkeypatch, capsys):
+    class Echo:
+        fields = ("text",)
+
+        def predict(self, lines, **options):
+            return [{"answer": line, "score": 1.0} for line in lines]
+
+    monkeypatch.setattr(predict, "load", lambda model, token: Echo())
+    found = CliRunner().invoke(predict.command, ["model", "-"], input="Grüße\n".encode() + "Grüße\nMüll\n".encode("cp1252"))
+    assert found.stdout.splitlines()[1:] == ["Gr\ufffd\ufffde\t1", "M\ufffdll\t1"]
+    assert "lines with bytes that are not UTF-8, each replaced by U+FFFD: 2" in found.stderr
+    with pytest.raises(DataError, match="byte order mark of utf-16"):
+        CliRunner().invoke(predict.command, ["model", "-"], input="Grüße\n".encode("utf-16"), catch_exceptions=False)

@@ -185,7 +185,7 @@ def read_kept(
 
     keep: columns of the file by name or number, fields of the model, and "inputs" for all of these.
     """
-    from textpipe.tables import sources, textfile
+    from textpipe.tables import sources, statistics, textfile
     from textpipe.tables.rows import Repairs
 
     for field in columns:
@@ -211,18 +211,23 @@ def read_kept(
         for values in zip(*found.columns, strict=True):
             cells = dict(zip((*fields, *further), values, strict=True))
             yield {field: cells[field] for field in fields}, {str(name): cells[name] for name in names}
+    statistics.tell(path, repairs)
 
 
 def lines(stream: BinaryIO, field: str, place: str) -> Iterator[dict[str, str]]:
     """Lines of an open file as they come, mended as ingest does."""
+    from textpipe.tables import encodings, statistics
     from textpipe.tables.rows import Repairs, Rows
 
     repairs = Repairs()
     for number, line in enumerate(stream):
+        if number == 0:
+            encodings.of_start(place, line[:1024], encodings.UTF8)
         raw = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
         text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
         for mended in zip(*repairs.mend(Rows(place, [number], [number + 1], [[text]])).columns, strict=True):
             yield {field: mended[0]}
+    statistics.tell(place, repairs)
 
 
 def answered(predict: Predict, batch: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ class Client(Caller):
             dtype = kinds[name].removeprefix("DT_").lower()
             number = parsed(value, dtype)
             if number is None:
-                kind = "a whole number" if dtype.startswith("int") else "a number"
+                kind = "a text" if dtype == "string" else "a whole number" if dtype.startswith("int") else "a number"
                 raise ModelError(f"{self.url}: option {name} expects {kind}, found {value!r}")
             found[name] = [value] if dtype == "string" else number
         return found

@@ -96,11 +96,16 @@ def checked(row: Any, number: int, fields: Sequence[str]) -> Row:
     return row
 
 
-def as_frame(found: Sequence[Mapping[str, Any]], index: "pd.Index | None") -> "pd.DataFrame":
-    """Answers as a DataFrame, a column for each output, with the index of the rows that were asked."""
+def as_frame(
+    found: Sequence[Mapping[str, Any]], index: "pd.Index | None", names: Sequence[str] = ()
+) -> "pd.DataFrame":
+    """Answers as a DataFrame, a column for each output, with the index of the rows that were asked.
+
+    names: the outputs, where there may be no answer to read them from.
+    """
     import pandas as pd
 
-    return pd.DataFrame(list(found), index=index if index is not None else pd.RangeIndex(len(found)))
+    return pd.DataFrame(list(found), columns=None if found else list(names), index=index if index is not None else pd.RangeIndex(len(found)))
 
 
 # Cells

@@ -102,7 +102,11 @@ class LoadedModel:
         """
         given, index = frames.rows_of(rows, self.fields, columns=columns)
         found = self.model.predict(given, signature=signature, options=options)
-        return frames.as_frame(found, index) if frame else found
+        return frames.as_frame(found, index, self.outputs(signature)) if frame else found
+
+    def outputs(self, signature: str) -> list[str]:
+        """The outputs of a signature; a server does not tell them."""
+        return [] if self.remote else sorted(self.model.signatures[signature].structured_outputs)
 
     def score(
         self, rows: Any, *, columns: Mapping[str, str | int] | None = None, frame: bool = False

@@ -168,6 +168,7 @@ class Model:
             number = parsed(value, tensors[name].dtype.name)
             if number is None:
                 kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
+                kind = "a text" if tensors[name].dtype.name == "string" else kind
                 raise ModelError(f"{self.path}: option {name} expects {kind}, found {value!r}")
             low, high = bounds.get(name, (number, number))
             if not low <= number <= high:

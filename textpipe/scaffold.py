@@ -7,6 +7,7 @@ from typing import Any
 
 from textpipe import config, rooms, templates
 from textpipe.errors import ConfigError
+from textpipe.store import write_atomically
 
 COUNTED = 200_000  # rows that are read to see how large the data is
 MANY = 5_000  # rows from which on a smaller share is validated on
@@ -20,7 +21,7 @@ def write(
     columns: str,
     path: Path,
     *,
-    format: str | None = None,
+    format: str | dict[str, Any] | None = None,
     header: bool = True,
     encoding: str | None = None,
 ) -> None:
@@ -36,11 +37,11 @@ def write(
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another with --output")
     ingest = {"files": plain(files), "columns": mapping}
-    kind = format or guessed(files)
+    kind = (format["kind"] if isinstance(format, dict) else format) or guessed(files)
     if not header:
         if kind not in ("tsv", "csv"):
             raise ConfigError(f"--header none: only TSV and CSV files have a header, these are {kind or 'of an unknown format'}")
-        ingest["format"] = {"kind": kind, "header": False}
+        ingest["format"] = {**(format if isinstance(format, dict) else {"kind": kind}), "header": False}
     elif format:
         ingest["format"] = format
     if encoding:
@@ -72,7 +73,7 @@ def write(
         tables,
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines), encoding="utf-8")
+    write_atomically(path, "\n".join(lines))
 
 
 def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:

@@ -148,7 +148,7 @@ def read(
     tables.formats as in [ingest] format; guessed from the file's name when None. Bytes that are not UTF-8 become
     U+FFFD, as at ingest. Raises DataError naming file and line.
     """
-    from textpipe.tables import sources
+    from textpipe.tables import sources, statistics
     from textpipe.tables.rows import Repairs
 
     for field in columns:
@@ -167,6 +167,7 @@ def read(
     for found in sources.read(origin, options, repairs, wanted, "test"):
         found = repairs.mend(found)
         rows += [{source: a, target: b} for a, b in zip(*found.columns, strict=True)]
+    statistics.tell(files[0], repairs)
     if not rows:
         raise DataError(f"{files[0]}: has no pairs to score; give it a row")
     return rows

@@ -47,6 +47,12 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
     path = project.succeeds("new", "translate", *side_by_side.split()).strip()
     assert ingested(project, path, "-s", "ingest.split={ test = 0.4 }")["valid"] == 1
 
+    project.write("semi.csv", "body;wanted\n" + "".join(f"{text};{label}\n" for text, label in rows()))
+    words = ["new", "classify", "--data", "semi.csv", "--columns", "text=body,label=wanted"]
+    assert 'format = { kind = "csv", delimiter = ";" }' in project.fails(*words)
+    path = project.succeeds(*words, "--format", '{ kind = "csv", delimiter = ";" }').strip()
+    assert sum(ingested(project, path).values()) == len(both)
+
     assert "no column 'label'" in project.fails("new", "classify", "--data", "mail.tsv", "--columns", "text=message", "--output", "a.toml")
     for words, finding in (
         (["--data", "mail.tsv", "--train", "mail.tsv"], "both were given"),

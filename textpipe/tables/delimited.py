@@ -48,11 +48,20 @@ def read(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str |
     return quoted(path, config, repairs, wanted) if config.quoting == "csv" else plain(path, config, repairs, wanted)
 
 
+def other_delimiter(cells: Sequence[str]) -> str:
+    """What to say of a header of one cell that holds what separates cells elsewhere."""
+    found = next((mark for mark in (";", "\t", ",", "|") if len(cells) == 1 and mark in cells[0]), None)
+    if found is None:
+        return ""
+    shown = "\\t" if found == "\t" else found
+    return f'; if {shown!r} separates the columns, set format = {{ kind = "csv", delimiter = "{shown}" }}'
+
+
 def head(path: Path, config: Delimited, first: Sequence[str], wanted: Sequence[str | int]) -> list[int]:
     """Where the wanted columns stand, from the first row of the file."""
     if config.header and config.columns is None:
         cells = [cell.strip() for cell in first]
-        return textfile.columns_at(str(path), cells, wanted, HEADERLESS)
+        return textfile.columns_at(str(path), cells, wanted, other_delimiter(cells) or HEADERLESS)
     if config.columns is not None and len(config.columns) != len(first):
         raise DataError(
             f"{path}: {len(first)} columns where format.columns names {len(config.columns)}; name each column once"

@@ -1,5 +1,6 @@
 """What ingest says of the rows it read: stats.json, and the same as a table for the terminal."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from textpipe.errors import listed
 from textpipe.tables import shards
 from textpipe.tables.rows import Repairs
 from textpipe.tables.splits import Split
+
+log = logging.getLogger(__name__)
 
 REPAIRS = {
     "empty_rows": "empty rows dropped",
@@ -30,6 +33,13 @@ MAIL_REPAIRS = {
     "html_beside_plain": "HTML parts left out beside plain text",
     "stray_texts": "mails without a part to show, read from outside their parts",
 }
+
+
+def tell(place: object, repairs: Repairs) -> None:
+    """Log what was repaired of rows that no stats.json tells of."""
+    said = [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
+    if said:
+        log.warning("%s: %s", place, "; ".join(said))
 
 
 def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:

@@ -25,10 +25,11 @@ FILE = click.Path(path_type=Path)
 def command(task, data, train, valid, test, columns, format, header, encoding, output) -> None:
     """Write a commented pipeline file for TASK (classify, translate, reply) over your own rows."""
     from textpipe import scaffold
+    from textpipe.verbs._tables import read_format
 
     files = scaffold.arranged(data, train, valid, test)
     path = output or Path("pipelines") / f"{(data or train)[0].name.split('.')[0]}.toml"
-    scaffold.write(task, files, columns, path, format=format, header=header == "first", encoding=encoding)
+    scaffold.write(task, files, columns, path, format=read_format(format), header=header == "first", encoding=encoding)
     click.echo(str(path))
 
 

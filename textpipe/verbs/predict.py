@@ -42,14 +42,30 @@ def command(
     if text != "-":
         print_predictions(loaded.predict([text], **chosen), as_json)
         return
+    from textpipe.tables import encodings
+
     lines: list[Any] = []
+    damaged = 0
     for number, line in enumerate(sys.stdin.buffer, 1):
+        if number == 1:
+            encodings.of_start("standard input", line[:1024], encodings.UTF8)
+        damaged += not valid_utf8(line)
         lines.append(read_line(line, number, loaded.fields, plain=plain))
         if len(lines) == batch:
             print_predictions(loaded.predict(lines, **chosen), as_json)
             lines = []
     if lines:
         print_predictions(loaded.predict(lines, **chosen), as_json)
+    if damaged:
+        click.echo(f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True)
+
+
+def valid_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def load(model: str, token: str | None) -> Any:

@@ -36,6 +36,8 @@ BARE = (
     rf"|{DATED}(?:\n[^\n]+)?(?:写道|寫道|님이 작성|이\(가\) 작성|작성|님이 쓴 글|のメール|のメッセージ|は書きました|さんが書きました|が書いた)"
     r"|[^\n]*[0-9][^\n]*[0-9]{1,2}[:.h][0-9]{2}[^\n]*<[^\n<>@]+@[^\n<>@]+>"
     r"|Wiadomość napisana przez[^\n]*[0-9][^\n]*"
+    r"|[^\n]*[^\n<][ \n](?:schrieb|a écrit|wrote)[ \n]+(?:am|le|on)[ \n]+[^\n]*[0-9][^\n]*?"
+    r"|Am [^\n]*[0-9][^\n]*[ \n]hat[ \n][^\n]*[ \n]geschrieben"
 )
 ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"
 # Outlook and others quote the whole mail below this line, unmarked.
