@@ -122,6 +122,48 @@ def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed
     assert not (tmp_path / "base").exists()
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"bounds": [3]}, r"bounds: expected an object .*, found \[3\]"),
+        ({"bounds": {"max_length": [5]}}, r"bounds.max_length: expected \[low, high\].*, found \[5\]"),
+        ({"bounds": {"max_length": None}}, "bounds.max_length: .*, found null"),
+        ({"bounds": {"max_length": ["1", "5"]}}, r'bounds.max_length: .*, found \["1", "5"\]'),
+        ({"bounds": {"max_length": [True, 5]}}, r"bounds.max_length: .*, found \[true, 5\]"),
+        ({"bounds": {"n_best": [1, 4], "max_length": [9, 2]}}, r"bounds.max_length: .*, found \[9, 2\]"),
+        ({"bounds": {"max_length": [1, float("inf")]}}, r"bounds.max_length: .*, found \[1, Infinity\]"),
+        ({"bounds": {"max_length": [1, 10**400]}}, r"bounds.max_length: .*, found \[1, 10000000*\.\.\."),
+        ({"from_options": "best"}, 'from_options: expected an object .*, found "best"'),
+        ({"from_options": {"nbest": "best"}}, 'from_options.nbest: expected {"outputs": .*, found "best"'),
+        ({"from_options": {"nbest": {"n_best": None}}}, "from_options.nbest: .*, found {"),
+        ({"from_options": {"nbest": {"outputs": {}}}}, "from_options.nbest: .*, found {"),
+        ({"from_options": {"nbest": {"outputs": ["a"], "n_best": 1}}}, "from_options.nbest: .*, found {"),
+        ({"from_options": {"nbest": {"outputs": {"a": ["b"]}, "n_best": 1}}}, "from_options.nbest: .*, found {"),
+        ({"from_options": {"nbest": {"outputs": {"a": "b"}, "n_best": 2}}}, "from_options.nbest: .*, found {"),
+        ({"inputs": "text"}, 'inputs: expected a list of strings, found "text"'),
+        ({"inputs": [1]}, r"inputs: expected a list of strings, found \[1\]"),
+        ({"labels": {"no": 0}}, "labels: expected a list of strings, found {"),
+        ({"task": 7}, "task: expected a string, found 7"),
+        ({"fields": [{"name": "text"}]}, r"fields: expected a list of .*, found \["),
+        ({"signatures": ["score"]}, r'signatures: expected an object, found \["score"\]'),
+        ({"signatures": {"score": 1}}, "signatures.score: expected an object .*, found 1"),
+    ],
+)
+def test_a_key_of_another_shape_is_named_wherever_a_model_is_loaded(changed, keys, words):
+    place = changed(**keys)
+    for call in (lambda: savedmodel.Model.load(place), lambda: Version.load("m", 1, place)):
+        with pytest.raises(ModelError, match=f"m/1/textpipe.json: {words}.*; export the model again"):
+            call()
+
+
+def test_keys_that_an_older_export_does_not_have_or_that_are_null_are_nothing_to_refuse():
+    keys = ("task", "inputs", "labels", "fields", "signatures", "bounds", "from_options")
+    export_format.check(Path("m/1"), {"format": 1})
+    export_format.check(Path("m/1"), {"format": 1, **dict.fromkeys(keys)})
+    ways = {"nbest": {"outputs": {"texts": "texts"}, "n_best": None}, "serving_default": {"outputs": {}, "n_best": 1}}
+    export_format.check(Path("m/1"), {"format": 1, "bounds": {"max_ratio": [0, 2.5]}, "from_options": ways})
+
+
 def test_the_command_line_names_the_versions(changed, tmp_path):
     place = changed(format=3, versions={"textpipe": "9.0"})
     (tmp_path / "in.txt").write_text("text\n")

@@ -258,7 +258,19 @@ def make(folder, name, *, key="rsa:2048", passphrase=None):
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    return {"first": make(folder, "first"), "second": make(folder, "second"), "locked": make(folder, "locked", passphrase="abcd")}
+    return {
+        "first": make(folder, "first"),
+        "second": make(folder, "second"),
+        "locked": make(folder, "locked", passphrase="abcd"),
+        "curve": make(folder, "curve", key="ec:" + str(curve(folder))),
+    }
+
+
+def curve(folder):
+    """Parameters of a curve, as openssl req wants them in a file."""
+    place = folder / "curve.txt"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-out", place], check=True, capture_output=True)
+    return place
 
 
 def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tmp_path, pairs, models):
@@ -277,6 +289,8 @@ def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tm
         (key, key, "expected a certificate in PEM"),
         (cert, cert, "expected a private key in PEM"),
         (cert, other, "is not the key of"),
+        (cert, pairs["curve"][1], "is not the key of"),
+        (pairs["curve"][0], key, "is not the key of"),
         (pairs["locked"][0], locked, "protected by a passphrase"),
         (broken, key, "cannot be used"),
     ):
@@ -345,6 +359,43 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
         reload()
         assert works("second", "new") == 200
         assert "certificate not read again" in said[2] and "tokens not read again" in said[3]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_old_ones_go_on(tmp_path, pairs, models, named):
+    cert, key = tmp_path / "cert", tmp_path / "key"
+
+    def put(name):
+        cert.write_bytes(pairs[name][0].read_bytes())
+        key.write_bytes(pairs[name][1].read_bytes())
+
+    def connected(server):
+        """A connection that takes any certificate, and says the server's name or does not."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        place = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
+        return context.wrap_socket(place, server_hostname="localhost" if named else None)
+
+    def shown(connection):
+        found = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True))
+        return next(name for name, (chain, _) in pairs.items() if chain.read_text() == found)
+
+    def asked(connection):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status == 200 and answer.read()
+
+    put("curve")
+    with running(models, tls_cert=cert, tls_key=key) as server, connected(server) as old:
+        assert shown(old) == "curve" and asked(old)
+        for name in ("first", "curve", "second"):
+            put(name)
+            server.loop.call_soon_threadsafe(server.server.certificate.reload)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop).result(30)
+            with connected(server) as new:
+                assert shown(new) == name and asked(new)
+            assert asked(old)
 
 
 def test_messages_of_a_refusal_are_whole_responses():

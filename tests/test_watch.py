@@ -1,0 +1,129 @@
+"""What is sampled of requests, and that a model of which nothing can be counted leaves the others alone."""
+
+import asyncio
+import contextlib
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from prometheus_client import generate_latest
+
+from textpipe.errors import ModelError
+from textpipe.serve import watch
+from textpipe.serve.measures import Measures
+from textpipe.serve.watch import Watch
+
+TEXTS = {"rows": 9, "unknown_share": 0.1, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.25, 0.25]}}
+
+
+class Model:
+    """A version that answers, as far as the watch asks."""
+
+    number = 3
+
+    def __init__(self, name, about, signatures=("tokens",)):
+        self.name, self.about, self.signatures = name, about, signatures
+
+    def signature(self, name):
+        return SimpleNamespace(inputs={"source": "string"})
+
+    def hold(self):
+        return contextlib.nullcontext()
+
+
+class Asked:
+    waiting = 0
+
+    async def ask(self, version, signature, given, **how):
+        if version.about.get("odd"):
+            return {}
+        count = len(given["source"])
+        return {"source_tokens": np.full(count, 3), "source_unknown": np.zeros(count, int)}
+
+
+def texts(*words):
+    return np.array([word.encode() for word in words], object)
+
+
+def noted(model, given, found):
+    watcher = Watch(Measures())
+    watcher.note(model, "serving_default", given, found)
+    return len(watcher.noted)
+
+
+def test_the_text_of_a_model_and_its_answer_are_noted():
+    model = Model("m", {"format": 1})
+    assert noted(model, {"source": texts("a", "b")}, {"answer": texts("c", "d")}) == 2
+    assert noted(model, {"source": texts("a")}, {"texts": texts("c", "d").reshape(1, 2)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("about", "given", "found"),
+    [
+        ({}, {"source": texts("a")}, {"answer": texts("b")}),
+        ({"format": 1}, {"a": texts("a"), "b": texts("b")}, {"answer": texts("c")}),
+        ({"format": 1}, {}, {"answer": texts("c")}),
+        ({"format": 1}, {"source": np.array(b"a", object)}, {"answer": np.array(b"b", object)}),
+        ({"format": 1}, {"source": np.array([1.0])}, {"answer": texts("b")}),
+        ({"format": 1}, {"source": texts("a", "b").reshape(1, 2)}, {"answer": texts("b")}),
+        ({"format": 1}, {"source": texts("a")}, {"answer": np.array(b"b", object)}),
+        ({"format": 1}, {"source": texts("a", "b")}, {"answer": texts("c", "d", "e")}),
+        ({"format": 1}, {"source": texts("a")}, {"answer": np.zeros((1, 0), object)}),
+    ],
+)
+def test_of_a_model_that_is_asked_otherwise_nothing_is_noted(about, given, found):
+    assert noted(Model("m", about), given, found) == 0
+
+
+def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_are_counted(caplog):
+    models = [
+        Model("hurt", {"format": 1, "texts": "x"}),
+        Model("other", {"format": 1, "odd": True}),
+        Model("good", {"format": 1, "texts": TEXTS}),
+    ]
+    watcher = Watch(Measures(), every=0)
+
+    async def scene():
+        task = asyncio.ensure_future(watcher.run(Asked()))
+        for _ in range(3):
+            for model in models:
+                watcher.note(model, "serving_default", {"source": texts("a b c")}, {"answer": texts("d")})
+            while watcher.noted:
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scene())
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["hurt version 3", "other version 3"]
+    assert "textpipe.json: texts: expected" in caplog.text and "found 'x'" in caplog.text
+    assert list(watcher.lengths["good"]) == list(watcher.lengths["hurt"]) == [3, 3, 3]
+    assert b'textpipe_training_unknown_share{model="good"} 0.1' in generate_latest(watcher.measures.registry)
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        ["x"],
+        5,
+        {"unknown_share": 0.0},
+        {**TEXTS, "unknown_share": "0.1"},
+        {**TEXTS, "unknown_share": float("nan")},
+        {**TEXTS, "unknown_share": 10**400},
+        {**TEXTS, "unknown_share": True},
+        {**TEXTS, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.5]}},
+        {**TEXTS, "source_tokens": {"at_most": [4, 2], "shares": [0.5, 0.25, 0.25]}},
+        {**TEXTS, "source_tokens": {"at_most": 2, "shares": [0.5]}},
+        {**TEXTS, "source_tokens": {"at_most": [2, None], "shares": [0.5, 0.25, 0.25]}},
+    ],
+)
+def test_texts_of_training_that_are_of_another_shape_are_named(hurt):
+    with pytest.raises(ModelError, match="texts: expected .* found .*; export the model again"):
+        watch.checked(hurt)
+
+
+def test_texts_of_training_may_be_left_out():
+    assert watch.checked({}) == {} and watch.checked(TEXTS) == TEXTS
