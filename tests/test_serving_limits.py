@@ -118,6 +118,32 @@ def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(serve
     assert status == 400 and message == f"option {option} takes {low:g} to {high:g}, found {value}"
 
 
+def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_model_is_asked(server, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_LINES", 40)
+    monkeypatch.setattr(server.server.service, "most_rows", 10)
+    queue = server.server.service.queue
+    assert asked(server, "search", source=["a"] * 10, beam_size=4)[0] == 200
+    pool, queue.pool = queue.pool, None
+    try:
+        status, message = asked(server, "search", source=["a"] * 6, beam_size=7)
+    finally:
+        queue.pool = pool
+    assert status == 400 and message.startswith("6 rows times 7, the largest of beam_size, is 42 where a request may have 40")
+    assert message.endswith("send 5 rows at most in a request")
+    assert asked(server, "search", source=["a"] * 5, beam_size=7)[0] == 200
+    assert asked(server, "foreign", source=["a"] * 6, beam_size=7)[0] == 200
+
+
+def test_as_many_rows_as_a_request_may_have_are_searched_as_the_model_does_unasked():
+    bounds, defaults = {"beam_size": (1, 64), "n_best": (0, 64)}, {"beam_size": np.int32(20), "n_best": np.int32(0)}
+    rows = {"source": np.full(1024, b"a", object)}
+    limits.check_lines(bounds, defaults, rows, 1024)
+    limits.check_lines(bounds, defaults, {**rows, "beam_size": np.int32(3)}, 1024)
+    for name in bounds:
+        with pytest.raises(Fault, match="1024 rows times 21, .* where a request may have 20480; send 975 rows"):
+            limits.check_lines(bounds, defaults, {**rows, name: np.array(21)}, 1024)
+
+
 def test_an_option_outside_its_bounds_is_refused_over_grpc_too(server):
     with grpc.insecure_channel(server.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

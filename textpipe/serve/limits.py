@@ -22,6 +22,9 @@ HIGHEST = {
     "beam_size": 64, "n_best": 64, "num_samples": 64, "max_length": 1000, "min_length": 1000, "max_extra": 1000, "max_ratio": 100,
 }  # fmt: skip
 
+WIDTHS = ("beam_size", "n_best", "num_samples")  # each row is searched in as many lines as the largest of these
+MOST_LINES = 8192  # of a request; the memory of a search grows with them
+
 # Of an export with bounds that does not say how.
 BY_SEARCH: dict[str, Any] = {
     "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, NBEST: 1},
@@ -66,6 +69,29 @@ def check(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:
         for value in (array.min(), array.max()):
             if not low <= value <= high:
                 raise invalid(f"option {name} takes {between(low, high)}, found {value.item()}")
+
+
+def check_lines(
+    bounds: Bounds, defaults: Mapping[str, np.ndarray], tensors: Mapping[str, np.ndarray], most_rows: int
+) -> None:
+    """Raises Fault where the rows of a request are searched too widely all together.
+
+    As many rows as a request may have, searched as the model does without being told, are always allowed.
+    """
+    names = [name for name in WIDTHS if name in bounds and name in defaults]
+    rows = max((len(array) for array in tensors.values() if array.ndim and array.dtype == object), default=1)
+    width, own = (max((widest(given, name) for name in names), default=1) for given in ({**defaults, **tensors}, defaults))
+    most = max(MOST_LINES, most_rows * own)
+    if rows * width > most:
+        raise invalid(
+            f"{rows} rows times {width}, the largest of {', '.join(names)}, is {rows * width} where a request may have "
+            f"{most}; send {max(1, most // width)} rows at most in a request"
+        )
+
+
+def widest(given: Mapping[str, np.ndarray], name: str) -> int:
+    array = given[name]
+    return int(array.max()) if array.size and np.issubdtype(array.dtype, np.number) else 1
 
 
 def between(low: float, high: float) -> str:

@@ -52,6 +52,7 @@ class Service:
             signature, tensors = read(version)
             self.bound(tensors)
             limits.check(signature.bounds, tensors)
+            limits.check_lines(signature.bounds, signature.defaults, tensors, self.most_rows)
             found = await self.queue.ask(
                 version, signature, signature.complete(tensors), deadline=deadline, gone=patience[1]
             )
