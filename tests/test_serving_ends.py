@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -119,6 +120,55 @@ def test_a_trailer_is_not_taken_for_a_field_of_the_head(models):
             b"0\r\nAuthorization: Bearer secret\r\n\r\n"
         )
         assert answered(place, ended=False)[0] == 401
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_an_upgrade_is_ignored_and_no_body_is_taken_for_a_request(server, protocol, framing):
+    body = b'{"instances": [2.0]}' + b" " * 70_000 + ASK
+    upgrade = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAE\r\n".encode()
+    if framing == "length":
+        field = b"Content-Length: %d\r\n" % len(body)
+    else:
+        field, body = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\n" + upgrade + field + b"\r\n"
+    follows = b"GET /v1/models/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    for pieces in ([head + body + follows], [head, body, follows], [head[:90], head[90:] + body[:9], body[9:] + follows]):
+        with connected(server) as place, place.makefile("rb") as file:
+            for piece in pieces:
+                place.sendall(piece)
+            found = file.read()
+        assert re.findall(rb"HTTP/1.1 ([0-9]+)", found) == [b"200", b"404"]
+        assert b"3.0" in found and b"2.0" not in found
+
+
+def test_an_upgrade_without_a_body_is_ignored_also_where_many_stand_behind_one_another(server):
+    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connected(server) as place, place.makefile("rb") as file:
+        place.sendall(ask * 50 + last)
+        assert re.findall(rb"HTTP/1.1 ([0-9]+)", file.read()) == [b"200"] * 51
+
+
+def test_a_tunnel_is_refused_and_what_is_sent_through_it_is_no_request(server):
+    with connected(server) as place:
+        place.sendall(b"CONNECT there:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+        place.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, _, body = answered(place)
+        assert status == 501 and b"tunnels" in body
+
+
+def test_an_upgrade_does_not_hide_a_head_that_contradicts_itself(server):
+    fields = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+    with connected(server) as place:
+        place.sendall(b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + ASK)
+        assert answered(place)[0] == 400
+
+
+def test_a_length_of_many_zeros_is_the_length_behind_them(server):
+    with connected(server) as place:
+        place.sendall(ASK.replace(b"Length: 20", b"Length: " + b"0" * 5000 + b"20"))
+        assert answered(place, ended=False)[0] == 200
 
 
 def test_what_is_no_http_is_refused_in_words(server):
@@ -399,6 +449,7 @@ def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_ol
 
 
 def test_messages_of_a_refusal_are_whole_responses():
-    for text in (connection.FULL, connection.LONG_HEAD, connection.LONG_URL, connection.MANY_FIELDS, connection.LONG_REST):
+    ours = connection.FULL, connection.LONG_HEAD, connection.LONG_URL, connection.MANY_FIELDS, connection.LONG_REST
+    for text in (*ours, connection.NO_TUNNEL):
         head, _, body = text.partition(b"\r\n\r\n")
         assert b"content-length: %d\r\n" % len(body) in head and json.loads(body)["error"]

@@ -19,7 +19,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from textpipe.serve import messages
+from textpipe.serve.faults import Fault
 from textpipe.serve.repository import Policy
+from textpipe.serve.request_limits import RequestLimits
 
 WAIT = 30
 DTYPES = (
@@ -229,12 +232,35 @@ def test_a_tensor_that_contradicts_itself_is_refused(predictions, request_):
         (tensor(7, [2], string_val=[b"u", b"v" * (2**20 + 1)]), "x: a text of 1048577 bytes where this server takes"),
         (tensor(7, [1000], string_val=[b"u" * 900_000]), "x: 900008000 bytes as a tensor where this server takes"),
         (tensor(7, [1], tensor_content=b"\x81\x80\x40" + b"u" * (2**20 + 1)), "x: a text of 1048577 bytes"),
+        (tensor(7, [2000], tensor_content=b"\0" * 2000), "x: 2000 rows where this server takes 1024 at once"),
+        (tensor(7, [1, 65_537], tensor_content=b"\0" * 65_537), "x: 65537 texts where this server takes 65536"),
+        (tensor(7, [1, 65_537], string_val=[b""] * 65_537), "x: 65537 texts where this server takes 65536"),
     ],
 )
 def test_a_small_message_cannot_ask_for_much_memory(predictions, request_, details):
     with pytest.raises(grpc.RpcError) as found:
         predictions.Predict(request_, timeout=WAIT)
     assert found.value.code() == INVALID and details in found.value.details()
+
+
+def test_what_is_beyond_the_limits_is_refused_before_its_axes_or_its_texts_are_read(monkeypatch):
+    limits, read = RequestLimits(most_rows=4), []
+    monkeypatch.setattr(messages, "shape_of", lambda proto: read.append("axes") or [1])
+    assert not messages.sound(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
+    monkeypatch.undo()
+    monkeypatch.setattr(messages, "lengths", lambda packed, count: read.append(count))
+    for shape in ([5], [1, 65_537]):
+        with pytest.raises(Fault, match="where this server takes"):
+            messages.sound(tensor(7, shape, tensor_content=b"\0" * shape[-1]).inputs["x"], "x", limits)
+    assert read == []
+    messages.sound(tensor(7, [2, 3], tensor_content=b"\0" * 6).inputs["x"], "x", limits)
+    assert read == [6]
+
+
+def test_where_rows_may_be_many_texts_may_be_too():
+    messages.bound_texts("x", [2000, 64], RequestLimits(most_rows=2000))
+    with pytest.raises(Fault, match="128000 texts where this server takes 65536 in a tensor"):
+        messages.bound_texts("x", [1000, 128], RequestLimits(most_rows=1024))
 
 
 @pytest.mark.parametrize(
@@ -445,6 +471,13 @@ def test_health_is_what_a_watcher_expects(channel):
     with pytest.raises(grpc.RpcError) as found:
         stub.Check(health_pb2.HealthCheckRequest(service="none"), timeout=WAIT)
     assert found.value.code() == MISSING
+
+
+def test_health_is_not_streamed_and_that_is_no_fault_of_the_servers(channel, caplog):
+    with pytest.raises(grpc.RpcError) as found:
+        list(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=WAIT))
+    assert (found.value.code(), "Check" in found.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    assert not caplog.records
 
 
 def test_both_doors_give_the_same(server, predictions):

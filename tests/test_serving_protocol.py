@@ -3,19 +3,21 @@
 import asyncio
 import json
 import random
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 import serving_cases
 from serving_cases import body_of, cases, faults
 
-from textpipe.serve import document
+from textpipe.serve import document, rest
 from textpipe.serve.access import Gate
 from textpipe.serve.app import App
 from textpipe.serve.faults import Fault
 from textpipe.serve.lanes import Limits, Queue
 from textpipe.serve.measures import Measures
-from textpipe.serve.reader import Reader
+from textpipe.serve.reader import STEPS, Reader
 from textpipe.serve.repository import Policy, Repository
 from textpipe.serve.service import Service
 from textpipe.serve.shown import shown
@@ -179,3 +181,59 @@ def test_both_readers_of_json_agree():
         body = ('{"all": ' + value(0) + "}").encode()
         one, other = document.parse(body), Reader(body).document()
         assert repr(one) == repr(other) and shown(one) == shown(other)
+
+
+@pytest.mark.parametrize("inside", [b"1," * 50_000, b'"' + b"\\n" * 50_000 + b'"', b'{"u": [0]}, ' * 50_000])
+def test_the_slow_reader_stops_soon_behind_its_deadline(inside):
+    reader = Reader(b'{"all": [' + inside, until=0.0)
+    with pytest.raises(Fault) as found:
+        reader.document()
+    assert found.value.code == "DEADLINE_EXCEEDED" and reader.at < 12 * STEPS
+    with pytest.raises(Fault, match="JSON Parse error"):
+        Reader(b'{"all": [' + inside).document()
+
+
+def test_blanks_are_passed_at_once():
+    assert Reader(b" \r\n" * 9 + b"[ 1 ,\t2 ] ").document() == [1, 2]
+
+
+@pytest.mark.parametrize("body", [b'{"instances": [' + b"1," * 50_000, b'{"instances": [1.0]}'])
+def test_a_callers_deadline_counts_from_before_its_body_is_read(strict, body):
+    asked = ask(strict, "POST", "/v1/models/m:predict", body, {"X-Request-Timeout": "1e-9"})
+    status, _, answer = asyncio.run(asked)
+    assert status == 504 and "deadline" in json.loads(answer)["error"]
+
+
+def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, monkeypatch):
+    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(rest.SLOW)
+
+    def document(self):
+        nonlocal running, most
+        with lock:
+            running, most = running + 1, max(most, running + 1)
+        both.wait(30)
+        with lock:
+            running -= 1
+        raise Fault("INVALID_ARGUMENT", "read slowly")
+
+    monkeypatch.setattr(Reader, "document", document)
+
+    async def all_of_them():
+        body = b'{"instances": [' + b"1," * rest.IN_LOOP
+        return await asyncio.gather(
+            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * rest.SLOW))
+        )
+
+    assert {status for status, _, _ in asyncio.run(all_of_them())} == {400}
+    assert most == rest.SLOW
+
+
+def test_who_waits_for_the_slow_reader_beyond_the_deadline_is_told_so(strict):
+    async def behind_others():
+        door = rest.Door(strict.door.service)
+        for _ in range(rest.SLOW):
+            await door.slow.acquire()
+        await door.read_slowly(b"[1,", time.monotonic() + 0.001)
+
+    with pytest.raises(Fault, match="deadline passed"):
+        asyncio.run(behind_others())

@@ -8,6 +8,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from textpipe.serve import encode
@@ -37,6 +38,7 @@ FULL = answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again l
 LONG_URL = answer(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MOST_URL} bytes")
 MANY_FIELDS = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
 LONG_HEAD = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MOST_HEAD} bytes")
+NO_TUNNEL = answer(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
 LONG_REST = answer(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MOST_HEAD} bytes"
 )
@@ -63,6 +65,7 @@ class Connection(HttpToolsProtocol):
     part, ended = IDLE, False
     fed = began = 0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
     content = chunks = dropped = 0
+    plain: bytes | None = None  # the head of a request that asked for an upgrade, without that
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -109,7 +112,7 @@ class Connection(HttpToolsProtocol):
     def feed(self, data: bytes) -> None:
         """Parses a slice, and counts what of it was neither a complete head nor a body."""
         self.fed += len(data)
-        super().data_received(data)
+        self.parse(data)
         if self.part is HEAD:
             if self.fed - self.began > MOST_HEAD + SLICE:
                 self.refuse(LONG_URL if len(self.url) > MOST_URL else LONG_HEAD)
@@ -117,6 +120,32 @@ class Connection(HttpToolsProtocol):
             allowed = MOST_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
             if self.fed - self.began > allowed:
                 self.refuse(LONG_REST)
+
+    def parse(self, data: bytes) -> None:
+        """Feeds the parser, which ends a request at its head where the head asks for another protocol, though a body may
+        follow: such a head is parsed again without its Upgrade fields, as a server may ignore them (RFC 9110, 7.8).
+        """
+        self._unset_keepalive_if_required()
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as end:
+                head, self.plain = self.plain, None
+                if self.closing():
+                    return
+                data = (head or b"") + data[end.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+
+    def without_upgrade(self) -> bytes:
+        """The head that has been parsed, without its Upgrade fields."""
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
 
     def on_message_begin(self) -> None:
         self.part, self.began = HEAD, max(0, self.fed - SLICE)
@@ -132,6 +161,10 @@ class Connection(HttpToolsProtocol):
             self.refuse(MANY_FIELDS)
         elif self.fed - self.began > MOST_HEAD and self.head_bytes() > MOST_HEAD:
             self.refuse(LONG_HEAD)
+        elif self.parser.get_method() == b"CONNECT":
+            self.refuse(NO_TUNNEL)
+        elif self.parser.should_upgrade():
+            self.plain = self.without_upgrade()
         else:
             self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
             super().on_headers_complete()
@@ -152,7 +185,7 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.ended:
+        if not self.ended and self.plain is None:
             self.part = IDLE
             super().on_message_complete()
 

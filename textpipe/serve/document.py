@@ -6,6 +6,7 @@ it finds a fault, the reader (reader.py) says what RapidJSON would.
 """
 
 import json
+import math
 import re
 from typing import Any
 
@@ -25,8 +26,17 @@ STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 MOST_PARTS = 1 << 20  # lists and objects of a document: each takes up to a hundred bytes, even when it is empty
 
 
-def parse(body: bytes) -> Any:
-    """The document's value; raises a Fault that says what is wrong, and at which byte."""
+def parse(body: bytes, until: float = math.inf) -> Any:
+    """The document's value; raises a Fault that says what is wrong, and at which byte.
+
+    until: by time.monotonic(), where the slow reader is needed.
+    """
+    value = quick(body)
+    return Reader(body, until).document() if value is None else value
+
+
+def quick(body: bytes) -> dict[str, Any] | None:
+    """A document that Python's own reader reads as RapidJSON does and that is an object; None for one to be read slowly."""
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
@@ -44,7 +54,7 @@ def parse(body: bytes) -> Any:
         else:
             if isinstance(value, dict):
                 return value
-    return Reader(body).document()
+    return None
 
 
 def parts(body: bytes) -> int:

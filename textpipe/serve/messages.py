@@ -38,13 +38,16 @@ FIELDS = {
     22: ("uint32", "uint32_val", 1),
     23: ("uint64", "uint64_val", 1),
 }
+# Each text is a Python object, made while nobody else is served: where rows are many, they may have so many on average.
+MOST_TEXTS, TEXTS_A_ROW = 1 << 16, 64
 STRING, POINTER = 7, 8  # bytes of each text beside its own
 # Types that TensorFlow reads but no signature here takes: resources, variants, quantized numbers.
 OTHERS = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
 
 
-def check(inputs: Mapping[str, Any], signature: Signature, definition: Any) -> None:
-    """Raises Fault for inputs that lack or that there are not, and for TensorProtos that contradict themselves.
+def check(inputs: Mapping[str, Any], signature: Signature, definition: Any, limits: RequestLimits) -> None:
+    """Raises Fault for inputs that lack or that there are not, for TensorProtos that contradict themselves, and for texts
+    beyond the limits.
 
     definition: the signature's SignatureDef.
     """
@@ -58,7 +61,7 @@ def check(inputs: Mapping[str, Any], signature: Signature, definition: Any) -> N
         )
     for name in known:
         if name in inputs:
-            if not sound(inputs[name]):
+            if not sound(inputs[name], name, limits):
                 raise invalid(f"tensor parsing error: {name}")
         elif name not in defaults:
             raise invalid(
@@ -73,21 +76,35 @@ def check(inputs: Mapping[str, Any], signature: Signature, definition: Any) -> N
         )
 
 
-def sound(proto: Any) -> bool:
-    """Whether type, shape and packed content belong together; values that are not packed may be too many or too few."""
+def sound(proto: Any, name: str, limits: RequestLimits) -> bool:
+    """Whether type, shape and packed content belong together; values that are not packed may be too many or too few.
+
+    Raises Fault for more packed texts than a request may have: to find out whether they are sound takes time for each.
+    """
+    if len(proto.tensor_shape.dim) > MOST_AXES:
+        return False
     count = 1
     sizes = shape_of(proto)
     for size in sizes:
         count *= size
         if size < 0 or count > MOST_VALUES:
             return False
-    if len(sizes) > MOST_AXES or proto.dtype not in FIELDS:
-        return len(sizes) <= MOST_AXES and proto.dtype in OTHERS
+    if proto.dtype not in FIELDS:
+        return proto.dtype in OTHERS
     if not count or not proto.tensor_content:
         return True
     if proto.dtype == STRING:
+        bound_texts(name, sizes, limits)
         return lengths(proto.tensor_content, count) is not None
     return len(proto.tensor_content) == count * array_type(proto.dtype).itemsize
+
+
+def bound_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
+    """Raises Fault for a tensor of more texts than a request may have, from its shape alone."""
+    limits.shape(name, sizes, POINTER)
+    count, most = math.prod(sizes), max(MOST_TEXTS, TEXTS_A_ROW * limits.most_rows)
+    if count > most:
+        raise invalid(f"{name}: {count} texts where this server takes {most} in a tensor")
 
 
 def shape_of(proto: Any) -> list[int]:
@@ -138,7 +155,10 @@ def arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimit
             raise invalid(f"Expects arg[{at}] to be {NAMES.get(dtype, dtype)} but {NAMES.get(kind, kind)} is provided")
         if proto.dtype not in FIELDS:
             raise Fault("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
-        limits.shape(name, shape_of(proto), array_type(proto.dtype).itemsize)
+        if proto.dtype == STRING:
+            bound_texts(name, shape_of(proto), limits)
+        else:
+            limits.shape(name, shape_of(proto), array_type(proto.dtype).itemsize)
         found[name] = array = texts(proto, name, limits) if proto.dtype == STRING else numbers(proto)
         total += array.nbytes
         limits.size(name, total)

@@ -3,17 +3,21 @@
 import math
 import re
 import sys
+import time
 from typing import Any
 
 from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.limits import late
 
 DIGITS, HEX = re.compile(rb"[0-9]*"), re.compile(rb"[0-9a-fA-F]{4}")
+BLANKS = re.compile(rb"[ \n\r\t]*")
 PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 ESCAPED = {name: bytes([value]) for name, value in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True)}
 LITERALS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"false", False)}
 QUOTE, BACKSLASH = ord('"'), ord("\\")
 NO_VALUE = b"\0]},:"  # what a value cannot begin with; the end reads as 0
 MOST, LARGEST_EXPONENT = sys.float_info.max, 308
+STEPS = 4096  # values and escapes that are read between two looks at the clock
 DEEPEST = 10_000  # a body of nothing but brackets would take a hundred times its size in memory
 
 
@@ -46,15 +50,23 @@ class Pairs(list[tuple[str, Any]]):
 class Reader:
     """Reads bytes from the left without recursion; `at` is the place. What it refuses, and how, is RapidJSON's
     (its iterative parser), and so are the odd numbers that it lets through.
+
+    until: by time.monotonic(); what is not read by then is DEADLINE_EXCEEDED.
     """
 
-    def __init__(self, body: bytes):
-        self.body, self.at = body, 0
+    def __init__(self, body: bytes, until: float = math.inf):
+        self.body, self.at, self.until, self.steps = body, 0, until, 0
         for byte in b"\xef\xbb\xbf":  # RapidJSON skips each of a byte order mark's three bytes by itself
             self.consume(byte)
 
     def fail(self, message: str, at: int | None = None) -> Fault:
         return invalid(f"JSON Parse error: {message} at offset: {self.at if at is None else at}")
+
+    def step(self) -> None:
+        """Counts a value or an escape; raises Fault past the deadline."""
+        self.steps += 1
+        if self.steps % STEPS == 0 and time.monotonic() > self.until:
+            raise late()
 
     def peek(self) -> int:
         """The byte here, 0 at the end."""
@@ -68,9 +80,11 @@ class Reader:
 
     def skip(self) -> int:
         """Passes blanks; the byte there."""
-        while self.peek() in b" \n\r\t":
-            self.at += 1
-        return self.peek()
+        byte = self.peek()
+        if byte in b" \n\r\t":
+            self.at = BLANKS.match(self.body, self.at).end()  # type: ignore[union-attr]
+            byte = self.peek()
+        return byte
 
     def document(self) -> Any:
         if self.skip() in NO_VALUE:
@@ -78,6 +92,7 @@ class Reader:
         holders: list[list] = []  # containers that are open
         names: list[str] = []  # of the members whose values come next, one for each object that is open
         while True:
+            self.step()
             value, opened = self.value()
             if opened:
                 holders.append(value)
@@ -205,6 +220,7 @@ class Reader:
             found += self.escaped()
 
     def escaped(self) -> bytes:
+        self.step()
         start = self.at
         self.at += 1
         kind = self.peek()

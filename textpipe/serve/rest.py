@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import re
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from textpipe.serve import decode, document, encode, examples, paths
 from textpipe.serve.faults import Fault, invalid
+from textpipe.serve.limits import late
 from textpipe.serve.paths import Target
+from textpipe.serve.reader import Reader
 from textpipe.serve.service import Patience, Service
 from textpipe.serve.shown import malformed
 from textpipe.serve.version import DEFAULT, Signature, Version
@@ -21,6 +24,7 @@ ORIGIN = re.compile(rb"https?://")
 JSON, HTML = b"application/json", b"text/html"
 TIMEOUT = b"x-request-timeout"
 IN_LOOP = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
+SLOW = 2  # long bodies at a time that Python's own reader cannot read: each takes the interpreter from all others
 PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
 
 Receive = Callable[[], Awaitable[dict]]
@@ -37,6 +41,7 @@ class Door:
         self, service: Service, *, most_bytes: int = 64 << 20, body_seconds: float = 30.0, texts: bool = False
     ):
         self.service, self.most_bytes, self.body_seconds, self.texts = service, most_bytes, body_seconds, texts
+        self.slow = asyncio.Semaphore(SLOW)
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -85,7 +90,7 @@ class Door:
     ) -> None:
         """Server-sent events: data: {"text": "Ein Mann", "tokens": 3, "done": false}; ended when the client leaves."""
         self.service.admit()
-        request = await self.request(headers, receive, told)
+        request, seconds = await self.request(headers, receive, told)
 
         def read(version: Version) -> decode.Tensors:
             tensors, _ = decode.predict(request, version.signature("begin").inputs, limits=self.service.request_limits)
@@ -93,7 +98,7 @@ class Door:
                 raise invalid("a stream is the answer to one text; send one")
             return {name: array.reshape(1) for name, array in tensors.items()}
 
-        events = self.service.stream(target, read, (seconds_of(headers.get(TIMEOUT)), None))
+        events = self.service.stream(target, read, (seconds, None))
         first = await anext(events)  # what is wrong with a request is said with its status
         head = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -125,27 +130,42 @@ class Door:
         if target.verb == "metadata":
             return encode.written(self.service.metadata(target))
         self.service.admit()
-        request = await self.request(headers, receive, told)
+        request, seconds = await self.request(headers, receive, told)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):
             raise malformed(request, "not formatted correctly. 'signature_name' key must be a string value.")
-        seconds = seconds_of(headers.get(TIMEOUT))
         work = self.predict if target.verb == "predict" else self.examples
         return await work(target, name, request, (seconds, gone(receive)), told)
 
-    async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> dict[str, Any]:
-        """A body's JSON object."""
+    async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> tuple[dict[str, Any], float]:
+        """A body's JSON object, and the seconds that are left to answer it: reading takes of them."""
         body = await self.body(headers, receive)
         told["bytes_in"] = len(body)
         if self.texts:
             told["body"] = body.decode("utf-8", "replace")
-        if len(body) > IN_LOOP:
-            request = await asyncio.to_thread(document.parse, body)
-        else:
-            request = document.parse(body)
+        until = self.service.deadline((seconds_of(headers.get(TIMEOUT)), None))
+        if len(body) <= IN_LOOP:
+            request = document.parse(body, until)
+        elif (request := await asyncio.to_thread(document.quick, body)) is None:
+            request = await self.read_slowly(body, until)
         if not isinstance(request, dict):
             raise malformed(request, "Is not object")
-        return request
+        seconds = until - time.monotonic()
+        if seconds <= 0:
+            raise late()
+        return request, seconds
+
+    async def read_slowly(self, body: bytes, until: float) -> Any:
+        """What the slow reader reads, when its turn comes; raises Fault past the deadline."""
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                await self.slow.acquire()
+        except TimeoutError:
+            raise late() from None
+        try:
+            return await asyncio.to_thread(Reader(body, until).document)
+        finally:
+            self.slow.release()
 
     async def predict(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
         in_rows = False
@@ -178,7 +198,7 @@ class Door:
     async def body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """All of a request's body, unpacked; raises Fault when it is longer than allowed or its client left."""
         told = headers.get(b"content-length", b"")
-        if told.isdigit() and int(told) > self.most_bytes:
+        if told.isdigit() and int(told.lstrip(b"0")[:20] or b"0") > self.most_bytes:  # int() takes 4300 digits at most
             raise self.too_long()
         try:
             async with asyncio.timeout(self.body_seconds):

@@ -98,7 +98,7 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             if name not in version.signatures:
                 raise Fault("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
             signature = version.signatures[name]
-            messages.check(request.inputs, signature, version.definitions[name])
+            messages.check(request.inputs, signature, version.definitions[name], self.service.request_limits)
             filtered(request.output_filter, signature.outputs)
             return signature, messages.arrays(request.inputs, signature, self.service.request_limits)
 
@@ -265,6 +265,10 @@ class Health(health_pb2_grpc.HealthServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service}")
         kinds = health_pb2.HealthCheckResponse
         return kinds(status=kinds.NOT_SERVING if self.service.unready() else kinds.SERVING)
+
+    async def Watch(self, request: Any, context: Any) -> None:
+        """Not offered: each watcher would hold one of the calls that the server answers at a time."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not stream its health; ask with Check")
 
 
 def server(

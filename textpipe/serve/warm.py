@@ -61,7 +61,7 @@ def tensors_of(request: Any, signature: Signature, definition: Any) -> dict[str,
 
     if hasattr(request, "input"):
         return {"inputs": messages.examples(request.input, UNLIMITED)}
-    messages.check(request.inputs, signature, definition)
+    messages.check(request.inputs, signature, definition, UNLIMITED)
     return messages.arrays(request.inputs, signature, UNLIMITED)
 
 
