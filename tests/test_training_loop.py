@@ -437,7 +437,8 @@ def noted(self, inputs, training=False):
     tf.py_function(lambda mask: masks.append(mask.numpy()), [found], [])
     return inputs * found
 uniform_dropout.Dropout.call = noted
-batch = tests.Batch(np.arange(8), 12, 0)
+from textpipe.training.batches import Batch
+batch = Batch(np.arange(8), 12, 0)
 for number in (1, 2):
     taken.train(tests.labelled(8), [batch], number)
 assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
