@@ -5,8 +5,25 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 
 from textpipe.serve.server import Options, Server
+
+
+def until(found, seconds=30):
+    """Waits for something that another thread does."""
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def states(server, model):
+    """{version: (its state, why)} of a model."""
+    status, _, body = server.ask("GET", f"/v1/models/{model}")
+    found = json.loads(body).get("model_version_status", []) if status == 200 else []
+    return {int(one["version"]): (one["state"], one["status"]["error_message"]) for one in found}
 
 
 class Running:

@@ -6,12 +6,11 @@ import logging
 import os
 import re
 import shutil
-import time
 
 import grpc
 import pytest
 import tensorflow as tf
-from serving_server import running
+from serving_server import running, states, until
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from textpipe.serve import discretion
@@ -40,20 +39,6 @@ def put(made, amount, place):
     place.parent.mkdir(parents=True, exist_ok=True)
     os.rename(place.parent.parent / "copy", place)
     return place
-
-
-def until(found, seconds=30):
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
-
-
-def states(server, model):
-    status, _, body = server.ask("GET", f"/v1/models/{model}")
-    found = json.loads(body).get("model_version_status", []) if status == 200 else []
-    return {int(one["version"]): (one["state"], one["status"]["error_message"]) for one in found}
 
 
 def says(server, amount):

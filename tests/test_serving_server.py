@@ -10,14 +10,13 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 
 import grpc
 import pytest
 import tensorflow as tf
 import tiny
 import volume
-from serving_server import Running, running
+from serving_server import Running, running, states, until
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from textpipe import manifest, warmup
@@ -37,21 +36,6 @@ def add(folder, amount):
         lambda x: {"y": x + float(amount)}, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False
     )
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.made.get_concrete_function()})
-
-
-def until(found, seconds=30):
-    """Waits for something that another thread does."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
-
-
-def states(server, model):
-    status, _, body = server.ask("GET", f"/v1/models/{model}")
-    found = json.loads(body).get("model_version_status", []) if status == 200 else []
-    return {int(one["version"]): (one["state"], one["status"]["error_message"]) for one in found}
 
 
 @pytest.fixture(scope="module")

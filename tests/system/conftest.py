@@ -84,6 +84,19 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def heavy_imports(self, *words: str) -> list[str]:
+        """What a command that must succeed imports of the heavy libraries, in a process that starts from nothing."""
+        script = (
+            "import sys; from textpipe.cli import main\n"
+            f"try: main({list(words)!r})\n"
+            "except SystemExit as end: assert not end.code\n"
+            "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
+            "print('heavy:', *sorted(heavy))"
+        )
+        done = subprocess.run([sys.executable, "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[-1].removeprefix("heavy:").split()
+
     def leftovers(self) -> list[str]:
         """Half-built things below the store and the published models."""
         found = [*self.folder.glob("data/artifacts/*/*.work"), *self.folder.glob("saved_models/*/.*")]

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from textpipe import pipeline
@@ -26,17 +25,7 @@ def test_a_second_run_is_cached_and_publishes_nothing_new(trained):
 
 
 def test_a_cached_run_loads_nothing_heavy(trained):
-    script = (
-        "import sys; from textpipe.cli import main\n"
-        "try: main(['run', 'mail.toml'])\n"
-        "except SystemExit as end: assert not end.code\n"
-        "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
-        "print('heavy:', sorted(heavy))"
-    )
-    import subprocess
-
-    done = subprocess.run([sys.executable, "-c", script], cwd=trained.folder, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+    assert trained.heavy_imports("run", "mail.toml") == []
 
 
 def test_plan_says_what_would_run_and_which_ingredient_changed(trained):

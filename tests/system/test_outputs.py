@@ -78,18 +78,7 @@ def test_a_plan_of_parquet_and_of_a_data_set_knows_their_columns(project):
 
 
 def test_a_plan_loads_nothing_heavy(project):
-    import subprocess
-    import sys
-
-    script = (
-        "import sys; from textpipe.cli import main\n"
-        "try: main(['plan', 'mail.toml'])\n"
-        "except SystemExit as end: assert not end.code\n"
-        "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
-        "print('heavy:', sorted(heavy))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=project.folder, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+    assert project.heavy_imports("plan", "mail.toml") == []
 
 
 def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):

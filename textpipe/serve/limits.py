@@ -25,12 +25,6 @@ HIGHEST = {
 WIDTHS = ("beam_size", "n_best", "num_samples")  # each row is searched in as many lines as the largest of these
 MOST_LINES = 8192  # of a request; the memory of a search grows with them
 
-# Of an export with bounds that does not say how.
-BY_SEARCH: dict[str, Any] = {
-    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, NBEST: 1},
-    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, NBEST: None},
-}
-
 Bounds = dict[str, tuple[float, float]]
 
 
@@ -57,7 +51,7 @@ class OptionLimits:
 def by_search(about: Mapping[str, Any]) -> Mapping[str, Any]:
     """How signatures are made of the outputs of `options`: {signature: {"outputs": {output: its name there}, "n_best": 1 for
     the first of each row, None for all}}."""
-    return about.get(FROM_OPTIONS) or (BY_SEARCH if about.get(BOUNDS) else {})
+    return about.get(FROM_OPTIONS) or {}
 
 
 def check(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:

@@ -52,7 +52,11 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
     steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train)) if valid else None
     order = batches.plan(valid, settings).epoch(0) if valid else []
     history: list[dict[str, Any]] = []
-    fits: list[tuple[dict[str, Any], lbfgs.Minimum]] = []
+    # Of each l2 the last line of its history, its optimum, and why the search for it ended.
+    lines: list[dict[str, Any]] = []
+    points: list[np.ndarray] = []
+    stopped: list[str] = []
+    iterations = calls = 0
 
     def report(value: float, gradient: np.ndarray) -> None:
         norm = float(np.linalg.norm(gradient))
@@ -64,7 +68,7 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
         limits = {"tolerance": tolerance, "max_iterations": config.max_iterations, "memory": config.memory}
         objective.penalize(l2)
         # From the optimum of the stronger penalty before, which is near.
-        start = fits[-1][1].point if fits else objective.start()
+        start = points[-1] if points else objective.start()
         before = len(history)
         result = lbfgs.minimize(objective, start, report=report, **limits)
         objective.assign(result.point)
@@ -79,17 +83,20 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
         if len(path) > 1:
             history[-1]["l2"] = l2
             log.info("l2 %g: valid_accuracy %.4f, valid_loss %.4f", l2, history[-1]["valid_accuracy"], history[-1]["valid_loss"])
-        fits.append((history[-1], result))
-    best, result = fits[chosen([line for line, _ in fits], len(valid) if valid else 0)]
+        lines.append(history[-1])
+        points.append(result.point)
+        stopped.append(result.stopped)
+        iterations, calls = iterations + result.iterations, calls + result.calls
+    kept = chosen(lines, len(valid) if valid else 0)
+    best = lines[kept]
     if len(path) > 1:
         objective.penalize(best["l2"])
-        objective.assign(result.point)
+        objective.assign(points[kept])
         ends = {"least": min(path), "greatest": max(path)}
         for word, end in ends.items():
             if best["l2"] == end:
                 log.warning("[model] l2: the %s of the values, %g, is the best; try a path beyond it", word, end)
-    calls = sum(one.calls for _, one in fits)
-    summary = {"stopped": result.stopped, "epochs": sum(one.iterations for _, one in fits), "steps": calls, "best": best}
+    summary = {"stopped": stopped[kept], "epochs": iterations, "steps": calls, "best": best}
     return summary, history
 
 
