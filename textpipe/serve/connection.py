@@ -60,6 +60,7 @@ class Connection(HttpToolsProtocol):
 
     header_seconds, most, draining = 10.0, 1024, False
     refused: ClassVar[set["Connection"]] = set()  # those beyond `most`, until they have read so
+    headers_until: float | None = None  # by the loop's clock, while a head is awaited
     headers_due: asyncio.TimerHandle | None = None
     linger_due: asyncio.TimerHandle | None = None
     part, ended = IDLE, False
@@ -91,10 +92,18 @@ class Connection(HttpToolsProtocol):
     # What arrives
 
     def await_headers(self) -> None:
-        self.headers_due = self.loop.call_later(self.header_seconds, self.give_up)
+        self.headers_until = self.loop.time() + self.header_seconds
+        if self.headers_due is None:
+            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
 
-    def give_up(self) -> None:
-        if self.transport and not self.transport.is_closing():
+    def check_headers(self) -> None:
+        """One timer serves all requests of a connection: at its end it waits on for the head that is awaited then."""
+        self.headers_due = None
+        if self.headers_until is None:
+            return
+        if self.loop.time() < self.headers_until:
+            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        elif self.transport and not self.transport.is_closing():
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -103,11 +112,14 @@ class Connection(HttpToolsProtocol):
             if self.dropped > MOST_DROPPED:
                 self.transport.abort()
             return
-        if self.headers_due is None and (self.cycle is None or self.cycle.response_complete):
+        if self.headers_until is None and (self.cycle is None or self.cycle.response_complete):
             self.await_headers()
+        if len(data) <= SLICE:
+            self.feed(data)
+            return
         for start in range(0, len(data), SLICE):
             if not self.closing():
-                self.feed(data if len(data) <= SLICE else data[start : start + SLICE])
+                self.feed(data[start : start + SLICE])
 
     def feed(self, data: bytes) -> None:
         """Parses a slice, and counts what of it was neither a complete head nor a body."""
@@ -190,9 +202,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def headers_came(self) -> None:
-        if self.headers_due is not None:
-            self.headers_due.cancel()
-            self.headers_due = None
+        self.headers_until = None
 
     # Its end
 

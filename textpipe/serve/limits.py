@@ -73,8 +73,10 @@ def check_lines(
     As many rows as a request may have, searched as the model does without being told, are always allowed.
     """
     names = [name for name in WIDTHS if name in bounds and name in defaults]
+    if not names:
+        return
     rows = max((len(array) for array in tensors.values() if array.ndim and array.dtype == object), default=1)
-    width, own = (max((widest(given, name) for name in names), default=1) for given in ({**defaults, **tensors}, defaults))
+    width, own = (max(widest(given, name) for name in names) for given in ({**defaults, **tensors}, defaults))
     most = max(MOST_LINES, most_rows * own)
     if rows * width > most:
         raise invalid(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class Service:
                 # The first bytes of a character are no character yet.
                 yield {"text": text if done else text.rstrip("\ufffd"), "tokens": count, "done": done}
 
-    @property
+    @cached_property
     def request_limits(self) -> RequestLimits:
         return RequestLimits(self.most_rows, self.most_text, self.most_bytes)
 
