@@ -6,6 +6,7 @@ from html.entities import html5 as entities_of_html
 from typing import Literal
 
 from textpipe.config import Section
+from textpipe.text.steps._gates import contains
 
 # Comments, markup declarations (Office's <![if !mso]> and <?xml:namespace ...> among them), and elements that no browser
 # shows. A title, unlike a script, is only taken out where it ends: mails write "<title>" for a blank to fill in.
@@ -69,10 +70,10 @@ def apply(text, config):
     import tensorflow as tf
 
     if config.tags == "strip":
-        tagged = tf.where(tf.strings.regex_full_match(text, r"(?s).*<[a-zA-Z/!?].*"))  # [M, 1]
+        tagged = tf.where(contains(text, "<[a-zA-Z/!?]"))  # [M, 1]
         text = tf.tensor_scatter_nd_update(text, tagged, strip(tf.gather_nd(text, tagged)))
     # Few rows hold an entity: the others skip the split and the join.
-    escaped = tf.where(tf.strings.regex_full_match(text, r"(?s).*&.*"))  # [M, 1]
+    escaped = tf.where(contains(text, "&"))  # [M, 1]
     return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from textpipe.config import Section
 from textpipe.text.steps import _mail_words as words
+from textpipe.text.steps._gates import contains
 
 QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
 # "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", often broken over two or three lines by the mail program.
@@ -42,7 +43,7 @@ BARE = (
 ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"
 # Outlook and others quote the whole mail below this line, unmarked.
 ORIGINAL = rf"{words.ORIGINAL_LINE}(?s:.*)"
-ENDS_WITH_COLON = r"(?s).*[:：][ \t]*(?:\n.*)?"
+COLONS = (r":[ \t]*(?:\n|\z)", r"：[ \t]*(?:\n|\z)")  # each begins with a literal, as a quick search needs it
 
 
 class Config(Section):
@@ -71,6 +72,6 @@ def apply(text, config):
     own = tf.where(answered, own, marked)
     text = tf.tensor_scatter_nd_update(text, places, words.unmark(own))
     text = tf.strings.regex_replace(text, QUOTED_LINE, "")
-    places = tf.where(tf.strings.regex_full_match(text, ENDS_WITH_COLON))  # [M, 1]
+    places = tf.where(contains(text, COLONS[0]) | contains(text, COLONS[1]))  # [M, 1]
     own = tf.strings.regex_replace(tf.gather_nd(text, places), ATTRIBUTION, "")
     return tf.tensor_scatter_nd_update(text, places, own)
