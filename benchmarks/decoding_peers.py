@@ -159,7 +159,9 @@ def main():
     parser.add_argument("--artifacts", type=Path, default=Path("data/artifacts"))
     parser.add_argument("--saved-models", type=Path, default=Path("saved_models"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-rows", type=int, default=128, help="CTranslate2 is given at most 64, which suits it better")
+    parser.add_argument(
+        "--batch-rows", type=int, default=128, help="CTranslate2 is given at most 64, which suits it better"
+    )
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=RESULTS)
     for key in ("ctranslate2", "opennmt", "joeynmt"):

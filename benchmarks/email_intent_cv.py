@@ -104,7 +104,9 @@ def main():
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"textpipe {means['textpipe']:.4f}, scikit-learn {means['scikit-learn']:.4f}, difference {result['difference']:+.4f}")
+    print(
+        f"textpipe {means['textpipe']:.4f}, scikit-learn {means['scikit-learn']:.4f}, difference {result['difference']:+.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -123,8 +123,14 @@ def main():
             "highest": round(max(ratios), 3),
         },
         "processor_ratio": round(statistics.median(cpu_ratios), 3),
-        "share_of_textpipe_time": {part: round(value / sum(wall["textpipe"]), 3) for part, value in spent.most_common()},
-        "versions": {"tensorflow": tf.__version__, "scikit-learn": sklearn.__version__, "python": platform.python_version()},
+        "share_of_textpipe_time": {
+            part: round(value / sum(wall["textpipe"]), 3) for part, value in spent.most_common()
+        },
+        "versions": {
+            "tensorflow": tf.__version__,
+            "scikit-learn": sklearn.__version__,
+            "python": platform.python_version(),
+        },
         "processors": os.cpu_count(),
     }
     RESULTS.parent.mkdir(exist_ok=True)

@@ -38,8 +38,9 @@ def updates(artifacts):
     """How many updates the run that is under way has taken."""
     found = [0]
     for path in artifacts.glob("train/*.work/resume/curve.jsonl"):
-        found += [json.loads(line)["step"] for line in path.read_text().splitlines(keepends=True) if
-        line.endswith("\n")]
+        found += [
+            json.loads(line)["step"] for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")
+        ]
     return max(found)
 
 

@@ -234,7 +234,9 @@ def main():
     parser.add_argument("texts", type=Path)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32", "64x128"], metavar="CALLERSxTEXTS")
+    parser.add_argument(
+        "--loads", nargs="+", default=["1x1", "8x1", "64x1", "64x8", "64x32", "64x128"], metavar="CALLERSxTEXTS"
+    )
     parser.add_argument("--engines", nargs="+", default=["textpipe", "textpipe-2", "plain", "empty"])
     parser.add_argument("--ray-python", default=os.environ.get("TEXTPIPE_RAY_PYTHON"))
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving.json")

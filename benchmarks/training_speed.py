@@ -113,7 +113,9 @@ def start(kind, folder, pythons):
         CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)
     }
     ours = {OURS: (sys.executable, "train_textpipe.py", environment)}
-    peers = {name: (pythons[key], script, variables) for name, (key, script, variables) in PEERS.items() if pythons[key]}
+    peers = {
+        name: (pythons[key], script, variables) for name, (key, script, variables) in PEERS.items() if pythons[key]
+    }
     for name, (python, script, variables) in {**ours, **peers}.items():
         log = folder / f"{kind}_{name}.log"
         workers[name] = Worker(name, python, script, folder, kind, log=log, environment=variables)

@@ -48,7 +48,11 @@ def measured(name, arguments):
     found["all_rows"] = {key: report["metrics"][key] for key in names}
     for kind in ("unseen_words", "rare_words"):
         part = report[kind]
-        found[kind] = {"rows": part["rows"], **{key: part["metrics"][key] for key in names}, "target": part["target_words"]}
+        found[kind] = {
+            "rows": part["rows"],
+            **{key: part["metrics"][key] for key in names},
+            "target": part["target_words"],
+        }
     return found
 
 
@@ -77,7 +81,8 @@ def speed(loaded, built):
     processor, wall = time.process_time() - processor, time.monotonic() - wall
     count = sum(len(batch.rows) for batch in order)
     tokens = {
-        side: int(sum(getattr(data, side).lengths[batch.rows].sum() for batch in order)) for side in ("source", "target")
+        side: int(sum(getattr(data, side).lengths[batch.rows].sum() for batch in order))
+        for side in ("source", "target")
     }
     return {
         "rows_per_processor_second": round(count / processor, 1),

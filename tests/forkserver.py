@@ -53,7 +53,15 @@ def stop(process):
 def serve():
     import textpipe  # noqa: F401  chooses TensorFlow's kernels
 
-    for name in ("tensorflow", "tensorflow_text", "keras", "pandas", "pyarrow.parquet", "sklearn.metrics", "matplotlib.pyplot"):
+    for name in (
+        "tensorflow",
+        "tensorflow_text",
+        "keras",
+        "pandas",
+        "pyarrow.parquet",
+        "sklearn.metrics",
+        "matplotlib.pyplot",
+    ):
         __import__(name)
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -67,7 +75,9 @@ def serve():
 
 def command(request):
     """In the fork: the command, and the end of the process."""
-    for number, (name, flags) in enumerate((("stdin", os.O_RDONLY), ("stdout", os.O_RDWR | os.O_CREAT), ("stderr", os.O_RDWR | os.O_CREAT))):
+    for number, (name, flags) in enumerate(
+        (("stdin", os.O_RDONLY), ("stdout", os.O_RDWR | os.O_CREAT), ("stderr", os.O_RDWR | os.O_CREAT))
+    ):
         opened = os.open(request[name], flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)

@@ -77,12 +77,16 @@ def test_many_heads_equal_those_of_keras():
         HEADS, ATTENTION // HEADS, use_bias=False, output_shape=SIZE + 2, dtype="float64"
     )
     other.build(query.shape, memory.shape)
-    other.set_weights([
-        variable.numpy().reshape(theirs.shape)
-        for variable, theirs in zip(
-            [layer.query_weight, layer.key_weight, layer.value_weight, layer.output_weight], other.weights, strict=True
-        )
-    ])
+    other.set_weights(
+        [
+            variable.numpy().reshape(theirs.shape)
+            for variable, theirs in zip(
+                [layer.query_weight, layer.key_weight, layer.value_weight, layer.output_weight],
+                other.weights,
+                strict=True,
+            )
+        ]
+    )
     expected, heads = other(query, memory, attention_mask=real[:, None, :], return_attention_scores=True)
     np.testing.assert_allclose(context, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(weights, np.mean(heads, axis=1), rtol=1e-9, atol=1e-12)

@@ -45,7 +45,11 @@ def test_the_result_is_the_mean_of_the_asked_validations(average, expected, monk
 @pytest.mark.parametrize(("lowest", "worse"), [(8.0, True), (9.0, False), (9.5, False)])
 def test_a_mean_that_validates_worse_than_the_best_is_said_to(lowest, worse, monkeypatch, tmp_path):
     result, _, _ = run(monkeypatch, {"last": 2}, tmp_path, [9.9, lowest])
-    assert (result["average"]["worse"], result["average"]["valid_loss"], result["best"]["valid_loss"]) == (worse, 9.0, lowest)
+    assert (result["average"]["worse"], result["average"]["valid_loss"], result["best"]["valid_loss"]) == (
+        worse,
+        9.0,
+        lowest,
+    )
 
 
 def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_it_had(monkeypatch, tmp_path):
@@ -87,6 +91,7 @@ def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
     whole = train(tmp_path / "whole")
     take = loop.Loop.take
     for last in (4, 13, 20):
+
         def dying(self, batch, last=last):
             if self.taken == last:
                 raise SystemExit

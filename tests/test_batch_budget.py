@@ -24,7 +24,9 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     monkeypatch.setattr(batch_budget.Trial, "take", take)
     monkeypatch.setattr(memory, "available", lambda: free)
     monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
-    return batch_budget.search(tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings))
+    return batch_budget.search(
+        tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings)
+    )
 
 
 def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):

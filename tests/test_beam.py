@@ -111,7 +111,7 @@ def plain_beam(model, first, beam_size, max_length, alpha, patience=math.inf):
     return finished, enough or max_length
 
 
-class _beam_alone:  # noqa: N801  the loop that diverse and constrained search use, with a decoder's call
+class _beam_alone:
     @staticmethod
     def decode(model, source, config):
         rules = _search.Rules(config.rules, None, None)
@@ -385,7 +385,9 @@ def test_the_best_tokens_of_a_row_are_among_those_found_in_groups(size):
             there = token[row] < size
             np.testing.assert_array_equal(total[row][there], every[row, hypothesis[row][there], token[row][there]])
             assert np.all(total[row][~there] == -np.inf)
-            np.testing.assert_array_equal(np.sort(total[row])[::-1][:wanted], np.sort(every[row].ravel())[::-1][:wanted])
+            np.testing.assert_array_equal(
+                np.sort(total[row])[::-1][:wanted], np.sort(every[row].ravel())[::-1][:wanted]
+            )
 
 
 @pytest.mark.parametrize("shift", [0.0, 59.0, -59.0, 300.0, -300.0])

@@ -195,11 +195,27 @@ def test_a_damaged_note_stands_in_nobodys_way_where_nothing_is_answered(tmp_path
     assert (tmp_path / "two.jsonl.part").stat().st_size
 
 
-AWKWARD = ["plain", "a,b", 'say "no"', "two\nlines", "cr\rlf\r\n", "tab\there", "back\\slash", "", " blank ", "ü€😀", '"\n"', "a\\nb"]
+AWKWARD = [
+    "plain",
+    "a,b",
+    'say "no"',
+    "two\nlines",
+    "cr\rlf\r\n",
+    "tab\there",
+    "back\\slash",
+    "",
+    " blank ",
+    "ü€😀",
+    '"\n"',
+    "a\\nb",
+]
 
 
 def awkward(batch):
-    return [{"answer": AWKWARD[int(row["text"].split()[1]) % len(AWKWARD)], "score": 0.5, "labels": ["x", "y"]} for row in batch]
+    return [
+        {"answer": AWKWARD[int(row["text"].split()[1]) % len(AWKWARD)], "score": 0.5, "labels": ["x", "y"]}
+        for row in batch
+    ]
 
 
 def test_a_csv_is_what_csv_readers_read_wherever_it_was_cut(tmp_path):
@@ -228,7 +244,10 @@ def test_a_tsv_has_a_row_a_line_and_the_columns_of_its_header(tmp_path):
     assert [re.sub(r"\\[ntr\\]", lambda found: unescape[found[0]], cells[0]) for cells in read[1:]] == AWKWARD
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.csv", "csv"), ("a.CSV", "csv"), ("b.tsv", "tsv"), ("b.tab", "tsv"), ("c.jsonl", "jsonl"), ("d", "jsonl")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.csv", "csv"), ("a.CSV", "csv"), ("b.tsv", "tsv"), ("b.tab", "tsv"), ("c.jsonl", "jsonl"), ("d", "jsonl")],
+)
 def test_the_ending_of_a_name_tells_the_kind_of_file(name, kind):
     assert records.kind_of(Path(name)) == kind
 
@@ -236,9 +255,15 @@ def test_the_ending_of_a_name_tells_the_kind_of_file(name, kind):
 def test_what_is_kept_stands_before_the_answer(tmp_path):
     table = tmp_path / "mails.tsv"
     table.write_text("id\tbody\tfrom\n7\tfirst\tAnn\n8\tsecond\tBob\n")
-    read = lambda *keep: list(bulk.read_kept(table, ("text",), {"text": "body"}, None, keep))  # noqa: E731
-    assert read("id", "inputs") == [({"text": "first"}, {"id": "7", "text": "first"}), ({"text": "second"}, {"id": "8", "text": "second"})]
-    assert [kept for _, kept in read("text", "from")] == [{"text": "first", "from": "Ann"}, {"text": "second", "from": "Bob"}]
+    read = lambda *keep: list(bulk.read_kept(table, ("text",), {"text": "body"}, None, keep))
+    assert read("id", "inputs") == [
+        ({"text": "first"}, {"id": "7", "text": "first"}),
+        ({"text": "second"}, {"id": "8", "text": "second"}),
+    ]
+    assert [kept for _, kept in read("text", "from")] == [
+        {"text": "first", "from": "Ann"},
+        {"text": "second", "from": "Bob"},
+    ]
     assert [kept for _, kept in read(0)] == [{"0": "7"}, {"0": "8"}]
     assert bulk.answered(answer, read("id")) == [{"id": "7", "answer": "FIRST"}, {"id": "8", "answer": "SECOND"}]
     with pytest.raises(DataError, match="did you mean 'from'"):
@@ -258,7 +283,7 @@ def test_rows_are_answered_as_they_come_to_an_open_file():
 
 def test_what_was_repaired_of_rows_is_told(tmp_path, caplog):
     place = tmp_path / "mixed.tsv"
-    place.write_bytes("body\n".encode() + "Grüße\n".encode() * 3 + "Grüße\n".encode("cp1252") * 2)
+    place.write_bytes(b"body\n" + "Grüße\n".encode() * 3 + "Grüße\n".encode("cp1252") * 2)
     rows = list(bulk.read(place, ("text",), {"text": "body"}))
     assert len(rows) == 5
     assert f"{place}: rows with bytes that are not UTF-8: 2" in caplog.text

@@ -49,7 +49,9 @@ class Served:
         found = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
         version = found[1] or self.versions[-1]
         if found[2] is None:
-            states = [{"version": "9", "state": "END"}] + [{"version": one, "state": "AVAILABLE"} for one in self.versions]
+            states = [{"version": "9", "state": "END"}] + [
+                {"version": one, "state": "AVAILABLE"} for one in self.versions
+            ]
             return 200, {"model_version_status": states}
         if found[2] == ":predict":
             self.calls += 1
@@ -131,7 +133,7 @@ def test_a_model_on_disk_is_gone_on_with_in_the_version_it_began_with(classifier
 def test_standard_input_goes_to_standard_output_line_by_line(served, textpipe):
     code, out, _ = textpipe("bulk", served.url, "-", "-", input="one\ntwo\n\n")
     assert code == 0 and [json.loads(line)["answer"] for line in out.splitlines()] == ["1 one", "1 two", "1 "]
-    table = "id,text\n4,\"two\nlines\"\n5,more\n"
+    table = 'id,text\n4,"two\nlines"\n5,more\n'
     words = ("--format", "csv", "--keep", "id", "--output-format", "csv")
     code, out, _ = textpipe("bulk", served.url, "-", "-", *words, input=table)
     assert (code, out) == (0, 'id,answer\n4,"1 two\nlines"\n5,1 more\n')
@@ -145,7 +147,10 @@ def test_standard_input_into_a_file_is_told_from_another_by_its_contents(served,
     code, _, err = textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines + "more\n")
     assert code == 2 and "sha256 differ" in err
     assert textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines)[0] == 0
-    assert (tmp_path / "out.csv").read_text().splitlines() == ["text,answer", *(f"row {at},1 row {at}" for at in range(ROWS))]
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "text,answer",
+        *(f"row {at},1 row {at}" for at in range(ROWS)),
+    ]
 
 
 def test_a_server_that_is_none_and_one_that_is_not_there_are_told_apart(served, textpipe):

@@ -57,7 +57,10 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
 
 def halves(num_classes):
     matrix, labels = sample(num_classes)
-    return [Rows(Sparse.from_scipy(matrix[part]), Labels(labels[part], num_classes)) for part in (slice(0, 200), slice(200, 400))]
+    return [
+        Rows(Sparse.from_scipy(matrix[part]), Labels(labels[part], num_classes))
+        for part in (slice(0, 200), slice(200, 400))
+    ]
 
 
 def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
@@ -84,7 +87,9 @@ def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
 
 def test_a_path_of_l2_needs_rows_to_choose_on_and_different_values():
     train, _ = halves(2)
-    model = logistic_regression.build(logistic_regression.Config(l2=[1.0, 0.1]), sizes({"kind": "sparse", "dim": 40}, 2), seed=1)
+    model = logistic_regression.build(
+        logistic_regression.Config(l2=[1.0, 0.1]), sizes({"kind": "sparse", "dim": 40}, 2), seed=1
+    )
     with pytest.raises(ConfigError, match="no rows to choose one on; set \\[ingest\\] split.valid"):
         loop.fit(model, {"train": train}, Settings(optimizer="lbfgs"))
     for values in ([], [1.0, 1.0], [-1.0], [float("nan")]):
@@ -124,7 +129,11 @@ def test_lbfgs_refuses_what_it_cannot_minimize():
     rows = {"train": Rows(Sparse.from_scipy(matrix), Labels(labels, 3))}
     size = sizes({"kind": "sparse", "dim": 40}, 3)
     with pytest.raises(ConfigError, match='set it to 0 or optimizer = "adam"'):
-        loop.fit(logistic_regression.build(logistic_regression.Config(l1=1.0), size, seed=1), rows, Settings(optimizer="lbfgs"))
+        loop.fit(
+            logistic_regression.build(logistic_regression.Config(l1=1.0), size, seed=1),
+            rows,
+            Settings(optimizer="lbfgs"),
+        )
     with pytest.raises(ConfigError, match='set optimizer = "adam" for this model'):
         loop.fit(feed_forward.build(feed_forward.Config(), size, seed=1), rows, Settings(optimizer="lbfgs"))
 

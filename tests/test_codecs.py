@@ -264,5 +264,5 @@ def test_exported_codecs_encode_and_decode_as_the_living_ones(tmp_path):
 
 
 def test_character_files_hold_any_character(tmp_path):
-    learn(tmp_path, "characters", lines=["\0\n\u2028\U0010ffff\\\""])
-    assert set(json.loads((tmp_path / "text.json").read_text())) == set("\0\n\u2028\U0010ffff\\\"")
+    learn(tmp_path, "characters", lines=['\0\n\u2028\U0010ffff\\"'])
+    assert set(json.loads((tmp_path / "text.json").read_text())) == set('\0\n\u2028\U0010ffff\\"')

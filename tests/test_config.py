@@ -56,7 +56,9 @@ def test_a_fault_names_place_finding_and_cure(tables, message):
 def test_a_decoder_is_refused_where_answers_are_labels(decode, tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(f'task = "classify"\n{decode}\n[ingest]\nfiles = "rows.tsv"\n')
-    with pytest.raises(ConfigError, match=r"p.toml \[decode\]: task 'classify' answers with a label.*leave \[decode\] out"):
+    with pytest.raises(
+        ConfigError, match=r"p.toml \[decode\]: task 'classify' answers with a label.*leave \[decode\] out"
+    ):
         pipeline.Pipeline.load(file)
 
 

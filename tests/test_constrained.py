@@ -92,7 +92,9 @@ def test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_other
 
 
 def test_a_prefix_leaves_room_for_the_phrases():
-    found = call(Table(1), constrained, constrained.Config(max_length=3), sources(5), prefix=["abcd"], constraints=["ee"])
+    found = call(
+        Table(1), constrained, constrained.Config(max_length=3), sources(5), prefix=["abcd"], constraints=["ee"]
+    )
     answer = words_of(found["ids"][0, 0].numpy())
     assert answer == (*ids_of("abcd"), *ids_of("ee"), END)
     assert found["scores"][0, 0].numpy() == pytest.approx(along(Table(1), 5, answer)[0] / penalty(7, 1.0), abs=2e-5)

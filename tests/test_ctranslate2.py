@@ -123,7 +123,7 @@ def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, mon
     script = script.replace('["..."]', '["the dog 5 is red", "the old house"]') + "\nprint(answers)\n"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(eval(done.stdout)) == 2  # noqa: S307
+    assert len(eval(done.stdout)) == 2
     before = (folder / "model.bin").read_bytes()
     assert export()[0] == 0 and (folder / "model.bin").read_bytes() == before
     assert not list(folder.parent.glob(".*"))

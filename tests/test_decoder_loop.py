@@ -30,9 +30,10 @@ class Case:
         self.cells = [CELLS[cell](UNITS, dtype="float64") for _ in range(layers)]
         self.attention, context = None, 0
         if kind is not None:
-            self.attention, context = KINDS[kind](
-                UNITS, MEMORY, attention_size=8, num_heads=2, coverage=coverage, dtype="float64"
-            ), MEMORY
+            self.attention, context = (
+                KINDS[kind](UNITS, MEMORY, attention_size=8, num_heads=2, coverage=coverage, dtype="float64"),
+                MEMORY,
+            )
             self.attention.build()
         for layer, part in enumerate(self.cells):
             part.build((None, None, UNITS + context if layer else 3))

@@ -166,7 +166,9 @@ def test_members_bytes_and_code_count_in_what_a_result_depends_on(paths, tmp_pat
     weights = member / "model.weights.h5"
     weights.write_bytes(weights.read_bytes() + b"\0")
     assert lineage.changes(before, of(section)) == [f"files {weights}"]
-    assert lineage.changes(before, of(checked(TABLES, ensemble={"members": [str(member)], "mean": "geometric"})["export"]))
+    assert lineage.changes(
+        before, of(checked(TABLES, ensemble={"members": [str(member)], "mean": "geometric"})["export"])
+    )
 
 
 def test_what_cannot_be_joined_is_refused(paths, tmp_path):

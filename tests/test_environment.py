@@ -71,7 +71,9 @@ def test_the_codes_of_errors_are_those_that_help_lists(monkeypatch, error, code)
 
 def python(script, *, folder, **environ):
     words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(rooms.HOME.parent))), **environ}
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="latin-1", check=False, env=words, cwd="/")
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="latin-1", check=False, env=words, cwd="/"
+    )
 
 
 BROKEN = {

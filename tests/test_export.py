@@ -186,7 +186,13 @@ def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(cl
     export.run(section(tiny.CLASSIFIER, "export"), inputs, tmp_path / "classifier")
     files = manifest.read(tmp_path / "classifier" / "model")
     assert files == manifest.read(classifier["export"] / "model")
-    assert set(files) >= {"saved_model.pb", "variables/variables.index", "textpipe.json", warmup.FILE, savedmodel.GOLDEN}
+    assert set(files) >= {
+        "saved_model.pb",
+        "variables/variables.index",
+        "textpipe.json",
+        warmup.FILE,
+        savedmodel.GOLDEN,
+    }
     keras.utils.clear_session(free_memory=False)
     again = Servable.load(generator, "translate", section(tiny.GENERATOR, "export").decode)
     saving.save(again, tmp_path / "generator")
@@ -348,7 +354,9 @@ def test_options_that_cannot_be_are_refused(generator, options, words):
 def test_predict_takes_options_on_the_command_line(generator):
     model = generator["export"] / "model"
     runner, command = CliRunner(), predict.command
-    done = runner.invoke(command, [str(model), "the dog 5 is red", "--option", "beam_size=2", "--option", "max_length=3"])
+    done = runner.invoke(
+        command, [str(model), "the dog 5 is red", "--option", "beam_size=2", "--option", "max_length=3"]
+    )
     (expected,) = Model.load(model).predict(["the dog 5 is red"], options={"beam_size": 2, "max_length": 3})
     assert done.exit_code == 0 and done.stdout == f"{expected['answer']}\t{expected['score']:.6g}\n"
     for given, words in {

@@ -97,7 +97,10 @@ def changed(exports, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"format": 2, "versions": {"textpipe": "7.1.0"}}, "found 2, written by textpipe 7.1.0; install textpipe 7.1.0, or"),
+        (
+            {"format": 2, "versions": {"textpipe": "7.1.0"}},
+            "found 2, written by textpipe 7.1.0; install textpipe 7.1.0, or",
+        ),
         ({"format": 99, "versions": []}, "found 99; install textpipe of the version that wrote it"),
         ({"format": None}, "found no format"),
         ({"format": "1"}, 'found "1"'),

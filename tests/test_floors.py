@@ -10,17 +10,57 @@ from textpipe import lineage, rooms
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
     {"cores", "environment", "errors", "garbage", "inference", "kernels", "quiet", "sealed", "version"},
-    {"bundled", "catalog", "download", "config", "documented", "export_format", "fields", "integrity", "lineage", "rooms", "store", "tables"},
+    {
+        "bundled",
+        "catalog",
+        "download",
+        "config",
+        "documented",
+        "export_format",
+        "fields",
+        "integrity",
+        "lineage",
+        "rooms",
+        "store",
+        "tables",
+    },
     {"text"},
     {"layers"},
     {"decoding"},
     {"models", "tasks", "scores"},
     {"training"},
-    {"batching", "ensembles", "servable", "savedmodel", "publish", "manifest", "saving", "signatures", "warmup", "ops", "side_effects"},
+    {
+        "batching",
+        "ensembles",
+        "servable",
+        "savedmodel",
+        "publish",
+        "manifest",
+        "saving",
+        "signatures",
+        "warmup",
+        "ops",
+        "side_effects",
+    },
     {"stages"},
     {"exports"},
     {"pipeline"},
-    {"bulk", "client", "doctor", "frames", "headers", "loaded", "outcome", "records", "report", "scaffold", "scoring", "serve", "settings", "templates"},
+    {
+        "bulk",
+        "client",
+        "doctor",
+        "frames",
+        "headers",
+        "loaded",
+        "outcome",
+        "records",
+        "report",
+        "scaffold",
+        "scoring",
+        "serve",
+        "settings",
+        "templates",
+    },
     {"api"},
     {"verbs"},
     {"cli", "__main__"},
@@ -69,10 +109,23 @@ def test_imports_have_no_circle():
         walk(module, ())
 
 
-HEAVY = ("tensorflow", "keras", "tensorflow_text", "pandas", "pyarrow", "numpy", "sklearn", "scipy", "matplotlib", "sacrebleu")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "tensorflow_text",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "sacrebleu",
+)
 
 
-@pytest.mark.parametrize("room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"])
+@pytest.mark.parametrize(
+    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
+)
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
         f"import sys, textpipe, textpipe.cli, textpipe.pipeline; from textpipe import rooms\n"

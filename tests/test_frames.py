@@ -81,7 +81,9 @@ def test_equal_rows_find_the_results_they_had_and_others_do_not(place, frame):
 
 def test_frames_for_each_split_stay_apart(place, frame):
     parts = {"train": frame[:30], "valid": frame[30:45], "test": frame[45:]}
-    _, rows = states(textpipe.load("mail_reply_or_not", "ingest.columns.text=body", "ingest.columns.label=wanted"), parts)
+    _, rows = states(
+        textpipe.load("mail_reply_or_not", "ingest.columns.text=body", "ingest.columns.label=wanted"), parts
+    )
     for split, part in parts.items():
         assert rows[split] == list(zip(part["body"], part["wanted"].astype(str), strict=True))
 
@@ -89,7 +91,18 @@ def test_frames_for_each_split_stay_apart(place, frame):
 def test_values_become_the_texts_that_a_file_would_have(place):
     frame = pd.DataFrame(
         {
-            "body": ["one", b"two \xe2\x82\xac", "thr\ud800ee", b"four \xff", np.str_("five"), 6, None, np.nan, pd.NA, "ten"],
+            "body": [
+                "one",
+                b"two \xe2\x82\xac",
+                "thr\ud800ee",
+                b"four \xff",
+                np.str_("five"),
+                6,
+                None,
+                np.nan,
+                pd.NA,
+                "ten",
+            ],
             "wanted": [1, 0, np.nan, 1, 0, 1, 1, 0, 1, 0],  # the missing one makes them floating-point numbers
         }
     )
@@ -118,8 +131,14 @@ def test_columns_by_number_are_those_of_the_frame(place, frame):
         (lambda frame: frame.head(0), "data: the DataFrame has no rows"),
         (lambda frame: frame.rename(columns={"body": "bodi"}), "data: no column 'body'; did you mean 'bodi'?"),
         (lambda frame: pd.concat([frame, frame[["body"]]], axis=1), "data: 2 columns are called 'body'"),
-        (lambda frame: frame.set_axis(pd.MultiIndex.from_product([["a"], frame.columns]), axis=1), "2 levels (a MultiIndex)"),
-        (lambda frame: frame.assign(body=[["a"]] * len(frame)), "data, row 0 (index 'mail-0'): column 'body' holds ['a'] (list)"),
+        (
+            lambda frame: frame.set_axis(pd.MultiIndex.from_product([["a"], frame.columns]), axis=1),
+            "2 levels (a MultiIndex)",
+        ),
+        (
+            lambda frame: frame.assign(body=[["a"]] * len(frame)),
+            "data, row 0 (index 'mail-0'): column 'body' holds ['a'] (list)",
+        ),
         (lambda frame: frame.assign(wanted=pd.Timestamp("2024-02-29")), "column 'wanted' holds Timestamp"),
         (lambda frame: {"train": frame, "vaild": frame}, "data['vaild']: no such split; did you mean 'valid'?"),
         (lambda frame: {"test": frame}, "data: no train split, only test"),
@@ -172,13 +191,19 @@ def test_a_frame_of_answers_keeps_the_index_of_its_rows(model):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("could you send", "found one text, 'could you send'; give a list, for example predict(model, ['could you send'])"),
+        (
+            "could you send",
+            "found one text, 'could you send'; give a list, for example predict(model, ['could you send'])",
+        ),
         (b"could you send", "give a list"),
         ({"text": "could you send"}, "found one dict; give a list of dicts"),
         (7, "expected texts, dicts or a DataFrame, found int"),
         (["fine", None], "row 1: expected a text or a dict by field, found None (NoneType)"),
         (pd.Series(["fine", None]), "rows, row 1: the text is missing ("),
-        (pd.DataFrame({"txt": TEXTS}), "no column 'text'; did you mean 'txt'?; say which column it is: columns={'text': ...}"),
+        (
+            pd.DataFrame({"txt": TEXTS}),
+            "no column 'text'; did you mean 'txt'?; say which column it is: columns={'text': ...}",
+        ),
         (pd.DataFrame({"text": [1.5, {"a": 1}]}), "rows, row 1: column 'text' holds {'a': 1} (dict)"),
         ([{"text": "a", "txet": "b"}], "the model has no field 'txet'; did you mean 'text'?"),
     ],
@@ -196,7 +221,9 @@ def test_scores_of_a_frame_are_those_of_its_rows(model):
     assert found["probability"].tolist() == [row["probability"] for row in model.score(frame.to_dict("records"))]
     answers = model.predict(frame)
     shares = [dict(zip(row["labels"], row["probabilities"], strict=True)) for row in answers]
-    assert found["probability"].tolist() == pytest.approx([shares[0]["yes"], shares[1]["yes"], shares[2]["no"]], abs=1e-5)
+    assert found["probability"].tolist() == pytest.approx(
+        [shares[0]["yes"], shares[1]["yes"], shares[2]["no"]], abs=1e-5
+    )
     with pytest.raises(DataError, match="row 0: expected a dict with text and label, found one text"):
         model.score(TEXTS)
 
@@ -218,9 +245,13 @@ def test_a_result_has_figures_and_tables(classifier, tmp_path, monkeypatch):
     result = textpipe.run("classifier.toml")
     assert result.metrics == result.report["metrics"] and 0.5 < result.metrics["accuracy"] <= 1
     assert result.history["epoch"].tolist() == [1, 2, 3, 4] and "valid_loss" in result.history
-    assert (result.predictions["answer"] == result.predictions["label"]).mean() == pytest.approx(result.metrics["accuracy"])
+    assert (result.predictions["answer"] == result.predictions["label"]).mean() == pytest.approx(
+        result.metrics["accuracy"]
+    )
     assert result.paths["saved_model"] == result.saved_model and result.paths["train"].is_dir()
-    assert repr(result).startswith("Result(classifier: accuracy 0.") and repr(result).endswith("saved_models/classifier/1)")
+    assert repr(result).startswith("Result(classifier: accuracy 0.") and repr(result).endswith(
+        "saved_models/classifier/1)"
+    )
     assert "<td" in result._repr_html_() and "accuracy" in result._repr_html_()
     partial = textpipe.run("classifier.toml", until="normalize")
     with pytest.raises(ArtifactError, match="evaluate has not run, only up to normalize"):

@@ -245,11 +245,11 @@ PIPELINE = {
     "vectorize": {"features": {"kind": "ids", "max_length": 40}},
     "model": {
         "kind": "hybrid",
-        **{"units": 32, "embedding_size": 32, "attention_size": 16, "letter_units": 32, "letter_embedding_size": 16},
-        **{"dropout": 0.0, "embedding_dropout": 0.0},
+        "units": 32, "embedding_size": 32, "attention_size": 16, "letter_units": 32, "letter_embedding_size": 16,
+        "dropout": 0.0, "embedding_dropout": 0.0,
     },
     "train": {
-        **{"epochs": 16, "batch_tokens": 1024},
+        "epochs": 16, "batch_tokens": 1024,
         "optimizer": {"kind": "adam", "learning_rate": 0.02},
     },
     "decode": {"kind": "greedy", "max_length": 40},

@@ -100,7 +100,9 @@ def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tm
     # Nothing else moved, and rows keep their order.
     assert all(split_of[text] == by_hash(f"please send report {n}") for n, (text, _) in enumerate(SENTENCES[:600]))
     assert all(list(rows) == sorted(rows) for rows in found.values())
-    assert stats["labels_in_train_only"] == {split: {label: 1 for _, label in sorted(rare)} for split in ("valid", "test")}
+    assert stats["labels_in_train_only"] == {
+        split: {label: 1 for _, label in sorted(rare)} for split in ("valid", "test")
+    }
     assert stats["rows_read"] == {"train": 640}
     assert sum(table["rows"] for table in stats["splits"].values()) == 640
     assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
@@ -111,7 +113,9 @@ def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tm
 def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
     rows = [(f"note {n} of {label}", f"class {label}") for n in range(12) for label in range(150)]
     assert any(
-        all(by_hash(f"note {n} of {label}") != split for n in range(12)) for label in range(150) for split in ("valid", "test")
+        all(by_hash(f"note {n} of {label}") != split for n in range(12))
+        for label in range(150)
+        for split in ("valid", "test")
     )
     found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
     labels = {split: {row[2] for row in rows} for split, rows in found.items()}
@@ -119,7 +123,9 @@ def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
     assert stats["labels_in_train_only"] == {}
     moved = {text for text, split in splits_of(found).items() if split != by_hash(text)}
     missing = sum(
-        all(by_hash(f"note {n} of {label}") != split for n in range(12)) for label in range(150) for split in shards.SPLITS
+        all(by_hash(f"note {n} of {label}") != split for n in range(12))
+        for label in range(150)
+        for split in shards.SPLITS
     )
     assert len(moved) == missing
     assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(rows)]
@@ -135,7 +141,9 @@ def test_equal_texts_of_rare_labels_never_part_and_appended_rows_move_none(tmp_p
     assert all(len(splits) == 1 for splits in homes.values())
     assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
     assert {row[2] for row in found["train"]} == {label for _, label in rows}
-    more, _ = run(tmp_path, files=write_tsv(tmp_path / "b.tsv", rows + [(f"new {n}", f"fresh {n}") for n in range(100)]))
+    more, _ = run(
+        tmp_path, files=write_tsv(tmp_path / "b.tsv", rows + [(f"new {n}", f"fresh {n}") for n in range(100)])
+    )
     assert splits_of(more).items() >= splits_of(found).items()
 
 
@@ -147,7 +155,11 @@ def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
         assert all(found[split] for split in shards.SPLITS)
         assert sorted(row[1:] for rows in found.values() for row in rows) == sorted(pairs)
     with pytest.raises(DataError, match=r"no rows fell into it \(a share of 0.1 of the 3 rows read\); give more rows"):
-        run(tmp_path, "translate", files=write_tsv(tmp_path / "s.tsv", [("a", "b"), ("c", "d"), ("e", "f")], "source\ttarget"))
+        run(
+            tmp_path,
+            "translate",
+            files=write_tsv(tmp_path / "s.tsv", [("a", "b"), ("c", "d"), ("e", "f")], "source\ttarget"),
+        )
 
 
 def test_labels_that_max_rows_leaves_out_of_train_are_left_out_of_the_other_splits(tmp_path):
@@ -168,14 +180,20 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     found, stats = run(tmp_path, files=files, split={}, min_count=3)
     assert {row[2] for row in found["train"]} == {"yes", "no", "later"}
     assert [row[1] for row in found["test"]] == ["please send more"]
-    assert stats["rare_labels"] == {"min_count": 3, "merged_into": None, "labels": {"seldom": 2, "once": 1, "never seen": 0}}
+    assert stats["rare_labels"] == {
+        "min_count": 3,
+        "merged_into": None,
+        "labels": {"seldom": 2, "once": 1, "never seen": 0},
+    }
     assert stats["repairs"]["rare_label_rows"] == 4
     assert stats["rows_read"] == {"train": 63, "test": 2}
     found, stats = run(tmp_path, files=files, split={}, min_count=3, rare_label="other")
     assert [row[1:] for row in found["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
     assert [row[2] for row in found["test"]] == ["no", "other"]
     output = sorted(tmp_path.glob("out*"))[-1]
-    assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(output)
+    assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(
+        output
+    )
     found, _ = run(tmp_path, files=files, split={}, min_count=2)
     assert {row[2] for row in found["train"]} == {"yes", "no", "later", "seldom"}
 
@@ -285,11 +303,18 @@ def test_filter_and_max_rows_choose_rows(tmp_path):
 
 
 def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
-    rows = [(text, f" {label}" if n % 2 else f"{label} ", ("de ", " de", "en")[n % 3]) for n, (text, label) in enumerate(SENTENCES[:60])]
+    rows = [
+        (text, f" {label}" if n % 2 else f"{label} ", ("de ", " de", "en")[n % 3])
+        for n, (text, label) in enumerate(SENTENCES[:60])
+    ]
     path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
     found, stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
-    assert [row[1:] for row in found["train"]] == [(a, b.strip()) for a, b, c in rows if c != "en" and b.strip() != "later"]
-    numbers = write_tsv(tmp_path / "b.tsv", [("good", "yes", "5"), ("bad", "no", "1"), ("fine", "no", "5")], "text\tlabel\tstars")
+    assert [row[1:] for row in found["train"]] == [
+        (a, b.strip()) for a, b, c in rows if c != "en" and b.strip() != "later"
+    ]
+    numbers = write_tsv(
+        tmp_path / "b.tsv", [("good", "yes", "5"), ("bad", "no", "1"), ("fine", "no", "5")], "text\tlabel\tstars"
+    )
     found, _ = run(tmp_path, files=numbers, filter={"stars": 5}, split={})
     assert [row[1] for row in found["train"]] == ["good", "fine"]
 
@@ -308,7 +333,10 @@ def test_what_a_filter_reads_is_neither_measured_nor_mended(tmp_path):
 
 def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_path):
     names = ("train", "valid", "test")
-    files = {name: write_tsv(tmp_path / f"{name}.tsv", [(f"{name} {n}", "yes" if n % 2 else "no") for n in range(20)]) for name in names}
+    files = {
+        name: write_tsv(tmp_path / f"{name}.tsv", [(f"{name} {n}", "yes" if n % 2 else "no") for n in range(20)])
+        for name in names
+    }
     with files["valid"].open("a") as file:
         file.write("Test 3!\tno\ntest 4\tyes\n")
     found, stats = run(tmp_path, files=files)
@@ -321,7 +349,9 @@ def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_pat
     # Also where test is cut from train and valid is a file.
     del files["test"]
     cut, _ = run(tmp_path, files=files, split={"test": 0.3})
-    again = write_tsv(tmp_path / "again.tsv", [(text.upper(), label) for _, text, label in cut["test"]] + [("only here", "no")])
+    again = write_tsv(
+        tmp_path / "again.tsv", [(text.upper(), label) for _, text, label in cut["test"]] + [("only here", "no")]
+    )
     found, stats = run(tmp_path, files={**files, "valid": again}, split={"test": 0.3}, on_leak="drop")
     assert found.get("valid") is not None
     assert not {text for _, text, _ in found["test"]} & {text for _, text, _ in cut["test"]}
@@ -336,7 +366,9 @@ def test_texts_are_bounded_and_a_column_of_texts_is_no_label(tmp_path):
     assert {len(row[1]) for row in found["train"]} == {10}
     assert stats["repairs"]["cut_rows"] == 42
     path = write_tsv(tmp_path / "b.tsv", [*SENTENCES[:40], ("text", "l" * 1_001)])
-    with pytest.raises(DataError, match="b.tsv, line 42: a label of 1,001 characters, .* 'label' is the column of the labels"):
+    with pytest.raises(
+        DataError, match="b.tsv, line 42: a label of 1,001 characters, .* 'label' is the column of the labels"
+    ):
         run(tmp_path, files=path)
     assert len(run(tmp_path, files=path, split={}, on_bad_rows="drop")[0]["train"]) == 40
 
@@ -344,7 +376,7 @@ def test_texts_are_bounded_and_a_column_of_texts_is_no_label(tmp_path):
 def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, caplog):
     rows = [("Schöne Grüße", "no"), ("Kommst du?", "yes")]
     path = tmp_path / "a.tsv"
-    path.write_bytes("text\tlabel\n".encode() + "".join(f"{a}\t{b}\n" for a, b in rows).encode("cp1252"))
+    path.write_bytes(b"text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows).encode("cp1252"))
     found, stats = run(tmp_path, files=path, split={})
     assert [row[1:] for row in found["train"]] == rows
     assert stats["encodings"] == {str(path): {"encoding": "cp1252", "guessed": True}}
@@ -358,7 +390,9 @@ def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, 
 
 
 def test_one_json_document_gives_every_split_that_its_keys_name(tmp_path):
-    tables = {name: [{"text": f"{name} {n}", "label": ("a", "b")[n % 2]} for n in range(6)] for name in ("tr", "dev", "te")}
+    tables = {
+        name: [{"text": f"{name} {n}", "label": ("a", "b")[n % 2]} for n in range(6)] for name in ("tr", "dev", "te")
+    }
     (tmp_path / "a.json").write_text(json.dumps(tables))
     format = {"kind": "json", "keys": {"train": "tr", "valid": "dev", "test": "te"}}
     found, stats = run(tmp_path, files=tmp_path / "a.json", format=format)
@@ -370,7 +404,10 @@ def test_several_pairs_of_line_files_are_one_table(tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.txt").write_text("".join(f"{name} {n}\n" for n in range(30)))
         (tmp_path / f"{name}.out.txt").write_text("".join(f"{name.upper()} {n}\n" for n in range(30)))
-    files = {"source": [tmp_path / "one.txt", tmp_path / "two.txt"], "target": [tmp_path / "one.out.txt", tmp_path / "two.out.txt"]}
+    files = {
+        "source": [tmp_path / "one.txt", tmp_path / "two.txt"],
+        "target": [tmp_path / "one.out.txt", tmp_path / "two.out.txt"],
+    }
     found, _ = run(tmp_path, "translate", files=files, split={})
     assert found["train"][29:31] == [(29, "one 29", "ONE 29"), (30, "two 0", "TWO 0")]
     assert run(tmp_path, "translate", files={"train": files}, split={})[0] == found
@@ -396,7 +433,7 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
     )
     digests = []
     for name in ("one", "two"):
-        subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, check=True)  # noqa: S603
+        subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, check=True)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
     assert len(digests[0]) == 5
@@ -533,5 +570,5 @@ def test_the_configuration_needs_no_heavy_library():
         "import sys; from textpipe.stages import ingest; ingest.Config(task='classify', dataset='banking77');"
         "print(*{'numpy', 'pyarrow', 'pandas', 'tensorflow', 'keras'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

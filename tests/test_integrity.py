@@ -59,7 +59,9 @@ def test_damage_that_times_do_not_show_is_found_before_anything_is_built_from_it
     before = pipeline.ORDER[:5]
     for stage in before:
         hurt(largest(first.artifacts[stage].path))
-    assert set(project.run()[1]) == {(stage, "cached") for stage in pipeline.ORDER}  # nothing is built: a quick look will do
+    assert set(project.run()[1]) == {
+        (stage, "cached") for stage in pipeline.ORDER
+    }  # nothing is built: a quick look will do
     second, states = project.run(start="evaluate", until="evaluate")
     assert {(stage, "done") for stage in (*before, "evaluate")} <= set(states)
     for stage in (*before, "evaluate"):
@@ -175,12 +177,18 @@ def test_train_depends_on_raw_references_only_where_it_measures_bleu(pretend):
     bleu = "train.valid_bleu_rows=5"
     assert pretend("A\tB\n")["train"] == pretend("A\tB\n", bleu)["train"] == "done"
     changed = pretend("a\tb\n")  # the same once it is normalized
-    assert changed == {"ingest": "done", "normalize": "done", **dict.fromkeys(("tokenize", "vectorize", "train"), "cached")}
+    assert changed == {
+        "ingest": "done",
+        "normalize": "done",
+        **dict.fromkeys(("tokenize", "vectorize", "train"), "cached"),
+    }
     assert pretend("a\tb\n", bleu)["train"] == "done"
     assert pretend("a\tc\n")["train"] == pretend("a\tc\n", bleu)["train"] == "done"
 
 
-@pytest.mark.parametrize(("table", "read"), [({}, False), ({"metric": "valid_bleu"}, True), ({"valid_bleu_rows": 3}, True)])
+@pytest.mark.parametrize(
+    ("table", "read"), [({}, False), ({"metric": "valid_bleu"}, True), ({"valid_bleu_rows": 3}, True)]
+)
 def test_what_train_reads_follows_from_its_section(table, read):
     train = pipeline.module("train")
     config = train.Config(task="translate", model=Plugin.check("models", "recurrent"), **table)

@@ -52,7 +52,9 @@ def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, foun
 
 
 @pytest.mark.parametrize("program", [PREDICT, SERVE], ids=["predict", "serve"])
-@pytest.mark.parametrize("parent", [{}, {kernels.VARIABLE: "1", kernels.CHOSEN: "1"}], ids=["alone", "of a training process"])
+@pytest.mark.parametrize(
+    "parent", [{}, {kernels.VARIABLE: "1", kernels.CHOSEN: "1"}], ids=["alone", "of a training process"]
+)
 def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
     environment = without() | parent
     told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)

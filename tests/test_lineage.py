@@ -69,7 +69,11 @@ def test_a_missing_file_is_named(module, tmp_path):
 def test_changes_are_told_by_name():
     old = {"section": {"epochs": 3, "model": {"units": 8}}, "code": {"textpipe.x": "1"}, "versions": {"keras": "3.15"}}
     new = {"section": {"epochs": 3, "model": {"units": 9}}, "code": {"textpipe.x": "2"}, "versions": {"keras": "3.16"}}
-    assert lineage.changes(old, new) == ["section model.units: 8 -> 9", "code textpipe.x", "versions keras: '3.15' -> '3.16'"]
+    assert lineage.changes(old, new) == [
+        "section model.units: 8 -> 9",
+        "code textpipe.x",
+        "versions keras: '3.15' -> '3.16'",
+    ]
 
 
 def test_relative_and_inner_imports_are_followed():

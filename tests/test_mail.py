@@ -98,7 +98,9 @@ def test_a_boundary_may_be_missing_or_wrong(raw):
 
 
 def encoded(encoding, data):
-    return body(b"Content-Transfer-Encoding: " + encoding.encode() + b"\nContent-Type: text/plain; charset=utf-8\n\n" + data)
+    return body(
+        b"Content-Transfer-Encoding: " + encoding.encode() + b"\nContent-Type: text/plain; charset=utf-8\n\n" + data
+    )
 
 
 def test_transfer_encodings_are_undone_leniently():
@@ -124,9 +126,7 @@ def test_what_is_mended_or_left_out_is_counted():
 
 def test_flowed_lines_are_joined():
     text = "We meet \nat noon.\n From 1 \nto 2.\n> Is it \n> far?\n>> No\n-- \nAnn"
-    assert payload.unflow(text, delete_space=False) == (
-        "We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn"
-    )
+    assert payload.unflow(text, delete_space=False) == ("We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn")
     raw = "Content-Type: text/plain; format=flowed; delsp=yes\n\n明日は \n晴れ"
     assert body(raw) == "明日は晴れ"
     assert body(raw.replace("format=flowed; ", "")) == "明日は \n晴れ"
@@ -207,7 +207,10 @@ def test_separators_of_all_forms_begin_a_mail(separator):
 
 @pytest.mark.parametrize("line", ["From here on: be quiet", "From Tuesday, May 4 2021", "From a@b I heard", A.strip()])
 def test_a_sentence_that_begins_with_from_stays_in_its_mail(line):
-    assert mails(f"{A}{B}\n{line}\nno header follows\n{A}{B}") == [f"{B}\n{line}\nno header follows\n".encode(), B.encode()]
+    assert mails(f"{A}{B}\n{line}\nno header follows\n{A}{B}") == [
+        f"{B}\n{line}\nno header follows\n".encode(),
+        B.encode(),
+    ]
 
 
 def test_files_are_dense_begin_blank_or_end_early():

@@ -71,8 +71,11 @@ def test_there_are_at_least_eight_thousand_mails_and_no_message_comes_twice(mail
 def test_there_are_at_least_thirty_intents_of_twelve_phrasings(grammar):
     keys = [intent["key"] for intent in grammar["intent"]]
     assert len(set(keys)) == len(keys) >= 30
-    assert {intent["key"]: len(set(intent["phrasings"])) for intent in grammar["intent"]
-            if len(set(intent["phrasings"])) < 12} == {}
+    assert {
+        intent["key"]: len(set(intent["phrasings"]))
+        for intent in grammar["intent"]
+        if len(set(intent["phrasings"])) < 12
+    } == {}
 
 
 def test_no_phrasing_is_in_two_intents_or_in_two_splits(generator, grammar, rows):
@@ -112,7 +115,9 @@ def test_every_scene_has_as_many_intents_that_want_a_reply_as_intents_that_do_no
         assert counts[scene, "yes"] == counts[scene, "no"] > 0
 
 
-@pytest.mark.parametrize("mark", ["Sent from my phone", "\n-- \n", " wrote:\n> ", "Forwarded message", "Original Message"])
+@pytest.mark.parametrize(
+    "mark", ["Sent from my phone", "\n-- \n", " wrote:\n> ", "Forwarded message", "Original Message"]
+)
 def test_what_surrounds_a_mail_does_not_tell_the_label(mails, mark):
     labels = Counter(row["wants_reply"] for row in mails if mark in row["message"])
     assert labels.total() >= 50
@@ -139,20 +144,23 @@ def test_replies_are_short_and_their_days_and_numbers_stand_in_the_message(mails
             assert missing == [], row["id"]
 
 
-@pytest.mark.parametrize(("fault", "pattern"), [
-    ("an unfilled slot", r"[{}]"),
-    ("a digit not drawn", r"[#^]"),
-    ("a double blank", r"  "),
-    ("a blank before a full stop", r" [.,?!;:](\s|$)"),
-    ("a double full stop", r"\.\.|\?\?|,,"),
-    ("a sentence that starts small", r"(^|[.?!]\s+|\n\n)[a-z]"),
-    ("a doubled word", r"\b([a-z]+) \1\b"),
-    ("a wrong article", r"\b(a [aeioAEIO]\w+|an [bcdfgjklmnpqrstvwxz]\w+)"),
-    ("more than two line ends", r"\n\n\n"),
-    ("an address outside the reserved domains", r"@(?!example\.(org|com)\b)"),
-    ("a page outside the reserved domains", r"://(?!(www|intranet)\.example\.(org|com)\b)"),
-    ("a stray end", r"\A\s|\s\Z"),
-])
+@pytest.mark.parametrize(
+    ("fault", "pattern"),
+    [
+        ("an unfilled slot", r"[{}]"),
+        ("a digit not drawn", r"[#^]"),
+        ("a double blank", r"  "),
+        ("a blank before a full stop", r" [.,?!;:](\s|$)"),
+        ("a double full stop", r"\.\.|\?\?|,,"),
+        ("a sentence that starts small", r"(^|[.?!]\s+|\n\n)[a-z]"),
+        ("a doubled word", r"\b([a-z]+) \1\b"),
+        ("a wrong article", r"\b(a [aeioAEIO]\w+|an [bcdfgjklmnpqrstvwxz]\w+)"),
+        ("more than two line ends", r"\n\n\n"),
+        ("an address outside the reserved domains", r"@(?!example\.(org|com)\b)"),
+        ("a page outside the reserved domains", r"://(?!(www|intranet)\.example\.(org|com)\b)"),
+        ("a stray end", r"\A\s|\s\Z"),
+    ],
+)
 def test_no_message_or_reply_has(mails, fault, pattern):
     faults = [row["id"] for row in mails for text in (row["message"], row["reply"]) if re.search(pattern, text)]
     assert faults == [], fault

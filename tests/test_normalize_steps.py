@@ -176,12 +176,15 @@ def test_text_around_entities_comes_back_whole():
         ("<div>One<o:p>&nbsp;</o:p></div><w:Sdt DocPart='x'/><v:shape style=\"a\">", "\nOne\u00a0\n"),
         ("<![if !vml]>a<![endif]><!--[if mso]>no<![endif]--><!-->b<?xml:namespace ns='u' />", "ab"),
         ("<x-card kind=2>a</x-card><my_tag>b</my_tag><a.b c='d'>e</a.b>", "abe"),
-        ("<img alt='a > b' src=\"x>y\">a<a title=\"it's >\">b</a><a href=\"x>c</a>", "abc"),
+        ('<img alt=\'a > b\' src="x>y">a<a title="it\'s >">b</a><a href="x>c</a>', "abc"),
         ("<head><TITLE lang=en>No\n</TITLE ></head>Yes<template>no</template>", "Yes"),
         ("Write <title>, then <name>.", "Write , then ."),
         ("end <a href='x.org", "end "),
         ("M&uumlller &eacute &copy; &copyleft; 1 &lt2 &lt; 3 &frac12 &Auml", "Müller é © &copyleft; 1 &lt2 < 3 ½ Ä"),
-        ("</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2", "</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2"),
+        (
+            "</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2",
+            "</3 <3 <= <- <urn:isbn:1> <www.a.org> <a@b.org> <and/or> 1<2",
+        ),
     ],
 )
 def test_html_becomes_text(before, after):
@@ -204,7 +207,10 @@ def test_html_becomes_text(before, after):
         ("On this my boss wrote: no\nx > y", "On this my boss wrote: no\nx > y"),
         ("Am Montag komme ich.", "Am Montag komme ich."),
         ("A\n\nFrom: B <b@c.org>\nSent: Monday\nTo: D\nSubject: E\n\nold?", "A\n\n"),
-        ("A\n________________________________\nFrom: B\nDate: Monday\nTo: D; E;\n f@g.org\nCc: H\nSubject: I\n\nold", "A\n"),
+        (
+            "A\n________________________________\nFrom: B\nDate: Monday\nTo: D; E;\n f@g.org\nCc: H\nSubject: I\n\nold",
+            "A\n",
+        ),
         ("A\n\n*From:* B\n\n*Sent:* Monday\n\n*To:* D\n\n*Subject:* E\n\nold", "A\n\n"),
         ("A\nFrom: Rome\nTo: Paris\nby train", "A\nFrom: Rome\nTo: Paris\nby train"),
         ("-----Original Message-----\nFrom: B\n\nnews", "-----Original Message-----\nFrom: B\n\nnews"),
@@ -247,7 +253,9 @@ def test_answered_mails_go_and_forwarded_ones_stay_in_every_language(language):
     assert run("mail_quotation", run("mail_forwarded", f"It is done.\n\n{mail}")) == "It is done.\n\n"
     for above in ("", "---------- Forwarded message ----------\n", *(f"{line}\n\n" for line in FORWARDS)):
         assert run("mail_forwarded", run("mail_quotation", above + mail)) == "Is it ready?"
-    assert run("mail_forwarded", run("mail_quotation", f"My words.\n{FORWARDS[0]}\n{mail}")) == "My words.\nIs it ready?"
+    assert (
+        run("mail_forwarded", run("mail_quotation", f"My words.\n{FORWARDS[0]}\n{mail}")) == "My words.\nIs it ready?"
+    )
 
 
 def test_attribution_lines_go_in_every_language():
@@ -264,7 +272,10 @@ def test_attribution_lines_go_in_every_language():
         ("From: x\r\nSent: Monday\r\nTo: y\r\nSubject: z\r\n\r\nText", "Text"),
         ("To: everyone\nplease read", "To: everyone\nplease read"),
         ("-----Original Message-----\nFrom: x\nSubject: y\n\nText", "Text"),
-        ("A\n-----Original Message-----\nTo: x\nSubject: y\n\nText", "A\n-----Original Message-----\nTo: x\nSubject: y\n\nText"),
+        (
+            "A\n-----Original Message-----\nTo: x\nSubject: y\n\nText",
+            "A\n-----Original Message-----\nTo: x\nSubject: y\n\nText",
+        ),
     ],
 )
 def test_forwarded_headers_go_and_the_forwarded_text_stays(before, after):
@@ -298,7 +309,10 @@ def test_salutations_go_unless_they_are_all(before, after):
         ("Thanks!", "Thanks!"),
         ("First\nThanks\n" + "a line that is a real line of text, far too long to stand in a signature\n", None),
         ("We send our best regards, as ever", "We send our best regards, as ever"),
-        ("A\n\nKind regards\n\nDr. Ann van der Lee\nHead of Sales, B Ltd.\nTel.: +49 30 12\nann@b.org\n12 Main Street", "A"),
+        (
+            "A\n\nKind regards\n\nDr. Ann van der Lee\nHead of Sales, B Ltd.\nTel.: +49 30 12\nann@b.org\n12 Main Street",
+            "A",
+        ),
         ("A\nBest,\nann", "A"),
         ("A\nSent from my Fairphone 4\n", "A\n"),
         ("A\nVon meinem iPhone gesendet", "A\n"),

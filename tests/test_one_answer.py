@@ -107,7 +107,9 @@ def answers(servable, texts):
     defaults = {name: tf.convert_to_tensor(value) for name, value in servable.defaults().items()}
     default, nbest, options = servable.answer(given), servable.nbest(given), servable.optional({**given, **defaults})
     found = {"serving_default": (default["answer"], default["score"])}
-    found |= {name: (part["texts"][:, 0], part["scores"][:, 0]) for name, part in (("nbest", nbest), ("options", options))}
+    found |= {
+        name: (part["texts"][:, 0], part["scores"][:, 0]) for name, part in (("nbest", nbest), ("options", options))
+    }
     assert nbest["texts"].numpy().tolist() == options["texts"].numpy().tolist()
     return {name: (best.numpy().tolist(), scores.numpy()) for name, (best, scores) in found.items()}
 

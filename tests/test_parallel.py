@@ -20,7 +20,13 @@ from textpipe.training.settings import Settings
 
 SMALL = {
     "transformer": {"d_model": 16, "d_ff": 24, "num_heads": 2, "layers": 1},
-    "recurrent": {"units": 12, "embedding_size": 10, "attention": "additive", "attention_size": 8, "input_feeding": True},
+    "recurrent": {
+        "units": 12,
+        "embedding_size": 10,
+        "attention": "additive",
+        "attention_size": 8,
+        "input_feeding": True,
+    },
 }
 
 

@@ -140,92 +140,226 @@ def test_every_pattern_occurs_in_train(built):
 
 STATEMENTS = [
     # article and adjective by gender, number and case, after der-words, ein-words and nothing
-    (("read", "the woman"), {"object": "a book", "time": "today", "tense": "progressive", "front": "time"},
-     "Today the woman is reading a book.", "Heute liest die Frau ein Buch."),
-    (("read", "the old woman"), {"object": "a book", "tense": "past"},
-     "The old woman read a book.", "Die alte Frau hat ein Buch gelesen."),
-    (("see", "the old man"), {"object": "the young boy"},
-     "The old man sees the young boy.", "Der alte Mann sieht den jungen Jungen."),
-    (("buy", "my brother"), {"object": "an expensive coat", "tense": "past"},
-     "My brother bought an expensive coat.", "Mein Bruder hat einen teuren Mantel gekauft."),
-    (("see", "a small child"), {"object": "a big bear"},
-     "A small child sees a big bear.", "Ein kleines Kind sieht einen großen Bären."),
+    (
+        ("read", "the woman"),
+        {"object": "a book", "time": "today", "tense": "progressive", "front": "time"},
+        "Today the woman is reading a book.",
+        "Heute liest die Frau ein Buch.",
+    ),
+    (
+        ("read", "the old woman"),
+        {"object": "a book", "tense": "past"},
+        "The old woman read a book.",
+        "Die alte Frau hat ein Buch gelesen.",
+    ),
+    (
+        ("see", "the old man"),
+        {"object": "the young boy"},
+        "The old man sees the young boy.",
+        "Der alte Mann sieht den jungen Jungen.",
+    ),
+    (
+        ("buy", "my brother"),
+        {"object": "an expensive coat", "tense": "past"},
+        "My brother bought an expensive coat.",
+        "Mein Bruder hat einen teuren Mantel gekauft.",
+    ),
+    (
+        ("see", "a small child"),
+        {"object": "a big bear"},
+        "A small child sees a big bear.",
+        "Ein kleines Kind sieht einen großen Bären.",
+    ),
     (("drink", "the guest"), {"object": "cold milk"}, "The guest drinks cold milk.", "Der Gast trinkt kalte Milch."),
     (("eat", "I"), {"object": "fresh bread"}, "I eat fresh bread.", "Ich esse frisches Brot."),
-    (("buy", "they"), {"object": "many old books", "tense": "past"},
-     "They bought many old books.", "Sie haben viele alte Bücher gekauft."),
-    (("help", "the nurse"), {"object": "the sick children"},
-     "The nurse helps the sick children.", "Die Krankenschwester hilft den kranken Kindern."),
+    (
+        ("buy", "they"),
+        {"object": "many old books", "tense": "past"},
+        "They bought many old books.",
+        "Sie haben viele alte Bücher gekauft.",
+    ),
+    (
+        ("help", "the nurse"),
+        {"object": "the sick children"},
+        "The nurse helps the sick children.",
+        "Die Krankenschwester hilft den kranken Kindern.",
+    ),
     (("help", "you"), {"object": "a poor neighbor"}, "You help a poor neighbor.", "Du hilfst einem armen Nachbarn."),
-    (("thank", "we"), {"object": "our grandmother", "tense": "past"},
-     "We thanked our grandmother.", "Wir haben unserer Großmutter gedankt."),
-    (("follow", "the dog"), {"object": "her", "tense": "past"},
-     "The dog followed her.", "Der Hund ist ihr gefolgt."),
-    (("belong to", "the red car"), {"object": "my father"},
-     "The red car belongs to my father.", "Das rote Auto gehört meinem Vater."),
+    (
+        ("thank", "we"),
+        {"object": "our grandmother", "tense": "past"},
+        "We thanked our grandmother.",
+        "Wir haben unserer Großmutter gedankt.",
+    ),
+    (("follow", "the dog"), {"object": "her", "tense": "past"}, "The dog followed her.", "Der Hund ist ihr gefolgt."),
+    (
+        ("belong to", "the red car"),
+        {"object": "my father"},
+        "The red car belongs to my father.",
+        "Das rote Auto gehört meinem Vater.",
+    ),
     # two objects: order by definiteness and by pronoun
-    (("give", "the teacher"), {"object": "a book", "to": "the child"},
-     "The teacher gives the child a book.", "Der Lehrer gibt dem Kind ein Buch."),
-    (("show", "Anna"), {"object": "the letter", "to": "him", "tense": "past"},
-     "Anna showed the letter to him.", "Anna hat ihm den Brief gezeigt."),
-    (("explain", "the student"), {"object": "it/f", "to": "the pupils"},
-     "The student explains it to the pupils.", "Der Student erklärt sie den Schülern."),
+    (
+        ("give", "the teacher"),
+        {"object": "a book", "to": "the child"},
+        "The teacher gives the child a book.",
+        "Der Lehrer gibt dem Kind ein Buch.",
+    ),
+    (
+        ("show", "Anna"),
+        {"object": "the letter", "to": "him", "tense": "past"},
+        "Anna showed the letter to him.",
+        "Anna hat ihm den Brief gezeigt.",
+    ),
+    (
+        ("explain", "the student"),
+        {"object": "it/f", "to": "the pupils"},
+        "The student explains it to the pupils.",
+        "Der Student erklärt sie den Schülern.",
+    ),
     # negation
-    (("buy", "the man"), {"object": "a car", "negated": True},
-     "The man does not buy a car.", "Der Mann kauft kein Auto."),
-    (("buy", "the man"), {"object": "the car", "negated": True, "tense": "past"},
-     "The man did not buy the car.", "Der Mann hat das Auto nicht gekauft."),
-    (("drink", "she"), {"object": "coffee", "negated": True},
-     "She does not drink coffee.", "Sie trinkt keinen Kaffee."),
-    (("wait for", "I"), {"object": "the bus", "negated": True, "tense": "progressive"},
-     "I am not waiting for the bus.", "Ich warte nicht auf den Bus."),
+    (
+        ("buy", "the man"),
+        {"object": "a car", "negated": True},
+        "The man does not buy a car.",
+        "Der Mann kauft kein Auto.",
+    ),
+    (
+        ("buy", "the man"),
+        {"object": "the car", "negated": True, "tense": "past"},
+        "The man did not buy the car.",
+        "Der Mann hat das Auto nicht gekauft.",
+    ),
+    (
+        ("drink", "she"),
+        {"object": "coffee", "negated": True},
+        "She does not drink coffee.",
+        "Sie trinkt keinen Kaffee.",
+    ),
+    (
+        ("wait for", "I"),
+        {"object": "the bus", "negated": True, "tense": "progressive"},
+        "I am not waiting for the bus.",
+        "Ich warte nicht auf den Bus.",
+    ),
     (("be", "the soup"), {"adjective": "hot", "negated": True}, "The soup is not hot.", "Die Suppe ist nicht heiß."),
     # separable verbs, modals, future, perfect with sein
-    (("get up", "we"), {"time": "every morning", "front": "time"},
-     "Every morning we get up.", "Jeden Morgen stehen wir auf."),
-    (("turn|off", "Peter"), {"object": "the lamp", "tense": "past"},
-     "Peter turned off the lamp.", "Peter hat die Lampe ausgeschaltet."),
-    (("pick|up", "you"), {"object": "us", "time": "tomorrow", "tense": "future"},
-     "You will pick us up tomorrow.", "Du wirst uns morgen abholen."),
-    (("call", "my mother"), {"object": "the doctor", "modal": "have to"},
-     "My mother has to call the doctor.", "Meine Mutter muss den Arzt anrufen."),
-    (("swim", "the children"), {"modal": "can", "tense": "past", "negated": True},
-     "The children could not swim.", "Die Kinder konnten nicht schwimmen."),
-    (("go", "the tourists"), {"direction": "cinema", "tense": "past"},
-     "The tourists went to the cinema.", "Die Touristen sind ins Kino gegangen."),
-    (("drive", "my uncle"), {"direction": "Munich", "tense": "past", "time": "last week", "front": "time"},
-     "Last week my uncle drove to Munich.", "Letzte Woche ist mein Onkel nach München gefahren."),
+    (
+        ("get up", "we"),
+        {"time": "every morning", "front": "time"},
+        "Every morning we get up.",
+        "Jeden Morgen stehen wir auf.",
+    ),
+    (
+        ("turn|off", "Peter"),
+        {"object": "the lamp", "tense": "past"},
+        "Peter turned off the lamp.",
+        "Peter hat die Lampe ausgeschaltet.",
+    ),
+    (
+        ("pick|up", "you"),
+        {"object": "us", "time": "tomorrow", "tense": "future"},
+        "You will pick us up tomorrow.",
+        "Du wirst uns morgen abholen.",
+    ),
+    (
+        ("call", "my mother"),
+        {"object": "the doctor", "modal": "have to"},
+        "My mother has to call the doctor.",
+        "Meine Mutter muss den Arzt anrufen.",
+    ),
+    (
+        ("swim", "the children"),
+        {"modal": "can", "tense": "past", "negated": True},
+        "The children could not swim.",
+        "Die Kinder konnten nicht schwimmen.",
+    ),
+    (
+        ("go", "the tourists"),
+        {"direction": "cinema", "tense": "past"},
+        "The tourists went to the cinema.",
+        "Die Touristen sind ins Kino gegangen.",
+    ),
+    (
+        ("drive", "my uncle"),
+        {"direction": "Munich", "tense": "past", "time": "last week", "front": "time"},
+        "Last week my uncle drove to Munich.",
+        "Letzte Woche ist mein Onkel nach München gefahren.",
+    ),
     # prepositions: case by meaning, and contractions
-    (("play", "the boys"), {"place": "garden", "tense": "progressive"},
-     "The boys are playing in the garden.", "Die Jungen spielen im Garten."),
+    (
+        ("play", "the boys"),
+        {"place": "garden", "tense": "progressive"},
+        "The boys are playing in the garden.",
+        "Die Jungen spielen im Garten.",
+    ),
     (("go", "she"), {"direction": "church"}, "She goes to the church.", "Sie geht zur Kirche."),
     (("drive", "he"), {"direction": "airport"}, "He drives to the airport.", "Er fährt zum Flughafen."),
-    (("lie", "the cat"), {"place": "under the table", "tense": "progressive"},
-     "The cat is lying under the table.", "Die Katze liegt unter dem Tisch."),
-    (("put", "the waiter"), {"object": "the cups", "direction": "on the table", "tense": "past"},
-     "The waiter put the cups on the table.", "Der Kellner hat die Tassen auf den Tisch gestellt."),
-    (("dream of", "the princess"), {"object": "the lion"},
-     "The princess dreams of the lion.", "Die Prinzessin träumt vom Löwen."),
-    (("talk to", "Martin"), {"object": "the policeman", "tense": "past"},
-     "Martin talked to the policeman.", "Martin hat mit dem Polizisten gesprochen."),
+    (
+        ("lie", "the cat"),
+        {"place": "under the table", "tense": "progressive"},
+        "The cat is lying under the table.",
+        "Die Katze liegt unter dem Tisch.",
+    ),
+    (
+        ("put", "the waiter"),
+        {"object": "the cups", "direction": "on the table", "tense": "past"},
+        "The waiter put the cups on the table.",
+        "Der Kellner hat die Tassen auf den Tisch gestellt.",
+    ),
+    (
+        ("dream of", "the princess"),
+        {"object": "the lion"},
+        "The princess dreams of the lion.",
+        "Die Prinzessin träumt vom Löwen.",
+    ),
+    (
+        ("talk to", "Martin"),
+        {"object": "the policeman", "tense": "past"},
+        "Martin talked to the policeman.",
+        "Martin hat mit dem Polizisten gesprochen.",
+    ),
     # reflexive verbs: sich before a noun that is not first, after a pronoun
-    (("look forward to", "the children"),
-     {"object": "the party", "time": "today", "front": "time", "tense": "progressive"},
-     "Today the children are looking forward to the party.", "Heute freuen sich die Kinder auf die Party."),
+    (
+        ("look forward to", "the children"),
+        {"object": "the party", "time": "today", "front": "time", "tense": "progressive"},
+        "Today the children are looking forward to the party.",
+        "Heute freuen sich die Kinder auf die Party.",
+    ),
     (("remember", "I"), {"object": "the trip"}, "I remember the trip.", "Ich erinnere mich an die Reise."),
     # genitives, comparison, have and had
     (("sleep", "the teacher's dog"), {}, "The teacher's dog sleeps.", "Der Hund des Lehrers schläft."),
-    (("find", "Lena's uncle"), {"object": "the neighbor's key", "tense": "past"},
-     "Lena's uncle found the neighbor's key.", "Lenas Onkel hat den Schlüssel des Nachbarn gefunden."),
-    (("be", "the train"), {"adjective": "fast", "than": "the bus"},
-     "The train is faster than the bus.", "Der Zug ist schneller als der Bus."),
-    (("be", "this coat"), {"adjective": "expensive", "than": "the jacket", "tense": "past"},
-     "This coat was more expensive than the jacket.", "Dieser Mantel war teurer als die Jacke."),
-    (("have", "the actress"), {"object": "a new apartment", "tense": "past"},
-     "The actress had a new apartment.", "Die Schauspielerin hatte eine neue Wohnung."),
+    (
+        ("find", "Lena's uncle"),
+        {"object": "the neighbor's key", "tense": "past"},
+        "Lena's uncle found the neighbor's key.",
+        "Lenas Onkel hat den Schlüssel des Nachbarn gefunden.",
+    ),
+    (
+        ("be", "the train"),
+        {"adjective": "fast", "than": "the bus"},
+        "The train is faster than the bus.",
+        "Der Zug ist schneller als der Bus.",
+    ),
+    (
+        ("be", "this coat"),
+        {"adjective": "expensive", "than": "the jacket", "tense": "past"},
+        "This coat was more expensive than the jacket.",
+        "Dieser Mantel war teurer als die Jacke.",
+    ),
+    (
+        ("have", "the actress"),
+        {"object": "a new apartment", "tense": "past"},
+        "The actress had a new apartment.",
+        "Die Schauspielerin hatte eine neue Wohnung.",
+    ),
     # frequency: after a definite object, before an indefinite one
-    (("wash", "he"), {"object": "the car", "frequency": "often"},
-     "He often washes the car.", "Er wäscht das Auto oft."),
+    (
+        ("wash", "he"),
+        {"object": "the car", "frequency": "often"},
+        "He often washes the car.",
+        "Er wäscht das Auto oft.",
+    ),
     (("eat", "we"), {"object": "apples", "frequency": "never"}, "We never eat apples.", "Wir essen nie Äpfel."),
 ]
 
@@ -237,18 +371,33 @@ def test_a_statement_reads_as_a_hand_would_write_it(say, call, slots, en, de):
 
 QUESTIONS = [
     (("read", "the woman"), {"object": "the book"}, "Does the woman read the book?", "Liest die Frau das Buch?"),
-    (("buy", "you"), {"object": "the shirt", "tense": "past"},
-     "Did you buy the shirt?", "Hast du das Hemd gekauft?"),
+    (("buy", "you"), {"object": "the shirt", "tense": "past"}, "Did you buy the shirt?", "Hast du das Hemd gekauft?"),
     (("help", "you"), {"object": "me", "modal": "can"}, "Can you help me?", "Kannst du mir helfen?"),
     (("arrive", "the train"), {"asked": ("when", "wann")}, "When does the train arrive?", "Wann kommt der Zug an?"),
-    (("go", "the pupils"), {"asked": ("where", "wohin"), "tense": "past"},
-     "Where did the pupils go?", "Wohin sind die Schüler gegangen?"),
-    (("thank", "the boy"), {"object": "who", "asked": ("who", "wem"), "tense": "past"},
-     "Who did the boy thank?", "Wem hat der Junge gedankt?"),
-    (("repair", "who"), {"object": "the clock", "asked": ("", "wer"), "tense": "past"},
-     "Who repaired the clock?", "Wer hat die Uhr repariert?"),
-    (("take care of", "the nurse"), {"object": "the baby"},
-     "Does the nurse take care of the baby?", "Kümmert sich die Krankenschwester um das Baby?"),
+    (
+        ("go", "the pupils"),
+        {"asked": ("where", "wohin"), "tense": "past"},
+        "Where did the pupils go?",
+        "Wohin sind die Schüler gegangen?",
+    ),
+    (
+        ("thank", "the boy"),
+        {"object": "who", "asked": ("who", "wem"), "tense": "past"},
+        "Who did the boy thank?",
+        "Wem hat der Junge gedankt?",
+    ),
+    (
+        ("repair", "who"),
+        {"object": "the clock", "asked": ("", "wer"), "tense": "past"},
+        "Who repaired the clock?",
+        "Wer hat die Uhr repariert?",
+    ),
+    (
+        ("take care of", "the nurse"),
+        {"object": "the baby"},
+        "Does the nurse take care of the baby?",
+        "Kümmert sich die Krankenschwester um das Baby?",
+    ),
 ]
 
 
@@ -273,7 +422,8 @@ def test_a_request_reads_as_a_hand_would_write_it(say, verb, slots, en, de):
 def test_the_verb_closes_a_subordinate_clause(say):
     inner = say.clause("read", "the woman", object="the book", tense="past")
     assert say.linked(say.clause("believe", "I"), ("that", "dass"), inner) == (
-        "I believe that the woman read the book.", "Ich glaube, dass die Frau das Buch gelesen hat.",
+        "I believe that the woman read the book.",
+        "Ich glaube, dass die Frau das Buch gelesen hat.",
     )
 
 
@@ -287,21 +437,52 @@ def test_a_separable_verb_is_one_word_at_the_end_of_a_clause(say):
 def test_a_modal_follows_its_infinitive_in_a_subordinate_clause(say):
     inner = say.clause("buy", "he", object="a car", modal="want to")
     assert say.linked(say.clause("say", "Anna"), ("that", "dass"), inner) == (
-        "Anna says that he wants to buy a car.", "Anna sagt, dass er ein Auto kaufen will.",
+        "Anna says that he wants to buy a car.",
+        "Anna sagt, dass er ein Auto kaufen will.",
     )
 
 
 RELATIVES = [
-    ("the man", "buy", {"subject": "*", "object": "the house", "tense": "past"}, "rich",
-     "The man who bought the house is rich.", "Der Mann, der das Haus gekauft hat, ist reich."),
-    ("the book", "read", {"subject": "the girl", "object": "*", "tense": "progressive"}, "boring",
-     "The book that the girl is reading is boring.", "Das Buch, das das Mädchen liest, ist langweilig."),
-    ("the apple", "eat", {"subject": "he", "object": "*", "tense": "past"}, "sweet",
-     "The apple that he ate is sweet.", "Der Apfel, den er gegessen hat, ist süß."),
-    ("the children", "help", {"subject": "the teacher", "object": "*"}, "tired",
-     "The children that the teacher helps are tired.", "Die Kinder, denen der Lehrer hilft, sind müde."),
-    ("the woman", "trust", {"subject": "you", "object": "*"}, "clever",
-     "The woman that you trust is clever.", "Die Frau, der du vertraust, ist klug."),
+    (
+        "the man",
+        "buy",
+        {"subject": "*", "object": "the house", "tense": "past"},
+        "rich",
+        "The man who bought the house is rich.",
+        "Der Mann, der das Haus gekauft hat, ist reich.",
+    ),
+    (
+        "the book",
+        "read",
+        {"subject": "the girl", "object": "*", "tense": "progressive"},
+        "boring",
+        "The book that the girl is reading is boring.",
+        "Das Buch, das das Mädchen liest, ist langweilig.",
+    ),
+    (
+        "the apple",
+        "eat",
+        {"subject": "he", "object": "*", "tense": "past"},
+        "sweet",
+        "The apple that he ate is sweet.",
+        "Der Apfel, den er gegessen hat, ist süß.",
+    ),
+    (
+        "the children",
+        "help",
+        {"subject": "the teacher", "object": "*"},
+        "tired",
+        "The children that the teacher helps are tired.",
+        "Die Kinder, denen der Lehrer hilft, sind müde.",
+    ),
+    (
+        "the woman",
+        "trust",
+        {"subject": "you", "object": "*"},
+        "clever",
+        "The woman that you trust is clever.",
+        "Die Frau, der du vertraust, ist klug.",
+    ),
 ]
 
 
@@ -314,21 +495,24 @@ def test_a_relative_pronoun_has_its_nouns_gender_and_its_clauses_case(say, noun,
 def test_the_relative_clause_of_an_object_follows_the_closing_verb(say):
     phrase = say.relative("the woman", "sing", subject="*", tense="past")
     assert say.statement("see", "I", object=phrase, tense="past") == (
-        "I saw the woman who sang.", "Ich habe die Frau gesehen, die gesungen hat.",
+        "I saw the woman who sang.",
+        "Ich habe die Frau gesehen, die gesungen hat.",
     )
 
 
 def test_zu_stands_inside_a_separable_infinitive(say):
     inner = say.clause("turn|off", "Tom", object="the radio")
     assert say.with_infinitive(say.clause("forget", "Tom", tense="past"), inner) == (
-        "Tom forgot to turn off the radio.", "Tom hat vergessen, das Radio auszuschalten.",
+        "Tom forgot to turn off the radio.",
+        "Tom hat vergessen, das Radio auszuschalten.",
     )
 
 
 def test_an_infinitive_of_purpose_takes_um(say):
     outer = say.clause("drive", "she", direction="city")
     assert say.with_infinitive(outer, say.clause("buy", "she", object="a dress"), "um") == (
-        "She drives to the city to buy a dress.", "Sie fährt in die Stadt, um ein Kleid zu kaufen.",
+        "She drives to the city to buy a dress.",
+        "Sie fährt in die Stadt, um ein Kleid zu kaufen.",
     )
 
 
@@ -375,7 +559,9 @@ def test_a_phrase_declines_as_the_school_grammar_has_it(say, composer_module, ph
 @pytest.mark.parametrize(
     ("noun", "pronouns"),
     [
-        ("the man", "der den dem"), ("the woman", "die die der"), ("the child", "das das dem"),
+        ("the man", "der den dem"),
+        ("the woman", "die die der"),
+        ("the child", "das das dem"),
         ("the men", "die die denen"),
     ],
 )
@@ -385,12 +571,17 @@ def test_relative_pronouns_decline_as_the_school_grammar_has_them(say, composer_
 
 
 CONJUGATIONS = {
-    "read": "lese liest liest lesen lesen", "give": "gebe gibst gibt geben geben",
+    "read": "lese liest liest lesen lesen",
+    "give": "gebe gibst gibt geben geben",
     "sleep": "schlafe schläfst schläft schlafen schlafen",
-    "work": "arbeite arbeitest arbeitet arbeiten arbeiten", "open": "öffne öffnest öffnet öffnen öffnen",
-    "draw": "zeichne zeichnest zeichnet zeichnen zeichnen", "dance": "tanze tanzt tanzt tanzen tanzen",
-    "smile": "lächle lächelst lächelt lächeln lächeln", "hike": "wandere wanderst wandert wandern wandern",
-    "learn": "lerne lernst lernt lernen lernen", "like": "mag magst mag mögen mögen",
+    "work": "arbeite arbeitest arbeitet arbeiten arbeiten",
+    "open": "öffne öffnest öffnet öffnen öffnen",
+    "draw": "zeichne zeichnest zeichnet zeichnen zeichnen",
+    "dance": "tanze tanzt tanzt tanzen tanzen",
+    "smile": "lächle lächelst lächelt lächeln lächeln",
+    "hike": "wandere wanderst wandert wandern wandern",
+    "learn": "lerne lernst lernt lernen lernen",
+    "like": "mag magst mag mögen mögen",
     "close": "schließe schließt schließt schließen schließen",
 }
 

@@ -34,8 +34,11 @@ def updated(kind, policy, rows):
     taken = steps.Steps(model, optimizer, Settings(label_smoothing=0.1), tf.distribute.get_strategy(), len(rows))
     batch = Batch(np.arange(len(rows)), 8, 8)
     validated = taken.validate(rows, [batch])
-    return model, taken.train(rows, [batch], 1), validated, next(
-        graph for (name, *_), graph in taken.traced.items() if name == "train_graph"
+    return (
+        model,
+        taken.train(rows, [batch], 1),
+        validated,
+        next(graph for (name, *_), graph in taken.traced.items() if name == "train_graph"),
     )
 
 
@@ -88,14 +91,20 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     # Loss and gradient of the vocabulary layer as well.
     labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
     variables = [variable.value for variable in model.trainable_variables]
-    sums, slopes, own = vocabulary.gradients(halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0)
+    sums, slopes, own = vocabulary.gradients(
+        halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0
+    )
     flat, rows = exact.reshape(192, -1), np.arange(192)
     chances = np.exp(flat - flat.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     assert float(sums["loss"]) == pytest.approx(-np.log(chances[rows, labels.numpy()]).sum(), rel=1e-6)
     chances[rows, labels.numpy()] -= 1
     expected = chances.T @ np.array(hidden, np.float64).reshape(192, -1)
-    table = next(part for part, variable in zip(own, model.trainable_variables, strict=True) if variable is model.target_embedding)
+    table = next(
+        part
+        for part, variable in zip(own, model.trainable_variables, strict=True)
+        if variable is model.target_embedding
+    )
     np.testing.assert_allclose(table, expected, atol=1e-4)
 
 
@@ -108,7 +117,9 @@ def test_the_logits_of_a_classifier_are_products_of_float32():
     model.bias.assign(np.array([0.123456, -3.2109, 1.000321]))
     logits = model(rows, training=False)
     assert (hidden[0].dtype, logits.dtype) == (tf.float32, tf.float32)
-    exact = np.array(hidden[0], np.float64) @ np.array(model.output_linear.kernel.value, np.float64) + np.array(model.bias.value)
+    exact = np.array(hidden[0], np.float64) @ np.array(model.output_linear.kernel.value, np.float64) + np.array(
+        model.bias.value
+    )
     np.testing.assert_allclose(logits, exact, atol=1e-6)
 
 

@@ -82,7 +82,9 @@ def test_lines_that_are_not_utf8_are_counted_and_utf16_is_refused(monkeypatch, c
             return [{"answer": line, "score": 1.0} for line in lines]
 
     monkeypatch.setattr(predict, "load", lambda model, token: Echo())
-    found = CliRunner().invoke(predict.command, ["model", "-"], input="Grüße\n".encode() + "Grüße\nMüll\n".encode("cp1252"))
+    found = CliRunner().invoke(
+        predict.command, ["model", "-"], input="Grüße\n".encode() + "Grüße\nMüll\n".encode("cp1252")
+    )
     assert found.stdout.splitlines()[1:] == ["Gr\ufffd\ufffde\t1", "M\ufffdll\t1"]
     assert "lines with bytes that are not UTF-8, each replaced by U+FFFD: 2" in found.stderr
     with pytest.raises(DataError, match="byte order mark of utf-16"):

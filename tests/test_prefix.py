@@ -24,7 +24,9 @@ def call(model, decoder, config, source, *, graph=False, **options):
     def decode(source, options):
         return decoder.decode(model, source, config, options, codec=Letters())
 
-    return (tf.function(decode) if graph else decode)(source, {name: tf.constant(value) for name, value in options.items()})
+    return (tf.function(decode) if graph else decode)(
+        source, {name: tf.constant(value) for name, value in options.items()}
+    )
 
 
 def ids_of(text):

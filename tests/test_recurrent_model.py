@@ -77,6 +77,7 @@ def test_gradients_traced_for_any_width_equal_those_traced_for_one():
     model = model_of(layers=2, input_feeding=True, coverage=True)
     found = []
     for shapes in ((SOURCE.shape, TARGET.shape), ([None, None], [None, None])):
+
         @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
         def gradients(source, target):
             variables = [variable.value for variable in model.trainable_variables]

@@ -130,7 +130,12 @@ def manifest(folder, section, inputs=None):
         for path in integrity.files_below(folder)
     }
     ingredients = {"section": section, "inputs": inputs or {}, "versions": {"keras": "3.15.1"}}
-    table = {"digest": integrity.digest_of(files), "stage": folder.parent.name, "ingredients": ingredients, "files": files}
+    table = {
+        "digest": integrity.digest_of(files),
+        "stage": folder.parent.name,
+        "ingredients": ingredients,
+        "files": files,
+    }
     (folder / "manifest.json").write_text(sealed.dumps(table), encoding="utf-8")
     return table["digest"]
 
@@ -605,7 +610,10 @@ def test_a_search_over_all_rows_is_told_in_iterations(tmp_path):
     write_lines(tmp_path / "train/t/history.jsonl", history)
     told = {"stopped": "converged", "epochs": 14, "steps": 19, "best": history[-1], "parameters": 7}
     write_json(tmp_path / "train/t/train.json", told)
-    inputs = {name: integrity.read_manifest(folder)[0]["digest"] for name, folder in (("train", tmp_path / "train/t"), ("ingest", tmp_path / "ingest/i"))}
+    inputs = {
+        name: integrity.read_manifest(folder)[0]["digest"]
+        for name, folder in (("train", tmp_path / "train/t"), ("ingest", tmp_path / "ingest/i"))
+    }
     manifest(evaluate, {"seed": 1}, inputs)
     parsed = parse(run.document(Run.around(evaluate)))
     text = " ".join(parsed.data)
@@ -613,7 +621,9 @@ def test_a_search_over_all_rows_is_told_in_iterations(tmp_path):
     assert "19 evaluations of the loss" in text and "steps" not in text
     assert parsed.table("iteration", "train", "validation")[-1] == ["14", markup.number(1 / 14), "0.25"]
     # One validation is a point, in the drawing as in the key.
-    keys = [attributes["class"] for tag, attributes in parsed.tags if tag == "i" and "key" in attributes.get("class", "")]
+    keys = [
+        attributes["class"] for tag, attributes in parsed.tags if tag == "i" and "key" in attributes.get("class", "")
+    ]
     assert keys[:2] == ["key a", "key point b"]
     assert [tag for tag, attributes in parsed.tags if attributes.get("class") == "dot b"] == ["circle"]
 
@@ -653,7 +663,10 @@ def test_bins_of_any_values_hold_zero_in_the_middle_of_one():
 
 
 def test_words_of_a_point_keep_off_the_axis_and_labels_within_the_drawing():
-    low = [charts.Series("train", [1, 2, 3], [9.0, 5.0, 4.0], "a"), charts.Series("validation", [1, 2, 3], [3.0, 1.0, 0.1], "b")]
+    low = [
+        charts.Series("train", [1, 2, 3], [9.0, 5.0, 4.0], "a"),
+        charts.Series("validation", [1, 2, 3], [3.0, 1.0, 0.1], "b"),
+    ]
     drawn = charts.lines("Loss", low, "step", mark=(3, 0.1, "0.1000"))
     (place,) = re.findall(r'class="mark" x="[\d.]+" y="([\d.]+)"', drawn)
     assert float(place) < axes.HEIGHT - axes.BOTTOM

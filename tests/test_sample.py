@@ -98,7 +98,9 @@ def test_a_token_is_drawn_from_the_set_and_from_all_of_it(top_k, top_p):
     expected = cut(logits.astype("float64"), 1.0, top_k or None, top_p)
     # One uniform number in the middle of each of 20,000 equal parts: every token of a share above that is met.
     uniform = (np.arange(20_000) + 0.5) / 20_000
-    drawn = sample.draw(tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p, False).numpy()
+    drawn = sample.draw(
+        tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p, False
+    ).numpy()
     counts = np.bincount(drawn, minlength=400) / 20_000
     assert np.all(counts[expected == 0] == 0)
     assert np.all(counts[expected > 0] > 0)
@@ -124,7 +126,9 @@ def test_scores_are_of_the_model_and_the_best_come_first():
     config = sample.Config(num_samples=9, temperature=2.0, top_k=3, max_length=6, length_penalty=0.6)
     found = in_graph(model, sample, config, sources(5, 8))
     for row, first in enumerate((5, 8)):
-        for ids, log_prob, score in zip(*(found[name][row].numpy() for name in ("ids", "log_probs", "scores")), strict=True):
+        for ids, log_prob, score in zip(
+            *(found[name][row].numpy() for name in ("ids", "log_probs", "scores")), strict=True
+        ):
             expected, _ = along(model, first, words_of(ids))
             assert log_prob == pytest.approx(expected, abs=2e-5)
             assert score == pytest.approx(expected / penalty(len(words_of(ids)), 0.6), abs=2e-5)
@@ -162,7 +166,9 @@ def test_options_of_a_call_stand_in_for_the_fields():
         call(top_p=tf.constant(1.5))
 
 
-@pytest.mark.parametrize("fault", [{"top_p": 0.0}, {"top_p": 1.1}, {"top_k": 0}, {"temperature": -1}, {"num_samples": 0}])
+@pytest.mark.parametrize(
+    "fault", [{"top_p": 0.0}, {"top_p": 1.1}, {"top_k": 0}, {"temperature": -1}, {"num_samples": 0}]
+)
 def test_options_that_make_no_sense_are_refused(fault):
     with pytest.raises(ValueError, match=next(iter(fault))):
         Plugin.check("decoding", {"kind": "sample", **fault})

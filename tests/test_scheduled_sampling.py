@@ -103,7 +103,9 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
     from textpipe.training.rows import Ids
 
     ids = {"kind": "ids", "vocab_size": 17, "num_words": 9, "max_length": 20}
-    model = hybrid.build(hybrid.Config(units=8, embedding_size=6, letter_units=5, dropout=0.0), Sizes("a", ids, "b", ids), seed=2)
+    model = hybrid.build(
+        hybrid.Config(units=8, embedding_size=6, letter_units=5, dropout=0.0), Sizes("a", ids, "b", ids), seed=2
+    )
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
         variable.assign(random.normal(size=variable.shape))  # so that it says letters and <unk> too

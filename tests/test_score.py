@@ -179,7 +179,11 @@ def test_the_columns_of_a_pipeline_hold_for_the_pairs_it_scores(tmp_path, header
     )
     own = verb.columns_of(tmp_path / "x.toml", (), (tmp_path / "pairs.tsv",))
     assert own == {"source": "en", "target": "de"}
-    assert verb.columns_of(tmp_path, (), (tmp_path / "pairs.tsv",)) == verb.columns_of(tmp_path / "x.toml", (), ("a", "b")) == {}
+    assert (
+        verb.columns_of(tmp_path, (), (tmp_path / "pairs.tsv",))
+        == verb.columns_of(tmp_path / "x.toml", (), ("a", "b"))
+        == {}
+    )
     (tmp_path / "pairs.tsv").write_text(f"{header}\na\tb\tc\n")
     scorer = SimpleNamespace(source="source", target="target")
     found = verb.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)

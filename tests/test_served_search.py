@@ -53,7 +53,9 @@ def test_a_caller_gives_each_row_a_prefix_and_phrases(paths, tmp_path):
     assert all(" Auto 9" in f" {text}" for text, score in zip(texts[1], scores[1], strict=True) if score > -1e9)
     assert all(text.startswith("Ka") for text in texts[2])
     # One text for all rows, and none: as the plain signature.
-    assert all(text.startswith("der") for row in ask(servable, loaded.signatures, prefix=["der"])[0] for text in row if text)
+    assert all(
+        text.startswith("der") for row in ask(servable, loaded.signatures, prefix=["der"])[0] for text in row if text
+    )
     plain = servable.nbest({"source": tf.constant(TEXTS)})
     texts, scores = ask(servable, loaded.signatures)
     assert [[text.decode() for text in row] for row in plain["texts"].numpy()] == texts
@@ -63,7 +65,12 @@ def test_a_list_of_answers_goes_with_the_model(paths, tmp_path):
     file = tmp_path / "answers.txt"
     file.write_text("\n".join(LIST), encoding="utf-8")
     servable, loaded = served(
-        paths, tmp_path / "model", kind="beam", beam_size=5, length_penalty=0.0, rules=[{"kind": "trie", "file": str(file)}]
+        paths,
+        tmp_path / "model",
+        kind="beam",
+        beam_size=5,
+        length_penalty=0.0,
+        rules=[{"kind": "trie", "file": str(file)}],
     )
     allowed = ["das Haus 7 ist alt", "das Haus 7 ist grün", "der Hund", "das Auto 12 ist rot", "Katze"]
     texts, scores = ask(servable, loaded.signatures, prefix=["das", "der", ""])

@@ -36,7 +36,7 @@ def test_any_float32_is_spelled_as_it_is_alone():
 
 
 TENSORS = {
-    "answer": strings([b"100 % sure", b"%s", 'quoted "so"'.encode(), "größer".encode()]),
+    "answer": strings([b"100 % sure", b"%s", b'quoted "so"', "größer".encode()]),
     "100 %": np.array([0.5, 1 / 3, 2, np.nan], np.float32),
     "nested": np.arange(24, dtype=np.int64).reshape(4, 2, 3),
     "nothing": np.zeros((4, 0), np.float32),

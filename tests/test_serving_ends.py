@@ -32,7 +32,9 @@ CHUNKED = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encodin
 def models(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     module = tf.Module()
-    module.run = tf.function(lambda x: {"y": x + 1}, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
+    module.run = tf.function(
+        lambda x: {"y": x + 1}, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False
+    )
     tf.saved_model.save(module, str(root / "plus" / "1"), signatures=module.run.get_concrete_function())
     return root
 
@@ -84,7 +86,12 @@ def test_a_head_beyond_the_bounds_is_refused_in_words_and_costs_nobody_anything(
         for part in parts:
             place.sendall(part)
         found, headers, body = answered(place)
-    assert found == status and headers["connection"] == "close" and "bytes" in json.loads(body)["error"] or "256" in str(body)
+    assert (
+        found == status
+        and headers["connection"] == "close"
+        and "bytes" in json.loads(body)["error"]
+        or "256" in str(body)
+    )
     assert server.ask("GET", "/healthz")[0] == 200
 
 
@@ -133,7 +140,11 @@ def test_an_upgrade_is_ignored_and_no_body_is_taken_for_a_request(server, protoc
         field, body = b"Transfer-Encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\n" + upgrade + field + b"\r\n"
     follows = b"GET /v1/models/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    for pieces in ([head + body + follows], [head, body, follows], [head[:90], head[90:] + body[:9], body[9:] + follows]):
+    for pieces in (
+        [head + body + follows],
+        [head, body, follows],
+        [head[:90], head[90:] + body[:9], body[9:] + follows],
+    ):
         with connected(server) as place, place.makefile("rb") as file:
             for piece in pieces:
                 place.sendall(piece)
@@ -377,7 +388,9 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
                 "localhost", server.rest, context=ssl.create_default_context(cafile=str(chain)), timeout=30
             )
             try:
-                rest.request("POST", "/v1/models/plus:predict", '{"instances": [1.0]}', {"Authorization": f"Bearer {token}"})
+                rest.request(
+                    "POST", "/v1/models/plus:predict", '{"instances": [1.0]}', {"Authorization": f"Bearer {token}"}
+                )
                 status = rest.getresponse().status
             except ssl.SSLCertVerificationError:
                 status = None
@@ -412,7 +425,9 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_old_ones_go_on(tmp_path, pairs, models, named):
+def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_old_ones_go_on(
+    tmp_path, pairs, models, named
+):
     cert, key = tmp_path / "cert", tmp_path / "key"
 
     def put(name):

@@ -179,7 +179,9 @@ def test_a_version_that_cannot_be_read_says_why_and_is_tried_again(tmp_path, mad
 # Links
 
 
-@pytest.mark.parametrize("what", ["saved_model.pb", "variables", "variables/variables.index", "assets", "assets/deep/words.txt"])
+@pytest.mark.parametrize(
+    "what", ["saved_model.pb", "variables", "variables/variables.index", "assets", "assets/deep/words.txt"]
+)
 def test_a_version_with_a_link_that_leads_out_is_refused(tmp_path, made, what):
     place = put(made, 1, tmp_path / "models" / "m" / "1")
     (place / "assets" / "deep").mkdir(parents=True, exist_ok=True)
@@ -222,7 +224,18 @@ def test_what_is_neither_a_file_nor_a_folder_is_not_opened(tmp_path, made):
 
 
 def test_versions_are_int64_and_other_numbers_are_no_versions(tmp_path, made):
-    for name in ("9223372036854775808", "1" * 200, "１２", "-1", "+1", "1.0", "0x1", " 1", "007", "9223372036854775807"):
+    for name in (
+        "9223372036854775808",
+        "1" * 200,
+        "１２",
+        "-1",
+        "+1",
+        "1.0",
+        "0x1",
+        " 1",
+        "007",
+        "9223372036854775807",
+    ):
         (tmp_path / "m" / name).mkdir(parents=True)
         (tmp_path / "m" / name / "saved_model.pb").touch()
     listing = disk.scan(tmp_path)["m"]
@@ -264,7 +277,14 @@ def test_no_message_says_where_things_lie(tmp_path, made, classifier):
         for model in (*os.listdir(root), "none"):
             for path in ("", "/metadata", "/versions/1", "/versions/9", "/labels/x"):
                 bodies.append(server.ask("GET", f"/v1/models/{model}{path}")[2].decode())
-            for body in ("{", "[]", "{}", '{"instances": []}', '{"instances": ["x"]}', '{"instances": [[[1.0]], [1.0]]}'):
+            for body in (
+                "{",
+                "[]",
+                "{}",
+                '{"instances": []}',
+                '{"instances": ["x"]}',
+                '{"instances": [[[1.0]], [1.0]]}',
+            ):
                 for verb in ("predict", "classify", "regress", "stream"):
                     bodies.append(server.ask("POST", f"/v1/models/{model}:{verb}", body)[2].decode())
         for path in ("/models", "/metrics", "/readyz", "/healthz", "/nothing"):

@@ -77,7 +77,9 @@ def search(folder, *, bounded=True, about=True):
         saved.meta_graphs[0].signature_def["options"].defaults[name].CopyFrom(tf.make_tensor_proto(value))
     path.write_bytes(saved.SerializeToString())
     if about:
-        (folder / "textpipe.json").write_text(json.dumps({"format": 1, **({"bounds": BOUNDS, "from_options": FROM_OPTIONS} if bounded else {})}))
+        (folder / "textpipe.json").write_text(
+            json.dumps({"format": 1, **({"bounds": BOUNDS, "from_options": FROM_OPTIONS} if bounded else {})})
+        )
         manifest.write(folder)
 
 
@@ -106,7 +108,13 @@ def asked(server, model, timeout=None, **inputs):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("beam_size", 9), ("beam_size", 0), ("beam_size", -(2**31)), ("max_length", 2_000_000_000), ("length_penalty", 2.5)],
+    [
+        ("beam_size", 9),
+        ("beam_size", 0),
+        ("beam_size", -(2**31)),
+        ("max_length", 2_000_000_000),
+        ("length_penalty", 2.5),
+    ],
 )
 def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(server, option, value):
     queue = server.server.service.queue
@@ -129,7 +137,9 @@ def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_m
         status, message = asked(server, "search", source=["a"] * 6, beam_size=7)
     finally:
         queue.pool = pool
-    assert status == 400 and message.startswith("6 rows times 7, the largest of beam_size, is 42 where a request may have 40")
+    assert status == 400 and message.startswith(
+        "6 rows times 7, the largest of beam_size, is 42 where a request may have 40"
+    )
     assert message.endswith("send 5 rows at most in a request")
     assert asked(server, "search", source=["a"] * 5, beam_size=7)[0] == 200
     assert asked(server, "foreign", source=["a"] * 6, beam_size=7)[0] == 200

@@ -220,9 +220,7 @@ def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, m
 
     async def all_of_them():
         body = b'{"instances": [' + b"1," * rest.IN_LOOP
-        return await asyncio.gather(
-            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * rest.SLOW))
-        )
+        return await asyncio.gather(*(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * rest.SLOW)))
 
     assert {status for status, _, _ in asyncio.run(all_of_them())} == {400}
     assert most == rest.SLOW

@@ -8,7 +8,7 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'textpipe[ray]'")
 
-from textpipe.savedmodel import Model  # noqa: E402
+from textpipe.savedmodel import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # Ray's own
 

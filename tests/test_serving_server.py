@@ -127,10 +127,15 @@ def test_a_loaded_model_is_the_same_on_disk_and_behind_a_server(server, mail, ph
 
     rows = {
         "mail": [{"text": "could you send the plan 4", "label": "yes"}, {"text": "thank you", "label": "no"}],
-        "phrases": [{"source": "the house 3 is red", "target": "das Haus 3 ist rot"}, {"source": "the dog", "target": "das"}],
+        "phrases": [
+            {"source": "the house 3 is red", "target": "das Haus 3 ist rot"},
+            {"source": "the dog", "target": "das"},
+        ],
     }
     for name, path in (("mail", mail), ("phrases", phrases)):
-        remote, local = (textpipe.load_model(place) for place in (f"http://127.0.0.1:{server.rest}/v1/models/{name}", path))
+        remote, local = (
+            textpipe.load_model(place) for place in (f"http://127.0.0.1:{server.rest}/v1/models/{name}", path)
+        )
         assert remote.fields == local.fields and remote.name == name and remote.version == "1"
         assert {key: remote.signatures[key] for key in ("serving_default", "score")} == {
             key: local.signatures[key] for key in ("serving_default", "score")
@@ -407,7 +412,7 @@ def test_a_deadline_ends_the_wait_but_not_the_server(tmp_path):
 def test_what_is_too_much_is_refused(tmp_path, mail):
     shutil.copytree(mail, tmp_path / "mail" / "1")
     with running(tmp_path, most_bytes=5000, most_rows=3, most_text=100) as server:
-        ask = lambda body, headers=(): server.ask("POST", "/v1/models/mail:predict", body, headers)  # noqa: E731
+        ask = lambda body, headers=(): server.ask("POST", "/v1/models/mail:predict", body, headers)
         assert ask({"instances": ["x" * 100] * 3})[0] == 200
         assert b"4 rows" in ask({"instances": ["x"] * 4})[2]
         assert b"101 bytes" in ask({"instances": ["x" * 101]})[2]
@@ -614,9 +619,8 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 def test_requests_under_way_are_finished_before_it_stops(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
-    with running(tmp_path, limits=Limits(workers=1)) as server:
-        with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            asked = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
-            until(lambda: server.server.service.queue.waiting == 2)
-            server.loop.call_soon_threadsafe(server.server.over.set)
-            assert [one.result()["predictions"] for one in asked] == [[0.0], [1.0], [2.0]]
+    with running(tmp_path, limits=Limits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
+        until(lambda: server.server.service.queue.waiting == 2)
+        server.loop.call_soon_threadsafe(server.server.over.set)
+        assert [one.result()["predictions"] for one in asked] == [[0.0], [1.0], [2.0]]

@@ -52,7 +52,10 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
     ema, heads = found["train", "ema"], found["model.transformer", "num_heads"]
     assert (ema.takes, ema.default, ema.bounds) == ("number", "–", "above 0, below 1")
     assert (heads.takes, heads.default, heads.bounds) == ("whole number", "4", "at least 1")
-    assert found["train", "optimizer"].takes.startswith('"adagrad", "adam"') and found["train", "optimizer"].default == '"adam"'
+    assert (
+        found["train", "optimizer"].takes.startswith('"adagrad", "adam"')
+        and found["train", "optimizer"].default == '"adam"'
+    )
     assert found["train", "batch_tokens"].bounds == "at least 1"
     assert found["top", "task"].default == "required"
     assert found["train.init", "from"].default == "required"

@@ -62,7 +62,9 @@ def restored(x):
 def from_a_file(x):
     table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="t")
     tf.raw_ops.InitializeTableFromTextFileV2(table_handle=table, filename="/etc/hosts", key_index=-2, value_index=-1)
-    return tf.as_string(tf.raw_ops.LookupTableFindV2(table_handle=table, keys=x, default_value=tf.constant(-1, tf.int64)))
+    return tf.as_string(
+        tf.raw_ops.LookupTableFindV2(table_handle=table, keys=x, default_value=tf.constant(-1, tf.int64))
+    )
 
 
 REACHING = {

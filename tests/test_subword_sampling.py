@@ -121,7 +121,9 @@ def segmentations(text, names):
 def dropped_merges(symbols, dropout):
     """{segmentation: probability} of BPE-dropout, by going through every set of merges that may be dropped."""
     options = [
-        (-BPE[left + right], place) for place, (left, right) in enumerate(itertools.pairwise(symbols)) if left + right in BPE
+        (-BPE[left + right], place)
+        for place, (left, right) in enumerate(itertools.pairwise(symbols))
+        if left + right in BPE
     ]
     total = Counter()
     for kept in itertools.product([False, True], repeat=len(options)):
@@ -161,7 +163,9 @@ def test_frequencies_are_those_of_the_enumerated_distribution(table, expected, k
     number = pieces.ids()
     own = max(expected("▁abab", 50.0 if kind is Lattices else 0.0).items(), key=lambda item: item[1])[0]
     rows = Ids.from_lists([[*(number[name] for name in own), 3]] * draws)
-    found = Counter(map(tuple, lists(Sampler(rows.blocks, pieces, lambda p, u: kind(p, u, strength), max_length=50).draw(5))))
+    found = Counter(
+        map(tuple, lists(Sampler(rows.blocks, pieces, lambda p, u: kind(p, u, strength), max_length=50).draw(5)))
+    )
     wanted = {(*(number[name] for name in way), 3): chance for way, chance in expected("▁abab", strength).items()}
     assert sum(wanted.values()) == pytest.approx(1)
     assert set(found) <= set(wanted)

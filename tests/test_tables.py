@@ -333,7 +333,14 @@ def encoded(folder, form, rows, encoding):
 @pytest.mark.parametrize("form", ["tsv", "tsv.gz", "csv", "jsonl", "json", "lines"])
 @pytest.mark.parametrize(
     ("encoding", "guessed"),
-    [("cp1252", True), ("utf-16", False), ("utf-16-le", True), ("utf-16-be", True), ("utf-32", False), ("utf-8-sig", False)],
+    [
+        ("cp1252", True),
+        ("utf-16", False),
+        ("utf-16-le", True),
+        ("utf-16-be", True),
+        ("utf-32", False),
+        ("utf-8-sig", False),
+    ],
 )
 def test_files_that_declare_nothing_are_read_by_what_they_show(tmp_path, caplog, form, encoding, guessed):
     source, format = encoded(tmp_path, form, WESTERN, encoding)
@@ -418,10 +425,14 @@ def test_a_damaged_file_of_utf8_is_not_taken_for_another_encoding(tmp_path, capl
     assert not caplog.text
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("cp1251", "Пришлите отчёт"), ("shift_jis", "表示してください"), ("gbk", "请寄报告")])
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("cp1251", "Пришлите отчёт"), ("shift_jis", "表示してください"), ("gbk", "请寄报告")]
+)
 def test_a_text_that_no_guess_fits_is_refused_until_its_encoding_is_declared(tmp_path, encoding, text):
     path = written(tmp_path, "a.tsv", f"text\tlabel\nok\tx\n{text}\ty\n".encode(encoding))
-    with pytest.raises(DataError, match="a.tsv, line 3: the text is not UTF-8, nor does it look like Windows-1252; declare"):
+    with pytest.raises(
+        DataError, match="a.tsv, line 3: the text is not UTF-8, nor does it look like Windows-1252; declare"
+    ):
         read(path)
     assert read(path, encoding=encoding)[0][1] == (text, "y")
 
@@ -482,7 +493,9 @@ ODD_LABELS = ["NA", "null", "None", "True", "1.0", "nan", "N/A", "0012", "-", "1
 def test_labels_that_look_like_missing_values_or_numbers_stay_texts(tmp_path, form):
     rows = [(f"text {n}", label) for n, label in enumerate(ODD_LABELS)]
     if form == "parquet":
-        pq.write_table(pa.table(dict(zip(("text", "label"), zip(*rows, strict=True), strict=True))), tmp_path / "a.parquet")
+        pq.write_table(
+            pa.table(dict(zip(("text", "label"), zip(*rows, strict=True), strict=True))), tmp_path / "a.parquet"
+        )
         source, format = tmp_path / "a.parquet", None
     else:
         source, format = encoded(tmp_path, form, rows, "utf-8")

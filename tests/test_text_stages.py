@@ -223,7 +223,9 @@ def test_a_label_unseen_in_train_is_named_with_split_and_row(mail, tmp_path):
 def test_all_labels_that_train_lacks_are_listed_at_once(mail, tmp_path):
     held_out = {"text": ["a", "b", "c"], "label": ["maybe", "later", "maybe"]}
     ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
-    with pytest.raises(DataError, match=r"test, row 10: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"):
+    with pytest.raises(
+        DataError, match=r"test, row 10: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"
+    ):
         vectorize.check_labels(tmp_path / "normalize", "label", ["no", "yes"])
     vectorize.check_labels(tmp_path / "normalize", "label", ["later", "maybe", "no", "yes"])
 
@@ -279,7 +281,11 @@ def test_target_texts_are_ids_whatever_the_source_is(pairs, tmp_path):
         (normalize, {"task": "classify", "fields": {"label": ["unicode"]}}, "no such text field"),
         (normalize, {"task": "classify", "steps": ["unicod"]}, "did you mean 'unicode'"),
         (tokenize, {"task": "classify", "codec": "unigrams"}, "did you mean 'unigram'"),
-        (tokenize, {"task": "classify", "codec": {"kind": "bpe", "character_coverage": 0.9}}, "from 0.98 to 1, found 0.9"),
+        (
+            tokenize,
+            {"task": "classify", "codec": {"kind": "bpe", "character_coverage": 0.9}},
+            "from 0.98 to 1, found 0.9",
+        ),
         (tokenize, {"task": "classify", "codec": {"kind": "unigram", "vocab_size": 2**31 - 1}}, "vocab_size"),
         (tokenize, {"task": "classify", "codec": {"kind": "unigram", "vocab_size": 1}}, "vocab_size"),
         (vectorize, {"task": "classify", "target": {"max_length": 9}}, "answers with a label, which has no ids"),

@@ -147,7 +147,9 @@ def test_targets_are_shifted_behind_the_start():
     assert shift_right(np.array([[7, 8, 3, 0]], np.int32), 2).numpy().tolist() == [[2, 7, 8, 3]]
 
 
-@pytest.mark.parametrize(("limit", "expected"), [({"clip_norm": 0.01}, 0.01), ({"clip_value": 0.001}, None), ({}, None)])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [({"clip_norm": 0.01}, 0.01), ({"clip_value": 0.001}, None), ({}, None)]
+)
 def test_a_clipped_step_is_as_long_as_the_limit(limit, expected, tmp_path):
     rows = labelled(64)
     model = logistic_regression.build(logistic_regression.Config(l2=0), Sizes("text", IDS, "label", LABELS), seed=1)
@@ -177,7 +179,12 @@ def test_schedules_reach_the_optimizer(tmp_path):
 
 @pytest.mark.parametrize(
     "schedule",
-    [{"kind": "cosine", "warmup_steps": 7}, {"kind": "constant", "warmup_steps": 10}, {"kind": "inverse_square_root"}, {"kind": "noam", "d_model": 8}],
+    [
+        {"kind": "cosine", "warmup_steps": 7},
+        {"kind": "constant", "warmup_steps": 10},
+        {"kind": "inverse_square_root"},
+        {"kind": "noam", "d_model": 8},
+    ],
 )
 def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
     settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule=schedule)
@@ -274,7 +281,9 @@ def test_a_loss_that_is_not_a_number_stops_with_a_cure_and_keeps_the_checkpoint(
 
     monkeypatch.setattr(loop.Loop, "take", poisoned)
     settings = Settings(epochs=5, batch_rows=64, num_shapes=1)
-    with pytest.raises(ConfigError, match=r"lower optimizer.learning_rate \(now 0.001\) or set clip_norm.*checkpoint is kept"):
+    with pytest.raises(
+        ConfigError, match=r"lower optimizer.learning_rate \(now 0.001\) or set clip_norm.*checkpoint is kept"
+    ):
         loop.fit(classifier(), {"train": labelled(64 * 5)}, settings, tmp_path)
     model = classifier()
     optimizer_variables = 2 + 2 * len(model.trainable_variables)
@@ -469,7 +478,9 @@ def plain_generator():
             self.built = True
 
         def hidden(self, source, target_in, training=False):
-            return ops.take(self.table, target_in, axis=0) + ops.mean(ops.take(self.table, source, axis=0), 1, keepdims=True)
+            return ops.take(self.table, target_in, axis=0) + ops.mean(
+                ops.take(self.table, source, axis=0), 1, keepdims=True
+            )
 
         def project(self, hidden):
             return ops.matmul(hidden, ops.transpose(self.table)) + self.bias
@@ -581,7 +592,10 @@ def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, 
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
         ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: is a kind of momentum, which is 0"),
         ({"parallel": 2}, "parallel: feed_forward trains on a batch as a whole"),
-        ({"model": {"kind": "logistic_regression"}, "precision": "mixed_bfloat16"}, "precision: logistic_regression is the"),
+        (
+            {"model": {"kind": "logistic_regression"}, "precision": "mixed_bfloat16"},
+            "precision: logistic_regression is the",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read(settings, finding):
@@ -612,7 +626,9 @@ def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
 
 def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
-    assert "[train] num_shapes: is for rows of token ids" in refusal(tmp_path, stages, config(num_shapes=2, model={"kind": "feed_forward"}), sparse)
+    assert "[train] num_shapes: is for rows of token ids" in refusal(
+        tmp_path, stages, config(num_shapes=2, model={"kind": "feed_forward"}), sparse
+    )
     assert "[model] embedding: is for rows of token ids" in refusal(tmp_path, stages, config(), sparse)
 
 

@@ -74,7 +74,9 @@ def joint(names):
     return {"source": of_ids("source", names), "target": of_ids("target", names)}
 
 
-@pytest.mark.parametrize("model", [SMALL, {"kind": "transformer", "d_model": 8, "d_ff": 6, "num_heads": 2, "layers": 1}])
+@pytest.mark.parametrize(
+    "model", [SMALL, {"kind": "transformer", "d_model": 8, "d_ff": 6, "num_heads": 2, "layers": 1}]
+)
 def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(tmp_path, model):
     model = {**model, "share_embeddings": True}
     there, here = (Sizes("source", ids(names), "target", ids(names)) for names in (THERE, HERE))
@@ -226,7 +228,10 @@ def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
         (artifact, ("model.json", "vocabulary.json", "model.weights.h5")),
         (tmp_path / "latest" / "mine", ()),
         *((tmp_path / "models" / version / "variables", ("variables.index",)) for version in ("9", "10")),
-        *((tmp_path / "models" / version / "assets.extra", ("model.json", "vocabulary.json")) for version in ("9", "10")),
+        *(
+            (tmp_path / "models" / version / "assets.extra", ("model.json", "vocabulary.json"))
+            for version in ("9", "10")
+        ),
     ):
         folder.mkdir(parents=True)
         for name in names:
@@ -263,14 +268,18 @@ def test_frozen_parts_keep_their_weights_and_the_others_move():
     names = list(values(model))
     frozen = parts.freeze(model, ["encoder", "target_embedding", "decoder/*/bias"])
     expected = {name for name in names if name.startswith("encoder/") or name == "target_embedding"}
-    expected |= {name for name in names if name.startswith("decoder/") and name.endswith("/bias") and name.count("/") == 2}
+    expected |= {
+        name for name in names if name.startswith("decoder/") and name.endswith("/bias") and name.count("/") == 2
+    }
     assert set(frozen) == expected
     assert trained(model, generator_rows()) == expected
 
 
 def test_frozen_batch_normalization_keeps_its_averages():
     sizes = Sizes("text", ids(HERE), "label", {"kind": "label", "classes": ["a", "b", "c"]})
-    section = Plugin.check("models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"})
+    section = Plugin.check(
+        "models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"}
+    )
     keras.utils.clear_session(free_memory=False)
     model = rooms.find("models", "feed_forward").build(section, sizes, seed=1)
     names = list(values(model))
@@ -334,14 +343,20 @@ def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_sa
     counts = report["init"]["carried"]["target_embedding"]["target"]
     assert 250 < counts["carried"] < counts["of"]
     # What is frozen is what was there: row by row, by the pieces both runs wrote down.
-    names = [json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (generator["train"], artifact)]
+    names = [
+        json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (generator["train"], artifact)
+    ]
     there, here = (values(rebuilt(run))["target_embedding"] for run in (generator["train"], artifact))
     both = [name for name in names[1] if name in names[0]]
     assert len(both) == counts["carried"]
     for name in both:
         np.testing.assert_array_equal(here[names[1].index(name)], there[names[0].index(name)])
-    assert section.extra_files() == [generator["train"] / name for name in ("model.json", "vocabulary.json", "model.weights.h5")]
-    _, other = second(generator, tmp_path / "b", exported(generator["train"], tmp_path / "1"), freeze=["*_embedding", "encoder"])
+    assert section.extra_files() == [
+        generator["train"] / name for name in ("model.json", "vocabulary.json", "model.weights.h5")
+    ]
+    _, other = second(
+        generator, tmp_path / "b", exported(generator["train"], tmp_path / "1"), freeze=["*_embedding", "encoder"]
+    )
     assert (other / "model.weights.h5").read_bytes() == (artifact / "model.weights.h5").read_bytes()
 
 
@@ -359,7 +374,7 @@ def rebuilt(artifact):
     [
         ({"init": {"form": "x"}}, r"init.form: unknown key; did you mean 'from'"),
         ({"init": {"only": ["encoder"]}}, r"init.from: required, and missing"),
-        ({"freeze": ["a"], "optimizer": "lbfgs"}, 'freeze: lbfgs minimizes one function of all weights; set optimizer'),
+        ({"freeze": ["a"], "optimizer": "lbfgs"}, "freeze: lbfgs minimizes one function of all weights; set optimizer"),
     ],
 )
 def test_mistakes_in_the_file_are_named_where_they_stand(options, message):

@@ -56,7 +56,9 @@ def test_a_beam_as_wide_as_the_list_ranks_it_as_scoring_each_text_does(file, alp
         np.testing.assert_array_equal(found["scores"][row, len(ALLOWED) :], -1e9)
 
 
-@pytest.mark.parametrize(("decoder", "options"), [(greedy, {}), (beam, {"beam_size": 2}), (sample, {"num_samples": 50})])
+@pytest.mark.parametrize(
+    ("decoder", "options"), [(greedy, {}), (beam, {"beam_size": 2}), (sample, {"num_samples": 50})]
+)
 def test_narrow_searches_and_draws_stay_inside_the_list(file, decoder, options):
     config = decoder.Config(rules=[{"kind": "trie", "file": file(ALLOWED)}], **options)
     found = in_list(Table(2, end_bonus=-3.0), decoder, config, sources(4, 5, 6, 7))["ids"].numpy()

@@ -160,7 +160,9 @@ def taken_up(part: Path, about: Path, question: Mapping[str, Any], kind: str, ne
         count, end = records.whole(kind, file)
         file.truncate(end)
     if differ:
-        write_atomically(about, json.dumps({**asked, EARLIER: {**earlier, str(before.get("version")): count}}, indent=1) + "\n")
+        write_atomically(
+            about, json.dumps({**asked, EARLIER: {**earlier, str(before.get("version")): count}}, indent=1) + "\n"
+        )
     return count
 
 
@@ -235,7 +237,9 @@ def answered(predict: Predict, batch: Sequence[tuple[Mapping[str, str], Mapping[
     answers = predict([row for row, _ in batch])
     for name in batch[0][1]:
         if name in answers[0]:
-            raise ConfigError(f"--keep {name}: the model's answers have a {name!r} of their own; rename the column of IN")
+            raise ConfigError(
+                f"--keep {name}: the model's answers have a {name!r} of their own; rename the column of IN"
+            )
     return [{**kept, **answer} for (_, kept), answer in zip(batch, answers, strict=True)]
 
 

@@ -66,7 +66,9 @@ does not answer; 130 interrupted.
 """
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EXIT_CODES)
+@click.group(
+    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EXIT_CODES
+)
 @click.version_option(__version__, prog_name="textpipe")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the parts log.")
 def main(verbose: bool) -> None:
@@ -78,5 +80,7 @@ def main(verbose: bool) -> None:
     if not verbose:
         quiet.start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where its settings' folder cannot be written it says so twice
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # where its settings' folder cannot be written it says so twice
     logging.getLogger("textpipe").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -37,7 +37,9 @@ class Caller:
             try:
                 return json.load(response)
             except (OSError, ValueError, http.client.HTTPException) as error:
-                raise NetworkError(f"{url}: the answer broke off or is no JSON ({error}); is this a model server?") from None
+                raise NetworkError(
+                    f"{url}: the answer broke off or is no JSON ({error}); is this a model server?"
+                ) from None
 
     def open(self, url: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json"}
@@ -111,7 +113,9 @@ class Client(Caller):
             asked, fixed = OPTIONS, self.given(options)
         found: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
-            batch = [by_field(self.fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)]
+            batch = [
+                by_field(self.fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+            ]
             columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": asked, "inputs": {**columns, **fixed}})[
                 "outputs"

@@ -75,10 +75,14 @@ def import_fault() -> str | None:
 def report() -> tuple[list[str], bool]:
     """Lines to show, and whether all is well."""
     found = installed()
-    lines = [f"python            {platform.python_version()}  {platform.system()} {platform.machine()}, {os.cpu_count()} cores"]
+    lines = [
+        f"python            {platform.python_version()}  {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    ]
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
         lines.append("fault             Python 3.11, 3.12 or 3.13 is needed")
-    lines += [f"{name:<17} {version or 'absent'}" for name, version in found.items() if version or name != "tensorflow-cpu"]
+    lines += [
+        f"{name:<17} {version or 'absent'}" for name, version in found.items() if version or name != "tensorflow-cpu"
+    ]
     wrong = faults(found)
     if not wrong:
         broken = import_fault()

@@ -30,7 +30,6 @@ def key_of(config: type[Section], name: str) -> str:
     return config.model_fields[name].alias or name
 
 
-
 def described(config: type[Section], name: str) -> str | None:
     """What a field does: the comment behind it, else its entry in the docstring, of the class or of one above it."""
     for owner in config.__mro__:

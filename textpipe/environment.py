@@ -19,11 +19,11 @@ MISTAKE, RESOURCE = 2, 4  # exit codes
 def find_temporary_folder() -> None:
     """Where nothing that Python would take for temporary files can be written: memory's folder, else a name alone."""
     places = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
-    places = [*filter(None, places), "/tmp", "/var/tmp", "/usr/tmp", "."]  # noqa: S108
+    places = [*filter(None, places), "/tmp", "/var/tmp", "/usr/tmp", "."]
     if any(map(writable, places)):
         return
-    if writable("/dev/shm"):  # noqa: S108
-        os.environ["TMPDIR"] = "/dev/shm"  # noqa: S108
+    if writable("/dev/shm"):
+        os.environ["TMPDIR"] = "/dev/shm"
         return
     import tempfile
 

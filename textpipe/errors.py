@@ -67,7 +67,9 @@ def suggest(found: str, known: Iterable[str]) -> str:
     suggest("epoch", ["epochs", "seed"]) -> "; did you mean 'epochs'?"
     """
     known = sorted(known)
-    close = difflib.get_close_matches(found, known, n=1) if len(known) <= MOST_KNOWN and len(found) <= MOST_KNOWN else []
+    close = (
+        difflib.get_close_matches(found, known, n=1) if len(known) <= MOST_KNOWN and len(found) <= MOST_KNOWN else []
+    )
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {listed(known)}" if known else ""

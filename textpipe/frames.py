@@ -56,7 +56,9 @@ def rows_of(
             f"predict(model, [{short(data)}])"
         )
     if isinstance(data, Mapping):
-        raise DataError("rows: expected rows, found one dict; give a list of dicts, or pandas.DataFrame(...) of columns")
+        raise DataError(
+            "rows: expected rows, found one dict; give a list of dicts, or pandas.DataFrame(...) of columns"
+        )
     if is_frame(data):
         return of_frame(data, fields, columns or {}), data.index
     if columns:
@@ -96,16 +98,18 @@ def checked(row: Any, number: int, fields: Sequence[str]) -> Row:
     return row
 
 
-def as_frame(
-    found: Sequence[Mapping[str, Any]], index: "pd.Index | None", names: Sequence[str] = ()
-) -> "pd.DataFrame":
+def as_frame(found: Sequence[Mapping[str, Any]], index: "pd.Index | None", names: Sequence[str] = ()) -> "pd.DataFrame":
     """Answers as a DataFrame, a column for each output, with the index of the rows that were asked.
 
     names: the outputs, where there may be no answer to read them from.
     """
     import pandas as pd
 
-    return pd.DataFrame(list(found), columns=None if found else list(names), index=index if index is not None else pd.RangeIndex(len(found)))
+    return pd.DataFrame(
+        list(found),
+        columns=None if found else list(names),
+        index=index if index is not None else pd.RangeIndex(len(found)),
+    )
 
 
 # Cells

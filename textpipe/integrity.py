@@ -1,6 +1,6 @@
 """Whether stored results are what was written: their files against the sums in a manifest, and that against its own.
 
-    manifest.json   {"sum": ..., "digest": ..., "stage": ..., "ingredients": {...}, "files": {name: {"sha256", "bytes", "mtime_ns"}}}
+manifest.json   {"sum": ..., "digest": ..., "stage": ..., "ingredients": {...}, "files": {name: {"sha256", "bytes", "mtime_ns"}}}
 """
 
 import hashlib

@@ -64,7 +64,11 @@ def flat(tables: Any, prefix: str = "") -> dict[str, Any]:
     """Nested tables by dotted names: {"a": {"b": 1}} -> {"a.b": 1}; a list is one value."""
     if not isinstance(tables, dict):
         return {prefix: tables}
-    return {name: value for part, table in tables.items() for name, value in flat(table, f"{prefix}.{part}".lstrip(".")).items()}
+    return {
+        name: value
+        for part, table in tables.items()
+        for name, value in flat(table, f"{prefix}.{part}".lstrip(".")).items()
+    }
 
 
 def values_in(value: Any) -> Iterator[Any]:
@@ -103,7 +107,9 @@ def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
 def path_digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and sums of the files below a folder; raises DataError when it is missing."""
     if path.is_dir():
-        sums = {item.relative_to(path).as_posix(): cached_digest(item) for item in sorted(path.rglob("*")) if item.is_file()}
+        sums = {
+            item.relative_to(path).as_posix(): cached_digest(item) for item in sorted(path.rglob("*")) if item.is_file()
+        }
         return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
     if not path.exists():
         near = sorted(other.name for other in path.parent.glob("*")) if path.parent.is_dir() else []
@@ -172,7 +178,11 @@ def tree_of(text: str) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:]
     return tree
 

@@ -1,8 +1,8 @@
 """A model that is loaded once and asked often, whether it lies on disk or behind a server's URL.
 
-    model = LoadedModel.load("saved_models/phrases_en_de")
-    model.predict(["The woman reads."])                     # [{"answer": "Die Frau liest.", "score": -0.04}]
-    model.score([{"source": "The woman reads.", "target": "Die Frau liest."}])
+model = LoadedModel.load("saved_models/phrases_en_de")
+model.predict(["The woman reads."])                     # [{"answer": "Die Frau liest.", "score": -0.04}]
+model.score([{"source": "The woman reads.", "target": "Die Frau liest."}])
 """
 
 from collections.abc import Mapping
@@ -137,7 +137,9 @@ class LoadedModel:
         inputs = self.signatures.get(SCORE, {})
         others = [name for name in inputs if name not in self.fields]
         if len(self.fields) != 1 or len(others) != 1:
-            raise ModelError(f"{self.place}: has no signature {SCORE!r} of a text and an answer; export the pipeline again")
+            raise ModelError(
+                f"{self.place}: has no signature {SCORE!r} of a text and an answer; export the pipeline again"
+            )
         return self.fields[0], others[0]
 
     def remote_scores(self, rows: Any, source: str, target: str) -> list[dict[str, Any]]:
@@ -149,7 +151,9 @@ class LoadedModel:
         found: list[dict[str, Any]] = []
         fields = (source, target)
         for start in range(0, len(rows), BATCH_ROWS):
-            batch = [by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)]
+            batch = [
+                by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+            ]
             inputs = {field: [row[field] for row in batch] for field in fields}
             told = self.model.ask(f"{self.model.url}:predict", {"signature_name": SCORE, "inputs": inputs})["outputs"]
             found += [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]

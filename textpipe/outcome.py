@@ -65,7 +65,9 @@ class Result(pipeline.Result):
         """The folder of a stage's result; raises ArtifactError when the run ended before it."""
         if stage not in self.artifacts:
             last = list(self.artifacts)[-1] if self.artifacts else "nothing"
-            raise ArtifactError(f"{self.pipeline.name}: {stage} has not run, only up to {last}; run it with until={stage!r}")
+            raise ArtifactError(
+                f"{self.pipeline.name}: {stage} has not run, only up to {last}; run it with until={stage!r}"
+            )
         return self.artifacts[stage].path
 
     def __repr__(self) -> str:

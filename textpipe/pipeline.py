@@ -38,14 +38,16 @@ class Pipeline:
         tables = config.override(config.load(path), overrides)
         task = tables.get("task")
         if not isinstance(task, str):
-            raise ConfigError(f'{path} task: expected one of {", ".join(rooms.names("tasks"))}, found {task!r}')
+            raise ConfigError(f"{path} task: expected one of {', '.join(rooms.names('tasks'))}, found {task!r}")
         try:
             rooms.find("tasks", task)
         except ConfigError as error:
             raise ConfigError(f"{path} task: {error}") from None
         kinds = {item.side: item.kind for item in rooms.find("tasks", task).FIELDS}
         if "decode" in tables and kinds["target"] != "text":
-            raise ConfigError(f"{path} [decode]: task {task!r} answers with a label, which no decoder writes; leave [decode] out")
+            raise ConfigError(
+                f"{path} [decode]: task {task!r} answers with a label, which no decoder writes; leave [decode] out"
+            )
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
         export, model, codec = sections["export"], sections["train"].model, sections["tokenize"].codec
         faults = list(_fits.faults(export.decode, model, export.ensemble, codec))

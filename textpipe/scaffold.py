@@ -40,7 +40,9 @@ def write(
     kind = (format["kind"] if isinstance(format, dict) else format) or guessed(files)
     if not header:
         if kind not in ("tsv", "csv"):
-            raise ConfigError(f"--header none: only TSV and CSV files have a header, these are {kind or 'of an unknown format'}")
+            raise ConfigError(
+                f"--header none: only TSV and CSV files have a header, these are {kind or 'of an unknown format'}"
+            )
         ingest["format"] = {**(format if isinstance(format, dict) else {"kind": kind}), "header": False}
     elif format:
         ingest["format"] = format
@@ -122,12 +124,14 @@ def measured(section: config.Section, names: Sequence[str], wanted: list[str | i
 
 
 def pairs(columns: str, *, numbers: bool = False) -> dict[str, str | int]:
-    """"text=message,label=wants" -> {"text": "message", "label": "wants"}; numbers: "text=0" -> {"text": 0}."""
+    """ "text=message,label=wants" -> {"text": "message", "label": "wants"}; numbers: "text=0" -> {"text": 0}."""
     found: dict[str, str | int] = {}
     for part in columns.split(",") if columns else []:
         field, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not field or not column:
-            raise ConfigError(f"--columns {columns}: expected FIELD=COLUMN,..., for example text=message,label=wants_reply")
+            raise ConfigError(
+                f"--columns {columns}: expected FIELD=COLUMN,..., for example text=message,label=wants_reply"
+            )
         if field in found:
             raise ConfigError(f"--columns {columns}: {field} stands there twice; name one column for it")
         found[field] = int(column) if numbers and column.isdecimal() else column

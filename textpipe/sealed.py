@@ -1,8 +1,8 @@
 """JSON files that carry the SHA-256 of their own text, so that not one changed bit goes unnoticed.
 
-    {
-     "sum": "9f86d081...",     of everything below this line
-     "files": ...
+{
+ "sum": "9f86d081...",     of everything below this line
+ "files": ...
 """
 
 import hashlib

@@ -252,7 +252,11 @@ def text(found: list[Group]) -> str:
         lines += [group.place, *textwrap.wrap(group.about, 100, initial_indent="  ", subsequent_indent="  ")]
         for one in group.settings:
             limits = f", {one.bounds}" if one.bounds else ""
-            lines.append(f"  {one.name}    {one.takes}{limits}; default {one.default}".replace("; default required", "; required"))
+            lines.append(
+                f"  {one.name}    {one.takes}{limits}; default {one.default}".replace(
+                    "; default required", "; required"
+                )
+            )
             lines += textwrap.wrap(one.about, 100, initial_indent="      ", subsequent_indent="      ")
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -15,22 +15,13 @@ from textpipe.errors import ModelError
 
 # Without "Experimental" before them and a version behind: ExperimentalCSVDatasetV2 -> CSVDataset.
 FILES = frozenset(
-    """ ReadFile WriteFile MatchingFiles MatchingFilesDataset WholeFileReader TextLineReader FixedLengthRecordReader
-    TFRecordReader LMDBReader RecordInput TextLineDataset TFRecordDataset FixedLengthRecordDataset CSVDataset LMDBDataset
-    SqlDataset SaveDataset LoadDataset SnapshotDataset SnapshotDatasetReader SnapshotNestedDatasetReader
-    SnapshotChunkDataset ListSnapshotChunksDataset DatasetToTFRecord DistributedSave GenerateVocabRemapping
-    LoadAndRemapMatrix Skipgram ImmutableConst CreateSummaryFileWriter CreateSummaryDbWriter ImportEvent
-    WriteSummary WriteRawProtoSummary WriteScalarSummary WriteHistogramSummary WriteImageSummary WriteAudioSummary
-    WriteGraphSummary StatsAggregatorSetSummaryWriter DebugIdentity DebugNanCount DebugNumericSummary DumpTensor
-    FileSystemSetConfiguration GcsConfigureBlockCache GcsConfigureCredentials """.split()
+    ["ReadFile", "WriteFile", "MatchingFiles", "MatchingFilesDataset", "WholeFileReader", "TextLineReader", "FixedLengthRecordReader", "TFRecordReader", "LMDBReader", "RecordInput", "TextLineDataset", "TFRecordDataset", "FixedLengthRecordDataset", "CSVDataset", "LMDBDataset", "SqlDataset", "SaveDataset", "LoadDataset", "SnapshotDataset", "SnapshotDatasetReader", "SnapshotNestedDatasetReader", "SnapshotChunkDataset", "ListSnapshotChunksDataset", "DatasetToTFRecord", "DistributedSave", "GenerateVocabRemapping", "LoadAndRemapMatrix", "Skipgram", "ImmutableConst", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ImportEvent", "WriteSummary", "WriteRawProtoSummary", "WriteScalarSummary", "WriteHistogramSummary", "WriteImageSummary", "WriteAudioSummary", "WriteGraphSummary", "StatsAggregatorSetSummaryWriter", "DebugIdentity", "DebugNanCount", "DebugNumericSummary", "DumpTensor", "FileSystemSetConfiguration", "GcsConfigureBlockCache", "GcsConfigureCredentials"]
 )
-PROCESSES = frozenset("PyFunc PyFuncStateless EagerPyFunc Abort WorkerHeartbeat DatasetFromGraph".split())
+PROCESSES = frozenset(["PyFunc", "PyFuncStateless", "EagerPyFunc", "Abort", "WorkerHeartbeat", "DatasetFromGraph"])
 NETWORK = frozenset(
-    """ RpcCall RpcClient RpcServer RpcServerStart RpcServerRegister RpcCheckStatus RpcGetValue RemoteCall
-    RemoteFusedGraphExecute DataServiceDataset RegisterDataset Send Recv _Send _Recv _HostSend _HostRecv
-    CollectiveInitializeCommunicator BigQueryReader GenerateBigQueryReaderPartitions """.split()
+    ["RpcCall", "RpcClient", "RpcServer", "RpcServerStart", "RpcServerRegister", "RpcCheckStatus", "RpcGetValue", "RemoteCall", "RemoteFusedGraphExecute", "DataServiceDataset", "RegisterDataset", "Send", "Recv", "_Send", "_Recv", "_HostSend", "_HostRecv", "CollectiveInitializeCommunicator", "BigQueryReader", "GenerateBigQueryReaderPartitions"]
 )
-CHECKPOINTS = frozenset("Save SaveSlices Restore RestoreSlice MergeCheckpoints".split())
+CHECKPOINTS = frozenset(["Save", "SaveSlices", "Restore", "RestoreSlice", "MergeCheckpoints"])
 TABLE = "InitializeTableFromTextFile"
 DECORATION = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
 STARTED = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
@@ -234,5 +225,7 @@ def callees(node: Any) -> set[str]:
     found = {node.op}
     for value in node.attr.values():
         kind = value.WhichOneof("value")
-        found.update(call.name for call in ([value.func] if kind == "func" else value.list.func if kind == "list" else []))
+        found.update(
+            call.name for call in ([value.func] if kind == "func" else value.list.func if kind == "list" else [])
+        )
     return found

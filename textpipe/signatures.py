@@ -43,8 +43,7 @@ def features(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
         return {"ids": inputs}
     rows, columns = inputs.indices[:, 0], tf.cast(inputs.indices[:, 1], tf.int32)
     indices, values = (
-        tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0])
-        for flat in (columns, inputs.values)
+        tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0]) for flat in (columns, inputs.values)
     )
     return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 

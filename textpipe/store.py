@@ -187,8 +187,12 @@ def out_of_space(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or says_full(error):
             raise ResourceError(full) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(str(place.parent)):
-            raise ResourceError(f"{place}: cannot be written ({error.strerror}); make {place.parent} writable") from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
+            str(place.parent)
+        ):
+            raise ResourceError(
+                f"{place}: cannot be written ({error.strerror}); make {place.parent} writable"
+            ) from None
         raise
     except Exception as error:
         # TensorFlow, HDF5 and Arrow report a full disk in words of their own.

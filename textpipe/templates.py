@@ -24,7 +24,7 @@ def classify(size: Size, source: str, *, mail: bool) -> str:
     characters = size.rows * size.characters.get(source, 0.0) <= CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
-    others = "" if mail else f"# For mails put before \"casefold\": {listed(MAIL + MASKS)}\n"
+    others = "" if mail else f'# For mails put before "casefold": {listed(MAIL + MASKS)}\n'
     return f"""\
 [normalize]
 # Applied in order, in training and in the exported graph alike.
@@ -140,5 +140,5 @@ class Plan:
 
 
 def listed(names: list[str]) -> str:
-    """"a", "b" as they stand in TOML."""
+    """ "a", "b" as they stand in TOML."""
     return ", ".join(f'"{name}"' for name in names)

@@ -66,7 +66,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.table = nn.Embedding(vocabulary, d_model, padding_idx=0)
         nn.init.normal_(self.table.weight, std=d_model**-0.5)
-        make = lambda decodes: nn.ModuleList(Block(d_model, d_ff, num_heads, dropout, decodes) for _ in range(layers))  # noqa: E731
+        make = lambda decodes: nn.ModuleList(Block(d_model, d_ff, num_heads, dropout, decodes) for _ in range(layers))
         self.encoder, self.decoder = make(False), make(True)
         self.norms = nn.ModuleList(nn.LayerNorm(d_model, eps=1e-6) for _ in range(2))
         self.drop = nn.Dropout(dropout)

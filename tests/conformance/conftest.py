@@ -37,10 +37,27 @@ SMALL = {
         {**RECURRENT, "cell": "lstm", "decoder_layers": 2, "encoder_units": 5},
         {**RECURRENT, "attention": "none", "dropout": 0.0, "embedding_dropout": 0.0},
         {**RECURRENT, "input_feeding": True, "coverage": True},
-        {**RECURRENT, "cell": "lstm", "layers": 2, "attention": "multi_head", "attention_size": 6, "num_heads": 2,
-         "input_feeding": True, "residual": True, "bridge": "copy"},
-        {**RECURRENT, "decoder_layers": 2, "residual": True, "attention": "scaled_dot", "bridge": "zero",
-         "dropout_kind": "variational", "recurrent_dropout": 0.3, "word_dropout": 0.2},
+        {
+            **RECURRENT,
+            "cell": "lstm",
+            "layers": 2,
+            "attention": "multi_head",
+            "attention_size": 6,
+            "num_heads": 2,
+            "input_feeding": True,
+            "residual": True,
+            "bridge": "copy",
+        },
+        {
+            **RECURRENT,
+            "decoder_layers": 2,
+            "residual": True,
+            "attention": "scaled_dot",
+            "bridge": "zero",
+            "dropout_kind": "variational",
+            "recurrent_dropout": 0.3,
+            "word_dropout": 0.2,
+        },
     ],
     "transformer": [
         TRANSFORMER,
@@ -121,9 +138,7 @@ def pytest_generate_tests(metafunc):
     }
     if {"generator", "decoder"} <= set(metafunc.fixturenames):
         pairs = list(searched(chosen.pop("generator")))
-        metafunc.parametrize(
-            ("generator", "decoder"), pairs, ids=[f"{case.name}-{decoder}" for case, decoder in pairs]
-        )
+        metafunc.parametrize(("generator", "decoder"), pairs, ids=[f"{case.name}-{decoder}" for case, decoder in pairs])
     for name in chosen.keys() & set(metafunc.fixturenames):
         metafunc.parametrize(name, chosen[name], ids=[case.name for case in chosen[name]])
 

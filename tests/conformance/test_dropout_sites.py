@@ -171,7 +171,9 @@ def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(n
     settings = Settings(**settings)
     model, taken, rows, group = stepped(kind, options, settings)
     known = places(model)
-    dropping = [layer for layer in model._flatten_layers() if isinstance(layer, dropout.Dropout | uniform_dropout.Dropout)]
+    dropping = [
+        layer for layer in model._flatten_layers() if isinstance(layer, dropout.Dropout | uniform_dropout.Dropout)
+    ]
     assert {id(layer) for layer in known.values()} == {id(layer) for layer in dropping}
     fields = {setting_of(place, kind) for place in known}
     assert fields >= {field for field in options if field.endswith("dropout")}
@@ -186,14 +188,18 @@ def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(n
         assert len(found) == draws, f"{place}: {len(found)} draws"
         if options.get("dropout_kind") == "variational" and setting_of(place, kind) in ("dropout", "embedding_dropout"):
             # [places, B, .]: what is dropped at a place is dropped at all.
-            assert not any((((after & ~before).any(axis=0)) & (~after).any(axis=0)).any() for after, before in found), place
+            assert not any((((after & ~before).any(axis=0)) & (~after).any(axis=0)).any() for after, before in found), (
+                place
+            )
             flags = np.concatenate([after[0].ravel() for after, _ in found])
         elif setting_of(place, kind) == "word_dropout":
             flags = np.concatenate([after.reshape(-1, after.shape[-1]).all(axis=-1) for after, _ in found])
         else:
             flags = np.concatenate([after[~before] for after, before in found])
         error = 5 * np.sqrt(rate * (1 - rate) / flags.size)
-        assert abs(flags.mean() - rate) < error + 0.002, f"{place}: {flags.mean():.4f} of {flags.size} where {rate} was asked for"
+        assert abs(flags.mean() - rate) < error + 0.002, (
+            f"{place}: {flags.mean():.4f} of {flags.size} where {rate} was asked for"
+        )
         # No two draws are the same.
         assert len({after.tobytes() for after, _ in found}) == len(found), place
     assert not any(counted.values())
@@ -234,7 +240,13 @@ def test_mixed_precision_trains_with_as_much_dropout_as_float32():
     losses = {}
     for name in ("float32", "mixed_bfloat16"):
         for rate in (0.0, 0.5):
-            options = {**MODELS["transformer"], "dropout": rate, "attention_dropout": 0.0, "word_dropout": 0.0, "activation_dropout": 0.0}
+            options = {
+                **MODELS["transformer"],
+                "dropout": rate,
+                "attention_dropout": 0.0,
+                "word_dropout": 0.0,
+                "activation_dropout": 0.0,
+            }
             _, taken, rows, group = stepped("transformer", options, Settings(precision=name))
             losses[name, rate] = np.mean([taken.train(rows, group, number)["loss"] / 512 for number in range(1, 6)])
     gaps = {name: losses[name, 0.5] - losses[name, 0.0] for name in ("float32", "mixed_bfloat16")}

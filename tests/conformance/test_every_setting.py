@@ -191,7 +191,11 @@ def configs():
     while waiting:
         below = waiting.pop().__subclasses__()
         waiting += below
-        found |= {(one.__module__.removeprefix("textpipe."), one.__name__): one for one in below if one.__module__.startswith("textpipe.")}
+        found |= {
+            (one.__module__.removeprefix("textpipe."), one.__name__): one
+            for one in below
+            if one.__module__.startswith("textpipe.")
+        }
     return found
 
 
@@ -208,13 +212,17 @@ def functions(file):
     """{name of a test: its source} of a file, and the source of the whole file."""
     source = (TESTS / file).read_text(encoding="utf-8")
     tree = ast.parse(source)
-    return {node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, ast.FunctionDef)}, source
+    return {
+        node.name: ast.get_source_segment(source, node) for node in tree.body if isinstance(node, ast.FunctionDef)
+    }, source
 
 
 def test_every_field_has_a_test_that_shows_what_it_changes():
     fields = set(declared())
     shown = {(table, field) for table, row in SHOWN.items() for field in row}
-    assert not fields - shown, f"settings without a test: add them to SHOWN, with the test that shows what they change: {fields - shown}"
+    assert not fields - shown, (
+        f"settings without a test: add them to SHOWN, with the test that shows what they change: {fields - shown}"
+    )
     assert not shown - fields, f"no longer settings: take them out of SHOWN: {shown - fields}"
 
 

@@ -31,7 +31,13 @@ SMALL = {
 SIZES = {
     "transformer": {"d_model": 26, "d_ff": 13},
     "recurrent": {"units": 26, "encoder_units": 13, "embedding_size": 13, "attention_size": 13},
-    "hybrid": {"units": 26, "embedding_size": 13, "attention_size": 13, "letter_units": 13, "letter_embedding_size": 13},
+    "hybrid": {
+        "units": 26,
+        "embedding_size": 13,
+        "attention_size": 13,
+        "letter_units": 13,
+        "letter_embedding_size": 13,
+    },
     "feed_forward": {"units": [13], "embedding": 13},
 }
 
@@ -73,7 +79,11 @@ DROPOUT = {
 
 
 def cases(table):
-    return [pytest.param(kind, name, value, id=f"{kind}-{name}") for kind, row in table.items() for name, value in row.items()]
+    return [
+        pytest.param(kind, name, value, id=f"{kind}-{name}")
+        for kind, row in table.items()
+        for name, value in row.items()
+    ]
 
 
 def built(kind, seed=1, **options):
@@ -158,10 +168,19 @@ def test_the_bridge_starts_the_decoder(plain):
 @pytest.mark.parametrize(
     ("model", "finding"),
     [
-        ({"kind": "recurrent", "attention": "general", "attention_size": 64}, r"\[model\] attention_size: attention = 'general'"),
-        ({"kind": "recurrent", "attention": "additive", "num_heads": 2}, r"\[model\] num_heads: attention = 'additive'"),
+        (
+            {"kind": "recurrent", "attention": "general", "attention_size": 64},
+            r"\[model\] attention_size: attention = 'general'",
+        ),
+        (
+            {"kind": "recurrent", "attention": "additive", "num_heads": 2},
+            r"\[model\] num_heads: attention = 'additive'",
+        ),
         ({"kind": "hybrid", "attention": "dot", "attention_size": 7}, r"\[model\] attention_size: attention = 'dot'"),
-        ({"kind": "transformer", "layers": 2, "encoder_layers": 1, "decoder_layers": 3}, r"\[model\] layers: encoder_layers"),
+        (
+            {"kind": "transformer", "layers": 2, "encoder_layers": 1, "decoder_layers": 3},
+            r"\[model\] layers: encoder_layers",
+        ),
         ({"kind": "transformer", "dropout": 1e-6}, "a rate of 1e-06 cannot be drawn"),
         ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "a rate of 0.99999 cannot be drawn"),
         ({"kind": "feed_forward", "dropout": 1.0}, "less than 1"),

@@ -60,7 +60,11 @@ TABLES = {
 
 
 def cases(table):
-    return [pytest.param(kind, name, value, id=f"{kind}-{name}") for kind, row in table.items() for name, value in row.items()]
+    return [
+        pytest.param(kind, name, value, id=f"{kind}-{name}")
+        for kind, row in table.items()
+        for name, value in row.items()
+    ]
 
 
 def both(room, kind, name, value):
@@ -145,7 +149,10 @@ def test_a_setting_of_a_codec_gives_other_pieces(kind, name, value, tmp_path):
         value = value, {"vocab_size": 300}
     module, *configs = both("text.codecs", kind, name, value)
     found = [learned_codec(module, config, tmp_path / str(number)) for number, config in enumerate(configs)]
-    shown = [[codec.pieces(codec.encode(tf.constant([line])).to_tensor()).numpy().tolist() for line in LINES[-4:]] for codec in found]
+    shown = [
+        [codec.pieces(codec.encode(tf.constant([line])).to_tensor()).numpy().tolist() for line in LINES[-4:]]
+        for codec in found
+    ]
     assert shown[0] != shown[1] or found[0].vocab_size != found[1].vocab_size
 
 

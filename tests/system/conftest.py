@@ -10,7 +10,12 @@ from pathlib import Path
 import forkserver
 import pytest
 
-WANTS = ("Can you send me the {} by {}?", "Please call me about the {} on {}.", "When is the {} due, {}?", "Could we meet for the {} {}?")
+WANTS = (
+    "Can you send me the {} by {}?",
+    "Please call me about the {} on {}.",
+    "When is the {} due, {}?",
+    "Could we meet for the {} {}?",
+)
 TELLS = ("The {} went out on {}.", "Thanks for the {} of {}.", "I filed the {} {}.", "We closed the {} last {}.")
 THINGS = ("report", "invoice", "contract", "agenda", "ticket", "slides", "budget", "draft", "forecast", "schedule")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
@@ -93,7 +98,9 @@ class Project:
             "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)\n"
             "print('heavy:', *sorted(heavy))"
         )
-        done = subprocess.run([sys.executable, "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=self.folder, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()[-1].removeprefix("heavy:").split()
 

@@ -77,7 +77,11 @@ def test_damaged_text_is_repaired_and_counted(project):
 def interrupt(project, stage, number):
     """Start a run, send a signal as the stage begins, return (exit code, stderr)."""
     process = subprocess.Popen(
-        project.command("run", "mail.toml"), cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        project.command("run", "mail.toml"),
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     seen = []
     for line in process.stderr:
@@ -144,7 +148,11 @@ def test_a_missed_threshold_stops_before_export_names_the_metrics_and_leaves_the
 def test_two_runs_at_once_build_each_result_once(project):
     runs = [
         subprocess.Popen(
-            project.command("run", "mail.toml"), cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            project.command("run", "mail.toml"),
+            cwd=project.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

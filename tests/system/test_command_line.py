@@ -59,13 +59,18 @@ def test_predict_json_gives_all_the_signature_gives(trained):
 
 
 def test_predict_reads_a_json_line_as_a_text_with_line_breaks(trained):
-    one = trained.succeeds("predict", "saved_models/mail", "-", stdin='"Hello,\\nCan you send me the draft by Monday?"\n')
+    one = trained.succeeds(
+        "predict", "saved_models/mail", "-", stdin='"Hello,\\nCan you send me the draft by Monday?"\n'
+    )
     other = trained.succeeds("predict", "saved_models/mail", "Hello,\nCan you send me the draft by Monday?")
     assert one == other
 
 
 def test_bytes_that_are_not_utf8_get_an_answer(trained):
-    assert len(trained.succeeds("predict", "saved_models/mail", "-", stdin=b"caf\xe9 \xff\n\xef\xbb\xbfok\n").splitlines()) == 2
+    assert (
+        len(trained.succeeds("predict", "saved_models/mail", "-", stdin=b"caf\xe9 \xff\n\xef\xbb\xbfok\n").splitlines())
+        == 2
+    )
 
 
 def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
@@ -96,7 +101,9 @@ def test_a_verb_that_is_none_is_refused(project):
 
 def test_run_leaves_a_page_about_itself_and_a_cached_run_leaves_it_alone(trained_copy):
     page = trained_copy.folder / "reports/mail.html"
-    accuracy = json.loads(next(trained_copy.folder.glob("data/artifacts/evaluate/*/metrics.json")).read_text())["metrics"]["accuracy"]
+    accuracy = json.loads(next(trained_copy.folder.glob("data/artifacts/evaluate/*/metrics.json")).read_text())[
+        "metrics"
+    ]["accuracy"]
     assert f"<dt>accuracy</dt><dd>{accuracy:.4g}<small>" in page.read_text()
     before = page.stat().st_mtime_ns
     trained_copy.succeeds("run", "mail.toml")
@@ -124,7 +131,11 @@ def test_the_exported_model_answers_as_the_run_that_evaluated_it(trained):
 
 
 def test_compare_asks_models_the_rows_of_a_file_and_writes_a_page(trained_copy):
-    rows = [("Can you send me the budget by Friday?", "yes"), ("The draft went out on Monday.", "no"), ("Please call me.", "no")]
+    rows = [
+        ("Can you send me the budget by Friday?", "yes"),
+        ("The draft went out on Monday.", "no"),
+        ("Please call me.", "no"),
+    ]
     trained_copy.write("rows.tsv", "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
     shutil.copytree(trained_copy.folder / "saved_models/mail/1", trained_copy.folder / "saved_models/mail/2")
     models = ("saved_models/mail/1", "saved_models/mail/2")

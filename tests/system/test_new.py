@@ -11,15 +11,18 @@ def rows():
         yield f"The report {number} went out.", "no"
 
 
-
 def test_a_new_classifier_runs_as_written(project):
-    path = project.succeeds("new", "classify", "--data", "mail.tsv", "--columns", "text=message,label=wants_reply").strip()
+    path = project.succeeds(
+        "new", "classify", "--data", "mail.tsv", "--columns", "text=message,label=wants_reply"
+    ).strip()
     assert path == "pipelines/mail.toml"
     assert project.succeeds("run", path).strip() == "saved_models/mail/1"
 
 
 def test_a_new_generator_is_a_sound_file(project):
-    path = project.succeeds("new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply").strip()
+    path = project.succeeds(
+        "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply"
+    ).strip()
     assert "train" in project.succeeds("plan", path)
 
 
@@ -53,7 +56,9 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
     path = project.succeeds(*words, "--format", '{ kind = "csv", delimiter = ";" }').strip()
     assert sum(ingested(project, path).values()) == len(both)
 
-    assert "no column 'label'" in project.fails("new", "classify", "--data", "mail.tsv", "--columns", "text=message", "--output", "a.toml")
+    assert "no column 'label'" in project.fails(
+        "new", "classify", "--data", "mail.tsv", "--columns", "text=message", "--output", "a.toml"
+    )
     for words, finding in (
         (["--data", "mail.tsv", "--train", "mail.tsv"], "both were given"),
         ([], "neither was given"),
@@ -64,7 +69,12 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
 
 
 def test_a_new_generators_settings_follow_from_the_number_of_rows(tmp_path):
-    plans = {count: templates.Plan.of(templates.Size(count, {"source": 60, "target": 60}, {"source": 12, "target": 11}), "target") for count in (150, 2_000, 29_000, 500_000)}
+    plans = {
+        count: templates.Plan.of(
+            templates.Size(count, {"source": 60, "target": 60}, {"source": 12, "target": 11}), "target"
+        )
+        for count in (150, 2_000, 29_000, 500_000)
+    }
     for plan in plans.values():
         assert plan.warmup_steps <= plan.updates * plan.epochs / 10
     assert plans[2_000].updates * plans[2_000].epochs >= 3_000
@@ -74,13 +84,17 @@ def test_a_new_generators_settings_follow_from_the_number_of_rows(tmp_path):
 
 
 def test_new_reply_reads_the_messages_own_words(project):
-    path = project.succeeds("new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply", "--output", "r.toml").strip()
+    path = project.succeeds(
+        "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply", "--output", "r.toml"
+    ).strip()
     text = (project.folder / path).read_text()
     assert 'message = ["unicode", "html", "mail_forwarded", "mail_quotation"' in text
 
 
 def test_new_refuses_a_wrong_column_and_keeps_an_existing_file(project):
-    assert "did you mean 'message'" in project.fails("new", "classify", "--data", "mail.tsv", "--columns", "text=mesage,label=wants_reply")
+    assert "did you mean 'message'" in project.fails(
+        "new", "classify", "--data", "mail.tsv", "--columns", "text=mesage,label=wants_reply"
+    )
     assert "exists already" in project.fails(
         "new", "classify", "--data", "mail.tsv", "--columns", "text=message,label=wants_reply", "--output", "mail.toml"
     )

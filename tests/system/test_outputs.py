@@ -13,11 +13,17 @@ def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
     done = trained.textpipe("run", "mail.toml", "--json", "--quiet")
     assert done.returncode == 0 and done.stderr == ""
     table = json.loads(done.stdout)
-    assert [(step["stage"], step["state"]) for step in table["steps"]] == [(stage, "cached") for stage in pipeline.ORDER]
+    assert [(step["stage"], step["state"]) for step in table["steps"]] == [
+        (stage, "cached") for stage in pipeline.ORDER
+    ]
     evaluate = trained.folder / table["steps"][pipeline.ORDER.index("evaluate")]["path"]
     figures = json.loads((evaluate / "metrics.json").read_text())
     assert table["metrics"] == figures["metrics"] and table["intervals"] == figures["intervals"]
-    assert (table["pipeline"], table["saved_model"], table["report"]) == ("mail", "saved_models/mail/1", "reports/mail.html")
+    assert (table["pipeline"], table["saved_model"], table["report"]) == (
+        "mail",
+        "saved_models/mail/1",
+        "reports/mail.html",
+    )
 
 
 def test_a_stage_tells_what_it_built_as_json(trained_copy):
@@ -132,7 +138,9 @@ def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monk
 def test_names_of_pages_differ_where_settings_do():
     assert report.file_name("mail", ()) == "mail.html"
     assert report.file_name("mail", ("model.l2=0.1", "seed=2")) == "mail.model.l2=0.1,seed=2.html"
-    names = {report.file_name("mail", (f"ingest.files={path}",)) for path in ("a/b", "a_b", "a:b", "a" * 300, "a" * 299)}
+    names = {
+        report.file_name("mail", (f"ingest.files={path}",)) for path in ("a/b", "a_b", "a:b", "a" * 300, "a" * 299)
+    }
     assert len(names) == 5 and all(len(name) < 160 and "/" not in name for name in names)
 
 

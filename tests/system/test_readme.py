@@ -18,7 +18,9 @@ def blocks(heading):
 def test_the_first_pipeline_runs_as_written(project):
     shell, python = blocks("A first pipeline of your own")
     assert shell.count("textpipe ") >= 5 and "import textpipe" in python
-    project.write("mails.tsv", (project.folder / "mail.tsv").read_text().replace("message\twants_reply", "body\tanswered"))
+    project.write(
+        "mails.tsv", (project.folder / "mail.tsv").read_text().replace("message\twants_reply", "body\tanswered")
+    )
     project.write("new.txt", "Please call me about the draft on Monday.\nThanks for the slides of Tuesday.\n")
     shell = f'textpipe() {{ "{sys.executable}" -m textpipe "$@"; }}\nset -euo pipefail\n{shell}'
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -115,7 +115,10 @@ def ask_in_vain(port, seconds):
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_server_at_work_on_something_endless_stops_within_its_grace(endless, processes):
-    with server(endless, "--grace", "1", "--deadline", "0.2", "--workers", "1", "--processes", processes) as (process, port):
+    with server(endless, "--grace", "1", "--deadline", "0.2", "--workers", "1", "--processes", processes) as (
+        process,
+        port,
+    ):
         while True:  # each of the processes has something to do
             assert ask_in_vain(port, 0.1) == 504
             with contextlib.suppress(urllib.error.HTTPError):

@@ -6,7 +6,12 @@ import pytest
 
 SEEN = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas")
 UNSEEN = ("Xaver", "Zoë", "Quirin", "Ödön", "Yngve", "Wu", "Þóra", "Łucja")
-SAYINGS = (("hello {}", "hallo {}"), ("good night {}", "gute nacht {}"), ("where is {}", "wo ist {}"), ("this is {} today", "das ist {} heute"))
+SAYINGS = (
+    ("hello {}", "hallo {}"),
+    ("good night {}", "gute nacht {}"),
+    ("where is {}", "wo ist {}"),
+    ("this is {} today", "das ist {} heute"),
+)
 
 PIPELINE = """
 task = "translate"
@@ -56,7 +61,9 @@ def named(project):
 
 def scores(project, codec):
     project.write("names.toml", PIPELINE.format(codec=codec))
-    metrics = json.loads((project.folder / project.succeeds("evaluate", "names.toml").strip() / "metrics.json").read_text())
+    metrics = json.loads(
+        (project.folder / project.succeeds("evaluate", "names.toml").strip() / "metrics.json").read_text()
+    )
     stats = json.loads((project.folder / project.succeeds("tokenize", "names.toml").strip() / "stats.json").read_text())
     return metrics, stats["splits"]
 

@@ -36,7 +36,7 @@ class Best:
 
     def needed(self, ruled):
         """Tokens [R * K, X] looked at however unlikely they are, padding where there are fewer; or None."""
-        return None
+        return
 
     def choose(self, now):
         """The candidates [R, C], as log_probs, token and parent, and which of them live: [R, K] places in C.

@@ -52,7 +52,9 @@ def decode(model, source, config, options=None, *, codec=None):
     rules = Rules(config.rules, codec, config.prefix)
     if options and "beam_size" in options:
         fits = tf.equal(config.beam_size % groups, 0)
-        tf.debugging.Assert(fits, [f"option beam_size must be a multiple of groups = {groups}, found", config.beam_size])
+        tf.debugging.Assert(
+            fits, [f"option beam_size must be a multiple of groups = {groups}, found", config.beam_size]
+        )
     size = config.beam_size // groups
     choice = hamming(groups, size, config.strength)
     found = search(model, source, config, rules, choice, beam=size, groups=groups)

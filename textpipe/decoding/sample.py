@@ -118,6 +118,4 @@ def nucleus(probabilities, uniform, top_k, top_p, done):
     short = tf.logical_not(given | done) & (tf.reduce_sum(likeliest, axis=1) < top_p)
     rows = tf.where(short)  # [M, 1]
     every = tf.math.top_k(tf.gather_nd(probabilities, rows), vocab_size)
-    return tf.tensor_scatter_nd_update(
-        pick(likeliest, token, uniform), rows, pick(*every, tf.gather_nd(uniform, rows))
-    )
+    return tf.tensor_scatter_nd_update(pick(likeliest, token, uniform), rows, pick(*every, tf.gather_nd(uniform, rows)))

@@ -123,9 +123,7 @@ class FeedForward(keras.Model):
             # Two seeds a layer, the kernel's and the dropout's, apart from those of any other seed's model.
             layer_seed = 1000 * seed + 2 * position + 1
             self.hidden.append(
-                Hidden(
-                    dim, width, activation=activation, normalization=normalization, dropout=dropout, seed=layer_seed
-                )
+                Hidden(dim, width, activation=activation, normalization=normalization, dropout=dropout, seed=layer_seed)
             )
             dim = width
         glorot = keras.initializers.GlorotUniform(seed=1000 * seed + 2 * len(units) + 1)

@@ -34,7 +34,11 @@ class Dropout(keras.layers.Layer):
 
     def mask(self, shape, dtype):
         """0 where an entry is dropped, 1 / (1 - rate) where it is kept."""
-        count = ops.prod(ops.convert_to_tensor(shape)) if any(not isinstance(size, int) for size in shape) else size_of(shape)
+        count = (
+            ops.prod(ops.convert_to_tensor(shape))
+            if any(not isinstance(size, int) for size in shape)
+            else size_of(shape)
+        )
         numbers, dtype_of_numbers = 32 // self.bits, f"uint{self.bits}"  # of one word
         words = keras.random.randint(
             ((count + numbers - 1) // numbers, 1), -(2**31), 2**31 - 1, dtype="int32", seed=self.generator

@@ -86,7 +86,9 @@ class HybridModel(keras.Model):
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
-    fixed_widths = False  # how many words and how long spellings are is known when a step runs, so widths may be as well
+    fixed_widths = (
+        False  # how many words and how long spellings are is known when a step runs, so widths may be as well
+    )
 
     def __init__(self, config, source, target, *, seed: int):
         super().__init__(name="hybrid")

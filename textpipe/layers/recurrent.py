@@ -53,8 +53,7 @@ class RecurrentModel(keras.Model):
         if config.word_dropout:
             # Whole words, each occurrence by itself (Sennrich et al. 2016, Edinburgh's systems for WMT 16).
             self.source_word_drop, self.target_word_drop = (
-                Dropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds))
-                for _ in drops
+                Dropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds)) for _ in drops
             )
             drops += [self.source_word_drop, self.target_word_drop]
         for drop in drops:

@@ -82,7 +82,12 @@ class TransformerModel(keras.Model):
         for layer, block in enumerate(self.decoder):
             pair = memory["keys"][layer], memory["values"][layer]
             rows = block(
-                rows, batch=batch, bias=bias, memory=pair, memory_bias=memory["bias"][:, None, None, :], training=training
+                rows,
+                batch=batch,
+                bias=bias,
+                memory=pair,
+                memory_bias=memory["bias"][:, None, None, :],
+                training=training,
             )
         if self.decoder_norm is not None:
             rows = self.decoder_norm(rows)

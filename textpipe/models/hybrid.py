@@ -86,7 +86,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     if config.share_embeddings and sizes.source["vocab_size"] != sizes.target["vocab_size"]:
         raise ConfigError(
             "[model] share_embeddings: needs one vocabulary for both sides, found "
-            f"{sizes.source['vocab_size']} and {sizes.target['vocab_size']} ids; set [tokenize] vocabulary = \"joint\""
+            f'{sizes.source["vocab_size"]} and {sizes.target["vocab_size"]} ids; set [tokenize] vocabulary = "joint"'
         )
     from textpipe.layers.hybrid import HybridModel
 

@@ -59,7 +59,11 @@ class Config(Section):
 
 def unused(config: Config) -> dict[str, str]:
     """Fields that have no effect beside the others, and why."""
-    return {"layers": "encoder_layers and decoder_layers say all"} if config.encoder_layers and config.decoder_layers else {}
+    return (
+        {"layers": "encoder_layers and decoder_layers say all"}
+        if config.encoder_layers and config.decoder_layers
+        else {}
+    )
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:

@@ -58,7 +58,9 @@ class Comparison:
     def __repr__(self) -> str:
         first = next(iter(self.table["metrics"]))
         figures = self.table["metrics"][first]["systems"]
-        told = ", ".join(f"{name} {figure(one['value'])}" for name, one in zip(self.table["systems"], figures, strict=True))
+        told = ", ".join(
+            f"{name} {figure(one['value'])}" for name, one in zip(self.table["systems"], figures, strict=True)
+        )
         return f"Comparison({self.table['rows']} rows, {first}: {told})"
 
     def _repr_html_(self) -> str:

@@ -33,7 +33,9 @@ def attention_map(weights: Any, source: Sequence[str], target: Sequence[str], pa
     made = figure(1.4 + 0.42 * len(source), 1.2 + 0.34 * len(target))
     axes = made.add_subplot()
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(source)), [plain(piece) for piece in source], rotation=60, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(source)), [plain(piece) for piece in source], rotation=60, ha="left", rotation_mode="anchor"
+    )
     axes.set_yticks(range(len(target)), [plain(piece) for piece in target])
     axes.xaxis.tick_top()
     axes.tick_params(length=0, colors=INK)
@@ -83,13 +85,31 @@ def diagram(stages: Sequence[tuple[str, str]], path: Path) -> Path:
     axes.axis("off")
     for index, (name, product) in enumerate(stages):
         left = index * step
-        box = FancyBboxPatch((left, 0), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc="#eef4fa", ec=ACCENT)
+        box = FancyBboxPatch(
+            (left, 0), width, height, boxstyle="round,pad=0.02,rounding_size=0.08", fc="#eef4fa", ec=ACCENT
+        )
         axes.add_patch(box)
-        axes.text(left + width / 2, height * 0.72, name, ha="center", va="center", weight="bold", color=INK, fontsize=11)
+        axes.text(
+            left + width / 2, height * 0.72, name, ha="center", va="center", weight="bold", color=INK, fontsize=11
+        )
         axes.text(left + width / 2, height * 0.3, product, ha="center", va="center", color=INK, fontsize=8)
         if index:
-            arrow = FancyArrowPatch((left - step + width + 0.02, height / 2), (left - 0.02, height / 2), arrowstyle="-|>", mutation_scale=11, color=QUIET)
+            arrow = FancyArrowPatch(
+                (left - step + width + 0.02, height / 2),
+                (left - 0.02, height / 2),
+                arrowstyle="-|>",
+                mutation_scale=11,
+                color=QUIET,
+            )
             axes.add_patch(arrow)
     axes.text(0, 1.4, "raw rows", color=QUIET, fontsize=9, va="center")
-    axes.text((len(stages) - 1) * step + width, 1.4, "strings in, strings out", color=QUIET, fontsize=9, va="center", ha="right")
+    axes.text(
+        (len(stages) - 1) * step + width,
+        1.4,
+        "strings in, strings out",
+        color=QUIET,
+        fontsize=9,
+        va="center",
+        ha="right",
+    )
     return save(made, path)

@@ -79,7 +79,9 @@ class Run:
     @cached_property
     def made_of(self) -> str:
         """Changes when the page would."""
-        parts = [f"{path.name[:12]}.{(path / integrity.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()]
+        parts = [
+            f"{path.name[:12]}.{(path / integrity.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()
+        ]
         return " ".join([__version__, self.name, *parts])
 
 

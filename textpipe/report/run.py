@@ -85,7 +85,9 @@ def scores(run: Run) -> Section:
     rows = []
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
-        rows.append([titled(name, run.positive), value, low, high, *(part["metrics"].get(name) for part in parts.values())])
+        rows.append(
+            [titled(name, run.positive), value, low, high, *(part["metrics"].get(name) for part in parts.values())]
+        )
     headers = ["", "all rows", "95 % from", "to"]
     headers += [f"{part['rows']:,} rows with {kind.replace('_', ' ')}" for kind, part in parts.items()]
     body = f'<div class="card">{markup.table(headers, rows, caption="Figures")}</div>'

@@ -61,7 +61,9 @@ def spread(systems: Sequence[str], assignments: Sequence[str]) -> tuple[list[str
             found[int(number) - 1].append(rest)
             continue
         # Of equal files the first stays as it is written, for else all of them would be one run.
-        chosen = [at for at, file in enumerate(files) if file and not (files.count(file) > 1 and files.index(file) == at)]
+        chosen = [
+            at for at, file in enumerate(files) if file and not (files.count(file) > 1 and files.index(file) == at)
+        ]
         if not chosen:
             raise ConfigError(f"-s {text}: none of the systems is a pipeline file; only these take overrides")
         for at in chosen:

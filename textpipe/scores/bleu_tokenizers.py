@@ -16,7 +16,20 @@ from textpipe.errors import ConfigError
 Name = Literal[
     "auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "flores101", "flores200", "spm", "spBLEU-1K"
 ]
-NAMES = ("auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none", "flores101", "flores200", "spm", "spBLEU-1K")
+NAMES = (
+    "auto",
+    "13a",
+    "intl",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "char",
+    "none",
+    "flores101",
+    "flores200",
+    "spm",
+    "spBLEU-1K",
+)
 # What a tokenizer imports beside sacrebleu, and the extra of sacrebleu that brings it.
 PACKAGES = {
     "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),

@@ -19,8 +19,10 @@ def warnings(answers: Sequence[str], references: Sequence[str]) -> list[str]:
     empty = sum(not answer.strip() for answer in answers)
     if empty >= SHARE * count and sum(not text.strip() for text in references) < empty / 2:
         found.append(f"{empty:,} of {count:,} answers are empty")
-    common, times = Counter(answer for answer in answers if answer.strip()).most_common(1)[0] if empty < count else ("", 0)
-    (_, usual), = Counter(references).most_common(1)
+    common, times = (
+        Counter(answer for answer in answers if answer.strip()).most_common(1)[0] if empty < count else ("", 0)
+    )
+    ((_, usual),) = Counter(references).most_common(1)
     if times >= SHARE * count and times > 1.5 * usual and len(set(references)) > 1:
         shown = common if len(common) <= 60 else common[:57] + "..."
         found.append(f"{times:,} of {count:,} answers are {shown!r}")

@@ -38,7 +38,9 @@ class Gate:
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise ConfigError(f"--token-file {self.path}: cannot be read ({error.strerror}); name a file of tokens") from None
+            raise ConfigError(
+                f"--token-file {self.path}: cannot be read ({error.strerror}); name a file of tokens"
+            ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"--token-file {self.path}: is not UTF-8; write a token a line") from None
         tokens = [line.strip().encode() for line in lines if line.strip()]

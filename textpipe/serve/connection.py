@@ -64,7 +64,9 @@ class Connection(HttpToolsProtocol):
     headers_due: asyncio.TimerHandle | None = None
     linger_due: asyncio.TimerHandle | None = None
     part, ended = IDLE, False
-    fed = began = 0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
+    fed = began = (
+        0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
+    )
     content = chunks = dropped = 0
     plain: bytes | None = None  # the head of a request that asked for an upgrade, without that
 

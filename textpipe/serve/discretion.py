@@ -26,7 +26,11 @@ def without_roots(text: str, *folders: Path) -> str:
 
 @cache
 def below(root: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w.-]){re.escape(root.rstrip('/'))}(?:/+|(?![\w.-]))") if root.strip("/") else re.compile("(?!)")
+    return (
+        re.compile(rf"(?<![\w.-]){re.escape(root.rstrip('/'))}(?:/+|(?![\w.-]))")
+        if root.strip("/")
+        else re.compile("(?!)")
+    )
 
 
 @cache

@@ -27,7 +27,9 @@ from textpipe.serve.version import Signature, Version
 Tensors = dict[str, np.ndarray]
 # Outputs of these have one line a row whatever else is in the batch.
 TOGETHER = ("serving_default", "nbest", "classify")
-SPARE = 2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
+SPARE = (
+    2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
+)
 PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
 COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
 ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
@@ -124,7 +126,9 @@ class Queue:
         together = joinable(version, signature, tensors)
         rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
-        request = Request(signature, tensors, rows, length(tensors) if together else 0, deadline, loop.create_future(), gone)
+        request = Request(
+            signature, tensors, rows, length(tensors) if together else 0, deadline, loop.create_future(), gone
+        )
         lane = (id(version), signature.name if together else id(request))
         self.lanes.setdefault(lane, Lane(version)).add(request)
         self.waiting += rows
@@ -260,7 +264,8 @@ def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
         if len(requests) == 1:
             return [signature.call(requests[0].tensors, until)], time.monotonic() - began
         found = signature.call(
-            {name: np.concatenate([request.tensors[name] for request in requests]) for name in requests[0].tensors}, until
+            {name: np.concatenate([request.tensors[name] for request in requests]) for name in requests[0].tensors},
+            until,
         )
     except Exception as error:
         if len(requests) == 1 or (isinstance(error, Fault) and error.code == "DEADLINE_EXCEEDED"):

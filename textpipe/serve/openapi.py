@@ -52,7 +52,7 @@ def description(options: Mapping[str, dict[str, Any]] | None = None) -> dict[str
 def components(options: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Schemas of what goes beside the texts of a model's signature `options`, by names that OpenAPI allows."""
     for model, schemas in options.items():
-        text = f"Inputs of {model} with signature_name \"options\", beside its texts."
+        text = f'Inputs of {model} with signature_name "options", beside its texts.'
         yield f"{PLAIN.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 

@@ -67,7 +67,9 @@ def run(
         ):
             before = signal.signal(number, handler)
             stack.callback(signal.signal, number, before)
-        taken = {door: stack.enter_context(reserved(host, port, door)) for door, port in ports.items() if port is not None}
+        taken = {
+            door: stack.enter_context(reserved(host, port, door)) for door, port in ports.items() if port is not None
+        }
         doors = [f"--{door}-port={taken.get(door, -1)}" for door in ports]
         os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
         command = [sys.executable, "-m", "textpipe", "serve", *arguments, *doors, "--processes=1", "--beside"]

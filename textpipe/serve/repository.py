@@ -267,4 +267,3 @@ class Repository:
                 del shelf.slots[number]
         self.ended = True
         log.info("%s version %d ended", shelf.name, slot.number)
-

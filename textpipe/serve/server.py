@@ -107,7 +107,10 @@ class Server:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop, number)
             loop.add_signal_handler(signal.SIGHUP, self.reload)
-        begun, told = asyncio.ensure_future(asyncio.to_thread(self.repository.start)), asyncio.ensure_future(over.wait())
+        begun, told = (
+            asyncio.ensure_future(asyncio.to_thread(self.repository.start)),
+            asyncio.ensure_future(over.wait()),
+        )
         await asyncio.wait((begun, told), return_when=asyncio.FIRST_COMPLETED)
         if not begun.done():
             return False
@@ -133,7 +136,9 @@ class Server:
         watching.cancel()
         ended = queue.close()
         if not ended:
-            self.told(f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off")
+            self.told(
+                f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off"
+            )
         return await asyncio.to_thread(self.repository.stop, 1.0) and ended
 
     async def finish(self, closing: list[asyncio.Future], queue: Queue) -> None:

@@ -147,7 +147,13 @@ class Version:
     """A loaded version. `held` counts the calls under way; `retire` waits for them."""
 
     def __init__(
-        self, name: str, number: int, path: Path, model: Any, graph: Any, most: limits.OptionLimits = limits.OptionLimits()
+        self,
+        name: str,
+        number: int,
+        path: Path,
+        model: Any,
+        graph: Any,
+        most: limits.OptionLimits = limits.OptionLimits(),
     ):
         self.name, self.number, self.path, self.model = name, number, path, model
         self.about: dict[str, Any] = model.about
@@ -167,7 +173,13 @@ class Version:
 
     @classmethod
     def load(
-        cls, name: str, number: int, path: Path, most: limits.OptionLimits = limits.OptionLimits(), *, trust: bool = False
+        cls,
+        name: str,
+        number: int,
+        path: Path,
+        most: limits.OptionLimits = limits.OptionLimits(),
+        *,
+        trust: bool = False,
     ) -> "Version":
         """Raises ModelError when the directory is not whole, not what its manifest says, or cannot be loaded, and when
         its graph reaches for files, processes or the network and is not to be trusted with these.

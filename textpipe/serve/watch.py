@@ -124,7 +124,9 @@ def checked(texts: Any) -> dict[str, Any]:
 
 def numbers(value: Any) -> bool:
     """Whether it is a list of finite numbers."""
-    return isinstance(value, list) and all(type(one) in (int, float) and abs(one) <= sys.float_info.max for one in value)
+    return isinstance(value, list) and all(
+        type(one) in (int, float) and abs(one) <= sys.float_info.max for one in value
+    )
 
 
 def drift(lengths: Sequence[int], at_most: Sequence[float], shares: Sequence[float]) -> float:

@@ -134,7 +134,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for at, (row, source, reference, answer) in enumerate(zip(rows["row"], sources, references, answers, strict=True)):
+        for at, (row, source, reference, answer) in enumerate(
+            zip(rows["row"], sources, references, answers, strict=True)
+        ):
             line = {"row": row, servable.source: source, servable.target: reference, **shown(answer)}
             if several:
                 line["references"] = several[at]

@@ -125,7 +125,9 @@ class Config(Section):
         kind = getattr(self.format, "kind", None)
         if self.encoding is not None and kind is not None:
             if not getattr(rooms.find(sources.ROOM, kind), "TAKES_ENCODING", False):
-                raise ValueError(f"encoding: files of format {kind!r} say themselves what their texts are; leave it out")
+                raise ValueError(
+                    f"encoding: files of format {kind!r} say themselves what their texts are; leave it out"
+                )
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
@@ -262,7 +264,11 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dic
     """A split that was asked for must have rows, and a label in train at least two classes."""
     rows = split.counts["rows"]
     if not rows and split.name == "train":
-        causes = [f"{(statistics.REPAIRS | statistics.MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
+        causes = [
+            f"{(statistics.REPAIRS | statistics.MAIL_REPAIRS)[name]}: {count:,}"
+            for name, count in repairs.counts.items()
+            if count
+        ]
         causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
         raise DataError(
             f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); mend the file or ask for less"

@@ -44,11 +44,15 @@ class Config(Settings):
         if not texts and self.parallel != "auto":
             raise ValueError(f"parallel: {self.model.kind} trains on a batch as a whole; leave parallel out")
         if self.precision != "float32" and self.model.kind == "logistic_regression":
-            raise ValueError("precision: logistic_regression is the product that makes the logits, in float32; leave it out")
+            raise ValueError(
+                "precision: logistic_regression is the product that makes the logits, in float32; leave it out"
+            )
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
         if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
-            raise ValueError('optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"')
+            raise ValueError(
+                'optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
+            )
         unused = getattr(rooms.find("models", self.model.kind), "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:

@@ -33,7 +33,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def target_is_text(self):
-        if self.target and not any(item.side == "target" and item.kind == "text" for item in _text.fields_of(self.task)):
+        if self.target and not any(
+            item.side == "target" and item.kind == "text" for item in _text.fields_of(self.task)
+        ):
             raise ValueError(f"target: task {self.task!r} answers with a label, which has no ids; leave target out")
         return self
 

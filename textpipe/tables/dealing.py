@@ -187,7 +187,9 @@ def train_only(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, 
     found = {}
     for other in shares:
         there = counts(splits[other])
-        missing = {} if there is None or ANY in train else {name: rows for name, rows in train.items() if name not in there}
+        missing = (
+            {} if there is None or ANY in train else {name: rows for name, rows in train.items() if name not in there}
+        )
         if missing:
             found[other] = dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
     return found

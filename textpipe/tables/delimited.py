@@ -37,7 +37,7 @@ class Delimited(Section):
             raise ValueError(f"delimiter: expected a character between two cells, found {self.delimiter!r}")
         if self.quoting == "csv" and (len(self.delimiter) != 1 or self.delimiter == '"'):
             raise ValueError(
-                f'delimiter: expected one character that is no quotation mark, found {self.delimiter!r}; longer ones need '
+                f"delimiter: expected one character that is no quotation mark, found {self.delimiter!r}; longer ones need "
                 'quoting = "none"'
             )
         return self

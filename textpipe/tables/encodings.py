@@ -30,7 +30,19 @@ SUPERSETS = {
     "ascii": UTF8, "iso8859-1": WESTERN, "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "utf-8-sig": UTF8,
 }  # fmt: skip
-COMMON = (UTF8, "utf-16", WESTERN, "cp1250", "cp1251", "latin-1", "iso-8859-15", "shift_jis", "gb18030", "euc-kr", "big5")
+COMMON = (
+    UTF8,
+    "utf-16",
+    WESTERN,
+    "cp1250",
+    "cp1251",
+    "latin-1",
+    "iso-8859-15",
+    "shift_jis",
+    "gb18030",
+    "euc-kr",
+    "big5",
+)
 INVALID = "textpipe.invalid"  # error handler: each byte a lone surrogate, which Repairs counts and mends
 HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 NOT_WESTERN = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # bytes that Windows-1252 does not have
@@ -187,7 +199,7 @@ class Utf8Lines:
         if 2 * strange > sum(map(len, runs)) or any(map(NOT_WESTERN.search, odd)):
             if 10 * len(odd) > block.count(b"\n") + 1:
                 raise DataError(
-                    f'{self.place}, line {first}: the text is not UTF-8, nor does it look like Windows-1252; declare '
+                    f"{self.place}, line {first}: the text is not UTF-8, nor does it look like Windows-1252; declare "
                     'its encoding, for example encoding = "cp1251", "shift_jis" or "gb18030", or encoding = "utf-8" to '
                     "treat such bytes as on_invalid says"
                 )

@@ -53,7 +53,9 @@ def row(text: str, names: Iterable[str]) -> Any:
     except (ValueError, RecursionError):
         return decode(CAREFUL, text)  # without the mark, or for its message
     # As many names as there are colons behind them: none is given twice.
-    twice = type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
+    twice = (
+        type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
+    )
     return decode(CAREFUL, text) if twice or end != len(text) else value
 
 

@@ -132,7 +132,9 @@ class Reader:
         asked = len(rows.columns) - len(self.accepted)
         mask = [True] * len(rows)
         for column, accepted in zip(rows.columns[asked:], self.accepted, strict=True):
-            mask = [good and cell.replace("\0", "").strip() in accepted for good, cell in zip(mask, column, strict=True)]
+            mask = [
+                good and cell.replace("\0", "").strip() in accepted for good, cell in zip(mask, column, strict=True)
+            ]
         self.repairs.counts["filtered_rows"] += mask.count(False)
         rows = rows.keep(mask)
         rows.columns = rows.columns[:asked]

@@ -54,7 +54,8 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
         "splits": {name: splits[name].table() for name in names},
         "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
         "encodings": {
-            path: {"encoding": found.name, "guessed": found.guessed} for path, found in sorted(repairs.encodings.items())
+            path: {"encoding": found.name, "guessed": found.guessed}
+            for path, found in sorted(repairs.encodings.items())
         },
     }
 
@@ -81,7 +82,9 @@ def summary(stats: Mapping[str, Any]) -> str:
     rare = stats.get("rare_labels")
     if rare and rare["labels"]:
         fate = f"are now {rare['merged_into']!r}" if rare["merged_into"] is not None else "are left out"
-        lines.append(f"{plural(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {counted(rare['labels'])}")
+        lines.append(
+            f"{plural(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {counted(rare['labels'])}"
+        )
     for name, labels in stats.get("labels_in_train_only", {}).items():
         lines.append(f"{plural(labels)} too rare for {name}, only in train: {counted(labels)}")
     return "\n".join(lines)

@@ -164,7 +164,7 @@ def lines(path: Path, member: str | None = None, repairs: Repairs | None = None)
     for text in blocks(path, member, repairs):
         found = text.split("\n")
         if "\r" in text:
-            found = [line[:-1] if line.endswith("\r") else line for line in found]
+            found = [line.removesuffix("\r") for line in found]
         for start in range(0, len(found), LIMIT):
             yield number + start, found[start : start + LIMIT]
         number += len(found)

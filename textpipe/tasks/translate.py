@@ -24,4 +24,6 @@ def metrics(
     """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
     from textpipe.scores import generation
 
-    return generation.score(outputs["answer"], references, resamples=resamples, seed=seed, bleu_tokenizer=bleu_tokenizer)
+    return generation.score(
+        outputs["answer"], references, resamples=resamples, seed=seed, bleu_tokenizer=bleu_tokenizer
+    )

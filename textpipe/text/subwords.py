@@ -40,9 +40,7 @@ VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
 Coverage = Annotated[float, AfterValidator(checked_coverage)]
 
 
-def learn(
-    config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int
-) -> None:
+def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int) -> None:
     """Write folder/name.model, learned from at most config.max_lines lines drawn evenly with `seed`.
 
     The model does not normalize (our steps did), falls back to bytes for characters it does not know, and keeps

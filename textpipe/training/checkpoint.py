@@ -38,7 +38,9 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
             os.close(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise ArtifactError(f"{path}: a checkpoint cannot be written: {error.strerror}; free space and run again") from None
+        raise ArtifactError(
+            f"{path}: a checkpoint cannot be written: {error.strerror}; free space and run again"
+        ) from None
 
 
 def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any] | None:

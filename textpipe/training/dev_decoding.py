@@ -53,7 +53,11 @@ class DevBleu:
     def __call__(self, model) -> float:
         from sacrebleu.metrics import BLEU
 
-        return BLEU(tokenize=self.tokenize).corpus_score(self.answers(model), [[self.references[row] for row in self.rows]]).score
+        return (
+            BLEU(tokenize=self.tokenize)
+            .corpus_score(self.answers(model), [[self.references[row] for row in self.rows]])
+            .score
+        )
 
     def answers(self, model) -> list[str]:
         """The answer to each of self.rows, in their order."""

@@ -56,7 +56,9 @@ class Objective:
         with tf.GradientTape() as tape:
             penalty = self.model.penalty() / self.num_rows
         extra = tape.gradient(penalty, weights)
-        return value + penalty, *(one if other is None else one + other for one, other in zip(slopes, extra, strict=True))
+        return value + penalty, *(
+            one if other is None else one + other for one, other in zip(slopes, extra, strict=True)
+        )
 
     @tf.custom_gradient
     def product(self, kernel):

@@ -67,5 +67,7 @@ def freeze(model: Any, patterns: Sequence[str]) -> list[str]:
         if layer.weights and all(name_of(weight) in frozen for weight in layer.weights):
             layer.trainable = False
     if not model.trainable_weights:
-        raise ConfigError("[train] freeze: every weight of the model is frozen, nothing is left to train; name fewer parts")
+        raise ConfigError(
+            "[train] freeze: every weight of the model is frozen, nothing is left to train; name fewer parts"
+        )
     return sorted(frozen)

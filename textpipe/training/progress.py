@@ -53,7 +53,12 @@ class Progress:
             self.spoken = time.monotonic()
             log.info(
                 "step %d of %d, loss %.3f, %.0f %s/s, %s left at most",
-                self.done, self.total_steps, loss, self.rate(), self.unit, self.left(),
+                self.done,
+                self.total_steps,
+                loss,
+                self.rate(),
+                self.unit,
+                self.left(),
             )
 
     def rate(self) -> float:

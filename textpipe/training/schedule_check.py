@@ -15,7 +15,11 @@ def warnings(settings: Settings, total_steps: int) -> list[str]:
     if last <= first:
         return []
     warmup = getattr(config, "warmup_steps", None)
-    cure = f"schedule.warmup_steps ({warmup:,}) to about {max(1, total_steps // 10):,}" if warmup else "the schedule's length"
+    cure = (
+        f"schedule.warmup_steps ({warmup:,}) to about {max(1, total_steps // 10):,}"
+        if warmup
+        else "the schedule's length"
+    )
     return [
         f"the learning rate still rises at update {total_steps:,}, the last one, where it is at {last:.0%}: the warm-up takes "
         f"longer than the run; lower [train] {cure}, raise epochs, or make batches smaller"

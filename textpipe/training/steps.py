@@ -232,7 +232,9 @@ def share(tensor):
 
 def cut(tensors, parts: int) -> list[tuple]:
     """The parts of tensors with as many rows each."""
-    return [tuple(piece(tensor, part, parts) for tensor in tensors) for part in range(parts)] if parts > 1 else [tensors]
+    return (
+        [tuple(piece(tensor, part, parts) for tensor in tensors) for part in range(parts)] if parts > 1 else [tensors]
+    )
 
 
 def piece(tensor, number, count: int):

@@ -144,7 +144,9 @@ class Donor:
         self.axes = axes.of_model(model, self.grown, self.shapes)
         names = list(self.axes)
         wanted = parts.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
-        faults = [fault for weight in model.weights if parts.name_of(weight) in wanted and (fault := self.fault(weight))]
+        faults = [
+            fault for weight in model.weights if parts.name_of(weight) in wanted and (fault := self.fault(weight))
+        ]
         if faults:
             raise ConfigError(self.misfit(faults, len(wanted)))
         report: dict[str, Any] = {"from": self.init.from_, "copied": [], "carried": {}, "fresh": []}
@@ -177,7 +179,9 @@ class Donor:
         """The error for weights that do not fit: the first of them, and the options that differ."""
         mine = self.config.model_dump(mode="json")
         differing = [
-            f"{name} = {json.dumps(value)}" for name, value in self.options.items() if name in mine and mine[name] != value
+            f"{name} = {json.dumps(value)}"
+            for name, value in self.options.items()
+            if name in mine and mine[name] != value
         ]
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         cure = f"set [model] {', '.join(differing)} as there, or " if differing else ""
@@ -229,7 +233,9 @@ class Donor:
         """The report as lines of the log."""
         log.info("init: %d weights copied from %s", len(report["copied"]), self.init.from_)
         for name, sides in report["carried"].items():
-            shown = ", ".join(f"{count['carried']:,} of {count['of']:,} of the {side}'s" for side, count in sides.items())
+            shown = ", ".join(
+                f"{count['carried']:,} of {count['of']:,} of the {side}'s" for side, count in sides.items()
+            )
             log.info("init: %s: %s carried over, the others start afresh", name, shown)
         if report["fresh"]:
             log.info("init: not taken over: %s", ", ".join(report["fresh"]))

@@ -31,7 +31,9 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
     with tf.GradientTape() as tape:
         tape.watch(hidden)
         # A replica may have no token at all; the mean of none must not be NaN.
-        mean = project(tf.reduce_sum(hidden, axis=0, keepdims=True) / tf.cast(tf.maximum(count, 1), hidden.dtype))  # [1, V]
+        mean = project(
+            tf.reduce_sum(hidden, axis=0, keepdims=True) / tf.cast(tf.maximum(count, 1), hidden.dtype)
+        )  # [1, V]
         even = -smoothing * tf.reduce_mean(mean) * tf.cast(count, tf.float32)
     even_gradients = tape.gradient(even, [hidden, *variables])
     used = [position for position, part in enumerate(even_gradients[1:]) if part is not None]
@@ -48,7 +50,9 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
         totals = [total + tf.convert_to_tensor(part) for total, part in zip(totals, parts)]
         return first + rows, loss + piece_loss, hidden_parts.write(first // rows, part), totals
 
-    array = tf.TensorArray(hidden.dtype, size=-(-count // rows), infer_shape=False, element_shape=[None, hidden.shape[1]])
+    array = tf.TensorArray(
+        hidden.dtype, size=-(-count // rows), infer_shape=False, element_shape=[None, hidden.shape[1]]
+    )
     if smoothing:
         first_totals = [tf.convert_to_tensor(even_gradients[1 + position]) for position in used]
     else:

@@ -23,11 +23,18 @@ INTERVAL = 10.0  # seconds between two lines where there is no terminal
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path, allow_dash=True))
 @columns_option
 @format_option
-@click.option("--keep", metavar="COLUMN,...", default="", help="Columns of IN to repeat before the answers; inputs: all the model reads.")
+@click.option(
+    "--keep",
+    metavar="COLUMN,...",
+    default="",
+    help="Columns of IN to repeat before the answers; inputs: all the model reads.",
+)
 @click.option("--output-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="When OUT's name does not tell.")
 @click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
-@click.option("--model-version", metavar="N", help="The version to ask; goes on with it where OUT.part was begun with another.")
+@click.option(
+    "--model-version", metavar="N", help="The version to ask; goes on with it where OUT.part was begun with another."
+)
 @token_option
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def command(
@@ -49,7 +56,10 @@ def command(
     from textpipe import bulk, records
     from textpipe.verbs import _versions
 
-    chosen, kept = read_columns(columns), [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))]
+    chosen, kept = (
+        read_columns(columns),
+        [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))],
+    )
     kind = output_format or records.kind_of(output)
     settings = {"signature": signature, "options": read_options(options)}
     to_file = str(output) != "-"
@@ -138,7 +148,7 @@ class Progress:
             self.bar.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
 

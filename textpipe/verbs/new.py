@@ -13,13 +13,23 @@ FILE = click.Path(path_type=Path)
     help="List the tasks, and the pipelines that come with textpipe.",
 )  # fmt: skip
 @click.argument("task")
-@click.option("--data", type=FILE, multiple=True, help="Your rows: TSV, CSV, JSONL, Parquet, text, mbox. Several: one after another; train.en and train.de: side by side.")
+@click.option(
+    "--data",
+    type=FILE,
+    multiple=True,
+    help="Your rows: TSV, CSV, JSONL, Parquet, text, mbox. Several: one after another; train.en and train.de: side by side.",
+)
 @click.option("--train", type=FILE, multiple=True, help="Rows to train on, where splits are files of their own.")
 @click.option("--valid", type=FILE, multiple=True, help="Rows to validate on; cut from the others when left out.")
 @click.option("--test", type=FILE, multiple=True, help="Rows to test on; cut from the others when left out.")
 @click.option("--columns", metavar="FIELD=COLUMN,...", default="", help="Which column holds which field of the task.")
 @click.option("--format", help="The files' format, where their names do not tell: tsv, csv, jsonl, mail, ...")
-@click.option("--header", type=click.Choice(["first", "none"]), default="first", help="Whether the first line names the columns; with none they are numbers from 0.")
+@click.option(
+    "--header",
+    type=click.Choice(["first", "none"]),
+    default="first",
+    help="Whether the first line names the columns; with none they are numbers from 0.",
+)
 @click.option("--encoding", help="The files' encoding, where it is not UTF-8: cp1252, utf-16, ...")
 @click.option("--output", type=FILE, help="The pipeline file to write; default pipelines/<data's name>.toml.")
 def command(task, data, train, valid, test, columns, format, header, encoding, output) -> None:

@@ -29,7 +29,14 @@ token_option = click.option(
 @token_option
 @click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
 def command(
-    model: str, text: str, as_json: bool, signature: str, options: tuple[str, ...], plain: bool, token: str | None, batch: int
+    model: str,
+    text: str,
+    as_json: bool,
+    signature: str,
+    options: tuple[str, ...],
+    plain: bool,
+    token: str | None,
+    batch: int,
 ) -> None:
     """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
 
@@ -57,7 +64,9 @@ def command(
     if lines:
         print_predictions(loaded.predict(lines, **chosen), as_json)
     if damaged:
-        click.echo(f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True)
+        click.echo(
+            f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True
+        )
 
 
 def valid_utf8(line: bytes) -> bool:
@@ -118,14 +127,18 @@ def parsed(text: str, number: int) -> str | dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if not KEYED.match(text):
             return text
-        raise DataError(f"line {number}: begins as a JSON object and is none ({error}); mend it, or give --plain") from None
+        raise DataError(
+            f"line {number}: begins as a JSON object and is none ({error}); mend it, or give --plain"
+        ) from None
     return value if isinstance(value, str | dict) else text
 
 
 def value_of(row: dict[str, Any], name: str, number: int) -> str:
     """The text of a field; raises DataError when there is none."""
     if name not in row:
-        raise DataError(f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line as it stands")
+        raise DataError(
+            f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line as it stands"
+        )
     value = row[name]
     if not isinstance(value, str):
         found = KINDS.get(type(value), "a list") if value is not None else "null"

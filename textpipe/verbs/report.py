@@ -11,7 +11,9 @@ from textpipe.verbs._pipeline import pipeline_options
 @click.command()
 @pipeline_options
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The page to write; default reports/NAME.html, with -s reports/NAME.KEY=VALUE.html."
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page to write; default reports/NAME.html, with -s reports/NAME.KEY=VALUE.html.",
 )
 def command(pipeline: Path, overrides: tuple[str, ...], artifacts: Path, output: Path | None) -> None:
     """Write one page about a run: learning curves, scores, where it fails; prints its path.

@@ -18,7 +18,13 @@ from textpipe.verbs._pipeline import Steps, output_options, pipeline_options, pr
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--from", "start", metavar="STAGE", help="Build this stage and those after it again.")
 @click.option("--force", is_flag=True, help="Build every stage again.")
-@click.option("--show", metavar="N", type=click.IntRange(0), default=0, help="Also print test metrics and N answers of the SavedModel.")
+@click.option(
+    "--show",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Also print test metrics and N answers of the SavedModel.",
+)
 @output_options
 def command(
     pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, reports: Path,

@@ -46,7 +46,9 @@ class Remembering(click.Command):
 )
 @click.option("--trust-models", is_flag=True, help="Serve models that reach for files, processes or the network.")
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), help="Tokens, one a line; callers must send one. SIGHUP reads it again."
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="Tokens, one a line; callers must send one. SIGHUP reads it again.",
 )
 @click.option(
     "--tls-cert", type=click.Path(path_type=Path), help="Certificate chain (PEM) for both doors. SIGHUP reads it again."
@@ -126,7 +128,12 @@ def command(
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
     if tls_cert and tls_key:
         tls.checked(tls_cert, tls_key)
-    policies, named, gate, most = read_policies(versions), read_labels(labels), Gate.read(token_file), read_limits(limits)
+    policies, named, gate, most = (
+        read_policies(versions),
+        read_labels(labels),
+        Gate.read(token_file),
+        read_limits(limits),
+    )
     policy = policies.pop("", read_policy("latest"))
     rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
     cores.side_by_side()

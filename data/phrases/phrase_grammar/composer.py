@@ -10,7 +10,11 @@ from .trees import NUMBERS, POSSESSIVES, Asked, Clause, Complement, Gap, NounPhr
 DETERMINERS = ("the", "a", "an", "this", "these", "every", "many", "some", "no", *POSSESSIVES, *NUMBERS)
 FIXED = {"home": Adverbial("home", "nach Hause"), "at home": Adverbial("at home", "zu Hause")}
 TABLES = {
-    "time": "times", "frequency": "frequencies", "manner": "manners", "adjective": "adjectives", "modal": "modals"
+    "time": "times",
+    "frequency": "frequencies",
+    "manner": "manners",
+    "adjective": "adjectives",
+    "modal": "modals",
 }
 SPATIAL = {"under": "unter", "next to": "neben", "in front of": "vor", "behind": "hinter", "on": "auf", "in": "in"}
 
@@ -26,7 +30,7 @@ class Composer:
         self.lexicon = lexicon or Lexicon()
 
     def phrase(self, text):
-        """"the old woman", "many books", "her", "Anna", "my brother's car", "it/m" (a pronoun for a masculine noun)."""
+        """ "the old woman", "many books", "her", "Anna", "my brother's car", "it/m" (a pronoun for a masculine noun)."""
         for pronoun in PRONOUNS.values():
             if text in (pronoun.en, pronoun.en_object):
                 return pronoun
@@ -53,7 +57,7 @@ class Composer:
         raise ValueError(f"'{word}': no such noun in grammar.toml")
 
     def spot(self, text, role):
-        """"garden" takes the noun's own preposition for the role (at or to); "under the table" names one."""
+        """ "garden" takes the noun's own preposition for the role (at or to); "under the table" names one."""
         if text in FIXED:
             return FIXED[text]
         if text in self.lexicon.nouns:
@@ -122,7 +126,7 @@ class Composer:
         return finish(en), finish(f"{german.main_clause(outer)}, {german.subordinate(inner, conjunction[1])}")
 
     def with_infinitive(self, outer, inner, conjunction=""):
-        """"forgot to close the window"; with "um" the infinitive of purpose."""
+        """ "forgot to close the window"; with "um" the infinitive of purpose."""
         en = f"{english.statement(outer)} to {english.bare_infinitive(inner)}"
         return finish(en), finish(f"{german.main_clause(outer)}, {german.to_infinitive(inner, conjunction)}")
 

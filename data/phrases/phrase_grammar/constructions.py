@@ -17,7 +17,7 @@ class Sentence:
 
 
 def finish(text, mark="."):
-    """"der Mann , der schläft , ist alt" -> "Der Mann, der schläft, ist alt." """
+    """ "der Mann , der schläft , ist alt" -> "Der Mann, der schläft, ist alt." """
     text = re.sub(r"(\s*,)+", ",", text).strip()
     text = text.removesuffix(",") + mark
     return text[0].upper() + text[1:]

@@ -10,7 +10,7 @@ WAS = {"1sg": "was", "2sg": "were", "3sg": "was", "1pl": "were", "3pl": "were"}
 
 
 def article(following):
-    """"a" or "an" by the first sound of what follows."""
+    """ "a" or "an" by the first sound of what follows."""
     return "an" if re.match(r"[aeio]|u(?!ni|se)", following) else "a"
 
 
@@ -140,7 +140,7 @@ def statement(clause):
 
 
 def question(clause, asked=""):
-    """"does the woman read the book", "where does the man live", "who bought the car" """
+    """ "does the woman read the book", "where does the man live", "who bought the car" """
     if is_asked(clause.subject):
         return statement(clause)
     auxiliary, verb = verb_group(clause, inverted=True)

@@ -26,8 +26,13 @@ RELATIVE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der 
 DER_WORDS = {"this": "dies", "every": "jed", "which": "welch"}
 STRONG_WORDS = {"many": "viel", "some": "einig", "how many": "wie viel"}
 CONTRACTIONS = {
-    ("in", "dem"): "im", ("in", "das"): "ins", ("an", "dem"): "am",
-    ("zu", "dem"): "zum", ("zu", "der"): "zur", ("von", "dem"): "vom", ("bei", "dem"): "beim",
+    ("in", "dem"): "im",
+    ("in", "das"): "ins",
+    ("an", "dem"): "am",
+    ("zu", "dem"): "zum",
+    ("zu", "der"): "zur",
+    ("von", "dem"): "vom",
+    ("bei", "dem"): "beim",
 }
 ASKED = {"who": {"nom": "wer", "acc": "wen", "dat": "wem"}, "what": {"nom": "was", "acc": "was"}}
 BE = {"1sg": "bin", "2sg": "bist", "3sg": "ist", "1pl": "sind", "3pl": "sind"}
@@ -75,7 +80,7 @@ def determiner(phrase, case):
 
 
 def noun_phrase(phrase, case):
-    """"the old house", dat -> "dem alten Haus". A relative clause is not part of it: see `relative_clause`."""
+    """ "the old house", dat -> "dem alten Haus". A relative clause is not part of it: see `relative_clause`."""
     word, table = determiner(phrase, case)
     parts = [word]
     if phrase.adjective:
@@ -239,14 +244,14 @@ def subordinate(clause, conjunction=""):
 
 
 def to_infinitive(clause, conjunction=""):
-    """"das Fenster zu schließen", "um das Licht auszuschalten" """
+    """ "das Fenster zu schließen", "um das Licht auszuschalten" """
     verb = clause.verb
     last = f"{verb.prefix}zu{verb.de}" if verb.prefix else f"zu {verb.de}"
     return join([conjunction, *middle(clause, subject=False), last])
 
 
 def imperative(clause):
-    """"Lies das Buch nicht", "Schalte das Radio aus" """
+    """ "Lies das Buch nicht", "Schalte das Radio aus" """
     return join([clause.verb.imperative, *middle(clause, subject=False), clause.verb.prefix])
 
 

@@ -7,7 +7,20 @@ from pathlib import Path
 GRAMMAR = Path(__file__).resolve().parent.parent / "grammar.toml"
 VOWELS = "aeiou"
 VERB_FIELDS = {
-    "en", "past", "ing", "de", "ich", "du", "er", "part", "imp", "aux", "reflexive", "prep", "case", "progressive"
+    "en",
+    "past",
+    "ing",
+    "de",
+    "ich",
+    "du",
+    "er",
+    "part",
+    "imp",
+    "aux",
+    "reflexive",
+    "prep",
+    "case",
+    "progressive",
 }
 
 
@@ -183,8 +196,13 @@ def german_verb(row):
     else:
         participle = prefix + row.get("part", ge + stem + e + "t")
     return {
-        "de": base, "prefix": prefix, "participle": participle, "imperative": row.get("imp", ich),
-        "ich": row.get("ich", ich), "du": row.get("du", du), "er": row.get("er", stem + e + "t"),
+        "de": base,
+        "prefix": prefix,
+        "participle": participle,
+        "imperative": row.get("imp", ich),
+        "ich": row.get("ich", ich),
+        "du": row.get("du", du),
+        "er": row.get("er", stem + e + "t"),
     }
 
 
@@ -195,18 +213,31 @@ def read_noun(row):
         suffix = "es" if row["de"].endswith(("s", "ß", "x", "z", "sch")) else "s"
         genitive = row["de"] if row["g"] == "f" else row["pl"] if row.get("weak") else row["de"] + suffix
     return Noun(
-        en=row["en"], de=row["de"], gender=row["g"],
+        en=row["en"],
+        de=row["de"],
+        gender=row["g"],
         en_plural="" if mass else row.get("plural", english_plural(row["en"])),
-        de_plural="" if mass else row["pl"], genitive=genitive, weak=row.get("weak", False), mass=mass,
-        pronoun=row.get("pron", ""), tags=tuple(row["tags"]),
-        at=tuple(row.get("at", "").split()), to=tuple(row.get("to", "").split()),
+        de_plural="" if mass else row["pl"],
+        genitive=genitive,
+        weak=row.get("weak", False),
+        mass=mass,
+        pronoun=row.get("pron", ""),
+        tags=tuple(row["tags"]),
+        at=tuple(row.get("at", "").split()),
+        to=tuple(row.get("to", "").split()),
     )
 
 
 def read_adjective(row):
     stem = row.get("stem", row["de"].removesuffix("e"))
-    return Adjective(row["en"], row["de"], stem, row.get("er", row["de"].removesuffix("e") + "er"),
-                     row.get("more", "more " + row["en"]), tuple(row["of"]))
+    return Adjective(
+        row["en"],
+        row["de"],
+        stem,
+        row.get("er", row["de"].removesuffix("e") + "er"),
+        row.get("more", "more " + row["en"]),
+        tuple(row["of"]),
+    )
 
 
 def read_verb(frame, row):
@@ -216,10 +247,20 @@ def read_verb(frame, row):
     past = row.get("past", english_past(first) + rest)
     ing = row.get("ing", english_ing(first) + rest)
     return Verb(
-        id=row["en"], frame=frame, en=en, particle=particle, third=english_third(first) + rest, past=past, ing=ing,
-        auxiliary=row.get("aux", "haben"), reflexive=row.get("reflexive", False), preposition=row.get("prep", ""),
-        case=row.get("case", ""), progressive=row.get("progressive", True),
-        options={k: v for k, v in row.items() if k not in VERB_FIELDS}, **german_verb(row),
+        id=row["en"],
+        frame=frame,
+        en=en,
+        particle=particle,
+        third=english_third(first) + rest,
+        past=past,
+        ing=ing,
+        auxiliary=row.get("aux", "haben"),
+        reflexive=row.get("reflexive", False),
+        preposition=row.get("prep", ""),
+        case=row.get("case", ""),
+        progressive=row.get("progressive", True),
+        options={k: v for k, v in row.items() if k not in VERB_FIELDS},
+        **german_verb(row),
     )
 
 
@@ -228,8 +269,16 @@ def read_modal(row):
     present = dict(zip(persons, (row["ich"], row["du"], row["er"], row["wir"], row["wir"])))
     past = row.get("de_past")
     past = dict(zip(persons, (*past, past[3]))) if past else {}
-    return Modal(row["en"], row["form"], row.get("third", row["en"]), row.get("past", ""),
-                 row.get("neg", row["en"] + " not"), row.get("negatable", True), present, past)
+    return Modal(
+        row["en"],
+        row["form"],
+        row.get("third", row["en"]),
+        row.get("past", ""),
+        row.get("neg", row["en"] + " not"),
+        row.get("negatable", True),
+        present,
+        past,
+    )
 
 
 class Lexicon:
@@ -248,8 +297,10 @@ class Lexicon:
             r["en"]: Adverbial(r["en"], r["de"], tuple(r["tense"]), r.get("front", True), r.get("long", False))
             for r in data["times"]["all"]
         }
-        self.frequencies = {row["en"]: Adverbial(row["en"], row["de"], (), row.get("front", False))
-                            for row in data["frequencies"]["all"]}
+        self.frequencies = {
+            row["en"]: Adverbial(row["en"], row["de"], (), row.get("front", False))
+            for row in data["frequencies"]["all"]
+        }
         self.manners = {row["en"]: Adverbial(row["en"], row["de"]) for row in data["manners"]["all"]}
         self.cities = [Adverbial(row["en"], row["de"]) for row in data["cities"]["all"]]
         self.names = {name: Name(name, pronoun) for pronoun in ("she", "he") for name in data["names"][pronoun]}

@@ -15,7 +15,7 @@ SPOKEN = ("I", "I", "you", "you", "he", "she", "we", "they")
 
 
 def gender(phrase):
-    """"he" or "she" for people of a known one, else an empty string."""
+    """ "he" or "she" for people of a known one, else an empty string."""
     if isinstance(phrase, Pronoun):
         return phrase.en if phrase.en in ("he", "she") else ""
     return getattr(getattr(phrase, "noun", phrase), "pronoun", "")
@@ -134,7 +134,7 @@ class PhraseSampler:
         return self.phrase(noun, indefinite=not definite, counted=not definite and not negated, **kind)
 
     def place(self, selection, role="at"):
-        """"in the garden" / "im Garten", or with role "to" "to the garden" / "in den Garten"."""
+        """ "in the garden" / "im Garten", or with role "to" "to the garden" / "in den Garten"."""
         noun = self.pick(self.lexicon.select(selection))
         adjective = None
         fitting = self.lexicon.adjectives_for(noun)

@@ -73,7 +73,7 @@ def whom_or_what(s):
 
 
 def which(s):
-    """"Welches Buch liest die Frau?", "Wie viele Bücher hast du gekauft?" """
+    """ "Welches Buch liest die Frau?", "Wie viele Bücher hast du gekauft?" """
     verb = s.verb("transitive")
     noun = s.pick(s.lexicon.select(verb.options["object"]))
     many = s.chance(0.3) and not noun.mass and not verb.options.get("stative")

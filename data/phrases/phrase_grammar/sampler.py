@@ -126,7 +126,7 @@ class Sampler(PhraseSampler):
         return clause.but(modal=modal, tense="past" if past else "present")
 
     def predicate_adjective(self, noun):
-        """"too heavy" / "zu schwer" for a noun it fits."""
+        """ "too heavy" / "zu schwer" for a noun it fits."""
         adjective = self.pick(self.lexicon.adjectives_for(noun))
         degree = self.weighted([(("", ""), 5), (("very ", "sehr "), 2), (("too ", "zu "), 1)])
         if degree[0] and adjective.en not in self.lexicon.degrees[degree[0].strip()]:

@@ -10,16 +10,48 @@ from .trees import Clause, Complement, NounPhrase, agreement, combinations, is_d
 
 # What a clause is drawn from; a frame's share is how often it stands here.
 FRAMES = [
-    "intransitive", "transitive", "transitive", "transitive", "dative", "prepositional", "ditransitive", "direction",
+    "intransitive",
+    "transitive",
+    "transitive",
+    "transitive",
+    "dative",
+    "prepositional",
+    "ditransitive",
+    "direction",
     "location",
 ]
 DESCRIBED = [
-    "adult", "young", "animal", "food", "text", "vehicle", "building", "room", "clothing", "thing", "furniture", "show",
+    "adult",
+    "young",
+    "animal",
+    "food",
+    "text",
+    "vehicle",
+    "building",
+    "room",
+    "clothing",
+    "thing",
+    "furniture",
+    "show",
 ]
 TRAITS = [
-    "happy", "tired", "hungry", "thirsty", "sick", "friendly", "angry", "lazy", "clever", "strong", "rich", "brave",
-    "polite", "nervous", "sad",
+    "happy",
+    "tired",
+    "hungry",
+    "thirsty",
+    "sick",
+    "friendly",
+    "angry",
+    "lazy",
+    "clever",
+    "strong",
+    "rich",
+    "brave",
+    "polite",
+    "nervous",
+    "sad",
 ]
+
 
 def said(clause):
     """A statement in both languages, unfinished."""
@@ -105,8 +137,12 @@ def profession(s):
         subject = PRONOUNS[s.pick(["he", "she"])]
     else:
         subject = s.phrase(s.pick(kin), adjective=0, plural=False, indefinite=False)
-    clause = Clause(subject, "be", s.weighted([("present", 3), ("past", 1)]),
-                    complement=Complement(words["en"], words[gender(subject)]))
+    clause = Clause(
+        subject,
+        "be",
+        s.weighted([("present", 3), ("past", 1)]),
+        complement=Complement(words["en"], words[gender(subject)]),
+    )
     return *said(clause), ".", combinations(clause)
 
 
@@ -186,7 +222,7 @@ def together(s):
 
 
 def contrast(s):
-    """"The king is old, but he works every day." """
+    """ "The king is old, but he works every day." """
     state = s.pick(list(s.lexicon.contrasts))
     word, deeds = s.lexicon.adjectives[state], s.lexicon.contrasts[state]
     negated = s.pick(["does"] * len(deeds.get("does", ())) + ["not"] * len(deeds.get("not", ()))) == "not"

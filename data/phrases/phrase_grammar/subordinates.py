@@ -88,7 +88,11 @@ def because(s):
 
 
 FOUL = (
-    ("location", "stay"), ("transitive", "put|on"), ("transitive", "take"), ("transitive", "wear"), ("direction", "go"),
+    ("location", "stay"),
+    ("transitive", "put|on"),
+    ("transitive", "take"),
+    ("transitive", "wear"),
+    ("direction", "go"),
     ("direction", "drive"),
 )
 FAIR = ("play", "dance", "work", "swim", "hike", "sing", "run")
@@ -192,7 +196,7 @@ def relative(s):
 
 
 def infinitive(s):
-    """"Der Mann versucht, die Tür zu öffnen." """
+    """ "Der Mann versucht, die Tür zu öffnen." """
     outer_verb = s.verb("infinitival")
     ident = s.pick(outer_verb.options["pairs"])
     verb = next(verbs[ident] for verbs in (s.lexicon.verbs["transitive"], s.lexicon.verbs["dative"]) if ident in verbs)
@@ -207,7 +211,7 @@ def infinitive(s):
 
 
 def purpose(s):
-    """"Die Frau fährt in die Stadt, um ein Kleid zu kaufen." """
+    """ "Die Frau fährt in die Stadt, um ein Kleid zu kaufen." """
     row = s.pick(s.lexicon.purposes)
     noun = s.lexicon.nouns[row["place"]]
     verb = s.lexicon.verbs["transitive"][row["verb"]]

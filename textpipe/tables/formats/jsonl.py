@@ -44,9 +44,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             if not checked:
                 textfile.columns_at(f"{source}, line {line}", list(table), wanted)
                 checked = True
-            cells = [
-                cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names
-            ]
+            cells = [cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names]
             if None in cells:
                 name = wanted[cells.index(None)]
                 finding = f"{name!r} is a list or a table" if name in table else f"no key {name!r}"

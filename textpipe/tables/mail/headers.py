@@ -12,7 +12,9 @@ from textpipe.tables.mail import charsets
 
 TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(.*)", re.DOTALL)
 # A parameter that follows without a semicolon: after a blank, a comma or the end of a quoted value.
-PARAMETER = re.compile(r"""([A-Za-z*][A-Za-z0-9_*-]*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^'\s;]*'|"[^"\r\n;]*|[^\s;,"]+)[\s;,]*""")
+PARAMETER = re.compile(
+    r"""([A-Za-z*][A-Za-z0-9_*-]*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^'\s;]*'|"[^"\r\n;]*|[^\s;,"]+)[\s;,]*"""
+)
 WELL_FORMED = re.compile(r"""[a-z]+/[a-z0-9.+-]+(?:;\s+[a-z0-9*-]+=(?:"[^"\\]*"|[^\s;,"']+))*;?\s*""", re.IGNORECASE)
 WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?(.*?)\?=", re.DOTALL)
 KNOWN_NAME = rb"[!-9;-~]+"

@@ -17,7 +17,11 @@ DATE = (
     + rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}[ \tT]" + CLOCK + rb"Z?)"
 )  # fmt: skip
 SEPARATOR = re.compile(
-    rb"From[ \t]+(?:[^\s]+(?:[ \t]+[^\s]+){0,3}?[ \t]+)??" + DATE + rb"(?:[ \t]*" + ZONE + rb")*(?:[ \t]+remote from [^\r\n]*)?[ \t]*\r?\n?",
+    rb"From[ \t]+(?:[^\s]+(?:[ \t]+[^\s]+){0,3}?[ \t]+)??"
+    + DATE
+    + rb"(?:[ \t]*"
+    + ZONE
+    + rb")*(?:[ \t]+remote from [^\r\n]*)?[ \t]*\r?\n?",
     re.IGNORECASE,
 )
 # Without a date the sender must look like one.

@@ -74,7 +74,14 @@ FORWARD_LINE = (
 )
 # Noncharacters that mark, for as long as a step works, what a line is: RE2 refuses patterns that name all languages at
 # each place.
-OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = "\ufdd2", "\ufdd3", "\ufdd4", "\ufdd5", "\ufdd6", "\ufdd7"
+OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
+    "\ufdd2",
+    "\ufdd3",
+    "\ufdd4",
+    "\ufdd5",
+    "\ufdd6",
+    "\ufdd7",
+)
 MARKS = "\ufdd2-\ufdd7"
 # A header goes on in indented lines, or in one that lists addresses. Text made from HTML has an empty line between two.
 MORE = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKS}]*[;@][^\n:]*)*"

@@ -38,7 +38,9 @@ TAG = (
 # Names that HTML knows without ";" for the sake of old pages. Accented letters may stand inside a word, others not:
 # "?a=1&copy=2" is seldom meant as a sign, but "&copyright" never.
 BARE = tuple(sorted(name for name in entities_of_html if not name.endswith(";")))
-ACCENTED = "|".join(name for name in BARE if re.fullmatch(r"[A-Za-z]{1,2}(?:acute|grave|circ|tilde|uml|cedil|ring|slash|lig)", name))
+ACCENTED = "|".join(
+    name for name in BARE if re.fullmatch(r"[A-Za-z]{1,2}(?:acute|grave|circ|tilde|uml|cedil|ring|slash|lig)", name)
+)
 OTHERS = "|".join(name for name in BARE if not re.fullmatch(ACCENTED, name))
 ENTITY = r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};|" rf"(?:{ACCENTED})|(?:{OTHERS})\b)"
 # A noncharacter parts entities from text; a text that holds it spells it as an entity first, so nothing is lost.

@@ -8,9 +8,7 @@ from textpipe.config import Section
 # what follows is short and asks nothing.
 SEPARATED = r"(?s)(?:\A|\n)-- (?:\n.*|\z)|(?:\A|\n)--(?:\n[^\n?]*){0,10}\s*\z"
 # A device has a name or is one of these; "sent from my old desk yesterday" is a sentence.
-KNOWN_DEVICE = (
-    r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
-)
+KNOWN_DEVICE = r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
 MODEL = r"(?:[ \t](?:[A-Z0-9][^\s,;:?!()]*|(?i:phone|smartphone|tablet|device|wireless|handheld|mobile|pro|mini|plus))){0,4}"
 DEVICE = rf"(?:{KNOWN_DEVICE}|[a-z]?[A-Z][^\s,;:?!.()]*)(?:['’]a|u)?{MODEL}"
 SENT_FROM = (
@@ -49,6 +47,7 @@ LABELLED = (
 )
 SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}))"
 CLOSED = rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*[,.!;\-]*[ \t]*(?:(?:\n[ \t]*)*\n{NICKNAME})?{SIGNED}*)+\s*\z"
+
 
 class Config(Section):
     kind: Literal["mail_signature"] = "mail_signature"

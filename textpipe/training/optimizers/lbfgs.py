@@ -42,7 +42,9 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
     if not getattr(model, "convex", False):
         raise ConfigError('[train] optimizer lbfgs: expects logistic_regression; set optimizer = "adam" for this model')
     if model.l1:
-        raise ConfigError(f'[train] optimizer lbfgs: cannot follow l1 = {model.l1:g}; set it to 0 or optimizer = "adam"')
+        raise ConfigError(
+            f'[train] optimizer lbfgs: cannot follow l1 = {model.l1:g}; set it to 0 or optimizer = "adam"'
+        )
     path = getattr(model, "l2_path", (model.l2,))
     if len(path) > 1 and not valid:
         raise ConfigError(
@@ -75,14 +77,25 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
         if result.stopped != "converged":
             largest = float(np.abs(result.gradient).max())
             cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no nearer"
-            log.warning("lbfgs: gradient %.1e after %d iterations, asked for %g; %s", largest, result.iterations, tolerance, cure)
+            log.warning(
+                "lbfgs: gradient %.1e after %d iterations, asked for %g; %s",
+                largest,
+                result.iterations,
+                tolerance,
+                cure,
+            )
         if len(history) == before:  # the start was the minimum
             report(result.value, result.gradient)
         if steps:
             history[-1] |= steps.validate(valid, order)
         if len(path) > 1:
             history[-1]["l2"] = l2
-            log.info("l2 %g: valid_accuracy %.4f, valid_loss %.4f", l2, history[-1]["valid_accuracy"], history[-1]["valid_loss"])
+            log.info(
+                "l2 %g: valid_accuracy %.4f, valid_loss %.4f",
+                l2,
+                history[-1]["valid_accuracy"],
+                history[-1]["valid_loss"],
+            )
         lines.append(history[-1])
         points.append(result.point)
         stopped.append(result.stopped)

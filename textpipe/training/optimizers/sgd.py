@@ -18,7 +18,9 @@ class Config(Section):
     @model_validator(mode="after")
     def nesterov_has_momentum(self):
         if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: is a kind of momentum, which is 0; set momentum, 0.9 for example, or leave nesterov out")
+            raise ValueError(
+                "nesterov: is a kind of momentum, which is 0; set momentum, 0.9 for example, or leave nesterov out"
+            )
         return self
 
 
