@@ -22,11 +22,12 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from textpipe import config, rooms
+from textpipe.columns import Labels, Sparse
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
 from textpipe.text import normalizer
 from textpipe.training import loop
-from textpipe.training.rows import Labels, Rows, Sparse
+from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 
 HERE = Path(__file__).parent

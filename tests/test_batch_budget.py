@@ -127,7 +127,8 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
 def test_sparse_rows_have_no_tokens(tmp_path):
     import scipy.sparse
 
-    from textpipe.training.rows import Labels, Rows, Sparse
+    from textpipe.columns import Labels, Sparse
+    from textpipe.training.rows import Rows
 
     rows = Rows(Sparse.from_scipy(scipy.sparse.eye(3).tocsr()), Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 
+from textpipe.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError, DataError
 from textpipe.fields import Sizes
 from textpipe.training import batches
 from textpipe.training import rows as reading
 from textpipe.training.batches import MULTIPLE, Plan, partition
-from textpipe.training.rows import Ids, Labels, Rows, Sparse
+from textpipe.training.rows import Rows
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import pytest
 import test_training_loop as tests
 from sacrebleu.metrics import BLEU
 
+from textpipe.columns import Ids
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
 from textpipe.models import recurrent
 from textpipe.tables import shards
 from textpipe.text.codec import WordCodec
 from textpipe.training import dev_decoding
-from textpipe.training.rows import Ids, Rows
+from textpipe.training.rows import Rows
 
 WORDS = [f"word{number}" for number in range(26)]  # ids 4 to 29
 SIZES = Sizes("source", tests.IDS, "target", tests.IDS)

@@ -17,7 +17,32 @@ from textpipe.text.codec import ByteCodec
 from textpipe.text.labels import Labels
 
 TOKENS = r"\w+(?:['’]\w+)*|[^\w\s]"
-WORDS = ["where", "is", "my", "card", ",", "the", "card", "I", "ordered", "two", "days", "ago", "?", "it's", "late", "!", "please", "send", "a", "new", "one", "to", "my", "flat"]
+WORDS = [
+    "where",
+    "is",
+    "my",
+    "card",
+    ",",
+    "the",
+    "card",
+    "I",
+    "ordered",
+    "two",
+    "days",
+    "ago",
+    "?",
+    "it's",
+    "late",
+    "!",
+    "please",
+    "send",
+    "a",
+    "new",
+    "one",
+    "to",
+    "my",
+    "flat",
+]
 
 
 def texts(count, seed):

@@ -13,6 +13,7 @@ FLOORS = (
     {
         "bundled",
         "catalog",
+        "columns",
         "download",
         "config",
         "documented",

@@ -133,8 +133,12 @@ TABLES = {
     **tiny.GENERATOR,
     "tokenize": {"codec": {"kind": "words", "min_count": 20}, "vocabulary": "separate", "lexicon": True},
     "model": {
-        "kind": "recurrent", "units": 24, "embedding_size": 24, "attention_size": 12,
-        "dropout": 0.0, "embedding_dropout": 0.0,
+        "kind": "recurrent",
+        "units": 24,
+        "embedding_size": 24,
+        "attention_size": 12,
+        "dropout": 0.0,
+        "embedding_dropout": 0.0,
     },
     "train": {"epochs": 12, "batch_tokens": 256, "optimizer": {"kind": "adam", "learning_rate": 0.02}},
 }

@@ -98,9 +98,9 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
 
 def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
     """Spellings stay where the reference has them, so no label falls where it cannot be said."""
+    from textpipe.columns import Ids
     from textpipe.fields import Sizes
     from textpipe.models import hybrid
-    from textpipe.training.rows import Ids
 
     ids = {"kind": "ids", "vocab_size": 17, "num_words": 9, "max_length": 20}
     model = hybrid.build(

@@ -13,6 +13,7 @@ import tensorflow as tf
 from nasty_strings import NASTY, random_texts
 
 from textpipe import rooms
+from textpipe.columns import Ids, Labels
 from textpipe.config import Plugin
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
@@ -22,7 +23,7 @@ from textpipe.text.sampling import Sampler
 from textpipe.text.sampling_bpe import Merges
 from textpipe.text.sampling_unigram import Lattices
 from textpipe.training import batches, loop
-from textpipe.training.rows import Ids, Labels, Rows
+from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.subword_sampling import SubwordSampling, sampled
 

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from textpipe.columns import Ids, Labels
 from textpipe.errors import ArtifactError, ConfigError, DataError
 from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression
 from textpipe.stages import train
 from textpipe.tasks import classify
 from textpipe.training import checkpoint, early_stopping, loop, steps
-from textpipe.training.rows import Ids, Labels, Rows
+from textpipe.training.rows import Rows
 from textpipe.training.settings import EarlyStopping, Settings
 
 IDS = {"kind": "ids", "vocab_size": 30, "max_length": 12}

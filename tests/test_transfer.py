@@ -10,11 +10,12 @@ import tensorflow as tf
 import tiny
 
 from textpipe import config, lineage, pipeline, rooms
+from textpipe.columns import Ids, Labels
 from textpipe.config import Plugin
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 from textpipe.training import axes, loop, parts, transfer
-from textpipe.training.rows import Ids, Labels, Rows
+from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.transfer import Donor, Init
 

@@ -12,14 +12,77 @@ from textpipe.errors import ModelError
 
 # TensorFlow Text's ops that 2.12.1 registers already.
 TEXT = frozenset(
-    ["CaseFoldUTF8", "ConstrainedSequence", "FindSourceOffsets", "FastWordpieceTokenizeWithOffsets", "MaxSpanningTree", "NormalizeUTF8", "NormalizeUTF8WithOffsetsMap", "PhraseTokenize", "RegexSplitWithOffsets", "RougeL", "SentenceFragments", "SentenceFragmentsV2", "SentencepieceDetokenizeOp", "SentencepieceIdToStringOp", "SentencepieceOp", "SentencepieceStringToIdOp", "SentencepieceTokenizeOp", "SentencepieceTokenizeWithOffsetsOp", "SentencepieceVocabSizeOp", "SplitMergeTokenizeWithOffsets", "TFText>BoiseTagsToOffsets", "TFText>ByteSplitByOffsets", "TFText>ByteSplitWithOffsets", "TFText>FastSentencepieceDetokenize", "TFText>FastSentencepieceTokenize", "TFText>FastWordpieceDetokenize", "TFText>NgramsStringJoin", "TFText>OffsetsToBoiseTags", "TFText>PhraseDetokenize", "TFText>WhitespaceTokenizeWithOffsetsV2", "TokenizerFromLogits", "UnicodeScriptTokenizeWithOffsets", "WhitespaceTokenizeWithOffsets", "WordpieceTokenizeWithOffsets"]
+    [
+        "CaseFoldUTF8",
+        "ConstrainedSequence",
+        "FindSourceOffsets",
+        "FastWordpieceTokenizeWithOffsets",
+        "MaxSpanningTree",
+        "NormalizeUTF8",
+        "NormalizeUTF8WithOffsetsMap",
+        "PhraseTokenize",
+        "RegexSplitWithOffsets",
+        "RougeL",
+        "SentenceFragments",
+        "SentenceFragmentsV2",
+        "SentencepieceDetokenizeOp",
+        "SentencepieceIdToStringOp",
+        "SentencepieceOp",
+        "SentencepieceStringToIdOp",
+        "SentencepieceTokenizeOp",
+        "SentencepieceTokenizeWithOffsetsOp",
+        "SentencepieceVocabSizeOp",
+        "SplitMergeTokenizeWithOffsets",
+        "TFText>BoiseTagsToOffsets",
+        "TFText>ByteSplitByOffsets",
+        "TFText>ByteSplitWithOffsets",
+        "TFText>FastSentencepieceDetokenize",
+        "TFText>FastSentencepieceTokenize",
+        "TFText>FastWordpieceDetokenize",
+        "TFText>NgramsStringJoin",
+        "TFText>OffsetsToBoiseTags",
+        "TFText>PhraseDetokenize",
+        "TFText>WhitespaceTokenizeWithOffsetsV2",
+        "TokenizerFromLogits",
+        "UnicodeScriptTokenizeWithOffsets",
+        "WhitespaceTokenizeWithOffsets",
+        "WordpieceTokenizeWithOffsets",
+    ]
 )
 # Those that came later, and one that is not linked in although it is old (tensorflow/serving#2064).
 LATER_TEXT = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
 UNLINKED = frozenset(("FastBertNormalize",))
 # TensorFlow's own of after 2.12 that a processor runs; which release brought each is not known here.
 LATER = frozenset(
-    ["CheckPinned", "Conv", "DatasetFingerprint", "DebugIdentityV3", "DecodeJxl", "DecodeWebP", "DumpTensor", "FFTND", "GlobalShuffleDataset", "IFFTND", "IRFFTND", "IndexFlatMapDataset", "IteratorGetModelProto", "ListSnapshotChunksDataset", "RFFTND", "RaggedFillEmptyRows", "RaggedFillEmptyRowsGrad", "RelayoutLike", "SegmentMaxV2", "SegmentMinV2", "SnapshotChunkDataset", "SparseSegmentMeanGradV2", "SparseSegmentSqrtNGradV2", "SparseSegmentSumGradV2", "StochasticCastToInt", "TFRecordDatasetV2", "WeightedFlatMapDataset"]
+    [
+        "CheckPinned",
+        "Conv",
+        "DatasetFingerprint",
+        "DebugIdentityV3",
+        "DecodeJxl",
+        "DecodeWebP",
+        "DumpTensor",
+        "FFTND",
+        "GlobalShuffleDataset",
+        "IFFTND",
+        "IRFFTND",
+        "IndexFlatMapDataset",
+        "IteratorGetModelProto",
+        "ListSnapshotChunksDataset",
+        "RFFTND",
+        "RaggedFillEmptyRows",
+        "RaggedFillEmptyRowsGrad",
+        "RelayoutLike",
+        "SegmentMaxV2",
+        "SegmentMinV2",
+        "SnapshotChunkDataset",
+        "SparseSegmentMeanGradV2",
+        "SparseSegmentSqrtNGradV2",
+        "SparseSegmentSumGradV2",
+        "StochasticCastToInt",
+        "TFRecordDatasetV2",
+        "WeightedFlatMapDataset",
+    ]
 )
 RELEASES = {"2.19": UNLINKED | LATER_TEXT, "2.20": UNLINKED, "2.21": UNLINKED}
 

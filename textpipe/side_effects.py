@@ -15,11 +15,80 @@ from textpipe.errors import ModelError
 
 # Without "Experimental" before them and a version behind: ExperimentalCSVDatasetV2 -> CSVDataset.
 FILES = frozenset(
-    ["ReadFile", "WriteFile", "MatchingFiles", "MatchingFilesDataset", "WholeFileReader", "TextLineReader", "FixedLengthRecordReader", "TFRecordReader", "LMDBReader", "RecordInput", "TextLineDataset", "TFRecordDataset", "FixedLengthRecordDataset", "CSVDataset", "LMDBDataset", "SqlDataset", "SaveDataset", "LoadDataset", "SnapshotDataset", "SnapshotDatasetReader", "SnapshotNestedDatasetReader", "SnapshotChunkDataset", "ListSnapshotChunksDataset", "DatasetToTFRecord", "DistributedSave", "GenerateVocabRemapping", "LoadAndRemapMatrix", "Skipgram", "ImmutableConst", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ImportEvent", "WriteSummary", "WriteRawProtoSummary", "WriteScalarSummary", "WriteHistogramSummary", "WriteImageSummary", "WriteAudioSummary", "WriteGraphSummary", "StatsAggregatorSetSummaryWriter", "DebugIdentity", "DebugNanCount", "DebugNumericSummary", "DumpTensor", "FileSystemSetConfiguration", "GcsConfigureBlockCache", "GcsConfigureCredentials"]
+    [
+        "ReadFile",
+        "WriteFile",
+        "MatchingFiles",
+        "MatchingFilesDataset",
+        "WholeFileReader",
+        "TextLineReader",
+        "FixedLengthRecordReader",
+        "TFRecordReader",
+        "LMDBReader",
+        "RecordInput",
+        "TextLineDataset",
+        "TFRecordDataset",
+        "FixedLengthRecordDataset",
+        "CSVDataset",
+        "LMDBDataset",
+        "SqlDataset",
+        "SaveDataset",
+        "LoadDataset",
+        "SnapshotDataset",
+        "SnapshotDatasetReader",
+        "SnapshotNestedDatasetReader",
+        "SnapshotChunkDataset",
+        "ListSnapshotChunksDataset",
+        "DatasetToTFRecord",
+        "DistributedSave",
+        "GenerateVocabRemapping",
+        "LoadAndRemapMatrix",
+        "Skipgram",
+        "ImmutableConst",
+        "CreateSummaryFileWriter",
+        "CreateSummaryDbWriter",
+        "ImportEvent",
+        "WriteSummary",
+        "WriteRawProtoSummary",
+        "WriteScalarSummary",
+        "WriteHistogramSummary",
+        "WriteImageSummary",
+        "WriteAudioSummary",
+        "WriteGraphSummary",
+        "StatsAggregatorSetSummaryWriter",
+        "DebugIdentity",
+        "DebugNanCount",
+        "DebugNumericSummary",
+        "DumpTensor",
+        "FileSystemSetConfiguration",
+        "GcsConfigureBlockCache",
+        "GcsConfigureCredentials",
+    ]
 )
 PROCESSES = frozenset(["PyFunc", "PyFuncStateless", "EagerPyFunc", "Abort", "WorkerHeartbeat", "DatasetFromGraph"])
 NETWORK = frozenset(
-    ["RpcCall", "RpcClient", "RpcServer", "RpcServerStart", "RpcServerRegister", "RpcCheckStatus", "RpcGetValue", "RemoteCall", "RemoteFusedGraphExecute", "DataServiceDataset", "RegisterDataset", "Send", "Recv", "_Send", "_Recv", "_HostSend", "_HostRecv", "CollectiveInitializeCommunicator", "BigQueryReader", "GenerateBigQueryReaderPartitions"]
+    [
+        "RpcCall",
+        "RpcClient",
+        "RpcServer",
+        "RpcServerStart",
+        "RpcServerRegister",
+        "RpcCheckStatus",
+        "RpcGetValue",
+        "RemoteCall",
+        "RemoteFusedGraphExecute",
+        "DataServiceDataset",
+        "RegisterDataset",
+        "Send",
+        "Recv",
+        "_Send",
+        "_Recv",
+        "_HostSend",
+        "_HostRecv",
+        "CollectiveInitializeCommunicator",
+        "BigQueryReader",
+        "GenerateBigQueryReaderPartitions",
+    ]
 )
 CHECKPOINTS = frozenset(["Save", "SaveSlices", "Restore", "RestoreSlice", "MergeCheckpoints"])
 TABLE = "InitializeTableFromTextFile"

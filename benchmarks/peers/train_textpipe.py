@@ -14,10 +14,11 @@ import numpy as np
 from metronome import Metronome
 
 from textpipe import cores, rooms
+from textpipe.columns import Ids
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
 from textpipe.training import loop
-from textpipe.training.rows import Ids, Rows
+from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps
 

@@ -14,12 +14,13 @@ import tensorflow as tf
 import test_training_loop as tests
 
 from textpipe import rooms
+from textpipe.columns import Ids
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
 from textpipe.layers import dropout, uniform_dropout
 from textpipe.training import precision, steps
 from textpipe.training.batches import Batch
-from textpipe.training.rows import Ids, Rows
+from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
 
 # Rates that no other is near to, at every place.

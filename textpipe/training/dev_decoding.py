@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.columns import Ids
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
 from textpipe.scores import bleu_tokenizers
 from textpipe.training import precision
-from textpipe.training.rows import Ids, Rows
+from textpipe.training.rows import Rows
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from textpipe.columns import Labels, Sparse
 from textpipe.training import losses
-from textpipe.training.rows import Labels, Rows, Sparse
+from textpipe.training.rows import Rows
 
 
 class Objective:

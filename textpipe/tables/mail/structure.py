@@ -15,7 +15,40 @@ from textpipe.tables.mail import headers, payload
 
 # Subtypes of text that a mail program offers as a file and does not show.
 DATA = frozenset(
-    ["calendar", "csv", "tab-separated-values", "css", "javascript", "ecmascript", "json", "xml", "xml-external-parsed-entity", "vcard", "x-vcard", "directory", "x-vcalendar", "x-amp-html", "x-watch-html", "rfc822-headers", "x-moz-deleted", "rtf", "x-log", "sgml", "dns", "vnd.curl", "x-java-source", "x-python", "x-sh", "x-c", "x-c++", "x-csrc", "x-chdr", "x-php", "x-perl", "x-sql"]
+    [
+        "calendar",
+        "csv",
+        "tab-separated-values",
+        "css",
+        "javascript",
+        "ecmascript",
+        "json",
+        "xml",
+        "xml-external-parsed-entity",
+        "vcard",
+        "x-vcard",
+        "directory",
+        "x-vcalendar",
+        "x-amp-html",
+        "x-watch-html",
+        "rfc822-headers",
+        "x-moz-deleted",
+        "rtf",
+        "x-log",
+        "sgml",
+        "dns",
+        "vnd.curl",
+        "x-java-source",
+        "x-python",
+        "x-sh",
+        "x-c",
+        "x-c++",
+        "x-csrc",
+        "x-chdr",
+        "x-php",
+        "x-perl",
+        "x-sql",
+    ]
 )
 DEEPEST = 50  # levels of parts in parts
 BOUNDARY = re.compile(r"^--([^\s-][^\r\n]*?|-+[^\r\n\s-][^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
