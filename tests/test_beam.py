@@ -111,7 +111,7 @@ def plain_beam(model, first, beam_size, max_length, alpha, patience=math.inf):
     return finished, enough or max_length
 
 
-class _beam_alone:
+class BeamAlone:
     @staticmethod
     def decode(model, source, config):
         rules = _search.Rules(config.rules, None, None)
@@ -178,7 +178,7 @@ def test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end(bea
             compare(found, row, expected)
 
 
-@pytest.mark.parametrize("search", [beam, _beam_alone])
+@pytest.mark.parametrize("search", [beam, BeamAlone])
 @pytest.mark.parametrize("patience", [0.5, 1.0, 2.0])
 def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(search, patience):
     config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=patience)

@@ -112,7 +112,7 @@ def test_a_version_that_is_still_served_is_gone_on_with(served, textpipe, tmp_pa
     assert textpipe("bulk", served.url, "in.txt", "out.jsonl")[0] == 0
     assert answers(tmp_path / "out.jsonl") == [f"1 row {at}" for at in range(ROWS)]
     assert textpipe("bulk", served.url, "in.txt", "two.jsonl")[0] == 0
-    assert set(line.split()[0] for line in answers(tmp_path / "two.jsonl")) == {"2"}
+    assert {line.split()[0] for line in answers(tmp_path / "two.jsonl")} == {"2"}
 
 
 def test_a_model_on_disk_is_gone_on_with_in_the_version_it_began_with(classifier, textpipe, tmp_path):

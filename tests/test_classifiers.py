@@ -100,7 +100,7 @@ def test_a_path_of_l2_needs_rows_to_choose_on_and_different_values():
 
 def test_adam_comes_to_the_same_minimum_as_lbfgs():
     matrix, labels = sample(3)
-    exact, result = fitted(matrix, labels, 3, l2=1.0, optimizer={"kind": "lbfgs", "tolerance": 1e-6})
+    exact, _result = fitted(matrix, labels, 3, l2=1.0, optimizer={"kind": "lbfgs", "tolerance": 1e-6})
     model, _ = fitted(
         matrix, labels, 3, l2=1.0, optimizer={"kind": "adam", "learning_rate": 0.1}, schedule="cosine", epochs=300,
         batch_rows=400, keep="last",

@@ -92,7 +92,7 @@ def test_words_are_cut_as_pythons_regular_expressions_cut_them():
     draw = random.Random(8)
     quotes = ["".join(draw.choices("ab'’ ,", k=draw.randint(0, 12))) for _ in range(500)]
     # Python's \w leaves combining marks out, so they are left out of the texts compared.
-    texts = [text for text in LINES + ["x_1 don't l’été—so: 3.5% (a) \u00a0b\u2028c", "", *quotes]]
+    texts = [*LINES, "x_1 don't l’été—so: 3.5% (a) \u00a0b\u2028c", "", *quotes]
     expected = [re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text) for text in texts]
     assert [[word.decode() for word in row] for row in words.split(tf.constant(texts)).to_list()] == expected
     bare = [re.findall(r"\w+(?:['’]\w+)*", text) for text in texts]

@@ -1,5 +1,8 @@
 """The decoder's loop against NumPy one row at a time, and its gradient against autodiff of the steps written out."""
 
+import functools
+import operator
+
 import keras
 import numpy as np
 import pytest
@@ -38,7 +41,9 @@ class Case:
         for layer, part in enumerate(self.cells):
             part.build((None, None, UNITS + context if layer else 3))
         layers_with_weights = [*self.cells, *([self.attention] if kind is not None else [])]
-        for place, variable in enumerate(sum((part.trainable_variables for part in layers_with_weights), [])):
+        for place, variable in enumerate(
+            functools.reduce(operator.iadd, (part.trainable_variables for part in layers_with_weights), [])
+        ):
             variable.assign(numbers(*variable.shape, seed=50 + place))
         self.memory = numbers(ROWS, SOURCE, MEMORY, seed=1)
         self.bias = bias_of((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0)

@@ -1,5 +1,7 @@
 """DataFrames, Series and lists go in as rows, and what comes out can be laid beside them."""
 
+import functools
+import operator
 import os
 
 import numpy as np
@@ -122,7 +124,9 @@ def test_columns_by_number_are_those_of_the_frame(place, frame):
     unnamed = pd.DataFrame({0: frame["wanted"], 1: frame["body"]})
     pipeline = textpipe.load("letters.toml", "ingest.files=x.tsv", "ingest.columns={ text = 1, label = 0 }")
     _, rows = states(pipeline, unnamed)
-    assert sorted(sum(rows.values(), [])) == sorted(zip(frame["body"], frame["wanted"].astype(str), strict=True))
+    assert sorted(functools.reduce(operator.iadd, rows.values(), [])) == sorted(
+        zip(frame["body"], frame["wanted"].astype(str), strict=True)
+    )
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tm
     assert stats["rows_read"] == {"train": 640}
     assert sum(table["rows"] for table in stats["splits"].values()) == 640
     assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
-    output = sorted(tmp_path.glob("out*"))[-1]
+    output = max(tmp_path.glob("out*"))
     assert "40 labels too rare for test, only in train: odd 0 (1), odd 1 (1)" in ingest.summary(output)
 
 
@@ -190,7 +190,7 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     found, stats = run(tmp_path, files=files, split={}, min_count=3, rare_label="other")
     assert [row[1:] for row in found["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
     assert [row[2] for row in found["test"]] == ["no", "other"]
-    output = sorted(tmp_path.glob("out*"))[-1]
+    output = max(tmp_path.glob("out*"))
     assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(
         output
     )
@@ -308,7 +308,7 @@ def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
         for n, (text, label) in enumerate(SENTENCES[:60])
     ]
     path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
-    found, stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
+    found, _stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
     assert [row[1:] for row in found["train"]] == [
         (a, b.strip()) for a, b, c in rows if c != "en" and b.strip() != "later"
     ]
@@ -341,7 +341,7 @@ def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_pat
         file.write("Test 3!\tno\ntest 4\tyes\n")
     found, stats = run(tmp_path, files=files)
     assert (len(found["valid"]), stats["leakage"]["valid"]["held_out"]) == (22, 2)
-    output = sorted(tmp_path.glob("out*"))[-1]
+    output = max(tmp_path.glob("out*"))
     assert "valid rows whose source text is in test: 2" in ingest.summary(output)
     found, stats = run(tmp_path, files=files, on_leak="drop")
     assert (len(found["valid"]), len(found["test"]), stats["splits"]["valid"]["leaks_dropped"]) == (20, 20, 2)
@@ -381,7 +381,7 @@ def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, 
     assert [row[1:] for row in found["train"]] == rows
     assert stats["encodings"] == {str(path): {"encoding": "cp1252", "guessed": True}}
     assert "a.tsv, line 2: not UTF-8; the file is read as cp1252" in caplog.text
-    assert "a.tsv: read as cp1252, a guess" in ingest.summary(sorted(tmp_path.glob("out*"))[-1])
+    assert "a.tsv: read as cp1252, a guess" in ingest.summary(max(tmp_path.glob("out*")))
     caplog.clear()
     declared, stats = run(tmp_path, files=path, split={}, encoding="windows-1252")
     assert declared == found
@@ -395,7 +395,7 @@ def test_one_json_document_gives_every_split_that_its_keys_name(tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(tables))
     format = {"kind": "json", "keys": {"train": "tr", "valid": "dev", "test": "te"}}
-    found, stats = run(tmp_path, files=tmp_path / "a.json", format=format)
+    found, _stats = run(tmp_path, files=tmp_path / "a.json", format=format)
     assert {split: len(rows) for split, rows in found.items()} == {"train": 6, "valid": 6, "test": 6}
     assert found["valid"][0][1] == "dev 0"
 

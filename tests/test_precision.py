@@ -91,7 +91,7 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     # Loss and gradient of the vocabulary layer as well.
     labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
     variables = [variable.value for variable in model.trainable_variables]
-    sums, slopes, own = vocabulary.gradients(
+    sums, _slopes, own = vocabulary.gradients(
         halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0
     )
     flat, rows = exact.reshape(192, -1), np.arange(192)

@@ -1,5 +1,6 @@
 """The pages show what the results say, hold still whatever the data holds, and stand alone."""
 
+import itertools
 import json
 import os
 import random
@@ -538,7 +539,7 @@ def test_ticks_are_round_and_cover_the_values():
         marks = axes.ticks(low, high)
         spare = 1e-6 * (marks[1] - marks[0])
         assert marks[0] <= low + spare and marks[-1] >= high - spare and 2 <= len(marks) <= 9
-        steps = {round((b - a) / (marks[1] - marks[0]), 6) for a, b in zip(marks, marks[1:], strict=False)}
+        steps = {round((b - a) / (marks[1] - marks[0]), 6) for a, b in itertools.pairwise(marks)}
         assert steps == {1}
 
 

@@ -87,11 +87,8 @@ def test_a_head_beyond_the_bounds_is_refused_in_words_and_costs_nobody_anything(
             place.sendall(part)
         found, headers, body = answered(place)
     assert (
-        found == status
-        and headers["connection"] == "close"
-        and "bytes" in json.loads(body)["error"]
-        or "256" in str(body)
-    )
+        found == status and headers["connection"] == "close" and "bytes" in json.loads(body)["error"]
+    ) or "256" in str(body)
     assert server.ask("GET", "/healthz")[0] == 200
 
 

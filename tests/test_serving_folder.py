@@ -26,7 +26,7 @@ def made(tmp_path_factory):
         module = tf.Module()
         module.weight = tf.Variable(amount)
         module.run = tf.function(
-            lambda x: {"y": x + module.weight},  # noqa: B023  traced before the next is made
+            lambda x: {"y": x + module.weight},
             input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False,
         )  # fmt: skip
         tf.saved_model.save(module, str(root / str(int(amount))), signatures=module.run.get_concrete_function())

@@ -216,9 +216,9 @@ def test_texts_unlike_trainings_show_as_drift(tmp_path, mail):
     with running(tmp_path) as server:
         for start in range(0, 300, 50):
             server.predict("like", instances=[text.split("\t")[0] for text in texts[start : start + 50]])
-            until(lambda: figures(server).get('textpipe_sampled_texts_total{model="like"}', 0) >= start + 50)  # noqa: B023
+            until(lambda: figures(server).get('textpipe_sampled_texts_total{model="like"}', 0) >= start + 50)
             server.predict("unlike", instances=["word " * (1 + number) for number in range(50)])
-            until(lambda: figures(server).get('textpipe_sampled_texts_total{model="unlike"}', 0) >= start + 50)  # noqa: B023
+            until(lambda: figures(server).get('textpipe_sampled_texts_total{model="unlike"}', 0) >= start + 50)
         found = figures(server)
         assert found['textpipe_length_drift{model="like"}'] < 0.25 < 1 < found['textpipe_length_drift{model="unlike"}']
 
@@ -302,7 +302,7 @@ def test_what_is_damaged_never_serves_and_says_why(tmp_path, mail):
         for number, (kind, word) in enumerate(FAULTS.items(), 2):
             damaged(kind, mail, tmp_path / "made" / str(number))
             os.rename(tmp_path / "made" / str(number), root / "mail" / str(number))
-            state, message = until(lambda: (one := states(server, "mail").get(number)) and one[0] == "END" and one)
+            _state, message = until(lambda: (one := states(server, "mail").get(number)) and one[0] == "END" and one)
             assert word in message, (kind, message)
             assert states(server, "mail")[1][0] == "AVAILABLE"
             assert server.predict("mail", instances=["could you send the plan 3"]) == wanted

@@ -103,7 +103,7 @@ def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
 
 def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_too(tmp_path):
     model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
-    other, here = HERE[:4] + ["▁Hund", "▁Katze", "s"], Sizes("source", ids(HERE), "target", ids(THERE))
+    other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes("source", ids(HERE), "target", ids(THERE))
     there = Sizes("message", ids(THERE), "reply", ids(other))
     folder, old = run_of(
         tmp_path / "run", model, there, {"source": of_ids("message", THERE), "target": of_ids("reply", other)}

@@ -194,7 +194,9 @@ def people(names, rng):
     first_names = shuffled(rng, names["women"] + names["men"])
     surnames = shuffled(rng, names["surnames"])
     values = {}
-    for role, name, surname in zip(("recipient", "sender", "person", "person2", "person3"), first_names, surnames):
+    for role, name, surname in zip(
+        ("recipient", "sender", "person", "person2", "person3"), first_names, surnames, strict=False
+    ):
         values[role] = name
         values[f"{role}_surname"] = surname
         values[f"{role}_title"] = "Ms" if name in names["women"] else "Mr"
@@ -209,14 +211,14 @@ def slot_names(template):
 
 def repeats(text, other):
     """Do two texts share a sentence opening or three words in a row? Side by side they would read badly."""
-    return any(pairs & more for pairs, more in zip(wordings(text), wordings(other)))
+    return any(pairs & more for pairs, more in zip(wordings(text), wordings(other), strict=False))
 
 
 def wordings(text):
     """The first two words of each sentence, and all runs of three words."""
     openings = {tuple(sentence.lower().split()[:2]) for sentence in re.split(r"(?<=[.!?])\s", text)}
     words = re.findall(r"[\w']+", text.lower())
-    return openings, set(zip(words, words[1:], words[2:]))
+    return openings, set(zip(words, words[1:], words[2:], strict=False))
 
 
 def moment(rng):

@@ -116,8 +116,10 @@ def test_a_setting_of_a_schedule_gives_other_rates(kind, name, value):
 
 
 TEXTS = (
-    "<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
-    "see https://example.org/a for 250 more\n",
+    (
+        "<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
+        "see https://example.org/a for 250 more\n"
+    ),
 )
 
 
@@ -163,7 +165,7 @@ def pieces(tmp_path_factory):
 
 def feature_of(module, config, folder, codec):
     folder.mkdir()
-    texts = LINES + ["One word. One, word; once", "the the the"]
+    texts = [*LINES, "One word. One, word; once", "the the the"]
     module.learn(config, lambda: iter([tf.constant(texts)]), folder, "text", codec=codec)
     found = module.load(config, folder, "text", codec=codec)(tf.constant(texts))
     found = tf.sparse.to_dense(found) if isinstance(found, tf.SparseTensor) else found

@@ -191,10 +191,7 @@ def german_verb(row):
     du = stem + ("t" if stem.endswith(("s", "ß", "z", "x")) else e + "st")
     unstressed = base.startswith(("be", "ver", "er", "ge", "ent")) and base not in ("bellen", "bauen", "gehen", "geben")
     ge = "" if unstressed or base.endswith("ieren") else "ge"
-    if "part" in row and not prefix:
-        participle = row["part"]
-    else:
-        participle = prefix + row.get("part", ge + stem + e + "t")
+    participle = prefix + row.get("part", ge + stem + e + "t")
     return {
         "de": base,
         "prefix": prefix,
@@ -266,9 +263,9 @@ def read_verb(frame, row):
 
 def read_modal(row):
     persons = ("1sg", "2sg", "3sg", "1pl", "3pl")
-    present = dict(zip(persons, (row["ich"], row["du"], row["er"], row["wir"], row["wir"])))
+    present = dict(zip(persons, (row["ich"], row["du"], row["er"], row["wir"], row["wir"]), strict=False))
     past = row.get("de_past")
-    past = dict(zip(persons, (*past, past[3]))) if past else {}
+    past = dict(zip(persons, (*past, past[3]), strict=False)) if past else {}
     return Modal(
         row["en"],
         row["form"],

@@ -82,7 +82,7 @@ class PhraseSampler:
 
     def ones_own(self, phrase, subject):
         """The phrase, its possessive made the subject's: one takes off one's own hat."""
-        if not isinstance(phrase, NounPhrase) or phrase.owner is None and phrase.determiner not in POSSESSIVES:
+        if not isinstance(phrase, NounPhrase) or (phrase.owner is None and phrase.determiner not in POSSESSIVES):
             return phrase
         if isinstance(subject, Pronoun):
             word = {"I": "my", "you": "your", "he": "his", "she": "her", "we": "our", "they": "their"}[subject.en]

@@ -27,7 +27,7 @@ def yes_or_no(s):
             modals = [m for m in s.lexicon.modals.values() if m.en not in ("must", "would like to")]
             clause = clause.but(modal=s.pick(modals), tense="present")
         clause = s.timed(clause, front=0, frequency=0.1)
-        if clause.front or subject is PRONOUNS["I"] and clause.tense != "past" and not clause.modal:
+        if clause.front or (subject is PRONOUNS["I"] and clause.tense != "past" and not clause.modal):
             return None
     return *asked(clause), "?", combinations(clause)
 
@@ -77,7 +77,7 @@ def which(s):
     verb = s.verb("transitive")
     noun = s.pick(s.lexicon.select(verb.options["object"]))
     many = s.chance(0.3) and not noun.mass and not verb.options.get("stative")
-    if "kin" in noun.tags or verb.options.get("plural") and not many:
+    if "kin" in noun.tags or (verb.options.get("plural") and not many):
         return None
     phrase = s.phrase(noun, plural=many or (None if not noun.mass else False), adjective=0.15, owner=0)
     phrase = NounPhrase(noun, phrase.plural, "how many" if many else "which", phrase.adjective)
@@ -100,7 +100,7 @@ def where(s):
     towards = draw < 0.6
     frames = ["direction"] if towards else ["location", "intransitive", "transitive"]
     verb = s.pick([v for frame in frames for v in s.lexicon.verbs[frame].values() if towards or "places" in v.options])
-    if verb.id == "come" or verb.options.get("stative") and verb.id != "live":
+    if verb.id == "come" or (verb.options.get("stative") and verb.id != "live"):
         return None
     subject = s.subject(verb.options["subject"], indefinite=False, pronoun=0.25)
     clause = s.clause(verb, subject=subject, definite=True).but(place=None, direction=None, tense=s.tense(verb))

@@ -76,13 +76,13 @@ class Sampler(PhraseSampler):
     def recurs(self, clause):
         """False for what is done once to its object: one does not build the house every day."""
         phrase = clause.accusative or clause.prepositional
-        if not isinstance(phrase, NounPhrase) or phrase.owner is None and phrase.determiner == "bare":
+        if not isinstance(phrase, NounPhrase) or (phrase.owner is None and phrase.determiner == "bare"):
             return True
         if clause.verb == "have":
             return False
         if clause.prepositional is not None:
             return is_definite(phrase)
-        return clause.verb.id in self.lexicon.repeatable or clause.dative is not None and not is_definite(phrase)
+        return clause.verb.id in self.lexicon.repeatable or (clause.dative is not None and not is_definite(phrase))
 
     def timed(self, clause, *, time=0.4, place=0.25, frequency=0.15, manner=0.3, front=0.5):
         """The clause with adverbials that fit its verb and tense, perhaps opening the sentence."""

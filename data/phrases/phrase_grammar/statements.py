@@ -193,20 +193,20 @@ def together(s):
         return None
     each = any(v.options.get("each") for v in (first, second))
     subject = s.subject(subjects, indefinite=False) if s.chance(0.75) else s.somebody()
-    if getattr(subject, "noun", None) is noun or each and "ladies" in noun.tags and gender(subject) == "he":
+    if getattr(subject, "noun", None) is noun or (each and "ladies" in noun.tags and gender(subject) == "he"):
         return None
     plural = agreement(subject).endswith("pl") if each else None
     phrase = s.phrase(noun, counted=False, adjective=0.2, owner=0, plural=plural)
     if each:
         phrase = s.ones_own(phrase, subject)
-    if phrase.plural or noun.mass and phrase.determiner == "bare":
+    if phrase.plural or (noun.mass and phrase.determiner == "bare"):
         pronoun = PRONOUNS["they"] if phrase.plural else THING_PRONOUNS[noun.gender]
     else:
         pronoun = PRONOUNS[noun.pronoun] if person else THING_PRONOUNS[noun.gender]
     tense = s.weighted([("present", 3), ("past", 3), ("future", 1)])
     one = s.settled(Clause(subject, first, tense, accusative=phrase))
     two = Clause(subject, second, one.tense, accusative=pronoun)
-    if one.tense == "past" and first.auxiliary != second.auxiliary or s.settled(two).tense != two.tense:
+    if (one.tense == "past" and first.auxiliary != second.auxiliary) or s.settled(two).tense != two.tense:
         return None
     _, verb = english.verb_group(two)
     tail = english.join([verb, *english.rest(two)])
@@ -254,7 +254,9 @@ def and_clause(s):
     if tense == "progressive" and not (first.progressive and second.progressive):
         return None
     subjects = [s.subject(verb.options["subject"], pronoun=0.05, indefinite=False) for verb in (first, second)]
-    one, two = (s.clause(verb, subject=who).but(tense=tense) for verb, who in zip((first, second), subjects))
+    one, two = (
+        s.clause(verb, subject=who).but(tense=tense) for verb, who in zip((first, second), subjects, strict=False)
+    )
     alive = s.lexicon.suits(getattr(one.subject, "noun", None), ["adult", "young", "animal", "infant"])
     if s.settled(two) != two or not alive:
         return None
