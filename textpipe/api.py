@@ -12,7 +12,7 @@ Tables come in and go out as pandas DataFrames; pandas is imported only where on
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textpipe import frames as _frames
 from textpipe import pipeline as _pipeline
@@ -64,7 +64,8 @@ def run(
             )
         )  # fmt: skip
     except ThresholdError as error:
-        error.result = Result.of(error.result)
+        if error.result is not None:
+            error.result = Result.of(error.result)
         raise
 
 
@@ -142,7 +143,7 @@ def score(
 
     scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), told=told)
     given, index = _frames.rows_of(rows, (scorer.source, scorer.target), columns=columns)
-    found = scorer.score(given)
+    found = scorer.score(cast("list[Mapping[str, str]]", given))
     return _frames.as_frame(found, index) if frame else found
 
 

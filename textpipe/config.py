@@ -13,8 +13,9 @@ Unknown keys are refused with a suggestion, and every fault of a file is reporte
 import json
 import tomllib
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
 
@@ -26,6 +27,10 @@ SHARED = ("task", "seed", "model", "decode", "ensemble")
 
 class Section(BaseModel):
     """A frozen table of a pipeline file; unknown keys and wrong types are refused."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # settings of a plug-in's own Config
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
 
@@ -141,7 +146,7 @@ def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]
     return checked
 
 
-def fault(place: str, stage: str, config: type[BaseModel], item: dict[str, Any]) -> str:
+def fault(place: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
     """One pydantic error as one line: place, key, expectation or finding, cure."""
     location = [str(part) for part in item["loc"]]
     if location and location[0] in SHARED:
@@ -164,12 +169,12 @@ def fault(place: str, stage: str, config: type[BaseModel], item: dict[str, Any])
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
 
 
-def section_of(item: dict[str, Any]) -> str:
+def section_of(item: Mapping[str, Any]) -> str:
     """The key a pydantic error begins at."""
     return str(item["loc"][0]) if item["loc"] else ""
 
 
-def inner_fault(config: type[BaseModel], item: dict[str, Any]) -> str:
+def inner_fault(config: type[BaseModel], item: Mapping[str, Any]) -> str:
     """One fault inside a plug-in's table, without the place the caller adds."""
     return fault("", "", config, item).replace(" [] ", "", 1).strip()
 

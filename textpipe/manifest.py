@@ -29,7 +29,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"{folder / NAME}: cannot be read: {reason}; export the model again or copy it anew") from None
-    if not lists_files(files):
+    if files is None or not lists_files(files):
         raise ModelError(f"{folder / NAME}: cannot be read: is not what was written; export the model again")
     return files
 

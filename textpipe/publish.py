@@ -38,7 +38,7 @@ def publish(model: Path, base: Path) -> Path:
             base.mkdir(parents=True, exist_ok=True)
             with turn(base):
                 latest = latest_version(base)
-                if latest != before and current(model, latest):
+                if latest is not None and latest != before and current(model, latest):
                     return latest
                 shutil.copytree(model, copy)
                 manifest.verify(copy)

@@ -38,6 +38,7 @@ def start() -> None:
     except OSError:
         os.close(kept)
         return
+    assert child.stdin is not None
     os.dup2(child.stdin.fileno(), 2)
     child.stdin.close()
     child.returncode = 0  # nobody waits for it: it ends when the last writer of descriptor 2 does

@@ -181,7 +181,7 @@ def nested(annotation: Any) -> Iterator[tuple[Any, ...]]:
 
 def bounds(metadata: Any) -> str:
     """What a value is held to: [Ge(0), Lt(1)] -> "at least 0, below 1"."""
-    words = {annotated_types.Ge: "at least {}", annotated_types.Gt: "above {}", annotated_types.Le: "at most {}",
+    words: dict[Any, str] = {annotated_types.Ge: "at least {}", annotated_types.Gt: "above {}", annotated_types.Le: "at most {}",
              annotated_types.Lt: "below {}", annotated_types.MinLen: "at least {} of them"}  # fmt: skip
     found = []
     for one in metadata:

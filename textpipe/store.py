@@ -113,12 +113,13 @@ class Store:
         try:
             work(building)
             shutil.rmtree(building / RESUME, ignore_errors=True)
-            files = {}
+            files: dict[str, Any] = {}
             for path in files_below(building):
                 status = path.stat()
                 name = path.relative_to(building).as_posix()
                 files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-            manifest = {"digest": digest_of(files), "stage": stage, "ingredients": ingredients, "files": files}
+            digest = digest_of(files)
+            manifest = {"digest": digest, "stage": stage, "ingredients": ingredients, "files": files}
             write_atomically(building / MANIFEST, sealed.dumps(manifest))
             if place.exists():
                 shutil.rmtree(place)
@@ -126,7 +127,7 @@ class Store:
         except BaseException:
             clear(building, keep=RESUME)
             raise
-        return Artifact(stage, place, manifest["digest"], ingredients)
+        return Artifact(stage, place, digest, ingredients)
 
     def latest(self, stage: str, pipeline: str) -> dict[str, Any] | None:
         """Ingredients of the newest result a pipeline used for a stage; `plan` compares with them."""

@@ -83,7 +83,7 @@ def as_list(references: str | Sequence[str]) -> list[str]:
     return [references] if isinstance(references, str) else list(references)
 
 
-def streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+def streams(references: Sequence[Sequence[str]]) -> list[list[Any]]:
     """By row, to sacrebleu's streams: [["a", "b"], ["c"]] -> [["a", "c"], ["b", None]]."""
     return [list(stream) for stream in itertools.zip_longest(*references)]
 

@@ -47,7 +47,7 @@ def f1(
     rows = [statistics(*pair, counts, least, most) for pair in zip(answers, references, strict=True)]
     table = np.array(rows, np.float64).reshape(-1, 3)  # [N, 3]: matches, words of the answer, words of the reference
     matches, answered, expected = (int(total) for total in table.sum(axis=0))
-    found = {
+    found: dict[str, Any] = {
         "least": least,
         "most": most,
         "f1": share(2 * matches, answered + expected),

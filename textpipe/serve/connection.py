@@ -6,7 +6,7 @@ bytes are counted before they are parsed: neither memory nor time grows with wha
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -183,7 +183,7 @@ class Connection(HttpToolsProtocol):
             self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
             super().on_headers_complete()
             self.headers = []  # of trailers, which are not to be taken for fields of the head
-            self.cycle.transport = self.ending
+            self.cycle.transport = cast(asyncio.Transport, self.ending)
             if self.draining:
                 self.cycle.keep_alive = False
 

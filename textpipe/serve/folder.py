@@ -11,6 +11,7 @@ import stat
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 NUMBER = re.compile(r"[0-9]{1,19}")
 LARGEST = 2**63 - 1  # TensorFlow Serving's versions are int64
@@ -133,7 +134,7 @@ def below(version: Path) -> Iterator[tuple[str, Path]]:
 
 def footprint(version: Path) -> tuple:
     """Names, sizes and times of a version's files, and which are links: whether anything has changed since."""
-    found = []
+    found: list[tuple[Any, ...]] = []
     for name, place in below(version):
         try:
             state = place.stat()

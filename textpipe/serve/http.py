@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import uvicorn
 
@@ -30,7 +31,7 @@ class Http(uvicorn.Server):
         protocol = self.config.http_protocol_class
         assert isinstance(protocol, type) and issubclass(protocol, Connection)
         protocol.draining = True
-        for connection in self.server_state.connections:
+        for connection in self.connections:
             if connection.cycle is not None:  # one whose answer has begun with other words is closed in its turn
                 connection.cycle.keep_alive = False
         self.should_exit = True
@@ -44,22 +45,27 @@ class Http(uvicorn.Server):
         if state.tasks:
             await asyncio.wait(set(state.tasks), timeout=self.grace_seconds)
         await self.closed(min(end, began + IDLE_SECONDS))
-        last = list(accepted(sockets or ()))
+        late = list(accepted(sockets or ()))
         for server in self.servers:
             server.close()
         for place in sockets or ():
             place.close()
-        for connection in last:
+        for one in late:
             with contextlib.suppress(OSError):  # whose client has left meanwhile
-                await loop.connect_accepted_socket(self.protocol, connection, ssl=self.config.ssl)
+                await loop.connect_accepted_socket(self.protocol, one, ssl=self.config.ssl)
         await self.closed(min(end, loop.time() + ACCEPTED_SECONDS))
-        for connection in list(state.connections):
+        for connection in self.connections:
             connection.shutdown()
         await self.closed(min(end, loop.time() + LINGER))
         for task in list(state.tasks):
             task.cancel()
-        for connection in list(state.connections):
+        for connection in self.connections:
             connection.transport.abort()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        return cast("list[Connection]", list(self.server_state.connections))
 
     async def closed(self, until: float) -> None:
         """Waits for all connections to be closed, until a time of the loop's."""

@@ -118,7 +118,7 @@ def sooner(given: np.ndarray | None, until: float) -> np.ndarray:
         if given.size != 1 or given.dtype == object or math.isnan(own := float(given.reshape(-1)[0])):
             raise invalid(f"{DEADLINE}: expected a time in Unix seconds")
         own = max(own, 1.0) if own else 0.0  # a time before 1970 has passed, and is not no time
-    return np.float64(min((value for value in (own, until) if value), default=0.0)).reshape(())
+    return np.array(min((value for value in (own, until) if value), default=0.0), np.float64)
 
 
 def late() -> Fault:

@@ -125,7 +125,8 @@ def lengths(packed: bytes, count: int) -> list[int] | None:
     """The sizes of packed strings, variable-length integers before the strings themselves; None when there are not so
     many, or when they do not add up.
     """
-    found, at = [], 0
+    found: list[int] = []
+    at = 0
     if count > len(packed):
         return None
     while len(found) < count:

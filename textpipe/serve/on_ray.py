@@ -6,7 +6,7 @@ POST / {"instances": ["text", ...]} -> {"predictions": [{"answer": ..., "score":
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from ray import serve
 
@@ -47,4 +47,4 @@ class Answers:
         return {"predictions": found}
 
 
-app = Answers.bind(os.environ.get("TEXTPIPE_MODEL", ""))
+app = cast(Any, Answers).bind(os.environ.get("TEXTPIPE_MODEL", ""))

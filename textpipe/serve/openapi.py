@@ -24,7 +24,11 @@ def description(options: Mapping[str, dict[str, Any]] | None = None) -> dict[str
         "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     }
     label = {"name": "label", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
-    which = (("", []), ("/versions/{version}", [version]), ("/labels/{label}", [label]))
+    which: tuple[tuple[str, list[dict[str, Any]]], ...] = (
+        ("", []),
+        ("/versions/{version}", [version]),
+        ("/labels/{label}", [label]),
+    )
     found: dict[str, Any] = {}
     for suffix, more in which:
         base, parameters = "/v1/models/{name}" + suffix, [name, *more]

@@ -1,10 +1,10 @@
 """A batch's outputs, shared out to the requests it was made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-Tensors = dict[str, np.ndarray]
+Tensors = Mapping[str, np.ndarray]
 
 
 class Whole:

@@ -81,8 +81,8 @@ class Server:
     ):
         self.options, self.told, self.leave = options, told, leave
         self.log = Log(texts=options.log_texts) if options.access_log else None
-        pair = options.tls_cert, options.tls_key
-        self.certificate = Certificate(*pair) if pair[0] and pair[1] else None
+        certificate, key = options.tls_cert, options.tls_key
+        self.certificate = Certificate(certificate, key) if certificate and key else None
         self.repository = Repository(
             options.folder,
             policy=options.policy,

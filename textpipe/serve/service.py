@@ -1,7 +1,7 @@
 """What both doors ask: a target, a signature and tensors in, tensors out."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -83,7 +83,7 @@ class Service:
 
     async def stream(
         self, target: Target, read: Callable[[Version], Tensors], patience: Patience = ENDLESS
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """An answer while it grows: {"text", "tokens", "done"} after each token, greedily whatever the model's decoder.
 
         read(version): the one source text, as a tensor [1] by name.

@@ -136,4 +136,5 @@ def type_of(value: Any) -> str:
         return {None: "Null", True: "True", False: "False"}[value]
     if isinstance(value, dict):
         return "Object"
-    return {list: "Array", str: "String"}.get(type(value), "Number")
+    names: dict[type, str] = {list: "Array", str: "String"}
+    return names.get(type(value), "Number")

@@ -72,10 +72,10 @@ def best(given: np.ndarray, wanted: np.ndarray, given_place: np.ndarray, wanted_
     for _ in range(ITERATIONS):
         share = probability[pair]  # [E]
         total = np.bincount(wanted_place, share, len(wanted)) + null[wanted]
-        counts = np.bincount(pair, share / total[wanted_place], len(keys))
+        counts: np.ndarray = np.bincount(pair, share / total[wanted_place], len(keys))
         probability = counts / np.bincount(of_given, counts)[of_given]
         null = np.bincount(wanted, null[wanted] / total, size)
-        null /= null.sum()
+        null = null / null.sum()
     share = probability[pair]
     largest = null[wanted].copy()
     np.maximum.at(largest, wanted_place, share)

@@ -117,7 +117,8 @@ def load(
             f"set subword_sampling = {{ {other} = 0.1 }}"
         )
     pieces = Pieces.read(tokenize / f"{table['name']}.model")
-    kind = functools.partial(Lattices, alpha=value) if option == "alpha" else functools.partial(Merges, dropout=value)
+    option_of: dict[str, Any] = {option: value}
+    kind = functools.partial(Lattices if option == "alpha" else Merges, **option_of)
     return Sampler(blocks, pieces, kind, max_length=max_length)
 
 

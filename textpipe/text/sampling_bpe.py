@@ -132,5 +132,5 @@ def spell(unit: Sequence[int], pieces: Pieces, known: dict[str, int]) -> Sequenc
     """The characters of a unit as pieces; the unit itself where one of them is none."""
     if not pieces.plain[unit[0]]:
         return unit
-    spelled = [known.get(character) for number in unit for character in pieces.names[number]]
-    return unit if None in spelled else spelled
+    characters = [character for number in unit for character in pieces.names[number]]
+    return [known[character] for character in characters] if known.keys() >= set(characters) else unit

@@ -56,7 +56,8 @@ class Lattices:
     def draw(self, units: np.ndarray, streams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Units [N] and their random streams [N] -> ids, unit after unit, and lengths [N]."""
         lengths = np.zeros(len(units), np.int64)
-        nodes, active, steps = self.firsts[units], np.arange(len(units)), []
+        nodes, active = self.firsts[units], np.arange(len(units))
+        steps: list[tuple[np.ndarray, np.ndarray]] = []
         while len(active):
             bits = random_bits(streams[active], len(steps))
             chosen = np.searchsorted(self.bounds, nodes.astype(np.uint64) * np.uint64(UNIT) + bits, side="right")

@@ -21,7 +21,7 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
 
     Raises ArtifactError when the disk does not take it; the file of before is then untouched.
     """
-    arrays = {f"{position:05d}": np.asarray(variable) for position, variable in enumerate(variables)}
+    arrays: dict[str, Any] = {f"{position:05d}": np.asarray(variable) for position, variable in enumerate(variables)}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     temporary = path.with_name(path.name + ".part")
     try:

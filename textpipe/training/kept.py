@@ -52,7 +52,7 @@ class Kept:
 
     def restore_mean(self, lines: list[dict[str, Any]], weights: list[Any]) -> None:
         """Assigns the mean, taken in float64, of the weights of these lines; of integers, the last line's."""
-        sums = [0.0] * len(weights)
+        sums: list[Any] = [0.0] * len(weights)
         for line in lines:
             self.restore(line, weights)
             sums = [total + np.asarray(weight).astype(np.float64) for total, weight in zip(sums, weights, strict=True)]

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ class Progress:
 
     def __init__(self, total_steps: int, done: int, unit: str):
         self.total_steps, self.done, self.unit = total_steps, done, unit
-        self.bar = self.task = None
+        self.bar: Any = None
+        self.task: Any = None
 
     def __enter__(self) -> "Progress":
         self.started = self.spoken = time.monotonic()

@@ -19,7 +19,7 @@ def read_columns(text: str) -> dict[str, str | int]:
     """source=en,target=2 -> {"source": "en", "target": 2}"""
     from textpipe import scaffold
 
-    return {field: int(name) if name.isdigit() else name for field, name in scaffold.pairs(text).items()}
+    return {field: int(name) if str(name).isdigit() else name for field, name in scaffold.pairs(text).items()}
 
 
 def read_format(form: str | None) -> Any:

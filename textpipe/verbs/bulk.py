@@ -72,7 +72,7 @@ def command(
     with opened(source, form, streamed=not to_file) as (place, identity), Progress() as progress:
         if place is None:
             (field,) = one_field(asked.fields)
-            rows = (
+            rows: Iterator[tuple[dict[str, str], dict[str, str]]] = (
                 (row, row if bulk.INPUTS in kept or field in kept else {})
                 for row in bulk.lines(sys.stdin.buffer, field, "standard input")
             )

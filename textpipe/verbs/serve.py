@@ -210,9 +210,10 @@ def read_policy(text: str) -> Any:
         return Policy("latest", number_of(count) or 1)
     if text == "all":
         return Policy("all")
-    numbers = tuple(number_of(number.strip()) for number in text.split(","))
-    if None not in numbers:
-        return Policy("specific", numbers=numbers)
+    numbers = [number_of(number.strip()) for number in text.split(",")]
+    known = tuple(number for number in numbers if number is not None)
+    if len(known) == len(numbers):
+        return Policy("specific", numbers=known)
     raise ConfigError(f"--versions {text}: expected latest, latest:N, all or numbers, for example --versions 3,5")
 
 
@@ -224,9 +225,10 @@ def read_labels(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
     for text in given:
         name, colon, rest = text.partition(":")
         label, equals, number = rest.partition("=")
-        if not (name and colon and label and equals) or number_of(number) is None:
+        wanted = number_of(number)
+        if not (name and colon and label and equals) or wanted is None:
             raise ConfigError(f"--label {text}: expected MODEL:LABEL=N, for example --label mail:stable=3")
-        found.setdefault(name, {})[label] = number_of(number)
+        found.setdefault(name, {})[label] = wanted
     return found
 
 

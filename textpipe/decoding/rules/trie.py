@@ -2,13 +2,13 @@
 
 import weakref
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from textpipe.config import Section
 from textpipe.errors import ConfigError, DataError
 
 # {codec: {the file's bytes: Trie}}: every signature decodes, and all shall share one trie.
-LOADED = weakref.WeakKeyDictionary()
+LOADED: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
 
 
 class Config(Section):

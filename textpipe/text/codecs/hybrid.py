@@ -47,11 +47,11 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
     from textpipe.text.counting import count, first_of, words_of
 
     counter = count(words_of(lines()))
-    letters: Counter[str] = Counter()
+    seen_letters: Counter[str] = Counter()
     for word, seen in counter.items():
         for letter in word:
-            letters[letter] += seen
-    letters = first_of(letters, config.num_letters)
+            seen_letters[letter] += seen
+    letters = first_of(seen_letters, config.num_letters)
     # The marks, the end of a spelling and U+FFFD have ids too.
     known = first_of(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
     if not known:

@@ -67,7 +67,11 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
     for l2 in path:
         # A weaker penalty moves the optimum by a gradient that is smaller too: (change of l2) * weight / rows.
         tolerance = config.tolerance * (min(1.0, l2) if len(path) > 1 and l2 else 1.0)
-        limits = {"tolerance": tolerance, "max_iterations": config.max_iterations, "memory": config.memory}
+        limits: dict[str, Any] = {
+            "tolerance": tolerance,
+            "max_iterations": config.max_iterations,
+            "memory": config.memory,
+        }
         objective.penalize(l2)
         # From the optimum of the stronger penalty before, which is near.
         start = points[-1] if points else objective.start()
