@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de
 PROVEN := tests/test_resume.py tests/test_one_answer.py tests/test_store.py tests/test_serving_fuzz.py tests/test_serving_server.py tests/conformance/test_dropout_sites.py
 
-.PHONY: setup run test prove pictures lock clean
+.PHONY: setup run check test prove pictures lock clean
 
 setup: $(VENV)/installed
 
@@ -20,6 +20,12 @@ $(VENV)/installed: pyproject.toml requirements.lock
 run: setup
 	@for name in $(BUNDLED); do $(BIN)/textpipe run pipelines/$$name.toml --show 3 || exit $$?; done
 
+# Lint, format and types.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
@@ -33,7 +39,7 @@ pictures: setup
 
 # Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
 lock:
-	uv pip compile pyproject.toml --extra test --extra build --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra test --extra check --extra build --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean:
