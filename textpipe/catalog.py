@@ -20,6 +20,7 @@ A card is data/cards/NAME.toml:
 Cards are looked for in ./data/cards, then in those that come with textpipe. Only the standard library is used.
 """
 
+import itertools
 import os
 import tomllib
 from collections.abc import Iterable
@@ -124,7 +125,8 @@ def root_of(of: Card) -> Path:
 def folder_of(of: Card) -> Path:
     """The innermost folder that holds all files of a data set: data/mail of data/mail/train.jsonl and its like."""
     parents = [file.path.split("/")[:-1] for file in of.files]
-    common = os.path.commonprefix(parents) if parents else []
+    alike = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parents, strict=False))
+    common = [names[0] for names in alike]
     return root_of(of).joinpath(*common)
 
 

@@ -20,9 +20,9 @@ def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section
             yield f"[decode] coverage_penalty: {model.kind} with attention = 'none' covers nothing; {cure}"
         if getattr(decode, "replace_unknown", False):
             yield f"[decode] replace_unknown: {model.kind} with attention = 'none' points to no source word; {cure}"
-    if codec is not None and codec.kind != "words" and codec.kind in rooms.names("text.codecs"):
-        if getattr(decode, "replace_unknown", False):
-            yield (
-                f"[decode] replace_unknown: codec {codec.kind!r} has no words to put for unknown ones; set [tokenize] "
-                'codec to "words", or leave replace_unknown out'
-            )
+    wordless = codec is not None and codec.kind != "words" and codec.kind in rooms.names("text.codecs")
+    if codec is not None and wordless and getattr(decode, "replace_unknown", False):
+        yield (
+            f"[decode] replace_unknown: codec {codec.kind!r} has no words to put for unknown ones; set [tokenize] "
+            'codec to "words", or leave replace_unknown out'
+        )

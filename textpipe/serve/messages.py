@@ -175,7 +175,7 @@ def type_name(kind: int) -> str:
 
 def numbers(proto: Any) -> np.ndarray:
     """Packed values; or those of a field, of which the last counts for all that are not there."""
-    kind, field, parts = FIELDS[proto.dtype]
+    _, field, parts = FIELDS[proto.dtype]
     dtype, sizes = array_type(proto.dtype), shape_of(proto)
     count = math.prod(sizes)
     if proto.tensor_content and count:

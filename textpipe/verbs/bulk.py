@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -129,7 +129,7 @@ def one_field(fields: tuple[str, ...]) -> tuple[str]:
 class Progress:
     """Rows done and rows a second: a bar on a terminal, a line now and then elsewhere."""
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self.bar: Any = None
         self.began = self.spoken = time.monotonic()
         if sys.stderr.isatty():

@@ -42,7 +42,8 @@ ACCENTED = "|".join(
     name for name in BARE if re.fullmatch(r"[A-Za-z]{1,2}(?:acute|grave|circ|tilde|uml|cedil|ring|slash|lig)", name)
 )
 OTHERS = "|".join(name for name in BARE if not re.fullmatch(ACCENTED, name))
-ENTITY = r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};|" rf"(?:{ACCENTED})|(?:{OTHERS})\b)"
+NUMERIC = "#[0-9]+;?|#[xX][0-9a-fA-F]+;?"
+ENTITY = rf"&(?:{NUMERIC}|[A-Za-z][A-Za-z0-9]{{1,31}};|(?:{ACCENTED})|(?:{OTHERS})\b)"
 # A noncharacter parts entities from text; a text that holds it spells it as an entity first, so nothing is lost.
 MARK = "\ufdd1"
 SPELLED = "&#64977;"
