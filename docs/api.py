@@ -1,0 +1,132 @@
+"""Writes docs/api.md: the public Python API, from its signatures and docstrings.
+
+python docs/api.py > docs/api.md      # tests/test_api_docs.py fails where it was forgotten
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+import textpipe
+from textpipe import errors
+from textpipe.client import Client
+from textpipe.loaded import LoadedModel
+from textpipe.outcome import Result
+from textpipe.pipeline import Pipeline, Step
+from textpipe.savedmodel import Model
+
+CLASSES = (Pipeline, Step, Result, LoadedModel, Model, Client)
+OWN = "textpipe."
+
+
+def page() -> Iterator[str]:
+    """The lines of docs/api.md."""
+    yield "# Python API"
+    yield ""
+    yield "Made from signatures and docstrings by `python docs/api.py`. What is not here may change without a word."
+    yield ""
+    yield "## textpipe"
+    for name in sorted(textpipe.__all__):
+        value = getattr(textpipe, name)
+        if isinstance(value, FunctionType):
+            yield from entry(f"textpipe.{name}", value, "###")
+    for value in CLASSES:
+        yield ""
+        yield f"## {value.__module__}.{value.__name__}"
+        yield from text(value)
+        for name, member in members(value):
+            yield from entry(name, member, "###")
+    yield ""
+    yield "## Errors"
+    yield ""
+    yield "All of them derive from `textpipe.TextpipeError`; the command line ends with their exit code."
+    yield ""
+    yield "| error | exit code | what it means |"
+    yield "|---|---|---|"
+    for value in kinds_of_error():
+        yield f"| `{value.__name__}` | {value.exit_code} | {first_line(value)} |"
+
+
+def kinds_of_error() -> list[type[errors.TextpipeError]]:
+    found = [value for value in vars(errors).values() if inspect.isclass(value)]
+    return [value for value in found if issubclass(value, errors.TextpipeError)]
+
+
+def members(owner: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class or one of ours above it defines, in the order of the source."""
+    seen: set[str] = set()
+    for base in owner.__mro__:
+        if base.__module__.startswith(OWN):
+            for name, member in vars(base).items():
+                if not name.startswith("_") and name not in seen and callable_or_property(member):
+                    seen.add(name)
+                    yield name, member
+
+
+def callable_or_property(member: Any) -> bool:
+    return isinstance(member, (FunctionType, classmethod, staticmethod, property))
+
+
+def entry(name: str, member: Any, heading: str) -> Iterator[str]:
+    """A function, method or property with its signature and what its docstring says."""
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    yield ""
+    yield f"{heading} {name}"
+    yield ""
+    yield "```python"
+    yield (
+        f"{name.rpartition('.')[2]}: {result(function)}"
+        if isinstance(member, property)
+        else declaration(name, function)
+    )
+    yield "```"
+    yield from text(function)
+
+
+def declaration(name: str, function: FunctionType) -> str:
+    """One argument a line where all together are too long."""
+    signature = inspect.signature(function)
+    parameters = [value for key, value in signature.parameters.items() if key not in ("self", "cls")]
+    words, starred = [], False
+    for value in parameters:
+        if value.kind is value.KEYWORD_ONLY and not starred:
+            words.append("*")
+            starred = True
+        starred = starred or value.kind is value.VAR_POSITIONAL
+        words.append(readable(str(value)))
+    line = f"{name}({', '.join(words)}) -> {result(function)}"
+    if len(line) <= 100:
+        return line
+    inside = "".join(f"    {word},\n" for word in words)
+    return f"{name}(\n{inside}) -> {result(function)}"
+
+
+def result(function: FunctionType) -> str:
+    value = function.__annotations__.get("return", "None")
+    return readable(inspect.formatannotation(value) if value is not None else "None")
+
+
+def readable(annotation: str) -> str:
+    """Without the modules that names come from, nor the quotes of names that are imported for type checkers alone."""
+    annotation = re.sub(r"PosixPath\((.*?)\)", r"\1", annotation)
+    annotation = re.sub(r"^(\w+: |)'([^']*)'", r"\1\2", annotation)
+    return re.sub(r"(?<![\w'\"/])(?:\w+\.)+(?=[A-Z]\w)", "", annotation)
+
+
+def text(value: Any) -> Iterator[str]:
+    """The docstring, as Markdown: what is indented is an example already."""
+    found = inspect.getdoc(value)
+    if found:
+        yield ""
+        yield from found.splitlines()
+
+
+def first_line(value: type) -> str:
+    return (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(page()) + "\n")
