@@ -37,15 +37,17 @@ def checked_task(task: str) -> str:
 
 def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Any]:
     """The rows of a split as record batches that one call of a graph can take: few rows, and few bytes in `texts`,
-    names of columns of strings.
+    names of columns with text in them.
     """
     import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     for batch in shards.read(folder, split, columns):
         size = np.zeros(batch.num_rows, np.int64)
         for name in texts:
-            size += np.asarray(pc.fill_null(pc.binary_length(batch.column(name)), 0))
+            if pa.types.is_string(batch.schema.field(name).type):  # several texts in a cell: the number of rows will do
+                size += np.asarray(pc.fill_null(pc.binary_length(batch.column(name)), 0))
         before = np.concatenate([[0], np.cumsum(size)])
         start = 0
         while start < batch.num_rows:

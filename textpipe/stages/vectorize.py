@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import fields, rooms
+from textpipe.chosen_fields import TaskName
 from textpipe.config import Plugin, Section
 from textpipe.errors import suggest
 from textpipe.features import ids
@@ -28,7 +29,7 @@ class Config(Section):
     defaults). fields: other features for single fields.
     """
 
-    task: Annotated[str, AfterValidator(_text.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
     features: Plugin.of("features") = Field("ids", validate_default=True)  # type: ignore[valid-type]
     target: ids.Config | None = None
     fields: dict[str, Plugin.of("features")] = {}  # type: ignore[valid-type]
@@ -36,7 +37,7 @@ class Config(Section):
     @model_validator(mode="after")
     def target_has_text(self) -> "Config":
         target = next(item for item in _text.fields_of(self.task) if item.side == "target")
-        if self.target and not reads(self.target, target):
+        if self.target and not can_read(self.target, target):
             raise ValueError(
                 f"target: task {self.task!r} answers with {target.cells.NOUN}, which has no ids; leave target out"
             )
@@ -47,13 +48,13 @@ class Config(Section):
         """Each feature reads the kind of its field, and `features` that of a source."""
         known = {item.name: item for item in _text.fields_of(self.task)}
         sources = [item for item in known.values() if item.side == "source"]
-        if "features" in self.model_fields_set and not any(reads(self.features, item) for item in sources):
+        if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
             kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
             raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{likely(sources)}")
         for name, section in self.fields.items():
             if name not in known:
                 raise ValueError(f"fields.{name}: task {self.task!r} has no such field{suggest(name, known)}")
-            if not reads(section, known[name]):
+            if not can_read(section, known[name]):
                 raise ValueError(
                     f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{likely([known[name]])}"
                 )
@@ -69,7 +70,7 @@ def kind_of(section: Any) -> str:
     return section.kind
 
 
-def reads(section: Section, field: fields.Field) -> bool:
+def can_read(section: Section, field: fields.Field) -> bool:
     """Whether a feature can be made of a field."""
     return field.kind in rooms.find("features", kind_of(section)).OF
 
@@ -88,7 +89,7 @@ def section_of(config: Config, field: fields.Field) -> Section:
     if own is not None:
         return own
     default = rooms.find("features", field.cells.FEATURE).Config
-    if isinstance(config.features, default) or (field.side == "source" and reads(config.features, field)):
+    if isinstance(config.features, default) or (field.side == "source" and can_read(config.features, field)):
         return config.features
     return default()
 
@@ -137,7 +138,7 @@ def vectorized(
     schema = pa.schema([pa.field("row", pa.int64()), *parts])
     stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text.batches(folder, split, strings(task_fields), ("row", *features)):
+        for batch in _text.batches(folder, split, texts_of(task_fields), ("row", *features)):
             arrays = [batch.column("row").cast(pa.int64())]
             for field in task_fields:
                 cells = field.cells.tensor(batch.column(field.name))
@@ -147,17 +148,16 @@ def vectorized(
     return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
 
 
-def strings(task_fields: Sequence[fields.Field]) -> list[str]:
-    """The fields whose cells are one text each: what makes a batch large."""
-    import pyarrow as pa
-
-    return [field.name for field in task_fields if field.has_text and field.cells.arrow() == pa.string()]
+def texts_of(task_fields: Sequence[fields.Field]) -> list[str]:
+    """The fields with text: what makes a batch large."""
+    return [field.name for field in task_fields if field.has_text]
 
 
 def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[Any]]:
     """The training cells of a field as a stream of tensors that can be started again."""
     return lambda: (
-        field.cells.tensor(batch.column(0)) for batch in _text.batches(folder, "train", strings([field]), (field.name,))
+        field.cells.tensor(batch.column(0))
+        for batch in _text.batches(folder, "train", texts_of([field]), (field.name,))
     )
 
 
@@ -166,7 +166,7 @@ def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[
     return lambda: (
         (split, batch.column("row").to_pylist(), field.cells.tensor(batch.column(field.name)))
         for split in ("valid", "test")
-        for batch in _text.batches(folder, split, strings([field]), ("row", field.name))
+        for batch in _text.batches(folder, split, texts_of([field]), ("row", field.name))
     )
 
 
