@@ -14,6 +14,7 @@ FLOORS = (
         "arrow",
         "bundled",
         "catalog",
+        "chosen_fields",
         "columns",
         "download",
         "config",
