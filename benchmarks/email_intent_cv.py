@@ -56,8 +56,8 @@ def rows_of(feature, texts, labels):
 def accuracy_of_textpipe(tables, texts, labels, train, test):
     steps = [Plugin.check("text.steps", step) for step in tables["normalize"]["steps"]]
     normal = np.array([text.decode() for text in normalizer.apply(steps, tf.constant(list(texts))).numpy()], object)
-    section = Plugin.check("text.features", tables["vectorize"]["features"])
-    module = rooms.find("text.features", section.kind)
+    section = Plugin.check("features", tables["vectorize"]["features"])
+    module = rooms.find("features", section.kind)
     with tempfile.TemporaryDirectory() as folder:
         module.learn(section, lambda: [tf.constant(list(normal[train]))], Path(folder), "text", codec=None)
         feature = module.load(section, Path(folder), "text", codec=None)

@@ -14,7 +14,7 @@ from textpipe.config import Plugin
 from textpipe.errors import DataError
 from textpipe.text import ngrams
 from textpipe.text.codec import ByteCodec
-from textpipe.text.labels import Labels
+from textpipe.features._labels import Labels
 
 TOKENS = r"\w+(?:['’]\w+)*|[^\w\s]"
 WORDS = [
@@ -54,8 +54,8 @@ TRAIN, TEST = texts(200, 1), [*texts(50, 2), "unseen words only", "", "card card
 
 
 def build(folder, kind, train=TRAIN, codec=None, **options):
-    config = Plugin.check("text.features", {"kind": kind, **options})
-    module = rooms.find("text.features", kind)
+    config = Plugin.check("features", {"kind": kind, **options})
+    module = rooms.find("features", kind)
     middle = len(train) // 2
     batches = tf.constant(train[:middle]), tf.constant(train[middle:])
     module.learn(config, lambda: iter(batches), folder, "text", codec=codec)
@@ -210,7 +210,7 @@ def test_no_ngram_frequent_enough_is_an_error_with_a_cure(tmp_path):
 def test_options_that_make_no_sense_are_refused(options, message):
     for kind in ("counts", "tfidf"):
         with pytest.raises(ValidationError, match=message):
-            rooms.find("text.features", kind).Config(**options)
+            rooms.find("features", kind).Config(**options)
 
 
 def test_ids_end_and_are_padded_and_cut(tmp_path):

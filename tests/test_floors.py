@@ -11,8 +11,10 @@ from textpipe import lineage, rooms
 FLOORS = (
     {"cores", "environment", "errors", "garbage", "inference", "kernels", "quiet", "sealed", "version"},
     {
+        "arrow",
         "bundled",
         "catalog",
+        "chosen_fields",
         "columns",
         "download",
         "config",
@@ -20,12 +22,14 @@ FLOORS = (
         "export_format",
         "fields",
         "integrity",
+        "kinds",
         "lineage",
         "rooms",
         "store",
         "tables",
     },
     {"text"},
+    {"features"},
     {"layers"},
     {"decoding"},
     {"models", "tasks", "scores"},
@@ -125,7 +129,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
+    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"]
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (

@@ -261,7 +261,12 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     }  # fmt: skip
     table = stats["splits"]["train"]
     assert (table["rows"], table["duplicates"], table["conflicts"], table["distinct_sources"]) == (6, 1, 1, 4)
-    assert table["fields"]["label"] == {"num_classes": 2, "complete": True, "classes": {"no": 3, "yes": 3}}
+    assert table["fields"]["label"] == {
+        "kind": "label",
+        "num_classes": 2,
+        "complete": True,
+        "classes": {"no": 3, "yes": 3},
+    }
     assert table["fields"]["text"]["words"]["max"] == 3
     assert table["fields"]["text"]["longest"] == {"characters": 12, "row": 5}
     latin, cyrillic = 3 * len("Cometoday") + len("Thanks") + len("cafaulait"), len("Приветмир")

@@ -130,7 +130,7 @@ def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
     runs = {
         "text.codecs.unigram": ("tokenize", "vectorize", "train", "evaluate", "export"),
         "text.steps.whitespace": ("normalize", "evaluate", "export"),
-        "text.features.ids": ("vectorize", "train", "evaluate", "export"),
+        "features.ids": ("vectorize", "train", "evaluate", "export"),
         "models.recurrent": ("train", "evaluate", "export"),
         "decoding.beam": ("evaluate", "export"),
         "tables.formats.tsv": ("ingest",),

@@ -127,7 +127,7 @@ def test_every_metric_a_task_names_is_one_it_gives_and_the_other_way_round():
     assert set(classify.metrics(outputs, references, resamples=2)["metrics"]) == set(classify.METRICS)
     given = set(translate.metrics({"answer": HYPOTHESES}, REFERENCES, resamples=2)["metrics"])
     assert given == set(translate.METRICS) - {"perplexity", "unknown_in_answers"}  # evaluate adds these from the model
-    assert set(translate.LESS_IS_BETTER) <= set(translate.METRICS) and reply.METRICS == translate.METRICS
+    assert set(translate.METRICS.values()) == {"max", "min"} and reply.METRICS == translate.METRICS
 
 
 def test_a_bootstrap_interval_of_a_mean_is_the_normal_approximation():

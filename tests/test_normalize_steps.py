@@ -383,7 +383,7 @@ def test_all_steps_in_one_exported_graph_do_what_they_do_eagerly(tmp_path):
 def test_sections_are_checked_without_tensorflow():
     code = (
         "import sys; from textpipe import rooms\n"
-        "for room in ('text.steps', 'text.codecs', 'text.features'):\n"
+        "for room in ('text.steps', 'text.codecs', 'features'):\n"
         "    for name in rooms.names(room): rooms.find(room, name).Config()\n"
         "for name in ('normalize', 'tokenize', 'vectorize'): rooms.find('stages', name).Config(task='classify')\n"
         "print([name for name in ('tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow') if name in sys.modules])"

@@ -16,7 +16,7 @@ from textpipe.errors import ConfigError
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROOMS = (
-    "models", "decoding", "decoding.rules", "tables.formats", "text.steps", "text.codecs", "text.features",
+    "models", "decoding", "decoding.rules", "tables.formats", "text.steps", "text.codecs", "features",
     "training.optimizers", "training.schedules",
 )  # fmt: skip
 
@@ -70,7 +70,7 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
 def test_words_of_a_field_come_from_its_comment_or_its_docstring():
     from textpipe.models import recurrent
     from textpipe.text.codecs import characters
-    from textpipe.text.features import tfidf
+    from textpipe.features import tfidf
 
     assert documented.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
     assert documented.described(characters.Config, "min_count") == "rarer characters are unknown"

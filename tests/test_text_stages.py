@@ -10,6 +10,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from textpipe.errors import ConfigError, DataError
+from textpipe.features import label
+from textpipe.features._labels import Labels
 from textpipe.stages import _text, normalize, tokenize, vectorize
 from textpipe.tables import shards
 from textpipe.tasks import classify, translate
@@ -129,11 +131,15 @@ def test_sparse_rows_are_those_of_the_exported_op(mail):
             assert columns == sorted(set(columns))
             dense[place, columns] = values
         np.testing.assert_array_equal(dense, expected)
-    assert read(mail["vectorize"], "features.json")["text"] == {"kind": "sparse", "dim": feature.columns.dim}
+    assert read(mail["vectorize"], "features.json")["text"] == {**feature.size, "feature": "tfidf"}
 
 
 def test_labels_are_numbered_in_order_of_their_names(mail):
-    assert read(mail["vectorize"], "features.json")["label"] == {"kind": "label", "classes": ["no", "yes"]}
+    assert read(mail["vectorize"], "features.json")["label"] == {
+        "kind": "label",
+        "classes": ["no", "yes"],
+        "feature": "label",
+    }
     assert rows(mail["vectorize"], "train")["label"] == [1, 1, 0, 0, 0, 0] * 4
     stats = read(mail["vectorize"], "stats.json")["train"]
     assert stats["rows"] == 24
@@ -153,7 +159,10 @@ def test_ids_are_those_of_the_exported_op_and_cut_rows_are_counted(pairs):
     tokens = sum(len(row) for row in rows(pairs["vectorize"], "train")["source"])
     assert stats == {"longest": 5, "truncated": 6, "tokens": tokens}
     sizes = read(pairs["vectorize"], "features.json")
-    expected = {"kind": "ids", "vocab_size": features["source"].codec.vocab_size, "max_length": 5}
+    expected = {**features["source"].size, "feature": "ids"}
+    assert features["source"].size == {
+        "kind": "ids", "vocab_size": features["source"].codec.vocab_size, "max_length": 5
+    }  # fmt: skip
     assert sizes["source"] == sizes["target"] == expected
 
 
@@ -222,12 +231,13 @@ def test_a_label_unseen_in_train_is_named_with_split_and_row(mail, tmp_path):
 
 def test_all_labels_that_train_lacks_are_listed_at_once(mail, tmp_path):
     held_out = {"text": ["a", "b", "c"], "label": ["maybe", "later", "maybe"]}
-    ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
+    folder = ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
+    values = vectorize.held_out_values(folder, classify.FIELDS[1])
     with pytest.raises(
         DataError, match=r"test, row 10: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"
     ):
-        vectorize.check_labels(tmp_path / "normalize", "label", ["no", "yes"])
-    vectorize.check_labels(tmp_path / "normalize", "label", ["later", "maybe", "no", "yes"])
+        label.check(Labels(["no", "yes"]), "label", values)
+    label.check(Labels(["later", "maybe", "no", "yes"]), "label", values)
 
 
 @pytest.mark.parametrize("codec", ["unigram", "words", "bytes", "none"])
@@ -257,7 +267,8 @@ def test_fewer_than_two_classes_are_refused_with_a_cure(mail, tmp_path, labels, 
     texts = ["one two", "two", "three"]
     table = {"text": texts[: len(labels)], "label": labels}
     with pytest.raises(DataError, match=words):
-        vectorize.learn_classes(ingest(tmp_path / "normalize", train=table), "label")
+        values = vectorize.training_values(ingest(tmp_path / "normalize", train=table), classify.FIELDS[1])
+        label.learn(label.Config(), values, tmp_path, "label")
 
 
 def test_ids_without_a_codec_are_refused_with_a_cure(mail, tmp_path):
@@ -272,9 +283,30 @@ def test_target_texts_are_ids_whatever_the_source_is(pairs, tmp_path):
     assert (sizes["source"]["kind"], sizes["target"]["kind"], sizes["target"]["max_length"]) == ("sparse", "ids", 4)
 
 
+def test_a_field_can_have_a_feature_of_its_own(pairs, tmp_path):
+    config = vectorize.Config(
+        task="translate", fields={"source": {"kind": "counts"}, "target": {"max_length": 4, "kind": "ids"}}
+    )
+    vectorize.run(config, {name: pairs[name] for name in vectorize.INPUTS}, tmp_path)
+    sizes = read(tmp_path, "features.json")
+    assert (sizes["source"]["feature"], sizes["target"]["feature"]) == ("counts", "ids")
+    assert sizes["target"]["max_length"] == 4
+
+
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
+        (vectorize, {"task": "classify", "fields": {"txt": "counts"}}, "no such field; did you mean 'text'"),
+        (
+            vectorize,
+            {"task": "classify", "fields": {"label": "counts"}},
+            "'counts' is not made of label; take one of label",
+        ),
+        (
+            vectorize,
+            {"task": "classify", "features": "label"},
+            "'label' is not made of text; take one of counts, ids, tfidf",
+        ),
         (normalize, {"task": "clasify"}, "did you mean 'classify'"),
         (tokenize, {"task": "clasify"}, "did you mean 'classify'"),
         (vectorize, {"task": "clasify"}, "did you mean 'classify'"),

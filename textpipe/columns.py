@@ -107,6 +107,7 @@ class Labels:
     def __init__(self, values: np.ndarray, num_classes: int):
         self.values = np.asarray(values, np.int32)
         self.num_classes = num_classes
+        self.lengths = None  # nothing is padded
 
     def __len__(self) -> int:
         return len(self.values)
@@ -116,7 +117,30 @@ class Labels:
         return self.values[rows]
 
 
+class Dense:
+    """Numbers of a fixed shape in every row: float32 [rows, D] or [rows]."""
+
+    kind = "dense"
+    lengths = None
+
+    def __init__(self, values: np.ndarray):
+        self.values = np.asarray(values, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def gather(self, rows: np.ndarray, width: int = 0) -> np.ndarray:
+        """float32 [B, D] or [B]; width is not used."""
+        return self.values[rows]
+
+
 def column(tables: list[Any], name: str) -> Ids:
     """A list column of Arrow tables, without copying its values."""
     chunks = [chunk for table in tables for chunk in table[name].chunks if len(chunk)]
     return Ids([(chunk.values.to_numpy(), chunk.offsets.to_numpy().astype(np.int64)) for chunk in chunks])
+
+
+def values(tables: list[Any], name: str, kind: str) -> np.ndarray:
+    """A column of numbers of Arrow tables as one array [rows] of the given type."""
+    chunks = [chunk.to_numpy() for table in tables for chunk in table[name].chunks]
+    return np.concatenate([np.zeros(0, kind), *chunks])

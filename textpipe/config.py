@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
 
-from textpipe import rooms
+from textpipe import chosen_fields, rooms
 from textpipe.errors import ConfigError, TextpipeError, suggest
 
 SHARED = ("task", "seed", "model", "decode", "ensemble")
@@ -122,6 +122,10 @@ def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]
     """
     faults: list[str] = []
     shared = {name: tables[name] for name in SHARED if name in tables}
+    try:
+        shared |= {name: chosen_fields.spelled(shared[name]) for name in ("task",) if name in shared}
+    except ValueError as error:
+        raise ConfigError(f"{place} [task] {error}") from None
     known = [*SHARED, *sections]
     for name in tables:
         if name not in known:

@@ -3,7 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
+
+from textpipe import rooms
 
 # Characters. ingest leaves longer texts out or cuts them, and the first step of every normalizer, in training and in
 # the exported graph alike, cuts them: what comes after need not bound what one text can ask for.
@@ -15,12 +18,22 @@ class Field:
     """A column a task needs.
 
     side: "source" goes into the model, "target" is what it must answer.
-    kind: "text" is normalized and tokenized, "label" is one of a closed set of names.
+    kind: what its cells are: a module of kinds/, or a user's own by its dotted name.
     """
 
     name: str
     side: Literal["source", "target"]
-    kind: Literal["text", "label"]
+    kind: str
+
+    @property
+    def cells(self) -> ModuleType:
+        """The module of its kind; raises ConfigError when there is none."""
+        return rooms.find("kinds", self.kind)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is text in its cells, to be normalized and tokenized."""
+        return hasattr(self.cells, "texts")
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,13 @@ def paths_in(section: Section) -> Iterator[Path]:
 
 
 def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
-    """(room, kind) of every plug-in a section names; a task is named by its string."""
+    """(room, kind) of every plug-in a section names, itself or by `plugins()`; a task is named by its string."""
     for value in values_in(section):
         if isinstance(value, Section):
             if "task" in type(value).model_fields:
                 yield "tasks", value.task
+                yield from (("kinds", field.kind) for field in rooms.find("tasks", value.task).FIELDS)
+            yield from getattr(value, "plugins", tuple)()
             place = type(value).__module__
             kind = getattr(value, "kind", None)
             if isinstance(kind, str) and place.startswith("textpipe.") and place.endswith("." + kind):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe import bundled, config, cores, lineage, rooms
+from textpipe import bundled, chosen_fields, config, cores, lineage, rooms
 from textpipe.decoding import _fits
 from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.store import Artifact, Store
@@ -36,17 +36,20 @@ class Pipeline:
         """Read and check a file, or a bundled pipeline by its name; raises ConfigError with every fault at once."""
         path = bundled.find(path)
         tables = config.override(config.load(path), overrides)
-        task = tables.get("task")
+        try:
+            task = tables["task"] = chosen_fields.spelled(tables.get("task"))
+        except ValueError as error:
+            raise ConfigError(f"{path} [task] {error}") from None
         if not isinstance(task, str):
             raise ConfigError(f"{path} task: expected one of {', '.join(rooms.names('tasks'))}, found {task!r}")
         try:
             rooms.find("tasks", task)
         except ConfigError as error:
             raise ConfigError(f"{path} task: {error}") from None
-        kinds = {item.side: item.kind for item in rooms.find("tasks", task).FIELDS}
-        if "decode" in tables and kinds["target"] != "text":
+        target = next(item for item in rooms.find("tasks", task).FIELDS if item.side == "target")
+        if "decode" in tables and not target.has_text:
             raise ConfigError(
-                f"{path} [decode]: task {task!r} answers with a label, which no decoder writes; leave [decode] out"
+                f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which no decoder writes; leave [decode] out"
             )
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
         export, model, codec = sections["export"], sections["train"].model, sections["tokenize"].codec
@@ -171,7 +174,7 @@ def run(
     check_stage(until, "--until")
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
-    if all(field.kind == "text" for field in rooms.find("tasks", pipeline.task).FIELDS):
+    if all(field.has_text for field in rooms.find("tasks", pipeline.task).FIELDS):
         cores.side_by_side()
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())

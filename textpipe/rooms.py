@@ -25,6 +25,7 @@ def names(room: str) -> list[str]:
 
 def module_name(room: str, name: str) -> str:
     """The import name of a member; raises ConfigError with a suggestion when there is none."""
+    name = name.partition("(")[0]
     if "." in name:
         return name
     if name not in names(room):
@@ -34,8 +35,17 @@ def module_name(room: str, name: str) -> str:
 
 
 def find(room: str, name: str) -> ModuleType:
-    """The module of a member, or a user's own module when the name is dotted."""
+    """The module of a member, or a user's own module when the name is dotted.
+
+    A name with arguments, "classify(subject: text) -> answered", is the member that its `choose_fields` makes of them.
+    """
     full = module_name(room, name)
+    member, arguments, _ = name.partition("(")
+    if arguments:
+        module = find(room, member)
+        if not hasattr(module, "choose_fields"):
+            raise ConfigError(f"{room.removesuffix('s')} {member!r} has fields of its own, and takes no others")
+        return module.choose_fields(name)
     if "." in name and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

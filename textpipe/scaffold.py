@@ -58,10 +58,10 @@ def write(
     size.rows = round(size.rows * (1 - sum(split.values())))
     source, target = (next(field for field in fields if field.side == side) for side in ("source", "target"))
     mail = kind == "mail" or task == "reply"
-    if target.kind == "label":
-        tables = templates.classify(size, source.name, mail=mail)
-    else:
+    if target.has_text:
         tables = templates.generate(size, source.name, target.name, mail=mail)
+    else:
+        tables = templates.classify(size, source.name, mail=mail)
     lines = [
         f"# textpipe run {path}",
         f"task = {toml(task)}                   # a row has: {', '.join(field.name for field in fields)}",

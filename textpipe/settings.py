@@ -25,7 +25,7 @@ NAMES = {
 }  # fmt: skip
 DERIVED = {("Ensemble", "models")}  # filled in from the others, and refused in a file
 SHARED_ABOUT = {
-    "task": "What the rows are and what is answered.",
+    "task": "What the rows are and what is answered; kind, fields { name = kind } and target where the file chooses the fields.",
     "seed": "Where every random choice begins: the same seed gives the same result.",
     "model": "Which model is trained: a table [model] with its kind and settings.",
     "decode": "How a generator searches for an answer: a table [decode] with its kind and settings.",
@@ -78,7 +78,11 @@ def shared() -> tuple[Setting, ...]:
     for name, about in SHARED_ABOUT.items():
         config = next(config for config in configs if name in config.model_fields)
         one = setting(config, name)
-        kinds = either(*map(json.dumps, rooms.names("tasks"))) if name == "task" else one.takes
+        kinds = (
+            f"{either(*map(json.dumps, rooms.names('tasks')))}, or a table with kind, fields and target"
+            if name == "task"
+            else one.takes
+        )
         found.append(Setting(name, kinds, one.default, one.bounds, about))
     return tuple(found)
 

@@ -19,7 +19,7 @@ TABLES = {
     "training.schedules": "test_every_setting_of_every_plug_in_is_tested",
     "text.steps": "test_every_setting_of_every_plug_in_is_tested",
     "text.codecs": "test_every_setting_of_every_plug_in_is_tested",
-    "text.features": "test_every_setting_of_every_plug_in_is_tested",
+    "features": "test_every_setting_of_every_plug_in_is_tested",
 }
 
 # Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
@@ -116,6 +116,7 @@ SHOWN = {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
         "features": "test_text_stages.py::test_sparse_rows_are_those_of_the_exported_op",
         "target": "test_text_stages.py::test_target_texts_are_ids_whatever_the_source_is",
+        "fields": "test_text_stages.py::test_a_field_can_have_a_feature_of_its_own",
     },
     "stages.train": {
         "task": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
@@ -181,7 +182,7 @@ SHOWN = {
 
 def configs():
     """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
-    for package in ("models", "decoding", "training", "text", "tables", "stages", "exports"):
+    for package in ("models", "decoding", "training", "features", "text", "tables", "stages", "exports"):
         for path in sorted((rooms.HOME / package).rglob("*.py")):
             parts = path.relative_to(rooms.HOME).with_suffix("").parts
             if parts[-1] != "__init__":

@@ -55,7 +55,7 @@ TABLES = {
     "training.schedules": SCHEDULES,
     "text.steps": STEPS,
     "text.codecs": CODECS,
-    "text.features": FEATURES,
+    "features": FEATURES,
 }
 
 
@@ -174,6 +174,6 @@ def feature_of(module, config, folder, codec):
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(FEATURES))
 def test_a_setting_of_a_feature_gives_other_rows(kind, name, value, tmp_path, pieces):
-    module, *configs = both("text.features", kind, name, value)
+    module, *configs = both("features", kind, name, value)
     one, other = (feature_of(module, config, tmp_path / str(number), pieces) for number, config in enumerate(configs))
     assert one.shape != other.shape or not np.array_equal(one, other)

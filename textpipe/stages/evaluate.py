@@ -219,10 +219,10 @@ def likelihood(
 def verdict(config: Config, output: Path) -> None:
     """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
     found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    less_is_better = rooms.find("tasks", config.task).LESS_IS_BETTER
+    directions = rooms.find("tasks", config.task).METRICS
     misses = []
     for name, bound in config.require.items():
-        value, less = found.get(name), name in less_is_better
+        value, less = found.get(name), directions.get(name) == "min"
         if value is None or not (value <= bound if less else value >= bound):
             misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {number(value)}")
     if misses:

@@ -16,11 +16,11 @@ from pydantic import Field as Limits
 from pydantic import field_validator, model_validator
 
 from textpipe import catalog, rooms
+from textpipe.chosen_fields import TaskName
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.fields import LONGEST_TEXT, Field
 from textpipe.tables import dealing, encodings, reading, sources, statistics
-from textpipe.tables.profile import LabelProfile
 from textpipe.tables.rows import Repairs
 from textpipe.tables.splits import Split
 
@@ -53,7 +53,7 @@ class Config(Section):
     max_rows: rows kept of each split, the first ones.
     """
 
-    task: str
+    task: TaskName
     dataset: str | None = None
     files: Path | list[Path] | dict[str, Path | list[Path] | dict[str, Path | list[Path]]] | None = None
     format: Plugin.of("tables.formats") | None = None  # type: ignore[valid-type]
@@ -116,18 +116,19 @@ class Config(Section):
             raise ValueError("files: names no file; give a file, a list of files, or a table of them")
         fields = fields_of(self.task)
         known = [item.name for item in fields]
-        labels = [item.name for item in fields if item.kind == "label"]
+        labels = [item.name for item in fields if item.side == "target" and hasattr(item.cells, "names")]
         for key, given in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
             if given and not labels:
                 raise ValueError(f"{key}: task {self.task!r} has no labels; leave it out")
         if self.rare_label is not None and (self.min_count == 1 or not self.rare_label.strip()):
             raise ValueError("rare_label: is the name that rarer labels get; set min_count to 2 or more, and a name")
         kind = getattr(self.format, "kind", None)
-        if self.encoding is not None and kind is not None:
-            if not getattr(rooms.find(sources.ROOM, kind), "TAKES_ENCODING", False):
-                raise ValueError(
-                    f"encoding: files of format {kind!r} say themselves what their texts are; leave it out"
-                )
+        if (
+            self.encoding is not None
+            and kind is not None
+            and not getattr(rooms.find(sources.ROOM, kind), "TAKES_ENCODING", False)
+        ):
+            raise ValueError(f"encoding: files of format {kind!r} say themselves what their texts are; leave it out")
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
@@ -280,6 +281,6 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dic
     if not rows:
         raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; mend the file, or ask for less")
     for name, profile in split.profiles.items():
-        if split.name == "train" and isinstance(profile, LabelProfile) and len(profile.classes) == 1:
-            (only,) = profile.classes
-            raise DataError(f"train: {name} has one class only, {only!r}, in all {rows:,} rows; a classifier needs two")
+        fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
+        if fault:
+            raise DataError(f"train: {fault}")

@@ -5,10 +5,13 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
+from pydantic import Field as Limits
 
+from textpipe.chosen_fields import TaskName
 from textpipe.config import Plugin, Section
 from textpipe.errors import suggest
+from textpipe.fields import Field
 from textpipe.stages import _text
 from textpipe.tables import shards
 
@@ -24,9 +27,9 @@ class Config(Section):
     fields = { target = ["unicode", "whitespace"] }
     """
 
-    task: Annotated[str, AfterValidator(_text.checked_task)]
-    steps: list[Plugin.of("text.steps")] = Field(["unicode", "whitespace"], validate_default=True)
-    fields: dict[str, list[Plugin.of("text.steps")]] = {}
+    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
+    steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)  # type: ignore[valid-type]
+    fields: dict[str, list[Plugin.of("text.steps")]] = {}  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def fields_exist(self) -> "Config":
@@ -45,7 +48,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import normalizer
 
-    names = _text.text_fields(config.task)
+    fields = [field for field in _text.fields_of(config.task) if field.has_text]
+    names = [field.name for field in fields]
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
     (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -60,8 +64,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats[name][split] = {"rows": 0, "changed": 0, "emptied": 0}
         with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
             for batch in _text.batches(inputs["ingest"], split, names):
-                for name in names:
-                    batch = normalized(batch, name, graphs[name], stats[name][split])
+                for field in fields:
+                    batch = normalized(batch, field, graphs[field.name], stats[field.name][split])
                 writer.write(batch)
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, splits in stats.items():
@@ -70,19 +74,22 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             logger.warning("[normalize] %s: nothing is left of %d texts; they go on as empty rows", name, emptied)
 
 
-def normalized(batch: Any, name: str, steps: Any, stats: dict[str, int]) -> Any:
-    """The batch with one text column cleaned, and its counts added to `stats`."""
+def normalized(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
+    """The batch with the texts of one column cleaned, and their counts added to `stats`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    place = batch.schema.get_field_index(name)
-    before = batch.column(place)
-    after = _text.column(steps(_text.tensor(before)), before.type)
-    stats["rows"] += len(after)
-    stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
-    emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))
-    stats["emptied"] += pc.sum(emptied).as_py() or 0
-    columns = [after if number == place else column for number, column in enumerate(batch.columns)]
+    def clean(before: Any) -> Any:
+        after = _text.column(steps(_text.tensor(before)), before.type)
+        stats["rows"] += len(after)
+        stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+        emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))
+        stats["emptied"] += pc.sum(emptied).as_py() or 0
+        return after
+
+    place = batch.schema.get_field_index(field.name)
+    cleaned = field.cells.map_text(batch.column(place), clean)
+    columns = [cleaned if number == place else column for number, column in enumerate(batch.columns)]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 

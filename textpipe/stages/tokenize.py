@@ -2,15 +2,18 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
+from pydantic import Field as Limits
 
 from textpipe import rooms
+from textpipe.chosen_fields import TaskName
 from textpipe.config import Plugin, Section
 from textpipe.errors import DataError
+from textpipe.fields import Field
 from textpipe.stages import _text
 from textpipe.tables import shards
 
@@ -25,9 +28,9 @@ class Config(Section):
     lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
     """
 
-    task: Annotated[str, AfterValidator(_text.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
     seed: int = 1
-    codec: Plugin.of("text.codecs") = Field("unigram", validate_default=True)
+    codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)  # type: ignore[valid-type]
     vocabulary: Literal["joint", "separate"] = "joint"
     lexicon: bool = False
 
@@ -37,7 +40,7 @@ class Config(Section):
             raise ValueError(
                 f"lexicon: is of words, and the codec is {self.codec.kind!r}; set codec to 'words' or leave lexicon out"
             )
-        if self.lexicon and len(_text.text_fields(self.task)) < 2:
+        if self.lexicon and not any(item.side == "target" and item.has_text for item in _text.fields_of(self.task)):
             raise ValueError(f"lexicon: task {self.task!r} has no target text; leave lexicon out")
         return self
 
@@ -62,14 +65,21 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import vectorizer
 
-    names = _text.text_fields(config.task)
+    fields = {field.name: field for field in _text.fields_of(config.task) if field.has_text}
+    names = tuple(fields)
     joint = config.vocabulary == "joint" and len(names) > 1
     groups = {"joint": names} if joint else {name: (name,) for name in names}
-    for name in names:
-        require_text(inputs["normalize"], name)
+    for field in fields.values():
+        require_text(inputs["normalize"], field)
     module = rooms.find("text.codecs", config.codec.kind)
     for group, members in groups.items():
-        module.learn(config.codec, training_lines(inputs["normalize"], members), output, group, seed=config.seed)
+        module.learn(
+            config.codec,
+            training_lines(inputs["normalize"], [fields[name] for name in members]),
+            output,
+            group,
+            seed=config.seed,
+        )
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
     (output / vectorizer.CODECS).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -88,33 +98,33 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             }  # fmt: skip
         graphs = {name: _text.graph(measures(loaded[stems[name]])) for name in names}
         stats["splits"] = {
-            split: {name: measured(inputs["normalize"], split, name, graphs[name]) for name in names}
+            split: {name: measured(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
             for split in shards.SPLITS
             if shards.paths(inputs["normalize"], split)
         }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def require_text(folder: Path, name: str) -> None:
+def require_text(folder: Path, field: Field) -> None:
     """Raise DataError when no training row has a text in the field."""
     rows = 0
-    for batch in shards.read(folder, "train", (name,)):
-        if any(batch.column(0).to_pylist()):
+    for batch in shards.read(folder, "train", (field.name,)):
+        if any(field.cells.texts(batch.column(0)).to_pylist()):
             return
         rows += batch.num_rows
     raise DataError(
-        f"[tokenize] train: there is no text to learn from: {name!r} is empty in all {rows:,} rows; check [ingest] columns, "
+        f"[tokenize] train: there is no text to learn from: {field.name!r} is empty in all {rows:,} rows; check [ingest] columns, "
         "and whether the [normalize] steps leave nothing"
     )
 
 
-def training_lines(folder: Path, names: tuple[str, ...]) -> Callable[[], Iterator[str]]:
+def training_lines(folder: Path, fields: Sequence[Field]) -> Callable[[], Iterator[str]]:
     """The training texts of these fields as a stream that can be started again."""
 
     def lines() -> Iterator[str]:
-        for batch in shards.read(folder, "train", names):
-            for name in names:
-                yield from (text for text in batch.column(name).to_pylist() if text)
+        for batch in shards.read(folder, "train", [field.name for field in fields]):
+            for field in fields:
+                yield from (text for text in field.cells.texts(batch.column(field.name)).to_pylist() if text)
 
     return lines
 
@@ -123,8 +133,8 @@ def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[st
     """The training rows, each as the words of its source and those of its target."""
     from textpipe.text import words
 
-    sides = {field.side: field.name for field in _text.fields_of(task) if field.kind == "text"}
-    names = (sides["source"], sides["target"])
+    texts = [field for field in _text.fields_of(task) if field.has_text]
+    names = [next(field.name for field in texts if field.side == side) for side in ("source", "target")]
     split = _text.graph(words.split)
     for batch in _text.batches(folder, "train", names, names):
         columns = [split(_text.tensor(batch.column(name))).to_list() for name in names]
@@ -155,11 +165,11 @@ def measures(codec: Any) -> Callable[[Any], Any]:
     return measure
 
 
-def measured(folder: Path, split: str, name: str, measure: Any) -> dict[str, float]:
+def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
     """The counts of one field of one split."""
     rows = words = tokens = unknown = rows_with_unknown = longest = 0
-    for batch in _text.batches(folder, split, (name,), (name,)):
-        found = measure(_text.tensor(batch.column(0))).numpy().tolist()
+    for batch in _text.batches(folder, split, (field.name,), (field.name,)):
+        found = measure(_text.tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
         rows += batch.num_rows
         words, tokens, unknown, rows_with_unknown = (
             total + part for total, part in zip((words, tokens, unknown, rows_with_unknown), found[:4], strict=True)

@@ -1,20 +1,21 @@
-"""Text to token ids or sparse n-gram rows, by the very op the exported model runs; labels to class numbers."""
+"""Cells to what a model reads, token ids, sparse n-gram rows or class numbers, by the very op the exported model runs."""
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
 from textpipe import fields, rooms
+from textpipe.chosen_fields import TaskName
 from textpipe.config import Plugin, Section
-from textpipe.errors import DataError, listed
+from textpipe.errors import suggest
+from textpipe.features import ids
 from textpipe.stages import _text
 from textpipe.tables import shards
-from textpipe.text.features import ids
 
 INPUTS = ("normalize", "tokenize")
 PLUGINS_OF = ("tokenize",)
@@ -23,25 +24,78 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """features: what the model reads of the source text; target: the ids of a target text, where the task answers
-    with text (as `features` when those are ids, else with their defaults).
+    """features: what the model reads of the source fields that it can be made of; others have the feature of their kind.
+    target: the ids of a target text, where the task answers with text (as `features` when those are ids, else with their
+    defaults). fields: other features for single fields.
     """
 
-    task: Annotated[str, AfterValidator(_text.checked_task)]
-    features: Plugin.of("text.features") = Field("ids", validate_default=True)
+    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
+    features: Plugin.of("features") = Field("ids", validate_default=True)  # type: ignore[valid-type]
     target: ids.Config | None = None
+    fields: dict[str, Plugin.of("features")] = {}  # type: ignore[valid-type]
 
     @model_validator(mode="after")
-    def target_is_text(self):
-        if self.target and not any(
-            item.side == "target" and item.kind == "text" for item in _text.fields_of(self.task)
-        ):
-            raise ValueError(f"target: task {self.task!r} answers with a label, which has no ids; leave target out")
+    def target_has_text(self) -> "Config":
+        target = next(item for item in _text.fields_of(self.task) if item.side == "target")
+        if self.target and not can_read(self.target, target):
+            raise ValueError(
+                f"target: task {self.task!r} answers with {target.cells.NOUN}, which has no ids; leave target out"
+            )
         return self
+
+    @model_validator(mode="after")
+    def features_fit(self) -> "Config":
+        """Each feature reads the kind of its field, and `features` that of a source."""
+        known = {item.name: item for item in _text.fields_of(self.task)}
+        sources = [item for item in known.values() if item.side == "source"]
+        if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
+            kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
+            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{likely(sources)}")
+        for name, section in self.fields.items():
+            if name not in known:
+                raise ValueError(f"fields.{name}: task {self.task!r} has no such field{suggest(name, known)}")
+            if not can_read(section, known[name]):
+                raise ValueError(
+                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{likely([known[name]])}"
+                )
+        return self
+
+    def plugins(self) -> list[tuple[str, str]]:
+        """Features that no key names: the result depends on their code as well."""
+        return [("features", kind_of(section_of(self, item))) for item in _text.fields_of(self.task)]
+
+
+def kind_of(section: Any) -> str:
+    """The key of a feature: its file's name, or its dotted name."""
+    return section.kind
+
+
+def can_read(section: Section, field: fields.Field) -> bool:
+    """Whether a feature can be made of a field."""
+    return field.kind in rooms.find("features", kind_of(section)).OF
+
+
+def likely(asked: Sequence[fields.Field]) -> str:
+    """Features that can be made of fields, as the end of an error."""
+    known = [
+        name for name in rooms.names("features") if {item.kind for item in asked} & {*rooms.find("features", name).OF}
+    ]
+    return f"; take one of {', '.join(known)}"
+
+
+def section_of(config: Config, field: fields.Field) -> Section:
+    """The feature of a field: its own, the source's `features` or the `target`, or that of its kind."""
+    own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
+    if own is not None:
+        return own
+    default = rooms.find("features", field.cells.FEATURE).Config
+    if isinstance(config.features, default) or (field.side == "source" and can_read(config.features, field)):
+        return config.features
+    return default()
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write {split}/*.arrow, features.json {field: size table}, vectorize.json {text field: section}, the features'
+    """Write {split}/*.arrow, features.json {field: size table}, vectorize.json {field: section}, the features'
     assets and stats.json.
 
     stats.json: {split: {"rows", field: {"tokens", "truncated", "longest"} | {"nonzeros", "empty"} | {class: rows}}}.
@@ -52,176 +106,68 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     task_fields = _text.fields_of(config.task)
     folder = inputs["normalize"]
-    # Labels first: their mistakes are found in a moment, and vocabularies of n-grams take longer.
-    label_names = [field.name for field in task_fields if field.kind == "label"]
-    labels = {name: vectorizer.Labels(learn_classes(folder, name)) for name in label_names}
-    for name in label_names:
-        check_labels(folder, name, labels[name].classes)
-    sections = {}
-    for field in task_fields:
-        if field.kind == "text":
-            section = sections[field.name] = section_of(config, field)
-            codec = vectorizer.load_codec(inputs["tokenize"], field.name) if section.needs_codec else None
-            rooms.find("text.features", section.kind).learn(
-                section, training_texts(folder, field.name), output, field.name, codec=codec
-            )
-    tables = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    write_json(output / vectorizer.FEATURES, tables)
-    features = {
-        field.name: labels.get(field.name) or vectorizer.load_feature(output, inputs["tokenize"], field.name)
-        for field in task_fields
-    }
-    sizes = {name: feature.size for name, feature in features.items()}
+    sections = {field.name: section_of(config, field) for field in task_fields}
+    write_json(output / vectorizer.FEATURES, {name: item.model_dump(mode="json") for name, item in sections.items()})
+    features = {}
+    # Targets first: the mistakes of labels are found in a moment, and vocabularies of n-grams take longer.
+    for field in sorted(task_fields, key=lambda field: field.side == "source"):
+        section: Any = sections[field.name]
+        module = rooms.find("features", section.kind)
+        codec = (
+            vectorizer.load_codec(inputs["tokenize"], field.name) if getattr(section, "needs_codec", False) else None
+        )
+        module.learn(section, training_values(folder, field), output, field.name, codec=codec)
+        feature = features[field.name] = module.load(section, output, field.name, codec=codec)
+        if hasattr(module, "check"):
+            module.check(feature, field.name, held_out_values(folder, field))
+    features = {field.name: features[field.name] for field in task_fields}
+    sizes = {name: {**feature.size, "feature": kind_of(sections[name])} for name, feature in features.items()}
     write_json(output / vectorizer.SIZES, sizes)
-    columns = {name: COLUMNS[sizes[name]["kind"]](name, feature) for name, feature in features.items()}
     splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
-    write_json(output / "stats.json", {split: vectorized(folder, output, split, columns) for split in splits})
+    stats = {split: vectorized(folder, output, split, task_fields, features) for split in splits}
+    write_json(output / "stats.json", stats)
 
 
-def section_of(config: Config, field: fields.Field) -> Section:
-    """The feature of a text field: the source's own, or the ids of a target."""
-    if field.side == "source":
-        return config.features
-    return config.target or (config.features if isinstance(config.features, ids.Config) else ids.Config())
-
-
-def vectorized(folder: Path, output: Path, split: str, columns: dict[str, Any]) -> dict[str, Any]:
+def vectorized(
+    folder: Path, output: Path, split: str, task_fields: Sequence[fields.Field], features: dict[str, Any]
+) -> dict[str, Any]:
     """Write one split and give its statistics."""
     import pyarrow as pa
 
-    parts = [part for column in columns.values() for part in column.schema()]
+    parts = [part for name, feature in features.items() for part in feature.schema(name)]
     schema = pa.schema([pa.field("row", pa.int64()), *parts])
-    texts = [name for name, column in columns.items() if not isinstance(column, LabelColumn)]
-    stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in columns}}
+    stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text.batches(folder, split, texts, ("row", *columns)):
+        for batch in _text.batches(folder, split, texts_of(task_fields), ("row", *features)):
             arrays = [batch.column("row").cast(pa.int64())]
-            for name, column in columns.items():
-                arrays += column.arrays(batch, split, stats[name])
+            for field in task_fields:
+                cells = field.cells.tensor(batch.column(field.name))
+                arrays += features[field.name].arrays(cells, stats[field.name])
             writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
             stats["rows"] += batch.num_rows
     return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
 
 
-class IdsColumn:
-    """A text field as lists of token ids."""
-
-    def __init__(self, name: str, feature: Any):
-        self.name = name
-        self.rows = _text.graph(feature.rows)
-
-    def schema(self) -> list[Any]:
-        import pyarrow as pa
-
-        return [pa.field(self.name, pa.list_(pa.int32()))]
-
-    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
-        import pyarrow as pa
-
-        kept, cut = self.rows(_text.tensor(batch.column(self.name)))
-        offsets = kept.row_splits.numpy()
-        stats["tokens"] += int(offsets[-1])
-        stats["truncated"] += int(cut)
-        stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max()))
-        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(kept.flat_values.numpy(), pa.int32()))]
+def texts_of(task_fields: Sequence[fields.Field]) -> list[str]:
+    """The fields with text: what makes a batch large."""
+    return [field.name for field in task_fields if field.has_text]
 
 
-class SparseColumn:
-    """A text field as lists of columns and lists of their values."""
-
-    def __init__(self, name: str, feature: Any):
-        self.name = name
-        self.rows = _text.graph(feature)
-
-    def schema(self) -> list[Any]:
-        import pyarrow as pa
-
-        return [
-            pa.field(f"{self.name}.indices", pa.list_(pa.int32())),
-            pa.field(f"{self.name}.values", pa.list_(pa.float32())),
-        ]
-
-    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
-        import numpy as np
-        import pyarrow as pa
-
-        rows = self.rows(_text.tensor(batch.column(self.name)))
-        number, column = rows.indices.numpy().T
-        lengths = np.bincount(number, minlength=batch.num_rows)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-        stats["nonzeros"] += len(column)
-        stats["empty"] += int((lengths == 0).sum())
-        indices, values = pa.array(column.astype(np.int32)), pa.array(rows.values.numpy())
-        return [pa.ListArray.from_arrays(offsets, part) for part in (indices, values)]
+def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[Any]]:
+    """The training cells of a field as a stream of tensors that can be started again."""
+    return lambda: (
+        field.cells.tensor(batch.column(0))
+        for batch in _text.batches(folder, "train", texts_of([field]), (field.name,))
+    )
 
 
-class LabelColumn:
-    """A label field as class numbers."""
-
-    def __init__(self, name: str, feature: Any):
-        self.name = name
-        self.classes = feature.classes
-
-    def schema(self) -> list[Any]:
-        import pyarrow as pa
-
-        return [pa.field(self.name, pa.int32())]
-
-    def arrays(self, batch: Any, split: str, stats: Counter) -> list[Any]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        found = batch.column(self.name)
-        numbers = pc.index_in(found, value_set=pa.array(self.classes, found.type))
-        assert not numbers.null_count, f"{split}: labels that check_labels has not seen"
-        stats.update({item["values"]: item["counts"] for item in found.value_counts().to_pylist()})
-        return [numbers]
-
-
-COLUMNS = {"ids": IdsColumn, "sparse": SparseColumn, "label": LabelColumn}
-
-
-def training_texts(folder: Path, name: str) -> Callable[[], Iterator[Any]]:
-    """The training texts of a field as a stream of string tensors that can be started again."""
-    return lambda: (_text.tensor(batch.column(0)) for batch in _text.batches(folder, "train", (name,), (name,)))
-
-
-def learn_classes(folder: Path, name: str) -> list[str]:
-    """The labels of train in order of their code points; raises DataError when there are fewer than two."""
-    seen: Counter = Counter()
-    for batch in shards.read(folder, "train", (name,)):
-        seen.update({item["values"]: item["counts"] for item in batch.column(0).value_counts().to_pylist()})
-    if len(seen) < 2:
-        found = f"only the label {next(iter(seen))!r}" if seen else "no label"
-        raise DataError(
-            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two "
-            "or more; check [ingest] columns, or add rows with other labels"
-        )
-    return sorted(seen)
-
-
-def check_labels(folder: Path, name: str, classes: Sequence[str]) -> None:
-    """Raise DataError that lists every label of valid and test that train has not."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    unknown: Counter[str] = Counter()
-    first = ""
-    for split in ("valid", "test"):
-        for batch in shards.read(folder, split, ("row", name)):
-            column = batch.column(name)
-            strange = pc.is_null(pc.index_in(column, value_set=pa.array(classes, column.type)))
-            unknown.update(column.filter(strange).to_pylist())
-            if unknown and not first:
-                place = pc.index(strange, True).as_py()
-                first = f"{split}, row {batch.column('row')[place].as_py()}: {name} {column[place].as_py()!r}"
-    if unknown:
-        more = listed(f"{label!r} ({rows:,})" for label, rows in unknown.most_common())
-        raise DataError(
-            f"[vectorize] {first} is not among the {len(classes)} labels of train"
-            + (f", nor are others of valid and test: {more} rows" if len(unknown) > 1 else "")
-            + "; add training rows for them, or leave such labels out with [ingest] min_count = 2"
-        )
+def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[tuple[str, Any, Any]]]:
+    """The cells of valid and test as a stream of (split, row numbers [N], tensor [N, ...])."""
+    return lambda: (
+        (split, batch.column("row").to_pylist(), field.cells.tensor(batch.column(field.name)))
+        for split in ("valid", "test")
+        for batch in _text.batches(folder, split, texts_of([field]), ("row", field.name))
+    )
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -232,17 +178,9 @@ def summary(output: Path) -> str:
     """A line for each field of each split: tokens, non-zero n-grams, or classes, and what was cut or is empty."""
     sizes = json.loads((output / "features.json").read_text(encoding="utf-8"))
     lines = []
-    for split, found in json.loads((output / "stats.json").read_text(encoding="utf-8")).items():
-        rows = found["rows"]
+    for split, counts in json.loads((output / "stats.json").read_text(encoding="utf-8")).items():
+        rows = counts["rows"]
         for name, size in sizes.items():
-            stats = found[name]
-            if size["kind"] == "ids":
-                text = f"{_text.shares(stats.get('tokens', 0), rows):.1f} of at most {size['max_length']} tokens a row"
-                text += f", {stats['truncated']:,} rows cut" if stats.get("truncated") else ""
-            elif size["kind"] == "sparse":
-                text = f"{_text.shares(stats.get('nonzeros', 0), rows):.1f} of {size['dim']:,} n-grams a row"
-                text += f", {stats['empty']:,} rows without any" if stats.get("empty") else ""
-            else:
-                text = f"{len(stats):,} of {len(size['classes']):,} classes"
+            text = rooms.find("features", size["feature"]).line(counts[name], size, rows)
             lines.append(f"{split} {name}: {rows:,} rows, {text}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from textpipe.tables import shards
-from textpipe.tables.profile import MOST_CLASSES, LabelProfile
+from textpipe.tables.profile import MOST_CLASSES
 from textpipe.tables.splits import Batch, Split
 
 if TYPE_CHECKING:
@@ -29,14 +29,20 @@ class FirstTexts:
     keys: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def add(self, split: str, labels: Any, keys: "np.ndarray") -> None:
-        """Look at rows of a split: labels [N], a StringArray or None for a task without, and source keys [N] uint64."""
+        """Look at rows of a split: labels [N], an array of strings, of lists of them, or None for a task without; and
+        source keys [N] uint64.
+        """
         import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
         known = self.keys.setdefault(split, {})
         if labels is None:
             if len(known.get(ANY, ())) < KEPT:
                 self._extend(known, ANY, keys)
             return
+        if pa.types.is_list(labels.type):
+            labels, keys = labels.flatten(), keys[pc.list_parent_indices(labels).to_numpy()]
         encoded = labels.dictionary_encode()
         names = encoded.dictionary.to_pylist()
         short = [number for number, name in enumerate(names) if len(known.get(name, ())) < KEPT]
@@ -106,7 +112,9 @@ class Dealer:
         import numpy as np
 
         if self.classes is not None and split.name in cut and self.label is not None:
-            known = np.array([label in self.classes for label in batch.columns[self.label].to_pylist()], bool)
+            names = split.fields[self.label].cells.names
+            cells = batch.columns[self.label].to_pylist()
+            known = np.array([self.classes.issuperset(names(cell)) for cell in cells], bool)
             self.left_out += int((~known).sum())
             batch = batch.take(known)
         while self.max_rows is not None and len(batch):
@@ -143,8 +151,9 @@ class Dealer:
 
 def counts(split: Split) -> dict[str, int] | None:
     """{label: rows} of a split, {ANY: rows} of one without labels; None when there are too many labels to be labels."""
-    for profile in split.profiles.values():
-        if isinstance(profile, LabelProfile):
+    for item in split.fields:
+        profile = split.profiles[item.name]
+        if item.side == "target" and hasattr(item.cells, "names"):
             return None if profile.too_many else dict(profile.classes)
     return {ANY: split.counts["rows"]} if split.counts["rows"] else {}
 

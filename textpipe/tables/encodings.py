@@ -166,10 +166,9 @@ class Utf8Lines:
         return text
 
     def _not_utf8(self, block: bytes) -> str:
-        if not self.found.guessed:
-            if not self.guess or not self._western(block):
-                self.guess = False
-                return block.decode(errors=INVALID)
+        if not self.found.guessed and (not self.guess or not self._western(block)):
+            self.guess = False
+            return block.decode(errors=INVALID)
         return "\n".join(self._line(line, number) for number, line in enumerate(block.split(b"\n"), self.line))
 
     def _line(self, line: bytes, number: int) -> str:

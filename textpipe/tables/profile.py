@@ -88,10 +88,17 @@ class LabelProfile:
         ranked = sorted(self.classes.items(), key=lambda item: (-item[1], item[0]))
         return {"num_classes": len(ranked), "complete": not self.too_many, "classes": dict(ranked)}
 
+    def fault(self, name: str, rows: int) -> str | None:
+        """Why training rows cannot be learned from, where they cannot: one class only."""
+        if len(self.classes) != 1:
+            return None
+        (only,) = self.classes
+        return f"{name} has one class only, {only!r}, in all {rows:,} rows; a classifier needs two"
 
-def profiles(fields: Sequence[Field]) -> dict[str, TextProfile | LabelProfile]:
-    """An empty profile per field."""
-    return {field.name: TextProfile() if field.kind == "text" else LabelProfile() for field in fields}
+
+def profiles(fields: Sequence[Field]) -> dict[str, Any]:
+    """An empty profile per field, as its kind counts."""
+    return {field.name: field.cells.profile() for field in fields}
 
 
 def count(counts: Counter[int], values: "np.ndarray") -> None:

@@ -1,8 +1,9 @@
 """From the files of a split to batches of clean rows: filtered, mended, labels stripped and rare ones dropped or merged."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from textpipe.config import Section
@@ -11,8 +12,6 @@ from textpipe.tables import sources
 from textpipe.tables.profile import MOST_CLASSES
 from textpipe.tables.rows import Repairs, Rows
 from textpipe.tables.splits import Batch
-
-LONGEST_LABEL = 1_000  # characters; a longer one is no label, but a column taken for one
 
 
 @dataclass
@@ -30,22 +29,23 @@ class RareLabels:
         rare = [(label, rows) for label, rows in labels.items() if rows < self.min_count]
         self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MOST_CLASSES])
 
-    def applied(self, rows: Rows, label: int, repairs: Repairs) -> Rows:
-        """Rows whose label, in column number `label`, is not rare, or is called `name`."""
+    def applied(self, rows: Rows, label: int, cells: ModuleType, repairs: Repairs) -> Rows:
+        """Rows whose labels, in column number `label` of the kind `cells`, are not rare, or are called `name`."""
         kept = self.kept
         if kept is None:
             return rows
         column = rows.columns[label]
-        mask = [name in kept for name in column]
+        mask = [kept.issuperset(cells.names(cell)) for cell in column]
         if all(mask):
             return rows
         repairs.counts["rare_label_rows"] += mask.count(False)
-        for name in set(column) - kept - self.rare.keys():  # of valid and test files
-            self.rare[name] = 0
-        if self.name is None:
-            return rows.keep(mask)
-        rows.columns[label] = [name if stays else self.name for name, stays in zip(column, mask, strict=True)]
-        return rows
+        for name in {name for cell in column for name in cells.names(cell)} - kept - self.rare.keys():
+            self.rare[name] = 0  # of valid and test files
+        rows.columns[label] = [
+            cell if common else cells.replace(cell, lambda name: name if name in kept else self.name)
+            for cell, common in zip(column, mask, strict=True)
+        ]
+        return rows.keep([cell is not None for cell in rows.columns[label]])
 
     def table(self) -> dict[str, Any]:
         """{"min_count": 5, "merged_into": None, "labels": {"never": 2}} for stats.json."""
@@ -75,8 +75,10 @@ class Reader:
         self.repairs = repairs
         self.rare = rare
         self.read: Counter[str] = Counter()
-        labels = [number for number, item in enumerate(fields) if item.kind == "label"]
-        self.label = labels[0] if labels else None
+        self.cells = [item.cells for item in fields]
+        self.required = [number for number, cells in enumerate(self.cells) if not cells.OPTIONAL]
+        targets = [number for number, item in enumerate(fields) if item.side == "target"]
+        self.label = next((number for number in targets if hasattr(self.cells[number], "names")), None)
         self._before: dict[str, Counter[str]] = {}
 
     def batches(self, split: str, files: Sequence[sources.Source]) -> Iterator[Batch]:
@@ -84,7 +86,7 @@ class Reader:
         self._before[split] = Counter(self.repairs.counts)
         for rows, start in self._rows(split, files):
             if self.label is not None:
-                rows = self.rare.applied(rows, self.label, self.repairs)
+                rows = self.rare.applied(rows, self.label, self.cells[self.label], self.repairs)
             if len(rows):
                 yield Batch.of(rows, self.fields, start)
 
@@ -94,7 +96,7 @@ class Reader:
         labels: Counter[str] = Counter()
         self._before["train"] = Counter(self.repairs.counts)
         for rows, _ in self._rows("train", files):
-            labels.update(rows.columns[self.label])
+            labels.update(name for cell in rows.columns[self.label] for name in self.cells[self.label].names(cell))
         self.rare.count(labels)
         self.forget("train")
 
@@ -121,11 +123,10 @@ class Reader:
         if self.accepted:
             rows = self._filtered(rows)
         rows = self.repairs.mend(rows)
-        for number, item in enumerate(self.fields):
-            if item.kind == "label":
-                rows.columns[number] = [text.strip() for text in rows.columns[number]]
-        rows = self.repairs.drop_empty(rows)
-        return rows if self.label is None else self._without_long_labels(rows, self.label)
+        rows = self.repairs.drop_empty(rows, self.required)
+        for number in range(len(self.fields)):
+            rows = self._parsed(rows, number)
+        return rows
 
     def _filtered(self, rows: Rows) -> Rows:
         """Rows whose last columns hold accepted values, without those columns."""
@@ -140,19 +141,33 @@ class Reader:
         rows.columns = rows.columns[:asked]
         return rows
 
-    def _without_long_labels(self, rows: Rows, label: int) -> Rows:
-        column = rows.columns[label]
-        if max(map(len, column), default=0) <= LONGEST_LABEL:
-            return rows
-        mask = [len(name) <= LONGEST_LABEL for name in column]
-        for number, good in enumerate(mask):
-            if not good:
+    def _parsed(self, rows: Rows, number: int) -> Rows:
+        """Rows with the cells of a field as its kind reads them; those it cannot read are bad rows."""
+        cells = self.cells[number]
+        try:
+            rows.columns[number] = list(map(cells.parse, rows.columns[number]))
+        except ValueError:
+            parsed = list(map(self._parser(rows, number), range(len(rows)), rows.columns[number]))
+            rows.columns[number] = [cell for _, cell in parsed]
+            rows = rows.keep([good for good, _ in parsed])
+        return rows
+
+    def _parser(self, rows: Rows, number: int) -> Callable[[int, str], tuple[bool, Any]]:
+        """A function of (place in `rows`, cell) to (whether it can be read, what it is)."""
+        cells = self.cells[number]
+
+        def parse(place: int, cell: str) -> tuple[bool, Any]:
+            try:
+                return True, cells.parse(cell)
+            except ValueError as error:
                 self.repairs.bad_row(
-                    f"{rows.place}, {rows.unit} {rows.lines[number]}",
-                    f"a label of {len(column[number]):,} characters, and a label has at most {LONGEST_LABEL:,}",
-                    f"see whether {self.columns[label]!r} is the column of the labels",
+                    f"{rows.place}, {rows.unit} {rows.lines[place]}",
+                    str(error),
+                    f"see whether {self.columns[number]!r} is the column of the {cells.PLURAL}",
                 )
-        return rows.keep(mask)
+                return False, None
+
+        return parse
 
 
 def plain_text(value: Any) -> Any:

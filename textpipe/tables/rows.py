@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from textpipe.errors import DataError
 from textpipe.tables.encodings import UTF8, WESTERN, Found
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Rows:
-    """A batch: columns[i][k] is the text of wanted column i in row k.
+    """A batch: columns[i][k] is the text of wanted column i in row k, or what its field's kind reads there.
 
     positions: the row's place in its file, counted from 0, the header left out. lines: where a person finds it,
     counted from 1; `unit` says what is counted ("line", "row" or "mail").
@@ -31,7 +31,7 @@ class Rows:
     place: str
     positions: Sequence[int]
     lines: Sequence[int]
-    columns: list[Sequence[str]]
+    columns: list[Sequence[Any]]
     unit: str = "line"
 
     def __len__(self) -> int:
@@ -103,9 +103,12 @@ class Repairs:
         if not all(map(sound, joined)):
             rows = self._mend_characters(rows)
         limit = self.max_characters
-        if limit is not None and any(len(text) > limit for text in joined):
-            if any(len(text) > limit for column in rows.columns for text in column):
-                rows = self._shorten(rows, limit)
+        if (
+            limit is not None
+            and any(len(text) > limit for text in joined)
+            and any(len(text) > limit for column in rows.columns for text in column)
+        ):
+            rows = self._shorten(rows, limit)
         return rows
 
     def _shorten(self, rows: Rows, limit: int) -> Rows:
@@ -124,11 +127,12 @@ class Repairs:
         self.counts["too_long_rows"] += mask.count(False)
         return rows.keep(mask)
 
-    def drop_empty(self, rows: Rows) -> Rows:
-        """Rows without those in which a column is empty or blank; counts them."""
-        if all(all(column) and not any(map(str.isspace, column)) for column in rows.columns):
+    def drop_empty(self, rows: Rows, required: Sequence[int]) -> Rows:
+        """Rows without those in which a required column, given by number, is empty or blank; counts them."""
+        columns = [rows.columns[number] for number in required]
+        if all(all(column) and not any(map(str.isspace, column)) for column in columns):
             return rows
-        mask = [all(map(str.strip, texts)) for texts in zip(*rows.columns, strict=True)]
+        mask = [all(map(str.strip, texts)) for texts in zip(*columns, strict=True)]
         self.counts["empty_rows"] += mask.count(False)
         return rows.keep(mask)
 

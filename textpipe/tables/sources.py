@@ -84,7 +84,7 @@ def locate(
     if given.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
         given = dict.fromkeys(keys, given["train"])  # one document that holds every split
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
-        stray = sorted(set(files) - set(shards.SPLITS))[0]
+        stray = min(set(files) - set(shards.SPLITS))
         raise DataError(f"files.{stray}: no such split{suggest(stray, shards.SPLITS)}")
     origin = {split: sources_of(value, options) for split, value in given.items()}
     if "train" not in origin:

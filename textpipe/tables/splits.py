@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class Batch:
     """Clean rows with three keys each: columns in the order of the task's fields, rows [N] int64, keys [N] uint64.
 
-    source_keys, of the normal form of the source, decide the split, so they are the same for ever. pair_keys add the
-    target; row_keys are of the row as it stands.
+    source_keys, of the normal form of the source texts, decide the split, so they are the same for ever; sources without
+    text count as they stand. pair_keys add the target; row_keys are of the row as it stands.
     """
 
     rows: "np.ndarray"
-    columns: "list[pa.StringArray]"
+    columns: "list[pa.Array]"
     source_keys: "np.ndarray"
     pair_keys: "np.ndarray"
     row_keys: "np.ndarray"
@@ -37,16 +37,17 @@ class Batch:
         import numpy as np
         import pyarrow as pa
 
-        sides: dict[str, list[Sequence[str]]] = {"source": [], "target": []}
-        for item, column in zip(fields, rows.columns, strict=True):
-            sides[item.side].append(column)
-        normal = [normal_forms(column) for column in sides["source"]]
+        sources = [item for item in fields if item.side == "source"]
+        chosen = [item for item in sources if item.has_text] or sources
+        by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
+        normal = [normal_forms(source_texts(by_name[item.name])) for item in chosen]
+        targets = [by_name[item.name] for item in fields if item.side == "target"]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
         return cls(
             np.array(rows.positions, np.int64) + start,
-            [pa.array(column, pa.string()) for column in rows.columns],
+            [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
             text_keys(joined),
-            run_keys(zip(joined, *sides["target"], strict=True)),
+            run_keys(zip(joined, *targets, strict=True)),
             run_keys(zip(*rows.columns, strict=True)),
         )
 
@@ -62,6 +63,11 @@ class Batch:
         chosen = pa.array(mask)
         columns = [column.filter(chosen) for column in self.columns]
         return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
+
+
+def source_texts(column: Sequence[Any]) -> Sequence[str]:
+    """A column of cells as what it is compared by: texts as they are, other cells as Python writes them."""
+    return [cell if isinstance(cell, str) else repr(cell) for cell in column]
 
 
 @dataclass
@@ -82,10 +88,10 @@ class Split:
         self.held_out_keys: list[np.ndarray] = []  # source keys of every row, valid and test only
 
     def schema(self) -> "pa.Schema":
-        """row, then a string column per field."""
+        """row, then a column per field."""
         import pyarrow as pa
 
-        return pa.schema([("row", pa.int64()), *((item.name, pa.string()) for item in self.fields)])
+        return pa.schema([("row", pa.int64()), *((item.name, item.cells.arrow()) for item in self.fields)])
 
     def see(self, batch: Batch) -> "np.ndarray":
         """Note a batch's keys and count its duplicates; [N] bool: which rows are the first of their kind."""
@@ -130,7 +136,7 @@ class Split:
             "conflicts": len(self.pair_keys) - len(self.source_keys),
             "distinct_sources": len(self.source_keys),
             "leaks_dropped": self.counts["leaks_dropped"],
-            "fields": {name: profile.table() for name, profile in self.profiles.items()},
+            "fields": {item.name: {"kind": item.kind, **self.profiles[item.name].table()} for item in self.fields},
         }
 
     def leakage(self, train: "Split") -> dict[str, Any]:

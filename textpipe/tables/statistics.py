@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from textpipe import rooms
 from textpipe.errors import listed
 from textpipe.tables import shards
 from textpipe.tables.rows import Repairs
@@ -67,7 +68,7 @@ def summary(stats: Mapping[str, Any]) -> str:
         shown = f"{stats['leakage'][name]['rows']:,}" if name in stats["leakage"] else "-"
         lines.append(f"{name:<7}{split['rows']:>11,}{split['duplicates']:>12,}{split['conflicts']:>11,}{shown:>10}")
     for name, profile in stats["splits"]["train"]["fields"].items():
-        lines.append(f"{name}: {text_line(profile) if 'characters' in profile else label_line(profile)}")
+        lines.append(f"{name}: {rooms.find('kinds', profile['kind']).line(profile)}")
     lines += [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in stats["repairs"].items() if count]
     for name, split in stats["splits"].items():
         if split["leaks_dropped"]:
@@ -88,26 +89,6 @@ def summary(stats: Mapping[str, Any]) -> str:
     for name, labels in stats.get("labels_in_train_only", {}).items():
         lines.append(f"{plural(labels)} too rare for {name}, only in train: {counted(labels)}")
     return "\n".join(lines)
-
-
-def text_line(profile: Mapping[str, Any]) -> str:
-    """Lengths and scripts of a text field."""
-    words, characters = profile["words"], profile["characters"]
-    scripts = ", ".join(
-        f"{name} {share:.1%}" for name, share in list(profile["scripts"].items())[:3] if share >= 0.0005
-    )
-    return (
-        f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} most; "
-        f"characters {characters['p50']}, {characters['p95']}, {characters['max']}; letters {scripts or 'none'}"
-    )
-
-
-def label_line(profile: Mapping[str, Any]) -> str:
-    """The most frequent classes of a label field."""
-    classes = list(profile["classes"].items())
-    shown = ", ".join(f"{name} {count:,}" for name, count in classes[:5])
-    more = f" and {len(classes) - 5:,} more" if len(classes) > 5 else ""
-    return f"{profile['num_classes']:,} classes{'' if profile['complete'] else ' or more'}: {shown}{more}"
 
 
 def plural(labels: Mapping[str, int]) -> str:

@@ -1,16 +1,28 @@
-"""A text gets one of a closed set of labels."""
+"""A text gets one of a closed set of labels.
 
+Its sources may be other fields, chosen in the pipeline file:
+task = { kind = "classify", fields = { subject = "text", body = "text", recipients = "number" }, target = "answered" }
+"""
+
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
+from textpipe import chosen_fields
 from textpipe.fields import Field
 
 FIELDS = (Field("text", "source", "text"), Field("label", "target", "label"))
-METRICS = (
-    *("accuracy", "f1_macro", "precision_macro", "recall_macro", "f1", "precision", "recall"),
-    *("roc_auc", "log_loss", "calibration_error"),
-)
-LESS_IS_BETTER = ("log_loss", "calibration_error")
+METRICS = {
+    **dict.fromkeys(("accuracy", "f1_macro", "precision_macro", "recall_macro", "f1", "precision", "recall"), "max"),
+    "roc_auc": "max",
+    **dict.fromkeys(("log_loss", "calibration_error"), "min"),
+}
+
+
+def choose_fields(line: str) -> ModuleType:
+    """This task with the fields of a line: "classify(subject: text, body: text) -> answered"."""
+    return chosen_fields.with_fields(sys.modules[__name__], line)
 
 
 def metrics(

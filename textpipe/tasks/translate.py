@@ -6,11 +6,10 @@ from typing import Any
 from textpipe.fields import Field
 
 FIELDS = (Field("source", "source", "text"), Field("target", "target", "text"))
-METRICS = (
-    *("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers"),
-    *("perplexity", "unknown_in_answers"),
-)
-LESS_IS_BETTER = ("ter", "empty_answers", "perplexity", "unknown_in_answers")
+METRICS = {
+    **dict.fromkeys(("bleu", "bleu_lowercased", "chrf", "exact_match", "length_ratio", "distinct_answers"), "max"),
+    **dict.fromkeys(("ter", "empty_answers", "perplexity", "unknown_in_answers"), "min"),
+}
 
 
 def metrics(

@@ -8,12 +8,11 @@ from typing import Any
 from textpipe import rooms
 from textpipe.config import Plugin
 from textpipe.fields import Field
-from textpipe.text.labels import Labels
 
 CODECS = "codecs.json"  # tokenize: {field: {"kind": ..., "name": file stem}}
 LEXICON = "lexicon.json"  # tokenize, where asked for: {source word: target word}
 SIZES = "features.json"  # vectorize: {field: size table}
-FEATURES = "vectorize.json"  # vectorize: {text field: the feature's section}
+FEATURES = "vectorize.json"  # vectorize: {field: the feature's section}
 
 
 def load_codec(tokenize: Path, field: str) -> Any:
@@ -23,10 +22,11 @@ def load_codec(tokenize: Path, field: str) -> Any:
 
 
 def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
-    """The feature of a text field: called with text [N], its `size` the table of features.json."""
-    config = Plugin.check("text.features", json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field])
-    codec = load_codec(tokenize, field) if config.needs_codec else None
-    return rooms.find("text.features", config.kind).load(config, Path(vectorize), field, codec=codec)
+    """The feature of a field: called with a tensor of its cells [N, ...], its `size` the table of features.json."""
+    table = json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field]
+    config: Any = Plugin.check("features", table)
+    codec = load_codec(tokenize, field) if getattr(config, "needs_codec", False) else None
+    return rooms.find("features", config.kind).load(config, Path(vectorize), field, codec=codec)
 
 
 def load_lexicon(tokenize: Path) -> dict[str, str] | None:
@@ -35,16 +35,6 @@ def load_lexicon(tokenize: Path) -> dict[str, str] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def load_labels(vectorize: Path, field: str) -> Labels:
-    """The classes of a label field."""
-    return Labels(json.loads((Path(vectorize) / SIZES).read_text(encoding="utf-8"))[field]["classes"])
-
-
 def load_features(vectorize: Path, tokenize: Path, fields: Sequence[Field]) -> dict[str, Any]:
-    """{field: its feature, or its Labels}. Text fields with ids have `.codec`; Labels have `.ids` and `.name`."""
-    return {
-        field.name: load_feature(vectorize, tokenize, field.name)
-        if field.kind == "text"
-        else load_labels(vectorize, field.name)
-        for field in fields
-    }
+    """{field: its feature}. Those of token ids have `.codec`; of labels `.ids` and `.name`."""
+    return {field.name: load_feature(vectorize, tokenize, field.name) for field in fields}

@@ -1,7 +1,13 @@
-"""Class names to class numbers and back."""
+"""Class names to class numbers and back.
 
+Shapes: N rows, C classes.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 UNKNOWN = -1
@@ -35,3 +41,15 @@ class Labels(tf.Module):
         return tf.gather(self.names, ids)
 
     __call__ = ids
+
+    def schema(self, name: str) -> list[pa.Field]:
+        """name: int32."""
+        return [pa.field(name, pa.int32())]
+
+    def arrays(self, names: tf.Tensor, stats: Counter) -> list[pa.Array]:
+        """[N] string -> the column of `schema`; counts the rows of each class into stats."""
+        numbers = self.ids(names).numpy()
+        assert (numbers != UNKNOWN).all(), "labels that `check` has not seen"
+        counts = np.bincount(numbers, minlength=len(self.classes)).tolist()
+        stats.update({name: count for name, count in zip(self.classes, counts, strict=True) if count})
+        return [pa.array(numbers)]

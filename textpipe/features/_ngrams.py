@@ -1,10 +1,14 @@
 """The options counts and tfidf share."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from textpipe.config import Section
+
+if TYPE_CHECKING:
+    from textpipe import columns
 
 
 class Ngrams(Section):
@@ -61,3 +65,17 @@ def load(path: Any) -> Any:
     import numpy as np
 
     return np.load(path)
+
+
+def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sparse":
+    """The n-grams of each row, from vectorize's tables, without copying them."""
+    from textpipe import columns
+
+    indices, values = (columns.column(tables, f"{name}.{part}") for part in ("indices", "values"))
+    return columns.Sparse(indices, values, size["dim"])
+
+
+def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
+    """How many n-grams a split's rows have, and how many rows have none."""
+    empty = f", {stats['empty']:,} rows without any" if stats.get("empty") else ""
+    return f"{stats.get('nonzeros', 0) / max(rows, 1):.1f} of {size['dim']:,} n-grams a row{empty}"

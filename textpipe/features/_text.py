@@ -1,14 +1,19 @@
-"""What a model reads of a text, as TensorFlow ops.
+"""What a model reads of a text, as TensorFlow ops, and the same as Arrow columns.
 
 Each feature is called with text [N] and has `size`, its size table in features.json.
 
 Shapes: N texts, T tokens, D columns.
 """
 
+from collections import Counter
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
+from textpipe import arrow
 from textpipe.text import ngrams
 
 
@@ -40,6 +45,24 @@ class Ids(tf.Module):
         end = tf.fill([tf.shape(text)[0], 1], self.codec.end_id)
         return tf.concat([kept, end], axis=1), tf.math.count_nonzero(whole.row_lengths() >= self.max_length)
 
+    @cached_property
+    def traced(self) -> Any:
+        """`rows` as one graph."""
+        return arrow.graph(self.rows)
+
+    def schema(self, name: str) -> list[pa.Field]:
+        """name: list<int32>."""
+        return [pa.field(name, pa.list_(pa.int32()))]
+
+    def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
+        """[N] string -> the columns of `schema`; counts tokens, rows cut, and the longest row into stats."""
+        kept, cut = self.traced(text)
+        offsets = kept.row_splits.numpy()
+        stats["tokens"] += int(offsets[-1])
+        stats["truncated"] += int(cut)
+        stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max()))
+        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(kept.flat_values.numpy(), pa.int32()))]
+
 
 class Counts(tf.Module):
     """N-gram counts. seen: the buckets that have a column, ascending [D]."""
@@ -60,6 +83,29 @@ class Counts(tf.Module):
         columns = self.columns(ngrams.buckets(text, config, self.codec))
         counts = ngrams.counted(columns, self.columns.dim, binary=config.frequency == "binary")
         return ngrams.weighted(counts, config.frequency)
+
+    @cached_property
+    def traced(self) -> Any:
+        """The feature as one graph."""
+        return arrow.graph(self.__call__)
+
+    def schema(self, name: str) -> list[pa.Field]:
+        """name.indices: list<int32>, name.values: list<float32>."""
+        return [
+            pa.field(f"{name}.indices", pa.list_(pa.int32())),
+            pa.field(f"{name}.values", pa.list_(pa.float32())),
+        ]
+
+    def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
+        """[N] string -> the columns of `schema`; counts entries and rows without any into stats."""
+        rows = self.traced(text)
+        number, column = rows.indices.numpy().T
+        lengths = np.bincount(number, minlength=int(text.shape[0]))
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        stats["nonzeros"] += len(column)
+        stats["empty"] += int((lengths == 0).sum())
+        indices, values = pa.array(column.astype(np.int32)), pa.array(rows.values.numpy())
+        return [pa.ListArray.from_arrays(offsets, part) for part in (indices, values)]
 
 
 class Tfidf(Counts):

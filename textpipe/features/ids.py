@@ -1,0 +1,53 @@
+"""Token ids, right-padded."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from textpipe.config import Section
+
+if TYPE_CHECKING:
+    from textpipe import columns
+
+KIND = "ids"
+OF = ("text",)
+
+
+class Config(Section):
+    """max_length: tokens kept of a text, the end among them."""
+
+    kind: Literal["ids"] = "ids"
+    max_length: int = Field(256, gt=1)
+
+    @property
+    def needs_codec(self) -> bool:
+        return True
+
+
+def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:
+    """Nothing to learn: the codec has the vocabulary."""
+
+
+def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
+    """The feature: [N] string -> [N, T] int32, T the tokens of the longest row, at most max_length.
+
+    ["to be", "so"] -> [[17, 9, 3], [31, 3, 0]]   (3 ends, 0 pads)
+    """
+    from textpipe.features._text import Ids
+
+    return Ids(codec, config.max_length)
+
+
+def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Ids":
+    """The ids of each row, from vectorize's tables, without copying them."""
+    from textpipe import columns
+
+    return columns.column(tables, name)
+
+
+def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
+    """How many tokens a split's rows have, and how many rows were cut."""
+    cut = f", {stats['truncated']:,} rows cut" if stats.get("truncated") else ""
+    return f"{stats.get('tokens', 0) / max(rows, 1):.1f} of at most {size['max_length']} tokens a row{cut}"

@@ -1,0 +1,71 @@
+"""The number of a label's class."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from textpipe.config import Section
+from textpipe.errors import DataError
+from textpipe.features import _classes
+
+if TYPE_CHECKING:
+    from textpipe import columns
+
+KIND = "label"
+OF = ("label",)
+
+
+class Config(Section):
+    """The classes are the labels of train, in the order of their code points."""
+
+    kind: Literal["label"] = "label"
+
+
+def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
+    """Write folder/name.classes.json; values() gives string tensors [N]. Raises DataError when there are fewer than two."""
+    seen = _classes.counted(values)
+    if len(seen) < 2:
+        found = f"only the label {next(iter(seen))!r}" if seen else "no label"
+        raise DataError(
+            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two "
+            "or more; check [ingest] columns, or add rows with other labels"
+        )
+    _classes.write(folder, name, sorted(seen))
+
+
+def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
+    """The feature: [N] string -> [N] int32.
+
+    ["yes", "no"] -> [1, 0]
+    """
+    from textpipe.features._labels import Labels
+
+    return Labels(_classes.read(folder, name))
+
+
+def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any, Any]]]) -> None:
+    """Raise DataError that lists every label of valid and test that train has not.
+
+    values() gives (split, row numbers [N], string tensor [N]).
+    """
+    _classes.check(
+        feature.classes,
+        name,
+        lambda: (
+            (split, number, [label.decode()])
+            for split, rows, labels in values()
+            for number, label in zip(rows, labels.numpy().tolist(), strict=True)
+        ),
+    )
+
+
+def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Labels":
+    """The class of each row, from vectorize's tables."""
+    from textpipe import columns
+
+    return columns.Labels(columns.values(tables, name, "int32"), len(size["classes"]))
+
+
+def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
+    """How many of the classes a split has."""
+    return f"{len(stats):,} of {len(size['classes']):,} classes"

@@ -1,1 +1,0 @@
-"""What a model reads of a text: token ids, hashed n-gram counts, TF-IDF."""
