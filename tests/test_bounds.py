@@ -99,11 +99,13 @@ def test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within():
 def test_an_exported_model_says_how_its_signatures_come_from_options(model):
     texts = ["the dog 5 is red", "", "a cat"]
     every = model.predict(texts, signature="options")
-    for name, told in model.about["from_options"].items():
+    searches = {name: one.search for name, one in model.described.items() if one.search}
+    assert set(searches) == {"serving_default", "nbest"}
+    for name, told in searches.items():
         found = model.predict(texts, signature=name)
         for row, one in zip(every, found, strict=True):
-            for output, of_options in told["outputs"].items():
-                expected = row[of_options][0] if told["n_best"] == 1 else row[of_options]
+            for output, of_options in told.outputs.items():
+                expected = row[of_options][0] if told.first else row[of_options]
                 assert one[output] == (pytest.approx(expected) if output.startswith("score") else expected)
     assert "deadline" not in model.option_defaults() | model.bounds()
     with pytest.raises(ModelError, match="no option 'deadline'"):

@@ -205,13 +205,21 @@ def test_the_description_says_what_the_model_is(classifier, generator):
     about = savedmodel.read_about(classifier["export"] / "model")
     assert about["task"] == "classify" and about["labels"] == ["no", "yes"] and about["inputs"] == ["text"]
     assert about["signatures"]["serving_default"] == {
-        "inputs": ["text"],
+        "inputs": {"text": {"kind": "text", "dtype": "string", "shape": [None]}},
         "outputs": ["answer", "labels", "probabilities", "score"],
-    }
-    assert about["signatures"]["classify"] == {"inputs": ["inputs"], "outputs": ["classes", "scores"]}
+        "gives": "answer", "method": "predict", "mergeable": True, "follows": None, "search": None,
+    }  # fmt: skip
+    classify = about["signatures"]["classify"]
+    assert (list(classify["inputs"]), classify["outputs"]) == (["inputs"], ["classes", "scores"])
+    assert (classify["inputs"]["inputs"]["kind"], classify["method"]) == ("examples", "classify")
+    assert about["view"] == {"kind": "bars", "signature": "serving_default", "attention": None}
     assert about["evaluation"]["metrics"] == report(classifier)["metrics"]
     about = savedmodel.read_about(generator["export"] / "model")
     assert about["decode"]["beam_size"] == 3 and about["labels"] is None
+    assert about["view"] == {"kind": "texts", "signature": "nbest", "attention": "attention"}
+    assert about["signatures"]["advance"]["follows"] == "begin"
+    assert about["signatures"]["options"]["inputs"]["beam_size"] == {"kind": "option", "dtype": "int32", "shape": []}
+    assert about["signatures"]["options"]["inputs"]["deadline"]["kind"] == "deadline"
     assert about["signatures"]["attention"]["outputs"] == ["alignment", "source_tokens", "target_tokens", "weights"]
 
 

@@ -18,7 +18,7 @@ VERSION = SimpleNamespace(name="model", number=1, about={"task": "classify"})
 class Model:
     """A signature that answers a text with itself, once it may; `calls` are the texts of each call."""
 
-    name = "serving_default"
+    name, mergeable = "serving_default", True
 
     def __init__(self):
         self.calls, self.may = [], threading.Event()

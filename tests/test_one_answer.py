@@ -123,7 +123,7 @@ def test_every_signature_gives_the_same_answer(generator, decode):
         assert other == best
         np.testing.assert_allclose(other_scores, scores, rtol=1e-5)
     # What attention explains, and alone in a batch.
-    pieces = servable.methods()["attention"]({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
+    pieces = servable.definition("attention").call({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
     ids = servable.decoded(servable.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
     codec = servable.features["target"].codec
     assert codec.decode(ids).numpy().tolist() == best
@@ -139,7 +139,7 @@ def test_every_signature_gives_the_same_answer(generator, decode):
 def test_a_stream_of_greedy_answers_ends_with_the_answer(generator):
     for decode in DECODERS[:2]:
         servable = load(generator, decode)
-        state = servable.methods()["begin"]({"source": tf.constant(TEXTS)})
+        state = servable.definition("begin").call({"source": tf.constant(TEXTS)})
         done = False
         while not done:
             state = servable.stream.advance({name: part for name, part in state.items() if name != "done"})
@@ -156,9 +156,11 @@ def test_a_blank_text_changes_no_other_row_and_is_answered_with_nothing_else(gen
     assert alone["texts"].numpy().tolist() == texts["texts"].numpy()[kept].tolist()
     assert texts["texts"][1].numpy().tolist() == [b""] * 3
     assert texts["scores"][1].numpy().tolist() == [0, np.float32(-1e9), np.float32(-1e9)]
-    weights = servable.methods()["attention"]({"source": tf.constant(TEXTS)})
+    weights = servable.definition("attention").call({"source": tf.constant(TEXTS)})
     assert not weights["weights"].numpy()[1, 1:].any() and set(weights["alignment"].numpy()[1, 1:].tolist()) == {-1}
-    scored = servable.methods()["score"]({"source": tf.constant(["", "", "a"]), "target": tf.constant(["", "das", ""])})
+    scored = servable.definition("score").call(
+        {"source": tf.constant(["", "", "a"]), "target": tf.constant(["", "das", ""])}
+    )
     assert scored["log_prob"][0] == 0 > max(scored["log_prob"].numpy()[1:])
 
 

@@ -5,12 +5,13 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from textpipe import savedmodel
+from textpipe import savedmodel, signatures
 from textpipe.config import Plugin
 from textpipe.errors import ModelError
 from textpipe.servable import Servable
 from textpipe.stages import _doubts, _golden, _replay, export
 
+NAMES = ("features", "score", "serving_default", "nbest")
 DECODERS = {
     "greedy": {"kind": "greedy", "max_length": 8},
     "beam": {"kind": "beam", "beam_size": 3, "max_length": 8},
@@ -35,12 +36,12 @@ def replayed(servable, exported, rows):
     """The faults that a replay finds when `exported` answers the rows of `servable`."""
     texts = {"source": tf.constant([savedmodel.encode(row["text"]) for row in rows])}
     texts["target"] = tf.constant([row["texts"][0].encode() for row in rows])
-    methods = exported.methods()
-    found = {name: methods[name](texts) for name in ("features", "score", "serving_default", "nbest")}
+    described = {name: signatures.table(exported.definition(name)) for name in NAMES}
+    found = {name: exported.definition(name).call(texts) for name in NAMES}
     faults, doubts = [], []
     for at, row in enumerate(rows):
         outputs = {name: {key: value[at].numpy() for key, value in part.items()} for name, part in found.items()}
-        certain, doubtful = _replay.examined(at, row, outputs)
+        certain, doubtful = _replay.examined(at, row, outputs, described)
         faults, doubts = faults + certain, doubts + doubtful
     return faults + _doubts.faults(servable, rows, doubts)
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from textpipe import integrity, sealed
+from textpipe import integrity, sealed, signatures
 from textpipe.errors import ArtifactError
 from textpipe.report import answers, axes, charts, comparison, comparison_page, labels, markup, page, run, texts
 from textpipe.report.results import Run
@@ -447,8 +447,7 @@ class Attending:
     def __init__(self, weight=0.25):
         self.weight = weight
 
-    def methods(self):
-        return {"attention": None}
+    definitions = (signatures.Signature("attention", gives=signatures.ATTENTION),)
 
     def signature(self, name):
         import tensorflow as tf

@@ -13,7 +13,7 @@ from textpipe import config, savedmodel, scoring
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.servable import Servable
-from textpipe.signatures import ABSENT
+from textpipe.tracing import ABSENT
 from textpipe.training import likelihood
 from textpipe.verbs import score as verb
 

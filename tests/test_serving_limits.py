@@ -15,15 +15,18 @@ from serving_server import running
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from textpipe import manifest
+from textpipe import export_format, manifest, signatures
 from textpipe.errors import ConfigError
 from textpipe.serve import lanes, limits
 from textpipe.serve.faults import Fault
 from textpipe.serve.lanes import Limits
 from textpipe.serve.limits import OptionLimits
-from textpipe.stages.export import FROM_OPTIONS
 from textpipe.verbs.serve import read_limits
 
+FROM_OPTIONS = {
+    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
+    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
+}
 DEFAULTS = {"beam_size": np.int32(2), "max_length": np.int32(3), "length_penalty": np.float32(0.5)}
 BOUNDS = {"beam_size": [1, 8], "max_length": [1, 1_000_000_000], "length_penalty": [0, 2]}
 
@@ -220,13 +223,19 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     assert best == [{"texts": ["a 3 searched"] * 2, "scores": [0.0, -1.0]}]
     assert server.predict("older", instances=["a"])["predictions"][0]["answer"] == "a 3 whole"
     version = server.server.repository.shelves["search"].slots[1].version
-    assert lanes.joinable(version, version.signature(""), {"source": np.array([b"a"], object)})
+    assert lanes.joinable(version.signature(""), {"source": np.array([b"a"], object)})
 
 
 def test_an_export_says_which_answers_are_made_of_a_search():
     ways = {"nbest": {"outputs": {"texts": "texts"}, "n_best": None}}
-    assert limits.by_search({"bounds": BOUNDS, "from_options": ways}) == ways
-    assert limits.by_search({"format": 1}) == limits.by_search({}) == {}
+    inputs = {name: {"source": ("string", (None,))} for name in ("serving_default", "nbest", "options")}
+    found = export_format.signatures({"format": 1, "from_options": ways}, inputs)
+    assert found["nbest"].search == signatures.Search("options", {"texts": "texts"}, first=False)
+    assert found["serving_default"].search is found["options"].search is None
+    described = {"nbest": signatures.table(found["nbest"])}
+    assert export_format.signatures({"format": 2, "signatures": described}, inputs)["nbest"] == found["nbest"]
+    del inputs["options"]
+    assert export_format.signatures({"format": 1}, inputs)["nbest"].search is None
 
 
 def test_the_operator_says_what_an_option_may_be(models):
@@ -261,6 +270,7 @@ def test_a_deadline_that_is_no_time_is_refused(value):
 class Hanging:
     """A signature that answers when it may."""
 
+    mergeable = False
     name = "serving_default"
 
     def __init__(self):

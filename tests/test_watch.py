@@ -17,16 +17,17 @@ from textpipe.serve.watch import Watch
 TEXTS = {"rows": 9, "unknown_share": 0.1, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.25, 0.25]}}
 
 
+ANSWERS = SimpleNamespace(answers_rows=True)
+
+
 class Model:
     """A version that answers, as far as the watch asks."""
 
-    number = 3
+    number, model = 3, SimpleNamespace(fields=("source",))
 
-    def __init__(self, name, about, signatures=("tokens",)):
-        self.name, self.about, self.signatures = name, about, signatures
-
-    def signature(self, name):
-        return SimpleNamespace(inputs={"source": "string"})
+    def __init__(self, name, about):
+        self.name, self.about = name, about
+        self.counts = SimpleNamespace(inputs={"source": "string"}) if about else None
 
     def hold(self):
         return contextlib.nullcontext()
@@ -48,7 +49,7 @@ def texts(*words):
 
 def noted(model, given, found):
     watcher = Watch(Measures())
-    watcher.note(model, "serving_default", given, found)
+    watcher.note(model, ANSWERS, given, found)
     return len(watcher.noted)
 
 
@@ -88,7 +89,7 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
         task = asyncio.ensure_future(watcher.run(Asked()))
         for _ in range(3):
             for model in models:
-                watcher.note(model, "serving_default", {"source": texts("a b c")}, {"answer": texts("d")})
+                watcher.note(model, ANSWERS, {"source": texts("a b c")}, {"answer": texts("d")})
             while watcher.noted:
                 await asyncio.sleep(0)
         for _ in range(20):

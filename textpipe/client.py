@@ -16,8 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from textpipe import export_format
 from textpipe.errors import ModelError, NetworkError, suggest
-from textpipe.savedmodel import DEADLINE, DEFAULT, NBEST, OPTIONS, Row, by_field, parsed
+from textpipe.savedmodel import DEFAULT, Row, as_asked, by_field, parsed
+from textpipe.signatures import taking_options
 
 BATCH_ROWS = 64
 TRIES = 6  # of a request that the server is too busy for
@@ -92,6 +94,10 @@ class Client(Caller):
                 if not name.startswith("__")
             }
             self.version: str = told["model_spec"]["version"]
+            self.described = export_format.signatures(
+                told["metadata"].get("textpipe") or {},
+                {name: {key: (dtype_of(dtype), ()) for key, dtype in own.items()} for name, own in self.inputs.items()},
+            )
         except (KeyError, TypeError, AttributeError):
             raise ModelError(f"{self.url}: does not answer as TensorFlow Serving does; check the address") from None
         self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
@@ -106,11 +112,13 @@ class Client(Caller):
         """What a signature gives for each row, by output name; as savedmodel.Model.predict."""
         if signature not in self.inputs:
             raise ModelError(f"{self.url}: no signature {signature!r}{suggest(signature, self.inputs)}")
-        asked, fixed = signature, {}
+        asked, fixed = signature, dict[str, Any]()
         if options:
-            if signature not in (DEFAULT, NBEST, OPTIONS) or OPTIONS not in self.inputs:
+            described = self.described[signature]
+            if not described.options and (described.search is None or described.search.signature not in self.inputs):
                 raise ModelError(f"{self.url}: {signature!r} of this model takes no options")
-            asked, fixed = OPTIONS, self.given(options)
+            asked = signature if described.search is None else described.search.signature
+            fixed = self.given(options)
         found: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
@@ -123,9 +131,7 @@ class Client(Caller):
             if not isinstance(answer, dict):  # a signature of one output drops its name
                 answer = {"answer": answer}
             found += [dict(zip(answer, values, strict=True)) for values in zip(*answer.values(), strict=True)]
-        if options and signature == DEFAULT:
-            return [{"answer": row["texts"][0], "score": row["scores"][0]} for row in found]
-        return found
+        return as_asked(self.described[signature], found) if options else found
 
     def stream(self, text: str) -> Iterator[dict[str, Any]]:
         """An answer while it grows: {"text": "Ein Mann", "tokens": 2, "done": False}, ..."""
@@ -142,18 +148,25 @@ class Client(Caller):
 
     def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the server's JSON wants them: numbers that were written as text become numbers."""
-        kinds = {name: kind for name, kind in self.inputs[OPTIONS].items() if name not in (*self.fields, DEADLINE)}
+        taking = taking_options(self.described.values())
+        assert taking is not None
+        dtypes = {name: taking.inputs[name].dtype for name in taking.options}
         found: dict[str, Any] = {}
         for name, value in options.items():
-            if name not in kinds:
-                raise ModelError(f"{self.url}: no option {name!r}{suggest(name, kinds)}")
-            dtype = kinds[name].removeprefix("DT_").lower()
+            if name not in dtypes:
+                raise ModelError(f"{self.url}: no option {name!r}{suggest(name, dtypes)}")
+            dtype = dtypes[name]
             number = parsed(value, dtype)
             if number is None:
                 kind = "a text" if dtype == "string" else "a whole number" if dtype.startswith("int") else "a number"
                 raise ModelError(f"{self.url}: option {name} expects {kind}, found {value!r}")
             found[name] = [value] if dtype == "string" else number
         return found
+
+
+def dtype_of(name: str) -> str:
+    """TensorFlow's name of a type of the metadata: DT_INT32 -> int32."""
+    return name.removeprefix("DT_").lower()
 
 
 def seconds_in(header: str | None, default: float) -> float:

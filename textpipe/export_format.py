@@ -1,21 +1,58 @@
 """textpipe.json of an exported model: what it is, and the format that says how to read it.
 
-Format 1: saved_model.pb and variables/ with the signatures that textpipe.json lists; assets.extra/ with golden.jsonl,
-model.json and vocabulary.json; manifest.json. A change that an earlier textpipe would misread is another number.
+Format 2: saved_model.pb and variables/ with the signatures that textpipe.json describes (signatures.py); assets.extra/
+with golden.jsonl, model.json and vocabulary.json; manifest.json. Format 1 listed the names of a signature's inputs and
+outputs, and what a signature is for was known by its name; `signatures` has it as format 2 does. A change that an
+earlier textpipe would misread is another number.
 """
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from textpipe.errors import ModelError
+from textpipe.signatures import (
+    ANSWER,
+    ATTENTION,
+    CLASSIFY,
+    DEADLINE,
+    EXAMPLES,
+    FEATURES,
+    GIVES,
+    LIKELIHOOD,
+    OPTION,
+    PREDICT,
+    STATE,
+    STREAMED,
+    TOKEN_COUNTS,
+    Input,
+    Search,
+    Shape,
+    Signature,
+)
+from textpipe.signatures import read as read_signature
 from textpipe.version import __version__
 
 NAME = "textpipe.json"
-FORMAT = 1  # what is written
-READ = (1,)  # what can be read
+FORMAT = 2  # what is written
+READ = (1, 2)  # what can be read
+DEFAULT = "serving_default"  # TensorFlow Serving's name of the signature that is meant where none is named
+
+# What the names of format 1 stand for; models of other tools are taken to mean the same by them.
+OLDER_OPTIONS, OLDER_DEADLINE, OLDER_EXAMPLES = "options", "deadline", "inputs"
+OLDER_GIVES = {
+    DEFAULT: ANSWER, "nbest": ANSWER, OLDER_OPTIONS: ANSWER, "classify": ANSWER, "features": FEATURES, "score": LIKELIHOOD,
+    "tokens": TOKEN_COUNTS, "attention": ATTENTION, "begin": STATE, "advance": STATE,
+}  # fmt: skip
+OLDER_MERGEABLE = (DEFAULT, "nbest", "classify")
+OLDER_FOLLOWS = {"advance": "begin"}
+OLDER_SEARCH = {
+    DEFAULT: {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
+    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
+}
+VIEWS = {"bars": DEFAULT, "texts": "nbest", "replies": "nbest"}  # and the signatures that the page asked
 
 
 def read(place: Path) -> dict[str, Any]:
@@ -53,6 +90,60 @@ def check(place: Path, about: dict[str, Any]) -> None:
             else "export the model again"
         )
     )
+
+
+Inputs = Mapping[str, tuple[str, Shape]]  # {input: (dtype, shape)}
+
+
+def signatures(about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> dict[str, Signature]:
+    """The signatures of a model by name: as textpipe.json describes them, or by the names that format 1 gave them.
+
+    about: of a format that can be read, {} of another tool's model; inputs: of each signature of the graph.
+    """
+    described = about.get("signatures") or {}
+    return {
+        name: read_signature(name, table) if isinstance(table.get("inputs"), dict) else older(name, about, inputs)
+        for name, table in ((name, described.get(name) or {}) for name in inputs)
+    }
+
+
+def older(name: str, about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> Signature:
+    """What format 1 meant by a signature of this name."""
+    kinds = {field["name"]: field["kind"] for field in about.get("fields") or ()}
+    of_rows = inputs.get(DEFAULT) or next(iter(inputs.values()))
+    by_examples = set(inputs[name]) == {OLDER_EXAMPLES} != set(of_rows)
+
+    def kind(key: str) -> str:
+        if by_examples:
+            return EXAMPLES
+        if name in OLDER_FOLLOWS:
+            return STREAMED
+        if name == OLDER_OPTIONS and key not in of_rows:
+            return DEADLINE if key == OLDER_DEADLINE else OPTION
+        return kinds.get(key, "text")
+
+    way = (about.get("from_options") or OLDER_SEARCH).get(name) if OLDER_OPTIONS in inputs else None
+    return Signature(
+        name,
+        {key: Input(kind(key), dtype, shape) for key, (dtype, shape) in sorted(inputs[name].items())},
+        OLDER_GIVES.get(name, ""),
+        tuple(((about.get("signatures") or {}).get(name) or {}).get("outputs") or ()),
+        method=CLASSIFY if by_examples else PREDICT,
+        mergeable=bool(about) and name in OLDER_MERGEABLE,
+        follows=OLDER_FOLLOWS.get(name),
+        search=way and Search(OLDER_OPTIONS, dict(way["outputs"]), way["n_best"] == 1),
+    )
+
+
+def view(about: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """How a page shows an answer: {"kind": ..., "signature": ..., "attention": ...}; None for another tool's model.
+
+    names: of the model's signatures.
+    """
+    if about.get("view") or not about:
+        return about.get("view")
+    kind = "bars" if about.get("labels") else "replies" if about.get("task") == "reply" else "texts"
+    return {"kind": kind, "signature": VIEWS[kind], "attention": "attention" if "attention" in names else None}
 
 
 def shapes(place: Path, about: dict[str, Any]) -> None:
@@ -97,6 +188,50 @@ def fields(value: Any) -> bool:
     )
 
 
+def signature(value: Any) -> bool:
+    """The table of a signature, of format 2 or of format 1."""
+    if not isinstance(value, dict):
+        return False
+    if not isinstance(value.get("inputs"), dict):  # format 1's
+        return all(one is None or texts(one) for one in map(value.get, ("inputs", "outputs")))
+    search = value.get("search")
+    return (
+        all(map(an_input, value["inputs"].values()))
+        and texts(value.get("outputs"))
+        and value.get("gives") in ("", *GIVES)
+        and value.get("method") in (PREDICT, CLASSIFY)
+        and isinstance(value.get("mergeable"), bool)
+        and (value.get("follows") is None or text(value["follows"]))
+        and (search is None or a_search(search))
+    )
+
+
+def an_input(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(text(value.get(key)) for key in ("kind", "dtype")):
+        return False
+    shape = value.get("shape")
+    return isinstance(shape, list) and all(size is None or (type(size) is int and size >= 0) for size in shape)
+
+
+def a_search(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and text(value.get("signature"))
+        and isinstance(value.get("outputs"), dict)
+        and all(map(text, value["outputs"].values()))
+        and isinstance(value.get("first"), bool)
+    )
+
+
+def a_view(value: Any) -> bool:
+    attention = value.get("attention") if isinstance(value, dict) else None
+    return (
+        isinstance(value, dict)
+        and all(text(value.get(key)) for key in ("kind", "signature"))
+        and (attention is None or text(attention))
+    )
+
+
 def bound(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2:
         return False
@@ -104,7 +239,7 @@ def bound(value: Any) -> bool:
 
 
 def way(value: Any) -> bool:
-    """How a signature is made of another's outputs, as serve/limits.py reads it."""
+    """How format 1 made a signature of the outputs of `options`."""
     if not isinstance(value, dict) or not isinstance(value.get("outputs"), dict):
         return False
     one = value.get("n_best", 0)
@@ -120,9 +255,10 @@ SHAPES: dict[str, Shape] = {
     "signatures": (table, "an object"),
     "bounds": (table, "an object {option: [low, high]}"),
     "from_options": (table, "an object {signature: {outputs, n_best}}"),
+    "view": (a_view, '{"kind": string, "signature": string, "attention": string or null}'),
 }
 VALUES: dict[str, Shape] = {  # of an object, each
-    "signatures": (table, 'an object {"inputs", "outputs"}'),
+    "signatures": (signature, "an object as signatures.py describes a signature"),
     "bounds": (bound, "[low, high], two numbers of which the first is not the greater"),
     "from_options": (way, '{"outputs": {output: its name there}, "n_best": 1 or null}'),
 }

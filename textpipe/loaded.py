@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from textpipe import frames
 from textpipe.errors import ModelError
+from textpipe.export_format import DEFAULT
+from textpipe.signatures import LIKELIHOOD, Signature, giving
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEFAULT = "serving_default"
-SCORE = "score"
 
 
 class LoadedModel:
@@ -134,13 +133,21 @@ class LoadedModel:
         """The source and the target field."""
         if not self.remote:
             return self.scorer.source, self.scorer.target
-        inputs = self.signatures.get(SCORE, {})
-        others = [name for name in inputs if name not in self.fields]
+        others = [name for name in self.likelihood.fields if name not in self.fields]
         if len(self.fields) != 1 or len(others) != 1:
-            raise ModelError(
-                f"{self.place}: has no signature {SCORE!r} of a text and an answer; export the pipeline again"
-            )
+            raise self.not_scored()
         return self.fields[0], others[0]
+
+    @property
+    def likelihood(self) -> Signature:
+        """The signature that scores given answers; raises ModelError when there is none."""
+        found = giving(self.model.described.values(), LIKELIHOOD)
+        if found is None:
+            raise self.not_scored()
+        return found
+
+    def not_scored(self) -> ModelError:
+        return ModelError(f"{self.place}: has no signature 'score' of a text and an answer; export the pipeline again")
 
     def remote_scores(self, rows: Any, source: str, target: str) -> list[dict[str, Any]]:
         """Scores that a server gives."""
@@ -155,6 +162,7 @@ class LoadedModel:
                 by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
             ]
             inputs = {field: [row[field] for row in batch] for field in fields}
-            told = self.model.ask(f"{self.model.url}:predict", {"signature_name": SCORE, "inputs": inputs})["outputs"]
+            asked = {"signature_name": self.likelihood.name, "inputs": inputs}
+            told = self.model.ask(f"{self.model.url}:predict", asked)["outputs"]
             found += [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
         return [trimmed(row) if "tokens" in row else row for row in found]

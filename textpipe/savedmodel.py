@@ -6,36 +6,35 @@
 Any SavedModel whose signatures take strings will do; one of textpipe's is compared with its manifest first.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from textpipe import export_format, inference, manifest, publish, quiet
+from textpipe import signatures as records
 from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
 
 ABOUT = export_format.NAME
 read_about = export_format.read
 GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side code
-DEFAULT = "serving_default"
-EXAMPLES = "inputs"  # the one input of a classify signature, by TensorFlow Serving's contract
-NBEST, OPTIONS = "nbest", "options"
-DEADLINE = "deadline"  # the input of OPTIONS that is no option
+DEFAULT = export_format.DEFAULT
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
 Row = str | Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Model:
     """A loaded SavedModel.
 
     path: its version directory; fields: the texts a row needs; about: what textpipe.json says ({} for a model of
-    another tool); signatures: name -> function of named tensors; left_out: {signature: {input: its default}}.
+    another tool); signatures: name -> function of named tensors; left_out: {signature: {input: its default}};
+    described: what each signature takes and gives.
     """
 
     path: Path
@@ -44,6 +43,7 @@ class Model:
     signatures: dict[str, Any]
     left_out: dict[str, dict[str, Any]]
     loaded: Any  # keeps the variables the signatures use alive
+    described: dict[str, records.Signature] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> "Model":
@@ -72,7 +72,12 @@ class Model:
         if not signatures:
             raise ModelError(f"{place}: has no signatures to call; export it with signatures")
         default = signatures.get(DEFAULT) or next(iter(signatures.values()))
-        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, defaults_of(place), loaded)
+        inputs = {
+            name: {key: (spec.dtype.name, shape_of(spec)) for key, spec in inputs_of(function).items()}
+            for name, function in signatures.items()
+        }
+        described = export_format.signatures(about, inputs)
+        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, defaults_of(place), loaded, described)
 
     @property
     def name(self) -> str:
@@ -108,16 +113,18 @@ class Model:
         if signature not in self.signatures:
             raise ModelError(f"{self.path}: no signature {signature!r}{suggest(signature, self.signatures)}")
         if options:
-            if signature not in (DEFAULT, NBEST, OPTIONS) or OPTIONS not in self.signatures:
+            described = self.described[signature]
+            if not described.options and (
+                described.search is None or described.search.signature not in self.signatures
+            ):
                 raise ModelError(f"{self.path}: {signature!r} of this model takes no options")
-            found = self.predict_with(rows, self.given(options), batch_rows=batch_rows)
-            if signature != DEFAULT:
-                return found
-            return [{"answer": row["texts"][0], "score": row["scores"][0]} for row in found]
+            asked = signature if described.search is None else described.search.signature
+            found = self.predict_with(rows, self.given(options), signature=asked, batch_rows=batch_rows)
+            return as_asked(described, found)
         return self.predict_with(rows, self.defaults(signature), signature=signature, batch_rows=batch_rows)
 
     def predict_with(
-        self, rows: Sequence[Row], fixed: Mapping[str, Any], *, signature: str = OPTIONS, batch_rows: int = BATCH_ROWS
+        self, rows: Sequence[Row], fixed: Mapping[str, Any], *, signature: str, batch_rows: int = BATCH_ROWS
     ) -> list[dict[str, Any]]:
         """As predict, with the tensors that all batches get alike."""
         function = self.signatures[signature]
@@ -125,12 +132,12 @@ class Model:
         for name, spec in names.items():
             if name not in fixed and spec.dtype.name != "string":
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
-        columns = {field: [] for field in self.fields}
+        columns: dict[str, list[bytes]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
             for field, text in by_field(self.fields, row, number).items():
                 columns[field].append(encode(text))
-        if set(names) == {EXAMPLES} and self.fields != (EXAMPLES,):
-            columns = {EXAMPLES: examples(columns)}
+        if described := self.described[signature].of_kind(records.EXAMPLES):
+            columns = dict.fromkeys(described, examples(columns))
         import tensorflow as tf
 
         try:
@@ -150,21 +157,26 @@ class Model:
 
     def option_defaults(self) -> dict[str, Any]:
         """The options that `predict` takes, with their values in the model: {"beam_size": 5, ...}; {} for none."""
-        defaults = {name: value for name, value in self.defaults(OPTIONS).items() if name != DEADLINE}
-        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in defaults.items()}
+        taking = records.taking_options(self.described.values())
+        defaults = self.defaults(taking.name) if taking else {}
+        names = taking.options if taking else ()
+        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in defaults.items() if name in names}
 
     def bounds(self) -> dict[str, list[Any]]:
         """The lowest and the highest value of each option that is a number: {"beam_size": [1, 64], ...}."""
         return dict(self.about.get("bounds") or {})
 
     def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All inputs of the options signature but the text, those in `options` as a caller gave them."""
+        """All inputs but the text of the signature that takes options, those in `options` as a caller gave them."""
         import tensorflow as tf
 
-        tensors, bounds = self.defaults(OPTIONS), self.bounds()
+        taking = records.taking_options(self.described.values())
+        assert taking is not None
+        tensors, bounds = self.defaults(taking.name), self.bounds()
+        names = set(tensors).intersection(taking.options)
         for name, value in options.items():
-            if name not in tensors or name == DEADLINE:
-                raise ModelError(f"{self.path}: no option {name!r}{suggest(name, set(tensors) - {DEADLINE})}")
+            if name not in names:
+                raise ModelError(f"{self.path}: no option {name!r}{suggest(name, names)}")
             number = parsed(value, tensors[name].dtype.name)
             if number is None:
                 kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
@@ -176,6 +188,14 @@ class Model:
                 raise ModelError(f"{self.path}: option {name} must be {side}, found {value}")
             tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
         return tensors
+
+
+def as_asked(signature: records.Signature, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A signature's outputs from rows that the signature with the options gave in its place."""
+    if signature.search is None:
+        return found
+    outputs, first = signature.search.outputs, signature.search.first
+    return [{name: row[given][0] if first else row[given] for name, given in outputs.items()} for row in found]
 
 
 def by_field(fields: tuple[str, ...], row: Row, number: int) -> dict[str, str]:
@@ -211,6 +231,11 @@ def inputs_of(function: Any) -> dict[str, Any]:
     # A loaded signature takes its inputs by keyword; one that was just traced still has the order of its arguments.
     ordered, named = function.structured_input_signature
     return {**{spec.name: spec for spec in ordered}, **named}
+
+
+def shape_of(spec: Any) -> records.Shape:
+    """The sizes of a TensorSpec, None for any; of one of any rank, none."""
+    return () if spec.shape.rank is None else tuple(spec.shape.as_list())
 
 
 def defaults_of(place: Path) -> dict[str, dict[str, Any]]:

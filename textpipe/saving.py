@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from textpipe import quiet
+from textpipe.signatures import PREDICT
 
-CLASSIFY = "tensorflow/serving/classify"
 NUMBER = re.compile(r"\d+")
 # Unused inputs of a loop's condition, named after the number of its function.
 REDUNDANT = re.compile(r"_\d+(___redundant_placeholder\d+)$")
@@ -35,11 +35,12 @@ def save(servable: Any, folder: Path) -> None:
     path = folder / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
-        if "classify" in graph.signature_def:
-            graph.signature_def["classify"].method_name = CLASSIFY
-        if "options" in graph.signature_def:
-            for name, value in servable.defaults().items():
-                graph.signature_def["options"].defaults[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
+        for signature in servable.definitions:
+            definition = graph.signature_def[signature.name]
+            if signature.method != PREDICT:
+                definition.method_name = f"tensorflow/serving/{signature.method}"
+            for name, value in signature.defaults.items():
+                definition.defaults[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
         renumber(graph)
     path.write_bytes(saved.SerializeToString(deterministic=True))
 

@@ -3,10 +3,9 @@
     scorer = Scorer.load("saved_models/phrases_en_de")
     scorer.score([{"source": "The woman reads.", "target": "Die Frau liest."}])
 
-The same graph, whether it comes from an exported model (its signature "score") or from a pipeline's trained weights.
+The same graph, whether it comes from an exported model (its signature that gives likelihoods) or from a pipeline's trained weights.
 """
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from typing import Any
 
 from textpipe import batching, savedmodel
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
-
-SIGNATURE = "score"
+from textpipe.signatures import LIKELIHOOD, giving
 
 Scored = dict[str, Any]
 
@@ -48,12 +46,13 @@ class Scorer:
     @classmethod
     def of_model(cls, model: savedmodel.Model) -> "Scorer":
         """From an exported model that is loaded already; raises ModelError for one that cannot score."""
-        if SIGNATURE not in model.signatures or "fields" not in model.about:
-            raise ModelError(f"{model.path}: has no signature {SIGNATURE!r}; export the pipeline again to have one")
+        scoring = giving(model.described.values(), LIKELIHOOD)
+        if scoring is None or "fields" not in model.about:
+            raise ModelError(f"{model.path}: has no signature 'score'; export the pipeline again to have one")
         fields = {field["side"]: field["name"] for field in model.about["fields"]}
         labels = tuple(model.about["labels"] or ())
         # The model stands in the place of the function, for a loaded signature does not keep its variables alive.
-        return cls(model.path, fields["source"], fields["target"], labels, Held(model, model.signatures[SIGNATURE]))
+        return cls(model.path, fields["source"], fields["target"], labels, Held(model, model.signatures[scoring.name]))
 
     @classmethod
     def of_pipeline(cls, path: Path, overrides: tuple[str, ...], options: Mapping[str, Any]) -> "Scorer":
@@ -63,13 +62,13 @@ class Scorer:
         loaded = pipeline.Pipeline.load(path, overrides)
         artifacts = pipeline.run(loaded, until="train", contents=True, **options).artifacts
 
-        from textpipe import signatures
         from textpipe.servable import Servable
 
         paths = {stage: artifact.path for stage, artifact in artifacts.items()}
         found = Servable.load(paths, loaded.task, ensemble=loaded.sections["export"].ensemble)
-        score = functools.partial(signatures.score, found)
-        function = signatures.traced(score, found.source, found.target, scalars={})
+        scoring = giving(found.definitions, LIKELIHOOD)
+        assert scoring is not None
+        function = found.signature(scoring.name)
         labels = () if found.generates else tuple(found.features[found.target].classes)
         return cls(path, found.source, found.target, labels, Held(found, function))
 

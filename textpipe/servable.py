@@ -5,6 +5,7 @@ The same object answers in evaluate and is written by export, so the reported fi
 Shapes: B batch, C classes, D sparse dimension, K non-zero features, N hypotheses, T source, U target.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +15,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import ensembles, rooms, signatures
+from textpipe import ensembles, rooms, tracing
+from textpipe import signatures as records
 from textpipe.config import Plugin, Section
 from textpipe.decoding import _bounds, _fits, _search
 from textpipe.errors import ConfigError
 from textpipe.fields import Field, Sizes
-from textpipe.signatures import EXAMPLES, Tensors
+from textpipe.signatures import Input, Search, Signature
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
 from textpipe.text.unknown import Replacement
+from textpipe.tracing import DEADLINE, EXAMPLES, Tensors
 
+# How signatures are made of the outputs of `options`: {output: its name there}, and whether the first of a row alone.
+FROM_OPTIONS = {
+    "serving_default": ({"answer": "texts", "score": "scores"}, True),
+    "nbest": ({"texts": "texts", "scores": "scores"}, False),
+}
 BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 
 
@@ -62,6 +70,7 @@ class Servable(tf.Module):
         attends: bool = True,
     ):
         super().__init__(name="servable")
+        self.fields = tuple(fields)
         self.source = next(field.name for field in fields if field.side == "source")
         self.target = next(field.name for field in fields if field.side == "target")
         self.generates = next(field.kind for field in fields if field.side == "target") == "text"
@@ -224,7 +233,7 @@ class Servable(tf.Module):
         for name in self.decoder.TEXTS:
             text = getattr(config, name)
             values[name] = tf.constant([text if isinstance(text, str) else "\n".join(text)])
-        return values | {signatures.DEADLINE: tf.constant(0.0, tf.float64)}
+        return values | {DEADLINE: tf.constant(0.0, tf.float64)}
 
     def optional(self, given: Tensors) -> Tensors:
         """As nbest, with the decoder's settings set for this call: the source field's [B] and all of `defaults`.
@@ -264,34 +273,99 @@ class Servable(tf.Module):
 
         return Stream(self.model, self.decode(), self.written)
 
+    @functools.cached_property
+    def definitions(self) -> list[Signature]:
+        """All signatures; one that follows another has no inputs yet."""
+        kinds = {field.name: field.kind for field in self.fields}
+        rows = {self.source: Input(kinds[self.source])}
+        pairs = {**rows, self.target: Input(kinds[self.target])}
+
+        def of(function: Callable[..., Tensors]) -> Callable[..., Tensors]:
+            return functools.partial(function, self)
+
+        search = {name: Search("options", outputs, first) for name, (outputs, first) in FROM_OPTIONS.items()}
+        if not self.generates:
+            examples = {EXAMPLES: Input(records.EXAMPLES)}
+            return [
+                Signature("serving_default", rows, records.ANSWER, call=self.answer, mergeable=True),
+                Signature("features", rows, records.FEATURES, call=of(tracing.features)),
+                Signature("score", pairs, records.LIKELIHOOD, call=of(tracing.score)),
+                Signature("tokens", rows, records.TOKEN_COUNTS, call=of(tracing.tokens)),
+                Signature(
+                    "classify",
+                    examples,
+                    records.ANSWER,
+                    call=of(tracing.classify),
+                    method=records.CLASSIFY,
+                    mergeable=True,
+                ),
+            ]
+        found = [
+            Signature(
+                "serving_default",
+                rows,
+                records.ANSWER,
+                call=self.answer,
+                mergeable=True,
+                search=search["serving_default"],
+            ),
+            Signature("nbest", rows, records.ANSWER, call=self.nbest, mergeable=True, search=search["nbest"]),
+            Signature(
+                "options", {**rows, **self.options()}, records.ANSWER, call=self.optional, defaults=self.defaults()
+            ),
+            Signature("features", rows, records.FEATURES, call=of(tracing.features)),
+            Signature("score", pairs, records.LIKELIHOOD, call=of(tracing.score)),
+            Signature("tokens", pairs, records.TOKEN_COUNTS, call=of(tracing.tokens)),
+            Signature("attention", rows, records.ATTENTION, call=of(tracing.attention)),
+        ]
+        if not self.streams:
+            return found
+        return [
+            *found,
+            Signature("begin", rows, records.STATE, call=of(tracing.begin)),
+            Signature("advance", {}, records.STATE, call=of(tracing.advance), follows="begin", state=self.state),
+        ]
+
+    def options(self) -> dict[str, Input]:
+        """What `defaults` are, as inputs: texts first for a row each, then numbers."""
+        defaults = self.defaults()
+        found = {name: Input(records.OPTION) for name in self.decoder.TEXTS}
+        for name, value in defaults.items():
+            if name not in found:
+                kind = records.DEADLINE if name == DEADLINE else records.OPTION
+                found[name] = Input(kind, value.dtype.name, ())
+        return found
+
+    def state(self) -> dict[str, Input]:
+        """What `advance` takes; to be asked for when `begin` has been traced."""
+        specs = self.stream.specs()
+        return {
+            name: Input(records.STREAMED, spec.dtype.name, tuple(spec.shape.as_list())) for name, spec in specs.items()
+        }
+
+    def definition(self, name: str) -> Signature:
+        """The signature of this name."""
+        return next(one for one in self.definitions if one.name == name)
+
     @functools.cache  # noqa: B019  one servable lives as long as its process
     def signature(self, name: str) -> Callable[..., Tensors]:
-        """The exported function of this name, traced when it is first asked for; it takes [B] strings by input name."""
-        texts, scalars = [self.source], {}
-        if name == "advance":
-            return signatures.advance(self)
-        if name == "classify":
-            texts = [EXAMPLES]
-        elif name == "score" or (name == "tokens" and self.generates):
-            texts = [self.source, self.target]
-        elif name == "options":
-            scalars = {name: value for name, value in self.defaults().items() if value.shape.rank == 0}
-            texts += [name for name in self.defaults() if name not in scalars]
-        return signatures.traced(self.methods()[name], *texts, scalars=scalars)
+        """The exported function of this name, traced when it is first asked for; it takes its inputs by name."""
+        definition = self.definition(name)
+        if definition.follows is not None:
+            self.signature(definition.follows)  # which says what a state is made of
+            assert definition.state is not None
+            definition = dataclasses.replace(definition, inputs=definition.state())
+        return tracing.traced(definition)
 
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """All exported functions by signature name."""
-        return {name: self.signature(name) for name in (*self.methods(), *(["advance"] if self.streams else []))}
+        return {one.name: self.signature(one.name) for one in self.definitions}
 
-    def methods(self) -> dict[str, Callable[[Mapping[str, tf.Tensor]], Tensors]]:
-        """What answers each signature."""
-        found = {"serving_default": self.answer}
-        more = {"features": signatures.features, "score": signatures.score, "tokens": signatures.tokens}
-        if self.generates:
-            found |= {"nbest": self.nbest, "options": self.optional}
-            more["attention"] = signatures.attention
-            if self.streams:
-                more["begin"] = signatures.begin
-        else:
-            more["classify"] = signatures.classify
-        return found | {name: functools.partial(function, self) for name, function in more.items()}
+    def described(self) -> list[Signature]:
+        """All signatures, traced, with what they take and give."""
+        found = []
+        for one in self.definitions:
+            outputs = tuple(sorted(self.signature(one.name).structured_outputs))
+            inputs = one.state() if one.state else one.inputs
+            found.append(dataclasses.replace(one, inputs=inputs, outputs=outputs))
+        return found

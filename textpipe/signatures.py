@@ -1,164 +1,143 @@
-"""What an exported model tells beside its answers, and how its functions are traced; `servable` is a servable.Servable.
+"""What a model can be asked: signatures as values, and the table of each in textpipe.json.
 
-Shapes: B batch, C classes, K non-zero features, N hypotheses, T source, U target.
+    {"serving_default": {
+        "inputs": {"text": {"kind": "text", "dtype": "string", "shape": [null]}}, "outputs": ["answer", "score"],
+        "gives": "answer", "method": "predict", "mergeable": true, "follows": null, "search": null}}
+
+Nothing outside of answers/ asks for a signature by its name: what it is for is what it `gives`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import tensorflow as tf
+# What signatures give.
+ANSWER = "answer"  # answers with their scores
+FEATURES = "features"  # what the model reads
+LIKELIHOOD = "likelihood"  # how probable given answers are
+TOKEN_COUNTS = "token_counts"  # how long texts are
+ATTENTION = "attention"  # where an answer looked
+STATE = "state"  # an answer that grows
+GIVES = (ANSWER, FEATURES, LIKELIHOOD, TOKEN_COUNTS, ATTENTION, STATE)
 
-from textpipe.decoding import _search
-from textpipe.training import likelihood
+# Methods, as TensorFlow Serving has them.
+PREDICT, CLASSIFY = "predict", "classify"
 
-EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
-DEADLINE = "deadline"  # the input of `options` that is no setting of a decoder
-ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
+# Kinds of inputs that are no fields of a row.
+EXAMPLES = "examples"  # serialized tf.Examples with the fields
+OPTION = "option"  # a setting of the decoder for this call
+DEADLINE = "deadline"  # Unix seconds at which a search ends
+STREAMED = "state"  # an output of the signature that is followed
+NO_FIELDS = (EXAMPLES, OPTION, DEADLINE, STREAMED)
 
-Tensors = dict[str, tf.Tensor]
+Shape = tuple[int | None, ...]
 
 
-def attention(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
-    """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
+@dataclass(frozen=True)
+class Input:
+    """kind: that of the field it is, or one of NO_FIELDS; dtype: TensorFlow's name; shape: None for any size."""
 
-    alignment [B, U] is the place of the source token that each target token looked at most; -1 behind the end and
-    for models without attention.
+    kind: str
+    dtype: str = "string"
+    shape: Shape = (None,)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What answers in a signature's place where a call has options or a deadline.
+
+    signature: its name; outputs: {output: its name there}; first: whether only the first answer of each row is given.
     """
-    inputs = servable.searched(texts)
-    found = servable.decoded(inputs, n_best=1)
-    weights = found["attention"][:, 0]
-    most = tf.argmax(weights, axis=2, output_type=tf.int32)
+
+    signature: str
+    outputs: Mapping[str, str]
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function of named tensors.
+
+    inputs: by name; gives: one of GIVES, or "" where that is not known; call: {name: tensor} -> {output: tensor}; defaults:
+    of inputs that may be left out, as NumPy values or tensors; method: TensorFlow Serving's; mergeable: whether rows of
+    several requests may be answered together; follows: the signature whose outputs are its inputs; state: the inputs of
+    one that follows another, which are known when that one has been traced.
+    """
+
+    name: str
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    gives: str = ""
+    outputs: tuple[str, ...] = ()
+    call: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    method: str = PREDICT
+    mergeable: bool = False
+    follows: str | None = None
+    search: Search | None = None
+    state: Callable[[], Mapping[str, Input]] | None = None
+
+    def of_kind(self, *kinds: str) -> tuple[str, ...]:
+        """The names of the inputs of these kinds."""
+        return tuple(name for name, one in self.inputs.items() if one.kind in kinds)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The inputs that are fields of a row."""
+        return tuple(name for name, one in self.inputs.items() if one.kind not in NO_FIELDS)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The inputs that are settings of the decoder."""
+        return self.of_kind(OPTION)
+
+    @property
+    def deadline(self) -> str | None:
+        """The input that says when a search ends."""
+        return next(iter(self.of_kind(DEADLINE)), None)
+
+
+def table(signature: Signature) -> dict[str, Any]:
+    """A signature as textpipe.json has it."""
+    search = signature.search
     return {
-        "weights": weights,
-        "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, most, -1),
-        "source_tokens": servable.features[servable.source].codec.pieces(inputs),
-        "target_tokens": servable.features[servable.target].codec.pieces(found["ids"][:, 0]),
+        "inputs": {
+            name: {"kind": one.kind, "dtype": one.dtype, "shape": list(one.shape)}
+            for name, one in signature.inputs.items()
+        },
+        "outputs": list(signature.outputs),
+        "gives": signature.gives,
+        "method": signature.method,
+        "mergeable": signature.mergeable,
+        "follows": signature.follows,
+        "search": search and {"signature": search.signature, "outputs": dict(search.outputs), "first": search.first},
     }
 
 
-def features(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
-    """The model's input as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K]."""
-    inputs = servable.inputs(texts)
-    if not isinstance(inputs, tf.SparseTensor):
-        return {"ids": inputs}
-    rows, columns = inputs.indices[:, 0], tf.cast(inputs.indices[:, 1], tf.int32)
-    indices, values = (
-        tf.RaggedTensor.from_value_rowids(flat, rows, nrows=inputs.dense_shape[0]) for flat in (columns, inputs.values)
+def read(name: str, table: Mapping[str, Any]) -> Signature:
+    """The signature of a table; the table has the right shape (export_format.check)."""
+    search = table.get("search")
+    return Signature(
+        name,
+        {key: Input(one["kind"], one["dtype"], tuple(one["shape"])) for key, one in table["inputs"].items()},
+        table["gives"],
+        tuple(table["outputs"]),
+        method=table["method"],
+        mergeable=table["mergeable"],
+        follows=table["follows"],
+        search=search and Search(search["signature"], search["outputs"], search["first"]),
     )
-    return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 
 
-def score(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
-    """How probable the model holds given answers: {source field: [B], target field: [B]} -> by pair.
-
-    Generators: log_prob [B] (natural logarithm of the answer's probability, its end included), tokens [B], and by
-    token log_probs [B, U] and target_tokens [B, U], 0 and "" behind the end; cut [B] says where the answer was
-    longer than the model reads and only its beginning was scored. The empty answer to a blank source is certain, as the
-    decoders have it: log_prob 0. Classifiers: log_prob [B] and probability [B] of
-    the label; one that is no class has probability 0 and log_prob -1e9.
-    """
-    inputs = servable.searched(texts) if servable.generates else servable.inputs(texts)
-    given = texts[servable.target]
-    feature = servable.features[servable.target]
-    if not servable.generates:
-        log_probs, label = servable.log_probabilities(inputs), feature.ids(given)
-        known = label >= 0
-        found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
-        log_prob = tf.where(known, found, ABSENT)
-        return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
-    ids = servable.encode(servable.target, given)  # [B, U]
-    log_probs = of_tokens(servable, inputs, ids)
-    real = ids != feature.codec.pad_id
-    return {
-        "log_prob": tf.reduce_sum(log_probs, axis=1),
-        "tokens": tf.math.count_nonzero(real, axis=1, dtype=tf.int32),
-        "log_probs": log_probs,
-        "target_tokens": tf.where(real, feature.codec.pieces(ids), ""),
-        "cut": feature.codec.encode(servable.clean(servable.target, given)).row_lengths() >= feature.max_length,
-    }
+def giving(signatures: Iterable[Signature], gives: str) -> Signature | None:
+    """The first signature that gives this and continues no other; None when there is none."""
+    return next((one for one in signatures if one.gives == gives and one.follows is None), None)
 
 
-def of_tokens(servable: Any, inputs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-    """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
-    pad_id = servable.model.pad_id
-    certain = _search.nothing(inputs, pad_id) & _search.nothing(ids, pad_id)
-    return tf.where(certain[:, None], 0.0, likelihood.of_tokens(servable.model, inputs, ids))
+def taking_options(signatures: Iterable[Signature]) -> Signature | None:
+    """The signature that takes settings of the decoder; None when there is none."""
+    return next((one for one in signatures if one.options), None)
 
 
-def classify(servable: Any, examples: Mapping[str, tf.Tensor]) -> Tensors:
-    """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
-
-    An example has one bytes feature named after each source field; without it, the text is empty.
-    """
-    spec = {servable.source: tf.io.FixedLenFeature([], tf.string, default_value="")}
-    found = servable.answer(tf.io.parse_example(examples[EXAMPLES], spec))
-    return {"classes": found["labels"], "scores": found["probabilities"]}
-
-
-def tokens(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
-    """How long texts are in tokens, without asking the model: {source: [B], target: [B]} -> int32 [B] each.
-
-    source_tokens, target_tokens: without end marks. source_unknown: those of the source that are no piece of the
-    vocabulary: <unk>, or bytes that spell out a character. A source of n-grams counts its features instead.
-    """
-    found = {}
-    inputs = servable.inputs(texts)
-    if isinstance(inputs, tf.SparseTensor):
-        rows = tf.cast(inputs.dense_shape[0], tf.int32)
-        counts = tf.math.bincount(tf.cast(inputs.indices[:, 0], tf.int32), minlength=rows, maxlength=rows)
-        found |= {"source_tokens": counts, "source_unknown": tf.zeros_like(counts)}
-    else:
-        codec = servable.features[servable.source].codec
-        found["source_tokens"] = counted(inputs, codec)
-        found["source_unknown"] = tf.math.count_nonzero(codec.unknown(inputs), axis=1, dtype=tf.int32)
-    if servable.generates:
-        feature = servable.features[servable.target]
-        found["target_tokens"] = counted(servable.encode(servable.target, texts[servable.target]), feature.codec)
-    return found
-
-
-def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
-    """Tokens of each row [B], padding and end marks aside."""
-    return tf.math.count_nonzero((ids != codec.pad_id) & (ids != codec.end_id), axis=1, dtype=tf.int32)
-
-
-def begin(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
-    """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
-    return servable.stream.begin(servable.searched(texts))
-
-
-def advance(servable: Any) -> Callable[..., Tensors]:
-    """The traced step of such an answer: a state -> the state with a token more, done [B], and text [B] so far."""
-    servable.signature("begin")  # which says what a state is made of
-    specs = servable.stream.specs()
-
-    @tf.function(input_signature=list(specs.values()), autograph=False)
-    def step(*values: tf.Tensor) -> Tensors:
-        found = servable.stream.advance(dict(zip(specs, values, strict=True)))
-        text = servable.features[servable.target].codec.decode(found["ids"])
-        return {name: tf.identity(value, name=name) for name, value in {**found, "text": text}.items()}
-
-    return step.get_concrete_function()
-
-
-def traced(
-    method: Callable[[Mapping[str, tf.Tensor]], Tensors], *names: str, scalars: Mapping[str, tf.Tensor]
-) -> Callable[..., Tensors]:
-    """A traced function of [B] string tensors by these names; of no rows it gives outputs of no rows.
-
-    scalars: further inputs by name, with values that have their types. Models and decoders may assume a batch of at
-    least one row, so an empty one is answered with a row that is dropped.
-    """
-    texts = [tf.TensorSpec([None], tf.string, name=name) for name in names]
-    numbers = [tf.TensorSpec([], value.dtype, name=name) for name, value in scalars.items()]
-
-    @tf.function(input_signature=[*texts, *numbers], autograph=False)
-    def serve(*values: tf.Tensor) -> Tensors:
-        rows = tf.shape(values[0])[0]
-        given = dict(zip([*names, *scalars], values, strict=True))
-        for name in names:
-            none = tf.fill([tf.cast(tf.equal(tf.size(given[name]), 0), tf.int32)], "")
-            given[name] = tf.concat([given[name], none], axis=0)
-        return {output: tf.identity(value[:rows], name=output) for output, value in method(given).items()}
-
-    return serve.get_concrete_function()
+def following(signatures: Iterable[Signature], name: str) -> Signature | None:
+    """The signature that continues another; None when there is none."""
+    return next((one for one in signatures if one.follows == name), None)

@@ -25,8 +25,6 @@ from textpipe.serve.parts import Part, Whole
 from textpipe.serve.version import Signature, Version
 
 Tensors = dict[str, np.ndarray]
-# Outputs of these have one line a row whatever else is in the batch.
-TOGETHER = ("serving_default", "nbest", "classify")
 SPARE = (
     2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
 )
@@ -123,7 +121,7 @@ class Queue:
         before it was begun, or what the model says.
         """
         loop = asyncio.get_running_loop()
-        together = joinable(version, signature, tensors)
+        together = joinable(signature, tensors)
         rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
         request = Request(
@@ -237,11 +235,10 @@ class Queue:
         return not self.running
 
 
-def joinable(version: Version, signature: Signature, tensors: Tensors) -> bool:
-    """Whether a request's rows may be answered beside another's: texts alone, of a model whose rows do not mix."""
+def joinable(signature: Signature, tensors: Tensors) -> bool:
+    """Whether a request's rows may be answered beside another's: texts alone, of a signature whose rows do not mix."""
     return (
-        bool(version.about)
-        and signature.name in TOGETHER
+        signature.mergeable
         and all(array.dtype == object and array.ndim == 1 for array in tensors.values())
         and len({len(array) for array in tensors.values()}) == 1
         and all(map(len, tensors.values()))

@@ -1,9 +1,9 @@
 """What a caller may ask of a generator's search: bounds of its options, and the time at which it stops.
 
 An export says both: textpipe.json has {"bounds": {option: [low, high]}}, and the signature `options` an input `deadline`,
-Unix seconds, past which the loop of a search ends with an error. "from_options" says how other signatures are made of its
-outputs, so that they can be answered under a deadline too. Of exports that say neither, the options named here
-are bounded, for they say how much memory a search takes; of other tools' models nothing is known.
+Unix seconds, past which the loop of a search ends with an error. What textpipe.json says of a signature's search tells how it
+is made of the outputs of that one, so that it can be answered under a deadline too. Of exports that state no bounds, the
+options named here are bounded, for they say how much memory a search takes; of other tools' models nothing is known.
 """
 
 import math
@@ -15,8 +15,7 @@ import numpy as np
 
 from textpipe.serve.faults import Fault, invalid
 
-OPTIONS, DEADLINE = "options", "deadline"
-BOUNDS, NBEST, FROM_OPTIONS = "bounds", "n_best", "from_options"
+BOUNDS, NBEST = "bounds", "n_best"
 EXCEEDED = "DEADLINE_EXCEEDED"  # in the message of a search that was stopped
 HIGHEST = {
     "beam_size": 64, "n_best": 64, "num_samples": 64, "max_length": 1000, "min_length": 1000, "max_extra": 1000, "max_ratio": 100,
@@ -35,23 +34,17 @@ class OptionLimits:
     common: Mapping[str, float] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
-    def bounds(self, model: str, about: Mapping[str, Any], defaults: Mapping[str, np.ndarray]) -> Bounds:
-        """(low, high) of the options of a model that has these defaults; what it does without being told is allowed."""
+    def bounds(self, model: str, about: Mapping[str, Any], settings: Mapping[str, np.ndarray]) -> Bounds:
+        """(low, high) of a model's options, whose settings these are; what it does without being told is allowed."""
         found: Bounds = {}
         stated, own = about.get(BOUNDS) or {}, self.models.get(model, {})
-        for name, value in defaults.items():
-            if name == DEADLINE or value.dtype == object or not np.issubdtype(value.dtype, np.number):
+        for name, value in settings.items():
+            if value.dtype == object or not np.issubdtype(value.dtype, np.number):
                 continue
             low, high = stated.get(name, (-math.inf, HIGHEST.get(name, math.inf) if about else math.inf))
             high = own.get(name, self.common.get(name, high))
             found[name] = float(low), max(float(high), float(value.reshape(-1)[0]))
         return {name: pair for name, pair in found.items() if pair != (-math.inf, math.inf)}
-
-
-def by_search(about: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How signatures are made of the outputs of `options`: {signature: {"outputs": {output: its name there}, "n_best": 1 for
-    the first of each row, None for all}}."""
-    return about.get(FROM_OPTIONS) or {}
 
 
 def check(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:
@@ -97,11 +90,11 @@ def between(low: float, high: float) -> str:
     return f"{high:g} at most" if low == -math.inf else f"{low:g} to {high:g}"
 
 
-def described(bounds: Bounds, defaults: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+def described(bounds: Bounds, settings: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """As JSON Schema: {"beam_size": {"type": "integer", "default": 5, "minimum": 1, "maximum": 64}}"""
     found: dict[str, dict[str, Any]] = {}
-    for name, value in defaults.items():
-        if name == DEADLINE or value.dtype == object:
+    for name, value in settings.items():
+        if value.dtype == object:
             continue
         whole = np.issubdtype(value.dtype, np.integer)
         found[name] = {"type": "integer" if whole else "number", "default": value.reshape(-1)[0].item()}
@@ -116,7 +109,7 @@ def sooner(given: np.ndarray | None, until: float) -> np.ndarray:
     own = 0.0
     if given is not None:
         if given.size != 1 or given.dtype == object or math.isnan(own := float(given.reshape(-1)[0])):
-            raise invalid(f"{DEADLINE}: expected a time in Unix seconds")
+            raise invalid("deadline: expected a time in Unix seconds")
         own = max(own, 1.0) if own else 0.0  # a time before 1970 has passed, and is not no time
     return np.array(min((value for value in (own, until) if value), default=0.0), np.float64)
 

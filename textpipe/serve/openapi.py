@@ -11,10 +11,10 @@ VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-def description(options: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None) -> dict[str, Any]:
     """OpenAPI 3.1 of every path a caller may use.
 
-    options: of the signature `options` of each model, {model: {option: its schema}}; they become components.
+    options: what callers may set of models' searches, {model: (signature, {option: its schema})}; they become components.
     """
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
     version = {
@@ -53,10 +53,10 @@ def description(options: Mapping[str, dict[str, Any]] | None = None) -> dict[str
     return about | {"components": {"schemas": dict(components(options))}} if options else about
 
 
-def components(options: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Schemas of what goes beside the texts of a model's signature `options`, by names that OpenAPI allows."""
-    for model, schemas in options.items():
-        text = f'Inputs of {model} with signature_name "options", beside its texts.'
+def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Schemas of what goes beside the texts of the signature that takes options, by names that OpenAPI allows."""
+    for model, (signature, schemas) in options.items():
+        text = f'Inputs of {model} with signature_name "{signature}", beside its texts.'
         yield f"{PLAIN.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 

@@ -93,7 +93,8 @@ class Door:
         request, seconds = await self.request(headers, receive, told)
 
         def read(version: Version) -> decode.Tensors:
-            tensors, _ = decode.predict(request, version.signature("begin").inputs, limits=self.service.request_limits)
+            assert version.stream is not None
+            tensors, _ = decode.predict(request, version.stream[0].inputs, limits=self.service.request_limits)
             if any(len(array.reshape(-1)) != 1 for array in tensors.values()):
                 raise invalid("a stream is the answer to one text; send one")
             return {name: array.reshape(1) for name, array in tensors.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from textpipe import export_format
 from textpipe.serve import limits
 from textpipe.serve.faults import Fault, invalid
 from textpipe.serve.lanes import Queue
@@ -58,7 +59,7 @@ class Service:
                 version, signature, signature.complete(tensors), deadline=deadline, gone=patience[1]
             )
             if self.watch:
-                self.watch.note(version, signature.name, tensors, found)
+                self.watch.note(version, signature, tensors, found)
         return version, signature, found
 
     def admit(self) -> None:
@@ -91,12 +92,13 @@ class Service:
         self.admit()
         deadline = self.deadline(patience)
         with self.repository.hold(target.name, target.version, target.label) as version:
-            if "begin" not in version.signatures:
+            if version.stream is None:
                 raise invalid(f"{target.name}: this model gives its answers whole; ask it with :predict")
+            begin, advance = version.stream
             tensors = read(version)
             self.bound(tensors)
-            state = await self.queue.ask(version, version.signature("begin"), tensors, deadline=deadline)
-            advance, count, done = version.signature("advance"), 0, False
+            state = await self.queue.ask(version, begin, tensors, deadline=deadline)
+            count, done = 0, False
             while not done:
                 state = await self.queue.ask(
                     version, advance, {name: state[name] for name in advance.inputs}, deadline=deadline
@@ -115,7 +117,7 @@ class Service:
         self.request_limits.tensors(tensors)
 
     def described(self) -> dict[str, Any]:
-        """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "options", "bounds"}]}"""
+        """{"models": [{"name", "version", "task", "inputs", "labels", "signatures", "view", "options", "bounds"}]}"""
         found = []
         for name in self.repository.names():
             try:
@@ -130,6 +132,7 @@ class Service:
                             "inputs": about.get("inputs"),
                             "labels": about.get("labels"),
                             "signatures": sorted(version.signatures),
+                            "view": export_format.view(about, tuple(version.signatures)),
                             "options": {key: value["default"] for key, value in options.items()},
                             "bounds": {
                                 key: [value.get("minimum"), value.get("maximum")]
@@ -162,19 +165,22 @@ class Service:
             }
             spec = {"name": target.name, "signature_name": "", "version": str(version.number)}
             options = schema(version)
+            about = {name: version.about[name] for name in ("format", "fields", "signatures") if name in version.about}
         metadata: dict[str, Any] = {"signature_def": {"signature_def": told}}
         if any("maximum" in option for option in options.values()):
             metadata["options"] = options
+        if about:
+            metadata["textpipe"] = about
         return {"model_spec": spec, "metadata": metadata}
 
-    def options(self) -> dict[str, dict[str, Any]]:
-        """What the signature `options` of each model takes: {model: {option: its JSON Schema}}"""
+    def options(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """What callers may set of each model's search: {model: (signature, {option: its JSON Schema})}"""
         found = {}
         for name in self.repository.names():
             try:
                 with self.repository.hold(name) as version:
-                    if options := schema(version):
-                        found[name] = options
+                    if version.taking_options and (options := schema(version)):
+                        found[name] = version.taking_options.name, options
             except Fault:  # none of its versions serves
                 continue
         return found
@@ -182,5 +188,5 @@ class Service:
 
 def schema(version: Version) -> dict[str, dict[str, Any]]:
     """The options of a version: {name: its JSON Schema}; {} for none."""
-    options = version.signatures.get(limits.OPTIONS)
-    return limits.described(options.bounds, options.defaults) if options else {}
+    options = version.taking_options
+    return limits.described(options.bounds, options.settings) if options else {}

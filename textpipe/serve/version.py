@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from textpipe import side_effects
+from textpipe import signatures as records
 from textpipe.savedmodel import DEFAULT, Model
 from textpipe.serve import limits
 from textpipe.serve.discretion import without_roots
@@ -22,7 +24,8 @@ SERVE = "serve"  # the tag of the graph that servers load
 @dataclass(frozen=True)
 class Signature:
     """A function of named tensors. inputs: {name: dtype}, in the names' order; defaults: of inputs a caller may leave
-    out; bounds: of inputs that are options. search: what answers in its place, because it can be stopped.
+    out; described: what these inputs are, and what it gives; bounds: of inputs that are options. search: what answers in its
+    place, because it can be stopped.
     """
 
     name: str
@@ -30,14 +33,32 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: dict[str, np.ndarray]
     function: Any
+    described: records.Signature
     bounds: limits.Bounds = field(default_factory=dict)
     search: "Search | None" = None
     places: tuple[Path, ...] = ()  # not to be told to callers
 
+    @cached_property
+    def deadline(self) -> str | None:
+        """The input at which a call ends, None where it does not."""
+        name = self.described.deadline
+        return name if name and self.inputs.get(name) == "float64" else None
+
+    @cached_property
+    def mergeable(self) -> bool:
+        """Whether rows of several requests may be answered together."""
+        return self.described.mergeable
+
+    @cached_property
+    def answers_rows(self) -> bool:
+        """Whether it gives answers to rows as they are, with no more said of them."""
+        described = self.described
+        return described.gives == records.ANSWER and not described.options and set(described.fields) == set(self.inputs)
+
     @property
-    def stops(self) -> bool:
-        """Whether a call ends at its deadline."""
-        return self.name == limits.OPTIONS and self.inputs.get(limits.DEADLINE) == "float64"
+    def settings(self) -> dict[str, np.ndarray]:
+        """The defaults of its options."""
+        return {name: self.defaults[name] for name in self.defaults if name in self.described.options}
 
     def complete(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """With the defaults of what is left out; raises Fault for inputs that lack or that there are not."""
@@ -62,8 +83,8 @@ class Signature:
         """
         if self.search is not None:
             return self.searched(self.search, tensors, until)
-        if self.stops:
-            tensors = {**tensors, limits.DEADLINE: limits.sooner(tensors.get(limits.DEADLINE), until)}
+        if self.deadline is not None:
+            tensors = {**tensors, self.deadline: limits.sooner(tensors.get(self.deadline), until)}
         import tensorflow as tf
 
         try:
@@ -91,7 +112,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Search:
-    """The signature `options` in place of another; outputs: {output: its name there}, of which the first of each row is
+    """A signature with options in place of another; outputs: {output: its name there}, of which the first of each row is
     meant where the other gives one answer a row.
     """
 
@@ -103,7 +124,7 @@ class Search:
         """Whether it can be stopped, and takes and says all that the other does."""
         options = self.options
         return (
-            options.stops
+            options.deadline is not None
             and set(other.inputs) == set(options.inputs) - set(options.defaults)
             and set(other.outputs) == set(self.outputs)
             and set(self.outputs.values()) <= set(options.outputs)
@@ -160,14 +181,24 @@ class Version:
         self.definitions = graph.signature_def
         places = (path.parent.parent,)
         found = {key: signature(key, graph.signature_def[key], model, places) for key in model.signatures}
-        if options := found.get(limits.OPTIONS):
-            bounds = most.bounds(name, self.about, options.defaults)
-            found[options.name] = options = replace(options, bounds=bounds)
-            for key, way in limits.by_search(self.about).items():
-                search = Search(options, dict(way["outputs"]), way[limits.NBEST] == 1)
-                if key in found and search.answers(found[key]):
-                    found[key] = replace(found[key], search=search)
+        for key, one in found.items():
+            if one.described.options:
+                found[key] = replace(one, bounds=most.bounds(name, self.about, one.settings))
+        for key, one in found.items():
+            way = one.described.search
+            if way and way.signature in found:
+                search = Search(found[way.signature], dict(way.outputs), way.first)
+                if search.answers(one):
+                    found[key] = replace(one, search=search)
         self.signatures = found
+        described = [one.described for one in found.values()]
+        self.taking_options = self.named(records.taking_options(described))
+        # What counts the tokens of texts and answers; of a model of another tool nothing is counted.
+        self.counts = self.named(records.giving(described, records.TOKEN_COUNTS)) if self.about else None
+        begin = records.giving(described, records.STATE)
+        advance = records.following(described, begin.name) if begin else None
+        # An answer that grows: what begins it, and what gives it a token more.
+        self.stream = (found[begin.name], found[advance.name]) if begin and advance else None
         self.held = 0
         self.change = threading.Condition()
 
@@ -188,6 +219,10 @@ class Version:
         if not trust:
             side_effects.refuse(path, saved)
         return cls(name, number, path, Model.load(path), graph_of(saved), most)
+
+    def named(self, described: records.Signature | None) -> Signature | None:
+        """The signature that is described."""
+        return self.signatures[described.name] if described else None
 
     def signature(self, name: str) -> Signature:
         try:
@@ -219,7 +254,8 @@ def signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] =
     function = model.signatures[name]
     inputs = {key: tf.dtypes.as_dtype(definition.inputs[key].dtype).name for key in sorted(definition.inputs)}
     defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
-    return Signature(name, inputs, tuple(sorted(definition.outputs)), defaults, function, places=places)
+    outputs = tuple(sorted(definition.outputs))
+    return Signature(name, inputs, outputs, defaults, function, model.described[name], places=places)
 
 
 def graph_of(saved: Any) -> Any:

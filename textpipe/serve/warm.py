@@ -84,7 +84,7 @@ def golden(version: Version, count: int) -> list[dict[str, Any]]:
 def compare(version: Version, rows: list[dict[str, Any]]) -> None:
     """Raises ModelError naming a row that is answered with another score, or more rows answered otherwise than a few."""
     signature = version.signature(DEFAULT)
-    (source,) = signature.inputs
+    (source,) = signature.inputs  # golden rows have a text each
     texts = strings(encode(row["text"]) for row in rows)
     found = signature.call({source: texts})
     others = 0

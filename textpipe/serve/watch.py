@@ -21,14 +21,13 @@ from textpipe.errors import ModelError
 from textpipe.serve.faults import Fault
 from textpipe.serve.measures import Measures
 from textpipe.serve.values import strings
-from textpipe.serve.version import DEFAULT, Version
+from textpipe.serve.version import Signature, Version
 
 log = logging.getLogger(__name__)
 
 MOST = 64  # texts that are counted at a time; others go by uncounted
 REMEMBERED = 2000
 LEAST = 200  # texts before a drift is told: of fewer, chance alone makes one
-TOKENS = "tokens"
 
 
 class Watch:
@@ -42,10 +41,10 @@ class Watch:
         self.told: weakref.WeakSet[Version] = weakref.WeakSet()  # versions of which a fault was logged
 
     def note(
-        self, version: Version, signature: str, given: dict[str, np.ndarray], found: dict[str, np.ndarray]
+        self, version: Version, signature: Signature, given: dict[str, np.ndarray], found: dict[str, np.ndarray]
     ) -> None:
-        """The texts of a request and their answers; of another tool's model, nothing."""
-        if not version.about or TOKENS not in version.signatures or signature not in (DEFAULT, "nbest"):
+        """The texts of a request and their answers; of a model that counts no tokens, nothing."""
+        if version.counts is None or not signature.answers_rows:
             return
         if len(self.noted) == MOST or len(given) != 1:
             return
@@ -80,10 +79,10 @@ class Watch:
             log.warning("%s version %d: its texts are not watched in full: %s", version.name, version.number, why)
 
     async def count(self, queue: Any, version: Version, noted: Sequence[tuple[Version, bytes, bytes]]) -> None:
-        signature = version.signature(TOKENS)
+        signature = version.counts
+        assert signature is not None
         columns = [strings(one[1] for one in noted), strings(one[2] for one in noted)]
-        (source,) = version.signature(DEFAULT).inputs
-        given = {name: columns[0] if name == source else columns[1] for name in signature.inputs}
+        given = {name: columns[name not in version.model.fields] for name in signature.inputs}
         with version.hold():
             found = await queue.ask(version, signature, given, deadline=time.monotonic() + 10, own=True)
         self.add(version, found)

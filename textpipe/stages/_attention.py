@@ -24,16 +24,17 @@ def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], out
 
     Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
     """
-    from textpipe import batching, savedmodel
+    from textpipe import batching, savedmodel, signatures
 
-    if "attention" not in servable.methods():
+    looking = signatures.giving(servable.definitions, signatures.ATTENTION)
+    if looking is None:
         return
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     # A piece has at least one character, so very long texts need not be decoded to be left out.
     drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
     columns = {servable.source: [savedmodel.encode(sources[at]) for at in drawn]}
-    found = batching.answered(servable.signature("attention"), columns)
+    found = batching.answered(servable.signature(looking.name), columns)
     lines = []
     for at, answer in zip(drawn, found, strict=True):
         source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])

@@ -114,7 +114,7 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
     """
     import tensorflow as tf
 
-    from textpipe import signatures
+    from textpipe import tracing
 
     inputs = model_input(servable, rows)
     if servable.generates:
@@ -124,7 +124,7 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
         forced = servable.encode(servable.target, found["texts"][:, 0])
-        sums = tf.reduce_sum(signatures.of_tokens(servable, inputs, forced), axis=1)
+        sums = tf.reduce_sum(tracing.of_tokens(servable, inputs, forced), axis=1)
         for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
             row["log_prob"] = log_prob
         return

@@ -16,8 +16,6 @@ from pathlib import Path
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 SHOWN = 10
-DEFAULT = "serving_default"
-SEARCHED = (DEFAULT, "nbest", "options")
 
 
 def imported():
@@ -35,7 +33,7 @@ def replay(tf, folder, batch_rows):
     """(rows, faults, doubts) of a model directory."""
     loaded = tf.saved_model.load(str(folder))
     about = json.loads((folder / "textpipe.json").read_text(encoding="utf-8"))
-    (source,) = about["inputs"]
+    described, sources = about["signatures"], about["inputs"]
     target = next(field["name"] for field in about["fields"] if field["side"] == "target")
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
@@ -44,21 +42,23 @@ def replay(tf, folder, batch_rows):
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
         texts = tf.constant([row["text"].encode("utf-8", "surrogatepass") for row in batch])
+        fields = dict.fromkeys(sources, texts)
+        fields[target] = tf.constant([row["texts"][0].encode() for row in batch])  # what training-side code gave
         found = {}
-        for name in sorted(loaded.signatures, key="advance".__eq__):
-            function = loaded.signatures[name]
-            if name == "advance":  # from where "begin" led
-                given = {key: tf.constant(value) for key, value in found["begin"].items()}
-            elif name == "classify":
-                given = {"inputs": examples(tf, source, texts)}
-            elif name == "score" or (name == "tokens" and about["labels"] is None):  # of what training-side code gave
-                given = {source: texts, target: tf.constant([row["texts"][0].encode() for row in batch])}
-            else:
-                given = {source: texts, **standard.get(name, {})}
-            found[name] = {key: value.numpy() for key, value in function(**given).items()}
+        for name in sorted(loaded.signatures, key=lambda name: described[name]["follows"] is not None):
+            inputs, given = described[name]["inputs"], dict(standard.get(name, {}))
+            if described[name]["follows"]:  # from where that one led
+                led = found[described[name]["follows"]]
+                given |= {key: tf.constant(led[key]) for key in inputs}
+            for key, one in inputs.items():
+                if one["kind"] == "examples":
+                    given[key] = examples(tf, sources, texts)
+                elif key in fields and key not in given:
+                    given[key] = fields[key]
+            found[name] = {key: value.numpy() for key, value in loaded.signatures[name](**given).items()}
         for at, row in enumerate(batch):
             outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
-            certain, doubtful = examined(start + at, row, outputs)
+            certain, doubtful = examined(start + at, row, outputs, described)
             faults += certain
             doubts += doubtful
     return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)], doubts
@@ -86,38 +86,45 @@ def keras_objects(folder):
     return sorted(name for name in identifiers if "keras" in name)
 
 
-def examples(tf, source, texts):
+def examples(tf, sources, texts):
     """Serialized tf.Examples of texts [B]."""
     out = []
     for text in texts.numpy():
         feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-        out.append(tf.train.Example(features=tf.train.Features(feature={source: feature})).SerializeToString())
+        features = tf.train.Features(feature=dict.fromkeys(sources, feature))
+        out.append(tf.train.Example(features=features).SerializeToString())
     return tf.constant(out)
 
 
-def examined(at, row, outputs):
-    """(faults, doubts) of a row's outputs by signature."""
+def examined(at, row, outputs, described):
+    """(faults, doubts) of a row's outputs by signature; described: the signatures of textpipe.json."""
     place = f"row {at} {row['text'][:60]!r}"
-    certain = [f"{place}: {fault}" for fault in differences(row, outputs)]
-    answers = {name: searched(outputs[name]) for name in SEARCHED if name in outputs}
+    giving = {name: described[name]["gives"] for name in outputs}
+    features = [one for name, one in outputs.items() if giving[name] == "features"]
+    likelihoods = [one for name, one in outputs.items() if giving[name] == "likelihood"]
+    answers = {name: one for name, one in outputs.items() if giving[name] == "answer"}
+    certain = [f"{place}: {fault}" for one in features for fault in differences(row, one)]
+    certain += [f"{place}: {fault}" for fault in misjudged(row, answers)]
+    answers = {name: searched(one) for name, one in answers.items() if "answer" in one or "texts" in one}
     doubtful = [f"{place}: {fault}" for name, one in answers.items() for fault in unlike(row, name, one)]
-    given = [f"{place}: {fault}" for fault in forced(row, outputs)]
+    given = [f"{place}: {fault}" for one in likelihoods for fault in forced(row, one)]
     if doubtful and not certain + given and "probabilities" not in row:
         return [], [{"at": at, "faults": doubtful, "answers": answers}]
     return certain + doubtful or given, []
 
 
 def searched(outputs):
-    """A row's answers, best first: {"texts": [...], "scores": [...]}."""
+    """A row's answers, best first: {"texts": [...], "scores": [...]}; "single" where there is no more than the best."""
     if "answer" in outputs:
-        return {"texts": [outputs["answer"].decode()], "scores": [float(outputs["score"])]}
+        return {"texts": [outputs["answer"].decode()], "scores": [float(outputs["score"])], "single": True}
     return {"texts": [text.decode() for text in outputs["texts"]], "scores": outputs["scores"].tolist()}
 
 
 def unlike(row, name, answers):
     """Where a signature's answers to a row are not the first of those training-side code gave."""
     ranked, texts, scores = answers["scores"], row["texts"], row["scores"]
-    if name == DEFAULT:
+    single = answers.get("single", False)
+    if single:
         wanted = scores[:1]
         if not all_close(ranked, wanted):
             yield f"score {ranked[0]} where training-side code gave {scores[0]}"
@@ -128,13 +135,12 @@ def unlike(row, name, answers):
     # Answers of equal score may change places.
     for text, score in zip(answers["texts"], wanted):
         if not any(text == other and all_close([score], [mine]) for other, mine in zip(texts, scores)):
-            of_it, gave = ("answer", texts[0]) if name == DEFAULT else (name, texts)
+            of_it, gave = ("answer", texts[0]) if single else (name, texts)
             yield f"{of_it} {text!r} where training-side code gave {gave!r}"
 
 
-def differences(row, outputs):
-    """Where what a row is made of, by signature, is not what training-side code made of it."""
-    features, answer = outputs["features"], outputs[DEFAULT]
+def differences(row, features):
+    """Where what a row is made of is not what training-side code made of it."""
     if "ids" in row:
         ids = trimmed(features["ids"].tolist(), 0)
         if ids != row["ids"]:
@@ -146,20 +152,30 @@ def differences(row, outputs):
             yield f"feature indices {indices} where training had {row['indices']}"
         elif not all_close(values, row["values"]):
             yield f"feature values {values} where training had {row['values']}"
-    if "probabilities" in row:
+
+
+def misjudged(row, answers):
+    """Where classes are not as probable as training-side code holds them, or one signature says otherwise than another."""
+    if "probabilities" not in row:
+        return
+    for name, answer in answers.items():
+        if "probabilities" not in answer:
+            continue
         if not all_close(answer["probabilities"].tolist(), row["probabilities"]):
             found = answer["probabilities"].tolist()
             yield f"probabilities {found} where training-side code gave {row['probabilities']}"
-        classified = outputs["classify"]
-        if classified["scores"].tolist() != answer["probabilities"].tolist():
-            yield "classify gives other scores than serving_default"
-        if classified["classes"].tolist() != answer["labels"].tolist():
-            yield "classify gives other classes than serving_default"
+        for other, classified in answers.items():
+            if "classes" not in classified:
+                continue
+            if classified["scores"].tolist() != answer["probabilities"].tolist():
+                yield f"{other} gives other scores than {name}"
+            if classified["classes"].tolist() != answer["labels"].tolist():
+                yield f"{other} gives other classes than {name}"
 
 
 def forced(row, outputs):
     """Where a given answer is not as probable as training-side code holds it."""
-    found = float(outputs["score"]["log_prob"])
+    found = float(outputs["log_prob"])
     if not all_close([found], [row["log_prob"]]):
         yield f"log-probability {found} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
 

@@ -102,7 +102,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
         )
     sources, references = rows[servable.source], rows[servable.target]
-    serve = servable.signature("serving_default")
+    serve = servable.signature(savedmodel.DEFAULT)
     began = time.monotonic()
     columns = {servable.source: [savedmodel.encode(text) for text in sources]}
     answers = batching.answered(serve, columns, batch_rows=config.batch_rows)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, warmup
+from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, signatures, warmup
 from textpipe.config import Plugin, Section
 from textpipe.decoding import _bounds
 from textpipe.ensembles import Ensemble
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
-# What a server makes of the outputs of `options` to answer a signature: the outputs it gives, and how many of the N
-# answers of a row: 1 drops the axis, None keeps all.
-FROM_OPTIONS = {
-    "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
-    "nbest": {"outputs": {"texts": "texts", "scores": "scores"}, "n_best": None},
-}
 GO_ON = (
     "the trained model is kept and need not be trained again: `textpipe export PIPELINE` tries anew, and -s "
     "decode.KEY=VALUE or -s decode=greedy exports it with another search; versions published before stay"
@@ -117,22 +111,20 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     """textpipe.json: the task and its fields, signatures, metrics, settings, versions and digests behind the model."""
     report = json.loads((inputs["evaluate"] / "metrics.json").read_text(encoding="utf-8"))
     model = json.loads((inputs["train"] / "model.json").read_text(encoding="utf-8"))
-    signatures = {
-        name: {"inputs": sorted(savedmodel.inputs_of(function)), "outputs": sorted(function.structured_outputs)}
-        for name, function in servable.signatures().items()
-    }
+    described = servable.described()
+    labels = None if servable.generates else list(servable.features[servable.target].classes)
     fields = rooms.find("tasks", config.task).FIELDS
     about = {
         "format": export_format.FORMAT,
         "task": config.task,
         "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in fields],
         "inputs": [servable.source],
-        "signatures": signatures,
-        "labels": None if servable.generates else list(servable.features[servable.target].classes),
+        "signatures": {one.name: signatures.table(one) for one in described},
+        "view": export_format.view({"task": config.task, "labels": labels}, [one.name for one in described]),
+        "labels": labels,
         "model": model["model"],
         "decode": config.decode.model_dump(mode="json") if servable.generates else None,
         "bounds": servable.bounds(),
-        "from_options": FROM_OPTIONS if servable.generates else {},
         "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
@@ -157,10 +149,10 @@ def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
     column = rows[servable.source]
     count = min(MEASURED, len(column))
     texts = [savedmodel.encode(column[at * len(column) // count].as_py()) for at in range(count)]
-    given = {servable.source: tf.constant(texts)}
-    if servable.generates:
-        given[servable.target] = tf.fill([count], "")
-    found = servable.signature("tokens")(**given)
+    counting = signatures.giving(servable.definitions, signatures.TOKEN_COUNTS)
+    assert counting is not None
+    given = {servable.source: tf.constant(texts), servable.target: tf.fill([count], "")}
+    found = servable.signature(counting.name)(**{name: given[name] for name in counting.inputs})
     tokens, unknown = found["source_tokens"].numpy(), found["source_unknown"].numpy()
     bounds = np.unique(np.quantile(tokens, np.arange(1, 10) / 10, method="inverted_cdf"))
     shares = np.bincount(np.searchsorted(bounds, tokens), minlength=len(bounds) + 1) / count

@@ -43,14 +43,16 @@ def looked(model: Path, text: str, output: Path) -> tuple[Path, list[str], list[
     from textpipe.errors import ConfigError, ModelError
     from textpipe.report import alignment
     from textpipe.savedmodel import Model
+    from textpipe.signatures import ATTENTION, giving
 
     if output.suffix.lower() not in alignment.KINDS:
         raise ConfigError(f"--output {output}: expected a name that ends in .png, .svg or .html")
     loaded = Model.load(model)
-    if "attention" not in loaded.signatures:
+    looking = giving(loaded.described.values(), ATTENTION)
+    if looking is None:
         what = "a classifier" if loaded.about.get("labels") else "a model without the signature 'attention'"
         raise ModelError(f"{loaded.path}: is {what} and looks at no token; give a model that writes text")
-    (row,) = loaded.predict([text], signature="attention")
+    (row,) = loaded.predict([text], signature=looking.name)
     if alignment.nothing_seen(row["weights"]):
         raise ModelError(
             f'{loaded.path}: has no attention to draw (attention = "none"); train one with attention = "additive"'
