@@ -27,7 +27,7 @@ FLOORS = (
     },
     {"text"},
     {"layers"},
-    {"decoding"},
+    {"decoding", "encoders"},
     {"models", "tasks", "scores"},
     {"training"},
     {
@@ -125,7 +125,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
+    "room", ["stages", "models", "encoders", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
@@ -142,7 +142,7 @@ def test_layers_and_models_use_no_tensorflow():
     offenders = [
         module
         for module in modules()
-        if module.split(".")[1] in ("layers", "models")
+        if module.split(".")[1] in ("layers", "encoders", "models")
         and any(name.split(".")[0] in ("tensorflow", "tensorflow_text") for name in lineage.imports_of(module))
     ]
     assert not offenders
