@@ -32,7 +32,7 @@ FLOORS = (
     {"text"},
     {"features"},
     {"layers"},
-    {"decoding"},
+    {"decoding", "encoders"},
     {"models", "tasks", "scores"},
     {"training"},
     {
@@ -130,7 +130,8 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"]
+    "room",
+    ["stages", "models", "encoders", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"],
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
@@ -147,7 +148,7 @@ def test_layers_and_models_use_no_tensorflow():
     offenders = [
         module
         for module in modules()
-        if module.split(".")[1] in ("layers", "models")
+        if module.split(".")[1] in ("layers", "encoders", "models")
         and any(name.split(".")[0] in ("tensorflow", "tensorflow_text") for name in lineage.imports_of(module))
     ]
     assert not offenders

@@ -30,6 +30,15 @@ SMALL = {
         {**RECURRENT, **HYBRID, "cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"},
         {**RECURRENT, **HYBRID, "attention": "dot", "tie_embeddings": False, "share_embeddings": True},
     ],
+    "pooled": [
+        {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},
+        {"encoder": {"kind": "convolution", "embedding_size": 4, "filters": 5, "layers": 2}, "units": [5]},
+        {
+            "encoder": {"kind": "recurrent", "embedding_size": 4, "units": 6, "layers": 2, "cell": "lstm"},
+            "pooling": "last",
+        },
+        {"encoder": {"kind": "transformer", **TRANSFORMER}, "pooling": "mean"},
+    ],
     "recurrent": [
         RECURRENT,
         {**RECURRENT, "cell": "lstm", "layers": 2, "attention": "dot", "share_embeddings": True},

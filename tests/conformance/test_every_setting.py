@@ -15,6 +15,7 @@ TESTS = Path(__file__).parents[1]
 # Packages whose settings have a table of their own here, and the test that compares it with the fields there are.
 TABLES = {
     "models": "test_every_setting_of_every_model_is_tested",
+    "encoders": "test_every_setting_of_every_encoder_is_tested",
     "training.optimizers": "test_every_setting_of_every_plug_in_is_tested",
     "training.schedules": "test_every_setting_of_every_plug_in_is_tested",
     "text.steps": "test_every_setting_of_every_plug_in_is_tested",
@@ -182,7 +183,7 @@ SHOWN = {
 
 def configs():
     """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
-    for package in ("models", "decoding", "training", "features", "text", "tables", "stages", "exports"):
+    for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
         for path in sorted((rooms.HOME / package).rglob("*.py")):
             parts = path.relative_to(rooms.HOME).with_suffix("").parts
             if parts[-1] != "__init__":

@@ -24,6 +24,9 @@ SMALL = {
         "dropout": 0.0, "embedding_dropout": 0.0,
     },
     "feed_forward": {"units": [8], "embedding": 6, "dropout": 0.0},
+    "pooled": {
+        "encoder": {"kind": "bag", "embedding_size": 6}, "pooling": "attention", "attention_size": 5, "units": [8], "dropout": 0.0,
+    },
     "logistic_regression": {"l2": 0.0},
 }  # fmt: skip
 
@@ -39,6 +42,7 @@ SIZES = {
         "letter_embedding_size": 13,
     },
     "feed_forward": {"units": [13], "embedding": 13},
+    "pooled": {"attention_size": 13, "units": [13]},
 }
 
 # Numbers of layers and what else adds weights, or takes some away: by how many.
@@ -55,6 +59,7 @@ COUNTS = {
         "layers": (2, +1), "letter_layers": (2, +1), "attention": ("dot", -1), "tie_embeddings": (False, +1),
         "share_embeddings": (True, -1),
     },
+    "pooled": {"pooling": ("mean", -1), "encoder": ("convolution", +1)},
 }  # fmt: skip
 
 # What neither size nor number of weights shows: an update of the same weights, where there are such, is another.
@@ -66,6 +71,7 @@ UPDATES = {
     },
     "hybrid": {"cell": "lstm"},
     "feed_forward": {"activation": "tanh", "normalization": "batch", "l1": 0.5, "l2": 0.5},
+    "pooled": {"activation": "tanh"},
     "logistic_regression": {"l1": 0.5, "l2": 0.5},
 }  # fmt: skip
 
@@ -75,6 +81,7 @@ DROPOUT = {
     "recurrent": {"dropout", "embedding_dropout", "recurrent_dropout", "word_dropout", "dropout_kind"},
     "hybrid": {"dropout", "embedding_dropout"},
     "feed_forward": {"dropout"},
+    "pooled": {"dropout"},
 }
 
 

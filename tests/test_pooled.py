@@ -1,0 +1,156 @@
+"""Pooling, convolution and the pooled classifier against NumPy, and on rows that only order tells apart."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from textpipe import rooms
+from textpipe.columns import Ids, Labels
+from textpipe.config import Plugin
+from textpipe.errors import ConfigError
+from textpipe.fields import Sizes
+from textpipe.layers import pooling
+from textpipe.layers.convolution import Convolution
+from textpipe.models import pooled
+from textpipe.training import loop
+from textpipe.training.rows import Rows
+from textpipe.training.settings import Settings
+
+LENGTHS = (4, 1, 3)
+
+
+def states_and_mask(size=6):
+    random = np.random.default_rng(1)
+    mask = np.arange(4)[None] < np.array(LENGTHS)[:, None]
+    return random.normal(size=(3, 4, size)).astype("float32") - 1, mask  # below 0 on the whole: padding is no maximum
+
+
+def pooled_by(kind, states, mask, **options):
+    layer = pooling.KINDS[kind](states.shape[-1], seeds=itertools.count(), **options)
+    layer.build()
+    return layer, layer(states, mask).numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [
+        ("max", lambda rows: rows.max(axis=0)),
+        ("mean", lambda rows: rows.mean(axis=0)),
+        ("last", lambda rows: rows[-1]),
+    ],
+)
+def test_pooling_is_what_numpy_makes_of_the_tokens(kind, function):
+    states, mask = states_and_mask()
+    _, found = pooled_by(kind, states, mask)
+    expected = [function(states[row, :length].astype(float)) for row, length in enumerate(LENGTHS)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_last_state_of_what_is_read_backward_is_at_the_first_token():
+    states, mask = states_and_mask()
+    _, found = pooled_by("last", states, mask, backward_size=2)
+    expected = [[*states[row, length - 1, :4], *states[row, 0, 4:]] for row, length in enumerate(LENGTHS)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_attention_weighs_states_by_how_much_they_are_like_the_query():
+    states, mask = states_and_mask()
+    layer, found = pooled_by("attention", states, mask, attention_size=5)
+    kernel, query = layer.kernel.numpy().astype(float), layer.query.numpy()[:, 0].astype(float)
+    for row, length in enumerate(LENGTHS):
+        tokens = states[row, :length].astype(float)
+        scores = np.exp(np.tanh(tokens @ kernel + layer.bias.numpy()) @ query)
+        np.testing.assert_allclose(found[row], scores / scores.sum() @ tokens, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", pooling.KINDS)
+def test_a_sequence_without_tokens_gives_zeros(kind):
+    states, mask = states_and_mask()
+    _, found = pooled_by(kind, states, np.zeros_like(mask), attention_size=5, backward_size=2)
+    np.testing.assert_array_equal(found, np.zeros((3, 6)))
+
+
+@pytest.mark.parametrize("sizes", [(1,), (2,), (3,), (2, 5), (4, 3, 1)])
+def test_convolution_is_a_sum_over_the_window_of_each_place(sizes):
+    random = np.random.default_rng(2)
+    inputs = random.normal(size=(2, 5, 3))
+    layer = Convolution(3, 4, sizes, seeds=itertools.count())
+    layer.build()
+    layer.bias.assign(random.normal(size=layer.bias.shape))
+    found = layer(inputs.astype("float32"))
+    assert found.shape == (2, 5, 4 * len(sizes)) and layer.outputs == 4 * len(sizes)
+    expected = np.zeros(found.shape)
+    for number, (size, kernel) in enumerate(zip(sizes, layer.kernels, strict=True)):
+        filters = kernel.numpy().astype(float).reshape(size, 3, 4)
+        for place, offset in itertools.product(range(5), range(size)):
+            seen = place - (size - 1) // 2 + offset
+            if 0 <= seen < 5:
+                expected[:, place, 4 * number : 4 * number + 4] += inputs[:, seen] @ filters[offset]
+    np.testing.assert_allclose(found, expected + layer.bias.numpy(), atol=1e-5)
+
+
+def test_convolution_is_that_of_keras():
+    import keras
+
+    random = np.random.default_rng(3)
+    inputs = random.normal(size=(2, 7, 3)).astype("float32")
+    layer = Convolution(3, 4, (5,), seeds=itertools.count())
+    layer.build()
+    expected = keras.ops.conv(inputs, layer.kernels[0].numpy().reshape(5, 3, 4), padding="same")
+    np.testing.assert_allclose(layer(inputs), expected, atol=1e-5)
+
+
+SIZES = Sizes(
+    "text", {"kind": "ids", "vocab_size": 20, "max_length": 8}, "label", {"kind": "label", "classes": ["no", "yes"]}
+)
+
+
+def built(encoder, *, sizes=SIZES, **options):
+    config = Plugin.check("models", {"kind": "pooled", "encoder": encoder, **options})
+    return pooled.build(config, sizes, seed=1)
+
+
+def order_of_two(count=120):
+    """Rows with the tokens 5 and 6 among others; the label says which comes first."""
+    random = np.random.default_rng(4)
+    lists, labels = [], []
+    for number in range(count):
+        row = random.integers(7, 20, size=random.integers(1, 5)).tolist()
+        at = random.integers(0, len(row) + 1)
+        row[at:at] = [5, 6] if number % 2 else [6, 5]
+        lists.append([*row, 3])
+        labels.append(number % 2)
+    return Rows(Ids.from_lists(lists), Labels(np.array(labels, np.int32), 2))
+
+
+ENCODERS = {
+    "convolution": {"embedding_size": 8, "filters": 8},
+    "recurrent": {"embedding_size": 8, "units": 16},
+    "transformer": {"d_model": 16, "d_ff": 32, "num_heads": 2, "layers": 1, "dropout": 0.0},
+}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_learns_an_order_that_no_bag_can(kind):
+    rows = order_of_two()
+    settings = Settings(optimizer={"kind": "adam", "learning_rate": 0.01}, epochs=30)
+    model = built({"kind": kind, **ENCODERS[kind]}, dropout=0.0)
+    assert loop.fit(model, {"train": rows, "valid": rows}, settings)["best"]["valid_accuracy"] == 1.0
+
+
+def test_a_bag_does_not_know_an_order():
+    model = built("bag", pooling="attention")
+    one, other = model(np.array([[5, 6, 9, 3]])), model(np.array([[6, 5, 9, 3]]))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", rooms.names("encoders"))
+def test_the_default_settings_build(kind):
+    assert built(kind)(np.array([[5, 6, 3]]), training=False).shape == (1, 1)
+
+
+def test_features_an_encoder_cannot_read_are_refused():
+    sparse = Sizes("text", {"kind": "sparse", "dim": 9}, "label", SIZES.target)
+    with pytest.raises(ConfigError, match=r"\[model\] encoder bag: expects ids features, found sparse for 'text'"):
+        built("bag", sizes=sparse)

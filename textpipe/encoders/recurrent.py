@@ -1,0 +1,53 @@
+"""Recurrent layers over token embeddings, read in one direction or both (Schuster & Paliwal 1997; Graves et al. 2013)."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from textpipe.config import Section
+from textpipe.layers.dropout_rate import Rate
+
+READS = ("ids",)
+
+
+class Config(Section):
+    """encoder = { kind = "recurrent" }."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    cell: Literal["gru", "lstm"] = "gru"
+    direction: Literal["bidirectional", "forward"] = "bidirectional"  # whether the text is read both ways
+    units: int = Field(256, ge=1)  # of a layer's directions together
+    layers: int = Field(1, ge=1)  # one above the other
+    residual: bool = False  # every layer but the lowest adds what is below it
+    embedding_size: int = Field(128, ge=1)  # width of a token's embedding
+    dropout: Rate = 0.0  # between layers
+    embedding_dropout: Rate = 0.0  # of single numbers of embeddings
+    recurrent_dropout: Rate = 0.0  # of what gates see of the state; one mask for all time steps
+    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: a row's masks are alike at all places
+    word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
+    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = (
+        "glorot_uniform"  # of kernels
+    )
+
+    @model_validator(mode="after")
+    def sizes_fit(self) -> "Config":
+        if self.units % self.directions:
+            raise ValueError(f"units = {self.units} cannot be halved for two directions; make it even")
+        if self.residual and self.layers == 1:
+            raise ValueError("residual needs a layer above another, found layers = 1; raise it or leave residual out")
+        return self
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.direction == "bidirectional" else 1
+
+    @property
+    def memory_size(self) -> int:
+        return self.units
+
+
+def build(config: Config, size: dict[str, Any], *, seed: int) -> Any:
+    """The layer: ids [B, T] -> states [B, T, D], mask [B, T]."""
+    from textpipe.layers.encoders import RecurrentEncoder
+
+    return RecurrentEncoder(config, size["vocab_size"], seed=seed, name="encoder")

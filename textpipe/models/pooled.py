@@ -1,0 +1,71 @@
+"""A classifier over an encoder: a vector for each token, pooled into one, and a linear layer."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from textpipe import rooms
+from textpipe.config import Plugin, Section
+from textpipe.errors import ConfigError
+from textpipe.fields import Sizes
+from textpipe.layers.dropout_rate import Rate
+
+INPUT = ("ids",)
+OUTPUT = "label"
+
+if TYPE_CHECKING:
+    Encoder = Any
+else:
+    Encoder = Plugin.of("encoders")
+
+
+class Config(Section):
+    """[model] kind = "pooled".
+
+    pooling: how the tokens' vectors become one: "max" is the largest of each feature (Kim 2014), "mean" the mean, "last"
+        the state where reading ended, "attention" a weighted sum by one learned query (Yang et al. 2016; Lin et al. 2017).
+    units: width of each hidden layer between pooling and logits, first to last; none when left out.
+    """
+
+    kind: Literal["pooled"] = "pooled"
+    encoder: Encoder = Field(default="convolution", validate_default=True)  # what reads the tokens
+    pooling: Literal["max", "mean", "last", "attention"] = "max"
+    attention_size: int = Field(128, ge=1)  # width of attention's hidden layer
+    units: tuple[PositiveInt, ...] = ()
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"  # after each hidden layer
+    dropout: Rate = 0.5  # of the pooled vector and after each hidden layer
+
+
+def unused(config: Config) -> dict[str, str]:
+    """Fields that have no effect beside the others, and why."""
+    found = {}
+    if config.pooling != "attention":
+        found["attention_size"] = f"pooling = {config.pooling!r} has none"
+    if not config.units:
+        found["activation"] = "there are no hidden layers, since units is empty"
+    return found
+
+
+def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
+    """The keras.Model: ids [B, T] -> logits [B, C]; raises ConfigError when the encoder cannot read the features."""
+    module, size = rooms.find("encoders", config.encoder.kind), sizes.source
+    if size["kind"] not in module.READS:
+        raise ConfigError(
+            f"[model] encoder {config.encoder.kind}: expects {' or '.join(module.READS)} features, found {size['kind']} "
+            f"for {sizes.source_name!r}"
+        )
+    from textpipe.layers.pooled import PooledClassifier
+
+    classes = len(sizes.target["classes"])
+    model = PooledClassifier(
+        module.build(config.encoder, size, seed=seed),
+        classes if classes > 2 else 1,
+        pool=config.pooling,
+        attention_size=config.attention_size,
+        units=config.units,
+        activation=config.activation,
+        dropout=config.dropout,
+        seed=seed,
+    )
+    model.build()
+    return model
