@@ -53,6 +53,7 @@ FLOORS = (
     {
         "bulk",
         "client",
+        "columns_option",
         "doctor",
         "frames",
         "headers",
