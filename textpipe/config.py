@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic_core import ErrorDetails
 
 from textpipe import chosen_fields, rooms
 from textpipe.errors import ConfigError, TextpipeError, suggest
@@ -145,7 +146,7 @@ def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]
     return checked
 
 
-def fault(place: str, stage: str, config: type[BaseModel], item: dict[str, Any]) -> str:
+def fault(place: str, stage: str, config: type[BaseModel], item: ErrorDetails) -> str:
     """One pydantic error as one line: place, key, expectation or finding, cure."""
     location = [str(part) for part in item["loc"]]
     if location and location[0] in SHARED:
@@ -168,12 +169,12 @@ def fault(place: str, stage: str, config: type[BaseModel], item: dict[str, Any])
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
 
 
-def section_of(item: dict[str, Any]) -> str:
+def section_of(item: ErrorDetails) -> str:
     """The key a pydantic error begins at."""
     return str(item["loc"][0]) if item["loc"] else ""
 
 
-def inner_fault(config: type[BaseModel], item: dict[str, Any]) -> str:
+def inner_fault(config: type[BaseModel], item: ErrorDetails) -> str:
     """One fault inside a plug-in's table, without the place the caller adds."""
     return fault("", "", config, item).replace(" [] ", "", 1).strip()
 

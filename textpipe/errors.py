@@ -10,6 +10,7 @@ what is not the caller's mistake (docs/command_line.md). Our own mistake fails a
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TextpipeError(Exception):
@@ -53,7 +54,7 @@ class ThresholdError(TextpipeError):
     """
 
     exit_code = 3
-    result = None
+    result: Any = None
 
 
 MOST_KNOWN = 1_000  # more names are not compared, which takes seconds

@@ -101,7 +101,7 @@ def guessed(files: Files) -> str | None:
     return sources.guess(plain(files))
 
 
-def measured(section: config.Section, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
+def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
     """How many training rows there are, COUNTED at most, and how long their texts; the first rows of other splits are read
     as well, so that each file has the columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.tables import sources

@@ -7,9 +7,15 @@ import click
 FILE = click.Path(path_type=Path)
 
 
+def list_if_asked(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """--list."""
+    if asked:
+        list_all(context)
+
+
 @click.command()
 @click.option(
-    "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda context, _, asked: asked and list_all(context),
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=list_if_asked,
     help="List the tasks, and the pipelines that come with textpipe.",
 )  # fmt: skip
 @click.argument("task")
