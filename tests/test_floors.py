@@ -54,6 +54,7 @@ FLOORS = (
     {
         "bulk",
         "client",
+        "columns_option",
         "doctor",
         "frames",
         "headers",

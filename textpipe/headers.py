@@ -39,13 +39,13 @@ def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, l
     """{split: files of a dataset that are on this machine}. Columns in files of their own are checked by the card."""
     card = catalog.card(name)
     root = catalog.root_of(card)
-    origin = {}
+    origin: dict[str, list[sources.Source]] = {}
     for split, value in card.splits.items():
         if isinstance(value, dict):
             textfile.columns_at(f"dataset {name!r}", list(value), wanted)
         else:
             files = sources.sources_of([root / path for path in catalog.split_paths(value)], form)
-            origin[split] = [path for path in files if path.exists()]
+            origin[split] = [path for path in files if isinstance(path, Path) and path.exists()]
     return origin
 
 

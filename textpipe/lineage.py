@@ -94,9 +94,10 @@ def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
     """(room, kind) of every plug-in a section names, itself or by `plugins()`; a task is named by its string."""
     for value in values_in(section):
         if isinstance(value, Section):
-            if "task" in type(value).model_fields:
-                yield "tasks", value.task
-                yield from (("kinds", field.kind) for field in rooms.find("tasks", value.task).FIELDS)
+            task = getattr(value, "task", None)
+            if isinstance(task, str):
+                yield "tasks", task
+                yield from (("kinds", field.kind) for field in rooms.find("tasks", task).FIELDS)
             yield from getattr(value, "plugins", tuple)()
             place = type(value).__module__
             kind = getattr(value, "kind", None)

@@ -52,7 +52,8 @@ class Pipeline:
                 f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which no decoder writes; leave [decode] out"
             )
         sections = config.check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
-        export, model, codec = sections["export"], sections["train"].model, sections["tokenize"].codec
+        parts: dict[str, Any] = sections
+        export, model, codec = parts["export"], parts["train"].model, parts["tokenize"].codec
         faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe import config, rooms, templates
+from textpipe import columns_option, config, rooms, templates
 from textpipe.errors import ConfigError
 from textpipe.store import write_atomically
 
@@ -29,11 +29,13 @@ def write(
 
     files: one file or folder, a list of them, or either by split, as [ingest] takes them; line files side by side are a list of files
     that differ in their last suffix. columns: "text=message,label=wants_reply"; a field not named has its own name as
-    column; numbers from 0 where the files have no header. The rows are read, so that a wrong column is refused here with the columns there are,
+    column; "text=subject+body,numbers=recipients,label=answered" makes fields of columns (columns_option.py); numbers from 0 where the files
+    have no header. The rows are read, so that a wrong column is refused here with the columns there are,
     and the settings fit their number. Raises ConfigError and DataError.
     """
-    fields = rooms.find("tasks", task).FIELDS
-    mapping = pairs(columns, numbers=not header)
+    chosen = columns_option.chosen(task, columns, numbers=not header)
+    module, mapping = chosen.module, chosen.columns
+    fields = module.FIELDS
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another with --output")
     ingest = {"files": plain(files), "columns": mapping}
@@ -50,21 +52,16 @@ def write(
         ingest["encoding"] = encoding
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = {name: 0.1 for name in missing}
-    module = rooms.find("stages", "ingest")
-    section = config.check(str(path), {"ingest": module.Config}, {"task": task, "ingest": ingest})["ingest"]
-    size = measured(section, [field.name for field in fields], module.wanted(section, fields))
+    stage = rooms.find("stages", "ingest")
+    section = config.check(str(path), {"ingest": stage.Config}, {"task": chosen.line, "ingest": ingest})["ingest"]
+    size = measured(section, [field.name for field in fields], stage.wanted(section, fields))
     # A twentieth of many rows is enough to choose by, and leaves more to learn from.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
-    source, target = (next(field for field in fields if field.side == side) for side in ("source", "target"))
-    mail = kind == "mail" or task == "reply"
-    if target.has_text:
-        tables = templates.generate(size, source.name, target.name, mail=mail)
-    else:
-        tables = templates.classify(size, source.name, mail=mail)
+    tables = getattr(templates, module.TEMPLATE)(size, module, mail=kind == "mail" or getattr(module, "OF_MAIL", False))
     lines = [
         f"# textpipe run {path}",
-        f"task = {toml(task)}                   # a row has: {', '.join(field.name for field in fields)}",
+        *task_lines(chosen.task, [field.name for field in fields]),
         "seed = 1",
         "",
         "[ingest]",
@@ -76,6 +73,14 @@ def write(
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(lines))
+
+
+def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:
+    """The task and what its rows have: a name with a comment behind it, a table with one above it."""
+    told = f"# a row has: {', '.join(names)}"
+    return (
+        [f"task = {toml(task)}                   {told}"] if isinstance(task, str) else [told, f"task = {toml(task)}"]
+    )
 
 
 def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
@@ -96,7 +101,7 @@ def guessed(files: Files) -> str | None:
     return sources.guess(plain(files))
 
 
-def measured(section: config.Section, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
+def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
     """How many training rows there are, COUNTED at most, and how long their texts; the first rows of other splits are read
     as well, so that each file has the columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.tables import sources
@@ -121,21 +126,6 @@ def measured(section: config.Section, names: Sequence[str], wanted: list[str | i
     size.characters = {name: total / count for name, total in zip(names, characters, strict=True)}
     size.words = {name: total / count for name, total in zip(names, words, strict=True)}
     return size
-
-
-def pairs(columns: str, *, numbers: bool = False) -> dict[str, str | int]:
-    """ "text=message,label=wants" -> {"text": "message", "label": "wants"}; numbers: "text=0" -> {"text": 0}."""
-    found: dict[str, str | int] = {}
-    for part in columns.split(",") if columns else []:
-        field, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not field or not column:
-            raise ConfigError(
-                f"--columns {columns}: expected FIELD=COLUMN,..., for example text=message,label=wants_reply"
-            )
-        if field in found:
-            raise ConfigError(f"--columns {columns}: {field} stands there twice; name one column for it")
-        found[field] = int(column) if numbers and column.isdecimal() else column
-    return found
 
 
 def plain(files: Files) -> Any:

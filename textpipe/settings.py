@@ -191,7 +191,8 @@ def bounds(metadata: Any) -> str:
     for one in metadata:
         for kind, text in words.items():
             if isinstance(one, kind):
-                limit = next(iter(vars(one).values())) if hasattr(one, "__dict__") else getattr(one, one.__slots__[0])
+                slots: Any = getattr(one, "__slots__", ())
+                limit = next(iter(vars(one).values())) if hasattr(one, "__dict__") else getattr(one, slots[0])
                 found.append(text.format(f"{limit:,}" if isinstance(limit, int) and limit < 2**31 else limit))
     return ", ".join(found)
 

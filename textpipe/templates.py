@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from types import ModuleType
 
 MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation"]
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
@@ -19,9 +20,51 @@ class Size:
     words: dict[str, float] = field(default_factory=dict)
 
 
-def classify(size: Size, source: str, *, mail: bool) -> str:
+def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
-    characters = size.rows * size.characters.get(source, 0.0) <= CHARACTERS
+    return (
+        before_model(size, task, mail=mail)
+        + f"""\
+[model]
+kind = "logistic_regression"        # or "feed_forward"
+l2 = {L2}   # the value that is best on valid is kept; larger: smoother
+
+[train]
+optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
+
+[evaluate.require]
+# accuracy = 0.9                    # nothing is exported below it
+"""
+    )
+
+
+def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables of a classifier that gives a row any number of labels."""
+    return (
+        before_model(size, task, mail=mail)
+        + """\
+[model]
+kind = "feed_forward"               # or "logistic_regression"
+units = [256]
+dropout = 0.5
+
+[train]
+epochs = 30
+batch_rows = 64
+optimizer = { kind = "adam", learning_rate = 0.002 }
+schedule = "cosine"
+early_stopping = { metric = "valid_loss", patience = 5 }
+
+[evaluate.require]
+# f1_micro = 0.8                    # nothing is exported below it
+"""
+    )
+
+
+def before_model(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables up to the features of a bag-of-words model."""
+    sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
+    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
     others = "" if mail else f'# For mails put before "casefold": {listed(MAIL + MASKS)}\n'
@@ -37,20 +80,12 @@ codec = "none"                      # "unigram" or "bpe" when the features are s
 # TF-IDF of runs of words and of characters inside words, each family scaled to length 1; or {{ kind = "ids" }}
 features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family" }}
 
-[model]
-kind = "logistic_regression"        # or "feed_forward"
-l2 = {L2}   # the value that is best on valid is kept; larger: smoother
-
-[train]
-optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
-
-[evaluate.require]
-# accuracy = 0.9                    # nothing is exported below it
 """
 
 
-def generate(size: Size, source: str, target: str, *, mail: bool) -> str:
+def generate(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a sequence-to-sequence model."""
+    source, target = (next(field.name for field in task.FIELDS if field.side == side) for side in ("source", "target"))
     plan = Plan.of(size, target)
     steps = """\
 [normalize]

@@ -161,6 +161,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     fields = fields_of(config.task)
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
+    assert config.format is not None, "locate has refused what no format reads"
     repairs = Repairs(
         config.on_invalid, config.on_bad_rows, config.max_characters,
         on_too_long=config.on_too_long, encoding=config.encoding,
@@ -170,7 +171,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     if config.min_count > 1 and reader.label is not None:
         reader.count_labels(origin["train"])
     splits: dict[str, Split] = {}
-    shares = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
+    shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
         dealer = dealing.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
         for name in READING_ORDER:
@@ -189,13 +190,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             split.close(error)
         raise
     repairs.counts["unlearned_rows"] = dealer.left_out
-    origin = {
+    told = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
     }
     # Among the logs, which no digest counts: rows from a file that was renamed are the same rows.
     (output / "logs").mkdir()
-    write_json(output / "logs" / "origin.json", origin)
+    write_json(output / "logs" / "origin.json", told)
     labels = {"rare_labels": rare.table(), "labels_in_train_only": dealing.train_only(splits, shares)}
     write_json(output / "stats.json", {**statistics.tables(splits, reader.read, repairs), **labels})
 

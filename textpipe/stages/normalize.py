@@ -1,5 +1,6 @@
 """Clean the text fields by a list of steps, the very TensorFlow ops the exported model runs."""
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -55,7 +56,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     # Read back from the file, as the exported graph is: there is one way from a pipeline file to the ops.
     clean = normalizer.Normalizer(output)
-    graphs = {name: _text.graph(lambda text, name=name: clean(name, text)) for name in names}
+    graphs = {name: _text.graph(functools.partial(clean, name)) for name in names}
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     for split in shards.SPLITS:
         if not shards.paths(inputs["ingest"], split):

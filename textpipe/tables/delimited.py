@@ -94,8 +94,8 @@ def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str 
         else:
             table = [line.split(config.delimiter) for line in lines]
         first = number - 1 - origin
-        positions: Sequence[int] = range(first, first + len(table))
-        numbers: Sequence[int] = range(number, number + len(table))
+        positions = list(range(first, first + len(table)))
+        numbers = list(range(number, number + len(table)))
         if set(map(len, table)) - {width}:
             fits = [fitting(path, repairs, config, width, numbers[k], row) for k, row in enumerate(table)]
             positions = [position for position, fit in zip(positions, fits, strict=True) if fit]

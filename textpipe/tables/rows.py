@@ -29,9 +29,9 @@ class Rows:
     """
 
     place: str
-    positions: Sequence[int]
-    lines: Sequence[int]
-    columns: list[Sequence[Any]]
+    positions: list[int]
+    lines: list[int]
+    columns: list[list[Any]]
     unit: str = "line"
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Repairs:
             )
         if self.on_too_long == "cut":
             self.counts["cut_rows"] += mask.count(False)
-            columns: list[Sequence[str]] = [[text[:limit] for text in column] for column in rows.columns]
+            columns: list[list[Any]] = [[text[:limit] for text in column] for column in rows.columns]
             return Rows(rows.place, rows.positions, rows.lines, columns, rows.unit)
         self.counts["too_long_rows"] += mask.count(False)
         return rows.keep(mask)
@@ -137,7 +137,7 @@ class Repairs:
         return rows.keep(mask)
 
     def _mend_characters(self, rows: Rows) -> Rows:
-        columns: list[Sequence[str]] = []
+        columns: list[list[Any]] = []
         invalid = [0] * len(rows)
         for column in rows.columns:
             mended = list(column)

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, AnyStr
+from typing import IO, AnyStr, cast
 
 from textpipe.errors import DataError, suggest
 from textpipe.tables import encodings
@@ -45,7 +45,7 @@ def open_bytes(path: Path, member: str | None = None) -> IO[bytes]:
     with path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(path, "rb")
+        return cast(IO[bytes], gzip.open(path, "rb"))
     if magic.startswith(b"BZh"):
         return bz2.open(path, "rb")
     if magic.startswith(b"\xfd7zXZ\0"):

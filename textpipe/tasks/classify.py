@@ -18,6 +18,7 @@ METRICS = {
     "roc_auc": "max",
     **dict.fromkeys(("log_loss", "calibration_error"), "min"),
 }
+TEMPLATE = "classify"  # what `textpipe new` writes
 
 
 def choose_fields(line: str) -> ModuleType:

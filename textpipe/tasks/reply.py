@@ -1,8 +1,10 @@
 """A message is answered by a short reply."""
 
 from textpipe.fields import Field
-from textpipe.tasks.translate import METRICS, metrics
+from textpipe.tasks.translate import METRICS, TEMPLATE, metrics
 
 FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
 
-__all__ = ["FIELDS", "METRICS", "metrics"]
+OF_MAIL = True  # messages are mails, more often than not
+
+__all__ = ["FIELDS", "METRICS", "OF_MAIL", "TEMPLATE", "metrics"]

@@ -10,6 +10,7 @@ METRICS = {
     **dict.fromkeys(("bleu", "bleu_lowercased", "chrf", "exact_match", "length_ratio", "distinct_answers"), "max"),
     **dict.fromkeys(("ter", "empty_answers", "perplexity", "unknown_in_answers"), "min"),
 }
+TEMPLATE = "generate"  # what `textpipe new` writes
 
 
 def metrics(

@@ -17,9 +17,9 @@ format_option = click.option(
 
 def read_columns(text: str) -> dict[str, str | int]:
     """source=en,target=2 -> {"source": "en", "target": 2}"""
-    from textpipe import scaffold
+    from textpipe import columns_option
 
-    return {field: int(name) if str(name).isdigit() else name for field, name in scaffold.pairs(text).items()}
+    return {field: int(name) if name.isdigit() else name for field, name in columns_option.pairs(text).items()}
 
 
 def read_format(form: str | None) -> Any:

@@ -7,9 +7,15 @@ import click
 FILE = click.Path(path_type=Path)
 
 
+def list_if_asked(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """--list."""
+    if asked:
+        list_all(context)
+
+
 @click.command()
 @click.option(
-    "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda context, _, asked: asked and list_all(context),
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=list_if_asked,
     help="List the tasks, and the pipelines that come with textpipe.",
 )  # fmt: skip
 @click.argument("task")
@@ -22,7 +28,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--train", type=FILE, multiple=True, help="Rows to train on, where splits are files of their own.")
 @click.option("--valid", type=FILE, multiple=True, help="Rows to validate on; cut from the others when left out.")
 @click.option("--test", type=FILE, multiple=True, help="Rows to test on; cut from the others when left out.")
-@click.option("--columns", metavar="FIELD=COLUMN,...", default="", help="Which column holds which field of the task.")
+@click.option(
+    "--columns",
+    metavar="FIELD=COLUMN,...",
+    default="",
+    help="Which column holds which field of the task; or text=subject+body,numbers=n,label=y: fields by kind, named after their columns.",
+)
 @click.option("--format", help="The files' format, where their names do not tell: tsv, csv, jsonl, mail, ...")
 @click.option(
     "--header",
@@ -33,7 +44,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--encoding", help="The files' encoding, where it is not UTF-8: cp1252, utf-16, ...")
 @click.option("--output", type=FILE, help="The pipeline file to write; default pipelines/<data's name>.toml.")
 def command(task, data, train, valid, test, columns, format, header, encoding, output) -> None:
-    """Write a commented pipeline file for TASK (classify, translate, reply) over your own rows."""
+    """Write a commented pipeline file for TASK (classify, multi_label, translate, reply) over your own rows."""
     from textpipe import scaffold
     from textpipe.verbs._tables import read_format
 

@@ -56,8 +56,8 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
                 continue
             rows.positions.append(line - 1)
             rows.lines.append(line)
-            for column, cell in zip(rows.columns, cells, strict=True):
-                column.append(cell)
+            for texts, cell in zip(rows.columns, cells, strict=True):
+                texts.append(cell)
         yield rows
 
 

@@ -73,7 +73,7 @@ def read(
 def rows_at(place: str, start: int, columns: list[list[str]]) -> Rows:
     """Rows from the line after `start` on."""
     stop = start + len(columns[0])
-    return Rows(place, range(start, stop), range(start + 1, stop + 1), columns)
+    return Rows(place, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
 
 
 def unequal(paths: Sequence[Path], counts: Sequence[int]) -> DataError:

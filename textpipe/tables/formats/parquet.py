@@ -38,9 +38,9 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             size = max(1, min(LIMIT, BATCH_BYTES // max(bytes_a_row, 1)))
             for batch in file.iter_batches(size, columns=list(dict.fromkeys(chosen)), use_threads=False):
                 columns = [texts(source, batch.column(name), name, repairs) for name in chosen]
-                positions = range(start, start + batch.num_rows)
+                positions = list(range(start, start + batch.num_rows))
                 start += batch.num_rows
-                yield Rows(str(source), positions, range(positions.start + 1, positions.stop + 1), columns, "row")
+                yield Rows(str(source), positions, [position + 1 for position in positions], columns, "row")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{source}: not a sound Parquet file: {error}; write it again") from None
     if not start:

@@ -7,6 +7,7 @@ import email.message
 import email.policy
 import re
 from collections import Counter
+from typing import Any
 
 from textpipe.tables.mail import charsets
 
@@ -46,6 +47,12 @@ class Lenient(email.policy.Compat32):
         return name, value
 
 
+def lenient(counts: Counter[str]) -> Lenient:
+    """The policy that counts what it mends."""
+    options: dict[str, Any] = {"counts": counts}
+    return Lenient(**options)
+
+
 def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
     """A raw mail as a tree of parts, its headers mended.
 
@@ -54,12 +61,12 @@ def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
     raw = mend_head(raw, counts)
     head = SOUND_HEAD.match(raw)
     if head is None:
-        return email.message_from_bytes(raw, policy=Lenient(counts=counts))
+        return email.message_from_bytes(raw, policy=lenient(counts))
     end = head.end()
     of_head: Counter[str] = Counter()
-    message = email.message_from_bytes(raw[:end], policy=Lenient(counts=of_head))
+    message = email.message_from_bytes(raw[:end], policy=lenient(of_head))
     if message.get_content_maintype() == "multipart":
-        return email.message_from_bytes(raw, policy=Lenient(counts=counts))
+        return email.message_from_bytes(raw, policy=lenient(counts))
     counts.update(of_head)
     message.set_payload(raw[end:].decode("ascii", errors="surrogateescape"))
     return message
@@ -97,7 +104,9 @@ def mend_head(raw: bytes, counts: Counter[str]) -> bytes:
         raw = SPACED_COLON.sub(rb"\1\2:", raw)
     if SOUND_HEAD.match(raw):
         return raw
-    head = HEAD.match(raw)[0]
+    match = HEAD.match(raw)
+    assert match is not None, "a head may be empty"
+    head = match[0]
     lines = head.splitlines(keepends=True)
     bad = [at for at, line in enumerate(lines) if is_no_header(line)]
     if not bad:

@@ -43,13 +43,19 @@ def transfer_encoding(part: email.message.Message) -> str:
     )
 
 
+def decoded(part: email.message.Message) -> bytes:
+    """The bytes of a part as the email package reads them; nothing of a multipart."""
+    data = part.get_payload(decode=True)
+    return data if isinstance(data, bytes) else b""
+
+
 def transferred(part: email.message.Message, counts: Counter[str]) -> bytes:
     """The bytes of a part: base64, quoted-printable and uuencode undone; anything else as it stands."""
     encoding = transfer_encoding(part)
     if encoding in ("uuencode", "xuuencode", "uue", "xuue"):
-        return part.get_payload(decode=True) or b""
+        return decoded(part)
     del part["Content-Transfer-Encoding"]  # else the parser's own, stricter decoder would be asked
-    data = part.get_payload(decode=True) or b""
+    data = decoded(part)
     if encoding == "quoted-printable":
         # A blank that was added behind a soft line break is no text (RFC 2045, 6.7, rule 3).
         return binascii.a2b_qp(re.sub(rb"=[ \t]+(\r?\n|\Z)", rb"=\1", data))

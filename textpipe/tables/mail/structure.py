@@ -137,8 +137,7 @@ def shown_of_parts(sub: str, part: email.message.Message, counts: Counter[str], 
 def is_attachment(part: email.message.Message, root: bool) -> bool:
     """Whether a part is a file: it says so, or has a file's name, which only a text needs to have for that."""
     disposition = str(part.get("Content-Disposition", "")).strip().lower()
-    kind = re.match(r"[a-z-]*", disposition)[0]
-    if kind == "attachment":
+    if re.match(r"attachment(?![a-z-])", disposition):
         return True
     if root or part.get_content_maintype() != "text":
         return False
@@ -149,7 +148,7 @@ def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.me
     """A multipart's parts; where its boundary is missing or wrong, by the boundary that its lines show."""
     found = part.get_payload()
     if isinstance(found, list):
-        return found
+        return [one for one in found if isinstance(one, email.message.Message)]
     if not isinstance(found, str):
         return []
     boundary = likely_boundary(found)
@@ -157,9 +156,9 @@ def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.me
         return []
     counts["mended_headers"] += 1
     again = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{found}'
-    policy = headers.Lenient(counts=counts)
+    policy = headers.lenient(counts)
     parts = email.message_from_bytes(again.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
-    return parts if isinstance(parts, list) else []
+    return [one for one in parts if isinstance(one, email.message.Message)] if isinstance(parts, list) else []
 
 
 def likely_boundary(text: str) -> str | None:
