@@ -32,6 +32,7 @@ FLOORS = (
     {"models", "tasks", "scores"},
     {"training"},
     {
+        "answers",
         "batching",
         "ensembles",
         "servable",
@@ -126,7 +127,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
+    "room", ["answers", "stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
