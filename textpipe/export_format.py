@@ -136,6 +136,11 @@ def older(name: str, about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> 
     )
 
 
+def answer(about: Mapping[str, Any]) -> str:
+    """The module of answers/ that says what a model's answers are; format 1 had two kinds."""
+    return about.get("answer") or ("label" if about.get("labels") else "text")
+
+
 def view(about: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
     """How a page shows an answer: {"kind": ..., "signature": ..., "attention": ...}; None for another tool's model.
 

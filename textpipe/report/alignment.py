@@ -132,7 +132,7 @@ def fonts(text: str) -> tuple[list[str], list[str]]:
         installed = (font for font in font_manager.fontManager.ttflist if not font.name.startswith((BASE, LAST_RESORT)))
         upright = (font for font in installed if font.style == "normal")
         plain = sorted(upright, key=lambda font: (abs(weight_of(font.weight) - 400), font.name))
-        has = {font.name: set() for font in plain}
+        has: dict[str, set[str]] = {font.name: set() for font in plain}
         for font in plain:
             has[font.name] = has[font.name] or covered(font.fname, missing)
         while missing and has:
