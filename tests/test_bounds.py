@@ -168,8 +168,8 @@ def test_a_classifier_has_nothing_to_decode(tmp_path):
 def test_a_model_without_attention_takes_no_coverage_penalty(generator):
     servable = Servable.load(generator, "translate", Plugin.check("decoding", "beam"))
     blind = Servable(
-        rooms.find("tasks", "translate").FIELDS, servable.normalizer, servable.features, servable.model,
-        decode=servable.decode(), attends=False,
+        rooms.find("tasks", "translate"), servable.normalizer, servable.features, servable.model,
+        decode=servable.output.decode, attends=False,
     )  # fmt: skip
-    assert blind.bounds()["coverage_penalty"] == [0.0, 0.0] != servable.bounds()["coverage_penalty"]
+    assert blind.output.bounds["coverage_penalty"] == [0.0, 0.0] != servable.output.bounds["coverage_penalty"]
     assert export.Config(task="translate", decode="beam").bounds == {}

@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
 from textpipe import batching, config, manifest, publish, rooms, savedmodel, saving, warmup
+from textpipe.answers import text as text_answers
 from textpipe.errors import ConfigError, ModelError, ThresholdError
 from textpipe.savedmodel import Model
 from textpipe.servable import Servable
@@ -100,7 +101,7 @@ def test_perplexity_is_that_of_the_references_token_by_token(generator):
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats -= logs[np.arange(ids.size), ids[0]].sum()
         tokens += ids.size
-    figures, note = evaluate.likelihood(
+    figures, note = text_answers.perplexity_of(
         servable, [line["source"] for line in lines], [line["target"] for line in lines], 3
     )
     assert figures == {"perplexity": pytest.approx(math.exp(nats / tokens), rel=1e-4)}

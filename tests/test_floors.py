@@ -36,6 +36,7 @@ FLOORS = (
     {"models", "tasks", "scores"},
     {"training"},
     {
+        "answers",
         "batching",
         "ensembles",
         "servable",
@@ -132,7 +133,7 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "room",
-    ["stages", "models", "encoders", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"],
+    ["answers", "stages", "models", "encoders", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"],
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (

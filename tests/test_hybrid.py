@@ -301,7 +301,7 @@ def test_the_saved_model_answers_as_python_does(trained):
 
 def test_beam_search_over_words_and_letters_never_scores_below_greedy(trained):
     servable, _ = trained
-    source = servable.inputs({"source": tf.constant(["the dog 321 is red", "the zebra 12 is new", "old"])})
+    source = servable.model_inputs({"source": tf.constant(["the dog 321 is red", "the zebra 12 is new", "old"])})
     one = greedy.decode(servable.model, source, greedy.Config(max_length=40))["log_probs"].numpy()[:, 0]
     config = Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "length_penalty": 0.0, "max_length": 40})
     many = rooms.find("decoding", "beam").decode(servable.model, source, config)["log_probs"].numpy()

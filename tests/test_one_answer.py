@@ -104,8 +104,12 @@ def load(paths, decode):
 def answers(servable, texts):
     """{signature: (best answer of each row, its score)}, op by op."""
     given = {"source": tf.constant(texts)}
-    defaults = {name: tf.convert_to_tensor(value) for name, value in servable.defaults().items()}
-    default, nbest, options = servable.answer(given), servable.nbest(given), servable.optional({**given, **defaults})
+    defaults = {name: tf.convert_to_tensor(value) for name, value in servable.output.defaults().items()}
+    default, nbest, options = (
+        servable.output.answer(given),
+        servable.output.nbest(given),
+        servable.output.optional({**given, **defaults}),
+    )
     found = {"serving_default": (default["answer"], default["score"])}
     found |= {
         name: (part["texts"][:, 0], part["scores"][:, 0]) for name, part in (("nbest", nbest), ("options", options))
@@ -124,12 +128,14 @@ def test_every_signature_gives_the_same_answer(generator, decode):
         np.testing.assert_allclose(other_scores, scores, rtol=1e-5)
     # What attention explains, and alone in a batch.
     pieces = servable.definition("attention").call({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
-    ids = servable.decoded(servable.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
+    ids = servable.output.decoded(servable.output.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
     codec = servable.features["target"].codec
     assert codec.decode(ids).numpy().tolist() == best
     assert codec.pieces(ids).numpy()[:, : pieces.shape[1]].tolist() == pieces.tolist()
     for row in (0, 3):
-        assert servable.answer({"source": tf.constant(TEXTS[row : row + 1])})["answer"].numpy().tolist() == [best[row]]
+        assert servable.output.answer({"source": tf.constant(TEXTS[row : row + 1])})["answer"].numpy().tolist() == [
+            best[row]
+        ]
     # A blank text has the empty answer, for certain, or what the answer must hold.
     held = decode.get("prefix", "") or "".join(decode.get("constraints", []))
     assert [best[row] for row in (1, 4)] == [held.encode()] * 2
@@ -142,17 +148,17 @@ def test_a_stream_of_greedy_answers_ends_with_the_answer(generator):
         state = servable.definition("begin").call({"source": tf.constant(TEXTS)})
         done = False
         while not done:
-            state = servable.stream.advance({name: part for name, part in state.items() if name != "done"})
+            state = servable.output.stream.advance({name: part for name, part in state.items() if name != "done"})
             done = bool(tf.reduce_all(state["done"]))
         text = servable.features["target"].codec.decode(state["ids"]).numpy().tolist()
-        assert text == servable.answer({"source": tf.constant(TEXTS)})["answer"].numpy().tolist()
+        assert text == servable.output.answer({"source": tf.constant(TEXTS)})["answer"].numpy().tolist()
 
 
 def test_a_blank_text_changes_no_other_row_and_is_answered_with_nothing_else(generator):
     servable = load(generator, {"kind": "beam", "beam_size": 3, "min_length": 4})
-    texts = servable.nbest({"source": tf.constant(TEXTS)})
+    texts = servable.output.nbest({"source": tf.constant(TEXTS)})
     kept = [row for row, text in enumerate(TEXTS) if text.strip(" \u200b\u00a0\t")]
-    alone = servable.nbest({"source": tf.constant([TEXTS[row] for row in kept])})
+    alone = servable.output.nbest({"source": tf.constant([TEXTS[row] for row in kept])})
     assert alone["texts"].numpy().tolist() == texts["texts"].numpy()[kept].tolist()
     assert texts["texts"][1].numpy().tolist() == [b""] * 3
     assert texts["scores"][1].numpy().tolist() == [0, np.float32(-1e9), np.float32(-1e9)]
@@ -169,7 +175,7 @@ def test_blank_is_told_by_what_the_codec_keeps(tmp_path):
     tables = {**tiny.GENERATOR, "normalize": {"steps": []}, "tokenize": {"codec": "characters"}}
     paths = tiny.build(tmp_path / "built", tables, tiny.generator_rows(tmp_path / "rows.tsv", 60), until="train")
     servable = load(paths, {"kind": "greedy"})
-    found = servable.answer({"source": tf.constant(["  ", "\t\n", " a ", "\u3000"])})
+    found = servable.output.answer({"source": tf.constant(["  ", "\t\n", " a ", "\u3000"])})
     assert [text == b"" for text in found["answer"].numpy()] == [True, True, False, True]
     assert (found["score"].numpy() == 0).tolist() == [True, True, False, True]
 

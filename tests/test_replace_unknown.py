@@ -168,7 +168,7 @@ def servables(paths):
 
 def answers(servable, name="serving_default", key="answer"):
     """What a signature gives, without tracing all of them."""
-    method = {"serving_default": servable.answer, "nbest": servable.nbest}[name]
+    method = {"serving_default": servable.output.answer, "nbest": servable.output.nbest}[name]
     return np.vectorize(bytes.decode)(method({"source": tf.constant(TEXTS)})[key].numpy()).tolist()
 
 

@@ -14,8 +14,9 @@ import sklearn.metrics
 
 from textpipe import integrity, sealed, signatures
 from textpipe.errors import ArtifactError
-from textpipe.report import answers, axes, charts, comparison, comparison_page, labels, markup, page, run, texts
+from textpipe.report import answers, axes, charts, comparison, comparison_page, markup, page, run
 from textpipe.report.results import Run
+from textpipe.report.views import bars, texts
 from textpipe.scores import classification, generation
 from textpipe.stages import _attention
 
@@ -323,7 +324,7 @@ def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
     wrong = sum(a != b for a, b in zip(wanted, given, strict=True))
     assert f"{wrong} of 120 answers are wrong" in "".join(parsed.data)
     confused = sklearn.metrics.confusion_matrix(wanted, given, labels=names)
-    if classes <= labels.DRAWN:
+    if classes <= bars.DRAWN:
         (heat,) = [table for table in parsed.tables if table[0][0].startswith("answered")]
         assert [[int(cell or 0) for cell in row[1:]] for row in heat[1:]] == confused.tolist()
     else:
@@ -338,7 +339,7 @@ def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
 def test_the_surest_errors_come_first(tmp_path):
     evaluate, *_ = classified(tmp_path)
     found = Run.around(evaluate)
-    shown = labels.errors(found).body.partition("least sure")[0]
+    shown = bars.errors(found).body.partition("least sure")[0]
     told = [float(value) for value in re.findall(r"confidence ([\d.]+)<", shown)]
     wrong = sorted((line["score"] for line in found.predictions if line["answer"] != line["label"]), reverse=True)
     assert told == [round(score, 3) for score in wrong[:10]]
@@ -347,7 +348,7 @@ def test_the_surest_errors_come_first(tmp_path):
 def test_confidence_is_counted_in_its_bins(tmp_path):
     evaluate, *_ = classified(tmp_path)
     found = Run.around(evaluate)
-    notes = re.findall(r"sure by ([\d.]+) on average, right in ([\d.]+) of (\d+) rows", labels.calibration(found).body)
+    notes = re.findall(r"sure by ([\d.]+) on average, right in ([\d.]+) of (\d+) rows", bars.calibration(found).body)
     assert sum(int(rows) for *_, rows in notes) == 120
     for mean, share, rows in notes:
         low = np.ceil(float(mean) * 10 - 1e-9) / 10 - 0.1
@@ -359,7 +360,7 @@ def test_confidence_is_counted_in_its_bins(tmp_path):
 def test_wilsons_interval_is_that_of_scipy():
     for hits, rows in ((9, 10), (0, 5), (5, 5), (40, 80)):
         wanted = scipy.stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-        assert labels.wilson(hits, rows) == (pytest.approx(wanted.low, abs=1e-6), pytest.approx(wanted.high, abs=1e-6))
+        assert bars.wilson(hits, rows) == (pytest.approx(wanted.low, abs=1e-6), pytest.approx(wanted.high, abs=1e-6))
 
 
 def test_the_curve_of_a_resumed_run_counts_a_step_once(tmp_path):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from textpipe import config, savedmodel, scoring
+from textpipe.answers import text
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.servable import Servable
@@ -35,8 +36,8 @@ def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
     paths = generator
     decode = config.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
-    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
-    found = servable.decoded(source)
+    source = servable.model_inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
+    found = servable.output.decoded(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
     by_token = likelihood.of_tokens(servable.model, tf.repeat(source, beams, axis=0), ids).numpy()
@@ -96,7 +97,7 @@ def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_pa
     paths, saved = generator, published(generator)
     lines = (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     pairs = [json.loads(line) for line in lines]
-    found = scoring.totals(scoring.Scorer.load(saved).score(pairs))
+    found = text.score_totals(scoring.Scorer.load(saved).score(pairs))
     wanted = json.loads((paths["evaluate"] / "metrics.json").read_text())
     assert math.isclose(found["perplexity"], wanted["metrics"]["perplexity"], rel_tol=1e-5)
     assert f"over {found['tokens']} tokens" in wanted["notes"][0] and found["pairs"] == wanted["rows"]

@@ -26,7 +26,7 @@ def loaded_generator(generator):
 
 def call(servable, signature, texts, **others):
     name = "inputs" if signature == "classify" else servable.source
-    given = {name: tf.constant(texts, tf.string)} | (servable.defaults() if signature == "options" else {})
+    given = {name: tf.constant(texts, tf.string)} | (servable.output.defaults() if signature == "options" else {})
     given |= {key: tf.constant(value, given[key].dtype if key in given else None) for key, value in others.items()}
     return {key: value.numpy() for key, value in servable.signature(signature)(**given).items()}
 
@@ -46,7 +46,7 @@ def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator)
                 assert set(savedmodel.inputs_of(function)) == set(signatures["begin"].structured_outputs)
                 continue
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
-            inputs |= {"tokens": inputs["score"]} if servable.generates else {}
+            inputs |= {"tokens": inputs["score"]} if servable.target == "target" else {}
             expected = {key: tf.TensorSpec([None], tf.string, name=key) for key in inputs.get(name, [servable.source])}
             if name == "options":
                 expected["prefix"] = tf.TensorSpec([None], tf.string, name="prefix")
@@ -93,7 +93,7 @@ def test_a_classifier_answers_with_its_most_probable_label(classifier):
 def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
     paths, servable = classifier
     (texts,) = columns(paths["ingest"], "test", ["text"])
-    logits = servable.model(servable.inputs({"text": tf.constant(texts)}), training=False).numpy()
+    logits = servable.model(servable.model_inputs({"text": tf.constant(texts)}), training=False).numpy()
     assert logits.shape == (len(texts), 1)
     probabilities = call(servable, "serving_default", texts)["probabilities"]
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), logits[:, 0], rtol=1e-3, atol=1e-5)
@@ -117,7 +117,7 @@ def test_no_rows_give_no_rows(classifier, generator):
                 state = servable.signature("begin")(**{servable.source: tf.constant([], tf.string)})
                 found = {key: value.numpy() for key, value in servable.signature(name)(**state).items()}
             else:
-                paired = name == "score" or (name == "tokens" and servable.generates)
+                paired = name == "score" or (name == "tokens" and servable.target == "target")
                 others = {servable.target: np.array([], object)} if paired else {}
                 found = call(servable, name, np.array([], object), **others)
             for key, value in found.items():
@@ -182,8 +182,8 @@ def test_options_change_what_the_decoder_was_set_to(generator):
 def test_an_answer_s_score_is_its_probability_under_the_model(generator):
     # Independent of stepping: force the answer through the model at once and add up its tokens' log-probabilities.
     _, servable = generator
-    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
-    found = servable.decoded(source)
+    source = servable.model_inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
+    found = servable.output.decoded(source)
     ids = found["ids"][:, 0]
     logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
     tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()

@@ -31,9 +31,9 @@ def served(paths, folder, **decode):
 
 def ask(servable, signatures, **texts):
     """The options signature with some inputs given, in Python and as saved: both must answer alike."""
-    given = {name: tf.convert_to_tensor(value) for name, value in servable.defaults().items()}
+    given = {name: tf.convert_to_tensor(value) for name, value in servable.output.defaults().items()}
     given |= {"source": tf.constant(TEXTS)} | {name: tf.constant(value) for name, value in texts.items()}
-    found = {name: value.numpy() for name, value in servable.optional(given).items()}
+    found = {name: value.numpy() for name, value in servable.output.optional(given).items()}
     for name, value in signatures["options"](**given).items():
         if value.dtype == tf.string:
             np.testing.assert_array_equal(value, found[name])
@@ -56,7 +56,7 @@ def test_a_caller_gives_each_row_a_prefix_and_phrases(paths, tmp_path):
     assert all(
         text.startswith("der") for row in ask(servable, loaded.signatures, prefix=["der"])[0] for text in row if text
     )
-    plain = servable.nbest({"source": tf.constant(TEXTS)})
+    plain = servable.output.nbest({"source": tf.constant(TEXTS)})
     texts, scores = ask(servable, loaded.signatures)
     assert [[text.decode() for text in row] for row in plain["texts"].numpy()] == texts
 
@@ -81,7 +81,7 @@ def test_a_list_of_answers_goes_with_the_model(paths, tmp_path):
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     found = loaded.signatures["nbest"](source=tf.constant(TEXTS))
     # Each text of the list through the model at once.
-    source = servable.inputs({"source": tf.constant(TEXTS)})
+    source = servable.model_inputs({"source": tf.constant(TEXTS)})
     logs = []
     for text in allowed:
         ids = servable.encode("target", tf.constant([text] * len(TEXTS)))

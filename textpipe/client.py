@@ -94,8 +94,9 @@ class Client(Caller):
                 if not name.startswith("__")
             }
             self.version: str = told["model_spec"]["version"]
+            self.about: dict[str, Any] = told["metadata"].get("textpipe") or {}
             self.described = export_format.signatures(
-                told["metadata"].get("textpipe") or {},
+                self.about,
                 {name: {key: (dtype_of(dtype), ()) for key, dtype in own.items()} for name, own in self.inputs.items()},
             )
         except (KeyError, TypeError, AttributeError):

@@ -8,18 +8,16 @@ at the top of a pipeline file: evaluate measures and export writes the pipeline'
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import ModuleType
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError
-from textpipe.fields import Field, Sizes
+from textpipe.fields import Sizes
 from textpipe.training import transfer
-
-if TYPE_CHECKING:
-    from textpipe.layers.ensemble import Ensemble as Model
 
 
 class Ensemble(Section):
@@ -73,20 +71,17 @@ def described(origin: transfer.Origin) -> dict[str, Any]:
     return json.loads(origin.model.read_text(encoding="utf-8"))
 
 
-def joined(section: Ensemble, own: Any, train: Path, fields: tuple[Field, ...]) -> "Model":
+def joined(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
     """The pipeline's own model and the section's members as one.
 
     own: the built model of the train artifact `train`. Raises ConfigError when a member reads or writes other token ids
-    than the pipeline's model, or when these models do not write text.
+    than the pipeline's model, or when models of the task's answers cannot be joined.
     """
-    from textpipe.layers.ensemble import Ensemble as Model
-
+    answers = rooms.find("answers", task.ANSWER)
     mine = json.loads((train / transfer.MODEL).read_text(encoding="utf-8"))
-    if rooms.find("models", mine["model"]["kind"]).OUTPUT != "text":
-        kind = mine["model"]["kind"]
-        raise ConfigError(f"ensemble: {kind} answers with a label; only models that write text can be joined")
+    answers.check_ensemble(mine["model"]["kind"])
     vocabulary = read_vocabulary(train / transfer.VOCABULARY)
-    sizes = Sizes.from_tables(mine["sizes"], fields)
+    sizes = Sizes.from_tables(mine["sizes"], task.FIELDS)
     members = [own]
     for member in section.members:
         origin = located(member)
@@ -104,7 +99,7 @@ def joined(section: Ensemble, own: Any, train: Path, fields: tuple[Field, ...]) 
         model = rooms.find("models", config.kind).build(config, sizes, seed=0)
         transfer.load(model, origin.weights)
         members.append(model)
-    return Model(members, mean=section.mean)
+    return answers.join(members, section.mean)
 
 
 def read_vocabulary(path: Path) -> dict[str, Any]:

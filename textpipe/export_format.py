@@ -122,7 +122,8 @@ def older(name: str, about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> 
             return DEADLINE if key == OLDER_DEADLINE else OPTION
         return kinds.get(key, "text")
 
-    way = (about.get("from_options") or OLDER_SEARCH).get(name) if OLDER_OPTIONS in inputs else None
+    ways: Mapping[str, Any] = about.get("from_options") or OLDER_SEARCH
+    way = ways.get(name) if OLDER_OPTIONS in inputs else None
     return Signature(
         name,
         {key: Input(kind(key), dtype, shape) for key, (dtype, shape) in sorted(inputs[name].items())},
@@ -133,6 +134,11 @@ def older(name: str, about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> 
         follows=OLDER_FOLLOWS.get(name),
         search=way and Search(OLDER_OPTIONS, dict(way["outputs"]), way["n_best"] == 1),
     )
+
+
+def answer(about: Mapping[str, Any]) -> str:
+    """The module of answers/ that says what a model's answers are; format 1 had two kinds."""
+    return about.get("answer") or ("label" if about.get("labels") else "text")
 
 
 def view(about: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
@@ -246,9 +252,10 @@ def way(value: Any) -> bool:
     return all(map(text, value["outputs"].values())) and (one is None or (type(one) is int and one == 1))
 
 
-Shape = tuple[Callable[[Any], bool], str]
-SHAPES: dict[str, Shape] = {
+Rule = tuple[Callable[[Any], bool], str]
+SHAPES: dict[str, Rule] = {
     "task": (text, "a string"),
+    "answer": (text, "a string"),
     "inputs": (texts, "a list of strings"),
     "labels": (texts, "a list of strings"),
     "fields": (fields, 'a list of {"name": string, "side": string, "kind": string}'),
@@ -257,7 +264,7 @@ SHAPES: dict[str, Shape] = {
     "from_options": (table, "an object {signature: {outputs, n_best}}"),
     "view": (a_view, '{"kind": string, "signature": string, "attention": string or null}'),
 }
-VALUES: dict[str, Shape] = {  # of an object, each
+VALUES: dict[str, Rule] = {  # of an object, each
     "signatures": (signature, "an object as signatures.py describes a signature"),
     "bounds": (bound, "[low, high], two numbers of which the first is not the greater"),
     "from_options": (way, '{"outputs": {output: its name there}, "n_best": 1 or null}'),

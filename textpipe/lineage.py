@@ -31,6 +31,7 @@ def ingredients(
     behind: sections of earlier stages whose plug-ins this stage runs again.
     """
     plugins = {rooms.module_name(room, kind) for part in (section, *behind) for room, kind in named_plugins(part)}
+    plugins |= {rooms.module_name(*one) for one in getattr(section, "extra_plugins", list)()}
     own = getattr(section, "extra_files", None)
     paths = set(paths_in(section)) | set(own() if own else ())
     return {

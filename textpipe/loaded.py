@@ -153,7 +153,7 @@ class LoadedModel:
         """Scores that a server gives."""
         from textpipe.client import BATCH_ROWS
         from textpipe.savedmodel import by_field
-        from textpipe.scoring import trimmed
+        from textpipe.scoring import answers_of
 
         found: list[dict[str, Any]] = []
         fields = (source, target)
@@ -165,4 +165,4 @@ class LoadedModel:
             asked = {"signature_name": self.likelihood.name, "inputs": inputs}
             told = self.model.ask(f"{self.model.url}:predict", asked)["outputs"]
             found += [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
-        return [trimmed(row) if "tokens" in row else row for row in found]
+        return list(map(answers_of(self.model.about, found[0]).score_row, found)) if found else []

@@ -6,13 +6,13 @@
 The same graph, whether it comes from an exported model (its signature that gives likelihoods) or from a pipeline's trained weights.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from textpipe import batching, savedmodel
+from textpipe import batching, rooms, savedmodel
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
 from textpipe.signatures import LIKELIHOOD, giving
 
@@ -21,12 +21,14 @@ Scored = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scorer:
-    """place: the model or pipeline file; source, target: the fields of a pair; labels: of a classifier, else ()."""
+    """place: the model or pipeline file; source, target: the fields of a pair; labels: all there are, () where answers are
+    of no closed set; answers: the module of answers/ that says what a score is."""
 
     place: Path
     source: str
     target: str
     labels: tuple[str, ...]
+    answers: ModuleType
     function: Any  # takes string tensors [B] by field name
 
     @classmethod
@@ -52,7 +54,9 @@ class Scorer:
         fields = {field["side"]: field["name"] for field in model.about["fields"]}
         labels = tuple(model.about["labels"] or ())
         # The model stands in the place of the function, for a loaded signature does not keep its variables alive.
-        return cls(model.path, fields["source"], fields["target"], labels, Held(model, model.signatures[scoring.name]))
+        answers = answers_of(model.about, scoring.outputs)
+        function = Held(model, model.signatures[scoring.name])
+        return cls(model.path, fields["source"], fields["target"], labels, answers, function)
 
     @classmethod
     def of_pipeline(cls, path: Path, overrides: tuple[str, ...], options: Mapping[str, Any]) -> "Scorer":
@@ -69,8 +73,11 @@ class Scorer:
         scoring = giving(found.definitions, LIKELIHOOD)
         assert scoring is not None
         function = found.signature(scoring.name)
-        labels = () if found.generates else tuple(found.features[found.target].classes)
-        return cls(path, found.source, found.target, labels, Held(found, function))
+        labels, answers = (
+            tuple(found.output.labels or ()),
+            rooms.find("answers", rooms.find("tasks", loaded.task).ANSWER),
+        )
+        return cls(path, found.source, found.target, labels, answers, Held(found, function))
 
     def score(self, rows: Sequence[Mapping[str, str]], *, batch_rows: int = batching.BATCH_ROWS) -> list[Scored]:
         """One dict a pair, in order; rows are dicts with the source and the target field.
@@ -94,7 +101,7 @@ class Scorer:
                     f"{suggest(row[self.target], self.labels)}"
                 )
         found = batching.answered(self.function, columns, batch_rows=batch_rows)
-        return found if self.labels else [trimmed(row) for row in found]
+        return list(map(self.answers.score_row, found))
 
 
 @dataclass(frozen=True)
@@ -108,34 +115,15 @@ class Held:
         return self.function(**texts)
 
 
-def trimmed(row: Scored) -> Scored:
-    """A pair's outputs without padding, and its perplexity."""
-    tokens = row["tokens"]
-    return {
-        "log_prob": row["log_prob"],
-        "tokens": tokens,
-        "perplexity": perplexity(row["log_prob"], tokens),
-        "cut": row["cut"],
-        "target_tokens": row["target_tokens"][:tokens],
-        "log_probs": row["log_probs"][:tokens],
-    }
-
-
-def perplexity(log_prob: float, count: int) -> float:
-    """exp of the mean negative log-probability, as large as a float can say."""
-    return math.exp(min(-log_prob / count, 700.0))
-
-
-def totals(rows: Sequence[Scored]) -> dict[str, float]:
-    """Sums over scored pairs: pairs, log_prob; of generators tokens, perplexity (per token) and how many were cut, of
-    classifiers log_loss (nats per row)."""
-    log_prob = math.fsum(row["log_prob"] for row in rows)
-    figures: dict[str, float] = {"pairs": len(rows), "log_prob": log_prob}
-    if "tokens" not in rows[0]:
-        return figures | {"log_loss": -log_prob / len(rows)}
-    tokens = sum(row["tokens"] for row in rows)
-    cut = sum(row["cut"] for row in rows)
-    return figures | {"tokens": tokens, "perplexity": perplexity(log_prob, tokens), "cut": cut}
+def answers_of(about: Mapping[str, Any], outputs: Collection[str]) -> ModuleType:
+    """The module of answers/ that a textpipe.json names, else the one whose scores have these outputs."""
+    if name := about.get("answer"):
+        return rooms.find("answers", name)
+    for name in rooms.names("answers"):
+        module = rooms.find("answers", name)
+        if set(module.SCORES) <= set(outputs):
+            return module
+    raise ModelError(f"scores of an unknown kind: {', '.join(outputs)}; export the model again")
 
 
 def read(

@@ -138,6 +138,11 @@ def taking_options(signatures: Iterable[Signature]) -> Signature | None:
     return next((one for one in signatures if one.options), None)
 
 
+def ranked(signatures: Iterable[Signature]) -> Signature | None:
+    """The signature that gives the best answers of each row, several where there are; None when all give one."""
+    return next((one for one in signatures if one.search is not None and not one.search.first), None)
+
+
 def following(signatures: Iterable[Signature], name: str) -> Signature | None:
     """The signature that continues another; None when there is none."""
     return next((one for one in signatures if one.follows == name), None)

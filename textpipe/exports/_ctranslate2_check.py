@@ -26,7 +26,7 @@ def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict
     rows = [{"text": text} for text in _golden.AWKWARD] + list(_golden.data_rows(count, inputs, servable.source))
     _golden.fill_features(servable, rows)
     texts = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
-    blank = _search.nothing(servable.searched(texts, _golden.model_input(servable, rows)), PAD_ID).numpy()
+    blank = _search.nothing(servable.output.searched(texts, _golden.model_input(servable, rows)), PAD_ID).numpy()
     return sorted((row for row, none in zip(rows, blank, strict=True) if not none), key=lambda row: len(row["ids"]))
 
 
@@ -85,7 +85,7 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def answer(inputs: Any) -> Any:
-        best = servable.decoded(inputs, n_best=1)["ids"][:, 0]
+        best = servable.output.decoded(inputs, n_best=1)["ids"][:, 0]
         stepped = rooms.find("decoding", "greedy").decode(servable.model, inputs, greedy(decode))["ids"][:, 0]
         return best, tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, best), axis=1), stepped
 

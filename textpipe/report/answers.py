@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from textpipe import integrity, pipeline, rooms
+from textpipe import export_format, integrity, pipeline, rooms
 from textpipe.errors import ArtifactError, DataError, suggest
 from textpipe.fields import Field
 from textpipe.report.systems import PREDICTIONS, distinct, pipeline_file
@@ -20,18 +21,24 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Rows:
-    """What was asked: sources and what should be answered, and the two fields these are.
+    """What was asked: sources and what should be answered, and the two fields these are; answer: a module of answers/.
 
     A reference is a text, or a list where several answers are right.
     """
 
     source: Field
     target: Field
+    answer: str
     sources: list[str]
     references: list[str | list[str]]
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    @property
+    def view(self) -> ModuleType:
+        """How answers are shown: a module of views/."""
+        return view_of(self.answer)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def read(name: str, file: Path) -> Answers:
     lines = list(objects(file))
     if not lines:
         raise DataError(f"{file}: has no rows")
-    source, target = sides(file, lines[0])
+    source, target, answer = sides(file, lines[0])
     wanted = (source.name, target.name, "answer")
     for number, line in enumerate(lines, 1):
         for key in wanted:
@@ -121,7 +128,9 @@ def read(name: str, file: Path) -> Answers:
                 raise DataError(f"{file}, line {number}: expected a text under {key!r}, found {line.get(key)!r}")
     sources, _, answers = ([line[key] for line in lines] for key in wanted)
     references = [references_of(line, target.name) for line in lines]
-    return Answers(name, Rows(source, target, sources, references), answers, [line.get("score") for line in lines])
+    return Answers(
+        name, Rows(source, target, answer, sources, references), answers, [line.get("score") for line in lines]
+    )
 
 
 def references_of(line: dict[str, Any], target: str) -> str | list[str]:
@@ -147,15 +156,16 @@ def objects(file: Path) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def sides(file: Path, line: dict[str, Any]) -> tuple[Field, Field]:
-    """The source and the target field of a run: its task's, or those of the task whose fields the first line has."""
+def sides(file: Path, line: dict[str, Any]) -> tuple[Field, Field, str]:
+    """The source and the target field of a run and what it answers: its task's, or those of the task whose fields the first
+    line has."""
     task = None
     if (file.parent / METRICS).is_file():
         task = json.loads((file.parent / METRICS).read_text(encoding="utf-8")).get("task")
     tasks = [task] if task else rooms.names("tasks")
-    for fields in (rooms.find("tasks", name).FIELDS for name in tasks):
-        if all(field.name in line for field in fields):
-            return pair(fields)
+    for module in (rooms.find("tasks", name) for name in tasks):
+        if all(field.name in line for field in module.FIELDS):
+            return *pair(module.FIELDS), module.ANSWER
     known = "; ".join(", ".join(field.name for field in rooms.find("tasks", name).FIELDS) for name in tasks)
     raise DataError(
         f"{file}, line 1: expected the fields of a task ({known}), found {', '.join(line)}; rename the keys"
@@ -168,10 +178,16 @@ def pair(fields: Sequence[Field]) -> tuple[Field, Field]:
     return source, target
 
 
-def fields_of(about: dict[str, Any], system: str) -> tuple[Field, Field]:
-    """The fields that a model says it was trained on."""
+def view_of(answer: str) -> ModuleType:
+    """The module of views/ that shows a kind of answer."""
+    return rooms.find("report.views", rooms.find("answers", answer).VIEW)
+
+
+def fields_of(about: dict[str, Any], system: str) -> tuple[Field, Field, str]:
+    """The fields that a model says it was trained on, and what it answers."""
     try:
-        return pair([Field(item["name"], item["side"], item["kind"]) for item in about["fields"]])
+        found = pair([Field(item["name"], item["side"], item["kind"]) for item in about["fields"]])
+        return *found, export_format.answer(about)
     except (KeyError, TypeError, StopIteration):
         raise DataError(
             f"{system}: does not say which fields it was trained on, so rows cannot be read for it; compare it with a "
@@ -179,9 +195,10 @@ def fields_of(about: dict[str, Any], system: str) -> tuple[Field, Field]:
         ) from None
 
 
-def rows_of(place: str, fields: tuple[Field, Field], artifacts: Path) -> Rows:
+def rows_of(place: str, asked: tuple[Field, Field, str], artifacts: Path) -> Rows:
     """Rows to ask a model: the test split of a pipeline file, or a file with columns named after the fields."""
-    names = [field.name for field in fields]
+    source, target, answer = asked
+    names = [source.name, target.name]
     columns: list[list[str]] = [[], []]
     if file := pipeline_file(place):
         from textpipe.tables import shards
@@ -206,7 +223,7 @@ def rows_of(place: str, fields: tuple[Field, Field], artifacts: Path) -> Rows:
         for batch in sources.read(Path(place), options, repairs, names, "test"):
             for column, values in zip(repairs.mend(batch).columns, columns, strict=True):
                 values += column
-    return Rows(*fields, *columns)
+    return Rows(source, target, answer, columns[0], [*columns[1]])
 
 
 def ask(name: str, model: Any, rows: Rows) -> Answers:
@@ -221,10 +238,10 @@ def check(first: Answers, other: Answers) -> None:
     """Raise DataError, naming the first row that differs, unless two systems answered the same rows."""
     mine, theirs = first.rows, other.rows
     cure = "both must be scored on the same rows in the same order"
-    if mine.target.kind != theirs.target.kind:
+    if mine.answer != theirs.answer:
         raise DataError(
-            f"{first.name} and {other.name}: one answers with a {mine.target.kind}, the other with a "
-            f"{theirs.target.kind}; compare runs of one task"
+            f"{first.name} and {other.name}: one answers with a {mine.answer}, the other with a "
+            f"{theirs.answer}; compare runs of one task"
         )
     for what in ("sources", "references"):
         for number, (ours, others) in enumerate(zip(getattr(mine, what), getattr(theirs, what), strict=False), 1):

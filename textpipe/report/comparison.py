@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from textpipe.report.answers import Answers
+from textpipe.report.numbers import figure, p_value, signed, span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,21 +80,13 @@ def compare(
     bleu_tokenizer: str = "auto",
 ) -> Comparison:
     """Compare systems on the same rows; show: rows kept of those on which one is better, and worse, than the first."""
-    import numpy as np
-
     from textpipe.scores import comparison, significance
 
     rows, answers = systems[0].rows, [system.answers for system in systems]
-    labels = rows.target.kind == "label"
-    if labels:
-        measures = comparison.of_labels(answers, rows.references)
-    else:
-        measures = comparison.of_texts(answers, rows.references, bleu_tokenizer=bleu_tokenizer)
+    compared = rows.view.compared
+    measures = compared.measures(answers, rows.references, bleu_tokenizer)
     metrics, drawn = comparison.compare(measures, resamples=resamples, trials=trials, seed=seed)
-    if labels:
-        scores = np.array([[a == r for a, r in zip(one, rows.references, strict=True)] for one in answers], np.float64)
-    else:
-        scores = comparison.row_scores(answers, rows.references)
+    scores = compared.row_scores(answers, rows.references)
     table = {
         "rows": len(rows),
         "kind": rows.target.kind,
@@ -101,7 +95,7 @@ def compare(
         "trials": trials,
         "seed": seed,
         "systems": [system.name for system in systems],
-        "positive": comparison.classes_of(answers, rows.references)[1] if "f1" in metrics else None,
+        "positive": compared.positive(answers, rows.references, metrics),
         "metrics": metrics,
         "pairs": [pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
     }
@@ -114,33 +108,22 @@ def pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, An
     scores [2, N] of the two. Rows come with the greatest difference first; of labels, where the wrong answer was
     surest.
     """
-    from textpipe.scores import comparison
-
-    rows = first.rows
+    rows, compared = first.rows, first.rows.view.compared
     difference = scores[1] - scores[0]
     equal = sum(a == b for a, b in zip(first.answers, other.answers, strict=True))
     found: dict[str, Any] = {"baseline": first.name, "system": other.name, "same_answer": equal}
-    if rows.target.kind == "label":
-        found |= comparison.agreement(first.answers, other.answers, rows.references)
+    found |= compared.agreement(first, other, rows.references)
 
     def shown(at: int) -> dict[str, Any]:
         line = {"row": at + 1, "source": rows.sources[at], "reference": rows.references[at]}
         line["answers"] = [first.answers[at], other.answers[at]]
-        if rows.target.kind == "label":
-            return line | {"confidence": [first.scores[at], other.scores[at]]}
-        return line | {"chrf": [float(score) for score in scores[:, at]], "difference": float(difference[at])}
-
-    def sureness(at: int, wrong: Answers) -> float:
-        return -(wrong.scores[at] or 0.0)
+        return line | compared.row(at, first, other, scores)
 
     better = [at for at in range(len(rows)) if difference[at] > 0]
     worse = [at for at in range(len(rows)) if difference[at] < 0]
-    if rows.target.kind == "label":
-        better.sort(key=lambda at: sureness(at, first))
-        worse.sort(key=lambda at: sureness(at, other))
-    else:
-        better.sort(key=lambda at: -difference[at])
-        worse.sort(key=lambda at: difference[at])
+    gain, loss = compared.order(first, other, difference)
+    better.sort(key=gain)
+    worse.sort(key=loss)
     return found | {
         "better_rows": len(better),
         "worse_rows": len(worse),
@@ -175,29 +158,19 @@ def text(found: Comparison) -> str:
     if any(metric["less_is_better"] for metric in table["metrics"].values()):
         lines.append("of ter less is better")
     for one in table["pairs"]:
-        lines += ["", *told(one, table["kind"])]
+        lines += ["", *told(one, found.systems[0].rows.view.compared)]
     return "\n".join(line.rstrip() for line in lines).strip()
 
 
-def told(one: dict[str, Any], kind: str) -> list[str]:
+def told(one: dict[str, Any], compared: ModuleType) -> list[str]:
     """The rows of a pair, as lines."""
     first, other = one["baseline"], one["system"]
     lines = [f"{other} beside {first}: the same answer to {one['same_answer']} rows"]
-    if kind == "label":
-        lines[0] += (
-            f"; right are both on {one['both']}, {first} alone on {one['only_first']}, {other} alone on "
-            f"{one['only_second']}, neither on {one['neither']}; McNemar p {p_value(one['p_mcnemar'])}"
-        )
-    else:
-        lines[0] += f"; by chrF better on {one['better_rows']}, worse on {one['worse_rows']}"
+    lines[0] += compared.summary(one)
     width = max(len("reference"), len(first), len(other))
     for title, rows in (("better", one["better"]), ("worse", one["worse"])):
         for row in rows:
-            measure = (
-                f"chrF {row['difference']:+.1f}"
-                if kind == "text"
-                else f"{other} is {'right' if title == 'better' else 'wrong'}"
-            )
+            measure = compared.measure(row, title == "better", other)
             lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
             references = [row["reference"]] if isinstance(row["reference"], str) else row["reference"]
             lines += [f"  {'reference':<{width}}  {one_line(reference)}" for reference in references]
@@ -211,23 +184,3 @@ def one_line(answer: str) -> str:
     """A text on one line of a terminal, without marks that would steer it."""
     joined = " / ".join(part.strip() for part in answer.splitlines() if part.strip())
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)
-
-
-def figure(value: float) -> str:
-    """Four digits."""
-    return f"{value:.4g}"
-
-
-def signed(value: float) -> str:
-    """Three digits and a sign: 2.518 -> +2.52"""
-    return f"{value:+.3g}"
-
-
-def span(bounds: Sequence[float], write: Any = figure) -> str:
-    """[35.05, 38.01]"""
-    return f"[{write(bounds[0])}, {write(bounds[1])}]"
-
-
-def p_value(value: float) -> str:
-    """.031, or <.001"""
-    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")

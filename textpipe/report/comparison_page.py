@@ -3,15 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from textpipe.report import charts, markup, page, texts
-from textpipe.report.charts import Series
-from textpipe.report.comparison import Comparison, p_value, signed
+from textpipe.report import charts, markup, page
+from textpipe.report.comparison import Comparison
+from textpipe.report.numbers import p_value, signed
 from textpipe.report.page import Section, group, sentence, titled
 from textpipe.version import __version__
-
-RESAMPLES = 300  # behind the intervals of rows of like length
 
 
 def write(found: Comparison, path: Path) -> None:
@@ -34,8 +33,7 @@ def document(found: Comparison) -> str:
     sections = [scores(found)]
     for at, pair in enumerate(table["pairs"], 1):
         sections.append(beside(found, pair, at))
-    if table["kind"] == "text":
-        sections.insert(1, by_length(found))
+    sections[1:1] = found.systems[0].rows.view.compared.sections(found)
     title = " or ".join(table["systems"]) + "?"
     about = (
         f"{table['rows']:,} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; "
@@ -75,82 +73,28 @@ def scores(found: Comparison) -> Section:
     return Section("Scores", "scores", body, lead)
 
 
-def by_length(found: Comparison) -> Section:
-    """BLEU of each system on rows of like source length."""
-    import numpy as np
-
-    from textpipe.scores import bleu_tokenizers, corpus, generation, significance
-
-    rows = found.systems[0].rows
-    lengths = [len(source.split()) for source in rows.sources]
-    ranges = texts.groups(lengths)
-    members = [np.array([low <= length <= high for length in lengths]) for low, high in ranges]
-    tokenize = bleu_tokenizers.of_signature(found.table["metrics"]["bleu"]["signature"])
-    series = []
-    for system, colour in zip(found.systems[:3], "abc", strict=False):
-        statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False, tokenize=tokenize)
-        parts = [statistics[chosen] for chosen in members]
-        drawn = [
-            significance.resampled(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
-            for part in parts
-        ]
-        bounds = [significance.interval(one) for one in drawn]
-        values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
-        series.append(Series(system.name, [], values, colour, low=[b[0] for b in bounds], high=[b[1] for b in bounds]))
-    labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]
-    counts = [int(chosen.sum()) for chosen in members]
-    chart = charts.bars("BLEU by source length", labels, series, "words in the source", counts=counts)
-    shares = [count / len(rows) for count in range(1, len(rows) + 1)]
-    spread = charts.lines(
-        "Share of rows up to a chrF",
-        [
-            Series(system.name, sorted(found.scores[at].tolist()), shares, colour)
-            for at, (system, colour) in enumerate(zip(found.systems[:3], "abc", strict=False))
-        ],
-        "chrF of a row", note="The lower a line runs, the better its system's rows.", data=False,
-    )  # fmt: skip
-    return Section("Rows", "rows", f'<div class="half">{chart}{spread}</div>')
-
-
 def beside(found: Comparison, pair: dict[str, Any], at: int) -> Section:
     """One system beside the baseline: its differences drawn, and the rows that differ most."""
     table, first, other = found.table, pair["baseline"], pair["system"]
+    compared = found.systems[0].rows.view.compared
     drawn = [differences(found, at)]
     name = next(iter(table["metrics"]))
     apart = (found.drawn[name][at] - found.drawn[name][0]).tolist()
-    low, high, bins = bins_about_zero(apart, 1 / table["rows"] if table["kind"] == "label" else 0.0)
+    low, high, bins = bins_about_zero(apart, compared.step(found))
     drawn.append(
         charts.histogram(
             f"Difference of {titled(name)} in {table['resamples']:,} resamples", apart, f"{other} minus {first}",
             low=low, high=high, bins=bins, mark=(0.0, "no difference"), counted="resamples",
         )
     )  # fmt: skip
-    if table["kind"] == "label":
-        drawn.append(agreement(pair))
-        lead = (
-            f"The same answer to {pair['same_answer']:,} of {table['rows']:,} rows; McNemar's exact test gives "
-            f"p {p_value(pair['p_mcnemar'])}."
-        )
-    else:
-        ours, theirs = (found.scores[system].tolist() for system in (0, at))
-        notes = [f"row {row + 1}: {a:.1f} and {b:.1f}" for row, (a, b) in enumerate(zip(ours, theirs, strict=True))]
-        drawn.append(
-            charts.points(
-                "chrF row by row", Series("rows", ours, theirs, "a", notes=notes), first, other, low=0, high=100,
-                note="Above the dashed line the answer of the second is better.", many=True,
-            )
-        )  # fmt: skip
-        lead = (
-            f"The same answer to {pair['same_answer']:,} of {table['rows']:,} rows; by chrF {other} is better on "
-            f"{pair['better_rows']:,} and worse on {pair['worse_rows']:,}."
-        )
-    cards = [[card(pair, row, table["kind"]) for row in pair[side]] for side in ("better", "worse")]
+    drawn += compared.charts_of(found, pair, at)
+    cards = [[card(pair, row, compared) for row in pair[side]] for side in ("better", "worse")]
     body = f'<div class="charts">{"".join(drawn)}</div>'
     for side, shown in zip(("better", "worse"), cards, strict=True):
         body += group(
             f"{other} is {side}: {len(shown)} of {pair[side + '_rows']:,} rows", shown, opened=side == "better"
         )
-    return Section(f"{other} beside {first}", f"pair{at}", body, lead)
+    return Section(f"{other} beside {first}", f"pair{at}", body, compared.lead(found, pair))
 
 
 def bins_about_zero(values: Sequence[float], step: float) -> tuple[float, float, int]:
@@ -185,28 +129,10 @@ def differences(found: Comparison, at: int) -> str:
     )
 
 
-def agreement(pair: dict[str, Any]) -> str:
-    """Who is right on how many rows."""
-    first, other = pair["baseline"], pair["system"]
-    return charts.heat_map(
-        "Rows that are right", [[pair["both"], pair["only_first"]], [pair["only_second"], pair["neither"]]],
-        ["right", "wrong"], ["right", "wrong"], row_name=first, column_name=other,
-        write=lambda count: f"{count:,}", highest=max(pair["both"], 1),
-    )  # fmt: skip
-
-
-def card(pair: dict[str, Any], row: dict[str, Any], kind: str) -> str:
+def card(pair: dict[str, Any], row: dict[str, Any], compared: ModuleType) -> str:
     """A row with both answers."""
-    facts = [f"row {row['row']}"]
-    if kind == "text":
-        facts.append(f"chrF {row['chrf'][0]:.1f} and {row['chrf'][1]:.1f}, {row['difference']:+.1f}")
+    facts = [f"row {row['row']}", *compared.facts(row)]
     entries = [("source", markup.shown(row["source"])), ("reference", page.references(row["reference"]))]
     for at, name in enumerate((pair["baseline"], pair["system"])):
-        answer = row["answers"][at]
-        if kind == "text":
-            entries.append((name, markup.differing(answer, row["reference"])))
-        else:
-            sure = row["confidence"][at]
-            told = f' <span class="quiet">{markup.number(sure, 3)}</span>' if isinstance(sure, float) else ""
-            entries.append((name, markup.shown(answer) + told))
+        entries.append((name, compared.answer(row, at)))
     return sentence(facts, entries)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from textpipe import integrity, pipeline, rooms
 from textpipe.errors import ArtifactError
-from textpipe.report.answers import pair
+from textpipe.report.answers import pair, view_of
 from textpipe.version import __version__
 
 METRICS, PREDICTIONS, ATTENTION = "metrics.json", "predictions.jsonl", "attention.jsonl"
@@ -69,6 +70,11 @@ class Run:
         """The names of the source and the target field."""
         source, target = pair(rooms.find("tasks", self.metrics["task"]).FIELDS)
         return source.name, target.name
+
+    @cached_property
+    def view(self) -> ModuleType:
+        """How the report shows the task's answers: a module of views/."""
+        return view_of(rooms.find("tasks", self.metrics["task"]).ANSWER)
 
     @cached_property
     def positive(self) -> str | None:

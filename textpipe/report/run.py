@@ -13,7 +13,7 @@ from typing import Any
 
 from textpipe import pipeline, store
 from textpipe.lineage import flat
-from textpipe.report import labels, learning, markup, page, texts
+from textpipe.report import learning, markup, page
 from textpipe.report.page import Section, titled
 from textpipe.report.results import Run, manifest, read
 from textpipe.version import __version__
@@ -52,17 +52,11 @@ def write(run: Run, path: Path, *, always: bool = True) -> bool:
 
 def document(run: Run) -> str:
     """The page as HTML."""
-    generates = "confusion" not in run.metrics
-    parts = (texts if generates else labels).sections(run)
-    sections = [scores(run), *learning.sections(run), *parts, made(run)]
-    wanted = ("bleu", "chrf", "ter", "perplexity", "length_ratio")
-    if not generates:
-        f1 = "f1" if "f1" in run.metrics["metrics"] else "f1_macro"
-        wanted = ("accuracy", f1, "roc_auc", "log_loss", "calibration_error")
+    sections = [scores(run), *learning.sections(run), *run.view.sections(run), made(run)]
     metrics, intervals = run.metrics["metrics"], run.metrics["intervals"]
     tiles = [
         page.tile(titled(name, run.positive), markup.number(metrics[name]), interval(intervals.get(name)))
-        for name in wanted
+        for name in run.view.tiles(metrics)
         if metrics.get(name) is not None
     ]
     rows = f"{run.metrics['rows']:,} {run.metrics['split']} rows"
@@ -113,7 +107,8 @@ def made(run: Run) -> Section:
         ]
         headers = ["split", "rows", "duplicates", "conflicts", "sources also in train"]
         parts.append(f'<div class="card">{markup.table(headers, rows, caption="Rows")}</div>')
-    settings, versions = [], {}
+    settings: list[list[Any]] = []
+    versions: dict[str, str] = {}
     for stage in pipeline.ORDER:
         if stage in run.artifacts and (run.artifacts[stage] / store.MANIFEST).is_file():
             ingredients = manifest(run.artifacts[stage])["ingredients"]
@@ -121,7 +116,7 @@ def made(run: Run) -> Section:
             versions |= ingredients["versions"]
     tables = (
         (f"{len(settings)} settings", ["setting", "value"], settings),
-        ("Versions", ["library", "version"], versions.items()),
+        ("Versions", ["library", "version"], [list(pair) for pair in versions.items()]),
     )
     for title, headers, rows in tables:
         found = list(rows)

@@ -165,7 +165,11 @@ class Service:
             }
             spec = {"name": target.name, "signature_name": "", "version": str(version.number)}
             options = schema(version)
-            about = {name: version.about[name] for name in ("format", "fields", "signatures") if name in version.about}
+            about = {
+                name: version.about[name]
+                for name in ("format", "fields", "signatures", "answer")
+                if name in version.about
+            }
         metadata: dict[str, Any] = {"signature_def": {"signature_def": told}}
         if any("maximum" in option for option in options.values()):
             metadata["options"] = options

@@ -46,20 +46,20 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     from textpipe.decoding import _search
     from textpipe.training import likelihood
 
-    model = servable.model
+    model, output = servable.model, servable.output
     texts = {servable.source: tf.fill([TRIED], savedmodel.encode(row["text"]))}
-    inputs = servable.searched(texts, tf.repeat(_golden.model_input(servable, [row]), TRIED, axis=0))
-    found = servable.decoded(inputs, model=Rounded(model, seed))
+    inputs = output.searched(texts, tf.repeat(_golden.model_input(servable, [row]), TRIED, axis=0))
+    found = output.decoded(inputs, model=Rounded(model, seed))
     copies, answers, length = tf.unstack(tf.shape(found["ids"]))
     ids = tf.reshape(found["ids"], [copies * answers, length])
     exact = tf.reduce_sum(likelihood.of_tokens(model, tf.repeat(inputs, answers, axis=0), ids), axis=1)
     tokens = tf.reduce_sum(tf.cast(ids != model.pad_id, tf.float32), axis=1)
-    penalty = _search.length_penalty(tokens, getattr(servable.decode(), "length_penalty", 0.0))
+    penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
     off = (tf.reshape(exact, [copies, answers]) - found["log_probs"]) / tf.reshape(penalty, [copies, answers])
     there = (found["scores"] > _search.ABSENT) & ~_search.nothing(inputs, model.pad_id)[:, None]
     scores = tf.where(there, found["scores"] + off, found["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
-    spelled = servable.spelled(found, texts)["texts"]
+    spelled = output.spelled(found, texts)["texts"]
     spelled, scores = (tf.gather(part, order, batch_dims=1).numpy().tolist() for part in (spelled, scores))
     return [
         {"texts": [text.decode() for text in some], "scores": best} for some, best in zip(spelled, scores, strict=True)

@@ -3,7 +3,6 @@
 Data rows of all splits, and texts that are awkward.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,28 +111,7 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
     log_prob is what the best of the texts scores when it is given back as an answer.
     """
-    import tensorflow as tf
-
-    from textpipe import tracing
-
-    inputs = model_input(servable, rows)
-    if servable.generates:
-        given = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
-        inputs = servable.searched(given, inputs)
-        found = servable.spelled(servable.decoded(inputs), given)
-        for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
-            row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
-        forced = servable.encode(servable.target, found["texts"][:, 0])
-        sums = tf.reduce_sum(tracing.of_tokens(servable, inputs, forced), axis=1)
-        for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
-            row["log_prob"] = log_prob
-        return
-    labels = servable.features[servable.target].classes
-    for row, probabilities in zip(rows, servable.probabilities(inputs).numpy().tolist(), strict=True):
-        ranked = sorted(range(len(labels)), key=lambda at: -probabilities[at])
-        row["probabilities"] = probabilities
-        row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}
-        row["log_prob"] = math.log(max(probabilities))
+    servable.output.golden(model_input(servable, rows), rows)
 
 
 def model_input(servable: "Servable", rows: Sequence[dict[str, Any]]) -> Any:

@@ -11,11 +11,10 @@ import functools
 import inspect
 import json
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,12 +25,8 @@ from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
 from textpipe.scores import bleu_tokenizers
 from textpipe.stages import _attention, _word_scores
 
-if TYPE_CHECKING:
-    from textpipe.servable import Servable
-
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
-LIKELIEST = 5  # classes a prediction lists
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +60,8 @@ class Config(Section):
         for name in self.require:
             if name not in known:
                 raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, known)}")
-        target = next(field for field in rooms.find("tasks", self.task).FIELDS if field.side == "target")
-        if self.join_sources and target.kind != "text":
-            raise ValueError(f"join_sources: {self.task} answers with a label; leave join_sources out")
+        answers = rooms.find("answers", rooms.find("tasks", self.task).ANSWER)
+        answers.check(self.task, decode=self.decode, join_sources=self.join_sources)
         return self
 
     @model_validator(mode="after")
@@ -84,6 +78,10 @@ class Config(Section):
         """The files of the models that answer together with the pipeline's."""
         return self.ensemble.files if self.ensemble else []
 
+    def extra_plugins(self) -> list[tuple[str, str]]:
+        """What answers."""
+        return [("answers", rooms.find("tasks", self.task).ANSWER)]
+
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split."""
@@ -92,6 +90,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     from textpipe.servable import Servable
 
     task = rooms.find("tasks", config.task)
+    answering = rooms.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
     rows = read(inputs["ingest"], config, (servable.source, servable.target))
     several = None
@@ -122,10 +121,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         notes.append(
             f"references: {count} of {len(several)} source texts; perplexity and the words' F1 are of the first of each."
         )
-    if servable.generates:
-        extra, note = likelihood(servable, sources, references, config.batch_rows)
-        report["metrics"] |= extra | {"unknown_in_answers": _word_scores.unknown_in(servable, outputs["answer"])}
-        notes.append(note)
+    extra, lines = answering.measured(servable, sources, references, outputs["answer"], config.batch_rows)
+    report["metrics"] |= extra
+    notes += lines
     found, lines = _word_scores.by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
@@ -137,7 +135,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         for at, (row, source, reference, answer) in enumerate(
             zip(rows["row"], sources, references, answers, strict=True)
         ):
-            line = {"row": row, servable.source: source, servable.target: reference, **shown(answer)}
+            line = {"row": row, servable.source: source, servable.target: reference, **answering.kept(answer)}
             if several:
                 line["references"] = several[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -172,48 +170,6 @@ def joined(
     chosen = list(places.values())[:limit]
     references = [list(dict.fromkeys(rows[target][place] for place in own)) for own in chosen]
     return {name: [values[own[0]] for own in chosen] for name, values in rows.items()}, references
-
-
-def shown(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer: of many classes, the likeliest five."""
-    line = {"answer": answer["answer"], "score": answer["score"]}
-    if "labels" in answer:
-        likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-        line["probabilities"] = dict(likeliest[:LIKELIEST])
-    return line
-
-
-def likelihood(
-    servable: "Servable", sources: Sequence[str], references: Sequence[str], batch_rows: int
-) -> tuple[dict[str, float], str]:
-    """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
-    import tensorflow as tf
-
-    from textpipe.savedmodel import encode
-    from textpipe.training import losses
-
-    target_feature = servable.features[servable.target]
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
-    def forced(source, target):
-        inputs, ids = servable.encode(servable.source, source), servable.encode(servable.target, target)
-        whole = target_feature.codec.encode(servable.clean(servable.target, target)).row_lengths()
-        cut = tf.math.count_nonzero(whole >= target_feature.max_length)
-        return losses.evaluate(servable.model, inputs, ids) | {"cut": cut}
-
-    order = sorted(range(len(sources)), key=lambda at: len(references[at]))
-    nats, tokens, cut = 0.0, 0.0, 0
-    for start in range(0, len(order), batch_rows):
-        batch = order[start : start + batch_rows]
-        sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
-        nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
-    note = (
-        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized "
-        "references; models with other vocabularies cannot be compared by it."
-    )
-    if cut:
-        note += f" {cut:,} references are longer than the {target_feature.max_length} tokens that [vectorize] keeps: of them the beginning."
-    return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
 
 
 def verdict(config: Config, output: Path) -> None:

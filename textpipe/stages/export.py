@@ -19,7 +19,6 @@ from pydantic import Field, model_validator
 
 from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, signatures, warmup
 from textpipe.config import Plugin, Section
-from textpipe.decoding import _bounds
 from textpipe.ensembles import Ensemble
 from textpipe.errors import ModelError
 from textpipe.stages import _doubts, _golden, _replay
@@ -57,16 +56,17 @@ class Config(Section):
 
     @model_validator(mode="after")
     def bounds_fit(self):
-        target = next(field for field in rooms.find("tasks", self.task).FIELDS if field.side == "target")
-        if self.bounds and target.kind != "text":
-            raise ValueError(f"bounds: {self.task} answers with a label and has no options; leave bounds out")
-        if target.kind == "text":
-            _bounds.bounds(rooms.find("decoding", self.decode.kind), self.decode, self.bounds)
+        answers = rooms.find("answers", rooms.find("tasks", self.task).ANSWER)
+        answers.check(self.task, decode=self.decode, bounds=self.bounds)
         return self
 
     def extra_files(self) -> list[Path]:
         """The files of the models that answer together with the pipeline's."""
         return self.ensemble.files if self.ensemble else []
+
+    def extra_plugins(self) -> list[tuple[str, str]]:
+        """What answers."""
+        return [("answers", rooms.find("tasks", self.task).ANSWER)]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
@@ -112,19 +112,26 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     report = json.loads((inputs["evaluate"] / "metrics.json").read_text(encoding="utf-8"))
     model = json.loads((inputs["train"] / "model.json").read_text(encoding="utf-8"))
     described = servable.described()
-    labels = None if servable.generates else list(servable.features[servable.target].classes)
-    fields = rooms.find("tasks", config.task).FIELDS
+    task, output = rooms.find("tasks", config.task), servable.output
+    looking = signatures.giving(described, signatures.ATTENTION)
+    answering = signatures.ranked(described) or servable.definition(savedmodel.DEFAULT)
+    view = {
+        "kind": getattr(task, "VIEW", rooms.find("answers", task.ANSWER).VIEW),
+        "signature": answering.name,
+        "attention": looking and looking.name,
+    }
     about = {
         "format": export_format.FORMAT,
         "task": config.task,
-        "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in fields],
-        "inputs": [servable.source],
+        "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in task.FIELDS],
+        "inputs": list(servable.sources),
+        "answer": task.ANSWER,
         "signatures": {one.name: signatures.table(one) for one in described},
-        "view": export_format.view({"task": config.task, "labels": labels}, [one.name for one in described]),
-        "labels": labels,
+        "view": view,
+        "labels": output.labels,
         "model": model["model"],
-        "decode": config.decode.model_dump(mode="json") if servable.generates else None,
-        "bounds": servable.bounds(),
+        "decode": output.decode and output.decode.model_dump(mode="json"),
+        "bounds": dict(output.bounds),
         "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),

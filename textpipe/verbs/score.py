@@ -42,8 +42,8 @@ def command(
     rows = read_pairs(files, scorer, read_columns(columns), read_format(form), columns_of(model, overrides, files))
     scored = scorer.score(rows, batch_rows=batch)
     for row in scored:
-        click.echo(json.dumps(row, ensure_ascii=False) if as_json else line(row))
-    click.echo(summary(scoring.totals(scored)), err=True)
+        click.echo(json.dumps(row, ensure_ascii=False) if as_json else scorer.answers.score_line(row))
+    click.echo(scorer.answers.score_summary(scorer.answers.score_totals(scored)), err=True)
 
 
 def columns_of(model: Path, overrides: tuple[str, ...], files: tuple[Path, ...]) -> dict[str, str | int]:
@@ -73,26 +73,3 @@ def read_pairs(
         except DataError:
             pass
         raise
-
-
-def line(row: dict[str, Any]) -> str:
-    """A pair as TAB-separated figures."""
-    if "tokens" in row:
-        return f"{row['log_prob']:.6g}\t{row['tokens']}\t{row['perplexity']:.6g}"
-    return f"{row['log_prob']:.6g}\t{row['probability']:.6g}"
-
-
-def summary(totals: dict[str, float]) -> str:
-    """1,000 pairs, 16,877 tokens: log-probability -28,709.1, -28.71 a pair, -1.701 a token, perplexity 5.482"""
-    pairs, log_prob = totals["pairs"], totals["log_prob"]
-    if "tokens" not in totals:
-        return f"{pairs:,} rows: log-probability {log_prob:,.1f}, log loss {totals['log_loss']:.4g}"
-    text = (
-        f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, "
-        f"{log_prob / pairs:.4g} a pair, {log_prob / totals['tokens']:.4g} a token, "
-        f"perplexity {totals['perplexity']:.4g}"
-    )
-    cut = totals["cut"]
-    return text + (
-        f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else ""
-    )

@@ -1,6 +1,7 @@
 """What a generator's report shows: scores by length, unknown words, sentences, attention."""
 
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textpipe.report import charts, markup, page, results
@@ -8,15 +9,21 @@ from textpipe.report.answers import references_of
 from textpipe.report.charts import Series
 from textpipe.report.page import Section, titled
 from textpipe.report.results import ATTENTION, Run
+from textpipe.report.views import _texts_compared as compared
+from textpipe.report.views._lengths import groups
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 SHOWN = 10  # sentences of each kind
-GROUPS = 6  # of source lengths
 RESAMPLES = 500
 SEED = 1
+
+
+def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Figures in large type."""
+    return ("bleu", "chrf", "ter", "perplexity", "length_ratio")
 
 
 def sections(run: Run) -> list[Section]:
@@ -32,24 +39,6 @@ def sections(run: Run) -> list[Section]:
     lengths = [len(line[source].split()) for line in run.predictions]
     found = [by_length(lengths, statistics, chrf), unknown(run), sentences(run, chrf), attention(run)]
     return [section for section in found if section]
-
-
-def groups(lengths: list[int], count: int = GROUPS) -> list[tuple[int, int]]:
-    """Ranges of lengths, ends included, that hold about equally many rows.
-
-    groups([3, 3, 4, 5, 9, 12], 3) -> [(3, 3), (4, 5), (9, 12)]
-    """
-    ordered = sorted(lengths)
-    ranges: list[tuple[int, int]] = []
-    start = 0
-    while start < len(ordered):
-        # What is left is shared among the groups that are left; equal lengths stay together.
-        end = min(len(ordered), start + max(1, round((len(ordered) - start) / max(1, count - len(ranges)))))
-        while end < len(ordered) and ordered[end] == ordered[end - 1]:
-            end += 1
-        ranges.append((ordered[start], ordered[end - 1]))
-        start = end
-    return ranges
 
 
 def by_length(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarray") -> Section:
@@ -209,3 +198,6 @@ def attention(run: Run) -> Section | None:
         return None
     lead = "Each row is a piece of the answer and shows on which pieces of the source it looked; a row adds up to 1."
     return Section("Attention", "attention", f'<div class="half">{"".join(maps)}</div>', lead)
+
+
+__all__ = ["compared", "groups", "sections", "tiles"]

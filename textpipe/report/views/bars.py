@@ -1,7 +1,7 @@
 """What a classifier's report shows: what it mistakes for what, and whether its probabilities can be trusted."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -9,10 +9,16 @@ from textpipe.report import charts, markup, page
 from textpipe.report.charts import Series
 from textpipe.report.page import Section
 from textpipe.report.results import Run
+from textpipe.report.views import _bars_compared as compared
 
 SHOWN = 10
 DRAWN = 20  # classes up to which the whole confusion matrix is shown
 BINS = 10
+
+
+def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Figures in large type."""
+    return ("accuracy", "f1" if "f1" in metrics else "f1_macro", "roc_auc", "log_loss", "calibration_error")
 
 
 def sections(run: Run) -> list[Section]:
@@ -133,3 +139,6 @@ def errors(run: Run) -> Section:
     body += page.group(f"The {len(unsure)} least sure answers", list(map(card, unsure)))
     lead = f"{len(wrong):,} of {len(run.predictions):,} answers are wrong." if wrong else "No answer is wrong."
     return Section("Errors", "errors", body, lead)
+
+
+__all__ = ["compared", "sections", "tiles"]

@@ -1,0 +1,115 @@
+"""The outputs of a classifier, in graph.   Shapes: B batch, C classes."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+from textpipe import signatures, tracing
+from textpipe.signatures import Input, Signature
+from textpipe.tracing import ABSENT, Graph, Raw, Tensors
+
+EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+
+
+class Output(tf.Module):
+    """What a classifier says of rows: {field: [B]} -> outputs by name."""
+
+    decode = None
+    bounds: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, graph: Graph):
+        super().__init__(name="output")
+        self._graph = lambda: graph  # an attribute would be saved with this one
+        self.classes = graph.features[graph.target]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that this is a part of."""
+        return self._graph()
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The classes in training's order."""
+        return list(self.classes.classes)
+
+    def answer(self, raw: Raw) -> Tensors:
+        """The most probable label of each row, and the probabilities of all classes, in training's order.
+
+        {"text": ["I agree."]}
+        -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
+        """
+        probabilities = self.probabilities(self.graph.model_inputs(raw))  # [B, C]
+        best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
+        names = self.classes.name(tf.range(tf.shape(probabilities)[1]))  # [C]
+        return {
+            "answer": tf.gather(names, best),
+            "score": tf.reduce_max(probabilities, axis=1),
+            "labels": tf.tile(names[None], [tf.shape(best)[0], 1]),
+            "probabilities": probabilities,
+        }
+
+    def probabilities(self, inputs: Any) -> tf.Tensor:
+        """Class probabilities [B, C]; one logit is the log-odds of the second of two classes."""
+        logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
+        if logits.shape[-1] == 1:
+            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
+        return tf.nn.softmax(logits)
+
+    def log_probabilities(self, inputs: Any) -> tf.Tensor:
+        """The logarithms of `probabilities` [B, C], also of those too small for a float."""
+        logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
+        if logits.shape[-1] == 1:
+            return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
+        return tf.nn.log_softmax(logits)
+
+    def score(self, raw: Raw) -> Tensors:
+        """How probable given labels are: {source field: [B], target field: [B]} -> log_prob [B] and probability [B].
+
+        One that is no class has probability 0 and log_prob -1e9.
+        """
+        log_probs = self.log_probabilities(self.graph.model_inputs(raw))
+        label = self.classes.ids(raw[self.graph.target])
+        found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
+        log_prob = tf.where(label >= 0, found, ABSENT)
+        return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
+
+    def classify(self, examples: Mapping[str, tf.Tensor]) -> Tensors:
+        """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
+
+        An example has one bytes feature named after each source field; without it, the text is empty.
+        """
+        spec = {name: tf.io.FixedLenFeature([], tf.string, default_value="") for name in self.graph.sources}
+        found = self.answer(tf.io.parse_example(examples[EXAMPLES], spec))
+        return {"classes": found["labels"], "scores": found["probabilities"]}
+
+    def signatures(self) -> list[Signature]:
+        """All of them."""
+        graph, rows = self.graph, self.graph.row_inputs
+        pairs = {**rows, **graph.target_input}
+        examples = {EXAMPLES: Input(signatures.EXAMPLES)}
+        counting = functools.partial(tracing.tokens, graph)
+        return [
+            Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
+            Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
+            Signature("score", pairs, signatures.LIKELIHOOD, call=self.score),
+            Signature("tokens", rows, signatures.TOKEN_COUNTS, call=counting),
+            Signature(
+                "classify", examples, signatures.ANSWER, call=self.classify, method=signatures.CLASSIFY, mergeable=True
+            ),
+        ]  # fmt: skip
+
+    def golden(self, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
+        """Fill in texts and scores of each row, best first, its probabilities, and log_prob of the best.
+
+        inputs: the rows' features as the model takes them.
+        """
+        labels = self.classes.classes
+        for row, probabilities in zip(rows, self.probabilities(inputs).numpy().tolist(), strict=True):
+            ranked = sorted(range(len(labels)), key=lambda at: -probabilities[at])
+            row["probabilities"] = probabilities
+            row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}
+            row["log_prob"] = math.log(max(probabilities))

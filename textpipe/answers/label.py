@@ -1,0 +1,97 @@
+"""The answer is one of a closed set of labels, with a probability for each."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textpipe.config import Section
+from textpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from textpipe.answers._label import Output
+    from textpipe.tracing import Graph
+
+VIEW = "bars"
+SCORES = ("log_prob", "probability")
+WORD_NOTES: tuple[str, ...] = ()
+LIKELIEST = 5  # classes a prediction lists
+
+
+def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
+    """Raise ValueError for settings of answers that are searched or of which several are right."""
+    if bounds:
+        raise ValueError(f"bounds: {task} answers with a label and has no options; leave bounds out")
+    if join_sources:
+        raise ValueError(f"join_sources: {task} answers with a label; leave join_sources out")
+
+
+def check_ensemble(model: str) -> None:
+    """Raise ConfigError: classifiers are not joined."""
+    raise ConfigError(f"ensemble: {model} answers with a label; only models that write text can be joined")
+
+
+def join(models: Sequence[Any], mean: str) -> Any:
+    """Classifiers are not joined."""
+    raise AssertionError("check_ensemble raises")
+
+
+def output(
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+) -> "Output":  # fmt: skip
+    """The part of a graph that answers."""
+    from textpipe.answers._label import Output
+
+    return Output(graph)
+
+
+def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions.jsonl keeps of an answer: of many classes, the likeliest five."""
+    likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+
+
+def measured(
+    graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """Nothing beside the task's own metrics."""
+    return {}, []
+
+
+def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+    """Nothing: a label holds no words."""
+    return {}
+
+
+def measured_words(
+    answers: Sequence[str],
+    references: Sequence[str],
+    seen: Callable[[], Mapping[str, int]],
+    least: int,
+    most: int,
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Nothing: a label holds no words."""
+    return {}
+
+
+def score_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """log_prob and probability of the label."""
+    return dict(row)
+
+
+def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums over scored rows: pairs, log_prob, and log_loss (nats per row)."""
+    log_prob = math.fsum(row["log_prob"] for row in rows)
+    return {"pairs": len(rows), "log_prob": log_prob, "log_loss": -log_prob / len(rows)}
+
+
+def score_line(row: Mapping[str, Any]) -> str:
+    """A scored row as TAB-separated figures."""
+    return f"{row['log_prob']:.6g}\t{row['probability']:.6g}"
+
+
+def score_summary(totals: Mapping[str, float]) -> str:
+    """120 rows: log-probability -30.1, log loss 0.2508"""
+    return f"{totals['pairs']:,} rows: log-probability {totals['log_prob']:,.1f}, log loss {totals['log_loss']:.4g}"

@@ -1,0 +1,162 @@
+"""The answer is a text, written token by token by a decoder."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textpipe import rooms
+from textpipe.config import Section
+from textpipe.decoding import _bounds
+
+if TYPE_CHECKING:
+    from textpipe.answers._text import Output
+    from textpipe.tracing import Graph
+
+VIEW = "texts"
+SCORES = ("log_prob", "tokens", "log_probs", "target_tokens", "cut")
+WORD_NOTES = (
+    "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` times, over all "
+    "rows; words are runs of letters, digits and marks, case folded, and match as often as the reference holds them.",
+)
+
+
+def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
+    """Raise ValueError for bounds that the decoder's options cannot have."""
+    if bounds is not None:
+        _bounds.bounds(rooms.find("decoding", getattr(decode, "kind")), decode, bounds)
+
+
+def check_ensemble(model: str) -> None:
+    """Models that write text can be joined."""
+
+
+def join(models: Sequence[Any], mean: str) -> Any:
+    """Models that answer together, token by token; mean: of their probabilities."""
+    from textpipe.layers.ensemble import Ensemble
+
+    return Ensemble(models, mean=mean)
+
+
+def output(
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+) -> "Output":  # fmt: skip
+    """The part of a graph that answers."""
+    from textpipe.answers._text import Output
+
+    return Output(graph, decode, lexicon=lexicon, bounds=bounds, attends=attends)
+
+
+def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions.jsonl keeps of an answer."""
+    return {"answer": answer["answer"], "score": answer["score"]}
+
+
+def measured(
+    graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """The perplexity of the references, and how many answers hold an unknown word."""
+    figures, note = perplexity_of(graph, sources, references, batch_rows)
+    return figures | measured_answers(graph, answers), [note]
+
+
+def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+    """How many answers hold the mark of a word the vocabulary lacks."""
+    import tensorflow as tf
+
+    codec = graph.features[graph.target].codec
+    mark = codec.decode(tf.constant([[codec.unk_id]]))[0].numpy().decode().strip()
+    return {"unknown_in_answers": sum(mark in answer for answer in answers) if mark else 0}
+
+
+def measured_words(
+    answers: Sequence[str],
+    references: Sequence[str],
+    seen: Callable[[], Mapping[str, int]],
+    least: int,
+    most: int,
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """F1 of the words that the training targets hold `least` to `most` times."""
+    from textpipe.scores import words
+
+    return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
+
+
+def perplexity_of(
+    graph: "Graph", sources: Sequence[str], references: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], str]:
+    """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
+    import tensorflow as tf
+
+    from textpipe.savedmodel import encode
+    from textpipe.training import losses
+
+    feature = graph.features[graph.target]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
+    def forced(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs, ids = graph.model_inputs({graph.source: source}), graph.encode(graph.target, target)
+        whole = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
+        cut = tf.math.count_nonzero(whole >= feature.max_length)
+        return losses.evaluate(graph.model, inputs, ids) | {"cut": cut}
+
+    order = sorted(range(len(sources)), key=lambda at: len(references[at]))
+    nats, tokens, cut = 0.0, 0.0, 0
+    for start in range(0, len(order), batch_rows):
+        batch = order[start : start + batch_rows]
+        sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
+        nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
+    note = (
+        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized "
+        "references; models with other vocabularies cannot be compared by it."
+    )
+    if cut:
+        note += f" {cut:,} references are longer than the {feature.max_length} tokens that [vectorize] keeps: of them the beginning."
+    return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
+
+
+def score_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair's outputs without padding, and its perplexity."""
+    tokens = row["tokens"]
+    return {
+        "log_prob": row["log_prob"],
+        "tokens": tokens,
+        "perplexity": perplexity(row["log_prob"], tokens),
+        "cut": row["cut"],
+        "target_tokens": row["target_tokens"][:tokens],
+        "log_probs": row["log_probs"][:tokens],
+    }
+
+
+def perplexity(log_prob: float, count: int) -> float:
+    """exp of the mean negative log-probability, as large as a float can say."""
+    return math.exp(min(-log_prob / count, 700.0))
+
+
+def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums over scored pairs: pairs, log_prob, tokens, perplexity (per token) and how many were cut."""
+    log_prob = math.fsum(row["log_prob"] for row in rows)
+    tokens, cut = sum(row["tokens"] for row in rows), sum(row["cut"] for row in rows)
+    return {
+        "pairs": len(rows), "log_prob": log_prob, "tokens": tokens, "perplexity": perplexity(log_prob, tokens), "cut": cut,
+    }  # fmt: skip
+
+
+def score_line(row: Mapping[str, Any]) -> str:
+    """A scored pair as TAB-separated figures."""
+    return f"{row['log_prob']:.6g}\t{row['tokens']}\t{row['perplexity']:.6g}"
+
+
+def score_summary(totals: Mapping[str, float]) -> str:
+    """1,000 pairs, 16,877 tokens: log-probability -28,709.1, -28.71 a pair, -1.701 a token, perplexity 5.482"""
+    pairs, log_prob, cut = totals["pairs"], totals["log_prob"], totals["cut"]
+    text = (
+        f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, "
+        f"{log_prob / pairs:.4g} a pair, {log_prob / totals['tokens']:.4g} a token, "
+        f"perplexity {totals['perplexity']:.4g}"
+    )
+    return text + (
+        f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else ""
+    )
