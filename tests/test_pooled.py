@@ -126,7 +126,7 @@ def order_of_two(count=120):
 
 ENCODERS = {
     "convolution": {"embedding_size": 8, "filters": 8},
-    "recurrent": {"embedding_size": 8, "units": 16},
+    "recurrent": {"embedding_size": 8, "units": 16, "embedding_dropout": 0.0},
     "transformer": {"d_model": 16, "d_ff": 32, "num_heads": 2, "layers": 1, "dropout": 0.0},
 }
 

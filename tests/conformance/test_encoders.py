@@ -22,7 +22,7 @@ from textpipe.training.settings import Settings
 SMALL = {
     "bag": {"embedding_size": 6},
     "convolution": {"embedding_size": 6, "filters": 4, "kernel_sizes": [2, 3]},
-    "recurrent": {"units": 8, "embedding_size": 6},
+    "recurrent": {"units": 8, "embedding_size": 6, "embedding_dropout": 0.0},
     "transformer": {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 1, "dropout": 0.0},
 }
 

@@ -11,7 +11,7 @@ READS = ("ids",)
 
 
 class Config(Section):
-    """encoder = { kind = "recurrent" }."""
+    """cell: of all layers. initialization: of the input kernels; recurrent ones start orthogonal."""
 
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"
@@ -21,13 +21,11 @@ class Config(Section):
     residual: bool = False  # every layer but the lowest adds what is below it
     embedding_size: int = Field(128, ge=1)  # width of a token's embedding
     dropout: Rate = 0.0  # between layers
-    embedding_dropout: Rate = 0.0  # of single numbers of embeddings
+    embedding_dropout: Rate = 0.3  # of single numbers of embeddings
     recurrent_dropout: Rate = 0.0  # of what gates see of the state; one mask for all time steps
     dropout_kind: Literal["standard", "variational"] = "standard"  # variational: a row's masks are alike at all places
     word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
-    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = (
-        "glorot_uniform"  # of kernels
-    )
+    initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
 
     @model_validator(mode="after")
     def sizes_fit(self) -> "Config":

@@ -11,7 +11,7 @@ READS = ("ids",)
 
 
 class Config(Section):
-    """encoder = { kind = "transformer" }. Settings as of the model "transformer"."""
+    """Settings are those of the model "transformer"."""
 
     kind: Literal["transformer"] = "transformer"
     d_model: int = Field(128, ge=2)  # width of embeddings and of what blocks hand on
