@@ -93,7 +93,7 @@ def test_a_classifier_answers_with_its_most_probable_label(classifier):
 def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
     paths, servable = classifier
     (texts,) = columns(paths["ingest"], "test", ["text"])
-    logits = servable.model(servable.inputs({"text": tf.constant(texts)}), training=False).numpy()
+    logits = servable.model({"source": servable.inputs({"text": tf.constant(texts)})}, training=False).numpy()
     assert logits.shape == (len(texts), 1)
     probabilities = call(servable, "serving_default", texts)["probabilities"]
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), logits[:, 0], rtol=1e-3, atol=1e-5)
@@ -185,7 +185,7 @@ def test_an_answer_s_score_is_its_probability_under_the_model(generator):
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
     found = servable.decoded(source)
     ids = found["ids"][:, 0]
-    logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
+    logits = servable.model({"source": source}, losses.shift_right(ids, servable.model.start_id), training=False)
     tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()
     total = np.where(ids.numpy() != 0, tokens, 0).sum(axis=1)
     np.testing.assert_allclose(found["log_probs"][:, 0], total, rtol=1e-4)

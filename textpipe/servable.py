@@ -167,14 +167,14 @@ class Servable(tf.Module):
 
     def probabilities(self, inputs: Any) -> tf.Tensor:
         """Class probabilities [B, C] of a classifier; one logit is the log-odds of the second of two classes."""
-        logits = tf.cast(self.model(inputs, training=False), tf.float32)
+        logits = tf.cast(self.model({self.source: inputs}, training=False), tf.float32)
         if logits.shape[-1] == 1:
             return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
         return tf.nn.softmax(logits)
 
     def log_probabilities(self, inputs: Any) -> tf.Tensor:
         """The logarithms of `probabilities` [B, C], also of those too small for a float."""
-        logits = tf.cast(self.model(inputs, training=False), tf.float32)
+        logits = tf.cast(self.model({self.source: inputs}, training=False), tf.float32)
         if logits.shape[-1] == 1:
             return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
         return tf.nn.log_softmax(logits)
@@ -195,7 +195,7 @@ class Servable(tf.Module):
         config = self.decode()
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
-        found = self.decoder.decode(model or self.model, inputs, config, options, codec=self.written)
+        found = self.decoder.decode(model or self.model, {self.source: inputs}, config, options, codec=self.written)
         blank = _search.nothing(inputs, self.model.pad_id)
         for name in self.decoder.TEXTS:  # what the answer must hold it holds
             text = (options or {}).get(name, self.defaults()[name])

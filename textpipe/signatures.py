@@ -82,7 +82,7 @@ def of_tokens(servable: Any, inputs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
     pad_id = servable.model.pad_id
     certain = _search.nothing(inputs, pad_id) & _search.nothing(ids, pad_id)
-    return tf.where(certain[:, None], 0.0, likelihood.of_tokens(servable.model, inputs, ids))
+    return tf.where(certain[:, None], 0.0, likelihood.of_tokens(servable.model, {servable.source: inputs}, ids))
 
 
 def classify(servable: Any, examples: Mapping[str, tf.Tensor]) -> Tensors:
@@ -124,7 +124,7 @@ def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
 
 def begin(servable: Any, texts: Mapping[str, tf.Tensor]) -> Tensors:
     """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
-    return servable.stream.begin(servable.searched(texts))
+    return servable.stream.begin({servable.source: servable.searched(texts)})
 
 
 def advance(servable: Any) -> Callable[..., Tensors]:

@@ -86,8 +86,14 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def answer(inputs: Any) -> Any:
         best = servable.decoded(inputs, n_best=1)["ids"][:, 0]
-        stepped = rooms.find("decoding", "greedy").decode(servable.model, inputs, greedy(decode))["ids"][:, 0]
-        return best, tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, best), axis=1), stepped
+        stepped = rooms.find("decoding", "greedy").decode(servable.model, {servable.source: inputs}, greedy(decode))[
+            "ids"
+        ][:, 0]
+        return (
+            best,
+            tf.reduce_sum(likelihood.of_tokens(servable.model, {servable.source: inputs}, best), axis=1),
+            stepped,
+        )
 
     found = []
     for start in range(0, len(rows), BATCH):
@@ -120,7 +126,7 @@ def tied(model: Any, source: Sequence[int], one: Sequence[int], other: Sequence[
     if at is None:  # one is cut at a longest length
         return False
     targets = tf.constant([one[: at + 1], other[: at + 1]], tf.int32)
-    found = likelihood.of_tokens(model, tf.constant([source, source], tf.int32), targets)[:, at].numpy()
+    found = likelihood.of_tokens(model, {"source": tf.constant([source, source], tf.int32)}, targets)[:, at].numpy()
     return bool(abs(found[0] - found[1]) <= TOLERANCE)
 
 

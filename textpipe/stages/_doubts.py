@@ -52,7 +52,9 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     found = servable.decoded(inputs, model=Rounded(model, seed))
     copies, answers, length = tf.unstack(tf.shape(found["ids"]))
     ids = tf.reshape(found["ids"], [copies * answers, length])
-    exact = tf.reduce_sum(likelihood.of_tokens(model, tf.repeat(inputs, answers, axis=0), ids), axis=1)
+    exact = tf.reduce_sum(
+        likelihood.of_tokens(model, {servable.source: tf.repeat(inputs, answers, axis=0)}, ids), axis=1
+    )
     tokens = tf.reduce_sum(tf.cast(ids != model.pad_id, tf.float32), axis=1)
     penalty = _search.length_penalty(tokens, getattr(servable.decode(), "length_penalty", 0.0))
     off = (tf.reshape(exact, [copies, answers]) - found["log_probs"]) / tf.reshape(penalty, [copies, answers])
