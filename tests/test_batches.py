@@ -214,7 +214,7 @@ def test_redrawn_rows_are_grouped_anew_where_any_width_goes(lengths):
     source, target = (np.minimum(side, 40) for side in lengths)
     plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=None, redrawn=True)
     drawn = np.roll(source, 1), np.roll(target, 1)
-    batches = plan.epoch(3, drawn)
+    batches = plan.epoch(3, named(*drawn))
     assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(1000))
     padded = sum(len(batch.rows) * (sum(batch.widths.values())) for batch in batches)
     assert source.sum() + target.sum() > 0.8 * padded

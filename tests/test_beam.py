@@ -306,7 +306,7 @@ def to_the_end(model, source, config):
     """The search that computes every hypothesis of every row until the last row is done."""
     settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
     rules = _search.Rules(config.rules)
-    found = _beam.search(model, source, settings, rules, _beam.Best(), beam=config.beam_size)
+    found = _beam.search(model, {"source": source}, settings, rules, _beam.Best(), beam=config.beam_size)
     return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
 
 

@@ -217,7 +217,7 @@ def test_a_row_without_any_feature_gets_finite_logits(module):
     model = module.build(module.Config(), sizes({"kind": "sparse", "dim": 7}, 3), seed=1)
     assert np.isfinite(model({"source": rows.gather(np.arange(2))})).all()
     ids = module.build(module.Config(), sizes({"kind": "ids", "vocab_size": 7, "max_length": 8}, 3), seed=1)
-    assert np.isfinite(ids(np.zeros((2, 4), np.int32))).all()
+    assert np.isfinite(ids({"text": np.zeros((2, 4), np.int32)})).all()
 
 
 @pytest.mark.parametrize("module", [logistic_regression, feed_forward])

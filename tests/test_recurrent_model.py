@@ -51,12 +51,12 @@ def test_a_layer_that_says_nothing_leaves_what_is_below_it_when_layers_are_resid
     for path, variable in values.items():
         if any(name in path for name in ("forward_1", "backward_1", "cell_1")):
             variable.assign(np.zeros(variable.shape))
-    expected = one(SOURCE, TARGET, training=False)
-    np.testing.assert_allclose(two(SOURCE, TARGET, training=False), expected, atol=1e-6)
+    expected = one({"source": SOURCE}, TARGET, training=False)
+    np.testing.assert_allclose(two({"source": SOURCE}, TARGET, training=False), expected, atol=1e-6)
     plain = model_of(layers=2, bridge="zero", **options)
     for variable in plain.trainable_variables:
         variable.assign(values[variable.path])
-    assert not np.allclose(plain(SOURCE, TARGET, training=False), expected, atol=1e-3)
+    assert not np.allclose(plain({"source": SOURCE}, TARGET, training=False), expected, atol=1e-3)
 
 
 def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():

@@ -275,7 +275,7 @@ def test_epochs_are_planned_in_the_same_shapes_with_every_row_once(learnt):
     rows, _ = rows_of(learnt)
     settings = Settings(batch_tokens=600, num_shapes=3)
     plan = batches.plan(rows, settings)
-    shapes = {(source, target) for _, source, target, _ in plan.buckets}
+    shapes = {tuple(bucket.widths.values()) for bucket in plan.buckets}
     for number in (1, 2, 3):
         drawn, order = batches.epoch(plan, rows, number)
         assert sorted(np.concatenate([batch.rows for batch in order])) == list(range(len(LINES)))
@@ -373,7 +373,7 @@ def test_a_codec_of_another_kind_is_refused(kind, options, message, tmp_path):
 
 def test_features_without_subwords_are_refused(tmp_path):
     sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
-    rows = functools.partial(Rows, Ids.from_lists([[3]]), Labels([0], 2))
+    rows = functools.partial(Rows, {"text": Ids.from_lists([[3]])}, Labels([0], 2), "label")
     with pytest.raises(ConfigError, match="expected token ids in 'text', found n-grams; set .vectorize. features"):
         sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
     with pytest.raises(ConfigError, match="expected token ids in 'label', found labels; set sides"):

@@ -189,7 +189,7 @@ def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
     found, _, report = given(folder, LINEAR, *classifier([3, 8], ["a", "b", "c"], characters=[2, 4]))
     assert not found["linear/kernel"].any()
     assert report["fresh"] == ["linear/kernel"]
-    assert report["carried"] == {"bias": {"target": {"carried": 3, "of": 3}}}
+    assert report["carried"] == {"bias": {"label": {"carried": 3, "of": 3}}}
 
 
 # What does not fit

@@ -30,10 +30,10 @@ class Rows:
     seed: int = 0
 
     def __post_init__(self):
-        for name, column in self.inputs.items():
+        for column in self.inputs.values():
             if len(column) != len(self.target):
                 raise DataError(
-                    f"rows: {len(column)} of {name!r} and {len(self.target)} of {self.target_name!r}; a row needs each of them"
+                    f"rows: {len(column)} sources and {len(self.target)} targets; every source needs one target"
                 )
 
     def __len__(self) -> int:
