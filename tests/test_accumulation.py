@@ -32,8 +32,10 @@ def test_accumulated_batches_are_one_large_batch(case):
     build, rows = getattr(tests, case), tests.labelled(30) if "classifier" in case else tests.reversals(30)
     parts = np.split(np.arange(30), [3, 17])
     options = {"clip_norm": 0.05, "label_smoothing": 0.1}
-    whole, (one,) = updated(build, rows, [[Batch(np.arange(30), 12, 12)]], **options)
-    accumulated, (several,) = updated(build, rows, [[Batch(part, 12, 12) for part in parts]], **options)
+    whole, (one,) = updated(build, rows, [[Batch(np.arange(30), {"source": 12, "target": 12})]], **options)
+    accumulated, (several,) = updated(
+        build, rows, [[Batch(part, {"source": 12, "target": 12}) for part in parts]], **options
+    )
     assert several == pytest.approx(one, rel=1e-4)
     start = tests.weights(build())
     for first, second, before in zip(tests.weights(whole), tests.weights(accumulated), start, strict=True):
@@ -42,14 +44,17 @@ def test_accumulated_batches_are_one_large_batch(case):
 
 
 def test_the_sums_begin_anew_with_each_update():
-    rows, groups = tests.reversals(20), [[Batch(np.arange(a, a + 5), 8, 8) for a in (0, 5)] for _ in range(2)]
+    rows, groups = (
+        tests.reversals(20),
+        [[Batch(np.arange(a, a + 5), {"source": 8, "target": 8}) for a in (0, 5)] for _ in range(2)],
+    )
     _, (first, second) = updated(tests.plain_generator, rows, groups)
     assert second["weight"] == first["weight"]
     assert second["gradient_norm"] < 1.5 * first["gradient_norm"]
 
 
 def test_batches_are_shared_out_evenly_among_updates():
-    order = [Batch(np.array([number]), 4, 4) for number in range(7)]
+    order = [Batch(np.array([number]), {"source": 4, "target": 4}) for number in range(7)]
     found = accumulation.groups(order, 3)
     assert [len(group) for group in found] == [3, 2, 2]
     assert [batch for group in found for batch in group] == order

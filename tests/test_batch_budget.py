@@ -130,7 +130,7 @@ def test_sparse_rows_have_no_tokens(tmp_path):
     from textpipe.columns import Labels, Sparse
     from textpipe.training.rows import Rows
 
-    rows = Rows(Sparse.from_scipy(scipy.sparse.eye(3).tocsr()), Labels([0, 1, 0], 2))
+    rows = Rows({"source": Sparse.from_scipy(scipy.sparse.eye(3).tocsr())}, Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):
         batch_budget.settle(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
 

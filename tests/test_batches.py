@@ -16,6 +16,11 @@ from textpipe.training.batches import MULTIPLE, Plan, partition
 from textpipe.training.rows import Rows
 
 
+def named(source, target):
+    """Lengths by field."""
+    return {"source": source, "target": target}
+
+
 @pytest.fixture
 def lengths():
     random = np.random.default_rng(0)
@@ -24,7 +29,7 @@ def lengths():
 
 
 def test_an_epoch_has_every_row_once(lengths):
-    plan = Plan(*lengths, batch_tokens=512, seed=1)
+    plan = Plan(named(*lengths), batch_tokens=512, seed=1)
     for number in (1, 2):
         batches = plan.epoch(number)
         assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(1000))
@@ -33,16 +38,16 @@ def test_an_epoch_has_every_row_once(lengths):
 
 def test_padded_tokens_stay_within_the_budget_and_hold_every_row(lengths):
     source, target = lengths
-    for batch in Plan(*lengths, batch_tokens=512, batch_rows=20, seed=1).epoch(1):
-        assert len(batch.rows) * max(batch.source_width, batch.target_width) <= 512
+    for batch in Plan(named(*lengths), batch_tokens=512, batch_rows=20, seed=1).epoch(1):
+        assert len(batch.rows) * max(batch.widths.values()) <= 512
         assert len(batch.rows) <= 20
-        assert source[batch.rows].max() <= batch.source_width
-        assert target[batch.rows].max() <= batch.target_width
+        assert source[batch.rows].max() <= batch.widths["source"]
+        assert target[batch.rows].max() <= batch.widths["target"]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(lengths):
     def order(seed, epoch):
-        return [tuple(batch.rows) for batch in Plan(*lengths, batch_tokens=512, seed=seed).epoch(epoch)]
+        return [tuple(batch.rows) for batch in Plan(named(*lengths), batch_tokens=512, seed=seed).epoch(epoch)]
 
     assert order(1, 3) == order(1, 3)
     assert order(1, 3) != order(1, 4)
@@ -50,15 +55,15 @@ def test_the_order_depends_on_seed_and_epoch_alone(lengths):
 
 
 def test_widths_are_few(lengths):
-    plan = Plan(*lengths, batch_tokens=512, seed=1, num_shapes=3)
-    assert len({(batch.source_width, batch.target_width) for batch in plan.epoch(1)}) == 3
+    plan = Plan(named(*lengths), batch_tokens=512, seed=1, num_shapes=3)
+    assert len({tuple(batch.widths.values()) for batch in plan.epoch(1)}) == 3
 
 
 def test_bucketing_leaves_less_padding_than_random_batches(lengths):
     source, target = lengths
     real = source.sum() + target.sum()
     padded = sum(
-        len(b.rows) * (b.source_width + b.target_width) for b in Plan(*lengths, batch_rows=16, seed=1).epoch(1)
+        len(b.rows) * (sum(b.widths.values())) for b in Plan(named(*lengths), batch_rows=16, seed=1).epoch(1)
     )
     chunks = np.random.default_rng(1).permutation(1000).reshape(-1, 10)
     random = sum(10 * (source[chunk].max() + target[chunk].max()) for chunk in chunks)
@@ -92,22 +97,22 @@ def test_a_width_that_saves_next_to_nothing_is_not_traced():
 
 def test_a_row_wider_than_the_budget_is_refused_with_the_width_it_needs():
     with pytest.raises(ConfigError, match="raise batch_tokens to at least 80"):
-        Plan([5, 80], batch_tokens=64, seed=1)
+        Plan({"source": [5, 80]}, batch_tokens=64, seed=1)
 
 
 def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(lengths):
     source, target = lengths
-    plan = Plan(source, target, batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
-    shapes = {(batch.source_width, batch.target_width) for batch in plan.epoch(1)}
+    plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
+    shapes = {tuple(batch.widths.values()) for batch in plan.epoch(1)}
     widest = {"source": -(-source.max() // MULTIPLE) * MULTIPLE, "target": -(-target.max() // MULTIPLE) * MULTIPLE}
     assert plan.widths == widest
     random = np.random.default_rng(7)
     order = random.permutation(1000)  # other rows are long now
     for new in ((source[order], target[order]), (random.integers(1, 9, 1000), np.full(1000, target.max()))):
-        planned = plan.epoch(2, new)
+        planned = plan.epoch(2, named(*new))
         assert sorted(np.concatenate([batch.rows for batch in planned])) == list(range(1000))
         for batch in planned:
-            width = batch.source_width, batch.target_width
+            width = tuple(batch.widths.values())
             assert width in shapes
             assert len(batch.rows) * max(width) <= 512
             for row in batch.rows:
@@ -116,12 +121,12 @@ def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(len
 
 
 def test_lengths_that_stay_as_they_are_need_no_more_batches_than_planned(lengths):
-    plan = Plan(*lengths, batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
-    assert len(plan.epoch(3, lengths)) <= plan.num_batches
+    plan = Plan(named(*lengths), batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
+    assert len(plan.epoch(3, named(*lengths))) <= plan.num_batches
 
 
 def test_a_split_without_rows_has_no_batches():
-    assert Plan([], batch_tokens=64, seed=1).epoch(1) == []
+    assert Plan({"source": []}, batch_tokens=64, seed=1).epoch(1) == []
 
 
 def test_ids_gather_as_a_loop_over_rows_does_across_blocks():
@@ -153,11 +158,11 @@ def test_vectorized_shards_are_read_in_order_without_copying_values(tmp_path):
         table = pa.table([numbers, texts[part], [row % 2 for row in numbers]], schema=schema)
         with pa.ipc.new_file(tmp_path / "train" / f"{shard:05d}.arrow", schema) as writer:
             writer.write_table(table, max_chunksize=2)
-    sizes = Sizes("text", {"kind": "ids", "vocab_size": 10}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes({"text": {"kind": "ids", "vocab_size": 10}}, "label", {"kind": "label", "classes": ["a", "b"]})
     before = pa.total_allocated_bytes()
     rows = reading.read(tmp_path, "train", sizes)
     assert pa.total_allocated_bytes() == before
-    assert rows.source.gather(np.arange(5), 4).tolist() == [text + [0] * (4 - len(text)) for text in texts]
+    assert rows.inputs["text"].gather(np.arange(5), 4).tolist() == [text + [0] * (4 - len(text)) for text in texts]
     assert rows.target.gather(np.arange(5)).tolist() == [0, 1, 0, 1, 0]
 
 
@@ -171,35 +176,35 @@ def test_sparse_shards_are_read(tmp_path):
     table = pa.table(columns)
     with pa.ipc.new_file(tmp_path / "valid" / "00000.arrow", table.schema) as writer:
         writer.write_table(table, max_chunksize=5)
-    sizes = Sizes("text", {"kind": "sparse", "dim": 9}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
     rows = reading.read(tmp_path, "valid", sizes)
     import tensorflow as tf
 
     chosen = np.array([11, 0, 6, 5])
-    np.testing.assert_array_equal(tf.sparse.to_dense(rows.source.gather(chosen)), matrix[chosen].toarray())
+    np.testing.assert_array_equal(tf.sparse.to_dense(rows.inputs["text"].gather(chosen)), matrix[chosen].toarray())
 
 
 def test_a_split_that_does_not_exist_has_no_rows(tmp_path):
-    sizes = Sizes("text", {"kind": "ids", "vocab_size": 10}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes({"text": {"kind": "ids", "vocab_size": 10}}, "label", {"kind": "label", "classes": ["a", "b"]})
     assert len(reading.read(tmp_path, "valid", sizes)) == 0
 
 
 def test_sources_without_targets_are_refused():
     with pytest.raises(DataError, match="2 sources and 1 targets"):
-        Rows(Ids.from_lists([[3], [3]]), Labels([0], 2))
+        Rows({"source": Ids.from_lists([[3], [3]])}, Labels([0], 2))
 
 
 def test_where_any_width_goes_a_tenth_of_a_batch_at_most_is_padding_and_rows_keep_mixing(lengths):
     source, target = (np.tile(side % 25 + 1, 20) for side in lengths)
-    plan = Plan(source, target, batch_tokens=1024, seed=1, num_shapes=None)
+    plan = Plan(named(source, target), batch_tokens=1024, seed=1, num_shapes=None)
     batches = plan.epoch(1)
     assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(20_000))
-    padded = sum(len(batch.rows) * (batch.source_width + batch.target_width) for batch in batches)
+    padded = sum(len(batch.rows) * (sum(batch.widths.values())) for batch in batches)
     assert source.sum() + target.sum() > 0.9 * padded
     for batch in batches:
-        assert len(batch.rows) * max(batch.source_width, batch.target_width) <= 1024
-        assert source[batch.rows].max() <= batch.source_width
-        assert target[batch.rows].max() <= batch.target_width
+        assert len(batch.rows) * max(batch.widths.values()) <= 1024
+        assert source[batch.rows].max() <= batch.widths["source"]
+        assert target[batch.rows].max() <= batch.widths["target"]
     # No batch of the first epoch comes again: each is a draw from a group that fills several.
     again = {frozenset(batch.rows) for batch in plan.epoch(2)}
     assert not again & {frozenset(batch.rows) for batch in batches}
@@ -207,12 +212,12 @@ def test_where_any_width_goes_a_tenth_of_a_batch_at_most_is_padding_and_rows_kee
 
 def test_redrawn_rows_are_grouped_anew_where_any_width_goes(lengths):
     source, target = (np.minimum(side, 40) for side in lengths)
-    plan = Plan(source, target, batch_tokens=512, seed=1, num_shapes=None, redrawn=True)
+    plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=None, redrawn=True)
     drawn = np.roll(source, 1), np.roll(target, 1)
-    batches = plan.epoch(3, drawn)
+    batches = plan.epoch(3, named(*drawn))
     assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(1000))
-    padded = sum(len(batch.rows) * (batch.source_width + batch.target_width) for batch in batches)
+    padded = sum(len(batch.rows) * (sum(batch.widths.values())) for batch in batches)
     assert source.sum() + target.sum() > 0.8 * padded
     for batch in batches:
-        assert drawn[0][batch.rows].max() <= batch.source_width
-        assert drawn[1][batch.rows].max() <= batch.target_width
+        assert drawn[0][batch.rows].max() <= batch.widths["source"]
+        assert drawn[1][batch.rows].max() <= batch.widths["target"]

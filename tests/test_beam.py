@@ -32,7 +32,8 @@ class Table:
         self.logits[:, :, END] += end_bonus
         self.steps, self.sizes = 0, []
 
-    def encode(self, source):
+    def encode(self, inputs):
+        source = inputs["source"]
         return {"source": source}
 
     def start(self, memory):
@@ -136,7 +137,8 @@ def sources(*firsts, width=3):
 
 def in_graph(model, decoder, config, source):
     decode = tf.function(
-        lambda source: decoder.decode(model, source, config), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+        lambda source: decoder.decode(model, {"source": source}, config),
+        input_signature=[tf.TensorSpec([None, None], tf.int32)],
     )
     return decode(source)
 
@@ -154,7 +156,7 @@ def test_a_wide_beam_equals_exhaustive_enumeration(seed, alpha):
 
 def test_a_beam_wider_than_the_number_of_answers_leaves_the_rest_empty():
     model = Table(3)
-    found = beam.decode(model, sources(5), beam.Config(beam_size=40, max_length=3))
+    found = beam.decode(model, {"source": sources(5)}, beam.Config(beam_size=40, max_length=3))
     expected = every_answer(model, 5, 3, 1.0)
     assert len(expected) == 31
     compare(found, 0, expected)
@@ -189,7 +191,7 @@ def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(
             expected, steps = plain_beam(model, first, 3, 12, 2.0, patience)
             full, enough = plain_beam(model, first, 3, 12, 2.0)
             model.steps = 0
-            found = search.decode(model, sources(first), config)
+            found = search.decode(model, {"source": sources(first)}, config)
             if steps <= enough:
                 compare(found, 0, expected)
                 assert model.steps == steps
@@ -204,7 +206,7 @@ def test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does
     for seed in range(8):
         model = Table(seed, end_bonus=1.0)
         config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=1.0, n_best=1)
-        found = beam.decode(model, sources(5), config)["scores"][0, 0].numpy()
+        found = beam.decode(model, {"source": sources(5)}, config)["scores"][0, 0].numpy()
         plain, best = (plain_beam(model, 5, 3, 12, 2.0, patience)[0][0][0] for patience in (1.0, math.inf))
         assert plain - 1e-4 <= found <= best + 1e-4
         missed += found < best - 1e-4
@@ -218,7 +220,7 @@ def test_the_search_stops_at_the_first_step_after_which_nothing_can_overtake(alp
         model = Table(seed, end_bonus=4.0)
         _, enough = plain_beam(model, 5, 2, 30, alpha)
         model.steps = 0
-        beam.decode(model, sources(5), beam.Config(beam_size=2, max_length=30, length_penalty=alpha))
+        beam.decode(model, {"source": sources(5)}, beam.Config(beam_size=2, max_length=30, length_penalty=alpha))
         assert model.steps == enough
         stops.append(enough)
     assert max(stops) < 30
@@ -228,8 +230,8 @@ def test_a_beam_finds_what_greedy_search_misses():
     better = 0
     for seed in range(6):
         model = Table(seed, end_bonus=1.0)
-        one = greedy.decode(model, sources(5), greedy.Config(max_length=8))["log_probs"].numpy()[0, 0]
-        many = beam.decode(model, sources(5), beam.Config(beam_size=30, max_length=8, length_penalty=0.0))
+        one = greedy.decode(model, {"source": sources(5)}, greedy.Config(max_length=8))["log_probs"].numpy()[0, 0]
+        many = beam.decode(model, {"source": sources(5)}, beam.Config(beam_size=30, max_length=8, length_penalty=0.0))
         assert many["log_probs"].numpy()[0, 0] >= one - 1e-5
         better += many["log_probs"].numpy()[0, 0] > one + 1e-3
     assert better
@@ -283,15 +285,19 @@ def test_each_row_of_a_batch_has_its_own_longest_answer(beam_size):
 def test_no_answer_is_shorter_than_min_length():
     model = Table(7, end_bonus=3.0)
     expected = every_answer(model, 5, 4, 1.0, min_length=3)
-    compare(beam.decode(model, sources(5), beam.Config(beam_size=125, max_length=4, min_length=3)), 0, expected[:125])
-    found = greedy.decode(model, sources(5), greedy.Config(max_length=9, min_length=3))
+    compare(
+        beam.decode(model, {"source": sources(5)}, beam.Config(beam_size=125, max_length=4, min_length=3)),
+        0,
+        expected[:125],
+    )
+    found = greedy.decode(model, {"source": sources(5)}, greedy.Config(max_length=9, min_length=3))
     assert len(words_of(found["ids"][0, 0].numpy())) >= 3
 
 
 @pytest.mark.parametrize("decoder", ["greedy", "beam"])
 def test_an_answer_of_nothing_but_its_end_is_possible(decoder):
     config = Plugin.check("decoding", {"kind": decoder, "max_length": 1})
-    found = {"greedy": greedy, "beam": beam}[decoder].decode(Table(8), sources(5), config)
+    found = {"greedy": greedy, "beam": beam}[decoder].decode(Table(8), {"source": sources(5)}, config)
     assert found["ids"].numpy()[0, 0].tolist() == [END]
     assert found["log_probs"].numpy()[0, 0] == pytest.approx(along(Table(8), 5, (END,))[0], abs=1e-5)
 
@@ -300,7 +306,7 @@ def to_the_end(model, source, config):
     """The search that computes every hypothesis of every row until the last row is done."""
     settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
     rules = _search.Rules(config.rules)
-    found = _beam.search(model, source, settings, rules, _beam.Best(), beam=config.beam_size)
+    found = _beam.search(model, {"source": source}, settings, rules, _beam.Best(), beam=config.beam_size)
     return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
 
 
@@ -339,10 +345,10 @@ def test_rows_that_are_done_are_computed_no_more():
     alone = []
     for row in range(10):
         model.steps = 0
-        beam.decode(model, source[row : row + 1], config)
+        beam.decode(model, {"source": source[row : row + 1]}, config)
         alone.append(model.steps)
     model.sizes = []
-    beam.decode(model, source, config)
+    beam.decode(model, {"source": source}, config)
     assert model.sizes[0] == rows  # one hypothesis each, not three
     for step, size in enumerate(model.sizes[1:], 2):
         needed = sum(steps >= step for steps in alone) * rows // 10

@@ -18,7 +18,7 @@ from textpipe.training.settings import Settings
 
 def sizes(source, num_classes):
     classes = [f"class {number}" for number in range(num_classes)]
-    return Sizes("text", source, "label", {"kind": "label", "classes": classes})
+    return Sizes({"text": source}, "label", {"kind": "label", "classes": classes})
 
 
 def sample(num_classes, rows=400, dim=40):
@@ -32,7 +32,7 @@ def sample(num_classes, rows=400, dim=40):
 def fitted(matrix, labels, num_classes, *, l2, optimizer, **settings):
     config = logistic_regression.Config(l2=l2)
     model = logistic_regression.build(config, sizes({"kind": "sparse", "dim": matrix.shape[1]}, num_classes), seed=1)
-    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, num_classes))
+    rows = Rows({"source": Sparse.from_scipy(matrix)}, Labels(labels, num_classes))
     return model, loop.fit(model, {"train": rows, "valid": rows}, Settings(optimizer=optimizer, **settings))
 
 
@@ -49,7 +49,7 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
     shift = 0 if num_classes == 2 else (bias - expected).mean()
     np.testing.assert_allclose(bias - shift, expected, atol=1e-3, rtol=1e-3)
     probabilities = reference.predict_proba(matrix)[:, -1]
-    logits = model(Sparse.from_scipy(matrix).gather(np.arange(400))).numpy().astype(np.float64)
+    logits = model({"source": Sparse.from_scipy(matrix).gather(np.arange(400))}).numpy().astype(np.float64)
     logits = np.hstack([np.zeros((400, 1)), logits]) if num_classes == 2 else logits
     found = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
     np.testing.assert_allclose(found, probabilities, atol=5e-4)
@@ -59,7 +59,7 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
 def halves(num_classes):
     matrix, labels = sample(num_classes)
     return [
-        Rows(Sparse.from_scipy(matrix[part]), Labels(labels[part], num_classes))
+        Rows({"source": Sparse.from_scipy(matrix[part])}, Labels(labels[part], num_classes))
         for part in (slice(0, 200), slice(200, 400))
     ]
 
@@ -118,16 +118,16 @@ def test_lbfgs_over_ids_agrees_with_scikit_learn_on_scaled_counts():
     reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000).fit(counts, labels)
     size = {"kind": "ids", "vocab_size": 20, "max_length": 8}
     model = logistic_regression.build(logistic_regression.Config(l2=1.0), sizes(size, 3), seed=1)
-    rows = Rows(Ids.from_lists(lists), Labels(labels, 3))
+    rows = Rows({"source": Ids.from_lists(lists)}, Labels(labels, 3))
     loop.fit(model, {"train": rows}, Settings(optimizer={"kind": "lbfgs", "tolerance": 1e-6}))
     np.testing.assert_allclose(model.linear.kernel.numpy().T, reference.coef_, atol=1e-3)
-    logits = model(rows.source.gather(np.arange(300), 12)).numpy()
+    logits = model({"source": rows.inputs["source"].gather(np.arange(300), 12)}).numpy()
     np.testing.assert_array_equal(logits.argmax(axis=1), reference.predict(counts))
 
 
 def test_lbfgs_refuses_what_it_cannot_minimize():
     matrix, labels = sample(3, rows=30)
-    rows = {"train": Rows(Sparse.from_scipy(matrix), Labels(labels, 3))}
+    rows = {"train": Rows({"source": Sparse.from_scipy(matrix)}, Labels(labels, 3))}
     size = sizes({"kind": "sparse", "dim": 40}, 3)
     with pytest.raises(ConfigError, match='set it to 0 or optimizer = "adam"'):
         loop.fit(
@@ -142,7 +142,7 @@ def test_lbfgs_refuses_what_it_cannot_minimize():
 def test_l1_shrinks_the_kernel_of_features_that_say_nothing():
     matrix, labels = sample(2)
     noise = scipy.sparse.random(400, 40, 0.2, random_state=9, format="csr", dtype=np.float32)
-    rows = {"train": Rows(Sparse.from_scipy(scipy.sparse.hstack([matrix, noise])), Labels(labels, 2))}
+    rows = {"train": Rows({"source": Sparse.from_scipy(scipy.sparse.hstack([matrix, noise]))}, Labels(labels, 2))}
     size = sizes({"kind": "sparse", "dim": 80}, 2)
     kernels = {}
     for l1 in (0.0, 2.0):
@@ -173,9 +173,9 @@ def test_feed_forward_computes_what_its_weights_say(normalization):
     matrix, labels = sample(3, rows=60)
     config = feed_forward.Config(units=(8, 5), normalization=normalization, dropout=0.3)
     model = feed_forward.build(config, sizes({"kind": "sparse", "dim": 40}, 3), seed=1)
-    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, 3))
+    rows = Rows({"source": Sparse.from_scipy(matrix)}, Labels(labels, 3))
     loop.fit(model, {"train": rows}, Settings(epochs=2))
-    logits = model(rows.source.gather(np.arange(60)))
+    logits = model({"source": rows.inputs["source"].gather(np.arange(60))})
     np.testing.assert_allclose(logits, dense_reference(model, matrix.toarray()), atol=1e-5)
 
 
@@ -184,7 +184,7 @@ def test_feed_forward_averages_the_embeddings_of_ids():
     model = feed_forward.build(feed_forward.Config(units=(4,), embedding=3), sizes(size, 2), seed=1)
     table = model.embedding.kernel.numpy()
     mean = np.stack([table[[5, 5, 3]].mean(axis=0), table[[7, 3]].mean(axis=0)])
-    logits = model(np.array([[5, 5, 3, 0], [7, 3, 0, 0]], np.int32))
+    logits = model({"source": np.array([[5, 5, 3, 0], [7, 3, 0, 0]], np.int32)})
     assert logits.shape == (2, 1)
     np.testing.assert_allclose(logits, dense_reference(model, mean), atol=1e-6)
 
@@ -196,7 +196,7 @@ def test_feed_forward_learns_an_exclusive_or_that_no_linear_model_can():
     model = feed_forward.build(
         feed_forward.Config(units=(16,), dropout=0, activation="tanh"), sizes({"kind": "sparse", "dim": 3}, 2), seed=1
     )
-    rows = Rows(Sparse.from_scipy(matrix), Labels(labels, 2))
+    rows = Rows({"source": Sparse.from_scipy(matrix)}, Labels(labels, 2))
     settings = Settings(optimizer={"kind": "adam", "learning_rate": 0.05}, epochs=60)
     assert loop.fit(model, {"train": rows, "valid": rows}, settings)["best"]["valid_accuracy"] == 1.0
 
@@ -208,16 +208,16 @@ def test_padding_does_not_change_an_answer(module):
     for weight in model.trainable_weights:
         weight.assign(random.normal(size=weight.shape))
     ids = random.integers(1, 12, size=(5, 6)).astype(np.int32)
-    np.testing.assert_allclose(model(ids), model(np.pad(ids, ((0, 0), (0, 3)))), atol=1e-5)
+    np.testing.assert_allclose(model({"source": ids}), model({"source": np.pad(ids, ((0, 0), (0, 3)))}), atol=1e-5)
 
 
 @pytest.mark.parametrize("module", [logistic_regression, feed_forward])
 def test_a_row_without_any_feature_gets_finite_logits(module):
     rows = Sparse.from_scipy(scipy.sparse.csr_matrix((2, 7), dtype=np.float32))
     model = module.build(module.Config(), sizes({"kind": "sparse", "dim": 7}, 3), seed=1)
-    assert np.isfinite(model(rows.gather(np.arange(2)))).all()
+    assert np.isfinite(model({"source": rows.gather(np.arange(2))})).all()
     ids = module.build(module.Config(), sizes({"kind": "ids", "vocab_size": 7, "max_length": 8}, 3), seed=1)
-    assert np.isfinite(ids(np.zeros((2, 4), np.int32))).all()
+    assert np.isfinite(ids({"text": np.zeros((2, 4), np.int32)})).all()
 
 
 @pytest.mark.parametrize("module", [logistic_regression, feed_forward])
@@ -231,7 +231,7 @@ def test_weights_read_into_a_model_built_again_give_the_same_logits(module, tmp_
     again = module.build(module.Config(), size, seed=2)
     again.load_weights(tmp_path / "x.weights.h5")
     batch = Sparse.from_scipy(scipy.sparse.random(9, 7, 0.4, random_state=0, dtype=np.float32)).gather(np.arange(9))
-    np.testing.assert_array_equal(model(batch), again(batch))
+    np.testing.assert_array_equal(model({"source": batch}), again({"source": batch}))
 
 
 def test_feed_forward_starts_from_its_seed():

@@ -62,8 +62,8 @@ def test_rows_without_phrases_are_searched_as_beam_search_does(beam_size):
     found = call(model, constrained, config, sources(4, 5, 6, 7), constraints=["", "ab\ncd", "\n", ""])
     for row in (0, 2, 3):
         compare(found, row, plain_beam(model, 4 + row, beam_size, 9, 1.0)[0])
-    free = constrained.decode(model, sources(4, 5, 6, 7), config)
-    expected = beam.decode(model, sources(4, 5, 6, 7), beam.Config(beam_size=beam_size, max_length=9))
+    free = constrained.decode(model, {"source": sources(4, 5, 6, 7)}, config)
+    expected = beam.decode(model, {"source": sources(4, 5, 6, 7)}, beam.Config(beam_size=beam_size, max_length=9))
     for name, values in expected.items():
         np.testing.assert_array_equal(free[name], values)
 

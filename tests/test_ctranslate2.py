@@ -79,7 +79,7 @@ def engine_of(model, folder):
 )
 def test_any_transformer_gives_each_token_the_probability_it_has_here(options, tmp_path):
     sizes = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 30}
-    model = transformer.build(transformer.Config(**{**SMALL, **options}), Sizes("a", sizes, "b", sizes), seed=3)
+    model = transformer.build(transformer.Config(**{**SMALL, **options}), Sizes({"a": sizes}, "b", sizes), seed=3)
     random = np.random.default_rng(1)
     for variable in model.trainable_variables:  # so that no gain, shift or bias is left at its start
         variable.assign(variable.numpy() + random.normal(scale=0.2, size=variable.shape))
@@ -88,7 +88,7 @@ def test_any_transformer_gives_each_token_the_probability_it_has_here(options, t
     spelled = [[[TOKENS[token] for token in side] for side in pair] for pair in rows]
     scored = engine.score_batch([source for source, _ in spelled], [target for _, target in spelled])
     for (source, target), found in zip(rows, scored, strict=True):
-        wanted = likelihood.of_tokens(model, tf.constant([[*source, 3]]), tf.constant([[*target, 3]]))[0]
+        wanted = likelihood.of_tokens(model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]]))[0]
         np.testing.assert_allclose(found.log_probs, wanted, atol=2e-4)
 
 

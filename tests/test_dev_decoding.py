@@ -18,7 +18,7 @@ from textpipe.training import dev_decoding
 from textpipe.training.rows import Rows
 
 WORDS = [f"word{number}" for number in range(26)]  # ids 4 to 29
-SIZES = Sizes("source", tests.IDS, "target", tests.IDS)
+SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def model():
 
 def greedy_alone(model, row, longest):
     """The likeliest word again and again, for one row without padding; ended by end_id or at the longest length."""
-    state, last, said = model.start(model.encode(np.array([row], np.int32))), 2, []
+    state, last, said = model.start(model.encode({"source": np.array([row], np.int32)})), 2, []
     while len(said) + 1 < longest:
         logits, state, _ = model.step(state, np.array([last], np.int32))
         logits = np.array(logits)[0]
@@ -48,9 +48,9 @@ def greedy_alone(model, row, longest):
 
 def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     monkeypatch.setattr(dev_decoding, "ROWS", 7)  # several batches and a rest
-    source = tests.reversals(24).source
+    source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
-    measure = dev_decoding.DevBleu(WordCodec(WORDS), source, ["?"] * 24, max_length=14)
+    measure = dev_decoding.DevBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
     answers = [None] * 24
     for row, answer in zip(measure.rows, measure.answers(model), strict=True):
         answers[row] = answer
@@ -67,7 +67,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     assert 10 < expected < 95
     assert "tok:13a" in measure.described()["signature"] and measure.described()["rows"] == 24
 
-    some = dev_decoding.DevBleu(WordCodec(WORDS), source, references, max_length=14, limit=5)
+    some = dev_decoding.DevBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
     chosen = sorted(some.rows)
     assert len(chosen) == 5 and chosen[0] == 0 and chosen[-1] == 23
     found = BLEU().corpus_score([answers[row] for row in chosen], [[references[row] for row in chosen]]).score
@@ -95,7 +95,7 @@ def artifacts(folder, raw_rows, vectorized_rows):
 def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
     ids = Ids.from_lists([[5, 3]] * 3)
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
-    measure = dev_decoding.of_stage(inputs, SIZES, Rows(ids, ids), None)
+    measure = dev_decoding.of_stage(inputs, SIZES, Rows({"source": ids}, ids), None)
     assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
     with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
-        dev_decoding.of_stage(artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows(ids, ids), None)
+        dev_decoding.of_stage(artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None)

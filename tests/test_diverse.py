@@ -41,7 +41,7 @@ def plain(model, first, beam_size, groups, strength, max_length, alpha):
 
 def run(model, decoder, config, source):
     """Op by op, which is the quicker way to answer a few rows once."""
-    return decoder.decode(model, source, config)
+    return decoder.decode(model, {"source": source}, config)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_it_equals_a_plain_search_in_groups(beam_size, groups, strength):
 def test_one_group_is_beam_search():
     model, source = Table(3), sources(4, 5, 6, 7)
     found = run(model, diverse, diverse.Config(beam_size=4, groups=1, strength=0, max_length=9), source)
-    expected = beam.decode(model, source, beam.Config(beam_size=4, max_length=9))
+    expected = beam.decode(model, {"source": source}, beam.Config(beam_size=4, max_length=9))
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
@@ -81,7 +81,7 @@ def test_groups_differ_more_than_a_beam_does():
 
 def test_beam_size_and_strength_can_be_set_for_a_call():
     model, source, config = Table(2), sources(4, 5), diverse.Config(groups=2, max_length=6)
-    call = tf.function(lambda **options: diverse.decode(model, source, config, options))
+    call = tf.function(lambda **options: diverse.decode(model, {"source": source}, config, options))
     found = call(beam_size=tf.constant(4), strength=tf.constant(0.9))
     for row, first in enumerate((4, 5)):
         compare(found, row, plain(model, first, 4, 2, np.float32(0.9), 6, 1.0))

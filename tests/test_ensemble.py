@@ -30,7 +30,7 @@ KINDS = [
 def built(options, seed):
     ids = {"kind": "ids", "vocab_size": 13, "max_length": 20}
     section = Plugin.check("models", options)
-    model = rooms.find("models", section.kind).build(section, Sizes("source", ids, "target", ids), seed=seed)
+    model = rooms.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=seed)
     random = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + random.normal(scale=0.4, size=variable.shape))
@@ -47,7 +47,7 @@ TARGET_IN = np.array([[2, 5, 6, 8], [2, 9, 4, 7]], np.int32)
 
 
 def probabilities(model, source, target_in):
-    logits = model(source, target_in, training=False).numpy().astype("float64")
+    logits = model({"source": source}, target_in, training=False).numpy().astype("float64")
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
@@ -67,8 +67,8 @@ def test_probabilities_are_the_mean_of_the_members_(members):
 @pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
 def test_steps_give_what_a_call_gives(members, mean):
     model = Ensemble(members, mean=mean)
-    expected = model(SOURCE, TARGET_IN)
-    state = model.start(model.encode(SOURCE))
+    expected = model({"source": SOURCE}, TARGET_IN)
+    state = model.start(model.encode({"source": SOURCE}))
     for place in range(TARGET_IN.shape[1]):
         logits, state, attention = model.step(state, TARGET_IN[:, place])
         np.testing.assert_allclose(logits, expected[:, place], atol=1e-5)
@@ -80,8 +80,8 @@ def test_an_ensemble_of_one_is_the_model(members):
     source = tf.constant(SOURCE)
     options = beam.Config(beam_size=3, max_length=6)
     for member in members:
-        found = beam.decode(Ensemble([member]), source, options)
-        for name, values in beam.decode(member, source, options).items():
+        found = beam.decode(Ensemble([member]), {"source": source}, options)
+        for name, values in beam.decode(member, {"source": source}, options).items():
             np.testing.assert_allclose(found[name], values, atol=2e-5, err_msg=f"{member.name} {name}")
 
 
@@ -95,7 +95,7 @@ def test_a_wide_beam_over_an_ensemble_equals_enumeration_under_the_mean():
     mean = Table(0)
     softmax = [np.exp(one.logits) / np.exp(one.logits).sum(axis=-1, keepdims=True) for one in tables]
     mean.logits = np.log(np.mean(softmax, axis=0))
-    found = beam.decode(Ensemble(tables), sources(5, 6), beam.Config(beam_size=125, max_length=4))
+    found = beam.decode(Ensemble(tables), {"source": sources(5, 6)}, beam.Config(beam_size=125, max_length=4))
     for row, first in enumerate((5, 6)):
         compare(found, row, every_answer(mean, first, 4, 1.0)[:125])
 

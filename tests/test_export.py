@@ -97,7 +97,7 @@ def test_perplexity_is_that_of_the_references_token_by_token(generator):
         source = servable.encode("source", tf.constant([line["source"]]))
         ids = servable.encode("target", tf.constant([line["target"]])).numpy()
         forced = tf.constant(np.concatenate([[[2]], ids[:, :-1]], axis=1), tf.int32)
-        logits = servable.model(source, forced, training=False).numpy().astype(np.float64)[0]
+        logits = servable.model({"source": source}, forced, training=False).numpy().astype(np.float64)[0]
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats -= logs[np.arange(ids.size), ids[0]].sum()
         tokens += ids.size

@@ -33,7 +33,7 @@ def codec():
 def model_of(**options):
     size = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 30, "num_words": NUM_WORDS}
     config = Plugin.check("models", {"kind": "hybrid", **SMALL, **options})
-    model = rooms.find("models", "hybrid").build(config, Sizes("source", size, "target", size), seed=1)
+    model = rooms.find("models", "hybrid").build(config, Sizes({"source": size}, "target", size), seed=1)
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + random.normal(scale=0.5, size=variable.shape))
@@ -149,8 +149,8 @@ def test_spellings_stand_side_by_side():
 @pytest.mark.parametrize("options", [{}, {"cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"}])
 def test_stepping_through_spellings_gives_the_teacher_forced_logits(options):
     model = model_of(**options)
-    expected = model(SOURCE, TARGET_IN, training=False).numpy()
-    state = model.start(model.encode(SOURCE))
+    expected = model({"source": SOURCE}, TARGET_IN, training=False).numpy()
+    state = model.start(model.encode({"source": SOURCE}))
     for position in range(TARGET_IN.shape[1]):
         logits, state, attention = model.step(state, TARGET_IN[:, position])
         real = TARGET_IN[:, position] != 0
@@ -161,7 +161,7 @@ def test_stepping_through_spellings_gives_the_teacher_forced_logits(options):
 
 
 def test_inside_a_spelling_letters_are_likely_and_outside_words(model):
-    logits = model(SOURCE, TARGET_IN, training=False).numpy()
+    logits = model({"source": SOURCE}, TARGET_IN, training=False).numpy()
     inside = (TARGET_IN == UNK) | (TARGET_IN > CLOSE)
     np.testing.assert_allclose(logits[inside][:, :NUM_WORDS], MASKED, rtol=1e-5)
     np.testing.assert_allclose(logits[~inside][:, NUM_WORDS:], MASKED, rtol=1e-5)
@@ -171,7 +171,7 @@ def test_inside_a_spelling_letters_are_likely_and_outside_words(model):
 
 
 def test_letters_look_where_their_word_looked(model):
-    state, seen = model.start(model.encode(SOURCE[1:2])), []
+    state, seen = model.start(model.encode({"source": SOURCE[1:2]})), []
     for token in (START, 5, UNK, 9, 10, CLOSE):
         _, state, attention = model.step(state, np.array([token], np.int32))
         seen.append(attention.numpy()[0])
@@ -182,7 +182,7 @@ def test_letters_look_where_their_word_looked(model):
 
 def test_what_a_source_word_is_spelled_with_matters_and_its_place_does(model):
     def first_logits(row):
-        logits, *_ = model.step(model.start(model.encode(padded(row))), np.array([START], np.int32))
+        logits, *_ = model.step(model.start(model.encode({"source": padded(row)})), np.array([START], np.int32))
         return logits.numpy()
 
     one = first_logits([4, UNK, 9, 10, CLOSE, 5, END])
@@ -194,7 +194,7 @@ def test_what_a_source_word_is_spelled_with_matters_and_its_place_does(model):
 def test_the_word_decoder_reads_unk_and_not_what_was_spelled(model):
     # Luong & Manning (2016), section 4.4: two spellings leave the words after them alike.
     target = padded([START, 4, UNK, 9, 10, 11, CLOSE, 5], [START, 4, UNK, 12, 9, 12, CLOSE, 5])
-    logits = model(SOURCE[[1, 1]], target, training=False).numpy()
+    logits = model({"source": SOURCE[[1, 1]]}, target, training=False).numpy()
     np.testing.assert_allclose(logits[0, 6:], logits[1, 6:], atol=1e-6)
     assert np.abs(logits[0, 3:6] - logits[1, 3:6]).max() > 1e-3
 
@@ -203,8 +203,8 @@ def test_the_loss_is_that_of_the_words_plus_that_of_the_letters(model):
     # The sum over the one row of ids is equation 6 with alpha 1, each softmax over its own kind.
     target = np.concatenate([TARGET_IN[:2, 1:], [[END], [5]]], axis=1).astype(np.int32)
     target[0, -2:] = [END, 0]
-    sums = losses.evaluate(model, tf.constant(SOURCE[:2]), tf.constant(target))
-    logits = model(SOURCE[:2], losses.shift_right(target, START), training=False).numpy().astype(np.float64)
+    sums = losses.evaluate(model, {"source": tf.constant(SOURCE[:2])}, tf.constant(target))
+    logits = model({"source": SOURCE[:2]}, losses.shift_right(target, START), training=False).numpy().astype(np.float64)
     total = 0.0
     for row, ids in enumerate(target):
         inside = False
@@ -222,9 +222,11 @@ def test_training_gradients_in_pieces_equal_those_of_the_whole_loss(smoothing):
     target = np.concatenate([TARGET_IN[:, 1:], [[END]] * 3], axis=1).astype(np.int32)
     source, target = tf.constant(SOURCE), tf.constant(target)
     variables = [variable.value for variable in model.trainable_variables]
-    _, found = losses.gradients(model, source, target, variables, smoothing=smoothing, total=tf.constant(7.0))
+    _, found = losses.gradients(
+        model, {"source": source}, target, variables, smoothing=smoothing, total=tf.constant(7.0)
+    )
     with tf.GradientTape() as tape:
-        logits = model(source, losses.shift_right(target, START), training=True)
+        logits = model({"source": source}, losses.shift_right(target, START), training=True)
         loss = losses.sums_of(tf.boolean_mask(logits, target != 0), tf.boolean_mask(target, target != 0), smoothing)
         loss = loss["loss"] / 7.0
     expected = tape.gradient(loss, variables)
@@ -236,7 +238,7 @@ def test_other_codecs_are_refused():
     size = {"kind": "ids", "vocab_size": 20, "max_length": 30}
     module = rooms.find("models", "hybrid")
     with pytest.raises(ConfigError, match='codec = "hybrid"'):
-        module.build(module.Config(), Sizes("source", size, "target", size), seed=1)
+        module.build(module.Config(), Sizes({"source": size}, "target", size), seed=1)
 
 
 PIPELINE = {
@@ -301,7 +303,7 @@ def test_the_saved_model_answers_as_python_does(trained):
 
 def test_beam_search_over_words_and_letters_never_scores_below_greedy(trained):
     servable, _ = trained
-    source = servable.model_inputs({"source": tf.constant(["the dog 321 is red", "the zebra 12 is new", "old"])})
+    source = servable.inputs({"source": tf.constant(["the dog 321 is red", "the zebra 12 is new", "old"])})
     one = greedy.decode(servable.model, source, greedy.Config(max_length=40))["log_probs"].numpy()[:, 0]
     config = Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "length_penalty": 0.0, "max_length": 40})
     many = rooms.find("decoding", "beam").decode(servable.model, source, config)["log_probs"].numpy()

@@ -31,10 +31,12 @@ SEARCHES = [
 def test_the_best_answers_of_a_beam_are_the_first_of_however_many(search):
     for seed in SEEDS:
         model = Table(seed, end_bonus=seed % 3)
-        every = beam.decode(model, sources(*FIRSTS), beam.Config(**{"beam_size": 3, "max_length": 12, **search}))
+        every = beam.decode(
+            model, {"source": sources(*FIRSTS)}, beam.Config(**{"beam_size": 3, "max_length": 12, **search})
+        )
         for wanted in (1, 2):
             config = beam.Config(**{"beam_size": 3, "max_length": 12, "n_best": wanted, **search})
-            some = beam.decode(model, sources(*FIRSTS), config)
+            some = beam.decode(model, {"source": sources(*FIRSTS)}, config)
             for row in range(len(FIRSTS)):
                 for place in range(wanted):
                     assert words_of(some["ids"][row, place].numpy()) == words_of(every["ids"][row, place].numpy())
@@ -48,8 +50,8 @@ def test_patience_gives_the_answers_of_a_plain_search_that_drops_nothing(patienc
     for seed in SEEDS:
         model = Table(seed, end_bonus=1.0)
         settings = {"beam_size": 3, "max_length": 10, "length_penalty": alpha, "patience": patience}
-        every = beam.decode(model, sources(*FIRSTS), beam.Config(**settings))
-        best = beam.decode(model, sources(*FIRSTS), beam.Config(n_best=1, **settings))
+        every = beam.decode(model, {"source": sources(*FIRSTS)}, beam.Config(**settings))
+        best = beam.decode(model, {"source": sources(*FIRSTS)}, beam.Config(n_best=1, **settings))
         for row, first in enumerate(FIRSTS):
             expected, _ = plain_beam(model, first, 3, 10, alpha, patience)
             compare(every, row, expected)
@@ -65,8 +67,8 @@ def test_other_searches_with_a_beam_give_the_same_first_answer_too(decoder):
     for seed in SEEDS:
         model = Table(seed, end_bonus=1.0)
         settings = {"max_length": 10, "length_penalty": 1.3, **own}
-        every = decoder.decode(model, sources(*FIRSTS), decoder.Config(**settings))
-        best = decoder.decode(model, sources(*FIRSTS), decoder.Config(n_best=1, **settings))
+        every = decoder.decode(model, {"source": sources(*FIRSTS)}, decoder.Config(**settings))
+        best = decoder.decode(model, {"source": sources(*FIRSTS)}, decoder.Config(n_best=1, **settings))
         for row in range(len(FIRSTS)):
             assert words_of(best["ids"][row, 0].numpy()) == words_of(every["ids"][row, 0].numpy())
 
@@ -76,9 +78,9 @@ def test_an_answer_does_not_depend_on_the_rows_beside_it_nor_on_padding():
     for seed in range(3):
         model = Table(seed, end_bonus=1.0)
         source = tf.constant([[5, 4, 4, 0, 0], [6, 4, 4, 4, 4], [7, 4, 0, 0, 0], [5, 4, 4, 0, 0]], tf.int32)
-        together = beam.decode(model, source, config)
+        together = beam.decode(model, {"source": source}, config)
         for row, length in enumerate((3, 5, 2, 3)):
-            alone = beam.decode(model, source[row : row + 1, :length], config)
+            alone = beam.decode(model, {"source": source[row : row + 1, :length]}, config)
             found = [[words_of(ids) for ids in part["ids"][at].numpy()] for part, at in ((together, row), (alone, 0))]
             assert found[0] == found[1]
 
@@ -200,7 +202,11 @@ def test_the_search_for_few_answers_is_over_sooner():
         steps = []
         for wanted in (1, 5):
             model.steps = 0
-            beam.decode(model, sources(*FIRSTS), beam.Config(beam_size=5, n_best=wanted, max_length=30, patience=4.0))
+            beam.decode(
+                model,
+                {"source": sources(*FIRSTS)},
+                beam.Config(beam_size=5, n_best=wanted, max_length=30, patience=4.0),
+            )
             steps.append(model.steps)
         assert steps[0] <= steps[1]
         fewer += steps[0] < steps[1]

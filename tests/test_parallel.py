@@ -33,14 +33,14 @@ SMALL = {
 def build(kind, dropout=0.0):
     options = {"dropout": dropout} | ({"embedding_dropout": dropout} if kind == "recurrent" else {})
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
-    return rooms.find("models", kind).build(config, Sizes("source", tests.IDS, "target", tests.IDS), seed=1)
+    return rooms.find("models", kind).build(config, Sizes({"source": tests.IDS}, "target", tests.IDS), seed=1)
 
 
 @pytest.mark.parametrize(("kind", "accumulate"), [("transformer", True), ("recurrent", False)])
 def test_shares_side_by_side_make_the_update_of_the_whole_batch(kind, accumulate):
     """A last batch of fewer rows than shares goes whole."""
     rows = tests.reversals(30)
-    batches = [Batch(np.arange(29), 8, 8), Batch(np.array([29]), 8, 8)]
+    batches = [Batch(np.arange(29), {"source": 8, "target": 8}), Batch(np.array([29]), {"source": 8, "target": 8})]
     groups = [batches] if accumulate else [[batch] for batch in batches]
     options = {"clip_norm": 0.5, "label_smoothing": 0.1}
     whole, one = updated(lambda: build(kind), rows, groups, **options, parallel=1)
@@ -53,7 +53,7 @@ def test_shares_side_by_side_make_the_update_of_the_whole_batch(kind, accumulate
 
 
 def test_shares_side_by_side_validate_as_the_whole_batch_does():
-    rows, batch = tests.reversals(30), Batch(np.arange(30), 8, 8)
+    rows, batch = tests.reversals(30), Batch(np.arange(30), {"source": 8, "target": 8})
     model = build("transformer")
     found = [
         steps.Steps(model, None, Settings(parallel=parts), tf.distribute.get_strategy(), 30).evaluate(rows, batch)
@@ -64,7 +64,7 @@ def test_shares_side_by_side_validate_as_the_whole_batch_does():
 
 def test_shares_drop_and_sample_the_same_way_every_time():
     rows = tests.reversals(1)
-    batch = Batch(np.zeros(8, int), 8, 8)
+    batch = Batch(np.zeros(8, int), {"source": 8, "target": 8})
     options = {"scheduled_sampling": {"probability": 0.5, "steps": 1, "choose": "sample"}, "seed": 3}
 
     def trained():

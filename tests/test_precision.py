@@ -12,7 +12,7 @@ from textpipe.training import dev_decoding, precision, steps, vocabulary
 from textpipe.training.batches import Batch
 from textpipe.training.settings import Settings
 
-SIZES = Sizes("source", tests.IDS, "target", tests.IDS)
+SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
 BUILD = {
     "transformer": lambda: transformer.build(
         transformer.Config(d_model=16, d_ff=32, num_heads=2, layers=1, dropout=0.0), SIZES, seed=1
@@ -32,7 +32,7 @@ def updated(kind, policy, rows):
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
     taken = steps.Steps(model, optimizer, Settings(label_smoothing=0.1), tf.distribute.get_strategy(), len(rows))
-    batch = Batch(np.arange(len(rows)), 8, 8)
+    batch = Batch(np.arange(len(rows)), {"source": 8, "target": 8})
     validated = taken.validate(rows, [batch])
     return (
         model,
@@ -82,8 +82,8 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     with precision.policy("mixed_bfloat16"):
         model = BUILD[kind]()
     halves = precision.Halves(model)
-    source = tests.reversals(24).source.gather(np.arange(24), 8)
-    hidden = halves.hidden(source, source, training=False)
+    source = tests.reversals(24).inputs["source"].gather(np.arange(24), 8)
+    hidden = halves.hidden({"source": source}, source, training=False)
     logits = halves.project(hidden)
     assert (hidden.dtype, logits.dtype) == (tf.float32, tf.float32)
     exact = np.array(hidden, np.float64) @ np.array(model.target_embedding.value, np.float64).T
@@ -111,11 +111,11 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
 def test_the_logits_of_a_classifier_are_products_of_float32():
     with precision.policy("mixed_bfloat16"):
         model = tests.classifier()
-    hidden, (rows, logits) = [], (tests.labelled(16).source.gather(np.arange(16), 12), None)
+    hidden, (rows, logits) = [], (tests.labelled(16).inputs["source"].gather(np.arange(16), 12), None)
     call = model.output_linear.call
     model.output_linear.call = lambda features: hidden.append(features) or call(features)
     model.bias.assign(np.array([0.123456, -3.2109, 1.000321]))
-    logits = model(rows, training=False)
+    logits = model({"source": rows}, training=False)
     assert (hidden[0].dtype, logits.dtype) == (tf.float32, tf.float32)
     exact = np.array(hidden[0], np.float64) @ np.array(model.output_linear.kernel.value, np.float64) + np.array(
         model.bias.value
@@ -136,7 +136,9 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
     for weight, one in zip(served.weights, mixed.weights, strict=True):
         weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
         one.assign(weight)
-    measures = [dev_decoding.DevBleu(Codec(), rows.source, ["4 5 6"] * 40, max_length=9) for _ in range(2)]
+    measures = [
+        dev_decoding.DevBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9) for _ in range(2)
+    ]
     assert measures[0].answers(mixed) == measures[1].answers(served)
     assert mixed.compute_dtype == "bfloat16"
     assert {layer.compute_dtype for layer in mixed._flatten_layers()} == {"bfloat16"}

@@ -22,7 +22,7 @@ def call(model, decoder, config, source, *, graph=False, **options):
     """Once op by op, which is the quicker way to answer a few rows, or as a graph."""
 
     def decode(source, options):
-        return decoder.decode(model, source, config, options, codec=Letters())
+        return decoder.decode(model, {"source": source}, config, options, codec=Letters())
 
     return (tf.function(decode) if graph else decode)(
         source, {name: tf.constant(value) for name, value in options.items()}

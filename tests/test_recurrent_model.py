@@ -16,14 +16,14 @@ SMALL = {"units": UNITS, "embedding_size": 6, "attention_size": 4, "dropout": 0.
 
 def model_of(seed=1, **options):
     ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
-    return recurrent.build(recurrent.Config(**SMALL, **options), Sizes("source", ids, "target", ids), seed=seed)
+    return recurrent.build(recurrent.Config(**SMALL, **options), Sizes({"source": ids}, "target", ids), seed=seed)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_a_bridge_copies_the_last_state_of_the_layer_of_its_height(cell):
     model = model_of(cell=cell, layers=2, bridge="copy")
-    outputs = tf.constant(model.encode(SOURCE)["values"])
-    start = model.start(model.encode(SOURCE))["states"]
+    outputs = tf.constant(model.encode({"source": SOURCE})["values"])
+    start = model.start(model.encode({"source": SOURCE}))["states"]
     for row, length in enumerate([4, 2, 3]):
         # Read forward the top layer ends at the last token, read backward at the first.
         ends = np.concatenate([outputs[row, length - 1, : UNITS // 2], outputs[row, 0, UNITS // 2 :]])
@@ -33,7 +33,7 @@ def test_a_bridge_copies_the_last_state_of_the_layer_of_its_height(cell):
 
 def test_a_bridge_of_zeros_begins_with_zeros_and_has_no_weights():
     model = model_of(layers=2, bridge="zero")
-    for part in tf.nest.flatten(model.start(model.encode(SOURCE))["states"]):
+    for part in tf.nest.flatten(model.start(model.encode({"source": SOURCE}))["states"]):
         np.testing.assert_array_equal(part, np.zeros((3, UNITS)))
     dense = model_of(layers=2)
     names = {variable.path for variable in dense.variables} - {variable.path for variable in model.variables}
@@ -51,17 +51,17 @@ def test_a_layer_that_says_nothing_leaves_what_is_below_it_when_layers_are_resid
     for path, variable in values.items():
         if any(name in path for name in ("forward_1", "backward_1", "cell_1")):
             variable.assign(np.zeros(variable.shape))
-    expected = one(SOURCE, TARGET, training=False)
-    np.testing.assert_allclose(two(SOURCE, TARGET, training=False), expected, atol=1e-6)
+    expected = one({"source": SOURCE}, TARGET, training=False)
+    np.testing.assert_allclose(two({"source": SOURCE}, TARGET, training=False), expected, atol=1e-6)
     plain = model_of(layers=2, bridge="zero", **options)
     for variable in plain.trainable_variables:
         variable.assign(values[variable.path])
-    assert not np.allclose(plain(SOURCE, TARGET, training=False), expected, atol=1e-3)
+    assert not np.allclose(plain({"source": SOURCE}, TARGET, training=False), expected, atol=1e-3)
 
 
 def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():
     model = model_of(input_feeding=True, coverage=True)
-    state = model.start(model.encode(SOURCE))
+    state = model.start(model.encode({"source": SOURCE}))
     assert set(state) == {"memory", "states", "readout", "covered"}
     total = np.zeros(SOURCE.shape)
     for position in range(3):
@@ -82,7 +82,7 @@ def test_gradients_traced_for_any_width_equal_those_traced_for_one():
         def gradients(source, target):
             variables = [variable.value for variable in model.trainable_variables]
             with tf.GradientTape() as tape:
-                hidden = model.hidden(source, target, training=True)
+                hidden = model.hidden({"source": source}, target, training=True)
                 total = tf.reduce_sum(hidden**3)
             return tape.gradient(total, variables, unconnected_gradients="zero")
 
@@ -100,7 +100,7 @@ def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns
     assert {0.0, 1.0} == {float(value > 0) for value in np.unique(embedded)}
     options = {**SMALL, "embedding_dropout": 0.5, "dropout_kind": "variational"}
     ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20}
-    model = recurrent.build(recurrent.Config(**options), Sizes("source", ids, "target", ids), seed=1)
+    model = recurrent.build(recurrent.Config(**options), Sizes({"source": ids}, "target", ids), seed=1)
     embedded = model.embed(ones, np.full((7, 40), 4, "int32"), "target", True).numpy()
     assert np.ptp(embedded, axis=0).max() == 0
     assert np.ptp(embedded[0], axis=0).max() > 0

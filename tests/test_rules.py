@@ -135,7 +135,7 @@ def with_options(model, decoder, config):
         name: tf.TensorSpec([], dtype) for name, dtype in decoder.OPTIONS.items()
     }])  # fmt: skip
     def decode(source, options):
-        return decoder.decode(model, source, config, options)
+        return decoder.decode(model, {"source": source}, config, options)
 
     def call(source, **values):
         given = {name: getattr(config, name) or 0 for name in decoder.OPTIONS} | values
@@ -155,7 +155,7 @@ def test_an_option_set_for_a_call_does_what_it_does_in_the_config():
         for values in tried:
             if set(values) <= set(decoder.OPTIONS):
                 found = call(source, **values)
-                expected = decoder.decode(model, source, base.model_copy(update=values))
+                expected = decoder.decode(model, {"source": source}, base.model_copy(update=values))
                 for name in expected:
                     np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, err_msg=f"{values} {name}")
 

@@ -116,7 +116,7 @@ def test_what_has_no_probability_is_not_drawn_at_either_end_of_the_interval():
 def test_temperature_zero_is_greedy():
     model = Table(4)
     found = in_graph(model, sample, sample.Config(temperature=0, max_length=7, length_penalty=1.0), sources(4, 5, 6, 7))
-    expected = greedy.decode(model, sources(4, 5, 6, 7), greedy.Config(max_length=7, length_penalty=1.0))
+    expected = greedy.decode(model, {"source": sources(4, 5, 6, 7)}, greedy.Config(max_length=7, length_penalty=1.0))
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
@@ -138,7 +138,7 @@ def test_scores_are_of_the_model_and_the_best_come_first():
 
 def draws(source, **options):
     config = sample.Config(**{"num_samples": 4, "max_length": 8, "seed": 7, **options})
-    found = sample.decode(Table(2, end_bonus=-1.0), source, config)["ids"].numpy()
+    found = sample.decode(Table(2, end_bonus=-1.0), {"source": source}, config)["ids"].numpy()
     return [[words_of(ids) for ids in row] for row in found]
 
 
@@ -157,11 +157,13 @@ def test_another_seed_gives_other_samples_and_the_same_seed_the_same():
 def test_options_of_a_call_stand_in_for_the_fields():
     source, model = sources(5, 6), Table(2)
     given = {"num_samples": 3, "temperature": 0.7, "top_k": 4, "top_p": 0.8, "seed": 5, "max_length": 6}
-    call = tf.function(lambda **options: sample.decode(model, source, sample.Config(), options))
+    call = tf.function(lambda **options: sample.decode(model, {"source": source}, sample.Config(), options))
     found = call(**{name: tf.constant(value, sample.OPTIONS[name]) for name, value in given.items()})
-    np.testing.assert_array_equal(found["ids"], sample.decode(model, source, sample.Config(**given))["ids"])
+    np.testing.assert_array_equal(found["ids"], sample.decode(model, {"source": source}, sample.Config(**given))["ids"])
     found = call(top_k=tf.constant(0), max_length=tf.constant(6))
-    np.testing.assert_array_equal(found["ids"], sample.decode(model, source, sample.Config(max_length=6))["ids"])
+    np.testing.assert_array_equal(
+        found["ids"], sample.decode(model, {"source": source}, sample.Config(max_length=6))["ids"]
+    )
     with pytest.raises(tf.errors.InvalidArgumentError, match="top_p'? must be at most 1"):
         call(top_p=tf.constant(1.5))
 

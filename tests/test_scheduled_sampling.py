@@ -13,7 +13,7 @@ SEED = np.array([7, 1], np.int32)
 
 
 def mixed(model, inputs, probability, seed=SEED, choose="argmax"):
-    found = scheduled_sampling.mixed(model, inputs, inputs, probability=probability, seed=seed, choose=choose)
+    found = scheduled_sampling.mixed(model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose)
     return np.array(found)
 
 
@@ -76,12 +76,12 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     seen = []
 
     def replace(model, source, inputs):
-        inputs = scheduled_sampling.mixed(model, source, inputs, probability=0.7, seed=SEED, choose="argmax")
+        inputs = scheduled_sampling.mixed(model, {"source": source}, inputs, probability=0.7, seed=SEED, choose="argmax")
         seen.append(np.array(inputs))
         return inputs
 
     sums, gradients = losses.gradients(
-        model, target, tf.constant(target), variables, smoothing=0.0, total=tf.constant(1.0), replace=replace
+        model, {"source": target}, tf.constant(target), variables, smoothing=0.0, total=tf.constant(1.0), replace=replace
     )
     table, weight, bias = (np.array(variable.value, np.float64) for variable in model.trainable_variables)
     slopes, loss = np.zeros_like(table), 0.0
@@ -104,7 +104,7 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
 
     ids = {"kind": "ids", "vocab_size": 17, "num_words": 9, "max_length": 20}
     model = hybrid.build(
-        hybrid.Config(units=8, embedding_size=6, letter_units=5, dropout=0.0), Sizes("a", ids, "b", ids), seed=2
+        hybrid.Config(units=8, embedding_size=6, letter_units=5, dropout=0.0), Sizes({"a": ids}, "b", ids), seed=2
     )
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
@@ -120,7 +120,7 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
         assert ((found[known] >= 3) & (found[known] < 9)).all()
 
     # The last two of a hidden vector say whether a place wants a word or a letter: 30 nats for what it does not want.
-    flags = [np.array(model.hidden(target, inputs))[..., -2:] for inputs in (read, found)]
+    flags = [np.array(model.hidden({"source": target}, inputs))[..., -2:] for inputs in (read, found)]
     np.testing.assert_array_equal(*flags)
 
 

@@ -36,11 +36,11 @@ def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
     paths = generator
     decode = config.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
-    source = servable.model_inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
+    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
     found = servable.output.decoded(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
-    by_token = likelihood.of_tokens(servable.model, tf.repeat(source, beams, axis=0), ids).numpy()
+    by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source, beams, axis=0)}, ids).numpy()
     np.testing.assert_allclose(by_token.sum(axis=1), found["log_probs"].numpy().ravel(), rtol=1e-5)
     assert (by_token[ids.numpy() != 0] < 0).all() and not by_token[ids.numpy() == 0].any()
 
@@ -54,20 +54,20 @@ def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
     class Whole:
         pad_id, start_id = model.pad_id, model.start_id
 
-        def __call__(self, source, target_in, training):
-            return model(source, target_in, training=training)
+        def __call__(self, inputs, target_in, training):
+            return model(inputs, target_in, training=training)
 
-    split = likelihood.of_tokens(model, source, target)
-    np.testing.assert_allclose(split, likelihood.of_tokens(Whole(), source, target), rtol=1e-5)
+    split = likelihood.of_tokens(model, {"source": source}, target)
+    np.testing.assert_allclose(split, likelihood.of_tokens(Whole(), {"source": source}, target), rtol=1e-5)
 
 
 def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
     paths = generator
     model = Servable.load(paths, "translate").model
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
-    whole = likelihood.of_tokens(model, source, target)
+    whole = likelihood.of_tokens(model, {"source": source}, target)
     monkeypatch.setattr("textpipe.training.vocabulary.PIECE_LOGITS", 300 * 4)  # four tokens at once, and three at last
-    np.testing.assert_allclose(likelihood.of_tokens(model, source, target), whole, rtol=1e-6)
+    np.testing.assert_allclose(likelihood.of_tokens(model, {"source": source}, target), whole, rtol=1e-6)
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):

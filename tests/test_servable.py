@@ -93,7 +93,7 @@ def test_a_classifier_answers_with_its_most_probable_label(classifier):
 def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
     paths, servable = classifier
     (texts,) = columns(paths["ingest"], "test", ["text"])
-    logits = servable.model(servable.model_inputs({"text": tf.constant(texts)}), training=False).numpy()
+    logits = servable.model(servable.inputs({"text": tf.constant(texts)}), training=False).numpy()
     assert logits.shape == (len(texts), 1)
     probabilities = call(servable, "serving_default", texts)["probabilities"]
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), logits[:, 0], rtol=1e-3, atol=1e-5)
@@ -182,7 +182,7 @@ def test_options_change_what_the_decoder_was_set_to(generator):
 def test_an_answer_s_score_is_its_probability_under_the_model(generator):
     # Independent of stepping: force the answer through the model at once and add up its tokens' log-probabilities.
     _, servable = generator
-    source = servable.model_inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
+    source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
     found = servable.output.decoded(source)
     ids = found["ids"][:, 0]
     logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)

@@ -220,9 +220,9 @@ def rows_of(learnt, options=STRONG, count=len(LINES), **more):
     )
     size = {"kind": "ids", "vocab_size": codec.vocab_size, "max_length": more.pop("max_length", 90)}
     ids = Ids(encoded(codec, LINES[:count], size["max_length"]))
-    sizes = Sizes("source", size, "target", size)
+    sizes = Sizes({"source": size}, "target", size)
     chosen = SubwordSampling(**options[kind], **more)
-    return sampled(Rows(ids, ids), folder, sizes, chosen, seed=1), sizes
+    return sampled(Rows({"source": ids}, ids), folder, sizes, chosen, seed=1), sizes
 
 
 def flat(ids):
@@ -232,16 +232,16 @@ def flat(ids):
 def test_epochs_sides_and_seeds_differ_and_repeat(learnt):
     rows, _ = rows_of(learnt)
     first, second = rows.for_epoch(1), rows.for_epoch(2)
-    assert flat(first.source) == flat(rows.for_epoch(1).source)
-    assert flat(first.source) != flat(second.source)
-    assert flat(first.source) != flat(first.target)  # the same texts, drawn apart
-    assert flat(replace(rows, seed=2).for_epoch(1).source) != flat(first.source)
+    assert flat(first.inputs["source"]) == flat(rows.for_epoch(1).inputs["source"])
+    assert flat(first.inputs["source"]) != flat(second.inputs["source"])
+    assert flat(first.inputs["source"]) != flat(first.target)  # the same texts, drawn apart
+    assert flat(replace(rows, seed=2).for_epoch(1).inputs["source"]) != flat(first.inputs["source"])
 
 
 def test_one_side_alone_may_be_drawn(learnt):
     rows, _ = rows_of(learnt, sides="source")
     drawn = rows.for_epoch(1)
-    assert flat(drawn.source) != flat(rows.source)
+    assert flat(drawn.inputs["source"]) != flat(rows.inputs["source"])
     assert drawn.target is rows.target
 
 
@@ -275,28 +275,30 @@ def test_epochs_are_planned_in_the_same_shapes_with_every_row_once(learnt):
     rows, _ = rows_of(learnt)
     settings = Settings(batch_tokens=600, num_shapes=3)
     plan = batches.plan(rows, settings)
-    shapes = {(source, target) for _, source, target, _ in plan.buckets}
+    shapes = {tuple(bucket.widths.values()) for bucket in plan.buckets}
     for number in (1, 2, 3):
         drawn, order = batches.epoch(plan, rows, number)
         assert sorted(np.concatenate([batch.rows for batch in order])) == list(range(len(LINES)))
-        assert {(batch.source_width, batch.target_width) for batch in order} <= shapes
+        assert {tuple(batch.widths.values()) for batch in order} <= shapes
         for batch in order:
-            assert len(batch.rows) * max(batch.source_width, batch.target_width) <= 600
-            drawn.source.gather(batch.rows, batch.source_width)  # asserts that they fit
-            drawn.target.gather(batch.rows, batch.target_width)
+            assert len(batch.rows) * max(batch.widths.values()) <= 600
+            drawn.inputs["source"].gather(batch.rows, batch.widths["source"])  # asserts that they fit
+            drawn.target.gather(batch.rows, batch.widths["target"])
         again, same_order = batches.epoch(batches.plan(rows_of(learnt)[0], settings), rows_of(learnt)[0], number)
-        assert flat(again.source) == flat(drawn.source)
+        assert flat(again.inputs["source"]) == flat(drawn.inputs["source"])
         assert all(np.array_equal(one.rows, other.rows) for one, other in zip(order, same_order, strict=True))
 
 
 def test_rows_drawn_longer_than_any_shape_keep_their_own_ids(learnt):
     rows, _ = rows_of(learnt, {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}})
     plan = batches.plan(rows, Settings(batch_tokens=2000, num_shapes=2))
-    own, kept = flat(rows.source), 0
+    own, kept = flat(rows.inputs["source"]), 0
     for number in range(2, 12):
-        free, (drawn, _) = flat(rows.for_epoch(number).source), batches.epoch(plan, rows, number)
+        free, (drawn, _) = flat(rows.for_epoch(number).inputs["source"]), batches.epoch(plan, rows, number)
         late = [len(row) > plan.widths["source"] for row in free]
-        assert flat(drawn.source) == [mine if wide else row for row, mine, wide in zip(free, own, late, strict=True)]
+        assert flat(drawn.inputs["source"]) == [
+            mine if wide else row for row, mine, wide in zip(free, own, late, strict=True)
+        ]
         kept += sum(late)
     assert plan.widths["source"] >= max(map(len, own))
     assert kept < 10 * len(LINES) / 20  # the headroom of the first epoch's longest row nearly always does
@@ -315,7 +317,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
     rows, sizes = rows_of(learnt, count=64, **options)
     config = recurrent.Config(units=8, embedding_size=6, attention="none", dropout=0.2, embedding_dropout=0.2)
     model = recurrent.build(config, sizes, seed=1)
-    plain = Rows(rows.source, rows.target)
+    plain = Rows({"source": rows.inputs["source"]}, rows.target)
     settings = Settings(epochs=3, batch_rows=16, num_shapes=1, checkpoint_steps=1, optimizer={"kind": "adam"})
     take, taken = loop.Loop.take, []
 
@@ -370,8 +372,8 @@ def test_a_codec_of_another_kind_is_refused(kind, options, message, tmp_path):
 
 
 def test_features_without_subwords_are_refused(tmp_path):
-    sizes = Sizes("text", {"kind": "sparse", "dim": 9}, "label", {"kind": "label", "classes": ["a", "b"]})
-    rows = functools.partial(Rows, Ids.from_lists([[3]]), Labels([0], 2))
+    sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
+    rows = functools.partial(Rows, {"text": Ids.from_lists([[3]])}, Labels([0], 2), "label")
     with pytest.raises(ConfigError, match="expected token ids in 'text', found n-grams; set .vectorize. features"):
         sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
     with pytest.raises(ConfigError, match="expected token ids in 'label', found labels; set sides"):

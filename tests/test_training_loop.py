@@ -31,26 +31,28 @@ def labelled(count, seed=0):
     """Rows of ids whose label is the remainder of their first id, divided by 3."""
     random = np.random.default_rng(seed)
     lists = [[*random.integers(4, 30, size=random.integers(1, 11)), 3] for _ in range(count)]
-    return Rows(Ids.from_lists(lists), Labels([row[0] % 3 for row in lists], 3))
+    return Rows({"source": Ids.from_lists(lists)}, Labels([row[0] % 3 for row in lists], 3))
 
 
 def reversals(count, seed=0):
     """Rows whose target is their source in reverse."""
     random = np.random.default_rng(seed)
     lists = [list(random.integers(4, 30, size=random.integers(1, 7))) for _ in range(count)]
-    return Rows(Ids.from_lists([[*row, 3] for row in lists]), Ids.from_lists([[*row[::-1], 3] for row in lists]))
+    return Rows(
+        {"source": Ids.from_lists([[*row, 3] for row in lists])}, Ids.from_lists([[*row[::-1], 3] for row in lists])
+    )
 
 
 def classifier(seed=1):
     config = feed_forward.Config(units=(8,), embedding=6, dropout=0.3, normalization="batch")
-    return feed_forward.build(config, Sizes("text", IDS, "label", LABELS), seed=seed)
+    return feed_forward.build(config, Sizes({"text": IDS}, "label", LABELS), seed=seed)
 
 
 def generator(seed=1):
     from textpipe.models import recurrent
 
     config = recurrent.Config(units=8, embedding_size=6, attention="none", dropout=0.2, embedding_dropout=0.2)
-    return recurrent.build(config, Sizes("source", IDS, "target", IDS), seed=seed)
+    return recurrent.build(config, Sizes({"source": IDS}, "target", IDS), seed=seed)
 
 
 def weights(model):
@@ -90,8 +92,8 @@ class Table:
 
         return ops.matmul(hidden, self.weight) + self.bias
 
-    def __call__(self, source, target_in, training=False):
-        return self.multiply(self.look_up(source, target_in))
+    def __call__(self, inputs, target_in, training=False):
+        return self.multiply(self.look_up(inputs, target_in))
 
 
 def by_hand(model, target, smoothing):
@@ -129,7 +131,9 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
 
     @tf.function(autograph=False)
     def step(target):
-        return losses.gradients(model, target, target, variables, smoothing=smoothing, total=tf.constant(7.0))
+        return losses.gradients(
+            model, {"source": target}, target, variables, smoothing=smoothing, total=tf.constant(7.0)
+        )
 
     sums, gradients = step(tf.constant(target))
     loss, slopes, correct = by_hand(model, target.tolist(), smoothing)
@@ -153,7 +157,7 @@ def test_targets_are_shifted_behind_the_start():
 )
 def test_a_clipped_step_is_as_long_as_the_limit(limit, expected, tmp_path):
     rows = labelled(64)
-    model = logistic_regression.build(logistic_regression.Config(l2=0), Sizes("text", IDS, "label", LABELS), seed=1)
+    model = logistic_regression.build(logistic_regression.Config(l2=0), Sizes({"text": IDS}, "label", LABELS), seed=1)
     settings = Settings(epochs=1, optimizer={"kind": "sgd", "learning_rate": 1.0}, num_shapes=1, **limit)
     loop.fit(model, {"train": rows}, settings, tmp_path)
     moved = np.concatenate([weight.ravel() for weight in weights(model)])  # from 0, in one step
@@ -448,7 +452,7 @@ def noted(self, inputs, training=False):
     return inputs * found
 uniform_dropout.Dropout.call = noted
 from textpipe.training.batches import Batch
-batch = Batch(np.arange(8), 12, 0)
+batch = Batch(np.arange(8), {"source": 12})
 for number in (1, 2):
     taken.train(tests.labelled(8), [batch], number)
 assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
@@ -461,7 +465,7 @@ print("equal")
 def plain_classifier():
     """Without dropout and batch normalization, which see one replica's rows alone."""
     config = feed_forward.Config(units=(8,), embedding=6, dropout=0.0, l2=0.1)
-    return feed_forward.build(config, Sizes("text", IDS, "label", LABELS), seed=1)
+    return feed_forward.build(config, Sizes({"text": IDS}, "label", LABELS), seed=1)
 
 
 def plain_generator():
@@ -478,16 +482,16 @@ def plain_generator():
             self.bias = self.add_weight(shape=(30,), initializer="zeros", name="bias")
             self.built = True
 
-        def hidden(self, source, target_in, training=False):
+        def hidden(self, inputs, target_in, training=False):
             return ops.take(self.table, target_in, axis=0) + ops.mean(
-                ops.take(self.table, source, axis=0), 1, keepdims=True
+                ops.take(self.table, inputs["source"], axis=0), 1, keepdims=True
             )
 
         def project(self, hidden):
             return ops.matmul(hidden, ops.transpose(self.table)) + self.bias
 
-        def call(self, source, target_in, training=False):
-            return self.project(self.hidden(source, target_in))
+        def call(self, inputs, target_in, training=False):
+            return self.project(self.hidden(inputs, target_in))
 
     model = Bigrams()
     model.build()
@@ -516,7 +520,7 @@ def stages(tmp_path):
     for split, count, seed in (("train", 96, 0), ("valid", 32, 1), ("test", 32, 2)):
         rows = labelled(count, seed)
         (folder / split).mkdir(parents=True)
-        lists = [row[row > 0].tolist() for row in rows.source.gather(np.arange(count), 12)]
+        lists = [row[row > 0].tolist() for row in rows.inputs["source"].gather(np.arange(count), 12)]
         columns = {"row": range(count), "text": pa.array(lists, pa.list_(pa.int32()))}
         table = pa.table(columns | {"label": pa.array(rows.target.values, pa.int32())})
         with pa.ipc.new_file(folder / split / "00000.arrow", table.schema) as writer:

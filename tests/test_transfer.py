@@ -29,8 +29,8 @@ def ids(names):
     return {"kind": "ids", "vocab_size": len(names), "max_length": 12}
 
 
-def of_ids(field, names):
-    return {"field": field, "kind": "ids", "names": names}
+def of_ids(side, names):
+    return {"side": side, "kind": "ids", "names": names}
 
 
 def run_of(folder, model, sizes, vocabulary, seed=5):
@@ -41,7 +41,7 @@ def run_of(folder, model, sizes, vocabulary, seed=5):
     for weight in built.weights:
         weight.assign(random.normal(size=weight.shape))
     folder.mkdir()
-    tables = {sizes.source_name: sizes.source, sizes.target_name: sizes.target}
+    tables = sizes.tables
     (folder / "model.json").write_text(json.dumps({"model": model, "sizes": tables}))
     (folder / "vocabulary.json").write_text(json.dumps(vocabulary))
     built.save_weights(folder / "model.weights.h5")
@@ -80,7 +80,7 @@ def joint(names):
 )
 def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(tmp_path, model):
     model = {**model, "share_embeddings": True}
-    there, here = (Sizes("source", ids(names), "target", ids(names)) for names in (THERE, HERE))
+    there, here = (Sizes({"source": ids(names)}, "target", ids(names)) for names in (THERE, HERE))
     folder, old = run_of(tmp_path / "run", model, there, joint(THERE))
     found, fresh, report = given(folder, model, here, joint(HERE))
     (name,) = report["carried"]
@@ -95,7 +95,7 @@ def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(t
 def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
     # Equal shapes everywhere: rows copied by their place would be other words' rows.
     there = list(reversed(HERE[4:]))
-    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", {**SMALL, "share_embeddings": True}, sizes, joint([*MARKS, *there]))
     found, fresh, _ = given(folder, {**SMALL, "share_embeddings": True}, sizes, joint(HERE))
     expect_rows(found["target_embedding"], fresh["target_embedding"], old["target_embedding"], HERE, [*MARKS, *there])
@@ -103,10 +103,10 @@ def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
 
 def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_too(tmp_path):
     model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
-    other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes("source", ids(HERE), "target", ids(THERE))
-    there = Sizes("message", ids(THERE), "reply", ids(other))
+    other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes({"source": ids(HERE)}, "target", ids(THERE))
+    there = Sizes({"message": ids(THERE)}, "reply", ids(other))
     folder, old = run_of(
-        tmp_path / "run", model, there, {"source": of_ids("message", THERE), "target": of_ids("reply", other)}
+        tmp_path / "run", model, there, {"message": of_ids("source", THERE), "reply": of_ids("target", other)}
     )
     mine = {"source": of_ids("source", HERE), "target": of_ids("target", THERE)}
     found, fresh, report = given(folder, model, here, mine)
@@ -130,7 +130,7 @@ def test_words_and_letters_of_a_hybrid_model_are_told_apart(tmp_path):
         return {**ids([*words, *letters]), "num_words": len(words)}
 
     model = {"kind": "hybrid", "units": 8, "embedding_size": 6}
-    sizes = [Sizes("source", size(*both), "target", size(*both)) for both in (there, here)]
+    sizes = [Sizes({"source": size(*both)}, "target", size(*both)) for both in (there, here)]
     tables = [{"source": side("source", *both), "target": side("target", *both)} for both in (there, here)]
     folder, old = run_of(tmp_path / "run", model, sizes[0], tables[0])
     found, fresh, report = given(folder, model, sizes[1], tables[1])
@@ -146,16 +146,18 @@ def test_words_and_letters_of_a_hybrid_model_are_told_apart(tmp_path):
 
 def sparse(buckets, **options):
     features = {"words": [1, 2], "characters": [], "pieces": [], "punctuation": True, "num_buckets": 100, **options}
-    return {"field": "text", "kind": "sparse", "features": features, "names": buckets}
+    return {"side": "source", "kind": "sparse", "features": features, "names": buckets}
 
 
 def classes(*names):
-    return {"field": "label", "kind": "label", "names": list(names)}
+    return {"side": "target", "kind": "label", "names": list(names)}
 
 
 def classifier(buckets, labels, **options):
-    sizes = Sizes("text", {"kind": "sparse", "dim": len(buckets)}, "label", {"kind": "label", "classes": list(labels)})
-    return sizes, {"source": sparse(buckets, **options), "target": classes(*labels)}
+    sizes = Sizes(
+        {"text": {"kind": "sparse", "dim": len(buckets)}}, "label", {"kind": "label", "classes": list(labels)}
+    )
+    return sizes, {"text": sparse(buckets, **options), "label": classes(*labels)}
 
 
 LINEAR = {"kind": "logistic_regression"}
@@ -168,7 +170,7 @@ def test_columns_and_classes_of_a_classifier_are_carried_over_together(tmp_path)
     expected[0, :2], expected[2, :2] = old["linear/kernel"][1, 1:], old["linear/kernel"][3, 1:]
     np.testing.assert_array_equal(found["linear/kernel"], expected.astype(np.float32))
     np.testing.assert_array_equal(found["bias"], [*old["bias"][1:], 0, 0])
-    assert report["carried"]["linear/kernel"] == {"source": {"carried": 2, "of": 3}, "target": {"carried": 2, "of": 4}}
+    assert report["carried"]["linear/kernel"] == {"text": {"carried": 2, "of": 3}, "label": {"carried": 2, "of": 4}}
 
 
 def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone(tmp_path):
@@ -187,14 +189,14 @@ def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
     found, _, report = given(folder, LINEAR, *classifier([3, 8], ["a", "b", "c"], characters=[2, 4]))
     assert not found["linear/kernel"].any()
     assert report["fresh"] == ["linear/kernel"]
-    assert report["carried"] == {"bias": {"target": {"carried": 3, "of": 3}}}
+    assert report["carried"] == {"bias": {"label": {"carried": 3, "of": 3}}}
 
 
 # What does not fit
 
 
 def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_path):
-    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", SMALL, sizes, joint(HERE))
     with pytest.raises(ConfigError) as error:
         given(folder, {**SMALL, "units": 12, "layers": 2}, sizes, joint(HERE))
@@ -260,11 +262,11 @@ def trained(model, rows):
 def generator_rows():
     random = np.random.default_rng(0)
     lists = [[*random.integers(4, 10, size=random.integers(1, 6)), 3] for _ in range(40)]
-    return Rows(Ids.from_lists(lists), Ids.from_lists(lists))
+    return Rows({"source": Ids.from_lists(lists)}, Ids.from_lists(lists))
 
 
 def test_frozen_parts_keep_their_weights_and_the_others_move():
-    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     names = list(values(model))
     frozen = parts.freeze(model, ["encoder", "target_embedding", "decoder/*/bias"])
@@ -277,7 +279,7 @@ def test_frozen_parts_keep_their_weights_and_the_others_move():
 
 
 def test_frozen_batch_normalization_keeps_its_averages():
-    sizes = Sizes("text", ids(HERE), "label", {"kind": "label", "classes": ["a", "b", "c"]})
+    sizes = Sizes({"text": ids(HERE)}, "label", {"kind": "label", "classes": ["a", "b", "c"]})
     section = Plugin.check(
         "models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"}
     )
@@ -288,7 +290,10 @@ def test_frozen_batch_normalization_keeps_its_averages():
     frozen = parts.freeze(model, [first])
     assert any("moving_mean" in name for name in frozen)
     rows = generator_rows()
-    kept = trained(model, Rows(rows.source, Labels([length % 3 for length in rows.source.lengths], 3)))
+    kept = trained(
+        model,
+        Rows({"source": rows.inputs["source"]}, Labels([length % 3 for length in rows.inputs["source"].lengths], 3)),
+    )
     assert kept == set(frozen)
 
 
@@ -301,7 +306,7 @@ def test_frozen_batch_normalization_keeps_its_averages():
     ],
 )
 def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message):
-    sizes = Sizes("source", ids(HERE), "target", ids(HERE))
+    sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     with pytest.raises(ConfigError, match=message):
         parts.freeze(model, [pattern])

@@ -3,7 +3,7 @@
 B rows of a batch, D features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Sparse:
     """Rows of (feature index, value) pairs, over `dim` features."""
 
     kind = "sparse"
+    lengths = None  # rows are not padded
 
     def __init__(self, indices: Ids, values: Ids, dim: int):
         assert len(indices) == len(values), "indices and values of a different number of rows"
@@ -76,10 +77,6 @@ class Sparse:
         indices = Ids([(matrix.indices.astype(np.int32), offsets)])
         return cls(indices, Ids([(matrix.data.astype(np.float32), offsets)]), matrix.shape[1])
 
-    @property
-    def lengths(self) -> np.ndarray:
-        return self.indices.lengths
-
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -87,7 +84,7 @@ class Sparse:
         """The tf.SparseTensor [B, D] float32 of these rows; width is not used."""
         import tensorflow as tf
 
-        lengths = self.lengths[rows]
+        lengths = self.indices.lengths[rows]
         positions = self.indices.flat(rows)
         columns = np.empty(len(positions), np.int64)
         values = np.empty(len(positions), np.float32)
@@ -103,6 +100,7 @@ class Labels:
     """One class per row: int32 [rows], in 0 .. num_classes - 1."""
 
     kind = "label"
+    lengths = None  # rows are not padded
 
     def __init__(self, values: np.ndarray, num_classes: int):
         self.values = np.asarray(values, np.int32)
@@ -132,6 +130,9 @@ class Dense:
     def gather(self, rows: np.ndarray, width: int = 0) -> np.ndarray:
         """float32 [B, D] or [B]; width is not used."""
         return self.values[rows]
+
+
+Column = Ids | Sparse | Labels | Dense
 
 
 def column(tables: list[Any], name: str) -> Ids:

@@ -88,10 +88,15 @@ def joined(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
         origin.check()
         of_member = described(origin) if origin.model.exists() else mine
         theirs = read_vocabulary(origin.vocabulary) if origin.vocabulary.exists() else vocabulary
-        for side in ("source", "target"):
-            if theirs[side] != vocabulary[side]:
+        if len(theirs) != len(vocabulary):
+            raise ConfigError(
+                f"ensemble: {member}: expected a model of {len(vocabulary)} fields, found one of {len(theirs)}; join "
+                "models of one tokenize and vectorize stage, such as runs with other seeds or another [model]"
+            )
+        for own_table, table in zip(vocabulary, theirs, strict=True):
+            if own_table != table:
                 raise ConfigError(
-                    f"ensemble: {member}: expected the {side} vocabulary of this pipeline's model, found another; join "
+                    f"ensemble: {member}: expected the {own_table['side']} vocabulary of this pipeline's model, found another; join "
                     "models of one tokenize and vectorize stage, such as runs with other seeds or another [model]"
                 )
         config = Plugin.check("models", of_member["model"])
@@ -102,15 +107,11 @@ def joined(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
     return answers.join(members, section.mean)
 
 
-def read_vocabulary(path: Path) -> dict[str, Any]:
-    """What a train artifact's vocabulary axes stand for, by side; fields may have other names elsewhere."""
+def read_vocabulary(path: Path) -> list[dict[str, Any]]:
+    """What a train artifact's vocabulary axes stand for, field by field; the fields may have other names elsewhere."""
     try:
-        sides = json.loads(path.read_text(encoding="utf-8"))
+        return list(transfer.read_vocabulary(path).values())
     except FileNotFoundError:
         raise ConfigError(
             f"ensemble: {path}: no such file; train that model again, its result is of an older version"
         ) from None
-    return {
-        side: {name: value for name, value in table.items() if name != "field"} if isinstance(table, dict) else table
-        for side, table in sides.items()
-    }

@@ -1,12 +1,14 @@
 """What a task reads and answers: named columns of a row."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from textpipe import rooms
+from textpipe.errors import ConfigError
 
 # Characters. ingest leaves longer texts out or cuts them, and the first step of every normalizer, in training and in
 # the exported graph alike, cuts them: what comes after need not bound what one text can ask for.
@@ -38,13 +40,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What vectorize tells a model: the size tables of the source and the target feature.
+    """What vectorize tells a model: the size tables of the fields it reads, {field: table}, and of the one it answers.
 
-    {"kind": "ids", "vocab_size": V, "max_length": L}, {"kind": "sparse", "dim": D}, {"kind": "label", "classes": [...]}
+    {"kind": "ids", "vocab_size": V, "max_length": L}, {"kind": "sparse", "dim": D}, {"kind": "label", "classes": [...]}.
+    inputs are in the order of the task's FIELDS.
     """
 
-    source_name: str
-    source: dict[str, Any]
+    inputs: Mapping[str, dict[str, Any]]
     target_name: str
     target: dict[str, Any]
 
@@ -54,8 +56,30 @@ class Sizes:
         return cls.from_tables(json.loads(path.read_text(encoding="utf-8")), fields)
 
     @classmethod
-    def from_tables(cls, tables: dict[str, Any], fields: tuple[Field, ...]) -> "Sizes":
+    def from_tables(cls, tables: Mapping[str, Any], fields: tuple[Field, ...]) -> "Sizes":
         """From {field name: size table} and a task's FIELDS."""
-        source = next(field.name for field in fields if field.side == "source")
+        inputs = {field.name: tables[field.name] for field in fields if field.side == "source"}
         target = next(field.name for field in fields if field.side == "target")
-        return cls(source, tables[source], target, tables[target])
+        return cls(inputs, target, tables[target])
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The size tables of all fields, the target's last."""
+        return {**self.inputs, self.target_name: self.target}
+
+    @property
+    def one_input(self) -> tuple[str, dict[str, Any]]:
+        """The name and the size table of the only input; raises ConfigError where there are several."""
+        if len(self.inputs) != 1:
+            names = ", ".join(map(repr, self.inputs))
+            raise ConfigError(
+                f"[model]: this model reads one field, and the task has {len(self.inputs)}: {names}; "
+                "use logistic_regression or feed_forward, or a task with one source field"
+            )
+        return next(iter(self.inputs.items()))
+
+    @property
+    def num_logits(self) -> int:
+        """Logits of a classifier: one for each class, but of one label out of two the log-odds of the second."""
+        classes = len(self.target["classes"])
+        return 1 if self.target["kind"] == "label" and classes == 2 else classes

@@ -7,14 +7,14 @@ answer is says the task's ANSWER, a module of answers/.   Shapes: B batch, D spa
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
 
-from textpipe import ensembles, rooms, tracing
+from textpipe import ensembles, rooms, savedmodel, tracing
 from textpipe.config import Plugin, Section
 from textpipe.decoding import _fits
 from textpipe.errors import ConfigError
@@ -49,9 +49,9 @@ class Servable(tf.Module):
         attends: bool = True,
     ):
         super().__init__(name="servable")
-        kinds = {field.name: field.kind for field in task.FIELDS}
+        fields = {field.name: field for field in task.FIELDS}
         sources = tuple(field.name for field in task.FIELDS if field.side == "source")
-        self.kinds, self._sources = lambda: kinds, lambda: sources  # what is no function would be saved with the graph
+        self.fields, self._sources = lambda: fields, lambda: sources  # what is no function would be saved with the graph
         self.target = next(field.name for field in task.FIELDS if field.side == "target")
         # Traced once for all signatures: a pipeline's steps are a few hundred operations.
         self.cleaner = functools.cache(normalizer.traced)
@@ -119,24 +119,39 @@ class Servable(tf.Module):
     @property
     def row_inputs(self) -> dict[str, Input]:
         """The source fields as inputs of signatures."""
-        return {name: Input(self.kinds()[name]) for name in self.sources}
+        return {name: self.as_input(name) for name in self.sources}
 
     @property
     def target_input(self) -> dict[str, Input]:
         """The target field as an input of signatures that take answers."""
-        return {self.target: Input(self.kinds()[self.target])}
+        return {self.target: self.as_input(self.target)}
+
+    def as_input(self, field: str) -> Input:
+        """A field as an input of signatures: as callers send it."""
+        one = self.fields()[field]
+        spec = one.cells.spec()
+        return Input(one.kind, spec.dtype.name, tuple(spec.shape.as_list()))
+
+    def has_text(self, field: str) -> bool:
+        """Whether there is text in a field, which is normalized and tokenized."""
+        return self.fields()[field].has_text
+
+    def raw_tensor(self, field: str, cells: Sequence[Any]) -> tf.Tensor:
+        """Cells of a field, as ingest keeps them, as callers send them: [B, ...]. A text may hold lone surrogates."""
+        if all(isinstance(cell, str) for cell in cells):
+            return tf.constant([savedmodel.encode(cell) for cell in cells], tf.string, shape=[len(cells)])
+        import pyarrow as pa
+
+        kind = self.fields()[field].cells
+        return kind.tensor(pa.array(cells, kind.arrow()))
 
     def inputs(self, raw: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """The source fields' features for raw rows: {field: [B]} -> {field: ids [B, T], or a sparse [B, D]}."""
         return {name: self.encode(name, raw[name]) for name in self.sources}
 
-    def model_inputs(self, raw: Mapping[str, tf.Tensor]) -> Any:
-        """What the model is called with for raw rows: the feature of the one source field."""
-        return self.inputs(raw)[self.source]
-
-    def encode(self, field: str, text: tf.Tensor) -> Any:
-        """A field's raw texts as the feature training saw: [B] -> ids [B, T], or a sparse [B, D]."""
-        return self.features[field](self.clean(field, text))
+    def encode(self, field: str, raw: tf.Tensor) -> Any:
+        """A field's cells as the feature training saw: [B] -> ids [B, T], a sparse [B, D], or numbers [B]."""
+        return self.features[field](self.clean(field, raw) if self.has_text(field) else raw)
 
     def clean(self, field: str, text: tf.Tensor) -> tf.Tensor:
         """A field's raw texts, normalized: [B] -> [B]."""

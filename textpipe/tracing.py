@@ -37,9 +37,9 @@ class Graph(Protocol):
     @property
     def target_input(self) -> dict[str, Input]: ...
     def inputs(self, raw: Raw) -> dict[str, Any]: ...
-    def model_inputs(self, raw: Raw) -> Any: ...
     def encode(self, field: str, text: tf.Tensor) -> Any: ...
     def clean(self, field: str, text: tf.Tensor) -> tf.Tensor: ...
+    def has_text(self, field: str) -> bool: ...
 
 
 def features(graph: Graph, raw: Raw) -> Tensors:
@@ -58,7 +58,7 @@ def features(graph: Graph, raw: Raw) -> Tensors:
 def dense(feature: Any) -> Tensors:
     """A feature of a batch as dense tensors."""
     if not isinstance(feature, tf.SparseTensor):
-        return {"ids": feature}
+        return {"ids" if feature.dtype.is_integer else "values": feature}
     rows, columns = feature.indices[:, 0], tf.cast(feature.indices[:, 1], tf.int32)
     indices, values = (
         tf.RaggedTensor.from_value_rowids(flat, rows, nrows=feature.dense_shape[0])
@@ -75,8 +75,9 @@ def tokens(graph: Graph, raw: Raw) -> Tensors:
     """
     total: Tensors = {}
     for field, one in graph.inputs(raw).items():
-        for name, counts in lengths(one, graph.features[field]).items():
-            total[name] = total[name] + counts if name in total else counts
+        if graph.has_text(field):
+            for name, counts in lengths(one, graph.features[field]).items():
+                total[name] = total[name] + counts if name in total else counts
     return total
 
 
@@ -93,6 +94,15 @@ def lengths(feature: Any, of: Any) -> Tensors:
 def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
     """Tokens of each row [B], padding and end marks aside."""
     return tf.math.count_nonzero((ids != codec.pad_id) & (ids != codec.end_id), axis=1, dtype=tf.int32)
+
+
+def example_spec(graph: Graph) -> dict[str, tf.io.FixedLenFeature]:
+    """How the source fields stand in a tf.Example: a string or a number each, "" or NaN where there is none."""
+    found = {}
+    for name, one in graph.row_inputs.items():
+        default: Any = "" if one.dtype == "string" else float("nan")
+        found[name] = tf.io.FixedLenFeature(one.shape[1:], one.dtype, default_value=default)
+    return found
 
 
 def traced(signature: Signature) -> Callable[..., Tensors]:

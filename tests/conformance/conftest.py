@@ -95,7 +95,7 @@ class Case:
         ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
         source = ids if self.source == "ids" else {"kind": "sparse", "dim": DIM}
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
-        return self.module.build(self.config, Sizes("source", source, "target", target), seed=seed)
+        return self.module.build(self.config, Sizes({"source": source}, "target", target), seed=seed)
 
     def random(self, seed=1):
         """Built, with random numbers in every weight, so that none that starts at zero hides a fault."""
@@ -106,12 +106,12 @@ class Case:
         return model
 
     def inputs(self, lengths=(7, 3, 1, 5), seed=2):
-        """The positional arguments of a call: (features,), or (source, target_in)."""
+        """The positional arguments of a call: ({field: feature},), with target_in of one that writes text."""
         random = np.random.default_rng(seed)
         if self.source == "sparse":
             dense = random.poisson(0.7, size=(len(lengths), DIM)) * random.uniform(0.5, 1.5, size=DIM)
-            return (tf.sparse.from_dense(dense.astype(keras.config.floatx())),)
-        source = ids_of(random, lengths, max(lengths))
+            return ({"source": tf.sparse.from_dense(dense.astype(keras.config.floatx()))},)
+        source = {"source": ids_of(random, lengths, max(lengths))}
         if not self.generates:
             return (source,)
         target = ids_of(random, [TARGET] * len(lengths), TARGET)

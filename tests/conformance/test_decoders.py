@@ -18,10 +18,10 @@ def answers():
 
     def of(generator, decoder):
         if (generator.name, decoder) not in made:
-            model, source = generator.random(), generator.inputs()[0]
+            model, source = generator.random(), generator.inputs()[0]["source"]
             config = Plugin.check("decoding", {"kind": decoder, "max_length": MAX_LENGTH})
             decode = tf.function(
-                lambda source: rooms.find("decoding", decoder).decode(model, source, config),
+                lambda source: rooms.find("decoding", decoder).decode(model, {"source": source}, config),
                 input_signature=[tf.TensorSpec([None, None], tf.int32)],
                 autograph=False,  # as the exported signatures are traced
             )
@@ -59,7 +59,7 @@ def test_the_reported_log_probability_is_that_of_the_teacher_forced_model(genera
     rows, beams, length = found["ids"].shape
     ids = found["ids"].numpy().reshape(rows * beams, length)
     target_in = np.concatenate([np.full((rows * beams, 1), model.start_id, "int32"), ids[:, :-1]], axis=1)
-    logits = model(np.repeat(source, beams, axis=0), target_in, training=False).numpy().astype("float64")
+    logits = model({"source": np.repeat(source, beams, axis=0)}, target_in, training=False).numpy().astype("float64")
     log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     chosen = np.take_along_axis(log_probs, ids[:, :, None], axis=2)[:, :, 0]
     expected = np.where(ids == model.pad_id, 0, chosen).sum(axis=1).reshape(rows, beams)
@@ -72,7 +72,10 @@ def test_attention_is_what_the_model_gives_along_each_answer(generator, decoder,
     model, source, _, found = answers(generator, decoder)
     rows, beams, length = found["ids"].shape
     ids = found["ids"].numpy().reshape(rows * beams, length)
-    state, last = model.start(model.encode(np.repeat(source, beams, axis=0))), np.full(rows * beams, model.start_id)
+    state, last = (
+        model.start(model.encode({"source": np.repeat(source, beams, axis=0)})),
+        np.full(rows * beams, model.start_id),
+    )
     for position in range(length):
         _, state, weights = model.step(state, last.astype("int32"))
         last = ids[:, position]

@@ -134,21 +134,21 @@ def rows_of(kind, count=64):
     if kind == "hybrid":
         lists[:, 2:7] = [1, 22, 23, 24, 20]  # <unk>, letters, </unk>
     source = [[*row, 3] for row in lists.tolist()]
-    return Rows(Ids.from_lists(source), Ids.from_lists(source))
+    return Rows({"source": Ids.from_lists(source)}, Ids.from_lists(source))
 
 
 def stepped(kind, options, settings):
     """A model, its traced steps, and the batches of an update."""
     ids = {**tests.IDS, "num_words": 20}
     texts = kind != "feed_forward"
-    sizes = Sizes("source", ids, "target", ids) if texts else Sizes("text", tests.IDS, "label", tests.LABELS)
+    sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     with precision.policy(settings.precision):
         model = rooms.find("models", kind).build(Plugin.check("models", {"kind": kind, **options}), sizes, seed=3)
     rows, optimizer = rows_of(kind), keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
     taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows))
-    widths = (8, 8) if texts else (12, 0)
-    group = [Batch(part, *widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]
+    widths = {"source": 8, "target": 8} if texts else {"source": 12}
+    group = [Batch(part, widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]
     return model, taken, rows, group
 
 

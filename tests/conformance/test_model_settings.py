@@ -96,7 +96,7 @@ def cases(table):
 def built(kind, seed=1, **options):
     ids = {**tests.IDS, "num_words": 20}
     texts = rooms.find("models", kind).OUTPUT == "text"
-    sizes = Sizes("source", ids, "target", ids) if texts else Sizes("text", tests.IDS, "label", tests.LABELS)
+    sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
     return rooms.find("models", kind).build(config, sizes, seed=seed)
 
@@ -112,7 +112,7 @@ def updated(kind, **options):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows))
-    batch = Batch(np.arange(12), 12, 8 if texts else 0)
+    batch = Batch(np.arange(12), {"source": 12, "target": 8 if texts else 0})
     figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
     return [figure["loss"] + figure["penalty"] for figure in figures]
 

@@ -9,6 +9,12 @@ def padded(ids, more=3):
     return np.pad(ids, [(0, 0), (0, more)])
 
 
+def apart(case):
+    """The source of a call alone, and the other arguments."""
+    inputs, *rest = case.inputs()
+    return inputs["source"], rest
+
+
 def test_a_model_has_all_its_variables_when_it_is_built(case):
     model = case.build()
     before = [variable.path for variable in model.variables]
@@ -26,39 +32,39 @@ def test_logits_have_one_row_for_each_question(case):
 
 
 def test_padding_does_not_change_the_answer(reader):
-    model, (source, *rest) = reader.random(), reader.inputs()
-    expected = model(source, *rest, training=False)
-    np.testing.assert_allclose(model(padded(source), *rest, training=False), expected, atol=1e-5)
+    model, (source, rest) = reader.random(), apart(reader)
+    expected = model({"source": source}, *rest, training=False)
+    np.testing.assert_allclose(model({"source": padded(source)}, *rest, training=False), expected, atol=1e-5)
     # Each row alone, without any padding.
     for row in range(len(source)):
         alone = source[row : row + 1, : np.count_nonzero(source[row])]
-        found = model(alone, *(part[row : row + 1] for part in rest), training=False)
+        found = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
         np.testing.assert_allclose(found, expected[row : row + 1], atol=1e-5)
 
 
 def test_a_token_does_change_the_answer(reader):
-    model, (source, *rest) = reader.random(), reader.inputs()
+    model, (source, rest) = reader.random(), apart(reader)
     other = source.copy()
     other[0, 0] = source[0, 0] % 8 + 4
     assert other[0, 0] != source[0, 0]
-    changed = np.abs(model(other, *rest, training=False) - model(source, *rest, training=False))
+    changed = np.abs(model({"source": other}, *rest, training=False) - model({"source": source}, *rest, training=False))
     assert changed[0].max() > 1e-4
     assert changed[1:].max() < 2e-6
 
 
 def test_no_position_sees_the_tokens_after_it(generator):
-    model, (source, target_in) = generator.random(), generator.inputs()
+    model, (source, (target_in,)) = generator.random(), apart(generator)
     other = target_in.copy()
     other[:, 3] = target_in[:, 3] % 8 + 4
-    changed = np.abs(model(source, other, training=False) - model(source, target_in, training=False))
+    changed = np.abs(model({"source": source}, other, training=False) - model({"source": source}, target_in, training=False))
     assert changed[:, :3].max() < 2e-6
     assert changed[:, 3].max() > 1e-4
 
 
 def test_teacher_forced_logits_equal_stepped_logits(generator):
-    model, (source, target_in) = generator.random(), generator.inputs()
-    expected = model(source, target_in, training=False)
-    state = model.start(model.encode(source))
+    model, (source, (target_in,)) = generator.random(), apart(generator)
+    expected = model({"source": source}, target_in, training=False)
+    state = model.start(model.encode({"source": source}))
     real = source != model.pad_id
     for position in range(target_in.shape[1]):
         logits, state, attention = model.step(state, target_in[:, position])

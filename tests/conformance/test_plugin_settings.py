@@ -93,7 +93,7 @@ def after_updates(module, config):
 
 def after_lbfgs(config):
     model = rooms.find("models", "logistic_regression")
-    sizes = tests.Sizes("text", tests.IDS, "label", tests.LABELS)
+    sizes = tests.Sizes({"text": tests.IDS}, "label", tests.LABELS)
     built = model.build(model.Config(l2=0.01), sizes, seed=1)
     loop.fit(built, {"train": tests.labelled(60)}, Settings(optimizer=config))
     return built.linear.kernel.numpy()

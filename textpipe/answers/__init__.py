@@ -19,5 +19,5 @@ class Output(tf.Module):
     labels: the closed set of answers, None where there is none;  decode: the settings of a search, None without one
     bounds: {option: [lowest, highest]}
     signatures() -> list[Signature]
-    golden(inputs, rows) -> None                    # fills in what training-side code answers, op by op
+    golden(raw, inputs, rows) -> None               # fills in what training-side code answers, op by op
 """

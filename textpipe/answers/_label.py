@@ -42,7 +42,7 @@ class Output(tf.Module):
         {"text": ["I agree."]}
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
-        probabilities = self.probabilities(self.graph.model_inputs(raw))  # [B, C]
+        probabilities = self.probabilities(self.graph.inputs(raw))  # [B, C]
         best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
         names = self.classes.name(tf.range(tf.shape(probabilities)[1]))  # [C]
         return {
@@ -71,7 +71,7 @@ class Output(tf.Module):
 
         One that is no class has probability 0 and log_prob -1e9.
         """
-        log_probs = self.log_probabilities(self.graph.model_inputs(raw))
+        log_probs = self.log_probabilities(self.graph.inputs(raw))
         label = self.classes.ids(raw[self.graph.target])
         found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
         log_prob = tf.where(label >= 0, found, ABSENT)
@@ -80,10 +80,10 @@ class Output(tf.Module):
     def classify(self, examples: Mapping[str, tf.Tensor]) -> Tensors:
         """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
 
-        An example has one bytes feature named after each source field; without it, the text is empty.
+        An example has one feature named after each source field, of bytes or floats; without it, a text is empty and a
+        number missing.
         """
-        spec = {name: tf.io.FixedLenFeature([], tf.string, default_value="") for name in self.graph.sources}
-        found = self.answer(tf.io.parse_example(examples[EXAMPLES], spec))
+        found = self.answer(tf.io.parse_example(examples[EXAMPLES], tracing.example_spec(self.graph)))
         return {"classes": found["labels"], "scores": found["probabilities"]}
 
     def signatures(self) -> list[Signature]:
@@ -102,10 +102,10 @@ class Output(tf.Module):
             ),
         ]  # fmt: skip
 
-    def golden(self, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
+    def golden(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
         """Fill in texts and scores of each row, best first, its probabilities, and log_prob of the best.
 
-        inputs: the rows' features as the model takes them.
+        raw: the rows as callers send them; inputs: their features as the model takes them.
         """
         labels = self.classes.classes
         for row, probabilities in zip(rows, self.probabilities(inputs).numpy().tolist(), strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import rooms, savedmodel, signatures, tracing
+from textpipe import rooms, signatures, tracing
 from textpipe.config import Section
 from textpipe.decoding import _bounds, _search
 from textpipe.errors import ConfigError
@@ -115,7 +115,7 @@ class Output(tf.Module):
     def decoded(
         self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None, model: Any = None
     ) -> Tensors:
-        """What the decoder finds for source ids [B, T]: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
+        """What the decoder finds for {field: ids [B, T]}: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
 
         options: of the decoder's OPTIONS and TEXTS, in place of its settings. n_best: how many answers are wanted, for a
         decoder that is done the sooner the fewer they are; it may give more. model: to be asked in place of the graph's.
@@ -124,23 +124,27 @@ class Output(tf.Module):
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
         found = self.decoder.decode(model or own, inputs, config, options, codec=self._encoder())
-        blank = _search.nothing(inputs, own.pad_id)
+        blank = _search.nothing(_search.source_ids(own, inputs), own.pad_id)
         for name in self.decoder.TEXTS:  # what the answer must hold it holds
             text = (options or {}).get(name, self.defaults()[name])
             blank &= tf.strings.regex_full_match(text, BLANK)
         return _search.emptied(found, blank, own.end_id)
 
-    def searched(self, raw: Raw, inputs: tf.Tensor | None = None) -> tf.Tensor:
-        """The source ids [B, T] that are decoded: {field: [B]} -> those of the rows, but of blank ones the end alone.
+    def searched(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What is decoded: {field: [B]} -> {field: ids [B, T]}, those of the rows, but of blank ones the end alone.
 
-        Blank is what holds only white space, control and format characters after normalization, known to the
-        vocabulary or not: such a row has the empty answer. inputs: the rows' ids, where they are there already.
+        Blank is a row whose texts hold only white space, control and format characters after normalization, known to the
+        vocabulary or not: such a row has the empty answer. inputs: the rows' features, where they are there already.
         """
         graph = self.graph
-        inputs = graph.model_inputs(raw) if inputs is None else inputs
-        blank = tf.strings.regex_full_match(graph.clean(graph.source, raw[graph.source]), BLANK)
-        end = tf.where(tf.equal(tf.range(tf.shape(inputs)[1]), 0), graph.model.end_id, graph.model.pad_id)  # [T]
-        return tf.where(blank[:, None], end, inputs)
+        found = dict(graph.inputs(raw) if inputs is None else inputs)
+        texts = [name for name in graph.sources if graph.has_text(name)]
+        blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK) for name in texts]
+        blank = functools.reduce(tf.logical_and, blanks)
+        for name in texts:
+            end = tf.where(tf.equal(tf.range(tf.shape(found[name])[1]), 0), graph.model.end_id, graph.model.pad_id)  # [T]
+            found[name] = tf.where(blank[:, None], end, found[name])
+        return found
 
     def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
         """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""
@@ -182,7 +186,7 @@ class Output(tf.Module):
         return {
             "weights": weights,
             "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, most, -1),
-            "source_tokens": features[graph.source].codec.pieces(inputs),
+            "source_tokens": features[graph.source].codec.pieces(_search.source_ids(graph.model, inputs)),
             "target_tokens": features[graph.target].codec.pieces(found["ids"][:, 0]),
         }
 
@@ -207,10 +211,11 @@ class Output(tf.Module):
             "cut": feature.codec.encode(graph.clean(graph.target, given)).row_lengths() >= feature.max_length,
         }
 
-    def of_tokens(self, inputs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    def of_tokens(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
         """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
         model = self.graph.model
-        certain = _search.nothing(inputs, model.pad_id) & _search.nothing(ids, model.pad_id)
+        source = _search.source_ids(model, inputs)
+        certain = _search.nothing(source, model.pad_id) & _search.nothing(ids, model.pad_id)
         return tf.where(certain[:, None], 0.0, likelihood.of_tokens(model, inputs, ids))
 
     def tokens(self, raw: Raw) -> Tensors:
@@ -273,15 +278,14 @@ class Output(tf.Module):
             )
         return found
 
-    def golden(self, inputs: tf.Tensor, rows: Sequence[dict[str, Any]]) -> None:
+    def golden(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """Fill in texts and scores of each row, best first, and log_prob: what the best of them scores as a given answer.
 
-        inputs: the rows' features as the model takes them.
+        raw: the rows as callers send them; inputs: their features as the model takes them.
         """
         graph = self.graph
-        given = {graph.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
-        inputs = self.searched(given, inputs)
-        found = self.spelled(self.decoded(inputs), given)
+        inputs = self.searched(raw, inputs)
+        found = self.spelled(self.decoded(inputs), raw)
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
         forced = graph.encode(graph.target, found["texts"][:, 0])

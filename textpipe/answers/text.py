@@ -97,7 +97,7 @@ def perplexity_of(
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
     def forced(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs, ids = graph.model_inputs({graph.source: source}), graph.encode(graph.target, target)
+        inputs, ids = graph.inputs({graph.source: source}), graph.encode(graph.target, target)
         whole = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
         cut = tf.math.count_nonzero(whole >= feature.max_length)
         return losses.evaluate(graph.model, inputs, ids) | {"cut": cut}

@@ -21,6 +21,7 @@ from textpipe.decoding._search import (
     length_penalty,
     out_of_patience,
     patient,
+    source_ids,
     split,
     stepper,
 )
@@ -51,12 +52,13 @@ class Best:
         return log_probs, token, place // width, living
 
 
-def search(model, source, config, rules, choice, *, beam, groups=1):
-    """The `beam` best answers of each group, best first: source [B, T] -> a decoder's outputs with rows R and N = beam.
+def search(model, inputs, config, rules, choice, *, beam, groups=1):
+    """The `beam` best answers of each group, best first: inputs {field: [B, T]} -> a decoder's outputs with rows R and N = beam.
 
     A group is searched by itself but for what the choice makes of the others. It is done when no living hypothesis can
     overtake the worst kept one.
     """
+    source = source_ids(model, inputs)  # [B, T]
     alpha, sources = config.length_penalty, tf.repeat(source, groups, axis=0)
     rows = tf.shape(source)[0] * groups
     cap = tf.repeat(caps(source, model.pad_id, config, rules), groups)  # [R]
@@ -64,7 +66,7 @@ def search(model, source, config, rules, choice, *, beam, groups=1):
     # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
     final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)
 
-    memory = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(source))
+    memory = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(inputs))
     fixed, state = split(model.start(memory))
     step_once = stepper(model)
 

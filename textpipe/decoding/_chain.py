@@ -15,23 +15,25 @@ from textpipe.decoding._search import (
     join,
     length_penalty,
     next_token_mask,
+    source_ids,
     split,
     stepper,
 )
 
 
-def chain(model, source, config, rules, choose, *, copies):
+def chain(model, inputs, config, rules, choose, *, copies):
     """`copies` answers for each row, each token given by choose(allowed [N, V], step, done [N]) -> [N] int32.
 
-    source [B, T] -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
 
     allowed: the model's logits, -inf for what lengths and rules bar. Where they bar everything the answer is ended, and
     its score and log_prob are -1e9 if the end is barred as well.
     """
+    source = source_ids(model, inputs)
     rows = tf.shape(source)[0]
     cap = caps(source, model.pad_id, config, rules)
     longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
-    memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(source))
+    memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
     fixed, state = split(model.start(memory))
     step_once = stepper(model)
 

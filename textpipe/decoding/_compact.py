@@ -29,6 +29,7 @@ from textpipe.decoding._search import (
     length_penalty,
     out_of_patience,
     patient,
+    source_ids,
     split,
     stepper,
 )
@@ -39,15 +40,16 @@ NOTHING = -float("inf")
 SHARE = 8  # rows leave the batch when one in SHARE is done, as it costs to move what the others remember
 
 
-def search(model, source, config, rules, *, answers):
-    """The `answers` best of the beam_size best answers of each row: source [B, T] -> a decoder's outputs, N = answers.
+def search(model, inputs, config, rules, *, answers):
+    """The `answers` best of the beam_size best answers of each row: inputs {field: [B, T]} -> a decoder's outputs, N = answers.
 
     A hypothesis's history is one number a token: token * K + the place it went on from.
     """
     beam = config.beam_size
+    source = source_ids(model, inputs)  # [B, T]
     rows, step_once = tf.shape(source)[0], stepper(model)
     cap = caps(source, model.pad_id, config, rules)  # [B]
-    memory, state = split(model.start(model.encode(source)))
+    memory, state = split(model.start(model.encode(inputs)))
     shared = memory is not None and getattr(model, "shares_memory", False)
     cache = state.pop("cache") if shared and "cache" in state else ()
 

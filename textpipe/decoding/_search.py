@@ -8,6 +8,7 @@ import tensorflow as tf
 from textpipe import rooms
 from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
+from textpipe.layers.inputs import only
 from textpipe.text.marks import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
@@ -60,6 +61,14 @@ def checked(name, value, field):
                 checks.append(tf.debugging.Assert(holds, [f"option {name} must be {words} {limit}, found", value]))
     with tf.control_dependencies([check for check in checks if check is not None]):  # None when run eagerly
         return tf.identity(value)
+
+
+def source_ids(model, inputs):
+    """The ids [B, T] that attention points to and max_ratio counts, of {field: feature}.
+
+    A model that reads several fields names that one: model.attended.
+    """
+    return only(inputs) if len(inputs) == 1 else inputs[model.attended]
 
 
 class Rules:

@@ -7,7 +7,7 @@ first axis is B; Stream gives it a name and a shape for each tensor, so that it 
 import tensorflow as tf
 
 from textpipe.decoding import greedy
-from textpipe.decoding._search import Rules, caps, growing, next_token_mask, nothing, settings
+from textpipe.decoding._search import Rules, caps, growing, next_token_mask, nothing, settings, source_ids
 
 
 def greedily(config):
@@ -17,7 +17,7 @@ def greedily(config):
 
 
 class Stream:
-    """begin(source) -> state; advance(state) -> state with a token more."""
+    """begin(inputs) -> state; advance(state) -> state with a token more."""
 
     def __init__(self, model, config, codec=None):
         self.model = model
@@ -25,10 +25,11 @@ class Stream:
         self.rules = Rules(self.config.rules, codec, self.config.prefix)
         self.structure = None
 
-    def begin(self, source):
-        """source [B, T] -> {"ids": [B, 0], "cap": [B], "state_00": ..., ...}"""
+    def begin(self, inputs):
+        """inputs {field: [B, T]} -> {"ids": [B, 0], "cap": [B], "state_00": ..., ...}"""
+        source = source_ids(self.model, inputs)
         rows = tf.shape(source)[0]
-        nest = {"model": self.model.start(self.model.encode(source)), "rules": self.rules.start(rows)}
+        nest = {"model": self.model.start(self.model.encode(inputs)), "rules": self.rules.start(rows)}
         self.structure = nest
         cap = caps(source, self.model.pad_id, self.config, self.rules)
         if self.config.prefix is None:  # of no text there is nothing to answer, whatever a rule has to choose from

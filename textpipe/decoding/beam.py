@@ -36,10 +36,10 @@ class Config(greedy.Config):
         return self
 
 
-def decode(model, source, config, options=None, *, codec=None):
+def decode(model, inputs, config, options=None, *, codec=None):
     """The n_best best answers found for each row, best first, in graph.
 
-    source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
     With answers of U tokens, their end_id included, and log_probs the natural logarithm of their probability, scores is
 
@@ -62,4 +62,4 @@ def decode(model, source, config, options=None, *, codec=None):
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     answers = config.beam_size if config.n_best is None else tf.minimum(config.n_best, config.beam_size)
-    return search(model, source, config, rules, answers=answers)
+    return search(model, inputs, config, rules, answers=answers)

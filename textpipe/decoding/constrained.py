@@ -25,10 +25,10 @@ class Config(beam.Config):
     constraints: list[Annotated[str, AfterValidator(one_line)]] = []  # what every answer must hold
 
 
-def decode(model, source, config, options=None, *, codec=None):
+def decode(model, inputs, config, options=None, *, codec=None):
     """The n_best best answers found that hold every phrase of their row, best first, in graph.
 
-    source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
     Post and Vilar (2018), Fast Lexically Constrained Decoding with Dynamic Beam Allocation: besides the likeliest tokens
     each hypothesis looks at those that go on with its phrases, hypotheses stand in banks by how many tokens of their
@@ -48,9 +48,9 @@ def decode(model, source, config, options=None, *, codec=None):
     from textpipe.decoding._search import Rules, settings
 
     if not config.constraints and "constraints" not in (options or {}):
-        return beam.decode(model, source, config, options, codec=codec)
+        return beam.decode(model, inputs, config, options, codec=codec)
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
-    found = search(model, source, config, rules, Banks(), beam=config.beam_size)
+    found = search(model, inputs, config, rules, Banks(), beam=config.beam_size)
     return {name: part[:, : config.n_best] for name, part in found.items()}

@@ -28,10 +28,10 @@ class Config(beam.Config):
         return self
 
 
-def decode(model, source, config, options=None, *, codec=None):
+def decode(model, inputs, config, options=None, *, codec=None):
     """n_best answers for each row that differ in more than a word, best first, in graph.
 
-    source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
     Vijayakumar et al. (2018), Diverse Beam Search, algorithm 1 with the Hamming diversity of section 4.1: at each step
     the groups choose one after the other, by log-probability less `strength` for each living hypothesis of an earlier
@@ -45,7 +45,7 @@ def decode(model, source, config, options=None, *, codec=None):
     import tensorflow as tf
 
     from textpipe.decoding._beam import search
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, settings, source_ids
 
     groups = config.groups
     config = settings(config, options, OPTIONS, TEXTS)
@@ -57,9 +57,9 @@ def decode(model, source, config, options=None, *, codec=None):
         )
     size = config.beam_size // groups
     choice = hamming(groups, size, config.strength)
-    found = search(model, source, config, rules, choice, beam=size, groups=groups)
+    found = search(model, inputs, config, rules, choice, beam=size, groups=groups)
 
-    rows = tf.shape(source)[0]
+    rows = tf.shape(source_ids(model, inputs))[0]
     found = {
         name: tf.reshape(part, tf.concat([[rows, groups * size], tf.shape(part)[2:]], axis=0))
         for name, part in found.items()

@@ -40,10 +40,10 @@ class Config(Section):
         return self
 
 
-def decode(model, source, config, options=None, *, codec=None):
+def decode(model, inputs, config, options=None, *, codec=None):
     """One answer for each row, in graph; shapes as in every decoder, N = 1.
 
-    source [B, T] -> {"ids": [B, 1, U], "scores": [B, 1], "log_probs": [B, 1], "attention": [B, 1, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, 1, U], "scores": [B, 1], "log_probs": [B, 1], "attention": [B, 1, U, T]}
 
     log_probs is the natural logarithm of the whole answer's probability, its end_id included; scores divides it by the
     length penalty (Wu et al. 2016, equation 14). An answer that reaches its longest length is ended there. So is one
@@ -63,4 +63,4 @@ def decode(model, source, config, options=None, *, codec=None):
     def choose(allowed, step, done):
         return tf.argmax(allowed, axis=1, output_type=tf.int32)
 
-    return chain(model, source, config, rules, choose, copies=1)
+    return chain(model, inputs, config, rules, choose, copies=1)

@@ -32,10 +32,10 @@ class Config(greedy.Config):
     seed: int = Field(1, ge=0)  # of the draws
 
 
-def decode(model, source, config, options=None, *, codec=None):
+def decode(model, inputs, config, options=None, *, codec=None):
     """num_samples independent answers for each row, those with the best scores first; equal ones may be among them.
 
-    source [B, T] -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
+    inputs {field: [B, T]} -> {"ids": [B, N, U] int32, "scores": [B, N], "log_probs": [B, N], "attention": [B, N, U, T]}
 
     top_p is the nucleus of Holtzman et al. (2020), The Curious Case of Neural Text Degeneration, section 3.1; top_k is
     Fan et al. (2018), section 5.2. What lengths and rules bar is never drawn. log_probs is the answer's log-probability
@@ -52,17 +52,17 @@ def decode(model, source, config, options=None, *, codec=None):
 
     from textpipe.decoding import _random
     from textpipe.decoding._chain import chain
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, settings, source_ids
 
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     samples, top_k = config.num_samples, 0 if config.top_k is None else config.top_k
-    keys = _random.row_keys(config.seed, source, model.pad_id, samples)  # [B * N]
+    keys = _random.row_keys(config.seed, source_ids(model, inputs), model.pad_id, samples)  # [B * N]
 
     def choose(allowed, step, done):
         return draw(allowed, _random.uniform(keys, step), config.temperature, top_k, config.top_p, done)
 
-    found = chain(model, source, config, rules, choose, copies=samples)
+    found = chain(model, inputs, config, rules, choose, copies=samples)
     order = tf.argsort(found["scores"], axis=1, direction="DESCENDING", stable=True)  # [B, N]
     return {name: tf.gather(part, order, batch_dims=1) for name, part in found.items()}
 

@@ -19,15 +19,25 @@ LONGEST = 64  # tokens of the answers that greedy search is compared on
 
 def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict[str, Any]]:
     """Rows of all splits and awkward ones with the ids training had for them, by length; none that is blank."""
-    import tensorflow as tf
-
     from textpipe.decoding import _search
 
-    rows = [{"text": text} for text in _golden.AWKWARD] + list(_golden.data_rows(count, inputs, servable.source))
+    rows = list(_golden.data_rows(count, inputs, servable.sources))
+    rows += _golden.awkward_rows(servable, rows[0]["raw"])
     _golden.fill_features(servable, rows)
-    texts = {servable.source: tf.constant([savedmodel.encode(row["text"]) for row in rows])}
-    blank = _search.nothing(servable.output.searched(texts, _golden.model_input(servable, rows)), PAD_ID).numpy()
-    return sorted((row for row, none in zip(rows, blank, strict=True) if not none), key=lambda row: len(row["ids"]))
+    searched = servable.output.searched(_golden.raw_tensors(servable, rows), _golden.model_inputs(servable, rows))
+    blank = _search.nothing(searched[servable.source], PAD_ID).numpy()
+    kept = [row for row, none in zip(rows, blank, strict=True) if not none]
+    return sorted(kept, key=lambda row: len(ids_of(servable, row)))
+
+
+def ids_of(servable: Any, row: dict[str, Any]) -> list[int]:
+    """The source ids of a row."""
+    return row["features"][servable.source]["ids"]
+
+
+def named(row: dict[str, Any]) -> str:
+    """A row as a message shows it."""
+    return repr(next(iter(row["raw"].values()))[:60])
 
 
 def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode: Section) -> dict[str, Any]:
@@ -39,7 +49,7 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
     import ctranslate2
 
     source, target = (vocabulary(servable.features[field].codec) for field in (servable.source, servable.target))
-    given = [[source[token] for token in row["ids"][:-1]] for row in rows]
+    given = [[source[token] for token in ids_of(servable, row)[:-1]] for row in rows]
     ours = answers(servable, rows, decode)
     mean_tokens = round(sum(len(row["best"]) + 1 for row in ours) / len(ours), 2)
     engine = ctranslate2.Translator(str(folder), device="cpu", compute_type="float32")
@@ -56,14 +66,14 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
         largest = max(largest, difference)
         if not difference <= TOLERANCE:
             faults.append(
-                f"{row['text'][:60]!r}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected"
+                f"{named(row)}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected"
             )
         found, wanted = step.hypotheses[0], [target[token] for token in mine["greedy"]]
         greedy_equal += found == wanted
         if found != wanted and not tied(
-            servable.model, row["ids"], mine["greedy"], [target.index(token) for token in found]
+            servable.model, ids_of(servable, row), mine["greedy"], [target.index(token) for token in found]
         ):
-            faults.append(f"{row['text'][:60]!r}: greedy answer {found} where {wanted} was expected")
+            faults.append(f"{named(row)}: greedy answer {found} where {wanted} was expected")
     if faults:
         shown = "\n  ".join(faults[:5])
         raise ModelError(f"{folder}: CTranslate2 does not answer as the pipeline does; nothing is kept\n  {shown}")
@@ -84,7 +94,8 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
     from textpipe.training import likelihood
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
-    def answer(inputs: Any) -> Any:
+    def answer(source: Any) -> Any:
+        inputs = {servable.source: source}
         best = servable.output.decoded(inputs, n_best=1)["ids"][:, 0]
         stepped = rooms.find("decoding", "greedy").decode(servable.model, inputs, greedy(decode))["ids"][:, 0]
         return best, tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, best), axis=1), stepped
@@ -92,7 +103,8 @@ def answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Section) -> l
     found = []
     for start in range(0, len(rows), BATCH):
         best, log_probs, stepped = (
-            part.numpy().tolist() for part in answer(_golden.model_input(servable, rows[start : start + BATCH]))
+            part.numpy().tolist()
+            for part in answer(_golden.model_inputs(servable, rows[start : start + BATCH])[servable.source])
         )
         for ids, log_prob, other in zip(best, log_probs, stepped, strict=True):
             found.append({"best": words(ids), "log_prob": log_prob, "greedy": words(other)})
@@ -120,7 +132,7 @@ def tied(model: Any, source: Sequence[int], one: Sequence[int], other: Sequence[
     if at is None:  # one is cut at a longest length
         return False
     targets = tf.constant([one[: at + 1], other[: at + 1]], tf.int32)
-    found = likelihood.of_tokens(model, tf.constant([source, source], tf.int32), targets)[:, at].numpy()
+    found = likelihood.of_tokens(model, {"source": tf.constant([source, source], tf.int32)}, targets)[:, at].numpy()
     return bool(abs(found[0] - found[1]) <= TOLERANCE)
 
 

@@ -7,6 +7,7 @@ variables have: float32 also where hidden layers compute in bfloat16.
 import keras
 from keras import ops
 
+from textpipe.layers.inputs import only
 from textpipe.layers.uniform_dropout import Dropout
 
 
@@ -53,8 +54,8 @@ class LogisticRegression(keras.Model):
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
-    def call(self, features, training=False):
-        return self.linear(features) + self.bias
+    def call(self, inputs, training=False):
+        return self.linear(only(inputs)) + self.bias
 
     def penalty(self):
         """l1 * sum |kernel| + l2 / 2 * sum kernel^2, which stands beside the summed loss of all rows; the bias is free.
@@ -137,7 +138,8 @@ class FeedForward(keras.Model):
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
-    def call(self, features, training=False):
+    def call(self, inputs, training=False):
+        features = only(inputs)
         if self.embedding is not None:
             features = self.embedding(features)
         for layer in self.hidden:

@@ -25,9 +25,9 @@ class Ensemble(keras.Model):
         self.pad_id, self.start_id, self.end_id = members[0].pad_id, members[0].start_id, members[0].end_id
         self.built = True  # as its members are
 
-    def call(self, source, target_in, training=False):
-        """source [B, T], target_in [B, U] with start_id first -> log-probabilities [B, U, V]."""
-        return self.mixed([member(source, target_in, training=training) for member in self.members])
+    def call(self, inputs, target_in, training=False):
+        """inputs {field: [B, T]}, target_in [B, U] with start_id first -> log-probabilities [B, U, V]."""
+        return self.mixed([member(inputs, target_in, training=training) for member in self.members])
 
     def mixed(self, logits):
         """The members' logits [..., V] as one distribution's logarithm [..., V]."""
@@ -36,9 +36,9 @@ class Ensemble(keras.Model):
             return ops.log_softmax(ops.mean(logs, axis=0), axis=-1)
         return ops.logsumexp(logs, axis=0) - math.log(len(self.members))
 
-    def encode(self, source):
-        """source [B, T] -> memory: a member's own for each."""
-        return tuple(member.encode(source) for member in self.members)
+    def encode(self, inputs):
+        """inputs {field: [B, T]} -> memory: a member's own for each."""
+        return tuple(member.encode(inputs) for member in self.members)
 
     def start(self, memory):
         """memory -> state before the first step; what no member's steps change is kept apart under "memory"."""

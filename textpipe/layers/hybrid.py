@@ -11,6 +11,7 @@ from keras import ops
 from textpipe.layers.attention import bias_of
 from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.dropout import Dropout
+from textpipe.layers.inputs import only
 from textpipe.layers.rnn import CELLS
 from textpipe.layers.spellings import UNK_ID, Packing, Spellings, beginnings, spelled
 
@@ -155,12 +156,13 @@ class HybridModel(keras.Model):
         self.letter_readout.build((None, None, config.letter_units))
         self.built = True
 
-    def call(self, source, target_in, training=False):
-        """source [B, T], target_in [B, U] with start_id first -> logits [B, U, V]."""
-        return self.project(self.hidden(source, target_in, training=training))
+    def call(self, inputs, target_in, training=False):
+        """inputs {field: [B, T]}, target_in [B, U] with start_id first -> logits [B, U, V]."""
+        return self.project(self.hidden(inputs, target_in, training=training))
 
-    def encode(self, source, training=False):
-        """source [B, T] -> memory: a dict of tensors whose first axis is B."""
+    def encode(self, inputs, training=False):
+        """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
+        source = only(inputs)
         first = beginnings(source, self.source_words)
         known = ops.logical_and(ops.not_equal(source, PAD_ID), ops.less(source, self.source_words))
         shown = ops.logical_or(known, first)
@@ -194,9 +196,9 @@ class HybridModel(keras.Model):
         inputs = ops.where(unknown[..., None], ops.take(read, number, axis=0), embed(self.source_embedding, ids))
         return self.source_drop(inputs, training=training)
 
-    def hidden(self, source, target_in, training=False):
-        """What the logits are a linear function of: source [B, T], target_in [B, U] -> [B, U, R]."""
-        memory = self.encode(source, training=training)
+    def hidden(self, inputs, target_in, training=False):
+        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
+        memory = self.encode(inputs, training=training)
         words = Packing(self.steps_word(target_in))
         inputs = self.target_drop(self.embed_word(words.pack(target_in)), training=training)
         first = self.start(memory)["words"]

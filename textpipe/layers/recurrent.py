@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from textpipe.layers.attention import bias_of
+from textpipe.layers.inputs import only
 from textpipe.layers.recurrent_decoder import Decoder
 from textpipe.layers.recurrent_encoder import Encoder, dropout
 from textpipe.layers.uniform_dropout import Dropout
@@ -60,16 +61,16 @@ class RecurrentModel(keras.Model):
             drop.build((None, None, size))
         self.built = True
 
-    def call(self, source, target_in, training=False):
-        """source [B, T], target_in [B, U] with start_id first -> logits [B, U, V]."""
-        return self.project(self.hidden(source, target_in, training=training))
+    def call(self, inputs, target_in, training=False):
+        """inputs {field: [B, T]}, target_in [B, U] with start_id first -> logits [B, U, V]."""
+        return self.project(self.hidden(inputs, target_in, training=training))
 
-    def hidden(self, source, target_in, training=False):
-        """What the logits are a linear function of: source [B, T], target_in [B, U] -> [B, U, R]."""
-        state = self.start(self.encode(source, training=training))
-        inputs = self.embed(self.target_embedding, ops.transpose(target_in), "target", training)
+    def hidden(self, inputs, target_in, training=False):
+        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
+        state = self.start(self.encode(inputs, training=training))
+        words = self.embed(self.target_embedding, ops.transpose(target_in), "target", training)
         memory, bias, carry = apart(state)
-        return self.decoder(inputs, carry, memory, bias, training=training)
+        return self.decoder(words, carry, memory, bias, training=training)
 
     def project(self, hidden):
         """Logits from hidden vectors: [..., R] -> [..., V].
@@ -82,8 +83,9 @@ class RecurrentModel(keras.Model):
         """[V, R]."""
         return self.target_embedding if self.config.tie_embeddings else self.output_weight
 
-    def encode(self, source, training=False):
-        """source [B, T] -> memory: a dict of tensors whose first axis is B."""
+    def encode(self, inputs, training=False):
+        """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
+        source = only(inputs)
         ids = ops.transpose(source)
         real = ops.cast(ops.not_equal(ids, PAD_ID), self.compute_dtype)  # [T, B]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding

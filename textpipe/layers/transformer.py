@@ -13,6 +13,7 @@ from keras import ops
 
 from textpipe.layers.attention import bias_of
 from textpipe.layers.dropout import Dropout
+from textpipe.layers.inputs import only
 from textpipe.layers.normalization import LayerNorm
 from textpipe.layers.positions import sinusoidal
 from textpipe.layers.transformer_block import Block
@@ -67,13 +68,13 @@ class TransformerModel(keras.Model):
             part.build()
         self.built = True
 
-    def call(self, source, target_in, training=False):
-        """source [B, T], target_in [B, U] with start_id first -> logits [B, U, V]."""
-        return self.project(self.hidden(source, target_in, training=training))
+    def call(self, inputs, target_in, training=False):
+        """inputs {field: [B, T]}, target_in [B, U] with start_id first -> logits [B, U, V]."""
+        return self.project(self.hidden(inputs, target_in, training=training))
 
-    def hidden(self, source, target_in, training=False):
-        """What the logits are a linear function of: source [B, T], target_in [B, U] -> [B, U, D]."""
-        memory = self.encode(source, training=training)
+    def hidden(self, inputs, target_in, training=False):
+        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, D]."""
+        memory = self.encode(inputs, training=training)
         batch, width = ops.shape(target_in)[0], ops.shape(target_in)[1]
         rows = self.embed(self.target_embedding, target_in, self.target_word_drop, self.target_drop, training)
         places = ops.arange(width)
@@ -112,8 +113,9 @@ class TransformerModel(keras.Model):
             rows = ops.reshape(ops.reshape(rows, (batch, width, size)) + places, (-1, size))
         return drop(rows, training=training)
 
-    def encode(self, source, training=False):
-        """source [B, T] -> memory: a dict of tensors whose first axis is B."""
+    def encode(self, inputs, training=False):
+        """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
+        source = only(inputs)
         batch = ops.shape(source)[0]
         bias = bias_of(ops.cast(ops.not_equal(source, PAD_ID), self.compute_dtype))  # [B, T]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding

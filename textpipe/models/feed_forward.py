@@ -32,11 +32,11 @@ def build(config: Config, sizes, *, seed: int):
     """The keras.Model: sparse rows [B, D] or ids [B, T] -> logits [B, C]."""
     from textpipe.layers.bag import FeedForward
 
-    classes = len(sizes.target["classes"])
-    sparse = sizes.source["kind"] == "sparse"
+    _, source = sizes.one_input
+    sparse = source["kind"] == "sparse"
     model = FeedForward(
-        sizes.source["dim"] if sparse else sizes.source["vocab_size"],
-        classes if classes > 2 else 1,
+        source["dim"] if sparse else source["vocab_size"],
+        sizes.num_logits,
         units=config.units,
         embedding=None if sparse else config.embedding,
         activation=config.activation,

@@ -75,22 +75,23 @@ def unused(config: Config) -> dict[str, str]:
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The model with all its variables; raises ConfigError when the features do not fit.
 
-    The result is called as model(source [B, T], target_in [B, U], training=...) -> logits [B, U, V].
+    The result is called as model({field: ids [B, T]}, target_in [B, U], training=...) -> logits [B, U, V].
     """
-    for side, size in (("source", sizes.source), ("target", sizes.target)):
+    _, table = sizes.one_input
+    for side, size in (("source", table), ("target", sizes.target)):
         if size["kind"] != "ids" or "num_words" not in size:
             raise ConfigError(
                 f"[model] hybrid: reads words and the letters of unknown ones, but the {side} has none of them; set "
                 '[tokenize] codec = "hybrid" and [vectorize] features = "ids"'
             )
-    if config.share_embeddings and sizes.source["vocab_size"] != sizes.target["vocab_size"]:
+    if config.share_embeddings and table["vocab_size"] != sizes.target["vocab_size"]:
         raise ConfigError(
             "[model] share_embeddings: needs one vocabulary for both sides, found "
-            f'{sizes.source["vocab_size"]} and {sizes.target["vocab_size"]} ids; set [tokenize] vocabulary = "joint"'
+            f'{table["vocab_size"]} and {sizes.target["vocab_size"]} ids; set [tokenize] vocabulary = "joint"'
         )
     from textpipe.layers.hybrid import HybridModel
 
-    source, target = ((size["num_words"], size["vocab_size"]) for size in (sizes.source, sizes.target))
+    source, target = ((size["num_words"], size["vocab_size"]) for size in (table, sizes.target))
     model = HybridModel(config, source, target, seed=seed)
     model.build()
     return model

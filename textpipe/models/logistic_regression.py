@@ -45,9 +45,9 @@ def build(config: Config, sizes, *, seed: int):
     """The keras.Model: sparse rows [B, D] or ids [B, T] -> logits [B, C]. All weights start at 0 whatever the seed."""
     from textpipe.layers.bag import LogisticRegression
 
-    classes = len(sizes.target["classes"])
-    dim = sizes.source["dim"] if sizes.source["kind"] == "sparse" else sizes.source["vocab_size"]
-    model = LogisticRegression(dim, classes if classes > 2 else 1, l1=config.l1, l2=config.l2_path[0])
+    _, source = sizes.one_input
+    dim = source["dim"] if source["kind"] == "sparse" else source["vocab_size"]
+    model = LogisticRegression(dim, sizes.num_logits, l1=config.l1, l2=config.l2_path[0])
     model.l2_path = tuple(config.l2_path)
     model.build()
     return model

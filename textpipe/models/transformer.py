@@ -69,19 +69,20 @@ def unused(config: Config) -> dict[str, str]:
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The model with all its variables; raises ConfigError when the features do not fit.
 
-    The result is called as model(source [B, T], target_in [B, U], training=...) -> logits [B, U, V].
+    The result is called as model({field: ids [B, T]}, target_in [B, U], training=...) -> logits [B, U, V].
     """
-    for side, size in (("source", sizes.source), ("target", sizes.target)):
+    _, source = sizes.one_input
+    for side, size in (("source", source), ("target", sizes.target)):
         if size["kind"] != "ids":
             raise ConfigError(f"[model] transformer: needs {side} features of kind 'ids', found {size['kind']!r}")
-    if config.share_embeddings and sizes.source["vocab_size"] != sizes.target["vocab_size"]:
+    if config.share_embeddings and source["vocab_size"] != sizes.target["vocab_size"]:
         raise ConfigError(
             "[model] share_embeddings: needs one vocabulary for both sides, found "
-            f"{sizes.source['vocab_size']} and {sizes.target['vocab_size']} pieces; "
+            f"{source['vocab_size']} and {sizes.target['vocab_size']} pieces; "
             'set [tokenize] vocabulary = "joint"'
         )
     from textpipe.layers.transformer import TransformerModel
 
-    model = TransformerModel(config, sizes.source["vocab_size"], sizes.target["vocab_size"], seed=seed)
+    model = TransformerModel(config, source["vocab_size"], sizes.target["vocab_size"], seed=seed)
     model.build()
     return model

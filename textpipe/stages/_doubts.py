@@ -47,16 +47,19 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     from textpipe.training import likelihood
 
     model, output = servable.model, servable.output
-    texts = {servable.source: tf.fill([TRIED], savedmodel.encode(row["text"]))}
-    inputs = output.searched(texts, tf.repeat(_golden.model_input(servable, [row]), TRIED, axis=0))
+    copies = [row] * TRIED
+    texts = _golden.raw_tensors(servable, copies)
+    inputs = output.searched(texts, _golden.model_inputs(servable, copies))
     found = output.decoded(inputs, model=Rounded(model, seed))
-    copies, answers, length = tf.unstack(tf.shape(found["ids"]))
-    ids = tf.reshape(found["ids"], [copies * answers, length])
-    exact = tf.reduce_sum(likelihood.of_tokens(model, tf.repeat(inputs, answers, axis=0), ids), axis=1)
+    rows, answers, length = tf.unstack(tf.shape(found["ids"]))
+    ids = tf.reshape(found["ids"], [rows * answers, length])
+    repeated = tf.nest.map_structure(lambda part: tf.repeat(part, answers, axis=0), inputs)
+    exact = tf.reduce_sum(likelihood.of_tokens(model, repeated, ids), axis=1)
     tokens = tf.reduce_sum(tf.cast(ids != model.pad_id, tf.float32), axis=1)
     penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
-    off = (tf.reshape(exact, [copies, answers]) - found["log_probs"]) / tf.reshape(penalty, [copies, answers])
-    there = (found["scores"] > _search.ABSENT) & ~_search.nothing(inputs, model.pad_id)[:, None]
+    off = (tf.reshape(exact, [rows, answers]) - found["log_probs"]) / tf.reshape(penalty, [rows, answers])
+    nothing = _search.nothing(_search.source_ids(model, inputs), model.pad_id)
+    there = (found["scores"] > _search.ABSENT) & ~nothing[:, None]
     scores = tf.where(there, found["scores"] + off, found["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
     spelled = output.spelled(found, texts)["texts"]

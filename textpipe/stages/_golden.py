@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textpipe import savedmodel
 from textpipe.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,16 +43,17 @@ AWKWARD = (
 
 
 def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
-    """Rows with what training-side code makes of them, similar lengths together.
+    """Rows with what training-side code makes of them, similar lengths together: {"raw": {field: cell}, "features":
+    {field: as vectorize wrote it}, "origin", and what answers/ says}.
 
     The features of data rows are those vectorize wrote; the answers come from the model and the decoder called op by
     op, not through the function that is exported, so that a replay can find a difference.
     """
-    found = [{"text": text, "origin": "awkward"} for text in AWKWARD]
-    found += data_rows(count, inputs, servable.source)
-    if len(found) == len(AWKWARD):
+    found = [*data_rows(count, inputs, servable.sources)]
+    if not found:
         raise DataError("[export] there are no rows to replay; give ingest some rows")
-    found.sort(key=lambda row: (len(row["text"]), row["text"]))
+    found += awkward_rows(servable, found[0]["raw"])
+    found.sort(key=lambda row: (length(row), list(map(str, row["raw"].values()))))
     for start in range(0, len(found), BATCH_ROWS):
         batch = found[start : start + BATCH_ROWS]
         fill_features(servable, batch)
@@ -61,7 +61,24 @@ def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict
     return found
 
 
-def data_rows(count: int, inputs: dict[str, Path], field: str) -> Iterator[dict[str, Any]]:
+def length(row: dict[str, Any]) -> int:
+    """Characters of a row's texts."""
+    return sum(len(cell) for cell in row["raw"].values() if isinstance(cell, str))
+
+
+def awkward_rows(servable: "Servable", like: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each awkward text, which stands in all fields of text; other fields have the cells of a row of data."""
+    return [
+        {
+            "raw": {name: text if servable.has_text(name) else cell for name, cell in like.items()},
+            "features": {},
+            "origin": "awkward",
+        }
+        for text in AWKWARD
+    ]
+
+
+def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     """About `count` rows spread over the splits, each with the features that vectorize wrote for it.
 
     They come from the first 10,000 of a split, so that a long one need not be read.
@@ -70,26 +87,33 @@ def data_rows(count: int, inputs: dict[str, Path], field: str) -> Iterator[dict[
 
     for number, split in enumerate(("test", "valid", "train")):
         share = count // (3 - number)
-        raw = next(shards.read(inputs["ingest"], split, ("row", field)), None)
+        raw = next(shards.read(inputs["ingest"], split, ("row", *fields)), None)
         if raw is None:
             continue
         chosen = sorted({at * raw.num_rows // share for at in range(share)}) if share else []
         count -= len(chosen)
-        wanted = {raw["row"][at].as_py(): raw[field][at].as_py() for at in chosen}
+        wanted = {raw["row"][at].as_py(): {name: raw[name][at].as_py() for name in fields} for at in chosen}
         for batch in shards.read(inputs["vectorize"], split):
             for at, row in enumerate(batch["row"].to_pylist()):
                 if row in wanted:
-                    yield {"text": wanted.pop(row), "origin": f"{split} row {row}", **vectorized(batch, at, field)}
+                    features = {name: vectorized(batch, at, name) for name in fields}
+                    yield {"raw": wanted.pop(row), "features": features, "origin": f"{split} row {row}"}
             if not wanted:
                 break
         assert not wanted, f"vectorize has no rows {sorted(wanted)} of {split}"
 
 
 def vectorized(batch: Any, at: int, field: str) -> dict[str, Any]:
-    """A source feature as vectorize wrote it: {"ids": [...]}, or {"indices": [...], "values": [...]}."""
-    if field in batch.schema.names:
-        return {"ids": batch[field][at].as_py()}
-    return {name: batch[f"{field}.{name}"][at].as_py() for name in ("indices", "values")}
+    """A feature as vectorize wrote it: {"ids": [...]}, {"indices": [...], "values": [...]}, or {"values": number}."""
+    if field not in batch.schema.names:
+        return {name: batch[f"{field}.{name}"][at].as_py() for name in ("indices", "values")}
+    cell = batch[field][at].as_py()
+    return {"ids": cell} if isinstance(cell, list) else {"values": cell}
+
+
+def raw_tensors(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The cells of rows as callers send them: {field: [B, ...]}."""
+    return {name: servable.raw_tensor(name, [row["raw"][name] for row in rows]) for name in servable.sources}
 
 
 def fill_features(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
@@ -97,13 +121,16 @@ def fill_features(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
     import tensorflow as tf
 
     for row in rows:
-        if "ids" in row or "indices" in row:
+        if row["features"]:
             continue
-        found = servable.encode(servable.source, tf.constant([savedmodel.encode(row["text"])]))
-        if isinstance(found, tf.SparseTensor):
-            row |= {"indices": found.indices[:, 1].numpy().tolist(), "values": found.values.numpy().tolist()}
-        else:
-            row["ids"] = [token for token in found[0].numpy().tolist() if token]
+        for name, found in servable.inputs(raw_tensors(servable, [row])).items():
+            if isinstance(found, tf.SparseTensor):
+                table = {"indices": found.indices[:, 1].numpy().tolist(), "values": found.values.numpy().tolist()}
+            elif found.dtype.is_integer:
+                table = {"ids": [token for token in found[0].numpy().tolist() if token]}
+            else:
+                table = {"values": found[0].numpy().tolist()}
+            row["features"][name] = table
 
 
 def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
@@ -111,20 +138,27 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
     log_prob is what the best of the texts scores when it is given back as an answer.
     """
-    servable.output.golden(model_input(servable, rows), rows)
+    servable.output.golden(raw_tensors(servable, rows), model_inputs(servable, rows), rows)
 
 
-def model_input(servable: "Servable", rows: Sequence[dict[str, Any]]) -> Any:
-    """The features of rows as one batch: ids [B, T] padded with 0, or a sparse [B, D]."""
+def model_inputs(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The features of rows as one batch, by field: ids [B, T] padded with 0, a sparse [B, D], or numbers [B, ...]."""
+    return {name: batch_of(servable, name, [row["features"][name] for row in rows]) for name in servable.sources}
+
+
+def batch_of(servable: "Servable", field: str, features: Sequence[dict[str, Any]]) -> Any:
+    """One field's features as a batch."""
     import numpy as np
     import tensorflow as tf
 
-    if "ids" in rows[0]:
-        batch = np.zeros((len(rows), max(len(row["ids"]) for row in rows)), np.int32)
-        for at, row in enumerate(rows):
-            batch[at, : len(row["ids"])] = row["ids"]
+    if "ids" in features[0]:
+        batch = np.zeros((len(features), max(len(one["ids"]) for one in features)), np.int32)
+        for at, one in enumerate(features):
+            batch[at, : len(one["ids"])] = one["ids"]
         return tf.constant(batch)
-    pairs = [(at, index) for at, row in enumerate(rows) for index in row["indices"]]
-    values = [value for row in rows for value in row["values"]]
-    width = servable.features[servable.source].size["dim"]
-    return tf.SparseTensor(np.array(pairs, np.int64).reshape(-1, 2), np.array(values, np.float32), (len(rows), width))
+    if "indices" not in features[0]:
+        return tf.constant([one["values"] for one in features], tf.float32)
+    pairs = [(at, index) for at, one in enumerate(features) for index in one["indices"]]
+    values = [value for one in features for value in one["values"]]
+    shape = (len(features), servable.features[field].size["dim"])
+    return tf.SparseTensor(np.array(pairs, np.int64).reshape(-1, 2), np.array(values, np.float32), shape)

@@ -35,14 +35,14 @@ def replay(tf, folder, batch_rows):
     about = json.loads((folder / "textpipe.json").read_text(encoding="utf-8"))
     described, sources = about["signatures"], about["inputs"]
     target = next(field["name"] for field in about["fields"] if field["side"] == "target")
+    kinds = {name: one for part in described.values() for name, one in part["inputs"].items() if name in sources}
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     standard = defaults(tf, folder)
     faults, doubts = [], []
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
-        texts = tf.constant([row["text"].encode("utf-8", "surrogatepass") for row in batch])
-        fields = dict.fromkeys(sources, texts)
+        fields = {name: tensor(tf, kinds[name], [row["raw"][name] for row in batch]) for name in sources}
         fields[target] = tf.constant([row["texts"][0].encode() for row in batch])  # what training-side code gave
         found = {}
         for name in sorted(loaded.signatures, key=lambda name: described[name]["follows"] is not None):
@@ -52,7 +52,7 @@ def replay(tf, folder, batch_rows):
                 given |= {key: tf.constant(led[key]) for key in inputs}
             for key, one in inputs.items():
                 if one["kind"] == "examples":
-                    given[key] = examples(tf, sources, texts)
+                    given[key] = examples(tf, {name: fields[name] for name in sources})
                 elif key in fields and key not in given:
                     given[key] = fields[key]
             found[name] = {key: value.numpy() for key, value in loaded.signatures[name](**given).items()}
@@ -86,19 +86,30 @@ def keras_objects(folder):
     return sorted(name for name in identifiers if "keras" in name)
 
 
-def examples(tf, sources, texts):
-    """Serialized tf.Examples of texts [B]."""
+def tensor(tf, one, cells):
+    """Cells of JSON as an input takes them: [B, ...]; a number that is missing is NaN."""
+    if one["dtype"] == "string":
+        return tf.constant([cell.encode("utf-8", "surrogatepass") for cell in cells])
+    return tf.constant([math.nan if cell is None else cell for cell in cells], one["dtype"])
+
+
+def examples(tf, fields):
+    """Serialized tf.Examples of the source fields, {name: [B]}."""
     out = []
-    for text in texts.numpy():
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-        features = tf.train.Features(feature=dict.fromkeys(sources, feature))
-        out.append(tf.train.Example(features=features).SerializeToString())
+    for cells in zip(*(values.numpy().tolist() for values in fields.values())):
+        feature = {}
+        for name, cell in zip(fields, cells):
+            if isinstance(cell, bytes):
+                feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[cell]))
+            else:
+                feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[cell]))
+        out.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     return tf.constant(out)
 
 
 def examined(at, row, outputs, described):
     """(faults, doubts) of a row's outputs by signature; described: the signatures of textpipe.json."""
-    place = f"row {at} {row['text'][:60]!r}"
+    place = f"row {at} {named(row)}"
     giving = {name: described[name]["gives"] for name in outputs}
     features = [one for name, one in outputs.items() if giving[name] == "features"]
     likelihoods = [one for name, one in outputs.items() if giving[name] == "likelihood"]
@@ -111,6 +122,14 @@ def examined(at, row, outputs, described):
     if doubtful and not certain + given and "probabilities" not in row:
         return [], [{"at": at, "faults": doubtful, "answers": answers}]
     return certain + doubtful or given, []
+
+
+def named(row):
+    """A row as a message shows it: its text, or its fields."""
+    raw = row["raw"]
+    if len(raw) == 1:
+        return repr(str(*raw.values())[:60])
+    return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())
 
 
 def searched(outputs):
@@ -141,17 +160,27 @@ def unlike(row, name, answers):
 
 def differences(row, features):
     """Where what a row is made of is not what training-side code made of it."""
-    if "ids" in row:
-        ids = trimmed(features["ids"].tolist(), 0)
-        if ids != row["ids"]:
-            yield f"ids {ids} where training had {row['ids']}"
-    else:
-        indices = trimmed(features["indices"].tolist(), -1)
-        values = features["values"].tolist()[: len(indices)]
-        if indices != row["indices"]:
-            yield f"feature indices {indices} where training had {row['indices']}"
-        elif not all_close(values, row["values"]):
-            yield f"feature values {values} where training had {row['values']}"
+    for field, made in row["features"].items():
+        place, prefix = ("", "") if len(row["features"]) == 1 else (f"{field}: ", f"{field}.")
+        if "ids" in made:
+            ids = trimmed(features[f"{prefix}ids"].tolist(), 0)
+            if ids != made["ids"]:
+                yield f"{place}ids {ids} where training had {made['ids']}"
+            continue
+        values = features[f"{prefix}values"].tolist()
+        if "indices" in made:
+            indices = trimmed(features[f"{prefix}indices"].tolist(), -1)
+            values = values[: len(indices)]
+            if indices != made["indices"]:
+                yield f"{place}feature indices {indices} where training had {made['indices']}"
+                continue
+        if not all_close(flat(values), flat(made["values"])):
+            yield f"{place}feature values {values} where training had {made['values']}"
+
+
+def flat(values):
+    """Numbers of any nesting as one list."""
+    return [one for part in values for one in flat(part)] if isinstance(values, list) else [values]
 
 
 def misjudged(row, answers):

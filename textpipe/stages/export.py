@@ -92,19 +92,21 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
         file.writelines(json.dumps(row) + "\n" for row in rows)
     for name in (transfer.MODEL, transfer.VOCABULARY):  # what another run needs to start from this model
         shutil.copyfile(inputs["train"] / name, folder / transfer.BESIDE / name)
-    warmup.write(folder, requests(servable.source, [row["text"] for row in rows], config.warmup_rows))
+    warmup.write(folder, requests(servable, rows, config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
     replay(folder, servable, process)
 
 
-def requests(field: str, texts: Sequence[str], count: int) -> list[bytes]:
-    """Warm-up requests: `count` texts of all lengths one by one, then together."""
+def requests(servable: "Servable", rows: Sequence[dict[str, Any]], count: int) -> list[bytes]:
+    """Warm-up requests: `count` rows of all lengths one by one, then together."""
     if not count:
         return []
-    chosen = [savedmodel.encode(texts[at * len(texts) // count]) for at in range(count)]
-    batches = [*([text] for text in chosen), chosen]
-    return [warmup.prediction_log("textpipe", savedmodel.DEFAULT, {field: batch}) for batch in batches]
+    chosen = [rows[at * len(rows) // count] for at in range(count)]
+    batches = [*([row] for row in chosen), chosen]
+    return [
+        warmup.prediction_log("textpipe", savedmodel.DEFAULT, _golden.raw_tensors(servable, batch)) for batch in batches
+    ]
 
 
 def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", folder: Path) -> None:
@@ -150,15 +152,15 @@ def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
 
     from textpipe.tables import shards
 
-    rows = next(shards.read(inputs["ingest"], "train", (servable.source,)), None)
+    rows = next(shards.read(inputs["ingest"], "train", servable.sources), None)
     if rows is None:
         return {}
-    column = rows[servable.source]
-    count = min(MEASURED, len(column))
-    texts = [savedmodel.encode(column[at * len(column) // count].as_py()) for at in range(count)]
+    count = min(MEASURED, rows.num_rows)
+    places = [at * rows.num_rows // count for at in range(count)]
     counting = signatures.giving(servable.definitions, signatures.TOKEN_COUNTS)
     assert counting is not None
-    given = {servable.source: tf.constant(texts), servable.target: tf.fill([count], "")}
+    given = {name: servable.raw_tensor(name, [rows[name][at].as_py() for at in places]) for name in servable.sources}
+    given[servable.target] = tf.fill([count], "")
     found = servable.signature(counting.name)(**{name: given[name] for name in counting.inputs})
     tokens, unknown = found["source_tokens"].numpy(), found["source_unknown"].numpy()
     bounds = np.unique(np.quantile(tokens, np.arange(1, 10) / 10, method="inverted_cdf"))

@@ -120,13 +120,14 @@ def check(config: Config, sizes: Sizes) -> None:
     """Whether the model takes these features and answers this target, and whether they leave a setting without use."""
     kind = config.model.kind
     module = rooms.find("models", kind)
-    if sizes.source["kind"] not in module.INPUT:
-        wanted = "ids" if "ids" in module.INPUT else "counts or tfidf"
-        raise ConfigError(
-            f"[model] {kind}: expects {' or '.join(module.INPUT)} features, found {sizes.source['kind']} for "
-            f"{sizes.source_name!r}; set [vectorize] features to {wanted}"
-        )
-    if sizes.source["kind"] == "sparse":
+    for name, size in sizes.inputs.items():
+        if size["kind"] not in module.INPUT:
+            wanted = "ids" if "ids" in module.INPUT else "counts or tfidf"
+            raise ConfigError(
+                f"[model] {kind}: expects {' or '.join(module.INPUT)} features, found {size['kind']} for "
+                f"{name!r}; set [vectorize] features to {wanted}"
+            )
+    if not any(size["kind"] == "ids" for size in sizes.inputs.values()):
         for name, section in (("embedding", config.model), ("num_shapes", config)):
             if name in section.model_fields_set and getattr(section, name) is not None:
                 place = "[train]" if section is config else "[model]"

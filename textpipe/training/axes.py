@@ -4,6 +4,7 @@ No model need say it: built a second time with larger vocabularies, it shows by 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,41 @@ from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 from textpipe.training import parts
 
-# By how much vocabularies are made larger to see which axes grow with them: each sum of these differs from all others.
-# Where a vocabulary is words and letters that spell unknown ones (num_words), the two are told apart.
-LARGER = {"source": {"words": 1, "letters": 2, "all": 3}, "target": {"words": 4, "letters": 8, "all": 12}}
+Grown = dict[int, tuple[str, str]]  # {by how much: (field, part of its vocabulary)}
+Axes = dict[str, dict[int, tuple[str, str]]]  # {weight: {axis: (field, part)}}
 
-Grown = dict[int, tuple[str, str]]  # {by how much: (side, part of its vocabulary)}
-Axes = dict[str, dict[int, tuple[str, str]]]  # {weight: {axis: (side, part)}}
+
+def growth(number: int) -> dict[str, int]:
+    """By how much the vocabulary of field `number` is made larger to see which axes grow with it.
+
+    No two of these numbers, of any fields, are equal. Where a vocabulary is words and letters that spell unknown ones
+    (num_words), the two are told apart.
+    """
+    return {"words": 3 * number + 1, "letters": 3 * number + 2, "all": 6 * number + 3}
 
 
 def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
-    """What the places of the source's and the target's vocabulary axes stand for, as vocabulary.json holds it.
+    """What the places of each field's vocabulary axes stand for, as vocabulary.json holds it.
 
-    {side: {"field", "kind": "ids" | "sparse" | "label", "names": pieces, buckets or classes}}. N-grams also have their
-    "features", for buckets mean something only together with the options they were counted by; of words and letters,
-    the first "num_words" are words.
+    {field: {"side": "source" | "target", "kind": "ids" | "sparse" | "label" | ..., "names": pieces, buckets or classes}}.
+    N-grams also have their "features", for buckets mean something only together with the options they were counted by; of
+    words and letters, the first "num_words" are words.
     """
-    sides = {"source": (sizes.source_name, sizes.source), "target": (sizes.target_name, sizes.target)}
-    return {side: {"field": name, **named(tokenize, vectorize, name, size)} for side, (name, size) in sides.items()}
+    return {
+        name: {
+            "side": "target" if name == sizes.target_name else "source",
+            **named(tokenize, vectorize, name, size),
+        }
+        for name, size in sizes.tables.items()
+    }
 
 
 def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
     """The kind and the names of one field's axis."""
-    if size["kind"] == "label":
-        return {"kind": "label", "names": size["classes"]}
+    if "classes" in size:
+        return {"kind": size["kind"], "names": size["classes"]}
+    if size["kind"] not in ("ids", "sparse"):  # numbers: no place stands for a name
+        return {"kind": size["kind"], "names": []}
     from textpipe.text import vectorizer
 
     if size["kind"] == "sparse":
@@ -72,11 +85,13 @@ def build(config: Section, sizes: Sizes) -> Any:
 
 def grown_shapes(config: Section, sizes: Sizes) -> tuple[Grown, list[tuple[int, ...]]]:
     """The shapes of a model's weights where the vocabularies are larger; and what is larger by how much."""
+    grow = {name: growth(number) for number, name in enumerate(sizes.tables)}
     try:
-        sides, model = ("source", "target"), build(config, larger(sizes, LARGER["source"], LARGER["target"]))
-    except ConfigError:  # both sides share one vocabulary
-        sides, model = ("target",), build(config, larger(sizes, LARGER["target"], LARGER["target"]))
-    grown = {by: (side, part) for side in sides for part, by in LARGER[side].items()}
+        model = build(config, larger(sizes, grow))
+    except ConfigError:  # fields share one vocabulary
+        grow = {sizes.target_name: grow[sizes.target_name]}
+        model = build(config, larger(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
+    grown = {by: (name, part) for name, parts_of in grow.items() for part, by in parts_of.items()}
     return grown, [tuple(weight.shape) for weight in model.weights]
 
 
@@ -86,24 +101,28 @@ def of_model(model: Any, grown: Grown, shapes: list[tuple[int, ...]]) -> Axes:
     A recurrent model with one embedding for each side -> {"source_embedding": {0: ("source", "all")},
     "target_embedding": {0: ("target", "all")}, "decoder/readout/kernel": {}, ...}
     """
+    target = list(grown)[-1]  # all of the target's, which is the last field
     axes = {}
     for weight, shape in zip(model.weights, shapes, strict=True):
         steps = [new - old for old, new in zip(weight.shape, shape, strict=True)]
         if steps and steps[-1] and weight.shape[-1] == 1:
-            steps[-1] = LARGER["target"]["all"]  # two classes have one logit, more have one each
+            steps[-1] = target  # two classes have one logit, more have one each
         axes[parts.name_of(weight)] = {axis: grown[step] for axis, step in enumerate(steps) if step}
     return axes
 
 
-def larger(sizes: Sizes, source: dict[str, int], target: dict[str, int]) -> Sizes:
-    """Size tables of vocabularies that are larger by so much."""
+def larger(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
+    """Size tables of vocabularies that are larger by so much, {field: {part: by}}."""
 
-    def grown(size, by):
-        if size["kind"] == "label":
+    def grown(size: dict[str, Any], by: Mapping[str, int]) -> dict[str, Any]:
+        if "classes" in size:
             return {**size, "classes": [*size["classes"], *(f"{number}" for number in range(by["all"]))]}
+        if size["kind"] not in ("ids", "sparse"):
+            return size
         if "num_words" in size:
             size = {**size, "num_words": size["num_words"] + by["words"]}
         key = "dim" if size["kind"] == "sparse" else "vocab_size"
         return {**size, key: size[key] + by["all"]}
 
-    return Sizes(sizes.source_name, grown(sizes.source, source), sizes.target_name, grown(sizes.target, target))
+    inputs = {name: grown(size, grow[name]) for name, size in sizes.inputs.items()}
+    return Sizes(inputs, sizes.target_name, grown(sizes.target, grow[sizes.target_name]))

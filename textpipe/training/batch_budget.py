@@ -50,7 +50,7 @@ def settle(model, train: Rows, settings: Settings, note: Path) -> tuple[Settings
     """
     if settings.batch_tokens != "auto":
         return settings, None
-    if train.source.kind != "ids" and train.target.kind != "ids":
+    if not train.lengths:
         raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
     if note.exists():
         found = json.loads(note.read_text(encoding="utf-8"))
@@ -130,11 +130,11 @@ class Trial:
     def __init__(self, model, optimizer, train: Rows, settings: Settings):
         self.train, self.settings = train, settings.model_copy(update={"batch_tokens": None})
         widest = batches.plan(train, self.settings.model_copy(update={"batch_rows": len(train)})).epoch(1)
-        batch = max(widest, key=lambda batch: max(batch.source_width, batch.target_width))
-        lengths = sum(side.lengths[batch.rows] for side in (train.source, train.target) if side.kind == "ids")
+        batch = max(widest, key=lambda batch: max(batch.widths.values()))
+        lengths = np.sum([tokens[batch.rows] for tokens in train.lengths.values()], axis=0)
         self.rows = batch.rows[np.argsort(-lengths, kind="stable")]
-        self.widths = batch.source_width, batch.target_width
-        self.width = max(self.widths)
+        self.widths = batch.widths
+        self.width = max(self.widths.values())
         self.steps = Steps(model, optimizer, self.settings, tf.distribute.get_strategy(), len(train))
         self.resident = memory.resident()
         if not memory.reset_peak():
@@ -152,7 +152,7 @@ class Trial:
 
     def take(self, tokens: int) -> dict[str, float]:
         """Three updates: bytes they took beside what was resident before the first try, and tokens per second."""
-        batch = Batch(np.resize(self.rows, self.num_rows(tokens)), *self.widths)
+        batch = Batch(np.resize(self.rows, self.num_rows(tokens)), self.widths)
         # Gradients are summed from the second batch on; an update of more takes no more memory and as long for a token.
         group = [batch] * min(self.settings.accumulate, 2)
         sampling = self.settings.scheduled_sampling

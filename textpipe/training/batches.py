@@ -5,6 +5,7 @@ come in a few widths; where it takes any width, in as many as save padding (grou
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from textpipe.errors import ConfigError
 from textpipe.training.grouping import groups
 from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.subword_sampling import SIDES
 
 log = logging.getLogger(__name__)
 
@@ -31,29 +31,40 @@ BATCH_TOKENS, BATCH_ROWS = 4096, 64
 
 
 class Batch(NamedTuple):
-    """Row indices, and the widths their source and target are padded to (0 for sides that are not padded)."""
+    """Row indices, and the width that each padded field is padded to."""
 
     rows: np.ndarray
-    source_width: int
-    target_width: int
+    widths: dict[str, int]
+
+
+class Bucket(NamedTuple):
+    """Rows that share a shape, the width of each padded field, and rows per batch."""
+
+    rows: np.ndarray
+    widths: dict[str, int]
+    limit: int
+
+    @property
+    def tokens(self) -> int:
+        """Padded tokens of a row."""
+        return sum(self.widths.values())
 
 
 class Plan:
     """Batches of every epoch.
 
-    source_lengths, target_lengths: tokens per row, [N]; None for a side that is not padded (sparse rows, labels).
-    batch_tokens: rows * max(source width, target width) of a batch stays within it.
+    lengths: tokens per row, {field: [N]}, of the fields that are padded; num_rows: N, where there is none.
+    batch_tokens: rows * the widest field of a batch stays within it.
     batch_rows: rows of a batch stay within it. At least one of the two is given.
     num_shapes: how many padded widths there are at most; None where a step takes any width.
     redrawn: lengths differ from epoch to epoch. The given ones decide the shapes, once and for all, so that no step is
     traced again; `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as any row
-    was on either side. Where a step takes any width, rows are grouped anew in each epoch.
+    was in every field. Where a step takes any width, rows are grouped anew in each epoch.
     """
 
     def __init__(
         self,
-        source_lengths,
-        target_lengths=None,
+        lengths: Mapping[str, Sequence[int] | np.ndarray],
         *,
         num_rows: int | None = None,
         batch_tokens: int | None = None,
@@ -65,27 +76,26 @@ class Plan:
         assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
         self.seed, self.num_shapes, self.redrawn = seed, num_shapes, redrawn
         self.batch_tokens, self.batch_rows = batch_tokens, batch_rows
-        sides = [side for side in (source_lengths, target_lengths) if side is not None]
-        self.num_rows = len(sides[0]) if sides else num_rows
-        self.buckets = self.cut(source_lengths, target_lengths)
+        self.num_rows = len(next(iter(lengths.values()))) if lengths else num_rows or 0
+        self.buckets = self.cut(lengths)
 
-    def cut(self, source_lengths, target_lengths) -> list[tuple[np.ndarray, int, int, int]]:
-        """Rows that share a shape, source width, target width, rows per batch."""
+    def cut(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
+        """The rows in groups of like widths."""
         multiple = MULTIPLE if self.num_shapes else 1
-        widths = np.zeros((self.num_rows, 2), np.int64)  # source, target
-        for side, lengths in enumerate((source_lengths, target_lengths)):
-            if lengths is not None:
-                widths[:, side] = -(-np.maximum(np.asarray(lengths), 1) // multiple) * multiple
+        widths = np.zeros((self.num_rows, len(lengths)), np.int64)
+        for place, tokens in enumerate(lengths.values()):
+            widths[:, place] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
         if self.num_shapes:
             parts = partition(widths, self.num_shapes)
         else:
-            parts = groups(widths, self.batch_tokens or self.batch_rows * int(widths.max(initial=1)))
+            assert self.batch_tokens or self.batch_rows
+            parts = groups(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
         buckets = []
         for number, rows in enumerate(parts):
             widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
-            source_width, target_width = (int(width) for width in widest_rows.max(axis=0))
+            shape = dict(zip(lengths, map(int, widest_rows.max(axis=0)), strict=True))
             limit = self.batch_rows or self.num_rows
-            widest = max(source_width, target_width)
+            widest = max(shape.values(), default=0)
             if self.batch_tokens and widest:
                 limit = min(limit, self.batch_tokens // widest)
             if limit < 1:
@@ -93,48 +103,47 @@ class Plan:
                     f"[train] batch_tokens {self.batch_tokens}: a row is padded to {widest} tokens; "
                     f"raise batch_tokens to at least {widest} or lower the features' max_length"
                 )
-            buckets.append((rows, source_width, target_width, limit))
+            buckets.append(Bucket(rows, shape, limit))
         return buckets
 
     @property
     def num_batches(self) -> int:
         """Batches of an epoch. Every epoch has so many; where lengths are redrawn, about so many."""
-        return sum(-(-len(rows) // limit) for rows, _, _, limit in self.buckets)
+        return sum(-(-len(bucket.rows) // bucket.limit) for bucket in self.buckets)
 
     @property
     def widths(self) -> dict[str, int]:
-        """The widest shape's widths by side: where lengths are redrawn, what a row must keep to."""
-        return {side: max(bucket[at] for bucket in self.buckets) for at, side in ((1, "source"), (2, "target"))}
+        """The widest shape's widths by field: where lengths are redrawn, what a row must keep to."""
+        names = self.buckets[0].widths if self.buckets else {}
+        return {name: max(bucket.widths[name] for bucket in self.buckets) for name in names}
 
-    def epoch(self, number: int, lengths: tuple | None = None) -> list[Batch]:
+    def epoch(self, number: int, lengths: Mapping[str, np.ndarray] | None = None) -> list[Batch]:
         """The batches of an epoch: each row once, shuffled by (seed, epoch).
 
-        lengths: this epoch's source_lengths and target_lengths, where they are redrawn.
+        lengths: this epoch's, where they are redrawn.
         """
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
         buckets = self.buckets
         if lengths is not None:
-            buckets = self.refill(*lengths) if self.num_shapes else self.cut(*lengths)
+            buckets = self.refill(lengths) if self.num_shapes else self.cut(lengths)
         batches = []
-        for rows, source_width, target_width, limit in buckets:
+        for rows, widths, limit in buckets:
             # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
             for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
                 if len(part):
-                    batches.append(Batch(part, source_width, target_width))
+                    batches.append(Batch(part, widths))
         return [batches[position] for position in random.permutation(len(batches))]
 
-    def refill(self, source_lengths, target_lengths) -> list[tuple[np.ndarray, int, int, int]]:
+    def refill(self, lengths: Mapping[str, np.ndarray]) -> list[Bucket]:
         """The same shapes with every row in the one of fewest padded tokens that holds it."""
-        chosen = np.full(len(source_lengths if source_lengths is not None else target_lengths), -1)
-        sizes = [source_width + target_width for _, source_width, target_width, _ in self.buckets]
-        for shape in np.argsort(sizes, kind="stable")[::-1]:
+        chosen = np.full(self.num_rows, -1)
+        for shape in np.argsort([bucket.tokens for bucket in self.buckets], kind="stable")[::-1]:
             holds = np.ones(len(chosen), bool)
-            for lengths, width in zip((source_lengths, target_lengths), self.buckets[shape][1:3], strict=True):
-                if lengths is not None:
-                    holds &= np.asarray(lengths) <= width
+            for name, tokens in lengths.items():
+                holds &= np.asarray(tokens) <= self.buckets[shape].widths[name]
             chosen[holds] = shape
         assert (chosen >= 0).all(), "rows longer than every shape"
-        return [(np.flatnonzero(chosen == shape), *bucket[1:]) for shape, bucket in enumerate(self.buckets)]
+        return [bucket._replace(rows=np.flatnonzero(chosen == at)) for at, bucket in enumerate(self.buckets)]
 
 
 def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
@@ -145,36 +154,31 @@ def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
     if not rows.samplers:
         return rows, plan.epoch(number)
     drawn = rows.for_epoch(number, plan.widths)
-    return drawn, plan.epoch(number, lengths_of(drawn))
-
-
-def lengths_of(rows: Rows) -> tuple:
-    """Tokens per row of the source and of the target; None for a side that is not padded."""
-    return tuple(side.lengths if side.kind == "ids" else None for side in (rows.source, rows.target))
+    return drawn, plan.epoch(number, drawn.lengths)
 
 
 def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
-    """The plan of a split: tokens are budgeted where rows are padded, rows otherwise.
+    """The plan of a split: tokens are budgeted where the target is padded, rows otherwise.
 
     fixed_widths: a step is traced for each padded width, so there must be few, also where settings.num_shapes is not given.
     Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
     """
-    texts = rows.target.kind == "ids"
+    lengths = rows.lengths
+    texts = rows.target_name in lengths
     batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
-    padded = rows.source.kind == "ids"
-    if batch_tokens and not padded and not texts:
+    if batch_tokens and not lengths:
         raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
+    assert batch_tokens != "auto", "batch_budget finds the number"
     if batch_tokens is None and batch_rows is None:
         batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
-    lengths = lengths_of(rows)
     if rows.samplers:
-        drawn = lengths_of(rows.for_epoch(1))
-        for side in rows.samplers:
-            own, new = (side_lengths[SIDES.index(side)].mean() for side_lengths in (lengths, drawn))
-            log.info("subword_sampling: %s: %.1f tokens a row where the codec has %.1f", side, new, own)
-        lengths = [own if own is None else np.maximum(own, new) for own, new in zip(lengths, drawn, strict=True)]
+        drawn = rows.for_epoch(1).lengths
+        for name in rows.samplers:
+            own, new = lengths[name].mean(), drawn[name].mean()
+            log.info("subword_sampling: %s: %.1f tokens a row where the codec has %.1f", name, new, own)
+        lengths = {name: np.maximum(own, drawn[name]) for name, own in lengths.items()}
     return Plan(
-        *lengths,
+        lengths,
         num_rows=len(rows),
         batch_tokens=batch_tokens,
         batch_rows=batch_rows,
@@ -187,7 +191,7 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
 def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
     """Row indices in at most num_shapes groups, so that the padded tokens of all rows are as few as can be.
 
-    widths: [N, 2]. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
+    widths: [N, F], of F fields. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
     the distinct sums finds the least padding; a cut that saves next to nothing is not made.
     """
     if len(widths) == 0:
@@ -195,7 +199,7 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
     sums, group = np.unique(widths.sum(axis=1), return_inverse=True)
     num_groups = len(sums)
     counts = np.bincount(group)
-    largest = np.zeros((num_groups, 2), np.int64)
+    largest = np.zeros((num_groups, widths.shape[1]), np.int64)
     np.maximum.at(largest, group, widths)
     costs = np.full((num_groups, num_groups), np.inf)  # costs[i, j]: tokens when groups i..j share a shape
     for first in range(num_groups):

@@ -4,19 +4,21 @@ Shapes: B batch, T source, U answer.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from textpipe.columns import Ids
+from textpipe.columns import Column
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
 from textpipe.scores import bleu_tokenizers
 from textpipe.training import precision
+from textpipe.training.batches import Batch
 from textpipe.training.rows import Rows
+from textpipe.training.steps import spec, tensors
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ RATIO, EXTRA = 1.5, 10
 class DevBleu:
     """Corpus BLEU (sacrebleu, cased) of greedy answers, 0 to 100, in the tokens that the references' script asks for.
 
-    codec: the target's. source: the validation rows' ids. references: their texts as ingest wrote them, in the same
+    codec: the target's. inputs: {field: column} of the validation rows. references: their texts as ingest wrote them, in the same
     order. max_length: tokens of an answer at most. limit: so many rows, evenly spread; all when None.
 
     A model in mixed precision answers in float32, as the one that is served. The graph is traced once, for any width: rows are put in order of their length and cut into batches that are each as
@@ -39,14 +41,23 @@ class DevBleu:
 
     name = "valid_bleu"
 
-    def __init__(self, codec, source: Ids, references: Sequence[str], *, max_length: int, limit: int | None = None):
+    def __init__(
+        self,
+        codec: Any,
+        inputs: Mapping[str, Column],
+        references: Sequence[str],
+        *,
+        max_length: int,
+        limit: int | None = None,
+    ):
         from textpipe.decoding import greedy
 
-        assert len(source) == len(references), "a reference for each row"
-        self.codec, self.source, self.references = codec, source, references
-        count = len(source)
+        count = len(references)
+        assert all(len(column) == count for column in inputs.values()), "a reference for each row"
+        self.codec, self.inputs, self.references = codec, inputs, references
         rows = np.arange(count) if limit is None else np.unique(np.linspace(0, count - 1, limit).astype(int))
-        self.rows = rows[np.argsort(source.lengths[rows], kind="stable")]
+        padded = [column.lengths[rows] for column in inputs.values() if column.lengths is not None]
+        self.rows = rows[np.argsort(np.sum(padded, axis=0), kind="stable")] if padded else rows
         self.config = greedy.Config(max_length=max_length, max_ratio=RATIO, max_extra=EXTRA)
         self.tokenize = bleu_tokenizers.choose(references)
         self.decode = None
@@ -64,22 +75,29 @@ class DevBleu:
         """The answer to each of self.rows, in their order."""
         if self.decode is None:
             with precision.in_full(model):
-                self.decode = self.traced(model).get_concrete_function()
+                specs = {name: spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
+                self.decode = self.traced(model).get_concrete_function(specs)
         found = []
         for start in range(0, len(self.rows), ROWS):
             batch = self.rows[start : start + ROWS]
-            width = int(self.source.lengths[batch].max())
-            texts = self.decode(tf.constant(self.source.gather(batch, width))).numpy()
+            texts = self.decode(self.batch(batch)).numpy()
             found += [text.decode("utf-8", errors="replace") for text in texts]
         return found
 
-    def traced(self, model):
-        """source ids [B, T] -> texts [B], as one graph."""
+    def batch(self, rows: np.ndarray) -> dict[str, Any]:
+        """{field: feature} of these rows, each as wide as its longest."""
+        widths = {
+            name: int(column.lengths[rows].max()) for name, column in self.inputs.items() if column.lengths is not None
+        }
+        return {name: tensors(column, Batch(rows, widths), name) for name, column in self.inputs.items()}
+
+    def traced(self, model: Any) -> Callable:
+        """{field: feature} -> texts [B], as one graph."""
         from textpipe.decoding import greedy
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
-        def decode(source):
-            ids = greedy.decode(model, source, self.config)["ids"][:, 0]  # [B, U]
+        @tf.function(autograph=False)
+        def decode(inputs):
+            ids = greedy.decode(model, inputs, self.config)["ids"][:, 0]  # [B, U]
             return self.codec.decode(ids)
 
         return decode
@@ -112,4 +130,4 @@ def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | No
     if len(rows) != len(valid) or not raw.keys() >= set(rows):
         raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, {len(raw)} raw ones; run ingest again")
     codec, references = vectorizer.load_codec(inputs["tokenize"], name), [raw[row] for row in rows]
-    return DevBleu(codec, valid.source, references, max_length=sizes.target["max_length"], limit=limit)
+    return DevBleu(codec, valid.inputs, references, max_length=sizes.target["max_length"], limit=limit)

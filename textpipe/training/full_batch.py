@@ -19,7 +19,8 @@ class Objective:
         assert isinstance(rows.target, Labels)
         self.model, self.num_rows = model, len(rows)
         self.kernel, self.bias = model.linear.kernel, model.bias
-        source = rows.source if isinstance(rows.source, Sparse) else bags(rows.source, self.kernel.shape[0])
+        (column,) = rows.inputs.values()
+        source = column if isinstance(column, Sparse) else bags(column, self.kernel.shape[0])
         batch = source.gather(np.arange(len(rows)))
         self.matrix, self.transposed = batch, tf.sparse.reorder(tf.sparse.transpose(batch))
         self.labels = tf.constant(rows.target.values)

@@ -1,6 +1,6 @@
-"""Rows of like lengths on both sides together, so that little of a batch is padding.
+"""Rows of like lengths in every field together, so that little of a batch is padding.
 
-Where a step takes any width, groups may be many. Rows are points (source length, target length); the rectangle that holds
+Where a step takes any width, groups may be many. Rows are points, with a length in each of F fields; the box that holds
 all of them is cut in two, again and again, wherever a cut saves most padding, while both parts still fill batches enough
 to be shuffled.
 """
@@ -14,9 +14,9 @@ BATCHES = 3
 
 
 def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Row indices in groups. lengths: [N, 2], source and target tokens; batch_tokens: of a batch's longer side.
+    """Row indices in groups. lengths: [N, F], tokens by field; batch_tokens: of a batch's widest field.
 
-    A group's padding is what its rows lack to the longest of it, on both sides.
+    A group's padding is what its rows lack to the longest of it, in all fields.
     """
     # Rows of equal lengths are one point with a count: a million rows are a few thousand points.
     points, point = np.unique(lengths, axis=0, return_inverse=True)
@@ -47,14 +47,14 @@ def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
 def best_cut(points, counts, cell, batch_tokens):
     """Padded tokens saved by the best cut of a cell, and its two parts; (0, None) where no cut may be made."""
     found = 0, None
-    for side in (0, 1):
-        order = cell[np.argsort(points[cell, side], kind="stable")]
+    for field in range(points.shape[1]):
+        order = cell[np.argsort(points[cell, field], kind="stable")]
         sizes, rows = points[order], counts[order]
         below, above = np.cumsum(rows), rows.sum() - np.cumsum(rows)
         largest_below = np.maximum.accumulate(sizes, axis=0)
         largest_above = np.maximum.accumulate(sizes[::-1], axis=0)[::-1]
-        # A cut after position i: between two different lengths of this side.
-        cuts = np.flatnonzero(sizes[:-1, side] != sizes[1:, side])
+        # A cut after position i: between two different lengths of this field.
+        cuts = np.flatnonzero(sizes[:-1, field] != sizes[1:, field])
         if not len(cuts):
             continue
         low, high = largest_below[cuts], largest_above[cuts + 1]

@@ -8,19 +8,19 @@ import tensorflow as tf
 from textpipe.training import losses, vocabulary
 
 
-def of_tokens(model, source, target):
+def of_tokens(model, inputs, target):
     """Natural logarithm of each token's probability, the true tokens before it given: target [B, U] -> [B, U].
 
-    source: the source feature of the rows; target: ids with end_id, padded with 0. Padding gets 0, so that the sum of
+    inputs: {field: feature} of the rows; target: ids with end_id, padded with 0. Padding gets 0, so that the sum of
     a row is the logarithm of the whole answer's probability, its end included, as decoders report it.
     """
     real = tf.not_equal(target, model.pad_id)  # [B, U]
     labels = tf.boolean_mask(target, real)  # [N]
     if losses.splits(model):
-        hidden = model.hidden(source, losses.shift_right(target, model.start_id), training=False)  # [B, U, R]
+        hidden = model.hidden(inputs, losses.shift_right(target, model.start_id), training=False)  # [B, U, R]
         found = in_pieces(model.project, tf.boolean_mask(hidden, real), labels)
     else:
-        found = of_labels(losses.generation_logits(model, source, target, training=False), labels)
+        found = of_labels(losses.generation_logits(model, inputs, target, training=False), labels)
     return tf.scatter_nd(tf.where(real), found, tf.shape(target, out_type=tf.int64))
 
 

@@ -12,46 +12,46 @@ from textpipe.training import precision, vocabulary
 Sums = dict[str, tf.Tensor]  # sums over a batch: loss (nats), correct, weight (rows or tokens)
 
 
-def evaluate(model, source, target) -> Sums:
+def evaluate(model, inputs, target) -> Sums:
     """Sums of `loss`, `correct` and `weight` without dropout or smoothing: labels are [B], texts [B, U]."""
     if target.shape.rank == 1:
-        return classification(model, source, target, training=False)
+        return classification(model, inputs, target, training=False)
     real = target != 0
     labels = tf.boolean_mask(target, real)
     if splits(model):
         halves = precision.Halves(model)
-        hidden = halves.hidden(source, shift_right(target, model.start_id), training=False)
+        hidden = halves.hidden(inputs, shift_right(target, model.start_id), training=False)
         return vocabulary.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
-    return sums_of(generation_logits(model, source, target, training=False), labels)
+    return sums_of(generation_logits(model, inputs, target, training=False), labels)
 
 
 def gradients(
-    model, source, target, variables, *, smoothing: float, total, replace: Callable | None = None
+    model, inputs, target, variables, *, smoothing: float, total, replace: Callable | None = None
 ) -> tuple[Sums, list[tf.Tensor]]:
     """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
 
-    replace(model, source, inputs [B, U]) -> [B, U] may change what the decoder reads (scheduled sampling). A model with
+    replace(model, inputs, words [B, U]) -> [B, U] may change what the decoder reads (scheduled sampling). A model with
     hidden() and project() has the vocabulary layer done in pieces (see vocabulary.py); any other is left to autodiff.
     """
     if target.shape.rank == 1:
         with tf.GradientTape() as tape:
-            sums = classification(model, source, target, training=True)
+            sums = classification(model, inputs, target, training=True)
             loss = sums["loss"] / total
         return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
     real = target != 0  # [B, U]
     labels = tf.boolean_mask(target, real)  # [N]
-    inputs = shift_right(target, model.start_id)
+    words = shift_right(target, model.start_id)
     if replace is not None:
-        inputs = replace(model, source, inputs)
+        words = replace(model, inputs, words)
     if not splits(model):
         with tf.GradientTape() as tape:
-            logits = generation_logits(model, source, target, training=True, inputs=inputs)
+            logits = generation_logits(model, inputs, target, training=True, words=words)
             sums = sums_of(logits, labels, smoothing)
             loss = sums["loss"] / total
         return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
     halves = precision.Halves(model)
     with tf.GradientTape() as tape:
-        hidden = halves.hidden(source, inputs, training=True)  # [B, U, R]
+        hidden = halves.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
     sums, hidden_gradient, own = vocabulary.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
     below = tape.gradient(hidden, variables, output_gradients=hidden_gradient / total, unconnected_gradients="zero")
@@ -63,9 +63,9 @@ def splits(model) -> bool:
     return hasattr(model, "hidden") and hasattr(model, "project")
 
 
-def classification(model, source, labels, *, training: bool) -> Sums:
+def classification(model, inputs, labels, *, training: bool) -> Sums:
     """Sums over the rows of a batch; labels: [B]."""
-    return of_classes(tf.cast(model(source, training=training), tf.float32), labels)
+    return of_classes(tf.cast(model(inputs, training=training), tf.float32), labels)
 
 
 def of_classes(logits, labels) -> Sums:
@@ -78,10 +78,10 @@ def of_classes(logits, labels) -> Sums:
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
 
 
-def generation_logits(model, source, target, *, training: bool, inputs=None):
-    """Logits [N, V] of the real tokens of target [B, U], each seeing the true ones before it, or inputs [B, U]."""
-    inputs = shift_right(target, model.start_id) if inputs is None else inputs
-    return tf.cast(tf.boolean_mask(model(source, inputs, training=training), target != 0), tf.float32)
+def generation_logits(model, inputs, target, *, training: bool, words=None):
+    """Logits [N, V] of the real tokens of target [B, U], each seeing the true ones before it, or words [B, U]."""
+    words = shift_right(target, model.start_id) if words is None else words
+    return tf.cast(tf.boolean_mask(model(inputs, words, training=training), target != 0), tf.float32)
 
 
 def shift_right(target, start_id: int):

@@ -7,45 +7,62 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.columns import Ids, Labels, Sparse, column
+from textpipe import rooms
+from textpipe.columns import Column, Ids
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
-from textpipe.training.subword_sampling import SIDES
+
+Lengths = dict[str, np.ndarray]  # {field: tokens of each row [N]}, of the fields whose rows are padded
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The source and the target of a split, row by row.
+    """What goes into a model and what it must answer, row by row.
 
-    samplers: {"source" | "target": a text.sampling.Sampler} of sides that are segmented anew for each epoch, with seed.
+    inputs: {field: column}, in the order of the task's fields. samplers: {field: a text.sampling.Sampler} of fields that
+    are segmented anew for each epoch, with seed.
     """
 
-    source: Ids | Sparse
-    target: Ids | Labels
+    inputs: Mapping[str, Column]
+    target: Column
+    target_name: str = "target"
     samplers: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self):
-        if len(self.source) != len(self.target):
-            raise DataError(
-                f"rows: {len(self.source)} sources and {len(self.target)} targets; every source needs one target"
-            )
+        for column in self.inputs.values():
+            if len(column) != len(self.target):
+                raise DataError(
+                    f"rows: {len(column)} sources and {len(self.target)} targets; every source needs one target"
+                )
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.target)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns of all fields, the target's last."""
+        return {**self.inputs, self.target_name: self.target}
+
+    @property
+    def lengths(self) -> Lengths:
+        """Tokens of each row, of the fields whose rows are padded."""
+        return {name: column.lengths for name, column in self.columns.items() if column.lengths is not None}
 
     def for_epoch(self, number: int, widths: Mapping[str, int] | None = None) -> "Rows":
-        """What is trained on in an epoch: sides with a sampler drawn by (seed, epoch, row), the others as they are.
+        """What is trained on in an epoch: fields with a sampler drawn by (seed, epoch, row), the others as they are.
 
-        widths: by side; a row that is drawn longer, or longer than max_length, keeps the codec's own ids.
+        widths: by field; a row that is drawn longer, or longer than max_length, keeps the codec's own ids.
         """
         from textpipe.text import sampling_random
 
-        drawn = {}
-        for side, sampler in self.samplers.items():
-            key = sampling_random.key_of(self.seed, number, SIDES.index(side))
-            drawn[side] = Ids(sampler.draw(key, widths and widths[side]))
-        return replace(self, **drawn, samplers={})
+        drawn: dict[str, Column] = self.columns
+        for place, name in enumerate(self.columns):
+            if name in self.samplers:
+                key = sampling_random.key_of(self.seed, number, place)
+                drawn[name] = Ids(self.samplers[name].draw(key, widths and widths[name]))
+        target = drawn.pop(self.target_name)
+        return replace(self, inputs=drawn, target=target, samplers={})
 
 
 def read(folder: Path, split: str, sizes: Sizes) -> Rows:
@@ -54,14 +71,6 @@ def read(folder: Path, split: str, sizes: Sizes) -> Rows:
 
     paths = sorted((folder / split).glob("*.arrow"))
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-    sides = []
-    for name, size in ((sizes.source_name, sizes.source), (sizes.target_name, sizes.target)):
-        if size["kind"] == "sparse":
-            indices, values = column(tables, f"{name}.indices"), column(tables, f"{name}.values")
-            sides.append(Sparse(indices, values, size["dim"]))
-        elif size["kind"] == "label":
-            chunks = [chunk.to_numpy() for table in tables for chunk in table[name].chunks]
-            sides.append(Labels(np.concatenate([np.zeros(0, np.int32), *chunks]), len(size["classes"])))
-        else:
-            sides.append(column(tables, name))
-    return Rows(*sides)
+    found = {name: rooms.find("features", size["feature"]).column(tables, name, size) for name, size in sizes.tables.items()}
+    target = found.pop(sizes.target_name)
+    return Rows(found, target, sizes.target_name)

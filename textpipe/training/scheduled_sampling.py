@@ -50,41 +50,41 @@ def half_at(place: float) -> float:
     return k
 
 
-def mixed(model, source, inputs, *, probability, seed, choose: str):
+def mixed(model, inputs, words, *, probability, seed, choose: str):
     """Decoder inputs with some of the true words replaced by the model's own: [B, U] -> [B, U].
 
-    inputs: true words behind start_id. probability: scalar; at 0 nothing is computed. seed: int32 [2].
+    inputs: {field: feature}. words: true ones behind start_id. probability: scalar; at 0 nothing is computed. seed: int32 [2].
 
     [[2, 7, 8, 9, 0]], the model says 6 after 2, 7 and 8, all are replaced: [[2, 6, 6, 6, 0]]
     """
-    words = inputs != model.pad_id
-    replaceable = words & model.exchangeable(inputs) if hasattr(model, "exchangeable") else words
-    first = tf.range(tf.shape(inputs)[1])[None] == 0
+    real = words != model.pad_id
+    replaceable = real & model.exchangeable(words) if hasattr(model, "exchangeable") else real
+    first = tf.range(tf.shape(words)[1])[None] == 0
 
     def replaced():
         other = tf.random.experimental.stateless_fold_in(seed, 1)
-        own = predictions(model, source, inputs, words, seed=other, choose=choose)
-        own = tf.concat([inputs[:, :1], own[:, :-1]], axis=1)  # what was said at a place is read at the next
-        drawn = tf.random.stateless_uniform(tf.shape(inputs), seed) < probability
-        return tf.where(drawn & replaceable & ~first, own, inputs)
+        own = predictions(model, inputs, words, real, seed=other, choose=choose)
+        own = tf.concat([words[:, :1], own[:, :-1]], axis=1)  # what was said at a place is read at the next
+        drawn = tf.random.stateless_uniform(tf.shape(words), seed) < probability
+        return tf.where(drawn & replaceable & ~first, own, words)
 
-    return tf.cond(probability > 0, replaced, lambda: inputs)
+    return tf.cond(probability > 0, replaced, lambda: words)
 
 
-def predictions(model, source, inputs, words, *, seed, choose: str):
-    """The model's next word at each place that holds a word: ids [B, U], elsewhere 0.
+def predictions(model, inputs, words, real, *, seed, choose: str):
+    """The model's next word at each place that is real, holds a word: ids [B, U], elsewhere 0.
 
     Its logits are made for a few places at a time, so no [N, V] is held. Padding and start_id are never said, nor
     what is not exchangeable.
     """
-    places = tf.where(words)
+    places = tf.where(real)
     if losses.splits(model):
         halves = precision.Halves(model)
-        hidden = tf.boolean_mask(halves.hidden(source, inputs, training=False), words)  # [N, R]
+        hidden = tf.boolean_mask(halves.hidden(inputs, words, training=False), real)  # [N, R]
         project = halves.project
     else:
-        logits = tf.cast(model(source, inputs, training=False), tf.float32)
-        hidden, project = tf.boolean_mask(logits, words), tf.identity  # [N, V]
+        logits = tf.cast(model(inputs, words, training=False), tf.float32)
+        hidden, project = tf.boolean_mask(logits, real), tf.identity  # [N, V]
     size = project(hidden[:1]).shape[-1]
     rows = max(1, vocabulary.PIECE_LOGITS // size)
     vocabulary_ids = tf.range(size)
@@ -105,4 +105,4 @@ def predictions(model, source, inputs, words, *, seed, choose: str):
     count = tf.shape(hidden)[0]
     array = tf.TensorArray(tf.int32, size=-(-count // rows), infer_shape=False, element_shape=[None])
     _, ids = tf.while_loop(lambda start, _: start < count, body, (0, array), parallel_iterations=1)
-    return tf.scatter_nd(places, ids.concat(), tf.shape(inputs, out_type=tf.int64))
+    return tf.scatter_nd(places, ids.concat(), tf.shape(words, out_type=tf.int64))

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from textpipe import cores
+from textpipe.columns import Column
 from textpipe.training import losses, scheduled_sampling
 from textpipe.training.accumulation import Accumulator
 from textpipe.training.batches import Batch
@@ -77,16 +78,14 @@ class Steps:
         return figures
 
     def call(self, graph: Callable, rows: Rows, batch: Batch, *scalars: tf.Tensor) -> dict[str, float]:
-        source = rows.source.gather(batch.rows, batch.source_width)
-        target = rows.target.gather(batch.rows, batch.target_width)
-        if not isinstance(source, tf.SparseTensor):
-            source = tf.constant(source)
+        inputs = {name: tensors(column, batch, name) for name, column in rows.inputs.items()}
+        target = tensors(rows.target, batch, rows.target_name)
         fixed = fixed_widths(self.model)
-        specs = [spec(source, fixed), spec(target, fixed), *map(exactly, scalars)]
-        widths = (batch.source_width, batch.target_width) if fixed else ()
+        specs = [*tf.nest.map_structure(functools.partial(spec, fixed=fixed), [inputs, target]), *map(exactly, scalars)]
+        widths = batch.widths.items() if fixed else ()
         parts = self.parallel if rows.target.kind == "ids" and len(batch.rows) >= self.parallel else 1
         key = graph.__name__, parts, *widths
-        return self.run(key, functools.partial(graph, parts), [source, tf.constant(target), *scalars], specs)
+        return self.run(key, functools.partial(graph, parts), [inputs, target, *scalars], specs)
 
     def run(self, key: Any, graph: Callable, arguments: list, specs: list) -> dict[str, float]:
         if key not in self.traced:
@@ -95,30 +94,30 @@ class Steps:
             self.traced[key] = function.get_concrete_function(*specs)
         return {name: float(value) for name, value in self.traced[key](*arguments).items()}
 
-    def train_graph(self, parts, source, target, *chances):
-        return self.on_replicas(functools.partial(self.train_replica, parts), source, target, *chances)
+    def train_graph(self, parts, inputs, target, *chances):
+        return self.on_replicas(functools.partial(self.train_replica, parts), inputs, target, *chances)
 
-    def add_graph(self, parts, source, target, *chances):
-        return self.on_replicas(functools.partial(self.add_replica, parts), source, target, *chances)
+    def add_graph(self, parts, inputs, target, *chances):
+        return self.on_replicas(functools.partial(self.add_replica, parts), inputs, target, *chances)
 
     def update_graph(self, total):
         return self.on_replicas(self.update_replica, total)
 
-    def evaluate_graph(self, parts, source, target):
-        return self.on_replicas(functools.partial(self.evaluate_replica, parts), source, target)
+    def evaluate_graph(self, parts, inputs, target):
+        return self.on_replicas(functools.partial(self.evaluate_replica, parts), inputs, target)
 
     def on_replicas(self, step: Callable, *arguments) -> dict[str, tf.Tensor]:
         sums = self.strategy.run(step, arguments)
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
-    def train_replica(self, parts, source, target, *chances):
+    def train_replica(self, parts, inputs, target, *chances):
         """A whole update."""
-        sums, gradients = self.gradients(parts, source, target, tf.cast(weight(target), tf.float32), *chances)
+        sums, gradients = self.gradients(parts, inputs, target, tf.cast(weight(target), tf.float32), *chances)
         return {"loss": sums["loss"], "weight": sums["weight"], **self.update(gradients)}
 
-    def add_replica(self, parts, source, target, *chances):
+    def add_replica(self, parts, inputs, target, *chances):
         """A batch's share of an update."""
-        sums, gradients = self.gradients(parts, source, target, tf.constant(1.0), *chances)
+        sums, gradients = self.gradients(parts, inputs, target, tf.constant(1.0), *chances)
         self.accumulator.add(gradients)
         return {"loss": sums["loss"], "weight": sums["weight"]}
 
@@ -126,14 +125,14 @@ class Steps:
         """The update from what was accumulated over so many rows or tokens."""
         return self.update([gradient / total for gradient in self.accumulator.take()])
 
-    def gradients(self, parts: int, source, target, total, *chances):
+    def gradients(self, parts: int, inputs, target, total, *chances):
         """Sums over this replica's rows, and the dense gradients of their loss / total."""
         variables = [variable.value for variable in self.model.trainable_variables]
         smoothing = self.settings.label_smoothing
         found, gradients = [], []
         with own_seeds(self.model):
             # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
-            for part, pair in enumerate(cut((share(source), share(target)), parts)):
+            for part, pair in enumerate(cut((share(inputs), share(target)), parts)):
                 replace = self.replacement(part, parts, *chances) if chances else None
                 sums, slopes = losses.gradients(
                     self.model, *pair, variables, smoothing=smoothing, total=total, replace=replace
@@ -150,7 +149,7 @@ class Steps:
             "seed": tf.random.experimental.stateless_fold_in(seed, replica * parts + part),
             "choose": self.settings.scheduled_sampling.choose,
         }
-        return lambda model, source, inputs: scheduled_sampling.mixed(model, source, inputs, **choice)
+        return lambda model, inputs, words: scheduled_sampling.mixed(model, inputs, words, **choice)
 
     def update(self, gradients: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Adds the penalty's gradients, clips, and lets the optimizer step; `penalty` and `gradient_norm`."""
@@ -180,8 +179,8 @@ class Steps:
             self.average.update(self.optimizer.iterations.value)
         return {"penalty": penalty, "gradient_norm": norm / replicas}
 
-    def evaluate_replica(self, parts, source, target):
-        return added([losses.evaluate(self.model, *pair) for pair in cut((share(source), share(target)), parts)])
+    def evaluate_replica(self, parts, inputs, target):
+        return added([losses.evaluate(self.model, *pair) for pair in cut((share(inputs), share(target)), parts)])
 
     def penalty(self):
         """What the model adds to the mean loss of a row: its penalty() over the rows of the training split."""
@@ -222,19 +221,26 @@ def shares(strategy: tf.distribute.Strategy) -> int:
     return cores.pieces() if alone else 1
 
 
-def share(tensor):
-    """This replica's rows of a batch."""
+def tensors(column: Column, batch: Batch, name: str) -> Any:
+    """A field of a batch as tensors, padded to the batch's width."""
+    gathered = column.gather(batch.rows, batch.widths.get(name, 0))
+    return tf.nest.map_structure(lambda part: part if tf.is_tensor(part) else tf.constant(part), gathered)
+
+
+def share(batch: Any) -> Any:
+    """This replica's rows of a batch, a nest of tensors."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
-        return tensor
-    return piece(tensor, tf.cast(context.replica_id_in_sync_group, tf.int64), context.num_replicas_in_sync)
+        return batch
+    number, count = tf.cast(context.replica_id_in_sync_group, tf.int64), context.num_replicas_in_sync
+    return tf.nest.map_structure(lambda tensor: piece(tensor, number, count), batch)
 
 
-def cut(tensors, parts: int) -> list[tuple]:
-    """The parts of tensors with as many rows each."""
-    return (
-        [tuple(piece(tensor, part, parts) for tensor in tensors) for part in range(parts)] if parts > 1 else [tensors]
-    )
+def cut(batch: Any, parts: int) -> list[Any]:
+    """The parts of a nest of tensors with as many rows each."""
+    if parts == 1:
+        return [batch]
+    return [tf.nest.map_structure(lambda tensor, at=at: piece(tensor, at, parts), batch) for at in range(parts)]
 
 
 def piece(tensor, number, count: int):

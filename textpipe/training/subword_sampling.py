@@ -10,8 +10,6 @@ from textpipe.config import Section
 from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 
-SIDES = ("source", "target")
-
 
 class SubwordSampling(Section):
     """Which sides are drawn, and how far from the codec's own segmentation.
@@ -40,14 +38,17 @@ def sampled(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *
     from textpipe.text import sampling
 
     samplers = {}
-    for side in SIDES if options.sides == "both" else (options.sides,):
-        name, size = (sizes.source_name, sizes.source) if side == "source" else (sizes.target_name, sizes.target)
+    reads_ids = any(size["kind"] == "ids" for size in sizes.inputs.values())
+    for name, size in sizes.tables.items():
+        side = "target" if name == sizes.target_name else "source"
+        if options.sides not in ("both", side):
+            continue
         if size["kind"] == "ids":
-            blocks = getattr(rows, side).blocks
-            samplers[side] = sampling.load(
+            blocks = rows.columns[name].blocks
+            samplers[name] = sampling.load(
                 tokenize, name, blocks, alpha=options.alpha, dropout=options.dropout, max_length=size["max_length"]
             )
-        elif side == "source" or options.sides == side:
+        elif options.sides == side if side == "target" else not reads_ids:
             found = "n-grams" if size["kind"] == "sparse" else "labels"
             raise ConfigError(
                 f"[train] subword_sampling.sides: expected token ids in {name!r}, found {found}; "

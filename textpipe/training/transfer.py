@@ -112,17 +112,16 @@ class Donor:
         origin = locate(init)
         origin.check()
         described = json.loads(origin.model.read_text(encoding="utf-8"))
-        self.theirs = json.loads(origin.vocabulary.read_text(encoding="utf-8"))
+        self.theirs = read_vocabulary(origin.vocabulary)
         self.options = described["model"]
         if self.options["kind"] != config.kind:
             raise ConfigError(
                 f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
                 f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
             )
-        tables = described["sizes"]
-        names = {side: self.theirs[side]["field"] for side in ("source", "target")}
-        their_sizes = Sizes(names["source"], tables[names["source"]], names["target"], tables[names["target"]])
-        donor = axes.build(Plugin.check("models", self.options), their_sizes)
+        theirs = sizes_of(self.theirs, described["sizes"])
+        self.fields = counterparts(sizes, theirs)
+        donor = axes.build(Plugin.check("models", self.options), theirs)
         load(donor, origin.weights)
         import numpy as np
 
@@ -133,7 +132,7 @@ class Donor:
     def give(self, model: Any) -> dict[str, Any]:
         """Puts into a built model what fits it; what was carried over, for train.json.
 
-        {"from", "copied": [names of weights as they were], "carried": {name: {side: {"carried", "of"}}}, "fresh": [names]}
+        {"from", "copied": [names of weights as they were], "carried": {name: {field: {"carried", "of"}}}, "fresh": [names]}
 
         Rows without a counterpart stay as the model's initializer made them: the mean of the carried rows with their
         spread as noise (Hewitt, 2021) did worse (Multi30k en-fr from en-de, 2,302 of 5,000 pieces carried over: validation
@@ -211,12 +210,14 @@ class Donor:
         else:
             report["fresh"].append(name)
 
-    def pairs(self, side: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
+    def pairs(self, field: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
         """(place here, place there) of what both vocabularies have, for an axis of this size here and that one there.
 
         part: "all" of a vocabulary, its "words" or its "letters".
         """
-        mine, theirs = self.mine[side], self.theirs[side]
+        if field not in self.fields:
+            return []
+        mine, theirs = self.mine[field], self.theirs[self.fields[field]]
         if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
@@ -232,13 +233,36 @@ class Donor:
     def tell(self, report: dict[str, Any]) -> None:
         """The report as lines of the log."""
         log.info("init: %d weights copied from %s", len(report["copied"]), self.init.from_)
-        for name, sides in report["carried"].items():
+        for name, fields in report["carried"].items():
             shown = ", ".join(
-                f"{count['carried']:,} of {count['of']:,} of the {side}'s" for side, count in sides.items()
+                f"{count['carried']:,} of {count['of']:,} of the {field}'s" for field, count in fields.items()
             )
             log.info("init: %s: %s carried over, the others start afresh", name, shown)
         if report["fresh"]:
             log.info("init: not taken over: %s", ", ".join(report["fresh"]))
+
+
+def read_vocabulary(path: Path) -> dict[str, Any]:
+    """What a run's vocabulary axes stand for, by field: see axes.vocabulary."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if "field" in found.get("source", {}):  # an export of format 1 or 2 has {side: {"field", ...}}
+        return {table.pop("field"): {"side": side, **table} for side, table in found.items()}
+    return found
+
+
+def sizes_of(vocabulary: dict[str, Any], tables: dict[str, Any]) -> Sizes:
+    """A run's sizes, from its vocabulary and its size tables {field: table}."""
+    inputs = {name: tables[name] for name, table in vocabulary.items() if table["side"] == "source"}
+    target = next(name for name, table in vocabulary.items() if table["side"] == "target")
+    return Sizes(inputs, target, tables[target])
+
+
+def counterparts(mine: Sizes, theirs: Sizes) -> dict[str, str]:
+    """{field here: field there}: targets, inputs of one name, and the only input of each, whatever they are called."""
+    found = {name: name for name in mine.inputs if name in theirs.inputs}
+    if len(mine.inputs) == len(theirs.inputs) == 1:
+        found = dict(zip(mine.inputs, theirs.inputs, strict=True))
+    return {**found, mine.target_name: theirs.target_name}
 
 
 def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:
