@@ -7,6 +7,7 @@ need tensorflow-serving-api.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 LIMIT = 1000
@@ -35,14 +36,14 @@ def field(number: int, value: bytes | str) -> bytes:
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def prediction_log(name: str, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> bytes:
-    """A serialized PredictionLog that asks a model's signature for the answers to a batch of strings."""
+def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
+    """A serialized PredictionLog that asks a model's signature for the answers to a batch; inputs: tensors, or NumPy arrays."""
     import tensorflow as tf
 
     spec = field(MODEL_SPEC_NAME, name) + field(MODEL_SPEC_SIGNATURE_NAME, signature)
     request = field(PREDICT_REQUEST_MODEL_SPEC, spec)
     for key, values in inputs.items():
-        tensor = tf.make_tensor_proto(list(values), dtype=tf.string, shape=[len(values)])
+        tensor = tf.make_tensor_proto(values)
         entry = field(MAP_KEY, key) + field(MAP_VALUE, tensor.SerializeToString(deterministic=True))
         request += field(PREDICT_REQUEST_INPUTS, entry)
     return field(PREDICTION_LOG_PREDICT_LOG, field(PREDICT_LOG_REQUEST, request))

@@ -72,7 +72,9 @@ class Lane:
 
     def take(self, most: int) -> list[Request]:
         """The oldest and others like it, up to so many rows."""
-        length, rows, chosen, left = self.requests[0].length, 0, [], []
+        length, rows = self.requests[0].length, 0
+        chosen: list[Request] = []
+        left: list[Request] = []
         for at, request in enumerate(self.requests):
             if chosen and rows + request.rows > most:
                 left += self.requests[at:]
@@ -268,9 +270,8 @@ def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
         if len(requests) == 1 or (isinstance(error, Fault) and error.code == "DEADLINE_EXCEEDED"):
             return [error] * len(requests), time.monotonic() - began
         # One text must not spoil the others' answers.
-        answers = [work([request])[0][0] for request in requests]
-        return answers, time.monotonic() - began
-    answers: list[Any] = []
+        return [work([request])[0][0] for request in requests], time.monotonic() - began
+    answers: list[Tensors | Exception] = []
     whole, start = Whole(found), 0
     for request in requests:
         answers.append(Part(whole, start, start + request.rows))

@@ -10,7 +10,7 @@ from textpipe.report.charts import Series
 from textpipe.report.page import Section, titled
 from textpipe.report.results import ATTENTION, Run
 from textpipe.report.views import _texts_compared as compared
-from textpipe.report.views._lengths import groups
+from textpipe.report.views._lengths import GROUPS, groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,4 +200,4 @@ def attention(run: Run) -> Section | None:
     return Section("Attention", "attention", f'<div class="half">{"".join(maps)}</div>', lead)
 
 
-__all__ = ["compared", "groups", "sections", "tiles"]
+__all__ = ["GROUPS", "compared", "groups", "sections", "tiles"]
