@@ -40,7 +40,7 @@ class Batch:
         sources = [item for item in fields if item.side == "source"]
         chosen = [item for item in sources if item.has_text] or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
-        normal = [normal_forms(source_texts(by_name[item.name])) for item in chosen]
+        normal = [normal_forms(as_texts(by_name[item.name])) for item in chosen]
         targets = [by_name[item.name] for item in fields if item.side == "target"]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
         return cls(
@@ -65,9 +65,9 @@ class Batch:
         return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
 
 
-def source_texts(column: Sequence[Any]) -> Sequence[str]:
-    """A column of cells as what it is compared by: texts as they are, other cells as Python writes them."""
-    return [cell if isinstance(cell, str) else repr(cell) for cell in column]
+def as_texts(column: Sequence[Any]) -> Sequence[str]:
+    """Cells as what they are compared by: texts as they are, others as Python writes them."""
+    return column if not column or isinstance(column[0], str) else list(map(repr, column))
 
 
 @dataclass
