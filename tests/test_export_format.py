@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from textpipe import export_format, manifest, publish, savedmodel
+from textpipe import export_format, manifest, model_rows, publish, savedmodel
 from textpipe.cli import main
 from textpipe.errors import ArtifactError, ModelError
 from textpipe.serve import warm
@@ -58,14 +58,14 @@ def test_an_export_of_an_earlier_version_answers_as_it_did(exports, name):
         for found, row in zip(model.predict(texts, signature=signature, options=options), rows, strict=True):
             alike(found, row[signature])
         function = served.signature(signature)
-        given = {model.fields[0]: np.array([savedmodel.encode(text) for text in texts], object)}
+        given = {model.fields[0]: np.array([model_rows.encode(text) for text in texts], object)}
         given |= {key: np.array(value, function.inputs[key]) for key, value in (options or {}).items()}
         found = function.call(function.complete(given))
         for at, row in enumerate(rows):
             alike({key: text_of(value[at]) for key, value in found.items()}, row[signature])
     sides = {field["side"]: field["name"] for field in model.about["fields"]}
     pairs = [{sides["source"]: row["text"], sides["target"]: row["serving_default"]["answer"]} for row in rows]
-    columns = {field: np.array([savedmodel.encode(pair[field]) for pair in pairs], object) for field in sides.values()}
+    columns = {field: np.array([model_rows.encode(pair[field]) for pair in pairs], object) for field in sides.values()}
     np.testing.assert_allclose(
         served.signature("score").call(columns)["log_prob"], [row["log_prob"] for row in rows], rtol=1e-5
     )

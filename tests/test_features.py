@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from textpipe import rooms
 from textpipe.config import Plugin
 from textpipe.errors import DataError
+from textpipe.features._labels import Labels
 from textpipe.text import ngrams
 from textpipe.text.codec import ByteCodec
-from textpipe.features._labels import Labels
 
 TOKENS = r"\w+(?:['’]\w+)*|[^\w\s]"
 WORDS = [

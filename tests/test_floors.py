@@ -43,6 +43,7 @@ FLOORS = (
         "savedmodel",
         "publish",
         "manifest",
+        "model_rows",
         "saving",
         "tracing",
         "warmup",
@@ -133,7 +134,19 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "room",
-    ["answers", "stages", "models", "encoders", "decoding", "tasks", "text.steps", "text.codecs", "features", "kinds", "verbs"],
+    [
+        "answers",
+        "stages",
+        "models",
+        "encoders",
+        "decoding",
+        "tasks",
+        "text.steps",
+        "text.codecs",
+        "features",
+        "kinds",
+        "verbs",
+    ],
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from textpipe import savedmodel, signatures
+from textpipe import model_rows, savedmodel, signatures
 from textpipe.config import Plugin
 from textpipe.errors import ModelError
 from textpipe.servable import Servable
@@ -34,7 +34,7 @@ def case(request, generator):
 
 def replayed(servable, exported, rows):
     """The faults that a replay finds when `exported` answers the rows of `servable`."""
-    texts = {"source": tf.constant([savedmodel.encode(row["text"]) for row in rows])}
+    texts = {"source": tf.constant([model_rows.encode(row["text"]) for row in rows])}
     texts["target"] = tf.constant([row["texts"][0].encode() for row in rows])
     described = {name: signatures.table(exported.definition(name)) for name in NAMES}
     found = {name: exported.definition(name).call(texts) for name in NAMES}

@@ -13,7 +13,9 @@ SEED = np.array([7, 1], np.int32)
 
 
 def mixed(model, inputs, probability, seed=SEED, choose="argmax"):
-    found = scheduled_sampling.mixed(model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose)
+    found = scheduled_sampling.mixed(
+        model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose
+    )
     return np.array(found)
 
 
@@ -76,12 +78,20 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     seen = []
 
     def replace(model, source, inputs):
-        inputs = scheduled_sampling.mixed(model, {"source": source}, inputs, probability=0.7, seed=SEED, choose="argmax")
+        inputs = scheduled_sampling.mixed(
+            model, {"source": source}, inputs, probability=0.7, seed=SEED, choose="argmax"
+        )
         seen.append(np.array(inputs))
         return inputs
 
     sums, gradients = losses.gradients(
-        model, {"source": target}, tf.constant(target), variables, smoothing=0.0, total=tf.constant(1.0), replace=replace
+        model,
+        {"source": target},
+        tf.constant(target),
+        variables,
+        smoothing=0.0,
+        total=tf.constant(1.0),
+        replace=replace,
     )
     table, weight, bias = (np.array(variable.value, np.float64) for variable in model.trainable_variables)
     slopes, loss = np.zeros_like(table), 0.0

@@ -68,9 +68,9 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
 
 
 def test_words_of_a_field_come_from_its_comment_or_its_docstring():
+    from textpipe.features import tfidf
     from textpipe.models import recurrent
     from textpipe.text.codecs import characters
-    from textpipe.features import tfidf
 
     assert documented.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
     assert documented.described(characters.Config, "min_count") == "rarer characters are unknown"

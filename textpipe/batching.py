@@ -13,26 +13,34 @@ ROW_BYTES = 400  # texts longer than this on average are answered fewer at a tim
 
 def answered(
     function: Callable[..., Mapping[str, Any]],
-    columns: Mapping[str, Sequence[bytes]],
+    columns: Mapping[str, Sequence[Any]],
     *,
     batch_rows: int = BATCH_ROWS,
     fixed: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """One dict of outputs per row, in the rows' order.
 
-    function: takes string tensors [B] by name, and the tensors of `fixed`; gives tensors whose first axis is B.
+    columns: texts as bytes, or numbers. function: takes tensors [B] of these by name, strings and float32, and the tensors
+    of `fixed`; gives tensors whose first axis is B.
 
     Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once. A search
     waits for its many small operations: with one batch at a time a third of two cores would stand idle.
     """
     import tensorflow as tf
 
-    lengths = [sum(map(len, values)) for values in zip(*columns.values(), strict=True)]
+    dtypes = {
+        name: tf.string if isinstance(next(iter(values), b""), bytes) else tf.float32
+        for name, values in columns.items()
+    }
+    texts = [values for name, values in columns.items() if dtypes[name] == tf.string]
+    lengths = [sum(map(len, values)) for values in zip(*texts, strict=True)]
+    if not texts:
+        lengths = [0] * len(next(iter(columns.values())))
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     rows: list[dict[str, Any]] = [{} for _ in order]
 
     def answer(batch: Sequence[int]) -> None:
-        given = {name: tf.constant([values[at] for at in batch], tf.string) for name, values in columns.items()}
+        given = {name: tf.constant([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
         for name, values in sorted(function(**given, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
                 rows[at][name] = plain(value)

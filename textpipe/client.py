@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from textpipe import export_format
 from textpipe.errors import ModelError, NetworkError, suggest
-from textpipe.savedmodel import DEFAULT, Row, as_asked, by_field, parsed
+from textpipe.model_rows import Row, by_field
+from textpipe.savedmodel import DEFAULT, as_asked, parsed
 from textpipe.signatures import taking_options
 
 BATCH_ROWS = 64
@@ -101,7 +102,9 @@ class Client(Caller):
             )
         except (KeyError, TypeError, AttributeError):
             raise ModelError(f"{self.url}: does not answer as TensorFlow Serving does; check the address") from None
-        self.fields = tuple(sorted(self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))))
+        default = self.inputs.get(DEFAULT) or next(iter(self.inputs.values()))
+        self.dtypes = {name: dtype_of(dtype) for name, dtype in sorted(default.items())}
+        self.fields = tuple(self.dtypes)
 
     def of_one_version(self) -> "Client":
         """For answers that belong together: asks the version that served when this one was made, and no later one."""
@@ -123,7 +126,7 @@ class Client(Caller):
         found: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
-                by_field(self.fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+                by_field(self.dtypes, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
             ]
             columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": asked, "inputs": {**columns, **fixed}})[

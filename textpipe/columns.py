@@ -3,7 +3,7 @@
 B rows of a batch, D features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

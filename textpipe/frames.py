@@ -42,14 +42,16 @@ def is_series(data: object) -> bool:
 
 
 def rows_of(
-    data: Any, fields: Sequence[str], *, columns: Mapping[str, str | int] | None = None
+    data: Any, fields: Sequence[str] | Mapping[str, str], *, columns: Mapping[str, str | int] | None = None
 ) -> tuple[list[Row], "pd.Index | None"]:
     """Rows as models take them, and the index of a DataFrame or Series.
 
-    data: a DataFrame with a column for each field (others are left alone), a Series of texts, or any iterable of texts or
+    fields: their names, of texts, or {field: dtype}. data: a DataFrame with a column for each field (others are left alone), a Series of texts, or any iterable of texts or
     of dicts by field. columns: {field: column of the DataFrame, or its number from 0}, where it is not the field's name.
     Raises DataError for a single text or dict, which would be taken apart, and for what is no text.
     """
+    dtypes = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, "string")
+    fields = tuple(dtypes)
     if isinstance(data, str | bytes):
         raise DataError(
             f"rows: expected texts or a table, found one text, {short(data)}; give a list, for example "
@@ -60,7 +62,7 @@ def rows_of(
             "rows: expected rows, found one dict; give a list of dicts, or pandas.DataFrame(...) of columns"
         )
     if is_frame(data):
-        return of_frame(data, fields, columns or {}), data.index
+        return of_frame(data, dtypes, columns or {}), data.index
     if columns:
         raise DataError(f"columns: are of a DataFrame, and the rows are a {type(data).__name__}; leave columns out")
     if is_series(data):
@@ -72,8 +74,9 @@ def rows_of(
     return [checked(row, number, fields) for number, row in enumerate(data)], None
 
 
-def of_frame(frame: "pd.DataFrame", fields: Sequence[str], columns: Mapping[str, str | int]) -> list[Row]:
-    """The rows of a frame by field."""
+def of_frame(frame: "pd.DataFrame", dtypes: Mapping[str, str], columns: Mapping[str, str | int]) -> list[Row]:
+    """The rows of a frame by field; a number that is missing is an empty cell."""
+    fields = tuple(dtypes)
     for name in columns:
         if name not in fields:
             raise DataError(f"columns: the model has no field {name!r}{suggest(name, fields)}")
@@ -81,7 +84,10 @@ def of_frame(frame: "pd.DataFrame", fields: Sequence[str], columns: Mapping[str,
     cure = f"; say which column it is: columns={{{fields[0]!r}: ...}}"
     wanted = [columns.get(field, field) for field in fields]
     at = textfile.columns_at("rows", names, wanted, cure)
-    found = [texts(frame.iloc[:, place], "rows", missing=None) for place in at]
+    found = [
+        texts(frame.iloc[:, place], "rows", missing=None if dtype == "string" else "")
+        for place, dtype in zip(at, dtypes.values(), strict=True)
+    ]
     return [dict(zip(fields, row, strict=True)) for row in zip(*found, strict=True)]
 
 

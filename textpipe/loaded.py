@@ -99,7 +99,7 @@ class LoadedModel:
         DataFrame's column}, where it has another name. options: settings of a generator's decoder, {"beam_size": 3}.
         frame: give a DataFrame, with the index of the rows. Raises DataError for rows that are none.
         """
-        given, index = frames.rows_of(rows, self.fields, columns=columns)
+        given, index = frames.rows_of(rows, self.model.dtypes, columns=columns)
         found = self.model.predict(given, signature=signature, options=options)
         return frames.as_frame(found, index, self.outputs(signature)) if frame else found
 
@@ -152,11 +152,11 @@ class LoadedModel:
     def remote_scores(self, rows: Any, source: str, target: str) -> list[dict[str, Any]]:
         """Scores that a server gives."""
         from textpipe.client import BATCH_ROWS
-        from textpipe.savedmodel import by_field
+        from textpipe.model_rows import by_field
         from textpipe.scoring import answers_of
 
         found: list[dict[str, Any]] = []
-        fields = (source, target)
+        fields = dict.fromkeys((source, target), "string")
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
                 by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)

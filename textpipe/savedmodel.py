@@ -17,6 +17,7 @@ from textpipe import export_format, inference, manifest, publish, quiet
 from textpipe import signatures as records
 from textpipe.batching import BATCH_ROWS, answered, plain
 from textpipe.errors import ModelError, suggest
+from textpipe.model_rows import Row, by_field, encode, examples
 
 ABOUT = export_format.NAME
 read_about = export_format.read
@@ -25,7 +26,7 @@ DEFAULT = export_format.DEFAULT
 # What a graph says when an option lies outside its bounds.
 REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
-Row = str | Mapping[str, str]
+TAKEN = ("string", "float32")  # dtypes of fields that rows may have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +131,12 @@ class Model:
         function = self.signatures[signature]
         names = inputs_of(function)
         for name, spec in names.items():
-            if name not in fixed and spec.dtype.name != "string":
+            if name not in fixed and spec.dtype.name not in TAKEN:
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
-        columns: dict[str, list[bytes]] = {field: [] for field in self.fields}
+        columns: dict[str, list[Any]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
-            for field, text in by_field(self.fields, row, number).items():
-                columns[field].append(encode(text))
+            for field, cell in by_field(self.dtypes, row, number).items():
+                columns[field].append(encode(cell) if isinstance(cell, str) else cell)
         if described := self.described[signature].of_kind(records.EXAMPLES):
             columns = dict.fromkeys(described, examples(columns))
         import tensorflow as tf
@@ -147,6 +148,12 @@ class Model:
             if refused:
                 raise ModelError(f"{self.path}: {refused[1]} {refused[2]}") from None
             raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """{field: "string" of a text, "float32" of a number}."""
+        default = self.signatures.get(DEFAULT) or next(iter(self.signatures.values()))
+        return {name: spec.dtype.name for name, spec in sorted(inputs_of(default).items())}
 
     def defaults(self, signature: str) -> dict[str, Any]:
         """Tensors for the inputs of a signature that a caller may leave out: a server fills them in, Python does not."""
@@ -196,21 +203,6 @@ def as_asked(signature: records.Signature, found: list[dict[str, Any]]) -> list[
         return found
     outputs, first = signature.search.outputs, signature.search.first
     return [{name: row[given][0] if first else row[given] for name, given in outputs.items()} for row in found]
-
-
-def by_field(fields: tuple[str, ...], row: Row, number: int) -> dict[str, str]:
-    """A row by field; a plain text is the one source field. Raises ModelError with the row's number."""
-    if isinstance(row, str):
-        if len(fields) != 1:
-            raise ModelError(f"row {number}: the model takes {', '.join(fields)}; give an object with these")
-        return {fields[0]: row}
-    for field in row:
-        if field not in fields:
-            raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, fields)}")
-    for field in fields:
-        if not isinstance(row.get(field), str):
-            raise ModelError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
-    return dict(row)
 
 
 def find(path: Path) -> Path:
@@ -263,22 +255,3 @@ def parsed(value: Any, dtype: str) -> Any:
     if dtype.startswith("int"):
         return int(number) if number.is_integer() and abs(number) < 2**31 else None
     return number
-
-
-def encode(text: str) -> bytes:
-    """UTF-8, with whatever Python could not hold as text left for the graph to replace."""
-    return text.encode("utf-8", errors="surrogatepass")
-
-
-def examples(columns: Mapping[str, Sequence[bytes]]) -> list[bytes]:
-    """Serialized tf.Examples, one a row, with a bytes feature for each field."""
-    import tensorflow as tf
-
-    out = []
-    for values in zip(*columns.values(), strict=True):
-        feature = {
-            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-            for name, value in zip(columns, values, strict=True)
-        }
-        out.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True))
-    return out

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe import batching, rooms, savedmodel
+from textpipe import batching, model_rows, rooms, savedmodel
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
 from textpipe.signatures import LIKELIHOOD, giving
 
@@ -94,7 +94,7 @@ class Scorer:
             for field, texts in columns.items():
                 if not isinstance(row.get(field), str):
                     raise DataError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
-                texts.append(savedmodel.encode(row[field]))
+                texts.append(model_rows.encode(row[field]))
             if self.labels and row[self.target] not in self.labels:
                 raise DataError(
                     f"row {number}: {row[self.target]!r} is no {self.target} of {self.place}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import ensembles, rooms, savedmodel, tracing
+from textpipe import ensembles, model_rows, rooms, tracing
 from textpipe.config import Plugin, Section
 from textpipe.decoding import _fits
 from textpipe.errors import ConfigError
@@ -51,7 +51,10 @@ class Servable(tf.Module):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
         sources = tuple(field.name for field in task.FIELDS if field.side == "source")
-        self.fields, self._sources = lambda: fields, lambda: sources  # what is no function would be saved with the graph
+        self.fields, self._sources = (
+            lambda: fields,
+            lambda: sources,
+        )  # what is no function would be saved with the graph
         self.target = next(field.name for field in task.FIELDS if field.side == "target")
         # Traced once for all signatures: a pipeline's steps are a few hundred operations.
         self.cleaner = functools.cache(normalizer.traced)
@@ -136,10 +139,15 @@ class Servable(tf.Module):
         """Whether there is text in a field, which is normalized and tokenized."""
         return self.fields()[field].has_text
 
+    def texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
+        """The texts of each row as one, by lines: {field: cells} -> [B]."""
+        columns = [cells for name, cells in raw.items() if self.has_text(name)]
+        return ["\n".join(cells) for cells in zip(*columns, strict=True)]
+
     def raw_tensor(self, field: str, cells: Sequence[Any]) -> tf.Tensor:
         """Cells of a field, as ingest keeps them, as callers send them: [B, ...]. A text may hold lone surrogates."""
         if all(isinstance(cell, str) for cell in cells):
-            return tf.constant([savedmodel.encode(cell) for cell in cells], tf.string, shape=[len(cells)])
+            return tf.constant([model_rows.encode(cell) for cell in cells], tf.string, shape=[len(cells)])
         import pyarrow as pa
 
         kind = self.fields()[field].cells

@@ -142,7 +142,9 @@ class Output(tf.Module):
         blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK) for name in texts]
         blank = functools.reduce(tf.logical_and, blanks)
         for name in texts:
-            end = tf.where(tf.equal(tf.range(tf.shape(found[name])[1]), 0), graph.model.end_id, graph.model.pad_id)  # [T]
+            end = tf.where(
+                tf.equal(tf.range(tf.shape(found[name])[1]), 0), graph.model.end_id, graph.model.pad_id
+            )  # [T]
             found[name] = tf.where(blank[:, None], end, found[name])
         return found
 

@@ -90,7 +90,7 @@ def perplexity_of(
     """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
     import tensorflow as tf
 
-    from textpipe.savedmodel import encode
+    from textpipe.model_rows import encode
     from textpipe.training import losses
 
     feature = graph.features[graph.target]

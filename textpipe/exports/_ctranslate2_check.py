@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe import rooms, savedmodel
+from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.exports._ctranslate2_weights import vocabulary
@@ -65,9 +65,7 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
         difference = abs(sum(score.log_probs) - mine["log_prob"]) / (len(mine["best"]) + 1)
         largest = max(largest, difference)
         if not difference <= TOLERANCE:
-            faults.append(
-                f"{named(row)}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected"
-            )
+            faults.append(f"{named(row)}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected")
         found, wanted = step.hypotheses[0], [target[token] for token in mine["greedy"]]
         greedy_equal += found == wanted
         if found != wanted and not tied(

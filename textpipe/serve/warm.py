@@ -11,7 +11,8 @@ import numpy as np
 
 from textpipe import warmup
 from textpipe.errors import ModelError
-from textpipe.savedmodel import DEFAULT, GOLDEN, encode
+from textpipe.model_rows import encode
+from textpipe.savedmodel import DEFAULT, GOLDEN
 from textpipe.serve.faults import Fault
 from textpipe.serve.request_limits import RequestLimits
 from textpipe.serve.values import strings
@@ -84,9 +85,14 @@ def golden(version: Version, count: int) -> list[dict[str, Any]]:
 def compare(version: Version, rows: list[dict[str, Any]]) -> None:
     """Raises ModelError naming a row that is answered with another score, or more rows answered otherwise than a few."""
     signature = version.signature(DEFAULT)
-    (source,) = signature.inputs  # golden rows have a text each
-    texts = strings(encode(row["text"]) for row in rows)
-    found = signature.call({source: texts})
+    if any(name not in raw_of(row, signature) for row in rows for name in signature.inputs):
+        raise ModelError(f"{version.path}: golden rows lack inputs of the signature; export the model again")
+    found = signature.call(
+        {
+            name: array_of([raw_of(row, signature)[name] for row in rows], dtype)
+            for name, dtype in signature.inputs.items()
+        }
+    )
     others = 0
     for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):
         close = math.isclose(score, row["scores"][0], rel_tol=CLOSE, abs_tol=CLOSE)
@@ -94,6 +100,25 @@ def compare(version: Version, rows: list[dict[str, Any]]) -> None:
         others += not same
         if (same and not close) or others > max(1, NEAR_TIES * len(rows)):
             raise ModelError(
-                f"{version.path}: golden row {row['text'][:60]!r} is answered {answer.decode('utf-8', 'replace')!r} "
+                f"{version.path}: golden row {shown(raw_of(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
                 f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it anew"
             )
+
+
+def raw_of(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
+    """The cells of a golden row; exports of format 1 and 2 have rows of one text."""
+    return row["raw"] if "raw" in row else dict.fromkeys(signature.inputs, row["text"])
+
+
+def array_of(cells: list[Any], dtype: str) -> np.ndarray:
+    """Cells of JSON as a signature takes them: [B]; a number that is missing is NaN."""
+    if dtype == "string":
+        return strings(encode(cell) for cell in cells)
+    return np.array([math.nan if cell is None else cell for cell in cells], dtype)
+
+
+def shown(raw: dict[str, Any]) -> str:
+    """A row for a message: its text, or its fields."""
+    if len(raw) == 1:
+        return repr(str(*raw.values())[:60])
+    return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())

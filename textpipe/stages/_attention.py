@@ -3,9 +3,9 @@
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textpipe.text.marks import MARKS, PAD_ID
 
@@ -19,22 +19,24 @@ WIDEST = 40  # pieces on either side
 DECIMALS = 4
 
 
-def write(servable: "Servable", rows: Sequence[int], sources: Sequence[str], output: Path, *, seed: int) -> None:
+def write(
+    servable: "Servable", rows: Sequence[int], raw: Mapping[str, Sequence[Any]], output: Path, *, seed: int
+) -> None:
     """Draw rows by lot and write a line for each: {"row", "source_tokens" [T], "target_tokens" [U], "weights" [U, T]}.
 
     Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
     """
-    from textpipe import batching, savedmodel, signatures
+    from textpipe import batching, model_rows, signatures
 
     looking = signatures.giving(servable.definitions, signatures.ATTENTION)
     if looking is None:
         return
-    order = list(range(len(rows)))
+    order, sources = list(range(len(rows))), servable.texts(raw)
     random.Random(seed).shuffle(order)
     # A piece has at least one character, so very long texts need not be decoded to be left out.
     drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
-    columns = {servable.source: [savedmodel.encode(sources[at]) for at in drawn]}
-    found = batching.answered(servable.signature(looking.name), columns)
+    columns = {name: [cells[at] for at in drawn] for name, cells in raw.items()}
+    found = batching.answered(servable.signature(looking.name), model_rows.columns(columns))
     lines = []
     for at, answer in zip(drawn, found, strict=True):
         source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])

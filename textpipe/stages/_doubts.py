@@ -42,7 +42,6 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     """
     import tensorflow as tf
 
-    from textpipe import savedmodel
     from textpipe.decoding import _search
     from textpipe.training import likelihood
 

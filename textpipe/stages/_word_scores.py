@@ -27,8 +27,8 @@ def by_training(
     from textpipe.scores import words
 
     answering = rooms.find("answers", rooms.find("tasks", config.task).ANSWER)
-    seen = training_words(ingested, servable.source)
-    seen_targets = functools.cache(lambda: training_words(ingested, servable.target))
+    seen = training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
+    seen_targets = functools.cache(lambda: training_words(ingested, [servable.target]))
     found: dict[str, Any] = {}
     for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
         chosen = [at for at, text in enumerate(sources) if words.seen_between(seen, least, most, text)]
@@ -46,15 +46,16 @@ def by_training(
     return found, [*notes, *answering.WORD_NOTES]
 
 
-def training_words(folder: Path, field: str) -> Mapping[str, int]:
-    """How often the training texts of a field hold each word: {word: times}."""
+def training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
+    """How often the training texts of these fields hold each word: {word: times}."""
     from textpipe.scores import words
     from textpipe.tables import shards
     from textpipe.text import counting
 
     def texts() -> Iterator[Iterator[str]]:
-        for batch in shards.read(folder, "train", (field,)):
-            for text in batch.column(field).to_pylist():
-                yield words.split(text or "")
+        for batch in shards.read(folder, "train", tuple(fields)):
+            for field in fields:
+                for text in batch.column(field).to_pylist():
+                    yield words.split(text or "")
 
     return counting.count(texts())

@@ -85,26 +85,26 @@ class Config(Section):
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split."""
-    from textpipe import batching, savedmodel
+    from textpipe import batching, model_rows, savedmodel
     from textpipe.scores import collapse
     from textpipe.servable import Servable
 
     task = rooms.find("tasks", config.task)
     answering = rooms.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
-    rows = read(inputs["ingest"], config, (servable.source, servable.target))
+    rows = read(inputs["ingest"], config, (*servable.sources, servable.target))
     several = None
     if config.join_sources:
-        rows, several = joined(rows, servable.source, servable.target, config.limit)
+        rows, several = joined(rows, servable.sources, servable.target, config.limit)
     if not rows["row"]:
         raise DataError(
             f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
         )
-    sources, references = rows[servable.source], rows[servable.target]
+    raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
+    sources = servable.texts(raw)
     serve = servable.signature(savedmodel.DEFAULT)
     began = time.monotonic()
-    columns = {servable.source: [savedmodel.encode(text) for text in sources]}
-    answers = batching.answered(serve, columns, batch_rows=config.batch_rows)
+    answers = batching.answered(serve, model_rows.columns(raw), batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 
@@ -132,14 +132,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for at, (row, source, reference, answer) in enumerate(
-            zip(rows["row"], sources, references, answers, strict=True)
-        ):
-            line = {"row": row, servable.source: source, servable.target: reference, **answering.kept(answer)}
+        for at, (row, reference, answer) in enumerate(zip(rows["row"], references, answers, strict=True)):
+            given = {name: cells[at] for name, cells in raw.items()}
+            line = {"row": row, **given, servable.target: reference, **answering.kept(answer)}
             if several:
                 line["references"] = several[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    _attention.write(servable, rows["row"], sources, output, seed=config.seed)
+    _attention.write(servable, rows["row"], raw, output, seed=config.seed)
     (output / "logs").mkdir()
     write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
 
@@ -158,15 +157,15 @@ def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[
 
 
 def joined(
-    rows: Mapping[str, list[Any]], source: str, target: str, limit: int | None
+    rows: Mapping[str, list[Any]], sources: Sequence[str], target: str, limit: int | None
 ) -> tuple[dict[str, list[Any]], list[list[str]]]:
-    """The first row of each source text, and every distinct target that the text has, in the order of the rows.
+    """The first row of each source, and every distinct target that it has, in the order of the rows.
 
     source a, a, b and target x, y, z -> source a, b, target x, z and [["x", "y"], ["z"]]
     """
-    places: dict[str, list[int]] = {}
-    for place, text in enumerate(rows[source]):
-        places.setdefault(text, []).append(place)
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for place, cells in enumerate(zip(*(rows[name] for name in sources), strict=True)):
+        places.setdefault(cells, []).append(place)
     chosen = list(places.values())[:limit]
     references = [list(dict.fromkeys(rows[target][place] for place in own)) for own in chosen]
     return {name: [values[own[0]] for own in chosen] for name, values in rows.items()}, references

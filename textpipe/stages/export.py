@@ -104,9 +104,8 @@ def requests(servable: "Servable", rows: Sequence[dict[str, Any]], count: int) -
         return []
     chosen = [rows[at * len(rows) // count] for at in range(count)]
     batches = [*([row] for row in chosen), chosen]
-    return [
-        warmup.prediction_log("textpipe", savedmodel.DEFAULT, _golden.raw_tensors(servable, batch)) for batch in batches
-    ]
+    given = [{name: value.numpy() for name, value in _golden.raw_tensors(servable, batch).items()} for batch in batches]
+    return [warmup.prediction_log("textpipe", savedmodel.DEFAULT, one) for one in given]
 
 
 def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", folder: Path) -> None:

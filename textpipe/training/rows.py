@@ -71,6 +71,8 @@ def read(folder: Path, split: str, sizes: Sizes) -> Rows:
 
     paths = sorted((folder / split).glob("*.arrow"))
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-    found = {name: rooms.find("features", size["feature"]).column(tables, name, size) for name, size in sizes.tables.items()}
+    found = {
+        name: rooms.find("features", size["feature"]).column(tables, name, size) for name, size in sizes.tables.items()
+    }
     target = found.pop(sizes.target_name)
     return Rows(found, target, sizes.target_name)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def command(
         if number == 1:
             encodings.of_start("standard input", line[:1024], encodings.UTF8)
         damaged += not valid_utf8(line)
-        lines.append(read_line(line, number, loaded.fields, plain=plain))
+        lines.append(read_line(line, number, loaded.dtypes, plain=plain))
         if len(lines) == batch:
             print_predictions(loaded.predict(lines, **chosen), as_json)
             lines = []
@@ -102,16 +103,19 @@ def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-def read_line(line: bytes, number: int, fields: tuple[str, ...], *, plain: bool = False) -> str | dict[str, str]:
+def read_line(line: bytes, number: int, fields: Mapping[str, str], *, plain: bool = False) -> str | dict[str, Any]:
     """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does.
 
     Raises DataError naming line and key for an object that lacks a field, for a value that is no text, and for a line that
-    begins as an object with keys and is none. plain: the text as it stands.
+    begins as an object with keys and is none. fields: {field: dtype}; plain: the text as it stands.
     """
     text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
     value = text if plain else parsed(text, number)
     if isinstance(value, dict):
-        return {name: value_of(value, name, number) for name in fields}
+        return {
+            name: value_of(value, name, number) if dtype == "string" else value.get(name)
+            for name, dtype in fields.items()
+        }
     if len(fields) != 1:
         raise DataError(f"line {number}: the model takes {', '.join(fields)}; give a JSON object with these")
     return value
