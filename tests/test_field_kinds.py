@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn import metrics as sklearn_metrics
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
-from textpipe import chosen_fields, columns_option, config, pipeline, rooms, scaffold
+from textpipe import chosen_fields, columns_option, config, lineage, pipeline, rooms, scaffold
 from textpipe.errors import ConfigError, DataError
 from textpipe.features import multi_hot, scalar
 from textpipe.kinds import labels, number
@@ -289,3 +289,118 @@ def test_new_writes_a_pipeline_of_the_chosen_fields(columns, data, tmp_path):
     task = MAIL if "numbers" in columns else TAGGED
     assert config.load(tmp_path / "p.toml")["task"] == task
     assert ingest.Config(**config.load(tmp_path / "p.toml")["ingest"], task=task).columns == {}
+
+
+OWN_KIND = '''
+"""Stars: "***"."""
+
+NOUN, PLURAL = "a rating", "ratings"
+FEATURE = "own.stars"
+OPTIONAL = False
+
+
+class profile:
+    def __init__(self):
+        self.most = 0
+
+    def add(self, rows, cells):
+        self.most = max(self.most, *cells.to_pylist())
+
+    def table(self):
+        return {"most": self.most}
+
+
+def line(table):
+    return f"{table['most']} stars at most"
+
+
+def arrow():
+    import pyarrow as pa
+
+    return pa.int8()
+
+
+def spec():
+    import tensorflow as tf
+
+    return tf.TensorSpec([None], tf.int32)
+
+
+def parse(cell):
+    if set(cell.strip()) != {"*"}:
+        raise ValueError(f"{cell!r} is no rating")
+    return len(cell.strip())
+
+
+def tensor(column):
+    import tensorflow as tf
+
+    return tf.constant(column.to_numpy(), tf.int32)
+'''
+OWN_FEATURE = '''
+"""Stars as a share of five."""
+
+from typing import Literal
+
+from textpipe.config import Section
+
+KIND = "scalar"
+OF = ("own.ratings",)
+
+
+class Config(Section):
+    kind: Literal["own.stars"] = "own.stars"
+
+
+def learn(config, values, folder, name, *, codec=None):
+    assert max(int(batch.numpy().max()) for batch in values()) <= 5
+
+
+def load(config, folder, name, *, codec=None):
+    import pyarrow as pa
+    import tensorflow as tf
+
+    class Feature(tf.Module):
+        size = {"kind": "scalar"}
+
+        def __call__(self, cells):
+            return tf.cast(cells, tf.float32) / 5
+
+        def schema(self, name):
+            return [pa.field(name, pa.float32())]
+
+        def arrays(self, cells, stats):
+            return [pa.array(self(cells).numpy())]
+
+    return Feature()
+
+
+def column(tables, name, size):
+    from textpipe import columns
+
+    return columns.Dense(columns.values(tables, name, "float32"))
+
+
+def line(stats, size, rows):
+    return "stars"
+'''
+
+
+def test_a_kind_and_a_feature_of_ones_own_are_used_by_dotted_names(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "ratings.py").write_text(OWN_KIND)
+    (tmp_path / "own" / "stars.py").write_text(OWN_FEATURE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rows = [f"good work {n}\t{'*' * (1 + n % 5)}\t{('yes', 'no')[n % 2]}" for n in range(40)]
+    (tmp_path / "d.tsv").write_text("\n".join(["text\tstars\tlabel", *rows]) + "\n")
+    task = {"kind": "classify", "fields": {"text": "text", "stars": "own.ratings"}, "target": "label"}
+    found = stages(tmp_path, tmp_path / "d.tsv", task)
+    assert "5 stars at most" in ingest.summary(found["ingest"])
+    columns, sizes = columns_of(found["vectorize"])
+    assert sizes["stars"] == {"kind": "scalar", "feature": "own.stars"}
+    stars = table(found["ingest"])["stars"].to_numpy()
+    np.testing.assert_allclose(columns["stars"].gather(np.arange(len(stars))), stars / 5, rtol=1e-6)
+    section = vectorize.Config(task=task, features="counts")
+    code = lineage.ingredients("vectorize", vectorize.__name__, section, {}, [])["code"]
+    assert {"own.ratings", "own.stars", "textpipe.features.label", "textpipe.features.counts"} <= set(code)

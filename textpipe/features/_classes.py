@@ -8,7 +8,7 @@ from typing import Any
 
 from textpipe.errors import DataError, listed
 
-Labelled = Callable[[], Iterator[tuple[str, int, Sequence[str]]]]  # (split, number of the row, its labels)
+Labelled = Callable[[], Iterator[tuple[str, int, Sequence[str]]]]  # (split, number of the row, labels of it)
 
 
 def file(folder: Path, name: str) -> Path:

@@ -1,6 +1,6 @@
 """The number of a label's class."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,15 +48,13 @@ def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any,
 
     values() gives (split, row numbers [N], string tensor [N]).
     """
-    _classes.check(
-        feature.classes,
-        name,
-        lambda: (
-            (split, number, [label.decode()])
-            for split, rows, labels in values()
-            for number, label in zip(rows, labels.numpy().tolist(), strict=True)
-        ),
-    )
+
+    def strange() -> Iterator[tuple[str, int, list[str]]]:
+        for split, rows, labels in values():
+            for place in (feature.ids(labels).numpy() < 0).nonzero()[0].tolist():
+                yield split, rows[place], [labels[place].numpy().decode()]
+
+    _classes.check(feature.classes, name, strange)
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Labels":
