@@ -156,7 +156,11 @@ def test_vectorized_shards_are_read_in_order_without_copying_values(tmp_path):
         table = pa.table([numbers, texts[part], [row % 2 for row in numbers]], schema=schema)
         with pa.ipc.new_file(tmp_path / "train" / f"{shard:05d}.arrow", schema) as writer:
             writer.write_table(table, max_chunksize=2)
-    sizes = Sizes({"text": {"kind": "ids", "vocab_size": 10}}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes(
+        {"text": {"kind": "ids", "feature": "ids", "vocab_size": 10}},
+        "label",
+        {"kind": "label", "feature": "label", "classes": ["a", "b"]},
+    )
     before = pa.total_allocated_bytes()
     rows = reading.read(tmp_path, "train", sizes)
     assert pa.total_allocated_bytes() == before
@@ -183,7 +187,11 @@ def test_sparse_shards_are_read(tmp_path):
 
 
 def test_a_split_that_does_not_exist_has_no_rows(tmp_path):
-    sizes = Sizes({"text": {"kind": "ids", "vocab_size": 10}}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes(
+        {"text": {"kind": "ids", "feature": "ids", "vocab_size": 10}},
+        "label",
+        {"kind": "label", "feature": "label", "classes": ["a", "b"]},
+    )
     assert len(reading.read(tmp_path, "valid", sizes)) == 0
 
 
