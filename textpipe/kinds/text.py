@@ -29,11 +29,6 @@ def spec() -> "tf.TensorSpec":
     return tf.TensorSpec([None], tf.string)
 
 
-def parse(cell: str) -> str:
-    """The text as it stands."""
-    return cell
-
-
 def tensor(column: "pa.Array") -> "tf.Tensor":
     """A column as callers send it: [N] string."""
     from textpipe import arrow

@@ -124,8 +124,9 @@ class Reader:
             rows = self._filtered(rows)
         rows = self.repairs.mend(rows)
         rows = self.repairs.drop_empty(rows, self.required)
-        for number in range(len(self.fields)):
-            rows = self._parsed(rows, number)
+        for number, cells in enumerate(self.cells):
+            if hasattr(cells, "parse"):
+                rows = self._parsed(rows, number)
         return rows
 
     def _filtered(self, rows: Rows) -> Rows:
