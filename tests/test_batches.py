@@ -62,9 +62,7 @@ def test_widths_are_few(lengths):
 def test_bucketing_leaves_less_padding_than_random_batches(lengths):
     source, target = lengths
     real = source.sum() + target.sum()
-    padded = sum(
-        len(b.rows) * (sum(b.widths.values())) for b in Plan(named(*lengths), batch_rows=16, seed=1).epoch(1)
-    )
+    padded = sum(len(b.rows) * (sum(b.widths.values())) for b in Plan(named(*lengths), batch_rows=16, seed=1).epoch(1))
     chunks = np.random.default_rng(1).permutation(1000).reshape(-1, 10)
     random = sum(10 * (source[chunk].max() + target[chunk].max()) for chunk in chunks)
     assert padded - real < 0.4 * (random - real)

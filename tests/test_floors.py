@@ -29,7 +29,7 @@ FLOORS = (
     {"layers"},
     {"decoding"},
     {"models", "tasks", "scores"},
-    {"training"},
+    {"objectives", "training"},
     {
         "batching",
         "ensembles",
@@ -125,7 +125,8 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room", ["stages", "models", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"]
+    "room",
+    ["stages", "models", "objectives", "decoding", "tasks", "text.steps", "text.codecs", "text.features", "verbs"],
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (

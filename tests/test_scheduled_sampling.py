@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import test_training_loop as tests
 
+from textpipe.objectives import sequence
 from textpipe.training import losses, scheduled_sampling, vocabulary
-from textpipe.training.settings import ScheduledSampling
+from textpipe.training.settings import ScheduledSampling, Settings
 
 SEED = np.array([7, 1], np.int32)
 
 
 def mixed(model, inputs, probability, seed=SEED, choose="argmax"):
-    found = scheduled_sampling.mixed(model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose)
+    found = scheduled_sampling.mixed(
+        model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose
+    )
     return np.array(found)
 
 
@@ -75,13 +78,22 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     variables = [variable.value for variable in model.trainable_variables]
     seen = []
 
-    def replace(model, source, inputs):
-        inputs = scheduled_sampling.mixed(model, {"source": source}, inputs, probability=0.7, seed=SEED, choose="argmax")
-        seen.append(np.array(inputs))
-        return inputs
+    mix = scheduled_sampling.mixed
 
-    sums, gradients = losses.gradients(
-        model, {"source": target}, tf.constant(target), variables, smoothing=0.0, total=tf.constant(1.0), replace=replace
+    def noted(*arguments, **options):
+        words = mix(*arguments, **options)
+        seen.append(np.array(words))
+        return words
+
+    monkeypatch.setattr(scheduled_sampling, "mixed", noted)
+    sums, gradients = sequence.gradients(
+        model,
+        {"source": target},
+        tf.constant(target),
+        variables,
+        total=tf.constant(1.0),
+        config=Settings(scheduled_sampling={"probability": 0.7}),
+        draws=(tf.constant(0.7), tf.constant(SEED)),
     )
     table, weight, bias = (np.array(variable.value, np.float64) for variable in model.trainable_variables)
     slopes, loss = np.zeros_like(table), 0.0

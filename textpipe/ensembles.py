@@ -82,7 +82,7 @@ def joined(section: Ensemble, own: Any, train: Path, fields: tuple[Field, ...]) 
     from textpipe.layers.ensemble import Ensemble as Model
 
     mine = json.loads((train / transfer.MODEL).read_text(encoding="utf-8"))
-    if rooms.find("models", mine["model"]["kind"]).OUTPUT != "text":
+    if rooms.find("models", mine["model"]["kind"]).GIVES != "tokens":
         kind = mine["model"]["kind"]
         raise ConfigError(f"ensemble: {kind} answers with a label; only models that write text can be joined")
     vocabulary = read_vocabulary(train / transfer.VOCABULARY)

@@ -96,6 +96,8 @@ def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
         if isinstance(value, Section):
             if "task" in type(value).model_fields:
                 yield "tasks", value.task
+                if "model" in type(value).model_fields:  # what is trained by it depends on its loss
+                    yield "objectives", rooms.find("tasks", value.task).OBJECTIVE
             place = type(value).__module__
             kind = getattr(value, "kind", None)
             if isinstance(kind, str) and place.startswith("textpipe.") and place.endswith("." + kind):

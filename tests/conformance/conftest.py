@@ -73,7 +73,7 @@ class Case:
     def __init__(self, kind, options, source, target):
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = rooms.find("models", kind)
-        self.generates = self.module.OUTPUT == "text"
+        self.generates = self.module.GIVES == "tokens"
         shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
@@ -121,8 +121,8 @@ def ids_of(random, lengths, width):
 def cases():
     for kind in rooms.names("models"):
         module = rooms.find("models", kind)
-        targets = ["text"] if module.OUTPUT == "text" else list(CLASSES)
-        for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.INPUT, targets):
+        targets = ["text"] if module.GIVES == "tokens" else list(CLASSES)
+        for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.READS, targets):
             yield Case(kind, options, source, target)
 
 

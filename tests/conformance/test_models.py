@@ -56,7 +56,9 @@ def test_no_position_sees_the_tokens_after_it(generator):
     model, (source, (target_in,)) = generator.random(), apart(generator)
     other = target_in.copy()
     other[:, 3] = target_in[:, 3] % 8 + 4
-    changed = np.abs(model({"source": source}, other, training=False) - model({"source": source}, target_in, training=False))
+    changed = np.abs(
+        model({"source": source}, other, training=False) - model({"source": source}, target_in, training=False)
+    )
     assert changed[:, :3].max() < 2e-6
     assert changed[:, 3].max() > 1e-4
 

@@ -7,8 +7,8 @@ from pydantic import Field, PositiveInt
 from textpipe.config import Section
 from textpipe.layers.dropout_rate import Rate
 
-INPUT = ("sparse", "ids")
-OUTPUT = "label"
+READS = ("sparse", "ids")
+GIVES = "logits"
 
 
 class Config(Section):

@@ -11,8 +11,10 @@ from pydantic import Field, field_validator
 
 from textpipe.config import Section
 
-INPUT = ("sparse", "ids")
-OUTPUT = "label"
+READS = ("sparse", "ids")
+GIVES = "logits"
+# Settings of [train] that it does not read, and why.
+UNUSED = {"precision": "is the product that makes the logits, in float32"}
 
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

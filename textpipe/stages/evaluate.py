@@ -190,7 +190,7 @@ def likelihood(
     import tensorflow as tf
 
     from textpipe.savedmodel import encode
-    from textpipe.training import losses
+    from textpipe.objectives import sequence
 
     target_feature = servable.features[servable.target]
 
@@ -199,7 +199,7 @@ def likelihood(
         inputs, ids = servable.encode(servable.source, source), servable.encode(servable.target, target)
         whole = target_feature.codec.encode(servable.clean(servable.target, target)).row_lengths()
         cut = tf.math.count_nonzero(whole >= target_feature.max_length)
-        return losses.evaluate(servable.model, {servable.source: inputs}, ids) | {"cut": cut}
+        return sequence.sums(servable.model, {servable.source: inputs}, ids) | {"cut": cut}
 
     order = sorted(range(len(sources)), key=lambda at: len(references[at]))
     nats, tokens, cut = 0.0, 0.0, 0

@@ -6,6 +6,7 @@ from typing import Any
 from textpipe.fields import Field
 
 FIELDS = (Field("text", "source", "text"), Field("label", "target", "label"))
+OBJECTIVE = "softmax"
 METRICS = (
     *("accuracy", "f1_macro", "precision_macro", "recall_macro", "f1", "precision", "recall"),
     *("roc_auc", "log_loss", "calibration_error"),

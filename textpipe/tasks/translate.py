@@ -6,6 +6,7 @@ from typing import Any
 from textpipe.fields import Field
 
 FIELDS = (Field("source", "source", "text"), Field("target", "target", "text"))
+OBJECTIVE = "sequence"
 METRICS = (
     *("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers"),
     *("perplexity", "unknown_in_answers"),
