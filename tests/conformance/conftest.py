@@ -84,7 +84,7 @@ class Case:
     def build(self, seed=1):
         # num_words: what the codec "hybrid" adds; ids beyond it are letters, and models that spell no words ignore it.
         ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
-        source = ids if self.source == "ids" else {"kind": "sparse", "dim": DIM}
+        source = {"ids": ids, "sparse": {"kind": "sparse", "dim": DIM}, "scalar": {"kind": "scalar"}}[self.source]
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
         return self.module.build(self.config, Sizes({"source": source}, "target", target), seed=seed)
 
@@ -102,6 +102,8 @@ class Case:
         if self.source == "sparse":
             dense = random.poisson(0.7, size=(len(lengths), DIM)) * random.uniform(0.5, 1.5, size=DIM)
             return ({"source": tf.sparse.from_dense(dense.astype(keras.config.floatx()))},)
+        if self.source == "scalar":
+            return ({"source": tf.constant(random.normal(size=len(lengths)).astype(keras.config.floatx()))},)
         source = {"source": ids_of(random, lengths, max(lengths))}
         if not self.generates:
             return (source,)
