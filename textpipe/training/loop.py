@@ -21,7 +21,15 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping, schedule_check
+from textpipe.training import (
+    accumulation,
+    batch_budget,
+    batches,
+    checkpoint,
+    divergence,
+    early_stopping,
+    schedule_check,
+)
 from textpipe.training.curve import Curve
 from textpipe.training.interrupts import Interrupts
 from textpipe.training.kept import Kept
@@ -299,11 +307,4 @@ class Loop:
         return result
 
     def divergence(self) -> str:
-        learning_rate, clip = self.settings.optimizer.learning_rate, self.settings.clip_norm
-        cure = f"lower optimizer.learning_rate (now {learning_rate:g})"
-        cure += f" or clip_norm (now {clip:g})" if clip else " or set clip_norm, for example to 1"
-        kept = "; the last good checkpoint is kept" if (self.resume / "checkpoint").exists() else ""
-        return (
-            f"[train] epoch {self.epoch}, step {self.step + 1}: expected a finite loss and gradient, found infinity or "
-            f"not a number; {cure}{kept}"
-        )
+        return divergence.message(self.settings, self.epoch, self.step + 1, (self.resume / "checkpoint").exists())
