@@ -7,6 +7,7 @@ import pytest
 import test_training_loop as tests
 from pydantic import ValidationError
 
+from textpipe import rooms
 from textpipe.errors import ConfigError
 from textpipe.training import accumulation, loop, steps
 from textpipe.training.batches import Batch
@@ -22,7 +23,8 @@ def updated(build, rows, groups, **settings):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     settings = Settings(accumulate=max(map(len, groups)), **settings)
-    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows))
+    objective = rooms.find("objectives", rows.target.objective)
+    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
     return model, [taken.train(rows, group, number) for number, group in enumerate(groups, 1)]
 
 

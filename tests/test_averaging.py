@@ -108,7 +108,7 @@ def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
 
 def test_weights_that_are_gone_are_named(tmp_path):
     with pytest.raises(ArtifactError, match="weights of step 7 are gone; train from the start"):
-        Kept(tmp_path, "valid_loss").restore({"step": 7}, [])
+        Kept(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
 
 
 def test_averages_that_make_no_sense_are_refused():

@@ -7,6 +7,7 @@ import pytest
 import test_training_loop as tests
 
 from textpipe.errors import ConfigError
+from textpipe.objectives import sequence, softmax
 from textpipe.training import batch_budget, batches, loop, memory, steps
 from textpipe.training.settings import Settings
 
@@ -25,7 +26,7 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     monkeypatch.setattr(memory, "available", lambda: free)
     monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
     return batch_budget.search(
-        tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings)
+        tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings), sequence
     )
 
 
@@ -76,7 +77,7 @@ def test_a_try_is_an_update_as_the_run_makes_them(monkeypatch):
     monkeypatch.setattr(steps.Steps, "train", noted)
     settings = Settings(batch_tokens="auto", accumulate=3, batch_rows=5, scheduled_sampling={"start": 7, "steps": 40})
     rows = tests.reversals(20)
-    trial = batch_budget.Trial(*with_optimizer(tests.plain_generator()), rows, settings)
+    trial = batch_budget.Trial(*with_optimizer(tests.plain_generator()), rows, settings, sequence)
     trial.take(64)
     assert seen == [(2, 5, 47, True)] * 3
 
@@ -97,7 +98,7 @@ def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
 
     monkeypatch.setattr(batch_budget.Trial, "take", take)
     with pytest.raises(ConfigError, match="not even 1024 tokens fit.*make the model smaller"):
-        batch_budget.search(tests.plain_generator(), tests.reversals(9), Settings(batch_tokens="auto"))
+        batch_budget.search(tests.plain_generator(), tests.reversals(9), Settings(batch_tokens="auto"), sequence)
 
 
 def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(monkeypatch, tmp_path):
@@ -120,7 +121,7 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     assert all(one["bytes"] == 2_000_000 for one in tried)
     monkeypatch.setattr(batch_budget, "search", None)
     note = tmp_path / "resume/batch_tokens.json"
-    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), note)
+    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), sequence, note)
     assert again.batch_tokens == found["batch_tokens"] == result["batch_tokens"]["batch_tokens"]
 
 
@@ -132,7 +133,7 @@ def test_sparse_rows_have_no_tokens(tmp_path):
 
     rows = Rows({"source": Sparse.from_scipy(scipy.sparse.eye(3).tocsr())}, Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):
-        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
+        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), softmax, tmp_path / "note")
 
 
 # Memory

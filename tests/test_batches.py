@@ -178,7 +178,11 @@ def test_sparse_shards_are_read(tmp_path):
     table = pa.table(columns)
     with pa.ipc.new_file(tmp_path / "valid" / "00000.arrow", table.schema) as writer:
         writer.write_table(table, max_chunksize=5)
-    sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
+    sizes = Sizes(
+        {"text": {"kind": "sparse", "feature": "counts", "dim": 9}},
+        "label",
+        {"kind": "label", "feature": "label", "classes": ["a", "b"]},
+    )
     rows = reading.read(tmp_path, "valid", sizes)
     import tensorflow as tf
 

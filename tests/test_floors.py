@@ -34,7 +34,7 @@ FLOORS = (
     {"layers"},
     {"decoding", "encoders"},
     {"models", "tasks", "scores"},
-    {"training"},
+    {"objectives", "training"},
     {
         "answers",
         "batching",
@@ -138,6 +138,7 @@ HEAVY = (
         "answers",
         "stages",
         "models",
+        "objectives",
         "encoders",
         "decoding",
         "tasks",

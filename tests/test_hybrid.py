@@ -14,9 +14,11 @@ from textpipe.errors import ConfigError, DataError
 from textpipe.fields import Sizes
 from textpipe.layers.hybrid import MASKED
 from textpipe.layers.spellings import Packing, Spellings
+from textpipe.objectives import sequence
 from textpipe.servable import Servable
 from textpipe.text.spelling import SpellingCodec
 from textpipe.training import losses
+from textpipe.training.settings import Settings
 
 WORDS = ["a", "man", "dog", ".", "(", ")"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -203,7 +205,7 @@ def test_the_loss_is_that_of_the_words_plus_that_of_the_letters(model):
     # The sum over the one row of ids is equation 6 with alpha 1, each softmax over its own kind.
     target = np.concatenate([TARGET_IN[:2, 1:], [[END], [5]]], axis=1).astype(np.int32)
     target[0, -2:] = [END, 0]
-    sums = losses.evaluate(model, {"source": tf.constant(SOURCE[:2])}, tf.constant(target))
+    sums = sequence.sums(model, {"source": tf.constant(SOURCE[:2])}, tf.constant(target))
     logits = model({"source": SOURCE[:2]}, losses.shift_right(target, START), training=False).numpy().astype(np.float64)
     total = 0.0
     for row, ids in enumerate(target):
@@ -222,8 +224,8 @@ def test_training_gradients_in_pieces_equal_those_of_the_whole_loss(smoothing):
     target = np.concatenate([TARGET_IN[:, 1:], [[END]] * 3], axis=1).astype(np.int32)
     source, target = tf.constant(SOURCE), tf.constant(target)
     variables = [variable.value for variable in model.trainable_variables]
-    _, found = losses.gradients(
-        model, {"source": source}, target, variables, smoothing=smoothing, total=tf.constant(7.0)
+    _, found = sequence.gradients(
+        model, {"source": source}, target, variables, total=tf.constant(7.0), config=Settings(label_smoothing=smoothing)
     )
     with tf.GradientTape() as tape:
         logits = model({"source": source}, losses.shift_right(target, START), training=True)

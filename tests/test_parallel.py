@@ -14,6 +14,7 @@ from test_accumulation import updated
 from textpipe import cores, pipeline, rooms
 from textpipe.config import Plugin
 from textpipe.fields import Sizes
+from textpipe.objectives import sequence
 from textpipe.training import loop, steps
 from textpipe.training.batches import Batch
 from textpipe.training.settings import Settings
@@ -56,7 +57,9 @@ def test_shares_side_by_side_validate_as_the_whole_batch_does():
     rows, batch = tests.reversals(30), Batch(np.arange(30), {"source": 8, "target": 8})
     model = build("transformer")
     found = [
-        steps.Steps(model, None, Settings(parallel=parts), tf.distribute.get_strategy(), 30).evaluate(rows, batch)
+        steps.Steps(model, None, Settings(parallel=parts), tf.distribute.get_strategy(), 30, sequence).evaluate(
+            rows, batch
+        )
         for parts in (1, 3)
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-5)
@@ -78,17 +81,17 @@ def test_shares_drop_and_sample_the_same_way_every_time():
 def test_a_share_has_draws_of_its_own(monkeypatch):
     """All rows are alike: a second share with the first one's draws would have the first one's loss."""
     losses = []
-    gradients = steps.losses.gradients
+    gradients = sequence.gradients
 
     def spying(*arguments, **options):
         sums, found = gradients(*arguments, **options)
         losses.append(sums["loss"])
         return sums, found
 
-    monkeypatch.setattr(steps.losses, "gradients", spying)
-    taken = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8)
+    monkeypatch.setattr(sequence, "gradients", spying)
+    taken = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8, sequence)
     ids = tf.constant(tests.reversals(1).target.gather(np.zeros(8, int), 8))
-    taken.gradients(2, ids, ids, tf.constant(1.0))
+    taken.gradients(2, {"source": ids}, ids, tf.constant(1.0))
     assert len(losses) == 2 and float(losses[0]) != float(losses[1])
 
 

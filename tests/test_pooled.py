@@ -102,7 +102,7 @@ def test_convolution_is_that_of_keras():
 
 
 SIZES = Sizes(
-    "text", {"kind": "ids", "vocab_size": 20, "max_length": 8}, "label", {"kind": "label", "classes": ["no", "yes"]}
+    {"text": {"kind": "ids", "vocab_size": 20, "max_length": 8}}, "label", {"kind": "label", "classes": ["no", "yes"]}
 )
 
 
@@ -121,7 +121,7 @@ def order_of_two(count=120):
         row[at:at] = [5, 6] if number % 2 else [6, 5]
         lists.append([*row, 3])
         labels.append(number % 2)
-    return Rows(Ids.from_lists(lists), Labels(np.array(labels, np.int32), 2))
+    return Rows({"text": Ids.from_lists(lists)}, Labels(np.array(labels, np.int32), 2))
 
 
 ENCODERS = {
@@ -141,16 +141,16 @@ def test_an_encoder_learns_an_order_that_no_bag_can(kind):
 
 def test_a_bag_does_not_know_an_order():
     model = built("bag", pooling="attention")
-    one, other = model(np.array([[5, 6, 9, 3]])), model(np.array([[6, 5, 9, 3]]))
+    one, other = model({"text": np.array([[5, 6, 9, 3]])}), model({"text": np.array([[6, 5, 9, 3]])})
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", rooms.names("encoders"))
 def test_the_default_settings_build(kind):
-    assert built(kind)(np.array([[5, 6, 3]]), training=False).shape == (1, 1)
+    assert built(kind)({"text": np.array([[5, 6, 3]])}, training=False).shape == (1, 1)
 
 
 def test_features_an_encoder_cannot_read_are_refused():
-    sparse = Sizes("text", {"kind": "sparse", "dim": 9}, "label", SIZES.target)
+    sparse = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", SIZES.target)
     with pytest.raises(ConfigError, match=r"\[model\] encoder bag: expects ids features, found sparse for 'text'"):
         built("bag", sizes=sparse)

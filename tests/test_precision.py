@@ -8,6 +8,7 @@ import test_training_loop as tests
 
 from textpipe.fields import Sizes
 from textpipe.models import recurrent, transformer
+from textpipe.objectives import sequence
 from textpipe.training import dev_decoding, precision, steps, vocabulary
 from textpipe.training.batches import Batch
 from textpipe.training.settings import Settings
@@ -31,7 +32,9 @@ def updated(kind, policy, rows):
         model = BUILD[kind]()
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = steps.Steps(model, optimizer, Settings(label_smoothing=0.1), tf.distribute.get_strategy(), len(rows))
+    taken = steps.Steps(
+        model, optimizer, Settings(label_smoothing=0.1), tf.distribute.get_strategy(), len(rows), sequence
+    )
     batch = Batch(np.arange(len(rows)), {"source": 8, "target": 8})
     validated = taken.validate(rows, [batch])
     return (

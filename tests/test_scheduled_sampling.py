@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import test_training_loop as tests
 
+from textpipe.objectives import sequence
 from textpipe.training import losses, scheduled_sampling, vocabulary
-from textpipe.training.settings import ScheduledSampling
+from textpipe.training.settings import ScheduledSampling, Settings
 
 SEED = np.array([7, 1], np.int32)
 
@@ -77,21 +78,22 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     variables = [variable.value for variable in model.trainable_variables]
     seen = []
 
-    def replace(model, source, inputs):
-        inputs = scheduled_sampling.mixed(
-            model, {"source": source}, inputs, probability=0.7, seed=SEED, choose="argmax"
-        )
-        seen.append(np.array(inputs))
-        return inputs
+    mix = scheduled_sampling.mixed
 
-    sums, gradients = losses.gradients(
+    def noted(*arguments, **options):
+        words = mix(*arguments, **options)
+        seen.append(np.array(words))
+        return words
+
+    monkeypatch.setattr(scheduled_sampling, "mixed", noted)
+    sums, gradients = sequence.gradients(
         model,
         {"source": target},
         tf.constant(target),
         variables,
-        smoothing=0.0,
         total=tf.constant(1.0),
-        replace=replace,
+        config=Settings(scheduled_sampling={"probability": 0.7}),
+        draws=(tf.constant(0.7), tf.constant(SEED)),
     )
     table, weight, bias = (np.array(variable.value, np.float64) for variable in model.trainable_variables)
     slopes, loss = np.zeros_like(table), 0.0

@@ -17,6 +17,7 @@ from textpipe.columns import Ids, Labels
 from textpipe.errors import ArtifactError, ConfigError, DataError
 from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression
+from textpipe.objectives import sequence, softmax
 from textpipe.stages import train
 from textpipe.tasks import classify
 from textpipe.training import checkpoint, early_stopping, loop, steps
@@ -131,8 +132,13 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
 
     @tf.function(autograph=False)
     def step(target):
-        return losses.gradients(
-            model, {"source": target}, target, variables, smoothing=smoothing, total=tf.constant(7.0)
+        return sequence.gradients(
+            model,
+            {"source": target},
+            target,
+            variables,
+            total=tf.constant(7.0),
+            config=Settings(label_smoothing=smoothing),
         )
 
     sums, gradients = step(tf.constant(target))
@@ -141,7 +147,7 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
     assert float(sums["loss"]) == pytest.approx(loss, rel=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
         np.testing.assert_allclose(losses.dense(gradient), slope / 7, atol=1e-5)
-    measured = tf.function(losses.evaluate, autograph=False)(model, target, tf.constant(target))
+    measured = tf.function(sequence.sums, autograph=False)(model, {"source": target}, tf.constant(target))
     assert float(measured["loss"]) == pytest.approx(by_hand(model, target.tolist(), 0.0)[0], rel=1e-5)
     assert float(measured["correct"]) == correct
 
@@ -233,9 +239,15 @@ def test_early_stopping_waits_and_keeps_the_asked_weights(monkeypatch, keep, kep
 def test_patience_counts_from_the_best_and_accuracy_rises():
     rule = EarlyStopping(metric="valid_accuracy", patience=2, min_delta=0.01)
     history = [{"valid_accuracy": value} for value in (0.5, 0.6, 0.605, 0.59)]
-    assert [early_stopping.should_stop(history[:n], rule) for n in range(5)] == [False, False, False, False, True]
-    assert early_stopping.best(history, "valid_accuracy") == 2
-    assert early_stopping.best([{"loss": 1.0}], "valid_loss") is None
+    assert [early_stopping.should_stop(history[:n], rule, softmax.METRICS) for n in range(5)] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert early_stopping.best(history, "valid_accuracy", softmax.METRICS) == 2
+    assert early_stopping.best([{"loss": 1.0}], "valid_loss", softmax.METRICS) is None
 
 
 def test_without_validation_rows_the_last_weights_are_kept_and_it_is_said(caplog):
@@ -444,7 +456,7 @@ with strategies[1].scope():
     model = tests.classifier()
     optimizer = tests.steps.tf.keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8)
+    taken = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8, tests.softmax)
 masks, call = [], uniform_dropout.Dropout.call
 def noted(self, inputs, training=False):
     found = call(self, tf.ones_like(inputs), training=training)

@@ -16,6 +16,7 @@ class Ids:
     """
 
     kind = "ids"
+    objective = "sequence"  # what such targets are trained by, where nobody says
 
     def __init__(self, blocks: Sequence[tuple[np.ndarray, np.ndarray]]):
         self.blocks = list(blocks)
@@ -100,6 +101,7 @@ class Labels:
     """One class per row: int32 [rows], in 0 .. num_classes - 1."""
 
     kind = "label"
+    objective = "softmax"  # what such targets are trained by, where nobody says
     lengths = None  # rows are not padded
 
     def __init__(self, values: np.ndarray, num_classes: int):
@@ -116,10 +118,11 @@ class Labels:
 
 
 class Dense:
-    """Numbers of a fixed shape in every row: float32 [rows, D] or [rows]."""
+    """Numbers: float32 [rows] or [rows, D], such as a scalar, or 1 for each label that a row has."""
 
     kind = "dense"
-    lengths = None
+    lengths = None  # rows are not padded
+    objective = "sigmoid"  # what such targets are trained by, where nobody says
 
     def __init__(self, values: np.ndarray):
         self.values = np.asarray(values, np.float32)

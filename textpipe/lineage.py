@@ -100,6 +100,8 @@ def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
                 yield "tasks", task
                 yield from (("kinds", field.kind) for field in rooms.find("tasks", task).FIELDS)
             yield from getattr(value, "plugins", tuple)()
+            if "task" in type(value).model_fields and "model" in type(value).model_fields:  # what it is trained by
+                yield "objectives", rooms.find("tasks", value.task).OBJECTIVE
             place = type(value).__module__
             kind = getattr(value, "kind", None)
             if isinstance(kind, str) and place.startswith("textpipe.") and place.endswith("." + kind):

@@ -82,7 +82,7 @@ class Case:
     def __init__(self, kind, options, source, target):
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = rooms.find("models", kind)
-        self.generates = self.module.OUTPUT == "text"
+        self.generates = self.module.GIVES == "tokens"
         shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
@@ -93,7 +93,7 @@ class Case:
     def build(self, seed=1):
         # num_words: what the codec "hybrid" adds; ids beyond it are letters, and models that spell no words ignore it.
         ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
-        source = ids if self.source == "ids" else {"kind": "sparse", "dim": DIM}
+        source = {"ids": ids, "sparse": {"kind": "sparse", "dim": DIM}, "scalar": {"kind": "scalar"}}[self.source]
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
         return self.module.build(self.config, Sizes({"source": source}, "target", target), seed=seed)
 
@@ -111,6 +111,8 @@ class Case:
         if self.source == "sparse":
             dense = random.poisson(0.7, size=(len(lengths), DIM)) * random.uniform(0.5, 1.5, size=DIM)
             return ({"source": tf.sparse.from_dense(dense.astype(keras.config.floatx()))},)
+        if self.source == "scalar":
+            return ({"source": tf.constant(random.normal(size=len(lengths)).astype(keras.config.floatx()))},)
         source = {"source": ids_of(random, lengths, max(lengths))}
         if not self.generates:
             return (source,)
@@ -130,8 +132,8 @@ def ids_of(random, lengths, width):
 def cases():
     for kind in rooms.names("models"):
         module = rooms.find("models", kind)
-        targets = ["text"] if module.OUTPUT == "text" else list(CLASSES)
-        for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.INPUT, targets):
+        targets = ["text"] if module.GIVES == "tokens" else list(CLASSES)
+        for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.READS, targets):
             yield Case(kind, options, source, target)
 
 

@@ -146,7 +146,8 @@ def stepped(kind, options, settings):
         model = rooms.find("models", kind).build(Plugin.check("models", {"kind": kind, **options}), sizes, seed=3)
     rows, optimizer = rows_of(kind), keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows))
+    objective = rooms.find("objectives", rows.target.objective)
+    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
     widths = {"source": 8, "target": 8} if texts else {"source": 12}
     group = [Batch(part, widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]
     return model, taken, rows, group

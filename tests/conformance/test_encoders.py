@@ -97,19 +97,19 @@ def test_padding_does_not_change_the_answer(kind, pool):
     ids = random.integers(4, 30, size=(5, 6)).astype("int32")
     for row, length in enumerate((6, 4, 1, 2, 5)):
         ids[row, length:] = 0
-    expected = built(ids, training=False)
+    expected = built({"text": ids}, training=False)
     assert np.ptp(expected, axis=0).min() > 1e-3  # rows differ
-    np.testing.assert_allclose(built(np.pad(ids, [(0, 0), (0, 4)]), training=False), expected, atol=1e-5)
+    np.testing.assert_allclose(built({"text": np.pad(ids, [(0, 0), (0, 4)])}, training=False), expected, atol=1e-5)
     for row in range(5):
         alone = ids[row : row + 1, : np.count_nonzero(ids[row])]
-        np.testing.assert_allclose(built(alone, training=False), expected[row : row + 1], atol=1e-5)
+        np.testing.assert_allclose(built({"text": alone}, training=False), expected[row : row + 1], atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "pool"), PAIRS)
 def test_a_row_without_tokens_has_finite_logits_and_gradients(kind, pool):
     built = random_model(kind, pool)
     with tf.GradientTape() as tape:
-        logits = built(np.zeros((2, 3), "int32"), training=False)
+        logits = built({"text": np.zeros((2, 3), "int32")}, training=False)
         gradients = tape.gradient(tf.reduce_sum(logits), built.trainable_variables, unconnected_gradients="zero")
     np.testing.assert_allclose(logits, np.tile(built.bias.numpy(), (2, 1)), atol=1e-6)
     for gradient in gradients:
@@ -147,7 +147,7 @@ def test_an_update_is_another(kind, name, value):
 
 def test_pooling_of_each_kind_is_another():
     logits = [
-        random_model("recurrent", pool)(np.array([[5, 6, 7, 3]], "int32"), training=False).numpy()
+        random_model("recurrent", pool)({"text": np.array([[5, 6, 7, 3]], "int32")}, training=False).numpy()
         for pool in ("max", "mean", "last")
     ]
     for one, other in itertools.combinations(logits, 2):
@@ -158,7 +158,7 @@ def stepped(options, chosen=None, count=64):
     """A model, its traced steps and rows."""
     chosen = chosen or Settings()
     config = Plugin.check("models", {"kind": "pooled", **options})
-    sizes = Sizes("text", tests.IDS, "label", tests.LABELS)
+    sizes = Sizes({"text": tests.IDS}, "label", tests.LABELS)
     with precision.policy(chosen.precision):
         built = rooms.find("models", "pooled").build(config, sizes, seed=3)
     rows, optimizer = tests.labelled(count), keras.optimizers.SGD(0.1)
@@ -169,8 +169,8 @@ def stepped(options, chosen=None, count=64):
 @pytest.mark.parametrize("kind", ALL)
 def test_halves_of_a_batch_make_the_update_of_the_whole(kind):
     whole, halves = stepped(model(kind)), stepped(model(kind), Settings(accumulate=2))
-    whole[1].train(whole[2], [Batch(np.arange(64), 12, 0)], 1)
-    halves[1].train(halves[2], [Batch(part, 12, 0) for part in np.array_split(np.arange(64), 2)], 1)
+    whole[1].train(whole[2], [Batch(np.arange(64), {"source": 12})], 1)
+    halves[1].train(halves[2], [Batch(part, {"source": 12}) for part in np.array_split(np.arange(64), 2)], 1)
     for one, other in zip(whole[0].trainable_variables, halves[0].trainable_variables, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -181,7 +181,7 @@ def test_training_in_bfloat16_goes_as_in_float32(kind):
     for name in ("float32", "mixed_bfloat16"):
         built, taken, rows = stepped(model(kind, "attention"), Settings(precision=name))
         assert {variable.dtype for variable in built.trainable_variables} == {"float32"}
-        batch = [Batch(np.arange(64), 12, 0)]
+        batch = [Batch(np.arange(64), {"source": 12})]
         losses.append([taken.train(rows, batch, number)["loss"] for number in range(1, 21)])
     assert losses[0][-1] < losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
@@ -224,7 +224,7 @@ def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(k
     built, taken, rows = stepped(options, Settings(precision=name, accumulate=2))
     known = sites.places(built)
     assert DROPOUT[kind] - {"dropout_kind"} <= rates.keys()
-    group = [Batch(part, 12, 0) for part in np.array_split(np.arange(64), 2)]
+    group = [Batch(part, {"source": 12}) for part in np.array_split(np.arange(64), 2)]
     taken.train(rows, group, 9)
     for place, layer in known.items():
         rate, found = rate_of(place, kind, rates), counted.pop(id(layer), [])
@@ -243,7 +243,7 @@ def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(k
 def test_a_variational_mask_is_that_of_a_row_at_all_of_its_places(counted):  # noqa: F811
     rates = {**RATES["recurrent"], "word_dropout": 0.0, "dropout_kind": "variational"}
     built, taken, rows = stepped({"encoder": {"kind": "recurrent", **rates}, "dropout": 0.0})
-    taken.train(rows, [Batch(np.arange(64), 12, 0)], 1)
+    taken.train(rows, [Batch(np.arange(64), {"source": 12})], 1)
     for layer in (built.encoder.drop, *built.encoder.layers.drops):
         ((after, before),) = counted[id(layer)]  # [places, rows, .]
         assert not ((after & ~before).any(axis=0) & (~after).any(axis=0)).any()

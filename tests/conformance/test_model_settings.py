@@ -95,7 +95,7 @@ def cases(table):
 
 def built(kind, seed=1, **options):
     ids = {**tests.IDS, "num_words": 20}
-    texts = rooms.find("models", kind).OUTPUT == "text"
+    texts = rooms.find("models", kind).GIVES == "tokens"
     sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
     return rooms.find("models", kind).build(config, sizes, seed=seed)
@@ -107,11 +107,12 @@ def shapes(model):
 
 def updated(kind, **options):
     """The loss of two updates by gradient descent, and of the third batch after them."""
-    model, texts = built(kind, **options), rooms.find("models", kind).OUTPUT == "text"
+    model, texts = built(kind, **options), rooms.find("models", kind).GIVES == "tokens"
     rows = tests.reversals(12) if texts else tests.labelled(12)
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
-    taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows))
+    objective = rooms.find("objectives", rows.target.objective)
+    taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
     batch = Batch(np.arange(12), {"source": 12, "target": 8 if texts else 0})
     figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
     return [figure["loss"] + figure["penalty"] for figure in figures]

@@ -91,7 +91,7 @@ def perplexity_of(
     import tensorflow as tf
 
     from textpipe.model_rows import encode
-    from textpipe.training import losses
+    from textpipe.objectives import sequence
 
     feature = graph.features[graph.target]
 
@@ -100,7 +100,7 @@ def perplexity_of(
         inputs, ids = graph.inputs({graph.source: source}), graph.encode(graph.target, target)
         whole = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
         cut = tf.math.count_nonzero(whole >= feature.max_length)
-        return losses.evaluate(graph.model, inputs, ids) | {"cut": cut}
+        return sequence.sums(graph.model, inputs, ids) | {"cut": cut}
 
     order = sorted(range(len(sources)), key=lambda at: len(references[at]))
     nats, tokens, cut = 0.0, 0.0, 0

@@ -32,6 +32,8 @@ class Linear(keras.layers.Layer):
 
     def call(self, features):
         if keras.backend.is_float_dtype(features.dtype):
+            if len(features.shape) == 1:  # one number a row
+                features = features[:, None]
             return ops.matmul(features, self.kernel)
         real = ops.cast(ops.not_equal(features, 0), self.compute_dtype)[:, :, None]  # [B, T, 1]
         total = ops.sum(ops.take(self.kernel, features, axis=0) * real, axis=1)  # [B, H]
@@ -39,15 +41,61 @@ class Linear(keras.layers.Layer):
         return total / (ops.sqrt(count) if self.scale == "root" else count)
 
 
+class Blocks(keras.layers.Layer):
+    """The sum of one linear map for each field: {field: numbers [B, D] or ids [B, T]} -> [B, H].
+
+    dims: {field: D}; embeddings: {field: width} of the fields of ids that are averaged embeddings first.
+    """
+
+    def __init__(self, dims, units, *, embeddings=None, initializer=None, **options):
+        super().__init__(**options)
+        self.fields, embeddings = tuple(dims), embeddings or {}
+        initializer = initializer or (lambda number: "zeros")
+        self.embeddings, self.maps = [], []
+        for number, (field, dim) in enumerate(dims.items()):
+            width = embeddings.get(field)
+            if width is not None:
+                uniform = initializer(number + len(dims), "uniform")
+                self.embeddings.append(
+                    Linear(dim, width, scale="mean", initializer=uniform, name=f"embedding_{number}")
+                )
+            own = initializer(number)
+            self.maps.append(
+                Linear(width or dim, units, initializer=own, name=f"linear_{number}", dtype=self.dtype_policy)
+            )
+        self.embedded = tuple(field for field in dims if field in embeddings)
+
+    def build(self, input_shape=None):
+        for layer in (*self.embeddings, *self.maps):
+            layer.build()
+        self.built = True
+
+    def call(self, inputs):
+        read = {field: layer(inputs[field]) for field, layer in zip(self.embedded, self.embeddings, strict=True)}
+        return sum(layer(read.get(field, inputs[field])) for field, layer in zip(self.fields, self.maps, strict=True))
+
+    @property
+    def kernels(self):
+        """The matrices, field by field; embeddings are none."""
+        return [layer.kernel for layer in self.maps]
+
+
 class LogisticRegression(keras.Model):
-    """Logits of a linear classifier: sparse rows [B, D] or ids [B, T] -> [B, C]; C = 1 for two classes."""
+    """Logits of a linear classifier: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
+
+    dims: {field: D}. C = 1 for one label out of two.
+    """
 
     convex = True
 
-    def __init__(self, dim, num_logits, *, l1=0.0, l2=0.0, **options):
+    def __init__(self, dims, num_logits, *, l1=0.0, l2=0.0, **options):
         super().__init__(**options)
-        self.l1, self.l2, self.num_logits = l1, l2, num_logits
-        self.linear = Linear(dim, num_logits, dtype=keras.config.dtype_policy().variable_dtype)
+        self.l1, self.l2, self.num_logits, self.fields = l1, l2, num_logits, tuple(dims)
+        precise = keras.config.dtype_policy().variable_dtype
+        if len(dims) == 1:
+            self.linear = Linear(*dims.values(), num_logits, dtype=precise)
+        else:
+            self.linear = Blocks(dims, num_logits, dtype=precise)
 
     def build(self, input_shape=None):
         self.linear.build()
@@ -55,23 +103,28 @@ class LogisticRegression(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        return self.linear(only(inputs)) + self.bias
+        return self.linear(only(inputs) if len(self.fields) == 1 else inputs) + self.bias
+
+    @property
+    def kernels(self):
+        """The matrix of each field."""
+        return [self.linear.kernel] if len(self.fields) == 1 else self.linear.kernels
 
     def penalty(self):
         """l1 * sum |kernel| + l2 / 2 * sum kernel^2, which stands beside the summed loss of all rows; the bias is free.
 
         With l1 = 0 the total is scikit-learn's objective divided by C, for C = 1 / l2.
         """
-        return penalty([self.linear.kernel], self.l1, self.l2)
+        return penalty(self.kernels, self.l1, self.l2)
 
 
 class Hidden(keras.layers.Layer):
     """One hidden layer: linear map, bias or batch normalization, activation, dropout.   [B, D] or [B, T] -> [B, H]"""
 
-    def __init__(self, dim, units, *, activation, normalization, dropout, seed, **options):
+    def __init__(self, dim, units, *, activation, normalization, dropout, seed, linear=None, **options):
         super().__init__(**options)
         initializer = keras.initializers.GlorotUniform(seed=seed)
-        self.linear = Linear(dim, units, initializer=initializer)
+        self.linear = Linear(dim, units, initializer=initializer) if linear is None else linear
         self.norm = keras.layers.BatchNormalization() if normalization == "batch" else None
         self.activation = keras.activations.get(activation)
         self.dropout = Dropout(dropout, seed=seed + 1)
@@ -92,18 +145,19 @@ class Hidden(keras.layers.Layer):
 
 
 class FeedForward(keras.Model):
-    """Logits of a multi-layer perceptron: sparse rows [B, D] or ids [B, T] -> [B, C].
+    """Logits of a multi-layer perceptron: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    embedding: width of the token embeddings that are averaged in front of the first hidden layer; None for sparse rows.
+    dims: {field: D}. embeddings: {field: width} of the token embeddings that are averaged in front of the first hidden
+    layer, for fields of ids.
     """
 
     def __init__(
         self,
-        dim,
+        dims,
         num_logits,
         *,
         units,
-        embedding=None,
+        embeddings=None,
         activation="relu",
         normalization="none",
         dropout=0.0,
@@ -114,17 +168,39 @@ class FeedForward(keras.Model):
     ):
         super().__init__(**options)
         self.l1, self.l2, self.num_logits = l1, l2, num_logits
-        self.embedding = None
-        if embedding is not None:
+        self.embedding, self.fields, embeddings = None, tuple(dims), embeddings or {}
+        first, dim = None, next(iter(dims.values()))
+        if len(dims) > 1:
+
+            def initializer(number, kind="glorot"):
+                # Apart from the seeds of all other weights, also of the models of other seeds.
+                own = 1000 * seed + 500 + number
+                return (
+                    keras.initializers.RandomUniform(seed=own)
+                    if kind == "uniform"
+                    else keras.initializers.GlorotUniform(seed=own)
+                )
+
+            first = Blocks(dims, units[0], embeddings=embeddings, initializer=initializer, name="blocks")
+        elif embeddings:
             uniform = keras.initializers.RandomUniform(seed=1000 * seed)
-            self.embedding = Linear(dim, embedding, scale="mean", initializer=uniform)
-            dim = embedding
+            (width,) = embeddings.values()
+            self.embedding = Linear(dim, width, scale="mean", initializer=uniform)
+            dim = width
         self.hidden = []
         for position, width in enumerate(units):
             # Two seeds a layer, the kernel's and the dropout's, apart from those of any other seed's model.
             layer_seed = 1000 * seed + 2 * position + 1
             self.hidden.append(
-                Hidden(dim, width, activation=activation, normalization=normalization, dropout=dropout, seed=layer_seed)
+                Hidden(
+                    dim,
+                    width,
+                    activation=activation,
+                    normalization=normalization,
+                    dropout=dropout,
+                    seed=layer_seed,
+                    linear=None if position else first,
+                )
             )
             dim = width
         glorot = keras.initializers.GlorotUniform(seed=1000 * seed + 2 * len(units) + 1)
@@ -139,7 +215,7 @@ class FeedForward(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        features = only(inputs)
+        features = only(inputs) if len(self.fields) == 1 else inputs
         if self.embedding is not None:
             features = self.embedding(features)
         for layer in self.hidden:
@@ -148,7 +224,10 @@ class FeedForward(keras.Model):
 
     def penalty(self):
         """As LogisticRegression.penalty, over the kernels of the linear maps; embeddings and biases are free."""
-        kernels = [layer.linear.kernel for layer in self.hidden] + [self.output_linear.kernel]
+        kernels = [layer.linear.kernel for layer in self.hidden if isinstance(layer.linear, Linear)]
+        if len(self.fields) > 1:
+            kernels += self.hidden[0].linear.kernels
+        kernels.append(self.output_linear.kernel)
         return penalty(kernels, self.l1, self.l2)
 
 

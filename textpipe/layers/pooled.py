@@ -9,10 +9,11 @@ import keras
 from textpipe.layers import pooling
 from textpipe.layers.bag import Hidden, Linear
 from textpipe.layers.dropout import Dropout
+from textpipe.layers.inputs import only
 
 
 class PooledClassifier(keras.Model):
-    """Logits from what pooling makes of an encoder's states: ids [B, T] -> [B, C]; C = 1 for two classes."""
+    """Logits from what pooling makes of an encoder's states: {field: ids [B, T]} -> [B, C]; C = 1 for two classes."""
 
     fixed_widths = False  # one traced training step does for batches of any width
 
@@ -67,8 +68,8 @@ class PooledClassifier(keras.Model):
         self.built = True
 
     def ids_of(self, inputs: Any) -> Any:
-        """The token ids [B, T] among what the model is called with."""
-        return inputs
+        """The token ids [B, T] of the one field."""
+        return only(inputs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         states, mask = self.encoder(self.ids_of(inputs), training=training)

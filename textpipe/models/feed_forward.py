@@ -7,8 +7,8 @@ from pydantic import Field, PositiveInt
 from textpipe.config import Section
 from textpipe.layers.dropout_rate import Rate
 
-INPUT = ("sparse", "ids")
-OUTPUT = "label"
+READS = ("sparse", "ids", "scalar")
+GIVES = "logits"
 
 
 class Config(Section):
@@ -29,16 +29,15 @@ class Config(Section):
 
 
 def build(config: Config, sizes, *, seed: int):
-    """The keras.Model: sparse rows [B, D] or ids [B, T] -> logits [B, C]."""
+    """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C]."""
     from textpipe.layers.bag import FeedForward
+    from textpipe.layers.inputs import dim_of
 
-    _, source = sizes.one_input
-    sparse = source["kind"] == "sparse"
     model = FeedForward(
-        source["dim"] if sparse else source["vocab_size"],
+        {name: dim_of(size) for name, size in sizes.inputs.items()},
         sizes.num_logits,
         units=config.units,
-        embedding=None if sparse else config.embedding,
+        embeddings={name: config.embedding for name, size in sizes.inputs.items() if "vocab_size" in size},
         activation=config.activation,
         normalization=config.normalization,
         dropout=config.dropout,

@@ -11,8 +11,10 @@ from pydantic import Field, field_validator
 
 from textpipe.config import Section
 
-INPUT = ("sparse", "ids")
-OUTPUT = "label"
+READS = ("sparse", "ids", "scalar")
+GIVES = "logits"
+# Settings of [train] that it does not read, and why.
+UNUSED = {"precision": "is the product that makes the logits, in float32"}
 
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -42,12 +44,15 @@ class Config(Section):
 
 
 def build(config: Config, sizes, *, seed: int):
-    """The keras.Model: sparse rows [B, D] or ids [B, T] -> logits [B, C]. All weights start at 0 whatever the seed."""
-    from textpipe.layers.bag import LogisticRegression
+    """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C].
 
-    _, source = sizes.one_input
-    dim = source["dim"] if source["kind"] == "sparse" else source["vocab_size"]
-    model = LogisticRegression(dim, sizes.num_logits, l1=config.l1, l2=config.l2_path[0])
+    All weights start at 0 whatever the seed.
+    """
+    from textpipe.layers.bag import LogisticRegression
+    from textpipe.layers.inputs import dim_of
+
+    dims = {name: dim_of(size) for name, size in sizes.inputs.items()}
+    model = LogisticRegression(dims, sizes.num_logits, l1=config.l1, l2=config.l2_path[0])
     model.l2_path = tuple(config.l2_path)
     model.build()
     return model

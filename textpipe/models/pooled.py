@@ -10,8 +10,8 @@ from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
-INPUT = ("ids",)
-OUTPUT = "label"
+READS = ("ids",)
+GIVES = "logits"
 
 if TYPE_CHECKING:
     Encoder = Any
@@ -47,19 +47,18 @@ def unused(config: Config) -> dict[str, str]:
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
-    """The keras.Model: ids [B, T] -> logits [B, C]; raises ConfigError when the encoder cannot read the features."""
-    module, size = rooms.find("encoders", config.encoder.kind), sizes.source
+    """The keras.Model: {field: ids [B, T]} -> logits [B, C]; raises ConfigError when the encoder cannot read the features."""
+    module, (name, size) = rooms.find("encoders", config.encoder.kind), sizes.one_input
     if size["kind"] not in module.READS:
         raise ConfigError(
             f"[model] encoder {config.encoder.kind}: expects {' or '.join(module.READS)} features, found {size['kind']} "
-            f"for {sizes.source_name!r}"
+            f"for {name!r}"
         )
     from textpipe.layers.pooled import PooledClassifier
 
-    classes = len(sizes.target["classes"])
     model = PooledClassifier(
         module.build(config.encoder, size, seed=seed),
-        classes if classes > 2 else 1,
+        sizes.num_logits,
         pool=config.pooling,
         attention_size=config.attention_size,
         units=config.units,

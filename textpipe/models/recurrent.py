@@ -15,8 +15,8 @@ from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
-INPUT = ("ids",)
-OUTPUT = "text"
+READS = ("ids",)
+GIVES = "tokens"
 
 
 class Config(Section):

@@ -8,6 +8,7 @@ resume/ holds the checkpoint of an interrupted run.
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import model_validator
@@ -23,6 +24,8 @@ from textpipe.training.settings import Settings
 INPUTS = ("ingest", "tokenize", "vectorize")
 PLUGINS_OF = ("tokenize", "vectorize")
 
+ANSWERS = {"logits": "label", "tokens": "text"}  # what a model's GIVES answers with
+
 
 class Config(Settings):
     """[train]: the loop's settings, with the task and the [model] of the pipeline file."""
@@ -33,31 +36,33 @@ class Config(Settings):
     @model_validator(mode="after")
     def fits(self):
         """What can be refused before any data is read."""
-        texts = rooms.find("models", self.model.kind).OUTPUT == "text"
-        metrics = {self.metric, self.early_stopping.metric if self.early_stopping else None}
-        for metric, noun in (("valid_perplexity", "perplexity"), ("valid_bleu", "BLEU")):
-            if metric in metrics and not texts:
-                raise ValueError(f"metric: {self.model.kind} has no {noun}; use valid_loss or valid_accuracy")
-        for name in ("label_smoothing", "scheduled_sampling", "valid_bleu_rows"):
-            if getattr(self, name) and not texts:
-                raise ValueError(f"{name}: {self.model.kind} answers with a label; leave {name} out")
-        if not texts and self.parallel != "auto":
-            raise ValueError(f"parallel: {self.model.kind} trains on a batch as a whole; leave parallel out")
-        if self.precision != "float32" and self.model.kind == "logistic_regression":
-            raise ValueError(
-                "precision: logistic_regression is the product that makes the logits, in float32; leave it out"
-            )
+        module = rooms.find("models", self.model.kind)
+        objective = self.objective
+        if module.GIVES == objective.NEEDS:  # else check refuses the model
+            metrics = {self.metric, self.early_stopping.metric if self.early_stopping else None} - {None}
+            for metric in metrics - objective.METRICS.keys():
+                noun = str(metric).removeprefix("valid_").replace("bleu", "BLEU")
+                raise ValueError(f"metric: {self.model.kind} has no {noun}; use {' or '.join(objective.METRICS)}")
+        for reasons in (objective.UNUSED if module.GIVES == objective.NEEDS else {}, getattr(module, "UNUSED", {})):
+            for name, reason in reasons.items():
+                if getattr(self, name) != Settings.model_fields[name].get_default():
+                    raise ValueError(f"{name}: {self.model.kind} {reason}; leave {name} out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
         if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
             raise ValueError(
                 'optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
             )
-        unused = getattr(rooms.find("models", self.model.kind), "unused", None)
+        unused = getattr(module, "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:
                 raise ValueError(f"[model] {name}: {reason}; leave {name} out")
         return self
+
+    @property
+    def objective(self) -> ModuleType:
+        """The task's module of objectives/."""
+        return rooms.find("objectives", rooms.find("tasks", self.task).OBJECTIVE)
 
     def lbfgs_faults(self) -> list[str]:
         """As in Settings, and an l1 penalty."""
@@ -110,7 +115,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         started = {"init": donor.give(model)} if donor else {}
         if config.freeze:
             started["frozen"] = parts.freeze(model, config.freeze)
-        result = loop.fit(model, data, config, output, measures)
+        result = loop.fit(model, data, config, output, measures, config.objective)
     write(output / transfer.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / transfer.VOCABULARY, vocabulary)
     write(output / "train.json", {**result, **started})
@@ -121,10 +126,10 @@ def check(config: Config, sizes: Sizes) -> None:
     kind = config.model.kind
     module = rooms.find("models", kind)
     for name, size in sizes.inputs.items():
-        if size["kind"] not in module.INPUT:
-            wanted = "ids" if "ids" in module.INPUT else "counts or tfidf"
+        if size["kind"] not in module.READS:
+            wanted = "ids" if "ids" in module.READS else "counts or tfidf"
             raise ConfigError(
-                f"[model] {kind}: expects {' or '.join(module.INPUT)} features, found {size['kind']} for "
+                f"[model] {kind}: expects {' or '.join(module.READS)} features, found {size['kind']} for "
                 f"{name!r}; set [vectorize] features to {wanted}"
             )
     if not any(size["kind"] == "ids" for size in sizes.inputs.values()):
@@ -132,14 +137,14 @@ def check(config: Config, sizes: Sizes) -> None:
             if name in section.model_fields_set and getattr(section, name) is not None:
                 place = "[train]" if section is config else "[model]"
                 raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
-    target = "label" if sizes.target["kind"] == "label" else "text"
-    if target != module.OUTPUT:
-        others = [name for name in rooms.names("models") if rooms.find("models", name).OUTPUT == target]
+    needs = config.objective.NEEDS
+    if module.GIVES != needs:
+        others = [name for name in rooms.names("models") if rooms.find("models", name).GIVES == needs]
         raise ConfigError(
-            f"[model] {kind}: answers with a {module.OUTPUT}, but task {config.task!r} asks for a {target}; "
+            f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {ANSWERS[needs]}; "
             f"use {' or '.join(others)}"
         )
-    if target == "label" and len(sizes.target["classes"]) < 2:
+    if "classes" in sizes.target and len(sizes.target["classes"]) < 2:
         raise DataError(
             f"train: expected at least two classes in {sizes.target_name!r}, found {sizes.target['classes']}; "
             "a classifier needs rows of every class it shall tell apart"

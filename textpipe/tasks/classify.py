@@ -13,6 +13,7 @@ from textpipe import chosen_fields
 from textpipe.fields import Field
 
 FIELDS = (Field("text", "source", "text"), Field("label", "target", "label"))
+OBJECTIVE = "softmax"
 ANSWER = "label"
 METRICS = {
     **dict.fromkeys(("accuracy", "f1_macro", "precision_macro", "recall_macro", "f1", "precision", "recall"), "max"),

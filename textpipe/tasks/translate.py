@@ -6,6 +6,7 @@ from typing import Any
 from textpipe.fields import Field
 
 FIELDS = (Field("source", "source", "text"), Field("target", "target", "text"))
+OBJECTIVE = "sequence"
 ANSWER = "text"
 METRICS = {
     **dict.fromkeys(("bleu", "bleu_lowercased", "chrf", "exact_match", "length_ratio", "distinct_answers"), "max"),

@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ WORTH_DOUBLING = 0.05
 FEWEST_UPDATES = 100
 
 
-def settle(model, train: Rows, settings: Settings, note: Path) -> tuple[Settings, dict[str, Any] | None]:
+def settle(
+    model: Any, train: Rows, settings: Settings, objective: ModuleType, note: Path
+) -> tuple[Settings, dict[str, Any] | None]:
     """Settings with a number for batch_tokens, and how it was found (None when it was given).
 
     note: where the finding is kept for a resumed run.
@@ -55,7 +58,7 @@ def settle(model, train: Rows, settings: Settings, note: Path) -> tuple[Settings
     if note.exists():
         found = json.loads(note.read_text(encoding="utf-8"))
     else:
-        found = search(model, train, settings)
+        found = search(model, train, settings, objective)
         write(note, found)
         log.info("batch_tokens: %d (%s)", found["batch_tokens"], found["ended_by"])
     return settings.model_copy(update={"batch_tokens": found["batch_tokens"]}), found
@@ -72,14 +75,14 @@ def write(note: Path, found: dict[str, Any]) -> None:
     os.replace(part, note)
 
 
-def search(model, train: Rows, settings: Settings) -> dict[str, Any]:
+def search(model: Any, train: Rows, settings: Settings, objective: ModuleType) -> dict[str, Any]:
     """{"batch_tokens", "ended_by": "memory", "speed", "updates", "rows" or "largest", "tried": sizes and what they took}."""
     optimizer = rooms.find("training.optimizers", settings.optimizer.kind).build(
         settings.optimizer, model.trainable_variables
     )
     optimizer.build(model.trainable_variables)
     before = [np.array(variable) for variable in model.variables]
-    trial = Trial(model, optimizer, train, settings)
+    trial = Trial(model, optimizer, train, settings, objective)
     free = memory.available()
     tried: list[dict[str, float]] = []
     tokens, ended_by = max(SMALLEST, trial.width), "largest"
@@ -127,7 +130,7 @@ def foretold(tried: list[dict[str, float]], tokens: int) -> float:
 class Trial:
     """Steps on the longest rows of the widest shape, which need the most memory for a token."""
 
-    def __init__(self, model, optimizer, train: Rows, settings: Settings):
+    def __init__(self, model: Any, optimizer: Any, train: Rows, settings: Settings, objective: ModuleType):
         self.train, self.settings = train, settings.model_copy(update={"batch_tokens": None})
         widest = batches.plan(train, self.settings.model_copy(update={"batch_rows": len(train)})).epoch(1)
         batch = max(widest, key=lambda batch: max(batch.widths.values()))
@@ -135,7 +138,7 @@ class Trial:
         self.rows = batch.rows[np.argsort(-lengths, kind="stable")]
         self.widths = batch.widths
         self.width = max(self.widths.values())
-        self.steps = Steps(model, optimizer, self.settings, tf.distribute.get_strategy(), len(train))
+        self.steps = Steps(model, optimizer, self.settings, tf.distribute.get_strategy(), len(train), objective)
         self.resident = memory.resident()
         if not memory.reset_peak():
             log.warning("batch_tokens: this system does not tell what memory a step takes; speed alone decides")

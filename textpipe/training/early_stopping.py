@@ -1,41 +1,45 @@
-"""Which validation was best and whether to go on: pure functions of the history, so nothing of it needs saving."""
+"""Which validation was best and whether to go on: pure functions of the history, so nothing of it needs saving.
 
+metrics: whether a metric is better when it is greater, {name: "min" | "max"}, as an objective's METRICS.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-from textpipe.training.settings import RISING, EarlyStopping
+from textpipe.training.settings import EarlyStopping
 
 
-def losses(history: list[dict[str, Any]], metric: str) -> list[float]:
+def losses(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> list[float]:
     """The metric at each validation, turned so that lower is better.
 
     valid_accuracy .5, .7 -> -.5, -.7
     """
-    sign = -1 if metric in RISING else 1
+    sign = -1 if metrics[metric] == "max" else 1
     return [sign * line[metric] for line in history if metric in line]
 
 
-def best(history: list[dict[str, Any]], metric: str) -> int | None:
+def best(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> int | None:
     """Position in the history of the first line with the best value; None before any validation."""
-    return next(iter(ranking(history, metric)), None)
+    return next(iter(ranking(history, metric, metrics)), None)
 
 
-def ranking(history: list[dict[str, Any]], metric: str) -> list[int]:
+def ranking(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> list[int]:
     """Positions in the history from the best value to the worst, the earlier of two equal ones first.
 
     valid_loss 3, 1, 2, 1 -> 1, 3, 2, 0
     """
     positions = [position for position, line in enumerate(history) if metric in line]
-    values = losses(history, metric)
+    values = losses(history, metric, metrics)
     return [position for _, position in sorted(zip(values, positions))]
 
 
-def should_stop(history: list[dict[str, Any]], rule: EarlyStopping) -> bool:
+def should_stop(history: list[dict[str, Any]], rule: EarlyStopping, metrics: Mapping[str, str]) -> bool:
     """Whether `patience` validations in a row have not improved on the best before them by more than min_delta.
 
     patience = 2, valid_loss 3, 2, 2.1, 2.2: True
     """
     lowest, waited = float("inf"), 0
-    for value in losses(history, rule.metric):
+    for value in losses(history, rule.metric, metrics):
         if value < lowest - rule.min_delta:
             lowest, waited = value, 0
         else:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from textpipe.columns import Labels, Sparse
+from textpipe.columns import Column, Ids, Labels, Sparse
 from textpipe.training import losses
 from textpipe.training.rows import Rows
 
@@ -11,18 +11,17 @@ from textpipe.training.rows import Rows
 class Objective:
     """Mean loss per row, with the model's penalty, as a function of all its trainable weights in one vector [P].
 
-    model: logits are features @ model.linear.kernel + model.bias, the only trainable weights. The products are those of
+    model: logits are the sum of feature @ kernel over model.kernels, one a field, + model.bias, the only trainable weights. The products are those of
     compressed rows, which even with the compression take half the time of a SparseTensor's.
     """
 
     def __init__(self, model, rows: Rows):
         assert isinstance(rows.target, Labels)
         self.model, self.num_rows = model, len(rows)
-        self.kernel, self.bias = model.linear.kernel, model.bias
-        (column,) = rows.inputs.values()
-        source = column if isinstance(column, Sparse) else bags(column, self.kernel.shape[0])
-        batch = source.gather(np.arange(len(rows)))
-        self.matrix, self.transposed = batch, tf.sparse.reorder(tf.sparse.transpose(batch))
+        self.kernels, self.bias = model.kernels, model.bias
+        self.blocks = [
+            Block(rows.inputs[name], kernel.shape[0]) for name, kernel in zip(rows.inputs, self.kernels, strict=True)
+        ]
         self.labels = tf.constant(rows.target.values)
         self.penalize(model.l2)
 
@@ -33,28 +32,34 @@ class Objective:
 
     def start(self) -> np.ndarray:
         """The model's weights now, [P] float32."""
-        return np.concatenate([np.asarray(weight.value).ravel() for weight in (self.kernel, self.bias)])
+        return np.concatenate([np.asarray(weight.value).ravel() for weight in (*self.kernels, self.bias)])
 
     def assign(self, point: np.ndarray) -> None:
         """Gives the model these weights."""
-        cut = self.kernel.shape[0] * self.kernel.shape[1]
-        self.kernel.assign(point[:cut].reshape(self.kernel.shape))
-        self.bias.assign(point[cut:])
+        first = 0
+        for weight in (*self.kernels, self.bias):
+            last = first + int(np.prod(weight.shape))
+            weight.assign(point[first:last].reshape(weight.shape))
+            first = last
 
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient [P] float32."""
         self.assign(point)
-        value, kernel, bias = self.graph()
-        return float(value), np.concatenate([kernel.numpy().ravel(), bias.numpy()])
+        value, *slopes = self.graph()
+        return float(value), np.concatenate([slope.numpy().ravel() for slope in slopes])
 
     def gradient(self):
-        kernel, bias = tf.convert_to_tensor(self.kernel.value), tf.convert_to_tensor(self.bias.value)
+        weights = [weight.value for weight in (*self.kernels, self.bias)]
+        *kernels, bias = [tf.convert_to_tensor(weight) for weight in weights]
         with tf.GradientTape() as tape:
-            tape.watch([kernel, bias])
-            logits = self.product(kernel) + bias  # [N, C]
+            tape.watch([*kernels, bias])
+            first, *others = [block.product(kernel) for block, kernel in zip(self.blocks, kernels, strict=True)]
+            logits = first  # [N, C]
+            for other in others:
+                logits += other
+            logits += bias
             value = losses.of_classes(logits, self.labels)["loss"] / self.num_rows
-        slopes = tape.gradient(value, [kernel, bias])
-        weights = [self.kernel.value, self.bias.value]
+        slopes = tape.gradient(value, [*kernels, bias])
         with tf.GradientTape() as tape:
             penalty = self.model.penalty() / self.num_rows
         extra = tape.gradient(penalty, weights)
@@ -62,9 +67,26 @@ class Objective:
             one if other is None else one + other for one, other in zip(slopes, extra, strict=True)
         )
 
+
+class Block:
+    """A field of all rows, ready to be multiplied by its matrix."""
+
+    def __init__(self, column: Column, dim: int):
+        if isinstance(column, Ids):
+            column = bags(column, dim)
+        self.matrix = column.gather(np.arange(len(column)))
+        self.sparse = isinstance(self.matrix, tf.SparseTensor)
+        if self.sparse:
+            self.transposed = tf.sparse.reorder(tf.sparse.transpose(self.matrix))
+        else:
+            self.matrix = tf.constant(self.matrix.reshape(len(column), -1))
+
+    def product(self, kernel: tf.Tensor) -> tf.Tensor:
+        """feature @ kernel: [D, C] -> [N, C]."""
+        return self.compressed_product(kernel) if self.sparse else tf.matmul(self.matrix, kernel)
+
     @tf.custom_gradient
-    def product(self, kernel):
-        """features @ kernel: [D, C] -> [N, C]."""
+    def compressed_product(self, kernel):
         logits = tf.raw_ops.SparseMatrixMatMul(a=compressed(self.matrix), b=kernel)
 
         def gradient(slopes):

@@ -5,6 +5,7 @@ a pure function of the history. Each one's weights are a file of their own, name
 after a checkpoint whose history no longer needs it is on the disk: a run killed in between finds all it had.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from textpipe.training.settings import Average
 class Kept:
     """Files of weights in `folder`, by the step of their validation.
 
-    metric: what "best" means. average: None keeps the best validation's weights alone.
+    metric: what "best" means; metrics: an objective's METRICS. average: None keeps the best validation's weights alone.
     """
 
-    def __init__(self, folder: Path, metric: str, average: Average | None = None):
-        self.folder, self.metric, self.average = folder, metric, average
+    def __init__(self, folder: Path, metric: str, metrics: Mapping[str, str], average: Average | None = None):
+        self.folder, self.metric, self.metrics, self.average = folder, metric, metrics, average
 
     def wanted(self, history: list[dict[str, Any]]) -> list[int]:
         """Positions in the history of the lines whose weights the result would be made of now, oldest first.
@@ -31,7 +32,9 @@ class Kept:
         """
         if self.average and self.average.last:
             return list(range(len(history)))[-self.average.last :]
-        return sorted(early_stopping.ranking(history, self.metric)[: self.average.best if self.average else 1])
+        return sorted(
+            early_stopping.ranking(history, self.metric, self.metrics)[: self.average.best if self.average else 1]
+        )
 
     def add(self, history: list[dict[str, Any]], weights: list[Any]) -> None:
         """Saves the weights of the history's last line, if they are wanted."""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from textpipe import rooms
 from textpipe.errors import ConfigError, DataError
 from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping, schedule_check
 from textpipe.training.curve import Curve
+from textpipe.training.divergence import message
 from textpipe.training.interrupts import Interrupts
 from textpipe.training.kept import Kept
 from textpipe.training.progress import Progress
@@ -36,12 +38,18 @@ log = logging.getLogger(__name__)
 
 
 def fit(
-    model, data: dict[str, Rows], settings: Settings, output: Path | None = None, measures: Sequence[Measure] = ()
+    model: Any,
+    data: dict[str, Rows],
+    settings: Settings,
+    output: Path | None = None,
+    measures: Sequence[Measure] = (),
+    objective: ModuleType | None = None,
 ) -> dict[str, Any]:
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
     data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
-    weights are the result. measures: figures of a validation beside loss and accuracy. Under a tf.distribute strategy,
+    weights are the result. measures: figures of a validation beside the
+    objective's. objective: a module of objectives/; the usual one for such targets when left out. Under a tf.distribute strategy,
     build the model and call this inside its scope.
 
     Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
@@ -56,8 +64,9 @@ def fit(
     """
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            return fit(model, data, settings, Path(folder), measures)
+            return fit(model, data, settings, Path(folder), measures, objective)
     train, valid = data["train"], data.get("valid")
+    objective = objective or rooms.find("objectives", train.target.objective)
     if len(train) == 0:
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
     if not valid:
@@ -65,10 +74,12 @@ def fit(
         log.warning("valid: no rows, so there is no early stopping and the last weights are kept")
     optimizer = rooms.find("training.optimizers", settings.optimizer.kind)
     if hasattr(optimizer, "minimize"):
-        summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings)
+        summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings, objective)
     else:
-        settings, budget = batch_budget.settle(model, train, settings, output / "resume" / "batch_tokens.json")
-        loop = Loop(model, train, valid, settings, output, measures)
+        settings, budget = batch_budget.settle(
+            model, train, settings, objective, output / "resume" / "batch_tokens.json"
+        )
+        loop = Loop(model, train, valid, settings, output, objective, measures)
         summary, history = loop.run(), loop.history
         if budget:
             summary["batch_tokens"] = {name: budget[name] for name in ("batch_tokens", "ended_by")}
@@ -88,6 +99,7 @@ class Loop:
         valid: Rows | None,
         settings: Settings,
         output: Path,
+        objective: ModuleType,
         measures: Sequence[Measure] = (),
     ):
         self.model, self.train, self.settings = model, train, settings
@@ -102,14 +114,13 @@ class Loop:
         self.schedule = rooms.find("training.schedules", settings.schedule.kind)
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
         self.optimizer.build(model.trainable_variables)
-        self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train))
+        self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train), objective)
         self.validation = Validation(self.steps, valid, measures, settings)
-        self.metric = settings.chosen_by
+        self.metric, self.metrics = settings.chosen_by, objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
-        self.kept = Kept(self.resume / "validated", self.metric, settings.average)
-        self.unit = "tokens" if train.target.kind == "ids" else "rows"
-        self.resources = Resources(self.unit)
+        self.kept = Kept(self.resume / "validated", self.metric, self.metrics, settings.average)
+        self.unit, self.resources = objective.COUNTS, Resources(objective.COUNTS)
         self.epoch, self.step, self.taken = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
@@ -206,12 +217,12 @@ class Loop:
         timing = {**self.validation.seconds, "seconds": self.resources.elapsed()}
         self.curve.write(self.taken, epoch=self.epoch, learning_rate=self.learning_rate, **found, **timing)
         rule = self.settings.early_stopping
-        if found and rule and early_stopping.should_stop(self.history, rule):
+        if found and rule and early_stopping.should_stop(self.history, rule, self.metrics):
             self.stopped = "early_stopping"
 
     def rate(self) -> float:
         """The learning rate of the next step."""
-        losses = early_stopping.losses(self.history, self.metric)
+        losses = early_stopping.losses(self.history, self.metric, self.metrics)
         factor = self.schedule.factor(self.settings.schedule, self.taken + 1, self.total_steps, losses)
         return self.settings.optimizer.learning_rate * factor
 
@@ -259,7 +270,7 @@ class Loop:
 
     def finish(self) -> dict[str, Any]:
         """The kept weights into the model; what train.json says. Figures that time and machine decide go to logs/."""
-        best = early_stopping.best(self.history, self.metric)
+        best = early_stopping.best(self.history, self.metric, self.metrics)
         line = self.history[-1 if best is None or self.settings.keep == "last" else best]
         result = {"stopped": self.stopped, "epochs": self.history[-1]["epoch"], "steps": self.taken, "best": line}
         if self.settings.average:
@@ -281,17 +292,10 @@ class Loop:
         self.kept.restore_mean(lines, self.model.weights)
         result: dict[str, Any] = {"steps": [line["step"] for line in lines], **self.validation.figures()}
         if self.metric in result:
-            mean = early_stopping.losses([result], self.metric)[0]
-            result["worse"] = mean > min(early_stopping.losses(self.history, self.metric))
+            mean = early_stopping.losses([result], self.metric, self.metrics)[0]
+            result["worse"] = mean > min(early_stopping.losses(self.history, self.metric, self.metrics))
             log.info("the mean of steps %s: %s %.4g", result["steps"], self.metric, result[self.metric])
         return result
 
     def divergence(self) -> str:
-        learning_rate, clip = self.settings.optimizer.learning_rate, self.settings.clip_norm
-        cure = f"lower optimizer.learning_rate (now {learning_rate:g})"
-        cure += f" or clip_norm (now {clip:g})" if clip else " or set clip_norm, for example to 1"
-        kept = "; the last good checkpoint is kept" if (self.resume / "checkpoint").exists() else ""
-        return (
-            f"[train] epoch {self.epoch}, step {self.step + 1}: expected a finite loss and gradient, found infinity or "
-            f"not a number; {cure}{kept}"
-        )
+        return message(self.settings, self.epoch, self.step + 1, (self.resume / "checkpoint").exists())

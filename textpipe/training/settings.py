@@ -8,11 +8,6 @@ from textpipe.config import Plugin, Section
 from textpipe.training.subword_sampling import SubwordSampling
 from textpipe.training.transfer import Init
 
-Metric = Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bleu"]
-
-# Metrics that grow as a model gets better; every other one falls.
-RISING = ("valid_accuracy", "valid_bleu")
-
 # What the optimizer lbfgs reads of [train], and why it does not read others.
 LBFGS_READS = {"seed", "optimizer", "init"}
 NO_USE = "lbfgs sees all rows at once and has no use for it; leave it out"
@@ -29,7 +24,7 @@ LBFGS = {
 class EarlyStopping(Section):
     """Stop after `patience` validations in which `metric` has not improved by more than `min_delta`."""
 
-    metric: Metric = "valid_loss"  # which validation figure must improve
+    metric: str = "valid_loss"  # which validation figure must improve
     patience: int = Field(default=3, ge=1)  # validations without an improvement that are borne
     min_delta: float = Field(default=0.0, ge=0)  # an improvement has to be larger than this
 
@@ -117,7 +112,7 @@ class Settings(Section):
     freeze: list[str] = []
     scheduled_sampling: ScheduledSampling | None = None
     early_stopping: EarlyStopping | None = None  # ends the run when validation no longer improves
-    metric: Metric | None = None
+    metric: str | None = None
     valid_bleu_rows: int | None = Field(default=None, ge=1)
     validate_steps: int | None = Field(default=None, ge=1)
     checkpoint_steps: int | None = Field(default=None, ge=1)

@@ -5,16 +5,16 @@ device and for eight. Of its share a replica makes several again, which go side 
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
 
 from textpipe import cores
 from textpipe.columns import Column
-from textpipe.training import losses, scheduled_sampling
+from textpipe.training import losses
 from textpipe.training.accumulation import Accumulator
 from textpipe.training.batches import Batch
 from textpipe.training.moving_average import MovingAverage
@@ -26,10 +26,19 @@ class Steps:
     """Traced steps of a model; each padded width is traced once, whatever the number of rows.
 
     num_rows: rows of the training split; a model's penalty() is divided by it, so that the sum over an epoch counts
-    it once. parallel: as in Settings, a number by now.
+    it once. objective: a module of objectives/.
     """
 
-    def __init__(self, model, optimizer, settings: Settings, strategy: tf.distribute.Strategy, num_rows: int):
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        settings: Settings,
+        strategy: tf.distribute.Strategy,
+        num_rows: int,
+        objective: ModuleType,
+    ):
+        self.objective = objective
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.strategy, self.num_rows = strategy, num_rows
         self.parallel = shares(strategy) if settings.parallel == "auto" else settings.parallel
@@ -46,36 +55,29 @@ class Steps:
         """Update `number`, from 1; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (before clipping)."""
         if self.accumulator is None:
             (batch,) = batches
-            return self.call(self.train_graph, rows, batch, *self.chances(number, 0))
+            return self.call(self.train_graph, rows, batch, *self.draws(number, 0))
         sums = {"loss": 0.0, "weight": 0.0}
         for place, batch in enumerate(batches):
-            for name, figure in self.call(self.add_graph, rows, batch, *self.chances(number, place)).items():
+            for name, figure in self.call(self.add_graph, rows, batch, *self.draws(number, place)).items():
                 sums[name] += figure
         total = tf.constant(sums["weight"], tf.float32)
         return sums | self.run("update", self.update_graph, [total], [exactly(total)])
 
-    def chances(self, number: int, place: int) -> tuple:
-        """What scheduled sampling needs to know of a batch: the probability and the seed [2] of its replacements."""
-        rule = self.settings.scheduled_sampling
-        if rule is None:
-            return ()
-        seed = [self.settings.seed % 2**31, (number * self.settings.accumulate + place) % 2**31]
-        return tf.constant(scheduled_sampling.rate(rule, number), tf.float32), tf.constant(seed, tf.int32)
+    def draws(self, number: int, place: int) -> tuple:
+        """Scalars that the objective draws by, of batch `place` of update `number`."""
+        return self.objective.draws(self.settings, number, place) if hasattr(self.objective, "draws") else ()
 
     def evaluate(self, rows: Rows, batch: Batch) -> dict[str, Any]:
-        """Floats: sums of `loss`, `correct` and `weight` over a batch, without dropout or smoothing."""
+        """Floats: the objective's sums over a batch, without dropout or smoothing."""
         return self.call(self.evaluate_graph, rows, batch)
 
     def validate(self, rows: Rows, order: list[Batch]) -> dict[str, float]:
-        """valid_loss (nats per row or token; no penalty, no smoothing), valid_accuracy, of texts valid_perplexity."""
-        sums = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
+        """The objective's figures, such as valid_loss and valid_accuracy."""
+        sums: dict[str, float] = {}
         for batch in order:
             for name, figure in self.evaluate(rows, batch).items():
-                sums[name] += figure
-        figures = {"valid_loss": sums["loss"] / sums["weight"], "valid_accuracy": sums["correct"] / sums["weight"]}
-        if rows.target.kind == "ids":
-            figures["valid_perplexity"] = math.exp(min(figures["valid_loss"], 700.0))
-        return figures
+                sums[name] = sums.get(name, 0.0) + figure
+        return self.objective.figures(sums)
 
     def call(self, graph: Callable, rows: Rows, batch: Batch, *scalars: tf.Tensor) -> dict[str, float]:
         inputs = {name: tensors(column, batch, name) for name, column in rows.inputs.items()}
@@ -83,7 +85,7 @@ class Steps:
         fixed = fixed_widths(self.model)
         specs = [*tf.nest.map_structure(functools.partial(spec, fixed=fixed), [inputs, target]), *map(exactly, scalars)]
         widths = batch.widths.items() if fixed else ()
-        parts = self.parallel if rows.target.kind == "ids" and len(batch.rows) >= self.parallel else 1
+        parts = self.parallel if self.objective.COUNTS == "tokens" and len(batch.rows) >= self.parallel else 1
         key = graph.__name__, parts, *widths
         return self.run(key, functools.partial(graph, parts), [inputs, target, *scalars], specs)
 
@@ -94,11 +96,11 @@ class Steps:
             self.traced[key] = function.get_concrete_function(*specs)
         return {name: float(value) for name, value in self.traced[key](*arguments).items()}
 
-    def train_graph(self, parts, inputs, target, *chances):
-        return self.on_replicas(functools.partial(self.train_replica, parts), inputs, target, *chances)
+    def train_graph(self, parts, inputs, target, *draws):
+        return self.on_replicas(functools.partial(self.train_replica, parts), inputs, target, *draws)
 
-    def add_graph(self, parts, inputs, target, *chances):
-        return self.on_replicas(functools.partial(self.add_replica, parts), inputs, target, *chances)
+    def add_graph(self, parts, inputs, target, *draws):
+        return self.on_replicas(functools.partial(self.add_replica, parts), inputs, target, *draws)
 
     def update_graph(self, total):
         return self.on_replicas(self.update_replica, total)
@@ -110,14 +112,16 @@ class Steps:
         sums = self.strategy.run(step, arguments)
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
-    def train_replica(self, parts, inputs, target, *chances):
+    def train_replica(self, parts, inputs, target, *draws):
         """A whole update."""
-        sums, gradients = self.gradients(parts, inputs, target, tf.cast(weight(target), tf.float32), *chances)
+        sums, gradients = self.gradients(
+            parts, inputs, target, tf.cast(self.objective.weight(target), tf.float32), *draws
+        )
         return {"loss": sums["loss"], "weight": sums["weight"], **self.update(gradients)}
 
-    def add_replica(self, parts, inputs, target, *chances):
+    def add_replica(self, parts, inputs, target, *draws):
         """A batch's share of an update."""
-        sums, gradients = self.gradients(parts, inputs, target, tf.constant(1.0), *chances)
+        sums, gradients = self.gradients(parts, inputs, target, tf.constant(1.0), *draws)
         self.accumulator.add(gradients)
         return {"loss": sums["loss"], "weight": sums["weight"]}
 
@@ -125,31 +129,29 @@ class Steps:
         """The update from what was accumulated over so many rows or tokens."""
         return self.update([gradient / total for gradient in self.accumulator.take()])
 
-    def gradients(self, parts: int, inputs, target, total, *chances):
+    def gradients(self, parts: int, inputs, target, total, *draws):
         """Sums over this replica's rows, and the dense gradients of their loss / total."""
         variables = [variable.value for variable in self.model.trainable_variables]
-        smoothing = self.settings.label_smoothing
         found, gradients = [], []
         with own_seeds(self.model):
             # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
             for part, pair in enumerate(cut((share(inputs), share(target)), parts)):
-                replace = self.replacement(part, parts, *chances) if chances else None
-                sums, slopes = losses.gradients(
-                    self.model, *pair, variables, smoothing=smoothing, total=total, replace=replace
-                )
+                replica = tf.distribute.get_replica_context().replica_id_in_sync_group if draws else 0
+                sums, slopes = self.of_part(*pair, variables, total, draws, replica * parts + part)
                 found.append(sums)
                 gradients.append([losses.dense(slope) for slope in slopes])
         return added(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
 
-    def replacement(self, part: int, parts: int, probability, seed) -> Callable:
-        """Scheduled sampling for losses.gradients, each part of each replica with draws of its own."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        choice = {
-            "probability": probability,
-            "seed": tf.random.experimental.stateless_fold_in(seed, replica * parts + part),
-            "choose": self.settings.scheduled_sampling.choose,
-        }
-        return lambda model, inputs, words: scheduled_sampling.mixed(model, inputs, words, **choice)
+    def of_part(self, inputs: Any, target: Any, variables: list, total: Any, draws: tuple, part: Any) -> tuple:
+        """Sums over a part of the rows, and the gradients of their loss / total, by the objective or by autodiff."""
+        options = {"config": self.settings}
+        if hasattr(self.objective, "gradients"):
+            options |= {"total": total, "draws": draws, "part": part}
+            return self.objective.gradients(self.model, inputs, target, variables, **options)
+        with tf.GradientTape() as tape:
+            sums = self.objective.sums(self.model, inputs, target, training=True, **options)
+            loss = sums["loss"] / total
+        return sums, tape.gradient(loss, variables, unconnected_gradients="zero")
 
     def update(self, gradients: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Adds the penalty's gradients, clips, and lets the optimizer step; `penalty` and `gradient_norm`."""
@@ -180,7 +182,8 @@ class Steps:
         return {"penalty": penalty, "gradient_norm": norm / replicas}
 
     def evaluate_replica(self, parts, inputs, target):
-        return added([losses.evaluate(self.model, *pair) for pair in cut((share(inputs), share(target)), parts)])
+        measure = functools.partial(self.objective.sums, self.model, training=False, config=self.settings)
+        return added([measure(*pair) for pair in cut((share(inputs), share(target)), parts)])
 
     def penalty(self):
         """What the model adds to the mean loss of a row: its penalty() over the rows of the training split."""
@@ -208,11 +211,6 @@ def own_seeds(model) -> Iterator[None]:
     yield
     for state in states:
         state.assign(state.value - tf.cast(offset, state.value.dtype))
-
-
-def weight(target):
-    """Rows of a batch of labels, real tokens of a batch of ids."""
-    return tf.size(target) if target.shape.rank == 1 else tf.math.count_nonzero(target, dtype=tf.int32)
 
 
 def shares(strategy: tf.distribute.Strategy) -> int:

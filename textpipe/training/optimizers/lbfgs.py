@@ -25,7 +25,7 @@ class Config(Section):
     memory: int = Field(default=10, ge=1)
 
 
-def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def minimize(config: Config, model, train, valid, settings, objective) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Brings the model's weights to the minimum of its objective over `train`, for the l2 of its path that is best on `valid`.
 
     Returns the summary and the history that loop.fit documents: a line per iteration with `loss` (objective per row) and
@@ -50,8 +50,8 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
         raise ConfigError(
             f"[model] l2: {len(path)} values, and no rows to choose one on; set [ingest] split.valid, or give one value"
         )
-    objective = Objective(model, train)
-    steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train)) if valid else None
+    function = Objective(model, train)
+    steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train), objective) if valid else None
     order = batches.plan(valid, settings).epoch(0) if valid else []
     history: list[dict[str, Any]] = []
     # Of each l2 the last line of its history, its optimum, and why the search for it ended.
@@ -72,12 +72,12 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
             "max_iterations": config.max_iterations,
             "memory": config.memory,
         }
-        objective.penalize(l2)
+        function.penalize(l2)
         # From the optimum of the stronger penalty before, which is near.
-        start = points[-1] if points else objective.start()
+        start = points[-1] if points else function.start()
         before = len(history)
-        result = lbfgs.minimize(objective, start, report=report, **limits)
-        objective.assign(result.point)
+        result = lbfgs.minimize(function, start, report=report, **limits)
+        function.assign(result.point)
         if result.stopped != "converged":
             largest = float(np.abs(result.gradient).max())
             cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no nearer"
@@ -107,8 +107,8 @@ def minimize(config: Config, model, train, valid, settings) -> tuple[dict[str, A
     kept = chosen(lines, len(valid) if valid else 0)
     best = lines[kept]
     if len(path) > 1:
-        objective.penalize(best["l2"])
-        objective.assign(points[kept])
+        function.penalize(best["l2"])
+        function.assign(points[kept])
         ends = {"least": min(path), "greatest": max(path)}
         for word, end in ends.items():
             if best["l2"] == end:

@@ -1,0 +1,35 @@
+"""One of a closed set of classes: cross-entropy of the softmax; of two classes, that of the log-odds of the second."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NEEDS = "logits"
+COUNTS = "rows"
+METRICS = {"valid_loss": "min", "valid_accuracy": "max"}
+LABEL = "answers with a label"
+# Settings of [train] that it does not read, and why.
+UNUSED = {
+    **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), LABEL),
+    "parallel": "trains on a batch as a whole",
+}
+
+
+def weight(targets: Any) -> Any:
+    """Rows of a batch of labels [B]."""
+    import tensorflow as tf
+
+    return tf.size(targets)
+
+
+def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
+    """Sums of `loss` (nats), `correct` and `weight` over the rows of a batch; targets: [B]."""
+    import tensorflow as tf
+
+    from textpipe.training import losses
+
+    return losses.of_classes(tf.cast(model(inputs, training=training), tf.float32), targets)
+
+
+def figures(sums: Mapping[str, float]) -> dict[str, float]:
+    """valid_loss (nats per row; no penalty) and valid_accuracy."""
+    return {"valid_loss": sums["loss"] / sums["weight"], "valid_accuracy": sums["correct"] / sums["weight"]}

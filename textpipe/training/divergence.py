@@ -1,0 +1,15 @@
+"""What to tell when the loss is no longer a number."""
+
+from textpipe.training.settings import Settings
+
+
+def message(settings: Settings, epoch: int, step: int, kept: bool) -> str:
+    """The error and its cure; kept: whether there is a checkpoint of before."""
+    learning_rate, clip = settings.optimizer.learning_rate, settings.clip_norm
+    cure = f"lower optimizer.learning_rate (now {learning_rate:g})"
+    cure += f" or clip_norm (now {clip:g})" if clip else " or set clip_norm, for example to 1"
+    saved = "; the last good checkpoint is kept" if kept else ""
+    return (
+        f"[train] epoch {epoch}, step {step}: expected a finite loss and gradient, found infinity or "
+        f"not a number; {cure}{saved}"
+    )
