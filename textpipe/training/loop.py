@@ -21,16 +21,9 @@ import tensorflow as tf
 
 from textpipe import rooms
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import (
-    accumulation,
-    batch_budget,
-    batches,
-    checkpoint,
-    divergence,
-    early_stopping,
-    schedule_check,
-)
+from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping, schedule_check
 from textpipe.training.curve import Curve
+from textpipe.training.divergence import message
 from textpipe.training.interrupts import Interrupts
 from textpipe.training.kept import Kept
 from textpipe.training.progress import Progress
@@ -122,19 +115,16 @@ class Loop:
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
         self.optimizer.build(model.trainable_variables)
         self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train), objective)
-        self.metrics = objective.METRICS
         self.validation = Validation(self.steps, valid, measures, settings)
-        self.metric = settings.chosen_by
+        self.metric, self.metrics = settings.chosen_by, objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
         self.kept = Kept(self.resume / "validated", self.metric, self.metrics, settings.average)
-        self.unit = objective.COUNTS
-        self.resources = Resources(self.unit)
+        self.unit, self.resources = objective.COUNTS, Resources(objective.COUNTS)
         self.epoch, self.step, self.taken = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums = empty_sums()  # since the last validation
-        self.recent = empty_sums()  # since the last point of the curve
+        self.sums, self.recent = empty_sums(), empty_sums()  # since the last validation, the last point of the curve
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
@@ -307,4 +297,4 @@ class Loop:
         return result
 
     def divergence(self) -> str:
-        return divergence.message(self.settings, self.epoch, self.step + 1, (self.resume / "checkpoint").exists())
+        return message(self.settings, self.epoch, self.step + 1, (self.resume / "checkpoint").exists())
