@@ -124,8 +124,7 @@ class Loop:
         self.epoch, self.step, self.taken = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums = empty_sums()  # since the last validation
-        self.recent = empty_sums()  # since the last point of the curve
+        self.sums, self.recent = empty_sums(), empty_sums()  # since the last validation, the last point of the curve
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
