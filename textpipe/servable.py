@@ -30,7 +30,7 @@ class Servable(tf.Module):
 
     task: its FIELDS and ANSWER; normalizer and features {field: feature or Labels} as training used them; decode: a
     decoding/ Config, greedy when None; bounds: upper bounds of its options, where not the decoder's own; attends: whether
-    the model looks back at the source. The Keras model is reached through a closure and its variables through a list: what is
+    the model looks back at the source; trained: train.json. The Keras model is reached through a closure and its variables through a list: what is
     saved is then the graph and its weights, without a trace of Keras, and loads where Keras is absent.
 
     output: what answers and names the signatures; see answers/.
@@ -47,6 +47,7 @@ class Servable(tf.Module):
         lexicon: Mapping[str, str] | None = None,
         bounds: Mapping[str, float] | None = None,
         attends: bool = True,
+        trained: Mapping[str, Any] | None = None,
     ):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
@@ -62,6 +63,7 @@ class Servable(tf.Module):
         self.features = dict(features)
         self.weights = [variable.value for variable in model.weights]
         self.reach = lambda: model
+        self.told_of_training = lambda: dict(trained or {})
         self.output = rooms.find("answers", task.ANSWER).output(
             self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends
         )
@@ -101,12 +103,18 @@ class Servable(tf.Module):
             lexicon=vectorizer.load_lexicon(artifacts["tokenize"]),
             bounds=bounds,
             attends=_fits.attends(config, ensemble),
+            trained=json.loads((artifacts["train"] / "train.json").read_text(encoding="utf-8")),
         )
 
     @property
     def model(self) -> Any:
         """The Keras model."""
         return self.reach()
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """train.json: how training ended, and the figures of the weights that were kept."""
+        return self.told_of_training()
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Any number of a closed set of labels: binary cross-entropy of each, summed over the labels."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ NEEDS = "logits"
 COUNTS = "rows"
 METRICS = {"valid_loss": "min", "valid_f1": "max"}
 LABELS = "answers with labels"
+THRESHOLDS = tuple(number / 20 for number in range(1, 20))  # of which validation chooses one
 # Settings of [train] that it does not read, and why.
 UNUSED = {
     **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), LABELS),
@@ -24,23 +26,31 @@ def weight(targets: Any) -> Any:
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
     """Sums over the rows of a batch; targets: [B, C], 1 for the labels that a row has and 0 for the others.
 
-    `loss` (nats), `weight` (rows), and for F1 at a probability of one half `hits`, `predicted` and `actual` labels.
+    `loss` (nats), `weight` (rows), `actual` labels, and for F1 at each of THRESHOLDS `hits_0`, `predicted_0` and so on.
     """
     import tensorflow as tf
 
     logits = tf.cast(model(inputs, training=training), tf.float32)  # [B, C]
     targets = tf.cast(targets, tf.float32)
-    predicted = tf.cast(logits > 0, tf.float32)
-    return {
+    found = {
         "loss": tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)),
         "weight": tf.cast(tf.shape(targets)[0], tf.float32),
-        "hits": tf.reduce_sum(predicted * targets),
-        "predicted": tf.reduce_sum(predicted),
         "actual": tf.reduce_sum(targets),
     }
+    for number, threshold in enumerate(() if training else THRESHOLDS):
+        predicted = tf.cast(logits >= math.log(threshold / (1 - threshold)), tf.float32)
+        found[f"hits_{number}"] = tf.reduce_sum(predicted * targets)
+        found[f"predicted_{number}"] = tf.reduce_sum(predicted)
+    return found
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row) and valid_f1, micro-averaged: 2 hits / (predicted + actual), 1 where there are none."""
-    labels = sums["predicted"] + sums["actual"]
-    return {"valid_loss": sums["loss"] / sums["weight"], "valid_f1": 2 * sums["hits"] / labels if labels else 1.0}
+    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the lowest threshold that has it."""
+    scores = []
+    for number in range(len(THRESHOLDS)):
+        labels = sums[f"predicted_{number}"] + sums["actual"]
+        scores.append(2 * sums[f"hits_{number}"] / labels if labels else 1.0)
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return {
+        "valid_loss": sums["loss"] / sums["weight"], "valid_f1": scores[best], "valid_threshold": THRESHOLDS[best],
+    }  # fmt: skip

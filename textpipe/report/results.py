@@ -62,14 +62,24 @@ class Run:
 
     @cached_property
     def predictions(self) -> list[dict[str, Any]]:
-        """The lines of predictions.jsonl."""
-        return lines(self.artifacts["evaluate"] / PREDICTIONS)
+        """The lines of predictions.jsonl; where there are several source fields, with all of them as one text besides."""
+        found, (source, _) = lines(self.artifacts["evaluate"] / PREDICTIONS), self.sides
+        if len(self.sources) > 1:
+            for line in found:
+                line[source] = "\n".join(f"{name}: {line[name]}" for name in self.sources)
+        return found
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the source fields."""
+        fields = rooms.find("tasks", self.metrics["task"]).FIELDS
+        return tuple(field.name for field in fields if field.side == "source")
 
     @cached_property
     def sides(self) -> tuple[str, str]:
-        """The names of the source and the target field."""
-        source, target = pair(rooms.find("tasks", self.metrics["task"]).FIELDS)
-        return source.name, target.name
+        """The names of the source and the target field; of several sources, all of their names."""
+        _, target = pair(rooms.find("tasks", self.metrics["task"]).FIELDS)
+        return ", ".join(self.sources), target.name
 
     @cached_property
     def view(self) -> ModuleType:

@@ -130,6 +130,7 @@ class Service:
                             "version": version.number,
                             "task": about.get("task"),
                             "inputs": about.get("inputs"),
+                            "fields": about.get("fields"),
                             "labels": about.get("labels"),
                             "signatures": sorted(version.signatures),
                             "view": export_format.view(about, tuple(version.signatures)),

@@ -1,0 +1,60 @@
+"""The answer is any number of a closed set of labels, each with a probability of its own."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textpipe.answers.label import (
+    SCORES,
+    WORD_NOTES,
+    check_ensemble,
+    join,
+    measured,
+    measured_answers,
+    measured_words,
+    score_line,
+    score_row,
+    score_summary,
+    score_totals,
+)
+from textpipe.answers.label import check as check_label
+from textpipe.config import Section
+
+if TYPE_CHECKING:
+    from textpipe.answers._labels import Output
+    from textpipe.tracing import Graph
+
+VIEW = "label_sets"
+LIKELIEST = 5  # labels a prediction lists
+THRESHOLD = 0.5  # where no validation has chosen one
+
+
+def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
+    """Raise ValueError for settings of answers that are searched or of which several are right."""
+    check_label(task, decode=decode, bounds=bounds, join_sources=join_sources)
+
+
+def output(
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+) -> "Output":  # fmt: skip
+    """The part of a graph that answers, with the threshold that validation chose."""
+    from textpipe.answers._labels import Output
+
+    return Output(graph, threshold_of(graph.trained))
+
+
+def threshold_of(trained: Mapping[str, Any]) -> float:
+    """The threshold of the weights that were kept, from train.json."""
+    kept = trained.get("average") or trained.get("best") or {}
+    return kept.get("valid_threshold", THRESHOLD)
+
+
+def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions.jsonl keeps of an answer: of many labels, the likeliest five."""
+    likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+
+
+__all__ = [
+    "SCORES", "THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
+    "measured_words", "output", "score_line", "score_row", "score_summary", "score_totals", "threshold_of",
+]  # fmt: skip
