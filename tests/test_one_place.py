@@ -58,7 +58,7 @@ def asks_signature(node):
         named = isinstance(node.slice, ast.Constant) and node.slice.value in SIGNATURES
         return named and last_name(node.value) in TABLES
     if isinstance(node, ast.Call):
-        given = [one for one in (*node.args, *(key.value for key in node.keywords if key.arg == "signature"))]
+        given = [*node.args, *(key.value for key in node.keywords if key.arg == "signature")]
         return last_name(node.func) in LOOK_UPS and any(
             isinstance(one, ast.Constant) and one.value in SIGNATURES for one in given
         )

@@ -114,7 +114,7 @@ def kind_of(key: str, fields: Sequence[Field]) -> str | None:
     """The kind that a key names: that of a field of this name, or the kind itself, or its plural; None when nothing does."""
     kinds = rooms.names("kinds")
     own = next((field.kind for field in fields if field.name == key), key if key in kinds else None)
-    return own or next((kind for kind in kinds if rooms.find("kinds", kind).PLURAL == key), None)
+    return own or next((kind for kind in kinds if key == rooms.find("kinds", kind).PLURAL), None)
 
 
 def target_kinds(task: str) -> dict[str, str]:

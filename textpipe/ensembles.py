@@ -60,7 +60,7 @@ def located(member: str) -> transfer.Origin:
             raise ConfigError(f"ensemble: {member}: no such file of weights; check the path")
         return transfer.Origin(path.parent / transfer.MODEL, path.parent / transfer.VOCABULARY, path)
     try:
-        return transfer.locate(transfer.Init(**{"from": str(member)}))
+        return transfer.locate(transfer.Init.model_validate({"from": str(member)}))
     except ConfigError as error:
         # It speaks of the one table it was written for.
         raise ConfigError(str(error).replace("[train] init.from:", "ensemble:", 1)) from None

@@ -77,9 +77,3 @@ class Sizes:
                 "use logistic_regression or feed_forward, or a task with one source field"
             )
         return next(iter(self.inputs.items()))
-
-    @property
-    def num_logits(self) -> int:
-        """Logits of a classifier: one for each class, but of one label out of two the log-odds of the second."""
-        classes = len(self.target["classes"])
-        return 1 if self.target["kind"] == "label" and classes == 2 else classes

@@ -149,7 +149,7 @@ def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool
         elif unknown:
             steps.append(Step(stage, "perhaps", tuple(f"input {name} is built again" for name in unknown), None))
         else:
-            changed = [r for r in lineage.changes(last, wanted)] or ["its result was deleted or damaged"]
+            changed = list(lineage.changes(last, wanted)) or ["its result was deleted or damaged"]
             steps.append(Step(stage, "run", tuple(changed), None))
     return steps
 

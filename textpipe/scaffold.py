@@ -51,7 +51,7 @@ def write(
     if encoding:
         ingest["encoding"] = encoding
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
-    ingest["split"] = {name: 0.1 for name in missing}
+    ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = rooms.find("stages", "ingest")
     section = config.check(str(path), {"ingest": stage.Config}, {"task": chosen.line, "ingest": ingest})["ingest"]
     size = measured(section, [field.name for field in fields], stage.wanted(section, fields))

@@ -152,6 +152,11 @@ class Servable(tf.Module):
         columns = [cells for name, cells in raw.items() if self.has_text(name)]
         return ["\n".join(cells) for cells in zip(*columns, strict=True)]
 
+    def spelled(self, references: Sequence[Any]) -> list[str]:
+        """Cells of the target field as answers are written."""
+        spell = getattr(self.fields()[self.target].cells, "spelled", str)
+        return [spell(one) for one in references]
+
     def raw_tensor(self, field: str, cells: Sequence[Any]) -> tf.Tensor:
         """Cells of a field, as ingest keeps them, as callers send them: [B, ...]. A text may hold lone surrogates."""
         if all(isinstance(cell, str) for cell in cells):

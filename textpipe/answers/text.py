@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 VIEW = "texts"
 SCORES = ("log_prob", "tokens", "log_probs", "target_tokens", "cut")
-WORD_NOTES = (
+TARGET_WORDS = (
     "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` times, over all "
-    "rows; words are runs of letters, digits and marks, case folded, and match as often as the reference holds them.",
+    "rows; words are runs of letters, digits and marks, case folded, and match as often as the reference holds them."
 )
+WORD_NOTES = (TARGET_WORDS,)
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
     """Raise ValueError for bounds that the decoder's options cannot have."""
     if bounds is not None:
-        _bounds.bounds(rooms.find("decoding", getattr(decode, "kind")), decode, bounds)
+        _bounds.bounds(rooms.find("decoding", decode.kind), decode, bounds)
 
 
 def check_ensemble(model: str) -> None:

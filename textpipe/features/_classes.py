@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ def write(folder: Path, name: str, classes: Sequence[str]) -> None:
 def read(folder: Path, name: str) -> list[str]:
     """The classes of a field, in the order of their numbers."""
     return json.loads(file(folder, name).read_text(encoding="utf-8"))
+
+
+def num_logits(size: Mapping[str, Any]) -> int:
+    """Logits of a classifier of such a target: one for each class, but of one label out of two the log-odds of the second."""
+    classes = len(size["classes"])
+    return 1 if size["kind"] == "label" and classes == 2 else classes
 
 
 def counted(values: Callable[[], Iterable[Any]]) -> Counter[str]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from textpipe.config import Section
+from textpipe.features._classes import num_logits
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("sparse", "ids", "scalar")
@@ -35,7 +36,7 @@ def build(config: Config, sizes, *, seed: int):
 
     model = FeedForward(
         {name: dim_of(size) for name, size in sizes.inputs.items()},
-        sizes.num_logits,
+        num_logits(sizes.target),
         units=config.units,
         embeddings={name: config.embedding for name, size in sizes.inputs.items() if "vocab_size" in size},
         activation=config.activation,

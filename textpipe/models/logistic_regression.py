@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from textpipe.config import Section
+from textpipe.features._classes import num_logits
 
 READS = ("sparse", "ids", "scalar")
 GIVES = "logits"
@@ -52,7 +53,7 @@ def build(config: Config, sizes, *, seed: int):
     from textpipe.layers.inputs import dim_of
 
     dims = {name: dim_of(size) for name, size in sizes.inputs.items()}
-    model = LogisticRegression(dims, sizes.num_logits, l1=config.l1, l2=config.l2_path[0])
+    model = LogisticRegression(dims, num_logits(sizes.target), l1=config.l1, l2=config.l2_path[0])
     model.l2_path = tuple(config.l2_path)
     model.build()
     return model

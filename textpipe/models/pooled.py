@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 from textpipe import rooms
 from textpipe.config import Plugin, Section
 from textpipe.errors import ConfigError
+from textpipe.features._classes import num_logits
 from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
@@ -58,7 +59,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
 
     model = PooledClassifier(
         module.build(config.encoder, size, seed=seed),
-        sizes.num_logits,
+        num_logits(sizes.target),
         pool=config.pooling,
         attention_size=config.attention_size,
         units=config.units,

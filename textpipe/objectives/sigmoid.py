@@ -45,12 +45,12 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the lowest threshold that has it."""
+    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the threshold that has it, of several the nearest to .5."""
     scores = []
     for number in range(len(THRESHOLDS)):
         labels = sums[f"predicted_{number}"] + sums["actual"]
         scores.append(2 * sums[f"hits_{number}"] / labels if labels else 1.0)
-    best = max(range(len(scores)), key=scores.__getitem__)
+    best = max(range(len(scores)), key=lambda number: (scores[number], -abs(THRESHOLDS[number] - 0.5)))
     return {
         "valid_loss": sums["loss"] / sums["weight"], "valid_f1": scores[best], "valid_threshold": THRESHOLDS[best],
     }  # fmt: skip

@@ -136,11 +136,11 @@ def text(found: Comparison) -> str:
     """The comparison as the terminal shows it: a block per metric, then the rows that differ most."""
     table = found.table
     names, width = table["systems"], max(map(len, table["systems"]))
-    lines = [
+    how = (
         f"{table['rows']} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; "
-        f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps",
-        "",
-    ]
+        f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps"
+    )
+    lines = [how, ""]
     titles = {name: f"f1 of {one_line(table['positive'])}" if name == "f1" else name for name in table["metrics"]}
     label = max(map(len, titles.values()))
     for name, metric in table["metrics"].items():

@@ -137,7 +137,7 @@ def number(value: float | None, digits: int = 4) -> str:
     """Four digits, thousands grouped: 0.0312, 36.58, 12,345; a dash for a figure that is not defined."""
     if value is None:
         return "–"
-    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e15:
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"

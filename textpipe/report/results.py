@@ -89,7 +89,7 @@ class Run:
     @cached_property
     def positive(self) -> str | None:
         """Of a classifier of two classes, the one that F1, precision and recall are of."""
-        labels = self.metrics.get("labels") or ()
+        labels: list[str] = self.metrics.get("labels") or []
         return labels[1] if len(labels) == 2 else None
 
     @cached_property

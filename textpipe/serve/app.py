@@ -42,7 +42,7 @@ class App:
         self.gate, self.measures, self.log = gate, measures, log
         self.door = Door(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
         self.routes = routes(service, measures)
-        self.known = {route.path for route in self.routes.routes}
+        self.known = {getattr(route, "path", "") for route in self.routes.routes}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -50,9 +50,10 @@ class App:
             return
         began, headers = time.monotonic(), dict(scope["headers"])
         name, told = request_id(headers.get(b"x-request-id")), {"status": 0, "bytes_out": 0}
-        scope["told"] = found = {}
+        found: dict[str, Any] = {}
+        scope["told"] = found
 
-        async def answer(message: dict) -> None:
+        async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
                 told["status"] = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]

@@ -10,6 +10,7 @@ left is dropped before it costs anything.
 """
 
 import asyncio
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -169,7 +170,7 @@ class Queue:
                 self.free -= 1
                 task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
                 self.running[task] = time.monotonic(), chosen
-                task.add_done_callback(lambda done, chosen=chosen, lane=lane: self.done(done, chosen, lane.version))
+                task.add_done_callback(functools.partial(self.done, chosen=chosen, version=lane.version))
 
     def again(self, seconds: float) -> None:
         """Pumps after so many seconds, unless that is going to happen anyway."""

@@ -127,7 +127,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     found, lines = _word_scores.by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
-    if warnings := collapse.warnings(outputs["answer"], references):
+    if warnings := collapse.warnings(outputs["answer"], servable.spelled(references)):
         report["warnings"] = warnings
 
     write_json(output / "metrics.json", report)

@@ -185,7 +185,7 @@ def replayer() -> Iterator[subprocess.Popen[str]]:
     assert _replay.__file__
     command = [sys.executable, "-I", _replay.__file__]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, env=environment, **pipes) as process:
         try:
             yield process
@@ -200,8 +200,9 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
     replayer's, or None for a new one.
     """
     if process is None:
-        with replayer() as process:
-            return replay(folder, servable, process)
+        with replayer() as own:
+            replay(folder, servable, own)
+        return
     request = {"folder": str(folder.resolve()), "batch_rows": _golden.BATCH_ROWS}
     told, errors = process.communicate(json.dumps(request) + "\n")
     try:

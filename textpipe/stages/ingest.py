@@ -56,7 +56,7 @@ class Config(Section):
     task: TaskName
     dataset: str | None = None
     files: Path | list[Path] | dict[str, Path | list[Path] | dict[str, Path | list[Path]]] | None = None
-    format: Plugin.of("tables.formats") | None = None  # type: ignore[valid-type]
+    format: Plugin.of("tables.formats") | None = None
     encoding: str | None = None
     columns: dict[str, str | int] = {}
     filter: dict[str, str | list[str]] = {}

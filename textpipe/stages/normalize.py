@@ -29,8 +29,8 @@ class Config(Section):
     """
 
     task: Annotated[TaskName, AfterValidator(_text.checked_task)]
-    steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)  # type: ignore[valid-type]
-    fields: dict[str, list[Plugin.of("text.steps")]] = {}  # type: ignore[valid-type]
+    steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)
+    fields: dict[str, list[Plugin.of("text.steps")]] = {}
 
     @model_validator(mode="after")
     def fields_exist(self) -> "Config":

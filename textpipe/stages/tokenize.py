@@ -30,7 +30,7 @@ class Config(Section):
 
     task: Annotated[TaskName, AfterValidator(_text.checked_task)]
     seed: int = 1
-    codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)  # type: ignore[valid-type]
+    codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)
     vocabulary: Literal["joint", "separate"] = "joint"
     lexicon: bool = False
 

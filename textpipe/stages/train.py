@@ -112,7 +112,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     with strategy.scope():
         with precision.policy(config.precision):
             model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
-        started = {"init": donor.give(model)} if donor else {}
+        started: dict[str, Any] = {"init": donor.give(model)} if donor else {}
         if config.freeze:
             started["frozen"] = parts.freeze(model, config.freeze)
         result = loop.fit(model, data, config, output, measures, config.objective)
@@ -138,8 +138,8 @@ def check(config: Config, sizes: Sizes) -> None:
                 place = "[train]" if section is config else "[model]"
                 raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
     needs = config.objective.NEEDS
-    if module.GIVES != needs:
-        others = [name for name in rooms.names("models") if rooms.find("models", name).GIVES == needs]
+    if needs != module.GIVES:
+        others = [name for name in rooms.names("models") if needs == rooms.find("models", name).GIVES]
         raise ConfigError(
             f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {ANSWERS[needs]}; "
             f"use {' or '.join(others)}"

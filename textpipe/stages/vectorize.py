@@ -30,9 +30,9 @@ class Config(Section):
     """
 
     task: Annotated[TaskName, AfterValidator(_text.checked_task)]
-    features: Plugin.of("features") = Field("ids", validate_default=True)  # type: ignore[valid-type]
+    features: Plugin.of("features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
-    fields: dict[str, Plugin.of("features")] = {}  # type: ignore[valid-type]
+    fields: dict[str, Plugin.of("features")] = {}
 
     @model_validator(mode="after")
     def target_has_text(self) -> "Config":

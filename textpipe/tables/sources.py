@@ -159,7 +159,7 @@ def sources_of(value: Any, options: Section) -> list[Source]:
 
 def read(source: Source, options: Section, repairs: Repairs, wanted: Sequence[str | int], split: str) -> Iterator[Rows]:
     """The wanted columns of one source, by the format `options` belongs to."""
-    kind: str = options.kind  # type: ignore[attr-defined]
+    kind: str = options.kind
     module = rooms.find(ROOM, kind)
     if hasattr(module, "for_split"):
         options = module.for_split(options, split)

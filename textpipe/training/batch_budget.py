@@ -90,7 +90,7 @@ def search(model: Any, train: Rows, settings: Settings, objective: ModuleType) -
         if tried and trial.updates(tokens) < FEWEST_UPDATES:
             ended_by = "updates"
             break
-        if tried and trial.num_rows(tokens) == trial.num_rows(tried[-1]["tokens"]):
+        if tried and trial.num_rows(tokens) == trial.num_rows(int(tried[-1]["tokens"])):
             ended_by = "rows"
             break
         if free and foretold(tried, tokens) > MARGIN * free:

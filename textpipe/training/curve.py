@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Self
 
 import tensorflow as tf
 
@@ -29,13 +30,13 @@ class Curve:
     def __init__(self, logs: Path, resume: Path, done: int = 0):
         self.logs, self.resume, self.done = logs, resume, done
 
-    def __enter__(self) -> "Curve":
+    def __enter__(self) -> Self:
         for folder in (self.logs, self.resume):
             folder.mkdir(parents=True, exist_ok=True)
         before = self.before()
         replace(self.resume / NAME, before)
         replace(self.logs / NAME, before)
-        self.files = [open(folder / NAME, "a", encoding="utf-8") for folder in (self.resume, self.logs)]
+        self.files = [(folder / NAME).open("a", encoding="utf-8") for folder in (self.resume, self.logs)]
         shutil.rmtree(self.logs / "tensorboard", ignore_errors=True)
         self.events = tf.summary.create_file_writer(str(self.logs / "tensorboard"))
         for line in before:

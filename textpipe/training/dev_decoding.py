@@ -6,12 +6,13 @@ Shapes: B batch, T source, U answer.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
 
 from textpipe.columns import Column
+from textpipe.config import Plugin
 from textpipe.errors import DataError
 from textpipe.fields import Sizes
 from textpipe.scores import bleu_tokenizers
@@ -50,7 +51,6 @@ class DevBleu:
         max_length: int,
         limit: int | None = None,
     ):
-        from textpipe.decoding import greedy
 
         count = len(references)
         assert all(len(column) == count for column in inputs.values()), "a reference for each row"
@@ -58,9 +58,11 @@ class DevBleu:
         rows = np.arange(count) if limit is None else np.unique(np.linspace(0, count - 1, limit).astype(int))
         padded = [column.lengths[rows] for column in inputs.values() if column.lengths is not None]
         self.rows = rows[np.argsort(np.sum(padded, axis=0), kind="stable")] if padded else rows
-        self.config = greedy.Config(max_length=max_length, max_ratio=RATIO, max_extra=EXTRA)
+        self.config = Plugin.check(
+            "decoding", {"kind": "greedy", "max_length": max_length, "max_ratio": RATIO, "max_extra": EXTRA}
+        )
         self.tokenize = bleu_tokenizers.choose(references)
-        self.decode = None
+        self.decode: Any = None
 
     def __call__(self, model) -> float:
         from sacrebleu.metrics import BLEU
@@ -76,7 +78,7 @@ class DevBleu:
         if self.decode is None:
             with precision.in_full(model):
                 specs = {name: spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
-                self.decode = self.traced(model).get_concrete_function(specs)
+                self.decode = cast(Any, self.traced(model)).get_concrete_function(specs)
         found = []
         for start in range(0, len(self.rows), ROWS):
             batch = self.rows[start : start + ROWS]

@@ -30,7 +30,7 @@ def ranking(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, st
     """
     positions = [position for position, line in enumerate(history) if metric in line]
     values = losses(history, metric, metrics)
-    return [position for _, position in sorted(zip(values, positions))]
+    return [position for _, position in sorted(zip(values, positions, strict=True))]
 
 
 def should_stop(history: list[dict[str, Any]], rule: EarlyStopping, metrics: Mapping[str, str]) -> bool:

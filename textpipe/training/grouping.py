@@ -6,6 +6,7 @@ to be shuffled.
 """
 
 import heapq
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     points, point = np.unique(lengths, axis=0, return_inverse=True)
     counts = np.bincount(point.reshape(-1), minlength=len(points))
     cells = [np.arange(len(points))] if len(points) else []
-    queue = []
+    queue: list[tuple[float, int, Any]] = []
 
     def consider(number):
         saved, parts = best_cut(points, counts, cells[number], batch_tokens)

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Self
 
 
 class Interrupts:
@@ -13,7 +14,7 @@ class Interrupts:
     def __init__(self):
         self.pending = False
 
-    def __enter__(self) -> "Interrupts":
+    def __enter__(self) -> Self:
         self.previous = None
         if threading.current_thread() is threading.main_thread():
             self.previous = signal.signal(signal.SIGINT, self.handle)

@@ -66,7 +66,7 @@ def fit(
         with tempfile.TemporaryDirectory() as folder:
             return fit(model, data, settings, Path(folder), measures, objective)
     train, valid = data["train"], data.get("valid")
-    objective = objective or rooms.find("objectives", train.target.objective)
+    objective = objective or rooms.find("objectives", getattr(train.target, "objective", "softmax"))
     if len(train) == 0:
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
     if not valid:
@@ -137,8 +137,8 @@ class Loop:
             Progress(self.total_steps, self.taken, self.unit) as self.progress,
         ):
             while self.stopped is None:
-                self.rows, order = batches.epoch(self.plan, self.train, self.epoch)
-                order = accumulation.groups(order, self.settings.accumulate)
+                self.rows, single = batches.epoch(self.plan, self.train, self.epoch)
+                order = accumulation.groups(single, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):
                     self.take(order[self.step])
                     self.between_steps()
@@ -201,7 +201,8 @@ class Loop:
 
     def report(self) -> None:
         """Validates, adds a line to the history, keeps the weights if they are wanted, and applies early stopping."""
-        line = {"epoch": self.epoch, "step": self.taken, **means(self.sums), "learning_rate": self.learning_rate}
+        line: dict[str, Any] = {"epoch": self.epoch, "step": self.taken, **means(self.sums)}
+        line["learning_rate"] = self.learning_rate
         with self.validation.weights():
             line |= self.validation.figures()
             if not math.isfinite(line.get("valid_loss", 0.0)):
@@ -214,9 +215,12 @@ class Loop:
         log.info("%s, %.0f seconds", describe(line), self.resources.elapsed())
         found = {name: value for name, value in line.items() if name.startswith("valid_")}
         timing = {**self.validation.seconds, "seconds": self.resources.elapsed()}
-        self.curve.write(self.taken, epoch=self.epoch, learning_rate=self.learning_rate, **found, **timing)
-        rule = self.settings.early_stopping
-        if found and rule and early_stopping.should_stop(self.history, rule, self.metrics):
+        self.curve.write(self.taken, epoch=self.epoch, learning_rate=line["learning_rate"], **found, **timing)
+        if (
+            found
+            and (rule := self.settings.early_stopping)
+            and early_stopping.should_stop(self.history, rule, self.metrics)
+        ):
             self.stopped = "early_stopping"
 
     def rate(self) -> float:

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Progress:
         self.bar: Any = None
         self.task: Any = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self.started = self.spoken = time.monotonic()
         self.first, self.counted = self.done, 0.0
         if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # else --quiet

@@ -20,7 +20,8 @@ def warnings(settings: Settings, total_steps: int) -> list[str]:
         if warmup
         else "the schedule's length"
     )
-    return [
+    warning = (
         f"the learning rate still rises at update {total_steps:,}, the last one, where it is at {last:.0%}: the warm-up takes "
         f"longer than the run; lower [train] {cure}, raise epochs, or make batches smaller"
-    ]
+    )
+    return [warning]

@@ -137,14 +137,15 @@ class Steps:
             # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
             for part, pair in enumerate(cut((share(inputs), share(target)), parts)):
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group if draws else 0
-                sums, slopes = self.of_part(*pair, variables, total, draws, replica * parts + part)
+                rows, wanted = pair
+                sums, slopes = self.of_part(rows, wanted, variables, total, draws, replica * parts + part)
                 found.append(sums)
                 gradients.append([losses.dense(slope) for slope in slopes])
         return added(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
 
     def of_part(self, inputs: Any, target: Any, variables: list, total: Any, draws: tuple, part: Any) -> tuple:
         """Sums over a part of the rows, and the gradients of their loss / total, by the objective or by autodiff."""
-        options = {"config": self.settings}
+        options: dict[str, Any] = {"config": self.settings}
         if hasattr(self.objective, "gradients"):
             options |= {"total": total, "draws": draws, "part": part}
             return self.objective.gradients(self.model, inputs, target, variables, **options)

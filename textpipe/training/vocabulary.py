@@ -47,7 +47,7 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
             logits = project(piece)  # [n, V]
         piece_loss, slopes = cross_entropy(logits, labels[first : first + rows], smoothing)
         part, *parts = tape.gradient(logits, [piece, *weights], output_gradients=slopes)
-        totals = [total + tf.convert_to_tensor(part) for total, part in zip(totals, parts)]
+        totals = [total + tf.convert_to_tensor(part) for total, part in zip(totals, parts, strict=True)]
         return first + rows, loss + piece_loss, hidden_parts.write(first // rows, part), totals
 
     array = tf.TensorArray(
@@ -63,7 +63,7 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
     if smoothing:
         hidden_gradient += even_gradients[0]
     own = [None] * len(variables)
-    for position, total in zip(used, totals):
+    for position, total in zip(used, totals, strict=True):
         own[position] = total
     return {"loss": loss, "weight": tf.cast(count, tf.float32)}, hidden_gradient, own
 

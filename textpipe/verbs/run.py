@@ -47,9 +47,9 @@ def command(
         )
     except ThresholdError as error:
         # Now above all somebody wants to see what the model gets wrong.
-        page = write_report(error.result, overrides, reports, steps)
+        missed = write_report(error.result, overrides, reports, steps)
         if as_json:
-            print_json(steps.table(error.result, report=page, error=str(error)))
+            print_json(steps.table(error.result, report=missed, error=str(error)))
         raise
     page = write_report(result, overrides, reports, steps) if "evaluate" in result.artifacts else None
     if as_json:

@@ -33,7 +33,7 @@ def labels(run: Run) -> Section:
             own[0] += label in wanted & answered
             own[1] += label in wanted
             own[2] += label in answered
-    figures = [
+    figures: list[list[Any]] = [
         [label, right / max(answered, 1), right / max(wanted, 1), 2 * right / max(answered + wanted, 1), wanted]
         for label, (right, wanted, answered) in sorted(counts.items())
     ]
