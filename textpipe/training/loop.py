@@ -216,11 +216,8 @@ class Loop:
         found = {name: value for name, value in line.items() if name.startswith("valid_")}
         timing = {**self.validation.seconds, "seconds": self.resources.elapsed()}
         self.curve.write(self.taken, epoch=self.epoch, learning_rate=line["learning_rate"], **found, **timing)
-        if (
-            found
-            and (rule := self.settings.early_stopping)
-            and early_stopping.should_stop(self.history, rule, self.metrics)
-        ):
+        rule = self.settings.early_stopping
+        if found and rule and early_stopping.should_stop(self.history, rule, self.metrics):
             self.stopped = "early_stopping"
 
     def rate(self) -> float:
@@ -244,16 +241,8 @@ class Loop:
         for weight in self.model.trainable_variables:
             if not np.isfinite(np.asarray(weight)).all():
                 raise ConfigError(self.divergence())
-        state = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "taken": self.taken,
-            "history": self.history,
-            "sums": self.sums,
-            "learning_rate": self.learning_rate,
-            "stopped": self.stopped,
-            "parallel": self.steps.parallel,
-        }
+        own = ("epoch", "step", "taken", "history", "sums", "learning_rate", "stopped")
+        state = {**{name: getattr(self, name) for name in own}, "parallel": self.steps.parallel}
         resources = self.resources.state()
         checkpoint.save(self.resume / "checkpoint", self.variables(), {"loop": state, "resources": resources})
         self.kept.prune(self.history)
