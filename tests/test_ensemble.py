@@ -54,13 +54,13 @@ def probabilities(model, source, target_in):
 
 def test_probabilities_are_the_mean_of_the_members_(members):
     each = np.stack([probabilities(member, SOURCE, TARGET_IN) for member in members])
-    found = np.exp(Ensemble(members)(SOURCE, TARGET_IN).numpy())
+    found = np.exp(Ensemble(members)({"source": SOURCE}, TARGET_IN).numpy())
     np.testing.assert_allclose(found, each.mean(axis=0), rtol=2e-5)
     assert np.abs(each[0] - each[1]).max() > 0.1
 
     geometric = np.exp(np.log(each).mean(axis=0))
     geometric /= geometric.sum(axis=-1, keepdims=True)
-    found = np.exp(Ensemble(members, mean="geometric")(SOURCE, TARGET_IN).numpy())
+    found = np.exp(Ensemble(members, mean="geometric")({"source": SOURCE}, TARGET_IN).numpy())
     np.testing.assert_allclose(found, geometric, rtol=2e-5)
 
 

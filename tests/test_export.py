@@ -57,10 +57,10 @@ def section(tables, stage, **options):
 
 def test_rows_of_one_source_are_one_question_with_all_their_targets():
     rows = {"row": [3, 4, 5, 6], "en": ["Go.", "Go.", "Stop!", "Go."], "fr": ["Va !", "Allez !", "Arrête !", "Va !"]}
-    first, references = evaluate.joined(rows, "en", "fr", None)
+    first, references = evaluate.joined(rows, ("en",), "fr", None)
     assert first == {"row": [3, 5], "en": ["Go.", "Stop!"], "fr": ["Va !", "Arrête !"]}
     assert references == [["Va !", "Allez !"], ["Arrête !"]]
-    assert evaluate.joined(rows, "en", "fr", 1)[1] == [["Va !", "Allez !"]]
+    assert evaluate.joined(rows, ("en",), "fr", 1)[1] == [["Va !", "Allez !"]]
 
 
 def test_predictions_are_the_test_rows_in_their_order(classifier):
@@ -155,7 +155,7 @@ def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
     for paths in (classifier, generator):
         rows = golden(paths)
         assert len(rows) >= 200 + len(_golden.AWKWARD)
-        assert {row["text"] for row in rows} >= set(_golden.AWKWARD)
+        assert {text for row in rows for text in row["raw"].values()} >= set(_golden.AWKWARD)
         assert {row["origin"].split()[0] for row in rows} == {"awkward", "test", "valid", "train"}
         assert "golden rows replayed" in export.summary(paths["export"])
 
@@ -168,14 +168,14 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
     answer, score, values, indices, given = chosen
     answer["texts"][0] = "not this"
     score["scores"][0] *= 1.0001
-    values["values"] = [value + 0.01 for value in values["values"]]
-    indices["indices"] = [index + 1 for index in indices["indices"]]
+    values["features"]["text"]["values"] = [value + 0.01 for value in values["features"]["text"]["values"]]
+    indices["features"]["text"]["indices"] = [index + 1 for index in indices["features"]["text"]["indices"]]
     given["log_prob"] *= 1.0001
     (model / savedmodel.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
-        f"row {rows.index(row)} {row['text']!r}" for row in sorted(chosen, key=rows.index)
+        f"row {rows.index(row)} {row['raw']['text']!r}" for row in sorted(chosen, key=rows.index)
     ]
     for words in ("gave 'not this'", "score 0.", "feature values [", "feature indices [", "log-probability -0."):
         assert str(caught.value).count(words) == 1

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from textpipe import model_rows, savedmodel, signatures
+from textpipe import savedmodel, signatures
 from textpipe.config import Plugin
 from textpipe.errors import ModelError
 from textpipe.servable import Servable
@@ -28,13 +28,13 @@ def load(paths, decoder, **changes):
 def case(request, generator):
     """A decoder, its training-side code and golden rows."""
     servable = load(generator, request.param)
-    rows = [row for row in _golden.rows(24, generator, servable) if len(row["text"]) < 100]
+    rows = [row for row in _golden.rows(24, generator, servable) if _golden.length(row) < 100]
     return request.param, servable, rows
 
 
 def replayed(servable, exported, rows):
     """The faults that a replay finds when `exported` answers the rows of `servable`."""
-    texts = {"source": tf.constant([model_rows.encode(row["text"]) for row in rows])}
+    texts = _golden.raw_tensors(servable, rows)
     texts["target"] = tf.constant([row["texts"][0].encode() for row in rows])
     described = {name: signatures.table(exported.definition(name)) for name in NAMES}
     found = {name: exported.definition(name).call(texts) for name in NAMES}

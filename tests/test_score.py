@@ -40,7 +40,7 @@ def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
     found = servable.output.decoded(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
-    by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source, beams, axis=0)}, ids).numpy()
+    by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids).numpy()
     np.testing.assert_allclose(by_token.sum(axis=1), found["log_probs"].numpy().ravel(), rtol=1e-5)
     assert (by_token[ids.numpy() != 0] < 0).all() and not by_token[ids.numpy() == 0].any()
 

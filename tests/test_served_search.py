@@ -85,7 +85,7 @@ def test_a_list_of_answers_goes_with_the_model(paths, tmp_path):
     logs = []
     for text in allowed:
         ids = servable.encode("target", tf.constant([text] * len(TEXTS)))
-        logits = servable.model({"source": source}, losses.shift_right(ids, servable.model.start_id), training=False)
+        logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
         tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()
         logs.append(np.where(ids.numpy() != 0, tokens, 0).sum(axis=1))
     logs = np.stack(logs, axis=1)

@@ -163,7 +163,8 @@ def stepped(options, chosen=None, count=64):
         built = rooms.find("models", "pooled").build(config, sizes, seed=3)
     rows, optimizer = tests.labelled(count), keras.optimizers.SGD(0.1)
     optimizer.build(built.trainable_variables)
-    return built, steps.Steps(built, optimizer, chosen, tf.distribute.get_strategy(), count), rows
+    objective = rooms.find("objectives", "softmax")
+    return built, steps.Steps(built, optimizer, chosen, tf.distribute.get_strategy(), count, objective), rows
 
 
 @pytest.mark.parametrize("kind", ALL)
