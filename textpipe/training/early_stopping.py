@@ -14,7 +14,7 @@ def losses(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str
 
     valid_accuracy .5, .7 -> -.5, -.7
     """
-    sign = -1 if metrics[metric] == "max" else 1
+    sign = -1 if metrics.get(metric) == "max" else 1
     return [sign * line[metric] for line in history if metric in line]
 
 
