@@ -132,10 +132,10 @@ def test_a_search_is_left_at_its_deadline_and_has_no_answer(kind, monkeypatch):
     table, decoder = Slow(3, end_bonus=-50.0), rooms.find("decoding", kind)
     settings = Plugin.check("decoding", {"kind": kind, "max_length": 40})
     with pytest.raises(tf.errors.InvalidArgumentError, match="DEADLINE_EXCEEDED: the search was ended at its deadline"):
-        decoder.decode(table, sources(5, 6), settings, {"deadline": tf.constant(1005.0, tf.float64)})
+        decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(1005.0, tf.float64)})
     assert table.steps == 5
-    found = decoder.decode(table, sources(5, 6), settings, {"deadline": tf.constant(2000.0, tf.float64)})
-    expected = decoder.decode(Table(3, end_bonus=-50.0), sources(5, 6), settings)
+    found = decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(2000.0, tf.float64)})
+    expected = decoder.decode(Table(3, end_bonus=-50.0), {"source": sources(5, 6)}, settings)
     assert found["ids"].numpy().tolist() == expected["ids"].numpy().tolist()
 
 

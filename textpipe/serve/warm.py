@@ -106,7 +106,7 @@ def compare(version: Version, rows: list[dict[str, Any]]) -> None:
 
 
 def raw_of(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
-    """The cells of a golden row; exports of format 1 and 2 have rows of one text."""
+    """The cells of a golden row; exports of format 1 have rows of one text."""
     return row["raw"] if "raw" in row else dict.fromkeys(signature.inputs, row["text"])
 
 
