@@ -50,7 +50,7 @@ def rows_of(feature, texts, labels):
     batch = feature(tf.constant(list(texts)))
     indices = batch.indices.numpy()
     matrix = scipy.sparse.csr_matrix((batch.values.numpy(), (indices[:, 0], indices[:, 1])), shape=batch.shape)
-    return Rows(Sparse.from_scipy(matrix), Labels(labels, 2))
+    return Rows({"text": Sparse.from_scipy(matrix)}, Labels(labels, 2), "label")
 
 
 def accuracy_of_textpipe(tables, texts, labels, train, test):
@@ -65,7 +65,7 @@ def accuracy_of_textpipe(tables, texts, labels, train, test):
         "train": rows_of(feature, normal[train], labels[train]),
         "valid": rows_of(feature, normal[test], labels[test]),
     }
-    sizes = Sizes("text", feature.size, "label", {"kind": "label", "classes": ["no", "yes"]})
+    sizes = Sizes({"text": feature.size}, "label", {"kind": "label", "classes": ["no", "yes"]})
     model_config = Plugin.check("models", tables["model"])
     model = rooms.find("models", model_config.kind).build(model_config, sizes, seed=1)
     assert tables["train"]["optimizer"] == "lbfgs", "the held-out fold is only measured, never used to stop"

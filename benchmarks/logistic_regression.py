@@ -84,11 +84,11 @@ def main():
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), dtype=np.float32)
     matrices = vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts)
     data = {
-        split: Rows(Sparse.from_scipy(matrix), Labels(numbers, len(classes)))
+        split: Rows({"text": Sparse.from_scipy(matrix)}, Labels(numbers, len(classes)), "label")
         for split, matrix, numbers in zip(("train", "valid"), matrices, labels, strict=True)
     }
     dim = matrices[0].shape[1]
-    sizes = Sizes("text", {"kind": "sparse", "dim": dim}, "label", {"kind": "label", "classes": classes})
+    sizes = Sizes({"text": {"kind": "sparse", "dim": dim}}, "label", {"kind": "label", "classes": classes})
 
     spent = Counter()
     for part, (owner, name) in PARTS.items():

@@ -18,7 +18,8 @@ import tensorflow as tf
 from textpipe.fields import Sizes
 from textpipe.layers import rnn
 from textpipe.models import recurrent
-from textpipe.training import losses
+from textpipe.objectives import sequence
+from textpipe.training.settings import Settings
 
 
 class Reference(keras.layers.Layer):
@@ -64,7 +65,7 @@ VARIANTS = {
 def step_of(config, arguments):
     """A function that takes one step, and the seconds its first took: tracing and running."""
     vocabulary = {"kind": "ids", "vocab_size": arguments.vocabulary, "max_length": 100}
-    model = recurrent.build(config, Sizes("source", vocabulary, "target", vocabulary), seed=1)
+    model = recurrent.build(config, Sizes({"source": vocabulary}, "target", vocabulary), seed=1)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
     random = np.random.default_rng(0)
@@ -76,7 +77,9 @@ def step_of(config, arguments):
     def step(source, target):
         variables = [variable.value for variable in model.trainable_variables]
         total = tf.cast(tf.size(target), tf.float32)
-        sums, gradients = losses.gradients(model, source, target, variables, smoothing=0.1, total=total)
+        sums, gradients = sequence.gradients(
+            model, {"source": source}, target, variables, total=total, config=Settings(label_smoothing=0.1)
+        )
         gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
         optimizer.apply(gradients, model.trainable_variables)
         return sums["loss"]

@@ -83,8 +83,8 @@ def prepare(folder, batch_tokens):
         found = training_rows.read(built["vectorize"].path, split, sizes)
         lists = {
             side: [
-                getattr(found, side).gather(np.array([at]), length)[0].tolist()
-                for at, length in enumerate(getattr(found, side).lengths)
+                found.columns[side].gather(np.array([at]), length)[0].tolist()
+                for at, length in enumerate(found.columns[side].lengths)
             ]
             for side in sides
         }

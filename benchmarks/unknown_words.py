@@ -71,7 +71,7 @@ def speed(loaded, built):
     optimizer.build(model.trainable_variables)
     import tensorflow as tf
 
-    steps = Steps(model, optimizer, config, tf.distribute.get_strategy(), len(data))
+    steps = Steps(model, optimizer, config, tf.distribute.get_strategy(), len(data), config.objective)
     order = batches.plan(data, config, fixed_widths=fixed_widths(model)).epoch(1)[:STEPS]
     for batch in order:
         steps.train(data, [batch], 1)
@@ -81,8 +81,7 @@ def speed(loaded, built):
     processor, wall = time.process_time() - processor, time.monotonic() - wall
     count = sum(len(batch.rows) for batch in order)
     tokens = {
-        side: int(sum(getattr(data, side).lengths[batch.rows].sum() for batch in order))
-        for side in ("source", "target")
+        side: int(sum(data.columns[side].lengths[batch.rows].sum() for batch in order)) for side in ("source", "target")
     }
     return {
         "rows_per_processor_second": round(count / processor, 1),

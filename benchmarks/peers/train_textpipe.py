@@ -42,10 +42,11 @@ cores.side_by_side()  # as a pipeline does
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")
-data = Rows(*(Ids([(arrays[f"{side}_values"], arrays[f"{side}_offsets"])]) for side in ("source", "target")))
+columns = {side: Ids([(arrays[f"{side}_values"], arrays[f"{side}_offsets"])]) for side in ("source", "target")}
+data = Rows({"source": columns["source"]}, columns["target"])
 ids = {"kind": "ids", "vocab_size": setup["vocabulary"], "max_length": 100}
 section = Plugin.check("models", config)
-model = rooms.find("models", section.kind).build(section, Sizes("source", ids, "target", ids), seed=1)
+model = rooms.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=1)
 settings = Settings(
     epochs=10_000, batch_tokens=setup["batch_tokens"], optimizer={"kind": "adam", "learning_rate": 1e-3},
     clip_norm=1.0, label_smoothing=0.1, checkpoint_minutes=None,
@@ -64,9 +65,9 @@ def train(self, rows, batches, number):
             tokens = int(rows.target.lengths[batch.rows].sum())
             count, real = (
                 len(batch.rows),
-                (rows.source.lengths[batch.rows].mean(), rows.target.lengths[batch.rows].mean()),
+                (rows.inputs["source"].lengths[batch.rows].mean(), rows.target.lengths[batch.rows].mean()),
             )
-            padded = (count, batch.source_width), (count, batch.target_width)
+            padded = (count, batch.widths["source"]), (count, batch.widths["target"])
             counts["operations"] = counts.get("operations", 0) + operations(shape, *padded, tokens)
             needed = operations(shape, (count, real[0]), (count, real[1]), tokens)
             counts["operations_needed"] = counts.get("operations_needed", 0) + float(needed)
