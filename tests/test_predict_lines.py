@@ -9,7 +9,7 @@ from textpipe.verbs.predict import read_line
 
 
 def read(text, fields=("text",), number=4, **options):
-    return read_line(text.encode("utf-8", "surrogatepass") + b"\n", number, fields, **options)
+    return read_line(text.encode("utf-8", "surrogatepass") + b"\n", number, dict.fromkeys(fields, "string"), **options)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_model_of_several_fields_takes_objects_alone():
 
 def test_lines_that_are_not_utf8_are_counted_and_utf16_is_refused(monkeypatch, capsys):
     class Echo:
-        fields = ("text",)
+        dtypes = {"text": "string"}
 
         def predict(self, lines, **options):
             return [{"answer": line, "score": 1.0} for line in lines]

@@ -162,7 +162,7 @@ def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(clas
 def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, content, columns, form, words):
     (tmp_path / "pairs.tsv").write_text(content)
     with pytest.raises((ConfigError, DataError), match=words):
-        scoring.read([tmp_path / "pairs.tsv"], "source", "target", columns, form)
+        scoring.read([tmp_path / "pairs.tsv"], ("source", "target"), columns, form)
 
 
 @pytest.mark.parametrize(

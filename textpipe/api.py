@@ -142,8 +142,8 @@ def score(
     from textpipe.scoring import Scorer
 
     scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), told=told)
-    given, index = _frames.rows_of(rows, (scorer.source, scorer.target), columns=columns)
-    found = scorer.score(cast("list[Mapping[str, str]]", given))
+    given, index = _frames.rows_of(rows, scorer.fields, columns=columns)
+    found = scorer.score(cast("list[Mapping[str, Any]]", given))
     return _frames.as_frame(found, index) if frame else found
 
 

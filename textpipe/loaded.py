@@ -112,11 +112,11 @@ class LoadedModel:
     ) -> "list[dict[str, Any]] | pd.DataFrame":
         """How probable the model holds given answers: {"log_prob": -3.1, "tokens": 7, "perplexity": 1.56, ...} a pair.
 
-        rows: dicts with the source and the target field, or a DataFrame with these columns.
+        rows: dicts with the source fields and the target field, or a DataFrame with these columns.
         """
-        source, target = self.pair
-        given, index = frames.rows_of(rows, (source, target), columns=columns)
-        found = self.remote_scores(given, source, target) if self.remote else self.scorer.score(given)
+        fields = self.scored_fields
+        given, index = frames.rows_of(rows, fields, columns=columns)
+        found = self.remote_scores(given, fields) if self.remote else self.scorer.score(given)
         return frames.as_frame(found, index) if frame else found
 
     @property
@@ -129,14 +129,14 @@ class LoadedModel:
         return self._scorer
 
     @property
-    def pair(self) -> tuple[str, str]:
-        """The source and the target field."""
+    def scored_fields(self) -> dict[str, str]:
+        """{field: dtype} of what is scored, the sources and then the target."""
         if not self.remote:
-            return self.scorer.source, self.scorer.target
+            return self.scorer.fields
         others = [name for name in self.likelihood.fields if name not in self.fields]
-        if len(self.fields) != 1 or len(others) != 1:
+        if len(others) != 1:
             raise self.not_scored()
-        return self.fields[0], others[0]
+        return {**self.model.dtypes, others[0]: "string"}
 
     @property
     def likelihood(self) -> Signature:
@@ -149,14 +149,13 @@ class LoadedModel:
     def not_scored(self) -> ModelError:
         return ModelError(f"{self.place}: has no signature 'score' of a text and an answer; export the pipeline again")
 
-    def remote_scores(self, rows: Any, source: str, target: str) -> list[dict[str, Any]]:
+    def remote_scores(self, rows: Any, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Scores that a server gives."""
         from textpipe.client import BATCH_ROWS
         from textpipe.model_rows import by_field
         from textpipe.scoring import answers_of
 
         found: list[dict[str, Any]] = []
-        fields = dict.fromkeys((source, target), "string")
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
                 by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)

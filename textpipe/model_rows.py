@@ -50,9 +50,12 @@ def cell_of(value: Any, dtype: str, field: str, number: int) -> Any:
     if value is None or value == "":
         return math.nan
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        raise ModelError(f"row {number}: field {field!r} must be a number, found {value!r}") from None
+        found = math.inf
+    if not math.isfinite(found):
+        raise ModelError(f"row {number}: field {field!r} must be a number, found {value!r}")
+    return found
 
 
 def examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:

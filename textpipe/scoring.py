@@ -21,15 +21,15 @@ Scored = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scorer:
-    """place: the model or pipeline file; source, target: the fields of a pair; labels: all there are, () where answers are
-    of no closed set; answers: the module of answers/ that says what a score is."""
+    """place: the model or pipeline file; fields: {field: dtype} of a pair, the sources and then the target; labels: all
+    there are, () where answers are of no closed set; answers: the module of answers/ that says what a score is."""
 
     place: Path
-    source: str
+    fields: dict[str, str]
     target: str
     labels: tuple[str, ...]
     answers: ModuleType
-    function: Any  # takes string tensors [B] by field name
+    function: Any  # takes tensors [B] by field name
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = (), **options: Any) -> "Scorer":
@@ -51,12 +51,13 @@ class Scorer:
         scoring = giving(model.described.values(), LIKELIHOOD)
         if scoring is None or "fields" not in model.about:
             raise ModelError(f"{model.path}: has no signature 'score'; export the pipeline again to have one")
-        fields = {field["side"]: field["name"] for field in model.about["fields"]}
+        target = next(field["name"] for field in model.about["fields"] if field["side"] == "target")
+        fields = {name: scoring.inputs[name].dtype for name in (*model.about["inputs"], target)}
         labels = tuple(model.about["labels"] or ())
         # The model stands in the place of the function, for a loaded signature does not keep its variables alive.
         answers = answers_of(model.about, scoring.outputs)
         function = Held(model, model.signatures[scoring.name])
-        return cls(model.path, fields["source"], fields["target"], labels, answers, function)
+        return cls(model.path, fields, target, labels, answers, function)
 
     @classmethod
     def of_pipeline(cls, path: Path, overrides: tuple[str, ...], options: Mapping[str, Any]) -> "Scorer":
@@ -77,10 +78,11 @@ class Scorer:
             tuple(found.output.labels or ()),
             rooms.find("answers", rooms.find("tasks", loaded.task).ANSWER),
         )
-        return cls(path, found.source, found.target, labels, answers, Held(found, function))
+        fields = {name: one.dtype for name, one in {**found.row_inputs, **found.target_input}.items()}
+        return cls(path, fields, found.target, labels, answers, Held(found, function))
 
-    def score(self, rows: Sequence[Mapping[str, str]], *, batch_rows: int = batching.BATCH_ROWS) -> list[Scored]:
-        """One dict a pair, in order; rows are dicts with the source and the target field.
+    def score(self, rows: Sequence[Mapping[str, Any]], *, batch_rows: int = batching.BATCH_ROWS) -> list[Scored]:
+        """One dict a pair, in order; rows are dicts with the source fields and the target field.
 
         Of a generator: log_prob (natural logarithm of the whole answer's probability, its end included), tokens,
         perplexity (exp of nats per token), cut (whether the answer was longer than the model reads, and only its
@@ -89,17 +91,15 @@ class Scorer:
 
         {"source": "Hallo", "target": "Hello"} -> {"log_prob": -0.4, "tokens": 2, "perplexity": 1.22, ...}
         """
-        columns: dict[str, list[bytes]] = {self.source: [], self.target: []}
+        columns: dict[str, list[Any]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
-            for field, texts in columns.items():
-                if not isinstance(row.get(field), str):
-                    raise DataError(f"row {number}: field {field!r} must be a text, found {row.get(field)!r}")
-                texts.append(model_rows.encode(row[field]))
-            if self.labels and row[self.target] not in self.labels:
-                raise DataError(
-                    f"row {number}: {row[self.target]!r} is no {self.target} of {self.place}"
-                    f"{suggest(row[self.target], self.labels)}"
-                )
+            for field, dtype in self.fields.items():
+                columns[field].append(model_rows.as_value(model_rows.cell_of(row.get(field), dtype, field, number)))
+            for label in self.answers.names(row[self.target]) if self.labels else ():
+                if label not in self.labels:
+                    raise DataError(
+                        f"row {number}: {label!r} is no {self.target} of {self.place}{suggest(label, self.labels)}"
+                    )
         found = batching.answered(self.function, columns, batch_rows=batch_rows)
         return list(map(self.answers.score_row, found))
 
@@ -127,9 +127,11 @@ def answers_of(about: Mapping[str, Any], outputs: Collection[str]) -> ModuleType
 
 
 def read(
-    files: Sequence[Path], source: str, target: str, columns: Mapping[str, str | int], form: Any = None
+    files: Sequence[Path], fields: Sequence[str], columns: Mapping[str, str | int], form: Any = None
 ) -> list[dict[str, str]]:
     """Pairs from one file with a column for each field, or from a source and a target file side by side.
+
+    fields: the sources and then the target.
 
     columns: {field: column, or its number from 0}; a field not named has its own name as column. form: a format of
     tables.formats as in [ingest] format; guessed from the file's name when None. Bytes that are not UTF-8 become
@@ -139,21 +141,21 @@ def read(
     from textpipe.tables.rows import Repairs
 
     for field in columns:
-        if field not in (source, target):
-            raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, (source, target))}")
-    if len(files) > 2 or (len(files) == 2 and columns):
+        if field not in fields:
+            raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
+    if len(files) > 2 or (len(files) == 2 and (columns or len(fields) > 2)):
         raise ConfigError(
-            f"{files[-1]}: expected one file with columns, or two files of lines, the {source} first; "
+            f"{files[-1]}: expected one file with columns, or two files of lines, the {fields[0]} first; "
             "--columns is for one"
         )
-    wanted: list[str | int] = [columns.get(field, field) for field in (source, target)]
-    origin: sources.Source = files[0] if len(files) == 1 else {source: files[0], target: files[1]}
+    wanted: list[str | int] = [columns.get(field, field) for field in fields]
+    origin: sources.Source = files[0] if len(files) == 1 else dict(zip(fields, files, strict=True))
     options = sources.options_of(files[0], form or sources.guess(origin), given=form is not None)
     rows: list[dict[str, str]] = []
     repairs = Repairs()
     for found in sources.read(origin, options, repairs, wanted, "test"):
         found = repairs.mend(found)
-        rows += [{source: a, target: b} for a, b in zip(*found.columns, strict=True)]
+        rows += [dict(zip(fields, cells, strict=True)) for cells in zip(*found.columns, strict=True)]
     statistics.tell(files[0], repairs)
     if not rows:
         raise DataError(f"{files[0]}: has no pairs to score; give it a row")

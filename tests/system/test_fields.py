@@ -52,6 +52,14 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
     assert "field 'recipients' must be a number, found 'many'" in project.fails(
         "predict", "saved_models/answered", "-", stdin=json.dumps({**mail, "recipients": "many"}) + "\n"
     )
+    assert "field 'recipients' must be a number, found inf" in project.fails(
+        "predict", "saved_models/answered", "-", stdin=json.dumps(mail).replace("1}", "1e999}") + "\n"
+    )
+    scored = project.succeeds("score", "saved_models/answered", "mails.csv", "--json").splitlines()
+    assert len(scored) == 400 and 0 < json.loads(scored[0])["probability"] <= 1
+    assert "is no tags of" in project.fails(
+        "score", "saved_models/tags", "mails.csv", "--columns", "tags=answered,subject=subject,body=body"
+    )
     project.succeeds("bulk", "saved_models/answered", "mails.csv", "out.jsonl")
     assert len((project.folder / "out.jsonl").read_text().splitlines()) == 400
 

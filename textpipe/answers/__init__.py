@@ -11,6 +11,7 @@ def kept(answer) -> dict                            # what predictions.jsonl kee
 def measured(graph, sources, references, answers, batch_rows) -> (metrics, notes)    # beside the task's metrics
 def measured_answers(graph, answers) -> dict        # of them those of answers alone, for parts of the rows
 def measured_words(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: times}
+def names(answer) -> Sequence[str]                  # of a closed set: the labels that an answer names
 SCORES: tuple[str, ...]                             # outputs of the signature that gives likelihoods
 def score_row(row) -> dict                          # what a scored pair says
 def score_totals(rows) -> dict                      # sums over pairs;  score_line(row), score_summary(totals): as text

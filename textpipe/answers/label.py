@@ -76,6 +76,11 @@ def measured_words(
     return {}
 
 
+def names(answer: str) -> Sequence[str]:
+    """The labels that an answer names."""
+    return (answer,)
+
+
 def score_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """log_prob and probability of the label."""
     return dict(row)

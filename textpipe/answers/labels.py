@@ -1,6 +1,6 @@
 """The answer is any number of a closed set of labels, each with a probability of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textpipe.answers.label import (
@@ -18,6 +18,7 @@ from textpipe.answers.label import (
 )
 from textpipe.answers.label import check as check_label
 from textpipe.config import Section
+from textpipe.kinds.labels import parse
 
 if TYPE_CHECKING:
     from textpipe.answers._labels import Output
@@ -54,7 +55,12 @@ def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
 
 
+def names(answer: str) -> Sequence[str]:
+    """The labels that an answer names: "billing|urgent" -> ("billing", "urgent")."""
+    return parse(answer)
+
+
 __all__ = [
     "SCORES", "THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
-    "measured_words", "output", "score_line", "score_row", "score_summary", "score_totals", "threshold_of",
+    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals", "threshold_of",
 ]  # fmt: skip

@@ -64,12 +64,12 @@ def read_pairs(
 
     chosen = {**own, **given}
     try:
-        return scoring.read(files, scorer.source, scorer.target, chosen, form)
+        return scoring.read(files, tuple(scorer.fields), chosen, form)
     except DataError:
         if chosen == given:
             raise
         try:
-            return scoring.read(files, scorer.source, scorer.target, given, form)
+            return scoring.read(files, tuple(scorer.fields), given, form)
         except DataError:
             pass
         raise
