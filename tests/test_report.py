@@ -450,6 +450,9 @@ class Attending:
 
     definitions = (signatures.Signature("attention", gives=signatures.ATTENTION),)
 
+    def texts(self, raw):
+        return raw["source"]
+
     def signature(self, name):
         import tensorflow as tf
 
@@ -470,7 +473,7 @@ class Attending:
 
 def test_attention_is_written_without_padding_for_rows_that_fit(tmp_path):
     sources = [f"word {n} here" for n in range(50)] + ["long " * 60] * 50
-    _attention.write(Attending(), range(100, 200), sources, tmp_path, seed=1)
+    _attention.write(Attending(), range(100, 200), {"source": sources}, tmp_path, seed=1)
     lines = [json.loads(line) for line in (tmp_path / "attention.jsonl").read_text().splitlines()]
     assert len(lines) == _attention.ROWS
     for line in lines:
@@ -478,12 +481,12 @@ def test_attention_is_written_without_padding_for_rows_that_fit(tmp_path):
         assert line["target_tokens"] == ["x", "y", "</s>"]
         assert line["weights"] == [[0.25] * 4] * 3
     before = (tmp_path / "attention.jsonl").read_bytes()
-    _attention.write(Attending(), range(100, 200), sources, tmp_path, seed=1)
+    _attention.write(Attending(), range(100, 200), {"source": sources}, tmp_path, seed=1)
     assert (tmp_path / "attention.jsonl").read_bytes() == before
 
 
 def test_a_model_without_attention_leaves_no_maps(tmp_path):
-    _attention.write(Attending(weight=0.0), [0], ["some words"], tmp_path, seed=1)
+    _attention.write(Attending(weight=0.0), [0], {"source": ["some words"]}, tmp_path, seed=1)
     assert not list(tmp_path.iterdir())
 
 
