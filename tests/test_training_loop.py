@@ -464,7 +464,7 @@ def noted(self, inputs, training=False):
     return inputs * found
 uniform_dropout.Dropout.call = noted
 from textpipe.training.batches import Batch
-batch = Batch(np.arange(8), {"source": 12})
+batch = Batch(np.arange(8), {{"source": 12}})
 for number in (1, 2):
     taken.train(tests.labelled(8), [batch], number)
 assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
@@ -528,7 +528,7 @@ def stages(tmp_path):
     tokenize.mkdir()
     (tokenize / "codecs.json").write_text('{"text": {"kind": "characters", "name": "text"}}')
     (tokenize / "text.json").write_text(json.dumps([chr(ord("a") + place) for place in range(26)]))
-    sizes = {"text": IDS, "label": LABELS}
+    sizes = {"text": {**IDS, "feature": "ids"}, "label": {**LABELS, "feature": "label"}}
     for split, count, seed in (("train", 96, 0), ("valid", 32, 1), ("test", 32, 2)):
         rows = labelled(count, seed)
         (folder / split).mkdir(parents=True)

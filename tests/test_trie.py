@@ -29,7 +29,7 @@ def file(tmp_path):
 
 
 def in_list(model, decoder, config, source):
-    decode = tf.function(lambda source: decoder.decode(model, source, config, codec=Letters()))
+    decode = tf.function(lambda source: decoder.decode(model, {"source": source}, config, codec=Letters()))
     return decode(source)
 
 
