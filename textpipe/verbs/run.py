@@ -81,17 +81,17 @@ def print_answers(loaded: Any, result: Any, count: int) -> None:
 
     click.echo(f"== {loaded.name}: {loaded.task}")
     click.echo(pipeline.module("evaluate").summary(result.artifacts["evaluate"].path))
-    source, target = (
-        next(field.name for field in rooms.find("tasks", loaded.task).FIELDS if field.side == side)
-        for side in ("source", "target")
-    )
-    rows: list[dict[str, str]] = []
+    fields = rooms.find("tasks", loaded.task).FIELDS
+    sources = [field.name for field in fields if field.side == "source"]
+    target = next(field.name for field in fields if field.side == "target")
+    rows: list[dict[str, Any]] = []
     for batch in shards.read(result.artifacts["ingest"].path, "test"):
         step = max(1, batch.num_rows // count)
         rows += [batch.slice(at, 1).to_pylist()[0] for at in range(0, batch.num_rows, step)][:count]
         break
-    answers = api.predict(result.saved_model, [row[source] for row in rows])
+    answers = api.predict(result.saved_model, [{name: row[name] for name in sources} for row in rows])
     for row, answer in zip(rows, answers, strict=True):
-        shown = " / ".join(line for line in row[source].splitlines() if line.strip())
-        click.echo(f"  {source}: {shown}")
+        for source in sources:
+            shown = " / ".join(line for line in str(row[source]).splitlines() if line.strip())
+            click.echo(f"  {source}: {shown}")
         click.echo(f"    answer: {answer['answer']}    score {answer['score']:.3f}    ({target}: {row[target]})")
