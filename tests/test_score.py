@@ -186,7 +186,7 @@ def test_the_columns_of_a_pipeline_hold_for_the_pairs_it_scores(tmp_path, header
         == {}
     )
     (tmp_path / "pairs.tsv").write_text(f"{header}\na\tb\tc\n")
-    scorer = SimpleNamespace(source="source", target="target")
+    scorer = SimpleNamespace(fields={"source": "string", "target": "string"})
     found = verb.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)
     assert [(row["source"], row["target"]) for row in found] == pairs
     with pytest.raises(DataError, match="no column 'en'; known: de, ne"):

@@ -94,7 +94,11 @@ class Scorer:
         columns: dict[str, list[Any]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
             for field, dtype in self.fields.items():
-                columns[field].append(model_rows.as_value(model_rows.cell_of(row.get(field), dtype, field, number)))
+                try:
+                    cell = model_rows.cell_of(row.get(field), dtype, field, number)
+                except ModelError as error:
+                    raise DataError(str(error)) from None
+                columns[field].append(model_rows.as_value(cell))
             for label in self.answers.names(row[self.target]) if self.labels else ():
                 if label not in self.labels:
                     raise DataError(
