@@ -20,11 +20,16 @@ $(VENV)/installed: pyproject.toml requirements.lock
 run: setup
 	@for name in $(BUNDLED); do $(BIN)/textpipe run pipelines/$$name.toml --show 3 || exit $$?; done
 
-# Lint, format and types.
-check: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+# Lint, format and types, in a small environment of their own: no TensorFlow is needed for it.
+check: $(VENV)-check/installed
+	$(VENV)-check/bin/ruff check .
+	$(VENV)-check/bin/ruff format --check .
+	$(VENV)-check/bin/mypy
+
+$(VENV)-check/installed: requirements-check.lock
+	$(PYTHON) -m venv --clear $(VENV)-check
+	$(VENV)-check/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-check.lock
+	touch $@
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -39,8 +44,10 @@ pictures: setup
 
 # Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
 lock:
-	uv pip compile pyproject.toml --extra test --extra check --extra build --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra test --extra build --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock
+	uv pip compile --group check --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements-check.lock
 
 clean:
-	rm -rf $(VENV) data/artifacts
+	rm -rf $(VENV) $(VENV)-check data/artifacts
