@@ -11,6 +11,7 @@ from textpipe.errors import ConfigError
 from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression, recurrent
 from textpipe.objectives import sigmoid
+from textpipe.stages import train
 from textpipe.training import loop
 from textpipe.training.batches import Plan
 from textpipe.training.rows import Rows
@@ -106,3 +107,10 @@ def test_the_loss_of_several_labels_is_that_of_each_alone_summed():
     assert figures["valid_f1"] == pytest.approx(max(scores.values()))
     assert scores[figures["valid_threshold"]] == max(scores.values())
     assert result["best"]["valid_f1"] > 0.9
+
+
+def test_lbfgs_knows_one_objective_and_says_so():
+    model = {"kind": "logistic_regression"}
+    with pytest.raises(ValueError, match="lbfgs minimizes softmax alone, and multi_label is trained by sigmoid"):
+        train.Config(task="multi_label", model=model, optimizer="lbfgs")
+    assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"

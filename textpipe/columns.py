@@ -107,7 +107,6 @@ class Labels:
     def __init__(self, values: np.ndarray, num_classes: int):
         self.values = np.asarray(values, np.int32)
         self.num_classes = num_classes
-        self.lengths = None  # nothing is padded
 
     def __len__(self) -> int:
         return len(self.values)

@@ -46,8 +46,8 @@ def rows_of(
 ) -> tuple[list[Row], "pd.Index | None"]:
     """Rows as models take them, and the index of a DataFrame or Series.
 
-    fields: their names, of texts, or {field: dtype}. data: a DataFrame with a column for each field (others are left alone), a Series of texts, or any iterable of texts or
-    of dicts by field. columns: {field: column of the DataFrame, or its number from 0}, where it is not the field's name.
+    fields: their names, of texts, or {field: dtype}. data: a DataFrame with a column for each field (others are left
+    alone), a Series of texts, or any iterable of texts or of dicts by field. columns: {field: column of the DataFrame, or its number from 0}, where it is not the field's name.
     Raises DataError for a single text or dict, which would be taken apart, and for what is no text.
     """
     dtypes = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, "string")

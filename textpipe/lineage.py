@@ -31,7 +31,6 @@ def ingredients(
     behind: sections of earlier stages whose plug-ins this stage runs again.
     """
     plugins = {rooms.module_name(room, kind) for part in (section, *behind) for room, kind in named_plugins(part)}
-    plugins |= {rooms.module_name(*one) for one in getattr(section, "extra_plugins", list)()}
     own = getattr(section, "extra_files", None)
     paths = set(paths_in(section)) | set(own() if own else ())
     return {
@@ -100,8 +99,6 @@ def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
                 yield "tasks", task
                 yield from (("kinds", field.kind) for field in rooms.find("tasks", task).FIELDS)
             yield from getattr(value, "plugins", tuple)()
-            if "task" in type(value).model_fields and "model" in type(value).model_fields:  # what it is trained by
-                yield "objectives", rooms.find("tasks", value.task).OBJECTIVE
             place = type(value).__module__
             kind = getattr(value, "kind", None)
             if isinstance(kind, str) and place.startswith("textpipe.") and place.endswith("." + kind):

@@ -45,7 +45,10 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the threshold that has it, of several the nearest to .5."""
+    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the threshold that has it.
+
+    Of several such thresholds, the nearest to .5.
+    """
     scores = []
     for number in range(len(THRESHOLDS)):
         labels = sums[f"predicted_{number}"] + sums["actual"]

@@ -78,7 +78,7 @@ class Config(Section):
         """The files of the models that answer together with the pipeline's."""
         return self.ensemble.files if self.ensemble else []
 
-    def extra_plugins(self) -> list[tuple[str, str]]:
+    def plugins(self) -> list[tuple[str, str]]:
         """What answers."""
         return [("answers", rooms.find("tasks", self.task).ANSWER)]
 

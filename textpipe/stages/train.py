@@ -64,11 +64,21 @@ class Config(Settings):
         """The task's module of objectives/."""
         return rooms.find("objectives", rooms.find("tasks", self.task).OBJECTIVE)
 
+    def plugins(self) -> list[tuple[str, str]]:
+        """What the model is trained by."""
+        return [("objectives", rooms.find("tasks", self.task).OBJECTIVE)]
+
     def lbfgs_faults(self) -> list[str]:
-        """As in Settings, and an l1 penalty."""
+        """As in Settings, an l1 penalty, and another objective than the one that it knows."""
         l1 = getattr(self.model, "l1", 0)
         cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
-        return [*super().lbfgs_faults(), *([cure] if l1 else [])]
+        faults = [*super().lbfgs_faults(), *([cure] if l1 else [])]
+        objective = rooms.find("tasks", self.task).OBJECTIVE
+        if rooms.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
+            faults.append(
+                f'optimizer: lbfgs minimizes softmax alone, and {self.task} is trained by {objective}; use "adam"'
+            )
+        return faults
 
     def extra_files(self) -> list[Path]:
         """The files of the run that this one starts from."""
