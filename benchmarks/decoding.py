@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from textpipe.savedmodel import Model
+from textpipe.savedmodel.loader import Model
 
 
 def lines(path):

@@ -41,16 +41,17 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     import numpy as np
     import tensorflow as tf
 
-    from textpipe import pipeline, rooms
-    from textpipe.exports import _folder, ctranslate2
-    from textpipe.servable import Servable
-    from textpipe.tables import shards
+    from textpipe.config import plugins
+    from textpipe.data import shards
+    from textpipe.export_formats import _folder, ctranslate2
+    from textpipe.pipeline import runner
+    from textpipe.servable.graph import Servable
 
-    loaded = pipeline.Pipeline.load(path)
-    result = pipeline.run(loaded, artifacts=artifacts, saved_models=saved_models)
+    loaded = runner.Pipeline.load(path)
+    result = runner.run(loaded, artifacts=artifacts, saved_models=saved_models)
     paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     decode = loaded.sections["export"].decode
-    servable = Servable.load(paths, rooms.find("tasks", loaded.task), decode)
+    servable = Servable.load(paths, plugins.find("tasks", loaded.task), decode)
     columns = {"source": [], "target": []}
     for batch in shards.read(paths["ingest"], "test", tuple(columns)):
         for name, texts in columns.items():

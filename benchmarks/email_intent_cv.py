@@ -21,13 +21,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from textpipe import config, rooms
-from textpipe.columns import Labels, Sparse
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins, sections
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Labels, Sparse
 from textpipe.text import normalizer
 from textpipe.training import loop
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ def accuracy_of_textpipe(tables, texts, labels, train, test):
     steps = [Plugin.check("text.steps", step) for step in tables["normalize"]["steps"]]
     normal = np.array([text.decode() for text in normalizer.apply(steps, tf.constant(list(texts))).numpy()], object)
     section = Plugin.check("features", tables["vectorize"]["features"])
-    module = rooms.find("features", section.kind)
+    module = plugins.find("features", section.kind)
     with tempfile.TemporaryDirectory() as folder:
         module.learn(section, lambda: [tf.constant(list(normal[train]))], Path(folder), "text", codec=None)
         feature = module.load(section, Path(folder), "text", codec=None)
@@ -67,7 +67,7 @@ def accuracy_of_textpipe(tables, texts, labels, train, test):
     }
     sizes = Sizes({"text": feature.size}, "label", {"kind": "label", "classes": ["no", "yes"]})
     model_config = Plugin.check("models", tables["model"])
-    model = rooms.find("models", model_config.kind).build(model_config, sizes, seed=1)
+    model = plugins.find("models", model_config.kind).build(model_config, sizes, seed=1)
     assert tables["train"]["optimizer"] == "lbfgs", "the held-out fold is only measured, never used to stop"
     return loop.fit(model, data, Settings(**tables["train"]))["best"]["valid_accuracy"]
 
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3, help="how many ways of cutting the folds")
     arguments = parser.parse_args()
     texts, labels = read(Path(os.environ["TEXTPIPE_DATA"]))
-    tables = config.load(PIPELINE)
+    tables = sections.load(PIPELINE)
     runs = []
     for seed in range(arguments.seeds):
         folds = StratifiedKFold(arguments.folds, shuffle=True, random_state=seed).split(texts, labels)

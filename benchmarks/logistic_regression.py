@@ -24,11 +24,11 @@ import tensorflow as tf
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from textpipe.columns import Labels, Sparse
-from textpipe.fields import Sizes
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Labels, Sparse
 from textpipe.models import logistic_regression
 from textpipe.training import full_batch, lbfgs, loop
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps
 

@@ -48,9 +48,10 @@ def write_rows(path, count):
 
 def run_stage(stage, task, table, folders, answer):
     """Run one stage on its inputs' folders; seconds, processor seconds and peak bytes go to `answer`."""
-    from textpipe import config, rooms
+    from textpipe.config import plugins
+    from textpipe.config import sections as config
 
-    module = rooms.find("stages", stage)
+    module = plugins.find("stages", stage)
     section = config.check("benchmark", {stage: module.Config}, {"task": task, stage: table})[stage]
     output = Path(stage)
     output.mkdir()

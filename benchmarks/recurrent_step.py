@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textpipe.fields import Sizes
-from textpipe.layers import rnn
+from textpipe.config.fields import Sizes
+from textpipe.layers import rnn_cells
 from textpipe.models import recurrent
 from textpipe.objectives import sequence
 from textpipe.training.settings import Settings
@@ -100,10 +100,10 @@ def main():
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--variants", nargs="+", default=["plain", "fed", "keras"], choices=VARIANTS)
     arguments = parser.parse_args()
-    own, steps, figures = dict(rnn.CELLS), {}, {}
+    own, steps, figures = dict(rnn_cells.CELLS), {}, {}
     for name in arguments.variants:
         options, cells = VARIANTS[name]
-        rnn.CELLS.update(cells or own)
+        rnn_cells.CELLS.update(cells or own)
         config = recurrent.Config(
             cell=arguments.cell,
             units=arguments.units,

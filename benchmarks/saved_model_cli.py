@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from textpipe.batching import plain
-from textpipe.savedmodel import Model
+from textpipe.savedmodel.batching import plain
+from textpipe.savedmodel.loader import Model
 
 TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
 ROWS = 20

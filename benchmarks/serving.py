@@ -137,8 +137,8 @@ def ceiling(model, texts, seconds, pipe):
 
     import numpy as np
 
-    from textpipe import cores
-    from textpipe.savedmodel import Model
+    from textpipe.runtime import threads as cores
+    from textpipe.savedmodel.loader import Model
 
     cores.side_by_side()
     import tensorflow as tf

@@ -67,14 +67,15 @@ def prepare(folder, batch_tokens):
     """What all systems read: train.npz, {train,valid,test}.{en,de} in pieces, vocabulary files and setup.json."""
     import numpy as np
 
-    from textpipe import pipeline, rooms
-    from textpipe.fields import Sizes
+    from textpipe.config import plugins
+    from textpipe.config.fields import Sizes
+    from textpipe.pipeline import runner
     from textpipe.text import vectorizer
-    from textpipe.training import rows as training_rows
+    from textpipe.training.batching import rows as training_rows
 
-    loaded = pipeline.Pipeline.load(PIPELINE)
-    built = pipeline.run(loaded, until="vectorize", artifacts=folder / "artifacts").artifacts
-    fields = rooms.find("tasks", loaded.task).FIELDS
+    loaded = runner.Pipeline.load(PIPELINE)
+    built = runner.run(loaded, until="vectorize", artifacts=folder / "artifacts").artifacts
+    fields = plugins.find("tasks", loaded.task).FIELDS
     sizes = Sizes.read(built["vectorize"].path / "features.json", fields)
     codec = vectorizer.load_codec(built["tokenize"].path, "target")
     names = [name.decode() for name in codec.pieces(np.arange(codec.vocab_size, dtype=np.int32)[None])[0].numpy()]

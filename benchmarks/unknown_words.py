@@ -32,15 +32,15 @@ STEPS = 8  # timed
 
 def measured(name, arguments):
     """Figures of one system."""
-    from textpipe import pipeline
+    from textpipe.pipeline import runner
 
     overrides = (f"train.epochs={arguments.epochs}", *arguments.set)
-    loaded = pipeline.Pipeline.load(HOME.parent / "pipelines" / PIPELINES[name], overrides)
-    built = pipeline.run(loaded, until="vectorize", artifacts=arguments.folder).artifacts
+    loaded = runner.Pipeline.load(HOME.parent / "pipelines" / PIPELINES[name], overrides)
+    built = runner.run(loaded, until="vectorize", artifacts=arguments.folder).artifacts
     found = {"pipeline": PIPELINES[name], "epochs": arguments.epochs, "speed": speed(loaded, built)}
     if arguments.speed_only:
         return found
-    built = pipeline.run(loaded, until="evaluate", artifacts=arguments.folder).artifacts
+    built = runner.run(loaded, until="evaluate", artifacts=arguments.folder).artifacts
     trained = json.loads((built["train"].path / "train.json").read_text(encoding="utf-8"))
     report = json.loads((built["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
     names = ("bleu", "chrf", "unknown_in_answers")
@@ -58,16 +58,16 @@ def measured(name, arguments):
 
 def speed(loaded, built):
     """Rows and tokens per second of processor time of training steps, after each of them ran once."""
-    from textpipe import rooms
-    from textpipe.fields import Sizes
-    from textpipe.training import batches, rows
+    from textpipe.config import plugins
+    from textpipe.config.fields import Sizes
+    from textpipe.training.batching import batches, rows
     from textpipe.training.steps import Steps, fixed_widths
 
     config = loaded.sections["train"]
-    sizes = Sizes.read(built["vectorize"].path / "features.json", rooms.find("tasks", loaded.task).FIELDS)
+    sizes = Sizes.read(built["vectorize"].path / "features.json", plugins.find("tasks", loaded.task).FIELDS)
     data = rows.read(built["vectorize"].path, "train", sizes)
-    model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=1)
-    optimizer = rooms.find("training.optimizers", config.optimizer.kind).build(config.optimizer)
+    model = plugins.find("models", config.model.kind).build(config.model, sizes, seed=1)
+    optimizer = plugins.find("training.optimizers", config.optimizer.kind).build(config.optimizer)
     optimizer.build(model.trainable_variables)
     import tensorflow as tf
 

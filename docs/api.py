@@ -12,11 +12,11 @@ from typing import Any
 
 import textpipe
 from textpipe import errors
-from textpipe.client import Client
-from textpipe.loaded import LoadedModel
-from textpipe.outcome import Result
-from textpipe.pipeline import Pipeline, Step
-from textpipe.savedmodel import Model
+from textpipe.inference.client import Client
+from textpipe.inference.loaded_model import LoadedModel
+from textpipe.pipeline.runner import Pipeline, Step
+from textpipe.report.outcome import Result
+from textpipe.savedmodel.loader import Model
 
 CLASSES = (Pipeline, Step, Result, LoadedModel, Model, Client)
 OWN = "textpipe."

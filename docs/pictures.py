@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from textpipe.pipeline import Pipeline, run
-from textpipe.report import pictures
-from textpipe.savedmodel import Model
+from textpipe.pipeline.runner import Pipeline, run
+from textpipe.report import figures
+from textpipe.savedmodel.loader import Model
 
 STAGES = (
     ("ingest", "checked rows,\nthree splits"),
@@ -21,15 +21,15 @@ STAGES = (
 def main(pipeline: str, text: str, folder: str) -> None:
     """The diagram, and the learning curve and an attention map of one trained pipeline."""
     out = Path(folder)
-    print(pictures.diagram(STAGES, out / "pipeline.png"))
+    print(figures.diagram(STAGES, out / "pipeline.png"))
     result = run(Pipeline.load(pipeline))
-    lines = pictures.history(result.artifacts["train"].path / "history.jsonl")
-    print(pictures.learning_curve(lines, out / "learning_curve.png", title=Path(pipeline).stem))
+    lines = figures.history(result.artifacts["train"].path / "history.jsonl")
+    print(figures.learning_curve(lines, out / "learning_curve.png", title=Path(pipeline).stem))
     (row,) = Model.load(result.saved_model).predict([text], signature="attention")
     source = [piece for piece in row["source_tokens"] if piece]
     target = [piece for piece in row["target_tokens"] if piece]
     weights = [line[: len(source)] for line in row["weights"][: len(target)]]
-    print(pictures.attention_map(weights, source, target, out / "attention.png"))
+    print(figures.attention_map(weights, source, target, out / "attention.png"))
 
 
 if __name__ == "__main__":

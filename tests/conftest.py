@@ -5,13 +5,13 @@ import os
 import pytest
 
 import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
-from textpipe import cores, garbage
+from textpipe.runtime import gc, threads
 
 # All cores at each operation: to trace a step's shares takes longer than the tests' few small steps. What is said of shares
 # (test_parallel.py) and of exact resume (test_resume.py) asks for them.
-os.environ.setdefault(cores.VARIABLE, str(cores.count()))
+os.environ.setdefault(threads.VARIABLE, str(threads.count()))
 
-garbage.seldom()  # as the command line does
+gc.seldom()  # as the command line does
 
 SLOW = ("test_resume.py", "test_export.py", "test_ensemble.py", "test_ctranslate2.py", "test_hybrid.py")
 

@@ -7,10 +7,11 @@ import pytest
 import test_training_loop as tests
 from pydantic import ValidationError
 
-from textpipe import rooms
+from textpipe.config import plugins
 from textpipe.errors import ConfigError
-from textpipe.training import accumulation, loop, steps
-from textpipe.training.batches import Batch
+from textpipe.training import loop, steps
+from textpipe.training.batching import accumulation
+from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
 
@@ -23,7 +24,7 @@ def updated(build, rows, groups, **settings):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     settings = Settings(accumulate=max(map(len, groups)), **settings)
-    objective = rooms.find("objectives", rows.target.objective)
+    objective = plugins.find("objectives", rows.target.objective)
     taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
     return model, [taken.train(rows, group, number) for number, group in enumerate(groups, 1)]
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
-from textpipe import manifest, savedmodel
 from textpipe.cli import main
-from textpipe.report import alignment
+from textpipe.report import attention_map
+from textpipe.savedmodel import loader, manifest
 
 SCRIPTS = ["▁Haus", "▁שלום", "▁مرحبا", "北京", "▁$5_x^2", "👍🏽", "\n", "&<b>", "</s>"]
 ANSWER = ["▁house", "\U000e0fff", " ", "</s>"]
@@ -59,7 +59,7 @@ def exported(tmp_path_factory):
         built[name] = folder / name / "1"
         tf.saved_model.save(model, str(built[name]), signatures=signatures)
         about = {"format": 1, "labels": labels, "model": {"kind": "recurrent", "attention": "additive"}}
-        (built[name] / savedmodel.ABOUT).write_text(json.dumps(about))
+        (built[name] / loader.ABOUT).write_text(json.dumps(about))
         manifest.write(built[name])
     return built
 
@@ -71,8 +71,8 @@ def attention(*words):
 
 def test_a_token_is_paired_with_the_one_it_looked_at_most_and_end_marks_with_none():
     weights = [[0.1, 0.8, 0.1], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.1, 0.0]]
-    assert alignment.pairs(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
-    assert alignment.pairs([[1.0]], ["</s>"], ["</s>"]) == []
+    assert attention_map.pairs(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
+    assert attention_map.pairs([[1.0]], ["</s>"], ["</s>"]) == []
 
 
 def test_the_command_prints_the_pairs_and_draws_them(exported, tmp_path):
@@ -90,20 +90,20 @@ def test_the_command_prints_the_pairs_and_draws_them(exported, tmp_path):
 
 def test_every_cell_of_the_page_has_its_weight_and_text_is_escaped(tmp_path):
     weights = weights_of(len(ANSWER), len(SCRIPTS))
-    assert alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.html", title="<i>") == []
+    assert attention_map.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.html", title="<i>") == []
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     found = [float(value) for value in re.findall(r"--w:([0-9.]+)", page)]
     np.testing.assert_allclose(np.reshape(found, (len(ANSWER), len(SCRIPTS))), weights, atol=6e-4)
     assert "&amp;&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page and "␊" in page
-    assert page.count('class="best"') == len(alignment.pairs(weights, SCRIPTS, ANSWER))
+    assert page.count('class="best"') == len(attention_map.pairs(weights, SCRIPTS, ANSWER))
 
 
 def test_pictures_of_any_script_draw_without_a_warning_and_name_what_no_font_has(tmp_path):
     weights = weights_of(len(ANSWER), len(SCRIPTS))
-    missing = alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.png", title="$_")
+    missing = attention_map.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.png", title="$_")
     assert "\U000e0fff" in missing and not set(missing) & set("Haus▁5שלום")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert alignment.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.svg", title="$_") == []
+    assert attention_map.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.svg", title="$_") == []
     drawn = xml.etree.ElementTree.parse(tmp_path / "a.svg")
     texts = {"".join(node.itertext()).strip() for node in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"▁שלום", "▁مرحبا", "北京", "▁$5_x^2", "&<b>", "␊"} <= texts
@@ -113,7 +113,7 @@ def test_equal_pictures_are_equal_files_and_long_sentences_stay_within_what_a_vi
     source, target = [f"▁wort{k}" for k in range(95)], [f"▁word{k}" for k in range(90)]
     weights = weights_of(90, 95)
     for name in ("a.png", "b.png"):
-        alignment.draw(weights, source, target, tmp_path / name)
+        attention_map.draw(weights, source, target, tmp_path / name)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
@@ -151,4 +151,4 @@ def test_what_cannot_be_drawn_is_refused(exported, tmp_path, name, output, words
     ],
 )
 def test_a_picture_says_whose_weights_it_shows(model, words):
-    assert alignment.described(model) == words
+    assert attention_map.described(model) == words

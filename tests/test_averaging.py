@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.training import loop
-from textpipe.training.kept import Kept
 from textpipe.training.settings import Average, Settings
+from textpipe.training.state.retention import Kept
 
 LOSSES = [3.0, 1.0, 2.5, 2.0, 4.0, 2.6]
 

@@ -8,8 +8,10 @@ import test_training_loop as tests
 
 from textpipe.errors import ConfigError
 from textpipe.objectives import sequence, softmax
-from textpipe.training import batch_budget, batches, loop, memory, steps
+from textpipe.training import loop, steps
+from textpipe.training.batching import batch_budget, batches
 from textpipe.training.settings import Settings
+from textpipe.training.telemetry import memory
 
 
 def thousand(tokens):
@@ -128,8 +130,8 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
 def test_sparse_rows_have_no_tokens(tmp_path):
     import scipy.sparse
 
-    from textpipe.columns import Labels, Sparse
-    from textpipe.training.rows import Rows
+    from textpipe.data.columns import Labels, Sparse
+    from textpipe.training.batching.rows import Rows
 
     rows = Rows({"source": Sparse.from_scipy(scipy.sparse.eye(3).tocsr())}, Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):

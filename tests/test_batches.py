@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 
-from textpipe.columns import Ids, Labels, Sparse
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError, DataError
-from textpipe.fields import Sizes
-from textpipe.training import batches
-from textpipe.training import rows as reading
-from textpipe.training.batches import MULTIPLE, Plan, partition
-from textpipe.training.rows import Rows
+from textpipe.training.batching import batches
+from textpipe.training.batching import rows as reading
+from textpipe.training.batching.batches import MULTIPLE, Plan, partition
+from textpipe.training.batching.rows import Rows
 
 
 def named(source, target):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import _beam, _search, beam, greedy
 from textpipe.decoding._top import Top, log_total
 

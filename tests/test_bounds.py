@@ -9,15 +9,17 @@ import tensorflow as tf
 import tiny
 from test_beam import Table, sources
 
-from textpipe import config, pipeline, rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config import sections as config
+from textpipe.config.sections import Plugin
 from textpipe.decoding import _bounds
 from textpipe.errors import ConfigError, ModelError
-from textpipe.savedmodel import Model
-from textpipe.servable import Servable
+from textpipe.pipeline import runner
+from textpipe.savedmodel.loader import Model
+from textpipe.servable.graph import Servable
 from textpipe.stages import export
 
-KINDS = rooms.names("decoding")
+KINDS = plugins.names("decoding")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def ask(model, **changes):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_has_bounds_that_the_defaults_keep(kind):
-    decoder, settings = rooms.find("decoding", kind), Plugin.check("decoding", kind)
+    decoder, settings = plugins.find("decoding", kind), Plugin.check("decoding", kind)
     limits = _bounds.bounds(decoder, settings)
     assert set(limits) == set(decoder.OPTIONS)
     for name, (low, high) in limits.items():
@@ -76,7 +78,7 @@ def test_a_text_option_is_bounded_by_its_tokens(model):
 
 
 def test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within():
-    decoder = rooms.find("decoding", "beam")
+    decoder = plugins.find("decoding", "beam")
     wide = Plugin.check("decoding", {"kind": "beam", "beam_size": 100})
     assert _bounds.bounds(decoder, wide)["beam_size"] == [1, 100]
     assert _bounds.bounds(decoder, wide, {"beam_size": 128})["beam_size"] == [1, 128]
@@ -88,7 +90,7 @@ def test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within():
     ):
         with pytest.raises(ValueError, match=words):
             _bounds.bounds(decoder, wide, upper)
-    sections = {"export": rooms.find("stages", "export").Config}
+    sections = {"export": plugins.find("stages", "export").Config}
     tables = {"task": "translate", "decode": {"kind": "beam"}, "export": {"bounds": {"max_length": 5}}}
     with pytest.raises(ConfigError, match=r"max_length = 5.0 is less than \[decode\] max_length = 100"):
         config.check("t", sections, tables)
@@ -129,7 +131,7 @@ def test_a_search_is_left_at_its_deadline_and_has_no_answer(kind, monkeypatch):
 
     clock = [1000.0]
     monkeypatch.setattr(tf, "timestamp", lambda: tf.constant(clock[0], tf.float64))
-    table, decoder = Slow(3, end_bonus=-50.0), rooms.find("decoding", kind)
+    table, decoder = Slow(3, end_bonus=-50.0), plugins.find("decoding", kind)
     settings = Plugin.check("decoding", {"kind": kind, "max_length": 40})
     with pytest.raises(tf.errors.InvalidArgumentError, match="DEADLINE_EXCEEDED: the search was ended at its deadline"):
         decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(1005.0, tf.float64)})
@@ -155,20 +157,20 @@ def test_settings_of_a_search_that_its_model_cannot_follow_are_refused_before_an
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.GENERATOR, **tables, "ingest": {"files": "rows.tsv"}}))
     with pytest.raises(ConfigError, match=words):
-        pipeline.Pipeline.load(file)
+        runner.Pipeline.load(file)
 
 
 def test_a_classifier_has_nothing_to_decode(tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.CLASSIFIER, "decode": {"kind": "beam"}, "ingest": {"files": "rows.tsv"}}))
     with pytest.raises(ConfigError, match="answers with a label, which no decoder writes; leave"):
-        pipeline.Pipeline.load(file)
+        runner.Pipeline.load(file)
 
 
 def test_a_model_without_attention_takes_no_coverage_penalty(generator):
     servable = Servable.load(generator, "translate", Plugin.check("decoding", "beam"))
     blind = Servable(
-        rooms.find("tasks", "translate"), servable.normalizer, servable.features, servable.model,
+        plugins.find("tasks", "translate"), servable.normalizer, servable.features, servable.model,
         decode=servable.output.decode, attends=False,
     )  # fmt: skip
     assert blind.output.bounds["coverage_penalty"] == [0.0, 0.0] != servable.output.bounds["coverage_penalty"]

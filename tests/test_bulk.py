@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from textpipe import bulk, records
 from textpipe.errors import ArtifactError, ConfigError, DataError, ResourceError
+from textpipe.inference import bulk, records
 
 
 def rows(count):

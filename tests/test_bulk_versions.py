@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from click.testing import CliRunner
 
-from textpipe import client
 from textpipe.cli import main
 from textpipe.errors import ModelError, NetworkError
+from textpipe.inference import client
 
 ROWS = 2500
 

@@ -10,10 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from textpipe import catalog
+from textpipe.config.plugins import find
+from textpipe.data import catalog, shards
 from textpipe.errors import DataError
-from textpipe.rooms import find
-from textpipe.tables import shards
 
 DATA = bytes(range(256)) * 4_000  # a megabyte
 
@@ -257,7 +256,7 @@ def test_every_card_of_the_project_is_complete(name):
     assert card.licence
     assert set(card.splits) <= set(shards.SPLITS)
     if card.format:
-        find("tables.formats", card.format["kind"]).Config(**card.format)
+        find("data.formats", card.format["kind"]).Config(**card.format)
     for file in card.files:
         if card.kind == "bundled":
             assert file.path.startswith(name)
@@ -270,6 +269,6 @@ def test_every_card_of_the_project_is_complete(name):
 
 
 def test_cards_need_the_standard_library_alone():
-    code = "import sys; from textpipe import catalog; catalog.card('multi30k'); print(*sorted(sys.modules))"
+    code = "import sys; from textpipe.data import catalog; catalog.card('multi30k'); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pydantic", "numpy", "pyarrow"} & set(done.stdout.split())

@@ -7,12 +7,12 @@ import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
-from textpipe.columns import Ids, Labels, Sparse
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression
 from textpipe.training import loop
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 

@@ -11,8 +11,8 @@ import sentencepiece
 import tensorflow as tf
 from nasty_strings import NASTY, random_texts
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
 from textpipe.text import codec as codecs
 from textpipe.text import counting, subwords, words
@@ -32,8 +32,8 @@ KINDS = [*LEARNT, "bytes"]
 
 def learn(folder, kind, lines=LINES, seed=1, **options):
     config = Plugin.check("text.codecs", {"kind": kind, **options})
-    rooms.find("text.codecs", kind).learn(config, lambda: iter(lines), folder, "text", seed=seed)
-    return rooms.find("text.codecs", kind).load({"kind": kind, "name": "text"}, folder)
+    plugins.find("text.codecs", kind).learn(config, lambda: iter(lines), folder, "text", seed=seed)
+    return plugins.find("text.codecs", kind).load({"kind": kind, "name": "text"}, folder)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -233,7 +233,7 @@ def test_none_learns_nothing_and_is_refused_where_ids_are_needed(tmp_path):
     def unread():
         raise AssertionError("read")
 
-    module = rooms.find("text.codecs", "none")
+    module = plugins.find("text.codecs", "none")
     module.learn(module.Config(), unread, tmp_path, "text", seed=1)
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="'none' makes no token ids"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from textpipe.scores import collapse
+from textpipe.metrics import collapse
 
 TEXTS = [f"answer {number}" for number in range(40)]
 

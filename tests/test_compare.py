@@ -13,11 +13,11 @@ import scipy.stats
 from sacrebleu.metrics import BLEU
 
 from textpipe.errors import ArtifactError, DataError
-from textpipe.report import answers, comparison
+from textpipe.metrics import bootstrap, corpus, generation, significance
+from textpipe.metrics import comparison as measures
+from textpipe.metrics.corpus import Measure
+from textpipe.report import comparison, system_answers
 from textpipe.report.systems import distinct
-from textpipe.scores import bootstrap, corpus, generation, significance
-from textpipe.scores import comparison as measures
-from textpipe.scores.corpus import Measure
 
 WORDS = ("the", "a", "dog", "cat", "runs", "sleeps", "über", "Straße", "today", ".", "two", "x")
 
@@ -82,7 +82,7 @@ def test_several_references_are_scored_as_sacrebleu_scores_them(tmp_path):
     references, good, worse = systems()
     several = [[worse[row], text] if row % 3 else [text] for row, text in enumerate(references)]
     tables = comparison.compare(
-        answers.load([write_run(tmp_path / "a", several, good), write_run(tmp_path / "b", several, worse)]),
+        system_answers.load([write_run(tmp_path / "a", several, good), write_run(tmp_path / "b", several, worse)]),
         resamples=10,
         trials=10,
     ).table["metrics"]
@@ -224,7 +224,7 @@ def test_the_rows_that_differ_most_are_found(tmp_path):
     references = ["the dog runs today .", "a cat sleeps .", "two x", "the cat"]
     first = write_run(tmp_path / "first", references, ["the dog runs today .", "zzz", "two x", "the cat"])
     other = write_run(tmp_path / "other", references, ["qqq", "a cat sleeps .", "two y", "the cat"])
-    found = comparison.compare(answers.load([first, other]), resamples=20, trials=16, show=9)
+    found = comparison.compare(system_answers.load([first, other]), resamples=20, trials=16, show=9)
     (pair,) = found.table["pairs"]
     assert [row["row"] for row in pair["better"]] == [2]
     assert [row["row"] for row in pair["worse"]] == [1, 3]
@@ -246,7 +246,7 @@ def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
         write_run(tmp_path / name, references, found, source="text", target="label", scores=sure)
         for name, found in (("worse", worse), ("better", better))
     ]  # fmt: skip
-    table = comparison.compare(answers.load(names), resamples=20, trials=20, show=3).table
+    table = comparison.compare(system_answers.load(names), resamples=20, trials=20, show=3).table
     assert [system["value"] for system in table["metrics"]["accuracy"]["systems"]] == [0.75, 0.95]
     from sklearn.metrics import f1_score
 
@@ -282,7 +282,7 @@ def test_runs_that_cannot_be_compared_say_why(tmp_path, change, message):
     path = tmp_path / "b/predictions.jsonl"
     path.write_text("\n".join(change(path.read_text(encoding="utf-8").splitlines())), encoding="utf-8")
     with pytest.raises(DataError, match="(?s).*") as caught:
-        answers.load([first, other])
+        system_answers.load([first, other])
     assert message in str(caught.value)
 
 
@@ -301,7 +301,7 @@ def test_a_pipeline_that_was_not_evaluated_is_named_with_its_cure(tmp_path):
         f'task = "classify"\n[ingest]\nfiles = "{tmp_path}/rows.tsv"\n[model]\nkind = "logistic_regression"\n'
     )
     with pytest.raises(ArtifactError, match=r"ingest: never run\); run `textpipe evaluate .*mail.toml` first"):
-        answers.load([str(pipeline), str(pipeline)], artifacts=tmp_path / "artifacts")
+        system_answers.load([str(pipeline), str(pipeline)], artifacts=tmp_path / "artifacts")
 
 
 def test_texts_are_shown_without_marks_that_steer_a_terminal():

@@ -2,9 +2,10 @@
 
 import pytest
 
-from textpipe import config, pipeline
-from textpipe.config import Plugin, Section
+from textpipe.config import sections
+from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError
+from textpipe.pipeline import runner
 
 
 class Optimizer(Section):
@@ -28,12 +29,12 @@ SECTIONS = {"train": Train, "normalize": Normalize}
 
 def faults(tables):
     with pytest.raises(ConfigError) as caught:
-        config.check("p.toml", SECTIONS, tables)
+        sections.check("p.toml", SECTIONS, tables)
     return str(caught.value).splitlines()
 
 
 def test_shared_keys_reach_the_sections_that_declare_them():
-    checked = config.check("p.toml", SECTIONS, {"task": "reply", "seed": 7, "train": {"epochs": 5}})
+    checked = sections.check("p.toml", SECTIONS, {"task": "reply", "seed": 7, "train": {"epochs": 5}})
     assert checked["train"] == Train(task="reply", seed=7, epochs=5)
 
 
@@ -59,7 +60,7 @@ def test_a_decoder_is_refused_where_answers_are_labels(decode, tmp_path):
     with pytest.raises(
         ConfigError, match=r"p.toml \[decode\]: task 'classify' answers with a label.*leave \[decode\] out"
     ):
-        pipeline.Pipeline.load(file)
+        runner.Pipeline.load(file)
 
 
 def test_a_wrong_type_says_what_was_found():
@@ -78,14 +79,14 @@ def test_an_option_of_a_plug_in_is_checked_by_its_file():
 
 def test_overrides_are_toml_values_and_bare_words_are_strings():
     tables = {"train": {"epochs": 3}}
-    changed = config.override(tables, ("train.epochs=5", "train.optimizer.kind=sgd", "seed=2", "x.list=[1, 2]"))
+    changed = sections.override(tables, ("train.epochs=5", "train.optimizer.kind=sgd", "seed=2", "x.list=[1, 2]"))
     assert changed == {"train": {"epochs": 5, "optimizer": {"kind": "sgd"}}, "seed": 2, "x": {"list": [1, 2]}}
     assert tables == {"train": {"epochs": 3}}
 
 
 def test_an_override_without_a_value_leaves_the_key_out():
     tables = {"decode": {"kind": "beam", "patience": 1.0}, "ensemble": {"models": ["a"]}}
-    changed = config.override(tables, ("decode.patience=", "ensemble= ", "train.average.last=", 'decode.prefix=""'))
+    changed = sections.override(tables, ("decode.patience=", "ensemble= ", "train.average.last=", 'decode.prefix=""'))
     assert changed == {"decode": {"kind": "beam", "prefix": ""}}
     assert "patience" in tables["decode"]
 
@@ -93,20 +94,20 @@ def test_an_override_without_a_value_leaves_the_key_out():
 @pytest.mark.parametrize("assignment", ["train.epochs", "=3", "seed.x.y=1"])
 def test_an_override_that_is_none_is_refused(assignment):
     with pytest.raises(ConfigError, match="-s"):
-        config.override({"seed": 1}, (assignment,))
+        sections.override({"seed": 1}, (assignment,))
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "mail.toml").write_text("")
     with pytest.raises(ConfigError, match="did you mean 'mail.toml'"):
-        config.load(tmp_path / "mial.toml")
+        sections.load(tmp_path / "mial.toml")
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"a = [", "not valid TOML"), (b"a = '\xff'", "not UTF-8 at byte 5")])
 def test_a_file_that_is_no_toml_says_where(tmp_path, content, words):
     (tmp_path / "x.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=words):
-        config.load(tmp_path / "x.toml")
+        sections.load(tmp_path / "x.toml")
 
 
 def test_sections_are_frozen():

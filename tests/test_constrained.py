@@ -6,7 +6,7 @@ import tensorflow as tf
 from test_beam import END, Table, along, compare, every_answer, penalty, plain_beam, sources, words_of
 from test_prefix import Letters, call, ids_of
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, constrained
 from textpipe.decoding._banks import Phrases, bank_of, shared
 

@@ -10,15 +10,16 @@ import tensorflow as tf
 import tiny
 from click.testing import CliRunner
 
-from textpipe import config, pipeline
 from textpipe.cli import main
-from textpipe.config import Plugin
+from textpipe.config import sections
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.errors import ModelError
-from textpipe.exports import _ctranslate2_check as agreement
-from textpipe.exports import _ctranslate2_weights as weights
-from textpipe.fields import Sizes
+from textpipe.export_formats import _ctranslate2_check as agreement
+from textpipe.export_formats import _ctranslate2_weights as weights
 from textpipe.models import transformer
-from textpipe.text.marks import MARKS
+from textpipe.pipeline import runner
+from textpipe.text.special_tokens import MARKS
 from textpipe.training import likelihood
 
 VOCABULARY = 23
@@ -131,10 +132,10 @@ def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, mon
 
 def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp_path):
     pytest.importorskip("ctranslate2")
-    from textpipe.servable import Servable
+    from textpipe.servable.graph import Servable
 
     monkeypatch.chdir(project)
-    result = pipeline.run(pipeline.Pipeline.load("phrases.toml"), until="train")
+    result = runner.run(runner.Pipeline.load("phrases.toml"), until="train")
     paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     decode = Plugin.check("decoding", {"kind": "beam", "beam_size": 2, "max_length": 8})
     servable = Servable.load(paths, "translate", decode)
@@ -184,7 +185,7 @@ def test_a_folder_of_something_else_is_left_alone(project, monkeypatch):
 
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])
 def test_length_penalties_rank_alike_around_the_mean_length(alpha, mean):
-    decode = config.Plugin.check("decoding", {"kind": "beam", "length_penalty": alpha})
+    decode = sections.Plugin.check("decoding", {"kind": "beam", "length_penalty": alpha})
     power = agreement.settings(decode, mean)["length_penalty"]
 
     def slope(penalty):  # of its logarithm, by the logarithm of the length

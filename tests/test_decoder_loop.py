@@ -11,7 +11,7 @@ import tensorflow as tf
 from textpipe.layers.attention import bias_of
 from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.decoder_loop import DecoderLoop
-from textpipe.layers.rnn import CELLS
+from textpipe.layers.rnn_cells import CELLS
 
 ROWS, SOURCE, STEPS, UNITS, MEMORY, READOUT = 3, 5, 4, 6, 6, 4
 LENGTHS = np.array([5, 1, 3])

@@ -8,14 +8,14 @@ import pytest
 import test_training_loop as tests
 from sacrebleu.metrics import BLEU
 
-from textpipe.columns import Ids
+from textpipe.config.fields import Sizes
+from textpipe.data import shards
+from textpipe.data.columns import Ids
 from textpipe.errors import DataError
-from textpipe.fields import Sizes
 from textpipe.models import recurrent
-from textpipe.tables import shards
 from textpipe.text.codec import WordCodec
-from textpipe.training import dev_decoding
-from textpipe.training.rows import Rows
+from textpipe.training import validation_bleu
+from textpipe.training.batching.rows import Rows
 
 WORDS = [f"word{number}" for number in range(26)]  # ids 4 to 29
 SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
@@ -47,15 +47,15 @@ def greedy_alone(model, row, longest):
 
 
 def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
-    monkeypatch.setattr(dev_decoding, "ROWS", 7)  # several batches and a rest
+    monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a rest
     source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
-    measure = dev_decoding.DevBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
+    measure = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
     answers = [None] * 24
     for row, answer in zip(measure.rows, measure.answers(model), strict=True):
         answers[row] = answer
     for row, answer in zip(rows, answers, strict=True):
-        longest = min(14, int(np.ceil(len(row) * dev_decoding.RATIO)) + dev_decoding.EXTRA)
+        longest = min(14, int(np.ceil(len(row) * validation_bleu.RATIO)) + validation_bleu.EXTRA)
         alone = greedy_alone(model, row, longest)
         assert answer.split() == [WORDS[word - 4] if word > 3 else "<unk>" for word in alone]
     assert len(set(answers)) > 5
@@ -67,7 +67,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     assert 10 < expected < 95
     assert "tok:13a" in measure.described()["signature"] and measure.described()["rows"] == 24
 
-    some = dev_decoding.DevBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
+    some = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
     chosen = sorted(some.rows)
     assert len(chosen) == 5 and chosen[0] == 0 and chosen[-1] == 23
     found = BLEU().corpus_score([answers[row] for row in chosen], [[references[row] for row in chosen]]).score
@@ -95,7 +95,9 @@ def artifacts(folder, raw_rows, vectorized_rows):
 def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
     ids = Ids.from_lists([[5, 3]] * 3)
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
-    measure = dev_decoding.of_stage(inputs, SIZES, Rows({"source": ids}, ids), None)
+    measure = validation_bleu.of_stage(inputs, SIZES, Rows({"source": ids}, ids), None)
     assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
     with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
-        dev_decoding.of_stage(artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None)
+        validation_bleu.of_stage(
+            artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None
+        )

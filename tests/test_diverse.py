@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from test_beam import END, WORDS, Table, along, compare, in_graph, log_softmax, penalty, sources, words_of
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, diverse
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from textpipe import doctor
+from textpipe.commands import _installed_libraries
 
 SOUND = {"tensorflow": "2.21.0", "tensorflow-text": "2.21.1", "keras": "3.15.1", "sentencepiece": "0.2.3"}
 
 
 def test_a_sound_set_has_no_fault():
-    assert doctor.faults(SOUND) == []
+    assert _installed_libraries.faults(SOUND) == []
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ def test_a_sound_set_has_no_fault():
     ],
 )
 def test_a_fault_names_both_sides_and_the_cure(change, words):
-    found = doctor.faults(SOUND | change)
+    found = _installed_libraries.faults(SOUND | change)
     assert any(words in line and "pip" in line for line in found)
 
 
 def test_versions_are_read_as_numbers():
-    assert doctor.numbers("2.21.1rc0") == (2, 21, 1)
-    assert doctor.numbers("2.9.0") < doctor.numbers("2.21.0")
+    assert _installed_libraries.numbers("2.21.1rc0") == (2, 21, 1)
+    assert _installed_libraries.numbers("2.9.0") < _installed_libraries.numbers("2.21.0")

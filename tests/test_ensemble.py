@@ -10,15 +10,17 @@ import tensorflow as tf
 import tiny
 from test_beam import Table, compare, every_answer, sources
 
-from textpipe import config as configs
-from textpipe import lineage, pipeline, rooms
-from textpipe.config import Plugin
+from textpipe.cache import fingerprint
+from textpipe.config import plugins
+from textpipe.config import sections as configs
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.decoding import beam
-from textpipe.ensembles import Ensemble as Section
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
-from textpipe.layers.ensemble import Ensemble
-from textpipe.servable import Servable
+from textpipe.nets.ensemble import Ensemble
+from textpipe.pipeline import runner
+from textpipe.servable.ensemble import Ensemble as Section
+from textpipe.servable.graph import Servable
 
 KINDS = [
     {"kind": "recurrent", "units": 6, "embedding_size": 4, "attention_size": 5},
@@ -30,7 +32,7 @@ KINDS = [
 def built(options, seed):
     ids = {"kind": "ids", "vocab_size": 13, "max_length": 20}
     section = Plugin.check("models", options)
-    model = rooms.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=seed)
+    model = plugins.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=seed)
     random = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + random.normal(scale=0.4, size=variable.shape))
@@ -111,7 +113,7 @@ TRANSFORMER = {"kind": "transformer", "d_model": 8, "num_heads": 2, "d_ff": 16, 
 
 
 def checked(tables, **more):
-    modules = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    modules = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     return configs.check("tiny.toml", modules, {**tables, "ingest": {"files": "rows.tsv"}, **more})
 
 
@@ -120,7 +122,7 @@ def paths(tmp_path_factory):
     """A pipeline up to its trained model, and two more members over the same ids: of another seed, of another kind."""
     folder = tmp_path_factory.mktemp("ensemble")
     outputs = tiny.build(folder / "built", TABLES, tiny.generator_rows(folder / "rows.tsv"), until="train")
-    stage = rooms.find("stages", "train")
+    stage = plugins.find("stages", "train")
     for name, tables in (("seed", {**TABLES, "seed": 2}), ("kind", {**TABLES, "model": TRANSFORMER})):
         outputs[name] = folder / name
         outputs[name].mkdir()
@@ -133,7 +135,7 @@ def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
     sections = checked(TABLES, ensemble=members)
     outputs = dict(paths)
     for name in ("evaluate", "export"):
-        stage, outputs[name] = rooms.find("stages", name), tmp_path / name
+        stage, outputs[name] = plugins.find("stages", name), tmp_path / name
         outputs[name].mkdir()
         stage.run(sections[name], {needed: outputs[needed] for needed in stage.INPUTS}, outputs[name])
     about = json.loads((outputs["export"] / "model" / "textpipe.json").read_text(encoding="utf-8"))
@@ -157,7 +159,7 @@ def test_members_bytes_and_code_count_in_what_a_result_depends_on(paths, tmp_pat
     shutil.copytree(paths["kind"], member)
 
     def of(section):
-        return lineage.ingredients("export", "textpipe.stages.export", section, {}, [])
+        return fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
 
     section = checked(TABLES, ensemble=[str(member)])["export"]
     before = of(section)
@@ -165,8 +167,8 @@ def test_members_bytes_and_code_count_in_what_a_result_depends_on(paths, tmp_pat
     assert "textpipe.models.transformer" not in of(checked(TABLES)["export"])["code"]
     weights = member / "model.weights.h5"
     weights.write_bytes(weights.read_bytes() + b"\0")
-    assert lineage.changes(before, of(section)) == [f"files {weights}"]
-    assert lineage.changes(
+    assert fingerprint.changes(before, of(section)) == [f"files {weights}"]
+    assert fingerprint.changes(
         before, of(checked(TABLES, ensemble={"members": [str(member)], "mean": "geometric"})["export"])
     )
 

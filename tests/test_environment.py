@@ -9,8 +9,10 @@ import tempfile
 import pytest
 from click.testing import CliRunner
 
-from textpipe import cli, environment, rooms
+from textpipe import cli
+from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError, ModelError, NetworkError, ResourceError, ThresholdError
+from textpipe.runtime import environment
 
 
 def os_error(number, *place):
@@ -39,7 +41,7 @@ def test_what_the_machine_lacks_is_one_line_and_a_code(monkeypatch, error, code,
     def command(*_, **__):
         raise error
 
-    monkeypatch.setattr(rooms.find("verbs", "plan").command, "callback", command)
+    monkeypatch.setattr(plugins.find("commands", "plan").command, "callback", command)
     done = CliRunner().invoke(cli.main, ["-v", "plan", "x.toml"], catch_exceptions=False)
     assert done.exit_code == code
     assert done.stderr.startswith("error: ") and words in done.stderr and done.stderr.count("\n") == 1
@@ -50,7 +52,7 @@ def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch, error):
     def command(*_, **__):
         raise error
 
-    monkeypatch.setattr(rooms.find("verbs", "plan").command, "callback", command)
+    monkeypatch.setattr(plugins.find("commands", "plan").command, "callback", command)
     done = CliRunner().invoke(cli.main, ["-v", "plan", "x.toml"])
     assert done.exit_code == 1 and done.exception is error
 
@@ -63,14 +65,14 @@ def test_the_codes_of_errors_are_those_that_help_lists(monkeypatch, error, code)
     def command(*_, **__):
         raise error("words")
 
-    monkeypatch.setattr(rooms.find("verbs", "plan").command, "callback", command)
+    monkeypatch.setattr(plugins.find("commands", "plan").command, "callback", command)
     done = CliRunner().invoke(cli.main, ["-v", "plan", "x.toml"], catch_exceptions=False)
     assert (done.exit_code, done.stderr) == (code, "error: words\n")
     assert f" {code} " in " ".join(CliRunner().invoke(cli.main, ["--help"]).stdout.split("Exit codes:")[1].split())
 
 
 def python(script, *, folder, **environ):
-    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(rooms.HOME.parent))), **environ}
+    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(plugins.HOME.parent))), **environ}
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, encoding="latin-1", check=False, env=words, cwd="/"
     )
@@ -120,7 +122,7 @@ def test_a_full_device_behind_standard_output_is_named(tmp_path, words):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "textpipe", *words], stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(rooms.HOME.parent)},
+            env={**os.environ, "PYTHONPATH": str(plugins.HOME.parent)},
         )  # fmt: skip
     assert done.returncode == 4
     assert done.stderr.startswith(b"error: output: the disk is full") and done.stderr.count(b"\n") == 1

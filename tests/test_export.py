@@ -16,14 +16,17 @@ from click.testing import CliRunner
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tensorflow.core.framework import tensor_pb2
 
-from textpipe import batching, config, manifest, publish, rooms, savedmodel, saving, warmup
 from textpipe.answers import text as text_answers
+from textpipe.commands import predict
+from textpipe.config import plugins
+from textpipe.config import sections as config
+from textpipe.data import shards
 from textpipe.errors import ConfigError, ModelError, ThresholdError
-from textpipe.savedmodel import Model
-from textpipe.servable import Servable
+from textpipe.savedmodel import batching, loader, manifest, publish, warmup
+from textpipe.savedmodel.loader import Model
+from textpipe.servable import writer
+from textpipe.servable.graph import Servable
 from textpipe.stages import _golden, evaluate, export
-from textpipe.tables import shards
-from textpipe.verbs import predict
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +45,11 @@ def predictions(paths):
 
 
 def golden(paths):
-    return [json.loads(line) for line in (paths["export"] / "model" / savedmodel.GOLDEN).read_text().splitlines()]
+    return [json.loads(line) for line in (paths["export"] / "model" / loader.GOLDEN).read_text().splitlines()]
 
 
 def section(tables, stage, **options):
-    sections = config.check("t", {stage: rooms.find("stages", stage).Config}, {
+    sections = config.check("t", {stage: plugins.find("stages", stage).Config}, {
         "task": tables["task"], **({"decode": tables["decode"]} if "decode" in tables else {}), stage: options
     })  # fmt: skip
     return sections[stage]
@@ -85,7 +88,7 @@ def test_reported_figures_are_those_of_the_predictions(classifier, generator):
     found, lines = report(generator), predictions(generator)
     equal = [line["answer"] == line["target"] for line in lines]
     assert found["metrics"]["exact_match"] == pytest.approx(np.mean(equal))
-    assert set(found["metrics"]) == set(rooms.find("tasks", "translate").METRICS)
+    assert set(found["metrics"]) == set(plugins.find("tasks", "translate").METRICS)
 
 
 def test_perplexity_is_that_of_the_references_token_by_token(generator):
@@ -171,7 +174,7 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
     values["features"]["text"]["values"] = [value + 0.01 for value in values["features"]["text"]["values"]]
     indices["features"]["text"]["indices"] = [index + 1 for index in indices["features"]["text"]["indices"]]
     given["log_prob"] *= 1.0001
-    (model / savedmodel.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (model / loader.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
@@ -192,18 +195,18 @@ def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(cl
         "variables/variables.index",
         "textpipe.json",
         warmup.FILE,
-        savedmodel.GOLDEN,
+        loader.GOLDEN,
     }
     keras.utils.clear_session(free_memory=False)
     again = Servable.load(generator, "translate", section(tiny.GENERATOR, "export").decode)
-    saving.save(again, tmp_path / "generator")
+    writer.save(again, tmp_path / "generator")
     for path in [path for path in (tmp_path / "generator").rglob("*") if path.is_file()]:
         first = generator["export"] / "model" / path.relative_to(tmp_path / "generator")
         assert path.read_bytes() == first.read_bytes(), path.name
 
 
 def test_the_description_says_what_the_model_is(classifier, generator):
-    about = savedmodel.read_about(classifier["export"] / "model")
+    about = loader.read_about(classifier["export"] / "model")
     assert about["task"] == "classify" and about["labels"] == ["no", "yes"] and about["inputs"] == ["text"]
     assert about["signatures"]["serving_default"] == {
         "inputs": {"text": {"kind": "text", "dtype": "string", "shape": [None]}},
@@ -215,7 +218,7 @@ def test_the_description_says_what_the_model_is(classifier, generator):
     assert (classify["inputs"]["inputs"]["kind"], classify["method"]) == ("examples", "classify")
     assert about["view"] == {"kind": "bars", "signature": "serving_default", "attention": None}
     assert about["evaluation"]["metrics"] == report(classifier)["metrics"]
-    about = savedmodel.read_about(generator["export"] / "model")
+    about = loader.read_about(generator["export"] / "model")
     assert about["decode"]["beam_size"] == 3 and about["labels"] is None
     assert about["view"] == {"kind": "texts", "signature": "nbest", "attention": "attention"}
     assert about["signatures"]["advance"]["follows"] == "begin"
@@ -460,18 +463,18 @@ def test_a_model_of_another_tool_answers_too(tmp_path):
 
 
 def test_another_run_can_start_from_the_exported_model(generator):
-    from textpipe.config import Plugin
-    from textpipe.fields import Sizes
+    from textpipe.config.fields import Sizes
+    from textpipe.config.sections import Plugin
     from textpipe.tasks import translate
-    from textpipe.training import axes, transfer
+    from textpipe.training.warm_start import source_weights, vocabulary_axes
 
-    origin = transfer.locate(transfer.Init(**{"from": str(generator["export"] / "model")}))
+    origin = source_weights.locate(source_weights.Init(**{"from": str(generator["export"] / "model")}))
     for name in ("model.json", "vocabulary.json"):
         assert (origin.model.parent / name).read_bytes() == (generator["train"] / name).read_bytes()
     described = json.loads(origin.model.read_text(encoding="utf-8"))
     section, sizes = Plugin.check("models", described["model"]), Sizes.from_tables(described["sizes"], translate.FIELDS)
-    trained, loaded = (axes.build(section, sizes) for _ in range(2))
+    trained, loaded = (vocabulary_axes.build(section, sizes) for _ in range(2))
     trained.load_weights(generator["train"] / "model.weights.h5")
-    transfer.load(loaded, origin.weights)
+    source_weights.load(loaded, origin.weights)
     for one, other in zip(trained.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())

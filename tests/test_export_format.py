@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from textpipe import export_format, manifest, model_rows, publish, savedmodel
 from textpipe.cli import main
 from textpipe.errors import ArtifactError, ModelError
-from textpipe.serve import warm
-from textpipe.serve.version import Version
-from textpipe.training import transfer
+from textpipe.savedmodel import description, loader, manifest, model_rows, publish
+from textpipe.serve.engine import warmup
+from textpipe.serve.engine.model_version import Version
+from textpipe.training.warm_start import source_weights
 
 EXPORTS = Path(__file__).parent / "exports"
 NAMES = sorted(path.name.removesuffix(".tar.xz") for path in EXPORTS.glob("*.tar.xz"))
@@ -47,9 +47,9 @@ def alike(found, wanted):
 def test_an_export_of_an_earlier_version_answers_as_it_did(exports, name):
     rows = [json.loads(line) for line in (EXPORTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     texts = [row["text"] for row in rows]
-    model = savedmodel.Model.load(exports[name])
+    model = loader.Model.load(exports[name])
     served = Version.load(name, 1, exports[name])
-    warm.check(served)  # its warm-up requests and golden rows, as a server does before it opens
+    warmup.check(served)  # its warm-up requests and golden rows, as a server does before it opens
     assert len(rows) == 10
     for signature in ("serving_default", "nbest", "options"):
         if signature not in rows[0]:
@@ -85,9 +85,9 @@ def changed(exports, tmp_path):
         place = tmp_path / "m" / "1"
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(exports["format1_classifier"], place)
-        about = {**export_format.read(place), **keys}
+        about = {**description.read(place), **keys}
         text = json.dumps({key: value for key, value in about.items() if value is not None})
-        (place / export_format.NAME).write_text(text)
+        (place / description.NAME).write_text(text)
         manifest.write(place)
         return place
 
@@ -115,10 +115,10 @@ def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed
     place = changed(**keys)
     expected = rf"m/1/textpipe.json: expected format 1 or 2, which textpipe .* reads, .*{words}"
     for call in (
-        lambda: savedmodel.Model.load(place),
+        lambda: loader.Model.load(place),
         lambda: Version.load("m", 1, place),
         lambda: publish.publish(place, tmp_path / "base"),
-        lambda: transfer.locate(transfer.Init(**{"from": str(place)})).check(),
+        lambda: source_weights.locate(source_weights.Init(**{"from": str(place)})).check(),
     ):
         with pytest.raises(ModelError, match=expected):
             call()
@@ -154,17 +154,17 @@ def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed
 )
 def test_a_key_of_another_shape_is_named_wherever_a_model_is_loaded(changed, keys, words):
     place = changed(**keys)
-    for call in (lambda: savedmodel.Model.load(place), lambda: Version.load("m", 1, place)):
+    for call in (lambda: loader.Model.load(place), lambda: Version.load("m", 1, place)):
         with pytest.raises(ModelError, match=f"m/1/textpipe.json: {words}.*; export the model again"):
             call()
 
 
 def test_keys_that_an_older_export_does_not_have_or_that_are_null_are_nothing_to_refuse():
     keys = ("task", "inputs", "labels", "fields", "signatures", "bounds", "from_options")
-    export_format.check(Path("m/1"), {"format": 1})
-    export_format.check(Path("m/1"), {"format": 1, **dict.fromkeys(keys)})
+    description.check(Path("m/1"), {"format": 1})
+    description.check(Path("m/1"), {"format": 1, **dict.fromkeys(keys)})
     ways = {"nbest": {"outputs": {"texts": "texts"}, "n_best": None}, "serving_default": {"outputs": {}, "n_best": 1}}
-    export_format.check(Path("m/1"), {"format": 1, "bounds": {"max_ratio": [0, 2.5]}, "from_options": ways})
+    description.check(Path("m/1"), {"format": 1, "bounds": {"max_ratio": [0, 2.5]}, "from_options": ways})
 
 
 def test_the_command_line_names_the_versions(changed, tmp_path):
@@ -179,11 +179,11 @@ def test_the_command_line_names_the_versions(changed, tmp_path):
 def test_a_textpipe_json_that_is_none_is_named(exports, tmp_path, text):
     place = tmp_path / "1"
     shutil.copytree(exports["format1_classifier"], place)
-    (place / export_format.NAME).write_bytes(text.encode("latin-1"))
+    (place / description.NAME).write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelError, match="textpipe.json"):
-        savedmodel.Model.load(place)
+        loader.Model.load(place)
     with pytest.raises(ModelError, match="textpipe.json: (cannot be read|expected an object)"):
-        export_format.read(place)
+        description.read(place)
 
 
 def test_no_flipped_bit_of_an_export_s_manifest_is_accepted(exports, tmp_path):
@@ -217,7 +217,7 @@ def test_no_flipped_bit_of_an_export_s_manifest_is_accepted(exports, tmp_path):
 def test_a_flipped_bit_of_an_export_s_weights_does_not_start_another_run(exports, tmp_path):
     place = tmp_path / "1"
     shutil.copytree(exports["format1_generator"], place)
-    origin = transfer.locate(transfer.Init(**{"from": str(place)}))
+    origin = source_weights.locate(source_weights.Init(**{"from": str(place)}))
     origin.check()
     weights = place / "variables/variables.data-00000-of-00001"
     hurt = bytearray(weights.read_bytes())

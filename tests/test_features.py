@@ -9,8 +9,8 @@ from nasty_strings import NASTY, random_texts
 from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 from textpipe.errors import DataError
 from textpipe.features._labels import Labels
 from textpipe.text import ngrams
@@ -55,7 +55,7 @@ TRAIN, TEST = texts(200, 1), [*texts(50, 2), "unseen words only", "", "card card
 
 def build(folder, kind, train=TRAIN, codec=None, **options):
     config = Plugin.check("features", {"kind": kind, **options})
-    module = rooms.find("features", kind)
+    module = plugins.find("features", kind)
     middle = len(train) // 2
     batches = tf.constant(train[:middle]), tf.constant(train[middle:])
     module.learn(config, lambda: iter(batches), folder, "text", codec=codec)
@@ -210,7 +210,7 @@ def test_no_ngram_frequent_enough_is_an_error_with_a_cure(tmp_path):
 def test_options_that_make_no_sense_are_refused(options, message):
     for kind in ("counts", "tfidf"):
         with pytest.raises(ValidationError, match=message):
-            rooms.find("features", kind).Config(**options)
+            plugins.find("features", kind).Config(**options)
 
 
 def test_ids_end_and_are_padded_and_cut(tmp_path):

@@ -11,12 +11,15 @@ from pydantic import ValidationError
 from sklearn import metrics as sklearn_metrics
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
-from textpipe import chosen_fields, columns_option, config, lineage, pipeline, rooms, scaffold
+from textpipe.cache import fingerprint
+from textpipe.config import chosen_fields, plugins
+from textpipe.config import sections as config
+from textpipe.data import shards
 from textpipe.errors import ConfigError, DataError
 from textpipe.features import multi_hot, scalar
 from textpipe.kinds import labels, number
+from textpipe.pipeline import columns_option, runner, scaffold
 from textpipe.stages import ingest, normalize, tokenize, vectorize
-from textpipe.tables import shards
 from textpipe.tasks import multi_label
 
 MAIL = {"kind": "classify", "fields": {"subject": "text", "body": "text", "recipients": "number"}, "target": "answered"}
@@ -58,7 +61,7 @@ def columns_of(folder, split="train"):
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in shards.paths(folder, split)]
     sizes = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     return {
-        name: rooms.find("features", size["feature"]).column(tables, name, size) for name, size in sizes.items()
+        name: plugins.find("features", size["feature"]).column(tables, name, size) for name, size in sizes.items()
     }, sizes
 
 
@@ -212,12 +215,12 @@ def test_scores_of_sets_are_scikit_learns():
 def test_a_task_with_chosen_fields_is_one_line_that_is_found_again():
     line = chosen_fields.spelled(MAIL)
     assert line == "classify(subject: text, body: text, recipients: number) -> answered"
-    task = rooms.find("tasks", line)
+    task = plugins.find("tasks", line)
     assert [(field.name, field.side, field.kind) for field in task.FIELDS] == [
         *(("subject", "source", "text"), ("body", "source", "text"), ("recipients", "source", "number")),
         ("answered", "target", "label"),
     ]
-    assert rooms.find("tasks", "classify").FIELDS[0].name == "text" and task.METRICS["accuracy"] == "max"
+    assert plugins.find("tasks", "classify").FIELDS[0].name == "text" and task.METRICS["accuracy"] == "max"
     assert ingest.Config(task=MAIL, dataset="mail").task == ingest.Config(task=line, dataset="mail").task == line
 
 
@@ -242,7 +245,7 @@ def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
     path = tmp_path / "p.toml"
     path.write_text(f"task = {scaffold.toml(task)}\n")
     with pytest.raises(ConfigError, match=rf"p.toml \[task\] .*{message}"):
-        pipeline.Pipeline.load(path)
+        runner.Pipeline.load(path)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +345,7 @@ OWN_FEATURE = '''
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 KIND = "scalar"
 OF = ("own.ratings",)
@@ -376,7 +379,7 @@ def load(config, folder, name, *, codec=None):
 
 
 def column(tables, name, size):
-    from textpipe import columns
+    from textpipe.data import columns
 
     return columns.Dense(columns.values(tables, name, "float32"))
 
@@ -402,5 +405,5 @@ def test_a_kind_and_a_feature_of_ones_own_are_used_by_dotted_names(tmp_path, mon
     stars = table(found["ingest"])["stars"].to_numpy()
     np.testing.assert_allclose(columns["stars"].gather(np.arange(len(stars))), stars / 5, rtol=1e-6)
     section = vectorize.Config(task=task, features="counts")
-    code = lineage.ingredients("vectorize", vectorize.__name__, section, {}, [])["code"]
+    code = fingerprint.ingredients("vectorize", vectorize.__name__, section, {}, [])["code"]
     assert {"own.ratings", "own.stars", "textpipe.features.label", "textpipe.features.counts"} <= set(code)

@@ -5,89 +5,45 @@ import sys
 
 import pytest
 
-from textpipe import lineage, rooms
+from textpipe.cache import fingerprint
+from textpipe.config import plugins
 
 # Lowest first; modules of one entry may import each other.
 FLOORS = (
-    {"cores", "environment", "errors", "garbage", "inference", "kernels", "quiet", "sealed", "version"},
-    {
-        "arrow",
-        "bundled",
-        "catalog",
-        "chosen_fields",
-        "columns",
-        "download",
-        "config",
-        "documented",
-        "export_format",
-        "fields",
-        "integrity",
-        "kinds",
-        "lineage",
-        "rooms",
-        "signatures",
-        "store",
-        "tables",
-    },
+    {"errors", "runtime", "version"},
+    {"config"},
+    {"cache"},
+    {"data", "kinds", "savedmodel"},
     {"text"},
     {"features"},
     {"layers"},
+    {"nets"},
     {"decoding", "encoders"},
-    {"models", "tasks", "scores"},
+    {"models", "tasks", "metrics"},
     {"objectives", "training"},
-    {
-        "answers",
-        "batching",
-        "ensembles",
-        "servable",
-        "savedmodel",
-        "publish",
-        "manifest",
-        "model_rows",
-        "saving",
-        "tracing",
-        "warmup",
-        "ops",
-        "side_effects",
-    },
+    {"answers", "servable"},
     {"stages"},
-    {"exports"},
+    {"export_formats"},
     {"pipeline"},
-    {
-        "bulk",
-        "client",
-        "columns_option",
-        "doctor",
-        "frames",
-        "headers",
-        "loaded",
-        "outcome",
-        "records",
-        "report",
-        "scaffold",
-        "scoring",
-        "serve",
-        "settings",
-        "templates",
-    },
+    {"inference", "report", "serve"},
     {"api"},
-    {"verbs"},
+    {"commands"},
     {"cli", "__main__"},
 )
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 
 def modules():
-    for path in sorted(rooms.HOME.rglob("*.py")):
-        parts = path.relative_to(rooms.HOME).with_suffix("").parts
+    for path in sorted(plugins.HOME.rglob("*.py")):
+        parts = path.relative_to(plugins.HOME).with_suffix("").parts
         if parts != ("__init__",):
             yield ".".join(("textpipe", *parts)).removesuffix(".__init__")
 
 
 def edges():
     for module in modules():
-        for target in lineage.imports_of(module):
-            if target.startswith("textpipe.") and lineage.source_of(target):
+        for target in fingerprint.imports_of(module):
+            if target.startswith("textpipe.") and fingerprint.source_of(target):
                 yield module, target
 
 
@@ -103,7 +59,7 @@ def test_imports_never_climb():
 def test_imports_have_no_circle():
     graph: dict[str, set[str]] = {}
     for module, target in edges():
-        if lineage.source_of(target).name != "__init__.py":
+        if fingerprint.source_of(target).name != "__init__.py":
             graph.setdefault(module, set()).add(target)
     done: set[str] = set()
 
@@ -146,14 +102,14 @@ HEAVY = (
         "text.codecs",
         "features",
         "kinds",
-        "verbs",
+        "commands",
     ],
 )
 def test_checking_a_config_loads_nothing_heavy(room):
     script = (
-        f"import sys, textpipe, textpipe.cli, textpipe.pipeline; from textpipe import rooms\n"
-        f"assert rooms.names({room!r})\n"
-        f"for name in rooms.names({room!r}): rooms.find({room!r}, name)\n"
+        f"import sys, textpipe, textpipe.cli, textpipe.pipeline.runner; from textpipe.config import plugins\n"
+        f"assert plugins.names({room!r})\n"
+        f"for name in plugins.names({room!r}): plugins.find({room!r}, name)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -164,7 +120,7 @@ def test_layers_and_models_use_no_tensorflow():
     offenders = [
         module
         for module in modules()
-        if module.split(".")[1] in ("layers", "encoders", "models")
-        and any(name.split(".")[0] in ("tensorflow", "tensorflow_text") for name in lineage.imports_of(module))
+        if module.split(".")[1] in ("layers", "nets", "encoders", "models")
+        and any(name.split(".")[0] in ("tensorflow", "tensorflow_text") for name in fingerprint.imports_of(module))
     ]
     assert not offenders

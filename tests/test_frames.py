@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import textpipe
+from textpipe.data import shards
 from textpipe.errors import ArtifactError, DataError, TextpipeError
-from textpipe.tables import shards
 
 PIPELINE = """
 task = "classify"

@@ -7,16 +7,17 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from textpipe import rooms, saving
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.decoding import greedy
 from textpipe.errors import ConfigError, DataError
-from textpipe.fields import Sizes
-from textpipe.layers.hybrid import MASKED
-from textpipe.layers.spellings import Packing, Spellings
+from textpipe.layers.spelled_words import Packing, Spellings
+from textpipe.nets.hybrid import MASKED
 from textpipe.objectives import sequence
-from textpipe.servable import Servable
-from textpipe.text.spelling import SpellingCodec
+from textpipe.servable import writer
+from textpipe.servable.graph import Servable
+from textpipe.text.spelled_words import SpellingCodec
 from textpipe.training import losses
 from textpipe.training.settings import Settings
 
@@ -35,7 +36,7 @@ def codec():
 def model_of(**options):
     size = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 30, "num_words": NUM_WORDS}
     config = Plugin.check("models", {"kind": "hybrid", **SMALL, **options})
-    model = rooms.find("models", "hybrid").build(config, Sizes({"source": size}, "target", size), seed=1)
+    model = plugins.find("models", "hybrid").build(config, Sizes({"source": size}, "target", size), seed=1)
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
         variable.assign(variable.numpy() + random.normal(scale=0.5, size=variable.shape))
@@ -102,7 +103,7 @@ def test_rows_no_text_encodes_to_are_written_all_the_same(codec):
 
 
 def test_the_codec_learns_frequent_words_and_every_letter(tmp_path):
-    module = rooms.find("text.codecs", "hybrid")
+    module = plugins.find("text.codecs", "hybrid")
     lines = ["the dog sees the dog", "the cat", "", "the Žebra sees"]
     module.learn(module.Config(min_count=2), lambda: lines, tmp_path, "joint", seed=1)
     found = json.loads((tmp_path / "joint.json").read_text())
@@ -116,7 +117,7 @@ def test_the_codec_learns_frequent_words_and_every_letter(tmp_path):
 
 
 def test_vocab_size_holds_words_and_letters(tmp_path):
-    module = rooms.find("text.codecs", "hybrid")
+    module = plugins.find("text.codecs", "hybrid")
     lines = ["abc abc abd abd abe abe abf abf"]
     module.learn(module.Config(vocab_size=4 + 1 + 1 + 3 + 2, num_letters=3), lambda: lines, tmp_path, "x", seed=1)
     found = json.loads((tmp_path / "x.json").read_text())
@@ -238,7 +239,7 @@ def test_training_gradients_in_pieces_equal_those_of_the_whole_loss(smoothing):
 
 def test_other_codecs_are_refused():
     size = {"kind": "ids", "vocab_size": 20, "max_length": 30}
-    module = rooms.find("models", "hybrid")
+    module = plugins.find("models", "hybrid")
     with pytest.raises(ConfigError, match='codec = "hybrid"'):
         module.build(module.Config(), Sizes({"source": size}, "target", size), seed=1)
 
@@ -272,7 +273,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hybrid")
     paths = tiny.build(folder / "built", PIPELINE, tiny.generator_rows(folder / "rows.tsv", 400), until="train")
     servable = Servable.load(paths, "translate", Plugin.check("decoding", PIPELINE["decode"]))
-    saving.save(servable, folder / "saved")
+    writer.save(servable, folder / "saved")
     return servable, folder / "saved"
 
 
@@ -308,5 +309,5 @@ def test_beam_search_over_words_and_letters_never_scores_below_greedy(trained):
     source = servable.inputs({"source": tf.constant(["the dog 321 is red", "the zebra 12 is new", "old"])})
     one = greedy.decode(servable.model, source, greedy.Config(max_length=40))["log_probs"].numpy()[:, 0]
     config = Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "length_penalty": 0.0, "max_length": 40})
-    many = rooms.find("decoding", "beam").decode(servable.model, source, config)["log_probs"].numpy()
+    many = plugins.find("decoding", "beam").decode(servable.model, source, config)["log_probs"].numpy()
     assert (many[:, 0] >= one - 1e-4).all()

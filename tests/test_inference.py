@@ -31,12 +31,12 @@ def test_a_missing_tensorflow_text_is_an_import_error():
     code = """
 import sys
 sys.modules["tensorflow_text"] = None
-from textpipe import inference
+from textpipe.runtime import without_keras
 del sys.modules["tensorflow_text"]
 import importlib.util
 importlib.util.find_spec = lambda name: None
 try:
-    inference.tensorflow()
+    without_keras.tensorflow()
 except ImportError as error:
     print(error)
 """

@@ -9,10 +9,11 @@ import sys
 import pyarrow as pa
 import pytest
 
-from textpipe import lineage, pipeline
+from textpipe.cache import fingerprint
+from textpipe.data import shards
 from textpipe.errors import ConfigError, DataError
+from textpipe.pipeline import runner
 from textpipe.stages import ingest
-from textpipe.tables import shards
 
 SENTENCES = [(f"Please send report {n}.", ("yes", "no", "later")[n % 3]) for n in range(3_000)]
 
@@ -513,7 +514,7 @@ def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
     path = tmp_path / "x.toml"
     path.write_text(f'task = "classify"\n[ingest]\n{section}\n')
     with pytest.raises(ConfigError) as error:
-        pipeline.Pipeline.load(path)
+        runner.Pipeline.load(path)
     assert message in str(error.value)
     assert f"{path} [ingest]" in str(error.value)
 
@@ -530,11 +531,11 @@ def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):
     for name in ("a.en", "a.de", "b.tsv"):
         (tmp_path / name).write_text("x\n")
     one = ingest.Config(task="translate", files={"train": {"en": "a.en", "de": "a.de"}})
-    assert sorted(map(str, lineage.paths_in(one))) == ["a.de", "a.en"]
+    assert sorted(map(str, fingerprint.paths_in(one))) == ["a.de", "a.en"]
     two = ingest.Config(task="classify", files={"train": ["b.tsv", "a.en"], "test": "a.de"})
-    assert sorted(map(str, lineage.paths_in(two))) == ["a.de", "a.en", "b.tsv"]
-    wanted = lineage.ingredients("ingest", "textpipe.stages.ingest", two, {}, [])
-    assert {"textpipe.tables.formats.tsv", "textpipe.tables.delimited", "textpipe.tables.hashes"} <= set(wanted["code"])
+    assert sorted(map(str, fingerprint.paths_in(two))) == ["a.de", "a.en", "b.tsv"]
+    wanted = fingerprint.ingredients("ingest", "textpipe.stages.ingest", two, {}, [])
+    assert {"textpipe.data.formats.tsv", "textpipe.data.delimited", "textpipe.data.hashes"} <= set(wanted["code"])
     assert set(wanted["files"]) == {"a.de", "a.en", "b.tsv"}
 
 

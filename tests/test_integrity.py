@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import tiny
 
-from textpipe import ensembles, manifest, pipeline
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.errors import ArtifactError
-from textpipe.training import transfer
+from textpipe.pipeline import runner
+from textpipe.savedmodel import manifest
+from textpipe.servable import ensemble
+from textpipe.training.warm_start import source_weights
 
 
 def hurt(path: Path) -> None:
@@ -39,8 +41,8 @@ class Project:
     def run(self, *overrides, **options):
         """(result, [(stage, state)]) of a run."""
         told = []
-        result = pipeline.run(
-            pipeline.Pipeline.load(self.folder / "classifier.toml", overrides), artifacts=self.artifacts,
+        result = runner.run(
+            runner.Pipeline.load(self.folder / "classifier.toml", overrides), artifacts=self.artifacts,
             saved_models=self.saved_models, told=lambda stage, state, _: told.append((stage, state)), **options,
         )  # fmt: skip
         return result, [(stage, state) for stage, state in told if state != "run"]
@@ -55,12 +57,12 @@ def project(classifier, tmp_path):
 
 def test_damage_that_times_do_not_show_is_found_before_anything_is_built_from_it(project, caplog):
     first, states = project.run()
-    assert set(states) == {(stage, "cached") for stage in pipeline.ORDER}
-    before = pipeline.ORDER[:5]
+    assert set(states) == {(stage, "cached") for stage in runner.ORDER}
+    before = runner.ORDER[:5]
     for stage in before:
         hurt(largest(first.artifacts[stage].path))
     assert set(project.run()[1]) == {
-        (stage, "cached") for stage in pipeline.ORDER
+        (stage, "cached") for stage in runner.ORDER
     }  # nothing is built: a quick look will do
     second, states = project.run(start="evaluate", until="evaluate")
     assert {(stage, "done") for stage in (*before, "evaluate")} <= set(states)
@@ -95,11 +97,11 @@ def test_a_damaged_published_version_is_replaced_by_a_new_one(project, caplog):
 def test_weights_of_another_run_are_compared_before_they_are_taken_over(project, kind):
     result, _ = project.run()
     place = result.artifacts["train"].path if kind == "artifact" else result.saved_model
-    transfer.locate(transfer.Init(**{"from": str(place)})).check()
-    ensembles.located(str(place)).check()
+    source_weights.locate(source_weights.Init(**{"from": str(place)})).check()
+    ensemble.located(str(place)).check()
     hurt(place / "model.weights.h5" if kind == "artifact" else largest(place / "variables"))
     with pytest.raises(ArtifactError, match="is not the file that was written"):
-        transfer.locate(transfer.Init(**{"from": str(place)})).check()
+        source_weights.locate(source_weights.Init(**{"from": str(place)})).check()
     if kind == "artifact":  # the run that is asked for makes it anew
         assert not place.exists()
         assert ("train", "done") in project.run()[1]
@@ -109,13 +111,13 @@ def test_a_note_of_the_newest_run_that_is_damaged_is_named(project):
     project.run()
     (project.artifacts / "latest/classifier/train.json").write_text("[]")
     with pytest.raises(Exception, match="train.json: is damaged; run that pipeline again"):
-        transfer.locate(transfer.Init(**{"from": str(project.artifacts / "latest/classifier")}))
+        source_weights.locate(source_weights.Init(**{"from": str(project.artifacts / "latest/classifier")}))
 
 
 def test_a_renamed_data_file_builds_nothing_but_ingest(project):
     renamed = shutil.copyfile(project.folder / "rows.tsv", project.folder / "mails of May.tsv")
     states = project.run(f"ingest.files={json.dumps(str(renamed))}")[1]
-    assert states == [("ingest", "done"), *((stage, "cached") for stage in pipeline.ORDER[1:])]
+    assert states == [("ingest", "done"), *((stage, "cached") for stage in runner.ORDER[1:])]
 
 
 def test_a_step_that_changes_no_text_trains_nothing_again(project):
@@ -125,7 +127,7 @@ def test_a_step_that_changes_no_text_trains_nothing_again(project):
 
 def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
     (tmp_path / "x.toml").write_text(tiny.toml({**tiny.GENERATOR, "ingest": {"files": str(tmp_path / "rows.tsv")}}))
-    loaded = pipeline.Pipeline.load(tmp_path / "x.toml")
+    loaded = runner.Pipeline.load(tmp_path / "x.toml")
     (tmp_path / "rows.tsv").write_text("source\ttarget\n")
     runs = {
         "text.codecs.unigram": ("tokenize", "vectorize", "train", "evaluate", "export"),
@@ -133,19 +135,19 @@ def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
         "features.ids": ("vectorize", "train", "evaluate", "export"),
         "models.recurrent": ("train", "evaluate", "export"),
         "decoding.beam": ("evaluate", "export"),
-        "tables.formats.tsv": ("ingest",),
+        "data.formats.tsv": ("ingest",),
     }
     code = {}
-    for stage in pipeline.ORDER:
-        code[stage] = pipeline.ingredients(loaded, stage, {})["code"]
+    for stage in runner.ORDER:
+        code[stage] = runner.ingredients(loaded, stage, {})["code"]
     for name, stages in runs.items():
-        assert tuple(stage for stage in pipeline.ORDER if f"textpipe.{name}" in code[stage]) == stages, name
+        assert tuple(stage for stage in runner.ORDER if f"textpipe.{name}" in code[stage]) == stages, name
 
 
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
     """Stages up to train that write what the real ones would depend on: the lines of a file, casefolded, "trained"."""
-    stages = {stage: pipeline.module(stage) for stage in pipeline.ORDER[:5]}
+    stages = {stage: runner.module(stage) for stage in runner.ORDER[:5]}
     data = tmp_path / "pairs.tsv"
 
     def copy(name, change=str):
@@ -164,8 +166,8 @@ def pretend(tmp_path, monkeypatch):
     def run(text, *overrides):
         data.write_text(text)
         told = {}
-        pipeline.run(
-            pipeline.Pipeline.load(tmp_path / "x.toml", overrides), until="train", artifacts=tmp_path / "artifacts",
+        runner.run(
+            runner.Pipeline.load(tmp_path / "x.toml", overrides), until="train", artifacts=tmp_path / "artifacts",
             told=lambda stage, state, _: told.update({stage: state}),
         )  # fmt: skip
         return told
@@ -190,7 +192,7 @@ def test_train_depends_on_raw_references_only_where_it_measures_bleu(pretend):
     ("table", "read"), [({}, False), ({"metric": "valid_bleu"}, True), ({"valid_bleu_rows": 3}, True)]
 )
 def test_what_train_reads_follows_from_its_section(table, read):
-    train = pipeline.module("train")
+    train = runner.module("train")
     config = train.Config(task="translate", model=Plugin.check("models", "recurrent"), **table)
     assert ("ingest" in train.reads(config)) == read and "normalize" not in train.INPUTS
 
@@ -198,14 +200,14 @@ def test_what_train_reads_follows_from_its_section(table, read):
 def test_code_remembered_with_a_flipped_bit_is_read_anew(project, caplog):
     """A digest of code that is off by a bit would have everything built again, or nothing where it should be."""
     caplog.set_level(logging.INFO)
-    from textpipe import lineage
+    from textpipe.cache import fingerprint
 
     def forget():
-        lineage.FACTS.clear()
-        lineage.facts.cache_clear()
+        fingerprint.FACTS.clear()
+        fingerprint.facts.cache_clear()
 
     forget()  # what other tests had this process learn is not written down again
     project.run()
-    hurt(project.artifacts / pipeline.CODE)
+    hurt(project.artifacts / runner.CODE)
     forget()
-    assert set(project.run()[1]) == {(stage, "cached") for stage in pipeline.ORDER}
+    assert set(project.run()[1]) == {(stage, "cached") for stage in runner.ORDER}

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from textpipe import kernels
+from textpipe.runtime import onednn
 
 LOOK = "import os, textpipe{then}; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
 SERVE = """
 import os, sys, types
-from textpipe.verbs import serve
+from textpipe.commands import serve
 
 def options(**given):
     print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
@@ -21,20 +21,20 @@ serve.command(["."])
 """
 PREDICT = """
 import os, sys
-from textpipe import savedmodel
-from textpipe.verbs import predict
+from textpipe.savedmodel import loader
+from textpipe.commands import predict
 
 class Found(Exception): pass
 def load(path): raise Found
-savedmodel.Model.load = load
+loader.Model.load = load
 try: predict.load("model", None)
 except Found: print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
 """
-ANSWERING = "; textpipe.kernels.for_answering()"
+ANSWERING = "; textpipe.runtime.onednn.for_answering()"
 
 
 def without():
-    return {name: value for name, value in os.environ.items() if name not in (kernels.VARIABLE, kernels.CHOSEN)}
+    return {name: value for name, value in os.environ.items() if name not in (onednn.VARIABLE, onednn.CHOSEN)}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def without():
 def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, found):
     environment = without()
     if given is not None:
-        environment[kernels.VARIABLE] = given
+        environment[onednn.VARIABLE] = given
     told = subprocess.run(
         [sys.executable, "-c", LOOK.format(then=then)], env=environment, capture_output=True, text=True, check=True
     )
@@ -53,7 +53,7 @@ def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, foun
 
 @pytest.mark.parametrize("program", [PREDICT, SERVE], ids=["predict", "serve"])
 @pytest.mark.parametrize(
-    "parent", [{}, {kernels.VARIABLE: "1", kernels.CHOSEN: "1"}], ids=["alone", "of a training process"]
+    "parent", [{}, {onednn.VARIABLE: "1", onednn.CHOSEN: "1"}], ids=["alone", "of a training process"]
 )
 def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
     environment = without() | parent
@@ -62,6 +62,6 @@ def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
 
 
 def test_a_callers_choice_stands_in_a_process_of_a_process():
-    environment = without() | {kernels.VARIABLE: "1", kernels.CHOSEN: "0"}
+    environment = without() | {onednn.VARIABLE: "1", onednn.CHOSEN: "0"}
     told = subprocess.run([sys.executable, "-c", PREDICT], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "1 False"

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from textpipe.serve import lanes
-from textpipe.serve.faults import Fault
-from textpipe.serve.values import strings
+from textpipe.serve.engine import batch_queue
+from textpipe.serve.engine.errors import Fault
+from textpipe.serve.tensors.json_values import strings
 
 VERSION = SimpleNamespace(name="model", number=1, about={"task": "classify"})
 
@@ -50,7 +50,7 @@ def run(scene, **limits):
     model = Model()
 
     async def play():
-        queue = lanes.Queue(lanes.Limits(**limits))
+        queue = batch_queue.Queue(batch_queue.Limits(**limits))
         try:
             await scene(queue, model)
         finally:
@@ -72,7 +72,7 @@ def still(queue):
 
 @pytest.mark.parametrize(("patience", "calls"), [(1000, [[b"a"]]), (0, [[b"a"], [b"b", b"c"]])])
 def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, patience, calls):
-    monkeypatch.setattr(lanes, "PATIENCE", patience)
+    monkeypatch.setattr(batch_queue, "PATIENCE", patience)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"a")
@@ -88,9 +88,9 @@ def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, p
     assert run(scene, workers=2)[-1] == [b"b", b"c"]
 
 
-@pytest.mark.parametrize(("most", "enough"), [(64, lanes.COMPANY), (3, 3)])
+@pytest.mark.parametrize(("most", "enough"), [(64, batch_queue.COMPANY), (3, 3)])
 def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch, most, enough):
-    monkeypatch.setattr(lanes, "PATIENCE", 1000)
+    monkeypatch.setattr(batch_queue, "PATIENCE", 1000)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"a")
@@ -134,7 +134,7 @@ def test_a_batch_takes_the_oldest_up_to_its_rows():
 
 
 def test_full_batches_have_spare_workers(monkeypatch):
-    monkeypatch.setattr(lanes, "SPARE", 1)
+    monkeypatch.setattr(batch_queue, "SPARE", 1)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"first")
@@ -193,18 +193,18 @@ def test_beyond_its_rows_a_queue_refuses():
 
 
 def test_many_refusals_are_told_in_turn_and_none_is_held_for_long(monkeypatch):
-    monkeypatch.setattr(lanes, "REFUSALS", 10)
+    monkeypatch.setattr(batch_queue, "REFUSALS", 10)
     waited = []
 
     async def sleep(seconds):
         waited.append(seconds)
 
     async def scene(queue, model):
-        monkeypatch.setattr(lanes.asyncio, "sleep", sleep)
+        monkeypatch.setattr(batch_queue.asyncio, "sleep", sleep)
         for _ in range(14):
             await queue.refused()
         monkeypatch.undo()
 
     run(scene)
     assert waited[:11] == pytest.approx([number / 10 for number in range(11)], abs=0.05)
-    assert waited[11:] == pytest.approx([lanes.LONGEST] * 3)
+    assert waited[11:] == pytest.approx([batch_queue.LONGEST] * 3)

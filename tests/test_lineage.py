@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from textpipe import lineage
-from textpipe.config import Section
+from textpipe.cache import fingerprint
+from textpipe.config.sections import Section
 from textpipe.errors import DataError
 
 
@@ -21,16 +21,16 @@ def module(tmp_path, monkeypatch):
 
     def write(text, name="own_stage"):
         (tmp_path / f"{name}.py").write_text(text)
-        lineage.source_of.cache_clear()
-        lineage.facts.cache_clear()
+        fingerprint.source_of.cache_clear()
+        fingerprint.facts.cache_clear()
 
     yield write
-    lineage.source_of.cache_clear()
-    lineage.facts.cache_clear()
+    fingerprint.source_of.cache_clear()
+    fingerprint.facts.cache_clear()
 
 
 def key(section=None, inputs=None):
-    return lineage.key(lineage.ingredients("ingest", "own_stage", section or Ingest(), inputs or {}, []))
+    return fingerprint.key(fingerprint.ingredients("ingest", "own_stage", section or Ingest(), inputs or {}, []))
 
 
 def test_comments_docstrings_and_layout_do_not_count(module):
@@ -69,7 +69,7 @@ def test_a_missing_file_is_named(module, tmp_path):
 def test_changes_are_told_by_name():
     old = {"section": {"epochs": 3, "model": {"units": 8}}, "code": {"textpipe.x": "1"}, "versions": {"keras": "3.15"}}
     new = {"section": {"epochs": 3, "model": {"units": 9}}, "code": {"textpipe.x": "2"}, "versions": {"keras": "3.16"}}
-    assert lineage.changes(old, new) == [
+    assert fingerprint.changes(old, new) == [
         "section model.units: 8 -> 9",
         "code textpipe.x",
         "versions keras: '3.15' -> '3.16'",
@@ -77,32 +77,37 @@ def test_changes_are_told_by_name():
 
 
 def test_relative_and_inner_imports_are_followed():
-    reached = lineage.reached({"textpipe.pipeline"})
-    assert {"textpipe.pipeline", "textpipe.store", "textpipe.errors", "textpipe.publish"} <= reached
+    reached = fingerprint.reached({"textpipe.pipeline.runner"})
+    assert {
+        "textpipe.pipeline.runner",
+        "textpipe.cache.store",
+        "textpipe.errors",
+        "textpipe.savedmodel.publish",
+    } <= reached
     assert not any(name.startswith("textpipe.cli") for name in reached)
 
 
 def test_a_stage_depends_on_no_code_that_only_a_caller_runs():
-    """Every module says `from textpipe import ...`, which must not count as all that the package offers."""
+    """Every module imports the package itself, which must not count as all that the package offers."""
     for stage in ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate"):
-        reached = {name.split(".")[1] for name in lineage.reached({f"textpipe.stages.{stage}"})}
-        assert reached & {"api", "pipeline", "report", "verbs", "cli", "scoring"} == set(), stage
-        assert {"kernels", "stages", "errors"} <= reached
-    assert "textpipe.stages.tokenize" not in lineage.reached({"textpipe.stages.ingest"})
-    assert "textpipe.servable" not in lineage.reached({"textpipe.stages.train"})
+        reached = {name.split(".")[1] for name in fingerprint.reached({f"textpipe.stages.{stage}"})}
+        assert reached & {"api", "pipeline", "report", "commands", "cli", "inference", "serve"} == set(), stage
+        assert {"runtime", "stages", "errors"} <= reached
+    assert "textpipe.stages.tokenize" not in fingerprint.reached({"textpipe.stages.ingest"})
+    assert "textpipe.servable.graph" not in fingerprint.reached({"textpipe.stages.train"})
 
 
 def test_remembered_code_is_not_parsed_again_and_changed_code_is(module, tmp_path, monkeypatch):
     module("x = 1\n")
-    monkeypatch.setattr(lineage, "FACTS", {})
-    with lineage.remembered(tmp_path / "code.json"):
+    monkeypatch.setattr(fingerprint, "FACTS", {})
+    with fingerprint.remembered(tmp_path / "code.json"):
         before = key()
-    monkeypatch.setattr(lineage, "FACTS", {})
+    monkeypatch.setattr(fingerprint, "FACTS", {})
     parsed = []
-    genuine = lineage.tree_of
-    monkeypatch.setattr(lineage, "tree_of", lambda text: parsed.append(text) or genuine(text))
-    lineage.facts.cache_clear()
-    with lineage.remembered(tmp_path / "code.json"):
+    genuine = fingerprint.tree_of
+    monkeypatch.setattr(fingerprint, "tree_of", lambda text: parsed.append(text) or genuine(text))
+    fingerprint.facts.cache_clear()
+    with fingerprint.remembered(tmp_path / "code.json"):
         assert key() == before and not parsed
         module("x = 2\n")
         assert key() != before and parsed == ["x = 2\n"]
@@ -112,7 +117,7 @@ def test_a_damaged_memory_of_code_does_no_harm(module, tmp_path, monkeypatch):
     module("x = 1\n")
     before = key()
     (tmp_path / "code.json").write_text("{")
-    monkeypatch.setattr(lineage, "FACTS", {})
-    lineage.facts.cache_clear()
-    with lineage.remembered(tmp_path / "code.json"):
+    monkeypatch.setattr(fingerprint, "FACTS", {})
+    fingerprint.facts.cache_clear()
+    with fingerprint.remembered(tmp_path / "code.json"):
         assert key() == before

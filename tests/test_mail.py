@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from textpipe.tables.mail import charsets, headers, mbox, payload, structure
+from textpipe.data.mail import charsets, headers, mbox, payload, structure
 
 
 def body(raw, counts=None):

@@ -6,7 +6,7 @@ import sacrebleu
 from sklearn import metrics as sklearn_metrics
 
 from textpipe.errors import ConfigError, DataError
-from textpipe.scores import bleu_tokenizers, bootstrap, classification, comparison, generation
+from textpipe.metrics import bleu_tokenizers, bootstrap, classification, comparison, generation
 from textpipe.tasks import classify, reply, translate
 
 

@@ -12,12 +12,12 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the steps
 from nasty_strings import NASTY, random_texts
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 from textpipe.text import normalizer
 from textpipe.text.steps import lowercase
 
-STEPS = rooms.names("text.steps")
+STEPS = plugins.names("text.steps")
 MAIL = """Hello Ann,
 
 can you send the slides?
@@ -51,7 +51,7 @@ TEXTS = [*NASTY, MAIL, MAIL.replace("\n", "\r\n"), MAIL * 3, *random_texts(300, 
 
 def run(kind, *texts, **options):
     step = Plugin.check("text.steps", {"kind": kind, **options})
-    found = rooms.find("text.steps", kind).apply(tf.constant(list(texts), tf.string), step)
+    found = plugins.find("text.steps", kind).apply(tf.constant(list(texts), tf.string), step)
     assert found.shape == (len(texts),)
     found = [text.decode() for text in found.numpy()]
     return found[0] if len(found) == 1 else found
@@ -382,10 +382,10 @@ def test_all_steps_in_one_exported_graph_do_what_they_do_eagerly(tmp_path):
 
 def test_sections_are_checked_without_tensorflow():
     code = (
-        "import sys; from textpipe import rooms\n"
+        "import sys; from textpipe.config import plugins\n"
         "for room in ('text.steps', 'text.codecs', 'features'):\n"
-        "    for name in rooms.names(room): rooms.find(room, name).Config()\n"
-        "for name in ('normalize', 'tokenize', 'vectorize'): rooms.find('stages', name).Config(task='classify')\n"
+        "    for name in plugins.names(room): plugins.find(room, name).Config()\n"
+        "for name in ('normalize', 'tokenize', 'vectorize'): plugins.find('stages', name).Config(task='classify')\n"
         "print([name for name in ('tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

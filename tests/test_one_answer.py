@@ -10,9 +10,9 @@ import tiny
 import volume
 from test_beam import Table, compare, plain_beam, sources, words_of
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import _search, beam, constrained, diverse
-from textpipe.servable import Servable
+from textpipe.servable.graph import Servable
 
 FIRSTS = (4, 5, 6, 7, 8, 9)
 SEEDS = range(volume.rounds(5, 8))

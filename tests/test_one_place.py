@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from textpipe import rooms
+from textpipe.config import plugins
 
 # Who decides.
 OWNERS = ("answers", "features", "kinds", "objectives", "tasks", "text/features")
@@ -17,12 +17,12 @@ SIGNATURES = {
 # Where signatures are looked up by name, as far as a syntax tree can tell.
 TABLES = ("signatures", "definitions", "described", "signature_def", "methods", "records")
 LOOK_UPS = ("signature", "definition", "predict")
-READS_FORMAT_1 = "export_format.py"  # where signatures were known by their names
+READS_FORMAT_1 = "savedmodel/description.py"  # where signatures were known by their names
 
 
 def trees():
-    for path in sorted(rooms.HOME.rglob("*.py")):
-        name = path.relative_to(rooms.HOME).as_posix()
+    for path in sorted(plugins.HOME.rglob("*.py")):
+        name = path.relative_to(plugins.HOME).as_posix()
         if not name.startswith(tuple(f"{owner}/" for owner in OWNERS)):
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
@@ -86,7 +86,7 @@ def test_nobody_asks_for_a_signature_by_its_name():
     ("text", "asks"),
     [
         ("servable.generates", asks_kind),
-        ("rooms.find('models', kind).OUTPUT != 'text'", asks_kind),
+        ("plugins.find('models', kind).OUTPUT != 'text'", asks_kind),
         ("field.kind == 'label'", asks_kind),
         ("kind in ('text', 'label')", asks_kind),
         ("size['kind'] == 'label'", asks_kind),

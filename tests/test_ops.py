@@ -4,13 +4,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_text
 
-from textpipe import ops
 from textpipe.errors import ModelError
+from textpipe.savedmodel import serving_ops
 
 
 def test_what_is_exported_loads_everywhere(generator, classifier):
     for outputs in (generator, classifier):
-        lines, loads = ops.report(outputs["export"] / "model")
+        lines, loads = serving_ops.report(outputs["export"] / "model")
         assert loads and [line for line in lines if "knows every op" in line] == lines[1:4], lines
 
 
@@ -22,18 +22,18 @@ def test_an_op_that_came_later_is_named(tmp_path):
 
     module = Binary()
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.answer.get_concrete_function())
-    lines, loads = ops.report(tmp_path / "1")
+    lines, loads = serving_ops.report(tmp_path / "1")
     assert "TensorFlow Serving 2.19: cannot load it, lacks TFText>Utf8Binarize" in lines and loads
 
 
 def test_every_op_of_tensorflow_text_is_accounted_for():
     from tensorflow.python.framework import op_def_registry
 
-    for name in ops.TEXT | ops.LATER_TEXT | ops.UNLINKED:
+    for name in serving_ops.TEXT | serving_ops.LATER_TEXT | serving_ops.UNLINKED:
         assert op_def_registry.get(name) is not None, name
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 50)
     with pytest.raises(ModelError, match="cannot be read"):
-        ops.report(tmp_path)
+        serving_ops.report(tmp_path)

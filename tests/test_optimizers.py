@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from textpipe import rooms
+from textpipe.config import plugins
 from textpipe.training import lbfgs
 from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, noam, plateau
 
@@ -67,7 +67,7 @@ def test_five_steps_agree_with_the_formula(case):
     table, reference = CASES[case]
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=(3, 4)), random.normal(size=(5, 3, 4))
-    module = rooms.find("training.optimizers", table["kind"])
+    module = plugins.find("training.optimizers", table["kind"])
     weight = keras.Variable(start.astype(np.float32))
     optimizer = module.build(module.Config(**table), [weight])
     optimizer.build([weight])
@@ -79,7 +79,7 @@ def test_five_steps_agree_with_the_formula(case):
 def test_adamw_does_not_decay_biases():
     import keras
 
-    module = rooms.find("training.optimizers", "adamw")
+    module = plugins.find("training.optimizers", "adamw")
     bias = keras.Variable(np.ones(4, np.float32))
     optimizer = module.build(module.Config(weight_decay=0.5), [bias])
     optimizer.build([bias])
@@ -89,8 +89,8 @@ def test_adamw_does_not_decay_biases():
 
 def test_every_optimizer_and_schedule_of_the_room_is_tested_here():
     tested = {table["kind"] for table, _ in CASES.values()}
-    assert set(rooms.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
-    assert rooms.names("training.schedules") == [
+    assert set(plugins.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
+    assert plugins.names("training.schedules") == [
         "constant", "cosine", "exponential", "halving", "inverse_square_root", "noam", "plateau",
     ]  # fmt: skip
 
@@ -145,9 +145,9 @@ def test_halving_once_begun_goes_on():
     assert halving.factor(halving.Config(start=3), 1, 1, losses) == 1.0
 
 
-@pytest.mark.parametrize("name", rooms.names("training.schedules"))
+@pytest.mark.parametrize("name", plugins.names("training.schedules"))
 def test_a_schedule_never_leaves_zero_to_one(name):
-    module = rooms.find("training.schedules", name)
+    module = plugins.find("training.schedules", name)
     table = {"warmup_steps": 7} if "warmup_steps" in module.Config.model_fields else {}
     for step in range(1, 60):
         factor = module.factor(module.Config(**table), step, 50, [2.0, 1.0, 3.0])

@@ -11,12 +11,14 @@ import test_training_loop as tests
 import tiny
 from test_accumulation import updated
 
-from textpipe import cores, pipeline, rooms
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.objectives import sequence
+from textpipe.pipeline import runner
+from textpipe.runtime import threads
 from textpipe.training import loop, steps
-from textpipe.training.batches import Batch
+from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
 SMALL = {
@@ -34,7 +36,7 @@ SMALL = {
 def build(kind, dropout=0.0):
     options = {"dropout": dropout} | ({"embedding_dropout": dropout} if kind == "recurrent" else {})
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
-    return rooms.find("models", kind).build(config, Sizes({"source": tests.IDS}, "target", tests.IDS), seed=1)
+    return plugins.find("models", kind).build(config, Sizes({"source": tests.IDS}, "target", tests.IDS), seed=1)
 
 
 @pytest.mark.parametrize(("kind", "accumulate"), [("transformer", True), ("recurrent", False)])
@@ -97,7 +99,7 @@ def test_a_share_has_draws_of_its_own(monkeypatch):
 
 def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatch):
     rows = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
-    monkeypatch.setattr(cores, "pieces", lambda: 2)
+    monkeypatch.setattr(threads, "pieces", lambda: 2)
 
     def run(folder, **settings):
         model = tests.plain_generator()
@@ -117,7 +119,7 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed")
     monkeypatch.setattr(loop.Loop, "take", take)
-    monkeypatch.setattr(cores, "pieces", lambda: 1)
+    monkeypatch.setattr(threads, "pieces", lambda: 1)
     assert tests.same(run(tmp_path / "resumed"), whole)
     assert not tests.same(run(tmp_path / "alone"), whole)
 
@@ -127,20 +129,20 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
 ])  # fmt: skip
 def test_a_pipeline_of_texts_leaves_cores_for_its_shares(tables, make, wanted, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(cores, "side_by_side", lambda: asked.append(True))
+    monkeypatch.setattr(threads, "side_by_side", lambda: asked.append(True))
     file = tmp_path / "tiny.toml"
     file.write_text(tiny.toml({**tables, "ingest": {"files": str(make(tmp_path / "rows.tsv", 30))}}), encoding="utf-8")
-    pipeline.run(pipeline.Pipeline.load(file), until="ingest", artifacts=tmp_path / "artifacts")
+    runner.run(runner.Pipeline.load(file), until="ingest", artifacts=tmp_path / "artifacts")
     assert bool(asked) == wanted
 
 
 PROGRAM = """
 import os, sys
-from textpipe import cores
-cores.count = lambda: 2
+from textpipe.runtime import threads
+threads.count = lambda: 2
 {first}
-cores.side_by_side()
-print(os.environ.get(cores.VARIABLE), cores.pieces())
+threads.side_by_side()
+print(os.environ.get(threads.VARIABLE), threads.pieces())
 if "tensorflow" in sys.modules:
     print(sys.modules["tensorflow"].config.threading.get_intra_op_parallelism_threads())
 """
@@ -152,12 +154,12 @@ if "tensorflow" in sys.modules:
         ("", ["1", "2"]),  # TensorFlow reads the variable by itself
         ("import tensorflow", ["1", "2", "1"]),
         ("import tensorflow as tf; tf.constant(1)", ["None", "1", "0"]),
-        ("os.environ[cores.VARIABLE] = '2'", ["2", "1"]),
-        ("cores.count = lambda: 17", ["4", "4"]),
+        ("os.environ[threads.VARIABLE] = '2'", ["2", "1"]),
+        ("threads.count = lambda: 17", ["4", "4"]),
     ],
 )
 def test_cores_are_left_for_operations_side_by_side_unless_it_is_too_late_or_said_otherwise(first, expected):
-    environment = {name: value for name, value in os.environ.items() if name != cores.VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != threads.VARIABLE}
     program = PROGRAM.format(first=first)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-from textpipe import rooms
-from textpipe.columns import Ids, Labels
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Ids, Labels
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.layers import pooling
 from textpipe.layers.convolution import Convolution
 from textpipe.models import pooled
 from textpipe.training import loop
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 LENGTHS = (4, 1, 3)
@@ -145,7 +145,7 @@ def test_a_bag_does_not_know_an_order():
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", rooms.names("encoders"))
+@pytest.mark.parametrize("kind", plugins.names("encoders"))
 def test_the_default_settings_build(kind):
     assert built(kind)({"text": np.array([[5, 6, 3]])}, training=False).shape == (1, 1)
 

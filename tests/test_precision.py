@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 import test_training_loop as tests
 
-from textpipe.fields import Sizes
+from textpipe.config.fields import Sizes
 from textpipe.models import recurrent, transformer
 from textpipe.objectives import sequence
-from textpipe.training import dev_decoding, precision, steps, vocabulary
-from textpipe.training.batches import Batch
+from textpipe.training import precision, steps, validation_bleu, vocabulary_loss
+from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
 SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
@@ -94,7 +94,7 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     # Loss and gradient of the vocabulary layer as well.
     labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
     variables = [variable.value for variable in model.trainable_variables]
-    sums, _slopes, own = vocabulary.gradients(
+    sums, _slopes, own = vocabulary_loss.gradients(
         halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0
     )
     flat, rows = exact.reshape(192, -1), np.arange(192)
@@ -140,7 +140,8 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
         weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
         one.assign(weight)
     measures = [
-        dev_decoding.DevBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9) for _ in range(2)
+        validation_bleu.DevBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9)
+        for _ in range(2)
     ]
     assert measures[0].answers(mixed) == measures[1].answers(served)
     assert mixed.compute_dtype == "bfloat16"

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
+from textpipe.commands import predict
+from textpipe.commands.predict import read_line
 from textpipe.errors import DataError
-from textpipe.verbs import predict
-from textpipe.verbs.predict import read_line
 
 
 def read(text, fields=("text",), number=4, **options):

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from textpipe import manifest, publish
 from textpipe.errors import ArtifactError, ModelError
+from textpipe.savedmodel import manifest, publish
 
 
 @pytest.fixture

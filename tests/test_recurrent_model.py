@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from textpipe.config.fields import Sizes
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.models import recurrent
 
 VOCABULARY, UNITS = 11, 6
@@ -118,7 +118,7 @@ def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns
     ],
 )
 def test_options_that_do_not_go_together_are_refused_with_a_cure(options, cure):
-    from textpipe.config import Plugin
+    from textpipe.config.sections import Plugin
 
     with pytest.raises((ValueError, ConfigError), match=cure):
         Plugin.check("models", {"kind": "recurrent", **options})

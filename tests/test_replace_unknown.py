@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from textpipe import rooms, saving
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError
-from textpipe.servable import Servable
+from textpipe.servable import writer
+from textpipe.servable.graph import Servable
 from textpipe.text import lexicon
 from textpipe.text.codec import WordCodec
 from textpipe.text.unknown import Replacement
@@ -191,7 +192,7 @@ def test_every_hypothesis_has_its_own_words(servables):
 
 
 def test_the_saved_model_replaces_as_python_does(servables, tmp_path):
-    saving.save(servables[True], tmp_path / "saved")
+    writer.save(servables[True], tmp_path / "saved")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     for name, key in (("serving_default", "answer"), ("nbest", "texts")):
         found = loaded.signatures[name](source=tf.constant(TEXTS))[key].numpy()
@@ -215,7 +216,7 @@ def test_a_codec_without_words_is_refused(tmp_path):
 
 
 def test_a_lexicon_needs_words_and_a_target_text():
-    stage = rooms.find("stages", "tokenize")
+    stage = plugins.find("stages", "tokenize")
     with pytest.raises(ValueError, match="the codec is 'unigram'"):
         stage.Config(task="translate", lexicon=True)
     with pytest.raises(ValueError, match="has no target text"):

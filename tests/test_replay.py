@@ -5,11 +5,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from textpipe import savedmodel, signatures
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.errors import ModelError
-from textpipe.servable import Servable
-from textpipe.stages import _doubts, _golden, _replay, export
+from textpipe.savedmodel import loader, signatures
+from textpipe.servable.graph import Servable
+from textpipe.stages import _golden, _replay, _rounding, export
 
 NAMES = ("features", "score", "serving_default", "nbest")
 DECODERS = {
@@ -43,7 +43,7 @@ def replayed(servable, exported, rows):
         outputs = {name: {key: value[at].numpy() for key, value in part.items()} for name, part in found.items()}
         certain, doubtful = _replay.examined(at, row, outputs, described)
         faults, doubts = faults + certain, doubts + doubtful
-    return faults + _doubts.faults(servable, rows, doubts)
+    return faults + _rounding.faults(servable, rows, doubts)
 
 
 def test_a_model_without_fault_passes(case, generator):
@@ -91,11 +91,11 @@ def test_another_search_is_found(case, generator):
 def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(case, monkeypatch):
     decoder, servable, rows = case
     # So large a rounding changes many rows, and a drawn answer more easily than others.
-    monkeypatch.setattr(_doubts, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
-    monkeypatch.setattr(_doubts, "TRIED", 128)
+    monkeypatch.setattr(_rounding, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
+    monkeypatch.setattr(_rounding, "TRIED", 128)
     doubts = []
     for at, row in enumerate(rows):
-        others = [one for one in _doubts.alternatives(servable, row, seed=7) if [*_replay.unlike(row, "nbest", one)]]
+        others = [one for one in _rounding.alternatives(servable, row, seed=7) if [*_replay.unlike(row, "nbest", one)]]
         texts = [one["texts"] for one in others]
         often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
         if often and texts.count(often["texts"]) >= 8:
@@ -103,16 +103,16 @@ def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(cas
         if len(doubts) == 2:
             break
     assert doubts
-    assert not _doubts.faults(servable, rows, doubts)
-    monkeypatch.setattr(_doubts, "ROUNDING", 1e-9)
-    assert len(_doubts.faults(servable, rows, doubts)) >= len(doubts)
+    assert not _rounding.faults(servable, rows, doubts)
+    monkeypatch.setattr(_rounding, "ROUNDING", 1e-9)
+    assert len(_rounding.faults(servable, rows, doubts)) >= len(doubts)
 
 
 def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(generator, tmp_path):
     model = shutil.copytree(generator["export"] / "model", tmp_path / "model")
-    golden = (model / savedmodel.GOLDEN).read_text().splitlines()
+    golden = (model / loader.GOLDEN).read_text().splitlines()
     at = next(at for at, line in enumerate(golden) if "the dog" in line)
     golden[at] = golden[at].replace('"texts": ["', '"texts": ["x')
-    (model / savedmodel.GOLDEN).write_text("\n".join(golden) + "\n")
+    (model / loader.GOLDEN).write_text("\n".join(golden) + "\n")
     with pytest.raises(ModelError, match="need not be trained again: `textpipe export PIPELINE`"):
         export.replay(model)

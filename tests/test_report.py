@@ -12,12 +12,13 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from textpipe import integrity, sealed, signatures
+from textpipe.cache import checksummed_json, integrity
 from textpipe.errors import ArtifactError
-from textpipe.report import answers, axes, charts, comparison, comparison_page, markup, page, run
+from textpipe.metrics import classification, generation
+from textpipe.report import axes, charts, comparison, comparison_page, markup, page, run, system_answers
 from textpipe.report.results import Run
 from textpipe.report.views import bars, texts
-from textpipe.scores import classification, generation
+from textpipe.savedmodel import signatures
 from textpipe.stages import _attention
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -138,7 +139,7 @@ def manifest(folder, section, inputs=None):
         "ingredients": ingredients,
         "files": files,
     }
-    (folder / "manifest.json").write_text(sealed.dumps(table), encoding="utf-8")
+    (folder / "manifest.json").write_text(checksummed_json.dumps(table), encoding="utf-8")
     return table["digest"]
 
 
@@ -503,7 +504,7 @@ def test_a_comparisons_page_shows_its_figures_and_both_answers(tmp_path):
         path = folder / "predictions.jsonl"
         path.write_text(re.sub(r"\\ud[89a-f]..", r"\\ufffd", path.read_text()))
         reseal(folder)
-    found = comparison.compare(answers.load([str(first), str(other)]), resamples=30, trials=20, show=60)
+    found = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20, show=60)
     comparison_page.write(found, tmp_path / "page.html")
     parsed = parse((tmp_path / "page.html").read_text(encoding="utf-8"))
     rows = parsed.table("", "system", "value")[1:]
@@ -521,7 +522,7 @@ def test_a_comparison_of_labels_has_a_page(tmp_path):
     for line in lines[:30]:
         line["answer"] = line["label"]
     write_lines(path, lines)
-    found = comparison.compare(answers.load([str(first), str(other)]), resamples=30, trials=20)
+    found = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20)
     parsed = parse(comparison_page.document(found))
     (heat,) = [table for table in parsed.tables if len(table) == 3 and table[0][1:] == ["right", "wrong"]]
     pair = found.table["pairs"][0]
@@ -600,7 +601,7 @@ def test_f1_of_two_classes_names_its_positive_class(tmp_path):
 
 def test_a_comparison_names_the_class_that_f1_is_of(tmp_path):
     folders = [classified(tmp_path / name, classes=2)[0] for name in "ab"]
-    found = comparison.compare(answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
+    found = comparison.compare(system_answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
     positive = sorted({line["label"] for line in Run.around(folders[0]).predictions})[1]
     assert found.table["positive"] == positive
     assert f"f1 of {positive}" in comparison.text(found)

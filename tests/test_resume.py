@@ -63,9 +63,10 @@ class Moments:
         self.reached(self.count)
 
     def watch(self, setattr=setattr):
-        from textpipe.training import checkpoint, kept, loop
+        from textpipe.training import loop
+        from textpipe.training.state import checkpoint, retention
 
-        take, add, replace = loop.Loop.take, kept.Kept.add, os.replace
+        take, add, replace = loop.Loop.take, retention.Kept.add, os.replace
 
         def before_update(*arguments):
             self.pass_()
@@ -84,7 +85,7 @@ class Moments:
                 return replace(*arguments)
 
         setattr(loop.Loop, "take", before_update)
-        setattr(kept.Kept, "add", after_weights)
+        setattr(retention.Kept, "add", after_weights)
         setattr(checkpoint, "os", System())
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.layers.rnn import CELLS, GRU, LSTM
+from textpipe.layers.rnn_cells import CELLS, GRU, LSTM
 
 STEPS, ROWS, INPUTS, UNITS = 5, 3, 4, 6
 LENGTHS = np.array([5, 2, 4])

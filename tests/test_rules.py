@@ -6,7 +6,7 @@ import tensorflow as tf
 import test_beam
 from test_beam import END, PAD, Table, along, compare, every_answer, in_graph, sources, words_of
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, greedy
 from textpipe.decoding.rules import no_repeat_ngram
 

@@ -21,7 +21,7 @@ from test_beam import (
     words_of,
 )
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
 from textpipe.decoding import _random, greedy, sample
 
 DRAWS = 6000

@@ -7,7 +7,8 @@ import pytest
 import test_training_loop as tests
 
 from textpipe.objectives import sequence
-from textpipe.training import losses, scheduled_sampling, vocabulary
+from textpipe.training import losses, vocabulary_loss
+from textpipe.training.regularization import scheduled_sampling
 from textpipe.training.settings import ScheduledSampling, Settings
 
 SEED = np.array([7, 1], np.int32)
@@ -36,7 +37,7 @@ def own_words(model, read):
 
 @pytest.mark.parametrize("split", [True, False])
 def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatch):
-    monkeypatch.setattr(vocabulary, "PIECE_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
+    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
     model, read = tests.Table(split), inputs()
     said = own_words(model, read).argmax(-1)
     expected = read.copy()
@@ -110,8 +111,8 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
 
 def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
     """Spellings stay where the reference has them, so no label falls where it cannot be said."""
-    from textpipe.columns import Ids
-    from textpipe.fields import Sizes
+    from textpipe.config.fields import Sizes
+    from textpipe.data.columns import Ids
     from textpipe.models import hybrid
 
     ids = {"kind": "ids", "vocab_size": 17, "num_words": 9, "max_length": 20}

@@ -9,14 +9,16 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
-from textpipe import config, savedmodel, scoring
 from textpipe.answers import text
 from textpipe.cli import main
+from textpipe.commands import score as verb
+from textpipe.config import sections
 from textpipe.errors import ConfigError, DataError, ModelError
-from textpipe.servable import Servable
-from textpipe.tracing import ABSENT
+from textpipe.inference import scoring
+from textpipe.savedmodel import loader
+from textpipe.servable.graph import Servable
+from textpipe.servable.tracing import ABSENT
 from textpipe.training import likelihood
-from textpipe.verbs import score as verb
 
 LONG = "das rot " * 60
 
@@ -34,7 +36,7 @@ def score(*words):
 
 def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
     paths = generator
-    decode = config.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
+    decode = sections.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
     found = servable.output.decoded(source)
@@ -66,7 +68,9 @@ def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
     model = Servable.load(paths, "translate").model
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
     whole = likelihood.of_tokens(model, {"source": source}, target)
-    monkeypatch.setattr("textpipe.training.vocabulary.PIECE_LOGITS", 300 * 4)  # four tokens at once, and three at last
+    monkeypatch.setattr(
+        "textpipe.training.vocabulary_loss.PIECE_LOGITS", 300 * 4
+    )  # four tokens at once, and three at last
     np.testing.assert_allclose(likelihood.of_tokens(model, {"source": source}, target), whole, rtol=1e-6)
 
 
@@ -78,7 +82,7 @@ def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatc
     given = [{"source": a, "target": b} for a, b in rows]
     exported, trained = scoring.Scorer.load(saved).score(given), scoring.Scorer.load("generator.toml").score(given)
     texts = {name: tf.constant([row[name] for row in given]) for name in ("source", "target")}
-    raw = savedmodel.Model.load(saved).signatures["score"](**texts)
+    raw = loader.Model.load(saved).signatures["score"](**texts)
     (folder / "five.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     code, out, err = score(saved, "five.jsonl", "--json")
     printed = [json.loads(line) for line in out.splitlines()]
@@ -129,7 +133,7 @@ def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
 
 
 def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):
-    model = savedmodel.Model.load(classifier["export"] / "model")
+    model = loader.Model.load(classifier["export"] / "model")
     texts = ["could you send the plan 3", "thank you for the report 7", ""]
     (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"{text}\tno\n" for text in texts))
     code, out, err = score(model.path, tmp_path / "rows.tsv")
@@ -145,7 +149,7 @@ def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(clas
     with pytest.raises(DataError, match="row 0: 'yess' is no label of .*did you mean 'yes'"):
         scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
     given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
-    found = savedmodel.Model.load(place).signatures["score"](**given)
+    found = loader.Model.load(place).signatures["score"](**given)
     assert found["log_prob"].numpy() == [np.float32(ABSENT)] and found["probability"].numpy() == [0]
 
 

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from textpipe import model_rows, savedmodel
-from textpipe.config import Plugin
-from textpipe.servable import Servable
-from textpipe.tables import shards
+from textpipe.config.sections import Plugin
+from textpipe.data import shards
+from textpipe.savedmodel import loader, model_rows
+from textpipe.servable.graph import Servable
 from textpipe.training import losses
 
 TRYING = [b"", b" \t\n", b"\xff\xfe broken \xc3", "👩‍👩‍👧 ok\u0000end".encode(), b"please tell me " * 400]
@@ -43,7 +43,7 @@ def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator)
         assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
         for name, function in signatures.items():
             if name == "advance":  # which takes what `begin` gives
-                assert set(savedmodel.inputs_of(function)) == set(signatures["begin"].structured_outputs)
+                assert set(loader.inputs_of(function)) == set(signatures["begin"].structured_outputs)
                 continue
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
             inputs |= {"tokens": inputs["score"]} if servable.target == "target" else {}
@@ -54,7 +54,7 @@ def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator)
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
                 numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
-            assert savedmodel.inputs_of(function) == expected
+            assert loader.inputs_of(function) == expected
 
 
 def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
@@ -218,7 +218,7 @@ def test_an_answer_grows_token_by_token_to_the_greedy_one(generator):
     state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
     advance = servable.signature("advance")
     for step in range(1, 9):
-        found = advance(**{name: state[name] for name in savedmodel.inputs_of(advance)})
+        found = advance(**{name: state[name] for name in loader.inputs_of(advance)})
         assert found["ids"].shape == (len(texts), step)
         state = found
         if found["done"].numpy().all():

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from textpipe import saving
-from textpipe.config import Plugin
-from textpipe.servable import Servable
+from textpipe.config.sections import Plugin
+from textpipe.servable import writer
+from textpipe.servable.graph import Servable
 from textpipe.training import losses
 
 TEXTS = ["the dog 5 is red", "the old house 77 is green", "a cat"]
@@ -25,7 +25,7 @@ def paths(tmp_path_factory):
 def served(paths, folder, **decode):
     """A servable and the signatures of its SavedModel."""
     servable = Servable.load(paths, "translate", Plugin.check("decoding", {"max_length": 12, **decode}))
-    saving.save(servable, folder)
+    writer.save(servable, folder)
     return servable, tf.saved_model.load(str(folder))
 
 

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from textpipe.serve import encode
-from textpipe.serve.parts import Part, Whole
-from textpipe.serve.values import strings
+from textpipe.serve.engine.batch_outputs import Part, Whole
+from textpipe.serve.tensors import to_json
+from textpipe.serve.tensors.json_values import strings
 
 
 def spelled(value):
@@ -32,7 +32,7 @@ def test_any_float32_is_spelled_as_it_is_alone():
     values = np.concatenate(
         [bits, some, random.random(5_000, np.float32), np.round(random.random(5_000), 4).astype(np.float32)]
     )
-    assert encode.numbers(values) == [spelled(value) for value in values.tolist()]
+    assert to_json.numbers(values) == [spelled(value) for value in values.tolist()]
 
 
 TENSORS = {
@@ -49,21 +49,21 @@ def test_a_batch_shared_out_reads_like_each_request_alone(names):
     whole, places = Whole(tensors), [(0, 1), (1, 3), (3, 4)]
     for begin, end in places:
         alone = {name: array[begin:end] for name, array in tensors.items()}
-        text = encode.predict(Part(whole, begin, end), in_rows=True)
-        assert text == encode.predict(alone, in_rows=True)
+        text = to_json.predict(Part(whole, begin, end), in_rows=True)
+        assert text == to_json.predict(alone, in_rows=True)
         rows = json.loads(text)["predictions"]
         assert len(rows) == end - begin
         for name in set(names) & {"answer", "nested"}:
             values = [row[name] for row in rows] if len(names) > 1 else rows
             wanted = alone[name].tolist()
             assert values == [value.decode() if isinstance(value, bytes) else value for value in wanted]
-        assert encode.predict(Part(whole, begin, end), in_rows=False) == encode.predict(alone, in_rows=False)
+        assert to_json.predict(Part(whole, begin, end), in_rows=False) == to_json.predict(alone, in_rows=False)
 
 
 def test_the_rows_of_a_batch_are_written_once(monkeypatch):
-    made, texts = [], encode.texts
-    monkeypatch.setattr(encode, "texts", lambda flat, name: made.append(name) or texts(flat, name))
+    made, texts = [], to_json.texts
+    monkeypatch.setattr(to_json, "texts", lambda flat, name: made.append(name) or texts(flat, name))
     whole = Whole({"answer": TENSORS["answer"]})
     for row in range(4):
-        encode.predict(Part(whole, row, row + 1), in_rows=True)
+        to_json.predict(Part(whole, row, row + 1), in_rows=True)
     assert made == ["answer"]

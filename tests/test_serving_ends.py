@@ -18,9 +18,10 @@ from serving_server import Running, running
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from textpipe.errors import ConfigError
-from textpipe.serve import connection, tls
+from textpipe.serve import tls
 from textpipe.serve.access import Gate
-from textpipe.serve.lanes import Limits
+from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.rest import connection
 from textpipe.serve.server import Options
 
 ASK = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + b'{"instances": [1.0]}'

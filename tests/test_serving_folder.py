@@ -13,9 +13,9 @@ import tensorflow as tf
 from serving_server import running, states, until
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
-from textpipe.serve import discretion
-from textpipe.serve import folder as disk
-from textpipe.serve.repository import Repository
+from textpipe.serve.engine import model_folder as disk
+from textpipe.serve.engine import redaction
+from textpipe.serve.engine.repository import Repository
 
 
 @pytest.fixture(scope="module")
@@ -306,13 +306,13 @@ def test_no_message_says_where_things_lie(tmp_path, made, classifier):
     ],
 )
 def test_messages_lose_their_paths(tmp_path, said, told):
-    assert discretion.without_paths(said, disk.Path("/srv/models")) == told
+    assert redaction.without_paths(said, disk.Path("/srv/models")) == told
 
 
 def test_a_callers_own_words_are_left_as_they_are():
     said = "could not convert /a/b/c to a number, said /srv/models/m/1/saved_model.pb"
     told = "could not convert /a/b/c to a number, said m/1/saved_model.pb"
-    assert discretion.without_roots(said, disk.Path("/srv/models")) == told
+    assert redaction.without_roots(said, disk.Path("/srv/models")) == told
 
 
 def test_a_look_never_raises(tmp_path, monkeypatch, caplog):

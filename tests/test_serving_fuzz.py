@@ -13,11 +13,11 @@ from serving_server import running
 from test_serving_protocol import ask
 
 from textpipe.serve.access import Gate
-from textpipe.serve.app import App
-from textpipe.serve.lanes import Limits, Queue
-from textpipe.serve.measures import Measures
-from textpipe.serve.repository import Repository
-from textpipe.serve.service import Service
+from textpipe.serve.engine.batch_queue import Limits, Queue
+from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.repository import Repository
+from textpipe.serve.engine.service import Service
+from textpipe.serve.rest.app import App
 
 BODIES = volume.rounds(2500, 10_000)
 REFUSED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}

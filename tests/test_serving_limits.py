@@ -15,13 +15,13 @@ from serving_server import running
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from textpipe import export_format, manifest, signatures
+from textpipe.commands.serve import read_limits
 from textpipe.errors import ConfigError
-from textpipe.serve import lanes, limits
-from textpipe.serve.faults import Fault
-from textpipe.serve.lanes import Limits
-from textpipe.serve.limits import OptionLimits
-from textpipe.verbs.serve import read_limits
+from textpipe.savedmodel import description, manifest, signatures
+from textpipe.serve.engine import batch_queue, search_limits
+from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.search_limits import OptionLimits
 
 FROM_OPTIONS = {
     "serving_default": {"outputs": {"answer": "texts", "score": "scores"}, "n_best": 1},
@@ -131,7 +131,7 @@ def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(serve
 
 
 def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_model_is_asked(server, monkeypatch):
-    monkeypatch.setattr(limits, "MOST_LINES", 40)
+    monkeypatch.setattr(search_limits, "MOST_LINES", 40)
     monkeypatch.setattr(server.server.service, "most_rows", 10)
     queue = server.server.service.queue
     assert asked(server, "search", source=["a"] * 10, beam_size=4)[0] == 200
@@ -151,11 +151,11 @@ def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_m
 def test_as_many_rows_as_a_request_may_have_are_searched_as_the_model_does_unasked():
     bounds, defaults = {"beam_size": (1, 64), "n_best": (0, 64)}, {"beam_size": np.int32(20), "n_best": np.int32(0)}
     rows = {"source": np.full(1024, b"a", object)}
-    limits.check_lines(bounds, defaults, rows, 1024)
-    limits.check_lines(bounds, defaults, {**rows, "beam_size": np.int32(3)}, 1024)
+    search_limits.check_lines(bounds, defaults, rows, 1024)
+    search_limits.check_lines(bounds, defaults, {**rows, "beam_size": np.int32(3)}, 1024)
     for name in bounds:
         with pytest.raises(Fault, match="1024 rows times 21, .* where a request may have 20480; send 975 rows"):
-            limits.check_lines(bounds, defaults, {**rows, name: np.array(21)}, 1024)
+            search_limits.check_lines(bounds, defaults, {**rows, name: np.array(21)}, 1024)
 
 
 def test_an_option_outside_its_bounds_is_refused_over_grpc_too(server):
@@ -223,19 +223,19 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     assert best == [{"texts": ["a 3 searched"] * 2, "scores": [0.0, -1.0]}]
     assert server.predict("older", instances=["a"])["predictions"][0]["answer"] == "a 3 whole"
     version = server.server.repository.shelves["search"].slots[1].version
-    assert lanes.joinable(version.signature(""), {"source": np.array([b"a"], object)})
+    assert batch_queue.joinable(version.signature(""), {"source": np.array([b"a"], object)})
 
 
 def test_an_export_says_which_answers_are_made_of_a_search():
     ways = {"nbest": {"outputs": {"texts": "texts"}, "n_best": None}}
     inputs = {name: {"source": ("string", (None,))} for name in ("serving_default", "nbest", "options")}
-    found = export_format.signatures({"format": 1, "from_options": ways}, inputs)
+    found = description.signatures({"format": 1, "from_options": ways}, inputs)
     assert found["nbest"].search == signatures.Search("options", {"texts": "texts"}, first=False)
     assert found["serving_default"].search is found["options"].search is None
     described = {"nbest": signatures.table(found["nbest"])}
-    assert export_format.signatures({"format": 2, "signatures": described}, inputs)["nbest"] == found["nbest"]
+    assert description.signatures({"format": 2, "signatures": described}, inputs)["nbest"] == found["nbest"]
     del inputs["options"]
-    assert export_format.signatures({"format": 1}, inputs)["nbest"].search is None
+    assert description.signatures({"format": 1}, inputs)["nbest"].search is None
 
 
 def test_the_operator_says_what_an_option_may_be(models):
@@ -261,7 +261,7 @@ def test_a_limit_that_is_none_is_refused(text):
 @pytest.mark.parametrize("value", [np.array([1.0, 2.0]), np.array(np.nan), np.array(b"x", object)])
 def test_a_deadline_that_is_no_time_is_refused(value):
     with pytest.raises(Fault, match="Unix seconds"):
-        limits.sooner(value, 5.0)
+        search_limits.sooner(value, 5.0)
 
 
 # Workers that hang
@@ -282,11 +282,11 @@ class Hanging:
 
 
 def test_a_queue_whose_workers_all_hang_says_so_and_gives_up_waiting(monkeypatch):
-    monkeypatch.setattr(lanes, "PATIENCE", 0)
+    monkeypatch.setattr(batch_queue, "PATIENCE", 0)
     version = SimpleNamespace(name="m", number=1, about={})
 
     async def play():
-        queue, model = lanes.Queue(Limits(workers=2)), Hanging()
+        queue, model = batch_queue.Queue(Limits(workers=2)), Hanging()
         tensors, far = {"x": np.zeros(1)}, time.monotonic() + 30
         tasks = [asyncio.ensure_future(queue.ask(version, model, tensors, deadline=far)) for _ in range(3)]
         await asyncio.sleep(0)

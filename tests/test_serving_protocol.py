@@ -11,16 +11,17 @@ import pytest
 import serving_cases
 from serving_cases import body_of, cases, faults
 
-from textpipe.serve import document, rest
 from textpipe.serve.access import Gate
-from textpipe.serve.app import App
-from textpipe.serve.faults import Fault
-from textpipe.serve.lanes import Limits, Queue
-from textpipe.serve.measures import Measures
-from textpipe.serve.reader import STEPS, Reader
-from textpipe.serve.repository import Policy, Repository
-from textpipe.serve.service import Service
-from textpipe.serve.shown import shown
+from textpipe.serve.engine.batch_queue import Limits, Queue
+from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.engine.service import Service
+from textpipe.serve.rest import predict_api
+from textpipe.serve.rest.app import App
+from textpipe.serve.tensors import json_document
+from textpipe.serve.tensors.json_reader import STEPS, Reader
+from textpipe.serve.tensors.json_writer import shown
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +150,10 @@ def test_no_way_in_takes_more_than_the_others(strict, verb, request_, why):
 
 
 def test_lists_within_lists_are_counted_and_brackets_in_texts_are_not(monkeypatch):
-    monkeypatch.setattr(document, "MOST_PARTS", 12)
-    assert document.parse(b'{"t": "[[[[[[[[[[[[[[[[ \\" [[[[", "n": [[], [], {}]}')["n"] == [[], [], {}]
+    monkeypatch.setattr(json_document, "MOST_PARTS", 12)
+    assert json_document.parse(b'{"t": "[[[[[[[[[[[[[[[[ \\" [[[[", "n": [[], [], {}]}')["n"] == [[], [], {}]
     with pytest.raises(Fault, match="more than 12 lists and objects"):
-        document.parse(b'{"n": [' + b"[], " * 12 + b"1]}")
+        json_document.parse(b'{"n": [' + b"[], " * 12 + b"1]}")
 
 
 @pytest.mark.parametrize("axes", [31, 32, 33, 64, 255, 300])
@@ -179,7 +180,7 @@ def test_both_readers_of_json_agree():
 
     for _ in range(500):
         body = ('{"all": ' + value(0) + "}").encode()
-        one, other = document.parse(body), Reader(body).document()
+        one, other = json_document.parse(body), Reader(body).document()
         assert repr(one) == repr(other) and shown(one) == shown(other)
 
 
@@ -205,7 +206,7 @@ def test_a_callers_deadline_counts_from_before_its_body_is_read(strict, body):
 
 
 def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, monkeypatch):
-    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(rest.SLOW)
+    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.SLOW)
 
     def document(self):
         nonlocal running, most
@@ -219,17 +220,19 @@ def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, m
     monkeypatch.setattr(Reader, "document", document)
 
     async def all_of_them():
-        body = b'{"instances": [' + b"1," * rest.IN_LOOP
-        return await asyncio.gather(*(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * rest.SLOW)))
+        body = b'{"instances": [' + b"1," * predict_api.IN_LOOP
+        return await asyncio.gather(
+            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.SLOW))
+        )
 
     assert {status for status, _, _ in asyncio.run(all_of_them())} == {400}
-    assert most == rest.SLOW
+    assert most == predict_api.SLOW
 
 
 def test_who_waits_for_the_slow_reader_beyond_the_deadline_is_told_so(strict):
     async def behind_others():
-        door = rest.Door(strict.door.service)
-        for _ in range(rest.SLOW):
+        door = predict_api.Door(strict.door.service)
+        for _ in range(predict_api.SLOW):
             await door.slow.acquire()
         await door.read_slowly(b"[1,", time.monotonic() + 0.001)
 

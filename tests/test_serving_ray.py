@@ -8,7 +8,7 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'textpipe[ray]'")
 
-from textpipe.savedmodel import Model
+from textpipe.savedmodel.loader import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # Ray's own
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 def address(classifier):
     from ray import serve
 
-    from textpipe.serve.on_ray import Answers
+    from textpipe.serve.ray_deployment import Answers
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": 18977})

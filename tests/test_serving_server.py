@@ -19,14 +19,14 @@ import volume
 from serving_server import Running, running, states, until
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from textpipe import manifest, warmup
-from textpipe.client import Client
+from textpipe.commands.serve import read_policies
 from textpipe.errors import ModelError
-from textpipe.savedmodel import Model
+from textpipe.inference.client import Client
+from textpipe.savedmodel import manifest, warmup
+from textpipe.savedmodel.loader import Model
 from textpipe.serve.access import Gate
-from textpipe.serve.lanes import Limits
+from textpipe.serve.engine.batch_queue import Limits
 from textpipe.serve.server import Options
-from textpipe.verbs.serve import read_policies
 
 
 def add(folder, amount):

@@ -9,21 +9,22 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from textpipe import documented, pipeline, rooms, settings
 from textpipe.cli import main
-from textpipe.config import SHARED
+from textpipe.config import documentation, plugins
+from textpipe.config.sections import SHARED
 from textpipe.errors import ConfigError
+from textpipe.pipeline import runner, settings_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROOMS = (
-    "models", "decoding", "decoding.rules", "tables.formats", "text.steps", "text.codecs", "features",
+    "models", "decoding", "decoding.rules", "data.formats", "text.steps", "text.codecs", "features",
     "training.optimizers", "training.schedules",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def groups():
-    return settings.groups()
+    return settings_reference.groups()
 
 
 def test_every_setting_says_what_it_does(groups):
@@ -33,18 +34,18 @@ def test_every_setting_says_what_it_does(groups):
 
 def test_every_key_of_every_config_is_in_the_reference(groups):
     known = {(group.key.rpartition(".")[2], one.name) for group in groups for one in group.settings}
-    for stage in pipeline.ORDER:
-        names = {name for name in pipeline.module(stage).Config.model_fields if name not in SHARED}
+    for stage in runner.ORDER:
+        names = {name for name in runner.module(stage).Config.model_fields if name not in SHARED}
         assert {(stage, name) for name in names} <= known
     for room in ROOMS:
-        for kind in rooms.names(room):
-            config = rooms.find(room, kind).Config
+        for kind in plugins.names(room):
+            config = plugins.find(room, kind).Config
             assert {(kind, name) for name in config.model_fields if name != "kind"} <= known, (room, kind)
 
 
 def test_the_page_of_settings_is_what_the_configs_say(groups):
     told = "it is not what the Configs say; run: textpipe settings --markdown > docs/settings.md"
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings.markdown(groups), told
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_reference.markdown(groups), told
 
 
 def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
@@ -64,7 +65,7 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
     assert found["train.optimizer.sgd", "momentum"].bounds == "at least 0, below 1"
     for value in (-0.1, 1.0):
         with pytest.raises(ValueError, match="momentum"):
-            rooms.find("training.optimizers", "sgd").Config(momentum=value)
+            plugins.find("training.optimizers", "sgd").Config(momentum=value)
 
 
 def test_words_of_a_field_come_from_its_comment_or_its_docstring():
@@ -72,9 +73,11 @@ def test_words_of_a_field_come_from_its_comment_or_its_docstring():
     from textpipe.models import recurrent
     from textpipe.text.codecs import characters
 
-    assert documented.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
-    assert documented.described(characters.Config, "min_count") == "rarer characters are unknown"
-    assert documented.described(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"  # its parent's
+    assert documentation.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
+    assert documentation.described(characters.Config, "min_count") == "rarer characters are unknown"
+    assert (
+        documentation.described(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
+    )  # its parent's
 
 
 @pytest.mark.parametrize(
@@ -90,13 +93,13 @@ def test_words_of_a_field_come_from_its_comment_or_its_docstring():
     ],
 )
 def test_a_name_chooses_a_part_of_the_reference(name, keys):
-    assert [group.key for group in settings.chosen(name)][: len(keys)] == keys
-    assert settings.chosen("train.clip_norm")[0].settings[0].name == "clip_norm"
+    assert [group.key for group in settings_reference.chosen(name)][: len(keys)] == keys
+    assert settings_reference.chosen("train.clip_norm")[0].settings[0].name == "clip_norm"
 
 
 def test_a_name_that_is_none_is_refused_with_a_near_one():
     with pytest.raises(ConfigError, match=re.escape("did you mean 'model.recurrent'?")):
-        settings.chosen("model.recurent")
+        settings_reference.chosen("model.recurent")
 
 
 def test_the_command_prints_text_and_json():

@@ -6,15 +6,15 @@ import scipy.sparse
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from textpipe.columns import Dense, Ids, Labels, Sparse
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Dense, Ids, Labels, Sparse
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression, recurrent
 from textpipe.objectives import sigmoid
 from textpipe.stages import train
 from textpipe.training import loop
-from textpipe.training.batches import Plan
-from textpipe.training.rows import Rows
+from textpipe.training.batching.batches import Plan
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 SPARSE = {"kind": "sparse", "dim": 7}

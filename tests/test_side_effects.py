@@ -5,10 +5,10 @@ import tensorflow as tf
 from click.testing import CliRunner
 from tensorflow.core.protobuf import saved_model_pb2
 
-from textpipe import side_effects
+from textpipe.commands.doctor import command
 from textpipe.errors import ModelError
-from textpipe.serve.version import Version
-from textpipe.verbs.doctor import command
+from textpipe.savedmodel import side_effects
+from textpipe.serve.engine.model_version import Version
 
 TEXT = tf.TensorSpec([], tf.string, "x")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from textpipe.cache.store import Store
 from textpipe.errors import ArtifactError, ResourceError
-from textpipe.store import Store
 
 
 def write(text):
@@ -74,7 +74,7 @@ def test_an_interrupted_build_leaves_no_result_but_keeps_resume(store, error):
 
 def test_a_killed_build_leaves_no_result(store):
     script = (
-        "import os, signal, sys; from pathlib import Path; from textpipe.store import Store\n"
+        "import os, signal, sys; from pathlib import Path; from textpipe.cache.store import Store\n"
         "def work(output):\n"
         "    (output / 'a.txt').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         "Store(Path(sys.argv[1])).build('ingest', 'k' * 64, {}, work)"
@@ -179,7 +179,7 @@ def flip_and_look(store, built, count, seed):
     return missed
 
 
-INGREDIENTS = {"section": {"Grüße": 3, "l2": 1e-05, "on": True, "none": None}, "code": {"textpipe.store": "0f"}}
+INGREDIENTS = {"section": {"Grüße": 3, "l2": 1e-05, "on": True, "none": None}, "code": {"textpipe.cache.store": "0f"}}
 
 
 def test_no_flipped_bit_of_a_manifest_is_accepted(store):

@@ -12,20 +12,21 @@ import scipy.stats
 import tensorflow as tf
 from nasty_strings import NASTY, random_texts
 
-from textpipe import rooms
-from textpipe.columns import Ids, Labels
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Ids, Labels
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.text import sampling, sampling_random
-from textpipe.text.pieces import Pieces
 from textpipe.text.sampling import Sampler
 from textpipe.text.sampling_bpe import Merges
 from textpipe.text.sampling_unigram import Lattices
-from textpipe.training import batches, loop
-from textpipe.training.rows import Rows
+from textpipe.text.sentencepiece_model import Pieces
+from textpipe.training import loop
+from textpipe.training.batching import batches
+from textpipe.training.batching.rows import Rows
+from textpipe.training.regularization.subword_sampling import SubwordSampling, sampled
 from textpipe.training.settings import Settings
-from textpipe.training.subword_sampling import SubwordSampling, sampled
 
 LINES = [
     f"{who} {does} the {what} {when}, unlike {other}."
@@ -45,7 +46,7 @@ STRONG = {"unigram": {"alpha": 0.1}, "bpe": {"dropout": 0.3}}
 def learnt(request, tmp_path_factory):
     """(kind, codec, folder of a tokenize stage's output)."""
     folder, kind = tmp_path_factory.mktemp(request.param), request.param
-    module = rooms.find("text.codecs", kind)
+    module = plugins.find("text.codecs", kind)
     config = Plugin.check("text.codecs", {"kind": kind, "vocab_size": 360})
     module.learn(config, lambda: iter(LINES), folder, "joint", seed=1)
     (folder / "codecs.json").write_text(f'{{"source": {{"kind": "{kind}", "name": "joint"}}}}')

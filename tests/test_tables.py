@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from textpipe.config import Plugin
+from textpipe.config.sections import Plugin
+from textpipe.data import hashes, shards, sources
+from textpipe.data.profile import TextProfile
+from textpipe.data.rows import Repairs
 from textpipe.errors import ArtifactError, DataError
-from textpipe.tables import hashes, shards, sources
-from textpipe.tables.profile import TextProfile
-from textpipe.tables.rows import Repairs
 
 SCHEMA = pa.schema([("row", pa.int64()), ("text", pa.string())])
 
@@ -96,7 +96,7 @@ def test_a_damaged_shard_and_an_unknown_column_are_named(tmp_path, kind):
 
 def read(source, format=None, columns=("text", "label"), split="train", **repairs):
     """(rows as tuples, positions, counts) as ingest would get them."""
-    config = Plugin.check("tables.formats", format or sources.guess(source))
+    config = Plugin.check("data.formats", format or sources.guess(source))
     mending = Repairs(**repairs)
     found, positions = [], []
     for batch in sources.read(source, config, mending, list(columns), split):
@@ -547,7 +547,7 @@ def test_parquet_columns_that_are_no_text_are_refused(tmp_path):
 )
 def test_options_of_a_format_that_cannot_work_are_refused(format, message):
     with pytest.raises(ValueError, match=message):
-        Plugin.check("tables.formats", format)
+        Plugin.check("data.formats", format)
 
 
 def test_a_delimiter_of_several_characters_works_without_quoting(tmp_path):
@@ -586,7 +586,7 @@ def test_damaged_and_locked_archives_are_named(tmp_path):
 
 
 def test_line_files_are_held_a_bounded_number_of_characters_at_a_time(tmp_path, monkeypatch):
-    from textpipe.tables.formats import lines
+    from textpipe.data.formats import lines
 
     monkeypatch.setattr(lines, "CHARACTERS", 50_000)
     files = {

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from pydantic import ValidationError
 
+from textpipe.data import shards
 from textpipe.errors import ConfigError, DataError
 from textpipe.features import label
 from textpipe.features._labels import Labels
-from textpipe.stages import _text, normalize, tokenize, vectorize
-from textpipe.tables import shards
+from textpipe.stages import _text_columns, normalize, tokenize, vectorize
 from textpipe.tasks import classify, translate
 from textpipe.text import normalizer, vectorizer
 
@@ -344,12 +344,12 @@ def test_running_again_writes_the_same_bytes(tmp_path):
 
 
 def test_batches_are_small_and_lose_no_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(_text, "ROWS", 7)
-    monkeypatch.setattr(_text, "BYTES", 40)
+    monkeypatch.setattr(_text_columns, "ROWS", 7)
+    monkeypatch.setattr(_text_columns, "BYTES", 40)
     texts = ["x" * (n % 23) for n in range(100)] + ["y" * 500, "", None]
     folder = ingest(tmp_path, train={"text": texts})
-    batches = [batch.column(0).to_pylist() for batch in _text.batches(folder, "train", ("text",), ("text",))]
+    batches = [batch.column(0).to_pylist() for batch in _text_columns.batches(folder, "train", ("text",), ("text",))]
     assert [text for batch in batches for text in batch] == texts
     assert all(1 <= len(batch) <= 7 for batch in batches)
     assert all(sum(len(text or "") for text in batch) <= 40 for batch in batches if len(batch) > 1)
-    assert sum(len(_text.tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)
+    assert sum(len(_text_columns.tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)

@@ -13,16 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from textpipe.columns import Ids, Labels
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Ids, Labels
 from textpipe.errors import ArtifactError, ConfigError, DataError
-from textpipe.fields import Sizes
 from textpipe.models import feed_forward, logistic_regression
 from textpipe.objectives import sequence, softmax
 from textpipe.stages import train
 from textpipe.tasks import classify
-from textpipe.training import checkpoint, early_stopping, loop, steps
-from textpipe.training.rows import Rows
+from textpipe.training import loop, steps
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import EarlyStopping, Settings
+from textpipe.training.state import checkpoint, early_stopping
 
 IDS = {"kind": "ids", "vocab_size": 30, "max_length": 12}
 LABELS = {"kind": "label", "classes": ["a", "b", "c"]}
@@ -124,9 +125,9 @@ def by_hand(model, target, smoothing):
 def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothing, monkeypatch):
     import tensorflow as tf
 
-    from textpipe.training import losses, vocabulary
+    from textpipe.training import losses, vocabulary_loss
 
-    monkeypatch.setattr(vocabulary, "PIECE_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
+    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
     model, target = Table(split), reversals(5).target.gather(np.arange(5), 8)
     variables = [variable.value for variable in model.trainable_variables]
 
@@ -463,7 +464,7 @@ def noted(self, inputs, training=False):
     tf.py_function(lambda mask: masks.append(mask.numpy()), [found], [])
     return inputs * found
 uniform_dropout.Dropout.call = noted
-from textpipe.training.batches import Batch
+from textpipe.training.batching.batches import Batch
 batch = Batch(np.arange(8), {{"source": 12}})
 for number in (1, 2):
     taken.train(tests.labelled(8), [batch], number)
@@ -650,7 +651,7 @@ def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
 
 
 def test_progress_is_said_in_lines_where_there_is_no_terminal(caplog, monkeypatch):
-    from textpipe.training import progress
+    from textpipe.training.telemetry import progress
 
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     with caplog.at_level(logging.INFO, logger="textpipe"):

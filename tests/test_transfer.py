@@ -9,15 +9,19 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from textpipe import config, lineage, pipeline, rooms
-from textpipe.columns import Ids, Labels
-from textpipe.config import Plugin
+from textpipe.cache import fingerprint
+from textpipe.config import plugins
+from textpipe.config import sections as config
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Ids, Labels
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
-from textpipe.training import axes, loop, parts, transfer
-from textpipe.training.rows import Rows
+from textpipe.pipeline import runner
+from textpipe.training import loop
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
-from textpipe.training.transfer import Donor, Init
+from textpipe.training.warm_start import parameters, source_weights, vocabulary_axes
+from textpipe.training.warm_start.source_weights import Donor, Init
 
 MARKS = ["<pad>", "<unk>", "<s>", "</s>"]
 HERE = [*MARKS, "▁the", "▁dog", "s", "▁runs", "▁cat", "▁new"]
@@ -36,7 +40,7 @@ def of_ids(side, names):
 def run_of(folder, model, sizes, vocabulary, seed=5):
     """A train artifact of random weights: (its folder, its weights by name)."""
     keras.utils.clear_session(free_memory=False)
-    built = rooms.find("models", model["kind"]).build(Plugin.check("models", model), sizes, seed=seed)
+    built = plugins.find("models", model["kind"]).build(Plugin.check("models", model), sizes, seed=seed)
     random = np.random.default_rng(seed)
     for weight in built.weights:
         weight.assign(random.normal(size=weight.shape))
@@ -49,7 +53,7 @@ def run_of(folder, model, sizes, vocabulary, seed=5):
 
 
 def values(model):
-    return {parts.name_of(weight): np.array(weight) for weight in model.weights}
+    return {parameters.name_of(weight): np.array(weight) for weight in model.weights}
 
 
 def given(folder, model, sizes, vocabulary, only=(), seed=1):
@@ -59,7 +63,7 @@ def given(folder, model, sizes, vocabulary, only=(), seed=1):
     models = []
     for _ in range(2):
         keras.utils.clear_session(free_memory=False)
-        models.append(rooms.find("models", model["kind"]).build(section, sizes, seed=seed))
+        models.append(plugins.find("models", model["kind"]).build(section, sizes, seed=seed))
     report = donor.give(models[0])
     return values(models[0]), values(models[1]), report
 
@@ -202,7 +206,7 @@ def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_
         given(folder, {**SMALL, "units": 12, "layers": 2}, sizes, joint(HERE))
     message = str(error.value)
     assert "encoder/forward_0/kernel is [6, 12] there and [6, 18] here" in message
-    assert message.count(" there and ") + message.count("is not there") == transfer.SHOWN
+    assert message.count(" there and ") + message.count("is not there") == source_weights.SHOWN
     assert "set [model] units = 8" in message
     assert message.endswith("name the parts to take over in init.only")
     found, fresh, report = given(folder, {**SMALL, "units": 12}, sizes, joint(HERE), only=["*_embedding"])
@@ -220,9 +224,9 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
 
 def test_a_path_without_a_run_is_refused_and_says_what_is_wanted(tmp_path):
     with pytest.raises(ConfigError, match="nowhere: expected a train artifact.*found no such folder; check the path"):
-        transfer.locate(Init(**{"from": str(tmp_path / "nowhere")}))
+        source_weights.locate(Init(**{"from": str(tmp_path / "nowhere")}))
     with pytest.raises(ConfigError, match="found no model.json in it"):
-        transfer.locate(Init(**{"from": str(tmp_path)}))
+        source_weights.locate(Init(**{"from": str(tmp_path)}))
 
 
 def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
@@ -242,8 +246,11 @@ def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
     for version in ("9", "10"):
         (tmp_path / "models" / version / "saved_model.pb").touch()
     (tmp_path / "latest" / "mine" / "train.json").write_text('{"path": "abc"}')
-    assert transfer.locate(Init(**{"from": str(tmp_path / "latest" / "mine")})).weights == artifact / "model.weights.h5"
-    origin = transfer.locate(Init(**{"from": str(tmp_path / "models")}))
+    assert (
+        source_weights.locate(Init(**{"from": str(tmp_path / "latest" / "mine")})).weights
+        == artifact / "model.weights.h5"
+    )
+    origin = source_weights.locate(Init(**{"from": str(tmp_path / "models")}))
     assert origin.weights == tmp_path / "models" / "10" / "variables"
     assert [path.name for path in origin.files] == ["model.json", "vocabulary.json", "variables.index"]
 
@@ -267,9 +274,9 @@ def generator_rows():
 
 def test_frozen_parts_keep_their_weights_and_the_others_move():
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
-    model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
+    model = plugins.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     names = list(values(model))
-    frozen = parts.freeze(model, ["encoder", "target_embedding", "decoder/*/bias"])
+    frozen = parameters.freeze(model, ["encoder", "target_embedding", "decoder/*/bias"])
     expected = {name for name in names if name.startswith("encoder/") or name == "target_embedding"}
     expected |= {
         name for name in names if name.startswith("decoder/") and name.endswith("/bias") and name.count("/") == 2
@@ -284,10 +291,10 @@ def test_frozen_batch_normalization_keeps_its_averages():
         "models", {"kind": "feed_forward", "units": [4, 4], "embedding": 3, "normalization": "batch"}
     )
     keras.utils.clear_session(free_memory=False)
-    model = rooms.find("models", "feed_forward").build(section, sizes, seed=1)
+    model = plugins.find("models", "feed_forward").build(section, sizes, seed=1)
     names = list(values(model))
     first = next(name.split("/")[0] for name in names if "moving_mean" in name)
-    frozen = parts.freeze(model, [first])
+    frozen = parameters.freeze(model, [first])
     assert any("moving_mean" in name for name in frozen)
     rows = generator_rows()
     kept = trained(
@@ -307,9 +314,9 @@ def test_frozen_batch_normalization_keeps_its_averages():
 )
 def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message):
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
-    model = rooms.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
+    model = plugins.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     with pytest.raises(ConfigError, match=message):
-        parts.freeze(model, [pattern])
+        parameters.freeze(model, [pattern])
 
 
 # Through the stages
@@ -330,11 +337,11 @@ def second(generator, folder, origin, **options):
     """The train stage on the first pipeline's rows with a vocabulary of another size, started from the first."""
     tables = {**tiny.GENERATOR, "tokenize": {"codec": {"kind": "bpe", "vocab_size": 305}}}
     tables = {**tables, "train": {**tables["train"], "init": {"from": str(origin)}, **options}}
-    configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     sections = config.check("second.toml", configs, {**tables, "ingest": {"files": "rows.tsv"}})
     outputs = {stage: generator[stage] for stage in ("ingest", "normalize")}
     for stage in ("tokenize", "vectorize", "train"):
-        module = rooms.find("stages", stage)
+        module = plugins.find("stages", stage)
         (folder / stage).mkdir(parents=True)
         module.run(sections[stage], {name: outputs[name] for name in module.INPUTS}, folder / stage)
         outputs[stage] = folder / stage
@@ -369,8 +376,8 @@ def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_sa
 def rebuilt(artifact):
     """The model of a train artifact."""
     described = json.loads((artifact / "model.json").read_text())
-    sizes = Sizes.from_tables(described["sizes"], rooms.find("tasks", "translate").FIELDS)
-    model = axes.build(Plugin.check("models", described["model"]), sizes)
+    sizes = Sizes.from_tables(described["sizes"], plugins.find("tasks", "translate").FIELDS)
+    model = vocabulary_axes.build(Plugin.check("models", described["model"]), sizes)
     model.load_weights(artifact / "model.weights.h5")
     return model
 
@@ -384,7 +391,7 @@ def rebuilt(artifact):
     ],
 )
 def test_mistakes_in_the_file_are_named_where_they_stand(options, message):
-    configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     tables = {**tiny.GENERATOR, "ingest": {"files": "rows.tsv"}, "train": options}
     with pytest.raises(ConfigError, match=message):
         config.check("mine.toml", configs, tables)
@@ -395,11 +402,11 @@ def test_the_bytes_behind_the_path_are_part_of_the_cache_key(tmp_path):
     folder.mkdir()
     for name in ("model.json", "vocabulary.json", "model.weights.h5"):
         (folder / name).write_text("{}")
-    module = rooms.find("stages", "train")
+    module = plugins.find("stages", "train")
     section = module.Config(task="translate", model="recurrent", init={"from": str(folder)})
 
     def key():
-        return lineage.key(lineage.ingredients("train", module.__name__, section, {}, []))
+        return fingerprint.key(fingerprint.ingredients("train", module.__name__, section, {}, []))
 
     before = key()
     (folder / "logs").mkdir()

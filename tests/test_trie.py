@@ -9,8 +9,8 @@ import tensorflow as tf
 from test_beam import END, PAD, WORDS, Table, along, compare, penalty, sources, words_of
 from test_prefix import Letters, ids_of
 
-from textpipe import lineage
-from textpipe.config import Plugin, Section
+from textpipe.cache import fingerprint
+from textpipe.config.sections import Plugin, Section
 from textpipe.decoding import beam, greedy, sample
 from textpipe.decoding.rules import trie
 from textpipe.errors import ConfigError, DataError
@@ -100,12 +100,12 @@ def test_the_bytes_of_the_list_count_in_what_a_result_depends_on(file):
 
     path = file(["a"])
     section = Stage(decode={"kind": "beam", "rules": [{"kind": "trie", "file": str(path)}]})
-    before = lineage.ingredients("export", "textpipe.stages.export", section, {}, [])
+    before = fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
     assert "textpipe.decoding.rules.trie" in before["code"]
-    lineage._digest.cache_clear()
+    fingerprint._digest.cache_clear()
     file(["b"])
-    after = lineage.ingredients("export", "textpipe.stages.export", section, {}, [])
-    assert lineage.changes(before, after) == [f"files {path}"]
+    after = fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
+    assert fingerprint.changes(before, after) == [f"files {path}"]
 
 
 def test_what_can_never_be_answered_is_refused(file, tmp_path):

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from textpipe.errors import ModelError
-from textpipe.serve import watch
-from textpipe.serve.measures import Measures
-from textpipe.serve.watch import Watch
+from textpipe.serve.engine import drift
+from textpipe.serve.engine.drift import Watch
+from textpipe.serve.engine.metrics import Measures
 
 TEXTS = {"rows": 9, "unknown_share": 0.1, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.25, 0.25]}}
 
@@ -123,8 +123,8 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
 )
 def test_texts_of_training_that_are_of_another_shape_are_named(hurt):
     with pytest.raises(ModelError, match="texts: expected .* found .*; export the model again"):
-        watch.checked(hurt)
+        drift.checked(hurt)
 
 
 def test_texts_of_training_may_be_left_out():
-    assert watch.checked({}) == {} and watch.checked(TEXTS) == TEXTS
+    assert drift.checked({}) == {} and drift.checked(TEXTS) == TEXTS

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 import tiny
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.scores import words
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
+from textpipe.metrics import words
 
 TRAINING = Counter({"der": 50, "ein": 40, "hund": 9, "läuft": 6, "emu": 2, "okapi": 1})
 
@@ -81,7 +81,7 @@ def report(tmp_path_factory):
     tables["tokenize"] = {"codec": {"kind": "words", "min_count": 2}}
     tables["decode"] = {"kind": "greedy", "max_length": 8}
     paths = tiny.build(folder / "built", tables, files["train"], until="train")
-    stage = rooms.find("stages", "evaluate")
+    stage = plugins.find("stages", "evaluate")
     config = stage.Config(task="translate", decode=Plugin.check("decoding", tables["decode"]), resamples=20, rare=3)
     output = folder / "evaluate"
     output.mkdir()

@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from textpipe import config, pipeline, rooms
+from textpipe.config import plugins
+from textpipe.config import sections as config
+from textpipe.pipeline import runner
 
 CLASSIFIER = {
     "task": "classify",
@@ -59,13 +61,13 @@ def generator_rows(path: Path, rows: int = 300) -> Path:
 
 def build(folder: Path, tables: dict, rows: Path, *, until: str) -> dict[str, Path]:
     """Run the stages up to `until` on a file of rows: {stage: its output}."""
-    configs = {stage: rooms.find("stages", stage).Config for stage in pipeline.ORDER}
+    configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     sections = config.check(
         "tiny.toml", configs, {**tables, "ingest": {"files": str(rows), **tables.get("ingest", {})}}
     )
     outputs: dict[str, Path] = {}
-    for stage in pipeline.ORDER[: pipeline.ORDER.index(until) + 1]:
-        module = rooms.find("stages", stage)
+    for stage in runner.ORDER[: runner.ORDER.index(until) + 1]:
+        module = plugins.find("stages", stage)
         output = folder / stage
         output.mkdir(parents=True)
         module.run(sections[stage], {name: outputs[name] for name in module.INPUTS}, output)
@@ -88,7 +90,7 @@ def once(base: Path, name: str, tables: dict, rows: Callable[[Path], Path]) -> d
             file = folder / f"{name}.toml"
             file.write_text(toml({**tables, "ingest": {"files": str(rows(folder / "rows.tsv"))}}), encoding="utf-8")
             places = {"artifacts": folder / "data/artifacts", "saved_models": folder / "saved_models"}
-            result = pipeline.run(pipeline.Pipeline.load(file), **places)
+            result = runner.run(runner.Pipeline.load(file), **places)
             done.write_text(json.dumps({stage: str(artifact.path) for stage, artifact in result.artifacts.items()}))
     return {stage: Path(path) for stage, path in json.loads(done.read_text()).items()}
 

@@ -1,10 +1,10 @@
 """textpipe: from raw text to a served model, text in and text out in one graph."""
 
-from textpipe import environment, kernels
+from textpipe.runtime import environment, onednn
 from textpipe.version import __version__
 
 environment.find_temporary_folder()
-kernels.for_training()
+onednn.for_training()
 
 __all__ = [
     "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from textpipe import frames as _frames
-from textpipe import pipeline as _pipeline
 from textpipe.errors import ThresholdError
-from textpipe.loaded import DEFAULT, LoadedModel
-from textpipe.outcome import Result
-from textpipe.pipeline import ARTIFACTS, SAVED_MODELS, Pipeline, Step
+from textpipe.inference import frames as _frames
+from textpipe.inference.loaded_model import DEFAULT, LoadedModel
+from textpipe.pipeline import runner as _pipeline
+from textpipe.pipeline.runner import ARTIFACTS, SAVED_MODELS, Pipeline, Step
+from textpipe.report.outcome import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,11 +77,11 @@ def plan(
     artifacts: str | Path = ARTIFACTS,
 ) -> list[Step]:
     """What `run` would do, and which ingredient changed; raises DataError when a file lacks a column."""
-    from textpipe import headers
+    from textpipe.pipeline import header_check
 
     chosen = _chosen(pipeline, data, Path(artifacts))
     steps = _pipeline.plan(chosen, until=until, artifacts=Path(artifacts))
-    headers.check_planned(chosen, steps)
+    header_check.check_planned(chosen, steps)
     return steps
 
 
@@ -139,7 +139,7 @@ def score(
         return model.score(rows, columns=columns, frame=frame)
     if Path(model).suffix != ".toml" and not overrides:
         return load_model(model).score(rows, columns=columns, frame=frame)
-    from textpipe.scoring import Scorer
+    from textpipe.inference.scoring import Scorer
 
     scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), told=told)
     given, index = _frames.rows_of(rows, scorer.fields, columns=columns)
@@ -164,7 +164,7 @@ def compare(
     where no run says. The comparison's `frame` and `rows` are DataFrames; `table` has every figure; print shows it.
     """
     from textpipe.errors import ConfigError
-    from textpipe.report import answers, comparison
+    from textpipe.report import comparison, system_answers
     from textpipe.report.systems import distinct, spread
 
     given, settings = spread([_system(one) for one in systems], overrides)
@@ -174,7 +174,7 @@ def compare(
     own = [one.pipeline.name if isinstance(one, Result) else name for one, name in zip(systems, names, strict=False)]
     if len(own) == len(names) == len(set(own)):
         names = own
-    found = answers.load(
+    found = system_answers.load(
         given, rows=None if rows is None else str(rows), artifacts=Path(artifacts), overrides=settings, names=names
     )
     return comparison.compare(found, resamples=resamples, trials=trials, seed=seed, show=show)

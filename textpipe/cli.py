@@ -1,4 +1,4 @@
-"""The command line: a verb is a module of verbs/, found by its file name.
+"""The command line: a verb is a module of commands/, found by its file name.
 
 Results go to stdout, progress to stderr, so `cd $(textpipe train pipelines/x.toml)` works. A user's mistake ends with
 exit code 2 and one message, what the machine or the network fails at with another code (EXIT_CODES); nothing heavy is
@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from textpipe import environment, garbage, quiet, rooms
+from textpipe.config import plugins
 from textpipe.errors import TextpipeError
+from textpipe.runtime import environment, gc, stderr
 from textpipe.version import __version__
 
 # The way a person goes, for --help; verbs not named here follow by name.
@@ -24,15 +25,15 @@ ORDER = (
 
 
 class Verbs(click.Group):
-    """The modules of verbs/ as commands, imported when they are asked for; an error that is none of the code's ends with one line."""
+    """The modules of commands/ as commands, imported when they are asked for; an error that is none of the code's ends with one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        found = [name.replace("_", "-") for name in rooms.names("verbs")]
+        found = [name.replace("_", "-") for name in plugins.names("commands")]
         return [*(name for name in ORDER if name in found), *(name for name in found if name not in ORDER)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = cmd_name.replace("-", "_")
-        return rooms.find("verbs", name).command if name in rooms.names("verbs") else None
+        return plugins.find("commands", name).command if name in plugins.names("commands") else None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -75,10 +76,10 @@ def main(verbose: bool) -> None:
     """From raw text to a served model: text in, text out in one TensorFlow graph."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    garbage.seldom()
+    gc.seldom()
     environment.write_any_text()
     if not verbose:
-        quiet.start()
+        stderr.start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("matplotlib").setLevel(
         logging.ERROR

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from metronome import Metronome
 
-from textpipe import cores
-from textpipe.savedmodel import Model
+from textpipe.runtime import threads
+from textpipe.savedmodel.loader import Model
 
-cores.side_by_side()
+threads.side_by_side()
 folder = Path(sys.argv[1])
 setup = json.loads((folder / "decoding.json").read_text())
 model, texts = Model.load(setup["saved_model"]), setup["texts"]

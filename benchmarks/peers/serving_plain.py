@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from textpipe import publish
+from textpipe.savedmodel import publish
 
 loaded = tf.saved_model.load(str(publish.latest_version(Path(os.environ["TEXTPIPE_MODEL"]))))
 function = loaded.signatures["serving_default"]

@@ -1,4 +1,4 @@
-"""textpipe.serve.on_ray on a local Ray, on the port the benchmark gives."""
+"""textpipe.serve.ray_deployment on a local Ray, on the port the benchmark gives."""
 
 import os
 import time
@@ -6,7 +6,7 @@ import time
 import ray
 from ray import serve
 
-from textpipe.serve.on_ray import Answers
+from textpipe.serve.ray_deployment import Answers
 
 ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})

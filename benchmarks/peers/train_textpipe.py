@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from metronome import Metronome
 
-from textpipe import cores, rooms
-from textpipe.columns import Ids
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Ids
+from textpipe.runtime import threads
 from textpipe.training import loop
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps
 
@@ -38,7 +39,7 @@ def operations(model, source, target, tokens):
     return 3 * 2 * (layers * (encoder + decoder) + tokens * size * vocabulary)
 
 
-cores.side_by_side()  # as a pipeline does
+threads.side_by_side()  # as a pipeline does
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")
@@ -46,7 +47,7 @@ columns = {side: Ids([(arrays[f"{side}_values"], arrays[f"{side}_offsets"])]) fo
 data = Rows({"source": columns["source"]}, columns["target"])
 ids = {"kind": "ids", "vocab_size": setup["vocabulary"], "max_length": 100}
 section = Plugin.check("models", config)
-model = rooms.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=1)
+model = plugins.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=1)
 settings = Settings(
     epochs=10_000, batch_tokens=setup["batch_tokens"], optimizer={"kind": "adam", "learning_rate": 1e-3},
     clip_norm=1.0, label_smoothing=0.1, checkpoint_minutes=None,

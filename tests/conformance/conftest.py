@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 
 VOCABULARY, DIM, CLASSES = 13, 9, {"two": ["no", "yes"], "five": list("abcde")}
 ROWS, SOURCE, TARGET = 4, 7, 6
@@ -81,7 +81,7 @@ class Case:
 
     def __init__(self, kind, options, source, target):
         self.kind, self.options, self.source, self.target = kind, options, source, target
-        self.module = rooms.find("models", kind)
+        self.module = plugins.find("models", kind)
         self.generates = self.module.GIVES == "tokens"
         shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
@@ -130,8 +130,8 @@ def ids_of(random, lengths, width):
 
 
 def cases():
-    for kind in rooms.names("models"):
-        module = rooms.find("models", kind)
+    for kind in plugins.names("models"):
+        module = plugins.find("models", kind)
         targets = ["text"] if module.GIVES == "tokens" else list(CLASSES)
         for options, source, target in itertools.product(SMALL.get(kind, [{}]), module.READS, targets):
             yield Case(kind, options, source, target)
@@ -158,7 +158,7 @@ def searched(generators):
     """Greedy and beam search over every variant of every model; the other decoders, which share their loops and see no
     more of a model than they do, over one variant of each."""
     first = {case.kind: case for case in reversed(generators)}
-    for case, decoder in itertools.product(generators, rooms.names("decoding")):
+    for case, decoder in itertools.product(generators, plugins.names("decoding")):
         if decoder in ("greedy", "beam") or case is first[case.kind]:
             yield case, decoder
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 
 MAX_LENGTH = 8
 ABSENT = -1e9  # the score of an answer that there is not
@@ -21,7 +21,7 @@ def answers():
             model, source = generator.random(), generator.inputs()[0]["source"]
             config = Plugin.check("decoding", {"kind": decoder, "max_length": MAX_LENGTH})
             decode = tf.function(
-                lambda source: rooms.find("decoding", decoder).decode(model, {"source": source}, config),
+                lambda source: plugins.find("decoding", decoder).decode(model, {"source": source}, config),
                 input_signature=[tf.TensorSpec([None, None], tf.int32)],
                 autograph=False,  # as the exported signatures are traced
             )

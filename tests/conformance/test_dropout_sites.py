@@ -13,14 +13,14 @@ import pytest
 import tensorflow as tf
 import test_training_loop as tests
 
-from textpipe import rooms
-from textpipe.columns import Ids
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
+from textpipe.data.columns import Ids
 from textpipe.layers import dropout, uniform_dropout
 from textpipe.training import precision, steps
-from textpipe.training.batches import Batch
-from textpipe.training.rows import Rows
+from textpipe.training.batching.batches import Batch
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 # Rates that no other is near to, at every place.
@@ -143,10 +143,10 @@ def stepped(kind, options, settings):
     texts = kind != "feed_forward"
     sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     with precision.policy(settings.precision):
-        model = rooms.find("models", kind).build(Plugin.check("models", {"kind": kind, **options}), sizes, seed=3)
+        model = plugins.find("models", kind).build(Plugin.check("models", {"kind": kind, **options}), sizes, seed=3)
     rows, optimizer = rows_of(kind), keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    objective = rooms.find("objectives", rows.target.objective)
+    objective = plugins.find("objectives", rows.target.objective)
     taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
     widths = {"source": 8, "target": 8} if texts else {"source": 12}
     group = [Batch(part, widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]

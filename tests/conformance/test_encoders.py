@@ -11,12 +11,12 @@ from conformance import test_dropout_sites as sites
 from conformance import test_model_settings as settings
 from conformance.test_dropout_sites import counted  # noqa: F401  a fixture
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.layers import pooling
 from textpipe.training import precision, steps
-from textpipe.training.batches import Batch
+from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
 SMALL = {
@@ -50,7 +50,7 @@ DROPOUT = {
     "recurrent": {"dropout", "embedding_dropout", "recurrent_dropout", "word_dropout", "dropout_kind"},
     "transformer": {"dropout", "attention_dropout", "activation_dropout", "word_dropout"},
 }
-ALL = rooms.names("encoders")
+ALL = plugins.names("encoders")
 PAIRS = list(itertools.product(ALL, pooling.KINDS))
 
 
@@ -74,7 +74,7 @@ def random_model(kind, pool="max", seed=1, **options):
 
 def test_every_setting_of_every_encoder_is_tested():
     for kind in ALL:
-        fields = set(rooms.find("encoders", kind).Config.model_fields) - {"kind"}
+        fields = set(plugins.find("encoders", kind).Config.model_fields) - {"kind"}
         tested = {*DROPOUT.get(kind, ())}.union(*(table.get(kind, ()) for table in (SIZES, COUNTS, UPDATES)))
         assert fields == tested, f"{kind}: add {fields ^ tested} to a table of this file"
 
@@ -82,7 +82,7 @@ def test_every_setting_of_every_encoder_is_tested():
 @pytest.mark.parametrize("kind", ALL)
 def test_an_encoder_gives_a_vector_for_each_token_and_a_mask(kind):
     config = Plugin.check("encoders", encoder(kind))
-    layer = rooms.find("encoders", kind).build(config, tests.IDS, seed=1)
+    layer = plugins.find("encoders", kind).build(config, tests.IDS, seed=1)
     layer.build()
     before = [variable.path for variable in layer.variables]
     states, mask = layer(np.array([[5, 6, 3], [3, 0, 0]], "int32"), training=False)
@@ -160,10 +160,10 @@ def stepped(options, chosen=None, count=64):
     config = Plugin.check("models", {"kind": "pooled", **options})
     sizes = Sizes({"text": tests.IDS}, "label", tests.LABELS)
     with precision.policy(chosen.precision):
-        built = rooms.find("models", "pooled").build(config, sizes, seed=3)
+        built = plugins.find("models", "pooled").build(config, sizes, seed=3)
     rows, optimizer = tests.labelled(count), keras.optimizers.SGD(0.1)
     optimizer.build(built.trainable_variables)
-    objective = rooms.find("objectives", "softmax")
+    objective = plugins.find("objectives", "softmax")
     return built, steps.Steps(built, optimizer, chosen, tf.distribute.get_strategy(), count, objective), rows
 
 

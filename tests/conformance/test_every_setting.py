@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from textpipe import rooms
-from textpipe.config import Section
+from textpipe.config import plugins
+from textpipe.config.sections import Section
 
 TESTS = Path(__file__).parents[1]
 
@@ -62,7 +62,7 @@ SHOWN = {
     },
     "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_bars_what_would_make_a_run_twice"},
     "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_draws_stay_inside_the_list"},
-    "ensembles": {
+    "servable.ensemble": {
         "members": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
         "mean": "test_ensemble.py::test_probabilities_are_the_mean_of_the_members_",
         "models": "test_ensemble.py::test_members_bytes_and_code_count_in_what_a_result_depends_on",
@@ -86,21 +86,21 @@ SHOWN = {
         "encoding": "test_ingest.py::test_encodings_are_declared_for_all_files_or_guessed_and_reported",
         "on_too_long": "test_ingest.py::test_texts_are_bounded_and_a_column_of_texts_is_no_label",
     },
-    "tables.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
-    "tables.delimited": {
+    "data.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
+    "data.delimited": {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
         "header": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
         "columns": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
         "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
         "member": "test_tables.py::test_every_format_gives_the_same_rows",
     },
-    "tables.formats.csv": {
+    "data.formats.csv": {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
         "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
     },
-    "tables.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
-    "tables.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
-    "tables.formats.mail": {"pattern": "test_tables.py::test_a_folder_of_raw_mails_gives_its_folders_as_labels"},
+    "data.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
+    "data.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
+    "data.formats.mail": {"pattern": "test_tables.py::test_a_folder_of_raw_mails_gives_its_folders_as_labels"},
     "stages.normalize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
         "steps": "test_text_stages.py::test_normalize_cleans_texts_and_leaves_the_rest",
@@ -147,12 +147,12 @@ SHOWN = {
         ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_asked_validations"
     ),
     "training.settings.ScheduledSampling": dict.fromkeys(("probability", "start", "steps", "curve", "choose"), SAMPLED),
-    "training.subword_sampling": {
+    "training.regularization.subword_sampling": {
         "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
     },
-    "training.transfer": {
+    "training.warm_start.source_weights": {
         "from_": "test_transfer.py::test_a_pipelines_newest_run_and_a_models_newest_version_are_found",
         "only": "test_transfer.py::test_mistakes_in_the_file_are_named_where_they_stand",
     },
@@ -184,11 +184,11 @@ SHOWN = {
 def configs():
     """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
     for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
-        for path in sorted((rooms.HOME / package).rglob("*.py")):
-            parts = path.relative_to(rooms.HOME).with_suffix("").parts
+        for path in sorted((plugins.HOME / package).rglob("*.py")):
+            parts = path.relative_to(plugins.HOME).with_suffix("").parts
             if parts[-1] != "__init__":
                 importlib.import_module(".".join(("textpipe", *parts)))
-    importlib.import_module("textpipe.ensembles")
+    importlib.import_module("textpipe.servable.ensemble")
     found, waiting = {}, [Section]
     while waiting:
         below = waiting.pop().__subclasses__()
@@ -232,7 +232,7 @@ def test_packages_with_a_table_of_their_own_have_the_test_that_completes_it():
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     for room, test in TABLES.items():
         assert f"def {test}(" in sources, room
-        assert rooms.names(room)
+        assert plugins.names(room)
 
 
 @pytest.mark.parametrize("table", SHOWN)

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 import test_training_loop as tests
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.fields import Sizes
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.stages import train
 from textpipe.training import steps
-from textpipe.training.batches import Batch
+from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
 SMALL = {
@@ -95,10 +95,10 @@ def cases(table):
 
 def built(kind, seed=1, **options):
     ids = {**tests.IDS, "num_words": 20}
-    texts = rooms.find("models", kind).GIVES == "tokens"
+    texts = plugins.find("models", kind).GIVES == "tokens"
     sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
-    return rooms.find("models", kind).build(config, sizes, seed=seed)
+    return plugins.find("models", kind).build(config, sizes, seed=seed)
 
 
 def shapes(model):
@@ -107,11 +107,11 @@ def shapes(model):
 
 def updated(kind, **options):
     """The loss of two updates by gradient descent, and of the third batch after them."""
-    model, texts = built(kind, **options), rooms.find("models", kind).GIVES == "tokens"
+    model, texts = built(kind, **options), plugins.find("models", kind).GIVES == "tokens"
     rows = tests.reversals(12) if texts else tests.labelled(12)
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
-    objective = rooms.find("objectives", rows.target.objective)
+    objective = plugins.find("objectives", rows.target.objective)
     taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
     batch = Batch(np.arange(12), {"source": 12, "target": 8 if texts else 0})
     figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
@@ -133,8 +133,8 @@ def plain():
 
 
 def test_every_setting_of_every_model_is_tested():
-    for kind in rooms.names("models"):
-        fields = set(rooms.find("models", kind).Config.model_fields) - {"kind"}
+    for kind in plugins.names("models"):
+        fields = set(plugins.find("models", kind).Config.model_fields) - {"kind"}
         tested = {*DROPOUT.get(kind, ())}.union(*(table.get(kind, ()) for table in (SIZES, COUNTS, UPDATES)))
         assert fields == tested, f"{kind}: add {fields ^ tested} to a table of this file"
 

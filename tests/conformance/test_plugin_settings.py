@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 import test_training_loop as tests
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
 from textpipe.training import loop
 from textpipe.training.settings import Settings
 
@@ -70,13 +70,13 @@ def cases(table):
 def both(room, kind, name, value):
     """The plug-in's module, its config without and with another value of a setting."""
     value, beside = value if isinstance(value, tuple) else (value, {})
-    module, table = rooms.find(room, kind), {"kind": kind, **beside}
+    module, table = plugins.find(room, kind), {"kind": kind, **beside}
     return module, Plugin.check(room, table), Plugin.check(room, {**table, name: value})
 
 
 @pytest.mark.parametrize("room", TABLES)
 def test_every_setting_of_every_plug_in_is_tested(room):
-    fields = {kind: set(rooms.find(room, kind).Config.model_fields) - {"kind"} for kind in rooms.names(room)}
+    fields = {kind: set(plugins.find(room, kind).Config.model_fields) - {"kind"} for kind in plugins.names(room)}
     tested = {kind: set(row) for kind, row in TABLES[room].items()}
     assert {kind: names for kind, names in fields.items() if names} == tested
 
@@ -92,7 +92,7 @@ def after_updates(module, config):
 
 
 def after_lbfgs(config):
-    model = rooms.find("models", "logistic_regression")
+    model = plugins.find("models", "logistic_regression")
     sizes = tests.Sizes({"text": tests.IDS}, "label", tests.LABELS)
     built = model.build(model.Config(l2=0.01), sizes, seed=1)
     loop.fit(built, {"train": tests.labelled(60)}, Settings(optimizer=config))
@@ -142,7 +142,7 @@ def learned_codec(module, config, folder):
 
 def codec(kind, folder, **options):
     config = Plugin.check("text.codecs", {"kind": kind, "vocab_size": 300, **options})
-    return learned_codec(rooms.find("text.codecs", kind), config, folder)
+    return learned_codec(plugins.find("text.codecs", kind), config, folder)
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(CODECS))

@@ -107,7 +107,7 @@ def test_a_setting_of_scheduled_sampling_makes_another_run(name, tmp_path):
 
 def test_padded_widths_are_as_many_as_asked():
     """Also for a model that takes any width, whose batches otherwise have as many as save padding."""
-    from textpipe.training import batches
+    from textpipe.training.batching import batches
 
     rows = tests.reversals(3000)
     for fixed in (False, True):

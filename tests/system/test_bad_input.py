@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from textpipe import pipeline
+from textpipe.pipeline import runner
 
 
 def change(project, old, new, name="mail.toml"):
@@ -94,7 +94,7 @@ def interrupt(project, stage, number):
 
 
 def test_ctrl_c_in_any_stage_leaves_nothing_half_written(project):
-    for stage in pipeline.ORDER:
+    for stage in runner.ORDER:
         code, shown = interrupt(project, stage, signal.SIGINT)
         assert code == 130, (stage, shown)
         assert "Traceback" not in shown, (stage, shown)
@@ -159,7 +159,7 @@ def test_two_runs_at_once_build_each_result_once(project):
     outputs = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     assert {out for out, _ in outputs} == {"saved_models/mail/1\n"}
-    for stage in pipeline.ORDER:
+    for stage in runner.ORDER:
         built = [err for _, err in outputs if f"{stage:<10} done" in err]
         assert len(list((project.folder / "data/artifacts" / stage).glob("*/manifest.json"))) == 1
         assert built, stage

@@ -5,8 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
-from textpipe import pipeline
 from textpipe.cli import main
+from textpipe.pipeline import runner
 
 
 def test_run_prints_metrics_path_and_held_out_answers(trained):
@@ -21,7 +21,7 @@ def test_a_second_run_is_cached_and_publishes_nothing_new(trained):
     done = trained.textpipe("run", "mail.toml")
     assert done.stdout == "saved_models/mail/1\n"
     states = [line.split()[:2] for line in done.stderr.splitlines()]
-    assert states == [[stage, "cached"] for stage in pipeline.ORDER]
+    assert states == [[stage, "cached"] for stage in runner.ORDER]
 
 
 def test_a_cached_run_loads_nothing_heavy(trained):
@@ -78,7 +78,7 @@ def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
 
     monkeypatch.chdir(trained.folder)
     loaded = textpipe.load("mail.toml")
-    assert [step.state for step in textpipe.plan(loaded)] == ["cached"] * len(pipeline.ORDER)
+    assert [step.state for step in textpipe.plan(loaded)] == ["cached"] * len(runner.ORDER)
     result = textpipe.run(loaded)
     assert result.saved_model == Path("saved_models/mail/1")
     (row,) = textpipe.predict(result.saved_model, ["Can you send me the budget by Friday?"])
@@ -88,7 +88,7 @@ def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
 
 def test_every_stage_has_a_verb_and_every_verb_says_what_it_does():
     verbs = main.list_commands(None)
-    assert [verb for verb in verbs if verb in pipeline.ORDER] == list(pipeline.ORDER)
+    assert [verb for verb in verbs if verb in runner.ORDER] == list(runner.ORDER)
     assert {"new", "run", "plan", "predict", "data", "doctor"} <= set(verbs)
     for name in verbs:
         assert main.get_command(None, name).help, name

@@ -2,7 +2,7 @@
 
 import json
 
-from textpipe import templates
+from textpipe.pipeline import templates
 
 
 def rows():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from textpipe import catalog, pipeline
+from textpipe.data import catalog
+from textpipe.pipeline import runner
 from textpipe.report import run as report
 
 
@@ -13,10 +14,8 @@ def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
     done = trained.textpipe("run", "mail.toml", "--json", "--quiet")
     assert done.returncode == 0 and done.stderr == ""
     table = json.loads(done.stdout)
-    assert [(step["stage"], step["state"]) for step in table["steps"]] == [
-        (stage, "cached") for stage in pipeline.ORDER
-    ]
-    evaluate = trained.folder / table["steps"][pipeline.ORDER.index("evaluate")]["path"]
+    assert [(step["stage"], step["state"]) for step in table["steps"]] == [(stage, "cached") for stage in runner.ORDER]
+    evaluate = trained.folder / table["steps"][runner.ORDER.index("evaluate")]["path"]
     figures = json.loads((evaluate / "metrics.json").read_text())
     assert table["metrics"] == figures["metrics"] and table["intervals"] == figures["intervals"]
     assert (table["pipeline"], table["saved_model"], table["report"]) == (

@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import signatures, tracing
-from textpipe.signatures import Input, Signature
-from textpipe.tracing import ABSENT, Graph, Raw, Tensors
+from textpipe.savedmodel import signatures
+from textpipe.savedmodel.signatures import Input, Signature
+from textpipe.servable import tracing
+from textpipe.servable.tracing import ABSENT, Graph, Raw, Tensors
 
 EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from textpipe.answers import _label
 from textpipe.kinds.labels import BETWEEN
-from textpipe.tracing import Graph, Raw, Tensors
+from textpipe.servable.tracing import Graph, Raw, Tensors
 
 
 class Output(_label.Output):

@@ -7,13 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import rooms, signatures, tracing
-from textpipe.config import Section
+from textpipe.config import plugins
+from textpipe.config.sections import Section
 from textpipe.decoding import _bounds, _search
 from textpipe.errors import ConfigError
-from textpipe.signatures import Input, Search, Signature
+from textpipe.savedmodel import signatures
+from textpipe.savedmodel.signatures import Input, Search, Signature
+from textpipe.servable import tracing
+from textpipe.servable.tracing import Graph, Raw, Tensors
 from textpipe.text.unknown import Replacement
-from textpipe.tracing import Graph, Raw, Tensors
 from textpipe.training import likelihood
 
 BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
@@ -85,7 +87,7 @@ class Output(tf.Module):
     @property
     def decoder(self) -> ModuleType:
         """The decoding/ module."""
-        return rooms.find("decoding", self.decode.kind)
+        return plugins.find("decoding", self.decode.kind)
 
     def answer(self, raw: Raw) -> Tensors:
         """The best answer to each row, and its log-probability as the decoder ranks by: answer [B], score [B].

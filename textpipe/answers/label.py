@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from textpipe.answers._label import Output
-    from textpipe.tracing import Graph
+    from textpipe.servable.tracing import Graph
 
 VIEW = "bars"
 SCORES = ("log_prob", "probability")

@@ -17,12 +17,12 @@ from textpipe.answers.label import (
     score_totals,
 )
 from textpipe.answers.label import check as check_label
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.kinds.labels import parse
 
 if TYPE_CHECKING:
     from textpipe.answers._labels import Output
-    from textpipe.tracing import Graph
+    from textpipe.servable.tracing import Graph
 
 VIEW = "label_sets"
 LIKELIEST = 5  # labels a prediction lists

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textpipe import rooms
-from textpipe.config import Section
+from textpipe.config import plugins
+from textpipe.config.sections import Section
 from textpipe.decoding import _bounds
 
 if TYPE_CHECKING:
     from textpipe.answers._text import Output
-    from textpipe.tracing import Graph
+    from textpipe.servable.tracing import Graph
 
 VIEW = "texts"
 SCORES = ("log_prob", "tokens", "log_probs", "target_tokens", "cut")
@@ -24,7 +24,7 @@ WORD_NOTES = (TARGET_WORDS,)
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
     """Raise ValueError for bounds that the decoder's options cannot have."""
     if bounds is not None:
-        _bounds.bounds(rooms.find("decoding", decode.kind), decode, bounds)
+        _bounds.bounds(plugins.find("decoding", decode.kind), decode, bounds)
 
 
 def check_ensemble(model: str) -> None:
@@ -33,7 +33,7 @@ def check_ensemble(model: str) -> None:
 
 def join(models: Sequence[Any], mean: str) -> Any:
     """Models that answer together, token by token; mean: of their probabilities."""
-    from textpipe.layers.ensemble import Ensemble
+    from textpipe.nets.ensemble import Ensemble
 
     return Ensemble(models, mean=mean)
 
@@ -80,7 +80,7 @@ def measured_words(
     seed: int,
 ) -> dict[str, Any]:
     """F1 of the words that the training targets hold `least` to `most` times."""
-    from textpipe.scores import words
+    from textpipe.metrics import words
 
     return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
 
@@ -91,8 +91,8 @@ def perplexity_of(
     """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
     import tensorflow as tf
 
-    from textpipe.model_rows import encode
     from textpipe.objectives import sequence
+    from textpipe.savedmodel.model_rows import encode
 
     feature = graph.features[graph.target]
 

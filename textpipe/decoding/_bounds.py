@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import suggest
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from textpipe import rooms
-from textpipe.config import Section
+from textpipe.config import plugins
+from textpipe.config.sections import Section
 
 
 def attends(model: Section, ensemble: Any = None) -> bool:
@@ -20,7 +20,7 @@ def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section
             yield f"[decode] coverage_penalty: {model.kind} with attention = 'none' covers nothing; {cure}"
         if getattr(decode, "replace_unknown", False):
             yield f"[decode] replace_unknown: {model.kind} with attention = 'none' points to no source word; {cure}"
-    wordless = codec is not None and codec.kind != "words" and codec.kind in rooms.names("text.codecs")
+    wordless = codec is not None and codec.kind != "words" and codec.kind in plugins.names("text.codecs")
     if codec is not None and wordless and getattr(decode, "replace_unknown", False):
         yield (
             f"[decode] replace_unknown: codec {codec.kind!r} has no words to put for unknown ones; set [tokenize] "

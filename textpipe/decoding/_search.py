@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import tensorflow as tf
 
-from textpipe import rooms
+from textpipe.config import plugins
 from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
 from textpipe.layers.inputs import only
-from textpipe.text.marks import END_ID
+from textpipe.text.special_tokens import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
@@ -76,7 +76,7 @@ class Rules:
 
     def __init__(self, configs, codec=None, prefix=None):
         """prefix: [B] or [1] string that answers begin with, or None."""
-        self.rules = [rooms.find("decoding.rules", config.kind).load(config, codec) for config in configs]
+        self.rules = [plugins.find("decoding.rules", config.kind).load(config, codec) for config in configs]
         self.prefix = None if prefix is None else Prefix.of(prefix, codec)
         self.rules += [] if prefix is None else [self.prefix]
 

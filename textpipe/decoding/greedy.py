@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from textpipe.config import Plugin, Section
+from textpipe.config.sections import Plugin, Section
 
 # What a caller may set for one call, and its dtype. max_ratio: 0 for none.
 OPTIONS = {

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("ids",)
@@ -21,6 +21,6 @@ class Config(Section):
 
 def build(config: Config, size: dict[str, Any], *, seed: int) -> Any:
     """The layer: ids [B, T] -> states [B, T, D], mask [B, T]."""
-    from textpipe.layers.encoders import BagEncoder
+    from textpipe.nets.encoders import BagEncoder
 
     return BagEncoder(config, size["vocab_size"], seed=seed, name="encoder")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("ids",)
@@ -33,6 +33,6 @@ class Config(Section):
 
 def build(config: Config, size: dict[str, Any], *, seed: int) -> Any:
     """The layer: ids [B, T] -> states [B, T, D], mask [B, T]."""
-    from textpipe.layers.encoders import ConvolutionEncoder
+    from textpipe.nets.encoders import ConvolutionEncoder
 
     return ConvolutionEncoder(config, size["vocab_size"], seed=seed, name="encoder")

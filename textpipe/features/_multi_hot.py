@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from textpipe.columns import Ids
+from textpipe.data.columns import Ids
 from textpipe.kinds.labels import BETWEEN
 
 

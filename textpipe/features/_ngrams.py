@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 if TYPE_CHECKING:
-    from textpipe import columns
+    from textpipe.data import columns
 
 
 class Ngrams(Section):
@@ -69,7 +69,7 @@ def load(path: Any) -> Any:
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sparse":
     """The n-grams of each row, from vectorize's tables, without copying them."""
-    from textpipe import columns
+    from textpipe.data import columns
 
     indices, values = (columns.column(tables, f"{name}.{part}") for part in ("indices", "values"))
     return columns.Sparse(indices, values, size["dim"])

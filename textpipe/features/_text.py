@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from textpipe import arrow
+from textpipe.data import arrow
 from textpipe.text import ngrams
 
 

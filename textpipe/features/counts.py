@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from textpipe.features import _ngrams
 
 if TYPE_CHECKING:
-    from textpipe import columns
+    from textpipe.data import columns
 
 KIND = "sparse"
 OF = ("text",)

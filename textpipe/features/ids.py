@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 if TYPE_CHECKING:
-    from textpipe import columns
+    from textpipe.data import columns
 
 KIND = "ids"
 OF = ("text",)
@@ -42,7 +42,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Ids":
     """The ids of each row, from vectorize's tables, without copying them."""
-    from textpipe import columns
+    from textpipe.data import columns
 
     return columns.column(tables, name)
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import DataError
 from textpipe.features import _classes
 
 if TYPE_CHECKING:
-    from textpipe import columns
+    from textpipe.data import columns
 
 KIND = "label"
 OF = ("label",)
@@ -59,7 +59,7 @@ def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any,
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Labels":
     """The class of each row, from vectorize's tables."""
-    from textpipe import columns
+    from textpipe.data import columns
 
     return columns.Labels(columns.values(tables, name, "int32"), len(size["classes"]))
 

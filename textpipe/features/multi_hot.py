@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import DataError
 from textpipe.features import _classes
 from textpipe.kinds import labels
@@ -63,7 +63,7 @@ def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any,
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "MultiHotColumn":
     """The classes of each row, from vectorize's tables, without copying them."""
-    from textpipe import columns
+    from textpipe.data import columns
     from textpipe.features._multi_hot import MultiHotColumn
 
     return MultiHotColumn(columns.column(tables, name), len(size["classes"]))

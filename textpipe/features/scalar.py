@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import DataError
 
 if TYPE_CHECKING:
-    from textpipe import columns
+    from textpipe.data import columns
 
 KIND = "scalar"
 OF = ("number",)
@@ -59,7 +59,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Dense":
     """The number of each row, from vectorize's tables."""
-    from textpipe import columns
+    from textpipe.data import columns
 
     return columns.Dense(columns.values(tables, name, "float32"))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from textpipe.tables.profile import LabelProfile
+from textpipe.data.profile import LabelProfile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ def parse(cell: str) -> str:
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
     """A column as callers send it: [N] string."""
-    from textpipe import arrow
+    from textpipe.data import arrow
 
     return arrow.tensor(column)
 

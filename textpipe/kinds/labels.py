@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from textpipe.data.profile import LabelProfile, count, distribution
 from textpipe.kinds import label
-from textpipe.tables.profile import LabelProfile, count, distribution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from textpipe import arrow as arrays
+    from textpipe.data import arrow as arrays
 
     return arrays.tensor(pc.binary_join(column.cast(pa.list_(pa.string())), BETWEEN))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from textpipe.tables.profile import TextProfile
+from textpipe.data.profile import TextProfile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ def spec() -> "tf.TensorSpec":
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
     """A column as callers send it: [N] string."""
-    from textpipe import arrow
+    from textpipe.data import arrow
 
     return arrow.tensor(column)
 

@@ -7,7 +7,7 @@ cache is made for each query, and made again for the gradient, for each query an
 from keras import ops
 
 from textpipe.layers.attention import Attention
-from textpipe.layers.scanning import scan
+from textpipe.layers.scan import scan
 
 
 def squash(one, many, covered, weights):

@@ -3,15 +3,15 @@ H units, G gates, C context, R readout, and those of attention.py. Sequences are
 
 Input feeding (Luong et al. 2015, section 3.3) lets the lowest layer read the readout of the step before; coverage lets
 attention see what it has attended to. Either ties the readout, attention and all cells of a step together, so that no
-layer can run over all steps by itself. The loop keeps to the ways of recurrence.py: what depends on no step before is
+layer can run over all steps by itself. The loop keeps to the ways of rnn_loop.py: what depends on no step before is
 computed for all steps outside of it, so are the slopes of the gates when gradients are wanted, the loop backward carries
 the gradients of what the loop forward carries, and the gradient of each weight is one product after it.
 """
 
 from keras import ops, tree
 
-from textpipe.layers.recurrence import across, shift
-from textpipe.layers.scanning import scan
+from textpipe.layers.rnn_loop import across, shift
+from textpipe.layers.scan import scan
 
 
 class DecoderLoop:

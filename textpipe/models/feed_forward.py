@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.features._classes import num_logits
 from textpipe.layers.dropout_rate import Rate
 
@@ -31,8 +31,8 @@ class Config(Section):
 
 def build(config: Config, sizes, *, seed: int):
     """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C]."""
-    from textpipe.layers.bag import FeedForward
     from textpipe.layers.inputs import dim_of
+    from textpipe.nets.bag import FeedForward
 
     model = FeedForward(
         {name: dim_of(size) for name, size in sizes.inputs.items()},

@@ -8,7 +8,7 @@ are trained together on the sum of the word loss and the letter loss (equation 6
 
 It reads the codec "hybrid", which spells an unknown word inside the row of ids: a man <unk> y o d e l s </unk>. From
 such a row the model takes, in graph, the words and the letters of each unknown one. Its vocabulary is words and letters
-together: at a place inside a spelling a word is all but impossible (its logit is layers/hybrid.py's MASKED), and a
+together: at a place inside a spelling a word is all but impossible (its logit is nets/hybrid.py's MASKED), and a
 letter elsewhere. So the loss over such rows is the paper's joint loss, and every decoder works unchanged.
 
 Where it deviates from the paper, and why:
@@ -30,9 +30,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from textpipe.config import Section
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("ids",)
@@ -89,7 +89,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
             "[model] share_embeddings: needs one vocabulary for both sides, found "
             f'{table["vocab_size"]} and {sizes.target["vocab_size"]} ids; set [tokenize] vocabulary = "joint"'
         )
-    from textpipe.layers.hybrid import HybridModel
+    from textpipe.nets.hybrid import HybridModel
 
     source, target = ((size["num_words"], size["vocab_size"]) for size in (table, sizes.target))
     model = HybridModel(config, source, target, seed=seed)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.features._classes import num_logits
 
 READS = ("sparse", "ids", "scalar")
@@ -49,8 +49,8 @@ def build(config: Config, sizes, *, seed: int):
 
     All weights start at 0 whatever the seed.
     """
-    from textpipe.layers.bag import LogisticRegression
     from textpipe.layers.inputs import dim_of
+    from textpipe.nets.bag import LogisticRegression
 
     dims = {name: dim_of(size) for name, size in sizes.inputs.items()}
     model = LogisticRegression(dims, num_logits(sizes.target), l1=config.l1, l2=config.l2_path[0])

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from textpipe import rooms
-from textpipe.config import Plugin, Section
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError
 from textpipe.features._classes import num_logits
-from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("ids",)
@@ -49,13 +49,13 @@ def unused(config: Config) -> dict[str, str]:
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The keras.Model: {field: ids [B, T]} -> logits [B, C]; raises ConfigError when the encoder cannot read the features."""
-    module, (name, size) = rooms.find("encoders", config.encoder.kind), sizes.one_input
+    module, (name, size) = plugins.find("encoders", config.encoder.kind), sizes.one_input
     if size["kind"] not in module.READS:
         raise ConfigError(
             f"[model] encoder {config.encoder.kind}: expects {' or '.join(module.READS)} features, found {size['kind']} "
             f"for {name!r}"
         )
-    from textpipe.layers.pooled import PooledClassifier
+    from textpipe.nets.pooled import PooledClassifier
 
     model = PooledClassifier(
         module.build(config.encoder, size, seed=seed),

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from textpipe.config import Section
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.fields import Sizes
 from textpipe.layers.dropout_rate import Rate
 
 READS = ("ids",)
@@ -109,7 +109,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
             f"{source['vocab_size']} and {sizes.target['vocab_size']} pieces; "
             'set [tokenize] vocabulary = "joint"'
         )
-    from textpipe.layers.recurrent import RecurrentModel
+    from textpipe.nets.recurrent import RecurrentModel
 
     model = RecurrentModel(config, source["vocab_size"], sizes.target["vocab_size"], seed=seed)
     model.build()

@@ -24,14 +24,14 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     """Sums of `loss` (nats), `correct` and `weight` over the real tokens of targets [B, U], without smoothing."""
     import tensorflow as tf
 
-    from textpipe.training import losses, precision, vocabulary
+    from textpipe.training import losses, precision, vocabulary_loss
 
     real = targets != 0
     labels = tf.boolean_mask(targets, real)
     if losses.splits(model):
         halves = precision.Halves(model)
         hidden = halves.hidden(inputs, losses.shift_right(targets, model.start_id), training=training)
-        return vocabulary.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
+        return vocabulary_loss.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
     return losses.sums_of(losses.generation_logits(model, inputs, targets, training=training), labels)
 
 
@@ -49,7 +49,7 @@ def draws(config: Any, number: int, place: int) -> tuple:
     """What scheduled sampling needs to know of batch `place` of update `number`: the probability and the seed [2]."""
     import tensorflow as tf
 
-    from textpipe.training import scheduled_sampling
+    from textpipe.training.regularization import scheduled_sampling
 
     rule = config.scheduled_sampling
     if rule is None:
@@ -76,7 +76,8 @@ def gradients(
     """
     import tensorflow as tf
 
-    from textpipe.training import losses, precision, scheduled_sampling, vocabulary
+    from textpipe.training import losses, precision, vocabulary_loss
+    from textpipe.training.regularization import scheduled_sampling
 
     real = targets != 0  # [B, U]
     labels = tf.boolean_mask(targets, real)  # [N]
@@ -97,7 +98,7 @@ def gradients(
     with tf.GradientTape() as tape:
         hidden = halves.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
-    found, slopes, own = vocabulary.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
+    found, slopes, own = vocabulary_loss.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
     below = tape.gradient(hidden, variables, output_gradients=slopes / total, unconnected_gradients="zero")
     return found, [
         losses.dense(one) if mine is None else losses.dense(one) + mine / total

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from textpipe.report.axes import (
+from textpipe.report.axes import (  # fmt: skip
     BOTTOM,
     HEIGHT,
     LETTER,
@@ -25,7 +25,7 @@ from textpipe.report.axes import (
     label,
     line,
     ticks,
-)  # fmt: skip
+)
 from textpipe.report.markup import attribute, escape, number, table
 
 POINTS = 240  # of a line; more are averaged in groups

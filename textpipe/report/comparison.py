@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from textpipe.report.answers import Answers
-from textpipe.report.numbers import figure, p_value, signed, span
+from textpipe.report.number_format import figure, p_value, signed, span
+from textpipe.report.system_answers import Answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def compare(
     bleu_tokenizer: str = "auto",
 ) -> Comparison:
     """Compare systems on the same rows; show: rows kept of those on which one is better, and worse, than the first."""
-    from textpipe.scores import comparison, significance
+    from textpipe.metrics import comparison, significance
 
     rows, answers = systems[0].rows, [system.answers for system in systems]
     compared = rows.view.compared

@@ -8,7 +8,7 @@ from typing import Any
 
 from textpipe.report import charts, markup, page
 from textpipe.report.comparison import Comparison
-from textpipe.report.numbers import p_value, signed
+from textpipe.report.number_format import p_value, signed
 from textpipe.report.page import Section, group, sentence, titled
 from textpipe.version import __version__
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from textpipe import store
+from textpipe.cache import store
 from textpipe.report.markup import attribute, escape, shown
 
 STYLE = Path(__file__).with_name("style.css")

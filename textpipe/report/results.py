@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe import integrity, pipeline, rooms
+from textpipe.cache import integrity
+from textpipe.config import plugins
 from textpipe.errors import ArtifactError
-from textpipe.report.answers import pair, view_of
+from textpipe.pipeline import runner
+from textpipe.report.system_answers import pair, view_of
 from textpipe.version import __version__
 
 METRICS, PREDICTIONS, ATTENTION = "metrics.json", "predictions.jsonl", "attention.jsonl"
@@ -24,13 +26,13 @@ class Run:
     artifacts: Mapping[str, Path]
 
     @classmethod
-    def find(cls, place: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = pipeline.ARTIFACTS) -> "Run":
+    def find(cls, place: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = runner.ARTIFACTS) -> "Run":
         """From a pipeline file as it stands, or an evaluate artifact's directory; raises ArtifactError if not built."""
         place = Path(place)
         if place.is_dir():
             return cls.around(place)
-        loaded = pipeline.Pipeline.load(place, overrides)
-        steps = pipeline.plan(loaded, until="evaluate", artifacts=artifacts, contents=True)
+        loaded = runner.Pipeline.load(place, overrides)
+        steps = runner.plan(loaded, until="evaluate", artifacts=artifacts, contents=True)
         missing = next((step for step in steps if step.path is None), None)
         if missing:
             why = "; ".join(missing.reasons)
@@ -72,19 +74,19 @@ class Run:
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """The names of the source fields."""
-        fields = rooms.find("tasks", self.metrics["task"]).FIELDS
+        fields = plugins.find("tasks", self.metrics["task"]).FIELDS
         return tuple(field.name for field in fields if field.side == "source")
 
     @cached_property
     def sides(self) -> tuple[str, str]:
         """The names of the source and the target field; of several sources, all of their names."""
-        _, target = pair(rooms.find("tasks", self.metrics["task"]).FIELDS)
+        _, target = pair(plugins.find("tasks", self.metrics["task"]).FIELDS)
         return ", ".join(self.sources), target.name
 
     @cached_property
     def view(self) -> ModuleType:
         """How the report shows the task's answers: a module of views/."""
-        return view_of(rooms.find("tasks", self.metrics["task"]).ANSWER)
+        return view_of(plugins.find("tasks", self.metrics["task"]).ANSWER)
 
     @cached_property
     def positive(self) -> str | None:

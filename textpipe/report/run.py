@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe import pipeline, store
-from textpipe.lineage import flat
-from textpipe.report import learning, markup, page
+from textpipe.cache import store
+from textpipe.cache.fingerprint import flat
+from textpipe.pipeline import runner
+from textpipe.report import learning_curves, markup, page
 from textpipe.report.page import Section, titled
 from textpipe.report.results import Run, manifest, read
 from textpipe.version import __version__
@@ -52,7 +53,7 @@ def write(run: Run, path: Path, *, always: bool = True) -> bool:
 
 def document(run: Run) -> str:
     """The page as HTML."""
-    sections = [scores(run), *learning.sections(run), *run.view.sections(run), made(run)]
+    sections = [scores(run), *learning_curves.sections(run), *run.view.sections(run), made(run)]
     metrics, intervals = run.metrics["metrics"], run.metrics["intervals"]
     tiles = [
         page.tile(titled(name, run.positive), markup.number(metrics[name]), interval(intervals.get(name)))
@@ -62,7 +63,7 @@ def document(run: Run) -> str:
     rows = f"{run.metrics['rows']:,} {run.metrics['split']} rows"
     about = f"{run.metrics['task']} · {rows}, answered by the graph that is served"
     return page.document(
-        run.name, about, sections, tiles=[*tiles, *learning.tiles(run)], made_of=run.made_of,
+        run.name, about, sections, tiles=[*tiles, *learning_curves.tiles(run)], made_of=run.made_of,
         footer=f"textpipe {__version__} · evaluate {run.artifacts['evaluate'].name}",
     )  # fmt: skip
 
@@ -109,7 +110,7 @@ def made(run: Run) -> Section:
         parts.append(f'<div class="card">{markup.table(headers, rows, caption="Rows")}</div>')
     settings: list[list[Any]] = []
     versions: dict[str, str] = {}
-    for stage in pipeline.ORDER:
+    for stage in runner.ORDER:
         if stage in run.artifacts and (run.artifacts[stage] / store.MANIFEST).is_file():
             ingredients = manifest(run.artifacts[stage])["ingredients"]
             settings += [[f"{stage}.{key}", written(value)] for key, value in flat(ingredients["section"]).items()]

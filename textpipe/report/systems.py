@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from textpipe import bundled
 from textpipe.errors import ConfigError
+from textpipe.pipeline import bundled
 
 KEY = re.compile("[0-9a-f]{32}")  # how the store names a result
 PREDICTIONS = "predictions.jsonl"

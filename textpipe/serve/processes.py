@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from textpipe.errors import ConfigError
-from textpipe.serve.measures import SHARED
+from textpipe.serve.engine.metrics import SHARED
 
 READY = "ready: "
 AGAIN = 1.0  # seconds before a server that died is started anew

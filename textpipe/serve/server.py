@@ -16,19 +16,20 @@ from typing import Any
 import uvicorn
 
 from textpipe.errors import ConfigError
-from textpipe.serve import rpc, warm
 from textpipe.serve.access import Gate, Log
-from textpipe.serve.app import App
-from textpipe.serve.connection import Connection
-from textpipe.serve.faults import Fault
-from textpipe.serve.http import Http
-from textpipe.serve.lanes import Limits, Queue
-from textpipe.serve.limits import OptionLimits
-from textpipe.serve.measures import Measures
-from textpipe.serve.repository import Policy, Repository
-from textpipe.serve.service import Service
+from textpipe.serve.engine import warmup
+from textpipe.serve.engine.batch_queue import Limits, Queue
+from textpipe.serve.engine.drift import Watch
+from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.engine.search_limits import OptionLimits
+from textpipe.serve.engine.service import Service
+from textpipe.serve.grpc import services
+from textpipe.serve.rest.app import App
+from textpipe.serve.rest.connection import Connection
+from textpipe.serve.rest.http import Http
 from textpipe.serve.tls import Certificate
-from textpipe.serve.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Server:
             policy=options.policy,
             policies=options.policies,
             labels=options.labels,
-            check=warm.check,
+            check=warmup.check,
             poll_seconds=options.poll_seconds,
             limits=options.option_limits,
             trust=options.trust_models,
@@ -209,7 +210,7 @@ class Server:
 
     async def open_grpc(self, service: Service) -> Any:
         options = self.options
-        made = rpc.server(
+        made = services.server(
             service, self.measures, options.gate, self.log,
             most_bytes=options.most_bytes, most_calls=options.most_connections,
             shared=options.beside,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textpipe.text.marks import MARKS, PAD_ID
+from textpipe.text.special_tokens import MARKS, PAD_ID
 
 if TYPE_CHECKING:
-    from textpipe.servable import Servable
+    from textpipe.servable.graph import Servable
 
 NAME = "attention.jsonl"
 ROWS = 4
@@ -26,7 +26,7 @@ def write(
 
     Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
     """
-    from textpipe import batching, model_rows, signatures
+    from textpipe.savedmodel import batching, model_rows, signatures
 
     looking = signatures.giving(servable.definitions, signatures.ATTENTION)
     if looking is None:

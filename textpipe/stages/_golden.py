@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textpipe.errors import DataError
 
 if TYPE_CHECKING:
-    from textpipe.servable import Servable
+    from textpipe.servable.graph import Servable
 
 BATCH_ROWS = 128
 
@@ -83,7 +83,7 @@ def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Ite
 
     They come from the first 10,000 of a split, so that a long one need not be read.
     """
-    from textpipe.tables import shards
+    from textpipe.data import shards
 
     for number, split in enumerate(("test", "valid", "train")):
         share = count // (3 - number)

@@ -4,7 +4,7 @@
 
 The request is read once TensorFlow is imported, so that the process can be started while the model is still written. It prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt is a
 row of which the searched answers alone differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
-Rounding may have done it, which only training-side code can tell (_doubts.py). A fault of this script's own is a
+Rounding may have done it, which only training-side code can tell (_rounding.py). A fault of this script's own is a
 traceback and another exit status.
 """
 

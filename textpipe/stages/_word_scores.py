@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textpipe import rooms
+from textpipe.config import plugins
 
 if TYPE_CHECKING:
-    from textpipe.servable import Servable
+    from textpipe.servable.graph import Servable
 
 
 def by_training(
@@ -24,9 +24,9 @@ def by_training(
 
     config: evaluate's. score(outputs, references, resamples=0)["metrics"] are a task's metrics of some rows.
     """
-    from textpipe.scores import words
+    from textpipe.metrics import words
 
-    answering = rooms.find("answers", rooms.find("tasks", config.task).ANSWER)
+    answering = plugins.find("answers", plugins.find("tasks", config.task).ANSWER)
     seen = training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
     seen_targets = functools.cache(lambda: training_words(ingested, [servable.target]))
     found: dict[str, Any] = {}
@@ -48,8 +48,8 @@ def by_training(
 
 def training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
     """How often the training texts of these fields hold each word: {word: times}."""
-    from textpipe.scores import words
-    from textpipe.tables import shards
+    from textpipe.data import shards
+    from textpipe.metrics import words
     from textpipe.text import counting
 
     def texts() -> Iterator[Iterator[str]]:

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from textpipe import rooms
-from textpipe.config import Plugin, Section
-from textpipe.ensembles import Ensemble
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
-from textpipe.scores import bleu_tokenizers
+from textpipe.metrics import bleu_tokenizers
+from textpipe.servable.ensemble import Ensemble
 from textpipe.stages import _attention, _word_scores
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train")
@@ -56,11 +56,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def metrics_exist(self):
-        known = rooms.find("tasks", self.task).METRICS
+        known = plugins.find("tasks", self.task).METRICS
         for name in self.require:
             if name not in known:
                 raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, known)}")
-        answers = rooms.find("answers", rooms.find("tasks", self.task).ANSWER)
+        answers = plugins.find("answers", plugins.find("tasks", self.task).ANSWER)
         answers.check(self.task, decode=self.decode, join_sources=self.join_sources)
         return self
 
@@ -70,7 +70,7 @@ class Config(Section):
             bleu_tokenizers.check(self.bleu_tokenizer, "bleu_tokenizer")
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        if "bleu" not in rooms.find("tasks", self.task).METRICS and self.bleu_tokenizer != "auto":
+        if "bleu" not in plugins.find("tasks", self.task).METRICS and self.bleu_tokenizer != "auto":
             raise ValueError(f"bleu_tokenizer: {self.task} is not scored by BLEU; leave bleu_tokenizer out")
         return self
 
@@ -80,17 +80,17 @@ class Config(Section):
 
     def plugins(self) -> list[tuple[str, str]]:
         """What answers."""
-        return [("answers", rooms.find("tasks", self.task).ANSWER)]
+        return [("answers", plugins.find("tasks", self.task).ANSWER)]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Score a split."""
-    from textpipe import batching, model_rows, savedmodel
-    from textpipe.scores import collapse
-    from textpipe.servable import Servable
+    from textpipe.metrics import collapse
+    from textpipe.savedmodel import batching, loader, model_rows
+    from textpipe.servable.graph import Servable
 
-    task = rooms.find("tasks", config.task)
-    answering = rooms.find("answers", task.ANSWER)
+    task = plugins.find("tasks", config.task)
+    answering = plugins.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
     rows = read(inputs["ingest"], config, (*servable.sources, servable.target))
     several = None
@@ -102,7 +102,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
     sources = servable.texts(raw)
-    serve = servable.signature(savedmodel.DEFAULT)
+    serve = servable.signature(loader.DEFAULT)
     began = time.monotonic()
     answers = batching.answered(serve, model_rows.columns(raw), batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
@@ -145,7 +145,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
 def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
     """The raw rows to score, by column: row and the task's fields."""
-    from textpipe.tables import shards
+    from textpipe.data import shards
 
     columns: dict[str, list[Any]] = {name: [] for name in ("row", *fields)}
     for batch in shards.read(folder, config.split, tuple(columns)):
@@ -174,7 +174,7 @@ def joined(
 def verdict(config: Config, output: Path) -> None:
     """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
     found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    directions = rooms.find("tasks", config.task).METRICS
+    directions = plugins.find("tasks", config.task).METRICS
     misses = []
     for name, bound in config.require.items():
         value, less = found.get(name), directions.get(name) == "min"

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from textpipe import export_format, integrity, lineage, manifest, rooms, savedmodel, signatures, warmup
-from textpipe.config import Plugin, Section
-from textpipe.ensembles import Ensemble
+from textpipe.cache import fingerprint, integrity
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ModelError
-from textpipe.stages import _doubts, _golden, _replay
-from textpipe.training import transfer
+from textpipe.savedmodel import description, loader, manifest, signatures, warmup
+from textpipe.servable.ensemble import Ensemble
+from textpipe.stages import _golden, _replay, _rounding
+from textpipe.training.warm_start import source_weights
 from textpipe.version import __version__
 
 if TYPE_CHECKING:
-    from textpipe.servable import Servable
+    from textpipe.servable.graph import Servable
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
@@ -56,7 +58,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def bounds_fit(self):
-        answers = rooms.find("answers", rooms.find("tasks", self.task).ANSWER)
+        answers = plugins.find("answers", plugins.find("tasks", self.task).ANSWER)
         answers.check(self.task, decode=self.decode, bounds=self.bounds)
         return self
 
@@ -66,7 +68,7 @@ class Config(Section):
 
     def plugins(self) -> list[tuple[str, str]]:
         """What answers."""
-        return [("answers", rooms.find("tasks", self.task).ANSWER)]
+        return [("answers", plugins.find("tasks", self.task).ANSWER)]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
@@ -79,19 +81,19 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
     """Write a model directory, and have a replayer's process answer its golden rows."""
     import keras
 
-    from textpipe import saving
-    from textpipe.servable import Servable
+    from textpipe.servable import writer
+    from textpipe.servable.graph import Servable
 
     # Layers are named by how many the process has made; the names stand in the graph, which must not depend on that.
     keras.utils.clear_session(free_memory=False)
     servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds)
-    saving.save(servable, folder)
+    writer.save(servable, folder)
     rows = _golden.rows(config.golden_rows, inputs, servable)
-    (folder / savedmodel.GOLDEN).parent.mkdir(exist_ok=True)
-    with (folder / savedmodel.GOLDEN).open("w", encoding="ascii") as file:
+    (folder / loader.GOLDEN).parent.mkdir(exist_ok=True)
+    with (folder / loader.GOLDEN).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    for name in (transfer.MODEL, transfer.VOCABULARY):  # what another run needs to start from this model
-        shutil.copyfile(inputs["train"] / name, folder / transfer.BESIDE / name)
+    for name in (source_weights.MODEL, source_weights.VOCABULARY):  # what another run needs to start from this model
+        shutil.copyfile(inputs["train"] / name, folder / source_weights.BESIDE / name)
     warmup.write(folder, requests(servable, rows, config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
@@ -105,7 +107,7 @@ def requests(servable: "Servable", rows: Sequence[dict[str, Any]], count: int) -
     chosen = [rows[at * len(rows) // count] for at in range(count)]
     batches = [*([row] for row in chosen), chosen]
     given = [{name: value.numpy() for name, value in _golden.raw_tensors(servable, batch).items()} for batch in batches]
-    return [warmup.prediction_log("textpipe", savedmodel.DEFAULT, one) for one in given]
+    return [warmup.prediction_log("textpipe", loader.DEFAULT, one) for one in given]
 
 
 def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", folder: Path) -> None:
@@ -113,16 +115,16 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     report = json.loads((inputs["evaluate"] / "metrics.json").read_text(encoding="utf-8"))
     model = json.loads((inputs["train"] / "model.json").read_text(encoding="utf-8"))
     described = servable.described()
-    task, output = rooms.find("tasks", config.task), servable.output
+    task, output = plugins.find("tasks", config.task), servable.output
     looking = signatures.giving(described, signatures.ATTENTION)
-    answering = signatures.ranked(described) or servable.definition(savedmodel.DEFAULT)
+    answering = signatures.ranked(described) or servable.definition(loader.DEFAULT)
     view = {
-        "kind": getattr(task, "VIEW", rooms.find("answers", task.ANSWER).VIEW),
+        "kind": getattr(task, "VIEW", plugins.find("answers", task.ANSWER).VIEW),
         "signature": answering.name,
         "attention": looking and looking.name,
     }
     about = {
-        "format": export_format.FORMAT,
+        "format": description.FORMAT,
         "task": config.task,
         "fields": [{"name": field.name, "side": field.side, "kind": field.kind} for field in task.FIELDS],
         "inputs": list(servable.sources),
@@ -138,10 +140,10 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
         "texts": texts_of(inputs, servable),
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
-        "versions": {"textpipe": __version__, **lineage.versions()},
+        "versions": {"textpipe": __version__, **fingerprint.versions()},
     }
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    (folder / savedmodel.ABOUT).write_text(text, encoding="utf-8")
+    (folder / loader.ABOUT).write_text(text, encoding="utf-8")
 
 
 def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
@@ -149,7 +151,7 @@ def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
     import numpy as np
     import tensorflow as tf
 
-    from textpipe.tables import shards
+    from textpipe.data import shards
 
     rows = next(shards.read(inputs["ingest"], "train", servable.sources), None)
     if rows is None:
@@ -214,8 +216,8 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
     if servable is None:
         faults += [fault for doubt in doubts for fault in doubt["faults"]]
     elif doubts:
-        lines = (folder / savedmodel.GOLDEN).read_text(encoding="ascii").splitlines()
-        faults += _doubts.faults(servable, [json.loads(line) for line in lines], doubts)
+        lines = (folder / loader.GOLDEN).read_text(encoding="ascii").splitlines()
+        faults += _rounding.faults(servable, [json.loads(line) for line in lines], doubts)
     if faults:
         more = found["more"] + len(faults[_replay.SHOWN :])
         shown = "\n  ".join([*faults[: _replay.SHOWN], *([f"and {more} more"] if more else [])])
@@ -232,7 +234,7 @@ def summary(output: Path) -> str:
     """Size and rows replayed."""
     folder = output / "model"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    rows = len((folder / savedmodel.GOLDEN).read_text(encoding="ascii").splitlines())
-    about = savedmodel.read_about(folder)
+    rows = len((folder / loader.GOLDEN).read_text(encoding="ascii").splitlines())
+    about = loader.read_about(folder)
     signatures = ", ".join(about["signatures"])
     return f"{size / 2**20:.1f} MB, signatures {signatures}; {rows} golden rows replayed in a clean process"

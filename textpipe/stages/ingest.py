@@ -15,14 +15,14 @@ from typing import Any, Literal
 from pydantic import Field as Limits
 from pydantic import field_validator, model_validator
 
-from textpipe import catalog, rooms
-from textpipe.chosen_fields import TaskName
-from textpipe.config import Plugin, Section
+from textpipe.config import plugins
+from textpipe.config.chosen_fields import TaskName
+from textpipe.config.fields import LONGEST_TEXT, Field
+from textpipe.config.sections import Plugin, Section
+from textpipe.data import catalog, cleaning, encodings, sources, split_assignment, statistics
+from textpipe.data.rows import Repairs
+from textpipe.data.splits import Split
 from textpipe.errors import ConfigError, DataError, suggest
-from textpipe.fields import LONGEST_TEXT, Field
-from textpipe.tables import dealing, encodings, reading, sources, statistics
-from textpipe.tables.rows import Repairs
-from textpipe.tables.splits import Split
 
 INPUTS: tuple[str, ...] = ()
 READING_ORDER = ("test", "valid", "train")  # train last: only then is it known which of its sources leak
@@ -56,7 +56,7 @@ class Config(Section):
     task: TaskName
     dataset: str | None = None
     files: Path | list[Path] | dict[str, Path | list[Path] | dict[str, Path | list[Path]]] | None = None
-    format: Plugin.of("tables.formats") | None = None
+    format: Plugin.of("data.formats") | None = None
     encoding: str | None = None
     columns: dict[str, str | int] = {}
     filter: dict[str, str | list[str]] = {}
@@ -96,7 +96,9 @@ class Config(Section):
         if not isinstance(table, dict):
             return table
         return {
-            name: [reading.plain_text(item) for item in value] if isinstance(value, list) else reading.plain_text(value)
+            name: [cleaning.plain_text(item) for item in value]
+            if isinstance(value, list)
+            else cleaning.plain_text(value)
             for name, value in table.items()
         }
 
@@ -126,7 +128,7 @@ class Config(Section):
         if (
             self.encoding is not None
             and kind is not None
-            and not getattr(rooms.find(sources.ROOM, kind), "TAKES_ENCODING", False)
+            and not getattr(plugins.find(sources.ROOM, kind), "TAKES_ENCODING", False)
         ):
             raise ValueError(f"encoding: files of format {kind!r} say themselves what their texts are; leave it out")
         for name in self.columns:
@@ -150,7 +152,7 @@ class Config(Section):
 def fields_of(task: str) -> tuple[Field, ...]:
     """A task's fields; raises ValueError when there is no such task."""
     try:
-        return rooms.find("tasks", task).FIELDS
+        return plugins.find("tasks", task).FIELDS
     except ConfigError as error:
         raise ValueError(str(error)) from None
 
@@ -166,14 +168,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         config.on_invalid, config.on_bad_rows, config.max_characters,
         on_too_long=config.on_too_long, encoding=config.encoding,
     )  # fmt: skip
-    rare = reading.RareLabels(config.min_count, config.rare_label)
-    reader = reading.Reader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
+    rare = cleaning.RareLabels(config.min_count, config.rare_label)
+    reader = cleaning.Reader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
     if config.min_count > 1 and reader.label is not None:
         reader.count_labels(origin["train"])
     splits: dict[str, Split] = {}
     shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
-        dealer = dealing.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
+        dealer = split_assignment.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
         for name in READING_ORDER:
             if name in origin:
                 cut = shares if name == "train" else {}
@@ -197,7 +199,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Among the logs, which no digest counts: rows from a file that was renamed are the same rows.
     (output / "logs").mkdir()
     write_json(output / "logs" / "origin.json", told)
-    labels = {"rare_labels": rare.table(), "labels_in_train_only": dealing.train_only(splits, shares)}
+    labels = {"rare_labels": rare.table(), "labels_in_train_only": split_assignment.train_only(splits, shares)}
     write_json(output / "stats.json", {**statistics.tables(splits, reader.read, repairs), **labels})
 
 
@@ -206,7 +208,11 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
 
 
 def write(
-    reader: reading.Reader, dealer: dealing.Dealer, name: str, files: Sequence[sources.Source], shares: dict[str, float]
+    reader: cleaning.Reader,
+    dealer: split_assignment.Dealer,
+    name: str,
+    files: Sequence[sources.Source],
+    shares: dict[str, float],
 ) -> None:
     """Write the rows of one split's files to it and to the splits that shares cut from it."""
     fed = [dealer.splits[other] for other in (name, *shares)]
@@ -220,23 +226,23 @@ def write(
 
 
 def settle(
-    reader: reading.Reader, dealer: dealing.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
+    reader: cleaning.Reader, dealer: split_assignment.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
 ) -> None:
     """Write the train files once more where the hash left train without a label, or a split without one it has room for."""
-    moves = dealing.pulls(dealer, shares)
+    moves = split_assignment.pulls(dealer, shares)
     if dealer.max_rows is not None:
         if moves:  # the rows that would be moved may lie behind those that are kept
-            again(reader, dealer, files, shares, {}, frozenset(dealing.counts(dealer.splits["train"]) or ()))
+            again(reader, dealer, files, shares, {}, frozenset(split_assignment.counts(dealer.splits["train"]) or ()))
         return
-    moves |= dealing.pushes(dealer, shares)
+    moves |= split_assignment.pushes(dealer, shares)
     while moves:
         again(reader, dealer, files, shares, dealer.moves | moves, None)
-        moves = dealing.pulls(dealer, shares)
+        moves = split_assignment.pulls(dealer, shares)
 
 
 def again(
-    reader: reading.Reader,
-    dealer: dealing.Dealer,
+    reader: cleaning.Reader,
+    dealer: split_assignment.Dealer,
     files: Sequence[sources.Source],
     shares: dict[str, float],
     moves: dict[int, str],
@@ -247,7 +253,7 @@ def again(
         split = dealer.splits[name]
         split.discard()
         dealer.splits[name] = Split(name, split.fields, split.output)
-    dealer.first, dealer.moves, dealer.classes = dealing.FirstTexts(), moves, classes
+    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstTexts(), moves, classes
     reader.forget("train")
     write(reader, dealer, "train", files, shares)
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, model_validator
 from pydantic import Field as Limits
 
-from textpipe.chosen_fields import TaskName
-from textpipe.config import Plugin, Section
+from textpipe.config.chosen_fields import TaskName
+from textpipe.config.fields import Field
+from textpipe.config.sections import Plugin, Section
+from textpipe.data import shards
 from textpipe.errors import suggest
-from textpipe.fields import Field
-from textpipe.stages import _text
-from textpipe.tables import shards
+from textpipe.stages import _text_columns
 
 INPUTS = ("ingest",)
 
@@ -28,13 +28,13 @@ class Config(Section):
     fields = { target = ["unicode", "whitespace"] }
     """
 
-    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
     steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)
     fields: dict[str, list[Plugin.of("text.steps")]] = {}
 
     @model_validator(mode="after")
     def fields_exist(self) -> "Config":
-        known = _text.text_fields(self.task)
+        known = _text_columns.text_fields(self.task)
         for name in self.fields:
             if name not in known:
                 raise ValueError(f"fields.{name}: task {self.task!r} has no such text field{suggest(name, known)}")
@@ -49,14 +49,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import normalizer
 
-    fields = [field for field in _text.fields_of(config.task) if field.has_text]
+    fields = [field for field in _text_columns.fields_of(config.task) if field.has_text]
     names = [field.name for field in fields]
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
     (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     # Read back from the file, as the exported graph is: there is one way from a pipeline file to the ops.
     clean = normalizer.Normalizer(output)
-    graphs = {name: _text.graph(functools.partial(clean, name)) for name in names}
+    graphs = {name: _text_columns.graph(functools.partial(clean, name)) for name in names}
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     for split in shards.SPLITS:
         if not shards.paths(inputs["ingest"], split):
@@ -64,7 +64,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         for name in names:
             stats[name][split] = {"rows": 0, "changed": 0, "emptied": 0}
         with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
-            for batch in _text.batches(inputs["ingest"], split, names):
+            for batch in _text_columns.batches(inputs["ingest"], split, names):
                 for field in fields:
                     batch = normalized(batch, field, graphs[field.name], stats[field.name][split])
                 writer.write(batch)
@@ -81,7 +81,7 @@ def normalized(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> A
     import pyarrow.compute as pc
 
     def clean(before: Any) -> Any:
-        after = _text.column(steps(_text.tensor(before)), before.type)
+        after = _text_columns.column(steps(_text_columns.tensor(before)), before.type)
         stats["rows"] += len(after)
         stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
         emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))

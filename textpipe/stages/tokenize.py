@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, model_validator
 from pydantic import Field as Limits
 
-from textpipe import rooms
-from textpipe.chosen_fields import TaskName
-from textpipe.config import Plugin, Section
+from textpipe.config import plugins
+from textpipe.config.chosen_fields import TaskName
+from textpipe.config.fields import Field
+from textpipe.config.sections import Plugin, Section
+from textpipe.data import shards
 from textpipe.errors import DataError
-from textpipe.fields import Field
-from textpipe.stages import _text
-from textpipe.tables import shards
+from textpipe.stages import _text_columns
 
 INPUTS = ("normalize",)
 
@@ -28,7 +28,7 @@ class Config(Section):
     lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
     seed: int = 1
     codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)
     vocabulary: Literal["joint", "separate"] = "joint"
@@ -40,7 +40,9 @@ class Config(Section):
             raise ValueError(
                 f"lexicon: is of words, and the codec is {self.codec.kind!r}; set codec to 'words' or leave lexicon out"
             )
-        if self.lexicon and not any(item.side == "target" and item.has_text for item in _text.fields_of(self.task)):
+        if self.lexicon and not any(
+            item.side == "target" and item.has_text for item in _text_columns.fields_of(self.task)
+        ):
             raise ValueError(f"lexicon: task {self.task!r} has no target text; leave lexicon out")
         return self
 
@@ -48,7 +50,7 @@ class Config(Section):
     def several_share(self):
         """What is shared, or not, by one field alone, and what "none" would need a vocabulary for."""
         if "vocabulary" in self.model_fields_set:
-            if len(_text.text_fields(self.task)) < 2:
+            if len(_text_columns.text_fields(self.task)) < 2:
                 raise ValueError(f"vocabulary: task {self.task!r} has one text field; leave vocabulary out")
             if self.codec.kind == "none":
                 raise ValueError("vocabulary: the codec 'none' has no vocabulary; leave vocabulary out")
@@ -65,13 +67,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import vectorizer
 
-    fields = {field.name: field for field in _text.fields_of(config.task) if field.has_text}
+    fields = {field.name: field for field in _text_columns.fields_of(config.task) if field.has_text}
     names = tuple(fields)
     joint = config.vocabulary == "joint" and len(names) > 1
     groups = {"joint": names} if joint else {name: (name,) for name in names}
     for field in fields.values():
         require_text(inputs["normalize"], field)
-    module = rooms.find("text.codecs", config.codec.kind)
+    module = plugins.find("text.codecs", config.codec.kind)
     for group, members in groups.items():
         module.learn(
             config.codec,
@@ -96,7 +98,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip
-        graphs = {name: _text.graph(measures(loaded[stems[name]])) for name in names}
+        graphs = {name: _text_columns.graph(measures(loaded[stems[name]])) for name in names}
         stats["splits"] = {
             split: {name: measured(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
             for split in shards.SPLITS
@@ -133,11 +135,11 @@ def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[st
     """The training rows, each as the words of its source and those of its target."""
     from textpipe.text import words
 
-    texts = [field for field in _text.fields_of(task) if field.has_text]
+    texts = [field for field in _text_columns.fields_of(task) if field.has_text]
     names = [next(field.name for field in texts if field.side == side) for side in ("source", "target")]
-    split = _text.graph(words.split)
-    for batch in _text.batches(folder, "train", names, names):
-        columns = [split(_text.tensor(batch.column(name))).to_list() for name in names]
+    split = _text_columns.graph(words.split)
+    for batch in _text_columns.batches(folder, "train", names, names):
+        columns = [split(_text_columns.tensor(batch.column(name))).to_list() for name in names]
         for source, target in zip(*columns, strict=True):
             yield [word.decode() for word in source], [word.decode() for word in target]
 
@@ -168,8 +170,8 @@ def measures(codec: Any) -> Callable[[Any], Any]:
 def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
     """The counts of one field of one split."""
     rows = words = tokens = unknown = rows_with_unknown = longest = 0
-    for batch in _text.batches(folder, split, (field.name,), (field.name,)):
-        found = measure(_text.tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
+    for batch in _text_columns.batches(folder, split, (field.name,), (field.name,)):
+        found = measure(_text_columns.tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
         rows += batch.num_rows
         words, tokens, unknown, rows_with_unknown = (
             total + part for total, part in zip((words, tokens, unknown, rows_with_unknown), found[:4], strict=True)
@@ -182,8 +184,8 @@ def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, 
         "unknown": unknown,
         "rows_with_unknown": rows_with_unknown,
         "longest": longest,
-        "tokens_per_word": _text.shares(tokens, words),
-        "unknown_rate": _text.shares(unknown, tokens),
+        "tokens_per_word": _text_columns.shares(tokens, words),
+        "unknown_rate": _text_columns.shares(unknown, tokens),
     }
 
 

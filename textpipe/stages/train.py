@@ -13,12 +13,12 @@ from typing import Any
 
 from pydantic import model_validator
 
-from textpipe import rooms
-from textpipe.config import Plugin
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
-from textpipe.fields import Sizes
-from textpipe.training import transfer
 from textpipe.training.settings import Settings
+from textpipe.training.warm_start import source_weights
 
 # Rows come from vectorize. Codecs are for what weights stand for, raw texts (ingest) for BLEU on the way.
 INPUTS = ("ingest", "tokenize", "vectorize")
@@ -36,7 +36,7 @@ class Config(Settings):
     @model_validator(mode="after")
     def fits(self):
         """What can be refused before any data is read."""
-        module = rooms.find("models", self.model.kind)
+        module = plugins.find("models", self.model.kind)
         objective = self.objective
         if module.GIVES == objective.NEEDS:  # else check refuses the model
             metrics = {self.metric, self.early_stopping.metric if self.early_stopping else None} - {None}
@@ -62,19 +62,19 @@ class Config(Settings):
     @property
     def objective(self) -> ModuleType:
         """The task's module of objectives/."""
-        return rooms.find("objectives", rooms.find("tasks", self.task).OBJECTIVE)
+        return plugins.find("objectives", plugins.find("tasks", self.task).OBJECTIVE)
 
     def plugins(self) -> list[tuple[str, str]]:
         """What the model is trained by."""
-        return [("objectives", rooms.find("tasks", self.task).OBJECTIVE)]
+        return [("objectives", plugins.find("tasks", self.task).OBJECTIVE)]
 
     def lbfgs_faults(self) -> list[str]:
         """As in Settings, an l1 penalty, and another objective than the one that it knows."""
         l1 = getattr(self.model, "l1", 0)
         cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
         faults = [*super().lbfgs_faults(), *([cure] if l1 else [])]
-        objective = rooms.find("tasks", self.task).OBJECTIVE
-        if rooms.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
+        objective = plugins.find("tasks", self.task).OBJECTIVE
+        if plugins.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
             faults.append(
                 f'optimizer: lbfgs minimizes softmax alone, and {self.task} is trained by {objective}; use "adam"'
             )
@@ -82,7 +82,7 @@ class Config(Settings):
 
     def extra_files(self) -> list[Path]:
         """The files of the run that this one starts from."""
-        return transfer.locate(self.init).files if self.init else []
+        return source_weights.locate(self.init).files if self.init else []
 
 
 def reads(config: Config) -> tuple[str, ...]:
@@ -97,44 +97,47 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     learn from.
     """
     tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
-    fields = rooms.find("tasks", config.task).FIELDS
+    fields = plugins.find("tasks", config.task).FIELDS
     sizes = Sizes.from_tables(tables, fields)
     check(config, sizes)
 
     import keras
     import tensorflow as tf
 
-    from textpipe.training import axes, dev_decoding, loop, parts, precision, rows, subword_sampling
+    from textpipe.training import loop, precision, validation_bleu
+    from textpipe.training.batching import rows
+    from textpipe.training.regularization import subword_sampling
+    from textpipe.training.warm_start import parameters, vocabulary_axes
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
         options = config.subword_sampling
         data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
-    vocabulary = axes.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
-    donor = transfer.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
+    vocabulary = vocabulary_axes.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    donor = source_weights.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
     # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
     measures = []
     if config.measures_bleu and len(data["valid"]):
-        measures.append(dev_decoding.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
+        measures.append(validation_bleu.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
     with strategy.scope():
         with precision.policy(config.precision):
-            model = rooms.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
+            model = plugins.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
         started: dict[str, Any] = {"init": donor.give(model)} if donor else {}
         if config.freeze:
-            started["frozen"] = parts.freeze(model, config.freeze)
+            started["frozen"] = parameters.freeze(model, config.freeze)
         result = loop.fit(model, data, config, output, measures, config.objective)
-    write(output / transfer.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
-    write(output / transfer.VOCABULARY, vocabulary)
+    write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
+    write(output / source_weights.VOCABULARY, vocabulary)
     write(output / "train.json", {**result, **started})
 
 
 def check(config: Config, sizes: Sizes) -> None:
     """Whether the model takes these features and answers this target, and whether they leave a setting without use."""
     kind = config.model.kind
-    module = rooms.find("models", kind)
+    module = plugins.find("models", kind)
     for name, size in sizes.inputs.items():
         if size["kind"] not in module.READS:
             wanted = "ids" if "ids" in module.READS else "counts or tfidf"
@@ -149,7 +152,7 @@ def check(config: Config, sizes: Sizes) -> None:
                 raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
     needs = config.objective.NEEDS
     if needs != module.GIVES:
-        others = [name for name in rooms.names("models") if needs == rooms.find("models", name).GIVES]
+        others = [name for name in plugins.names("models") if needs == plugins.find("models", name).GIVES]
         raise ConfigError(
             f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {ANSWERS[needs]}; "
             f"use {' or '.join(others)}"

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from textpipe import fields, rooms
-from textpipe.chosen_fields import TaskName
-from textpipe.config import Plugin, Section
+from textpipe.config import fields, plugins
+from textpipe.config.chosen_fields import TaskName
+from textpipe.config.sections import Plugin, Section
+from textpipe.data import shards
 from textpipe.errors import suggest
 from textpipe.features import ids
-from textpipe.stages import _text
-from textpipe.tables import shards
+from textpipe.stages import _text_columns
 
 INPUTS = ("normalize", "tokenize")
 PLUGINS_OF = ("tokenize",)
@@ -29,14 +29,14 @@ class Config(Section):
     defaults). fields: other features for single fields.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
     features: Plugin.of("features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
     fields: dict[str, Plugin.of("features")] = {}
 
     @model_validator(mode="after")
     def target_has_text(self) -> "Config":
-        target = next(item for item in _text.fields_of(self.task) if item.side == "target")
+        target = next(item for item in _text_columns.fields_of(self.task) if item.side == "target")
         if self.target and not can_read(self.target, target):
             raise ValueError(
                 f"target: task {self.task!r} answers with {target.cells.NOUN}, which has no ids; leave target out"
@@ -46,7 +46,7 @@ class Config(Section):
     @model_validator(mode="after")
     def features_fit(self) -> "Config":
         """Each feature reads the kind of its field, and `features` that of a source."""
-        known = {item.name: item for item in _text.fields_of(self.task)}
+        known = {item.name: item for item in _text_columns.fields_of(self.task)}
         sources = [item for item in known.values() if item.side == "source"]
         if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
             kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
@@ -62,7 +62,7 @@ class Config(Section):
 
     def plugins(self) -> list[tuple[str, str]]:
         """Features that no key names: the result depends on their code as well."""
-        return [("features", kind_of(section_of(self, item))) for item in _text.fields_of(self.task)]
+        return [("features", kind_of(section_of(self, item))) for item in _text_columns.fields_of(self.task)]
 
 
 def kind_of(section: Any) -> str:
@@ -72,13 +72,15 @@ def kind_of(section: Any) -> str:
 
 def can_read(section: Section, field: fields.Field) -> bool:
     """Whether a feature can be made of a field."""
-    return field.kind in rooms.find("features", kind_of(section)).OF
+    return field.kind in plugins.find("features", kind_of(section)).OF
 
 
 def likely(asked: Sequence[fields.Field]) -> str:
     """Features that can be made of fields, as the end of an error."""
     known = [
-        name for name in rooms.names("features") if {item.kind for item in asked} & {*rooms.find("features", name).OF}
+        name
+        for name in plugins.names("features")
+        if {item.kind for item in asked} & {*plugins.find("features", name).OF}
     ]
     return f"; take one of {', '.join(known)}"
 
@@ -88,7 +90,7 @@ def section_of(config: Config, field: fields.Field) -> Section:
     own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
     if own is not None:
         return own
-    default = rooms.find("features", field.cells.FEATURE).Config
+    default = plugins.find("features", field.cells.FEATURE).Config
     if isinstance(config.features, default) or (field.side == "source" and can_read(config.features, field)):
         return config.features
     return default()
@@ -104,7 +106,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """
     from textpipe.text import vectorizer
 
-    task_fields = _text.fields_of(config.task)
+    task_fields = _text_columns.fields_of(config.task)
     folder = inputs["normalize"]
     sections = {field.name: section_of(config, field) for field in task_fields}
     write_json(output / vectorizer.FEATURES, {name: item.model_dump(mode="json") for name, item in sections.items()})
@@ -112,7 +114,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Targets first: the mistakes of labels are found in a moment, and vocabularies of n-grams take longer.
     for field in sorted(task_fields, key=lambda field: field.side == "source"):
         section: Any = sections[field.name]
-        module = rooms.find("features", section.kind)
+        module = plugins.find("features", section.kind)
         codec = (
             vectorizer.load_codec(inputs["tokenize"], field.name) if getattr(section, "needs_codec", False) else None
         )
@@ -138,7 +140,7 @@ def vectorized(
     schema = pa.schema([pa.field("row", pa.int64()), *parts])
     stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text.batches(folder, split, texts_of(task_fields), ("row", *features)):
+        for batch in _text_columns.batches(folder, split, texts_of(task_fields), ("row", *features)):
             arrays = [batch.column("row").cast(pa.int64())]
             for field in task_fields:
                 cells = field.cells.tensor(batch.column(field.name))
@@ -157,7 +159,7 @@ def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[
     """The training cells of a field as a stream of tensors that can be started again."""
     return lambda: (
         field.cells.tensor(batch.column(0))
-        for batch in _text.batches(folder, "train", texts_of([field]), (field.name,))
+        for batch in _text_columns.batches(folder, "train", texts_of([field]), (field.name,))
     )
 
 
@@ -166,7 +168,7 @@ def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[
     return lambda: (
         (split, batch.column("row").to_pylist(), field.cells.tensor(batch.column(field.name)))
         for split in ("valid", "test")
-        for batch in _text.batches(folder, split, texts_of([field]), ("row", field.name))
+        for batch in _text_columns.batches(folder, split, texts_of([field]), ("row", field.name))
     )
 
 
@@ -181,6 +183,6 @@ def summary(output: Path) -> str:
     for split, counts in json.loads((output / "stats.json").read_text(encoding="utf-8")).items():
         rows = counts["rows"]
         for name, size in sizes.items():
-            text = rooms.find("features", size["feature"]).line(counts[name], size, rows)
+            text = plugins.find("features", size["feature"]).line(counts[name], size, rows)
             lines.append(f"{split} {name}: {rows:,} rows, {text}")
     return "\n".join(lines)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from textpipe import chosen_fields
-from textpipe.fields import Field
+from textpipe.config import chosen_fields
+from textpipe.config.fields import Field
 
 FIELDS = (Field("text", "source", "text"), Field("label", "target", "label"))
 OBJECTIVE = "softmax"
@@ -35,7 +35,7 @@ def metrics(
 
     outputs: answer [N], labels [N, C] and probabilities [N, C]; of no rows, an empty report.
     """
-    from textpipe.scores import classification
+    from textpipe.metrics import classification
 
     labels = [str(label) for label in outputs["labels"][0]] if len(references) else []
     return classification.score(

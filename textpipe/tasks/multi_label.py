@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from textpipe import chosen_fields
-from textpipe.fields import Field
+from textpipe.config import chosen_fields
+from textpipe.config.fields import Field
 
 FIELDS = (Field("text", "source", "text"), Field("labels", "target", "labels"))
 METRICS = {
@@ -37,7 +37,7 @@ def metrics(
     names of each row, so parted or a sequence. Of no rows, an empty report.
     """
     from textpipe.kinds.labels import parse
-    from textpipe.scores import multi_label
+    from textpipe.metrics import multi_label
 
     labels = [str(label) for label in outputs["labels"][0]] if len(references) else []
     references = [parse(names) if isinstance(names, str) else names for names in references]

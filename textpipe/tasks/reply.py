@@ -1,6 +1,6 @@
 """A message is answered by a short reply."""
 
-from textpipe.fields import Field
+from textpipe.config.fields import Field
 from textpipe.tasks.translate import ANSWER, METRICS, OBJECTIVE, TEMPLATE, metrics
 
 FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))

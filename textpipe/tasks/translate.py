@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from textpipe.fields import Field
+from textpipe.config.fields import Field
 
 FIELDS = (Field("source", "source", "text"), Field("target", "target", "text"))
 OBJECTIVE = "sequence"
@@ -24,7 +24,7 @@ def metrics(
     bleu_tokenizer: str = "auto",
 ) -> dict[str, Any]:
     """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
-    from textpipe.scores import generation
+    from textpipe.metrics import generation
 
     return generation.score(
         outputs["answer"], references, resamples=resamples, seed=seed, bleu_tokenizer=bleu_tokenizer

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from textpipe.text import words
-from textpipe.text.marks import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
+from textpipe.text.special_tokens import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
 
 BLANK_MARK = "▁"
 # sentencepiece writes a blank as U+2581 and would give a text's own U+2581 back as a blank. A noncharacter spells it

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.fields import LONGEST_TEXT
+from textpipe.config import plugins
+from textpipe.config.fields import LONGEST_TEXT
+from textpipe.config.sections import Plugin
 
 FILE = "normalize.json"
 
@@ -46,7 +46,7 @@ class Normalizer(tf.Module):
 def apply(steps, text: tf.Tensor) -> tf.Tensor:
     """`text` [N] after every one of the checked step sections in turn."""
     for step in steps:
-        text = rooms.find("text.steps", step.kind).apply(text, step)
+        text = plugins.find("text.steps", step.kind).apply(text, step)
     return text
 
 

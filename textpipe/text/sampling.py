@@ -20,11 +20,11 @@ import numpy as np
 
 from textpipe.errors import ConfigError
 from textpipe.text import vectorizer
-from textpipe.text.pieces import Pieces
-from textpipe.text.runs import ragged
+from textpipe.text.ragged_arrays import ragged
 from textpipe.text.sampling_bpe import Merges
 from textpipe.text.sampling_random import streams_of
 from textpipe.text.sampling_unigram import Lattices
+from textpipe.text.sentencepiece_model import Pieces
 
 # Units drawn at once: enough to make NumPy's overhead small, few enough to need some tens of megabytes.
 CHUNK_UNITS = 200_000

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textpipe.text.pieces import Pieces
-from textpipe.text.runs import Runs, ragged
+from textpipe.text.ragged_arrays import Runs, ragged
 from textpipe.text.sampling_random import random_bits
+from textpipe.text.sentencepiece_model import Pieces
 
 NEVER = np.int32(2**31 - 1)  # the rank of a pair that does not merge
 NONE = -1  # behind the last symbol of a unit

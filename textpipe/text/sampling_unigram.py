@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textpipe.text.pieces import Pieces
 from textpipe.text.sampling_random import random_bits
+from textpipe.text.sentencepiece_model import Pieces
 
 UNIT = 1 << 32  # probabilities are whole numbers of 1 / UNIT
 

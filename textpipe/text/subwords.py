@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from textpipe.errors import ConfigError, DataError
-from textpipe.text.marks import END_ID, PAD_ID, START_ID, UNK_ID
+from textpipe.text.special_tokens import END_ID, PAD_ID, START_ID, UNK_ID
 
 logger = logging.getLogger(__name__)
 

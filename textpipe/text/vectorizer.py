@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe import rooms
-from textpipe.config import Plugin
-from textpipe.fields import Field
+from textpipe.config import plugins
+from textpipe.config.fields import Field
+from textpipe.config.sections import Plugin
 
 CODECS = "codecs.json"  # tokenize: {field: {"kind": ..., "name": file stem}}
 LEXICON = "lexicon.json"  # tokenize, where asked for: {source word: target word}
@@ -18,7 +18,7 @@ FEATURES = "vectorize.json"  # vectorize: {field: the feature's section}
 def load_codec(tokenize: Path, field: str) -> Any:
     """The codec of a text field; raises ConfigError when the codec is "none"."""
     table = json.loads((Path(tokenize) / CODECS).read_text(encoding="utf-8"))[field]
-    return rooms.find("text.codecs", table["kind"]).load(table, Path(tokenize))
+    return plugins.find("text.codecs", table["kind"]).load(table, Path(tokenize))
 
 
 def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
@@ -26,7 +26,7 @@ def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
     table = json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field]
     config: Any = Plugin.check("features", table)
     codec = load_codec(tokenize, field) if getattr(config, "needs_codec", False) else None
-    return rooms.find("features", config.kind).load(config, Path(vectorize), field, codec=codec)
+    return plugins.find("features", config.kind).load(config, Path(vectorize), field, codec=codec)
 
 
 def load_lexicon(tokenize: Path) -> dict[str, str] | None:

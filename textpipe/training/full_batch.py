@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from textpipe.columns import Column, Ids, Labels, Sparse
+from textpipe.data.columns import Column, Ids, Labels, Sparse
 from textpipe.training import losses
-from textpipe.training.rows import Rows
+from textpipe.training.batching.rows import Rows
 
 
 class Objective:

@@ -5,7 +5,7 @@ Shapes: B batch, U target, C classes, N real tokens, R readout, V vocabulary.
 
 import tensorflow as tf
 
-from textpipe.training import losses, vocabulary
+from textpipe.training import losses, vocabulary_loss
 
 
 def of_tokens(model, inputs, target):
@@ -26,7 +26,7 @@ def of_tokens(model, inputs, target):
 
 def in_pieces(project, hidden, labels):
     """Log-probabilities of labels [N] under project(hidden [N, R]), without ever holding all logits [N, V]."""
-    rows = vocabulary.piece_rows(project(hidden[:1]))
+    rows = vocabulary_loss.piece_rows(project(hidden[:1]))
     count = tf.shape(labels)[0]
     found = tf.TensorArray(tf.float32, size=-(-count // rows), infer_shape=False, element_shape=[None])
 

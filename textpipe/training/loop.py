@@ -19,19 +19,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from textpipe import rooms
+from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import accumulation, batch_budget, batches, checkpoint, early_stopping, schedule_check
-from textpipe.training.curve import Curve
+from textpipe.training import schedule_check
+from textpipe.training.batching import accumulation, batch_budget, batches
+from textpipe.training.batching.rows import Rows
 from textpipe.training.divergence import message
-from textpipe.training.interrupts import Interrupts
-from textpipe.training.kept import Kept
-from textpipe.training.progress import Progress
-from textpipe.training.resources import Resources
-from textpipe.training.rows import Rows
 from textpipe.training.settings import Settings
+from textpipe.training.state import checkpoint, early_stopping
+from textpipe.training.state.interrupts import Interrupts
+from textpipe.training.state.retention import Kept
 from textpipe.training.steps import Steps, fixed_widths
-from textpipe.training.sums import describe, empty_sums, means
+from textpipe.training.telemetry.curve import Curve
+from textpipe.training.telemetry.progress import Progress
+from textpipe.training.telemetry.resources import Resources
+from textpipe.training.totals import describe, empty_sums, means
 from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
@@ -66,13 +68,13 @@ def fit(
         with tempfile.TemporaryDirectory() as folder:
             return fit(model, data, settings, Path(folder), measures, objective)
     train, valid = data["train"], data.get("valid")
-    objective = objective or rooms.find("objectives", getattr(train.target, "objective", "softmax"))
+    objective = objective or plugins.find("objectives", getattr(train.target, "objective", "softmax"))
     if len(train) == 0:
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
     if not valid:
         valid = None
         log.warning("valid: no rows, so there is no early stopping and the last weights are kept")
-    optimizer = rooms.find("training.optimizers", settings.optimizer.kind)
+    optimizer = plugins.find("training.optimizers", settings.optimizer.kind)
     if hasattr(optimizer, "minimize"):
         summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings, objective)
     else:
@@ -110,8 +112,8 @@ class Loop:
         self.warnings = schedule_check.warnings(settings, self.total_steps)
         for warning in self.warnings:
             log.warning("%s", warning)
-        module = rooms.find("training.optimizers", settings.optimizer.kind)
-        self.schedule = rooms.find("training.schedules", settings.schedule.kind)
+        module = plugins.find("training.optimizers", settings.optimizer.kind)
+        self.schedule = plugins.find("training.schedules", settings.schedule.kind)
         self.optimizer = module.build(settings.optimizer, model.trainable_variables)
         self.optimizer.build(model.trainable_variables)
         self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train), objective)

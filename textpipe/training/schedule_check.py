@@ -1,6 +1,6 @@
 """What a learning-rate schedule cannot do in the updates a run has."""
 
-from textpipe import rooms
+from textpipe.config import plugins
 from textpipe.training.settings import Settings
 
 
@@ -10,7 +10,7 @@ def warnings(settings: Settings, total_steps: int) -> list[str]:
     warmup_steps = 200 and 150 updates -> ["the learning rate still rises ..."]
     """
     config = settings.schedule
-    factor = rooms.find("training.schedules", config.kind).factor
+    factor = plugins.find("training.schedules", config.kind).factor
     first, last = (factor(config, step, total_steps, []) for step in (max(1, total_steps - 1), total_steps))
     if last <= first:
         return []

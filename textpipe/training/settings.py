@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from textpipe.config import Plugin, Section
-from textpipe.training.subword_sampling import SubwordSampling
-from textpipe.training.transfer import Init
+from textpipe.config.sections import Plugin, Section
+from textpipe.training.regularization.subword_sampling import SubwordSampling
+from textpipe.training.warm_start.source_weights import Init
 
 # What the optimizer lbfgs reads of [train], and why it does not read others.
 LBFGS_READS = {"seed", "optimizer", "init"}
@@ -43,7 +43,7 @@ class Average(Section):
 
 
 class ScheduledSampling(Section):
-    """A decoder reads its own words in place of some of the reference's; see scheduled_sampling.py.
+    """A decoder reads its own words in place of some of the reference's; see training/regularization/scheduled_sampling.py.
 
     probability: of a word being replaced, once risen. start: updates before the rise begins. steps: updates it takes
     (of the inverse sigmoid, to halfway and as much again). curve: Bengio et al.'s (2015) three. choose: the likeliest
@@ -61,7 +61,7 @@ class Settings(Section):
     """The training loop's options.
 
     batch_tokens: padded tokens per batch, on the longer of the two sides; for ids (4096 when neither is given, texts).
-        "auto" tries what fits into memory (batch_budget.py).
+        "auto" tries what fits into memory (training/batching/batch_budget.py).
     batch_rows: rows per batch; may stand beside batch_tokens (64 when neither is given, classifiers).
     accumulate: batches per update; a step is an update, so schedules and the numbers of steps below count updates.
     num_shapes: how many padded widths batches are cut to. When left out, 6 for a model whose step is traced for each of
@@ -90,7 +90,7 @@ class Settings(Section):
         are validated, and train.json says whether that is worse than the best validation by the run's metric.
     parallel: texts only: shares of a batch that are computed side by side; their gradients are summed, so the update is
         that of the whole batch up to rounding. "auto" is one for each core, up to four, where operations leave cores free
-        (cores.py), as in pipelines whose answers are texts, and no GPU is there; otherwise 1.
+        (runtime/threads.py), as in pipelines whose answers are texts, and no GPU is there; otherwise 1.
     strategy: "mirrored" trains on every local GPU at once.
     """
 

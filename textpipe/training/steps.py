@@ -12,13 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from textpipe import cores
-from textpipe.columns import Column
+from textpipe.data.columns import Column
+from textpipe.runtime import threads
 from textpipe.training import losses
-from textpipe.training.accumulation import Accumulator
-from textpipe.training.batches import Batch
-from textpipe.training.moving_average import MovingAverage
-from textpipe.training.rows import Rows
+from textpipe.training.batching.accumulation import Accumulator
+from textpipe.training.batching.batches import Batch
+from textpipe.training.batching.rows import Rows
+from textpipe.training.regularization.moving_average import MovingAverage
 from textpipe.training.settings import Settings
 
 
@@ -217,7 +217,7 @@ def own_seeds(model) -> Iterator[None]:
 def shares(strategy: tf.distribute.Strategy) -> int:
     """Into how many shares a replica cuts its rows, if nobody says."""
     alone = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
-    return cores.pieces() if alone else 1
+    return threads.pieces() if alone else 1
 
 
 def tensors(column: Column, batch: Batch, name: str) -> Any:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from textpipe.training import batches
-from textpipe.training.rows import Rows
+from textpipe.training.batching import batches
+from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps, fixed_widths
 

@@ -4,7 +4,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError
 
 # {codec: {the file's bytes: Trie}}: every signature decodes, and all shall share one trie.

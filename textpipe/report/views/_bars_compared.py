@@ -4,20 +4,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textpipe.report import charts, markup
-from textpipe.report.numbers import p_value
+from textpipe.report.number_format import p_value
 from textpipe.report.page import Section
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from textpipe.scores.corpus import Measure
+    from textpipe.metrics.corpus import Measure
 
 Key = Callable[[int], float]
 
 
 def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_tokenizer: str) -> "list[Measure]":
     """Accuracy and F1."""
-    from textpipe.scores import comparison
+    from textpipe.metrics import comparison
 
     return comparison.of_labels(answers, references)
 
@@ -31,14 +31,14 @@ def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "
 
 def positive(answers: Sequence[Sequence[str]], references: Sequence[Any], metrics: Collection[str]) -> str | None:
     """Of two classes the second."""
-    from textpipe.scores import comparison
+    from textpipe.metrics import comparison
 
     return comparison.classes_of(answers, references)[1] if "f1" in metrics else None
 
 
 def agreement(first: Any, other: Any, references: Sequence[Any]) -> dict[str, Any]:
     """Who is right on how many rows, and McNemar's test."""
-    from textpipe.scores import comparison
+    from textpipe.metrics import comparison
 
     return comparison.agreement(first.answers, other.answers, references)
 

@@ -21,7 +21,7 @@ from textpipe.report.views._bars_compared import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from textpipe.scores.corpus import Measure
+    from textpipe.metrics.corpus import Measure
 
 
 def sets(references: Sequence[Any]) -> list[str]:

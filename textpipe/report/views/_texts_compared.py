@@ -11,7 +11,7 @@ from textpipe.report.views._lengths import groups
 if TYPE_CHECKING:
     import numpy as np
 
-    from textpipe.scores.corpus import Measure
+    from textpipe.metrics.corpus import Measure
 
 RESAMPLES = 300  # behind the intervals of rows of like length
 
@@ -20,14 +20,14 @@ Key = Callable[[int], float]
 
 def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_tokenizer: str) -> "list[Measure]":
     """BLEU, chrF and TER."""
-    from textpipe.scores import comparison
+    from textpipe.metrics import comparison
 
     return comparison.of_texts(answers, references, bleu_tokenizer=bleu_tokenizer)
 
 
 def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "np.ndarray":
     """chrF of every answer alone: [K, N]."""
-    from textpipe.scores import comparison
+    from textpipe.metrics import comparison
 
     return comparison.row_scores(answers, references)
 
@@ -67,7 +67,7 @@ def sections(found: Any) -> list[Section]:
     """BLEU of each system on rows of like source length."""
     import numpy as np
 
-    from textpipe.scores import bleu_tokenizers, corpus, generation, significance
+    from textpipe.metrics import bleu_tokenizers, corpus, generation, significance
 
     rows = found.systems[0].rows
     lengths = [len(source.split()) for source in rows.sources]

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textpipe.report import charts, markup, page, results
-from textpipe.report.answers import references_of
 from textpipe.report.charts import Series
 from textpipe.report.page import Section, titled
 from textpipe.report.results import ATTENTION, Run
+from textpipe.report.system_answers import references_of
 from textpipe.report.views import _texts_compared as compared
 from textpipe.report.views._lengths import GROUPS, groups
 
@@ -28,7 +28,7 @@ def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 
 def sections(run: Run) -> list[Section]:
     """All of them, in order."""
-    from textpipe.scores import bleu_tokenizers, corpus, generation
+    from textpipe.metrics import bleu_tokenizers, corpus, generation
 
     source, target = run.sides
     answers = [line["answer"] for line in run.predictions]
@@ -45,7 +45,7 @@ def by_length(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarray") 
     """BLEU of rows of like source length, and how the rows' length ratio and chrF are spread."""
     import numpy as np
 
-    from textpipe.scores import corpus, significance
+    from textpipe.metrics import corpus, significance
 
     ranges = groups(lengths)
     members = [np.array([low <= length <= high for length in lengths]) for low, high in ranges]

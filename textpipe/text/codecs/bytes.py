@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 
 class Config(Section):

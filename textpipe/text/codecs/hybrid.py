@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 
 class Config(Section):
@@ -68,7 +68,7 @@ def load(table: dict, folder: Path):
 
     "a dog yodels" -> ["a", "dog", "<unk>", "y", "o", "d", "e", "l", "s", "</unk>"], where "yodels" is unknown
     """
-    from textpipe.text.spelling import SpellingCodec
+    from textpipe.text.spelled_words import SpellingCodec
 
     known = json.loads((Path(folder) / f"{table['name']}.json").read_text(encoding="utf-8"))
     return SpellingCodec(known["words"], [ord(letter) for letter in known["letters"]])

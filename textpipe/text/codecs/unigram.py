@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text import subwords
 
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from html.entities import html5 as entities_of_html
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.steps._gates import contains
 
 # Comments, markup declarations (Office's <![if !mso]> and <?xml:namespace ...> among them), and elements that no browser

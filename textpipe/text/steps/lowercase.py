@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 # The capitals that SpecialCasing.txt of Unicode maps by language; I is followed by nothing that matters once it is small.
 BY_LOCALE = {"I": "i", "J": "j", "Į": "į", "Ì": "ì", "Í": "í", "Ĩ": "ĩ", "İ": "i\u0307"}

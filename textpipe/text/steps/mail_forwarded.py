@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
 
 # A separator alone is no forwarded mail, so two headers are asked for; two headers alone are one, when a subject is

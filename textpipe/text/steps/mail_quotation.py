@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
 from textpipe.text.steps._gates import contains
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 # RFC 3676, section 4.3: two dashes and a blank on a line of their own. Programs that lose the blank are believed where
 # what follows is short and asks nothing.

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.patterns import literal
 
 ADDRESS = r"[\p{L}\p{N}._%+'\-]*[\p{L}\p{N}_]@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.patterns import literal
 
 # Digits inside a word (mp3, B2B) are part of its name and stay.

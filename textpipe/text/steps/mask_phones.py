@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.patterns import literal
 
 GAP = r"[ \x{a0}./\-]{0,2}"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.text.patterns import BLANK, BREAK, literal
 
 # A full stop or a closing bracket after an address ends the sentence, not the address.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     import numpy as np
     import tensorflow as tf
 
-    from textpipe.training import batches, lbfgs
+    from textpipe.training import lbfgs
+    from textpipe.training.batching import batches
     from textpipe.training.full_batch import Objective
     from textpipe.training.steps import Steps
 

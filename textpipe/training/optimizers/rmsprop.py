@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from textpipe.config import Section
+from textpipe.config.sections import Section
 
 
 class Config(Section):

@@ -1,0 +1,5 @@
+"""textpipe ingest"""
+
+from textpipe.commands._pipeline import stage_command
+
+command = stage_command("ingest", "Read rows, check and split them.")

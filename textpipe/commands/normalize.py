@@ -1,0 +1,5 @@
+"""textpipe normalize"""
+
+from textpipe.commands._pipeline import stage_command
+
+command = stage_command("normalize", "Apply the normalization steps.")

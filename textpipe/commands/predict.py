@@ -1,0 +1,160 @@
+"""textpipe predict"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textpipe.errors import ConfigError, DataError, suggest
+
+OBJECT = re.compile(r"\s*\{")
+KEYED = re.compile(r"""\s*\{\s*["']""")  # {name}, please ... is a text
+KINDS = {float: "a number", int: "a number", bool: "true or false", dict: "an object", list: "a list"}
+
+token_option = click.option(
+    "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
+)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("text", default="-")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
+@click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
+@click.option("--plain", is_flag=True, help="Take each line as it stands, also where it looks like JSON.")
+@token_option
+@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
+def command(
+    model: str,
+    text: str,
+    as_json: bool,
+    signature: str,
+    options: tuple[str, ...],
+    plain: bool,
+    token: str | None,
+    batch: int,
+) -> None:
+    """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
+
+    MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON
+    string, or an object with the fields of the model, is read as such, so that a mail with line breaks fits on one line.
+    --plain takes every line literally.
+    """
+    chosen = {"signature": signature, "options": read_options(options)}
+    loaded = load(model, token)
+    if text != "-":
+        print_predictions(loaded.predict([text], **chosen), as_json)
+        return
+    from textpipe.data import encodings
+
+    lines: list[Any] = []
+    damaged = 0
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if number == 1:
+            encodings.of_start("standard input", line[:1024], encodings.UTF8)
+        damaged += not valid_utf8(line)
+        lines.append(read_line(line, number, loaded.dtypes, plain=plain))
+        if len(lines) == batch:
+            print_predictions(loaded.predict(lines, **chosen), as_json)
+            lines = []
+    if lines:
+        print_predictions(loaded.predict(lines, **chosen), as_json)
+    if damaged:
+        click.echo(
+            f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True
+        )
+
+
+def valid_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def load(model: str, token: str | None) -> Any:
+    """What answers: a server's client, or the model itself."""
+    if model.startswith(("http://", "https://")):
+        from textpipe.inference.client import Client
+
+        return Client(model, token=token)
+    from textpipe.runtime import onednn, threads
+    from textpipe.savedmodel.loader import Model
+
+    threads.side_by_side()
+    onednn.for_answering()
+    return Model.load(Path(model))
+
+
+def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
+    """("beam_size=3",) -> {"beam_size": "3"}; raises ConfigError for what is no assignment."""
+    options = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--option {assignment}: expected name=value, for example --option beam_size=3")
+        options[name.strip()] = value
+    return options
+
+
+def read_line(line: bytes, number: int, fields: Mapping[str, str], *, plain: bool = False) -> str | dict[str, Any]:
+    """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does.
+
+    Raises DataError naming line and key for an object that lacks a field, for a value that is no text, and for a line that
+    begins as an object with keys and is none. fields: {field: dtype}; plain: the text as it stands.
+    """
+    text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
+    value = text if plain else parsed(text, number)
+    if isinstance(value, dict):
+        return {
+            name: value_of(value, name, number) if dtype == "string" else value.get(name)
+            for name, dtype in fields.items()
+        }
+    if len(fields) != 1:
+        raise DataError(f"line {number}: the model takes {', '.join(fields)}; give a JSON object with these")
+    return value
+
+
+def parsed(text: str, number: int) -> str | dict[str, Any]:
+    """What a line means: a JSON string's text, an object, or else the line itself."""
+    if not text.startswith('"') and not OBJECT.match(text):
+        return text
+    try:
+        # Numbers are refused below, whatever their length.
+        value = json.loads(text, parse_int=float, parse_float=float)
+    except (ValueError, RecursionError) as error:
+        if not KEYED.match(text):
+            return text
+        raise DataError(
+            f"line {number}: begins as a JSON object and is none ({error}); mend it, or give --plain"
+        ) from None
+    return value if isinstance(value, str | dict) else text
+
+
+def value_of(row: dict[str, Any], name: str, number: int) -> str:
+    """The text of a field; raises DataError when there is none."""
+    if name not in row:
+        raise DataError(
+            f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line as it stands"
+        )
+    value = row[name]
+    if not isinstance(value, str):
+        found = KINDS.get(type(value), "a list") if value is not None else "null"
+        raise DataError(f"line {number}: {name!r} must be a text, found {found}; quote the value or drop the line")
+    return value
+
+
+def print_predictions(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """One output line per row; line breaks within an answer are written as \\n."""
+    for row in rows:
+        if as_json or "answer" not in row:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            answer = row["answer"].replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+            click.echo(f"{answer}\t{row['score']:.6g}")

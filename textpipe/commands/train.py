@@ -1,0 +1,5 @@
+"""textpipe train"""
+
+from textpipe.commands._pipeline import stage_command
+
+command = stage_command("train", "Train the model; resumes when interrupted.")

@@ -1,0 +1,1 @@
+"""Pipeline files as frozen sections, the fields of a row, and the plug-ins they name."""

@@ -1,0 +1,203 @@
+"""Pipeline files: TOML checked by pydantic into frozen sections.
+
+A pipeline file has three kinds of content:
+
+    task = "translate"            shared: any stage whose Config declares a field of this name receives it
+    seed = 1                      (task, seed, model, decode, ensemble)
+    [model] / [decode]            shared tables, checked by the Config of models/<kind>.py, decoding/<kind>.py
+    [ingest] ... [export]         one table per stage, checked by that stage's Config
+
+Unknown keys are refused with a suggestion, and every fault of a file is reported at once.
+"""
+
+import json
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+
+from textpipe.config import chosen_fields, plugins
+from textpipe.errors import ConfigError, TextpipeError, suggest
+
+SHARED = ("task", "seed", "model", "decode", "ensemble")
+
+
+class Section(BaseModel):
+    """A frozen table of a pipeline file; unknown keys and wrong types are refused."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # settings of a plug-in's own Config
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
+
+
+class Plugin:
+    """A table (or a bare name) whose `kind` names a file of a room and is checked by that file's Config.
+
+    Plugin.of("models") accepts {"kind": "recurrent", "units": 256} and gives models/recurrent.py's Config;
+    Plugin.of("text.steps") accepts "whitespace" as well as {"kind": "unicode", "form": "NFKC"}.
+    """
+
+    @staticmethod
+    def of(room: str) -> Any:
+        return Annotated[SerializeAsAny[Section], BeforeValidator(lambda value: Plugin.check(room, value)), room]
+
+    @staticmethod
+    def check(room: str, value: Any) -> Section:
+        if isinstance(value, Section):
+            return value
+        table = {"kind": value} if isinstance(value, str) else value
+        noun = room.rsplit(".", 1)[-1].removesuffix("s")
+        if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+            raise ValueError(f"expected a name or a table with kind = one of {', '.join(plugins.names(room))}")
+        try:
+            module = plugins.find(room, table["kind"])
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        config = getattr(module, "Config", None)
+        if config is None:
+            raise ValueError(f"{noun} {table['kind']!r} has no Config")
+        try:
+            return config(**table)
+        except ValidationError as error:
+            raise ValueError("; ".join(inner_fault(config, item) for item in error.errors())) from None
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The raw tables of a pipeline file; raises ConfigError when it is missing or not TOML."""
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a directory where a pipeline file (TOML) was expected")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(other.name for other in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such pipeline file{suggest(path.name, near)}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not a pipeline file: its values are nested too deeply") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
+    """A copy with `section.key=value` applied; values are TOML, bare words are strings, and no value leaves the key out.
+
+    override({"train": {"seed": 1}}, ("train.epochs=3", "train.seed=")) -> {"train": {"epochs": 3}}
+    """
+    tables = json.loads(json.dumps(tables, default=str))
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"-s {assignment}: expected key=value, for example -s train.epochs=3")
+        text = text.strip()
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *parents, last = key.strip().split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {}) if text else table.get(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"-s {assignment}: {parent!r} is a value, not a table")
+        if text:
+            table[last] = value
+        else:
+            table.pop(last, None)
+    return tables
+
+
+def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]) -> dict[str, Section]:
+    """Checked sections by stage name; raises one ConfigError that lists every fault of the file.
+
+    sections maps each stage to its Config; shared keys reach each Config that declares them.
+    """
+    faults: list[str] = []
+    shared = {name: tables[name] for name in SHARED if name in tables}
+    try:
+        shared |= {name: chosen_fields.spelled(shared[name]) for name in ("task",) if name in shared}
+    except ValueError as error:
+        raise ConfigError(f"{place} [task] {error}") from None
+    known = [*SHARED, *sections]
+    for name in tables:
+        if name not in known:
+            faults.append(f"{place} {name}: unknown key{suggest(name, known)}")
+    checked: dict[str, Section] = {}
+    for stage, config in sections.items():
+        table = tables.get(stage, {})
+        if not isinstance(table, dict):
+            faults.append(f"{place} {stage}: expected a table [{stage}], found {table!r}")
+            continue
+        inherited = {name: value for name, value in shared.items() if name in config.model_fields}
+        twice = [name for name in inherited if name in table]
+        faults += [f"{place} [{stage}] {name}: belongs at the top of the file, not in [{stage}]" for name in twice]
+        try:
+            checked[stage] = config(**{**table, **inherited})
+        except ValidationError as error:
+            faults += [fault(place, stage, config, item) for item in error.errors()]
+        except TextpipeError as error:
+            faults.append(f"{place} [{stage}] {error}")
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    return checked
+
+
+def fault(place: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
+    """One pydantic error as one line: place, key, expectation or finding, cure."""
+    location = [str(part) for part in item["loc"]]
+    if location and location[0] in SHARED:
+        section, location = location[0], location[1:]
+        where = f"{place} [{section}]" if location else f"{place} {section}"
+    else:
+        where = f"{place} [{stage}]"
+    key = ".".join(location)
+    label = f"{where} {key}".rstrip()
+    if item["type"] == "extra_forbidden":
+        keys = item.get("ctx", {}).get("known") or fields_at(config, [str(part) for part in item["loc"][:-1]])
+        return f"{label}: unknown key{suggest(location[-1] if location else stage, keys)}"
+    if item["type"] == "missing":
+        return f"{label}: required, and missing"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] in ("value_error", "assertion_error"):
+        if location == [] and section_of(item) in ("model", "decode"):
+            return f"{place} [{section_of(item)}] {message}"
+        return f"{label}: {message}"
+    return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
+
+
+def section_of(item: Mapping[str, Any]) -> str:
+    """The key a pydantic error begins at."""
+    return str(item["loc"][0]) if item["loc"] else ""
+
+
+def inner_fault(config: type[BaseModel], item: Mapping[str, Any]) -> str:
+    """One fault inside a plug-in's table, without the place the caller adds."""
+    return fault("", "", config, item).replace(" [] ", "", 1).strip()
+
+
+def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
+    """Keys a nested table may have, for suggestions; empty when the place is not a plain section."""
+    if not location:
+        return [field.alias or name for name, field in config.model_fields.items()]
+    field = config.model_fields.get(location[0])
+    if field is None:
+        return []
+    candidates = [field.annotation]
+    while candidates:
+        candidate = candidates.pop()
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return fields_at(candidate, [part for part in location[1:] if not part.isdigit()])
+        if get_origin(candidate) in (Union, types.UnionType, list, tuple, dict, Annotated):
+            candidates += get_args(candidate)
+    return []
+
+
+__all__ = ["SHARED", "Plugin", "Section", "check", "load", "override"]

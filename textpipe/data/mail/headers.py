@@ -1,0 +1,177 @@
+"""Headers of a mail: mended where real mailers are wrong, and read with their encoded words (RFC 2047, 2231, 6532)."""
+
+import base64
+import binascii
+import email
+import email.message
+import email.policy
+import re
+from collections import Counter
+from typing import Any
+
+from textpipe.data.mail import charsets
+
+TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(.*)", re.DOTALL)
+# A parameter that follows without a semicolon: after a blank, a comma or the end of a quoted value.
+PARAMETER = re.compile(
+    r"""([A-Za-z*][A-Za-z0-9_*-]*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^'\s;]*'|"[^"\r\n;]*|[^\s;,"]+)[\s;,]*"""
+)
+WELL_FORMED = re.compile(r"""[a-z]+/[a-z0-9.+-]+(?:;\s+[a-z0-9*-]+=(?:"[^"\\]*"|[^\s;,"']+))*;?\s*""", re.IGNORECASE)
+WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?(.*?)\?=", re.DOTALL)
+KNOWN_NAME = rb"[!-9;-~]+"
+HEADER_LINE = re.compile(rb"(" + KNOWN_NAME + rb")([ \t]*):")
+HEAD = re.compile(rb"\A.*?(?:\r?\n\r?\n|\r\r|\Z)", re.DOTALL)
+SPACED = re.compile(rb"ontent-[A-Za-z-]+[ \t]+:")
+SPACED_COLON = re.compile(rb"(?<![^\r\n])(C)(ontent-[A-Za-z-]+)[ \t]+:", re.IGNORECASE)
+SOUND_HEAD = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*(?:\r?\n|\Z)(?:[ \t][^\r\n]*(?:\r?\n|\Z))*)*(?:\r?\n|\Z)")
+FIELDS = frozenset(
+    b"from to cc bcc date subject sender reply-to message-id in-reply-to references received return-path mime-version "
+    b"content-type content-transfer-encoding content-disposition content-language content-id delivered-to x-mailer "
+    b"user-agent list-id list-unsubscribe importance status".split()
+)
+
+
+class Lenient(email.policy.Compat32):
+    """The parser's policy: it hands every header of every part through here before it acts on it."""
+
+    counts: Counter[str] | None = None
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """(name, value) of a header's lines, with Content-Type as RFC 2045 writes it."""
+        name, value = super().header_source_parse(sourcelines)
+        if name[:1] in "cC" and name.lower() == "content-type" and not WELL_FORMED.fullmatch(value):
+            mended = mend_content_type(value)
+            if self.counts is not None and value.count(";") < mended.count(";"):
+                self.counts["mended_headers"] += 1
+            return name, mended
+        return name, value
+
+
+def lenient(counts: Counter[str]) -> Lenient:
+    """The policy that counts what it mends."""
+    options: dict[str, Any] = {"counts": counts}
+    return Lenient(**options)
+
+
+def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
+    """A raw mail as a tree of parts, its headers mended.
+
+    A mail of one part is not cut into lines, which takes more time than all else.
+    """
+    raw = mend_head(raw, counts)
+    head = SOUND_HEAD.match(raw)
+    if head is None:
+        return email.message_from_bytes(raw, policy=lenient(counts))
+    end = head.end()
+    of_head: Counter[str] = Counter()
+    message = email.message_from_bytes(raw[:end], policy=lenient(of_head))
+    if message.get_content_maintype() == "multipart":
+        return email.message_from_bytes(raw, policy=lenient(counts))
+    counts.update(of_head)
+    message.set_payload(raw[end:].decode("ascii", errors="surrogateescape"))
+    return message
+
+
+def mend_content_type(value: str) -> str:
+    """A Content-Type with its missing semicolons and quotes.
+
+    'text/plain charset="utf-8' -> 'text/plain; charset="utf-8"'
+    """
+    value = re.sub(r"\r?\n[ \t]*", " ", value).strip()
+    match = TYPE.fullmatch(value)
+    if match is None:
+        return value
+    kind, rest = match[1], match[2]
+    if not rest.strip(";, \t"):
+        return kind
+    parts = [kind]
+    for parameter in PARAMETER.finditer(rest):
+        name, text = parameter[1], parameter[2]
+        quotes = '"' if name.lower() == "boundary" else "\"'"  # a boundary may have apostrophes of its own
+        text = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in quotes else text.lstrip('"')
+        parts.append(f"{name}={text}" if name.endswith("*") else f'{name}="{text}"')
+    return "; ".join(parts)
+
+
+def mend_head(raw: bytes, counts: Counter[str]) -> bytes:
+    """A raw mail whose header block is one: lines that a mailer forgot to indent are continuations, ">From " goes.
+
+    A line that is no header ends the block, unless known headers follow before the first empty line.
+    """
+    if raw[:1] in (b"\r", b"\n") and HEADER_LINE.match(raw.lstrip(b"\r\n")):
+        raw = raw.lstrip(b"\r\n")
+    if SPACED.search(raw):
+        raw = SPACED_COLON.sub(rb"\1\2:", raw)
+    if SOUND_HEAD.match(raw):
+        return raw
+    match = HEAD.match(raw)
+    assert match is not None, "a head may be empty"
+    head = match[0]
+    lines = head.splitlines(keepends=True)
+    bad = [at for at, line in enumerate(lines) if is_no_header(line)]
+    if not bad:
+        return raw
+    known = [at for at, line in enumerate(lines) if (m := HEADER_LINE.match(line)) and m[1].lower() in FIELDS]
+    if not known or known[-1] < bad[0]:
+        return raw
+    for at in bad:
+        line = lines[at]
+        if at > known[-1]:
+            break
+        spaced = HEADER_LINE.match(line)
+        if spaced:
+            lines[at] = spaced[1] + b":" + line[spaced.end() :]
+        elif line.startswith((b">From ", b"From ")) or at == 0:
+            lines[at] = b""
+        else:
+            lines[at] = b" " + line
+    counts["mended_headers"] += 1
+    return b"".join(lines) + raw[len(head) :]
+
+
+def is_no_header(line: bytes) -> bool:
+    """Whether a line of a header block is neither a header, nor a continuation, nor empty."""
+    if line[:1] in (b" ", b"\t", b"\r", b"\n"):
+        return False
+    match = HEADER_LINE.match(line)
+    return match is None or bool(match[2])
+
+
+def text(message: email.message.Message, name: str) -> str:
+    """A header as one line, encoded words decoded; the first of several."""
+    wanted = name.lower()
+    value = next((value for key, value in message.raw_items() if key.lower() == wanted), "")
+    # Unfolded first: the decoder would take a folded line's leading blank away.
+    value = re.sub(r"\r?\n|\r", "", value)
+    if not value.isascii():  # bytes of no declared charset, which the parser carries as lone surrogates
+        value = charsets.decode(value.encode(errors="surrogateescape"), None)
+    return " ".join((decode_words(value) if "=?" in value else value).split())
+
+
+def decode_words(value: str) -> str:
+    """Encoded words to text; blanks between two of them vanish, and a character may be split over two.
+
+    "=?utf-8?q?caf=C3?= =?utf-8?q?=A9_au?= lait" -> "café au lait"
+    """
+    found: list[str] = []
+    data, charset, end = b"", "", 0
+    for match in WORD.finditer(value):
+        between = value[end : match.start()]
+        if between.strip() or not end or match[1].lower() != charset:
+            found.append(charsets.decode(data, charset) if data else "")
+            found.append("" if end and not between.strip() else between)
+            data = b""
+        charset, end = match[1].lower(), match.end()
+        data += word_bytes(match[2], match[3])
+    found.append(charsets.decode(data, charset) if data else "")
+    return "".join(found) + value[end:]
+
+
+def word_bytes(encoding: str, text: str) -> bytes:
+    """The bytes of an encoded word's text."""
+    data = text.encode("utf-8", errors="surrogateescape")
+    if encoding in "qQ":
+        return binascii.a2b_qp(data.replace(b" ", b"_"), header=True)
+    data = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+    data = data[:-1] if len(data) % 4 == 1 else data
+    return base64.b64decode(data + b"=" * (-len(data) % 4))

@@ -1,0 +1,210 @@
+"""A mail's own text, found by MIME's structure (RFC 2045, 2046, 2183, 2387).
+
+Of alternatives one is chosen, inline parts count in their order; attachments, attached mails and machine-readable parts
+never do.
+"""
+
+import email
+import email.message
+import re
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+
+from textpipe.data.mail import headers, payload
+
+# Subtypes of text that a mail program offers as a file and does not show.
+DATA = frozenset(
+    [
+        "calendar",
+        "csv",
+        "tab-separated-values",
+        "css",
+        "javascript",
+        "ecmascript",
+        "json",
+        "xml",
+        "xml-external-parsed-entity",
+        "vcard",
+        "x-vcard",
+        "directory",
+        "x-vcalendar",
+        "x-amp-html",
+        "x-watch-html",
+        "rfc822-headers",
+        "x-moz-deleted",
+        "rtf",
+        "x-log",
+        "sgml",
+        "dns",
+        "vnd.curl",
+        "x-java-source",
+        "x-python",
+        "x-sh",
+        "x-c",
+        "x-c++",
+        "x-csrc",
+        "x-chdr",
+        "x-php",
+        "x-perl",
+        "x-sql",
+    ]
+)
+DEEPEST = 50  # levels of parts in parts
+BOUNDARY = re.compile(r"^--([^\s-][^\r\n]*?|-+[^\r\n\s-][^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+# A list's footer as a part of its own: mailman's rule of underscores, a signature's mark, or how to leave the list.
+FOOTER = re.compile(
+    r"\s*(?:(?:_{5,}|-{5,}|={5,}|\*{5,}|~{5,}|-- ?|--~[-~]+)[ \t]*(?:\n|\Z))|.{0,600}(?:\bunsubscribe\b|\bmailman\b|listinfo/)",
+    re.DOTALL | re.IGNORECASE,
+)
+FOOTER_LENGTH = 1500
+RICH = re.compile(r"<(?:param>.*?</param|/?[A-Za-z-]{1,60})>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass
+class Shown:
+    """A part that a mail program shows: kind is "plain" or "html"."""
+
+    kind: str
+    text: str
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing to read: of HTML, no picture counts."""
+        text = self.text
+        if self.kind == "html" and len(text) < 5_000:
+            text = re.sub(r"(?is)<!--.*?-->|<(head|style|script|title)\b.*?</\1\s*>|<[^>]*>|&nbsp;?|&#160;?", "", text)
+        return not text.strip("\u200b\u200c\u200d\u2060\ufeff\u00ad \t\n\r\f\v\u00a0\u3000") or not text.strip()
+
+
+def body(message: email.message.Message, counts: Counter[str]) -> str:
+    """The text that a mail says itself: plain text where it has some, else HTML, else nothing."""
+    parts = [part for part in shown(message, counts, root=True) if not part.blank]
+    if not parts:
+        parts = [Shown("plain", text) for text in stray_text(message, counts) if text.strip()]
+    if not parts:
+        return ""
+    kind = parts[0].kind
+    texts = [parts[0].text]
+    for part in parts[1:]:
+        if part.kind == "plain" and len(part.text) < FOOTER_LENGTH and FOOTER.match(part.text):
+            counts["footers_left_out"] += 1
+        elif part.kind == kind:
+            texts.append(part.text)
+        elif kind == "html":
+            texts.append(f"<p>{escape(part.text, quote=False).replace(chr(10), '<br>' + chr(10))}</p>")
+        else:  # HTML beside plain text says it again
+            counts["html_beside_plain"] += 1
+    return "\n\n".join(texts)
+
+
+def shown(part: email.message.Message, counts: Counter[str], *, root: bool = False, depth: int = 0) -> list[Shown]:
+    """What a mail program shows of a part, in order; root: it is the mail itself, which no name makes an attachment."""
+    main, sub = part.get_content_maintype(), part.get_content_subtype()
+    if is_attachment(part, root):
+        return []
+    if main == "multipart":
+        return shown_of_parts(sub, part, counts, depth)
+    if main == "application" and sub == "xhtml+xml":
+        return [Shown("html", payload.text(part, counts))]
+    if main != "text" or sub in DATA:
+        return []
+    if sub in ("html", "x-html"):
+        return [Shown("html", payload.text(part, counts))]
+    text = payload.text(part, counts)
+    return [Shown("plain", unenrich(text) if sub in ("enriched", "richtext") else text)]
+
+
+def shown_of_parts(sub: str, part: email.message.Message, counts: Counter[str], depth: int) -> list[Shown]:
+    """What is shown of a multipart, by its subtype; one that is not known is read as mixed (RFC 2046, 5.1.3)."""
+    if sub in ("digest", "encrypted") or depth > DEEPEST:
+        return []
+    parts = parts_of(part, counts)
+    if sub == "signed":
+        parts = parts[:1]
+    if sub == "report":
+        parts = parts[:1]
+    if sub == "related":
+        parts = [root_of(part, parts)] if parts else []
+    each = [found for one in parts if (found := shown(one, counts, depth=depth + 1))]
+    if sub != "alternative":
+        return [found for one in each for found in one]
+    spoken = [found for found in each if not all(one.blank for one in found)]
+    plain = [found for found in spoken if next(one for one in found if not one.blank).kind == "plain"]
+    return next(iter(plain or spoken), [])
+
+
+def is_attachment(part: email.message.Message, root: bool) -> bool:
+    """Whether a part is a file: it says so, or has a file's name, which only a text needs to have for that."""
+    disposition = str(part.get("Content-Disposition", "")).strip().lower()
+    if re.match(r"attachment(?![a-z-])", disposition):
+        return True
+    if root or part.get_content_maintype() != "text":
+        return False
+    return bool(part.get_filename() or re.search(r"\bfilename\b", disposition))
+
+
+def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.message.Message]:
+    """A multipart's parts; where its boundary is missing or wrong, by the boundary that its lines show."""
+    found = part.get_payload()
+    if isinstance(found, list):
+        return [one for one in found if isinstance(one, email.message.Message)]
+    if not isinstance(found, str):
+        return []
+    boundary = likely_boundary(found)
+    if boundary is None:
+        return []
+    counts["mended_headers"] += 1
+    again = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{found}'
+    policy = headers.lenient(counts)
+    parts = email.message_from_bytes(again.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
+    return [one for one in parts if isinstance(one, email.message.Message)] if isinstance(parts, list) else []
+
+
+def likely_boundary(text: str) -> str | None:
+    """The first line that begins with "--" and is followed by a part's header, or whose closing form is there."""
+    for match in BOUNDARY.finditer(text):
+        name = match[1]
+        if name.rstrip() in ("", "-") or '"' in name or len(name) > 200:
+            continue
+        following = text[match.end() : match.end() + 100].lstrip("\r\n")
+        if re.match(r"Content-[A-Za-z-]+[ \t]*:", following, re.IGNORECASE) or f"--{name}--" in text:
+            return name.removesuffix("--") if f"--{name.removesuffix('--')}\n" in text else name
+    return None
+
+
+def root_of(part: email.message.Message, parts: list[email.message.Message]) -> email.message.Message:
+    """The part that a multipart/related is about: the one that `start` names, else the first."""
+    start = payload.parameter(part, "start").strip("<>")
+    for one in parts:
+        if start and str(one.get("Content-ID", "")).strip().strip("<>") == start:
+            return one
+    return parts[0]
+
+
+def stray_text(message: email.message.Message, counts: Counter[str]) -> list[str]:
+    """Text of a multipart that has no part to show: what stands where its parts should, or before the first of them."""
+    if message.get_content_maintype() != "multipart" or is_attachment(message, root=True):
+        return []
+    found = message.get_payload()
+    if isinstance(found, str) and parts_of(message, counts) == []:
+        plain = email.message.Message()
+        plain.set_payload(found)
+        text = payload.text(plain, counts)
+    else:
+        text = message.preamble or ""
+    if re.match(r"\s*This is an? (?:OpenPGP|S/MIME|MIME|multi-?part|cryptographically)", text, re.IGNORECASE):
+        return []
+    if text.strip():
+        counts["stray_texts"] += 1
+    return [text.strip("\r\n")]
+
+
+def unenrich(text: str) -> str:
+    """text/enriched (RFC 1896) as plain text: commands out, "<<" is "<", a single line break is a blank.
+
+    "<bold>Now</bold> is\\nthe time <<3\\n\\nEnd" -> "Now is the time <3\\nEnd"
+    """
+    pieces = [RICH.sub("", piece) for piece in text.split("<<")]
+    text = "<".join(pieces)
+    return re.sub(r"\n+", lambda breaks: " " if len(breaks[0]) == 1 else breaks[0][1:], text)

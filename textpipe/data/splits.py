@@ -1,0 +1,150 @@
+"""Batches of clean rows and the splits they are written to, with all that is counted on the way."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textpipe.config.fields import Field
+from textpipe.data import shards
+from textpipe.data.hashes import KeySet, normal_forms, run_keys, text_keys
+from textpipe.data.profile import profiles
+from textpipe.data.rows import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass
+class Batch:
+    """Clean rows with three keys each: columns in the order of the task's fields, rows [N] int64, keys [N] uint64.
+
+    source_keys, of the normal form of the source texts, decide the split, so they are the same for ever; sources without
+    text count as they stand. pair_keys add the target; row_keys are of the row as it stands.
+    """
+
+    rows: "np.ndarray"
+    columns: "list[pa.Array]"
+    source_keys: "np.ndarray"
+    pair_keys: "np.ndarray"
+    row_keys: "np.ndarray"
+
+    @classmethod
+    def of(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
+        """Rows with their keys; start is what the files before this one add to the row numbers."""
+        import numpy as np
+        import pyarrow as pa
+
+        sources = [item for item in fields if item.side == "source"]
+        chosen = [item for item in sources if item.has_text] or sources
+        by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
+        normal = [normal_forms(as_texts(by_name[item.name])) for item in chosen]
+        targets = [by_name[item.name] for item in fields if item.side == "target"]
+        joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
+        return cls(
+            np.array(rows.positions, np.int64) + start,
+            [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
+            text_keys(joined),
+            run_keys(zip(joined, *targets, strict=True)),
+            run_keys(zip(*rows.columns, strict=True)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, mask: "np.ndarray") -> "Batch":
+        """The rows whose mask [N] is true."""
+        import pyarrow as pa
+
+        if mask.all():
+            return self
+        chosen = pa.array(mask)
+        columns = [column.filter(chosen) for column in self.columns]
+        return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
+
+
+def as_texts(column: Sequence[Any]) -> Sequence[str]:
+    """Cells as what they are compared by: texts as they are, others as Python writes them."""
+    return column if not column or isinstance(column[0], str) else list(map(repr, column))
+
+
+@dataclass
+class Split:
+    """One split while it is written, and what is known of it."""
+
+    name: str
+    fields: Sequence[Field]
+    output: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    source_keys: KeySet = field(default_factory=KeySet)
+    pair_keys: KeySet = field(default_factory=KeySet)
+    row_keys: KeySet = field(default_factory=KeySet)
+
+    def __post_init__(self) -> None:
+        self.profiles = profiles(self.fields)
+        self.writer: shards.Writer | None = None
+        self.held_out_keys: list[np.ndarray] = []  # source keys of every row, valid and test only
+
+    def schema(self) -> "pa.Schema":
+        """row, then a column per field."""
+        import pyarrow as pa
+
+        return pa.schema([("row", pa.int64()), *((item.name, item.cells.arrow()) for item in self.fields)])
+
+    def see(self, batch: Batch) -> "np.ndarray":
+        """Note a batch's keys and count its duplicates; [N] bool: which rows are the first of their kind."""
+        self.source_keys.add(batch.source_keys)
+        self.pair_keys.add(batch.pair_keys)
+        first = self.row_keys.add(batch.row_keys)
+        self.counts["duplicates"] += int((~first).sum())
+        return first
+
+    def write(self, batch: Batch) -> None:
+        """Append rows and count them."""
+        import pyarrow as pa
+
+        if self.writer is None:
+            self.writer = shards.Writer(self.output, self.name, self.schema()).__enter__()
+        for item, column in zip(self.fields, batch.columns, strict=True):
+            self.profiles[item.name].add(batch.rows, column)
+        self.counts["rows"] += len(batch)
+        if self.name != "train":
+            self.held_out_keys.append(batch.source_keys)
+        self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns], schema=self.schema()))
+
+    def discard(self) -> None:
+        """Remove what was written, so that the split can be written anew."""
+        if self.writer is not None:
+            self.writer.discard()
+
+    def close(self, error: BaseException | None) -> None:
+        """Finish the last shard, or after an error remove what was written."""
+        if self.writer is not None:
+            self.writer.__exit__(type(error) if error else None, error, None)
+
+    def table(self) -> dict[str, Any]:
+        """Rows, duplicates, conflicts and profiles for stats.json.
+
+        duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text
+        has, sources being compared in their normal form.
+        """
+        return {
+            "rows": self.counts["rows"],
+            "duplicates": self.counts["duplicates"],
+            "conflicts": len(self.pair_keys) - len(self.source_keys),
+            "distinct_sources": len(self.source_keys),
+            "leaks_dropped": self.counts["leaks_dropped"],
+            "fields": {item.name: {"kind": item.kind, **self.profiles[item.name].table()} for item in self.fields},
+        }
+
+    def leakage(self, train: "Split") -> dict[str, Any]:
+        """How many rows of this split have a source text that occurs in train, rows dropped from train included.
+
+        held_out: rows of this split that have one that occurs in the split read before it, test before valid.
+        """
+        found = sum(int(train.source_keys.contains(keys).sum()) for keys in self.held_out_keys)
+        share = round(found / max(self.counts["rows"], 1), 6)
+        held_out = self.counts["leaks_held_out"]
+        return {"rows": found, "share": share} | ({"held_out": held_out} if held_out else {})

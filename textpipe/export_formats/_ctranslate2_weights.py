@@ -1,0 +1,99 @@
+"""A TransformerModel's weights under CTranslate2's names.   Shapes: D model, K outputs."""
+
+from typing import Any
+
+from textpipe.text.special_tokens import MARKS, START_ID
+
+EPSILON = 1e-6  # of layers/normalization.py
+
+
+def specification(model: Any, places: int) -> Any:
+    """The weights of a TransformerModel as CTranslate2 names them, with positions up to `places`."""
+    import ctranslate2
+    import numpy as np
+
+    from textpipe.layers.positions import sinusoidal
+
+    config = model.config
+    activations = ctranslate2.specs.Activation
+    options: dict[str, Any] = {
+        "pre_norm": config.norm == "pre",
+        "activation": {"relu": activations.RELU, "gelu": activations.GELU, "swiglu": activations.SWISH}[
+            config.activation
+        ],
+        "ffn_glu": config.activation == "swiglu",
+    }
+    if config.positions == "rotary":
+        options |= {"rotary_dim": config.d_model // config.num_heads, "rotary_interleave": False}
+    specs = ctranslate2.specs.transformer_spec
+    encoder = specs.TransformerEncoderSpec(len(model.encoder), config.num_heads, **options)
+    aligning = {"alignment_layer": max(len(model.decoder) - 2, 0), "alignment_heads": config.num_heads}
+    decoder = specs.TransformerDecoderSpec(len(model.decoder), config.num_heads, **options, **aligning)
+    if config.positions == "rotary":
+        del encoder.position_encodings
+    else:
+        table = array(sinusoidal(np.arange(places), config.d_model))
+        encoder.position_encodings.encodings = decoder.position_encodings.encodings = table
+    shared = array(model.target_embedding)
+    decoder.embeddings.weight = shared
+    encoder.embeddings[0].weight = shared if config.share_embeddings else array(model.source_embedding)
+    decoder.projection.weight = shared if config.tie_embeddings else array(model.output_weight)
+    for side, blocks, norm in (
+        (encoder, model.encoder, model.encoder_norm),
+        (decoder, model.decoder, model.decoder_norm),
+    ):
+        for layer, block in zip(side.layer, blocks, strict=True):
+            fill_block(layer, block)
+        if norm is not None:
+            fill_norm(side.layer_norm, norm)
+    spec = specs.TransformerSpec(encoder, decoder)
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = MARKS[1:]
+    spec.config.decoder_start_token = MARKS[START_ID]
+    spec.config.add_source_eos = True  # as features/ids.py appends it
+    spec.config.layer_norm_epsilon = EPSILON
+    return spec
+
+
+def fill_block(layer: Any, block: Any) -> None:
+    """One block: self-attention, in a decoder attention over the memory, feed-forward, each with its normalization."""
+    fill_linear(layer.self_attention.linear[0], block.itself.reads)
+    fill_linear(layer.self_attention.linear[1], block.itself.writes)
+    parts = [layer.self_attention, layer.ffn]
+    if block.memory is not None:
+        linears = block.memory.reads, block.memory.remembers, block.memory.writes
+        for part, linear in zip(layer.attention.linear, linears, strict=True):
+            fill_linear(part, linear)
+        parts.insert(1, layer.attention)
+    for part, norm in zip(parts, block.norms, strict=True):
+        fill_norm(part.layer_norm, norm)
+    inner = block.feed_forward
+    if inner.activation == "swiglu":
+        fill_linear(layer.ffn.linear_0, inner.reads, slice(0, inner.size))
+        fill_linear(layer.ffn.linear_0_noact, inner.reads, slice(inner.size, None))
+    else:
+        fill_linear(layer.ffn.linear_0, inner.reads)
+    fill_linear(layer.ffn.linear_1, inner.writes)
+
+
+def fill_linear(spec: Any, linear: Any, columns: slice = slice(None)) -> None:
+    """A kernel [D, K] and its bias, or some of their columns; CTranslate2 keeps the transposed kernel [K, D]."""
+    spec.weight, spec.bias = array(linear.kernel)[:, columns].T.copy(), array(linear.bias)[columns]
+
+
+def fill_norm(spec: Any, norm: Any) -> None:
+    spec.gamma, spec.beta = array(norm.gain), array(norm.shift)
+
+
+def array(variable: Any) -> Any:
+    """A variable as float32."""
+    import keras
+
+    return keras.ops.convert_to_numpy(variable).astype("float32")
+
+
+def vocabulary(codec: Any) -> list[str]:
+    """The tokens by id, as CTranslate2 writes them."""
+    import tensorflow as tf
+
+    names = codec.pieces(tf.range(codec.vocab_size)[None])[0].numpy()
+    return [name.decode("utf-8", errors="backslashreplace") for name in names]

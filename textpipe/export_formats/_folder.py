@@ -1,0 +1,35 @@
+"""A folder that is whole or absent."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import ModelError
+from textpipe.savedmodel import loader
+
+
+def fill(place: Path, work: Callable[[Path], Any]) -> Any:
+    """Run `work` on an empty folder and put it at `place`; what work returns.
+
+    An earlier export there is replaced, anything else is left alone. Raises ModelError when something else is there.
+    """
+    if place.exists() and not (place.is_dir() and "format" in loader.read_about(place)):
+        raise ModelError(f"{place}: exists and is no export of textpipe; name another folder with --output")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f".{place.name}.{secrets.token_hex(8)}.part")
+    part.mkdir()
+    try:
+        told = work(part)
+        if place.exists():
+            old = place.with_name(f"{part.name}.old")
+            os.replace(place, old)
+            os.replace(part, place)
+            shutil.rmtree(old)
+        else:
+            os.replace(part, place)
+        return told
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

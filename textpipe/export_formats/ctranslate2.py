@@ -1,0 +1,178 @@
+"""A transformer for CTranslate2, an engine for transformers alone, quick on a CPU.
+
+    config.json, model.bin, *_vocabulary.json   what ctranslate2.Translator reads
+    *.model                                     the sentencepiece models, where the codec is one
+    textpipe.json                               how text becomes tokens, limits, and beam settings near the pipeline's
+    README.md                                   how to call it, and how far it agreed with the pipeline's own decoder
+
+What is written answers golden rows before it is kept: CTranslate2 must hold the pipeline's own answers as probable as
+the pipeline does, token by token, and must find the same answers by greedy search.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from textpipe.config import plugins
+from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
+from textpipe.export_formats import _ctranslate2_check, _ctranslate2_weights
+from textpipe.savedmodel import loader
+from textpipe.version import __version__
+
+FORMAT = "ctranslate2"
+NEEDS = ("ingest", "normalize", "tokenize", "vectorize", "train")
+DECODERS = ("greedy", "beam")
+UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": ""}  # what it cannot do, left out
+PLACES = 1024  # positions written with the model; CTranslate2 cuts sources there
+
+
+def check(sections: Mapping[str, Section]) -> None:
+    """Raise ConfigError for a pipeline that CTranslate2 cannot express, and where the package is missing."""
+    model, decode = sections["train"].model, sections["export"].decode
+    if model.kind != "transformer":
+        raise ConfigError(
+            f'[model] kind = "{model.kind}": CTranslate2 runs transformers alone; export this one as a SavedModel'
+        )
+    if decode.kind not in DECODERS:
+        raise ConfigError(
+            f'[decode] kind = "{decode.kind}": CTranslate2 has no such search; add -s decode=beam to export the model'
+        )
+    if sections["export"].ensemble:
+        raise ConfigError(
+            "ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel"
+        )
+    for name, nothing in UNKNOWN.items():
+        if getattr(decode, name) != nothing:
+            raise ConfigError(
+                f"[decode] {name} = {getattr(decode, name)!r}: CTranslate2 has no such option; leave it out, or add "
+                "-s decode=beam to export the model"
+            )
+    try:
+        import ctranslate2  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            "--format ctranslate2: the package ctranslate2 is not installed; pip install 'textpipe[ctranslate2]'"
+        ) from None
+
+
+def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path], folder: Path) -> str:
+    """Write the model to an empty folder, check it on golden rows, and return what to tell of it.
+
+    sections: a pipeline's, by stage; inputs: the artifacts of NEEDS. Raises ConfigError as `check` does, and ModelError
+    when CTranslate2 does not answer as the pipeline's own code does.
+    """
+    check(sections)
+    from textpipe.servable.graph import Servable
+
+    # It cannot tell how long an answer may be by its source; max_length remains.
+    decode = sections["export"].decode.model_copy(update={"max_ratio": None})
+    servable = Servable.load(inputs, plugins.find("tasks", task), decode)
+    source, target = (servable.features[field] for field in (servable.source, servable.target))
+    places = max(PLACES, source.max_length, decode.max_length + 1)
+    spec = _ctranslate2_weights.specification(servable.model, places)
+    spec.register_source_vocabulary(_ctranslate2_weights.vocabulary(source.codec))
+    spec.register_target_vocabulary(_ctranslate2_weights.vocabulary(target.codec))
+    spec.validate()
+    spec.optimize()
+    spec.save(str(folder))
+    codecs = json.loads((inputs["tokenize"] / "codecs.json").read_text(encoding="utf-8"))
+    for path in {inputs["tokenize"] / f"{codecs[field]['name']}.model" for field in (servable.source, servable.target)}:
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    rows = _ctranslate2_check.golden_rows(sections["export"].golden_rows, dict(inputs), servable)
+    found = _ctranslate2_check.compare(servable, rows, folder, decode)
+    about = {
+        "format": FORMAT,
+        "task": task,
+        "source": described(servable.source, inputs, codecs, source.max_length),
+        "target": described(servable.target, inputs, codecs, target.max_length),
+        "decode": {
+            "pipeline": sections["export"].decode.model_dump(mode="json"),
+            "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"]),
+        },
+        "agreement": found,
+        "version": __version__,
+    }
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (folder / loader.ABOUT).write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(readme(about), encoding="utf-8")
+    return (
+        f"{found['rows']} golden rows: log-probabilities within {found['largest_difference']:.1e} nats a token, "
+        f"greedy {found['greedy_equal']} equal, beam {found['beam_equal']} equal"
+    )
+
+
+def described(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int) -> dict[str, Any]:
+    """How a field's text becomes tokens."""
+    steps = json.loads((inputs["normalize"] / "normalize.json").read_text(encoding="utf-8"))[field]
+    model = f"{codecs[field]['name']}.model"
+    file = model if (inputs["tokenize"] / model).is_file() else None
+    return {
+        "field": field,
+        "normalize": steps,
+        "codec": codecs[field]["kind"],
+        "sentencepiece": file,
+        "max_length": max_length,
+    }
+
+
+def readme(about: Mapping[str, Any]) -> str:
+    """How to call the model, with this model's own limits and figures."""
+    source, target, found = about["source"], about["target"], about["agreement"]
+    settings = about["decode"]["ctranslate2"]
+    steps = ", ".join(step["kind"] for step in source["normalize"]) or "none"
+    return README.format(
+        task=about["task"],
+        rows=found["rows"],
+        difference=f"{found['largest_difference']:.1e}",
+        greedy=found["greedy_equal"],
+        beam=found["beam_equal"],
+        steps=steps,
+        longest=source["max_length"] - 1,
+        encode=ENCODE[source["sentencepiece"] is not None].format(file=source["sentencepiece"], codec=source["codec"]),
+        decode=DECODE[target["sentencepiece"] is not None].format(file=target["sentencepiece"], codec=target["codec"]),
+        settings="".join(f"    {name}={value!r},\n" for name, value in settings.items()),
+        alpha=about["decode"]["pipeline"]["length_penalty"],
+        mean=found["mean_tokens"],
+        version=about["version"],
+    )
+
+
+ENCODE = {
+    True: 'pieces = sentencepiece.SentencePieceProcessor(model_file="{file}").encode(texts, out_type=str)',
+    False: "pieces = ...    # lists of tokens of source_vocabulary.json; the codec is {codec!r}",
+}
+DECODE = {
+    True: 'answers = sentencepiece.SentencePieceProcessor(model_file="{file}").decode(best)',
+    False: "answers = best    # tokens of target_vocabulary.json; the codec is {codec!r}",
+}
+README = """# A {task} model for CTranslate2
+
+Written by textpipe {version}. `pip install ctranslate2 sentencepiece`, then, in this folder:
+
+```python
+import ctranslate2
+import sentencepiece
+
+texts = ["..."]    # normalized as in training: {steps}
+{encode}
+engine = ctranslate2.Translator(".", compute_type="float32")    # or "int8", smaller and quicker, less exact
+found = engine.translate_batch(
+    [row[:{longest}] for row in pieces],    # what is longer was cut in training
+    max_batch_size=32,
+{settings})
+best = [row.hypotheses[0] for row in found]
+{decode}
+```
+
+The SavedModel of the same pipeline normalizes by itself; here the steps above are yours to apply.
+
+Checked when it was written, on {rows} rows of the data and of awkward texts: log-probabilities of the pipeline's
+answers agree within {difference} nats a token; {greedy} greedy answers and {beam} answers by beam search are equal.
+Answers by beam search may differ, because CTranslate2 ends a search earlier and divides log-probabilities by
+length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. The x above ranks alike around {mean} tokens,
+the mean of the checked answers. A pipeline's max_ratio has no counterpart. With length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they
+are, to be ranked by any formula.
+"""

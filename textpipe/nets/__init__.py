@@ -1,0 +1,1 @@
+"""Whole networks as Keras models; layers/ has their layers, models/ their settings."""

@@ -1,0 +1,300 @@
+"""The hybrid word-character model; see models/hybrid.py.   Shapes: B batch, T source, U target, E embedding, H units,
+M memory, V vocabulary, W words of the longest row, N spellings of a batch, L letters of the longest spelling; see
+spelled_words.py for how a row of ids becomes the two.
+"""
+
+import itertools
+
+import keras
+from keras import ops
+
+from textpipe.layers.attention import bias_of
+from textpipe.layers.attention_kinds import KINDS
+from textpipe.layers.dropout import Dropout
+from textpipe.layers.inputs import only
+from textpipe.layers.rnn_cells import CELLS
+from textpipe.layers.spelled_words import UNK_ID, Packing, Spellings, beginnings, spelled
+
+PAD_ID, START_ID, END_ID = 0, 2, 3
+# The logit of a letter where a word must stand, and the reverse: e^-30 of nothing. Finite, because label smoothing
+# takes the mean of all logits, and because an answer cut off inside a word must still end at some price.
+MASKED = -30.0
+
+
+class Stack(keras.layers.Layer):
+    """Recurrent layers one above the other, in one direction, with dropout between them."""
+
+    def __init__(self, cell, input_size, units, layers, dropout, seeds, **kwargs):
+        super().__init__(**kwargs)
+        self.input_size, self.units = input_size, units
+        self.cells = [CELLS[cell](units, seeds=seeds, name=f"cell_{layer}") for layer in range(layers)]
+        self.drops = [Dropout(dropout, seed=next(seeds), name=f"drop_{layer}") for layer in range(1, layers)]
+
+    def build(self, *shapes):
+        for layer, cell in enumerate(self.cells):
+            cell.build((None, None, self.units if layer else self.input_size))
+        self.built = True
+
+    def call(self, inputs, states=None, real=None, training=False):
+        """All steps: inputs [T, B, D], a state for each layer -> outputs [T, B, H], last states."""
+        outputs, last = inputs, []
+        for layer, cell in enumerate(self.cells):
+            if layer:
+                outputs = self.drops[layer - 1](outputs, training=training)
+            outputs, state = cell(outputs, state=None if states is None else states[layer], real=real)
+            last.append(tuple(state))
+        return outputs, tuple(last)
+
+    def step(self, inputs, states):
+        """One step without dropout: inputs [B, D] -> output [B, H], states."""
+        outputs, after = inputs, []
+        for cell, state in zip(self.cells, states, strict=True):
+            outputs, state = cell.step(outputs, state)
+            after.append(tuple(state))
+        return outputs, tuple(after)
+
+
+class Bridge(keras.layers.Layer):
+    """Vectors -> first states of a stack: one dense layer for each tensor of a state."""
+
+    def __init__(self, stack, input_size, seeds, **kwargs):
+        super().__init__(**kwargs)
+        self.input_size = input_size
+        squash = ("tanh", None)  # a gated unit's state lies in (-1, 1), an LSTM's cell anywhere
+        self.parts = [
+            [dense(stack.units, squash[part], seeds, f"layer_{layer}_{part}") for part in range(cell.num_states)]
+            for layer, cell in enumerate(stack.cells)
+        ]
+
+    def build(self, *shapes):
+        for part in itertools.chain(*self.parts):
+            part.build((None, self.input_size))
+        self.built = True
+
+    def call(self, vectors):
+        """vectors: one [N, D], or as many as a state has tensors."""
+        if not isinstance(vectors, tuple | list):
+            vectors = [vectors] * len(self.parts[0])
+        return tuple(tuple(part(one) for part, one in zip(parts, vectors, strict=True)) for parts in self.parts)
+
+
+class HybridModel(keras.Model):
+    """Word encoder and decoder, letter encoder and decoder; see models/hybrid.py for the options.
+
+    source and target: (num_words, vocab_size) of the two sides. A hidden vector of `hidden` is
+    [word readout, letter readout, 1 outside spellings, 1 inside them], of which `project` is a linear function: the
+    last two raise MASKED against letters or words.
+    """
+
+    pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
+    fixed_widths = (
+        False  # how many words and how long spellings are is known when a step runs, so widths may be as well
+    )
+
+    def __init__(self, config, source, target, *, seed: int):
+        super().__init__(name="hybrid")
+        self.config = config
+        (self.source_words, self.source_size), (self.target_words, self.target_size) = source, target
+        # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
+        self.seeds = itertools.count(seed * 100_003)
+        seeds, units, size = self.seeds, config.units, config.embedding_size
+        letter_size, dropout = config.letter_embedding_size, config.dropout
+        letters = (config.cell, letter_size, config.letter_units, config.letter_layers, dropout, seeds)
+        self.spell_reader = Stack(*letters, name="spell_reader")
+        self.spelling_to_word = dense(size, None, seeds, "spelling_to_word")
+        self.encoder = [
+            [CELLS[config.cell](units // 2, seeds=seeds, name=f"{name}_{layer}") for name in ("forward", "backward")]
+            for layer in range(config.layers)
+        ]
+        self.encoder_widths = [size, *[units] * (config.layers - 1)]
+        above = range(1, config.layers)
+        self.encoder_drops = [Dropout(dropout, seed=next(seeds), name=f"encoder_drop_{layer}") for layer in above]
+        self.decoder = Stack(config.cell, size, units, config.layers, dropout, seeds, name="decoder")
+        self.bridge = Bridge(self.decoder, units, seeds, name="bridge")
+        self.attention = KINDS[config.attention](
+            units, units, attention_size=config.attention_size, seeds=seeds, name="attention"
+        )
+        self.readout_size = size if config.tie_embeddings else units
+        self.readout = dense(self.readout_size, "tanh", seeds, "readout")
+        self.writer = Stack(*letters, name="writer")
+        self.writer_bridge = Bridge(self.writer, 2 * units, seeds, name="writer_bridge")
+        self.letter_readout = dense(letter_size, "tanh", seeds, "letter_readout")
+        self.source_drop, self.target_drop = (
+            Dropout(config.embedding_dropout, seed=next(seeds), name=f"{side}_drop") for side in ("source", "target")
+        )
+        self.readout_drop, self.letter_drop = (
+            Dropout(dropout, seed=next(seeds), name=f"{part}_drop") for part in ("readout", "letter")
+        )
+
+    def build(self, input_shape=None):
+        config, size = self.config, self.config.embedding_size
+
+        def table(rows, name, width):
+            # As a softmax weight a row must have length about 1; as an input it is scaled up in `embed`.
+            normal = keras.initializers.RandomNormal(stddev=width**-0.5, seed=next(self.seeds))
+            return self.add_weight(shape=(rows, width), initializer=normal, name=name)
+
+        target_letters = self.target_size - self.target_words
+        letter_size = config.letter_embedding_size
+        self.target_embedding = table(self.target_words, "target_embedding", size)
+        self.target_letters = table(target_letters, "target_letters", letter_size)
+        self.source_embedding, self.source_letters = self.target_embedding, self.target_letters
+        if not config.share_embeddings:
+            self.source_embedding = table(self.source_words, "source_embedding", size)
+            self.source_letters = table(self.source_size - self.source_words, "source_letters", letter_size)
+        self.output_words = self.target_embedding
+        if not config.tie_embeddings:
+            self.output_words = table(self.target_words, "output_words", self.readout_size)
+        self.output_letters = table(target_letters, "output_letters", letter_size)
+        for cells, width in zip(self.encoder, self.encoder_widths, strict=True):
+            for cell in cells:
+                cell.build((None, None, width))
+        for part in (self.spell_reader, self.decoder, self.bridge, self.attention, self.writer, self.writer_bridge):
+            part.build()
+        self.spelling_to_word.build((None, config.letter_units))
+        self.readout.build((None, None, 2 * config.units))
+        self.letter_readout.build((None, None, config.letter_units))
+        self.built = True
+
+    def call(self, inputs, target_in, training=False):
+        """inputs {field: [B, T]}, target_in [B, U] with start_id first -> logits [B, U, V]."""
+        return self.project(self.hidden(inputs, target_in, training=training))
+
+    def encode(self, inputs, training=False):
+        """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
+        source = only(inputs)
+        first = beginnings(source, self.source_words)
+        known = ops.logical_and(ops.not_equal(source, PAD_ID), ops.less(source, self.source_words))
+        shown = ops.logical_or(known, first)
+        words, spellings = Packing(shown), Spellings(source, self.source_words)
+        inputs = self.read_words(words, source, first, spellings, training)
+        real = ops.cast(words.real, inputs.dtype)  # [B, W]
+        outputs, time = ops.transpose(inputs, (1, 0, 2)), ops.transpose(real)
+        for layer, cells in enumerate(self.encoder):
+            if layer:
+                outputs = self.encoder_drops[layer - 1](outputs, training=training)
+            read = [cell(outputs, real=time, reverse=index == 1) for index, cell in enumerate(cells)]
+            outputs = ops.concatenate([states for states, _ in read], axis=-1)
+        last = tuple(ops.concatenate(parts, axis=-1) for parts in zip(*(last for _, last in read), strict=True))
+        values = ops.transpose(outputs, (1, 0, 2))
+        return {
+            **self.attention.prepare(values),
+            "bias": bias_of(real),
+            "last": last,
+            "rank": words.rank,
+            "shown": ops.cast(shown, inputs.dtype),
+        }
+
+    def read_words(self, words, source, first, spellings, training):
+        """Representations of the source's words: embeddings of those known, read letters of the others: [B, W, E]."""
+        letters = embed(self.source_letters, ops.maximum(spellings.letters - self.source_words, 0))  # [L, N, .]
+        _, last = self.spell_reader(letters, real=ops.cast(spellings.real, letters.dtype), training=training)
+        read = self.spelling_to_word(last[-1][0])  # [N, E]
+        ids = ops.minimum(words.pack(source), self.source_words - 1)
+        number = words.pack(spellings.number)
+        unknown = ops.logical_and(words.pack(first), words.real)
+        inputs = ops.where(unknown[..., None], ops.take(read, number, axis=0), embed(self.source_embedding, ids))
+        return self.source_drop(inputs, training=training)
+
+    def hidden(self, inputs, target_in, training=False):
+        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
+        memory = self.encode(inputs, training=training)
+        words = Packing(self.steps_word(target_in))
+        inputs = self.target_drop(self.embed_word(words.pack(target_in)), training=training)
+        first = self.start(memory)["words"]
+        outputs, _ = self.decoder(ops.transpose(inputs, (1, 0, 2)), first, training=training)
+        both, _ = self.attend(ops.transpose(outputs, (1, 0, 2)), memory)  # [B, W, H + M]
+        readout = self.readout_drop(self.readout(both), training=training)
+        spellings = Spellings(target_in, self.target_words)
+        # Where each spelling began: the state that answered <unk>.
+        origin = ops.take(ops.reshape(words.flat(), (-1,)), spellings.starts)
+        vectors = ops.take(ops.reshape(both, (-1, both.shape[-1])), origin, axis=0)  # [N, H + M]
+        letters, _ = self.writer(self.embed_letter(spellings.letters), self.writer_bridge(vectors), training=training)
+        letters = self.letter_drop(self.letter_readout(letters), training=training)
+        return self.joined(words.spread(readout), spellings.spread(letters), spellings.inside)
+
+    def project(self, hidden):
+        """Logits from hidden vectors: [..., R] -> [..., V]."""
+        words, letters = (ops.cast(weight, hidden.dtype) for weight in (self.output_words, self.output_letters))
+        num_words, num_letters = words.shape[0], letters.shape[0]
+
+        def filled(rows, columns, value=0.0):
+            return ops.full((rows, columns), value, dtype=hidden.dtype)
+
+        apart, last = filled(num_words, letters.shape[1]), filled(num_words, 1)
+        words = ops.concatenate([words, apart, last, filled(num_words, 1, MASKED)], axis=1)
+        apart, last = filled(num_letters, self.readout_size), filled(num_letters, 1)
+        letters = ops.concatenate([apart, letters, filled(num_letters, 1, MASKED), last], axis=1)
+        return ops.matmul(hidden, ops.transpose(ops.concatenate([words, letters], axis=0)))
+
+    def start(self, memory):
+        """memory -> state before the first step. state["memory"] never changes and is alike for a row's hypotheses."""
+        last = memory["last"]
+        rows, units = ops.shape(last[0])[0], self.config.letter_units
+        blank = tuple(
+            tuple(ops.zeros((rows, units), last[0].dtype) for _ in range(cell.num_states)) for cell in self.writer.cells
+        )
+        kept = {name: part for name, part in memory.items() if name != "last"}
+        return {"memory": kept, "words": self.bridge(last), "letters": blank, "inside": ops.zeros((rows,), "bool")}
+
+    def step(self, state, ids):
+        """The next token: ids [B] -> logits [B, V], state, attention [B, T].
+
+        Inside a spelling the word decoder rests, so letters look where their <unk> looked.
+        """
+        memory, inside = state["memory"], spelled(ids, self.target_words)
+        _, after = self.decoder.step(self.embed_word(ids), state["words"])
+        words = chosen(self.steps_word(ids), after, state["words"])
+        both, weights = self.attend(words[-1][0][:, None], memory)
+        both = both[:, 0]
+        begins = ops.logical_or(ops.equal(ids, UNK_ID), ops.logical_and(inside, ops.logical_not(state["inside"])))
+        before = chosen(begins, self.writer_bridge(both), state["letters"])
+        letter, after = self.writer.step(self.embed_letter(ids), before)
+        hidden = self.joined(self.readout(both), self.letter_readout(letter), inside)
+        weights = ops.take_along_axis(weights[:, 0], memory["rank"], axis=1) * memory["shown"]
+        state = {"memory": memory, "words": words, "letters": chosen(inside, after, state["letters"]), "inside": inside}
+        return self.project(hidden), state, weights
+
+    def exchangeable(self, ids):
+        """Which tokens may stand for each other without moving the spellings of a row: known words, [...] -> [...] bool."""
+        return ops.logical_and(ops.not_equal(ids, UNK_ID), ops.less(ids, self.target_words))
+
+    def steps_word(self, ids):
+        """At which tokens the word decoder makes a step: words, the start, and </unk>, read as <unk>."""
+        return ops.logical_and(ops.not_equal(ids, PAD_ID), ops.logical_not(spelled(ids, self.target_words)))
+
+    def embed_word(self, ids):
+        """Target ids [...] -> [..., E]; a spelling's end stands for the unknown word."""
+        return embed(self.target_embedding, ops.where(ops.less(ids, self.target_words), ids, UNK_ID))
+
+    def embed_letter(self, ids):
+        """Target ids [...] -> [..., letter E]; row 0 is the beginning of a spelling."""
+        return embed(self.target_letters, ops.maximum(ids - self.target_words, 0))
+
+    def attend(self, outputs, memory):
+        """outputs [B, W, H] -> outputs and context side by side [B, W, H + M], weights over packed words."""
+        context, weights = self.attention(outputs, memory["keys"], memory["values"], memory["bias"])
+        return ops.concatenate([outputs, context], axis=-1), weights
+
+    def joined(self, words, letters, inside):
+        """Readouts of words [..., Rw] and letters [..., Rl], inside [...] bool -> hidden vectors [..., Rw + Rl + 2]."""
+        inside = ops.cast(inside, words.dtype)[..., None]
+        return ops.concatenate([words * (1 - inside), letters * inside, 1 - inside, inside], axis=-1)
+
+
+def chosen(which, ones, others):
+    """States where `which` [B] holds from `ones`, elsewhere from `others`."""
+    return tuple(
+        tuple(ops.where(which[:, None], one, other) for one, other in zip(left, right, strict=True))
+        for left, right in zip(ones, others, strict=True)
+    )
+
+
+def embed(table, ids):
+    """ids [...] -> [..., E] of about unit variance."""
+    return ops.take(table, ids, axis=0) * table.shape[1] ** 0.5
+
+
+def dense(units, activation, seeds, name):
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    return keras.layers.Dense(units, activation, kernel_initializer=initializer, name=name)

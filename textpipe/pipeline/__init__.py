@@ -1,0 +1,1 @@
+"""A pipeline file from `textpipe new` to the stages that are run."""

@@ -1,0 +1,255 @@
+"""Load, plan and run a pipeline file: each stage is built when an ingredient of it changed, else taken from the store."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from textpipe.cache import fingerprint
+from textpipe.cache.store import Artifact, Store
+from textpipe.config import chosen_fields, plugins
+from textpipe.config.sections import Section, check, load, override
+from textpipe.decoding import _fits
+from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
+from textpipe.pipeline import bundled
+from textpipe.runtime import threads
+
+ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
+ARTIFACTS = Path("data/artifacts")
+SAVED_MODELS = Path("saved_models")
+CODE = "code.json"  # in the store: what is known of modules' code
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A checked pipeline file: its name (the file's stem), and a section per stage."""
+
+    name: str
+    place: str
+    task: str
+    sections: dict[str, Section]
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
+        """Read and check a file, or a bundled pipeline by its name; raises ConfigError with every fault at once."""
+        path = bundled.find(path)
+        tables = override(load(path), overrides)
+        try:
+            task = tables["task"] = chosen_fields.spelled(tables.get("task"))
+        except ValueError as error:
+            raise ConfigError(f"{path} [task] {error}") from None
+        if not isinstance(task, str):
+            raise ConfigError(f"{path} task: expected one of {', '.join(plugins.names('tasks'))}, found {task!r}")
+        try:
+            plugins.find("tasks", task)
+        except ConfigError as error:
+            raise ConfigError(f"{path} task: {error}") from None
+        target = next(item for item in plugins.find("tasks", task).FIELDS if item.side == "target")
+        if "decode" in tables and not target.has_text:
+            raise ConfigError(
+                f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which no decoder writes; leave [decode] out"
+            )
+        sections = check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
+        parts: dict[str, Any] = sections
+        export, model, codec = parts["export"], parts["train"].model, parts["tokenize"].codec
+        faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
+        if faults:
+            raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
+        return cls(path.stem, str(path), task, sections)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `plan` knows of one stage: "cached", "run", or "perhaps" (an input will be built again and may come out equal)."""
+
+    stage: str
+    state: str
+    reasons: tuple[str, ...]
+    path: Path | None
+
+
+@dataclass
+class Result:
+    """What a run leaves: an artifact per stage, and the published SavedModel when export ran."""
+
+    pipeline: Pipeline
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    saved_model: Path | None = None
+
+
+def module(stage: str) -> ModuleType:
+    """The module of a stage."""
+    return plugins.find("stages", stage)
+
+
+def check_stage(stage: str | None, option: str) -> None:
+    """Refuse a stage name that is none."""
+    if stage is not None and stage not in ORDER:
+        raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, ORDER)}")
+
+
+def needed(until: str | None) -> list[str]:
+    """The stages up to one, in order: only those it reads, directly or not."""
+    if until is None:
+        return list(ORDER)
+    wanted, waiting = set(), [until]
+    while waiting:
+        stage = waiting.pop()
+        wanted.add(stage)
+        waiting += module(stage).INPUTS
+    return [stage for stage in ORDER if stage in wanted]
+
+
+def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
+    """The stages whose outputs a stage reads under its settings: some of its INPUTS, or all."""
+    code = module(stage)
+    return code.reads(pipeline.sections[stage]) if hasattr(code, "reads") else code.INPUTS
+
+
+def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """What decides a stage's result; a stage that rebuilds the graph also depends on the plug-ins behind it."""
+    code = module(stage)
+    behind = [pipeline.sections[other] for other in getattr(code, "PLUGINS_OF", ())]
+    return fingerprint.ingredients(stage, code.__name__, pipeline.sections[stage], inputs, behind)
+
+
+def plan(
+    pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS, contents: bool = False
+) -> list[Step]:
+    """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing.
+
+    contents: compare the sums of all files, for whoever reads the results.
+    """
+    check_stage(until, "--until")
+    with fingerprint.remembered(artifacts / CODE):
+        return steps_of(pipeline, until, Store(artifacts), contents)
+
+
+def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
+    """The steps of `plan`."""
+    steps: list[Step] = []
+    known: dict[str, str] = {}
+    for stage in needed(until):
+        needs = inputs_of(pipeline, stage)
+        unknown = [name for name in needs if name not in known]
+        wanted = ingredients(pipeline, stage, {name: known.get(name, "?") for name in needs})
+        found = None if unknown else store.find(stage, fingerprint.key(wanted), contents=contents)
+        if found:
+            known[stage] = found.digest
+            steps.append(Step(stage, "cached", (), found.path))
+            continue
+        last = store.latest(stage, pipeline.name)
+        reasons = [] if last is None else [r for r in fingerprint.changes(last, wanted) if not r.startswith("inputs ")]
+        if last is None:
+            steps.append(Step(stage, "run", ("never run",), None))
+        elif reasons:
+            steps.append(Step(stage, "run", tuple(reasons), None))
+        elif unknown:
+            steps.append(Step(stage, "perhaps", tuple(f"input {name} is built again" for name in unknown), None))
+        else:
+            changed = list(fingerprint.changes(last, wanted)) or ["its result was deleted or damaged"]
+            steps.append(Step(stage, "run", tuple(changed), None))
+    return steps
+
+
+def run(
+    pipeline: Pipeline,
+    *,
+    until: str | None = None,
+    start: str | None = None,
+    force: bool = False,
+    artifacts: Path = ARTIFACTS,
+    saved_models: Path = SAVED_MODELS,
+    contents: bool = False,
+    told: Callable[[str, str, str], None] | None = None,
+) -> Result:
+    """Run a pipeline, or its stages up to `until`.
+
+    start: build this stage and those after it again, even when cached; force: build every stage again.
+    contents: compare the sums of cached results' files too, for whoever builds something from them.
+    told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
+    Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
+    """
+    check_stage(until, "--until")
+    check_stage(start, "--from")
+    store, result = Store(artifacts), Result(pipeline)
+    if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
+        threads.side_by_side()
+    tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
+    again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
+    with fingerprint.remembered(artifacts / CODE):
+        try:
+            build(result, store, needed(until), again, tell, contents)
+            if "export" in result.artifacts:
+                result.saved_model = published(result, store, saved_models / pipeline.name, tell)
+        except ThresholdError as error:
+            error.result = result
+            raise
+    return result
+
+
+def build(
+    result: Result,
+    store: Store,
+    stages: list[str],
+    again: set[str],
+    tell: Callable[[str, str, str], None],
+    contents: bool = False,
+) -> None:
+    """Fill result.artifacts stage by stage, from the store or anew; stages in `again` are built even when cached.
+
+    Before a stage is built, the sums of what it reads are compared. A damaged input is set aside and the stages from there
+    on are gone through once more.
+    """
+    pipeline = result.pipeline
+    keys: dict[str, str] = {}
+    sound: set[str] = set()  # stages whose files have their sums
+    at = 0
+    while at < len(stages):
+        stage = stages[at]
+        code = module(stage)
+        inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
+        wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
+        key = keys[stage] = fingerprint.key(wanted)
+        artifact = None if stage in again else store.find(stage, key, contents=contents and stage not in sound)
+        if artifact:
+            tell(stage, "cached", str(artifact.path))
+        else:
+            unsure = [name for name in stages[:at] if name in inputs and name not in sound]
+            damaged = next((name for name in unsure if not store.find(name, keys[name], contents=True)), None)
+            if damaged:
+                at = stages.index(damaged)
+                continue
+            sound.update(unsure)
+            tell(stage, "run", "")
+            began = time.monotonic()
+            paths = {name: other.path for name, other in inputs.items()}
+            section = pipeline.sections[stage]
+            work = functools.partial(code.run, section, paths)
+            artifact = store.build(stage, key, wanted, work, force=stage in again)
+            again = again - {stage}
+            sound.add(stage)
+            shown = code.summary(artifact.path) if hasattr(code, "summary") else ""
+            tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
+        store.remember(pipeline.name, artifact)
+        result.artifacts[stage] = artifact
+        if hasattr(code, "verdict"):
+            code.verdict(pipeline.sections[stage], artifact.path)
+        at += 1
+
+
+def published(result: Result, store: Store, base: Path, tell: Callable[[str, str, str], None]) -> Path:
+    """Publish the exported model; a damaged one is set aside and exported again."""
+    from textpipe.savedmodel import publish
+
+    try:
+        return publish.publish(result.artifacts["export"].path / "model", base)
+    except ModelError:
+        build(result, store, list(result.artifacts), set(), tell, contents=True)
+        return publish.publish(result.artifacts["export"].path / "model", base)

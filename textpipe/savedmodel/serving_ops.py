@@ -1,0 +1,129 @@
+"""Which releases of TensorFlow Serving can load a SavedModel: it must know every op of the graph.
+
+TensorFlow Serving X.Y is linked with TensorFlow X.Y, and with a TensorFlow Text that may be older: release 2.19 has
+Text 2.12.1 (tensorflow/serving#2267), 2.20 has Text 2.20. What TensorFlow and Text 2.21 register beyond 2.12.1 was
+found by asking both.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import ModelError
+
+# TensorFlow Text's ops that 2.12.1 registers already.
+TEXT = frozenset(
+    [
+        "CaseFoldUTF8",
+        "ConstrainedSequence",
+        "FindSourceOffsets",
+        "FastWordpieceTokenizeWithOffsets",
+        "MaxSpanningTree",
+        "NormalizeUTF8",
+        "NormalizeUTF8WithOffsetsMap",
+        "PhraseTokenize",
+        "RegexSplitWithOffsets",
+        "RougeL",
+        "SentenceFragments",
+        "SentenceFragmentsV2",
+        "SentencepieceDetokenizeOp",
+        "SentencepieceIdToStringOp",
+        "SentencepieceOp",
+        "SentencepieceStringToIdOp",
+        "SentencepieceTokenizeOp",
+        "SentencepieceTokenizeWithOffsetsOp",
+        "SentencepieceVocabSizeOp",
+        "SplitMergeTokenizeWithOffsets",
+        "TFText>BoiseTagsToOffsets",
+        "TFText>ByteSplitByOffsets",
+        "TFText>ByteSplitWithOffsets",
+        "TFText>FastSentencepieceDetokenize",
+        "TFText>FastSentencepieceTokenize",
+        "TFText>FastWordpieceDetokenize",
+        "TFText>NgramsStringJoin",
+        "TFText>OffsetsToBoiseTags",
+        "TFText>PhraseDetokenize",
+        "TFText>WhitespaceTokenizeWithOffsetsV2",
+        "TokenizerFromLogits",
+        "UnicodeScriptTokenizeWithOffsets",
+        "WhitespaceTokenizeWithOffsets",
+        "WordpieceTokenizeWithOffsets",
+    ]
+)
+# Those that came later, and one that is not linked in although it is old (tensorflow/serving#2064).
+LATER_TEXT = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
+UNLINKED = frozenset(("FastBertNormalize",))
+# TensorFlow's own of after 2.12 that a processor runs; which release brought each is not known here.
+LATER = frozenset(
+    [
+        "CheckPinned",
+        "Conv",
+        "DatasetFingerprint",
+        "DebugIdentityV3",
+        "DecodeJxl",
+        "DecodeWebP",
+        "DumpTensor",
+        "FFTND",
+        "GlobalShuffleDataset",
+        "IFFTND",
+        "IRFFTND",
+        "IndexFlatMapDataset",
+        "IteratorGetModelProto",
+        "ListSnapshotChunksDataset",
+        "RFFTND",
+        "RaggedFillEmptyRows",
+        "RaggedFillEmptyRowsGrad",
+        "RelayoutLike",
+        "SegmentMaxV2",
+        "SegmentMinV2",
+        "SnapshotChunkDataset",
+        "SparseSegmentMeanGradV2",
+        "SparseSegmentSqrtNGradV2",
+        "SparseSegmentSumGradV2",
+        "StochasticCastToInt",
+        "TFRecordDatasetV2",
+        "WeightedFlatMapDataset",
+    ]
+)
+RELEASES = {"2.19": UNLINKED | LATER_TEXT, "2.20": UNLINKED, "2.21": UNLINKED}
+
+
+def of_model(path: str | Path) -> list[str]:
+    """The ops of a SavedModel's graphs and functions, by name. Raises ModelError when it cannot be read."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from textpipe.savedmodel import loader
+
+    place = loader.find(Path(path))
+    try:
+        saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{place / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
+    found: set[str] = set()
+    for graph in saved.meta_graphs:
+        functions = graph.graph_def.library.function
+        nodes: list[Any] = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
+        found |= {node.op for node in nodes} - {function.signature.name for function in functions}
+    return sorted(found)
+
+
+def report(path: str | Path) -> tuple[list[str], bool]:
+    """Lines to show, and whether a release of TensorFlow Serving loads the model."""
+    found = of_model(path)
+    text = [name for name in found if name in TEXT | LATER_TEXT | UNLINKED or name.startswith("TFText>")]
+    lines = [f"{len(found)} ops, {len(text)} of them TensorFlow Text's: {', '.join(text) or 'none'}"]
+    strange = [name for name in text if name not in TEXT | LATER_TEXT | UNLINKED]
+    newer = [name for name in found if name in LATER]
+    loads = False
+    for release, lacks in RELEASES.items():
+        missing = sorted(lacks & set(found))
+        if missing:
+            lines.append(f"TensorFlow Serving {release}: cannot load it, lacks {', '.join(missing)}")
+        elif strange or newer:
+            lines.append(f"TensorFlow Serving {release}: may lack {', '.join([*strange, *newer])}; try it")
+            loads = True
+        else:
+            lines.append(f"TensorFlow Serving {release}: knows every op")
+            loads = True
+    lines += ["textpipe serve: loads it wherever TensorFlow and TensorFlow Text of this environment do"]
+    return lines, loads

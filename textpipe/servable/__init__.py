@@ -1,0 +1,1 @@
+"""The way of a row as one graph, and the SavedModel written from it."""

@@ -1,0 +1,124 @@
+"""What a version must do before it serves: its warm-up requests, then golden rows with the answers its maker wrote
+down.
+"""
+
+import itertools
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from textpipe.errors import ModelError
+from textpipe.savedmodel import warmup
+from textpipe.savedmodel.loader import DEFAULT, GOLDEN
+from textpipe.savedmodel.model_rows import encode
+from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.model_version import Signature, Version
+from textpipe.serve.engine.request_limits import RequestLimits
+from textpipe.serve.tensors.json_values import strings
+
+CLOSE = 1e-3  # relative; another processor's kernels round in another way
+UNLIMITED = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # who made the model made its warm-up requests
+NEAR_TIES = 0.02  # of the rows may have another answer: rounding makes a search or a draw go another way
+
+
+def check(version: Version, *, golden_rows: int = 64) -> None:
+    """Raises ModelError when a request fails or when the model does not answer as it did where it was exported."""
+    for number, request in enumerate(requests(version)):
+        try:
+            signature = version.signature(request.model_spec.signature_name)
+            signature.call(signature.complete(tensors_of(request, signature, version.definitions[signature.name])))
+        except Fault as fault:
+            raise ModelError(
+                f"{version.path}: warm-up request {number} failed ({fault}); export the model again"
+            ) from None
+    rows = golden(version, golden_rows)
+    if rows:
+        compare(version, rows)
+
+
+def requests(version: Version) -> list[Any]:
+    """Requests of each warm-up log, as messages; raises ModelError when the file cannot be read."""
+    path = version.path / warmup.FILE
+    if not path.is_file():
+        return []
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    try:
+        records = itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), warmup.LIMIT)
+        logs = list(map(prediction_log_pb2.PredictionLog.FromString, records))
+    except (tf.errors.OpError, DecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+    kinds = [(log, log.WhichOneof("log_type")) for log in logs]
+    return [getattr(log, kind).request for log, kind in kinds if kind in ("predict_log", "classify_log", "regress_log")]
+
+
+def tensors_of(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
+    """A warm-up request's tensors; raises Fault where they are not the signature's, whose SignatureDef is given."""
+    from textpipe.serve.tensors import tensor_protos
+
+    if hasattr(request, "input"):
+        return {"inputs": tensor_protos.examples(request.input, UNLIMITED)}
+    tensor_protos.check(request.inputs, signature, definition, UNLIMITED)
+    return tensor_protos.arrays(request.inputs, signature, UNLIMITED)
+
+
+def golden(version: Version, count: int) -> list[dict[str, Any]]:
+    """Rows spread over the file, the same at every start."""
+    path = version.path / GOLDEN
+    if not version.about or not path.is_file() or DEFAULT not in version.signatures:
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return (
+            [json.loads(lines[at * len(lines) // count]) for at in range(count)]
+            if len(lines) > count
+            else list(map(json.loads, lines))
+        )
+    except ValueError as error:
+        raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
+
+
+def compare(version: Version, rows: list[dict[str, Any]]) -> None:
+    """Raises ModelError naming a row that is answered with another score, or more rows answered otherwise than a few."""
+    signature = version.signature(DEFAULT)
+    if any(name not in raw_of(row, signature) for row in rows for name in signature.inputs):
+        raise ModelError(f"{version.path}: golden rows lack inputs of the signature; export the model again")
+    found = signature.call(
+        {
+            name: array_of([raw_of(row, signature)[name] for row in rows], dtype)
+            for name, dtype in signature.inputs.items()
+        }
+    )
+    others = 0
+    for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):
+        close = math.isclose(score, row["scores"][0], rel_tol=CLOSE, abs_tol=CLOSE)
+        same = answer.decode("utf-8", "replace") == row["texts"][0]
+        others += not same
+        if (same and not close) or others > max(1, NEAR_TIES * len(rows)):
+            raise ModelError(
+                f"{version.path}: golden row {shown(raw_of(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
+                f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it anew"
+            )
+
+
+def raw_of(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
+    """The cells of a golden row; exports of format 1 have rows of one text."""
+    return row["raw"] if "raw" in row else dict.fromkeys(signature.inputs, row["text"])
+
+
+def array_of(cells: list[Any], dtype: str) -> np.ndarray:
+    """Cells of JSON as a signature takes them: [B]; a number that is missing is NaN."""
+    if dtype == "string":
+        return strings(encode(cell) for cell in cells)
+    return np.array([math.nan if cell is None else cell for cell in cells], dtype)
+
+
+def shown(raw: dict[str, Any]) -> str:
+    """A row for a message: its text, or its fields."""
+    if len(raw) == 1:
+        return repr(str(*raw.values())[:60])
+    return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())

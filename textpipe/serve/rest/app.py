@@ -1,0 +1,142 @@
+"""The HTTP side as one ASGI application: the gate, the log and the counters around both the REST door and the small
+routes.
+
+/v1/...      TensorFlow Serving's REST (serve/rest/predict_api.py)
+/            the page, for browsers
+/healthz     the process answers; /readyz: every model has a version that serves, workers come free, and the server is not
+             stopping
+/models      what there is: versions, tasks, fields, options
+/metrics     Prometheus
+/openapi.json
+
+The small ones answer GET and HEAD, other methods with 405.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from textpipe.serve.access import Gate, Log, request_id
+from textpipe.serve.engine.errors import HTTP
+from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.service import Service
+from textpipe.serve.rest import openapi, paths
+from textpipe.serve.rest.predict_api import Door, page
+from textpipe.serve.tensors import to_json
+
+PAGE = Path(__file__).with_name("page.html")
+OPEN = ("/healthz", "/readyz")  # for who watches over the process: they tell nothing of models
+SMALL = ["GET", "HEAD"]  # methods of the small routes
+CODES = {status: code for code, status in reversed(HTTP.items())}
+
+
+class App:
+    """An ASGI application."""
+
+    def __init__(
+        self, service: Service, gate: Gate, measures: Measures, log: Log | None = None, *, most_bytes: int = 64 << 20,
+        body_seconds: float = 30.0,
+    ):  # fmt: skip
+        self.gate, self.measures, self.log = gate, measures, log
+        self.door = Door(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
+        self.routes = routes(service, measures)
+        self.known = {getattr(route, "path", "") for route in self.routes.routes}
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.routes(scope, receive, send)
+            return
+        began, headers = time.monotonic(), dict(scope["headers"])
+        name, told = request_id(headers.get(b"x-request-id")), {"status": 0, "bytes_out": 0}
+        found: dict[str, Any] = {}
+        scope["told"] = found
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                told["status"] = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]
+            else:
+                told["bytes_out"] += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            if scope["path"] not in OPEN and not self.gate.passes(headers.get(b"authorization", b"")):
+                await refuse(answer, self.gate.refusal)
+            elif scope["path"] in self.known and self.wanted(scope, headers):
+                await self.routes(scope, receive, answer)
+            else:
+                await self.door(scope, receive, answer)
+        finally:
+            seconds = time.monotonic() - began
+            code = found.get("code") or CODES.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
+            if scope["path"].lower().startswith(paths.PREFIX):
+                self.measures.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)
+            if self.log:
+                client = (scope.get("client") or ("", 0))[0]
+                line = {"id": name, "door": "rest", "client": client, "method": scope["method"], "path": scope["path"]}
+                self.log.write(**line, **told, seconds=round(seconds, 6), **found)
+
+    def wanted(self, scope: dict, headers: dict[bytes, bytes]) -> bool:
+        """TensorFlow Serving has nothing at /, and its clients may rely on that: the page is for who asks for HTML."""
+        return scope["path"] != "/" or b"text/html" in headers.get(b"accept", b"")
+
+
+async def refuse(send: Any, why: str) -> None:
+    """401, the same for every path."""
+    body = to_json.error(why).encode()
+    head = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"www-authenticate", b"Bearer"),
+    ]
+    await send({"type": "http.response.start", "status": 401, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def routes(service: Service, measures: Measures) -> FastAPI:
+    """What stands beside the REST door."""
+    page_text = PAGE.read_text(encoding="utf-8")
+    made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
+
+    @made.api_route("/", methods=SMALL, response_class=HTMLResponse)
+    async def index() -> HTMLResponse:
+        own = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        policy = f"default-src 'none'; {own}; base-uri 'none'"
+        guarded = {
+            "content-security-policy": policy,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
+        return HTMLResponse(page_text, headers=guarded)
+
+    @made.api_route("/healthz", methods=SMALL)
+    async def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @made.api_route("/readyz", methods=SMALL)
+    async def readyz() -> JSONResponse:
+        why = service.unready()
+        return JSONResponse({"status": why or "ok"}, 503 if why else 200)
+
+    @made.api_route("/models", methods=SMALL)
+    async def models() -> JSONResponse:
+        return JSONResponse(service.described())
+
+    @made.api_route("/metrics", methods=SMALL)
+    async def metrics() -> Response:
+        body, kind = measures.text()
+        return Response(body, media_type=kind)
+
+    @made.api_route("/openapi.json", methods=SMALL)
+    async def description() -> JSONResponse:
+        return JSONResponse(openapi.description(service.options()))
+
+    @made.exception_handler(405)
+    async def other_method(request: Any, error: Any) -> Response:
+        status, body, kind = page(405, "Method Not Allowed")
+        return Response(body, status, media_type=kind.decode(), headers={"allow": ", ".join(SMALL)})
+
+    return made

@@ -1,0 +1,261 @@
+"""A connection of HTTP: what a head may measure, how long it may take, and an end that lets the client read its answer.
+
+uvicorn's parser keeps a head in memory until it is complete, and appends to a field for each piece that arrives. So
+bytes are counted before they are parsed: neither memory nor time grows with what a client sends beyond the bounds.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from textpipe.serve.tensors import to_json
+
+MOST_HEAD = 64 << 10  # bytes of a request line and its fields; of chunk extensions and trailers beside a body
+MOST_URL = 16 << 10
+MOST_FIELDS = 256
+SLICE = 64 << 10  # bytes that are parsed at a time
+LINGER = 2.0  # seconds in which what a client still sends is read and dropped, so that it can read why
+MOST_DROPPED = 256 << 20
+PER_CHUNK, PER_BYTE = 16, 2  # bytes that a body sent in chunks may take more
+
+IDLE, HEAD, BODY = "idle", "head", "body"
+
+
+def answer(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
+    """A whole response, after which the connection is closed."""
+    body = to_json.error(why).encode()
+    head = [
+        b"HTTP/1.1 %d %s" % (status, status.phrase.encode()), b"content-type: application/json",
+        b"content-length: %d" % len(body), *fields, b"connection: close", b"", b"",
+    ]  # fmt: skip
+    return b"\r\n".join(head) + body
+
+
+FULL = answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again later", b"retry-after: 1")
+LONG_URL = answer(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MOST_URL} bytes")
+MANY_FIELDS = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
+LONG_HEAD = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MOST_HEAD} bytes")
+NO_TUNNEL = answer(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
+LONG_REST = answer(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MOST_HEAD} bytes"
+)
+
+
+class Ending:
+    """The transport as a response sees it: its `close` is Connection.end."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, connection: "Connection"):
+        self.write, self.is_closing, self.close = connection.transport.write, connection.closing, connection.end
+
+
+class Connection(HttpToolsProtocol):
+    """Its headers are complete header_seconds after it was opened, or after a request's first byte. Where there are
+    `most` already it is closed with 503: those that are open are served on. While `draining`, each answer is its last.
+    """
+
+    header_seconds, most, draining = 10.0, 1024, False
+    refused: ClassVar[set["Connection"]] = set()  # those beyond `most`, until they have read so
+    headers_until: float | None = None  # by the loop's clock, while a head is awaited
+    headers_due: asyncio.TimerHandle | None = None
+    linger_due: asyncio.TimerHandle | None = None
+    part, ended = IDLE, False
+    fed = began = (
+        0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
+    )
+    content = chunks = dropped = 0
+    plain: bytes | None = None  # the head of a request that asked for an upgrade, without that
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.ending = Ending(self)
+        if len(self.connections) > self.most:
+            self.connections.discard(self)
+            if len(self.refused) >= self.most:
+                transport.close()
+                return
+            self.refused.add(self)
+            transport.write(FULL)
+            self.end(linger=True)
+            return
+        self.await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.refused.discard(self)
+        for timer in (self.headers_due, self.linger_due):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    # What arrives
+
+    def await_headers(self) -> None:
+        self.headers_until = self.loop.time() + self.header_seconds
+        if self.headers_due is None:
+            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+
+    def check_headers(self) -> None:
+        """One timer serves all requests of a connection: at its end it waits on for the head that is awaited then."""
+        self.headers_due = None
+        if self.headers_until is None:
+            return
+        if self.loop.time() < self.headers_until:
+            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        elif self.transport and not self.transport.is_closing():
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self.ended:
+            self.dropped += len(data)
+            if self.dropped > MOST_DROPPED:
+                self.transport.abort()
+            return
+        if self.headers_until is None and (self.cycle is None or self.cycle.response_complete):
+            self.await_headers()
+        if len(data) <= SLICE:
+            self.feed(data)
+            return
+        for start in range(0, len(data), SLICE):
+            if not self.closing():
+                self.feed(data[start : start + SLICE])
+
+    def feed(self, data: bytes) -> None:
+        """Parses a slice, and counts what of it was neither a complete head nor a body."""
+        self.fed += len(data)
+        self.parse(data)
+        if self.part is HEAD:
+            if self.fed - self.began > MOST_HEAD + SLICE:
+                self.refuse(LONG_URL if len(self.url) > MOST_URL else LONG_HEAD)
+        elif self.part is BODY:
+            allowed = MOST_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
+            if self.fed - self.began > allowed:
+                self.refuse(LONG_REST)
+
+    def parse(self, data: bytes) -> None:
+        """Feeds the parser, which ends a request at its head where the head asks for another protocol, though a body may
+        follow: such a head is parsed again without its Upgrade fields, as a server may ignore them (RFC 9110, 7.8).
+        """
+        self._unset_keepalive_if_required()
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as end:
+                head, self.plain = self.plain, None
+                if self.closing():
+                    return
+                data = (head or b"") + data[end.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+
+    def without_upgrade(self) -> bytes:
+        """The head that has been parsed, without its Upgrade fields."""
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
+
+    def on_message_begin(self) -> None:
+        self.part, self.began = HEAD, max(0, self.fed - SLICE)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        if self.ended:
+            return
+        self.headers_came()
+        if len(self.url) > MOST_URL:
+            self.refuse(LONG_URL)
+        elif len(self.headers) > MOST_FIELDS:
+            self.refuse(MANY_FIELDS)
+        elif self.fed - self.began > MOST_HEAD and self.head_bytes() > MOST_HEAD:
+            self.refuse(LONG_HEAD)
+        elif self.parser.get_method() == b"CONNECT":
+            self.refuse(NO_TUNNEL)
+        elif self.parser.should_upgrade():
+            self.plain = self.without_upgrade()
+        else:
+            self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
+            super().on_headers_complete()
+            self.headers = []  # of trailers, which are not to be taken for fields of the head
+            self.cycle.transport = cast(asyncio.Transport, self.ending)
+            if self.draining:
+                self.cycle.keep_alive = False
+
+    def head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def on_chunk_header(self) -> None:
+        self.chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        if not self.ended:
+            self.content += len(body)
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.ended and self.plain is None:
+            self.part = IDLE
+            super().on_message_complete()
+
+    def headers_came(self) -> None:
+        self.headers_until = None
+
+    # Its end
+
+    def closing(self) -> bool:
+        return self.ended or self.transport.is_closing()
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(answer(HTTPStatus.BAD_REQUEST, msg))
+
+    def refuse(self, text: bytes) -> None:
+        """Answers what is being read, and ends. A request that is being answered already is broken off."""
+        if self.closing():
+            return
+        self.headers_came()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        self.transport.write(text)
+        self.end(linger=True)
+
+    def end(self, *, linger: bool = False) -> None:
+        """Closes the connection behind what was written to it.
+
+        Where the client may still be sending, closing would reset the connection, and with it what the client has not
+        read yet: so only the server's side is closed, and what still comes is dropped for a moment.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        self.headers_came()
+        self.pipeline.clear()
+        if not linger and self.part is IDLE:
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self.linger_due = self.loop.call_later(LINGER, self.transport.close)
+
+    def on_response_complete(self) -> None:
+        if self.ended:
+            self.server_state.total_requests += 1
+        else:
+            super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """Ends it when it has been answered, or now."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.end(linger=True)
+        else:
+            self.cycle.keep_alive = False

@@ -1,0 +1,1 @@
+"""JSON, tf.Examples and TensorProtos as tensors, and back."""

@@ -1,0 +1,271 @@
+"""A predict request's JSON as tensors, by TensorFlow Serving's rules (its json_tensor).
+
+A tensor is NumPy: numbers by their type, strings as bytes in arrays of objects. Rows ("instances") are stacked; columns
+("inputs") are taken as they are. Messages are TensorFlow Serving's own, for clients that read them. What is well formed
+is taken all at once; only where that does not succeed are values looked at one by one.
+"""
+
+import math
+from collections.abc import Container, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.request_limits import MOST_AXES, RequestLimits
+from textpipe.serve.tensors.json_reader import members
+from textpipe.serve.tensors.json_values import BOUNDS, LIMITS, is_bytes, scalar, strings, written
+from textpipe.serve.tensors.json_writer import malformed, shown
+
+ROWS, COLUMNS = "instances", "inputs"
+Tensors = dict[str, np.ndarray]
+
+
+def predict(
+    document: Mapping[str, Any],
+    dtypes: Mapping[str, str],
+    optional: Container[str] = (),
+    limits: RequestLimits = RequestLimits(),
+) -> tuple[Tensors, bool]:
+    """The tensors of a request and whether it is in rows; dtypes: {input: "float32", "string", ...}, in name order.
+
+    optional: inputs with a default, which may be left out of columns and have no place in rows, for they are no rows'.
+    Raises Fault with TensorFlow Serving's message where the document does not fit.
+    """
+    if ROWS in document and COLUMNS in document:
+        raise malformed(
+            document, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
+        )
+    needed = {name: dtype for name, dtype in dtypes.items() if name not in optional}
+    if ROWS in document:
+        rows = document[ROWS]
+        if not isinstance(rows, list):
+            raise malformed(document, "Expecting 'instances' to be an list/array")
+        if not rows:
+            raise malformed(document, "No values in 'instances' array")
+        limits.rows(ROWS, len(rows))
+        return from_rows(rows, needed), True
+    if COLUMNS in document:
+        value = document[COLUMNS]
+        given = {
+            name: dtype for name, dtype in dtypes.items() if name in needed or (is_object(value) and name in value)
+        }
+        return from_columns(value, given, limits), False
+    raise invalid("Missing 'inputs' or 'instances' key")
+
+
+def from_rows(rows: list, dtypes: Mapping[str, str]) -> Tensors:
+    """[4, 5] or [{"x": 4}, {"x": 5}] -> {"x": [4, 5]}"""
+    if not isinstance(rows[0], dict) and len(dtypes) != 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
+            "tensorinfo_map"
+        )
+    return at_once(rows, dtypes) or row_by_row(rows, dtypes)
+
+
+def at_once(rows: list, dtypes: Mapping[str, str]) -> Tensors | None:
+    """The tensors of rows that are as they should be, None for others."""
+    if not isinstance(rows[0], dict):
+        ((name, dtype),) = dtypes.items()
+        array = regular(rows, dtype)
+        return None if array is None else {name: array}
+    if set(map(type, rows)) != {dict} or any(row.keys() != dtypes.keys() for row in rows):
+        return None
+    found = {}
+    for name, dtype in dtypes.items():
+        array = regular([row[name] for row in rows], dtype)
+        if array is None:
+            return None
+        found[name] = array
+    return found
+
+
+def row_by_row(rows: list, dtypes: Mapping[str, str]) -> Tensors:
+    """The tensors of rows in which something is unusual, if only a text in base64."""
+    named = is_object(rows[0])
+    columns = {name: Column(dtype) for name, dtype in dtypes.items()}
+    first = next(iter(columns), "")
+    for at, row in enumerate(rows):
+        if is_object(row) != named:
+            if named:
+                raise invalid(f"Expecting object but got list at item {at} of input list")
+            raise invalid(f"Expecting value/list but got object at item {at} of input list")
+        if not named:
+            add(columns[first], row, f"Failed to process element: {at} of 'instances' list.")
+            continue
+        names = set()
+        for name, value in members(row):
+            name = name.partition("\0")[0]  # names end there for TensorFlow Serving
+            place = f"Failed to process element: {at} key: {name} of 'instances' list."
+            if name not in columns:
+                raise invalid(f"{place} Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}")
+            add(columns[name], value, place, keep=name not in names)
+            names.add(name)
+        if names != columns.keys():
+            raise invalid(
+                f"Failed to process element: {at} of 'instances' list. JSON object: {shown(row)} "
+                "keys must be equal to: " + ",".join(dtypes)
+            )
+    return {name: column.tensor(name) for name, column in columns.items() if column.shape is not None}
+
+
+def add(column: "Column", value: Any, place: str, *, keep: bool = True) -> None:
+    try:
+        column.add(value, keep=keep)
+    except Fault as fault:
+        raise invalid(f"{place} Error: {fault.code}: {fault}") from None
+
+
+def from_columns(value: Any, dtypes: Mapping[str, str], limits: RequestLimits) -> Tensors:
+    """{"x": [4, 5]}, or [4, 5] where there is one input -> {"x": [4, 5]}"""
+    if not is_object(value):
+        if len(dtypes) != 1:
+            raise invalid(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
+                "tensorinfo_map"
+            )
+        value = dict.fromkeys(dtypes, value)
+    found = {}
+    for name, dtype in dtypes.items():
+        if name not in value:
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+        if isinstance(value[name], list):
+            limits.rows(name, len(value[name]))
+        found[name] = one(name, value[name], dtype)
+    return found
+
+
+def one(name: str, value: Any, dtype: str) -> np.ndarray:
+    """A tensor written out whole."""
+    if isinstance(value, list) and (array := regular(value, dtype)) is not None:
+        return array
+    shape = shape_of(value)
+    return tensor(name, flat(value, shape, dtype), shape, dtype)
+
+
+class Column:
+    """Values of one input, row by row; the first row says what shape all have."""
+
+    def __init__(self, dtype: str):
+        self.dtype = dtype
+        self.shape: tuple[int, ...] | None = None
+        self.rows = 0
+        self.values: list[Any] = []
+
+    def add(self, row: Any, *, keep: bool = True) -> None:
+        """keep: False to check a row and no more."""
+        shape = shape_of(row)
+        values = flat(row, shape, self.dtype)
+        if self.shape is None:
+            self.shape = shape
+        elif math.prod(shape) != math.prod(self.shape):
+            raise invalid(f"Expecting tensor size: {math.prod(self.shape)} but got: {math.prod(shape)}")
+        elif shape != self.shape:
+            raise invalid(f"Expecting shape {written(self.shape)} but got: {written(shape)}")
+        if keep:
+            self.values += values
+            self.rows += 1
+
+    def tensor(self, name: str) -> np.ndarray:
+        assert self.shape is not None
+        return tensor(name, self.values, (self.rows, *self.shape), self.dtype)
+
+
+def regular(values: list, dtype: str) -> np.ndarray | None:
+    """A list as a tensor if it is nested evenly and its values need no looking at one by one, else None."""
+    shape = [len(values)]
+    kinds = set(map(type, values))
+    while kinds == {list}:
+        sizes = set(map(len, values))
+        if len(sizes) != 1 or len(shape) == MOST_AXES:
+            return None
+        shape.append(sizes.pop())
+        values = list(chain.from_iterable(values))
+        kinds = set(map(type, values))
+    if not values:
+        return None
+    if dtype == "string":
+        return strings([text.encode() for text in values]).reshape(shape) if kinds == {str} else None
+    if dtype in ("float32", "float64"):
+        simple = kinds == {float} or (kinds <= {float, int} and largest(values) < 2**63)
+    elif dtype in LIMITS:
+        low, high = BOUNDS[LIMITS[dtype]]
+        simple = kinds == {int} and low <= min(values) and max(values) <= high
+    else:
+        simple = dtype == "bool" and kinds == {bool}
+    return array_of(values, dtype).reshape(shape) if simple else None
+
+
+def largest(numbers: list[Any]) -> int:
+    """The largest magnitude among the integers."""
+    whole = [number for number in numbers if type(number) is int]
+    return max(max(whole), -min(whole))
+
+
+def tensor(name: str, values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Checked values as a tensor."""
+    if len(shape) > MOST_AXES:
+        raise invalid(f"tensor parsing error: {name}")
+    return array_of(values, dtype).reshape(shape)
+
+
+def array_of(values: list[Any], dtype: str) -> np.ndarray:
+    """Checked values as an array [n]."""
+    if dtype == "string":
+        return strings(values)
+    if dtype == "float32":
+        with np.errstate(over="ignore"):  # what is too large for a float is infinite
+            return np.asarray(values, np.float64).astype(np.float32)
+    if dtype in LIMITS:
+        # 8 and 16 bits keep the lowest bits, as a cast in C does.
+        wide = np.uint64 if dtype == "uint64" else np.int64
+        return np.asarray(values, wide).astype(dtype)
+    return np.asarray(values, dtype)
+
+
+def is_object(value: Any) -> bool:
+    """Whether a value has named parts; {"b64": "..."} stands for bytes."""
+    return isinstance(value, dict) and not is_bytes(value)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """[[1, 2], ...] -> (n, 2): what the first values say; others are held to it by `flat`."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def flat(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
+    """The values of a nested list in order, checked; raises Fault where the nesting is not that of shape."""
+    if not isinstance(value, list):
+        return [scalar(value, dtype)]
+    out: list[Any] = []
+    stack: list[Any] = [iter((value,))]
+    while stack:
+        level = len(stack) - 1
+        for found in stack[-1]:
+            if not isinstance(found, list):
+                if level != len(shape):
+                    raise invalid(
+                        f"JSON Value: {shown(found)} found at incorrect level: {level + 1} in the JSON DOM. "
+                        f"Expected at level: {len(shape)}"
+                    )
+                out.append(scalar(found, dtype))
+                continue
+            if level >= len(shape):
+                raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+            if len(found) != shape[level]:
+                raise invalid(
+                    f"Encountered list at unexpected size: {len(found)} at level: {level} expected size: {shape[level]}"
+                )
+            stack.append(iter(found))
+            break
+        else:
+            stack.pop()
+    return out

@@ -1,0 +1,65 @@
+"""What normalize, tokenize and vectorize share: a task's fields, and columns of text on their way into a graph and
+out of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from textpipe.config import plugins
+from textpipe.config.fields import Field
+from textpipe.data import shards
+from textpipe.data.arrow import column, graph, tensor
+from textpipe.errors import ConfigError
+
+ROWS = 4096  # texts of one call of a graph
+BYTES = 4 * 2**20  # and their bytes, so that long texts do not fill the memory with n-grams
+
+
+def fields_of(task: str) -> tuple[Field, ...]:
+    """The task's fields; raises ConfigError when there is no such task."""
+    return plugins.find("tasks", task).FIELDS
+
+
+def text_fields(task: str) -> tuple[str, ...]:
+    """The names of the task's fields that hold text."""
+    return tuple(field.name for field in fields_of(task) if field.has_text)
+
+
+def checked_task(task: str) -> str:
+    """The task's name; raises ValueError, as a section's validator must, when there is none."""
+    try:
+        fields_of(task)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return task
+
+
+def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The rows of a split as record batches that one call of a graph can take: few rows, and few bytes in `texts`,
+    names of columns with text in them.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for batch in shards.read(folder, split, columns):
+        size = np.zeros(batch.num_rows, np.int64)
+        for name in texts:
+            if pa.types.is_string(batch.schema.field(name).type):  # several texts in a cell: the number of rows will do
+                size += np.asarray(pc.fill_null(pc.binary_length(batch.column(name)), 0))
+        before = np.concatenate([[0], np.cumsum(size)])
+        start = 0
+        while start < batch.num_rows:
+            end = int(np.searchsorted(before, before[start] + BYTES, "right")) - 1
+            end = min(max(end, start + 1), start + ROWS, batch.num_rows)
+            yield batch.slice(start, end - start)
+            start = end
+
+
+def shares(count: int, total: int) -> float:
+    """count / total, 0 of nothing is 0; rounded, so that the files that hold it are easy to read."""
+    return round(count / total, 6) if total else 0.0
+
+
+__all__ = ["batches", "checked_task", "column", "fields_of", "graph", "shares", "tensor", "text_fields"]

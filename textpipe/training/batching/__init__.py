@@ -1,0 +1,1 @@
+"""Which rows make a batch, in which order, and how large it may be."""

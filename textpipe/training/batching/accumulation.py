@@ -1,0 +1,59 @@
+"""One update from several batches: their summed gradients, divided once by all their tokens.
+
+The update is then that of one large batch, up to rounding, at the memory of a small one. A mean of the batches' means
+would not be: it weighs the tokens of a short batch more.
+
+An update begins and ends between two steps of the loop, so the sums are empty whenever a checkpoint is written.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from textpipe.training.batching.batches import Batch
+
+
+def groups(order: list[Batch], size: int) -> list[list[Batch]]:
+    """The batches of each update: at most `size` consecutive ones, shared out evenly.
+
+    7 batches, size 3: 3, 2 and 2   (3, 3 and 1 would give the last batch three times the weight)
+    """
+    if not order:
+        return []
+    parts = np.array_split(np.arange(len(order)), num_updates(len(order), size))
+    return [[order[position] for position in part] for part in parts]
+
+
+def num_updates(num_batches: int, size: int) -> int:
+    """How many updates so many batches make."""
+    return -(-num_batches // size)
+
+
+class Accumulator:
+    """Sums of gradients, one for each variable and each replica: one more copy of the trainable weights."""
+
+    def __init__(self, variables: Sequence[Any]):
+        self.sums = [
+            tf.Variable(
+                tf.zeros(variable.shape, tf.as_dtype(variable.dtype)),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            for variable in variables
+        ]
+
+    def add(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Adds a batch's gradients, inside a replica."""
+        for total, gradient in zip(self.sums, gradients, strict=True):
+            total.assign_add(gradient)
+
+    def take(self) -> list[tf.Tensor]:
+        """The sums so far, inside a replica; they begin anew."""
+        totals = [tf.identity(total.read_value()) for total in self.sums]
+        with tf.control_dependencies(totals):
+            for total in self.sums:
+                total.assign(tf.zeros_like(total))
+        return totals

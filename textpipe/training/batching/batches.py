@@ -1,0 +1,223 @@
+"""The order in which rows are trained on: a pure function of (lengths, batch size, seed, epoch).
+
+Rows of like length share a batch, so that little of it is padding. Where a step is traced for each padded width, batches
+come in a few widths; where it takes any width, in as many as save padding (training/batching/grouping.py). Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from textpipe.errors import ConfigError
+from textpipe.training.batching.grouping import groups
+from textpipe.training.batching.rows import Rows
+from textpipe.training.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Widths are multiples of this many tokens: finer ones cost traces and save little padding.
+MULTIPLE = 4
+
+# Share of all padded tokens that one more width must save to be worth the seconds its step takes to trace.
+WORTH_A_SHAPE = 0.02
+
+# Padded widths when the settings name no number, where a step is traced for each.
+NUM_SHAPES = 6
+
+# A batch's size when the settings name none: tokens for texts, rows for classifiers.
+BATCH_TOKENS, BATCH_ROWS = 4096, 64
+
+
+class Batch(NamedTuple):
+    """Row indices, and the width that each padded field is padded to."""
+
+    rows: np.ndarray
+    widths: dict[str, int]
+
+
+class Bucket(NamedTuple):
+    """Rows that share a shape, the width of each padded field, and rows per batch."""
+
+    rows: np.ndarray
+    widths: dict[str, int]
+    limit: int
+
+    @property
+    def tokens(self) -> int:
+        """Padded tokens of a row."""
+        return sum(self.widths.values())
+
+
+class Plan:
+    """Batches of every epoch.
+
+    lengths: tokens per row, {field: [N]}, of the fields that are padded; num_rows: N, where there is none.
+    batch_tokens: rows * the widest field of a batch stays within it.
+    batch_rows: rows of a batch stay within it. At least one of the two is given.
+    num_shapes: how many padded widths there are at most; None where a step takes any width.
+    redrawn: lengths differ from epoch to epoch. The given ones decide the shapes, once and for all, so that no step is
+    traced again; `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as any row
+    was in every field. Where a step takes any width, rows are grouped anew in each epoch.
+    """
+
+    def __init__(
+        self,
+        lengths: Mapping[str, Sequence[int] | np.ndarray],
+        *,
+        num_rows: int | None = None,
+        batch_tokens: int | None = None,
+        batch_rows: int | None = None,
+        seed: int,
+        num_shapes: int | None = NUM_SHAPES,
+        redrawn: bool = False,
+    ):
+        assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
+        self.seed, self.num_shapes, self.redrawn = seed, num_shapes, redrawn
+        self.batch_tokens, self.batch_rows = batch_tokens, batch_rows
+        self.num_rows = len(next(iter(lengths.values()))) if lengths else num_rows or 0
+        self.buckets = self.cut(lengths)
+
+    def cut(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
+        """The rows in groups of like widths."""
+        multiple = MULTIPLE if self.num_shapes else 1
+        widths = np.zeros((self.num_rows, len(lengths)), np.int64)
+        for place, tokens in enumerate(lengths.values()):
+            widths[:, place] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
+        if self.num_shapes:
+            parts = partition(widths, self.num_shapes)
+        else:
+            assert self.batch_tokens or self.batch_rows
+            parts = groups(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
+        buckets = []
+        for number, rows in enumerate(parts):
+            widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
+            shape = dict(zip(lengths, map(int, widest_rows.max(axis=0)), strict=True))
+            limit = self.batch_rows or self.num_rows
+            widest = max(shape.values(), default=0)
+            if self.batch_tokens and widest:
+                limit = min(limit, self.batch_tokens // widest)
+            if limit < 1:
+                raise ConfigError(
+                    f"[train] batch_tokens {self.batch_tokens}: a row is padded to {widest} tokens; "
+                    f"raise batch_tokens to at least {widest} or lower the features' max_length"
+                )
+            buckets.append(Bucket(rows, shape, limit))
+        return buckets
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch. Every epoch has so many; where lengths are redrawn, about so many."""
+        return sum(-(-len(bucket.rows) // bucket.limit) for bucket in self.buckets)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The widest shape's widths by field: where lengths are redrawn, what a row must keep to."""
+        names = self.buckets[0].widths if self.buckets else {}
+        return {name: max(bucket.widths[name] for bucket in self.buckets) for name in names}
+
+    def epoch(self, number: int, lengths: Mapping[str, np.ndarray] | None = None) -> list[Batch]:
+        """The batches of an epoch: each row once, shuffled by (seed, epoch).
+
+        lengths: this epoch's, where they are redrawn.
+        """
+        random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
+        buckets = self.buckets
+        if lengths is not None:
+            buckets = self.refill(lengths) if self.num_shapes else self.cut(lengths)
+        batches = []
+        for rows, widths, limit in buckets:
+            # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
+            for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
+                if len(part):
+                    batches.append(Batch(part, widths))
+        return [batches[position] for position in random.permutation(len(batches))]
+
+    def refill(self, lengths: Mapping[str, np.ndarray]) -> list[Bucket]:
+        """The same shapes with every row in the one of fewest padded tokens that holds it."""
+        chosen = np.full(self.num_rows, -1)
+        for shape in np.argsort([bucket.tokens for bucket in self.buckets], kind="stable")[::-1]:
+            holds = np.ones(len(chosen), bool)
+            for name, tokens in lengths.items():
+                holds &= np.asarray(tokens) <= self.buckets[shape].widths[name]
+            chosen[holds] = shape
+        assert (chosen >= 0).all(), "rows longer than every shape"
+        return [bucket._replace(rows=np.flatnonzero(chosen == at)) for at, bucket in enumerate(self.buckets)]
+
+
+def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
+    """The rows of an epoch, segmented anew where they are to be, and the batches that hold each once.
+
+    A pure function of its arguments. A row drawn longer than any shape is wide keeps the codec's own ids.
+    """
+    if not rows.samplers:
+        return rows, plan.epoch(number)
+    drawn = rows.for_epoch(number, plan.widths)
+    return drawn, plan.epoch(number, drawn.lengths)
+
+
+def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
+    """The plan of a split: tokens are budgeted where the target is padded, rows otherwise.
+
+    fixed_widths: a step is traced for each padded width, so there must be few, also where settings.num_shapes is not given.
+    Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
+    """
+    lengths = rows.lengths
+    texts = rows.target_name in lengths
+    batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
+    if batch_tokens and not lengths:
+        raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
+    assert batch_tokens != "auto", "batch_budget finds the number"
+    if batch_tokens is None and batch_rows is None:
+        batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
+    if rows.samplers:
+        drawn = rows.for_epoch(1).lengths
+        for name in rows.samplers:
+            own, new = lengths[name].mean(), drawn[name].mean()
+            log.info("subword_sampling: %s: %.1f tokens a row where the codec has %.1f", name, new, own)
+        lengths = {name: np.maximum(own, drawn[name]) for name, own in lengths.items()}
+    return Plan(
+        lengths,
+        num_rows=len(rows),
+        batch_tokens=batch_tokens,
+        batch_rows=batch_rows,
+        seed=settings.seed,
+        num_shapes=settings.num_shapes or (NUM_SHAPES if fixed_widths or not texts else None),
+        redrawn=bool(rows.samplers),
+    )
+
+
+def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
+    """Row indices in at most num_shapes groups, so that the padded tokens of all rows are as few as can be.
+
+    widths: [N, F], of F fields. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
+    the distinct sums finds the least padding; a cut that saves next to nothing is not made.
+    """
+    if len(widths) == 0:
+        return []
+    sums, group = np.unique(widths.sum(axis=1), return_inverse=True)
+    num_groups = len(sums)
+    counts = np.bincount(group)
+    largest = np.zeros((num_groups, widths.shape[1]), np.int64)
+    np.maximum.at(largest, group, widths)
+    costs = np.full((num_groups, num_groups), np.inf)  # costs[i, j]: tokens when groups i..j share a shape
+    for first in range(num_groups):
+        running = np.maximum.accumulate(largest[first:], axis=0).sum(axis=1)
+        costs[first, first:] = running * np.cumsum(counts[first:])
+    best, cuts = costs[0], []
+    for _ in range(min(num_shapes, num_groups) - 1):
+        # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
+        options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
+        better = np.minimum(best, options.min(axis=0))
+        if better[-1] > (1 - WORTH_A_SHAPE) * best[-1]:
+            break
+        cuts.append(np.where(better < best, options.argmin(axis=0), -1))
+        best = better
+    firsts, last = [], num_groups - 1
+    for cut in reversed(cuts):
+        if last >= 0 and cut[last] > 0:
+            firsts.append(int(cut[last]))
+            last = int(cut[last]) - 1
+    shape = np.searchsorted(sorted(firsts), group, side="right")
+    return [np.flatnonzero(shape == number) for number in range(len(firsts) + 1)]

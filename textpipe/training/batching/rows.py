@@ -1,0 +1,79 @@
+"""The vectorized rows of a split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textpipe.config import plugins
+from textpipe.config.fields import Sizes
+from textpipe.data.columns import Column, Ids
+from textpipe.errors import DataError
+
+Lengths = dict[str, np.ndarray]  # {field: tokens of each row [N]}, of the fields whose rows are padded
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What goes into a model and what it must answer, row by row.
+
+    inputs: {field: column}, in the order of the task's fields. samplers: {field: a text.sampling.Sampler} of fields that
+    are segmented anew for each epoch, with seed.
+    """
+
+    inputs: Mapping[str, Column]
+    target: Column
+    target_name: str = "target"
+    samplers: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self):
+        for column in self.inputs.values():
+            if len(column) != len(self.target):
+                raise DataError(
+                    f"rows: {len(column)} sources and {len(self.target)} targets; every source needs one target"
+                )
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns of all fields, the target's last."""
+        return {**self.inputs, self.target_name: self.target}
+
+    @property
+    def lengths(self) -> Lengths:
+        """Tokens of each row, of the fields whose rows are padded."""
+        return {name: column.lengths for name, column in self.columns.items() if column.lengths is not None}
+
+    def for_epoch(self, number: int, widths: Mapping[str, int] | None = None) -> "Rows":
+        """What is trained on in an epoch: fields with a sampler drawn by (seed, epoch, row), the others as they are.
+
+        widths: by field; a row that is drawn longer, or longer than max_length, keeps the codec's own ids.
+        """
+        from textpipe.text import sampling_random
+
+        drawn: dict[str, Column] = self.columns
+        for place, name in enumerate(self.columns):
+            if name in self.samplers:
+                key = sampling_random.key_of(self.seed, number, place)
+                drawn[name] = Ids(self.samplers[name].draw(key, widths and widths[name]))
+        target = drawn.pop(self.target_name)
+        return replace(self, inputs=drawn, target=target, samplers={})
+
+
+def read(folder: Path, split: str, sizes: Sizes) -> Rows:
+    """A split of vectorize's output; values stay in the memory-mapped files."""
+    import pyarrow as pa
+
+    paths = sorted((folder / split).glob("*.arrow"))
+    tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+    found = {
+        name: plugins.find("features", size["feature"]).column(tables, name, size)
+        for name, size in sizes.tables.items()
+    }
+    target = found.pop(sizes.target_name)
+    return Rows(found, target, sizes.target_name)

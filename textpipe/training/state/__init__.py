@@ -1,0 +1,1 @@
+"""What a training run keeps of itself: checkpoints, the best weights, when to stop."""

@@ -1,0 +1,67 @@
+"""The weights of past validations that may yet be the result: the best one's, and those that are averaged.
+
+Averaging the last or the best checkpoints of one run is Vaswani et al. (2017), section 6.1. Which validations count is
+a pure function of the history. Each one's weights are a file of their own, named by its step, and a file goes only
+after a checkpoint whose history no longer needs it is on the disk: a run killed in between finds all it had.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textpipe.errors import ArtifactError
+from textpipe.training.settings import Average
+from textpipe.training.state import checkpoint, early_stopping
+
+
+class Kept:
+    """Files of weights in `folder`, by the step of their validation.
+
+    metric: what "best" means; metrics: an objective's METRICS. average: None keeps the best validation's weights alone.
+    """
+
+    def __init__(self, folder: Path, metric: str, metrics: Mapping[str, str], average: Average | None = None):
+        self.folder, self.metric, self.metrics, self.average = folder, metric, metrics, average
+
+    def wanted(self, history: list[dict[str, Any]]) -> list[int]:
+        """Positions in the history of the lines whose weights the result would be made of now, oldest first.
+
+        valid_loss 3, 1, 2, 4: [1]; average.best = 2: [1, 2]; average.last = 2: [2, 3]
+        """
+        if self.average and self.average.last:
+            return list(range(len(history)))[-self.average.last :]
+        return sorted(
+            early_stopping.ranking(history, self.metric, self.metrics)[: self.average.best if self.average else 1]
+        )
+
+    def add(self, history: list[dict[str, Any]], weights: list[Any]) -> None:
+        """Saves the weights of the history's last line, if they are wanted."""
+        if len(history) - 1 in self.wanted(history):
+            checkpoint.save(self.path(history[-1]), weights, {})
+
+    def prune(self, history: list[dict[str, Any]]) -> None:
+        """Deletes what this history does not need; to be called once it is in a checkpoint."""
+        names = {self.path(history[position]).name for position in self.wanted(history)}
+        for path in self.folder.glob("*"):
+            if path.name not in names:
+                path.unlink()
+
+    def restore(self, line: dict[str, Any], weights: list[Any]) -> None:
+        """Assigns the weights of a line of the history."""
+        if checkpoint.restore(self.path(line), weights) is None:
+            raise ArtifactError(f"{self.path(line)}: the weights of step {line['step']} are gone; train from the start")
+
+    def restore_mean(self, lines: list[dict[str, Any]], weights: list[Any]) -> None:
+        """Assigns the mean, taken in float64, of the weights of these lines; of integers, the last line's."""
+        sums: list[Any] = [0.0] * len(weights)
+        for line in lines:
+            self.restore(line, weights)
+            sums = [total + np.asarray(weight).astype(np.float64) for total, weight in zip(sums, weights, strict=True)]
+        for total, weight in zip(sums, weights, strict=True):
+            if np.issubdtype(np.asarray(weight).dtype, np.floating):
+                weight.assign((total / len(lines)).astype(np.asarray(weight).dtype))
+
+    def path(self, line: dict[str, Any]) -> Path:
+        return self.folder / f"{line['step']:08d}"

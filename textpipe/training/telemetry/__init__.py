@@ -1,0 +1,1 @@
+"""What a training run tells while it runs: progress, curves, time and memory."""

@@ -1,5 +1,0 @@
-"""textpipe evaluate"""
-
-from textpipe.verbs._pipeline import stage_command
-
-command = stage_command("evaluate", "Score the test rows through the graph that is served.")

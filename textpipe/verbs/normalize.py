@@ -1,5 +1,0 @@
-"""textpipe normalize"""
-
-from textpipe.verbs._pipeline import stage_command
-
-command = stage_command("normalize", "Apply the normalization steps.")

@@ -1,5 +1,0 @@
-"""textpipe train"""
-
-from textpipe.verbs._pipeline import stage_command
-
-command = stage_command("train", "Train the model; resumes when interrupted.")

@@ -1,5 +1,0 @@
-"""textpipe vectorize"""
-
-from textpipe.verbs._pipeline import stage_command
-
-command = stage_command("vectorize", "Turn text into ids or n-gram rows.")
