@@ -140,7 +140,7 @@ def ceiling(model, texts, seconds, pipe):
     from textpipe.runtime import threads as cores
     from textpipe.savedmodel.loader import Model
 
-    cores.side_by_side()
+    cores.limit_intra_op()
     import tensorflow as tf
 
     loaded = Model.load(model)
@@ -165,7 +165,7 @@ def ceiling(model, texts, seconds, pipe):
             rows = size * sum(pool.map(work, range(threads)))
         return rows / (time.perf_counter() - began)
 
-    workers = cores.pieces()
+    workers = cores.num_shards()
     pipe.send(max(measured(size, threads) for size in (64, 128) for threads in (workers, workers + 2)))
 
 

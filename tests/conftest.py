@@ -11,7 +11,7 @@ from textpipe.runtime import gc, threads
 # (test_parallel.py) and of exact resume (test_resume.py) asks for them.
 os.environ.setdefault(threads.VARIABLE, str(threads.count()))
 
-gc.seldom()  # as the command line does
+gc.relax_gc()  # as the command line does
 
 SLOW = ("test_resume.py", "test_export.py", "test_ensemble.py", "test_ctranslate2.py", "test_hybrid.py")
 

@@ -99,7 +99,7 @@ def test_a_share_has_draws_of_its_own(monkeypatch):
 
 def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatch):
     rows = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
-    monkeypatch.setattr(threads, "pieces", lambda: 2)
+    monkeypatch.setattr(threads, "num_shards", lambda: 2)
 
     def run(folder, **settings):
         model = tests.plain_generator()
@@ -119,7 +119,7 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed")
     monkeypatch.setattr(loop.Loop, "take", take)
-    monkeypatch.setattr(threads, "pieces", lambda: 1)
+    monkeypatch.setattr(threads, "num_shards", lambda: 1)
     assert tests.same(run(tmp_path / "resumed"), whole)
     assert not tests.same(run(tmp_path / "alone"), whole)
 
@@ -129,7 +129,7 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
 ])  # fmt: skip
 def test_a_pipeline_of_texts_leaves_cores_for_its_shares(tables, make, wanted, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(threads, "side_by_side", lambda: asked.append(True))
+    monkeypatch.setattr(threads, "limit_intra_op", lambda: asked.append(True))
     file = tmp_path / "tiny.toml"
     file.write_text(tiny.toml({**tables, "ingest": {"files": str(make(tmp_path / "rows.tsv", 30))}}), encoding="utf-8")
     runner.run(runner.Pipeline.load(file), until="ingest", artifacts=tmp_path / "artifacts")

@@ -76,7 +76,7 @@ def main(verbose: bool) -> None:
     """From raw text to a served model: text in, text out in one TensorFlow graph."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    gc.seldom()
+    gc.relax_gc()
     environment.write_any_text()
     if not verbose:
         stderr.start()

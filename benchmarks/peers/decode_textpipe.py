@@ -12,7 +12,7 @@ from metronome import Metronome
 from textpipe.runtime import threads
 from textpipe.savedmodel.loader import Model
 
-threads.side_by_side()
+threads.limit_intra_op()
 folder = Path(sys.argv[1])
 setup = json.loads((folder / "decoding.json").read_text())
 model, texts = Model.load(setup["saved_model"]), setup["texts"]

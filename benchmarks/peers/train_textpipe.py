@@ -39,7 +39,7 @@ def operations(model, source, target, tokens):
     return 3 * 2 * (layers * (encoder + decoder) + tokens * size * vocabulary)
 
 
-threads.side_by_side()  # as a pipeline does
+threads.limit_intra_op()  # as a pipeline does
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")

@@ -87,7 +87,7 @@ def load(model: str, token: str | None) -> Any:
     from textpipe.runtime import onednn, threads
     from textpipe.savedmodel.loader import Model
 
-    threads.side_by_side()
+    threads.limit_intra_op()
     onednn.for_answering()
     return Model.load(Path(model))
 

@@ -136,7 +136,7 @@ def command(
     )
     policy = policies.pop("", read_policy("latest"))
     rest, remote = (None if port < 0 else port for port in (rest_port, grpc_port))
-    threads.side_by_side()
+    threads.limit_intra_op()
     onednn.for_answering()
     try:
         if processes > 1:
@@ -144,7 +144,7 @@ def command(
 
             given = click.get_current_context().meta[__name__]
             if workers is None:
-                given = [*given, f"--workers={max(1, threads.pieces() // processes)}"]
+                given = [*given, f"--workers={max(1, threads.num_shards() // processes)}"]
             told = functools.partial(click.echo, err=True)
             raise SystemExit(side_by_side.run(processes, given, host, {"rest": rest, "grpc": remote}, told, grace))
         with without_keras.without_keras():  # which TensorFlow Serving's messages would import by TensorFlow
@@ -159,7 +159,7 @@ def command(
         folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
         policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
         option_limits=most, trust_models=trust_models,
-        limits=Limits(workers or threads.pieces(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
+        limits=Limits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH)

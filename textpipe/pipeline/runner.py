@@ -180,7 +180,7 @@ def run(
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
-        threads.side_by_side()
+        threads.limit_intra_op()
     tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with fingerprint.remembered(artifacts / CODE):

@@ -11,12 +11,12 @@ BUILDING = 200_000, 50, 1000
 SERVING = 10_000, 10, 10
 
 
-def seldom() -> None:
+def relax_gc() -> None:
     """For a process that builds graphs."""
     gc.set_threshold(*BUILDING)
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """After models were loaded or let go: look through everything once, leave what is left alone, and look often again,
     for what requests leave behind is little to look through.
     """

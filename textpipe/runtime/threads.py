@@ -12,7 +12,7 @@ VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores an operation may have; TensorFlow r
 MOST = 4  # pieces side by side; more would be too small to be worth it
 
 
-def side_by_side() -> None:
+def limit_intra_op() -> None:
     """Leave cores for several operations at a time, unless TensorFlow has begun or TF_NUM_INTRAOP_THREADS is set."""
     if VARIABLE in os.environ:
         return
@@ -26,7 +26,7 @@ def side_by_side() -> None:
     os.environ[VARIABLE] = str(few)
 
 
-def pieces() -> int:
+def num_shards() -> int:
     """How many pieces of work go side by side: 1 where all cores are at each operation.
 
     2 cores, one an operation: 2;   16 cores, four an operation: 4

@@ -21,7 +21,7 @@ class Answers:
         from textpipe.runtime import onednn, threads
         from textpipe.savedmodel.loader import Model
 
-        threads.side_by_side()
+        threads.limit_intra_op()
         onednn.for_answering()
         self.model = Model.load(model)
 

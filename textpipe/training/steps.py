@@ -217,7 +217,7 @@ def own_seeds(model) -> Iterator[None]:
 def shares(strategy: tf.distribute.Strategy) -> int:
     """Into how many shares a replica cuts its rows, if nobody says."""
     alone = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
-    return threads.pieces() if alone else 1
+    return threads.num_shards() if alone else 1
 
 
 def tensors(column: Column, batch: Batch, name: str) -> Any:

@@ -83,7 +83,7 @@ class Repository:
     def settle(self) -> None:
         """Gives back what versions that ended still hold; requests wait meanwhile, so not after each of many."""
         self.ended = False
-        gc.settle()
+        gc.freeze_gc()
         self.settled = time.monotonic()
 
     # What a caller asks
