@@ -43,7 +43,7 @@ class Project:
         told = []
         result = runner.run(
             runner.Pipeline.load(self.folder / "classifier.toml", overrides), artifacts=self.artifacts,
-            saved_models=self.saved_models, told=lambda stage, state, _: told.append((stage, state)), **options,
+            saved_models=self.saved_models, on_event=lambda stage, state, _: told.append((stage, state)), **options,
         )  # fmt: skip
         return result, [(stage, state) for stage, state in told if state != "run"]
 
@@ -168,7 +168,7 @@ def pretend(tmp_path, monkeypatch):
         told = {}
         runner.run(
             runner.Pipeline.load(tmp_path / "x.toml", overrides), until="train", artifacts=tmp_path / "artifacts",
-            told=lambda stage, state, _: told.update({stage: state}),
+            on_event=lambda stage, state, _: told.update({stage: state}),
         )  # fmt: skip
         return told
 

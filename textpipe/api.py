@@ -46,21 +46,21 @@ def run(
     force: bool = False,
     artifacts: str | Path = ARTIFACTS,
     saved_models: str | Path = SAVED_MODELS,
-    told: Callable[[str, str, str], None] | None = None,
+    on_event: Callable[[str, str, str], None] | None = None,
 ) -> Result:
     """Run a pipeline, or its stages up to `until`; what did not change is taken from the store.
 
     data: rows in place of [ingest]'s own: a DataFrame, of which shares become valid and test as of a file, or {"train":
     ..., "valid": ..., "test": ...}. It has the columns that [ingest] names; equal rows find the results they had.
     start: build this stage and those after it again, even when cached; force: build every stage again.
-    told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
+    on_event(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
     Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
     """
     try:
         return Result.of(
             _pipeline.run(
                 _chosen(pipeline, data, Path(artifacts)), until=until, start=start, force=force,
-                artifacts=Path(artifacts), saved_models=Path(saved_models), told=told,
+                artifacts=Path(artifacts), saved_models=Path(saved_models), on_event=on_event,
             )
         )  # fmt: skip
     except ThresholdError as error:
@@ -126,7 +126,7 @@ def score(
     *,
     overrides: Sequence[str] = (),
     artifacts: str | Path = ARTIFACTS,
-    told: Callable[[str, str, str], None] | None = None,
+    on_event: Callable[[str, str, str], None] | None = None,
     columns: Mapping[str, str | int] | None = None,
     frame: bool = False,
 ) -> "list[dict[str, Any]] | pd.DataFrame":
@@ -141,7 +141,7 @@ def score(
         return load_model(model).score(rows, columns=columns, frame=frame)
     from textpipe.inference.scoring import Scorer
 
-    scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), told=told)
+    scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), on_event=on_event)
     given, index = _frames.rows_of(rows, scorer.fields, columns=columns)
     found = scorer.score(cast("list[Mapping[str, Any]]", given))
     return _frames.as_frame(found, index) if frame else found

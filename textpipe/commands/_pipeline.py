@@ -129,7 +129,7 @@ def run_to(
     try:
         result = pipelines.run(
             pipelines.Pipeline.load(file, overrides), until=stage, start=stage if force else None,
-            artifacts=artifacts, saved_models=saved_models, told=steps,
+            artifacts=artifacts, saved_models=saved_models, on_event=steps,
         )  # fmt: skip
     except ThresholdError as error:
         if as_json:

@@ -60,7 +60,7 @@ def other(loaded: Any, form: str, output: Path | None, artifacts: Path) -> Path:
 
     module = plugins.find("export_formats", form)
     module.check(loaded.sections)
-    result = pipelines.run(loaded, until="train", artifacts=artifacts, contents=True, told=tell)
+    result = pipelines.run(loaded, until="train", artifacts=artifacts, contents=True, on_event=tell)
     inputs = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     place = output or Path(f"{form}_models") / loaded.name
     told = _folder.fill(place, lambda folder: module.write(loaded.task, loaded.sections, inputs, folder))

@@ -36,7 +36,7 @@ class Scorer:
     def load(cls, path: str | Path, overrides: tuple[str, ...] = (), **options: Any) -> "Scorer":
         """From an exported model, or from a pipeline file (*.toml), which is trained first if it is not.
 
-        overrides: `section.key=value` for a pipeline; options: those of pipeline.run (artifacts, told).
+        overrides: `section.key=value` for a pipeline; options: those of pipeline.run (artifacts, on_event).
         Raises ModelError for a model that cannot score, ConfigError for a pipeline file that is not one.
         """
         path = Path(path)

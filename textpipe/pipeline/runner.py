@@ -167,13 +167,13 @@ def run(
     artifacts: Path = ARTIFACTS,
     saved_models: Path = SAVED_MODELS,
     contents: bool = False,
-    told: Callable[[str, str, str], None] | None = None,
+    on_event: Callable[[str, str, str], None] | None = None,
 ) -> Result:
     """Run a pipeline, or its stages up to `until`.
 
     start: build this stage and those after it again, even when cached; force: build every stage again.
     contents: compare the sums of cached results' files too, for whoever builds something from them.
-    told(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
+    on_event(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
     Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
     """
     check_stage(until, "--until")
@@ -181,7 +181,7 @@ def run(
     store, result = Store(artifacts), Result(pipeline)
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
         threads.limit_intra_op()
-    tell = told or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
+    tell = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with fingerprint.remembered(artifacts / CODE):
         try:
