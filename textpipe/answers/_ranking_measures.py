@@ -1,0 +1,49 @@
+"""How a ranker places the replies that were given.   Shapes: N rows, R responses, V vector size."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from textpipe.metrics import ranking
+from textpipe.text.canonical import canonical
+
+if TYPE_CHECKING:
+    from textpipe.answers._ranking import Output
+
+
+def measured(
+    output: "Output", raw: Mapping[str, Sequence[Any]], references: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """(metrics, notes): coverage, precision at 1, 3, 10 and 20 and mean reciprocal rank of the rows whose reply has a wording of a
+    response, the same rows' mean reciprocal rank by frequency, and 1-of-100 accuracy over all rows."""
+    graph = output.graph
+    members: dict[str, int] = {}
+    for number, response in enumerate(output.responses()):
+        for text in (response.text, *response.variants):
+            members.setdefault(canonical(text), number)
+    own = np.array([members.get(canonical(text), -1) for text in references])
+    places, messages, replies = [], [], []
+    for start in range(0, len(references), batch_rows):
+        rows = slice(start, start + batch_rows)
+        inputs = graph.inputs({name: graph.raw_tensor(name, cells[rows]) for name, cells in raw.items()})
+        targets = graph.encode(graph.target, graph.raw_tensor(graph.target, references[rows]))
+        messages.append(tf.cast(graph.model.encode(inputs), tf.float32).numpy())
+        replies.append(tf.cast(graph.model.encode_reply(targets), tf.float32).numpy())
+        known = own[rows] >= 0
+        scores = output.scores_of(messages[-1]).numpy()[known]
+        places.append(ranking.ranks(scores, own[rows][known]))
+    found: dict[str, float] = {"coverage": float(np.mean(own >= 0))}
+    notes = [
+        f"ranks are those of the {np.count_nonzero(own >= 0):,} rows whose reply, but for case and punctuation, is one of the "
+        f"{len(output.responses()):,} responses or its variants; equal scores share their mean rank."
+    ]
+    if found["coverage"]:
+        found |= ranking.figures(np.concatenate(places))
+        counts = [response.count for response in output.responses()]
+        found["mrr_by_frequency"] = float(np.mean(1 / ranking.by_frequency(counts, own[own >= 0])))
+    found |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
+    if "one_of_100" in found:
+        notes.append("one_of_100: up to 2,000 rows drawn by numpy's default_rng(1), in groups of 100.")
+    return found, notes

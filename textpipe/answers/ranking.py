@@ -1,0 +1,70 @@
+"""The answer is a reply out of a response set, with others beside it, best first."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textpipe.answers.label import (
+    SCORES, check as check_label, measured_answers, measured_words, score_line, score_row, score_summary, score_totals,
+)  # fmt: skip
+from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from textpipe.answers._ranking import Output
+    from textpipe.servable.tracing import Graph
+
+VIEW = "rankings"
+READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
+WORD_NOTES: tuple[str, ...] = ()
+
+
+def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
+    """Raise ValueError for settings of answers that are searched or of which several are right."""
+    check_label(task, decode=decode, bounds=bounds, join_sources=join_sources)
+
+
+def check_ensemble(model: str) -> None:
+    """Raise ConfigError: rankers are not joined."""
+    raise ConfigError(f"ensemble: {model} ranks replies; only models that write text can be joined")
+
+
+def join(models: Sequence[Any], mean: str) -> Any:
+    """Rankers are not joined."""
+    raise AssertionError("check_ensemble raises")
+
+
+def output(
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
+    assets: Mapping[str, Path],
+) -> "Output":  # fmt: skip
+    """The part of a graph that answers, with the response set that the stage `responses` left."""
+    from textpipe.answers import _response_set
+    from textpipe.answers._ranking import Output
+
+    return Output(graph, _response_set.read(assets["responses"] / _response_set.FILE))
+
+
+def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What predictions.jsonl keeps of an answer: all replies, their probabilities and their intents."""
+    return {name: answer[name] for name in ("answer", "score", "replies", "scores", "intents")}
+
+
+def measured(
+    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """How the references rank: among the response set, and each among 100 rows' references; see metrics/ranking.py."""
+    from textpipe.answers import _ranking_measures
+
+    return _ranking_measures.measured(graph.output, raw, references, batch_rows)
+
+
+def names(answer: str) -> Sequence[str]:
+    """The reply itself."""
+    return (answer,)
+
+
+__all__ = [
+    "READS", "SCORES", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
+    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals",
+]  # fmt: skip

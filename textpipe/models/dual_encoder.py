@@ -1,0 +1,56 @@
+"""Two encoders of summed n-gram embeddings: one for messages, one for replies (Henderson et al., 2017)."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
+from textpipe.layers.dropout_rate import Rate
+
+READS = ("sparse", "ids")
+GIVES = "vectors"
+
+
+class Config(Section):
+    """[model] kind = "dual_encoder".
+
+    A reply fits a message as their vectors' dot product says. Each message field has towers of its own, and a further pair stands on
+    them all.
+    similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
+    """
+
+    kind: Literal["dual_encoder"] = "dual_encoder"
+    embedding_size: int = Field(256, ge=1)  # width of an n-gram's or token's embedding
+    units: tuple[PositiveInt, ...] = Field((256, 256), min_length=1)  # widths of a tower's layers; the last is that of the vectors
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "tanh"  # between a tower's layers
+    dropout: Rate = 0.0  # in front of each layer of a tower
+    similarity: Literal["cosine", "dot"] = "cosine"
+
+
+def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
+    """The keras.Model: ({field: sparse [B, F] or ids [B, T]}, reply) -> vectors; see nets/dual_encoder.py.
+
+    Raises ConfigError for a reply that is neither n-grams nor ids.
+    """
+    from textpipe.layers.inputs import dim_of
+    from textpipe.nets.dual_encoder import DualEncoder
+
+    if sizes.target["kind"] not in READS:
+        raise ConfigError(
+            f"[model] dual_encoder: expects {' or '.join(READS)} features of the reply, found {sizes.target['kind']} for "
+            f"{sizes.target_name!r}"
+        )
+    model = DualEncoder(
+        {name: dim_of(size) for name, size in sizes.inputs.items()},
+        dim_of(sizes.target),
+        embedding_size=config.embedding_size,
+        units=config.units,
+        activation=config.activation,
+        dropout=config.dropout,
+        cosine=config.similarity == "cosine",
+        seed=seed,
+    )
+    model.build()
+    return model

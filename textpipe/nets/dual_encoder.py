@@ -1,0 +1,153 @@
+"""The dual encoder.   Shapes: B messages, R replies, F features, D embedding size, V vector size.
+
+Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, section 4: a message and a reply are
+encoded apart, and the score of the pair is the dot product of the two vectors. Of several message fields each has a pair of towers
+with a loss of its own, and one pair stands on all of them (figure 4).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from textpipe.layers.dropout import Dropout
+from textpipe.nets.bag import Linear
+
+EPSILON = 1e-6
+
+
+class Tower(keras.layers.Layer):
+    """A stack of dense layers, the last one linear: [B, D] -> [B, V]. units: their widths."""
+
+    def __init__(
+        self, size: int, units: Sequence[int], *, activation: str, dropout: float, seed: int, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.size, self.units = size, tuple(units)
+        self.activation = keras.activations.get(activation)
+        self.initializers = [keras.initializers.GlorotUniform(seed=seed + 2 * place) for place in range(len(units))]
+        self.drops = [Dropout(dropout, seed=seed + 2 * place + 1, name=f"drop_{place}") for place in range(len(units))]
+
+    def build(self, input_shape: Any = None) -> None:
+        self.kernels, self.biases, size = [], [], self.size
+        for place, (width, initializer) in enumerate(zip(self.units, self.initializers, strict=True)):
+            shape = (size, width)
+            self.kernels.append(self.add_weight(shape=shape, initializer=initializer, name=f"kernel_{place}"))
+            self.biases.append(self.add_weight(shape=(width,), initializer="zeros", name=f"bias_{place}"))
+            self.drops[place].build()
+            size = width
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        hidden, last = inputs, len(self.kernels) - 1
+        for place, (kernel, bias, drop) in enumerate(zip(self.kernels, self.biases, self.drops, strict=True)):
+            hidden = ops.matmul(drop(hidden, training=training), kernel) + bias
+            if place < last:
+                hidden = self.activation(hidden)
+        return hidden
+
+
+class DualEncoder(keras.Model):
+    """Vectors of messages and replies whose dot product says how well they fit.
+
+    dims: {message field: F}; reply_dim: F of the reply. cosine: vectors have unit length, and the dot product is
+    multiplied by a learned scale.
+    """
+
+    fixed_widths = False  # one traced training step does for batches of any width
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        reply_dim: int,
+        *,
+        embedding_size: int,
+        units: Sequence[int],
+        activation: str,
+        dropout: float,
+        cosine: bool,
+        seed: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.fields, self.cosine = tuple(dims), cosine
+
+        def uniform(number: int) -> Any:
+            return keras.initializers.RandomNormal(stddev=1.0, seed=1000 * seed + number)
+
+        def tower(number: int, size: int, name: str) -> Tower:
+            own = 1000 * seed + 100 + 50 * number
+            return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name)
+
+        self.embeddings = [
+            Linear(dim, embedding_size, initializer=uniform(number), name=f"embedding_{number}")
+            for number, dim in enumerate(dims.values())
+        ]
+        self.reply_embedding = Linear(reply_dim, embedding_size, initializer=uniform(len(dims)), name="reply_embedding")
+        self.message_towers = [tower(2 * number, embedding_size, f"message_{number}") for number in range(len(dims))]
+        self.reply_towers = [tower(2 * number + 1, embedding_size, f"reply_{number}") for number in range(len(dims))]
+        self.joint = []
+        if len(dims) > 1:
+            size, number = len(dims) * units[-1], 2 * len(dims)
+            self.joint = [tower(number, size, "message_joint"), tower(number + 1, size, "reply_joint")]
+
+    def build(self, input_shape: Any = None) -> None:
+        for layer in (*self.embeddings, self.reply_embedding, *self.message_towers, *self.reply_towers, *self.joint):
+            layer.build()
+        # exp of it is the scale of cosines, 10 at first.
+        self.log_scale = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(2.302585), trainable=self.cosine, name="log_scale"
+        )
+        self.built = True
+
+    def call(self, inputs: Mapping[str, Any], replies: Any, training: bool = False) -> list[tuple[Any, Any]]:
+        """Pairs of (messages [B, V], replies [R, V]); the last pair is what ranks, the others are of single fields."""
+        messages = self.by_field(inputs, training)
+        answers = self.of_reply(replies, training)
+        pairs = list(zip(messages, answers, strict=True))
+        if self.joint:
+            pairs.append(
+                tuple(
+                    tower(ops.concatenate(self.activated(parts), axis=-1), training=training)
+                    for tower, parts in zip(self.joint, (messages, answers), strict=True)
+                )
+            )
+        return [(self.scaled(message), self.unit(reply)) for message, reply in pairs]
+
+    def encode(self, inputs: Mapping[str, Any]) -> Any:
+        """What ranks replies to messages: {field: feature} -> [B, V], the scale in it."""
+        parts = self.by_field(inputs, False)
+        whole = self.joint[0](ops.concatenate(self.activated(parts), axis=-1)) if self.joint else parts[0]
+        return self.scaled(whole)
+
+    def encode_reply(self, replies: Any) -> Any:
+        """The vectors of replies: feature -> [R, V]."""
+        parts = self.of_reply(replies, False)
+        whole = self.joint[1](ops.concatenate(self.activated(parts), axis=-1)) if self.joint else parts[0]
+        return self.unit(whole)
+
+    def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
+        """The message's vector by each field."""
+        layers = zip(self.fields, self.embeddings, self.message_towers, strict=True)
+        return [tower(self.embedded(embedding, inputs[name]), training=training) for name, embedding, tower in layers]
+
+    def of_reply(self, replies: Any, training: bool) -> list[Any]:
+        """The reply's vector for each field of the message."""
+        embedded = self.embedded(self.reply_embedding, replies)
+        return [tower(embedded, training=training) for tower in self.reply_towers]
+
+    def embedded(self, layer: Linear, feature: Any) -> Any:
+        """The summed embeddings of a feature's n-grams, by the scale of the number of them: [B, F] -> [B, D]."""
+        return layer(feature)
+
+    def activated(self, parts: Sequence[Any]) -> list[Any]:
+        return [keras.activations.tanh(part) for part in parts]
+
+    def scaled(self, vectors: Any) -> Any:
+        return self.unit(vectors) * ops.exp(self.log_scale) if self.cosine else vectors
+
+    def unit(self, vectors: Any) -> Any:
+        if not self.cosine:
+            return vectors
+        return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + EPSILON)

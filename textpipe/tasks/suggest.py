@@ -1,0 +1,55 @@
+"""A message gets replies from a response set, best first: smart reply by matching.
+
+Its sources may be other fields, chosen in the pipeline file:
+task = { kind = "suggest", fields = { subject = "text", body = "text" }, target = "reply" }
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from textpipe.config import chosen_fields
+from textpipe.config.fields import Field
+
+FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
+STAGES = ("ingest", "normalize", "tokenize", "vectorize", "responses", "train", "evaluate", "export")
+OBJECTIVE = "in_batch"
+ANSWER = "ranking"
+METRICS = dict.fromkeys(
+    ("suggested", "mrr", "p_at_1", "p_at_3", "p_at_10", "p_at_20", "one_of_100", "coverage", "mrr_by_frequency"), "max"
+)
+TEMPLATE = "suggest"  # what `textpipe new` writes
+
+
+def choose_fields(line: str) -> ModuleType:
+    """This task with the fields of a line: "suggest(subject: text, body: text) -> reply"."""
+    return chosen_fields.with_fields(sys.modules[__name__], line)
+
+
+def metrics(
+    outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+) -> dict[str, Any]:
+    """Scores of what the signature serving_default gave for N rows; how replies rank is measured by answers/ranking.py.
+
+    outputs: replies [N, 3]. suggested: the share of rows whose own reply, but for case and punctuation, is one of the three.
+    """
+    import numpy as np
+
+    from textpipe.metrics import bootstrap
+    from textpipe.text.canonical import canonical
+
+    hits = np.array(
+        [
+            canonical(reference) in {canonical(str(reply)) for reply in replies}
+            for replies, reference in zip(outputs.get("replies", ()), references, strict=True)
+        ],
+        np.float64,
+    )
+    if not len(hits):
+        return {"metrics": {"suggested": None}, "intervals": {}}
+    report: dict[str, Any] = {"metrics": {"suggested": float(hits.mean())}, "intervals": {}}
+    if resamples:
+        sums = bootstrap.interval(hits[:, None], lambda total: total[0], resamples=resamples, seed=seed)
+        report["intervals"]["suggested"] = [bound / len(hits) for bound in sums]
+    return report
