@@ -73,18 +73,19 @@ class DualEncoder(keras.Model):
         super().__init__(**options)
         self.fields, self.cosine = tuple(dims), cosine
 
-        def uniform(number: int) -> Any:
-            return keras.initializers.RandomNormal(stddev=1.0, seed=1000 * seed + number)
+        # Small, so that n-grams seen once or twice, whose embeddings hardly learn, do not drown those that did.
+        def normal(number: int) -> Any:
+            return keras.initializers.RandomNormal(stddev=0.05, seed=1000 * seed + number)
 
         def tower(number: int, size: int, name: str) -> Tower:
             own = 1000 * seed + 100 + 50 * number
             return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name)
 
         self.embeddings = [
-            Linear(dim, embedding_size, initializer=uniform(number), name=f"embedding_{number}")
+            Linear(dim, embedding_size, initializer=normal(number), name=f"embedding_{number}")
             for number, dim in enumerate(dims.values())
         ]
-        self.reply_embedding = Linear(reply_dim, embedding_size, initializer=uniform(len(dims)), name="reply_embedding")
+        self.reply_embedding = Linear(reply_dim, embedding_size, initializer=normal(len(dims)), name="reply_embedding")
         self.message_towers = [tower(2 * number, embedding_size, f"message_{number}") for number in range(len(dims))]
         self.reply_towers = [tower(2 * number + 1, embedding_size, f"reply_{number}") for number in range(len(dims))]
         self.joint = []
@@ -130,16 +131,12 @@ class DualEncoder(keras.Model):
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
         """The message's vector by each field."""
         layers = zip(self.fields, self.embeddings, self.message_towers, strict=True)
-        return [tower(self.embedded(embedding, inputs[name]), training=training) for name, embedding, tower in layers]
+        return [tower(embedding(inputs[name]), training=training) for name, embedding, tower in layers]
 
     def of_reply(self, replies: Any, training: bool) -> list[Any]:
         """The reply's vector for each field of the message."""
-        embedded = self.embedded(self.reply_embedding, replies)
+        embedded = self.reply_embedding(replies)
         return [tower(embedded, training=training) for tower in self.reply_towers]
-
-    def embedded(self, layer: Linear, feature: Any) -> Any:
-        """The summed embeddings of a feature's n-grams, by the scale of the number of them: [B, F] -> [B, D]."""
-        return layer(feature)
 
     def activated(self, parts: Sequence[Any]) -> list[Any]:
         return [keras.activations.tanh(part) for part in parts]
