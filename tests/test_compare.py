@@ -156,8 +156,8 @@ def test_mcnemar_is_the_exact_binomial_test(first, second):
 
 
 def test_blocks_of_swaps_are_drawn_to_the_last(monkeypatch):
-    monkeypatch.setattr(significance, "BLOCK", 50)
-    assert [len(block) for block in significance.random_swaps(10, 12, 0)] == [5, 5, 2]
+    monkeypatch.setattr(significance, "BLOCK_FLIPS", 50)
+    assert [len(block) for block in significance.random_flips(10, 12, 0)] == [5, 5, 2]
 
 
 # sacrebleu's command line
@@ -203,7 +203,7 @@ def signature(references, good):
 
 def test_draws_are_those_of_sacrebleu():
     wanted = np.random.default_rng(12345).choice(50, size=(20, 50), replace=True)
-    found = list(bootstrap.weights(50, 20, 12345))
+    found = list(bootstrap.resample_weights(50, 20, 12345))
     assert [np.bincount(row, minlength=50).tolist() for row in wanted] == [row.tolist() for row in found]
 
 
@@ -211,7 +211,7 @@ def test_the_interval_of_chrf_is_that_of_resampled_corpora():
     references, good, _ = systems(rows=25)
     found = generation.score(good, references, resamples=40, seed=7)
     figures = []
-    for drawn in bootstrap.weights(25, 40, 7):
+    for drawn in bootstrap.resample_weights(25, 40, 7):
         rows = np.repeat(np.arange(25), drawn.astype(int))
         figures.append(sacrebleu.corpus_chrf([good[at] for at in rows], [[references[at] for at in rows]]).score)
     assert found["intervals"]["chrf"] == pytest.approx(np.quantile(figures, [0.025, 0.975]).tolist())

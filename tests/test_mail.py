@@ -126,7 +126,9 @@ def test_what_is_mended_or_left_out_is_counted():
 
 def test_flowed_lines_are_joined():
     text = "We meet \nat noon.\n From 1 \nto 2.\n> Is it \n> far?\n>> No\n-- \nAnn"
-    assert payload.unflow(text, delete_space=False) == ("We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn")
+    assert payload.unfold_flowed(text, delete_space=False) == (
+        "We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn"
+    )
     raw = "Content-Type: text/plain; format=flowed; delsp=yes\n\n明日は \n晴れ"
     assert body(raw) == "明日は晴れ"
     assert body(raw.replace("format=flowed; ", "")) == "明日は \n晴れ"

@@ -132,7 +132,7 @@ def test_every_metric_a_task_names_is_one_it_gives_and_the_other_way_round():
 
 def test_a_bootstrap_interval_of_a_mean_is_the_normal_approximation():
     values = np.random.default_rng(0).normal(3, 2, size=400)
-    low, high = bootstrap.interval(values[:, None], lambda total: total[0] / 400, resamples=4000, seed=1)
+    low, high = bootstrap.confidence_interval(values[:, None], lambda total: total[0] / 400, resamples=4000, seed=1)
     margin = 1.96 * values.std() / np.sqrt(400)
     assert low == pytest.approx(values.mean() - margin, abs=0.03)
     assert high == pytest.approx(values.mean() + margin, abs=0.03)
@@ -140,7 +140,9 @@ def test_a_bootstrap_interval_of_a_mean_is_the_normal_approximation():
 
 def test_an_interval_depends_on_its_seed_alone():
     values = np.random.default_rng(0).normal(size=(50, 1))
-    first, again, other = (bootstrap.interval(values, lambda t: t[0], resamples=200, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        bootstrap.confidence_interval(values, lambda t: t[0], resamples=200, seed=seed) for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
@@ -155,11 +157,11 @@ def test_intervals_contain_their_figures_and_shrink_with_more_rows():
 
 def test_bleu_intervals_resample_whole_rows_of_corpus_bleu():
     # Independent: draw the rows themselves with the same weights and score the drawn corpus.
-    found = bootstrap.interval(
+    found = bootstrap.confidence_interval(
         generation.bleu_statistics(HYPOTHESES, REFERENCES, lowercase=False), generation.bleu, resamples=30, seed=7
     )
     drawn = []
-    for weights in bootstrap.weights(5, 30, 7):
+    for weights in bootstrap.resample_weights(5, 30, 7):
         rows = np.repeat(np.arange(5), weights.astype(int))
         scored = sacrebleu.corpus_bleu([HYPOTHESES[n] for n in rows], [[REFERENCES[n] for n in rows]])
         drawn.append(scored.score)
@@ -184,7 +186,7 @@ def test_bleu_counts_in_the_tokens_that_are_asked_for(name):
 
 
 def test_the_script_of_the_references_chooses_the_tokenizer(monkeypatch):
-    monkeypatch.setattr(bleu_tokenizers, "missing", lambda name: [])
+    monkeypatch.setattr(bleu_tokenizers, "missing_packages", lambda name: [])
     for text, name in {"Ein Hund": "13a", "Он ушёл": "13a", "他走了": "zh", "これは本です": "ja-mecab", "그는 갔다": "ko-mecab",
                        "เขาไปแล้ว": "char", "12": "13a", "": "13a", "The word 中 means middle": "13a"}.items():  # fmt: skip
         assert bleu_tokenizers.choose([text]) == name
@@ -192,7 +194,7 @@ def test_the_script_of_the_references_chooses_the_tokenizer(monkeypatch):
 
 
 def test_a_tokenizer_whose_package_is_missing_is_told_from_one_that_is_there(monkeypatch, caplog):
-    monkeypatch.setattr(bleu_tokenizers, "missing", lambda name: ["MeCab"] if name == "ja-mecab" else [])
+    monkeypatch.setattr(bleu_tokenizers, "missing_packages", lambda name: ["MeCab"] if name == "ja-mecab" else [])
     assert bleu_tokenizers.check("zh", "here") == "zh"
     with pytest.raises(ConfigError, match=r"here: .*'ja-mecab' needs MeCab.*pip install 'sacrebleu\[ja\]'"):
         bleu_tokenizers.check("ja-mecab", "here")

@@ -588,7 +588,7 @@ def test_damaged_and_locked_archives_are_named(tmp_path):
 def test_line_files_are_held_a_bounded_number_of_characters_at_a_time(tmp_path, monkeypatch):
     from textpipe.data.formats import lines
 
-    monkeypatch.setattr(lines, "CHARACTERS", 50_000)
+    monkeypatch.setattr(lines, "MAX_CHARACTERS", 50_000)
     files = {
         "en": written(tmp_path, "t.en", "a\n" * 3_000),
         "de": written(tmp_path, "t.de", "".join(f"{n} {'b' * 1_000}\n" for n in range(3_000))),

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textpipe.data.download import MIRROR, File, Progress, fetch, mismatch
+from textpipe.data.download import MIRROR, File, Progress, fetch, checksum_error
 from textpipe.errors import DataError, suggest
 
 DOWNLOADS = Path("data/downloads")
@@ -57,16 +57,16 @@ class Card:
         return next(file for file in self.files if file.path == path)
 
 
-def folders() -> list[Path]:
+def card_folders() -> list[Path]:
     """Where cards are looked for: the working directory's first, then those that come with textpipe."""
     home = Path(__file__).parents[1]
     return [Path("data/cards"), home.parent / "data/cards", home / "cards"]
 
 
-def places() -> dict[str, Path]:
+def card_paths() -> dict[str, Path]:
     """{name: card file}; the first folder that has a name wins."""
     found: dict[str, Path] = {}
-    for folder in folders():
+    for folder in card_folders():
         for path in sorted(folder.glob("*.toml")):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
@@ -74,12 +74,12 @@ def places() -> dict[str, Path]:
 
 def names() -> list[str]:
     """Names of all known data sets."""
-    return list(places())
+    return list(card_paths())
 
 
 def card(name: str) -> Card:
     """The card of a data set; raises DataError with a suggestion when there is none, or the card is not sound."""
-    known = places()
+    known = card_paths()
     if name not in known:
         raise DataError(f"unknown dataset {name!r}{suggest(name, known)}; `textpipe data list` describes them")
     place = known[name]
@@ -185,7 +185,7 @@ def check(name: str) -> list[tuple[Path, str]]:
         path = root / file.path
         state = "missing"
         if path.is_file():
-            fault = mismatch(path, file)
+            fault = checksum_error(path, file)
             state = f"damaged: {fault}" if fault else "ok"
         found.append((path, state))
     return found
@@ -193,7 +193,7 @@ def check(name: str) -> list[tuple[Path, str]]:
 
 def verify(path: Path, file: File) -> None:
     """Raise DataError when a file is not the one the card means."""
-    fault = mismatch(path, file)
+    fault = checksum_error(path, file)
     if fault:
         raise DataError(f"{path}: {fault}; remove it and get it again")
 

@@ -9,7 +9,7 @@ from typing import Any
 from textpipe.config.fields import Field
 from textpipe.config.sections import Section
 from textpipe.data import sources
-from textpipe.data.profile import MOST_CLASSES
+from textpipe.data.profile import MAX_CLASSES
 from textpipe.data.rows import Repairs, Rows
 from textpipe.data.splits import Batch
 
@@ -27,7 +27,7 @@ class RareLabels:
         """Settle which labels stay."""
         self.kept = frozenset(label for label, rows in labels.items() if rows >= self.min_count)
         rare = [(label, rows) for label, rows in labels.items() if rows < self.min_count]
-        self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MOST_CLASSES])
+        self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MAX_CLASSES])
 
     def applied(self, rows: Rows, label: int, cells: ModuleType, repairs: Repairs) -> Rows:
         """Rows whose labels, in column number `label` of the kind `cells`, are not rare, or are called `name`."""

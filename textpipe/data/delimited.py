@@ -9,12 +9,16 @@ from pydantic import model_validator
 
 from textpipe.config.sections import Section
 from textpipe.data import text_file
-from textpipe.data.rows import LIMIT, Repairs, Rows
+from textpipe.data.rows import BATCH_ROWS, Repairs, Rows
 from textpipe.errors import DataError
 
-LONGEST_FIELD = text_file.LONGEST  # characters; a longer one means that a quote was opened and never closed
-HEADERLESS = "; if the file has no header, set format.header = false and give columns by number or format.columns"
-NUMBERED = "; the file has no header (format.header = false): give columns by their number from 0, or format.columns"
+MAX_FIELD_CHARACTERS = (
+    text_file.MAX_LINE_BYTES
+)  # characters; a longer one means that a quote was opened and never closed
+NO_HEADER_HINT = "; if the file has no header, set format.header = false and give columns by number or format.columns"
+COLUMN_NUMBER_HINT = (
+    "; the file has no header (format.header = false): give columns by their number from 0, or format.columns"
+)
 
 
 class Delimited(Section):
@@ -45,10 +49,14 @@ class Delimited(Section):
 
 def read(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """The wanted columns of a delimited file, at most 10,000 rows at a time."""
-    return quoted(path, config, repairs, wanted) if config.quoting == "csv" else plain(path, config, repairs, wanted)
+    return (
+        read_quoted(path, config, repairs, wanted)
+        if config.quoting == "csv"
+        else read_plain(path, config, repairs, wanted)
+    )
 
 
-def other_delimiter(cells: Sequence[str]) -> str:
+def delimiter_hint(cells: Sequence[str]) -> str:
     """What to say of a header of one cell that holds what separates cells elsewhere."""
     found = next((mark for mark in (";", "\t", ",", "|") if len(cells) == 1 and mark in cells[0]), None)
     if found is None:
@@ -57,11 +65,11 @@ def other_delimiter(cells: Sequence[str]) -> str:
     return f'; if {shown!r} separates the columns, set format = {{ kind = "csv", delimiter = "{shown}" }}'
 
 
-def head(path: Path, config: Delimited, first: Sequence[str], wanted: Sequence[str | int]) -> list[int]:
+def locate_columns(path: Path, config: Delimited, first: Sequence[str], wanted: Sequence[str | int]) -> list[int]:
     """Where the wanted columns stand, from the first row of the file."""
     if config.header and config.columns is None:
         cells = [cell.strip() for cell in first]
-        return text_file.columns_at(str(path), cells, wanted, other_delimiter(cells) or HEADERLESS)
+        return text_file.columns_at(str(path), cells, wanted, delimiter_hint(cells) or NO_HEADER_HINT)
     if config.columns is not None and len(config.columns) != len(first):
         raise DataError(
             f"{path}: {len(first)} columns where format.columns names {len(config.columns)}; name each column once"
@@ -70,11 +78,11 @@ def head(path: Path, config: Delimited, first: Sequence[str], wanted: Sequence[s
         names = [f"column {number}" for number in range(len(first))]
         # The keys of a table are texts, even where they are numbers: filter = { 2 = "yes" }.
         wanted = [int(column) if isinstance(column, str) and column.isdecimal() else column for column in wanted]
-        return text_file.columns_at(str(path), names, wanted, NUMBERED)
+        return text_file.columns_at(str(path), names, wanted, COLUMN_NUMBER_HINT)
     return text_file.columns_at(str(path), config.columns, wanted)
 
 
-def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
+def read_plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """Rows of a file without quoting: a line is a row, whatever stands in it."""
     width, at = 0, []
     origin = 0  # the line that the first row stands in, counted from 0
@@ -86,7 +94,7 @@ def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str 
             number += blank
             table = [line.split(config.delimiter) for line in lines[blank:]]
             width = len(table[0])
-            at = head(path, config, table[0], wanted)
+            at = locate_columns(path, config, table[0], wanted)
             if config.header:
                 number += 1
                 table = table[1:]
@@ -97,16 +105,16 @@ def plain(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str 
         positions = list(range(first, first + len(table)))
         numbers = list(range(number, number + len(table)))
         if set(map(len, table)) - {width}:
-            fits = [fitting(path, repairs, config, width, numbers[k], row) for k, row in enumerate(table)]
+            fits = [has_expected_width(path, repairs, config, width, numbers[k], row) for k, row in enumerate(table)]
             positions = [position for position, fit in zip(positions, fits, strict=True) if fit]
             numbers = [line for line, fit in zip(numbers, fits, strict=True) if fit]
             table = [row for row, fit in zip(table, fits, strict=True) if fit]
         yield Rows(str(path), positions, numbers, [[row[column] for row in table] for column in at])
 
 
-def quoted(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
+def read_quoted(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """Rows of a file with quoted fields (RFC 4180); a row may span lines."""
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
     blocks_read = 0
 
     def source() -> Iterator[str]:
@@ -135,25 +143,25 @@ def quoted(path: Path, config: Delimited, repairs: Repairs, wanted: Sequence[str
             if not "".join(row).strip():
                 continue
             width = len(row)
-            at = head(path, config, row, wanted)
+            at = locate_columns(path, config, row, wanted)
         if header_left:
             header_left = False
             continue
         position += 1
-        if len(row) != width and not fitting(path, repairs, config, width, line, row):
+        if len(row) != width and not has_expected_width(path, repairs, config, width, line, row):
             continue
         rows.positions.append(position)
         rows.lines.append(line)
         for column, number in zip(rows.columns, at, strict=True):
             column.append(row[number])
-        if len(rows) == LIMIT or blocks_read != block:
+        if len(rows) == BATCH_ROWS or blocks_read != block:
             block = blocks_read
             yield rows
             rows = Rows(str(path), [], [], [[] for _ in wanted])
     yield rows
 
 
-def fitting(path: Path, repairs: Repairs, config: Delimited, width: int, line: int, row: list[str]) -> bool:
+def has_expected_width(path: Path, repairs: Repairs, config: Delimited, width: int, line: int, row: list[str]) -> bool:
     """Whether a row has as many columns as it must; a blank line counts as an empty row."""
     if len(row) == width:
         return True

@@ -36,7 +36,7 @@ class File:
     also: tuple[str, ...] = ()
 
 
-def mismatch(path: Path, file: File) -> str:
+def checksum_error(path: Path, file: File) -> str:
     """What is wrong with a file's checksum, or nothing."""
     if not file.sha256:
         return ""
@@ -51,9 +51,9 @@ def fetch(file: File, target: Path, progress: Progress | None) -> None:
     part = target.with_name(target.name + ".part")
     resumed = part.exists() and part.stat().st_size > 0
     while True:
-        transfer(file, part, progress)
-        made = unpack(part, file) if file.member else part
-        fault = mismatch(made, file)
+        download(file, part, progress)
+        made = extract(part, file) if file.member else part
+        fault = checksum_error(made, file)
         if not fault:
             break
         part.unlink()
@@ -66,7 +66,7 @@ def fetch(file: File, target: Path, progress: Progress | None) -> None:
     part.unlink(missing_ok=True)
 
 
-def transfer(file: File, part: Path, progress: Progress | None) -> None:
+def download(file: File, part: Path, progress: Progress | None) -> None:
     """Bring `part` to full length, going on where an earlier transfer broke off."""
     for attempt in range(1, ATTEMPTS + 1):
         have = part.stat().st_size if part.exists() else 0
@@ -90,7 +90,7 @@ def transfer(file: File, part: Path, progress: Progress | None) -> None:
             finding = f"broke off after {have:,} of {total:,} bytes"
         except urllib.error.HTTPError as error:
             if error.code == 416 and have:  # nothing is left to send, or the file became shorter
-                if not file.member and not mismatch(part, file):
+                if not file.member and not checksum_error(part, file):
                     return
                 part.unlink()
                 continue
@@ -113,7 +113,7 @@ def transfer(file: File, part: Path, progress: Progress | None) -> None:
     )
 
 
-def unpack(archive: Path, file: File) -> Path:
+def extract(archive: Path, file: File) -> Path:
     """The member of a downloaded zip archive, beside it."""
     made = archive.with_name(archive.name + ".member")
     try:

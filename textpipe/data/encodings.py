@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 UTF8 = "utf-8"
 BOM, MARK = codecs.BOM_UTF8, "\ufeff"
-WESTERN = "cp1252"
+CP1252 = "cp1252"
 BOMS = (  # longest first: UTF-32's begins as UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -27,13 +27,13 @@ BOMS = (  # longest first: UTF-32's begins as UTF-16's
 )
 # Labels are used loosely: programs that write "latin-1" or "gb2312" mean these supersets (WHATWG Encoding Standard).
 SUPERSETS = {
-    "ascii": UTF8, "iso8859-1": WESTERN, "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "ascii": UTF8, "iso8859-1": CP1252, "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "utf-8-sig": UTF8,
 }  # fmt: skip
 COMMON = (
     UTF8,
     "utf-16",
-    WESTERN,
+    CP1252,
     "cp1250",
     "cp1251",
     "latin-1",
@@ -58,7 +58,7 @@ codecs.register_error(INVALID, lone_surrogates)
 
 
 @dataclass(frozen=True)
-class Found:
+class Encoding:
     """The encoding of a file: Python's name of it; whether it is a guess, and the line that led to it."""
 
     name: str
@@ -83,7 +83,7 @@ def checked(name: str) -> str:
     return SUPERSETS.get(info.name, info.name)
 
 
-def of_start(place: object, start: bytes, declared: str | None) -> Found:
+def of_start(place: object, start: bytes, declared: str | None) -> Encoding:
     """The encoding that a file's first bytes tell, UTF-8 when they tell none; raises DataError when another is declared."""
     marked = next((name for mark, name in BOMS if start.startswith(mark)), None)
     if declared is not None:
@@ -95,16 +95,16 @@ def of_start(place: object, start: bytes, declared: str | None) -> Found:
                 "leave encoding out, or convert the file"
             )
         if marked is None and name in ("utf-16", "utf-32"):
-            seen = of_nuls(start)
+            seen = detect_by_nul_bytes(start)
             marked = seen if seen and seen.startswith(name) else f"{name}-le"
-        return Found(marked or name)
+        return Encoding(marked or name)
     if marked:
-        return Found(marked)
-    wide = of_nuls(start)
-    return Found(wide, guessed=True, line=1) if wide else Found(UTF8)
+        return Encoding(marked)
+    wide = detect_by_nul_bytes(start)
+    return Encoding(wide, guessed=True, line=1) if wide else Encoding(UTF8)
 
 
-def of_nuls(start: bytes) -> str | None:
+def detect_by_nul_bytes(start: bytes) -> str | None:
     """UTF-16 or UTF-32 without a byte order mark, told by NUL bytes in ASCII characters and line ends; None for others."""
     nuls = start.count(0)
     if nuls * 200 < len(start):
@@ -138,7 +138,7 @@ class Utf8Lines:
     def __init__(self, place: object, *, guess: bool):
         self.place = place
         self.guess = guess
-        self.found = Found(UTF8)
+        self.found = Encoding(UTF8)
         self.line = 1
         self.tail = b""  # what is already read of the line behind the block
         self._mixed = False
@@ -175,7 +175,7 @@ class Utf8Lines:
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            return line.decode(WESTERN, errors=INVALID)
+            return line.decode(CP1252, errors=INVALID)
         if not text.isascii():
             self._note_mixed(number)
         return text
@@ -190,7 +190,7 @@ class Utf8Lines:
                 else:
                     odd.append(line)
                     first = first or number
-        if 4 * (sound + starts_as_utf8(self.tail)) > len(odd):
+        if 4 * (sound + has_utf8_text(self.tail)) > len(odd):
             return False
         runs = [run for line in odd for run in HIGH_RUN.findall(line)]
         # Letters of Western languages outside ASCII stand alone; those of other scripts side by side.
@@ -203,7 +203,7 @@ class Utf8Lines:
                     "treat such bytes as on_invalid says"
                 )
             return False
-        self.found = Found(WESTERN, guessed=True, line=first)
+        self.found = Encoding(CP1252, guessed=True, line=first)
         return True
 
     def _note_mixed(self, number: int) -> None:
@@ -225,7 +225,7 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def starts_as_utf8(data: bytes) -> bool:
+def has_utf8_text(data: bytes) -> bool:
     """Whether bytes cut anywhere have text outside ASCII and are UTF-8."""
     try:
         return not codecs.getincrementaldecoder(UTF8)().decode(data).isascii()
@@ -235,7 +235,7 @@ def starts_as_utf8(data: bytes) -> bool:
 
 def warn_if_utf8(place: object, name: str, chunk: bytes) -> None:
     """Log a warning when a chunk of a file declared as `name`, cut anywhere, has text outside ASCII that is UTF-8."""
-    if not starts_as_utf8(chunk):
+    if not has_utf8_text(chunk):
         return
     log.warning(
         '%s: encoding = "%s" is declared, and the text looks like UTF-8; see whether letters with accents came out right',

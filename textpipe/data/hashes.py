@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-BETWEEN = "\0"  # parts texts that are handled as one string; ingest has removed it from them
-ASCII_SKELETON = bytes(code if code > 127 or chr(code).isalnum() or chr(code) == BETWEEN else 32 for code in range(256))
+SEPARATOR = "\0"  # parts texts that are handled as one string; ingest has removed it from them
+ASCII_SKELETON = bytes(
+    code if code > 127 or chr(code).isalnum() or chr(code) == SEPARATOR else 32 for code in range(256)
+)
 
 
 def normal_forms(texts: Sequence[str]) -> list[bytes]:
@@ -19,7 +21,7 @@ def normal_forms(texts: Sequence[str]) -> list[bytes]:
 
     ["  Hello,\u00a0WORLD!", "?!"] -> [b"hello world", b"?!"]; one without letters and digits keeps all but white space.
     """
-    whole = BETWEEN.join(texts)
+    whole = SEPARATOR.join(texts)
     if not whole.isascii():
         whole = unicodedata.normalize("NFKC", whole)
         # Marks stay, for the vowels of many scripts are marks.
@@ -42,7 +44,7 @@ def text_keys(texts: Iterable[bytes]) -> "np.ndarray":
     return np.frombuffer(b"".join([hashlib.blake2b(text, digest_size=8).digest() for text in texts]), "<u8")
 
 
-def run_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
+def process_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
     """[N] uint64: Python's own hash of each row, quick, and good within this process only."""
     import numpy as np
 

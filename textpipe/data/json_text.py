@@ -8,13 +8,13 @@ from typing import Any
 BOM = "\ufeff"
 
 
-class Repeated(dict):
+class ObjectWithDuplicateNames(dict):
     """An object some of whose names are given more than once, with unequal values; `names` says which."""
 
     names: frozenset[str]
 
 
-def number(text: str) -> str | float:
+def parse_number(text: str) -> str | float:
     """A number with a fraction or an exponent, as it is written; an infinity when no float64 holds it.
 
     "1.50" -> "1.50";  "1e999" -> inf
@@ -22,7 +22,7 @@ def number(text: str) -> str | float:
     return text if math.isfinite(value := float(text)) else value
 
 
-def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object from its names and values."""
     found = dict(pairs)
     if len(found) == len(pairs):
@@ -30,33 +30,33 @@ def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = frozenset(name for name, value in pairs if value != found[name])
     if not names:
         return found
-    repeated = Repeated(found)
+    repeated = ObjectWithDuplicateNames(found)
     repeated.names = names
     return repeated
 
 
 # Integers as text as well: Python refuses to convert those of more than 4,300 digits.
-QUICK = json.JSONDecoder(parse_int=str, parse_float=number)
-CAREFUL = json.JSONDecoder(parse_int=str, parse_float=number, object_pairs_hook=table)
+FAST_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number)
+STRICT_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number, object_pairs_hook=build_object)
 
 
 def parse(text: str) -> Any:
     """The value of a JSON text; numbers are texts, NaN and infinities floats. Raises ValueError saying what is wrong."""
-    return decode(CAREFUL, text)
+    return decode(STRICT_DECODER, text)
 
 
-def row(text: str, names: Iterable[str]) -> Any:
+def parse_row(text: str, names: Iterable[str]) -> Any:
     """As `parse`, quicker, of a text without white space around; names given twice are told of `names` alone, and of the
     outermost object."""
     try:
-        value, end = QUICK.raw_decode(text)
+        value, end = FAST_DECODER.raw_decode(text)
     except (ValueError, RecursionError):
-        return decode(CAREFUL, text)  # without the mark, or for its message
+        return decode(STRICT_DECODER, text)  # without the mark, or for its message
     # As many names as there are colons behind them: none is given twice.
     twice = (
         type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
     )
-    return decode(CAREFUL, text) if twice or end != len(text) else value
+    return decode(STRICT_DECODER, text) if twice or end != len(text) else value
 
 
 def decode(decoder: json.JSONDecoder, text: str) -> Any:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-MOST_CLASSES = 10_000  # a label column with more is no label column, and is no longer counted
+MAX_CLASSES = 10_000  # a label column with more is no label column, and is no longer counted
 # First word of a character's Unicode name -> script, where the two differ.
 SCRIPTS = {
     **dict.fromkeys(("Cjk", "Ideographic"), "Han"),
@@ -38,7 +38,7 @@ class TextProfile:
         import pyarrow.compute as pc
 
         lengths = pc.utf8_length(texts).to_numpy()
-        count(self.characters, lengths)
+        add_counts(self.characters, lengths)
         longest = int(lengths.argmax())
         if lengths[longest] > self.longest[0]:
             self.longest = (int(lengths[longest]), int(rows[longest]))
@@ -46,19 +46,19 @@ class TextProfile:
         starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]  # [N + 1]
         octets = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
         starts = starts[:-1] - starts[0]
-        count(self.words, num_words(octets, starts))
+        add_counts(self.words, num_words(octets, starts))
         found = np.bincount(octets, minlength=256)
         self._ascii_letters += int(found[65:91].sum() + found[97:123].sum())
         if found[128:].any():
             codes = np.frombuffer(octets.tobytes().decode().encode("utf-32-le"), np.uint32)
-            count(self._codes, codes[codes > 127])
+            add_counts(self._codes, codes[codes > 127])
 
     def table(self) -> dict[str, Any]:
         """{"characters": {"mean": ..., "p50": ...}, "words": {...}, "longest": {...}, "scripts": {"Latin": 0.99}}"""
         scripts = Counter({"Latin": self._ascii_letters} if self._ascii_letters else {})
         for code, count in self._codes.items():
             if unicodedata.category(chr(code)).startswith("L"):
-                scripts[script(chr(code))] += count
+                scripts[script_of(chr(code))] += count
         letters = scripts.total()
         ranked = sorted(scripts.items(), key=lambda item: (-item[1], item[0]))
         return {
@@ -81,7 +81,7 @@ class LabelProfile:
         """Count labels, until there are too many to be labels."""
         if not self.too_many:
             self.classes.update(texts.to_pylist())
-            self.too_many = len(self.classes) > MOST_CLASSES
+            self.too_many = len(self.classes) > MAX_CLASSES
 
     def table(self) -> dict[str, Any]:
         """{"num_classes": 2, "classes": {"no": 1938, "yes": 1719}}, the most frequent first."""
@@ -101,7 +101,7 @@ def profiles(fields: Sequence[Field]) -> dict[str, Any]:
     return {field.name: field.cells.profile() for field in fields}
 
 
-def count(counts: Counter[int], values: "np.ndarray") -> None:
+def add_counts(counts: Counter[int], values: "np.ndarray") -> None:
     """Add integers [N] to counts."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def num_words(octets: "np.ndarray", starts: "np.ndarray") -> "np.ndarray":
     return np.add.reduceat(begins, starts, dtype=np.int32)
 
 
-def script(letter: str) -> str:
+def script_of(letter: str) -> str:
     """The script of a letter, from the first word of its Unicode name: "ж" -> "Cyrillic", "字" -> "Han"."""
     word = unicodedata.name(letter, "Unnamed").split()[0].split("-")[0].capitalize()
     return SCRIPTS.get(word, word)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from textpipe.data.encodings import UTF8, WESTERN, Found
+from textpipe.data.encodings import UTF8, CP1252, Encoding
 from textpipe.errors import DataError
 
-LIMIT = 10_000  # rows of one batch
+BATCH_ROWS = 10_000  # rows of one batch
 REPLACEMENT = "\ufffd"
 # Bytes that are not UTF-8 are carried as lone surrogates (PEP 383) until the row they belong to is known.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,7 +67,7 @@ class Repairs:
     counts: Counter[str] = field(default_factory=Counter)
     on_too_long: Literal["drop", "cut", "error"] = "drop"
     encoding: str | None = None
-    encodings: dict[str, Found] = field(default_factory=dict)  # of files that are not UTF-8
+    encodings: dict[str, Encoding] = field(default_factory=dict)  # of files that are not UTF-8
 
     def bad_row(self, place: str, finding: str, cure: str) -> None:
         """Count a row that will be dropped, or raise DataError."""
@@ -75,7 +75,7 @@ class Repairs:
             raise DataError(f'{place}: {finding}; {cure}, or drop such rows with on_bad_rows = "drop"')
         self.counts["bad_rows"] += 1
 
-    def note_encoding(self, path: object, found: Found) -> None:
+    def note_encoding(self, path: object, found: Encoding) -> None:
         """Keep the encoding of a file that is not UTF-8; a guess is logged, once a file."""
         if str(path) in self.encodings:
             return
@@ -100,7 +100,7 @@ class Repairs:
         ["caf\\udce9", "a\\0b"] -> ["caf\\ufffd", "ab"]
         """
         joined = ["".join(column) for column in rows.columns]
-        if not all(map(sound, joined)):
+        if not all(map(is_clean, joined)):
             rows = self._mend_characters(rows)
         limit = self.max_characters
         if (
@@ -145,7 +145,7 @@ class Repairs:
                 if "\0" in text:
                     self.counts["nul_characters"] += text.count("\0")
                     text = text.replace("\0", "")
-                text, found = SURROGATE.subn(western if self.on_invalid == WESTERN else REPLACEMENT, text)
+                text, found = SURROGATE.subn(cp1252_character if self.on_invalid == CP1252 else REPLACEMENT, text)
                 invalid[number] += found
                 mended[number] = text
             columns.append(mended)
@@ -164,13 +164,13 @@ class Repairs:
         return rows.keep([not found for found in invalid]) if self.on_invalid == "drop" else rows
 
 
-def western(byte: re.Match[str]) -> str:
+def cp1252_character(byte: re.Match[str]) -> str:
     """The character of Windows-1252 that a lone surrogate's byte stands for, U+FFFD where there is none."""
     code = ord(byte[0]) - 0xDC00
-    return bytes([code]).decode(WESTERN, errors="replace") if 0x80 <= code <= 0xFF else REPLACEMENT
+    return bytes([code]).decode(CP1252, errors="replace") if 0x80 <= code <= 0xFF else REPLACEMENT
 
 
-def sound(text: str) -> bool:
+def is_clean(text: str) -> bool:
     """Whether a text has neither NUL characters nor lone surrogates."""
     if "\0" in text:
         return False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SPLITS = ("train", "valid", "test")
-ROWS = 100_000
+SHARD_ROWS = 100_000
 GROUP_ROWS = 10_000  # rows of one Parquet row group or Arrow record batch; divides ROWS
 GROUP_BYTES = 32 * 2**20  # groups of very long rows are cut earlier, so that a group always fits in memory
 SUFFIXES = (".parquet", ".arrow")
@@ -75,7 +75,7 @@ class Writer:
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
             start = 0
             while start < batch.num_rows:
-                room = min(GROUP_ROWS - self._pending_rows, ROWS - self.rows % ROWS)
+                room = min(GROUP_ROWS - self._pending_rows, SHARD_ROWS - self.rows % SHARD_ROWS)
                 piece = batch.slice(start, room)
                 start += piece.num_rows
                 self._pending.append(piece)
@@ -107,7 +107,7 @@ class Writer:
         if self._sink is None:
             self._open()
         self._sink.write_table(pa.Table.from_arrays(columns, schema=self.schema))
-        if self.rows % ROWS == 0:
+        if self.rows % SHARD_ROWS == 0:
             self._finish()
 
     def _path(self) -> Path:

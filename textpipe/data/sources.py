@@ -25,13 +25,13 @@ def guess(files: Any) -> str | None:
     if isinstance(files, dict) and files:
         return "lines"
     if isinstance(files, list) and files:
-        return guess(files[0]) or ("lines" if len(files) > 1 and side_by_side(files) else None)
+        return guess(files[0]) or ("lines" if len(files) > 1 and are_parallel(files) else None)
     if not isinstance(files, str | Path):
         return None
     path = Path(files)
     if path.is_dir():
         return "mail"
-    suffix = Path(text_file.bare_name(path)).suffix.lower()
+    suffix = Path(text_file.strip_compression(path)).suffix.lower()
     for name in plugins.names(ROOM):
         if suffix in plugins.find(ROOM, name).SUFFIXES:
             return name
@@ -53,17 +53,17 @@ def unlike(files: Any) -> str | None:
         parts = files.values() if set(files) <= set(shards.SPLITS) else ()
         paths = [path for part in parts for path in (part if isinstance(part, list) else [part])]
     else:
-        paths = files if isinstance(files, list) and not side_by_side(files) else []
+        paths = files if isinstance(files, list) and not are_parallel(files) else []
     kinds = [(path, guess(path)) for path in paths if isinstance(path, str | Path)]
     first = next((kind for _, kind in kinds if kind), None)
     return next((str(path) for path, kind in kinds if kind not in (None, first)), None)
 
 
-def side_by_side(files: Sequence[Any]) -> bool:
+def are_parallel(files: Sequence[Any]) -> bool:
     """Whether paths differ in their last suffix only: train.en.gz, train.de.gz."""
     if not all(isinstance(path, str | Path) for path in files):
         return False
-    names = [Path(path).parent / text_file.bare_name(Path(path)) for path in files]
+    names = [Path(path).parent / text_file.strip_compression(Path(path)) for path in files]
     return len({name.with_suffix("") for name in names}) == 1 and len({name.suffix for name in names}) == len(names)
 
 
@@ -74,7 +74,7 @@ def locate(
     if dataset is not None:
         files = dataset_files(dataset, wanted)
     if options is None:
-        first = catalog.split_paths(plain(files))
+        first = catalog.split_paths(paths_to_strings(files))
         kinds = ", ".join(plugins.names(ROOM))
         raise DataError(
             f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
@@ -120,11 +120,11 @@ def dataset_files(name: str, wanted: Sequence[str | int]) -> dict[str, Any]:
     return placed(splits)
 
 
-def plain(files: Any) -> Any:
+def paths_to_strings(files: Any) -> Any:
     """Paths as strings, as catalog.split_paths takes them."""
     if isinstance(files, dict):
-        return {key: plain(value) for key, value in files.items()}
-    return [plain(value) for value in files] if isinstance(files, list) else str(files)
+        return {key: paths_to_strings(value) for key, value in files.items()}
+    return [paths_to_strings(value) for value in files] if isinstance(files, list) else str(files)
 
 
 def sources_of(value: Any, options: Section) -> list[Source]:
@@ -135,7 +135,9 @@ def sources_of(value: Any, options: Section) -> list[Source]:
     """
     lines = getattr(options, "kind", "") == "lines"
     if isinstance(value, list) and lines and len(value) > 1:
-        columns = [Path(text_file.bare_name(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)]
+        columns = [
+            Path(text_file.strip_compression(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)
+        ]
         twice = next((name for name in columns if columns.count(name) > 1), None)
         if twice is not None:
             raise DataError(

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from textpipe.data import shards
-from textpipe.data.profile import MOST_CLASSES
+from textpipe.data.profile import MAX_CLASSES
 from textpipe.data.splits import Batch, Split
 
 if TYPE_CHECKING:
     import numpy as np
 
-KEPT = 3  # source texts remembered of each label in each split
-LOOKED_AT = 50  # rows of one label looked at in a batch
-ANY = ""  # stands for the label where a task has none
+KEYS_PER_LABEL = 3  # source texts remembered of each label in each split
+ROWS_PER_LABEL = 50  # rows of one label looked at in a batch
+NO_LABEL = ""  # stands for the label where a task has none
 
 
 @dataclass
@@ -38,15 +38,15 @@ class FirstTexts:
 
         known = self.keys.setdefault(split, {})
         if labels is None:
-            if len(known.get(ANY, ())) < KEPT:
-                self._extend(known, ANY, keys)
+            if len(known.get(NO_LABEL, ())) < KEYS_PER_LABEL:
+                self._extend(known, NO_LABEL, keys)
             return
         if pa.types.is_list(labels.type):
             labels, keys = labels.flatten(), keys[pc.list_parent_indices(labels).to_numpy()]
         encoded = labels.dictionary_encode()
         names = encoded.dictionary.to_pylist()
-        short = [number for number, name in enumerate(names) if len(known.get(name, ())) < KEPT]
-        if not short or len(known) > MOST_CLASSES:
+        short = [number for number, name in enumerate(names) if len(known.get(name, ())) < KEYS_PER_LABEL]
+        if not short or len(known) > MAX_CLASSES:
             return
         numbers = encoded.indices.to_numpy()
         order = np.argsort(numbers, kind="stable")
@@ -58,8 +58,8 @@ class FirstTexts:
     @staticmethod
     def _extend(known: dict[str, list[int]], label: str, keys: "np.ndarray") -> None:
         first = known.setdefault(label, [])
-        for key in keys[:LOOKED_AT].tolist():
-            if len(first) < KEPT and key not in first:
+        for key in keys[:ROWS_PER_LABEL].tolist():
+            if len(first) < KEYS_PER_LABEL and key not in first:
                 first.append(key)
 
 
@@ -155,7 +155,7 @@ def counts(split: Split) -> dict[str, int] | None:
         profile = split.profiles[item.name]
         if item.side == "target" and hasattr(item.cells, "names"):
             return None if profile.too_many else dict(profile.classes)
-    return {ANY: split.counts["rows"]} if split.counts["rows"] else {}
+    return {NO_LABEL: split.counts["rows"]} if split.counts["rows"] else {}
 
 
 def pulls(dealer: Dealer, shares: Iterable[str]) -> dict[int, str]:
@@ -197,7 +197,9 @@ def train_only(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, 
     for other in shares:
         there = counts(splits[other])
         missing = (
-            {} if there is None or ANY in train else {name: rows for name, rows in train.items() if name not in there}
+            {}
+            if there is None or NO_LABEL in train
+            else {name: rows for name, rows in train.items() if name not in there}
         )
         if missing:
             found[other] = dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))

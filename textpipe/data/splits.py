@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textpipe.config.fields import Field
 from textpipe.data import shards
-from textpipe.data.hashes import KeySet, normal_forms, run_keys, text_keys
+from textpipe.data.hashes import KeySet, normal_forms, process_keys, text_keys
 from textpipe.data.profile import profiles
 from textpipe.data.rows import Rows
 
@@ -40,15 +40,15 @@ class Batch:
         sources = [item for item in fields if item.side == "source"]
         chosen = [item for item in sources if item.has_text] or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
-        normal = [normal_forms(as_texts(by_name[item.name])) for item in chosen]
+        normal = [normal_forms(comparison_texts(by_name[item.name])) for item in chosen]
         targets = [by_name[item.name] for item in fields if item.side == "target"]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
         return cls(
             np.array(rows.positions, np.int64) + start,
             [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
             text_keys(joined),
-            run_keys(zip(joined, *targets, strict=True)),
-            run_keys(zip(*rows.columns, strict=True)),
+            process_keys(zip(joined, *targets, strict=True)),
+            process_keys(zip(*rows.columns, strict=True)),
         )
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class Batch:
         return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
 
 
-def as_texts(column: Sequence[Any]) -> Sequence[str]:
+def comparison_texts(column: Sequence[Any]) -> Sequence[str]:
     """Cells as what they are compared by: texts as they are, others as Python writes them."""
     return column if not column or isinstance(column[0], str) else list(map(repr, column))
 

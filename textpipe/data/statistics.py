@@ -84,18 +84,18 @@ def summary(stats: Mapping[str, Any]) -> str:
     if rare and rare["labels"]:
         fate = f"are now {rare['merged_into']!r}" if rare["merged_into"] is not None else "are left out"
         lines.append(
-            f"{plural(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {counted(rare['labels'])}"
+            f"{num_labels(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {labels_with_rows(rare['labels'])}"
         )
     for name, labels in stats.get("labels_in_train_only", {}).items():
-        lines.append(f"{plural(labels)} too rare for {name}, only in train: {counted(labels)}")
+        lines.append(f"{num_labels(labels)} too rare for {name}, only in train: {labels_with_rows(labels)}")
     return "\n".join(lines)
 
 
-def plural(labels: Mapping[str, int]) -> str:
+def num_labels(labels: Mapping[str, int]) -> str:
     """ "1 label", "2 labels"."""
     return f"{len(labels):,} label{'' if len(labels) == 1 else 's'}"
 
 
-def counted(labels: Mapping[str, int]) -> str:
+def labels_with_rows(labels: Mapping[str, int]) -> str:
     """Labels with their rows, the first thirty: "later (1), never (1) and 20 more"."""
     return listed(f"{name} ({rows:,})" for name, rows in labels.items())

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO, AnyStr, cast
 
 from textpipe.data import encodings
-from textpipe.data.rows import LIMIT, Repairs
+from textpipe.data.rows import BATCH_ROWS, Repairs
 from textpipe.errors import DataError, suggest
 
 BLOCK = 1 << 20
-LONGEST = 1 << 28  # a line of more bytes than this is not text, and would have to fit in memory
+MAX_LINE_BYTES = 1 << 28  # a line of more bytes than this is not text, and would have to fit in memory
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
 
@@ -32,7 +32,7 @@ def must_exist(path: Path) -> None:
         raise DataError(f"{path}: no such file{suggest(path.name, near)}")
 
 
-def bare_name(path: Path) -> str:
+def strip_compression(path: Path) -> str:
     """A file's name without the suffix of its compression: mail.tsv.gz -> mail.tsv."""
     return path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED else path.name
 
@@ -89,7 +89,7 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
         chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
         if found.name != encodings.UTF8:
             repairs.note_encoding(path, found)
-            yield from other_blocks(path, found.name, chunks, warn=repairs.encoding is not None)
+            yield from decoded_blocks(path, found.name, chunks, warn=repairs.encoding is not None)
             return
         guess = repairs.encoding is None and repairs.on_invalid == "replace" and not start.startswith(encodings.BOM)
         utf8 = encodings.Utf8Lines(path, guess=guess)
@@ -101,7 +101,7 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
             start = b""
 
 
-def other_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
+def decoded_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
     """Blocks of a file in another encoding than UTF-8; warn of text outside ASCII that would be UTF-8."""
     decoder = encodings.decoder(name)
 
@@ -133,8 +133,8 @@ def whole_lines(path: Path, chunks: Iterable[AnyStr], end: AnyStr) -> Iterator[A
             chunk = chunk[cut + 1 :]
         held.append(chunk)
         size += len(chunk)
-        if size > LONGEST:
-            raise DataError(f"{path}: a line of more than {LONGEST >> 20} MB; is this a text file?")
+        if size > MAX_LINE_BYTES:
+            raise DataError(f"{path}: a line of more than {MAX_LINE_BYTES >> 20} MB; is this a text file?")
     if size:
         yield end[:0].join(held)
 
@@ -165,8 +165,8 @@ def lines(path: Path, member: str | None = None, repairs: Repairs | None = None)
         found = text.split("\n")
         if "\r" in text:
             found = [line.removesuffix("\r") for line in found]
-        for start in range(0, len(found), LIMIT):
-            yield number + start, found[start : start + LIMIT]
+        for start in range(0, len(found), BATCH_ROWS):
+            yield number + start, found[start : start + BATCH_ROWS]
         number += len(found)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NOUN, PLURAL = "a label", "labels"
 FEATURE = "label"
 OPTIONAL = False  # a row with an empty cell is left out
-LONGEST = 1_000  # characters; a longer one is no label, but a column taken for one
+MAX_CHARACTERS = 1_000  # characters; a longer one is no label, but a column taken for one
 profile = LabelProfile
 
 
@@ -33,8 +33,8 @@ def spec() -> "tf.TensorSpec":
 def parse(cell: str) -> str:
     """The name without blanks around it: " yes" -> "yes"; ValueError for one that is too long."""
     name = cell.strip()
-    if len(name) > LONGEST:
-        raise ValueError(f"a label of {len(name):,} characters, and a label has at most {LONGEST:,}")
+    if len(name) > MAX_CHARACTERS:
+        raise ValueError(f"a label of {len(name):,} characters, and a label has at most {MAX_CHARACTERS:,}")
     return name
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from textpipe.data.profile import LabelProfile, count, distribution
+from textpipe.data.profile import LabelProfile, add_counts, distribution
 from textpipe.kinds import label
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LabelsProfile(LabelProfile):
     def add(self, rows: "np.ndarray", cells: "pa.ListArray") -> None:
         """Count labels, until there are too many to be labels."""
         super().add(rows, cells.flatten())
-        count(self.lengths, cells.value_lengths().to_numpy())
+        add_counts(self.lengths, cells.value_lengths().to_numpy())
 
     def table(self) -> dict[str, Any]:
         """{"num_classes": 2, ..., "classes": {"urgent": 7, "billing": 4}, "labels": {"mean": 1.2, ...}}"""

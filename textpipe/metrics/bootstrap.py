@@ -8,7 +8,7 @@ import numpy as np
 LEVEL = 0.95
 
 
-def interval(
+def confidence_interval(
     statistics: np.ndarray, figure: Callable[[np.ndarray], float], *, resamples: int = 1000, seed: int = 1
 ) -> list[float]:
     """[low, high], the 95 % interval of figure(sum of the rows' statistics).
@@ -21,19 +21,19 @@ def interval(
     rows = len(statistics)
     if not rows:
         return [float("nan"), float("nan")]
-    figures = [figure(total) for total in sums(np.asarray(statistics, np.float64), resamples, seed)]
+    figures = [figure(total) for total in resampled_sums(np.asarray(statistics, np.float64), resamples, seed)]
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(figures, [tail, 1 - tail])
     return [float(low), float(high)]
 
 
-def sums(statistics: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def resampled_sums(statistics: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Sums over rows drawn with replacement: [N, S] -> [R, S]."""
-    draws = weights(len(statistics), resamples, seed)
+    draws = resample_weights(len(statistics), resamples, seed)
     return np.stack([row @ statistics for row in draws])
 
 
-def weights(rows: int, resamples: int, seed: int) -> Any:
+def resample_weights(rows: int, resamples: int, seed: int) -> Any:
     """How often each row is drawn, one resample after another: R times [N]."""
     generator = np.random.default_rng(seed)
     for _ in range(resamples):

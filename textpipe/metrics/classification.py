@@ -23,8 +23,8 @@ NAMES = (
     "log_loss",
     "calibration_error",
 )
-BINARY = ("f1", "precision", "recall")  # of the positive class, classes[1]; there is none among three
-BINS = 15
+BINARY_ONLY = ("f1", "precision", "recall")  # of the positive class, classes[1]; there is none among three
+NUM_BINS = 15
 
 
 def score(
@@ -61,9 +61,9 @@ def score(
     figures: dict[str, float | None] = dict.fromkeys(NAMES)
     intervals: dict[str, list[float]] = {}
     if len(labels) != 2:
-        figures = {name: None for name in NAMES if name not in BINARY}
+        figures = {name: None for name in NAMES if name not in BINARY_ONLY}
     if len(true):
-        figures |= counted(confusion)
+        figures |= confusion_metrics(confusion)
         # float32 probabilities sum to 1 within 1e-7, which log_loss would warn about.
         probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
         losses = -np.log(np.clip(probabilities[np.arange(len(true)), true], np.finfo(np.float64).eps, 1))
@@ -77,16 +77,16 @@ def score(
         figures["roc_auc"] = float(np.mean(areas)) if areas else None
     if len(true) and resamples:
         size = len(labels)
-        mean = bootstrap.interval(
+        mean = bootstrap.confidence_interval(
             np.stack([found == true, losses], axis=1), lambda total: total[0], resamples=resamples, seed=seed
         )
         intervals["accuracy"] = [bound / len(true) for bound in mean]
-        mean = bootstrap.interval(losses[:, None], lambda total: total[0], resamples=resamples, seed=seed)
+        mean = bootstrap.confidence_interval(losses[:, None], lambda total: total[0], resamples=resamples, seed=seed)
         intervals["log_loss"] = [bound / len(true) for bound in mean]
         cells = true * size + found
         drawn = [
-            counted(np.bincount(cells, weights=draw, minlength=size * size).reshape(size, size))
-            for draw in bootstrap.weights(len(true), resamples, seed)
+            confusion_metrics(np.bincount(cells, weights=draw, minlength=size * size).reshape(size, size))
+            for draw in bootstrap.resample_weights(len(true), resamples, seed)
         ]
         for name in ("f1_macro", "f1") if size == 2 else ("f1_macro",):
             intervals[name] = [float(bound) for bound in np.quantile([one[name] for one in drawn], [0.025, 0.975])]
@@ -99,7 +99,7 @@ def score(
     }
 
 
-def counted(confusion: np.ndarray) -> dict[str, float]:
+def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
     """Figures that follow from the confusion matrix [C, C] alone; precision of a class never answered is 0.
 
     Macro averages run over classes that occur in the references or the answers, as scikit-learn's do.
@@ -126,6 +126,6 @@ def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
 
     How far the confidence of a bin's rows lies from their accuracy, on average over rows.
     """
-    bins = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)  # a bin is (low, high]
-    gaps = np.bincount(bins, weights=confidences - correct, minlength=BINS)  # [BINS], rows x gap
+    bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)  # a bin is (low, high]
+    gaps = np.bincount(bins, weights=confidences - correct, minlength=NUM_BINS)  # [BINS], rows x gap
     return float(np.abs(gaps).sum() / len(confidences))

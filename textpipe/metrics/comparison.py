@@ -48,7 +48,7 @@ def of_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> li
     right = [np.array([[a == r] for a, r in zip(one, references, strict=True)], np.float64) for one in answers]
     classes = [corpus.class_statistics(one, references, labels) for one in answers]
     found = [
-        Measure("accuracy", right, corpus.share(len(references)), percent=True),
+        Measure("accuracy", right, corpus.proportion(len(references)), percent=True),
         Measure("f1_macro", classes, corpus.f1_macro, percent=True),
     ]
     if len(labels) == 2:

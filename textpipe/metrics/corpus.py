@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ORDERS = 6  # lengths of chrF's n-grams of characters
-BETA = 2  # how much more chrF's recall counts than its precision
-NOTHING = -9999999999.0  # sacrebleu's logarithm of 0
+CHRF_ORDERS = 6  # lengths of chrF's n-grams of characters
+CHRF_BETA = 2  # how much more chrF's recall counts than its precision
+LOG_OF_ZERO = -9999999999.0  # sacrebleu's logarithm of 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def bleu(sums: np.ndarray) -> np.ndarray:
     missed = np.cumsum((matches == 0) & (totals > 0), axis=1)
     counted = np.where(matches > 0, matches, 0.5**missed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(totals > 0, np.log(100 * counted / totals), NOTHING)
+        logs = np.where(totals > 0, np.log(100 * counted / totals), LOG_OF_ZERO)
         brevity = np.where(answer < reference, np.exp(1 - reference / answer), 1.0)
     return np.where(matches.any(axis=1), brevity * np.exp(logs.mean(axis=1)), 0.0)
 
@@ -47,15 +47,15 @@ def chrf_statistics(answers: Sequence[str], references: Sequence[str | Sequence[
 
     Of several references of a row the one that gives the best chrF counts.
     """
-    found = np.zeros((len(answers), 3 * ORDERS))
+    found = np.zeros((len(answers), 3 * CHRF_ORDERS))
     for row, (answer, given) in enumerate(zip(answers, references, strict=True)):
-        ours = [ngrams("".join(answer.split()), order) for order in range(1, ORDERS + 1)]
-        rows = np.array([common(ours, reference) for reference in ([given] if isinstance(given, str) else given)])
+        ours = [ngrams("".join(answer.split()), order) for order in range(1, CHRF_ORDERS + 1)]
+        rows = np.array([chrf_row(ours, reference) for reference in ([given] if isinstance(given, str) else given)])
         found[row] = rows[chrf(rows).argmax()] if len(rows) > 1 else rows[0]
     return found
 
 
-def common(ours: Sequence[Counter[str]], reference: str) -> list[float]:
+def chrf_row(ours: Sequence[Counter[str]], reference: str) -> list[float]:
     """The statistics of one answer, its n-grams by length, beside one reference: [18]."""
     counts: list[float] = []
     for order, answer in enumerate(ours, 1):
@@ -77,8 +77,8 @@ def chrf(sums: np.ndarray) -> np.ndarray:
     orders = np.maximum(counted.sum(axis=1), 1)
     precision = np.where(counted, common / np.maximum(answer, 1), 0).sum(axis=1) / orders
     recall = np.where(counted, common / np.maximum(reference, 1), 0).sum(axis=1) / orders
-    weight = BETA**2 * precision + recall
-    return 100 * (1 + BETA**2) * precision * recall / np.where(weight > 0, weight, 1)
+    weight = CHRF_BETA**2 * precision + recall
+    return 100 * (1 + CHRF_BETA**2) * precision * recall / np.where(weight > 0, weight, 1)
 
 
 def ter(sums: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def ter(sums: np.ndarray) -> np.ndarray:
     return np.where(words > 0, 100 * edits / np.maximum(words, 1), 100.0 * (edits > 0))
 
 
-def share(rows: int) -> Callable[[np.ndarray], np.ndarray]:
+def proportion(rows: int) -> Callable[[np.ndarray], np.ndarray]:
     """The share of rows that count: [R, 1] -> [R]."""
     return lambda sums: sums[:, 0] / rows
 

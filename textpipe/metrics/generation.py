@@ -64,11 +64,13 @@ def score(
     intervals = {}
     if resamples:
         chosen = {"resamples": resamples, "seed": seed}
-        intervals = {name: bootstrap.interval(rows, bleu, **chosen) for name, rows in statistics.items()}
+        intervals = {name: bootstrap.confidence_interval(rows, bleu, **chosen) for name, rows in statistics.items()}
         characters = corpus.chrf_statistics(answers, references)
-        intervals["chrf"] = bootstrap.interval(characters, lambda total: float(corpus.chrf(total[None])[0]), **chosen)
-        intervals["ter"] = bootstrap.interval(edits, ter, **chosen)
-        share = bootstrap.interval(equal[:, None], lambda count: count[0], **chosen)
+        intervals["chrf"] = bootstrap.confidence_interval(
+            characters, lambda total: float(corpus.chrf(total[None])[0]), **chosen
+        )
+        intervals["ter"] = bootstrap.confidence_interval(edits, ter, **chosen)
+        share = bootstrap.confidence_interval(equal[:, None], lambda count: count[0], **chosen)
         intervals["exact_match"] = [bound / len(answers) for bound in share]
     # A signature says how the scorer was set; sacrebleu only gives it after the scorer has seen references.
     signatures = {}

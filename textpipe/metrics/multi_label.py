@@ -58,9 +58,9 @@ def score(
         }
     if len(true) and resamples:
         rows = np.stack([(true & answered).sum(axis=1), true.sum(axis=1), answered.sum(axis=1)], axis=1)  # [N, 3]
-        intervals["f1_micro"] = bootstrap.interval(rows, micro_f1, resamples=resamples, seed=seed)
+        intervals["f1_micro"] = bootstrap.confidence_interval(rows, micro_f1, resamples=resamples, seed=seed)
         exact = (true == answered).all(axis=1)[:, None]
-        bounds = bootstrap.interval(exact, lambda total: total[0], resamples=resamples, seed=seed)
+        bounds = bootstrap.confidence_interval(exact, lambda total: total[0], resamples=resamples, seed=seed)
         intervals["subset_accuracy"] = [bound / len(true) for bound in bounds]
     return {
         "metrics": figures,

@@ -15,15 +15,15 @@ from textpipe.metrics import bootstrap
 from textpipe.metrics.corpus import Measure
 
 LEVEL = bootstrap.LEVEL
-BLOCK = 64_000_000  # coins tossed at once
-ROUNDING = 1e-9  # sums in another order differ by less
+BLOCK_FLIPS = 64_000_000  # coins tossed at once
+TOLERANCE = 1e-9  # sums in another order differ by less
 
 Figure = Callable[[np.ndarray], np.ndarray]
 
 
 def resampled(measure: Measure, *, resamples: int, seed: int) -> np.ndarray:
     """The figures of every system on the same R resamples of the rows, [K, R]; sacrebleu's draws for an equal seed."""
-    return np.stack([measure.figure(bootstrap.sums(rows, resamples, seed)) for rows in measure.statistics])
+    return np.stack([measure.figure(bootstrap.resampled_sums(rows, resamples, seed)) for rows in measure.statistics])
 
 
 def interval(figures: np.ndarray) -> list[float]:
@@ -39,7 +39,7 @@ def bootstrap_p(differences: np.ndarray, found: float) -> float:
     count that lie at 0 or beyond, or at twice the difference or beyond (Berg-Kirkpatrick et al. 2012, both sides).
     sacrebleu's paired-bs gives about half of it: it counts one side.
     """
-    extreme = np.abs(differences - found) >= abs(found) - ROUNDING
+    extreme = np.abs(differences - found) >= abs(found) - TOLERANCE
     return float((extreme.sum() + 1) / (len(differences) + 1))
 
 
@@ -52,23 +52,23 @@ def randomization_p(first: np.ndarray, second: np.ndarray, figure: Figure, *, tr
     rows = len(first)
     exact = rows < 63 and 2**rows <= trials
     extreme = tried = 0
-    for kept in every_swap(rows) if exact else random_swaps(rows, trials, seed):  # [R, N], true: the answers stay
+    for kept in all_flips(rows) if exact else random_flips(rows, trials, seed):  # [R, N], true: the answers stay
         stay, move = kept.astype(np.float64), (~kept).astype(np.float64)
         ours, theirs = figure(stay @ first + move @ second), figure(move @ first + stay @ second)
-        extreme += int((np.abs(ours - theirs) >= found - ROUNDING).sum())
+        extreme += int((np.abs(ours - theirs) >= found - TOLERANCE).sum())
         tried += len(kept)
     return extreme / tried if exact else (extreme + 1) / (tried + 1)
 
 
-def random_swaps(rows: int, trials: int, seed: int) -> Iterator[np.ndarray]:
+def random_flips(rows: int, trials: int, seed: int) -> Iterator[np.ndarray]:
     """Coins for every row of every trial, in blocks [R, N]; sacrebleu's for an equal seed."""
     generator = np.random.default_rng(seed)
-    block = max(1, BLOCK // max(rows, 1))
+    block = max(1, BLOCK_FLIPS // max(rows, 1))
     for start in range(0, trials, block):
         yield generator.integers(2, size=(min(block, trials - start), rows), dtype=bool)
 
 
-def every_swap(rows: int) -> Iterator[np.ndarray]:
+def all_flips(rows: int) -> Iterator[np.ndarray]:
     """All 2**N ways to swap, [2**N, N]."""
     yield (np.arange(2**rows)[:, None] >> np.arange(rows)[None]) % 2 == 0
 

@@ -44,15 +44,15 @@ def f1(
     f1(["der Emu läuft"], ["ein Emu rennt"], {"der": 9, "ein": 9, "läuft": 5, "rennt": 4}, 0, 0)
     -> {"f1": 1.0, "precision": 1.0, "recall": 1.0, "matches": 1, "answer_words": 1, "reference_words": 1, ...}
     """
-    rows = [statistics(*pair, counts, least, most) for pair in zip(answers, references, strict=True)]
+    rows = [row_counts(*pair, counts, least, most) for pair in zip(answers, references, strict=True)]
     table = np.array(rows, np.float64).reshape(-1, 3)  # [N, 3]: matches, words of the answer, words of the reference
     matches, answered, expected = (int(total) for total in table.sum(axis=0))
     found: dict[str, Any] = {
         "least": least,
         "most": most,
-        "f1": share(2 * matches, answered + expected),
-        "precision": share(matches, answered),
-        "recall": share(matches, expected),
+        "f1": ratio(2 * matches, answered + expected),
+        "precision": ratio(matches, answered),
+        "recall": ratio(matches, expected),
         "matches": matches,
         "answer_words": answered,
         "reference_words": expected,
@@ -62,11 +62,11 @@ def f1(
         def figure(total: np.ndarray) -> float:
             return float(2 * total[0] / max(total[1] + total[2], 1))
 
-        found["interval"] = bootstrap.interval(table, figure, resamples=resamples, seed=seed)
+        found["interval"] = bootstrap.confidence_interval(table, figure, resamples=resamples, seed=seed)
     return found
 
 
-def statistics(answer: str, reference: str, counts: Mapping[str, int], least: int, most: int) -> tuple[int, int, int]:
+def row_counts(answer: str, reference: str, counts: Mapping[str, int], least: int, most: int) -> tuple[int, int, int]:
     """Matches, words of the answer and words of the reference in the bucket, of one row."""
     given, wanted = (
         Counter(word for word in split(text) if least <= counts.get(word, 0) <= most) for text in (answer, reference)
@@ -74,5 +74,5 @@ def statistics(answer: str, reference: str, counts: Mapping[str, int], least: in
     return (given & wanted).total(), given.total(), wanted.total()
 
 
-def share(part: int, whole: int) -> float | None:
+def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None

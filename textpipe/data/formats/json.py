@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from textpipe.config.sections import Section
 from textpipe.data import json_text, shards, text_file
-from textpipe.data.rows import LIMIT, Repairs, Rows
+from textpipe.data.rows import BATCH_ROWS, Repairs, Rows
 from textpipe.errors import DataError, suggest
 
 SUFFIXES = ()  # a .json file is guessed to hold JSON lines, which stream
@@ -48,16 +48,16 @@ def for_split(config: Config, split: str) -> Config:
 
 def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
     """The wanted cells of each row."""
-    records = load(source, config, repairs)
+    records = load_records(source, config, repairs)
     if not records:
         raise DataError(f"{source}: no rows{f' in {config.key!r}' if config.key else ''}")
     first = records[0]
     names = list(first) if isinstance(first, dict) else config.columns or [f"column {n}" for n in range(len(first))]
     at = text_file.columns_at(str(source), names, wanted)
-    for start in range(0, len(records), LIMIT):
+    for start in range(0, len(records), BATCH_ROWS):
         rows = Rows(str(source), [], [], [[] for _ in wanted], "row")
-        for position, record in enumerate(records[start : start + LIMIT], start):
-            cells = cells_of(record, names, at, repairs)
+        for position, record in enumerate(records[start : start + BATCH_ROWS], start):
+            cells = record_cells(record, names, at, repairs)
             if cells is None:
                 repairs.bad_row(f"{source}, row {position + 1}", "not a row of texts like the first", "mend it")
                 continue
@@ -68,11 +68,13 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def cells_of(record: object, names: Sequence[str], at: Sequence[int], repairs: Repairs) -> list[str] | None:
+def record_cells(record: object, names: Sequence[str], at: Sequence[int], repairs: Repairs) -> list[str] | None:
     """The wanted cells of a row; None when it lacks one, or has one that is no text."""
     if isinstance(record, dict):
         values = [record.get(names[number], ()) for number in at]
-        if isinstance(record, json_text.Repeated) and not record.names.isdisjoint(names[number] for number in at):
+        if isinstance(record, json_text.ObjectWithDuplicateNames) and not record.names.isdisjoint(
+            names[number] for number in at
+        ):
             return None
     elif isinstance(record, list) and len(record) == len(names):
         values = [record[number] for number in at]
@@ -82,7 +84,7 @@ def cells_of(record: object, names: Sequence[str], at: Sequence[int], repairs: R
     return None if None in cells else cells  # type: ignore[return-value]
 
 
-def load(source: Path, config: Config, repairs: Repairs) -> list:
+def load_records(source: Path, config: Config, repairs: Repairs) -> list:
     """The list of rows in the document."""
     text = "\n".join(text_file.blocks(source, config.member, repairs))
     try:

@@ -38,7 +38,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             if not text:
                 repairs.counts["empty_rows"] += 1
                 continue
-            table = parse(source, line, text, repairs, names)
+            table = parse_line(source, line, text, repairs, names)
             if table is None:
                 continue
             if not checked:
@@ -50,7 +50,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
                 finding = f"{name!r} is a list or a table" if name in table else f"no key {name!r}"
                 repairs.bad_row(f"{source}, line {line}", finding, "give it a text")
                 continue
-            if isinstance(table, json_text.Repeated) and not table.names.isdisjoint(wanted):
+            if isinstance(table, json_text.ObjectWithDuplicateNames) and not table.names.isdisjoint(wanted):
                 name = next(name for name in wanted if name in table.names)
                 repairs.bad_row(f"{source}, line {line}", f"{name!r} is given twice, with unequal values", "keep one")
                 continue
@@ -61,10 +61,10 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def parse(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
+def parse_line(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
     """The object of a line; a line that has none is a bad row."""
     try:
-        table = json_text.row(text, names)
+        table = json_text.parse_row(text, names)
     except ValueError as error:
         cure = 'set format = "json" if the file is one document' if text in ("[", "{") else "write one object a line"
         repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", cure)

@@ -12,9 +12,9 @@ from textpipe.errors import DataError
 
 SUFFIXES = (".txt",)
 TAKES_ENCODING = True
-STEP = 100  # lines taken from each file at first: the others' may be long where the first file's are short
-MOST = 1_000  # taken at a time where lines turn out short
-CHARACTERS = 1 << 24  # of lines side by side that are held at once
+FIRST_STEP = 100  # lines taken from each file at first: the others' may be long where the first file's are short
+MAX_STEP = 1_000  # taken at a time where lines turn out short
+MAX_CHARACTERS = 1 << 24  # of lines side by side that are held at once
 
 
 class Config(Section):
@@ -39,7 +39,7 @@ def read(
     others = [
         chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in chosen[1:]
     ]
-    total, step = 0, STEP
+    total, step = 0, FIRST_STEP
     for _, lines in leading:
         columns: list[list[str]] = [[] for _ in chosen]
         size = start = 0
@@ -53,30 +53,30 @@ def read(
                 counts += [
                     held + len(column) + sum(1 for _ in other) for column, other in zip(part[1:], others, strict=True)
                 ]
-                raise unequal(chosen, counts)
+                raise line_count_error(chosen, counts)
             for column, more in zip(columns, part, strict=True):
                 column += more
             taken = sum(len(line) for more in part for line in more)
-            step = max(1, min(MOST, CHARACTERS // 16 * len(part[0]) // (taken + 1)))
+            step = max(1, min(MAX_STEP, MAX_CHARACTERS // 16 * len(part[0]) // (taken + 1)))
             size += taken
-            if size > CHARACTERS:
-                yield rows_at(place, total, columns)
+            if size > MAX_CHARACTERS:
+                yield make_rows(place, total, columns)
                 total += len(columns[0])
                 columns, size = [[] for _ in chosen], 0
-        yield rows_at(place, total, columns)
+        yield make_rows(place, total, columns)
         total += len(columns[0])
     left = [sum(1 for _ in other) for other in others]
     if any(left):
-        raise unequal(chosen, [total, *(total + more for more in left)])
+        raise line_count_error(chosen, [total, *(total + more for more in left)])
 
 
-def rows_at(place: str, start: int, columns: list[list[str]]) -> Rows:
+def make_rows(place: str, start: int, columns: list[list[str]]) -> Rows:
     """Rows from the line after `start` on."""
     stop = start + len(columns[0])
     return Rows(place, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
 
 
-def unequal(paths: Sequence[Path], counts: Sequence[int]) -> DataError:
+def line_count_error(paths: Sequence[Path], counts: Sequence[int]) -> DataError:
     """The error that names every file and its number of lines."""
     parts = [f"{path} has {count:,} lines" for path, count in zip(paths, counts, strict=True)]
     return DataError(f"{' where '.join(parts)}; line k of each must be one row")

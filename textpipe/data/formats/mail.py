@@ -18,7 +18,7 @@ from textpipe.errors import DataError
 SUFFIXES = (".mbox", ".eml")
 COLUMNS = ("body", "subject", "from", "to", "date", "message_id", "file", "folder")
 HEADERS = {"subject": "Subject", "from": "From", "to": "To", "date": "Date", "message_id": "Message-ID"}
-BATCH = 500  # mails are longer than lines
+BATCH_MAILS = 500  # mails are longer than lines
 
 
 class Config(Section):
@@ -35,14 +35,14 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
     text_file.must_exist(source)
     rows = Rows(str(source), [], [], [[] for _ in wanted], "mail")
     count = 0
-    for path, raw in mails(source, config.pattern):
-        cells = columns_of(path, raw, names, repairs)
+    for path, raw in read_messages(source, config.pattern):
+        cells = message_columns(path, raw, names, repairs)
         for column, name in zip(rows.columns, names, strict=True):
             column.append(cells[name])
         rows.positions.append(count)
         count += 1
         rows.lines.append(count)
-        if len(rows) == BATCH:
+        if len(rows) == BATCH_MAILS:
             yield rows
             rows = Rows(str(source), [], [], [[] for _ in wanted], "mail")
     if not count:
@@ -50,7 +50,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
     yield rows
 
 
-def mails(source: Path, pattern: str) -> Iterator[tuple[Path, bytes]]:
+def read_messages(source: Path, pattern: str) -> Iterator[tuple[Path, bytes]]:
     """(file, raw bytes) of each mail, files of a folder in the order of their names."""
     paths = sorted(path for path in source.rglob(pattern) if path.is_file()) if source.is_dir() else [source]
     for path in paths:
@@ -58,10 +58,10 @@ def mails(source: Path, pattern: str) -> Iterator[tuple[Path, bytes]]:
             yield from ((path, raw) for raw in mbox.messages(file))
 
 
-def columns_of(path: Path, raw: bytes, names: Sequence[str], repairs: Repairs) -> dict[str, str]:
+def message_columns(path: Path, raw: bytes, names: Sequence[str], repairs: Repairs) -> dict[str, str]:
     """The named columns of one raw message; what had to be mended is counted."""
     message = headers.parse(raw, repairs.counts)
-    cells = {name: headers.text(message, HEADERS[name]) for name in names if name in HEADERS}
+    cells = {name: headers.header_text(message, HEADERS[name]) for name in names if name in HEADERS}
     if "body" in names:
         cells["body"] = structure.body(message, repairs.counts)
     return {**cells, "file": path.name, "folder": path.parent.name}

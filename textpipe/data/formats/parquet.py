@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from textpipe.config.sections import Section
 from textpipe.data import text_file
-from textpipe.data.rows import LIMIT, Repairs, Rows
+from textpipe.data.rows import BATCH_ROWS, Repairs, Rows
 from textpipe.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
             start = 0
             groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
             bytes_a_row = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
-            size = max(1, min(LIMIT, BATCH_BYTES // max(bytes_a_row, 1)))
+            size = max(1, min(BATCH_ROWS, BATCH_BYTES // max(bytes_a_row, 1)))
             for batch in file.iter_batches(size, columns=list(dict.fromkeys(chosen)), use_threads=False):
-                columns = [texts(source, batch.column(name), name, repairs) for name in chosen]
+                columns = [column_texts(source, batch.column(name), name, repairs) for name in chosen]
                 positions = list(range(start, start + batch.num_rows))
                 start += batch.num_rows
                 yield Rows(str(source), positions, [position + 1 for position in positions], columns, "row")
@@ -47,7 +47,7 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         raise DataError(f"{source}: the file has no rows")
 
 
-def texts(source: Path, column: "pa.Array", name: str, repairs: Repairs) -> list[str]:
+def column_texts(source: Path, column: "pa.Array", name: str, repairs: Repairs) -> list[str]:
     """A column as texts; bytes that are not UTF-8 as lone surrogates, numbers in their shortest spelling."""
     import numpy as np
     import pyarrow as pa

@@ -18,7 +18,7 @@ UNDECLARED = frozenset(
 )  # fmt: skip
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF16_LE, "utf-16-le"))
 # Labels, without punctuation, of charsets that mail uses and the standard leaves out or spells otherwise.
-EXTRA = {
+EXTRA_LABELS = {
     "utf7": "utf-7", "unicode11utf7": "utf-7", "xunicode20utf7": "utf-7", "utf32": "utf-32", "utf32le": "utf-32-le",
     "utf32be": "utf-32-be", "utf8mb4": "utf-8", "utf8mb3": "utf-8", "unicode": "utf-16", "hz": "hz", "hzgb2312": "hz",
     "iso2022kr": "iso2022_kr", "csiso2022kr": "iso2022_kr", "iso2022jp1": "iso-2022-jp", "iso2022jp2": "iso2022_jp_2",
@@ -35,7 +35,7 @@ EXTRA = {
     "maccentraleurope": "mac-latin2", "macgreek": "mac-greek", "macturkish": "mac-turkish", "xmacgreek": "mac-greek",
     "xmacturkish": "mac-turkish", "mactis": "cp874", "hproman8": "hp-roman8", "roman8": "hp-roman8",
 }  # fmt: skip
-NUMBERED = re.compile(r"(?:x?cp|(?:x|ms|ibm)?windows|win|ibm|dos|ms|oem|x)?0*([0-9]{3,5})(?:dos|windows|win)?")
+CODE_PAGE = re.compile(r"(?:x?cp|(?:x|ms|ibm)?windows|win|ibm|dos|ms|oem|x)?0*([0-9]{3,5})(?:dos|windows|win)?")
 ISO_8859 = re.compile(r"(?:x|cs)?(?:iso)?8859([0-9]{1,2})(?:e|i)?(?:19[0-9]{2})?")
 
 
@@ -50,7 +50,7 @@ def decode(data: bytes, charset: str | None) -> str:
     for mark, name in BOMS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, errors="surrogateescape" if name == "utf-8" else "replace")
-    codec = codec_of(charset or "")
+    codec = find_codec(charset or "")
     if codec is None:
         try:
             return data.decode()
@@ -67,36 +67,40 @@ def decode(data: bytes, charset: str | None) -> str:
 
 def is_known(charset: str | None) -> bool:
     """Whether a label names a charset, or says by custom that there is none."""
-    return codec_of(charset or "") is not None or label(charset or "") in UNDECLARED
+    return find_codec(charset or "") is not None or normalize_label(charset or "") in UNDECLARED
 
 
-def label(charset: str) -> str:
+def normalize_label(charset: str) -> str:
     """A label without quotes, blanks and what was appended to it: ' "UTF-8";' -> "utf-8"."""
     return re.split(r"[;,\s*]", charset.strip("\"' \t\r\n\f<>[]"), maxsplit=1)[0].strip("\"'").lower()
 
 
 @lru_cache(maxsize=1024)
-def codec_of(charset: str) -> str | None:
+def find_codec(charset: str) -> str | None:
     """The Python codec of a label, or None: "KS_C_5601-1987" -> "cp949", "cp-850" -> "cp850"."""
-    name = label(charset)
+    name = normalize_label(charset)
     if name in UNDECLARED:
         return None
     squeezed = re.sub(r"[^a-z0-9]", "", name)
-    if squeezed in EXTRA:
-        return existing(EXTRA[squeezed])
-    for spelled in (name, f"iso-8859-{match[1]}" if (match := ISO_8859.fullmatch(squeezed)) else "", *near(name)):
+    if squeezed in EXTRA_LABELS:
+        return text_codec(EXTRA_LABELS[squeezed])
+    for spelled in (
+        name,
+        f"iso-8859-{match[1]}" if (match := ISO_8859.fullmatch(squeezed)) else "",
+        *spelling_variants(name),
+    ):
         encoding = webencodings.lookup(spelled) if spelled.isascii() else None
         if encoding is not None and encoding.name not in ("replacement", "x-user-defined"):
-            return python_codec(encoding.name, encoding.codec_info.name)
-    match = NUMBERED.fullmatch(squeezed)
+            return codec_of_encoding(encoding.name, encoding.codec_info.name)
+    match = CODE_PAGE.fullmatch(squeezed)
     if match is None:
         return None
     number = match[1].lstrip("0")
     return {"65001": "utf-8", "65000": "utf-7", "20127": None, "28591": "cp1252", "1200": "utf-16-le", "20866": "koi8-r",
-            "21866": "koi8-u", "10000": "mac-roman", "819": "cp1252"}.get(number, existing(f"cp{number}"))  # fmt: skip
+            "21866": "koi8-u", "10000": "mac-roman", "819": "cp1252"}.get(number, text_codec(f"cp{number}"))  # fmt: skip
 
 
-def near(name: str) -> tuple[str, ...]:
+def spelling_variants(name: str) -> tuple[str, ...]:
     """Other spellings of a label that the standard knows one of: "windows_1251" -> "windows-1251", "x-gbk" -> "gbk"."""
     bare = name.removeprefix("x-").removeprefix("cs")
     squeezed = re.sub(r"[^a-z0-9]", "", name)
@@ -105,7 +109,7 @@ def near(name: str) -> tuple[str, ...]:
             f"windows-{numbers[1]}" if numbers else "")  # fmt: skip
 
 
-def existing(name: str) -> str | None:
+def text_codec(name: str) -> str | None:
     """A codec's name if Python has it and it is one of characters."""
     try:
         return name if name == "iso-2022-jp" or codecs.lookup(name)._is_text_encoding else None
@@ -113,21 +117,23 @@ def existing(name: str) -> str | None:
         return None
 
 
-def python_codec(name: str, codec: str) -> str:
+def codec_of_encoding(name: str, codec: str) -> str:
     """The Python codec of an encoding of the standard; GBK's decoder is GB 18030's."""
     if name in ("iso-2022-jp", "euc-jp"):
         return name
     return {"gbk": "gb18030", "iso8859-1": "cp1252", "utf-16": "utf-16-le"}.get(name, codec)
 
 
-def mend(error: UnicodeError) -> tuple[str, int]:
+def handle_decode_error(error: UnicodeError) -> tuple[str, int]:
     """What the standard's tables have and Python's have not, for codecs.register_error."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     codec, start = error.encoding.lower().replace("_", "").replace("-", ""), error.start
     pair, byte = error.object[start : start + 2], error.object[start]
     if codec.startswith("eucjp") and len(pair) == 2 and min(pair) >= 0xA1:
-        return jis_character(pair[0] - 0x80, pair[1] - 0x80) or surrogates(error.object[start : start + 1]), start + 2
+        return jis_character(pair[0] - 0x80, pair[1] - 0x80) or ascii_or_surrogates(
+            error.object[start : start + 1]
+        ), start + 2
     if codec.startswith("big5"):
         for name in ("cp950", "big5"):
             try:
@@ -141,13 +147,13 @@ def mend(error: UnicodeError) -> tuple[str, int]:
         return chr(byte), start + 1
     if codec.startswith("utf") or codec in ("hz", "iso2022kr"):
         return "\ufffd", error.end
-    return surrogates(error.object[start : start + 1]), start + 1
+    return ascii_or_surrogates(error.object[start : start + 1]), start + 1
 
 
-codecs.register_error("textpipe.mail", mend)
+codecs.register_error("textpipe.mail", handle_decode_error)
 
 
-def surrogates(data: bytes) -> str:
+def ascii_or_surrogates(data: bytes) -> str:
     """Bytes as lone surrogates, for later counting; ASCII as it is."""
     return data.decode("ascii", errors="surrogateescape")
 
@@ -177,17 +183,17 @@ def decode_iso_2022_jp(data: bytes) -> str:
     for match in [*ESCAPE.finditer(data), None]:
         piece = data[start : match.start() if match else len(data)]
         if state in (b"(B", b"(J"):
-            texts.append(surrogates(piece))
+            texts.append(ascii_or_surrogates(piece))
         elif state == b"(I":
             texts.append("".join(chr(0xFF61 + code - 0x21) if 0x21 <= code <= 0x5F else chr(code) for code in piece))
         else:
-            texts.append(double_bytes(piece, supplement=state == b"$(D"))
+            texts.append(decode_double_bytes(piece, supplement=state == b"$(D"))
         if match:
             state, start = match[1], match.end()
     return "".join(texts)
 
 
-def double_bytes(piece: bytes, *, supplement: bool) -> str:
+def decode_double_bytes(piece: bytes, *, supplement: bool) -> str:
     """A run of two-byte characters; a line end inside it, which ends the run by the standard, stays."""
     texts, at = [], 0
     while at < len(piece):

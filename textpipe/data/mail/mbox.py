@@ -28,7 +28,7 @@ SEPARATOR = re.compile(
 DATELESS = re.compile(rb"From[ \t]+(?:[^\s@]+@[^\s@]+|<[^>\r\n]*>|-|MAILER-DAEMON)[ \t]*\r?\n?")
 HEADER = re.compile(rb">?From |[!-9;-~]+[ \t]*:")
 # Header fields that a mail's first line has, for separators that are none by their own form.
-FIRST = re.compile(
+FIRST_HEADER = re.compile(
     rb"(?:Return-Path|Received|Delivered-To|Envelope-To|X-[A-Za-z-]+|Message-ID|Date|From|To|Subject|MIME-Version|Status"
     rb"|Content-Type|Reply-To|Sender|DKIM-Signature|ARC-[A-Za-z-]+|Authentication-Results|Path|Newsgroups)[ \t]*:",
     re.IGNORECASE,
@@ -50,7 +50,7 @@ def messages(file: Iterator[bytes]) -> Iterator[bytes]:
     if line is None:
         return
     following = next(lines, b"")
-    box = is_first(line, following)
+    box = is_mbox_start(line, following)
     if not box:
         yield b"".join([line, following, *lines])
         return
@@ -58,7 +58,7 @@ def messages(file: Iterator[bytes]) -> Iterator[bytes]:
     awaiting: bytes | None = None  # a line that may be a separator, which the next one decides
     for line in chain([following] if following else [], lines):
         if awaiting is not None:
-            if separates(awaiting, line, blank=not held or not held[-1].strip()):
+            if is_separator(awaiting, line, blank=not held or not held[-1].strip()):
                 yield b"".join(held)
                 held = []
             else:
@@ -75,15 +75,15 @@ def messages(file: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-def is_first(line: bytes, following: bytes) -> bool:
+def is_mbox_start(line: bytes, following: bytes) -> bool:
     """Whether a file's first line is an mbox's: here a separator may have any form if a header follows."""
     if not line.startswith(b"From "):
         return False
     return bool(SEPARATOR.fullmatch(line) or not following.strip() or HEADER.match(following))
 
 
-def separates(line: bytes, following: bytes, blank: bool) -> bool:
+def is_separator(line: bytes, following: bytes, blank: bool) -> bool:
     """Whether a line that begins with "From " ends one mail and begins the next; blank: an empty line is above it."""
     if SEPARATOR.fullmatch(line):
         return bool(HEADER.match(following))
-    return blank and bool(DATELESS.fullmatch(line) and FIRST.match(following))
+    return blank and bool(DATELESS.fullmatch(line) and FIRST_HEADER.match(following))

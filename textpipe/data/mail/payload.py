@@ -10,19 +10,19 @@ from textpipe.data.mail import charsets
 
 BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
-CLEAN = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")
+VALID_BASE64 = re.compile(rb"[A-Za-z0-9+/\r\n]+={0,2}\s*")
 
 
-def text(part: email.message.Message, counts: Counter[str]) -> str:
+def part_text(part: email.message.Message, counts: Counter[str]) -> str:
     """A text part's text with "\\n" as its line end, without line breaks around it."""
-    data = transferred(part, counts)
+    data = decode_transfer(part, counts)
     charset = parameter(part, "charset")
     if charset and not charsets.is_known(charset):
         counts["unknown_charsets"] += 1
     found = charsets.decode(data, charset)
     found = found.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     if parameter(part, "format").lower() == "flowed" and part.get_content_subtype() == "plain":
-        found = unflow(found, delete_space=parameter(part, "delsp").lower() == "yes")
+        found = unfold_flowed(found, delete_space=parameter(part, "delsp").lower() == "yes")
     return found.strip("\n")
 
 
@@ -43,33 +43,33 @@ def transfer_encoding(part: email.message.Message) -> str:
     )
 
 
-def decoded(part: email.message.Message) -> bytes:
+def payload_bytes(part: email.message.Message) -> bytes:
     """The bytes of a part as the email package reads them; nothing of a multipart."""
     data = part.get_payload(decode=True)
     return data if isinstance(data, bytes) else b""
 
 
-def transferred(part: email.message.Message, counts: Counter[str]) -> bytes:
+def decode_transfer(part: email.message.Message, counts: Counter[str]) -> bytes:
     """The bytes of a part: base64, quoted-printable and uuencode undone; anything else as it stands."""
     encoding = transfer_encoding(part)
     if encoding in ("uuencode", "xuuencode", "uue", "xuue"):
-        return decoded(part)
+        return payload_bytes(part)
     del part["Content-Transfer-Encoding"]  # else the parser's own, stricter decoder would be asked
-    data = decoded(part)
+    data = payload_bytes(part)
     if encoding == "quoted-printable":
         # A blank that was added behind a soft line break is no text (RFC 2045, 6.7, rule 3).
         return binascii.a2b_qp(re.sub(rb"=[ \t]+(\r?\n|\Z)", rb"=\1", data))
-    return from_base64(data, counts) if encoding == "base64" else data
+    return decode_base64(data, counts) if encoding == "base64" else data
 
 
-def from_base64(data: bytes, counts: Counter[str]) -> bytes:
+def decode_base64(data: bytes, counts: Counter[str]) -> bytes:
     """Base64 up to the first line that is none: mailing lists append a footer in plain text, which is no part of it.
 
     Each run that ends with "=" is decoded alone, and a last group that is cut short as far as it goes. Data whose
     first line is no base64 was never encoded, whatever its header says.
     """
-    if CLEAN.fullmatch(data):
-        return decoded_run(b"".join(data.split()))
+    if VALID_BASE64.fullmatch(data):
+        return decode_base64_run(b"".join(data.split()))
     runs: list[bytes] = []
     held: list[bytes] = []
     for line in data.splitlines():
@@ -89,17 +89,17 @@ def from_base64(data: bytes, counts: Counter[str]) -> bytes:
             runs.append(b"".join(held))
             held = []
     runs.append(b"".join(held))
-    return b"".join(decoded_run(run) for run in runs)
+    return b"".join(decode_base64_run(run) for run in runs)
 
 
-def decoded_run(run: bytes) -> bytes:
+def decode_base64_run(run: bytes) -> bytes:
     """A run of base64 without line ends, its padding right or wrong."""
     run = run.replace(b"=", b"")
     run = run[:-1] if len(run) % 4 == 1 else run
     return base64.b64decode(run + b"=" * (-len(run) % 4))
 
 
-def unflow(text: str, *, delete_space: bool) -> str:
+def unfold_flowed(text: str, *, delete_space: bool) -> str:
     """Lines that format=flowed broke, joined: a line that ends with a blank goes on with the next of its quote depth.
 
     delete_space (DelSp=yes): the blank is the mark alone and not part of the text. The line "-- " begins a signature

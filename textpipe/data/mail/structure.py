@@ -14,7 +14,7 @@ from html import escape
 from textpipe.data.mail import headers, payload
 
 # Subtypes of text that a mail program offers as a file and does not show.
-DATA = frozenset(
+FILE_SUBTYPES = frozenset(
     [
         "calendar",
         "csv",
@@ -50,7 +50,7 @@ DATA = frozenset(
         "x-sql",
     ]
 )
-DEEPEST = 50  # levels of parts in parts
+MAX_DEPTH = 50  # levels of parts in parts
 BOUNDARY = re.compile(r"^--([^\s-][^\r\n]*?|-+[^\r\n\s-][^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
 # A list's footer as a part of its own: mailman's rule of underscores, a signature's mark, or how to leave the list.
 FOOTER = re.compile(
@@ -58,11 +58,11 @@ FOOTER = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 FOOTER_LENGTH = 1500
-RICH = re.compile(r"<(?:param>.*?</param|/?[A-Za-z-]{1,60})>", re.DOTALL | re.IGNORECASE)
+ENRICHED_COMMAND = re.compile(r"<(?:param>.*?</param|/?[A-Za-z-]{1,60})>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass
-class Shown:
+class DisplayedPart:
     """A part that a mail program shows: kind is "plain" or "html"."""
 
     kind: str
@@ -79,9 +79,9 @@ class Shown:
 
 def body(message: email.message.Message, counts: Counter[str]) -> str:
     """The text that a mail says itself: plain text where it has some, else HTML, else nothing."""
-    parts = [part for part in shown(message, counts, root=True) if not part.blank]
+    parts = [part for part in displayed_parts(message, counts, root=True) if not part.blank]
     if not parts:
-        parts = [Shown("plain", text) for text in stray_text(message, counts) if text.strip()]
+        parts = [DisplayedPart("plain", text) for text in text_outside_parts(message, counts) if text.strip()]
     if not parts:
         return ""
     kind = parts[0].kind
@@ -98,35 +98,39 @@ def body(message: email.message.Message, counts: Counter[str]) -> str:
     return "\n\n".join(texts)
 
 
-def shown(part: email.message.Message, counts: Counter[str], *, root: bool = False, depth: int = 0) -> list[Shown]:
+def displayed_parts(
+    part: email.message.Message, counts: Counter[str], *, root: bool = False, depth: int = 0
+) -> list[DisplayedPart]:
     """What a mail program shows of a part, in order; root: it is the mail itself, which no name makes an attachment."""
     main, sub = part.get_content_maintype(), part.get_content_subtype()
     if is_attachment(part, root):
         return []
     if main == "multipart":
-        return shown_of_parts(sub, part, counts, depth)
+        return displayed_in_multipart(sub, part, counts, depth)
     if main == "application" and sub == "xhtml+xml":
-        return [Shown("html", payload.text(part, counts))]
-    if main != "text" or sub in DATA:
+        return [DisplayedPart("html", payload.part_text(part, counts))]
+    if main != "text" or sub in FILE_SUBTYPES:
         return []
     if sub in ("html", "x-html"):
-        return [Shown("html", payload.text(part, counts))]
-    text = payload.text(part, counts)
-    return [Shown("plain", unenrich(text) if sub in ("enriched", "richtext") else text)]
+        return [DisplayedPart("html", payload.part_text(part, counts))]
+    text = payload.part_text(part, counts)
+    return [DisplayedPart("plain", enriched_to_plain(text) if sub in ("enriched", "richtext") else text)]
 
 
-def shown_of_parts(sub: str, part: email.message.Message, counts: Counter[str], depth: int) -> list[Shown]:
+def displayed_in_multipart(
+    sub: str, part: email.message.Message, counts: Counter[str], depth: int
+) -> list[DisplayedPart]:
     """What is shown of a multipart, by its subtype; one that is not known is read as mixed (RFC 2046, 5.1.3)."""
-    if sub in ("digest", "encrypted") or depth > DEEPEST:
+    if sub in ("digest", "encrypted") or depth > MAX_DEPTH:
         return []
-    parts = parts_of(part, counts)
+    parts = subparts(part, counts)
     if sub == "signed":
         parts = parts[:1]
     if sub == "report":
         parts = parts[:1]
     if sub == "related":
-        parts = [root_of(part, parts)] if parts else []
-    each = [found for one in parts if (found := shown(one, counts, depth=depth + 1))]
+        parts = [related_root(part, parts)] if parts else []
+    each = [found for one in parts if (found := displayed_parts(one, counts, depth=depth + 1))]
     if sub != "alternative":
         return [found for one in each for found in one]
     spoken = [found for found in each if not all(one.blank for one in found)]
@@ -144,7 +148,7 @@ def is_attachment(part: email.message.Message, root: bool) -> bool:
     return bool(part.get_filename() or re.search(r"\bfilename\b", disposition))
 
 
-def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.message.Message]:
+def subparts(part: email.message.Message, counts: Counter[str]) -> list[email.message.Message]:
     """A multipart's parts; where its boundary is missing or wrong, by the boundary that its lines show."""
     found = part.get_payload()
     if isinstance(found, list):
@@ -156,7 +160,7 @@ def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.me
         return []
     counts["mended_headers"] += 1
     again = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{found}'
-    policy = headers.lenient(counts)
+    policy = headers.lenient_policy(counts)
     parts = email.message_from_bytes(again.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
     return [one for one in parts if isinstance(one, email.message.Message)] if isinstance(parts, list) else []
 
@@ -173,7 +177,7 @@ def likely_boundary(text: str) -> str | None:
     return None
 
 
-def root_of(part: email.message.Message, parts: list[email.message.Message]) -> email.message.Message:
+def related_root(part: email.message.Message, parts: list[email.message.Message]) -> email.message.Message:
     """The part that a multipart/related is about: the one that `start` names, else the first."""
     start = payload.parameter(part, "start").strip("<>")
     for one in parts:
@@ -182,15 +186,15 @@ def root_of(part: email.message.Message, parts: list[email.message.Message]) -> 
     return parts[0]
 
 
-def stray_text(message: email.message.Message, counts: Counter[str]) -> list[str]:
+def text_outside_parts(message: email.message.Message, counts: Counter[str]) -> list[str]:
     """Text of a multipart that has no part to show: what stands where its parts should, or before the first of them."""
     if message.get_content_maintype() != "multipart" or is_attachment(message, root=True):
         return []
     found = message.get_payload()
-    if isinstance(found, str) and parts_of(message, counts) == []:
+    if isinstance(found, str) and subparts(message, counts) == []:
         plain = email.message.Message()
         plain.set_payload(found)
-        text = payload.text(plain, counts)
+        text = payload.part_text(plain, counts)
     else:
         text = message.preamble or ""
     if re.match(r"\s*This is an? (?:OpenPGP|S/MIME|MIME|multi-?part|cryptographically)", text, re.IGNORECASE):
@@ -200,11 +204,11 @@ def stray_text(message: email.message.Message, counts: Counter[str]) -> list[str
     return [text.strip("\r\n")]
 
 
-def unenrich(text: str) -> str:
+def enriched_to_plain(text: str) -> str:
     """text/enriched (RFC 1896) as plain text: commands out, "<<" is "<", a single line break is a blank.
 
     "<bold>Now</bold> is\\nthe time <<3\\n\\nEnd" -> "Now is the time <3\\nEnd"
     """
-    pieces = [RICH.sub("", piece) for piece in text.split("<<")]
+    pieces = [ENRICHED_COMMAND.sub("", piece) for piece in text.split("<<")]
     text = "<".join(pieces)
     return re.sub(r"\n+", lambda breaks: " " if len(breaks[0]) == 1 else breaks[0][1:], text)
