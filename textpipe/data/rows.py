@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from textpipe.data.encodings import UTF8, CP1252, Encoding
+from textpipe.data.encodings import CP1252, UTF8, Encoding
 from textpipe.errors import DataError
 
 BATCH_ROWS = 10_000  # rows of one batch
