@@ -112,7 +112,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path, home):
 def test_a_transfer_that_keeps_breaking_is_resumed_by_the_next_run(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
     home.breaks, home.break_after = 3, 100_000
-    with pytest.raises(DataError, match="broke off after 300,000 of 1,024,000 bytes; run again to go on"):
+    with pytest.raises(DataError, match="connection lost after 300,000 of 1,024,000 bytes; run again to resume"):
         catalog.get("own")
     assert not (catalog.DOWNLOADS / "own/a.bin").exists()
     assert (catalog.get("own") / "a.bin").read_bytes() == DATA

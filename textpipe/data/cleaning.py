@@ -162,7 +162,7 @@ class Reader:
                 return True, cells.parse(cell)
             except ValueError as error:
                 self.repairs.bad_row(
-                    f"{rows.place}, {rows.unit} {rows.lines[index]}",
+                    f"{rows.source}, {rows.unit} {rows.lines[index]}",
                     str(error),
                     f"check whether {self.columns[number]!r} is the column of the {cells.PLURAL}",
                 )

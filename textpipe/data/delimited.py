@@ -12,9 +12,7 @@ from textpipe.data import text_file
 from textpipe.data.rows import BATCH_ROWS, Repairs, Rows
 from textpipe.errors import DataError
 
-MAX_FIELD_CHARACTERS = (
-    text_file.MAX_LINE_BYTES
-)  # characters; a longer one means that a quote was opened and never closed
+MAX_FIELD_CHARACTERS = text_file.MAX_LINE_BYTES  # a longer field means an unclosed quote
 NO_HEADER_HINT = "; if the file has no header, set format.header = false and give columns by number or format.columns"
 COLUMN_NUMBER_HINT = (
     "; the file has no header (format.header = false): give columns by their number from 0, or format.columns"

@@ -32,7 +32,7 @@ class Batch:
     row_keys: "np.ndarray"
 
     @classmethod
-    def of(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
+    def from_rows(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
         """Rows with their keys; start is what the files before this one add to the row numbers."""
         import numpy as np
         import pyarrow as pa

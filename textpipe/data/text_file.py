@@ -88,15 +88,15 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
         found = encodings.of_start(path, start, repairs.encoding)
         chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
         if found.name != encodings.UTF8:
-            repairs.note_encoding(path, found)
+            repairs.record_encoding(path, found)
             yield from decoded_blocks(path, found.name, chunks, warn=repairs.encoding is not None)
             return
         guess = repairs.encoding is None and repairs.on_invalid == "replace" and not start.startswith(encodings.BOM)
         utf8 = encodings.Utf8Lines(path, guess=guess)
         for block in whole_lines(path, utf8.chunks(chunks), b"\n"):
             text = utf8.text(block)
-            if utf8.found.guessed:
-                repairs.note_encoding(path, utf8.found)
+            if utf8.encoding.guessed:
+                repairs.record_encoding(path, utf8.encoding)
             yield text.removeprefix(encodings.MARK) if start else text
             start = b""
 
