@@ -230,14 +230,14 @@ def test_only_the_files_asked_for_are_fetched(tmp_path, home):
     assert [path.name for path in folder.iterdir()] == ["b"]
 
 
-def test_an_unknown_dataset_and_an_unsound_card_are_named(tmp_path, monkeypatch):
+def test_unknown_datasets_and_invalid_cards_raise_errors_that_name_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="unknown dataset 'bankin77'; did you mean 'banking77'"):
         catalog.card("bankin77")
     for text, message in [
-        ("title = ", "not a sound dataset card"),
-        ('title = "T"\n[[files]]\npath = "a"\n', "not a sound dataset card: .*missing"),
-        ('[[files]]\npath = "a"\nsha = "b"\n', "not a sound dataset card: .*'sha'"),
+        ("title = ", "not a valid dataset card"),
+        ('title = "T"\n[[files]]\npath = "a"\n', "not a valid dataset card: .*missing"),
+        ('[[files]]\npath = "a"\nsha = "b"\n', "not a valid dataset card: .*'sha'"),
     ]:
         (tmp_path / "data/cards").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data/cards/own.toml").write_text(text)

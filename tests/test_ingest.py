@@ -192,8 +192,9 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     assert [row[1:] for row in found["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
     assert [row[2] for row in found["test"]] == ["no", "other"]
     output = max(tmp_path.glob("out*"))
-    assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(
-        output
+    assert (
+        "3 labels with fewer rows than 3 merged into 'other': seldom (2), once (1), never seen (0)"
+        in ingest.summary(output)
     )
     found, _ = run(tmp_path, files=files, split={}, min_count=2)
     assert {row[2] for row in found["train"]} == {"yes", "no", "later", "seldom"}
@@ -387,7 +388,7 @@ def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, 
     assert [row[1:] for row in found["train"]] == rows
     assert stats["encodings"] == {str(path): {"encoding": "cp1252", "guessed": True}}
     assert "a.tsv, line 2: not UTF-8; the file is read as cp1252" in caplog.text
-    assert "a.tsv: read as cp1252, a guess" in ingest.summary(max(tmp_path.glob("out*")))
+    assert "a.tsv: read as cp1252 (guessed)" in ingest.summary(max(tmp_path.glob("out*")))
     caplog.clear()
     declared, stats = run(tmp_path, files=path, split={}, encoding="windows-1252")
     assert declared == found
@@ -449,7 +450,7 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([("a", "yes"), ("b", "yes")], {"split": {}}, "label has one class only, 'yes', in all 2 rows"),
+        ([("a", "yes"), ("b", "yes")], {"split": {}}, "label has only one class, 'yes', in all 2 rows"),
         ([(" ", "yes"), ("b", "")], {"split": {}}, "train: no rows left"),
         ([("a", "yes"), ("b", "no")], {"split": {"valid": 0.0001}}, "valid: no rows fell into it"),
         (SENTENCES, {"columns": {"text": "txt"}}, "no column 'txt'; did you mean 'text'"),

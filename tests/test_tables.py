@@ -267,7 +267,7 @@ def test_json_lines_keep_numbers_and_booleans_and_refuse_tables(tmp_path):
     assert rows == [("a", "true"), ("", "3")]
     assert positions == [0, 1]
     assert counts == {"bad_rows": 4, "empty_rows": 1}
-    with pytest.raises(DataError, match="a.jsonl, line 4: 'text' is a list or a table"):
+    with pytest.raises(DataError, match="a.jsonl, line 4: 'text' is a list or an object"):
         read(path)
 
 
@@ -462,9 +462,9 @@ def test_json_values_are_the_texts_they_are_written_as_or_nothing(tmp_path, valu
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": {"a": 1}, "label": "x"}', "'text' is a list or a table"),
+        ('{"text": {"a": 1}, "label": "x"}', "'text' is a list or an object"),
         ('{"text": "a", "label": "x",}', "not JSON"),
-        ('{"text": "a", "label": "x", "label": "y"}', "'label' is given twice, with unequal values"),
+        ('{"text": "a", "label": "x", "label": "y"}', "'label' occurs twice with different values"),
         ('{"text": ' + "[" * 100_000 + "]" * 100_000 + ', "label": "x"}', "nested too deep"),
         ('"text"', "a text or a number where an object was expected"),
         ("7", "a text or a number where an object was expected"),
@@ -531,7 +531,7 @@ def test_numbers_of_parquet_are_texts_in_their_shortest_spelling(tmp_path, kind,
 
 def test_parquet_columns_that_are_no_text_are_refused(tmp_path):
     pq.write_table(pa.table({"text": [["a"], ["b"]], "label": ["x", "y"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="column 'text' holds list<.*> where text was expected"):
+    with pytest.raises(DataError, match="column 'text' has type list<.*> where text was expected"):
         read(tmp_path / "a.parquet")
 
 
@@ -577,7 +577,7 @@ def test_damaged_and_locked_archives_are_named(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.tsv", tsv_of(ROWS[:50]))
     data = bytearray((tmp_path / "a.zip").read_bytes())
-    with pytest.raises(DataError, match="b.zip: the compressed file is damaged or cut off"):
+    with pytest.raises(DataError, match="b.zip: the compressed file is damaged or truncated"):
         read(written(tmp_path, "b.zip", bytes(data[:-30])), "tsv")
     data[6] |= 1  # the flag of encryption, in the local header and in the directory
     data[data.rindex(b"PK\x01\x02") + 8] |= 1
@@ -643,11 +643,11 @@ def test_missing_empty_cut_off_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="train.tsv: the file is empty"):
         read(tmp_path / "train.tsv")
     whole = gzip.compress(tsv_of(ROWS).encode())
-    with pytest.raises(DataError, match="damaged or cut off"):
+    with pytest.raises(DataError, match="damaged or truncated"):
         read(written(tmp_path, "c.tsv.gz", whole[: len(whole) // 2]))
-    with pytest.raises(DataError, match="not a sound Parquet file"):
+    with pytest.raises(DataError, match="not a valid Parquet file"):
         read(written(tmp_path, "d.parquet", "text"))
-    with pytest.raises(DataError, match="is a folder where a file was expected"):
+    with pytest.raises(DataError, match="is a folder, but a file was expected"):
         read(tmp_path, "tsv")
 
 

@@ -1,4 +1,4 @@
-"""Headers of a mail: mended where real mailers are wrong, and read with their encoded words (RFC 2047, 2231, 6532)."""
+"""Headers of a mail: repaired where real mailers are wrong, and read with their encoded words (RFC 2047, 2231, 6532)."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from typing import Any
 from textpipe.data.mail import charsets
 
 CONTENT_TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(.*)", re.DOTALL)
-# A parameter that follows without a semicolon: after a blank, a comma or the end of a quoted value.
+# Also matches a parameter that follows a blank, a comma or a quoted value instead of a semicolon.
 PARAMETER = re.compile(
     r"""([A-Za-z*][A-Za-z0-9_*-]*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^'\s;]*'|"[^"\r\n;]*|[^\s;,"]+)[\s;,]*"""
 )
@@ -32,29 +32,29 @@ KNOWN_FIELDS = frozenset(
 
 
 class LenientPolicy(email.policy.Compat32):
-    """The parser's policy: it hands every header of every part through here before it acts on it."""
+    """Parser policy that repairs the Content-Type header of every part before the parser uses it."""
 
     counts: Counter[str] | None = None
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        """(name, value) of a header's lines, with Content-Type as RFC 2045 writes it."""
+        """Return (name, value) of a header's lines, with Content-Type repaired to the form of RFC 2045."""
         name, value = super().header_source_parse(sourcelines)
         if name[:1] in "cC" and name.lower() == "content-type" and not WELL_FORMED.fullmatch(value):
-            mended = repair_content_type(value)
-            if self.counts is not None and value.count(";") < mended.count(";"):
+            repaired = repair_content_type(value)
+            if self.counts is not None and value.count(";") < repaired.count(";"):
                 self.counts["mended_headers"] += 1
-            return name, mended
+            return name, repaired
         return name, value
 
 
 def lenient_policy(counts: Counter[str]) -> LenientPolicy:
-    """The policy that counts what it mends."""
+    """Create the policy; repairs are added to counts."""
     options: dict[str, Any] = {"counts": counts}
     return LenientPolicy(**options)
 
 
 def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
-    """A raw mail as a tree of parts, its headers mended.
+    """A raw mail as a tree of parts, its headers repaired.
 
     A mail of one part is not cut into lines, which takes more time than all else.
     """
@@ -63,17 +63,17 @@ def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
     if head is None:
         return email.message_from_bytes(raw, policy=lenient_policy(counts))
     end = head.end()
-    of_head: Counter[str] = Counter()
-    message = email.message_from_bytes(raw[:end], policy=lenient_policy(of_head))
+    head_counts: Counter[str] = Counter()
+    message = email.message_from_bytes(raw[:end], policy=lenient_policy(head_counts))
     if message.get_content_maintype() == "multipart":
         return email.message_from_bytes(raw, policy=lenient_policy(counts))
-    counts.update(of_head)
+    counts.update(head_counts)
     message.set_payload(raw[end:].decode("ascii", errors="surrogateescape"))
     return message
 
 
 def repair_content_type(value: str) -> str:
-    """A Content-Type with its missing semicolons and quotes.
+    """Add missing semicolons and quotes to a Content-Type.
 
     'text/plain charset="utf-8' -> 'text/plain; charset="utf-8"'
     """
@@ -87,7 +87,7 @@ def repair_content_type(value: str) -> str:
     parts = [kind]
     for parameter in PARAMETER.finditer(rest):
         name, text = parameter[1], parameter[2]
-        quotes = '"' if name.lower() == "boundary" else "\"'"  # a boundary may have apostrophes of its own
+        quotes = '"' if name.lower() == "boundary" else "\"'"  # a boundary may contain apostrophes
         text = (
             header_text[1:-1]
             if len(header_text) > 1 and header_text[0] == header_text[-1] and header_text[0] in quotes
@@ -98,9 +98,9 @@ def repair_content_type(value: str) -> str:
 
 
 def repair_header_block(raw: bytes, counts: Counter[str]) -> bytes:
-    """A raw mail whose header block is one: lines that a mailer forgot to indent are continuations, ">From " goes.
+    """Repair a raw mail's header block: indent unindented continuation lines, remove ">From " lines.
 
-    A line that is no header ends the block, unless known headers follow before the first empty line.
+    A line that is not a header ends the block, unless known headers follow before the first empty line.
     """
     if raw[:1] in (b"\r", b"\n") and HEADER_LINE.match(raw.lstrip(b"\r\n")):
         raw = raw.lstrip(b"\r\n")
@@ -109,7 +109,7 @@ def repair_header_block(raw: bytes, counts: Counter[str]) -> bytes:
     if VALID_HEADER_BLOCK.match(raw):
         return raw
     match = HEADER_BLOCK.match(raw)
-    assert match is not None, "a head may be empty"
+    assert match is not None, "matches even an empty header block"
     head = match[0]
     lines = head.splitlines(keepends=True)
     bad = [at for at, line in enumerate(lines) if is_malformed(line)]
@@ -134,7 +134,7 @@ def repair_header_block(raw: bytes, counts: Counter[str]) -> bytes:
 
 
 def is_malformed(line: bytes) -> bool:
-    """Whether a line of a header block is neither a header, nor a continuation, nor empty."""
+    """Whether a line of a header block is neither a valid header, nor a continuation, nor empty."""
     if line[:1] in (b" ", b"\t", b"\r", b"\n"):
         return False
     match = HEADER_LINE.match(line)
@@ -142,37 +142,37 @@ def is_malformed(line: bytes) -> bool:
 
 
 def header_text(message: email.message.Message, name: str) -> str:
-    """A header as one line, encoded words decoded; the first of several."""
-    wanted = name.lower()
-    value = next((value for key, value in message.raw_items() if key.lower() == wanted), "")
-    # Unfolded first: the decoder would take a folded line's leading blank away.
+    """Return the first header of this name as one line, with encoded words decoded; "" if there is none."""
+    lowered = name.lower()
+    value = next((value for key, value in message.raw_items() if key.lower() == lowered), "")
+    # Unfold first, because the decoder would remove the leading blank of a folded line.
     value = re.sub(r"\r?\n|\r", "", value)
-    if not value.isascii():  # bytes of no declared charset, which the parser carries as lone surrogates
+    if not value.isascii():  # bytes of undeclared charset, which the parser represents as lone surrogates
         value = charsets.decode(value.encode(errors="surrogateescape"), None)
     return " ".join((decode_words(value) if "=?" in value else value).split())
 
 
 def decode_words(value: str) -> str:
-    """Encoded words to text; blanks between two of them vanish, and a character may be split over two.
+    """Decode encoded words; blanks between two of them are removed, and a character may be split across two.
 
     "=?utf-8?q?caf=C3?= =?utf-8?q?=A9_au?= lait" -> "café au lait"
     """
-    found: list[str] = []
+    texts: list[str] = []
     data, charset, end = b"", "", 0
     for match in ENCODED_WORD.finditer(value):
         between = value[end : match.start()]
         if between.strip() or not end or match[1].lower() != charset:
-            found.append(charsets.decode(data, charset) if data else "")
-            found.append("" if end and not between.strip() else between)
+            texts.append(charsets.decode(data, charset) if data else "")
+            texts.append("" if end and not between.strip() else between)
             data = b""
         charset, end = match[1].lower(), match.end()
         data += encoded_word_bytes(match[2], match[3])
-    found.append(charsets.decode(data, charset) if data else "")
-    return "".join(found) + value[end:]
+    texts.append(charsets.decode(data, charset) if data else "")
+    return "".join(texts) + value[end:]
 
 
 def encoded_word_bytes(encoding: str, text: str) -> bytes:
-    """The bytes of an encoded word's text."""
+    """Return the bytes of an encoded word's text."""
     data = text.encode("utf-8", errors="surrogateescape")
     if encoding in "qQ":
         return binascii.a2b_qp(data.replace(b" ", b"_"), header=True)
