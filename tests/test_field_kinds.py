@@ -155,7 +155,7 @@ def test_a_cell_that_is_no_number_is_a_bad_row_with_its_place(data, tmp_path):
         (tmp_path / on_bad_rows).mkdir()
     section = {"task": MAIL, "files": path, "split": {}}
     with pytest.raises(
-        DataError, match=r"line 2: 'many' is not a finite number; see whether 'recipients' is the column"
+        DataError, match=r"line 2: 'many' is not a finite number; check whether 'recipients' is the column"
     ):
         ingest.run(ingest.Config(**section), {}, tmp_path / "error")
     ingest.run(ingest.Config(**section, on_bad_rows="drop"), {}, tmp_path / "drop")

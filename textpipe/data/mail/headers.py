@@ -1,4 +1,4 @@
-"""Headers of a mail: repaired where real mailers are wrong, and read with their encoded words (RFC 2047, 2231, 6532)."""
+"""Mail headers: repair common mailer errors and decode encoded words (RFC 2047, 2231, 6532)."""
 
 import base64
 import binascii
@@ -54,9 +54,9 @@ def lenient_policy(counts: Counter[str]) -> LenientPolicy:
 
 
 def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
-    """A raw mail as a tree of parts, its headers repaired.
+    """Parse a raw mail as a tree of parts, repairing its headers.
 
-    A mail of one part is not cut into lines, which takes more time than all else.
+    The body of a single-part mail is not split into lines, which would take most of the time.
     """
     raw = repair_header_block(raw, counts)
     head = VALID_HEADER_BLOCK.match(raw)

@@ -50,12 +50,11 @@ def messages(file: Iterator[bytes]) -> Iterator[bytes]:
     if line is None:
         return
     following = next(lines, b"")
-    box = is_mbox_start(line, following)
-    if not box:
+    if not is_mbox_start(line, following):
         yield b"".join([line, following, *lines])
         return
     message: list[bytes] = []
-    candidate: bytes | None = None  # a line that may be a separator, which the next one decides
+    candidate: bytes | None = None  # a possible separator; the next line decides
     for line in chain([following] if following else [], lines):
         if candidate is not None:
             if is_separator(candidate, line, blank=not message or not message[-1].strip()):
