@@ -85,7 +85,7 @@ def test_columns_have_the_types_of_their_kinds(mail, tagged):
     }  # fmt: skip
 
 
-def test_texts_of_all_fields_are_normalized_and_other_cells_stay(mail):
+def test_texts_of_all_fields_are_normalized_and_other_cells_are_unchanged(mail):
     before, after = table(mail["ingest"]), table(mail["normalize"])
     assert before["recipients"].equals(after["recipients"]) and before["recipients"].null_count
     stats = json.loads((mail["normalize"] / "stats.json").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def test_every_source_has_a_column_for_training_and_missing_numbers_are_the_mean
     assert tf.sparse.to_dense(columns["body"].gather(rows)).shape == (len(rows), sizes["body"]["dim"])
 
 
-def test_sets_of_labels_are_scikit_learns_multi_hot_rows(tagged):
+def test_label_sets_are_encoded_as_scikit_learns_multi_hot_rows(tagged):
     columns, sizes = columns_of(tagged["vectorize"])
     sets = table(tagged["normalize"])["tags"].to_pylist()
     binarizer = MultiLabelBinarizer()
@@ -129,7 +129,7 @@ def test_sets_of_labels_are_scikit_learns_multi_hot_rows(tagged):
     assert found[-1].numpy().tolist() == [0, 1, 0]
 
 
-def test_a_label_of_a_set_that_train_lacks_is_named(tagged, tmp_path):
+def test_the_error_names_a_label_missing_in_train(tagged, tmp_path):
     feature = multi_hot.load(multi_hot.Config(), tagged["vectorize"], "tags")
     values = [("valid", [7, 9], tf.constant(["billing", "travel|odd"]))]
     with pytest.raises(DataError, match="valid, row 9: tags 'odd' is not among the 3 labels of train"):
@@ -140,7 +140,7 @@ def test_a_label_of_a_set_that_train_lacks_is_named(tagged, tmp_path):
         scalar.learn(scalar.Config(), lambda: [tf.constant([float("nan")])], tmp_path, "size")
 
 
-def test_rare_labels_leave_their_sets_and_rows_stay(data, tmp_path):
+def test_rare_labels_are_removed_from_their_sets_without_dropping_rows(data, tmp_path):
     (tmp_path / "out").mkdir()
     section = ingest.Config(task=TAGGED, files=data, min_count=50, split={})
     ingest.run(section, {}, tmp_path / "out")
@@ -148,7 +148,7 @@ def test_rare_labels_leave_their_sets_and_rows_stay(data, tmp_path):
     assert len(tags) == 200 and set(map(tuple, tags)) == {(), ("billing",), ("billing", "urgent")}
 
 
-def test_a_cell_that_is_no_number_is_a_bad_row_with_its_place(data, tmp_path):
+def test_a_cell_that_is_not_a_number_is_a_bad_row_with_its_line(data, tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("subject,body,recipients,answered\na,b,many,yes\nc,d,2,no\ne,f,,yes\n")
     for on_bad_rows in ("error", "drop"):
@@ -163,17 +163,17 @@ def test_a_cell_that_is_no_number_is_a_bad_row_with_its_place(data, tmp_path):
 
 
 @pytest.mark.parametrize(("cell", "value"), [("3.5", 3.5), (" -2e3 ", -2000.0), ("", None), (" ", None), ("true", 1.0)])
-def test_numbers_are_read(cell, value):
+def test_numbers_are_parsed(cell, value):
     assert number.parse(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "1,5", "x"])
-def test_what_is_no_finite_number_is_refused(cell):
+def test_cells_that_are_not_finite_numbers_are_rejected(cell):
     with pytest.raises(ValueError, match="is not a finite number"):
         number.parse(cell)
 
 
-def test_a_profile_of_numbers_is_numpys():
+def test_the_profile_of_numbers_matches_numpy():
     draw = np.random.default_rng(3)
     values = draw.normal(5e6, 3.0, 1000)
     profile = number.profile()
@@ -188,7 +188,7 @@ def test_a_profile_of_numbers_is_numpys():
     )
 
 
-def test_scores_of_sets_are_scikit_learns():
+def test_multi_label_metrics_match_scikit_learn():
     draw = np.random.default_rng(5)
     names = ["a", "b", "c", "d"]
     true, probabilities = draw.random((60, 4)) < 0.4, draw.random((60, 4))
@@ -212,7 +212,7 @@ def test_scores_of_sets_are_scikit_learns():
     assert multi_label.metrics({"labels": [], "probabilities": [], "answer": []}, [])["metrics"]["f1_micro"] is None
 
 
-def test_a_task_with_chosen_fields_is_one_line_that_is_found_again():
+def test_a_task_with_chosen_fields_is_loaded_from_its_signature():
     line = chosen_fields.spelled(MAIL)
     assert line == "classify(subject: text, body: text, recipients: number) -> answered"
     task = plugins.find("tasks", line)
@@ -239,7 +239,7 @@ def test_a_task_with_chosen_fields_is_one_line_that_is_found_again():
         ({"fields": {"a": "text"}}, "kind: expected one of classify"),
     ],
 )
-def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
+def test_errors_name_mistakes_in_a_task_table(task, message, tmp_path):
     with pytest.raises(ValidationError, match=message):
         ingest.Config(task=task, dataset="mail")
     path = tmp_path / "p.toml"
@@ -266,7 +266,7 @@ def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
         ("translate", "source=a+b", "translate", {"source": "a+b"}),
     ],
 )
-def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapping):
+def test_the_columns_option_chooses_fields(task, columns, expected, mapping):
     found = columns_option.chosen(task, columns)
     assert (found.task, found.columns) == (expected, mapping)
 
@@ -279,7 +279,7 @@ def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapp
         ("text=a,text=b", "text stands there twice"),
     ],
 )
-def test_mistakes_of_the_columns_option_are_named(columns, message):
+def test_errors_name_mistakes_in_the_columns_option(columns, message):
     with pytest.raises(ConfigError, match=message):
         columns_option.chosen("classify", columns)
 
@@ -287,7 +287,7 @@ def test_mistakes_of_the_columns_option_are_named(columns, message):
 @pytest.mark.parametrize(
     "columns", ["text=subject+body,numbers=recipients,label=answered", "text=subject+body,labels=tags"]
 )
-def test_new_writes_a_pipeline_of_the_chosen_fields(columns, data, tmp_path):
+def test_new_writes_a_pipeline_with_the_chosen_fields(columns, data, tmp_path):
     scaffold.write("classify", data, columns, tmp_path / "p.toml")
     task = MAIL if "numbers" in columns else TAGGED
     assert config.load(tmp_path / "p.toml")["task"] == task
@@ -389,7 +389,7 @@ def line(stats, size, rows):
 '''
 
 
-def test_a_kind_and_a_feature_of_ones_own_are_used_by_dotted_names(tmp_path, monkeypatch):
+def test_a_custom_kind_and_feature_are_used_by_dotted_names(tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "ratings.py").write_text(OWN_KIND)
     (tmp_path / "own" / "stars.py").write_text(OWN_FEATURE)

@@ -36,7 +36,7 @@ def run(folder, task="classify", **options):
     return found, json.loads((output / "stats.json").read_text(encoding="utf-8"))
 
 
-def test_one_file_is_split_by_source_and_nothing_is_lost(tmp_path):
+def test_one_file_is_split_by_source_without_losing_rows(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", SENTENCES)
     found, stats = run(tmp_path, files=path, split={"valid": 0.2, "test": 0.1})
     everything = sorted(row for rows in found.values() for row in rows)
@@ -49,7 +49,7 @@ def test_one_file_is_split_by_source_and_nothing_is_lost(tmp_path):
     assert all(list(rows) == sorted(rows) for rows in found.values())
 
 
-def test_where_a_row_falls_is_fixed_for_ever(tmp_path):
+def test_the_split_of_a_row_never_changes(tmp_path):
     """By BLAKE2b of "please send report 7", computed apart: shares are of the unit interval, test first."""
     path = write_tsv(tmp_path / "a.tsv", SENTENCES)
     found, _ = run(tmp_path, files=path)
@@ -68,7 +68,7 @@ def test_a_row_appended_tomorrow_does_not_move_the_old_ones(tmp_path):
         assert after[split][: len(before[split])] == before[split]
 
 
-def test_equal_sources_never_fall_into_two_splits(tmp_path):
+def test_equal_sources_are_always_in_the_same_split(tmp_path):
     rows = [(form, str(n % 5)) for n in range(400) for form in (f"Mail {n}", f"mail  {n}!", f"MAIL\u00a0{n}")]
     found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
     numbers = {split: {int(text.split()[-1].strip("!")) for _, text, _ in rows} for split, rows in found.items()}
@@ -89,7 +89,7 @@ def splits_of(found):
     return {row[1]: split for split, rows in found.items() for row in rows}
 
 
-def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tmp_path):
+def test_labels_too_rare_for_a_split_stay_in_train_and_are_all_listed(tmp_path):
     rare = [(f"odd matter {n}", f"odd {n}") for n in range(40)]
     held_out = [text for text, _ in rare if by_hash(text) != "train"]
     assert held_out
@@ -111,7 +111,7 @@ def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tm
     assert "40 labels too rare for test, only in train: odd 0 (1), odd 1 (1)" in ingest.summary(output)
 
 
-def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
+def test_a_label_is_in_every_split_for_which_it_has_enough_rows(tmp_path):
     rows = [(f"note {n} of {label}", f"class {label}") for n in range(12) for label in range(150)]
     assert any(
         all(by_hash(f"note {n} of {label}") != split for n in range(12))
@@ -132,7 +132,7 @@ def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
     assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(rows)]
 
 
-def test_equal_texts_of_rare_labels_never_part_and_appended_rows_move_none(tmp_path):
+def test_equal_texts_of_rare_labels_stay_together_and_appended_rows_move_none(tmp_path):
     rows = [(form, f"l{n % 180}") for n in range(200) for form in (f"Case {n}", f"case, {n}!")]
     rows += [(f"CASE {n}", f"again {n}") for n in range(0, 200, 3)]  # and with a label of their own
     found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
@@ -148,7 +148,7 @@ def test_equal_texts_of_rare_labels_never_part_and_appended_rows_move_none(tmp_p
     assert splits_of(more).items() >= splits_of(found).items()
 
 
-def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
+def test_a_small_table_has_a_row_in_each_requested_split(tmp_path):
     for count in (10, 14, 23):
         pairs = [(f"word {count} {n}", f"Wort {n}") for n in range(count)]
         path = write_tsv(tmp_path / f"{count}.tsv", pairs, "source\ttarget")
@@ -163,7 +163,7 @@ def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
         )
 
 
-def test_labels_that_max_rows_leaves_out_of_train_are_left_out_of_the_other_splits(tmp_path):
+def test_labels_that_max_rows_excludes_from_train_are_excluded_from_the_other_splits(tmp_path):
     rows = [(f"text {n}", f"label {n // 20}") for n in range(2_000)]
     found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows), max_rows=100)
     labels = {split: {row[2] for row in rows} for split, rows in found.items()}
@@ -200,7 +200,7 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     assert {row[2] for row in found["train"]} == {"yes", "no", "later", "seldom"}
 
 
-def test_two_thousand_classes_pass(tmp_path):
+def test_two_thousand_classes_are_accepted(tmp_path):
     rows = [(f"row {n}", f"c{n % 2_000}") for n in range(8_000)]
     found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
     assert len({row[2] for row in found["train"]}) == 2_000
@@ -208,7 +208,7 @@ def test_two_thousand_classes_pass(tmp_path):
     assert sum(map(len, found.values())) == 8_000
 
 
-def test_given_splits_are_kept_and_missing_ones_cut_from_train(tmp_path):
+def test_given_splits_are_kept_and_missing_ones_are_cut_from_train(tmp_path):
     train = write_tsv(tmp_path / "train.tsv", SENTENCES[:2500])
     test = write_tsv(tmp_path / "test.tsv", SENTENCES[2500:])
     found, stats = run(tmp_path, files={"train": train, "test": test})
@@ -221,13 +221,13 @@ def test_given_splits_are_kept_and_missing_ones_cut_from_train(tmp_path):
     assert len(found["train"]) == 2500
 
 
-def test_several_files_are_one_source_and_row_numbers_run_on(tmp_path):
+def test_several_files_are_one_source_with_consecutive_row_numbers(tmp_path):
     files = [write_tsv(tmp_path / f"{n}.tsv", SENTENCES[n * 1000 : (n + 1) * 1000]) for n in range(3)]
     found, _ = run(tmp_path, files=files)
     assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(SENTENCES)]
 
 
-def test_line_files_are_given_as_table_or_as_list(tmp_path):
+def test_line_files_are_given_as_a_table_or_a_list(tmp_path):
     for split, count in (("train", 900), ("valid", 20), ("test", 30)):
         (tmp_path / f"{split}.en").write_text("".join(f"{split} sentence {n}\n" for n in range(count)))
         (tmp_path / f"{split}.de").write_text("".join(f"{split} Satz {n}\n" for n in range(count)))
@@ -276,7 +276,7 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     assert stats["leakage"] == {"test": {"rows": 2, "share": 0.666667}}
 
 
-def test_duplicates_and_leaks_are_dropped_when_asked(tmp_path):
+def test_duplicates_and_leaks_are_dropped_if_configured(tmp_path):
     train = write_tsv(
         tmp_path / "train.tsv", [*SENTENCES[:50], *SENTENCES[:10], ("Leaks here", "yes"), ("LEAKS: here", "no")]
     )
@@ -296,7 +296,7 @@ def test_duplicates_and_leaks_are_dropped_when_asked(tmp_path):
     assert len(found["test"]) == 2
 
 
-def test_filter_and_max_rows_choose_rows(tmp_path):
+def test_filter_and_max_rows_select_rows(tmp_path):
     rows = [(text, label, ("en", "de")[n % 2]) for n, (text, label) in enumerate(SENTENCES)]
     path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
     found, stats = run(tmp_path, files=path, filter={"language": "de", "label": ["yes", "no"]}, split={})
@@ -309,7 +309,7 @@ def test_filter_and_max_rows_choose_rows(tmp_path):
     assert found == {split: every[split][:70] for split in shards.SPLITS}
 
 
-def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
+def test_a_filter_compares_stripped_cells(tmp_path):
     rows = [
         (text, f" {label}" if n % 2 else f"{label} ", ("de ", " de", "en")[n % 3])
         for n, (text, label) in enumerate(SENTENCES[:60])
@@ -326,7 +326,7 @@ def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
     assert [row[1] for row in found["train"]] == ["good", "fine"]
 
 
-def test_what_a_filter_reads_is_neither_measured_nor_mended(tmp_path):
+def test_filter_columns_are_neither_profiled_nor_repaired(tmp_path):
     path = tmp_path / "a.tsv"
     long = "x" * 500
     path.write_bytes(
@@ -364,7 +364,7 @@ def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_pat
     assert not {text for _, text, _ in found["test"]} & {text for _, text, _ in cut["test"]}
 
 
-def test_texts_are_bounded_and_a_column_of_texts_is_no_label(tmp_path):
+def test_text_lengths_are_limited_and_a_column_of_texts_is_not_a_label(tmp_path):
     rows = [*SENTENCES[:40], ("y" * 1_000_001, "yes"), ("z" * 1_000_000, "no")]
     path = write_tsv(tmp_path / "a.tsv", rows)
     found, stats = run(tmp_path, files=path, split={})
@@ -396,7 +396,7 @@ def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_one_json_document_gives_every_split_that_its_keys_name(tmp_path):
+def test_one_json_document_provides_every_split_named_by_its_keys(tmp_path):
     tables = {
         name: [{"text": f"{name} {n}", "label": ("a", "b")[n % 2]} for n in range(6)] for name in ("tr", "dev", "te")
     }
@@ -424,13 +424,13 @@ def test_several_pairs_of_line_files_are_one_table(tmp_path):
         run(tmp_path, "translate", files=[tmp_path / "one.txt", tmp_path / "two.txt"], format="lines")
 
 
-def test_labels_lose_blanks_around_them_and_texts_keep_theirs(tmp_path):
+def test_labels_are_stripped_and_texts_are_not(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", [("  Fine. ", " no"), ("Come!", "yes "), ("Oh", "no")])
     found, _ = run(tmp_path, files=path, split={})
     assert found["train"] == [(0, "  Fine. ", "no"), (1, "Come!", "yes"), (2, "Oh", "no")]
 
 
-def test_files_are_byte_equal_in_another_process(tmp_path):
+def test_files_are_byte_equal_across_processes(tmp_path):
     """Python's own hashes of texts differ from process to process; nothing written may depend on them."""
     write_tsv(tmp_path / "a.tsv", SENTENCES * 2)
     code = (
@@ -458,14 +458,14 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
         ([*SENTENCES, ("a", "b", "c")], {}, "line 3002: 3 columns where the header has 2"),
     ],
 )
-def test_an_error_names_its_cause_and_leaves_nothing_written(tmp_path, rows, options, message):
+def test_an_error_names_its_cause_and_leaves_no_files(tmp_path, rows, options, message):
     path = write_tsv(tmp_path / "a.tsv", rows)
     with pytest.raises(DataError, match=message):
         run(tmp_path, files=path, **options)
     assert list((tmp_path / "out0").iterdir()) == []
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
+def test_errors_name_unreadable_files(tmp_path):
     path = write_tsv(tmp_path / "train.tsv", SENTENCES)
     odd = write_tsv(tmp_path / "train.data", SENTENCES)
     for files, message in [
@@ -511,7 +511,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         ('files = "a.tsv"\nformat = { kind = "csv", delimiter = "" }', "delimiter: expected a character"),
     ],
 )  # fmt: skip
-def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
+def test_an_invalid_section_is_rejected_with_the_name_of_its_key(tmp_path, section, message):
     path = tmp_path / "x.toml"
     path.write_text(f'task = "classify"\n[ingest]\n{section}\n')
     with pytest.raises(ConfigError) as error:
@@ -521,13 +521,13 @@ def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
 
 
 @pytest.mark.parametrize("key", ["min_count", "rare_label"])
-def test_settings_of_labels_are_refused_where_a_task_has_none(key):
+def test_label_settings_are_rejected_for_tasks_without_labels(key):
     value = {"min_count": 3, "rare_label": "other"}
     with pytest.raises(ValueError, match="task 'translate' has no labels; leave it out"):
         ingest.Config(task="translate", files="a.tsv", **{key: value[key]})
 
 
-def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):
+def test_every_file_named_in_a_section_is_part_of_the_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.en", "a.de", "b.tsv"):
         (tmp_path / name).write_text("x\n")
@@ -540,7 +540,7 @@ def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):
     assert set(wanted["files"]) == {"a.de", "a.en", "b.tsv"}
 
 
-def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, monkeypatch):
+def test_the_key_of_a_dataset_depends_on_its_card_and_bundled_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/cards").mkdir(parents=True)
     write_tsv(tmp_path / "data/own.tsv", SENTENCES)
@@ -559,7 +559,7 @@ def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, m
     assert ingest.Config(task="classify", dataset="multi30k").extra_files()[0].name == "multi30k.toml"
 
 
-def test_the_summary_tells_what_was_found(tmp_path):
+def test_the_summary_lists_rows_repairs_and_leaks(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", [*SENTENCES, ("Twice", "yes"), ("Twice", "yes"), ("", "no")])
     output = tmp_path / "out"
     output.mkdir()
@@ -572,7 +572,7 @@ def test_the_summary_tells_what_was_found(tmp_path):
     assert lines[4] == "empty rows dropped: 1"
 
 
-def test_the_configuration_needs_no_heavy_library():
+def test_the_config_imports_no_heavy_library():
     code = (
         "import sys; from textpipe.stages import ingest; ingest.Config(task='classify', dataset='banking77');"
         "print(*{'numpy', 'pyarrow', 'pandas', 'tensorflow', 'keras'} & set(sys.modules))"

@@ -22,7 +22,7 @@ def guesses(classes, rows, seed=0):
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_classification_figures_are_those_of_scikit_learn(classes):
+def test_classification_metrics_match_scikit_learn(classes):
     labels, probabilities, references, answers = guesses(classes, 300)
     found = classification.score(labels, probabilities, references, answers, resamples=0)["metrics"]
     average = {"average": "macro", "zero_division": 0}
@@ -51,7 +51,7 @@ def test_the_confusion_matrix_has_references_in_rows():
     assert found["support"] == [2, 1, 1]
 
 
-def test_a_class_that_is_neither_wanted_nor_answered_does_not_lower_the_macro_average():
+def test_a_class_in_neither_references_nor_answers_does_not_lower_the_macro_average():
     found = classification.score(["a", "b", "c"], np.eye(3)[[0, 1]], ["a", "b"], ["a", "b"], resamples=0)["metrics"]
     assert found["f1_macro"] == 1 and found["recall_macro"] == 1
 
@@ -77,7 +77,7 @@ def test_scores_of_one_class_or_of_no_rows_are_none_where_undefined():
     assert translate.metrics({"answer": []}, [])["metrics"]["bleu"] is None
 
 
-def test_an_unknown_reference_label_is_named():
+def test_the_error_names_an_unknown_reference_label():
     with pytest.raises(DataError, match="'maybe'.*not in training"):
         classification.score(["no", "yes"], np.array([[1.0, 0.0]]), ["maybe"], ["no"])
 
@@ -92,7 +92,7 @@ REFERENCES = [
 ]
 
 
-def test_generation_figures_are_those_of_sacrebleu():
+def test_generation_metrics_match_sacrebleu():
     found = generation.score(HYPOTHESES, REFERENCES, resamples=0)
     figures = found["metrics"]
     assert figures["bleu"] == pytest.approx(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score)
@@ -109,7 +109,7 @@ def test_generation_figures_are_those_of_sacrebleu():
     assert "case:lc" in found["signatures"]["bleu_lowercased"]
 
 
-def test_several_references_a_row_are_scored_as_sacrebleu_does():
+def test_several_references_per_row_are_scored_as_in_sacrebleu():
     answers = ["a cat sat on the mat today", "the dog runs over there", "hello"]
     references = [["the cat sat on a mat", "a cat sat on the mat"], ["a dog runs there"], ["hi", "hello", "good day"]]
     padded = [[own[at] if at < len(own) else None for own in references] for at in range(3)]
@@ -121,7 +121,7 @@ def test_several_references_a_row_are_scored_as_sacrebleu_does():
     assert "nrefs:var" in found["signatures"]["bleu"]
 
 
-def test_every_metric_a_task_names_is_one_it_gives_and_the_other_way_round():
+def test_a_task_declares_exactly_the_metrics_it_returns():
     labels, probabilities, references, answers = guesses(2, 20)
     outputs = {"answer": answers, "labels": [labels] * 20, "probabilities": probabilities}
     assert set(classify.metrics(outputs, references, resamples=2)["metrics"]) == set(classify.METRICS)
@@ -138,7 +138,7 @@ def test_a_bootstrap_interval_of_a_mean_is_the_normal_approximation():
     assert high == pytest.approx(values.mean() + margin, abs=0.03)
 
 
-def test_an_interval_depends_on_its_seed_alone():
+def test_an_interval_depends_only_on_its_seed():
     values = np.random.default_rng(0).normal(size=(50, 1))
     first, again, other = (
         bootstrap.confidence_interval(values, lambda t: t[0], resamples=200, seed=seed) for seed in (1, 1, 2)
@@ -146,7 +146,7 @@ def test_an_interval_depends_on_its_seed_alone():
     assert first == again != other
 
 
-def test_intervals_contain_their_figures_and_shrink_with_more_rows():
+def test_intervals_contain_their_metrics_and_shrink_with_more_rows():
     few, many = (classification.score(*guesses(3, rows), resamples=500) for rows in (100, 2500))
     for report in (few, many):
         for name, (low, high) in report["intervals"].items():
@@ -173,7 +173,7 @@ ANSWERS = ["他们昨天在学校旁边的公园见面了", "我想买两张去�
 
 
 @pytest.mark.parametrize("name", ["auto", "zh", "char", "intl", "13a", "none"])
-def test_bleu_counts_in_the_tokens_that_are_asked_for(name):
+def test_bleu_uses_the_requested_tokenizer(name):
     tokenize = "zh" if name == "auto" else name
     expected = sacrebleu.metrics.BLEU(tokenize=tokenize)
     figure = expected.corpus_score(ANSWERS, [CHINESE]).score
@@ -193,7 +193,7 @@ def test_the_script_of_the_references_chooses_the_tokenizer(monkeypatch):
     assert bleu_tokenizers.choose(["他走了"], "13a") == "13a"
 
 
-def test_a_tokenizer_whose_package_is_missing_is_told_from_one_that_is_there(monkeypatch, caplog):
+def test_a_tokenizer_without_its_package_raises_or_falls_back(monkeypatch, caplog):
     monkeypatch.setattr(bleu_tokenizers, "missing_packages", lambda name: ["MeCab"] if name == "ja-mecab" else [])
     assert bleu_tokenizers.check("zh", "here") == "zh"
     with pytest.raises(ConfigError, match=r"here: .*'ja-mecab' needs MeCab.*pip install 'sacrebleu\[ja\]'"):

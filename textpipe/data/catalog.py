@@ -82,21 +82,21 @@ def card(name: str) -> Card:
     known = card_paths()
     if name not in known:
         raise DataError(f"unknown dataset {name!r}{suggest(name, known)}; `textpipe data list` lists all datasets")
-    place = known[name]
+    path = known[name]
     try:
-        table = tomllib.loads(place.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
         files = tuple(File(**{**entry, "also": tuple(entry.get("also", ()))}) for entry in table.pop("files"))
         table["notes"] = tuple(table.get("notes", ()))
-        loaded = Card(name=name, place=place, files=files, **table)
+        loaded = Card(name=name, place=path, files=files, **table)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise DataError(
-            f"{place}: not a valid dataset card: {error}; see textpipe/data/catalog.py for the format of a card"
+            f"{path}: not a valid dataset card: {error}; see textpipe/data/catalog.py for the format of a card"
         ) from None
     if loaded.kind not in ("public", "derived", "bundled"):
-        raise DataError(f'{place} kind: expected "public", "derived" or "bundled", found {loaded.kind!r}')
+        raise DataError(f'{path} kind: expected "public", "derived" or "bundled", found {loaded.kind!r}')
     unlisted = set(split_paths(loaded.splits)) - {file.path for file in files}
     if unlisted:
-        raise DataError(f"{place} [splits]: {', '.join(sorted(unlisted))} is not among [[files]]")
+        raise DataError(f"{path} [splits]: {', '.join(sorted(unlisted))} is not among [[files]]")
     return loaded
 
 
@@ -104,8 +104,8 @@ def split_paths(splits: Any) -> list[str]:
     """Return all paths in a card's splits."""
     if isinstance(splits, str):
         return [splits]
-    parts = splits.values() if isinstance(splits, dict) else splits
-    return [path for part in parts for path in split_paths(part)]
+    children = splits.values() if isinstance(splits, dict) else splits
+    return [path for child in children for path in split_paths(child)]
 
 
 def bundled(dataset: Card) -> list[Path]:

@@ -83,7 +83,7 @@ def checked(name: str) -> str:
     return SUPERSETS.get(info.name, info.name)
 
 
-def of_start(place: object, start: bytes, declared: str | None) -> Encoding:
+def of_start(source: object, start: bytes, declared: str | None) -> Encoding:
     """Detect the encoding from a file's first bytes; UTF-8 by default. Raises DataError if it contradicts the declared one."""
     marked = next((name for mark, name in BOMS if start.startswith(mark)), None)
     if declared is not None:
@@ -91,7 +91,7 @@ def of_start(place: object, start: bytes, declared: str | None) -> Encoding:
         family = name.replace("_", "-").removesuffix("-le").removesuffix("-be")
         if marked and not marked.startswith(family):
             raise DataError(
-                f'{place}: begins with the byte order mark of {marked} where encoding = "{declared}" is declared; '
+                f'{source}: begins with the byte order mark of {marked} where encoding = "{declared}" is declared; '
                 "leave encoding out, or convert the file"
             )
         if marked is None and name in ("utf-16", "utf-32"):
@@ -135,8 +135,8 @@ class Utf8Lines:
     not UTF-8 is decoded as such. Other invalid bytes become lone surrogates.
     """
 
-    def __init__(self, place: object, *, guess: bool):
-        self.place = place
+    def __init__(self, source: object, *, guess: bool):
+        self.source = source
         self.guess = guess
         self.encoding = Encoding(UTF8)
         self.line = 1
@@ -201,7 +201,7 @@ class Utf8Lines:
         if 2 * in_long_runs > sum(map(len, runs)) or any(map(NOT_WESTERN.search, invalid)):
             if 10 * len(invalid) > block.count(b"\n") + 1:
                 raise DataError(
-                    f"{self.place}, line {first}: the text is not UTF-8, nor does it look like Windows-1252; declare "
+                    f"{self.source}, line {first}: the text is not UTF-8, nor does it look like Windows-1252; declare "
                     'its encoding, for example encoding = "cp1251", "shift_jis" or "gb18030", or encoding = "utf-8" to '
                     "treat such bytes as on_invalid says"
                 )
@@ -215,7 +215,7 @@ class Utf8Lines:
             log.warning(
                 "%s, line %d: is UTF-8, but line %d is not; lines of this file that are UTF-8 are read as UTF-8 and "
                 "the others as %s",
-                self.place, number, self.encoding.line, self.encoding.name,
+                self.source, number, self.encoding.line, self.encoding.name,
             )  # fmt: skip
 
 
@@ -236,11 +236,11 @@ def has_utf8_text(data: bytes) -> bool:
         return False
 
 
-def warn_if_utf8(place: object, name: str, chunk: bytes) -> None:
+def warn_if_utf8(source: object, name: str, chunk: bytes) -> None:
     """Log a warning if a chunk of a file declared as `name` contains non-ASCII UTF-8 text."""
     if not has_utf8_text(chunk):
         return
     log.warning(
         '%s: encoding = "%s" is declared, but the text looks like UTF-8; check that accented letters are read correctly',
-        place, name,
+        source, name,
     )  # fmt: skip

@@ -69,10 +69,10 @@ class Repairs:
     encoding: str | None = None
     encodings: dict[str, Encoding] = field(default_factory=dict)  # of files that are not UTF-8
 
-    def bad_row(self, place: str, problem: str, cure: str) -> None:
+    def bad_row(self, location: str, problem: str, cure: str) -> None:
         """Count a row to be dropped, or raise DataError, depending on on_bad_rows."""
         if self.on_bad_rows == "error":
-            raise DataError(f'{place}: {problem}; {cure}, or drop such rows with on_bad_rows = "drop"')
+            raise DataError(f'{location}: {problem}; {cure}, or drop such rows with on_bad_rows = "drop"')
         self.counts["bad_rows"] += 1
 
     def record_encoding(self, path: object, encoding: Encoding) -> None:

@@ -38,13 +38,13 @@ def guess(files: Any) -> str | None:
     return None
 
 
-def options_of(place: Path, form: Any, *, given: bool) -> Section:
+def options_of(path: Path, form: Any, *, given: bool) -> Section:
     """Validate a format's options; given: set by the caller, not guessed from the name. Raises DataError."""
     try:
         return Plugin.check(ROOM, form)
     except ValueError as error:
         reason = f"--format: {error}" if given else f"the format cannot be told from the name; give --format ({error})"
-        raise DataError(f"{place}: {reason}") from None
+        raise DataError(f"{path}: {reason}") from None
 
 
 def unlike(files: Any) -> str | None:
@@ -82,14 +82,14 @@ def locate(
         raise DataError(
             f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
         )
-    given = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
+    by_split = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
     keys = getattr(options, "keys", None)
-    if given.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
-        given = dict.fromkeys(keys, given["train"])  # one document that contains all splits
+    if by_split.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
+        by_split = dict.fromkeys(keys, by_split["train"])  # one document that contains all splits
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
         unknown = min(set(files) - set(shards.SPLITS))
         raise DataError(f"files.{unknown}: no such split{suggest(unknown, shards.SPLITS)}")
-    origin = {split: sources_of(value, options) for split, value in given.items()}
+    origin = {split: sources_of(value, options) for split, value in by_split.items()}
     if "train" not in origin:
         raise DataError(f"files: no train split, only {', '.join(sorted(origin))}; give files.train")
     for sources in origin.values():

@@ -36,11 +36,11 @@ MAIL_REPAIRS = {
 }
 
 
-def tell(place: object, repairs: Repairs) -> None:
+def tell(source: object, repairs: Repairs) -> None:
     """Log repairs of rows for which no stats.json is written."""
     lines = [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
     if lines:
-        log.warning("%s: %s", place, "; ".join(lines))
+        log.warning("%s: %s", source, "; ".join(lines))
 
 
 def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:

@@ -170,19 +170,19 @@ def lines(path: Path, member: str | None = None, repairs: Repairs | None = None)
         number += len(block)
 
 
-def columns_at(place: str, names: Sequence[str], columns: Sequence[str | int], cure: str = "") -> list[int]:
+def columns_at(source: str, names: Sequence[str], columns: Sequence[str | int], cure: str = "") -> list[int]:
     """Return the indices of columns given by name or number. Raises DataError if one is missing or ambiguous."""
     indices = []
     for column in columns:
         if isinstance(column, int):
             if not 0 <= column < len(names):
-                raise DataError(f"{place}: no column number {column}; it has {len(names)}, counted from 0")
+                raise DataError(f"{source}: no column number {column}; it has {len(names)}, counted from 0")
             indices.append(column)
         elif column not in names:
-            raise DataError(f"{place}: no column {column!r}{suggest(column, set(names))}{cure}")
+            raise DataError(f"{source}: no column {column!r}{suggest(column, set(names))}{cure}")
         elif list(names).count(column) > 1:
             raise DataError(
-                f"{place}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
+                f"{source}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
             )
         else:
             indices.append(list(names).index(column))

@@ -73,7 +73,7 @@ def ngrams(text: str, order: int) -> Counter[str]:
 
 def chrf(sums: np.ndarray) -> np.ndarray:
     """chrF2, 0 to 100, over the orders present in both answer and reference: [R, 18] -> [R]."""
-    answer, reference, common = (sums[:, part::3] for part in range(3))  # [R, 6]
+    answer, reference, common = (sums[:, offset::3] for offset in range(3))  # [R, 6]
     counted = (answer > 0) & (reference > 0)
     orders = np.maximum(counted.sum(axis=1), 1)
     precision = np.where(counted, common / np.maximum(answer, 1), 0).sum(axis=1) / orders

@@ -12,9 +12,7 @@ from textpipe.errors import DataError
 
 SUFFIXES = (".txt",)
 TAKES_ENCODING = True
-FIRST_STEP = (
-    100  # lines read from each file at first: lines of the other files may be long where the first file's are short
-)
+FIRST_STEP = 100  # lines read from each file at first; lines of the other files may be much longer
 MAX_STEP = 1_000  # lines read at a time once lines have proved short
 MAX_CHARACTERS = 1 << 24  # characters of all files held in memory at once
 
@@ -35,8 +33,8 @@ def read(
     """Yield rows of parallel files. Raises DataError with the line counts if they differ."""
     files = source if isinstance(source, dict) else {"text": source}
     names = list(files)
-    place = " and ".join(str(files[name]) for name in names)
-    paths = [files[names[index]] for index in text_file.columns_at(place, names, columns)]
+    source_names = " and ".join(str(files[name]) for name in names)
+    paths = [files[names[index]] for index in text_file.columns_at(source_names, names, columns)]
     first = text_file.lines(paths[0], config.member, repairs)
     others = [
         chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in paths[1:]
@@ -63,20 +61,20 @@ def read(
             step = max(1, min(MAX_STEP, MAX_CHARACTERS // 16 * len(chunk[0]) // (characters + 1)))
             size += characters
             if size > MAX_CHARACTERS:
-                yield make_rows(place, total, batch)
+                yield make_rows(source_names, total, batch)
                 total += len(batch[0])
                 batch, size = [[] for _ in paths], 0
-        yield make_rows(place, total, batch)
+        yield make_rows(source_names, total, batch)
         total += len(batch[0])
     remaining = [sum(1 for _ in other) for other in others]
     if any(remaining):
         raise line_count_error(paths, [total, *(total + count for count in remaining)])
 
 
-def make_rows(place: str, start: int, columns: list[list[str]]) -> Rows:
+def make_rows(source_names: str, start: int, columns: list[list[str]]) -> Rows:
     """Build rows from columns of lines; start: number of lines before them."""
     stop = start + len(columns[0])
-    return Rows(place, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
+    return Rows(source_names, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
 
 
 def line_count_error(paths: Sequence[Path], counts: Sequence[int]) -> DataError:
