@@ -1,4 +1,4 @@
-"""Dataset cards and downloads, from a server on this machine."""
+"""Dataset cards and downloads from a local server."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ def sha256(data):
 
 
 class Home(ThreadingHTTPServer):
-    """A server whose faults a test chooses: break_after cuts so many answers short, codes are sent instead of files."""
+    """A server with configurable faults: break_after truncates that many responses, codes are sent instead of files."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -37,12 +37,12 @@ class Home(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         home, data = self.server, self.server.files.get(self.path[1:])
-        asked = self.headers.get("Range")
-        home.seen.append(asked)
+        requested = self.headers.get("Range")
+        home.seen.append(requested)
         if home.codes or data is None:
             self.send_error(home.codes.pop() if home.codes else 404)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and home.ranges else 0
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and home.ranges else 0
         if start and start >= len(data):
             self.send_error(416)
             return
@@ -90,11 +90,11 @@ def write_card(folder, entries, kind="public", extra=""):
 
 def test_a_download_is_complete_and_not_repeated(tmp_path, home):
     write_card(tmp_path, [{"path": "own/a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
-    told = []
+    progress = []
     assert catalog.check("own") == [(catalog.DOWNLOADS / "own/own/a.bin", "missing")]
-    folder = catalog.get("own", lambda *step: told.append(step))
+    folder = catalog.get("own", lambda *step: progress.append(step))
     assert (folder / "own/a.bin").read_bytes() == DATA
-    assert told[-1] == ("own/a.bin", len(DATA), len(DATA))
+    assert progress[-1] == ("own/a.bin", len(DATA), len(DATA))
     assert catalog.check("own") == [(folder / "own/a.bin", "ok")]
     catalog.get("own")
     assert home.seen == [None]
@@ -214,7 +214,7 @@ def test_a_mirror_is_read_in_place_and_checked(tmp_path, home, monkeypatch):
 def test_a_derived_file_comes_with_its_recipe(tmp_path, home):
     write_card(tmp_path, [{"path": "x/a.tsv", "sha256": sha256(DATA)}], "derived", 'recipe = "Grind it."')
     with pytest.raises(
-        DataError, match=r"made from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"
+        DataError, match=r"built from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"
     ):
         catalog.get("own")
     target = catalog.DOWNLOADS / "own/x/a.tsv"

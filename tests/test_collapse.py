@@ -1,4 +1,4 @@
-"""Answers that hardly depend on the question are noticed, and good ones are left in peace."""
+"""Warnings for answers that hardly depend on the input, and none for good answers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows of several fields of any kind: from a file to what a model reads."""
+"""Rows with several fields of any kind, from a file to a model's inputs."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 
 def stages(root, data, task, **sections):
-    """{stage: its output} up to vectorize."""
+    """Return {stage: its output} up to vectorize."""
     outputs = {}
     for stage in (ingest, normalize, tokenize, vectorize):
         name = stage.__name__.rpartition(".")[2]
@@ -57,7 +57,7 @@ def table(folder, split="train"):
 
 
 def columns_of(folder, split="train"):
-    """{field: its column as training reads it}."""
+    """Return {field: its column as training reads it}."""
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in shards.paths(folder, split)]
     sizes = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     return {

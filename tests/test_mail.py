@@ -1,4 +1,4 @@
-"""Mail as mailers write it: parts, charsets, transfer encodings, broken headers, and where a mail begins in a file."""
+"""Mail as real mailers write it: parts, charsets, transfer encodings, malformed headers, and mbox separators."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ MORE = "Content-Type: text/plain\n\nBring the map."
 
 
 @pytest.mark.parametrize(
-    ("raw", "found"),
+    ("raw", "expected"),
     [
         (multipart("alternative", PLAIN, HTML), "Come at six."),
         (multipart("alternative", HTML, PLAIN), "Come at six."),
@@ -55,8 +55,8 @@ MORE = "Content-Type: text/plain\n\nBring the map."
         ("Content-Type: application/pdf\n\n%PDF", ""),
     ],
 )  # fmt: skip
-def test_the_body_follows_from_the_mime_structure(raw, found):
-    assert body(raw) == found
+def test_the_body_follows_from_the_mime_structure(raw, expected):
+    assert body(raw) == expected
 
 
 def test_the_root_of_a_related_mail_is_the_part_named_by_start():
@@ -66,7 +66,7 @@ def test_the_root_of_a_related_mail_is_the_part_named_by_start():
 
 
 @pytest.mark.parametrize(
-    ("raw", "found"),
+    ("raw", "expected"),
     [
         ("Content-Type: text/plain\tcharset=koi8-r\n\n", "да"),
         ('Content-Type: text/plain; charset="koi8-r\n\n', "да"),
@@ -78,8 +78,8 @@ def test_the_root_of_a_related_mail_is_the_part_named_by_start():
         ("\n\nContent-Type: text/plain; charset=koi8-r\n\n", "да"),
     ],
 )
-def test_malformed_headers_are_repaired(raw, found):
-    assert body(raw.encode() + "да".encode("koi8-r")) == found
+def test_malformed_headers_are_repaired(raw, expected):
+    assert body(raw.encode() + "да".encode("koi8-r")) == expected
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_labels_of_other_codecs_are_unknown_charsets():
 
 
 def test_encoded_words_in_headers_are_decoded():
-    for value, found in {
+    for value, expected in {
         "=?gb2312?B?" + base64.b64encode("镕".encode("gbk")).decode() + "?= ok": "镕 ok",
         "=?utf-8?q?caf=C3?= =?utf-8?q?=A9_au?= lait": "café au lait",
         "=?iso-8859-1?q?=93a=94?==?utf-8?b?w7w?=": "“a”ü",
@@ -183,7 +183,7 @@ def test_encoded_words_in_headers_are_decoded():
         "a =?b": "a =?b",
         "=?x?z?y?=": "=?x?z?y?=",
     }.items():
-        assert headers.decode_words(value) == found
+        assert headers.decode_words(value) == expected
 
 
 def mails(text):

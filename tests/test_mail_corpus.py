@@ -1,4 +1,4 @@
-"""The bundled mail corpus: what the generator writes, what the dataset card promises."""
+"""The bundled mail corpus: its generator and the claims of its dataset card."""
 
 import importlib.util
 import json
@@ -84,7 +84,7 @@ def test_no_phrasing_is_in_two_intents_or_in_two_splits(generator, grammar, rows
     assert len(set(texts)) == len(texts)
     assert set(splits.values()) == set(SPLITS)
 
-    # Independently of the generator: each committed message holds a phrasing of its own split, and of no other.
+    # Independent of the generator: each committed message contains a phrasing of its own split and of no other.
     patterns = {split: {} for split in SPLITS}
     for (key, phrasing), split in splits.items():
         words = [r".+?" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", phrasing)]
@@ -109,7 +109,7 @@ def test_both_labels_are_common_in_every_split(rows):
 
 
 def test_every_scene_has_as_many_intents_with_a_reply_as_without(grammar):
-    # Salutation, signature and quotation are drawn by scene: balanced scenes keep them from telling the label.
+    # Salutation, signature and quotation are drawn per scene: balanced scenes keep them from revealing the label.
     counts = Counter((intent["scene"], intent["wants_reply"]) for intent in grammar["intent"])
     for scene in grammar["scenes"]:
         assert counts[scene, "yes"] == counts[scene, "no"] > 0

@@ -1,4 +1,4 @@
-"""The bundled phrases: what the generator writes, what the dataset card promises, and the grammar against a hand."""
+"""The bundled phrases: their generator, the claims of the dataset card, and the grammar against manual translations."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def corpus_module(name):
-    """A module beside the corpus, imported as `python data/phrases/generate.py` would find it."""
+    """Import a module in the corpus folder as `python data/phrases/generate.py` would."""
     sys.path.insert(0, str(FOLDER))
     try:
         return importlib.import_module(name)
@@ -44,7 +44,7 @@ def load_generator():
 
 @pytest.fixture(scope="module")
 def built(generator):
-    """split -> sentences with their combinations, drawn anew."""
+    """split -> newly generated sentences with their combinations."""
     return generator.build()
 
 
@@ -105,7 +105,7 @@ def test_the_card_states_the_counts(rows):
         assert f"| {split} | {len(rows[split]):,} |" in card
 
 
-# What is held out
+# Held-out combinations
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -136,7 +136,7 @@ def test_every_pattern_occurs_in_train(built):
     assert len(patterns) == 30
 
 
-# The grammar against translations written by hand. Each case is a call and the pair it must give.
+# The grammar against manual translations. Each case is a call and the expected pair.
 
 STATEMENTS = [
     # article and adjective by gender, number and case, after der-words, ein-words and nothing

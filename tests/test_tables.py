@@ -95,16 +95,16 @@ def test_errors_name_a_damaged_shard_or_an_unknown_column(tmp_path, kind):
 
 
 def read(source, format=None, columns=("text", "label"), split="train", **repairs):
-    """(rows as tuples, positions, counts) as ingest would get them."""
+    """Return (rows as tuples, positions, counts) as ingest gets them."""
     config = Plugin.check("data.formats", format or sources.guess(source))
     mending = Repairs(**repairs)
-    found, positions = [], []
+    rows, positions = [], []
     for batch in sources.read(source, config, mending, list(columns), split):
         batch = mending.mend(batch)
         assert len(batch) <= 10_000
-        found += list(zip(*batch.columns, strict=True))
+        rows += list(zip(*batch.columns, strict=True))
         positions += batch.positions
-    return found, positions, +mending.counts
+    return rows, positions, +mending.counts
 
 
 ROWS = [(f"Satz {n} mit Ümlaut", "ja" if n % 3 else "nein") for n in range(25_000)]
@@ -308,7 +308,7 @@ WESTERN = [("Die Tür ist zu", "naïve"), ("“Größe” – 5 €", "ja"), ("p
 
 
 def encoded(folder, form, rows, encoding):
-    """Rows as a file of a format in an encoding; (source, format)."""
+    """Write rows as a file of this format and encoding; return (source, format)."""
     if form == "csv":
         text = "text,label\r\n" + "".join(f"{text},{label}\r\n" for text, label in rows)
     elif form == "jsonl":
@@ -369,8 +369,8 @@ def test_undeclared_encodings_are_detected(tmp_path, caplog, form, encoding, gue
 def test_a_declared_encoding_is_used(tmp_path, caplog, form, encoding, text):
     rows = [(text, "a"), ("abc", "b")]
     source, _ = encoded(tmp_path, form, rows, encoding)
-    found, _, counts = read(source, encoding=encoding)
-    assert found == rows
+    result, _, counts = read(source, encoding=encoding)
+    assert result == rows
     assert not counts
     assert not caplog.text
 
@@ -406,12 +406,12 @@ def test_the_encoding_is_guessed_at_the_first_invalid_byte_and_logged_with_its_l
     assert rows[-2:] == [("Grüße", "y"), ("Süß", "z")]
     assert not counts
     assert "a.tsv, line 60002: not UTF-8; the file is read as cp1252" in caplog.text
-    # Later lines that are UTF-8 after all: read as what they are, and told.
+    # Later lines that are UTF-8 are read as UTF-8, with a warning.
     path.write_bytes(path.read_bytes() + plain.encode() + "Weiß\tw\n".encode())
     rows, _, counts = read(path)
     assert rows[-1] == ("Weiß", "w")
     assert ("Grüße", "y") in rows
-    assert "line 120004: is UTF-8, where line 60002 is not" in caplog.text
+    assert "line 120004: is UTF-8, but line 60002 is not" in caplog.text
 
 
 def test_damaged_utf8_is_not_mistaken_for_another_encoding(tmp_path, caplog):
@@ -439,8 +439,8 @@ def test_text_in_an_unrecognized_encoding_is_rejected_until_it_is_declared(tmp_p
 
 def test_stray_nul_characters_do_not_make_a_file_utf16(tmp_path):
     rows = "text\tlabel\n" + "".join(f"row\0 {n}\tx\n" for n in range(300))
-    found, _, counts = read(written(tmp_path, "a.tsv", rows))
-    assert found[299] == ("row 299", "x")
+    result, _, counts = read(written(tmp_path, "a.tsv", rows))
+    assert result[299] == ("row 299", "x")
     assert counts == {"nul_characters": 300}
 
 
@@ -538,10 +538,10 @@ def test_parquet_columns_that_cannot_be_text_are_rejected(tmp_path):
 @pytest.mark.parametrize(
     ("format", "message"),
     [
-        ({"kind": "tsv", "delimiter": ""}, "delimiter: expected a character between two cells, found ''"),
+        ({"kind": "tsv", "delimiter": ""}, "delimiter: expected a character other than a line break, found ''"),
         ({"kind": "csv", "delimiter": "\n"}, "delimiter"),
         ({"kind": "csv", "delimiter": "||"}, 'need quoting = "none"'),
-        ({"kind": "csv", "delimiter": '"'}, "no quotation mark"),
+        ({"kind": "csv", "delimiter": '"'}, "other than a quotation mark"),
         ({"kind": "json", "keys": {"dev": "a"}}, "keys: dev: no such split"),
     ],
 )
@@ -694,7 +694,7 @@ def test_folders_of_raw_mails_can_be_labels(tmp_path):
         written(tmp_path / folder, name, raw)
     rows, _, _ = read(tmp_path, columns=["folder", "file", "subject"])
     assert rows == [("ham", "1", "Grüße again"), ("ham", "3", "parts"), ("spam", "2", "bäre")]
-    # Outside an mbox a ">From " line is the sender's own.
+    # Outside an mbox, a ">From " line is part of the text.
     assert read(tmp_path / "spam" / "2", "mail", columns=["body"])[0] == [("Some “quotes” and\n>From the start",)]
 
 

@@ -1,4 +1,4 @@
-"""F1 of words that training saw seldom or never, as evaluate records it."""
+"""F1 of words that are rare or unseen in training, as recorded by evaluate."""
 
 import json
 import random
@@ -19,10 +19,14 @@ def test_words_are_case_folded_runs_of_letters():
 
 
 def test_a_word_is_correct_at_most_as_often_as_it_occurs_in_the_reference():
-    # Unseen: zebu (2 of 3 given are wanted: 2 matches), kudu (wanted, not given), gnu (given, not wanted).
-    found = words.f1(["der Zebu zebu ZEBU Gnu"], ["Zebu, zebu und Kudu"], TRAINING, 0, 0, resamples=0)
-    assert (found["matches"], found["answer_words"], found["reference_words"]) == (2, 4, 4)  # "und" is unseen as well
-    assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+    # Unseen words: zebu (3 in the answer, 2 in the reference: 2 matches), kudu (only in the reference), gnu (only in the answer).
+    scores = words.f1(["der Zebu zebu ZEBU Gnu"], ["Zebu, zebu und Kudu"], TRAINING, 0, 0, resamples=0)
+    assert (scores["matches"], scores["answer_words"], scores["reference_words"]) == (
+        2,
+        4,
+        4,
+    )  # "und" is unseen as well
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (0.5, 0.5, 0.5)
 
 
 def test_a_bucket_contains_only_the_words_of_its_frequency_range():
@@ -48,16 +52,16 @@ def test_matches_agree_with_counting_by_hand():
             if word in left:
                 left.remove(word)
                 matches += 1
-    found = words.f1(answers, references, counts, 1, 1, resamples=200)
-    assert found["matches"] == matches > 0
-    low, high = found["interval"]
-    assert low < found["f1"] < high
+    scores = words.f1(answers, references, counts, 1, 1, resamples=200)
+    assert scores["matches"] == matches > 0
+    low, high = scores["interval"]
+    assert low < scores["f1"] < high
 
 
 def test_metrics_are_none_without_words_to_count():
-    found = words.f1([], [], TRAINING, 0, 0)
-    assert (found["f1"], found["precision"], found["recall"], found["matches"]) == (None, None, None, 0)
-    assert "interval" not in found
+    scores = words.f1([], [], TRAINING, 0, 0)
+    assert (scores["f1"], scores["precision"], scores["recall"], scores["matches"]) == (None, None, None, 0)
+    assert "interval" not in scores
 
 
 @pytest.mark.parametrize(("text", "holds"), [("der Emu", True), ("der hund", False), ("ein zebu", False), ("", False)])

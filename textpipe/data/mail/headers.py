@@ -88,11 +88,7 @@ def repair_content_type(value: str) -> str:
     for parameter in PARAMETER.finditer(rest):
         name, text = parameter[1], parameter[2]
         quotes = '"' if name.lower() == "boundary" else "\"'"  # a boundary may contain apostrophes
-        text = (
-            header_text[1:-1]
-            if len(header_text) > 1 and header_text[0] == header_text[-1] and header_text[0] in quotes
-            else header_text.lstrip('"')
-        )
+        text = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in quotes else text.lstrip('"')
         parts.append(f"{name}={text}" if name.endswith("*") else f'{name}="{text}"')
     return "; ".join(parts)
 
