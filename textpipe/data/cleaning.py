@@ -76,9 +76,9 @@ class Reader:
         self.rare = rare
         self.read: Counter[str] = Counter()
         self.cells = [item.cells for item in fields]
-        self.required = [number for number, cells in enumerate(self.cells) if not cells.OPTIONAL]
-        targets = [number for number, item in enumerate(fields) if item.side == "target"]
-        self.label = next((number for number in targets if hasattr(self.cells[number], "names")), None)
+        self.required = [field_index for field_index, cells in enumerate(self.cells) if not cells.OPTIONAL]
+        targets = [field_index for field_index, item in enumerate(fields) if item.side == "target"]
+        self.label = next((field_index for field_index in targets if hasattr(self.cells[field_index], "names")), None)
         self._before: dict[str, Counter[str]] = {}
 
     def batches(self, split: str, files: Sequence[sources.Source]) -> Iterator[Batch]:
@@ -124,9 +124,9 @@ class Reader:
             rows = self._filter(rows)
         rows = self.repairs.mend(rows)
         rows = self.repairs.drop_empty(rows, self.required)
-        for number, cells in enumerate(self.cells):
+        for field_index, cells in enumerate(self.cells):
             if hasattr(cells, "parse"):
-                rows = self._parse(rows, number)
+                rows = self._parse(rows, field_index)
         return rows
 
     def _filter(self, rows: Rows) -> Rows:
@@ -142,20 +142,20 @@ class Reader:
         rows.columns = rows.columns[:num_fields]
         return rows
 
-    def _parse(self, rows: Rows, number: int) -> Rows:
-        """Parse the cells of field `number` as its kind does; a cell that fails makes its row a bad row."""
-        cells = self.cells[number]
+    def _parse(self, rows: Rows, field_index: int) -> Rows:
+        """Parse the cells of field `field_index` as its kind does; a cell that fails makes its row a bad row."""
+        cells = self.cells[field_index]
         try:
-            rows.columns[number] = list(map(cells.parse, rows.columns[number]))
+            rows.columns[field_index] = list(map(cells.parse, rows.columns[field_index]))
         except ValueError:
-            parsed = list(map(self._parser(rows, number), range(len(rows)), rows.columns[number]))
-            rows.columns[number] = [cell for _, cell in parsed]
+            parsed = list(map(self._parser(rows, field_index), range(len(rows)), rows.columns[field_index]))
+            rows.columns[field_index] = [cell for _, cell in parsed]
             rows = rows.keep([valid for valid, _ in parsed])
         return rows
 
-    def _parser(self, rows: Rows, number: int) -> Callable[[int, str], tuple[bool, Any]]:
+    def _parser(self, rows: Rows, field_index: int) -> Callable[[int, str], tuple[bool, Any]]:
         """Return a function of (index in `rows`, cell) that returns (whether the cell is valid, its value)."""
-        cells = self.cells[number]
+        cells = self.cells[field_index]
 
         def parse(index: int, cell: str) -> tuple[bool, Any]:
             try:
@@ -164,7 +164,7 @@ class Reader:
                 self.repairs.bad_row(
                     f"{rows.source}, {rows.unit} {rows.lines[index]}",
                     str(error),
-                    f"check whether {self.columns[number]!r} is the column of the {cells.PLURAL}",
+                    f"check whether {self.columns[field_index]!r} is the column of the {cells.PLURAL}",
                 )
                 return False, None
 

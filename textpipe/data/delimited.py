@@ -20,14 +20,14 @@ COLUMN_NUMBER_HINT = (
 
 
 class Delimited(Section):
-    """Options of delimited files.
+    """Options of delimited files. Blank lines before the first row are skipped.
 
     header: whether the first line names the columns. columns: column names, if there is no header or to override it.
     quoting: "none" gives no character a special meaning; "csv" follows RFC 4180, with line breaks inside quotes.
-    member: the file inside a zip archive. Blank lines before the first row are skipped.
+    member: the file inside a zip archive.
     """
 
-    delimiter: str = "\t"  # separates two cells
+    delimiter: str = "\t"  # separator between cells
     header: bool = True
     columns: tuple[str, ...] | None = None
     quoting: Literal["none", "csv"] = "none"
@@ -150,8 +150,8 @@ def read_quoted(path: Path, config: Delimited, repairs: Repairs, columns: Sequen
             continue
         rows.positions.append(position)
         rows.lines.append(line)
-        for column, number in zip(rows.columns, indices, strict=True):
-            column.append(row[number])
+        for column, index in zip(rows.columns, indices, strict=True):
+            column.append(row[index])
         if len(rows) == BATCH_ROWS or blocks_read != block:
             block = blocks_read
             yield rows

@@ -114,10 +114,10 @@ class Repairs:
     def _limit_lengths(self, rows: Rows, limit: int) -> Rows:
         mask = [all(len(text) <= limit for text in texts) for texts in zip(*rows.columns, strict=True)]
         if self.on_too_long == "error":
-            number = mask.index(False)
-            longest = max(len(column[number]) for column in rows.columns)
+            index = mask.index(False)
+            longest = max(len(column[index]) for column in rows.columns)
             raise DataError(
-                f"{rows.source}, {rows.unit} {rows.lines[number]}: a text of {longest:,} characters, where max_characters is "
+                f"{rows.source}, {rows.unit} {rows.lines[index]}: a text of {longest:,} characters, where max_characters is "
                 f'{limit:,}; shorten it, or set on_too_long = "drop" or "cut"'
             )
         if self.on_too_long == "cut":
@@ -129,7 +129,7 @@ class Repairs:
 
     def drop_empty(self, rows: Rows, required: Sequence[int]) -> Rows:
         """Drop and count rows in which a required column, given by index, is empty or blank."""
-        columns = [rows.columns[number] for number in required]
+        columns = [rows.columns[index] for index in required]
         if all(all(column) and not any(map(str.isspace, column)) for column in columns):
             return rows
         mask = [all(map(str.strip, texts)) for texts in zip(*columns, strict=True)]
@@ -141,22 +141,22 @@ class Repairs:
         invalid = [0] * len(rows)
         for column in rows.columns:
             repaired = list(column)
-            for number, text in enumerate(repaired):
+            for index, text in enumerate(repaired):
                 if "\0" in text:
                     self.counts["nul_characters"] += text.count("\0")
                     text = text.replace("\0", "")
                 text, num_invalid = SURROGATE.subn(cp1252_character if self.on_invalid == CP1252 else REPLACEMENT, text)
-                invalid[number] += num_invalid
-                repaired[number] = text
+                invalid[index] += num_invalid
+                repaired[index] = text
             columns.append(repaired)
         rows = Rows(rows.source, rows.positions, rows.lines, columns, rows.unit)
         if not any(invalid):
             return rows
         if self.on_invalid == "error":
-            number = next(number for number, count in enumerate(invalid) if count)
+            index = next(index for index, count in enumerate(invalid) if count)
             name = "UTF-8" if self.encoding in (None, UTF8) else self.encoding
             raise DataError(
-                f"{rows.source}, {rows.unit} {rows.lines[number]}: bytes that are not {name}; declare the file's encoding, "
+                f"{rows.source}, {rows.unit} {rows.lines[index]}: bytes that are not {name}; declare the file's encoding, "
                 'convert it, or set on_invalid = "replace", "cp1252" or "drop"'
             )
         self.counts["invalid_utf8_rows"] += sum(count > 0 for count in invalid)

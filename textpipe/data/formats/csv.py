@@ -15,7 +15,7 @@ class Config(delimited.Delimited):
     """format = "csv", or { kind = "csv", delimiter = ";" }."""
 
     kind: Literal["csv"] = "csv"
-    delimiter: str = ","  # separates two cells
+    delimiter: str = ","  # separator between cells
     quoting: Literal["none", "csv"] = "csv"
 
 

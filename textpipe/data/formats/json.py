@@ -21,15 +21,15 @@ TAKES_ENCODING = True
 class Config(Section):
     """format = { kind = "json", columns = ["text", "label"], keys = { train = "train", valid = "val" } }
 
-    keys: {split: key of the list with its rows}; key: used for splits that keys does not name; if None, the document
-    itself is the list. One file with keys for several splits provides those splits. columns: names of the cells if a
-    row is a list. member: the file inside a zip archive.
+    keys: {split: key of the list with its rows}; one file with several keys provides several splits. key: used for
+    splits that keys does not name; if None, the document itself is the list. columns: names of the cells if a row is a
+    list. member: the file inside a zip archive.
     """
 
     kind: Literal["json"] = "json"
     columns: tuple[str, ...] | None = None
     keys: dict[str, str] | None = None
-    key: str | None = None  # the list with the rows of every split that `keys` does not name
+    key: str | None = None  # key of the list with the rows of splits that `keys` does not name; none: the document
     member: str | None = None  # the file inside a zip archive
 
     @field_validator("keys")
@@ -71,13 +71,13 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
 def record_cells(record: object, names: Sequence[str], indices: Sequence[int], repairs: Repairs) -> list[str] | None:
     """Return the requested cells of a row; None if one is missing or not text."""
     if isinstance(record, dict):
-        values = [record.get(names[number], ()) for number in indices]
+        values = [record.get(names[index], ()) for index in indices]
         if isinstance(record, json_text.ObjectWithDuplicateNames) and not record.names.isdisjoint(
-            names[number] for number in indices
+            names[index] for index in indices
         ):
             return None
     elif isinstance(record, list) and len(record) == len(names):
-        values = [record[number] for number in indices]
+        values = [record[index] for index in indices]
     else:
         return None
     cells = [repairs.value_text(value) for value in values]
