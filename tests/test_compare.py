@@ -118,9 +118,9 @@ def test_randomization_of_few_rows_counts_every_swap():
     for signs in itertools.product((1, -1), repeat=len(first)):
         extreme += abs(sum(s * (b - a) for s, a, b in zip(signs, first, second, strict=True))) >= found - 1e-9
     statistics = mean_measure(first, second)
-    p = significance.randomization_p(*statistics.statistics, statistics.figure, trials=32, seed=0)
+    p = significance.randomization_p(*statistics.statistics, statistics.compute, trials=32, seed=0)
     assert p == extreme / 32
-    drawn = significance.randomization_p(*statistics.statistics, statistics.figure, trials=31, seed=0)
+    drawn = significance.randomization_p(*statistics.statistics, statistics.compute, trials=31, seed=0)
     assert drawn != p and abs(drawn - p) < 0.3
 
 

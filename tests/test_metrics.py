@@ -185,7 +185,7 @@ def test_bleu_uses_the_requested_tokenizer(name):
     assert result["signatures"]["bleu"] == str(expected.get_signature())
     assert bleu_tokenizers.of_signature(result["signatures"]["bleu"]) == tokenize
     measure = comparison.of_texts([ANSWERS], CHINESE, bleu_tokenizer=name)[0]
-    assert measure.figure(measure.statistics[0].sum(axis=0)[None])[0] == pytest.approx(figure)
+    assert measure.compute(measure.statistics[0].sum(axis=0)[None])[0] == pytest.approx(figure)
 
 
 def test_the_script_of_the_references_chooses_the_tokenizer(monkeypatch):

@@ -40,7 +40,7 @@ def test_shards_are_cut_at_100_000_rows_and_read_back_in_order(tmp_path, kind):
     batches = list(shards.read(tmp_path, "train"))
     assert max(batch.num_rows for batch in batches) <= 10_000
     assert pa.Table.from_batches(batches).equals(rows(0, 230_000))
-    assert shards.count(tmp_path, "train") == 230_000
+    assert shards.count_rows(tmp_path, "train") == 230_000
     assert shards.schema(tmp_path, "train").equals(SCHEMA)
 
 
@@ -67,7 +67,7 @@ def test_list_columns_are_kept_and_columns_come_in_the_requested_order(tmp_path)
 def test_a_split_without_rows_keeps_its_schema_and_a_missing_split_is_empty(tmp_path):
     with shards.Writer(tmp_path, "test", SCHEMA):
         pass
-    assert shards.count(tmp_path, "test") == 0
+    assert shards.count_rows(tmp_path, "test") == 0
     assert shards.schema(tmp_path, "test").equals(SCHEMA)
     assert list(shards.read(tmp_path, "test")) == []
     assert list(shards.read(tmp_path, "valid")) == []

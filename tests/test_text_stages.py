@@ -106,7 +106,7 @@ def test_what_normalization_empties_is_counted_and_kept(mail, tmp_path, caplog):
         config = normalize.Config(task="classify", steps=["mail_quotation"])
         normalize.run(config, {"ingest": tmp_path / "ingest"}, tmp_path / "out")
     assert "text: nothing is left of 4 texts" in caplog.text
-    assert shards.count(tmp_path / "out", "train") == 24
+    assert shards.count_rows(tmp_path / "out", "train") == 24
 
 
 def test_a_field_can_have_steps_of_its_own(pairs):

@@ -123,12 +123,12 @@ def detect_by_nul_bytes(start: bytes) -> str | None:
     return None
 
 
-def decoder(name: str) -> codecs.IncrementalDecoder:
+def incremental_decoder(name: str) -> codecs.IncrementalDecoder:
     """Return an incremental decoder that decodes invalid bytes as lone surrogates."""
     return codecs.getincrementaldecoder(name)(INVALID)
 
 
-class Utf8Lines:
+class Utf8LineDecoder:
     """Decodes blocks of complete lines that should be UTF-8.
 
     guess: whether a file without non-ASCII UTF-8 text may be treated as Windows-1252. From then on each line that is

@@ -176,7 +176,7 @@ def read(folder: str | Path, split: str, columns: Sequence[str] | None = None) -
                 yield batch.slice(start, GROUP_ROWS)
 
 
-def count(folder: str | Path, split: str) -> int:
+def count_rows(folder: str | Path, split: str) -> int:
     """Return the number of rows of a split, from the shards' footers; 0 if there is no such split."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -43,7 +43,9 @@ def options_of(path: Path, form: Any, *, given: bool) -> Section:
     try:
         return Plugin.check(ROOM, form)
     except ValueError as error:
-        reason = f"--format: {error}" if given else f"the format cannot be told from the name; give --format ({error})"
+        reason = (
+            f"--format: {error}" if given else f"the format cannot be inferred from the name; give --format ({error})"
+        )
         raise DataError(f"{path}: {reason}") from None
 
 
@@ -80,7 +82,7 @@ def locate(
         first = catalog.split_paths(paths_to_strings(files))
         kinds = ", ".join(plugins.names(ROOM))
         raise DataError(
-            f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
+            f"{first[0] if first else 'files'}: the format cannot be inferred from the name; set format to one of {kinds}"
         )
     by_split = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
     keys = getattr(options, "keys", None)

@@ -92,7 +92,7 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
             yield from decoded_blocks(path, encoding.name, chunks, warn=repairs.encoding is not None)
             return
         guess = repairs.encoding is None and repairs.on_invalid == "replace" and not start.startswith(encodings.BOM)
-        utf8 = encodings.Utf8Lines(path, guess=guess)
+        utf8 = encodings.Utf8LineDecoder(path, guess=guess)
         for block in whole_lines(path, utf8.chunks(chunks), b"\n"):
             text = utf8.text(block)
             if utf8.encoding.guessed:
@@ -103,7 +103,7 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
 
 def decoded_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
     """Yield blocks of a file in an encoding other than UTF-8; warn: log a warning if its text looks like UTF-8."""
-    decoder = encodings.decoder(name)
+    decoder = encodings.incremental_decoder(name)
 
     def texts() -> Iterator[str]:
         check = warn and not name.startswith("utf")

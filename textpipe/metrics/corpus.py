@@ -17,11 +17,11 @@ LOG_OF_ZERO = -9999999999.0  # sacrebleu's value for log(0)
 
 @dataclass(frozen=True)
 class Measure:
-    """A corpus metric: per-row statistics [N, S] of each system, and `figure`, from sums [R, S] to values [R]."""
+    """A corpus metric: per-row statistics [N, S] of each system, and `compute`, from sums [R, S] to values [R]."""
 
     name: str
     statistics: Sequence[np.ndarray]  # [N, S] per system
-    figure: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[[np.ndarray], np.ndarray]
     signature: str = ""
     less_is_better: bool = False
     percent: bool = False  # a fraction, displayed as a percentage

@@ -18,12 +18,12 @@ LEVEL = bootstrap.LEVEL
 BLOCK_FLIPS = 64_000_000  # random flips generated at once
 TOLERANCE = 1e-9  # rounding differences between summation orders are smaller
 
-Figure = Callable[[np.ndarray], np.ndarray]
+MetricFunction = Callable[[np.ndarray], np.ndarray]
 
 
 def resampled(measure: Measure, *, resamples: int, seed: int) -> np.ndarray:
     """Return each system's values on the same R resamples of the rows, [K, R]; draws as sacrebleu with the same seed."""
-    return np.stack([measure.figure(bootstrap.resampled_sums(rows, resamples, seed)) for rows in measure.statistics])
+    return np.stack([measure.compute(bootstrap.resampled_sums(rows, resamples, seed)) for rows in measure.statistics])
 
 
 def interval(values: np.ndarray) -> list[float]:
@@ -43,18 +43,18 @@ def bootstrap_p(differences: np.ndarray, observed: float) -> float:
     return float((extreme.sum() + 1) / (len(differences) + 1))
 
 
-def randomization_p(first: np.ndarray, second: np.ndarray, figure: Figure, *, trials: int, seed: int) -> float:
+def randomization_p(first: np.ndarray, second: np.ndarray, compute: MetricFunction, *, trials: int, seed: int) -> float:
     """Return the p-value of the difference under random swaps of answers: first, second [N, S].
 
     If there are at most `trials` of the 2**N possible swaps, all are tried and the p-value is exact.
     """
-    observed = abs(float(np.diff(figure(np.stack([first.sum(axis=0), second.sum(axis=0)])))[0]))
+    observed = abs(float(np.diff(compute(np.stack([first.sum(axis=0), second.sum(axis=0)])))[0]))
     rows = len(first)
     exact = rows < 63 and 2**rows <= trials
     extreme = num_trials = 0
     for kept in all_flips(rows) if exact else random_flips(rows, trials, seed):  # [R, N], true: not swapped
         keep, swap = kept.astype(np.float64), (~kept).astype(np.float64)
-        first_values, second_values = figure(keep @ first + swap @ second), figure(swap @ first + keep @ second)
+        first_values, second_values = compute(keep @ first + swap @ second), compute(swap @ first + keep @ second)
         extreme += int((np.abs(first_values - second_values) >= observed - TOLERANCE).sum())
         num_trials += len(kept)
     return extreme / num_trials if exact else (extreme + 1) / (num_trials + 1)
@@ -90,7 +90,7 @@ def compare(measure: Measure, *, resamples: int, trials: int, seed: int) -> tupl
      {"value", "interval", "difference", "difference_interval", "p_bootstrap", "p_randomization"}]
     """
     samples = resampled(measure, resamples=resamples, seed=seed)
-    values = measure.figure(np.stack([rows.sum(axis=0) for rows in measure.statistics]))  # [K]
+    values = measure.compute(np.stack([rows.sum(axis=0) for rows in measure.statistics]))  # [K]
     table: list[dict[str, Any]] = []
     for system, rows in enumerate(measure.statistics):
         entry: dict[str, Any] = {"value": float(values[system]), "interval": interval(samples[system])}
@@ -101,7 +101,7 @@ def compare(measure: Measure, *, resamples: int, trials: int, seed: int) -> tupl
                 "difference_interval": interval(differences),
                 "p_bootstrap": bootstrap_p(differences, difference),
                 "p_randomization": randomization_p(
-                    measure.statistics[0], rows, measure.figure, trials=trials, seed=seed
+                    measure.statistics[0], rows, measure.compute, trials=trials, seed=seed
                 ),
             }
         table.append(entry)
