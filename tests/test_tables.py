@@ -97,14 +97,14 @@ def test_errors_name_a_damaged_shard_or_an_unknown_column(tmp_path, kind):
 def read(source, format=None, columns=("text", "label"), split="train", **repairs):
     """Return (rows as tuples, positions, counts) as ingest gets them."""
     config = Plugin.check("data.formats", format or sources.guess(source))
-    mending = Repairs(**repairs)
+    policy = Repairs(**repairs)
     rows, positions = [], []
-    for batch in sources.read(source, config, mending, list(columns), split):
-        batch = mending.mend(batch)
+    for batch in sources.read(source, config, policy, list(columns), split):
+        batch = policy.mend(batch)
         assert len(batch) <= 10_000
         rows += list(zip(*batch.columns, strict=True))
         positions += batch.positions
-    return rows, positions, +mending.counts
+    return rows, positions, +policy.counts
 
 
 ROWS = [(f"Satz {n} mit Ümlaut", "ja" if n % 3 else "nein") for n in range(25_000)]

@@ -196,6 +196,3 @@ def verify(path: Path, file: File) -> None:
     error = checksum_error(path, file)
     if error:
         raise DataError(f"{path}: {error}; remove it and download it again")
-
-
-__all__ = ["Card", "File", "bundled", "card", "card_paths", "check", "folder_of", "get", "names", "root_of"]

@@ -187,6 +187,3 @@ def columns_at(source: str, names: Sequence[str], columns: Sequence[str | int], 
         else:
             indices.append(list(names).index(column))
     return indices
-
-
-__all__ = ["blocks", "columns_at", "lines", "must_exist", "open_bytes"]
