@@ -207,20 +207,20 @@ def test_a_line_of_a_megabyte_is_learned_from_and_encoded(tmp_path, kind):
 
 
 def test_lines_are_cut_where_a_trainer_would_drop_them():
-    pieces = list(subwords.cut("a" * 700 + " " + "b" * 700 + "\nc\0d\te" + "▁" + "f" * 2500))
+    pieces = list(subwords.split_line("a" * 700 + " " + "b" * 700 + "\nc\0d\te" + "▁" + "f" * 2500))
     assert pieces == ["a" * 700, " " + "b" * 700, "c", "d", "e", "f" * 1000, "f" * 1000, "f" * 500]
 
 
 def test_a_reservoir_keeps_all_when_it_can_and_each_with_equal_chance_when_not():
-    assert subwords.reservoir(iter("abc"), 3, seed=1) == ["a", "b", "c"]
-    seen = Counter(item for seed in range(2000) for item in subwords.reservoir(iter("0123456789"), 3, seed))
+    assert subwords.reservoir_sample(iter("abc"), 3, seed=1) == ["a", "b", "c"]
+    seen = Counter(item for seed in range(2000) for item in subwords.reservoir_sample(iter("0123456789"), 3, seed))
     assert sum(seen.values()) == 6000
     # 600 each, a standard deviation of 20.5.
     assert all(500 < seen[item] < 700 for item in "0123456789")
 
 
 def test_counting_stays_bounded_and_keeps_what_is_frequent(monkeypatch):
-    monkeypatch.setattr(counting, "MOST", 50)
+    monkeypatch.setattr(counting, "MAX_ITEMS", 50)
     draw = random.Random(7)
     stream = [f"rare{number}" for number in range(3000)] + ["often"] * 500 + ["common"] * 300
     draw.shuffle(stream)

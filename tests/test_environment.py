@@ -72,7 +72,7 @@ def test_the_codes_of_errors_are_those_that_help_lists(monkeypatch, error, code)
 
 
 def python(script, *, folder, **environ):
-    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(plugins.HOME.parent))), **environ}
+    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(plugins.PACKAGE_FOLDER.parent))), **environ}
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, encoding="latin-1", check=False, env=words, cwd="/"
     )
@@ -99,22 +99,22 @@ def test_a_library_that_cannot_be_imported_is_named(tmp_path, library):
 def test_without_a_temporary_folder_there_is_one_in_memory_or_a_name(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", "/nowhere")
-    monkeypatch.setattr(environment, "writable", lambda place: place == "/var/tmp")
+    monkeypatch.setattr(environment, "is_writable", lambda place: place == "/var/tmp")
     environment.find_temporary_folder()
     assert os.environ["TMPDIR"] == "/nowhere" and tempfile.tempdir is None  # Python finds /var/tmp itself
-    monkeypatch.setattr(environment, "writable", lambda place: place == "/dev/shm")
+    monkeypatch.setattr(environment, "is_writable", lambda place: place == "/dev/shm")
     environment.find_temporary_folder()
     assert os.environ["TMPDIR"] == "/dev/shm"
-    monkeypatch.setattr(environment, "writable", lambda place: False)
+    monkeypatch.setattr(environment, "is_writable", lambda place: False)
     environment.find_temporary_folder()
     assert tempfile.gettempdir() == "/dev/shm"
 
 
 def test_a_folder_on_a_full_disk_is_not_writable(tmp_path, monkeypatch):
-    assert environment.writable(str(tmp_path)) and not environment.writable(str(tmp_path / "nowhere"))
+    assert environment.is_writable(str(tmp_path)) and not environment.is_writable(str(tmp_path / "nowhere"))
     state = os.statvfs(tmp_path)
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*state[:3], 0, *state[4:])))
-    assert not environment.writable(str(tmp_path))
+    assert not environment.is_writable(str(tmp_path))
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["data", "list"]])
@@ -122,7 +122,7 @@ def test_a_full_device_behind_standard_output_is_named(tmp_path, words):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "textpipe", *words], stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(plugins.HOME.parent)},
+            env={**os.environ, "PYTHONPATH": str(plugins.PACKAGE_FOLDER.parent)},
         )  # fmt: skip
     assert done.returncode == 4
     assert done.stderr.startswith(b"error: output: the disk is full") and done.stderr.count(b"\n") == 1

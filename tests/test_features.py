@@ -72,7 +72,7 @@ def agree(feature, vectorizer, family, test=TEST, tolerance=1e-5):
     expected = vectorizer.transform(test).toarray()
     found = dense(feature(tf.constant(test)))
     names = vectorizer.get_feature_names_out().tolist()
-    buckets = ngrams.hashed(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
+    buckets = ngrams.hash_to_buckets(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
     assert len(set(buckets.tolist())) == len(names), "two n-grams of the test share a bucket; take other words"
     columns = np.searchsorted(feature.columns.seen.numpy(), buckets)
     assert found.shape == expected.shape
@@ -260,7 +260,7 @@ def test_a_long_text_does_not_make_the_short_ones_beside_it_large(tmp_path):
     feature = build(tmp_path, "counts", words=[1, 1])
     columns = feature.columns
     words = tf.ragged.constant([["card", "my", "strange"], [], ["strange"], ["my"]])
-    found = columns(ngrams.hashed(words, "words", feature.options()))
+    found = columns(ngrams.hash_to_buckets(words, "words", feature.options()))
     assert [len(row) for row in found.to_list()] == [2, 0, 0, 1]
     traced = tf.function(columns, autograph=False).get_concrete_function(
         tf.RaggedTensorSpec([None, None], tf.int64, row_splits_dtype=tf.int64)

@@ -203,8 +203,8 @@ def test_code_remembered_with_a_flipped_bit_is_read_anew(project, caplog):
     from textpipe.cache import fingerprint
 
     def forget():
-        fingerprint.FACTS.clear()
-        fingerprint.facts.cache_clear()
+        fingerprint.ANALYSES.clear()
+        fingerprint.analyze.cache_clear()
 
     forget()  # what other tests had this process learn is not written down again
     project.run()

@@ -183,7 +183,7 @@ def test_frequencies_are_those_of_the_enumerated_distribution(table, expected, k
 
 
 def test_random_bits_are_even_and_streams_do_not_repeat_each_other():
-    streams = sampling_random.streams_of(1, np.repeat(np.arange(1000), 20), np.tile(np.arange(20), 1000))
+    streams = sampling_random.random_streams(1, np.repeat(np.arange(1000), 20), np.tile(np.arange(20), 1000))
     assert len(set(streams.tolist())) == 20_000
     draws = np.stack([sampling_random.random_bits(streams, number) for number in range(3)])
     for bits in draws:

@@ -31,15 +31,15 @@ def ingredients(
 
     behind: sections of earlier stages whose plug-ins this stage runs again.
     """
-    plugged = {plugins.module_name(room, kind) for part in (section, *behind) for room, kind in named_plugins(part)}
+    plugged = {plugins.module_name(room, kind) for part in (section, *behind) for room, kind in iter_plugins(part)}
     own = getattr(section, "extra_files", None)
-    paths = set(paths_in(section)) | set(own() if own else ())
+    paths = set(iter_paths(section)) | set(own() if own else ())
     return {
         "stage": stage,
         "section": section.model_dump(mode="json"),
         "inputs": inputs,
         "files": {str(path): path_digest(path) for path in sorted(paths)},
-        "code": {name: code_digest(name) for name in sorted(reached({module, *plugged}))},
+        "code": {name: code_digest(name) for name in sorted(reachable_modules({module, *plugged}))},
         "versions": versions(),
     }
 
@@ -72,28 +72,28 @@ def flat(tables: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def values_in(value: Any) -> Iterator[Any]:
+def iter_values(value: Any) -> Iterator[Any]:
     """Every leaf and every section below a checked section."""
     yield value
     if isinstance(value, Section):
         for name in type(value).model_fields:
-            yield from values_in(getattr(value, name))
+            yield from iter_values(getattr(value, name))
     elif isinstance(value, dict):
         for item in value.values():
-            yield from values_in(item)
+            yield from iter_values(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from values_in(item)
+            yield from iter_values(item)
 
 
-def paths_in(section: Section) -> Iterator[Path]:
+def iter_paths(section: Section) -> Iterator[Path]:
     """Every Path a section names."""
-    return (value for value in values_in(section) if isinstance(value, Path))
+    return (value for value in iter_values(section) if isinstance(value, Path))
 
 
-def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
+def iter_plugins(section: Section) -> Iterator[tuple[str, str]]:
     """(room, kind) of every plug-in a section names, itself or by `plugins()`; a task is named by its string."""
-    for value in values_in(section):
+    for value in iter_values(section):
         if isinstance(value, Section):
             task = getattr(value, "task", None)
             if isinstance(task, str):
@@ -144,7 +144,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def reached(modules: set[str]) -> set[str]:
+def reachable_modules(modules: set[str]) -> set[str]:
     """The modules and everything of textpipe (or of their own top package) they import, directly or not."""
     found: set[str] = set()
     waiting = ["textpipe", *modules]  # whatever is imported, the package is imported before it
@@ -152,7 +152,7 @@ def reached(modules: set[str]) -> set[str]:
         name = waiting.pop()
         if name == "textpipe":  # hands names on when they are asked for; what it does itself is to choose kernels
             name = "textpipe.runtime.onednn"
-        if name in found or source_of(name) is None:
+        if name in found or source_path(name) is None:
             continue
         found.add(name)
         waiting += imports_of(name)
@@ -160,11 +160,11 @@ def reached(modules: set[str]) -> set[str]:
 
 
 @functools.cache
-def source_of(module: str) -> Path | None:
+def source_path(module: str) -> Path | None:
     """The source file of a module, found without importing it; None outside textpipe and the user's own."""
     parts = module.split(".")
     if parts[0] == "textpipe":
-        stem = plugins.HOME.joinpath(*parts[1:])
+        stem = plugins.PACKAGE_FOLDER.joinpath(*parts[1:])
         for path in (stem.with_suffix(".py"), stem / "__init__.py"):
             if path.is_file():
                 return path
@@ -176,7 +176,7 @@ def source_of(module: str) -> Path | None:
     return None
 
 
-def tree_of(text: str) -> ast.Module:
+def parse_code(text: str) -> ast.Module:
     """The syntax tree of a module's text, without docstrings."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
@@ -193,35 +193,35 @@ def tree_of(text: str) -> ast.Module:
 
 def code_digest(module: str) -> str:
     """SHA-256 of a module's syntax tree: comments, docstrings and layout do not count."""
-    return facts(module)[0]
+    return analyze(module)[0]
 
 
 def imports_of(module: str) -> tuple[str, ...]:
     """Modules a module imports anywhere in its text, functions included."""
-    return tuple(facts(module)[1])
+    return tuple(analyze(module)[1])
 
 
 # {SHA-256 of (Python's version, module, its bytes): [digest of its tree, modules it imports]}: parsing eighty modules takes
 # half a second, which a cached run has not got.
-FACTS: dict[str, list[Any]] = {}
+ANALYSES: dict[str, list[Any]] = {}
 
 
 @functools.cache
-def facts(module: str) -> list[Any]:
+def analyze(module: str) -> list[Any]:
     """[digest, imports] of a module, parsed only when its bytes were never seen."""
-    path = source_of(module)
+    path = source_path(module)
     assert path is not None
     raw = path.read_bytes()
     seen = hashlib.sha256(f"{sys.version_info[:2]} {module} ".encode() + raw).hexdigest()
-    if seen not in FACTS:
-        tree = tree_of(raw.decode("utf-8"))
+    if seen not in ANALYSES:
+        tree = parse_code(raw.decode("utf-8"))
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
-        FACTS[seen] = [digest, list(imports_in(tree, package))]
-    return FACTS[seen]
+        ANALYSES[seen] = [digest, list(imported_names(tree, package))]
+    return ANALYSES[seen]
 
 
-def imports_in(tree: ast.Module, package: str) -> dict[str, None]:
+def imported_names(tree: ast.Module, package: str) -> dict[str, None]:
     """Names a tree imports, in order, as keys; package is what relative imports start from."""
     found: list[str] = []
     for node in ast.walk(tree):
@@ -240,14 +240,14 @@ def imports_in(tree: ast.Module, package: str) -> dict[str, None]:
 def remembered(path: Path) -> Iterator[None]:
     """Take what is known of modules' code from a file, and leave there what was learned; the file may be deleted."""
     with contextlib.suppress(OSError, ValueError):
-        FACTS.update(checksummed_json.loads(path.read_bytes())[0])
-    before = len(FACTS)
+        ANALYSES.update(checksummed_json.loads(path.read_bytes())[0])
+    before = len(ANALYSES)
     try:
         yield
     finally:
-        if len(FACTS) > before and path.parent.is_dir():
+        if len(ANALYSES) > before and path.parent.is_dir():
             with contextlib.suppress(OSError):
-                write_atomically(path, checksummed_json.dumps(FACTS))
+                write_atomically(path, checksummed_json.dumps(ANALYSES))
 
 
 __all__ = ["changes", "ingredients", "key", "remembered", "versions"]

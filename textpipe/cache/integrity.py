@@ -18,7 +18,7 @@ from textpipe.errors import ArtifactError, ResourceError
 MANIFEST = "manifest.json"
 LOGS = "logs"
 # Keys of a manifest from before manifests had sums: of a result, and of an exported model.
-OLDER, OLDER_MODEL = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
+LEGACY_KEYS, OLDER_MODEL = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
 
 
 def file_digest(path: Path) -> str:
@@ -32,7 +32,7 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
 
-def digest_of(files: dict[str, dict[str, Any]]) -> str:
+def artifact_digest(files: dict[str, dict[str, Any]]) -> str:
     """The digest of an artifact: names and sums of its files, logs left out."""
     counted = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(LOGS + "/")}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
@@ -44,12 +44,12 @@ def read_manifest(place: Path) -> tuple[dict[str, Any], bool]:
     Raises FileNotFoundError when there is none, ValueError saying what is wrong with it.
     """
     try:
-        manifest, has_sum = checksummed_json.loads((place / MANIFEST).read_bytes(), older=OLDER)
+        manifest, has_sum = checksummed_json.loads((place / MANIFEST).read_bytes(), older=LEGACY_KEYS)
     except (IsADirectoryError, NotADirectoryError):
         raise ValueError("is no file") from None
     if not isinstance(manifest.get("ingredients"), dict) or not lists_files(manifest.get("files")):
         raise ValueError("is not what was written")
-    if manifest.get("digest") != digest_of(manifest["files"]):
+    if manifest.get("digest") != artifact_digest(manifest["files"]):
         raise ValueError("is not what was written")
     return manifest, has_sum
 
@@ -62,7 +62,7 @@ def lists_files(files: Any) -> bool:
     )
 
 
-def damage(place: Path, files: dict[str, dict[str, Any]], *, contents: bool = False) -> str | None:
+def find_damage(place: Path, files: dict[str, dict[str, Any]], *, contents: bool = False) -> str | None:
     """What is wrong with a result's files, or None; contents: compare every sum, not only where a time has changed."""
     for name, entry in files.items():
         path = place / name
@@ -81,7 +81,7 @@ def damage(place: Path, files: dict[str, dict[str, Any]], *, contents: bool = Fa
     return None
 
 
-def aside(place: Path) -> Path | None:
+def move_aside(place: Path) -> Path | None:
     """Move a result that was found damaged to NAME.damaged, over an earlier one; None when it is gone already."""
     target = place.with_name(place.name + ".damaged")
     try:
@@ -104,13 +104,13 @@ def check(place: Path) -> None:
     wrong. A folder without a manifest is nobody's result, and passes.
     """
     try:
-        fault = damage(place, read_manifest(place)[0]["files"], contents=True)
+        fault = find_damage(place, read_manifest(place)[0]["files"], contents=True)
     except FileNotFoundError:
         return
     except ValueError as error:
         fault = f"its {MANIFEST} {error}"
     if fault:
-        target = aside(place)
+        target = move_aside(place)
         moved = f"; set aside as {target.name}" if target else ""
         raise ArtifactError(f"{place}: {fault}{moved}; run its pipeline again")
 
@@ -120,7 +120,7 @@ def check_listed(folder: Path, paths: Iterable[Path]) -> None:
     try:
         files = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=OLDER_MODEL)[0]["files"]
         names = [path.relative_to(folder).as_posix() for path in paths]
-        fault = damage(folder, {name: files[name] for name in names}, contents=True)
+        fault = find_damage(folder, {name: files[name] for name in names}, contents=True)
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError):

@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.cache import checksummed_json
-from textpipe.cache.integrity import MANIFEST, aside, damage, digest_of, file_digest, files_below, read_manifest
+from textpipe.cache.integrity import (
+    MANIFEST,
+    move_aside,
+    find_damage,
+    artifact_digest,
+    file_digest,
+    files_below,
+    read_manifest,
+)
 from textpipe.errors import ResourceError
 
 RESUME = "resume"
@@ -67,7 +75,7 @@ class Store:
         if not has_sum:
             log.info("%s: of an older version; built again", place)
             return None
-        fault = damage(place, manifest["files"], contents=contents)
+        fault = find_damage(place, manifest["files"], contents=contents)
         if fault:
             self.set_aside(place, fault)
             return None
@@ -75,7 +83,7 @@ class Store:
 
     def set_aside(self, place: Path, fault: str) -> None:
         """Move a damaged result out of the way and say so; it will be built again."""
-        target = aside(place)
+        target = move_aside(place)
         if target:
             log.warning("%s: %s; set aside as %s and built again", place, fault, target.name)
 
@@ -108,7 +116,7 @@ class Store:
     def fill(self, stage: str, place: Path, ingredients: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
         """Build into <key>.work, write the manifest last, rename into place."""
         building = place.with_name(place.name + ".work")
-        clear(building, keep=RESUME)
+        clear_folder(building, keep=RESUME)
         building.mkdir(exist_ok=True)
         try:
             work(building)
@@ -118,14 +126,14 @@ class Store:
                 status = path.stat()
                 name = path.relative_to(building).as_posix()
                 files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-            digest = digest_of(files)
+            digest = artifact_digest(files)
             manifest = {"digest": digest, "stage": stage, "ingredients": ingredients, "files": files}
             write_atomically(building / MANIFEST, checksummed_json.dumps(manifest))
             if place.exists():
                 shutil.rmtree(place)
             os.replace(building, place)
         except BaseException:
-            clear(building, keep=RESUME)
+            clear_folder(building, keep=RESUME)
             raise
         return Artifact(stage, place, digest, ingredients)
 
@@ -151,7 +159,7 @@ class Store:
             write_atomically(path, text)
 
 
-def clear(folder: Path, *, keep: str) -> None:
+def clear_folder(folder: Path, *, keep: str) -> None:
     """Empty a work directory but for one name; remove it when nothing is left."""
     if not folder.is_dir():
         return
@@ -186,7 +194,7 @@ def out_of_space(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or says_full(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or is_disk_full(error):
             raise ResourceError(full) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
             str(place.parent)
@@ -197,11 +205,11 @@ def out_of_space(place: Path) -> Iterator[None]:
         raise
     except Exception as error:
         # TensorFlow, HDF5 and Arrow report a full disk in words of their own.
-        if says_full(error):
+        if is_disk_full(error):
             raise ResourceError(full) from None
         raise
 
 
-def says_full(error: Exception) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Whether an error of some library means ENOSPC."""
     return any(words in str(error) for words in (os.strerror(errno.ENOSPC), f"errno = {errno.ENOSPC}"))

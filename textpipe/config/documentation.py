@@ -21,8 +21,8 @@ from typing import Any
 
 from textpipe.config.sections import Section
 
-IGNORED = re.compile(r"^(type:|noqa|fmt:)")
-PLACE = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
+DIRECTIVES = re.compile(r"^(type:|noqa|fmt:)")
+TABLE_NAME = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
 
 
 def key_of(config: type[Section], name: str) -> str:
@@ -35,14 +35,14 @@ def described(config: type[Section], name: str) -> str | None:
     for owner in config.__mro__:
         if owner is Section:
             return None
-        found = comments(owner).get(name) or entries(owner).get(key_of(config, name))
+        found = field_comments(owner).get(name) or docstring_entries(owner).get(key_of(config, name))
         if found:
             return found if ". " in found else found.rstrip(".")
     return None
 
 
 @functools.cache
-def comments(config: type[Section]) -> dict[str, str]:
+def field_comments(config: type[Section]) -> dict[str, str]:
     """{field: the comment at the end of its line}."""
     source = inspect.getsource(config)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -51,15 +51,15 @@ def comments(config: type[Section]) -> dict[str, str]:
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno in behind:
             text = behind[node.end_lineno]
-            if not IGNORED.match(text):
+            if not DIRECTIVES.match(text):
                 found[node.target.id] = text
     return found
 
 
 @functools.cache
-def entries(config: type[Section]) -> dict[str, str]:
+def docstring_entries(config: type[Section]) -> dict[str, str]:
     """{field: what the docstring says after "field:"}; "a, b: ..." is of both."""
-    text = doc(config)
+    text = class_docstring(config)
     found = {}
     marks = list(entry_pattern(config).finditer(text))
     for mark, following in zip_longest(marks, marks[1:]):
@@ -71,11 +71,11 @@ def entries(config: type[Section]) -> dict[str, str]:
 
 def lead(config: type[Section]) -> str:
     """What a docstring says before its first entry, the place of the table left out."""
-    text = doc(config)
+    text = class_docstring(config)
     first = entry_pattern(config).search(text)
     said = " ".join((text[: first.start()] if first else text).split())
-    while PLACE.match(said) and PLACE.match(said).end():  # type: ignore[union-attr]
-        said = PLACE.sub("", said, count=1)
+    while TABLE_NAME.match(said) and TABLE_NAME.match(said).end():  # type: ignore[union-attr]
+        said = TABLE_NAME.sub("", said, count=1)
     return said
 
 
@@ -86,7 +86,7 @@ def entry_pattern(config: type[Section]) -> re.Pattern[str]:
     return re.compile(rf"{begins}((?:{known})(?:(?:,\s+|\s+and\s+)(?:{known}))*):\s+", re.MULTILINE)
 
 
-def doc(config: type[Section]) -> str:
+def class_docstring(config: type[Section]) -> str:
     """A class's own docstring."""
     return inspect.cleandoc(config.__dict__.get("__doc__") or "")
 

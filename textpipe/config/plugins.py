@@ -13,12 +13,12 @@ from types import ModuleType
 
 from textpipe.errors import ConfigError, suggest
 
-HOME = Path(__file__).parents[1]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
 def names(room: str) -> list[str]:
     """File names in a room, without importing any: names("models") -> ["feed_forward", ...]; a room within is none."""
-    folder = HOME.joinpath(*room.split("."))
+    folder = PACKAGE_FOLDER.joinpath(*room.split("."))
     members = pkgutil.iter_modules([str(folder)])
     return sorted(info.name for info in members if not info.name.startswith("_") and not info.ispkg)
 

@@ -64,7 +64,7 @@ class Plugin:
         try:
             return config(**table)
         except ValidationError as error:
-            raise ValueError("; ".join(inner_fault(config, item) for item in error.errors())) from None
+            raise ValueError("; ".join(describe_plugin_error(config, item) for item in error.errors())) from None
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]
         try:
             checked[stage] = config(**{**table, **inherited})
         except ValidationError as error:
-            faults += [fault(place, stage, config, item) for item in error.errors()]
+            faults += [describe_error(place, stage, config, item) for item in error.errors()]
         except TextpipeError as error:
             faults.append(f"{place} [{stage}] {error}")
     if faults:
@@ -150,7 +150,7 @@ def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]
     return checked
 
 
-def fault(place: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
+def describe_error(place: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
     """One pydantic error as one line: place, key, expectation or finding, cure."""
     location = [str(part) for part in item["loc"]]
     if location and location[0] in SHARED:
@@ -161,29 +161,29 @@ def fault(place: str, stage: str, config: type[BaseModel], item: Mapping[str, An
     key = ".".join(location)
     label = f"{where} {key}".rstrip()
     if item["type"] == "extra_forbidden":
-        keys = item.get("ctx", {}).get("known") or fields_at(config, [str(part) for part in item["loc"][:-1]])
+        keys = item.get("ctx", {}).get("known") or known_keys(config, [str(part) for part in item["loc"][:-1]])
         return f"{label}: unknown key{suggest(location[-1] if location else stage, keys)}"
     if item["type"] == "missing":
         return f"{label}: required, and missing"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("value_error", "assertion_error"):
-        if location == [] and section_of(item) in ("model", "decode"):
-            return f"{place} [{section_of(item)}] {message}"
+        if location == [] and top_level_key(item) in ("model", "decode"):
+            return f"{place} [{top_level_key(item)}] {message}"
         return f"{label}: {message}"
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
 
 
-def section_of(item: Mapping[str, Any]) -> str:
+def top_level_key(item: Mapping[str, Any]) -> str:
     """The key a pydantic error begins at."""
     return str(item["loc"][0]) if item["loc"] else ""
 
 
-def inner_fault(config: type[BaseModel], item: Mapping[str, Any]) -> str:
+def describe_plugin_error(config: type[BaseModel], item: Mapping[str, Any]) -> str:
     """One fault inside a plug-in's table, without the place the caller adds."""
-    return fault("", "", config, item).replace(" [] ", "", 1).strip()
+    return describe_error("", "", config, item).replace(" [] ", "", 1).strip()
 
 
-def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
+def known_keys(config: type[BaseModel], location: list[str]) -> list[str]:
     """Keys a nested table may have, for suggestions; empty when the place is not a plain section."""
     if not location:
         return [field.alias or name for name, field in config.model_fields.items()]
@@ -194,7 +194,7 @@ def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
     while candidates:
         candidate = candidates.pop()
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return fields_at(candidate, [part for part in location[1:] if not part.isdigit()])
+            return known_keys(candidate, [part for part in location[1:] if not part.isdigit()])
         if get_origin(candidate) in (Union, types.UnionType, list, tuple, dict, Annotated):
             candidates += get_args(candidate)
     return []

@@ -11,19 +11,19 @@ from textpipe.errors import DataError, listed
 Labelled = Callable[[], Iterator[tuple[str, int, Sequence[str]]]]  # (split, number of the row, labels of it)
 
 
-def file(folder: Path, name: str) -> Path:
+def classes_path(folder: Path, name: str) -> Path:
     """Where the classes of a field are kept."""
     return Path(folder) / f"{name}.classes.json"
 
 
 def write(folder: Path, name: str, classes: Sequence[str]) -> None:
     """Keep the classes of a field."""
-    file(folder, name).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
+    classes_path(folder, name).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
 
 
 def read(folder: Path, name: str) -> list[str]:
     """The classes of a field, in the order of their numbers."""
-    return json.loads(file(folder, name).read_text(encoding="utf-8"))
+    return json.loads(classes_path(folder, name).read_text(encoding="utf-8"))
 
 
 def num_logits(size: Mapping[str, Any]) -> int:
@@ -32,7 +32,7 @@ def num_logits(size: Mapping[str, Any]) -> int:
     return 1 if size["kind"] == "label" and classes == 2 else classes
 
 
-def counted(values: Callable[[], Iterable[Any]]) -> Counter[str]:
+def count_labels(values: Callable[[], Iterable[Any]]) -> Counter[str]:
     """{label: rows}; values() gives string tensors."""
     seen: Counter[bytes] = Counter()
     for names in values():

@@ -60,7 +60,7 @@ class Ngrams(Section):
         return self.num_buckets * (families if self.separate_families else 1)
 
 
-def load(path: Any) -> Any:
+def load_array(path: Any) -> Any:
     """An array of the feature's assets."""
     import numpy as np
 

@@ -81,8 +81,8 @@ class Counts(tf.Module):
         """[N] string -> [N, D] float32, indices in canonical order."""
         config = self.options()
         columns = self.columns(ngrams.buckets(text, config, self.codec))
-        counts = ngrams.counted(columns, self.columns.dim, binary=config.frequency == "binary")
-        return ngrams.weighted(counts, config.frequency)
+        counts = ngrams.count_columns(columns, self.columns.dim, binary=config.frequency == "binary")
+        return ngrams.scale_counts(counts, config.frequency)
 
     @cached_property
     def traced(self) -> Any:
@@ -122,4 +122,4 @@ class Tfidf(Counts):
         """[N] string -> [N, D] float32, indices in canonical order."""
         counts = super().__call__(text)
         rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
-        return rows if self.options().norm == "none" else ngrams.normalized(rows, self.family)
+        return rows if self.options().norm == "none" else ngrams.l2_normalize(rows, self.family)

@@ -32,7 +32,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
     """
     from textpipe.features._text import Counts
 
-    return Counts(config, _ngrams.load(Path(folder) / f"{name}.buckets.npy"), codec=codec)
+    return Counts(config, _ngrams.load_array(Path(folder) / f"{name}.buckets.npy"), codec=codec)
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sparse":

@@ -23,7 +23,7 @@ class Config(Section):
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
     """Write folder/name.classes.json; values() gives string tensors [N]. Raises DataError when there are fewer than two."""
-    seen = _classes.counted(values)
+    seen = _classes.count_labels(values)
     if len(seen) < 2:
         found = f"only the label {next(iter(seen))!r}" if seen else "no label"
         raise DataError(

@@ -21,7 +21,7 @@ class Config(Section):
     kind: Literal["scalar"] = "scalar"
 
 
-def file(folder: Path, name: str) -> Path:
+def scalar_path(folder: Path, name: str) -> Path:
     """Where the mean and deviation of a field are kept."""
     return Path(folder) / f"{name}.scalar.json"
 
@@ -44,7 +44,7 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     mean = sum(float(numbers.sum()) for numbers in present()) / count
     variance = sum(float(((numbers - mean) ** 2).sum()) for numbers in present()) / count
     table = {"mean": mean, "deviation": variance**0.5 or 1.0}
-    file(folder, name).write_text(json.dumps(table), encoding="utf-8")
+    scalar_path(folder, name).write_text(json.dumps(table), encoding="utf-8")
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
@@ -54,7 +54,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
     """
     from textpipe.features._scalar import Scalar
 
-    return Scalar(**json.loads(file(folder, name).read_text(encoding="utf-8")))
+    return Scalar(**json.loads(scalar_path(folder, name).read_text(encoding="utf-8")))
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Dense":

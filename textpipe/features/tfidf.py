@@ -48,7 +48,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
     """
     from textpipe.features._text import Tfidf
 
-    seen, idf = (_ngrams.load(Path(folder) / f"{name}.{part}.npy") for part in ("buckets", "idf"))
+    seen, idf = (_ngrams.load_array(Path(folder) / f"{name}.{part}.npy") for part in ("buckets", "idf"))
     return Tfidf(config, seen, idf, codec=codec)
 
 

@@ -9,20 +9,20 @@ import os
 import sys
 
 # What is wrong with the call, not with the machine.
-CALLERS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-FULL = (errno.ENOSPC, errno.EDQUOT)
+CALLER_ERRNOS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 # What libraries with errors of their own (TensorFlow, HDF5, Arrow) quote of the operating system.
-QUOTED = (*FULL, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
-MISTAKE, RESOURCE = 2, 4  # exit codes
+QUOTED_ERRNOS = (*DISK_FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
+USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
 
 
 def find_temporary_folder() -> None:
     """Where nothing that Python would take for temporary files can be written: memory's folder, else a name alone."""
     places = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
     places = [*filter(None, places), "/tmp", "/var/tmp", "/usr/tmp", "."]
-    if any(map(writable, places)):
+    if any(map(is_writable, places)):
         return
-    if writable("/dev/shm"):
+    if is_writable("/dev/shm"):
         os.environ["TMPDIR"] = "/dev/shm"
         return
     import tempfile
@@ -30,7 +30,7 @@ def find_temporary_folder() -> None:
     tempfile.tempdir = places[0]
 
 
-def writable(folder: str) -> bool:
+def is_writable(folder: str) -> bool:
     """Whether a folder is there, may be written, and has room."""
     try:
         return os.access(folder, os.W_OK | os.X_OK) and os.statvfs(folder).f_bfree > 0
@@ -41,31 +41,37 @@ def writable(folder: str) -> bool:
 def explained(error: BaseException) -> tuple[str, int] | None:
     """One line for an error of the surroundings, and the exit code; None for a fault of the code, which needs its traceback."""
     if isinstance(error, MemoryError):
-        return "out of memory; ask for smaller batches or shorter texts, or give the machine more", RESOURCE
+        return "out of memory; ask for smaller batches or shorter texts, or give the machine more", RESOURCE_ERROR
     if type(error).__name__ == "ResourceExhaustedError" and type(error).__module__.startswith("tensorflow"):
-        return f"out of memory: {first_line(error)}; ask for smaller batches, or give the machine more", RESOURCE
+        return f"out of memory: {first_line(error)}; ask for smaller batches, or give the machine more", RESOURCE_ERROR
     if isinstance(error, OSError) and "No usable temporary directory" in str(error):
-        return "no folder for temporary files can be written, or all are full; set TMPDIR to one that can", RESOURCE
-    library = imported(error)
+        return (
+            "no folder for temporary files can be written, or all are full; set TMPDIR to one that can",
+            RESOURCE_ERROR,
+        )
+    library = failed_import(error)
     if library:
-        return f"{library} cannot be imported ({first_line(error)}); `textpipe doctor` says what is installed", RESOURCE
+        return (
+            f"{library} cannot be imported ({first_line(error)}); `textpipe doctor` says what is installed",
+            RESOURCE_ERROR,
+        )
     if isinstance(error, OSError) and error.errno is not None:
-        return of_system(error)
-    if isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in QUOTED):
-        return first_line(error), RESOURCE
+        return explain_os_error(error)
+    if isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in QUOTED_ERRNOS):
+        return first_line(error), RESOURCE_ERROR
     return None
 
 
-def of_system(error: OSError) -> tuple[str, int]:
+def explain_os_error(error: OSError) -> tuple[str, int]:
     """What an error of the operating system says, and whether the caller or the machine is to blame."""
-    place = error.filename if error.filename is not None else "output" if error.errno in FULL else None
+    place = error.filename if error.filename is not None else "output" if error.errno in DISK_FULL_ERRNOS else None
     where = "" if place is None else f"{os.fsdecode(place) if isinstance(place, bytes) else place}: "
-    if error.errno in FULL:
-        return f"{where}the disk is full ({error.strerror}); free some space and run again", RESOURCE
-    return f"{where}{error.strerror}", MISTAKE if error.errno in CALLERS and where else RESOURCE
+    if error.errno in DISK_FULL_ERRNOS:
+        return f"{where}the disk is full ({error.strerror}); free some space and run again", RESOURCE_ERROR
+    return f"{where}{error.strerror}", USER_ERROR if error.errno in CALLER_ERRNOS and where else RESOURCE_ERROR
 
 
-def imported(error: BaseException) -> str | None:
+def failed_import(error: BaseException) -> str | None:
     """The library of others whose import failed: one that is not there, or the innermost whose module was being run."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("textpipe"):
         return error.name

@@ -11,18 +11,18 @@ TensorFlow reads the variable when it is imported; what a caller has set stands.
 import os
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-CHOSEN = "TEXTPIPE_CHOSE_ONEDNN"  # the same value where it was chosen here, for processes that inherit both
+CHOSEN_VARIABLE = "TEXTPIPE_CHOSE_ONEDNN"  # the same value where it was chosen here, for processes that inherit both
 
 
 def for_training() -> None:
-    choose("1")
+    set_default("1")
 
 
 def for_answering() -> None:
     """For processes that only answer; has no effect once TensorFlow is imported."""
-    choose("0")
+    set_default("0")
 
 
-def choose(value: str) -> None:
-    if os.environ.get(VARIABLE) == os.environ.get(CHOSEN):
-        os.environ[VARIABLE] = os.environ[CHOSEN] = value
+def set_default(value: str) -> None:
+    if os.environ.get(VARIABLE) == os.environ.get(CHOSEN_VARIABLE):
+        os.environ[VARIABLE] = os.environ[CHOSEN_VARIABLE] = value

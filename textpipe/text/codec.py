@@ -18,28 +18,28 @@ import tensorflow_text
 from textpipe.text import words
 from textpipe.text.special_tokens import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
 
-BLANK_MARK = "▁"
+SPACE_SYMBOL = "▁"
 # sentencepiece writes a blank as U+2581 and would give a text's own U+2581 back as a blank. A noncharacter spells it
 # instead; texts that hold that noncharacter have it spelled too, so every text comes back as it was.
 ESCAPE = "\ufdd0"
 REPLACEMENT = 0xFFFD
 
 
-def answer(ids: tf.Tensor) -> tf.RaggedTensor:
+def content_ids(ids: tf.Tensor) -> tf.RaggedTensor:
     """Ids up to the first end, without padding and starts: [N, T] int32 -> [N, None] int32.
 
     [[2, 7, 8, 3, 9], [7, 0, 0, 0, 0]] -> [[7, 8], [7]]
     """
-    return tf.ragged.boolean_mask(ids, answered(ids))
+    return tf.ragged.boolean_mask(ids, content_mask(ids))
 
 
-def answered(ids: tf.Tensor) -> tf.Tensor:
+def content_mask(ids: tf.Tensor) -> tf.Tensor:
     """Which ids are of the answer: [N, T] -> [N, T] bool."""
     open_ = tf.cumsum(tf.cast(ids == END_ID, tf.int32), axis=1) == 0
     return open_ & (ids != PAD_ID) & (ids != START_ID)
 
 
-def tight(text: tf.Tensor) -> tf.Tensor:
+def attach_punctuation(text: tf.Tensor) -> tf.Tensor:
     """Words parted by blanks as they are written: no blank before a closing mark or after an opening one.
 
     ["a dog ( black ) ."] -> ["a dog (black)."]
@@ -75,11 +75,11 @@ class SubwordCodec(Codec):
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         text = tf.strings.regex_replace(text, ESCAPE, ESCAPE + "a")
-        return self.tokenizer.tokenize(tf.strings.regex_replace(text, BLANK_MARK, ESCAPE + "b"))
+        return self.tokenizer.tokenize(tf.strings.regex_replace(text, SPACE_SYMBOL, ESCAPE + "b"))
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        text = self.tokenizer.detokenize(answer(ids))
-        text = tf.strings.regex_replace(text, ESCAPE + "b", BLANK_MARK)
+        text = self.tokenizer.detokenize(content_ids(ids))
+        text = tf.strings.regex_replace(text, ESCAPE + "b", SPACE_SYMBOL)
         return tf.strings.regex_replace(text, ESCAPE + "a", ESCAPE)
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
@@ -110,7 +110,7 @@ class CharacterCodec(Codec):
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """An unknown character is written U+FFFD."""
-        kept = answer(ids)
+        kept = content_ids(ids)
         return tf.strings.unicode_encode(kept.with_flat_values(tf.gather(self.codes, kept.flat_values)), "UTF-8")
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
@@ -135,7 +135,7 @@ class ByteCodec(Codec):
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Bytes that are no UTF-8, as a model may write them, become U+FFFD."""
-        kept = answer(ids)
+        kept = content_ids(ids)
         text = tf.strings.reduce_join(kept.with_flat_values(tf.gather(self.bytes, kept.flat_values)), axis=-1)
         return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
 
@@ -171,7 +171,9 @@ class WordCodec(Codec):
         names = tf.gather(self.names, ids)
         if unknown is not None:
             names = tf.where((ids == UNK_ID) & (unknown != ""), unknown, names)
-        return tight(tf.strings.reduce_join(tf.ragged.boolean_mask(names, answered(ids)), axis=-1, separator=" "))
+        return attach_punctuation(
+            tf.strings.reduce_join(tf.ragged.boolean_mask(names, content_mask(ids)), axis=-1, separator=" ")
+        )
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.names, ids)

@@ -6,8 +6,8 @@ from itertools import islice
 
 from textpipe.errors import DataError
 
-MOST = 2_000_000  # different items held at once
-BATCH = 4096
+MAX_ITEMS = 2_000_000  # different items held at once
+BATCH_SIZE = 4096
 
 
 def count(groups: Iterable[Iterable[str]]) -> Counter[str]:
@@ -20,18 +20,18 @@ def count(groups: Iterable[Iterable[str]]) -> Counter[str]:
     seldom = 1
     for group in groups:
         counter.update(group)
-        while len(counter) > MOST:
+        while len(counter) > MAX_ITEMS:
             counter = Counter({item: seen for item, seen in counter.items() if seen > seldom})
             seldom += 1
     return counter
 
 
-def most_frequent(counter: Counter[str], config) -> list[str]:
+def select_vocabulary(counter: Counter[str], config) -> list[str]:
     """At most config.vocab_size - 4 items seen config.min_count times or more, frequent first, then by code point.
 
     Raises DataError when none is left.
     """
-    found = first_of(counter, config.vocab_size - 4, min_count=config.min_count)
+    found = most_common(counter, config.vocab_size - 4, min_count=config.min_count)
     if not found:
         raise DataError(
             f"[tokenize] codec {config.kind!r}: nothing in the training text occurs {config.min_count} times; "
@@ -40,14 +40,14 @@ def most_frequent(counter: Counter[str], config) -> list[str]:
     return found
 
 
-def first_of(counter: Counter[str], size: int, *, min_count: int = 1) -> list[str]:
+def most_common(counter: Counter[str], size: int, *, min_count: int = 1) -> list[str]:
     """At most `size` items seen min_count times or more, frequent first, then by code point."""
     enough = [(item, seen) for item, seen in counter.items() if seen >= min_count]
     enough.sort(key=lambda pair: (-pair[1], pair[0]))
     return [item for item, _ in enough[:size]]
 
 
-def words_of(lines: Iterable[str]) -> Iterator[list[str]]:
+def iter_words(lines: Iterable[str]) -> Iterator[list[str]]:
     """The words of some thousand lines at a time, cut by the very op that encodes."""
     import tensorflow as tf
 
@@ -58,5 +58,5 @@ def words_of(lines: Iterable[str]) -> Iterator[list[str]]:
         lambda text: words.split(text).flat_values, input_signature=[spec], autograph=False
     ).get_concrete_function()
     lines = iter(lines)
-    while batch := list(islice(lines, BATCH)):
+    while batch := list(islice(lines, BATCH_SIZE)):
         yield [word.decode() for word in split(tf.constant(batch)).numpy()]

@@ -20,7 +20,9 @@ def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def present(text):
-        return ngrams.counted(ngrams.buckets(text, config, codec), config.total_buckets, binary=True).indices[:, 1]
+        return ngrams.count_columns(ngrams.buckets(text, config, codec), config.total_buckets, binary=True).indices[
+            :, 1
+        ]
 
     present = present.get_concrete_function()
     frequency = np.zeros(config.total_buckets, np.int32)

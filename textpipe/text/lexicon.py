@@ -12,8 +12,10 @@ import numpy as np
 
 ITERATIONS = 5
 NULL = ""  # every row's source has it: target words that translate nothing come from it
-LONGEST = 80  # words of a side; longer rows say little of their words and have most of the pairs
-MOST = 10_000_000  # pairs of places held at once, about 500 MB; of more, every second, third ... row is learned from
+MAX_SENTENCE_LENGTH = 80  # words of a side; longer rows say little of their words and have most of the pairs
+MAX_PAIRS = (
+    10_000_000  # pairs of places held at once, about 500 MB; of more, every second, third ... row is learned from
+)
 
 
 def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
@@ -21,15 +23,19 @@ def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]
 
     [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], each split -> {"dog": "Hund", ...}
     """
-    kept = [(source, target) for source, target in rows if 0 < len(source) <= LONGEST and 0 < len(target) <= LONGEST]
+    kept = [
+        (source, target)
+        for source, target in rows
+        if 0 < len(source) <= MAX_SENTENCE_LENGTH and 0 < len(target) <= MAX_SENTENCE_LENGTH
+    ]
     if not kept:
         return {}
-    kept = kept[:: -(-sum(len(source) * len(target) for source, target in kept) // MOST)]
-    sources, source_ids, source_lengths = numbered([source for source, _ in kept])
-    targets, target_ids, target_lengths = numbered([target for _, target in kept])
-    source_place, target_place = pairs(source_lengths, target_lengths)
-    agreed = best(source_ids, target_ids, source_place, target_place)
-    agreed &= best(target_ids, source_ids, target_place, source_place)
+    kept = kept[:: -(-sum(len(source) * len(target) for source, target in kept) // MAX_PAIRS)]
+    sources, source_ids, source_lengths = index_words([source for source, _ in kept])
+    targets, target_ids, target_lengths = index_words([target for _, target in kept])
+    source_place, target_place = position_pairs(source_lengths, target_lengths)
+    agreed = best_alignments(source_ids, target_ids, source_place, target_place)
+    agreed &= best_alignments(target_ids, source_ids, target_place, source_place)
     keys = source_ids[source_place[agreed]].astype(np.int64) * len(targets) + target_ids[target_place[agreed]]
     keys, counts = np.unique(keys, return_counts=True)
     # Most frequent last, so that it is the one a dictionary keeps; of equals, the one that comes first by its letters.
@@ -38,7 +44,7 @@ def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]
     return dict(sorted(found.items()))
 
 
-def numbered(texts: list[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+def index_words(texts: list[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Words in order, the number of each word of all texts [S], and how many each text has [rows]."""
     words = sorted({word for text in texts for word in text})
     numbers = {word: number for number, word in enumerate(words)}
@@ -46,7 +52,7 @@ def numbered(texts: list[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndar
     return words, np.fromiter((numbers[word] for text in texts for word in text), np.int32, lengths.sum()), lengths
 
 
-def pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def position_pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every place of a row's source with every place of its target: two [E], counted over all rows.
 
     [2], [1] -> [0, 1], [0, 0]
@@ -59,7 +65,9 @@ def pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.nd
     return first_source[row] + inside % width, first_target[row] + inside // width
 
 
-def best(given: np.ndarray, wanted: np.ndarray, given_place: np.ndarray, wanted_place: np.ndarray) -> np.ndarray:
+def best_alignments(
+    given: np.ndarray, wanted: np.ndarray, given_place: np.ndarray, wanted_place: np.ndarray
+) -> np.ndarray:
     """Whether the first place of a pair is what the second is translated from: [E] bool.
 
     Each word of `wanted` comes from one word of `given` in its row or from NULL, whichever Model 1 holds most probable.

@@ -13,18 +13,20 @@ import tensorflow as tf
 from textpipe.text import words
 
 # Equal strings of different families (the word "in", the characters "in") must not share a bucket.
-SHIFT = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
+FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
 
 
 def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
     """The bucket of every n-gram asked for, repeats included: [N] string -> [N, G] int64 below config.total_buckets."""
     families = []
     if config.words:
-        families.append(hashed(word_ngrams(text, config.words, punctuation=config.punctuation), "words", config))
+        families.append(
+            hash_to_buckets(word_ngrams(text, config.words, punctuation=config.punctuation), "words", config)
+        )
     if config.characters:
-        families.append(hashed(character_ngrams(text, config.characters), "characters", config))
+        families.append(hash_to_buckets(character_ngrams(text, config.characters), "characters", config))
     if config.pieces:
-        families.append(hashed(piece_ngrams(codec.encode(text), config.pieces), "pieces", config))
+        families.append(hash_to_buckets(piece_ngrams(codec.encode(text), config.pieces), "pieces", config))
     if config.separate_families:
         families = [found + number * config.num_buckets for number, found in enumerate(families)]
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
@@ -62,13 +64,13 @@ def piece_ngrams(ids: tf.RaggedTensor, sizes: tuple[int, int]) -> tf.RaggedTenso
     return tf.strings.ngrams(spelled, list(range(sizes[0], sizes[1] + 1)))
 
 
-def hashed(ngrams: tf.RaggedTensor, family: str, config: Any) -> tf.RaggedTensor:
+def hash_to_buckets(ngrams: tf.RaggedTensor, family: str, config: Any) -> tf.RaggedTensor:
     """The bucket of each n-gram: [N, G] string -> [N, G] int64."""
     found = tf.strings.to_hash_bucket_fast(ngrams.flat_values, config.num_buckets)
-    return ngrams.with_flat_values((found + SHIFT[family]) % config.num_buckets)
+    return ngrams.with_flat_values((found + FAMILY_OFFSETS[family]) % config.num_buckets)
 
 
-def counted(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -> tf.SparseTensor:
+def count_columns(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -> tf.SparseTensor:
     """How often each column occurs in each row: [N, G] int64 below dim -> [N, D] float32, indices in canonical order.
 
     [[4, 1, 4]] -> {(0, 1): 1, (0, 4): 2}
@@ -108,7 +110,7 @@ class Columns(tf.Module):
         )
 
 
-def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
+def scale_counts(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
     """Counts as they are ("raw"), 1 for each ("binary", already so), or 1 + ln(count) ("log")."""
     if frequency != "log":
         return counts
@@ -116,7 +118,7 @@ def weighted(counts: tf.SparseTensor, frequency: str) -> tf.SparseTensor:
     return counts.with_values(tf.cast(1.0 + tf.math.log(tf.cast(counts.values, tf.float64)), tf.float32))
 
 
-def normalized(rows: tf.SparseTensor, family: tf.Tensor | None = None) -> tf.SparseTensor:
+def l2_normalize(rows: tf.SparseTensor, family: tf.Tensor | None = None) -> tf.SparseTensor:
     """Each row divided by its Euclidean length; an empty row stays empty.
 
     family: ascending [D] int64, from 0; each family's part of a row is then divided by the length of that part.

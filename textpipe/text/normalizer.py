@@ -30,7 +30,7 @@ class Normalizer(tf.Module):
 
     def __call__(self, field: str, text: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N] string; the field must be one of the task's text fields."""
-        return apply(self.steps(field), shortened(text))
+        return apply(self.steps(field), truncate(text))
 
     def traced(self, field: str) -> Callable[[tf.Tensor], tf.Tensor]:
         """The traced function from a field's raw texts, of any bytes, to its normalized ones: [N] -> [N]."""
@@ -50,6 +50,6 @@ def apply(steps, text: tf.Tensor) -> tf.Tensor:
     return text
 
 
-def shortened(text: tf.Tensor, longest: int = LONGEST_TEXT) -> tf.Tensor:
+def truncate(text: tf.Tensor, longest: int = LONGEST_TEXT) -> tf.Tensor:
     """The first `longest` characters of each text: [N] string -> [N] string."""
     return tf.strings.substr(text, 0, longest, unit="UTF8_CHAR")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-class Runs:
+class RaggedArray:
     """`values` of all lists, and `starts` and `lengths` of each."""
 
     def __init__(self, lists: Sequence[Sequence[int]]):
@@ -14,7 +14,7 @@ class Runs:
         self.values = np.array([number for part in lists for number in part], np.int32)
 
 
-def ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def range_indices(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Positions of the values of many runs: starts [10, 4], lengths [2, 3] -> [10, 11, 4, 5, 6]."""
     ends = np.cumsum(lengths)
     return np.arange(int(lengths.sum())) - np.repeat(ends - lengths - starts, lengths)

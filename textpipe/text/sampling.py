@@ -20,9 +20,9 @@ import numpy as np
 
 from textpipe.errors import ConfigError
 from textpipe.text import vectorizer
-from textpipe.text.ragged_arrays import ragged
+from textpipe.text.ragged_arrays import range_indices
 from textpipe.text.sampling_bpe import Merges
-from textpipe.text.sampling_random import streams_of
+from textpipe.text.sampling_random import random_streams
 from textpipe.text.sampling_unigram import Lattices
 from textpipe.text.sentencepiece_model import Pieces
 
@@ -56,7 +56,7 @@ class Sampler:
         self.units, self.firsts = [], []  # by block: numbers of distinct units; the first unit of each row [R + 1]
         for values, offsets in self.blocks:
             starts = unit_starts(values, offsets, pieces)
-            self.units.append(numbered(values, starts, known))
+            self.units.append(number_units(values, starts, known))
             self.firsts.append(np.searchsorted(starts, offsets))
         distinct = [np.frombuffer(unit, np.int32).tolist() for unit in known]
         self.segmenter: Segmenter = kind(pieces, distinct)
@@ -83,7 +83,7 @@ class Sampler:
         units = self.units[block][firsts[0] : firsts[-1]]
         firsts = firsts - firsts[0]
         rows = np.repeat(np.arange(end - start), np.diff(firsts))
-        streams = streams_of(key, rows + (before + start), np.arange(len(units)) - firsts[rows])
+        streams = random_streams(key, rows + (before + start), np.arange(len(units)) - firsts[rows])
         ids, unit_lengths = self.segmenter.draw(units, streams)
         bounds = np.concatenate([[0], np.cumsum(unit_lengths)])[firsts]
         starts, lengths = bounds[:-1], np.diff(bounds)
@@ -92,7 +92,7 @@ class Sampler:
             starts = np.where(late, len(ids) + offsets[start:end] - offsets[start], starts)
             lengths = np.where(late, np.diff(offsets[start : end + 1]), lengths)
             ids = np.concatenate([ids, values[offsets[start] : offsets[end]]])
-        return ids[ragged(starts, lengths)], np.concatenate([[0], np.cumsum(lengths)])
+        return ids[range_indices(starts, lengths)], np.concatenate([[0], np.cumsum(lengths)])
 
 
 def load(
@@ -134,7 +134,7 @@ def unit_starts(values: np.ndarray, offsets: np.ndarray, pieces: Pieces) -> np.n
     return np.flatnonzero(begins)
 
 
-def numbered(values: np.ndarray, starts: np.ndarray, known: dict[bytes, int]) -> np.ndarray:
+def number_units(values: np.ndarray, starts: np.ndarray, known: dict[bytes, int]) -> np.ndarray:
     """Each unit's number among the distinct ones, int32; new ones are added to `known` {its ids' bytes: number}."""
     raw = np.ascontiguousarray(values, np.int32).tobytes()
     ends = np.append(starts[1:], len(values))

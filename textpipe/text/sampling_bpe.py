@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textpipe.text.ragged_arrays import Runs, ragged
+from textpipe.text.ragged_arrays import RaggedArray, range_indices
 from textpipe.text.sampling_random import random_bits
 from textpipe.text.sentencepiece_model import Pieces
 
-NEVER = np.int32(2**31 - 1)  # the rank of a pair that does not merge
-NONE = -1  # behind the last symbol of a unit
+NO_MERGE = np.int32(2**31 - 1)  # the rank of a pair that does not merge
+EMPTY = -1  # behind the last symbol of a unit
 
 
 class Merges:
@@ -39,9 +39,9 @@ class Merges:
         self.made = np.array([known[name] for name in merged], np.int32)  # [merges]: the piece of each rank
         self.keys = np.array(sorted(pairs), np.int64)
         self.ranks = np.array([pairs[key] for key in self.keys.tolist()], np.int32)
-        spelled = [spell(unit, pieces, known) for unit in units]
-        self.own = Runs(units)
-        self.characters = Runs(spelled)
+        spelled = [split_characters(unit, pieces, known) for unit in units]
+        self.own = RaggedArray(units)
+        self.characters = RaggedArray(spelled)
 
     def draw(self, units: np.ndarray, streams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Units [N] and their random streams [N] -> ids, unit after unit, and lengths [N].
@@ -65,13 +65,13 @@ class Merges:
             members = np.flatnonzero(changed & (size > low) & (size <= 2 * low))
             if len(members):
                 symbols = self.merge(units[members], streams[members])
-                lengths[members] = (symbols != NONE).sum(axis=1)
+                lengths[members] = (symbols != EMPTY).sum(axis=1)
                 starts[members] = total + np.arange(len(members)) * symbols.shape[1]
                 pools.append(symbols.ravel())
                 total += symbols.size
             elif low > size.max(initial=0):
                 break
-        return np.concatenate(pools)[ragged(starts, lengths)], lengths
+        return np.concatenate(pools)[range_indices(starts, lengths)], lengths
 
     def drops(self, streams: np.ndarray, step: int) -> np.ndarray:
         """How many of the possible merges, from the best on, are dropped before one is not: int64 [N].
@@ -87,18 +87,18 @@ class Merges:
     def merge(self, units: np.ndarray, streams: np.ndarray) -> np.ndarray:
         """Symbols [N, T] after merging, NONE behind the last."""
         lengths = self.characters.lengths[units]
-        symbols = np.full((len(units), lengths.max()), NONE, np.int32)
+        symbols = np.full((len(units), lengths.max()), EMPTY, np.int32)
         symbols[np.arange(symbols.shape[1]) < lengths[:, None]] = self.characters.values[
-            ragged(self.characters.starts[units], lengths)
+            range_indices(self.characters.starts[units], lengths)
         ]
-        result = np.full_like(symbols, NONE)
+        result = np.full_like(symbols, EMPTY)
         active, step = np.arange(len(units)), 0
-        ranks = np.full(symbols.shape, NEVER)  # of the pair that begins at a symbol
+        ranks = np.full(symbols.shape, NO_MERGE)  # of the pair that begins at a symbol
         ranks[:, :-1] = self.rank(symbols[:, :-1], symbols[:, 1:])
         columns = np.arange(symbols.shape[1])
         while len(active):
             drops = self.drops(streams[active], step)
-            on = drops < (ranks != NEVER).sum(axis=1)
+            on = drops < (ranks != NO_MERGE).sum(axis=1)
             result[active[~on]] = symbols[~on]
             active, symbols, ranks, drops = active[on], symbols[on], ranks[on], drops[on]
             rows = np.arange(len(active))
@@ -110,7 +110,7 @@ class Merges:
             behind = np.minimum(columns + (columns > place[:, None]), len(columns) - 1)
             symbols = np.take_along_axis(symbols, behind, axis=1)
             ranks = np.take_along_axis(ranks, behind, axis=1)
-            symbols[:, -1], ranks[:, -1] = NONE, NEVER
+            symbols[:, -1], ranks[:, -1] = EMPTY, NO_MERGE
             symbols[rows, place] = made
             after = symbols[rows, np.minimum(place + 1, len(columns) - 1)]
             ranks[rows, place] = self.rank(made, after)
@@ -123,12 +123,12 @@ class Merges:
         """The rank of merging two symbols, NEVER where they do not merge; of any shape."""
         keys = left.astype(np.int64) * self.size + right
         if not len(self.keys):
-            return np.full(keys.shape, NEVER)
+            return np.full(keys.shape, NO_MERGE)
         found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where((self.keys[found] == keys) & (right != NONE), self.ranks[found], NEVER)
+        return np.where((self.keys[found] == keys) & (right != EMPTY), self.ranks[found], NO_MERGE)
 
 
-def spell(unit: Sequence[int], pieces: Pieces, known: dict[str, int]) -> Sequence[int]:
+def split_characters(unit: Sequence[int], pieces: Pieces, known: dict[str, int]) -> Sequence[int]:
     """The characters of a unit as pieces; the unit itself where one of them is none."""
     if not pieces.plain[unit[0]]:
         return unit

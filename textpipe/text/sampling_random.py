@@ -18,18 +18,18 @@ def key_of(seed: int, epoch: int, side: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, side + 1]).generate_state(1, np.uint64)[0])
 
 
-def streams_of(key: int, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+def random_streams(key: int, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     """A random stream for each unit, by its row and its place in it: uint64 [N]."""
-    of_rows = mixed(rows.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(key))
-    return mixed(places.astype(np.uint64) * np.uint64(GOLDEN) + of_rows)
+    of_rows = splitmix64(rows.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(key))
+    return splitmix64(places.astype(np.uint64) * np.uint64(GOLDEN) + of_rows)
 
 
 def random_bits(streams: np.ndarray, number: int) -> np.ndarray:
     """The number-th draw of each stream, even over 0 .. 2**32 - 1: uint64 [N]."""
-    return mixed(streams + np.uint64((number + 1) * GOLDEN % 2**64)) >> np.uint64(32)
+    return splitmix64(streams + np.uint64((number + 1) * GOLDEN % 2**64)) >> np.uint64(32)
 
 
-def mixed(counters: np.ndarray) -> np.ndarray:
+def splitmix64(counters: np.ndarray) -> np.ndarray:
     """SplitMix64's finalizer: uint64 [N] -> [N].   Steele, Lea and Flood (2014), figure 16."""
     counters = (counters ^ (counters >> np.uint64(30))) * np.uint64(FIRST)
     counters = (counters ^ (counters >> np.uint64(27))) * np.uint64(SECOND)

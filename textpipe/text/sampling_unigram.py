@@ -12,7 +12,7 @@ import numpy as np
 from textpipe.text.sampling_random import random_bits
 from textpipe.text.sentencepiece_model import Pieces
 
-UNIT = 1 << 32  # probabilities are whole numbers of 1 / UNIT
+SCALE = 1 << 32  # probabilities are whole numbers of 1 / UNIT
 
 
 class Lattices:
@@ -38,13 +38,13 @@ class Lattices:
             if not pieces.plain[unit[0]]:
                 edges_of = [[(unit[0], 1, 0.0)]]
             else:
-                edges_of = edges("".join(pieces.names[number] for number in unit), known, longest)
+                edges_of = lattice_edges("".join(pieces.names[number] for number in unit), known, longest)
             for place, found in enumerate(edges_of):
                 mass = 0.0
                 for position, (piece, following, log_share) in enumerate(found):
                     mass += math.exp(log_share)
                     last = position == len(found) - 1
-                    bounds.append((node + place) * UNIT + (UNIT if last else min(round(mass * UNIT), UNIT)))
+                    bounds.append((node + place) * SCALE + (SCALE if last else min(round(mass * SCALE), SCALE)))
                     edge_pieces.append(piece)
                     edge_nodes.append(-1 if following == len(edges_of) else node + following)
             node += len(edges_of)
@@ -60,7 +60,7 @@ class Lattices:
         steps: list[tuple[np.ndarray, np.ndarray]] = []
         while len(active):
             bits = random_bits(streams[active], len(steps))
-            chosen = np.searchsorted(self.bounds, nodes.astype(np.uint64) * np.uint64(UNIT) + bits, side="right")
+            chosen = np.searchsorted(self.bounds, nodes.astype(np.uint64) * np.uint64(SCALE) + bits, side="right")
             steps.append((active, self.pieces[chosen]))
             lengths[active] += 1
             nodes = self.nodes[chosen]
@@ -73,7 +73,7 @@ class Lattices:
         return ids, lengths
 
 
-def edges(text: str, known: dict[str, tuple[int, float]], longest: int) -> list[list[tuple[int, int, float]]]:
+def lattice_edges(text: str, known: dict[str, tuple[int, float]], longest: int) -> list[list[tuple[int, int, float]]]:
     """For each place in a text the pieces that may stand there: (piece, place behind it, log of its share).
 
     known: {piece: (id, alpha * log probability)}. The shares of a place add up to 1; places from which no piece leads

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-BLANK_MARK = "▁"
+SPACE_SYMBOL = "▁"
 
 
 class Pieces:
@@ -17,8 +17,8 @@ class Pieces:
     def __init__(self, names: Sequence[str], scores: Sequence[float], plain: Sequence[bool]):
         self.names, self.scores = list(names), np.asarray(scores, np.float64)
         self.plain = np.asarray(plain, bool)
-        across = any(BLANK_MARK in name[1:] for name, spells in zip(self.names, self.plain, strict=True) if spells)
-        self.opens = np.array([not across and name.startswith(BLANK_MARK) for name in self.names], bool) & self.plain
+        across = any(SPACE_SYMBOL in name[1:] for name, spells in zip(self.names, self.plain, strict=True) if spells)
+        self.opens = np.array([not across and name.startswith(SPACE_SYMBOL) for name in self.names], bool) & self.plain
 
     @classmethod
     def read(cls, path: Path) -> "Pieces":

@@ -15,29 +15,29 @@ from textpipe.text.special_tokens import END_ID, PAD_ID, START_ID, UNK_ID
 
 logger = logging.getLogger(__name__)
 
-LONGEST = 1000  # characters of one training line; longer ones are cut, for sentencepiece would leave them out
+MAX_LINE_LENGTH = 1000  # characters of one training line; longer ones are cut, for sentencepiece would leave them out
 # A line break, a tab and U+2585 have a meaning of their own inside the trainer, NUL ends its strings, U+2581 is its
 # blank.
 RESERVED = re.compile("[\0\t\n\r▁▅]+")
 # The learned model depends, in the last digits of its scores, on the number of threads: it is fixed, whatever the
 # machine has.
-THREADS = 2
-LEAST_COVERAGE = 0.98  # sentencepiece's own bound
+NUM_THREADS = 2
+MIN_COVERAGE = 0.98  # sentencepiece's own bound
 
 
-def checked_coverage(share: float) -> float:
+def check_coverage(share: float) -> float:
     """A character coverage that sentencepiece takes; raises ValueError for others."""
-    if not LEAST_COVERAGE <= share <= 1:
+    if not MIN_COVERAGE <= share <= 1:
         raise ValueError(
-            f"expected a share of the characters from {LEAST_COVERAGE} to 1, found {share:g}; the characters beyond "
-            f"{LEAST_COVERAGE} are few and cheap: for a smaller vocabulary lower vocab_size"
+            f"expected a share of the characters from {MIN_COVERAGE} to 1, found {share:g}; the characters beyond "
+            f"{MIN_COVERAGE} are few and cheap: for a smaller vocabulary lower vocab_size"
         )
     return share
 
 
 # A larger vocabulary is a typing error, and would crash the trainer near 2**31.
 VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
-Coverage = Annotated[float, AfterValidator(checked_coverage)]
+Coverage = Annotated[float, AfterValidator(check_coverage)]
 
 
 def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int) -> None:
@@ -52,7 +52,7 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
     """
     import sentencepiece
 
-    sample = reservoir((piece for line in lines() for piece in cut(line)), config.max_lines, seed)
+    sample = reservoir_sample((piece for line in lines() for piece in split_line(line)), config.max_lines, seed)
     if not sample:
         raise DataError(f"[tokenize] codec {config.kind!r}: no text to learn from; every training row is empty")
     model = io.BytesIO()
@@ -63,14 +63,14 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
             model_type=model_type,
             vocab_size=config.vocab_size,
             character_coverage=config.character_coverage,
-            max_sentence_length=8 * LONGEST,
+            max_sentence_length=8 * MAX_LINE_LENGTH,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=True,
             byte_fallback=True,
             hard_vocab_limit=False,
             split_digits=config.split_digits,
-            num_threads=THREADS,
+            num_threads=NUM_THREADS,
             pad_id=PAD_ID,
             unk_id=UNK_ID,
             bos_id=START_ID,
@@ -100,22 +100,22 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
         )
 
 
-def cut(line: str) -> Iterator[str]:
+def split_line(line: str) -> Iterator[str]:
     """Training lines of at most LONGEST characters, cut at a blank where there is one.
 
     A text of several lines gives several, so that no piece reaches over a line break.
     """
     for part in RESERVED.split(line):
-        while len(part) > LONGEST:
-            end = part.rfind(" ", 1, LONGEST)
-            end = end if end > 0 else LONGEST
+        while len(part) > MAX_LINE_LENGTH:
+            end = part.rfind(" ", 1, MAX_LINE_LENGTH)
+            end = end if end > 0 else MAX_LINE_LENGTH
             yield part[:end]
             part = part[end:]
         if part.strip():
             yield part
 
 
-def reservoir(items: Iterable[str], size: int, seed: int) -> list[str]:
+def reservoir_sample(items: Iterable[str], size: int, seed: int) -> list[str]:
     """At most `size` items, each with equal chance, in one pass.   Vitter (1985), algorithm R.
 
     All of them, in order, when there are no more than `size`.

@@ -2,13 +2,15 @@
 
 import tensorflow as tf
 
-from textpipe.text.patterns import WORD
+from textpipe.text.patterns import WORD_CHARACTER
 
 # White space outside ASCII, which tf.strings.split does not know.
-FOREIGN_BLANK = r"[\x{1c}-\x{1f}\x{85}\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}]"
+NON_ASCII_SPACE = (
+    r"[\x{1c}-\x{1f}\x{85}\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}]"
+)
 # No capturing group and no alternation over single characters first: RE2 then stays in its fast automaton.
-TOKEN = rf"[{WORD}]+(?:['’][{WORD}]+)*|[^{WORD}\s]"
-BETWEEN = rf"[^{WORD}'’]+"
+TOKEN = rf"[{WORD_CHARACTER}]+(?:['’][{WORD_CHARACTER}]+)*|[^{WORD_CHARACTER}\s]"
+NON_WORD = rf"[^{WORD_CHARACTER}'’]+"
 # Once single blanks part the words: apostrophes that do not stand singly between letters.
 LOOSE_APOSTROPHE = r"(?:^| )['’]+|['’]+(?: ['’]*|$)|['’]{2,}"
 
@@ -20,10 +22,10 @@ def split(text: tf.Tensor, *, punctuation: bool = True) -> tf.RaggedTensor:
 
     ["Don't panic!"] -> [["Don't", "panic", "!"]], or without punctuation [["Don't", "panic"]]
     """
-    text = tf.strings.regex_replace(text, FOREIGN_BLANK, " ")
+    text = tf.strings.regex_replace(text, NON_ASCII_SPACE, " ")
     if punctuation:
         return tf.strings.split(tf.strings.regex_replace(text, TOKEN, r" \0 "))
-    text = tf.strings.regex_replace(text, BETWEEN, " ")
+    text = tf.strings.regex_replace(text, NON_WORD, " ")
     return tf.strings.split(tf.strings.regex_replace(text, LOOSE_APOSTROPHE, " "))
 
 
@@ -32,4 +34,4 @@ def blank_separated(text: tf.Tensor) -> tf.RaggedTensor:
 
     ["Don't panic!"] -> [["Don't", "panic!"]]
     """
-    return tf.strings.split(tf.strings.regex_replace(text, FOREIGN_BLANK, " "))
+    return tf.strings.split(tf.strings.regex_replace(text, NON_ASCII_SPACE, " "))

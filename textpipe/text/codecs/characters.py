@@ -22,9 +22,9 @@ class Config(Section):
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
     """Write folder/name.json, the known characters, most frequent first."""
-    from textpipe.text.counting import count, most_frequent
+    from textpipe.text.counting import count, select_vocabulary
 
-    known = most_frequent(count(lines()), config)
+    known = select_vocabulary(count(lines()), config)
     (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")
 
 

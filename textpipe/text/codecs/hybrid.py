@@ -44,16 +44,16 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
     from collections import Counter
 
     from textpipe.errors import DataError
-    from textpipe.text.counting import count, first_of, words_of
+    from textpipe.text.counting import count, most_common, iter_words
 
-    counter = count(words_of(lines()))
+    counter = count(iter_words(lines()))
     seen_letters: Counter[str] = Counter()
     for word, seen in counter.items():
         for letter in word:
             seen_letters[letter] += seen
-    letters = first_of(seen_letters, config.num_letters)
+    letters = most_common(seen_letters, config.num_letters)
     # The marks, the end of a spelling and U+FFFD have ids too.
-    known = first_of(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
+    known = most_common(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
     if not known:
         raise DataError(
             f"[tokenize] codec 'hybrid': no word of the training text occurs {config.min_count} times; lower "
@@ -68,7 +68,7 @@ def load(table: dict, folder: Path):
 
     "a dog yodels" -> ["a", "dog", "<unk>", "y", "o", "d", "e", "l", "s", "</unk>"], where "yodels" is unknown
     """
-    from textpipe.text.spelled_words import SpellingCodec
+    from textpipe.text.hybrid_codec import HybridCodec
 
     known = json.loads((Path(folder) / f"{table['name']}.json").read_text(encoding="utf-8"))
-    return SpellingCodec(known["words"], [ord(letter) for letter in known["letters"]])
+    return HybridCodec(known["words"], [ord(letter) for letter in known["letters"]])

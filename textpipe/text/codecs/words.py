@@ -20,9 +20,9 @@ class Config(Section):
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
     """Write folder/name.json, the known words, most frequent first."""
-    from textpipe.text.counting import count, most_frequent, words_of
+    from textpipe.text.counting import count, select_vocabulary, iter_words
 
-    known = most_frequent(count(words_of(lines())), config)
+    known = select_vocabulary(count(iter_words(lines())), config)
     (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 Patterns in RE2's syntax, to be read without regard to case.
 """
 
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
 FROM = (
     "from|von|de|da|van|från|fra|lähettäjä|od|nadawca|от|от кого|відправник|від|kimden|gönderen|feladó|de la|από"
@@ -82,10 +82,10 @@ OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
     "\ufdd6",
     "\ufdd7",
 )
-MARKS = "\ufdd2-\ufdd7"
+MARKERS = "\ufdd2-\ufdd7"
 # A header goes on in indented lines, or in one that lists addresses. Text made from HTML has an empty line between two.
-MORE = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKS}]*[;@][^\n:]*)*"
-NEXT = r"\n(?:[ \t]*\n)?"
+CONTINUATION = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKERS}]*[;@][^\n:]*)*"
+NEXT_LINE = r"\n(?:[ \t]*\n)?"
 RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
 
 
@@ -94,18 +94,18 @@ COLON = rf"[ \t*_]*{NAME}(?: {NAME}){{0,2}}[*_]*[ \t\x{{a0}}]*[:：](?:[^/\n][^\
 LIKELY = rf"(?m)^{COLON}\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}$"
 
 
-def line(marks: str) -> str:
+def header_line(marks: str) -> str:
     """A header line with one of the marks, and the lines it goes on in."""
-    return rf"[{marks}][^\n]*{MORE}"
+    return rf"[{marks}][^\n]*{CONTINUATION}"
 
 
-HEADER = line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
+HEADER = header_line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
 
 # Headers of the mail that is answered, which stands below them: three at least, its sender first and its date or subject among them.
 ANSWERED = (
-    rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{line(OF_FROM)}{NEXT}"
-    rf"(?:{line(OF_DATE)}{NEXT}{HEADER}"
-    rf"|(?:{HEADER}{NEXT}){{1,5}}?{line(OF_DATE + OF_SUBJECT)})(?s:\n.*|\z)"
+    rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{header_line(OF_FROM)}{NEXT_LINE}"
+    rf"(?:{header_line(OF_DATE)}{NEXT_LINE}{HEADER}"
+    rf"|(?:{HEADER}{NEXT_LINE}){{1,5}}?{header_line(OF_DATE + OF_SUBJECT)})(?s:\n.*|\z)"
 )
 # Where nothing but such words stands above, or the line of a forwarded mail, the mail below is passed on.
 NOTE = (
@@ -140,14 +140,14 @@ def mark_headers(text):
     return some, places
 
 
-def unmark(text):
+def remove_markers(text):
     """The text without marks: [M] string -> [M] string."""
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, f"[{MARKS}]", "")
+    return tf.strings.regex_replace(text, f"[{MARKERS}]", "")
 
 
-def above_answered(marked):
+def split_answered_mail(marked):
     """What stands above the headers of a mail that is quoted below, and whether it is an answer to that mail.
 
     [M] string with marks -> [M] string, [M] bool. A mail below a line that says so, or below nothing of one's own, is

@@ -6,7 +6,7 @@ from html.entities import html5 as entities_of_html
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
 # Comments, markup declarations (Office's <![if !mso]> and <?xml:namespace ...> among them), and elements that no browser
 # shows. A title, unlike a script, is only taken out where it ends: mails write "<title>" for a blank to fill in.
@@ -74,13 +74,13 @@ def apply(text, config):
 
     if config.tags == "strip":
         tagged = tf.where(contains(text, "<[a-zA-Z/!?]"))  # [M, 1]
-        text = tf.tensor_scatter_nd_update(text, tagged, strip(tf.gather_nd(text, tagged)))
+        text = tf.tensor_scatter_nd_update(text, tagged, strip_tags(tf.gather_nd(text, tagged)))
     # Few rows hold an entity: the others skip the split and the join.
     escaped = tf.where(contains(text, "&"))  # [M, 1]
     return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
 
 
-def strip(text):
+def strip_tags(text):
     """Tags out: [M] string -> [M] string."""
     import tensorflow as tf
 
@@ -102,11 +102,11 @@ def unescape(text):
     flat = parts.flat_values
     numeric = tf.strings.regex_full_match(flat, r"&#(?:[0-9]+|[xX][0-9a-fA-F]+);?")
     spots = tf.where(numeric)
-    flat = tf.tensor_scatter_nd_update(named(flat), spots, numbered(tf.gather_nd(flat, spots)))
+    flat = tf.tensor_scatter_nd_update(decode_named(flat), spots, decode_numeric(tf.gather_nd(flat, spots)))
     return tf.strings.reduce_join(parts.with_flat_values(flat), axis=-1)
 
 
-def named(entity):
+def decode_named(entity):
     """Named entities to characters, all else unchanged: [P] string -> [P] string.
 
     ["&eacute;", "&nonsense;", "x"] -> ["é", "&nonsense;", "x"]
@@ -115,12 +115,12 @@ def named(entity):
 
     names, characters, hashes = entities()
     # Constants and a binary search, not a lookup table: a table made while a graph is traced cannot be exported.
-    place = tf.searchsorted(hashes, hash_of(entity))
+    place = tf.searchsorted(hashes, hash_names(entity))
     place = tf.minimum(place, names.shape[0] - 1)
     return tf.where(tf.gather(names, place) == entity, tf.gather(characters, place), entity)
 
 
-def numbered(entity):
+def decode_numeric(entity):
     """Numeric references to characters, by HTML's parsing standard: [P] string -> [P] string.
 
     ["&#33;", "&#x1F600;", "&#150;", "&#0;"] -> ["!", "😀", "–", "\\ufffd"]
@@ -143,7 +143,7 @@ def numbered(entity):
     return tf.strings.unicode_encode(code[:, None], "UTF-8")
 
 
-def hash_of(name):
+def hash_names(name):
     """A 62-bit hash of each name: [P] string -> [P] int64."""
     import tensorflow as tf
 
@@ -160,7 +160,7 @@ def entity_table():
     names = np.array([name.encode() for name in table], dtype=object)
     characters = np.array([value.encode() for value in table.values()], dtype=object)
     with tf.init_scope():
-        hashes = hash_of(tf.constant(names)).numpy()
+        hashes = hash_names(tf.constant(names)).numpy()
     order = np.argsort(hashes)
     assert len(set(hashes.tolist())) == len(names), "two entities share a hash"
     return names[order], characters[order], hashes[order]

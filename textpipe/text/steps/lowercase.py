@@ -27,7 +27,7 @@ def apply(text, config):
 
     # Asked where the graph runs, not where it is made.
     asked = tf.strings.lower(tf.constant(PROBE), encoding="utf-8")
-    usual = tf.reduce_all(tf.equal(asked, tf.constant([probe_in_root(text) for text in PROBE])))
+    usual = tf.reduce_all(tf.equal(asked, tf.constant([lowercase_in_root_locale(text) for text in PROBE])))
     return tf.cond(usual, lambda: tf.strings.lower(text, encoding="utf-8"), lambda: lower_in_any_locale(text))
 
 
@@ -40,6 +40,6 @@ def lower_in_any_locale(text):
     return tf.strings.lower(text, encoding="utf-8")
 
 
-def probe_in_root(text):
+def lowercase_in_root_locale(text):
     """What a probe becomes by the rules that hold for all languages."""
     return "".join(BY_LOCALE.get(character, character) for character in text)

@@ -9,11 +9,11 @@ from textpipe.text.steps import _mail_words as words
 # among them.
 BLOCK = (
     rf"(?m)(?:\A\s*{words.OF_ORIGINAL}[^\n]*|^{words.OF_FORWARD}[^\n]*|^{words.RULE})\n(?:[ \t]*\n)*"
-    rf"{words.HEADER}(?:{words.NEXT}{words.HEADER})+(?:\n|\z)(?:[ \t]*\n)*"
+    rf"{words.HEADER}(?:{words.NEXT_LINE}{words.HEADER})+(?:\n|\z)(?:[ \t]*\n)*"
 )
 BARE = (
-    rf"(?m)^{words.line(words.OF_FROM)}{words.NEXT}(?:{words.HEADER}{words.NEXT}){{0,5}}?{words.line(words.OF_SUBJECT)}"
-    rf"(?:{words.NEXT}{words.HEADER})*(?:\n|\z)(?:[ \t]*\n)*"
+    rf"(?m)^{words.header_line(words.OF_FROM)}{words.NEXT_LINE}(?:{words.HEADER}{words.NEXT_LINE}){{0,5}}?{words.header_line(words.OF_SUBJECT)}"
+    rf"(?:{words.NEXT_LINE}{words.HEADER})*(?:\n|\z)(?:[ \t]*\n)*"
 )
 
 
@@ -36,5 +36,5 @@ def apply(text, config):
     text = tf.strings.regex_replace(text, "\r\n", "\n")
     marked, places = words.mark_headers(text)
     rest = tf.strings.regex_replace(tf.strings.regex_replace(marked, BLOCK, ""), BARE, "")
-    rest = tf.where(words.above_answered(marked)[1], marked, rest)
-    return tf.tensor_scatter_nd_update(text, places, words.unmark(rest))
+    rest = tf.where(words.split_answered_mail(marked)[1], marked, rest)
+    return tf.tensor_scatter_nd_update(text, places, words.remove_markers(rest))

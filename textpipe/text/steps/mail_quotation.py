@@ -4,7 +4,7 @@ from typing import Literal
 
 from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
 QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
 # "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", often broken over two or three lines by the mail program.
@@ -68,9 +68,9 @@ def apply(text, config):
     own = tf.strings.regex_replace(text, ORIGINAL, "", replace_global=False)
     text = tf.where(tf.strings.regex_full_match(own, r"\s*"), text, own)
     marked, places = words.mark_headers(text)
-    own, answered = words.above_answered(marked)
+    own, answered = words.split_answered_mail(marked)
     own = tf.where(answered, own, marked)
-    text = tf.tensor_scatter_nd_update(text, places, words.unmark(own))
+    text = tf.tensor_scatter_nd_update(text, places, words.remove_markers(own))
     text = tf.strings.regex_replace(text, QUOTED_LINE, "")
     places = tf.where(contains(text, COLONS[0]) | contains(text, COLONS[1]))  # [M, 1]
     own = tf.strings.regex_replace(tf.gather_nd(text, places), ATTRIBUTION, "")

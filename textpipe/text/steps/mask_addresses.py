@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import literal
+from textpipe.text.patterns import escape_replacement
 
 ADDRESS = r"[\p{L}\p{N}._%+'\-]*[\p{L}\p{N}_]@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]+)+"
 
@@ -21,4 +21,4 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, ADDRESS, literal(config.token))
+    return tf.strings.regex_replace(text, ADDRESS, escape_replacement(config.token))

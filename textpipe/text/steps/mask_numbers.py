@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import literal
+from textpipe.text.patterns import escape_replacement
 
 # Digits inside a word (mp3, B2B) are part of its name and stay.
 NUMBER = r"\b[0-9]+(?:[.,:'’][0-9]+)*\b|[^\P{Nd}0-9]+"
@@ -30,4 +30,4 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, NUMBER, literal(config.token))
+    return tf.strings.regex_replace(text, NUMBER, escape_replacement(config.token))

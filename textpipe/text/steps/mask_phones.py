@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import literal
+from textpipe.text.patterns import escape_replacement
 
 GAP = r"[ \x{a0}./\-]{0,2}"
 # A number is told from a date, a price or a version by its shape alone: written internationally, with its area in
@@ -28,4 +28,4 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, PHONE, literal(config.token))
+    return tf.strings.regex_replace(text, PHONE, escape_replacement(config.token))

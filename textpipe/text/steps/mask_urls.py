@@ -3,10 +3,10 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import BLANK, BREAK, literal
+from textpipe.text.patterns import SPACE, LINE_BREAK, escape_replacement
 
 # A full stop or a closing bracket after an address ends the sentence, not the address.
-URL = rf"(?i)(?:\b(?:https?|ftps?|file)://|\bwww\.)[^<>\"{BLANK}{BREAK}]*[^<>\"{BLANK}{BREAK}.,;:!?'’”»)\]}}]"
+URL = rf"(?i)(?:\b(?:https?|ftps?|file)://|\bwww\.)[^<>\"{SPACE}{LINE_BREAK}]*[^<>\"{SPACE}{LINE_BREAK}.,;:!?'’”»)\]}}]"
 
 
 class Config(Section):
@@ -21,4 +21,4 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, URL, literal(config.token))
+    return tf.strings.regex_replace(text, URL, escape_replacement(config.token))

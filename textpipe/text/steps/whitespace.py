@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import BLANK, BREAK, ODD_BLANK
+from textpipe.text.patterns import SPACE, LINE_BREAK, UNUSUAL_SPACE
 
 
 class Config(Section):
@@ -28,8 +28,10 @@ def apply(text, config):
 
     if config.breaks == "join":
         # Single blanks do not match, so that ordinary text is searched once and not rebuilt at every word.
-        return tf.strings.strip(tf.strings.regex_replace(text, f"[{BLANK}{BREAK}]{{2,}}|[{ODD_BLANK}{BREAK}]", " "))
-    text = tf.strings.regex_replace(text, f"\r\n|[{BREAK}]", "\n")
-    text = tf.strings.regex_replace(text, f"[{BLANK}]+", " ")
+        return tf.strings.strip(
+            tf.strings.regex_replace(text, f"[{SPACE}{LINE_BREAK}]{{2,}}|[{UNUSUAL_SPACE}{LINE_BREAK}]", " ")
+        )
+    text = tf.strings.regex_replace(text, f"\r\n|[{LINE_BREAK}]", "\n")
+    text = tf.strings.regex_replace(text, f"[{SPACE}]+", " ")
     text = tf.strings.regex_replace(text, " ?\n ?", "\n")
     return tf.strings.strip(tf.strings.regex_replace(text, "\n{3,}", "\n\n"))

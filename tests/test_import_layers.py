@@ -34,8 +34,8 @@ LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 
 
 def modules():
-    for path in sorted(plugins.HOME.rglob("*.py")):
-        parts = path.relative_to(plugins.HOME).with_suffix("").parts
+    for path in sorted(plugins.PACKAGE_FOLDER.rglob("*.py")):
+        parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
         if parts != ("__init__",):
             yield ".".join(("textpipe", *parts)).removesuffix(".__init__")
 
@@ -43,7 +43,7 @@ def modules():
 def edges():
     for module in modules():
         for target in fingerprint.imports_of(module):
-            if target.startswith("textpipe.") and fingerprint.source_of(target):
+            if target.startswith("textpipe.") and fingerprint.source_path(target):
                 yield module, target
 
 
@@ -59,7 +59,7 @@ def test_imports_never_climb():
 def test_imports_have_no_circle():
     graph: dict[str, set[str]] = {}
     for module, target in edges():
-        if fingerprint.source_of(target).name != "__init__.py":
+        if fingerprint.source_path(target).name != "__init__.py":
             graph.setdefault(module, set()).add(target)
     done: set[str] = set()
 

@@ -34,7 +34,7 @@ ANSWERING = "; textpipe.runtime.onednn.for_answering()"
 
 
 def without():
-    return {name: value for name, value in os.environ.items() if name not in (onednn.VARIABLE, onednn.CHOSEN)}
+    return {name: value for name, value in os.environ.items() if name not in (onednn.VARIABLE, onednn.CHOSEN_VARIABLE)}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_who_answers_has_tensorflows_own_unless_told_otherwise(given, then, foun
 
 @pytest.mark.parametrize("program", [PREDICT, SERVE], ids=["predict", "serve"])
 @pytest.mark.parametrize(
-    "parent", [{}, {onednn.VARIABLE: "1", onednn.CHOSEN: "1"}], ids=["alone", "of a training process"]
+    "parent", [{}, {onednn.VARIABLE: "1", onednn.CHOSEN_VARIABLE: "1"}], ids=["alone", "of a training process"]
 )
 def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
     environment = without() | parent
@@ -62,6 +62,6 @@ def test_what_answers_chooses_before_tensorflow_is_imported(program, parent):
 
 
 def test_a_callers_choice_stands_in_a_process_of_a_process():
-    environment = without() | {onednn.VARIABLE: "1", onednn.CHOSEN: "0"}
+    environment = without() | {onednn.VARIABLE: "1", onednn.CHOSEN_VARIABLE: "0"}
     told = subprocess.run([sys.executable, "-c", PREDICT], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "1 False"

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from textpipe.text import words
-from textpipe.text.codec import REPLACEMENT, UNK_ID, Codec, answer, tight
+from textpipe.text.codec import REPLACEMENT, UNK_ID, Codec, content_ids, attach_punctuation
 from textpipe.text.special_tokens import MARKS
 
-CLOSE = "</unk>"
+CLOSE_TOKEN = "</unk>"
 
 
-class SpellingCodec(Codec):
+class HybridCodec(Codec):
     """vocabulary: the words known; letters: the code points unknown words are spelled with, others becoming U+FFFD."""
 
     def __init__(self, vocabulary: Sequence[str], letters: Sequence[int]):
@@ -28,7 +28,7 @@ class SpellingCodec(Codec):
         self.num_words = self.close_id = len(MARKS) + len(vocabulary)
         self.vocab_size = self.num_words + 1 + len(letters)
         spelled = [chr(code) for code in letters]
-        self.names = tf.constant([*MARKS, *vocabulary, CLOSE, *spelled])  # [V]
+        self.names = tf.constant([*MARKS, *vocabulary, CLOSE_TOKEN, *spelled])  # [V]
         self.written = tf.constant(["", "", "", "", *(f" {word}" for word in vocabulary), "", *spelled])  # [V]
         self.table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(list(vocabulary), tf.range(len(MARKS), self.num_words)), UNK_ID
@@ -57,7 +57,7 @@ class SpellingCodec(Codec):
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """A spelled word is written as it is spelled; one without a letter is <unk>."""
-        kept = answer(ids)
+        kept = content_ids(ids)
         flat = kept.flat_values
         rows = kept.value_rowids()
         letter = flat > self.close_id
@@ -70,7 +70,7 @@ class SpellingCodec(Codec):
         opened = flat == UNK_ID
         written = tf.where(opened, tf.where(after, " ", " <unk>"), written)
         text = tf.strings.reduce_join(kept.with_flat_values(written), axis=-1)
-        return tight(tf.strings.regex_replace(text, "^ ", ""))
+        return attach_punctuation(tf.strings.regex_replace(text, "^ ", ""))
 
     def pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.names, ids)

@@ -21,12 +21,12 @@ def module(tmp_path, monkeypatch):
 
     def write(text, name="own_stage"):
         (tmp_path / f"{name}.py").write_text(text)
-        fingerprint.source_of.cache_clear()
-        fingerprint.facts.cache_clear()
+        fingerprint.source_path.cache_clear()
+        fingerprint.analyze.cache_clear()
 
     yield write
-    fingerprint.source_of.cache_clear()
-    fingerprint.facts.cache_clear()
+    fingerprint.source_path.cache_clear()
+    fingerprint.analyze.cache_clear()
 
 
 def key(section=None, inputs=None):
@@ -77,7 +77,7 @@ def test_changes_are_told_by_name():
 
 
 def test_relative_and_inner_imports_are_followed():
-    reached = fingerprint.reached({"textpipe.pipeline.runner"})
+    reached = fingerprint.reachable_modules({"textpipe.pipeline.runner"})
     assert {
         "textpipe.pipeline.runner",
         "textpipe.cache.store",
@@ -90,23 +90,23 @@ def test_relative_and_inner_imports_are_followed():
 def test_a_stage_depends_on_no_code_that_only_a_caller_runs():
     """Every module imports the package itself, which must not count as all that the package offers."""
     for stage in ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate"):
-        reached = {name.split(".")[1] for name in fingerprint.reached({f"textpipe.stages.{stage}"})}
+        reached = {name.split(".")[1] for name in fingerprint.reachable_modules({f"textpipe.stages.{stage}"})}
         assert reached & {"api", "pipeline", "report", "commands", "cli", "inference", "serve"} == set(), stage
         assert {"runtime", "stages", "errors"} <= reached
-    assert "textpipe.stages.tokenize" not in fingerprint.reached({"textpipe.stages.ingest"})
-    assert "textpipe.servable.graph" not in fingerprint.reached({"textpipe.stages.train"})
+    assert "textpipe.stages.tokenize" not in fingerprint.reachable_modules({"textpipe.stages.ingest"})
+    assert "textpipe.servable.graph" not in fingerprint.reachable_modules({"textpipe.stages.train"})
 
 
 def test_remembered_code_is_not_parsed_again_and_changed_code_is(module, tmp_path, monkeypatch):
     module("x = 1\n")
-    monkeypatch.setattr(fingerprint, "FACTS", {})
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
     with fingerprint.remembered(tmp_path / "code.json"):
         before = key()
-    monkeypatch.setattr(fingerprint, "FACTS", {})
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
     parsed = []
-    genuine = fingerprint.tree_of
-    monkeypatch.setattr(fingerprint, "tree_of", lambda text: parsed.append(text) or genuine(text))
-    fingerprint.facts.cache_clear()
+    genuine = fingerprint.parse_code
+    monkeypatch.setattr(fingerprint, "parse_code", lambda text: parsed.append(text) or genuine(text))
+    fingerprint.analyze.cache_clear()
     with fingerprint.remembered(tmp_path / "code.json"):
         assert key() == before and not parsed
         module("x = 2\n")
@@ -117,7 +117,7 @@ def test_a_damaged_memory_of_code_does_no_harm(module, tmp_path, monkeypatch):
     module("x = 1\n")
     before = key()
     (tmp_path / "code.json").write_text("{")
-    monkeypatch.setattr(fingerprint, "FACTS", {})
-    fingerprint.facts.cache_clear()
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
+    fingerprint.analyze.cache_clear()
     with fingerprint.remembered(tmp_path / "code.json"):
         assert key() == before
