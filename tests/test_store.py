@@ -201,7 +201,7 @@ def test_what_is_no_manifest_is_set_aside(store, caplog, text):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     (built.path / "manifest.json").write_text(text, encoding="utf-8")
     assert store.find("ingest", "k" * 64) is None
-    assert "manifest.json is not what was written" in caplog.text
+    assert "manifest.json is corrupt" in caplog.text
 
 
 def test_a_manifest_cut_anywhere_is_set_aside(store):

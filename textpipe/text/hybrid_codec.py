@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from textpipe.text import words
-from textpipe.text.codec import REPLACEMENT, UNK_ID, Codec, content_ids, attach_punctuation
+from textpipe.text.codec import REPLACEMENT, UNK_ID, Codec, attach_punctuation, content_ids
 from textpipe.text.special_tokens import MARKS
 
 CLOSE_TOKEN = "</unk>"

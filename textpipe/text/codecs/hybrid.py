@@ -44,7 +44,7 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
     from collections import Counter
 
     from textpipe.errors import DataError
-    from textpipe.text.counting import count, most_common, iter_words
+    from textpipe.text.counting import count, iter_words, most_common
 
     counter = count(iter_words(lines()))
     seen_letters: Counter[str] = Counter()

@@ -20,7 +20,7 @@ class Config(Section):
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
     """Write folder/name.json, the known words, most frequent first."""
-    from textpipe.text.counting import count, select_vocabulary, iter_words
+    from textpipe.text.counting import count, iter_words, select_vocabulary
 
     known = select_vocabulary(count(iter_words(lines())), config)
     (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")

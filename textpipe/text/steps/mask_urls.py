@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import SPACE, LINE_BREAK, escape_replacement
+from textpipe.text.patterns import LINE_BREAK, SPACE, escape_replacement
 
 # A full stop or a closing bracket after an address ends the sentence, not the address.
 URL = rf"(?i)(?:\b(?:https?|ftps?|file)://|\bwww\.)[^<>\"{SPACE}{LINE_BREAK}]*[^<>\"{SPACE}{LINE_BREAK}.,;:!?'’”»)\]}}]"

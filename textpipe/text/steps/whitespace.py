@@ -3,7 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import SPACE, LINE_BREAK, UNUSUAL_SPACE
+from textpipe.text.patterns import LINE_BREAK, SPACE, UNUSUAL_SPACE
 
 
 class Config(Section):
