@@ -177,7 +177,7 @@ def test_a_vocabulary_the_data_does_not_allow_is_reduced_with_a_warning(tmp_path
     with caplog.at_level(logging.WARNING):
         codec = learn(tmp_path, kind, vocab_size=50_000)
     assert 260 < codec.vocab_size < 5_000
-    assert f"allows {codec.vocab_size} pieces where 50000 were asked for" in caplog.text
+    assert f"allows only {codec.vocab_size} of 50000 pieces" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])

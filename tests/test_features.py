@@ -74,7 +74,7 @@ def agree(feature, vectorizer, family, test=TEST, tolerance=1e-5):
     names = vectorizer.get_feature_names_out().tolist()
     buckets = ngrams.hash_to_buckets(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
     assert len(set(buckets.tolist())) == len(names), "two n-grams of the test share a bucket; take other words"
-    columns = np.searchsorted(feature.columns.seen.numpy(), buckets)
+    columns = np.searchsorted(feature.columns.buckets.numpy(), buckets)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, columns], expected, atol=tolerance, rtol=0)
 
@@ -153,7 +153,7 @@ def test_families_do_not_share_columns(tmp_path):
 def test_each_family_has_a_norm_of_its_own_as_in_a_union_of_scikit_learns_vectorizers(tmp_path):
     feature = build(tmp_path, "tfidf", words=[1, 2], characters=[2, 4], frequency="log", norm="family")
     found = dense(feature(tf.constant(TEST)))
-    family = feature.columns.seen.numpy() // feature.options().num_buckets
+    family = feature.columns.buckets.numpy() // feature.options().num_buckets
     theirs = {
         0: TfidfVectorizer(ngram_range=(1, 2), token_pattern=TOKENS, lowercase=False, sublinear_tf=True),
         1: TfidfVectorizer(ngram_range=(2, 4), analyzer="char_wb", lowercase=False, sublinear_tf=True),

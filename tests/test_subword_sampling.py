@@ -360,9 +360,9 @@ def test_one_strength_is_given(options):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("words", {"alpha": 0.1}, r"expected subwords, found codec 'words' for 'source'.*codec to 'unigram'"),
-        ("bpe", {"alpha": 0.1}, r"alpha: is for codec 'unigram', found 'bpe'.*\{ dropout = 0.1 \}"),
-        ("unigram", {"dropout": 0.1}, r"dropout: is for codec 'bpe', found 'unigram'.*\{ alpha = 0.1 \}"),
+        ("words", {"alpha": 0.1}, r"codec 'words' of 'source' has only one segmentation.*codec to 'unigram'"),
+        ("bpe", {"alpha": 0.1}, r"alpha: is for codec 'unigram', but 'source' has codec 'bpe'.*\{ dropout = 0.1 \}"),
+        ("unigram", {"dropout": 0.1}, r"dropout: is for codec 'bpe', but 'source' has codec 'unigram'.*\{ alpha = 0.1 \}"),
     ],
 )
 def test_a_codec_of_another_kind_is_refused(kind, options, message, tmp_path):

@@ -197,9 +197,7 @@ def out_of_space(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
             str(path.parent)
         ):
-            raise ResourceError(
-                f"{path}: cannot be written ({error.strerror}); make {path.parent} writable"
-            ) from None
+            raise ResourceError(f"{path}: cannot be written ({error.strerror}); make {path.parent} writable") from None
         raise
     except Exception as error:
         # TensorFlow, HDF5 and Arrow raise their own errors for a full disk.

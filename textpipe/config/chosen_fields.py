@@ -39,7 +39,9 @@ def spelled(task: Any) -> Any:
     if fields is None and target is None:
         return kind
     if not isinstance(fields, Mapping) or not all(isinstance(value, str) for value in fields.values()):
-        raise ValueError(f'fields: expected a table of field kinds by name, such as {{ subject = "text" }}, found {fields!r}')
+        raise ValueError(
+            f'fields: expected a table of field kinds by name, such as {{ subject = "text" }}, found {fields!r}'
+        )
     if target is not None and not isinstance(target, str):
         raise ValueError(f"target: expected the name of the target field, found {target!r}")
     for name in (*fields, *([] if target is None else [target])):
@@ -73,7 +75,9 @@ def with_fields(task: ModuleType, line: str) -> ModuleType:
     for text in parsed["fields"].split(","):
         name, _, kind = (word.strip() for word in text.partition(":"))
         if not name or not kind:
-            raise ConfigError(f"task {line!r}: every field needs a name and a kind, and there must be at least one source field")
+            raise ConfigError(
+                f"task {line!r}: every field needs a name and a kind, and there must be at least one source field"
+            )
         fields.append(Field(name, "source", kind))
     fields.append(Field(parsed["target"] or target.name, "target", target.kind))
     names = [field.name for field in fields]

@@ -11,9 +11,7 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """vocab_size: the most frequent characters known, the 4 marks among them; min_count: rarer characters are
-    unknown.
-    """
+    """vocab_size: number of ids: the most frequent characters and 4 special tokens; min_count: rarer characters are unknown."""
 
     kind: Literal["characters"] = "characters"
     vocab_size: int = Field(8000, gt=4)
@@ -21,7 +19,7 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Write folder/name.json, the known characters, most frequent first."""
+    """Write folder/name.json: the known characters by frequency."""
     from textpipe.text.counting import count, select_vocabulary
 
     known = select_vocabulary(count(lines()), config)
@@ -29,7 +27,7 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "née" -> ["n", "é", "e"]
     """

@@ -1,4 +1,4 @@
-"""Replace e-mail addresses by one token."""
+"""Replace e-mail addresses with a token."""
 
 from typing import Literal
 
@@ -10,12 +10,11 @@ ADDRESS = r"[\p{L}\p{N}._%+'\-]*[\p{L}\p{N}_]@[\p{L}\p{N}\-]+(?:\.[\p{L}\p{N}\-]
 
 class Config(Section):
     kind: Literal["mask_addresses"] = "mask_addresses"
-    token: str = "<address>"  # what stands for an address
+    token: str = "<address>"  # replacement for each address
 
 
 def apply(text, config):
-    """[N] string -> [N] string. Internationalized names are known, quoted local parts ("a b"@c.org) are not.
-    Idempotent.
+    """[N] string -> [N] string. Recognizes internationalized names, but not quoted local parts ("a b"@c.org). Idempotent.
 
     "Ask ann.lee@example.org." -> "Ask <address>."
     """

@@ -1,4 +1,4 @@
-"""Replace numbers by one token."""
+"""Replace numbers with a token."""
 
 from typing import Literal
 
@@ -13,13 +13,13 @@ NUMBER = r"\b[0-9]+(?:[.,:'’][0-9]+)*\b|[^\P{Nd}0-9]+"
 
 class Config(Section):
     kind: Literal["mask_numbers"] = "mask_numbers"
-    token: str = "<number>"  # what stands for a number; without digits
+    token: str = "<number>"  # replacement for each number; must not contain digits
 
     @field_validator("token")
     @classmethod
-    def without_digits(cls, token: str) -> str:
+    def check_no_digits(cls, token: str) -> str:
         if any(character.isdecimal() for character in token):
-            raise ValueError(f"{token!r} holds a digit, which would itself be masked; choose a token without digits")
+            raise ValueError(f"{token!r} contains a digit, which would itself be masked; choose a token without digits")
         return token
 
 
