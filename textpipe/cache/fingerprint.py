@@ -1,7 +1,7 @@
 """The fingerprint of a stage's result: everything that the result depends on, and its hash, the cache key.
 
-A fingerprint has the stage's section, the digests of its inputs and of the files that the section names, the digests of all
-imported modules, and library versions. Entries have names, so that `textpipe plan` can say which of them changed.
+A fingerprint has the stage's section, the digests of its inputs and of the files that the section names, the digests of
+all imported modules, and library versions. Entries have names, so that `textpipe plan` can say which of them changed.
 """
 
 import ast
@@ -28,7 +28,7 @@ VERSIONED = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
 def ingredients(
     stage: str, module: str, section: Section, inputs: dict[str, str], upstream: list[Section]
 ) -> dict[str, Any]:
-    """A stage's fingerprint: {"stage", "section", "inputs", "files", "code", "versions"}, each a table by name except "stage".
+    """A stage's fingerprint: {"stage": ..., "section": {...}, "inputs": {...}, "files": ..., "code": ..., "versions": ...}.
 
     inputs: digests by stage; upstream: sections of earlier stages whose plug-ins this stage runs too.
     """
@@ -53,7 +53,7 @@ def key(fingerprint: dict[str, Any]) -> str:
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The differences of two fingerprints as text: ["section train.epochs: 3 -> 5", "code textpipe.text.steps.case"]."""
+    """The differences of two fingerprints: ["section train.epochs: 3 -> 5", "code textpipe.text.steps.case"]."""
     differences = []
     for group in ("section", "files", "code", "versions", "inputs"):
         before, after = flat(old.get(group, {})), flat(new.get(group, {}))
@@ -95,7 +95,7 @@ def iter_paths(section: Section) -> Iterator[Path]:
 
 
 def iter_plugins(section: Section) -> Iterator[tuple[str, str]]:
-    """(package, kind) of every plug-in that a section names in its settings or by `plugins()`; a task is named by its string."""
+    """(package, kind) of every plug-in that a section names, in its settings or by `plugins()`."""
     for value in iter_values(section):
         if isinstance(value, Section):
             task = getattr(value, "task", None)
@@ -112,7 +112,7 @@ def iter_plugins(section: Section) -> Iterator[tuple[str, str]]:
 
 
 def path_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of all files below a folder; raises DataError when it is missing."""
+    """SHA-256 of a file, or of the names and digests of the files below a folder; raises DataError if it is missing."""
     if path.is_dir():
         digests = {
             item.relative_to(path).as_posix(): cached_digest(item) for item in sorted(path.rglob("*")) if item.is_file()
@@ -148,7 +148,7 @@ def versions() -> dict[str, str]:
 
 
 def reachable_modules(modules: set[str]) -> set[str]:
-    """The modules, and all modules of textpipe and of the working directory that they import, directly or indirectly."""
+    """The modules and all modules of textpipe and the working directory that they import, directly or indirectly."""
     visited: set[str] = set()
     queue = ["textpipe", *modules]  # any import imports the package first
     while queue:
@@ -164,7 +164,7 @@ def reachable_modules(modules: set[str]) -> set[str]:
 
 @functools.cache
 def source_path(module: str) -> Path | None:
-    """The source file of a module, without importing it; None for modules outside textpipe and the working directory."""
+    """The source file of a module, without importing it; None outside textpipe and the working directory."""
     parts = module.split(".")
     if parts[0] == "textpipe":
         stem = plugins.PACKAGE_FOLDER.joinpath(*parts[1:])
@@ -204,8 +204,8 @@ def imports_of(module: str) -> tuple[str, ...]:
     return tuple(analyze(module)[1])
 
 
-# {SHA-256 of (Python version, module, source bytes): [digest of the syntax tree, imported modules]}. Parsing eighty modules
-# takes half a second, more than a whole cached run.
+# {SHA-256 of (Python version, module, source bytes): [digest of the syntax tree, imported modules]}. Parsing eighty
+# modules takes half a second, more than a whole cached run.
 ANALYSES: dict[str, list[Any]] = {}
 
 

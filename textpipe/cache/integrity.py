@@ -103,8 +103,8 @@ def move_aside(folder: Path) -> Path | None:
 def check(folder: Path) -> None:
     """Compare a finished result's files with their checksums; for callers that read it outside a pipeline run.
 
-    A damaged result is set aside, so that the next run of its pipeline rebuilds it, and ArtifactError describes the damage.
-    A folder without a manifest is not a result and passes.
+    A damaged result is set aside, so that the next run of its pipeline rebuilds it, and ArtifactError describes the
+    damage. A folder without a manifest is not a result and passes.
     """
     try:
         problem = find_damage(folder, read_manifest(folder)[0]["files"], contents=True)

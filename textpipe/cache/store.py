@@ -5,8 +5,8 @@
     data/artifacts/tokenize/3f9a....lock      held during a build, so that two runs never build the same result at once
     data/artifacts/tokenize/3f9a....damaged/  a damaged result, kept for inspection until the next one replaces it
 
-A manifest lists the SHA-256 of every file and carries its own (cache/checksummed_json.py). A manifest without its own was
-written by an older version: its result counts as absent.
+A manifest lists the SHA-256 of every file and carries its own (cache/checksummed_json.py). A manifest without its own
+was written by an older version: its result counts as absent.
 """
 
 import contextlib
@@ -92,8 +92,8 @@ class Store:
     ) -> Artifact:
         """Run `work` on an empty directory and store the files it writes; an error or a kill leaves no result.
 
-        A second process with the same key waits for the first and returns its result. Raises ResourceError when the disk
-        is full or the store is not writable.
+        A second process with the same key waits for the first and returns its result. Raises ResourceError when the
+        disk is full or the store is not writable.
         """
         path = self.path(stage, key)
         with out_of_space(path):
@@ -138,7 +138,7 @@ class Store:
         return Artifact(stage, path, digest, fingerprint)
 
     def latest(self, stage: str, pipeline: str) -> dict[str, Any] | None:
-        """The fingerprint of the newest result a pipeline used for a stage, for `plan` to compare with; None if unknown."""
+        """The fingerprint of the newest result that a pipeline used for a stage; None if unknown."""
         try:
             table = json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):

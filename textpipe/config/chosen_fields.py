@@ -2,8 +2,8 @@
 
     task = { kind = "classify", fields = { subject = "text", body = "text", recipients = "number" }, target = "answered" }
 
-becomes the task "classify(subject: text, body: text, recipients: number) -> answered", for which plugins.find("tasks", ...)
-gives tasks/classify.py with these fields instead of its own.
+becomes the task "classify(subject: text, body: text, recipients: number) -> answered", for which
+plugins.find("tasks", ...) gives tasks/classify.py with these fields instead of its own.
 """
 
 import re

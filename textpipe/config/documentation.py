@@ -31,7 +31,7 @@ def key_of(config: type[Section], name: str) -> str:
 
 
 def described(config: type[Section], name: str) -> str | None:
-    """A field's description, from its comment or else its docstring entry, in the class or a base class; None without one."""
+    """A field's description from its comment or docstring entry, in the class or a base class; None without one."""
     for owner in config.__mro__:
         if owner is Section:
             return None

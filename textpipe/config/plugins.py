@@ -17,7 +17,7 @@ PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
 def names(package: str) -> list[str]:
-    """The plug-ins of a package, without importing them: names("models") -> ["feed_forward", ...]; subpackages do not count."""
+    """The plug-ins of a package, without importing them: names("models") -> ["feed_forward", ...]."""
     folder = PACKAGE_FOLDER.joinpath(*package.split("."))
     modules = pkgutil.iter_modules([str(folder)])
     return sorted(info.name for info in modules if not info.name.startswith("_") and not info.ispkg)
@@ -42,7 +42,7 @@ def module_name(package: str, name: str) -> str:
 def find(package: str, name: str) -> ModuleType:
     """The module of a plug-in, or a user's module when the name is dotted.
 
-    A name with arguments, "classify(subject: text) -> answered", gives the module that the plug-in's `choose_fields` makes.
+    A name with arguments, "classify(subject: text) -> answered", goes to the plug-in's `choose_fields`.
     """
     full = module_name(package, name)
     plugin, arguments, _ = name.partition("(")

@@ -87,7 +87,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
-    """A copy with `section.key=value` applied; values are TOML, bare words are strings, and an empty value removes the key.
+    """A copy with `section.key=value` applied; values are TOML or bare words, and an empty value removes the key.
 
     override({"train": {"seed": 1}}, ("train.epochs=3", "train.seed=")) -> {"train": {"epochs": 3}}
     """
@@ -117,7 +117,7 @@ def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, 
 def check(path: str, sections: dict[str, type[Section]], tables: dict[str, Any]) -> dict[str, Section]:
     """Checked sections by stage name; raises one ConfigError that lists all errors of the file.
 
-    path: the file's name in messages. sections maps each stage to its Config; shared keys go to every Config that has them.
+    path: the file's name in messages; sections: {stage: Config}. Shared keys go to every Config that has them.
     """
     errors: list[str] = []
     shared = {name: tables[name] for name in SHARED if name in tables}

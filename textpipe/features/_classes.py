@@ -27,7 +27,7 @@ def read(folder: Path, name: str) -> list[str]:
 
 
 def num_logits(size: Mapping[str, Any]) -> int:
-    """The number of logits for a target: one per class, or a single log-odds of the second class for a label with two."""
+    """The number of logits of a target: one per class, or the log-odds of the second class for a label with two."""
     num_classes = len(size["classes"])
     return 1 if size["kind"] == "label" and num_classes == 2 else num_classes
 

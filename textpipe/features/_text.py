@@ -55,7 +55,7 @@ class Ids(tf.Module):
         return [pa.field(name, pa.list_(pa.int32()))]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] string -> the columns of `schema`; adds the numbers of tokens and truncated rows and the longest row to stats."""
+        """[N] string -> the columns of `schema`; updates the tokens, truncated rows and longest row of stats."""
         ids, num_truncated = self.traced(text)
         offsets = ids.row_splits.numpy()
         stats["tokens"] += int(offsets[-1])
@@ -109,7 +109,7 @@ class Counts(tf.Module):
 
 
 class Tfidf(Counts):
-    """N-gram counts times the inverse document frequency, with unit length per row or per family of n-grams. idf: [D]."""
+    """N-gram counts times inverse document frequency (idf: [D]), normalized per row or per family of n-grams."""
 
     def __init__(self, config: Any, buckets: Any, idf: Any, *, codec: Any = None):
         super().__init__(config, buckets, codec=codec)

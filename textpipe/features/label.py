@@ -22,7 +22,7 @@ class Config(Section):
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
-    """Write folder/name.classes.json; values() yields string tensors [N]. Raises DataError for fewer than two labels."""
+    """Write folder/name.classes.json; values() yields string tensors [N]. Raises DataError for fewer than two."""
     counts = _classes.count_labels(values)
     if len(counts) < 2:
         found = f"only the label {next(iter(counts))!r}" if counts else "no label"

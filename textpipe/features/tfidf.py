@@ -14,8 +14,8 @@ OF = ("text",)
 
 
 class Config(_ngrams.Ngrams):
-    """norm: "l2" divides each row by its Euclidean length; "family" normalizes word, character and piece n-grams separately,
-    so that the many character n-grams do not outweigh the word n-grams.
+    """norm: "l2" divides each row by its Euclidean length; "family" normalizes word, character and piece n-grams
+    separately, so that the many character n-grams do not outweigh the word n-grams.
     """
 
     kind: Literal["tfidf"] = "tfidf"

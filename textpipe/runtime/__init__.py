@@ -1,1 +1,1 @@
-"""Settings of the process: threads, oneDNN, garbage collection, stderr, temporary folders, errors of the environment."""
+"""The process: threads, oneDNN, garbage collection, stderr, temporary folders, errors of the environment."""

@@ -1,7 +1,7 @@
 """Errors of the environment (folders, disk space, memory, libraries), and a fallback for the temporary folder.
 
-TensorFlow asks Python for the temporary folder when it is imported, and Python raises an error when the root file system is
-read-only and no temporary folder is mounted, as in many containers. Prediction and serving do not need one.
+TensorFlow asks Python for the temporary folder when it is imported, and Python raises an error when the root file
+system is read-only and no temporary folder is mounted, as in many containers. Prediction and serving do not need one.
 """
 
 import errno
@@ -17,7 +17,7 @@ USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
 
 
 def find_temporary_folder() -> None:
-    """If no candidate of Python is a writable temporary folder, use /dev/shm, or else set a folder without checking it."""
+    """If Python finds no writable temporary folder, use /dev/shm, or else set a folder without checking it."""
     candidates = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
     candidates = [*filter(None, candidates), "/tmp", "/var/tmp", "/usr/tmp", "."]
     if any(map(is_writable, candidates)):
@@ -39,7 +39,7 @@ def is_writable(folder: str) -> bool:
 
 
 def explained(error: BaseException) -> tuple[str, int] | None:
-    """A one-line message and an exit code for an error of the environment; None for a bug, which needs its traceback."""
+    """A message and an exit code for an error of the environment; None for a bug, which needs its traceback."""
     if isinstance(error, MemoryError):
         return "out of memory; use smaller batches or shorter texts, or add memory", RESOURCE_ERROR
     if type(error).__name__ == "ResourceExhaustedError" and type(error).__module__.startswith("tensorflow"):
@@ -63,7 +63,7 @@ def explained(error: BaseException) -> tuple[str, int] | None:
 
 
 def explain_os_error(error: OSError) -> tuple[str, int]:
-    """A message for an error of the operating system, and the exit code: of the call's own errors, or of the machine's."""
+    """A message for an error of the operating system, and the exit code of a wrong call or of a machine's problem."""
     path = error.filename if error.filename is not None else "output" if error.errno in DISK_FULL_ERRNOS else None
     prefix = "" if path is None else f"{os.fsdecode(path) if isinstance(path, bytes) else path}: "
     if error.errno in DISK_FULL_ERRNOS:

@@ -1,7 +1,7 @@
 """Thresholds of Python's garbage collector, for processes with millions of long-lived objects.
 
-A graph consists of many small objects that live as long as it does. By default Python's collector scans all of them again and
-again, which takes a fifth of the time of building a graph and pauses a server for half a second.
+A graph consists of many small objects that live as long as it does. By default Python's collector scans all of them
+again and again, which takes a fifth of the time of building a graph and pauses a server for half a second.
 """
 
 import gc
@@ -17,8 +17,8 @@ def relax_gc() -> None:
 
 
 def freeze_gc() -> None:
-    """After models are loaded or unloaded: collect once, exclude the surviving objects from later collections, and collect
-    often, because requests leave few objects to scan.
+    """After models are loaded or unloaded: collect once, exclude the surviving objects from later collections, and
+    collect often, because requests leave few objects to scan.
     """
     gc.unfreeze()
     gc.collect()

@@ -1,9 +1,9 @@
 """oneDNN's kernels for training, TensorFlow's own for inference.
 
-TensorFlow enables oneDNN by default only on processors with AVX-512. With AVX2 alone it saves a fifth of a transformer's
-training step, which has few shapes. A server sees a new shape in nearly every batch and search step, and oneDNN caches data for
-each of them: 0.3 MB a minute, without a gain in speed. In measurements, texts were equal with both kernels and scores differed
-by at most 3e-6.
+TensorFlow enables oneDNN by default only on processors with AVX-512. With AVX2 alone it saves a fifth of a
+transformer's training step, which has few shapes. A server sees a new shape in nearly every batch and search step, and
+oneDNN caches data for each of them: 0.3 MB a minute, without a gain in speed. In measurements, texts were equal with
+both kernels and scores differed by at most 3e-6.
 
 TensorFlow reads the variable when it is imported. A value set by the caller takes precedence.
 """

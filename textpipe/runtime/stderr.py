@@ -1,8 +1,8 @@
 """Filter TensorFlow's start-up messages out of stderr.
 
-TensorFlow and sentencepiece write lines such as "Could not find cuda drivers" directly to file descriptor 2, before they read
-any setting. While a command runs, the output of native code goes through grep, which drops these lines and passes on all
-others. grep is a separate process, so that the last lines before a crash still arrive.
+TensorFlow and sentencepiece write lines such as "Could not find cuda drivers" directly to file descriptor 2, before
+they read any setting. While a command runs, the output of native code goes through grep, which drops these lines and
+passes on all others. grep is a separate process, so that the last lines before a crash still arrive.
 """
 
 import contextlib

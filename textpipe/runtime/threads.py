@@ -1,8 +1,8 @@
-"""How work is distributed over cores: all cores for each operation, or a few cores for each of several shards in parallel.
+"""Distribution of work over cores: all cores per operation, or a few cores for each of several parallel shards.
 
-By default TensorFlow uses all cores for each operation. A training step or beam search has many small operations, so the cores
-wait for one another several hundred times. One core per operation, with as many batches or shards of a batch in parallel as
-there are cores, was 1.2 to 1.4 times as fast on two cores.
+By default TensorFlow uses all cores for each operation. A training step or beam search has many small operations, so
+the cores wait for one another several hundred times. One core per operation, with as many batches or shards of a batch
+in parallel as there are cores, was 1.2 to 1.4 times as fast on two cores.
 """
 
 import os

@@ -1,7 +1,8 @@
 """Import what a SavedModel needs: TensorFlow and TensorFlow Text's ops, without Keras.
 
-`import tensorflow` also imports Keras, which imports scikit-learn, SciPy and Matplotlib where they are installed: more than
-half of the import time. TensorFlow Text's Python package imports Keras too, although a graph only needs its op libraries.
+`import tensorflow` also imports Keras, which imports scikit-learn, SciPy and Matplotlib where they are installed: more
+than half of the import time. TensorFlow Text's Python package imports Keras too, although a graph only needs its op
+libraries.
 """
 
 import importlib.util

@@ -19,8 +19,8 @@ from textpipe.text import words
 from textpipe.text.special_tokens import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
 
 SPACE_SYMBOL = "▁"
-# sentencepiece represents a space as U+2581 and would decode a U+2581 of the text to a space, so U+2581 is escaped with a
-# noncharacter, which is itself escaped. Every text survives the round trip.
+# sentencepiece represents a space as U+2581 and would decode a U+2581 of the text to a space, so U+2581 is escaped with
+# a noncharacter, which is itself escaped. Every text survives the round trip.
 ESCAPE = "\ufdd0"
 REPLACEMENT = 0xFFFD
 
@@ -67,8 +67,8 @@ class SubwordCodec(Codec):
 
     def __init__(self, model: bytes):
         super().__init__(name="subwords")
-        # A SavedModel identifies resources by the name of their op: without names, two models become one when it is loaded
-        # (tensorflow/text#1304), and translations use the wrong vocabulary.
+        # A SavedModel identifies resources by the name of their op: without names, two models become one when it is
+        # loaded (tensorflow/text#1304), and translations use the wrong vocabulary.
         name = f"sentencepiece_{hashlib.sha256(model).hexdigest()[:16]}"
         self.tokenizer = tensorflow_text.SentencepieceTokenizer(model, name=name)
         self.vocab_size = int(self.tokenizer.vocab_size())
@@ -146,8 +146,8 @@ class ByteCodec(Codec):
 class WordCodec(Codec):
     """One id per word, as split by words.split. vocabulary: the known words, whose ids follow the special tokens.
 
-    decode joins words with spaces, without one before closing and after opening punctuation marks. The original white space
-    and the spacing of straight quotation marks are lost.
+    decode joins words with spaces, without one before closing and after opening punctuation marks. The original white
+    space and the spacing of straight quotation marks are lost.
     """
 
     def __init__(self, vocabulary: Sequence[str]):

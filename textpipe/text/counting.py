@@ -13,8 +13,8 @@ BATCH_SIZE = 4096
 def count(groups: Iterable[Iterable[str]]) -> Counter[str]:
     """The number of occurrences of each item over all groups (a string is a group of characters).
 
-    With more than MAX_ITEMS distinct items, the rarest are dropped, as in lossy counting: Manku and Motwani (2002). The count
-    of a frequent item is too low by at most the number of drops.
+    With more than MAX_ITEMS distinct items, the rarest are dropped, as in lossy counting: Manku and Motwani (2002). The
+    count of a frequent item is too low by at most the number of drops.
     """
     counter: Counter[str] = Counter()
     threshold = 1

@@ -8,9 +8,9 @@ from textpipe.errors import DataError
 
 
 def learn(config: Any, texts: Callable[[], Iterable[Any]], codec: Any) -> tuple[Any, Any, int]:
-    """The buckets of config.min_df texts or more, ascending [D] int32, their document frequencies [D], and the number of texts.
+    """The buckets of at least config.min_df texts, ascending [D] int32, their frequencies [D], and the number of texts.
 
-    texts() yields string tensors [N]. Memory is bounded by config.total_buckets. Raises DataError when no bucket is left.
+    texts() yields string tensors [N]. Memory is bounded by config.total_buckets. Raises DataError without buckets.
     """
     import numpy as np
     import tensorflow as tf

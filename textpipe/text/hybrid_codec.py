@@ -1,9 +1,9 @@
-"""Words as ids, and unknown words spelled in characters within the same row of ids.   Luong & Manning (2016), section 4.
+"""Words as ids, and unknown words spelled in characters in the same row.   Luong & Manning (2016), section 4.
 
     "a man xylophoning ."  ->  a man <unk> x y l o p h o n i n g </unk> .
 
-Ids are in the order special tokens, words, </unk>, letters, so comparing with the id of </unk> tells them apart. A spelled word
-is part of an ordinary row, so batches, decoders and the SavedModel need no special case.
+Ids are in the order special tokens, words, </unk>, letters, so comparing with the id of </unk> tells them apart. A
+spelled word is part of an ordinary row, so batches, decoders and the SavedModel need no special case.
 
 Shapes: N texts, T tokens, V vocabulary.
 """

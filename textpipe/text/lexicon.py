@@ -1,7 +1,7 @@
 """A bilingual lexicon from parallel sentences: the target word that each source word is most often aligned with.
 
-IBM Model 1 (Brown et al. 1993, section 4.1) in both directions; only alignments in which both directions agree count (Och &
-Ney 2003, section 2.2), because Model 1 aligns rare words with target words that have no other translation.
+IBM Model 1 (Brown et al. 1993, section 4.1) in both directions; only alignments in which both directions agree count
+(Och & Ney 2003, section 2.2), because Model 1 aligns rare words with target words that have no other translation.
 
 Shapes: S source words of all rows, E pairs of positions within a row, over all rows, P distinct pairs of words.
 """
@@ -19,7 +19,7 @@ MAX_PAIRS = 10_000_000  # position pairs in memory, about 500 MB; with more, onl
 def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
     """{source word: target word} from pairs of word lists; words without an agreed alignment are left out.
 
-    [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], each split into words -> {"dog": "Hund", ...}
+    [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], split into words -> {"dog": "Hund", ...}
     """
     kept = [
         (source, target)

@@ -1,7 +1,7 @@
 """Hashed n-grams as sparse rows, as TensorFlow ops.
 
-Weinberger et al. (2009), Feature Hashing for Large Scale Multitask Learning, without the sign hash: each bucket that occurs in
-training has a column, all others are dropped, so the number of columns depends on the training text.
+Weinberger et al. (2009), Feature Hashing for Large Scale Multitask Learning, without the sign hash: each bucket that
+occurs in training has a column, all others are dropped, so the number of columns depends on the training text.
 
 Shapes: N texts, G n-grams of a text, D columns.
 """
@@ -88,7 +88,7 @@ def count_columns(columns: tf.RaggedTensor, dim: int, *, binary: bool = False) -
 
 
 class Columns(tf.Module):
-    """Maps buckets to columns. buckets: the buckets of the training text, ascending [D]; a bucket's column is its index."""
+    """Maps buckets to columns. buckets: those of the training text, ascending [D]; a bucket's index is its column."""
 
     def __init__(self, buckets):
         super().__init__(name="columns")

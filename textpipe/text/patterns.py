@@ -3,8 +3,8 @@
 RE2's \\s, \\w and \\d match only ASCII, so the Unicode sets are listed here.
 """
 
-# White space without line breaks: tab, the four information separators, all of Zs, and two invisible characters that are used
-# as spaces (zero width space, byte order mark).
+# White space without line breaks: tab, the four information separators, all of Zs, and two invisible characters that
+# are used as spaces (zero width space, byte order mark).
 UNUSUAL_SPACE = r"\t\x{1c}-\x{1f}\x{a0}\x{1680}\x{2000}-\x{200b}\x{202f}\x{205f}\x{3000}\x{feff}"
 SPACE = " " + UNUSUAL_SPACE
 # Line feed, vertical tab, form feed, carriage return, next line, line separator, paragraph separator.

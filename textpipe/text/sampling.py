@@ -2,9 +2,10 @@
 
 Kudo (2018), Subword Regularization; Provilkov, Emelianenko and Voita (2020), BPE-Dropout.
 
-The joined pieces of a row are its text, so no text is encoded again, and every sample decodes to the same text as the row. No
-piece spans a space, a byte or a special token, so a row consists of units, mostly words, that are segmented independently. The
-few distinct units are prepared once, and an epoch takes NumPy operations over all units of many rows.
+The joined pieces of a row are its text, so no text is encoded again, and every sample decodes to the same text as the
+row. No piece spans a space, a byte or a special token, so a row consists of units, mostly words, that are segmented
+independently. The few distinct units are prepared once, and an epoch takes NumPy operations over all units of many
+rows.
 
 Shapes: N units, R rows, V pieces.
 """
@@ -41,9 +42,9 @@ class Segmenter(Protocol):
 class Sampler:
     """Samples segmentations of one side of a split.
 
-    blocks: the rows' ids as encoded by the codec and written by vectorize; make_segmenter(pieces, distinct units); max_length:
-    the maximum number of tokens of a row. A longer sample is replaced by the row's own ids: truncated, it would teach a model
-    to stop in the middle.
+    blocks: the rows' ids as encoded by the codec and written by vectorize; make_segmenter(pieces, distinct units);
+    max_length: the maximum number of tokens of a row. A longer sample is replaced by the row's own ids: truncated, it
+    would teach a model to stop in the middle.
     """
 
     def __init__(self, blocks: Sequence[Block], pieces: Pieces, make_segmenter: Any, *, max_length: int):
@@ -134,7 +135,7 @@ def unit_starts(values: np.ndarray, offsets: np.ndarray, pieces: Pieces) -> np.n
 
 
 def number_units(values: np.ndarray, starts: np.ndarray, unit_index: dict[bytes, int]) -> np.ndarray:
-    """The index of each unit among the distinct ones, int32. Adds new units to `unit_index` {bytes of the ids: index}."""
+    """The index of each unit among the distinct ones, int32; new ones are added to `unit_index` {id bytes: index}."""
     raw = np.ascontiguousarray(values, np.int32).tobytes()
     ends = np.append(starts[1:], len(values))
     pairs = zip((4 * starts).tolist(), (4 * ends).tolist(), strict=True)

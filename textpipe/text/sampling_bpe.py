@@ -1,8 +1,8 @@
 """Sample segmentations by byte pair encoding with dropped merges.   Provilkov et al. (2020), BPE-Dropout, algorithm 1.
 
-Starting from characters, each step drops each possible merge with probability `dropout` and applies the earliest learned of
-the remaining ones (the leftmost of equal ones). A word is finished when no merge remains. Without dropout this is the codec's
-own encoding.
+Starting from characters, each step drops each possible merge with probability `dropout` and applies the earliest
+learned of the remaining ones (the leftmost of equal ones). A word is finished when no merge remains. Without dropout
+this is the codec's own encoding.
 """
 
 import math
@@ -21,8 +21,8 @@ EMPTY = -1  # after the last symbol of a unit
 class Merges:
     """The merges of a BPE model, and the characters of each distinct unit.
 
-    Merged pieces are ranked by score; the first learned one has rank 0. A pair of symbols can merge if their concatenation is
-    a piece.
+    Merged pieces are ranked by score; the first learned one has rank 0. A pair of symbols can merge if their
+    concatenation is a piece.
     """
 
     def __init__(self, pieces: Pieces, units: Sequence[Sequence[int]], dropout: float):

@@ -1,7 +1,7 @@
 """Counter-based random numbers, for many positions at once.
 
-A draw is a function of key, row and position instead of a generator's state: it depends neither on earlier draws nor on the
-order of rows, and an epoch can be drawn again when a run is resumed.
+A draw is a function of key, row and position instead of a generator's state: it depends neither on earlier draws nor on
+the order of rows, and an epoch can be drawn again when a run is resumed.
 
 Shapes: N units.
 """

@@ -1,7 +1,8 @@
 """Sample segmentations from a unigram language model.   Kudo (2018), Subword Regularization, section 3.1.
 
-A segmentation x of a text has probability P(x), the product of its pieces' probabilities, and is sampled with probability
-P(x)**alpha / sum over all segmentations of P**alpha. With alpha = 0 all are equally likely; a large alpha gives the best one.
+A segmentation x of a text has probability P(x), the product of its pieces' probabilities, and is sampled with
+probability P(x)**alpha / sum over all segmentations of P**alpha. With alpha = 0 all are equally likely; a large alpha
+gives the best one.
 """
 
 import math
@@ -18,11 +19,11 @@ SCALE = 1 << 32  # probabilities are multiples of 1 / SCALE
 class Lattices:
     """All segmentations of each distinct unit, as one table of edges from which paths are sampled step by step.
 
-    Backward filtering and forward sampling, the mirror image of Kudo's forward filtering and backward sampling: an edge (a
-    piece at a position of the text) is sampled in proportion to its probability times the mass of all continuations.
+    Backward filtering and forward sampling, the mirror image of Kudo's forward filtering and backward sampling: an edge
+    (a piece at a position of the text) is sampled in proportion to its probability times the mass of all continuations.
 
-    A node is a position in a unit. The edges of node v have `bounds` from above v * SCALE to (v + 1) * SCALE, so a single search
-    in a sorted array samples an edge for every unit at once, whatever its node.
+    A node is a position in a unit. The edges of node v have `bounds` from above v * SCALE to (v + 1) * SCALE, so a
+    single search in a sorted array samples an edge for every unit at once, whatever its node.
     """
 
     def __init__(self, pieces: Pieces, units: Sequence[Sequence[int]], alpha: float):
@@ -76,8 +77,8 @@ class Lattices:
 def lattice_edges(text: str, known: dict[str, tuple[int, float]], longest: int) -> list[list[tuple[int, int, float]]]:
     """For each position of a text, the pieces that may begin there: (id, end position, log probability).
 
-    known: {piece: (id, alpha * log probability)}. The probabilities of a position add up to 1; positions from which the end of
-    the text cannot be reached have no pieces.
+    known: {piece: (id, alpha * log probability)}. The probabilities of a position add up to 1; positions from which the
+    end of the text cannot be reached have no pieces.
     """
     log_mass = [-math.inf] * len(text) + [0.0]  # of all segmentations of the text from a position on
     edges: list[list[tuple[int, int, float]]] = [[] for _ in text]

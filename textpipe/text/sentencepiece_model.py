@@ -11,7 +11,8 @@ SPACE_SYMBOL = "▁"
 class Pieces:
     """The pieces of a sentencepiece model by id: `names`, `scores` [V], and `plain` [V], true for pieces of text.
 
-    `opens` [V]: true for pieces that begin a unit, those with a leading space. All false if any piece has a space elsewhere.
+    `opens` [V]: true for pieces that begin a unit, those with a leading space. All false if any piece has a space
+    elsewhere.
     """
 
     def __init__(self, names: Sequence[str], scores: Sequence[float], plain: Sequence[bool]):

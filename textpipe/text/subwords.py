@@ -41,9 +41,9 @@ Coverage = Annotated[float, AfterValidator(check_coverage)]
 def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int) -> None:
     """Train on at most config.max_lines lines, sampled uniformly with `seed`, and write folder/name.model.
 
-    The model does not normalize (the normalization steps did), falls back to bytes for unknown characters, and keeps all
-    spaces. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged.
-    Kudo and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
+    The model does not normalize (the normalization steps did), falls back to bytes for unknown characters, and keeps
+    all spaces. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
+    and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
 
     Raises DataError when there is no text, ConfigError when vocab_size is too small for the characters of the text.
     """

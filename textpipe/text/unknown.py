@@ -20,7 +20,8 @@ class Replacement(tf.Module):
             self.lexicon = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, translations), "")
 
     def __call__(self, tokens: tf.RaggedTensor, attention: tf.Tensor) -> tf.Tensor:
-        """The replacement for each target position: tokens [B, None] string, attention [B, N, U, T] -> [B, N, U] string.
+        """The replacement for each target position: tokens [B, None] string, attention [B, N, U, T] -> [B, N, U]
+        string.
 
         Attention to the end of the source is ignored. "" where no source word has attention, as in models without it.
         """

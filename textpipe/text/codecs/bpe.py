@@ -12,8 +12,8 @@ from textpipe.text import subwords
 
 class Config(Section):
     """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
-    characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a separate
-    piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
+    characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
+    separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
     """
 
     kind: Literal["bpe"] = "bpe"

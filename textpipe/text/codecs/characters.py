@@ -11,7 +11,9 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """vocab_size: number of ids: the most frequent characters and 4 special tokens; min_count: rarer characters are unknown."""
+    """vocab_size: number of ids: the most frequent characters and 4 special tokens; min_count: rarer characters are
+    unknown.
+    """
 
     kind: Literal["characters"] = "characters"
     vocab_size: int = Field(8000, gt=4)

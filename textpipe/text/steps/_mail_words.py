@@ -1,4 +1,5 @@
-"""Headers and separators that Outlook, Gmail, Apple Mail and Thunderbird write around a quoted or forwarded mail, by language.
+"""Headers and separators that Outlook, Gmail, Apple Mail and Thunderbird write around a quoted or forwarded mail, by
+language.
 
 Case-insensitive patterns in RE2's syntax.
 """
@@ -72,7 +73,8 @@ FORWARD_LINE = (
     rf"(?im)^[ \t]*(?:{DASHES}[ \t]*(?:{FORWARDED}|forwarded by [^\n]*)[ \t]*[:：]?[ \t]*[-=*_]*"
     rf"|\**(?:{BEGIN_FORWARDED})[ \t\x{{a0}}]*[:：]\**)[ \t]*$"
 )
-# Noncharacters that mark the type of a line while a step runs: RE2 rejects patterns that repeat the words of all languages.
+# Noncharacters that mark the type of a line while a step runs: RE2 rejects patterns that repeat the words of all
+# languages.
 OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
     "\ufdd2",
     "\ufdd3",
@@ -82,7 +84,8 @@ OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
     "\ufdd7",
 )
 MARKERS = "\ufdd2-\ufdd7"
-# A header continues in indented lines, or in one that lists addresses. Text made from HTML has empty lines between headers.
+# A header continues in indented lines, or in one that lists addresses. Text made from HTML has empty lines between
+# headers.
 CONTINUATION = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKERS}]*[;@][^\n:]*)*"
 NEXT_LINE = r"\n(?:[ \t]*\n)?"
 RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
@@ -100,7 +103,8 @@ def header_line(markers: str) -> str:
 
 HEADER = header_line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
 
-# Headers of the quoted mail below an answer: at least three, beginning with the sender and including the date or subject.
+# Headers of the quoted mail below an answer: at least three, beginning with the sender and including the date or
+# subject.
 ANSWERED = (
     rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{header_line(OF_FROM)}{NEXT_LINE}"
     rf"(?:{header_line(OF_DATE)}{NEXT_LINE}{HEADER}"
@@ -149,8 +153,8 @@ def remove_markers(text):
 def split_answered_mail(marked):
     """The text above the headers of a quoted mail, and whether it is an answer to that mail.
 
-    [M] string with markers -> [M] string, [M] bool. A mail below a separator of forwarded mails, or without any other text
-    above it, is forwarded and not answered.
+    [M] string with markers -> [M] string, [M] bool. A mail below a separator of forwarded mails, or without any other
+    text above it, is forwarded and not answered.
     """
     import tensorflow as tf
 

@@ -12,8 +12,8 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string. Idempotent.
 
-    Unicode's NFKC_Casefold: also applies NFKC and removes invisible characters such as the zero width joiner. For text that
-    people read (a German target), use the step `lowercase`.
+    Unicode's NFKC_Casefold: also applies NFKC and removes invisible characters such as the zero width joiner. For text
+    that people read (a German target), use the step `lowercase`.
 
     "Straße ﬁx" -> "strasse fix"
     """

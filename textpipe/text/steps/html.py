@@ -8,8 +8,8 @@ from typing import Literal
 from textpipe.config.sections import Section
 from textpipe.text.steps._search import contains
 
-# Comments, markup declarations (including Office's <![if !mso]> and <?xml:namespace ...>), and elements that browsers do not
-# show. A title, unlike a script, must have an end tag: mails use "<title>" as a placeholder.
+# Comments, markup declarations (including Office's <![if !mso]> and <?xml:namespace ...>), and elements that browsers
+# do not show. A title, unlike a script, must have an end tag: mails use "<title>" as a placeholder.
 INVISIBLE = (
     r"(?is)<!--(?:-?>|.*?(?:--!?>|\z))|<script(?:[\s/][^>]*)?>.*?(?:</script\s*[^>]*>|\z)"
     r"|<style(?:[\s/][^>]*)?>.*?(?:</style\s*[^>]*>|\z)"
@@ -20,8 +20,8 @@ TITLE = r"(?is)<title(?:[\s/][^>]*)?>.*?</title\s*>"
 UNSHOWN = r"(?is)<(?:template|noframes|noembed|iframe)(?:[\s/][^>]*)?>.*?</(?:template|noframes|noembed|iframe)\s*>"
 # Inside quotes after "=", ">" does not end a tag.
 ATTRIBUTES = r"(?:=\s*\"[^\"]*\"|=\s*'[^']*'|[^<>])*"
-# A tag's name is followed by a space, a slash or the end: <a@b.org>, <https://a.org> and "a < b" are not tags. A name may have
-# a prefix (<o:p>) and hyphens (<my-card>); one with dots could be a host name, so it needs attributes.
+# A tag's name is followed by a space, a slash or the end: <a@b.org>, <https://a.org> and "a < b" are not tags. A name
+# may have a prefix (<o:p>) and hyphens (<my-card>); one with dots could be a host name, so it needs attributes.
 NAME = r"[a-zA-Z][a-zA-Z0-9_]*(?:-+[a-zA-Z0-9_]+)*-*(?::[a-zA-Z][a-zA-Z0-9_\-]*)?"
 DOTTED = r"[a-zA-Z][a-zA-Z0-9_.:\-]*"
 BREAKING = (
@@ -62,11 +62,11 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string: removes tags (block elements leave a line break), then decodes entities.
 
-    Tags are recognized as in a browser, including Office's <o:p> and <![if !mso]> and custom elements; addresses (<a@b.org>)
-    and arithmetic (a < b) stay. Titles, scripts, style sheets and templates are removed with their content. Decodes all
-    2,125 named entities of HTML 5 that end in ";", all numeric ones, and the 106 that need no ";", at the end of a word or,
-    for accented letters (&uuml), anywhere. Unknown names stay. Not idempotent: "&amp;lt;" -> "&lt;". Put it before the
-    masks, whose tokens look like tags.
+    Tags are recognized as in a browser, including Office's <o:p> and <![if !mso]> and custom elements; addresses
+    (<a@b.org>) and arithmetic (a < b) stay. Titles, scripts, style sheets and templates are removed with their content.
+    Decodes all 2,125 named entities of HTML 5 that end in ";", all numeric ones, and the 106 that need no ";", at the
+    end of a word or, for accented letters (&uuml), anywhere. Unknown names stay. Not idempotent: "&amp;lt;" -> "&lt;".
+    Put it before the masks, whose tokens look like tags.
 
     "<p>Fish &amp; chips&#33;<br/>5 &lt; 6</p>" -> "\\nFish & chips!\\n5 < 6\\n"
     """

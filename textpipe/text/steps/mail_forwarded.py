@@ -5,8 +5,8 @@ from typing import Literal
 from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
 
-# A separator alone does not prove a forwarded mail, so two headers must follow it; without a separator, one of them must be a
-# subject.
+# A separator alone does not prove a forwarded mail, so two headers must follow it; without a separator, one of them
+# must be a subject.
 BLOCK = (
     rf"(?m)(?:\A\s*{words.OF_ORIGINAL}[^\n]*|^{words.OF_FORWARD}[^\n]*|^{words.RULE})\n(?:[ \t]*\n)*"
     rf"{words.HEADER}(?:{words.NEXT_LINE}{words.HEADER})+(?:\n|\z)(?:[ \t]*\n)*"

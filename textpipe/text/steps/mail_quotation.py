@@ -54,9 +54,9 @@ def apply(text, config):
     """[N] string -> [N] string without quoted lines (>), their attribution line, and the quoted mail below
     "-----Original Message-----" or below the headers that Outlook copies (From:, Sent:, To:, Subject:).
 
-    If only "FYI" or the like, or the line "---- Forwarded message ----", is above such headers, the mail is forwarded and is
-    left to `mail_forwarded`. Recognizes the languages of Europe, Turkish, Japanese, Chinese and Korean. Needs line breaks:
-    put it before `whitespace`. Idempotent.
+    If only "FYI" or the like, or the line "---- Forwarded message ----", is above such headers, the mail is forwarded
+    and is left to `mail_forwarded`. Recognizes the languages of Europe, Turkish, Japanese, Chinese and Korean. Needs
+    line breaks: put it before `whitespace`. Idempotent.
 
     "Yes.\\nOn 3 May 2021, Ann wrote:\\n> Coming?\\n" -> "Yes.\\n"
     "Yes.\\n\\nFrom: Ann\\nSent: Monday\\nSubject: Tea\\n\\nComing?" -> "Yes.\\n\\n"

@@ -25,8 +25,8 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string without the greeting line, or without the greeting before the first comma.
 
-    Recognizes English, German and French. A text that is only a greeting stays. Names are recognized by their capital: put it
-    before `casefold`. Idempotent.
+    Recognizes English, German and French. A text that is only a greeting stays. Names are recognized by their capital:
+    put it before `casefold`. Idempotent.
 
     "Dear Ms Lee,\\n\\nplease call." -> "please call.";  "Hi Bob, are you in?" -> "are you in?"
     """

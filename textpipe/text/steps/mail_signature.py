@@ -4,8 +4,8 @@ from typing import Literal
 
 from textpipe.config.sections import Section
 
-# RFC 3676, section 4.3: a line of two dashes and a space. Some programs lose the space: then the text below must be short and
-# without a question.
+# RFC 3676, section 4.3: a line of two dashes and a space. Some programs lose the space: then the text below must be
+# short and without a question.
 SEPARATED = r"(?s)(?:\A|\n)-- (?:\n.*|\z)|(?:\A|\n)--(?:\n[^\n?]*){0,10}\s*\z"
 # A device is a name or one of these words; "sent from my old desk yesterday" is a sentence.
 KNOWN_DEVICE = r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
@@ -31,8 +31,8 @@ CLOSING = (
     r"|(?:lieben |besten )?(?:gruß|dank)|mfg|lg|vg"
     r"|cordialement|bien à vous|merci)"
 )
-# Names and titles, which are capitalized, and contact details follow a closing; a sentence has neither. The character classes
-# are coarse and used once, because RE2 rejects patterns with more than a few thousand ranges.
+# Names and titles, which are capitalized, and contact details follow a closing; a sentence has neither. The character
+# classes are coarse and used once, because RE2 rejects patterns with more than a few thousand ranges.
 LETTER = r"[^\x00-@\[-`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff20}]"
 JOINING = r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu)\b"
 WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
@@ -54,12 +54,12 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) followed only by names,
-    titles, addresses and telephone numbers.
+    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) followed only by
+    names, titles, addresses and telephone numbers.
 
-    Also removes lines like "Sent from my iPhone". A closing that is followed by sentences or questions stays, and so does a
-    closing without text above it. Recognizes closings in English, German and French on a separate line. Needs line breaks:
-    put it before `whitespace`. Idempotent.
+    Also removes lines like "Sent from my iPhone". A closing that is followed by sentences or questions stays, and so
+    does a closing without text above it. Recognizes closings in English, German and French on a separate line. Needs
+    line breaks: put it before `whitespace`. Idempotent.
 
     "See you.\\n\\nBest regards,\\nAnn\\n+49 30 1234" -> "See you."
     """

@@ -14,7 +14,8 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string. Recognizes internationalized names, but not quoted local parts ("a b"@c.org). Idempotent.
+    """[N] string -> [N] string. Recognizes internationalized names, but not quoted local parts ("a b"@c.org).
+    Idempotent.
 
     "Ask ann.lee@example.org." -> "Ask <address>."
     """

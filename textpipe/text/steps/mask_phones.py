@@ -6,8 +6,8 @@ from textpipe.config.sections import Section
 from textpipe.text.patterns import escape_replacement
 
 GAP = r"[ \x{a0}./\-]{0,2}"
-# A number is distinguished from a date, price or version by its format: international, with its area code in parentheses, in
-# three groups of 3-3-4, or with a leading zero and at least seven digits.
+# A number is distinguished from a date, price or version by its format: international, with its area code in
+# parentheses, in three groups of 3-3-4, or with a leading zero and at least seven digits.
 INTERNATIONAL = rf"(?:\+|\b00)[1-9][0-9]{{0,2}}(?:{GAP}\(0\))?(?:{GAP}\(?[0-9]{{1,5}}\)?){{2,6}}"
 BRACKETED = rf"\([0-9]{{2,5}}\){GAP}[0-9]{{3,4}}(?:{GAP}[0-9]{{2,5}}){{1,2}}"
 THREE_GROUPS = r"\b(?:1[ .\-])?[2-9][0-9]{2}([ .\-])[0-9]{3}[ .\-][0-9]{4}"

@@ -16,8 +16,8 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string, stripped at both ends. Idempotent.
 
-    White space is Unicode's (no-break space, U+2028, ideographic space, ...), the zero width space U+200B and the byte order
-    mark U+FEFF. Put the mail steps before "join": they need line breaks.
+    White space is Unicode's (no-break space, U+2028, ideographic space, ...), the zero width space U+200B and the byte
+    order mark U+FEFF. Put the mail steps before "join": they need line breaks.
 
     "join":  " a\\u00a0\\u00a0b\\t\\u2028c " -> "a b c";  "keep":  "a \\r\\n\\r\\n\\r\\n b" -> "a\\n\\nb"
     """
