@@ -227,15 +227,15 @@ def test_a_task_with_chosen_fields_is_loaded_from_its_signature():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"kind": "translate", "fields": {"a": "text"}}, "'translate' has fields of its own, and takes no others"),
+        ({"kind": "translate", "fields": {"a": "text"}}, "'translate' has fixed fields and accepts no others"),
         ({"kind": "classify", "fields": {"a": "txt"}}, "field 'a': unknown kind 'txt'; did you mean 'text'"),
-        ({"kind": "classify", "fields": {"a": "text"}, "target": "a"}, "'a' is the name of two fields"),
+        ({"kind": "classify", "fields": {"a": "text"}, "target": "a"}, "two fields are named 'a'"),
         ({"kind": "clasify", "fields": {"a": "text"}}, "did you mean 'classify'"),
         ({"kind": "classify", "field": {"a": "text"}}, "field: unknown key; did you mean 'fields'"),
-        ({"kind": "classify", "fields": {"row": "text"}}, "'row' cannot be the name of a field"),
-        ({"kind": "classify", "fields": {"a b": "text"}}, "'a b' cannot be the name of a field"),
-        ({"kind": "classify", "fields": {}, "target": "b"}, "give one source field or more"),
-        ({"kind": "classify", "target": "b"}, "fields: expected a table of kinds by name"),
+        ({"kind": "classify", "fields": {"row": "text"}}, "'row' is not a valid field name"),
+        ({"kind": "classify", "fields": {"a b": "text"}}, "'a b' is not a valid field name"),
+        ({"kind": "classify", "fields": {}, "target": "b"}, "there must be at least one source field"),
+        ({"kind": "classify", "target": "b"}, "fields: expected a table of field kinds by name"),
         ({"fields": {"a": "text"}}, "kind: expected one of classify"),
     ],
 )

@@ -17,7 +17,7 @@ from textpipe.nets.hybrid import MASKED
 from textpipe.objectives import sequence
 from textpipe.servable import writer
 from textpipe.servable.graph import Servable
-from textpipe.text.spelled_words import SpellingCodec
+from textpipe.text.hybrid_codec import HybridCodec
 from textpipe.training import losses
 from textpipe.training.settings import Settings
 
@@ -30,7 +30,7 @@ UNK, START, END, CLOSE = 1, 2, 3, NUM_WORDS
 
 @pytest.fixture(scope="module")
 def codec():
-    return SpellingCodec(WORDS, [ord(letter) for letter in LETTERS])
+    return HybridCodec(WORDS, [ord(letter) for letter in LETTERS])
 
 
 def model_of(**options):

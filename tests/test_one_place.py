@@ -21,8 +21,8 @@ READS_FORMAT_1 = "savedmodel/description.py"  # where signatures were known by t
 
 
 def trees():
-    for path in sorted(plugins.HOME.rglob("*.py")):
-        name = path.relative_to(plugins.HOME).as_posix()
+    for path in sorted(plugins.PACKAGE_FOLDER.rglob("*.py")):
+        name = path.relative_to(plugins.PACKAGE_FOLDER).as_posix()
         if not name.startswith(tuple(f"{owner}/" for owner in OWNERS)):
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 

@@ -114,10 +114,10 @@ def test_model_1_agrees_with_its_equations_written_out():
         for t in target:
             largest = max(null[t], *(table[s, t] for s in source))
             wanted += [table[s, t] == largest and table[s, t] > null[t] for s in source]
-    _, source_ids, source_lengths = lexicon.numbered([source for source, _ in rows])
-    _, target_ids, target_lengths = lexicon.numbered([target for _, target in rows])
-    places = lexicon.pairs(source_lengths, target_lengths)
-    found = lexicon.best(source_ids, target_ids, *places)
+    _, source_ids, source_lengths = lexicon.index_words([source for source, _ in rows])
+    _, target_ids, target_lengths = lexicon.index_words([target for _, target in rows])
+    places = lexicon.position_pairs(source_lengths, target_lengths)
+    found = lexicon.best_alignments(source_ids, target_ids, *places)
     assert found.tolist() == wanted
     assert any(wanted) and not all(wanted)
 

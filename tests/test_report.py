@@ -134,7 +134,7 @@ def manifest(folder, section, inputs=None):
     }
     ingredients = {"section": section, "inputs": inputs or {}, "versions": {"keras": "3.15.1"}}
     table = {
-        "digest": integrity.digest_of(files),
+        "digest": integrity.artifact_digest(files),
         "stage": folder.parent.name,
         "ingredients": ingredients,
         "files": files,

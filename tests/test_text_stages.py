@@ -256,7 +256,7 @@ def test_one_short_row_is_enough_to_learn_pieces_from(tmp_path, kind):
 
 def test_texts_are_cut_before_the_first_step_whole_characters_kept(pairs):
     texts = ["é" * 9, "", "abc", "日本語" * 3, "\U0001f600" * 5]
-    found = normalizer.shortened(tf.constant(texts), 4).numpy()
+    found = normalizer.truncate(tf.constant(texts), 4).numpy()
     assert [text.decode() for text in found] == [text[:4] for text in texts]
     clean = normalizer.Normalizer(pairs["normalize"])
     assert len(clean("target", tf.constant(["ü" * 1_200_000]))[0].numpy().decode()) == 1_000_000

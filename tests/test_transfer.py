@@ -386,7 +386,7 @@ def rebuilt(artifact):
     ("options", "message"),
     [
         ({"init": {"form": "x"}}, r"init.form: unknown key; did you mean 'from'"),
-        ({"init": {"only": ["encoder"]}}, r"init.from: required, and missing"),
+        ({"init": {"only": ["encoder"]}}, r"init.from: is required"),
         ({"freeze": ["a"], "optimizer": "lbfgs"}, "freeze: lbfgs minimizes one function of all weights; set optimizer"),
     ],
 )

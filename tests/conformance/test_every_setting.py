@@ -184,8 +184,8 @@ SHOWN = {
 def configs():
     """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
     for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
-        for path in sorted((plugins.HOME / package).rglob("*.py")):
-            parts = path.relative_to(plugins.HOME).with_suffix("").parts
+        for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
+            parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
                 importlib.import_module(".".join(("textpipe", *parts)))
     importlib.import_module("textpipe.servable.ensemble")

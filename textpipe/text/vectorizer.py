@@ -1,4 +1,4 @@
-"""Codecs and features rebuilt from what the tokenize and vectorize stages wrote."""
+"""Load codecs and features from the output of the tokenize and vectorize stages."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from textpipe.config.fields import Field
 from textpipe.config.sections import Plugin
 
 CODECS = "codecs.json"  # tokenize: {field: {"kind": ..., "name": file stem}}
-LEXICON = "lexicon.json"  # tokenize, where asked for: {source word: target word}
+LEXICON = "lexicon.json"  # tokenize, optional: {source word: target word}
 SIZES = "features.json"  # vectorize: {field: size table}
 FEATURES = "vectorize.json"  # vectorize: {field: the feature's section}
 
@@ -22,7 +22,7 @@ def load_codec(tokenize: Path, field: str) -> Any:
 
 
 def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
-    """The feature of a field: called with a tensor of its cells [N, ...], its `size` the table of features.json."""
+    """The feature of a field, called with a tensor of cells [N, ...]; its `size` is its table in features.json."""
     table = json.loads((Path(vectorize) / FEATURES).read_text(encoding="utf-8"))[field]
     config: Any = Plugin.check("features", table)
     codec = load_codec(tokenize, field) if getattr(config, "needs_codec", False) else None
@@ -30,11 +30,11 @@ def load_feature(vectorize: Path, tokenize: Path, field: str) -> Any:
 
 
 def load_lexicon(tokenize: Path) -> dict[str, str] | None:
-    """{source word: target word} where tokenize learned one."""
+    """The lexicon {source word: target word}, or None if tokenize did not learn one."""
     path = Path(tokenize) / LEXICON
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def load_features(vectorize: Path, tokenize: Path, fields: Sequence[Field]) -> dict[str, Any]:
-    """{field: its feature}. Those of token ids have `.codec`; of labels `.ids` and `.name`."""
+    """{field: its feature}. Features of token ids have `.codec`, of labels `.ids` and `.name`."""
     return {field.name: load_feature(vectorize, tokenize, field.name) for field in fields}
