@@ -7,7 +7,7 @@ import pytest
 import test_training_loop as tests
 
 from textpipe.errors import ConfigError
-from textpipe.objectives import sequence, softmax
+from textpipe.objectives import sequence
 from textpipe.training import loop, steps
 from textpipe.training.batching import batch_budget, batches
 from textpipe.training.settings import Settings
@@ -27,9 +27,8 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     monkeypatch.setattr(batch_budget.Trial, "take", take)
     monkeypatch.setattr(memory, "available", lambda: free)
     monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
-    return batch_budget.search(
-        tests.plain_generator(), tests.reversals(rows), Settings(batch_tokens="auto", **settings), sequence
-    )
+    rows, settings = tests.reversals(rows), Settings(batch_tokens="auto", **settings)
+    return batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)
 
 
 def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):
@@ -79,17 +78,18 @@ def test_a_try_is_an_update_as_the_run_makes_them(monkeypatch):
     monkeypatch.setattr(steps.Steps, "train", noted)
     settings = Settings(batch_tokens="auto", accumulate=3, batch_rows=5, scheduled_sampling={"start": 7, "steps": 40})
     rows = tests.reversals(20)
-    trial = batch_budget.Trial(*with_optimizer(tests.plain_generator()), rows, settings, sequence)
+    trial = batch_budget.Trial(steps_of(tests.plain_generator(), rows, settings), rows, settings)
     trial.take(64)
     assert seen == [(2, 5, 47, True)] * 3
 
 
-def with_optimizer(model):
+def steps_of(model, rows, settings):
     import keras
+    import tensorflow as tf
 
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    return model, optimizer
+    return steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), sequence)
 
 
 def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
@@ -99,8 +99,9 @@ def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
     monkeypatch.setattr(batch_budget.Trial, "take", take)
+    rows, settings = tests.reversals(9), Settings(batch_tokens="auto")
     with pytest.raises(ConfigError, match="not even 1024 tokens fit.*make the model smaller"):
-        batch_budget.search(tests.plain_generator(), tests.reversals(9), Settings(batch_tokens="auto"), sequence)
+        batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)
 
 
 def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(monkeypatch, tmp_path):
@@ -123,7 +124,7 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     assert all(one["bytes"] == 2_000_000 for one in tried)
     monkeypatch.setattr(batch_budget, "search", None)
     note = tmp_path / "resume/batch_tokens.json"
-    again, found = batch_budget.settle(own, data["train"], Settings(batch_tokens="auto"), sequence, note)
+    again, found = batch_budget.settle(None, data["train"], Settings(batch_tokens="auto"), note)
     assert again.batch_tokens == found["batch_tokens"] == result["batch_tokens"]["batch_tokens"]
 
 
@@ -135,7 +136,7 @@ def test_sparse_rows_have_no_tokens(tmp_path):
 
     rows = Rows({"source": Sparse.from_scipy(scipy.sparse.eye(3).tocsr())}, Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):
-        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), softmax, tmp_path / "note")
+        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
 
 
 # Memory

@@ -96,10 +96,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     Raises ConfigError when the features do not fit the model or training diverges, DataError when there is nothing to
     learn from.
     """
+    task, module = plugins.find("tasks", config.task), plugins.find("models", config.model.kind)
+    objective = plugins.find("objectives", task.OBJECTIVE)
     tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
-    fields = plugins.find("tasks", config.task).FIELDS
-    sizes = Sizes.from_tables(tables, fields)
-    check(config, sizes)
+    sizes = Sizes.from_tables(tables, task.FIELDS)
+    check(config, sizes, module, objective)
 
     import keras
     import tensorflow as tf
@@ -124,20 +125,19 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         measures.append(validation_bleu.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
     with strategy.scope():
         with precision.policy(config.precision):
-            model = plugins.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
+            model = module.build(config.model, sizes, seed=config.seed)
         started: dict[str, Any] = {"init": donor.give(model)} if donor else {}
         if config.freeze:
             started["frozen"] = parameters.freeze(model, config.freeze)
-        result = loop.fit(model, data, config, output, measures, config.objective)
+        result = loop.fit(model, data, config, output, measures, objective)
     write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / source_weights.VOCABULARY, vocabulary)
     write(output / "train.json", {**result, **started})
 
 
-def check(config: Config, sizes: Sizes) -> None:
+def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleType) -> None:
     """Whether the model takes these features and answers this target, and whether they leave a setting without use."""
     kind = config.model.kind
-    module = plugins.find("models", kind)
     for name, size in sizes.inputs.items():
         if size["kind"] not in module.READS:
             wanted = "ids" if "ids" in module.READS else "counts or tfidf"
@@ -150,7 +150,7 @@ def check(config: Config, sizes: Sizes) -> None:
             if name in section.model_fields_set and getattr(section, name) is not None:
                 place = "[train]" if section is config else "[model]"
                 raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
-    needs = config.objective.NEEDS
+    needs = objective.NEEDS
     if needs != module.GIVES:
         others = [name for name in plugins.names("models") if needs == plugins.find("models", name).GIVES]
         raise ConfigError(

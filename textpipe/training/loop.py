@@ -78,10 +78,15 @@ def fit(
     if hasattr(optimizer, "minimize"):
         summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings, objective)
     else:
-        settings, budget = batch_budget.settle(
-            model, train, settings, objective, output / "resume" / "batch_tokens.json"
-        )
-        loop = Loop(model, train, valid, settings, output, objective, measures)
+        schedule = plugins.find("training.schedules", settings.schedule.kind)
+
+        def new_steps() -> Steps:
+            rule = optimizer.build(settings.optimizer, model.trainable_variables)
+            rule.build(model.trainable_variables)
+            return Steps(model, rule, settings, tf.distribute.get_strategy(), len(train), objective)
+
+        settings, budget = batch_budget.settle(new_steps, train, settings, output / "resume" / "batch_tokens.json")
+        loop = Loop(new_steps(), train, valid, settings, schedule, output, measures)
         summary, history = loop.run(), loop.history
         if budget:
             summary["batch_tokens"] = {name: budget[name] for name in ("batch_tokens", "ended_by")}
@@ -96,33 +101,30 @@ class Loop:
 
     def __init__(
         self,
-        model,
+        steps: Steps,
         train: Rows,
         valid: Rows | None,
         settings: Settings,
+        schedule: ModuleType,
         output: Path,
-        objective: ModuleType,
         measures: Sequence[Measure] = (),
     ):
-        self.model, self.train, self.settings = model, train, settings
+        self.steps, self.model, self.optimizer = steps, steps.model, steps.optimizer
+        self.train, self.settings, self.schedule = train, settings, schedule
         self.resume, self.logs = output / "resume", output / "logs"
-        self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(model))
+        self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(steps.model))
         self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
         self.total_steps = min(self.total_steps, settings.max_steps or self.total_steps)
-        self.warnings = schedule_check.warnings(settings, self.total_steps)
+        self.warnings = schedule_check.warnings(schedule, settings.schedule, self.total_steps)
         for warning in self.warnings:
             log.warning("%s", warning)
-        module = plugins.find("training.optimizers", settings.optimizer.kind)
-        self.schedule = plugins.find("training.schedules", settings.schedule.kind)
-        self.optimizer = module.build(settings.optimizer, model.trainable_variables)
-        self.optimizer.build(model.trainable_variables)
-        self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train), objective)
-        self.validation = Validation(self.steps, valid, measures, settings)
-        self.metric, self.metrics = settings.chosen_by, objective.METRICS
+        self.validation = Validation(steps, valid, measures, settings)
+        self.metric, self.metrics = settings.chosen_by, steps.objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
         self.kept = Kept(self.resume / "validated", self.metric, self.metrics, settings.average)
-        self.unit, self.resources = objective.COUNTS, Resources(objective.COUNTS)
+        self.unit = steps.objective.COUNTS
+        self.resources = Resources(self.unit)
         self.epoch, self.step, self.taken = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None

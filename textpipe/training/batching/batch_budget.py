@@ -15,14 +15,13 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from textpipe.config import plugins
 from textpipe.errors import ConfigError
 from textpipe.training.batching import accumulation, batches
 from textpipe.training.batching.batches import Batch
@@ -46,7 +45,7 @@ FEWEST_UPDATES = 100
 
 
 def settle(
-    model: Any, train: Rows, settings: Settings, objective: ModuleType, note: Path
+    new_steps: Callable[[], Steps], train: Rows, settings: Settings, note: Path
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Settings with a number for batch_tokens, and how it was found (None when it was given).
 
@@ -59,7 +58,7 @@ def settle(
     if note.exists():
         found = json.loads(note.read_text(encoding="utf-8"))
     else:
-        found = search(model, train, settings, objective)
+        found = search(new_steps(), train, settings)
         write(note, found)
         log.info("batch_tokens: %d (%s)", found["batch_tokens"], found["ended_by"])
     return settings.model_copy(update={"batch_tokens": found["batch_tokens"]}), found
@@ -76,14 +75,10 @@ def write(note: Path, found: dict[str, Any]) -> None:
     os.replace(part, note)
 
 
-def search(model: Any, train: Rows, settings: Settings, objective: ModuleType) -> dict[str, Any]:
+def search(steps: Steps, train: Rows, settings: Settings) -> dict[str, Any]:
     """{"batch_tokens", "ended_by": "memory", "speed", "updates", "rows" or "largest", "tried": sizes and what they took}."""
-    optimizer = plugins.find("training.optimizers", settings.optimizer.kind).build(
-        settings.optimizer, model.trainable_variables
-    )
-    optimizer.build(model.trainable_variables)
-    before = [np.array(variable) for variable in model.variables]
-    trial = Trial(model, optimizer, train, settings, objective)
+    before = [np.array(variable) for variable in steps.model.variables]
+    trial = Trial(steps, train, settings)
     free = memory.available()
     tried: list[dict[str, float]] = []
     tokens, ended_by = max(SMALLEST, trial.width), "largest"
@@ -106,7 +101,7 @@ def search(model: Any, train: Rows, settings: Settings, objective: ModuleType) -
             tried, ended_by = tried[:-1], "speed"
             break
         tokens *= 2
-    for variable, value in zip(model.variables, before, strict=True):
+    for variable, value in zip(steps.model.variables, before, strict=True):
         variable.assign(value)
     if not tried:
         raise ConfigError(
@@ -131,15 +126,14 @@ def foretold(tried: list[dict[str, float]], tokens: int) -> float:
 class Trial:
     """Steps on the longest rows of the widest shape, which need the most memory for a token."""
 
-    def __init__(self, model: Any, optimizer: Any, train: Rows, settings: Settings, objective: ModuleType):
-        self.train, self.settings = train, settings.model_copy(update={"batch_tokens": None})
+    def __init__(self, steps: Steps, train: Rows, settings: Settings):
+        self.steps, self.train, self.settings = steps, train, settings.model_copy(update={"batch_tokens": None})
         widest = batches.plan(train, self.settings.model_copy(update={"batch_rows": len(train)})).epoch(1)
         batch = max(widest, key=lambda batch: max(batch.widths.values()))
         lengths = np.sum([tokens[batch.rows] for tokens in train.lengths.values()], axis=0)
         self.rows = batch.rows[np.argsort(-lengths, kind="stable")]
         self.widths = batch.widths
         self.width = max(self.widths.values())
-        self.steps = Steps(model, optimizer, self.settings, tf.distribute.get_strategy(), len(train), objective)
         self.resident = memory.resident()
         if not memory.reset_peak():
             log.warning("batch_tokens: this system does not tell what memory a step takes; speed alone decides")

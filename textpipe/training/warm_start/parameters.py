@@ -18,6 +18,11 @@ def name_of(weight: Any) -> str:
     return weight.path.partition("/")[2] or weight.path
 
 
+def by_name(model: Any) -> dict[str, Any]:
+    """A model's weights by name, in their order."""
+    return {name_of(weight): weight for weight in model.weights}
+
+
 def parts(names: Sequence[str]) -> list[str]:
     """Everything a pattern may name: the names and all their beginnings.
 
@@ -58,11 +63,10 @@ def freeze(model: Any, patterns: Sequence[str]) -> list[str]:
 
     Raises ConfigError for a pattern that means no weight, and when no weight is left to train.
     """
-    names = [name_of(weight) for weight in model.weights]
-    frozen = chosen(patterns, names, "[train] freeze")
-    for weight in model.weights:
-        if name_of(weight) in frozen:
-            weight.trainable = False
+    weights = by_name(model)
+    frozen = chosen(patterns, list(weights), "[train] freeze")
+    for name in frozen:
+        weights[name].trainable = False
     for layer in model._flatten_layers(include_self=False):  # Keras has no public way to nested layers
         if layer.weights and all(name_of(weight) in frozen for weight in layer.weights):
             layer.trainable = False

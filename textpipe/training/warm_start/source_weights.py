@@ -126,7 +126,7 @@ class Donor:
         load(donor, origin.weights)
         import numpy as np
 
-        self.weights = {parameters.name_of(weight): np.array(weight.value) for weight in donor.weights}
+        self.weights = {name: np.array(weight.value) for name, weight in parameters.by_name(donor).items()}
         self.grown, self.shapes = vocabulary_axes.grown_shapes(config, sizes)
         self.axes: vocabulary_axes.Axes = {}
 
@@ -141,17 +141,15 @@ class Donor:
 
         Raises ConfigError when a weight that is asked for is not there or has another shape.
         """
-        self.axes = vocabulary_axes.of_model(model, self.grown, self.shapes)
-        names = list(self.axes)
+        weights = parameters.by_name(model)
+        self.axes = vocabulary_axes.of_weights(weights, self.grown, self.shapes)
+        names = list(weights)
         wanted = parameters.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
-        faults = [
-            fault for weight in model.weights if parameters.name_of(weight) in wanted and (fault := self.fault(weight))
-        ]
+        faults = [fault for name in names if name in wanted and (fault := self.fault(name, tuple(weights[name].shape)))]
         if faults:
             raise ConfigError(self.misfit(faults, len(wanted)))
         report: dict[str, Any] = {"from": self.init.from_, "copied": [], "carried": {}, "fresh": []}
-        for weight in model.weights:
-            name = parameters.name_of(weight)
+        for name, weight in weights.items():
             if name not in wanted:
                 report["fresh"].append(name)
             elif not self.axes[name]:
@@ -162,9 +160,8 @@ class Donor:
         self.tell(report)
         return report
 
-    def fault(self, weight: Any) -> str | None:
+    def fault(self, name: str, shape: tuple[int, ...]) -> str | None:
         """What keeps a weight from being taken over, or None: a missing counterpart, or other sizes but the vocabularies'."""
-        name, shape = parameters.name_of(weight), tuple(weight.shape)
         if name not in self.weights:
             return f"{name} {list(shape)} is not there"
         found = self.weights[name].shape
@@ -223,7 +220,7 @@ class Donor:
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
             return []  # n-grams of token numbers, which mean other pieces there
-        names, others = vocabulary_axes.part_of(mine, part), vocabulary_axes.part_of(theirs, part)
+        names, others = part_of(mine, part), part_of(theirs, part)
         if names == others and size == other:
             return [(at, at) for at in range(size)]  # also the one logit of two classes
         if size != len(names) or other != len(others):
@@ -264,6 +261,12 @@ def counterparts(mine: Sizes, theirs: Sizes) -> dict[str, str]:
     if len(mine.inputs) == len(theirs.inputs) == 1:
         found = dict(zip(mine.inputs, theirs.inputs, strict=True))
     return {**found, mine.target_name: theirs.target_name}
+
+
+def part_of(vocabulary: dict[str, Any], part: str) -> list[Any]:
+    """The names of all of a vocabulary, of its words or of its letters."""
+    cut = vocabulary.get("num_words", 0)
+    return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
 
 
 def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:

@@ -12,7 +12,6 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.training.warm_start import parameters
 
 Grown = dict[int, tuple[str, str]]  # {by how much: (field, part of its vocabulary)}
 Axes = dict[str, dict[int, tuple[str, str]]]  # {weight: {axis: (field, part)}}
@@ -69,12 +68,6 @@ def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> d
     return {"kind": "ids", **words, "names": [piece.decode("utf-8", errors="replace") for piece in pieces.tolist()]}
 
 
-def part_of(table: dict[str, Any], part: str) -> list[Any]:
-    """The names of all of a vocabulary, of its words or of its letters."""
-    cut = table.get("num_words", 0)
-    return {"all": table["names"], "words": table["names"][:cut], "letters": table["names"][cut:]}[part]
-
-
 def build(config: Section, sizes: Sizes) -> Any:
     """A model whose layers are numbered from the beginning."""
     import keras
@@ -95,19 +88,19 @@ def grown_shapes(config: Section, sizes: Sizes) -> tuple[Grown, list[tuple[int, 
     return grown, [tuple(weight.shape) for weight in model.weights]
 
 
-def of_model(model: Any, grown: Grown, shapes: list[tuple[int, ...]]) -> Axes:
-    """The axes of a model's weights that grow with a vocabulary, from grown_shapes.
+def of_weights(weights: Mapping[str, Any], grown: Grown, shapes: list[tuple[int, ...]]) -> Axes:
+    """The axes of a model's weights, by name, that grow with a vocabulary, from grown_shapes.
 
     A recurrent model with one embedding for each side -> {"source_embedding": {0: ("source", "all")},
     "target_embedding": {0: ("target", "all")}, "decoder/readout/kernel": {}, ...}
     """
     target = list(grown)[-1]  # all of the target's, which is the last field
     axes = {}
-    for weight, shape in zip(model.weights, shapes, strict=True):
+    for (name, weight), shape in zip(weights.items(), shapes, strict=True):
         steps = [new - old for old, new in zip(weight.shape, shape, strict=True)]
         if steps and steps[-1] and weight.shape[-1] == 1:
             steps[-1] = target  # two classes have one logit, more have one each
-        axes[parameters.name_of(weight)] = {axis: grown[step] for axis, step in enumerate(steps) if step}
+        axes[name] = {axis: grown[step] for axis, step in enumerate(steps) if step}
     return axes
 
 
