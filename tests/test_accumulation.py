@@ -58,11 +58,11 @@ def test_the_sums_begin_anew_with_each_update():
 
 def test_batches_are_shared_out_evenly_among_updates():
     order = [Batch(np.array([number]), {"source": 4, "target": 4}) for number in range(7)]
-    found = accumulation.groups(order, 3)
+    found = accumulation.group_batches(order, 3)
     assert [len(group) for group in found] == [3, 2, 2]
     assert [batch for group in found for batch in group] == order
-    assert accumulation.groups(order, 1) == [[batch] for batch in order]
-    assert accumulation.groups([], 3) == []
+    assert accumulation.group_batches(order, 1) == [[batch] for batch in order]
+    assert accumulation.group_batches([], 3) == []
 
 
 def test_steps_count_updates(tmp_path):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.training import loop
 from textpipe.training.settings import Average, Settings
-from textpipe.training.state.retention import Kept
+from textpipe.training.state.retention import CheckpointRetention
 
 LOSSES = [3.0, 1.0, 2.5, 2.0, 4.0, 2.6]
 
@@ -108,7 +108,7 @@ def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
 
 def test_weights_that_are_gone_are_named(tmp_path):
     with pytest.raises(ArtifactError, match="weights of step 7 are gone; train from the start"):
-        Kept(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
+        CheckpointRetention(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
 
 
 def test_averages_that_make_no_sense_are_refused():

@@ -26,7 +26,7 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
 
     monkeypatch.setattr(batch_budget.Trial, "take", take)
     monkeypatch.setattr(memory, "available", lambda: free)
-    monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", fewest)
+    monkeypatch.setattr(batch_budget, "MIN_UPDATES", fewest)
     rows, settings = tests.reversals(rows), Settings(batch_tokens="auto", **settings)
     return batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)
 
@@ -105,9 +105,9 @@ def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
 
 
 def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(monkeypatch, tmp_path):
-    monkeypatch.setattr(batch_budget, "SMALLEST", 64)
-    monkeypatch.setattr(batch_budget, "LARGEST", 128)
-    monkeypatch.setattr(batch_budget, "FEWEST_UPDATES", 2)
+    monkeypatch.setattr(batch_budget, "MIN_TOKENS", 64)
+    monkeypatch.setattr(batch_budget, "MAX_TOKENS", 128)
+    monkeypatch.setattr(batch_budget, "MIN_UPDATES", 2)
     data = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
     # What a step of so few tokens takes may be had already: what the system tells is given here.
     monkeypatch.setattr(memory, "resident", lambda: 1_000_000)
@@ -124,7 +124,7 @@ def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(mo
     assert all(one["bytes"] == 2_000_000 for one in tried)
     monkeypatch.setattr(batch_budget, "search", None)
     note = tmp_path / "resume/batch_tokens.json"
-    again, found = batch_budget.settle(None, data["train"], Settings(batch_tokens="auto"), note)
+    again, found = batch_budget.resolve(None, data["train"], Settings(batch_tokens="auto"), note)
     assert again.batch_tokens == found["batch_tokens"] == result["batch_tokens"]["batch_tokens"]
 
 
@@ -136,7 +136,7 @@ def test_sparse_rows_have_no_tokens(tmp_path):
 
     rows = Rows({"source": Sparse.from_scipy(scipy.sparse.eye(3).tocsr())}, Labels([0, 1, 0], 2))
     with pytest.raises(ConfigError, match="sparse rows have no tokens"):
-        batch_budget.settle(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
+        batch_budget.resolve(None, rows, Settings(batch_tokens="auto"), tmp_path / "note")
 
 
 # Memory

@@ -12,7 +12,7 @@ from textpipe.data.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError, DataError
 from textpipe.training.batching import batches
 from textpipe.training.batching import rows as reading
-from textpipe.training.batching.batches import MULTIPLE, Plan, partition
+from textpipe.training.batching.batches import WIDTH_MULTIPLE, Plan, partition
 from textpipe.training.batching.rows import Rows
 
 
@@ -69,10 +69,10 @@ def test_bucketing_leaves_less_padding_than_random_batches(lengths):
 
 
 def test_the_partition_is_as_good_as_the_best_of_all_cuts(monkeypatch):
-    monkeypatch.setattr(batches, "WORTH_A_SHAPE", 0.0)
+    monkeypatch.setattr(batches, "MIN_SAVING", 0.0)
     random = np.random.default_rng(2)
     for _ in range(20):
-        widths = MULTIPLE * random.integers(1, 5, size=(12, 2))
+        widths = WIDTH_MULTIPLE * random.integers(1, 5, size=(12, 2))
         order = np.argsort(widths.sum(axis=1), kind="stable")
         edges = [cut for cut in range(1, 12) if widths[order[cut]].sum() > widths[order[cut - 1]].sum()]
 
@@ -102,7 +102,7 @@ def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(len
     source, target = lengths
     plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
     shapes = {tuple(batch.widths.values()) for batch in plan.epoch(1)}
-    widest = {"source": -(-source.max() // MULTIPLE) * MULTIPLE, "target": -(-target.max() // MULTIPLE) * MULTIPLE}
+    widest = {"source": -(-source.max() // WIDTH_MULTIPLE) * WIDTH_MULTIPLE, "target": -(-target.max() // WIDTH_MULTIPLE) * WIDTH_MULTIPLE}
     assert plan.widths == widest
     random = np.random.default_rng(7)
     order = random.permutation(1000)  # other rows are long now

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from textpipe.config.sections import Plugin
 from textpipe.decoding import _beam, _search, beam, greedy
-from textpipe.decoding._top import Top, log_total
+from textpipe.decoding._top import Top, logsumexp
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 VOCABULARY = 8
@@ -116,7 +116,7 @@ class BeamAlone:
     @staticmethod
     def decode(model, source, config):
         rules = _search.Rules(config.rules, None, None)
-        return _beam.search(model, source, config, rules, _beam.Best(), beam=config.beam_size)
+        return _beam.search(model, source, config, rules, _beam.BestCandidates(), beam=config.beam_size)
 
 
 def words_of(row):
@@ -306,7 +306,7 @@ def to_the_end(model, source, config):
     """The search that computes every hypothesis of every row until the last row is done."""
     settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
     rules = _search.Rules(config.rules)
-    found = _beam.search(model, {"source": source}, settings, rules, _beam.Best(), beam=config.beam_size)
+    found = _beam.search(model, {"source": source}, settings, rules, _beam.BestCandidates(), beam=config.beam_size)
     return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
 
 
@@ -401,8 +401,8 @@ def test_the_total_of_logits_is_exact_however_large_they_are(shift):
     logits = np.random.default_rng(0).normal(size=(5, 900)).astype("float32")
     expected = np.log(np.exp(logits.astype("float64")).sum(axis=1)) + shift
     logits = logits + np.float32(shift)
-    np.testing.assert_allclose(log_total(tf.constant(logits)), expected, rtol=1e-6)
-    np.testing.assert_allclose(log_total(tf.constant(logits), tf.constant(logits.max(axis=1))), expected, rtol=1e-6)
+    np.testing.assert_allclose(logsumexp(tf.constant(logits)), expected, rtol=1e-6)
+    np.testing.assert_allclose(logsumexp(tf.constant(logits), tf.constant(logits.max(axis=1))), expected, rtol=1e-6)
 
 
 def test_lengths_that_contradict_each_other_are_refused():

@@ -8,7 +8,7 @@ from test_prefix import Letters, call, ids_of
 
 from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, constrained
-from textpipe.decoding._banks import Phrases, bank_of, shared
+from textpipe.decoding._banks import Phrases, allocate, bank_index
 
 # A row each: nothing, a word, a phrase, two, phrases that share tokens, one inside another, one that overlaps itself.
 DEMANDS = ["", "c", "de", "a\nb", "ab\nbc", "dd\nd", "aba", "e\r\n\n  c  \n"]
@@ -109,7 +109,7 @@ def test_runs_of_phrases_agree_with_looking_at_the_text():
         drawn = random.choice(list("aab"), 40)
         before = [text + letter for text, letter in zip(before, drawn, strict=True)]
         state = rule.advance(state, tf.constant([ids_of(letter)[0] for letter in drawn], tf.int32))
-        bank = bank_of(state).numpy()
+        bank = bank_index(state).numpy()
         for row, text in enumerate(before):
             met = [phrase in text for phrase in phrases]
             assert state["met"][row].numpy()[:3].tolist() == met
@@ -122,9 +122,9 @@ def test_runs_of_phrases_agree_with_looking_at_the_text():
 def test_the_beam_is_shared_among_the_banks_that_are_not_empty():
     log_probs = tf.constant([[-1.0, -2, -3, -4, -5, -6, -7, -np.inf]])
     bank = tf.constant([[0, 0, 0, 0, 2, 0, 5, 5]])
-    assert shared(log_probs, bank, 4).numpy().tolist() == [[0, 4, 6, 1]]
-    assert sorted(shared(log_probs, bank, 2).numpy()[0].tolist()) == [4, 6]
-    assert shared(log_probs, tf.zeros_like(bank), 3).numpy().tolist() == [[0, 1, 2]]
+    assert allocate(log_probs, bank, 4).numpy().tolist() == [[0, 4, 6, 1]]
+    assert sorted(allocate(log_probs, bank, 2).numpy()[0].tolist()) == [4, 6]
+    assert allocate(log_probs, tf.zeros_like(bank), 3).numpy().tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("phrase", ["", " ", "a\nb"])

@@ -50,7 +50,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a rest
     source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
-    measure = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
+    measure = validation_bleu.ValidationBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
     answers = [None] * 24
     for row, answer in zip(measure.rows, measure.answers(model), strict=True):
         answers[row] = answer
@@ -67,7 +67,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     assert 10 < expected < 95
     assert "tok:13a" in measure.described()["signature"] and measure.described()["rows"] == 24
 
-    some = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
+    some = validation_bleu.ValidationBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
     chosen = sorted(some.rows)
     assert len(chosen) == 5 and chosen[0] == 0 and chosen[-1] == 23
     found = BLEU().corpus_score([answers[row] for row in chosen], [[references[row] for row in chosen]]).score
@@ -95,9 +95,9 @@ def artifacts(folder, raw_rows, vectorized_rows):
 def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
     ids = Ids.from_lists([[5, 3]] * 3)
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
-    measure = validation_bleu.of_stage(inputs, SIZES, Rows({"source": ids}, ids), None)
+    measure = validation_bleu.from_artifacts(inputs, SIZES, Rows({"source": ids}, ids), None)
     assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
     with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
-        validation_bleu.of_stage(
+        validation_bleu.from_artifacts(
             artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None
         )

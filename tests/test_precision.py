@@ -84,7 +84,7 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     """As exact as NumPy's in float64 from the same hidden vectors; bfloat16 would keep three digits."""
     with precision.policy("mixed_bfloat16"):
         model = BUILD[kind]()
-    halves = precision.Halves(model)
+    halves = precision.SplitModel(model)
     source = tests.reversals(24).inputs["source"].gather(np.arange(24), 8)
     hidden = halves.hidden({"source": source}, source, training=False)
     logits = halves.project(hidden)
@@ -140,7 +140,7 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
         weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
         one.assign(weight)
     measures = [
-        validation_bleu.DevBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9)
+        validation_bleu.ValidationBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9)
         for _ in range(2)
     ]
     assert measures[0].answers(mixed) == measures[1].answers(served)

@@ -66,7 +66,7 @@ class Moments:
         from textpipe.training import loop
         from textpipe.training.state import checkpoint, retention
 
-        take, add, replace = loop.Loop.take, retention.Kept.add, os.replace
+        take, add, replace = loop.Loop.take, retention.CheckpointRetention.add, os.replace
 
         def before_update(*arguments):
             self.pass_()
@@ -85,7 +85,7 @@ class Moments:
                 return replace(*arguments)
 
         setattr(loop.Loop, "take", before_update)
-        setattr(retention.Kept, "add", after_weights)
+        setattr(retention.CheckpointRetention, "add", after_weights)
         setattr(checkpoint, "os", System())
 
 

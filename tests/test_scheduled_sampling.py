@@ -15,7 +15,7 @@ SEED = np.array([7, 1], np.int32)
 
 
 def mixed(model, inputs, probability, seed=SEED, choose="argmax"):
-    found = scheduled_sampling.mixed(
+    found = scheduled_sampling.mix_predictions(
         model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose
     )
     return np.array(found)
@@ -37,7 +37,7 @@ def own_words(model, read):
 
 @pytest.mark.parametrize("split", [True, False])
 def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatch):
-    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
+    monkeypatch.setattr(vocabulary_loss, "BLOCK_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
     model, read = tests.Table(split), inputs()
     said = own_words(model, read).argmax(-1)
     expected = read.copy()
@@ -79,14 +79,14 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     variables = [variable.value for variable in model.trainable_variables]
     seen = []
 
-    mix = scheduled_sampling.mixed
+    mix = scheduled_sampling.mix_predictions
 
     def noted(*arguments, **options):
         words = mix(*arguments, **options)
         seen.append(np.array(words))
         return words
 
-    monkeypatch.setattr(scheduled_sampling, "mixed", noted)
+    monkeypatch.setattr(scheduled_sampling, "mix_predictions", noted)
     sums, gradients = sequence.gradients(
         model,
         {"source": target},
@@ -106,7 +106,7 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
             slopes[before] += weight @ (chances - np.eye(30)[label])
     assert (seen[0] != np.array(losses.shift_right(target, 2))).any()
     assert float(sums["loss"]) == pytest.approx(loss, rel=1e-5)
-    np.testing.assert_allclose(losses.dense(gradients[0]), slopes, atol=1e-4)
+    np.testing.assert_allclose(losses.to_dense(gradients[0]), slopes, atol=1e-4)
 
 
 def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
@@ -150,5 +150,5 @@ def test_the_share_rises_by_the_papers_curves():
     assert rates == sorted(rates)
     assert scheduled_sampling.rate(sigmoid, 500) == pytest.approx(0.25)
     assert (rates[0], rates[-1]) == (pytest.approx(0, abs=0.01), pytest.approx(0.5, abs=0.01))
-    k = scheduled_sampling.half_at(500)
+    k = scheduled_sampling.inverse_sigmoid_k(500)
     assert k * math.log(k) == pytest.approx(500)

@@ -127,7 +127,7 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
 
     from textpipe.training import losses, vocabulary_loss
 
-    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
+    monkeypatch.setattr(vocabulary_loss, "BLOCK_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
     model, target = Table(split), reversals(5).target.gather(np.arange(5), 8)
     variables = [variable.value for variable in model.trainable_variables]
 
@@ -147,7 +147,7 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
     assert float(sums["weight"]) == np.count_nonzero(target)
     assert float(sums["loss"]) == pytest.approx(loss, rel=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
-        np.testing.assert_allclose(losses.dense(gradient), slope / 7, atol=1e-5)
+        np.testing.assert_allclose(losses.to_dense(gradient), slope / 7, atol=1e-5)
     measured = tf.function(sequence.sums, autograph=False)(model, {"source": target}, tf.constant(target))
     assert float(measured["loss"]) == pytest.approx(by_hand(model, target.tolist(), 0.0)[0], rel=1e-5)
     assert float(measured["correct"]) == correct

@@ -21,7 +21,7 @@ from textpipe.training import loop
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.warm_start import parameters, source_weights, vocabulary_axes
-from textpipe.training.warm_start.source_weights import Donor, Init
+from textpipe.training.warm_start.source_weights import Init, SourceWeights
 
 MARKS = ["<pad>", "<unk>", "<s>", "</s>"]
 HERE = [*MARKS, "▁the", "▁dog", "s", "▁runs", "▁cat", "▁new"]
@@ -53,13 +53,13 @@ def run_of(folder, model, sizes, vocabulary, seed=5):
 
 
 def values(model):
-    return {parameters.name_of(weight): np.array(weight) for weight in model.weights}
+    return {parameters.weight_name(weight): np.array(weight) for weight in model.weights}
 
 
 def given(folder, model, sizes, vocabulary, only=(), seed=1):
     """(a model that starts from a run, the same without it, the report)."""
     section = Plugin.check("models", model)
-    donor = Donor(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
+    donor = SourceWeights(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
     models = []
     for _ in range(2):
         keras.utils.clear_session(free_memory=False)
@@ -206,7 +206,7 @@ def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_
         given(folder, {**SMALL, "units": 12, "layers": 2}, sizes, joint(HERE))
     message = str(error.value)
     assert "encoder/forward_0/kernel is [6, 12] there and [6, 18] here" in message
-    assert message.count(" there and ") + message.count("is not there") == source_weights.SHOWN
+    assert message.count(" there and ") + message.count("is not there") == source_weights.MAX_SHOWN
     assert "set [model] units = 8" in message
     assert message.endswith("name the parts to take over in init.only")
     found, fresh, report = given(folder, {**SMALL, "units": 12}, sizes, joint(HERE), only=["*_embedding"])
@@ -377,7 +377,7 @@ def rebuilt(artifact):
     """The model of a train artifact."""
     described = json.loads((artifact / "model.json").read_text())
     sizes = Sizes.from_tables(described["sizes"], plugins.find("tasks", "translate").FIELDS)
-    model = vocabulary_axes.build(Plugin.check("models", described["model"]), sizes)
+    model = vocabulary_axes.build_model(Plugin.check("models", described["model"]), sizes)
     model.load_weights(artifact / "model.weights.h5")
     return model
 

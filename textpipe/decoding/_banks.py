@@ -5,7 +5,7 @@ Shapes: B rows, K hypotheses of a row, N = B * K, P phrases, L tokens of a phras
 
 import tensorflow as tf
 
-from textpipe.decoding._beam import NOTHING, Best
+from textpipe.decoding._beam import NEG_INF, BestCandidates
 
 
 class Phrases:
@@ -44,10 +44,10 @@ class Phrases:
         return None  # an end too early is left out where candidates are chosen: a mask would pass over all logits
 
     def advance(self, state, token):
-        return advanced(state, token)
+        return advance_state(state, token)
 
 
-def advanced(state, token):
+def advance_state(state, token):
     """The state with a token [N] more, or with each of W: token [N, W] -> runs [N, W, P, L] and met [N, W, P]."""
     phrases, runs, met = state["phrases"], state["runs"], state["met"]
     if token.shape.rank == 2:
@@ -63,7 +63,7 @@ def progress(runs):
     return tf.reduce_max(tf.where(runs, tf.range(1, tf.shape(runs)[-1] + 1), 0), axis=-1)
 
 
-def bank_of(state):
+def bank_index(state):
     """How many tokens of its phrases a hypothesis has: all of those it holds, and of the others the longest run.
 
     One token more of that run adds one at least, so a row's fullest bank fills in as many steps as its phrases have
@@ -77,7 +77,7 @@ def bank_of(state):
     return held + tf.reduce_max(tf.where(met, 0, progress(state["runs"])), axis=-1)
 
 
-class Banks(Best):
+class BankCandidates(BestCandidates):
     """The choice that shares the beam among the banks; the phrases' rule is the last."""
 
     def needed(self, ruled):
@@ -90,10 +90,10 @@ class Banks(Best):
     def choose(self, now):
         rows, beam, width = tf.unstack(tf.shape(now.token))
         ruled = now.ruled[-1]
-        after = advanced(ruled, tf.reshape(now.token, [rows * beam, width]))
-        bank = tf.reshape(bank_of(after), [rows, beam * width])
+        after = advance_state(ruled, tf.reshape(now.token, [rows * beam, width]))
+        bank = tf.reshape(bank_index(after), [rows, beam * width])
         held = tf.reshape(tf.reduce_all(ruled["met"], axis=1), [rows, beam, 1])
-        log_probs = tf.where(tf.equal(now.token, now.end_id) & ~held, NOTHING, now.log_probs)
+        log_probs = tf.where(tf.equal(now.token, now.end_id) & ~held, NEG_INF, now.log_probs)
         # The end of a hypothesis with all of its phrases stands with them, in the last bank.
         full = tf.reduce_sum(tf.cast(ruled["phrases"] != 0, tf.int32), axis=[1, 2])
         ending = tf.reshape(tf.equal(now.token, now.end_id), [rows, beam * width])
@@ -101,22 +101,22 @@ class Banks(Best):
 
         log_probs, order = tf.math.top_k(tf.reshape(log_probs, [rows, beam * width]), beam * width)
         bank = tf.gather(bank, order, batch_dims=1)
-        chosen = shared(log_probs, bank, 2 * beam)
+        chosen = allocate(log_probs, bank, 2 * beam)
         log_probs, bank, place = (tf.gather(part, chosen, batch_dims=1) for part in (log_probs, bank, order))
         token = tf.gather(tf.reshape(now.token, [rows, beam * width]), place, batch_dims=1)
-        living = tf.where(tf.equal(token, now.end_id), NOTHING, log_probs)
+        living = tf.where(tf.equal(token, now.end_id), NEG_INF, log_probs)
         order = tf.argsort(living, axis=1, direction="DESCENDING", stable=True)
         living, bank = tf.gather(living, order, batch_dims=1), tf.gather(bank, order, batch_dims=1)
-        return log_probs, token, place // width, tf.gather(order, shared(living, bank, beam), batch_dims=1)
+        return log_probs, token, place // width, tf.gather(order, allocate(living, bank, beam), batch_dims=1)
 
 
-def shared(log_probs, bank, slots):
+def allocate(log_probs, bank, slots):
     """Which candidates get the slots: log_probs [B, C], best first, and bank [B, C] -> places in C [B, slots].
 
     Every bank that is not empty gets an equal share, the fullest what is left over, and a candidate its bank's share by
     log-probability. Slots that are left go to the likeliest that have none.
     """
-    real = log_probs > NOTHING
+    real = log_probs > NEG_INF
     member = tf.one_hot(bank, tf.reduce_max(bank) + 1, dtype=tf.int32) * tf.cast(real, tf.int32)[..., None]  # [B, C, S]
     there = tf.cast(tf.reduce_any(member > 0, axis=1), tf.int32)  # [B, S]
     banks = tf.maximum(tf.reduce_sum(there, axis=1, keepdims=True), 1)

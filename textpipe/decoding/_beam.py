@@ -10,27 +10,27 @@ import tensorflow as tf
 from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
-    attention_at,
-    caps,
-    constant,
+    any_shape,
+    count_ended,
     coverage_score,
-    covers,
-    ended_first,
-    growing,
-    join,
+    gather_attention,
+    has_coverage_penalty,
+    has_patience,
+    join_memory,
     length_penalty,
+    max_lengths,
     out_of_patience,
-    patient,
+    row_shape,
     source_ids,
-    split,
+    split_memory,
     stepper,
 )
 
-BARRED = 3  # tokens a place may not hold: pad, start, and the end before min_length
-NOTHING = -float("inf")
+NUM_DISALLOWED = 3  # tokens a place may not hold: pad, start, and the end before min_length
+NEG_INF = -float("inf")
 
 
-class Best:
+class BestCandidates:
     """Beam search's own choice: the likeliest go on."""
 
     spare = 0  # tokens of a hypothesis looked at beside its best 2 * K
@@ -48,7 +48,7 @@ class Best:
         rows, beam, width = tf.unstack(tf.shape(now.token))
         log_probs, place = tf.math.top_k(tf.reshape(now.log_probs, [rows, beam * width]), 2 * now.beam)
         token = tf.gather(tf.reshape(now.token, [rows, beam * width]), place, batch_dims=1)
-        _, living = tf.math.top_k(tf.where(tf.equal(token, now.end_id), NOTHING, log_probs), now.beam)
+        _, living = tf.math.top_k(tf.where(tf.equal(token, now.end_id), NEG_INF, log_probs), now.beam)
         return log_probs, token, place // width, living
 
 
@@ -61,13 +61,13 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
     source = source_ids(model, inputs)  # [B, T]
     alpha, sources = config.length_penalty, tf.repeat(source, groups, axis=0)
     rows = tf.shape(source)[0] * groups
-    cap = tf.repeat(caps(source, model.pad_id, config, rules), groups)  # [R]
+    cap = tf.repeat(max_lengths(source, model.pad_id, config, rules), groups)  # [R]
     longest = tf.reduce_max(cap)
     # The best a living hypothesis can come to: its log-probability only falls, the penalty only grows.
     final_penalty = length_penalty(tf.cast(cap, tf.float32), alpha)
 
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(inputs))
-    fixed, state = split(model.start(memory))
+    fixed, state = split_memory(model.start(memory))
     step_once = stepper(model)
 
     def unfinished(step, state, ruled, live, ends, done, attention):
@@ -75,7 +75,7 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
 
     def advance(step, state, ruled, live, ends, done, attention):
         length = step + 1
-        logits, after, weights = step_once(join(fixed, state), tf.reshape(live["last"], [-1]))
+        logits, after, weights = step_once(join_memory(fixed, state), tf.reshape(live["last"], [-1]))
         logits = tf.cast(logits, tf.float32)
         vocab_size = tf.shape(logits)[1]
         attention = attention.write(step, tf.reshape(weights, [rows, beam, -1]))
@@ -84,13 +84,15 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
         # among its best 2 * beam + BARRED of all. At most beam of them end, so at least beam live on. To pass over all
         # logits as seldom as can be, what is not permitted is sorted out here, and their largest is taken from here.
         permitted = rules.without(logits, ruled, length)
-        top, token = tf.math.top_k(permitted, tf.minimum(2 * beam + BARRED + choice.spare, vocab_size))  # [R * K, W]
+        top, token = tf.math.top_k(
+            permitted, tf.minimum(2 * beam + NUM_DISALLOWED + choice.spare, vocab_size)
+        )  # [R * K, W]
         largest = tf.reduce_max(logits, axis=1, keepdims=True) if rules.rules else top[:, :1]
         norm = largest + tf.math.log(tf.reduce_sum(tf.exp(logits - largest), axis=1, keepdims=True))
         needed = choice.needed(ruled)
         if needed is not None:
             seen = tf.reduce_any(needed[:, :, None] == token[:, None, :], axis=2)
-            seen |= tf.reduce_any(needed[:, :, None] == earlier(needed), axis=2)
+            seen |= tf.reduce_any(needed[:, :, None] == earlier_tokens(needed), axis=2)
             needed = tf.where(seen, model.pad_id, needed)
             top = tf.concat([top, tf.gather(permitted, needed, batch_dims=1)], axis=1)
             token = tf.concat([token, needed], axis=1)
@@ -104,7 +106,7 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
         added = tf.equal(column, column[-1])
         barred = tf.equal(token, model.pad_id) | tf.equal(token, model.start_id)
         barred |= tf.equal(token, model.end_id) & tf.less(length, config.min_length)
-        total = tf.where(tf.where(must_end, added, tf.logical_not(added | barred)), total, NOTHING)
+        total = tf.where(tf.where(must_end, added, tf.logical_not(added | barred)), total, NEG_INF)
         now = SimpleNamespace(
             log_probs=total, token=token, beam=beam, ids=live["ids"], ruled=ruled, done=done, end_id=model.end_id
         )
@@ -118,14 +120,14 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
 
         # Finished ones: the best of those kept and those that end here.
         scores = log_probs / length_penalty(tf.cast(length, tf.float32), alpha)
-        if covers(config):
+        if has_coverage_penalty(config):
             coverage = live["coverage"] + tf.reshape(weights, [rows, beam, -1])
             scores += tf.gather(coverage_score(coverage, sources, model.pad_id, config), parent, batch_dims=1)
-        scores = tf.where(ending, scores, NOTHING)
+        scores = tf.where(ending, scores, NEG_INF)
         scores, chosen = tf.math.top_k(tf.concat([ends["scores"], scores], axis=1), beam)
         grown = {name: tf.pad(ends[name], [[0, 0], [0, 0], [0, 1]]) for name in ("ids", "slots")}
         pool = {
-            "log_probs": tf.concat([ends["log_probs"], tf.where(ending, log_probs, NOTHING)], axis=1),
+            "log_probs": tf.concat([ends["log_probs"], tf.where(ending, log_probs, NEG_INF)], axis=1),
             "ids": tf.concat([grown["ids"], follow(live["ids"], parent, token)], axis=1),
             "slots": tf.concat([grown["slots"], follow(live["slots"], parent, parent)], axis=1),
         }
@@ -138,12 +140,12 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
 
         # Living ones.
         ended = live["ended"]
-        if patient(config):
-            ended += ended_first(ending, log_probs, beam)
-        log_probs = tf.gather(tf.where(ending, NOTHING, log_probs), living, batch_dims=1)
+        if has_patience(config):
+            ended += count_ended(ending, log_probs, beam)
+        log_probs = tf.gather(tf.where(ending, NEG_INF, log_probs), living, batch_dims=1)
         parent, token = tf.gather(parent, living, batch_dims=1), tf.gather(token, living, batch_dims=1)
         origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])
-        state = tf.nest.map_structure(lambda part: tf.gather(part, origin), split(after)[1])
+        state = tf.nest.map_structure(lambda part: tf.gather(part, origin), split_memory(after)[1])
         ruled = tf.nest.map_structure(lambda part: tf.gather(part, origin), ruled)
         ruled = rules.advance(ruled, tf.reshape(token, [-1]))
         live = {
@@ -151,15 +153,15 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
             "last": token,
             "ids": follow(live["ids"], parent, token),
             "slots": follow(live["slots"], parent, parent),
-            "coverage": tf.gather(coverage, parent, batch_dims=1) if covers(config) else (),
+            "coverage": tf.gather(coverage, parent, batch_dims=1) if has_coverage_penalty(config) else (),
             "ended": ended,
         }
         done = done | (ends["scores"][:, -1] >= tf.reduce_max(log_probs, axis=1) / final_penalty)
-        if patient(config):
+        if has_patience(config):
             done |= out_of_patience(ended, beam, config.patience)
         return length, state, ruled, live, ends, done, attention
 
-    none = tf.fill([rows, beam], NOTHING)
+    none = tf.fill([rows, beam], NEG_INF)
     blank = tf.zeros([rows, beam, 0], tf.int32)
     live = {
         # One hypothesis, not beam copies of it: copies would fill the beam with duplicates.
@@ -167,14 +169,14 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
         "last": tf.fill([rows, beam], model.start_id),
         "ids": blank,
         "slots": blank,
-        "coverage": tf.zeros([rows, beam, tf.shape(source)[1]]) if covers(config) else (),
+        "coverage": tf.zeros([rows, beam, tf.shape(source)[1]]) if has_coverage_penalty(config) else (),
         "ended": tf.zeros([rows], tf.int32),
     }
     ends = {"scores": none, "log_probs": none, "ids": blank, "slots": blank}
     seen = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None, None])
     loop = (tf.constant(0), state, rules.start(rows * beam), live, ends, tf.zeros([rows], tf.bool), seen)
-    invariants = list(tf.nest.map_structure(constant, loop))
-    invariants[2:5] = tf.nest.map_structure(growing, loop[2:5])
+    invariants = list(tf.nest.map_structure(row_shape, loop))
+    invariants[2:5] = tf.nest.map_structure(any_shape, loop[2:5])
     last = tf.while_loop(
         lambda *now: unfinished(*now) & _deadline.in_time(config, now[0]),
         advance,
@@ -189,12 +191,12 @@ def search(model, inputs, config, rules, choice, *, beam, groups=1):
         "ids": ids,
         "scores": tf.maximum(ends["scores"], ABSENT),
         "log_probs": tf.maximum(ends["log_probs"], ABSENT),
-        "attention": attention_at(attention.stack()[:length], slots, ids, model.pad_id),
+        "attention": gather_attention(attention.stack()[:length], slots, ids, model.pad_id),
     }
-    return _deadline.finished(config, unfinished(*last), found)
+    return _deadline.check_finished(config, unfinished(*last), found)
 
 
-def earlier(tokens):
+def earlier_tokens(tokens):
     """For each of X tokens those before it, padding elsewhere: [N, X] -> [N, X, X]."""
     count = tf.shape(tokens)[1]
     before = tf.linalg.band_part(tf.ones([count, count], tf.int32), -1, 0) - tf.eye(count, dtype=tf.int32)

@@ -37,7 +37,7 @@ def bounds(
     for name, dtype in decoder.OPTIONS.items():
         kind = int if dtype.startswith("int") else float
         own = getattr(config, name) or 0
-        low = lowest(type(config).model_fields[name])
+        low = lower_bound(type(config).model_fields[name])
         high = max(getattr(decoder, "BOUNDS", {}).get(name, LARGEST[dtype]), own)
         if name in upper:
             high = upper[name]
@@ -50,7 +50,7 @@ def bounds(
     return found
 
 
-def lowest(field: Any) -> float:
+def lower_bound(field: Any) -> float:
     """The lower bound of a Config's field; 0 where 0 says that there is none."""
     if field.default is None:
         return 0
@@ -66,7 +66,7 @@ def bounded(options: Mapping[str, "tf.Tensor"], limits: Bounds) -> dict[str, "tf
         if name in options:
             value = options[name]
             above, below = value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype)
-            found[name] = after(
+            found[name] = with_checks(
                 value,
                 tf.debugging.Assert(above, [f"option {name} must be at least {low}, found", value]),
                 tf.debugging.Assert(below, [f"option {name} must be at most {high}, found", value]),
@@ -84,10 +84,10 @@ def short(name: str, text: "tf.Tensor", own: "tf.Tensor", codec: Any) -> "tf.Ten
 
     limit = tf.maximum(longest(own), TOKENS[name])
     words = f"option {name} must be at most {TOKENS[name]} tokens long, found"
-    return after(text, tf.debugging.Assert(longest(text) <= limit, [words, longest(text)]))
+    return with_checks(text, tf.debugging.Assert(longest(text) <= limit, [words, longest(text)]))
 
 
-def after(value: "tf.Tensor", *checks: Any) -> "tf.Tensor":
+def with_checks(value: "tf.Tensor", *checks: Any) -> "tf.Tensor":
     """The value, once the checks have passed."""
     import tensorflow as tf
 

@@ -8,20 +8,20 @@ import tensorflow as tf
 from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
-    attention_at,
-    caps,
-    constant,
-    growing,
-    join,
+    any_shape,
+    gather_attention,
+    join_memory,
     length_penalty,
+    max_lengths,
     next_token_mask,
+    row_shape,
     source_ids,
-    split,
+    split_memory,
     stepper,
 )
 
 
-def chain(model, inputs, config, rules, choose, *, copies):
+def generate(model, inputs, config, rules, choose, *, copies):
     """`copies` answers for each row, each token given by choose(allowed [N, V], step, done [N]) -> [N] int32.
 
     inputs {field: [B, T]} -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
@@ -31,17 +31,17 @@ def chain(model, inputs, config, rules, choose, *, copies):
     """
     source = source_ids(model, inputs)
     rows = tf.shape(source)[0]
-    cap = caps(source, model.pad_id, config, rules)
+    cap = max_lengths(source, model.pad_id, config, rules)
     longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
     memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
-    fixed, state = split(model.start(memory))
+    fixed, state = split_memory(model.start(memory))
     step_once = stepper(model)
 
     def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
     def advance(step, state, ruled, last, done, log_probs, ids, attention):
-        logits, after, weights = step_once(join(fixed, state), last)
+        logits, after, weights = step_once(join_memory(fixed, state), last)
         logits = tf.cast(logits, tf.float32)
         permitted = rules.without(logits, ruled, step + 1)
         allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
@@ -56,7 +56,16 @@ def chain(model, inputs, config, rules, choose, *, copies):
         token = tf.where(done, model.pad_id, token)
         ids, attention = ids.write(step, token), attention.write(step, weights)
         ruled = rules.advance(ruled, token)
-        return step + 1, split(after)[1], ruled, token, done | tf.equal(token, model.end_id), log_probs, ids, attention
+        return (
+            step + 1,
+            split_memory(after)[1],
+            ruled,
+            token,
+            done | tf.equal(token, model.end_id),
+            log_probs,
+            ids,
+            attention,
+        )
 
     loop = (
         tf.constant(0),
@@ -68,8 +77,8 @@ def chain(model, inputs, config, rules, choose, *, copies):
         tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[None]),
         tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None]),
     )
-    invariants = list(tf.nest.map_structure(constant, loop))
-    invariants[2] = tf.nest.map_structure(growing, loop[2])
+    invariants = list(tf.nest.map_structure(row_shape, loop))
+    invariants[2] = tf.nest.map_structure(any_shape, loop[2])
     last = tf.while_loop(
         lambda *now: unfinished(*now) & _deadline.in_time(config, now[0]),
         advance,
@@ -87,6 +96,6 @@ def chain(model, inputs, config, rules, choose, *, copies):
         "ids": ids,
         "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
         "log_probs": log_probs,
-        "attention": attention_at(seen, slots, ids, model.pad_id),
+        "attention": gather_attention(seen, slots, ids, model.pad_id),
     }
-    return _deadline.finished(config, unfinished(*last), found)
+    return _deadline.check_finished(config, unfinished(*last), found)

@@ -15,31 +15,33 @@ def checked(deadline):
     time = tf.math.is_finite(deadline) & (deadline >= 0)
     checks = [
         tf.debugging.Assert(time, ["option deadline must be seconds since 1970, or 0 for none, found", deadline]),
-        tf.debugging.Assert(~time | left(deadline), [f"{EXCEEDED}: the deadline had passed before the search began"]),
+        tf.debugging.Assert(
+            ~time | time_left(deadline), [f"{EXCEEDED}: the deadline had passed before the search began"]
+        ),
     ]
     with tf.control_dependencies([check for check in checks if check is not None]):  # None when run eagerly
         return tf.identity(deadline)
 
 
-def left(deadline):
+def time_left(deadline):
     """Whether there is time left: [] bool."""
     return tf.equal(deadline, 0) | (tf.timestamp() < deadline)
 
 
-def of(config):
+def deadline_of(config):
     """A search's deadline, or None: then nothing is added to the graph."""
     return getattr(config, "deadline", None)
 
 
 def in_time(config, step):
     """What a loop's condition asks beside its own: one step is always taken, so that there is something to return."""
-    deadline = of(config)
-    return tf.constant(True) if deadline is None else tf.equal(step, 0) | left(deadline)
+    deadline = deadline_of(config)
+    return tf.constant(True) if deadline is None else tf.equal(step, 0) | time_left(deadline)
 
 
-def finished(config, unfinished, found):
+def check_finished(config, unfinished, found):
     """The outputs of a search, which fail in graph where it was cut short: unfinished [] bool, when the loop was left."""
-    if of(config) is None:
+    if deadline_of(config) is None:
         return found
     check = tf.debugging.Assert(~unfinished, [f"{EXCEEDED}: the search was ended at its deadline"])
     with tf.control_dependencies([] if check is None else [check]):  # None when run eagerly

@@ -13,8 +13,8 @@ from textpipe.text.special_tokens import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
 ABSENT = -1e9
-RATIO = 100_000  # max_ratio counts in parts of 1 / RATIO: a float32 below 128 tells them apart
-UNSEEN = 1e-9  # the least attention that a source token counts as having got
+RATIO_PARTS = 100_000  # max_ratio counts in parts of 1 / RATIO: a float32 below 128 tells them apart
+MIN_ATTENTION = 1e-9  # the least attention that a source token counts as having got
 
 
 def settings(config, options, dtypes, texts=()):
@@ -110,12 +110,12 @@ class Rules:
         return logits if barred is None else tf.where(barred, -float("inf"), logits)
 
 
-def growing(part):
+def any_shape(part):
     """The shape of a loop variable all of whose axes may change: [None, ...]."""
     return tf.TensorShape([None] * tf.convert_to_tensor(part).shape.rank)
 
 
-def caps(source, pad_id, config, rules):
+def max_lengths(source, pad_id, config, rules):
     """The longest answer of each row, its end_id included: source [B, T] -> [B] int32.
 
     Without max_ratio it is max_length; with it, ceil(max_ratio * source tokens) + max_extra if that is less; then what
@@ -125,8 +125,8 @@ def caps(source, pad_id, config, rules):
     cap = tf.fill([tf.shape(source)[0]], config.max_length)
     if config.max_ratio is not None:
         # In whole numbers: as float32, 1.1 * 10 is more than 11.
-        ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO), tf.int64)
-        by_ratio = tf.cast((ratio * length + RATIO - 1) // RATIO, tf.int32) + config.max_extra
+        ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO_PARTS), tf.int64)
+        by_ratio = tf.cast((ratio * length + RATIO_PARTS - 1) // RATIO_PARTS, tf.int32) + config.max_extra
         cap = tf.where(tf.convert_to_tensor(config.max_ratio) > 0, tf.minimum(cap, by_ratio), cap)
     return rules.caps(tf.where(nothing(source, pad_id), 1, cap))
 
@@ -161,17 +161,17 @@ def length_penalty(length, alpha):
     return ((5.0 + length) / 6.0) ** alpha
 
 
-def covers(config):
+def has_coverage_penalty(config):
     """Whether a coverage penalty may count: what it needs is left out of the graph where it is 0 and no option."""
     return not isinstance(config.coverage_penalty, float | int) or config.coverage_penalty > 0
 
 
-def patient(config):
+def has_patience(config):
     """Whether a search may be ended by its patience: nothing is counted where it may not."""
     return config.patience is not None
 
 
-def ended_first(ending, log_probs, beam):
+def count_ended(ending, log_probs, beam):
     """How many of the first `beam` candidates end, that would live did they not: [R, C], [R, C] -> [R] int32."""
     first = ending[:, :beam] & (log_probs[:, :beam] > -float("inf"))
     return tf.math.count_nonzero(first, axis=1, dtype=tf.int32)
@@ -184,7 +184,7 @@ def out_of_patience(ended, beam, patience):
 
 def coverage_score(coverage, source, pad_id, config):
     """coverage_penalty * sum over source tokens of ln(min(attention got, 1)) (Wu et al. 2016, equation 15): [R, w]."""
-    logs = tf.math.log(tf.clip_by_value(coverage, UNSEEN, 1.0))  # [R, w, T]
+    logs = tf.math.log(tf.clip_by_value(coverage, MIN_ATTENTION, 1.0))  # [R, w, T]
     real = tf.not_equal(source, pad_id)[:, None, :]
     return config.coverage_penalty * tf.reduce_sum(tf.where(real, logs, 0.0), axis=2)
 
@@ -207,7 +207,7 @@ def stepper(model):
     return model.stepper() if hasattr(model, "stepper") else model.step
 
 
-def split(state):
+def split_memory(state):
     """A state without what no step changes, and that apart: (fixed, changing).
 
     A model may keep under state["memory"] what is the same for all hypotheses of a row. Decoders neither reorder it nor
@@ -218,12 +218,12 @@ def split(state):
     return None, state
 
 
-def join(fixed, state):
+def join_memory(fixed, state):
     """The state again: the reverse of `split`."""
     return state if fixed is None else {**state, "memory": fixed}
 
 
-def constant(part):
+def row_shape(part):
     """The shape a loop variable keeps while rows may come and go: [None, ...]."""
     if isinstance(part, tf.TensorArray):
         return tf.TensorShape(None)
@@ -231,7 +231,7 @@ def constant(part):
     return shape if shape.rank == 0 else tf.TensorShape([None, *shape[1:]])
 
 
-def attention_at(attention, slots, ids, pad_id):
+def gather_attention(attention, slots, ids, pad_id):
     """The weights each hypothesis saw: attention by step [U, B, K, T], slots [B, N, U] -> [B, N, U, T].
 
     slots says in which of the K places a hypothesis stood at each step. Padding of ids [B, N, U] gets zeros.

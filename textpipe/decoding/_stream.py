@@ -7,10 +7,10 @@ first axis is B; Stream gives it a name and a shape for each tensor, so that it 
 import tensorflow as tf
 
 from textpipe.decoding import greedy
-from textpipe.decoding._search import Rules, caps, growing, next_token_mask, nothing, settings, source_ids
+from textpipe.decoding._search import Rules, any_shape, max_lengths, next_token_mask, nothing, settings, source_ids
 
 
-def greedily(config):
+def greedy_config(config):
     """A decoder's settings as greedy's: limits, prefix and rules, as far as it has them."""
     shared = set(greedy.Config.model_fields) & set(type(config).model_fields) - {"kind"}
     return greedy.Config(**{name: getattr(config, name) for name in shared})
@@ -21,7 +21,7 @@ class Stream:
 
     def __init__(self, model, config, codec=None):
         self.model = model
-        self.config = settings(greedily(config), None, greedy.OPTIONS, greedy.TEXTS)
+        self.config = settings(greedy_config(config), None, greedy.OPTIONS, greedy.TEXTS)
         self.rules = Rules(self.config.rules, codec, self.config.prefix)
         self.structure = None
 
@@ -31,19 +31,19 @@ class Stream:
         rows = tf.shape(source)[0]
         nest = {"model": self.model.start(self.model.encode(inputs)), "rules": self.rules.start(rows)}
         self.structure = nest
-        cap = caps(source, self.model.pad_id, self.config, self.rules)
+        cap = max_lengths(source, self.model.pad_id, self.config, self.rules)
         if self.config.prefix is None:  # of no text there is nothing to answer, whatever a rule has to choose from
             cap = tf.where(nothing(source, self.model.pad_id), 1, cap)
-        return {"ids": tf.zeros([rows, 0], tf.int32), "cap": cap, **named(nest)}
+        return {"ids": tf.zeros([rows, 0], tf.int32), "cap": cap, **name_tensors(nest)}
 
     def specs(self):
         """The tensors of a state as `advance` takes them; to be asked for after `begin`."""
         specs = {"ids": tf.TensorSpec([None, None], tf.int32, "ids"), "cap": tf.TensorSpec([None], tf.int32, "cap")}
         ruled = len(tf.nest.flatten(self.structure["rules"]))
-        parts = list(named(self.structure).items())
+        parts = list(name_tensors(self.structure).items())
         for at, (name, part) in enumerate(parts):
             # A rule's state may grow in any axis; a model's keeps the sizes it knows.
-            shape = growing(part) if at >= len(parts) - ruled else [None, *part.shape[1:]]
+            shape = any_shape(part) if at >= len(parts) - ruled else [None, *part.shape[1:]]
             specs[name] = tf.TensorSpec(shape, part.dtype, name)
         return specs
 
@@ -71,10 +71,10 @@ class Stream:
             "ids": tf.concat([ids, token[:, None]], axis=1),
             "cap": given["cap"],
             "done": done | tf.equal(token, model.end_id),
-            **named(after),
+            **name_tensors(after),
         }
 
 
-def named(nest):
+def name_tensors(nest):
     """A nest of tensors as {"state_00": ..., "state_01": ...}."""
     return {f"state_{at:02}": part for at, part in enumerate(tf.nest.flatten(nest))}

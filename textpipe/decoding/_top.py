@@ -5,18 +5,18 @@ Shapes: R rows, w hypotheses of a row, H = R * w, V vocabulary = G groups of S t
 
 import tensorflow as tf
 
-SAFE = 60.0  # exp of less than this, and a sum of many such, is a finite float32; exp of more than -SAFE is not 0
-SMALL = 1024  # a vocabulary smaller than this is sorted as it is
-GROUP = 32  # tokens of a group, about
+SAFE_LOGIT = 60.0  # exp of less than this, and a sum of many such, is a finite float32; exp of more than -SAFE is not 0
+MIN_VOCABULARY = 1024  # a vocabulary smaller than this is sorted as it is
+GROUP_SIZE = 32  # tokens of a group, about
 
 
-def log_total(logits, largest=None):
+def logsumexp(logits, largest=None):
     """The logarithm of the sum of exp(logits): [H, V], and the largest of each row [H] if it is known -> [H].
 
     The usual subtraction of the largest is a pass over all logits that is only made where a float would not do.
     """
     largest = tf.reduce_max(logits, axis=1) if largest is None else largest
-    plain = tf.reduce_all(tf.abs(largest) < SAFE)
+    plain = tf.reduce_all(tf.abs(largest) < SAFE_LOGIT)
 
     def shifted():
         return largest + tf.math.log(tf.reduce_sum(tf.exp(logits - largest[:, None]), axis=1))
@@ -34,7 +34,7 @@ class Top:
     def __init__(self, logits):
         size = logits.shape[1]
         self.groups, self.in_group = 1, 1
-        if size is not None and size >= SMALL:
+        if size is not None and size >= MIN_VOCABULARY:
             self.in_group = group_size(size)
             if size % self.in_group:
                 padding = [[0, 0], [0, -size % self.in_group]]
@@ -78,5 +78,5 @@ def group_size(size):
 
     group_size(8000) -> 32;   group_size(8009) -> 32, as 8009 is prime
     """
-    divisors = [number for number in range(GROUP // 2, 2 * GROUP + 1) if size % number == 0]
-    return min(divisors, key=lambda number: abs(number - GROUP), default=GROUP)
+    divisors = [number for number in range(GROUP_SIZE // 2, 2 * GROUP_SIZE + 1) if size % number == 0]
+    return min(divisors, key=lambda number: abs(number - GROUP_SIZE), default=GROUP_SIZE)

@@ -43,7 +43,7 @@ def decode(model, inputs, config, options=None, *, codec=None):
     options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
     codec: the target's, for texts and rules.
     """
-    from textpipe.decoding._banks import Banks, Phrases
+    from textpipe.decoding._banks import BankCandidates, Phrases
     from textpipe.decoding._beam import search
     from textpipe.decoding._search import Rules, settings
 
@@ -52,5 +52,5 @@ def decode(model, inputs, config, options=None, *, codec=None):
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
-    found = search(model, inputs, config, rules, Banks(), beam=config.beam_size)
+    found = search(model, inputs, config, rules, BankCandidates(), beam=config.beam_size)
     return {name: part[:, : config.n_best] for name, part in found.items()}

@@ -72,9 +72,9 @@ def hamming(groups, size, strength):
     """The choice that _beam.search asks for.   Shapes: B rows, G groups, K = size, W tokens, C = 2 * K candidates."""
     import tensorflow as tf
 
-    from textpipe.decoding._beam import NOTHING, Best
+    from textpipe.decoding._beam import NEG_INF, BestCandidates
 
-    class Hamming(Best):
+    class Hamming(BestCandidates):
         # At most this many tokens become dearer, so that many more may have to be looked at.
         spare = size * (groups - 1)
 
@@ -96,16 +96,16 @@ def hamming(groups, size, strength):
                     before, over = (tf.concat(parts, axis=1) for parts in zip(*ended, strict=True))
                     again = tf.reduce_all(tf.equal(mine[:, :, None, :], before[:, None, :, :]), axis=3)
                     again = tf.reduce_any(again & over[:, None, :], axis=2)  # [B, K]
-                    log_probs = tf.where(tf.equal(token, now.end_id) & again[:, :, None], NOTHING, log_probs)
+                    log_probs = tf.where(tf.equal(token, now.end_id) & again[:, :, None], NEG_INF, log_probs)
                 flat = [tf.reshape(part, [-1, size * width]) for part in (log_probs - price, log_probs, token)]
                 value, place = tf.math.top_k(flat[0], 2 * size)  # [B, C]
                 log_probs, token = (tf.gather(part, place, batch_dims=1) for part in flat[1:])
                 parent, ending = place // width, tf.equal(token, now.end_id)
-                value, living = tf.math.top_k(tf.where(ending, NOTHING, value), size)
+                value, living = tf.math.top_k(tf.where(ending, NEG_INF, value), size)
                 chosen.append((log_probs, token, parent, living))
-                counts = ~done[:, group, None] & (value > NOTHING)
+                counts = ~done[:, group, None] & (value > NEG_INF)
                 used.append(tf.where(counts, tf.gather(token, living, batch_dims=1), -1))
-                finished = ending & (log_probs > NOTHING) & ~done[:, group, None]
+                finished = ending & (log_probs > NEG_INF) & ~done[:, group, None]
                 ended.append((tf.gather(mine, parent, batch_dims=1), finished))
             return [
                 tf.reshape(tf.stack(parts, axis=1), [-1, tf.shape(parts[0])[1]]) for parts in zip(*chosen, strict=True)

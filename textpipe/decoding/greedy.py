@@ -54,7 +54,7 @@ def decode(model, inputs, config, options=None, *, codec=None):
     """
     import tensorflow as tf
 
-    from textpipe.decoding._chain import chain
+    from textpipe.decoding._chain import generate
     from textpipe.decoding._search import Rules, settings
 
     config = settings(config, options, OPTIONS, TEXTS)
@@ -63,4 +63,4 @@ def decode(model, inputs, config, options=None, *, codec=None):
     def choose(allowed, step, done):
         return tf.argmax(allowed, axis=1, output_type=tf.int32)
 
-    return chain(model, inputs, config, rules, choose, copies=1)
+    return generate(model, inputs, config, rules, choose, copies=1)

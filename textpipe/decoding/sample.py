@@ -51,7 +51,7 @@ def decode(model, inputs, config, options=None, *, codec=None):
     import tensorflow as tf
 
     from textpipe.decoding import _random
-    from textpipe.decoding._chain import chain
+    from textpipe.decoding._chain import generate
     from textpipe.decoding._search import Rules, settings, source_ids
 
     config = settings(config, options, OPTIONS, TEXTS)
@@ -62,7 +62,7 @@ def decode(model, inputs, config, options=None, *, codec=None):
     def choose(allowed, step, done):
         return draw(allowed, _random.uniform(keys, step), config.temperature, top_k, config.top_p, done)
 
-    found = chain(model, inputs, config, rules, choose, copies=samples)
+    found = generate(model, inputs, config, rules, choose, copies=samples)
     order = tf.argsort(found["scores"], axis=1, direction="DESCENDING", stable=True)  # [B, N]
     return {name: tf.gather(part, order, batch_dims=1) for name, part in found.items()}
 

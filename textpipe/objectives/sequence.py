@@ -28,11 +28,11 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     real = targets != 0
     labels = tf.boolean_mask(targets, real)
-    if losses.splits(model):
-        halves = precision.Halves(model)
+    if losses.has_projection(model):
+        halves = precision.SplitModel(model)
         hidden = halves.hidden(inputs, losses.shift_right(targets, model.start_id), training=training)
         return vocabulary_loss.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
-    return losses.sums_of(losses.generation_logits(model, inputs, targets, training=training), labels)
+    return losses.cross_entropy_sums(losses.token_logits(model, inputs, targets, training=training), labels)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
@@ -87,20 +87,22 @@ def gradients(
         probability, seed = draws
         seed = tf.random.experimental.stateless_fold_in(seed, part)
         choose = config.scheduled_sampling.choose
-        words = scheduled_sampling.mixed(model, inputs, words, probability=probability, seed=seed, choose=choose)
-    if not losses.splits(model):
+        words = scheduled_sampling.mix_predictions(
+            model, inputs, words, probability=probability, seed=seed, choose=choose
+        )
+    if not losses.has_projection(model):
         with tf.GradientTape() as tape:
-            logits = losses.generation_logits(model, inputs, targets, training=True, words=words)
-            found = losses.sums_of(logits, labels, smoothing)
+            logits = losses.token_logits(model, inputs, targets, training=True, words=words)
+            found = losses.cross_entropy_sums(logits, labels, smoothing)
             loss = found["loss"] / total
         return found, tape.gradient(loss, variables, unconnected_gradients="zero")
-    halves = precision.Halves(model)
+    halves = precision.SplitModel(model)
     with tf.GradientTape() as tape:
         hidden = halves.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
     found, slopes, own = vocabulary_loss.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
     below = tape.gradient(hidden, variables, output_gradients=slopes / total, unconnected_gradients="zero")
     return found, [
-        losses.dense(one) if mine is None else losses.dense(one) + mine / total
+        losses.to_dense(one) if mine is None else losses.to_dense(one) + mine / total
         for one, mine in zip(below, own, strict=True)
     ]

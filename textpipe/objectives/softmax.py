@@ -27,7 +27,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     from textpipe.training import losses
 
-    return losses.of_classes(tf.cast(model(inputs, training=training), tf.float32), targets)
+    return losses.classification_sums(tf.cast(model(inputs, training=training), tf.float32), targets)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:

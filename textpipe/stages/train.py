@@ -113,16 +113,18 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
         options = config.subword_sampling
-        data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
-    vocabulary = vocabulary_axes.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
-    donor = source_weights.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
+        data["train"] = subword_sampling.with_samplers(
+            data["train"], inputs["tokenize"], sizes, options, seed=config.seed
+        )
+    vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    donor = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
     # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
     measures = []
     if config.measures_bleu and len(data["valid"]):
-        measures.append(validation_bleu.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
+        measures.append(validation_bleu.from_artifacts(inputs, sizes, data["valid"], config.valid_bleu_rows))
     with strategy.scope():
         with precision.policy(config.precision):
             model = module.build(config.model, sizes, seed=config.seed)

@@ -58,7 +58,7 @@ class Objective:
             for other in others:
                 logits += other
             logits += bias
-            value = losses.of_classes(logits, self.labels)["loss"] / self.num_rows
+            value = losses.classification_sums(logits, self.labels)["loss"] / self.num_rows
         slopes = tape.gradient(value, [*kernels, bias])
         with tf.GradientTape() as tape:
             penalty = self.model.penalty() / self.num_rows
@@ -73,7 +73,7 @@ class Block:
 
     def __init__(self, column: Column, dim: int):
         if isinstance(column, Ids):
-            column = bags(column, dim)
+            column = bag_rows(column, dim)
         self.matrix = column.gather(np.arange(len(column)))
         self.sparse = isinstance(self.matrix, tf.SparseTensor)
         if self.sparse:
@@ -87,22 +87,22 @@ class Block:
 
     @tf.custom_gradient
     def compressed_product(self, kernel):
-        logits = tf.raw_ops.SparseMatrixMatMul(a=compressed(self.matrix), b=kernel)
+        logits = tf.raw_ops.SparseMatrixMatMul(a=to_csr(self.matrix), b=kernel)
 
         def gradient(slopes):
-            return tf.raw_ops.SparseMatrixMatMul(a=compressed(self.transposed), b=slopes)
+            return tf.raw_ops.SparseMatrixMatMul(a=to_csr(self.transposed), b=slopes)
 
         return logits, gradient
 
 
-def compressed(batch: tf.SparseTensor):
+def to_csr(batch: tf.SparseTensor):
     """The compressed sparse rows of a SparseTensor in canonical order."""
     return tf.raw_ops.SparseTensorToCSRSparseMatrix(
         indices=batch.indices, values=batch.values, dense_shape=batch.dense_shape
     )
 
 
-def bags(ids, dim: int) -> Sparse:
+def bag_rows(ids, dim: int) -> Sparse:
     """Ids as the sparse rows that layers.bag.Linear makes of them: counts over the root of the number of tokens."""
     import scipy.sparse
 

@@ -16,28 +16,28 @@ def of_tokens(model, inputs, target):
     """
     real = tf.not_equal(target, model.pad_id)  # [B, U]
     labels = tf.boolean_mask(target, real)  # [N]
-    if losses.splits(model):
+    if losses.has_projection(model):
         hidden = model.hidden(inputs, losses.shift_right(target, model.start_id), training=False)  # [B, U, R]
-        found = in_pieces(model.project, tf.boolean_mask(hidden, real), labels)
+        found = blockwise_log_probs(model.project, tf.boolean_mask(hidden, real), labels)
     else:
-        found = of_labels(losses.generation_logits(model, inputs, target, training=False), labels)
+        found = label_log_probs(losses.token_logits(model, inputs, target, training=False), labels)
     return tf.scatter_nd(tf.where(real), found, tf.shape(target, out_type=tf.int64))
 
 
-def in_pieces(project, hidden, labels):
+def blockwise_log_probs(project, hidden, labels):
     """Log-probabilities of labels [N] under project(hidden [N, R]), without ever holding all logits [N, V]."""
-    rows = vocabulary_loss.piece_rows(project(hidden[:1]))
+    rows = vocabulary_loss.block_rows(project(hidden[:1]))
     count = tf.shape(labels)[0]
     found = tf.TensorArray(tf.float32, size=-(-count // rows), infer_shape=False, element_shape=[None])
 
     def body(first, found):
         logits = tf.cast(project(hidden[first : first + rows]), tf.float32)  # [n, V]
-        return first + rows, found.write(first // rows, of_labels(logits, labels[first : first + rows]))
+        return first + rows, found.write(first // rows, label_log_probs(logits, labels[first : first + rows]))
 
     _, found = tf.while_loop(lambda first, _: first < count, body, (0, found), parallel_iterations=1)
     return found.concat()
 
 
-def of_labels(logits, labels):
+def label_log_probs(logits, labels):
     """log softmax(logits)[label]: [N, V], [N] -> [N]."""
     return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)

@@ -28,7 +28,7 @@ from textpipe.training.divergence import message
 from textpipe.training.settings import Settings
 from textpipe.training.state import checkpoint, early_stopping
 from textpipe.training.state.interrupts import Interrupts
-from textpipe.training.state.retention import Kept
+from textpipe.training.state.retention import CheckpointRetention
 from textpipe.training.steps import Steps, fixed_widths
 from textpipe.training.telemetry.curve import Curve
 from textpipe.training.telemetry.progress import Progress
@@ -85,7 +85,7 @@ def fit(
             rule.build(model.trainable_variables)
             return Steps(model, rule, settings, tf.distribute.get_strategy(), len(train), objective)
 
-        settings, budget = batch_budget.settle(new_steps, train, settings, output / "resume" / "batch_tokens.json")
+        settings, budget = batch_budget.resolve(new_steps, train, settings, output / "resume" / "batch_tokens.json")
         loop = Loop(new_steps(), train, valid, settings, schedule, output, measures)
         summary, history = loop.run(), loop.history
         if budget:
@@ -122,7 +122,7 @@ class Loop:
         self.metric, self.metrics = settings.chosen_by, steps.objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
-        self.kept = Kept(self.resume / "validated", self.metric, self.metrics, settings.average)
+        self.kept = CheckpointRetention(self.resume / "validated", self.metric, self.metrics, settings.average)
         self.unit = steps.objective.COUNTS
         self.resources = Resources(self.unit)
         self.epoch, self.step, self.taken = 1, 0, 0
@@ -142,7 +142,7 @@ class Loop:
         ):
             while self.stopped is None:
                 self.rows, single = batches.epoch(self.plan, self.train, self.epoch)
-                order = accumulation.groups(single, self.settings.accumulate)
+                order = accumulation.group_batches(single, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):
                     self.take(order[self.step])
                     self.between_steps()

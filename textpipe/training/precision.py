@@ -26,7 +26,7 @@ def policy(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_full(model) -> Iterator[None]:
+def float32_layers(model) -> Iterator[None]:
     """While open, what is traced of a model computes in float32, as the model will that is served."""
     layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()  # no public way to nested layers
     before = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype == "bfloat16"]
@@ -39,7 +39,7 @@ def in_full(model) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-class Halves:
+class SplitModel:
     """hidden and project of a generator, whatever the model computes in: hidden vectors come as float32, and `project` makes
     the logits of them by a float32 product with the float32 variables.
     """
@@ -47,10 +47,10 @@ class Halves:
     def __init__(self, model):
         self.hidden, self.project = model.hidden, model.project
         if getattr(model, "compute_dtype", "float32") != "float32":
-            self.hidden, self.project = as_call(model, model.hidden), in_float32(model.project)
+            self.hidden, self.project = in_compute_dtype(model, model.hidden), project_in_float32(model.project)
 
 
-def as_call(model, method: Callable) -> Callable:
+def in_compute_dtype(model, method: Callable) -> Callable:
     """A method of a model as if it were its call: arguments and variables are read in the model's compute dtype.
 
     Keras converts them inside a layer's __call__ alone, so the method runs as that of a layer without weights. Of what is
@@ -72,6 +72,6 @@ def as_call(model, method: Callable) -> Callable:
     return run
 
 
-def in_float32(project: Callable) -> Callable:
+def project_in_float32(project: Callable) -> Callable:
     """project with hidden vectors and result in float32. Outside a layer's __call__ variables are read as they are: float32."""
     return lambda hidden: tf.cast(project(tf.cast(hidden, tf.float32)), tf.float32)

@@ -41,7 +41,7 @@ class Steps:
         self.objective = objective
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.strategy, self.num_rows = strategy, num_rows
-        self.parallel = shares(strategy) if settings.parallel == "auto" else settings.parallel
+        self.parallel = default_num_shards(strategy) if settings.parallel == "auto" else settings.parallel
         self.traced: dict[tuple, Callable] = {}
         self.accumulator = Accumulator(model.trainable_variables) if settings.accumulate > 1 else None
         self.average = MovingAverage(model.trainable_variables, settings.ema) if settings.ema else None
@@ -61,7 +61,7 @@ class Steps:
             for name, figure in self.call(self.add_graph, rows, batch, *self.draws(number, place)).items():
                 sums[name] += figure
         total = tf.constant(sums["weight"], tf.float32)
-        return sums | self.run("update", self.update_graph, [total], [exactly(total)])
+        return sums | self.run("update", self.update_graph, [total], [exact_spec(total)])
 
     def draws(self, number: int, place: int) -> tuple:
         """Scalars that the objective draws by, of batch `place` of update `number`."""
@@ -83,7 +83,10 @@ class Steps:
         inputs = {name: tensors(column, batch, name) for name, column in rows.inputs.items()}
         target = tensors(rows.target, batch, rows.target_name)
         fixed = fixed_widths(self.model)
-        specs = [*tf.nest.map_structure(functools.partial(spec, fixed=fixed), [inputs, target]), *map(exactly, scalars)]
+        specs = [
+            *tf.nest.map_structure(functools.partial(batch_spec, fixed=fixed), [inputs, target]),
+            *map(exact_spec, scalars),
+        ]
         widths = batch.widths.items() if fixed else ()
         parts = self.parallel if self.objective.COUNTS == "tokens" and len(batch.rows) >= self.parallel else 1
         key = graph.__name__, parts, *widths
@@ -133,15 +136,15 @@ class Steps:
         """Sums over this replica's rows, and the dense gradients of their loss / total."""
         variables = [variable.value for variable in self.model.trainable_variables]
         found, gradients = [], []
-        with own_seeds(self.model):
+        with replica_seeds(self.model):
             # Nothing of one part waits for another but the seeds of dropout, which each draws after the one before.
-            for part, pair in enumerate(cut((share(inputs), share(target)), parts)):
+            for part, pair in enumerate(split_rows((replica_rows(inputs), replica_rows(target)), parts)):
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group if draws else 0
                 rows, wanted = pair
                 sums, slopes = self.of_part(rows, wanted, variables, total, draws, replica * parts + part)
                 found.append(sums)
-                gradients.append([losses.dense(slope) for slope in slopes])
-        return added(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
+                gradients.append([losses.to_dense(slope) for slope in slopes])
+        return add_sums(found), [tf.add_n(slopes) for slopes in zip(*gradients, strict=True)]
 
     def of_part(self, inputs: Any, target: Any, variables: list, total: Any, draws: tuple, part: Any) -> tuple:
         """Sums over a part of the rows, and the gradients of their loss / total, by the objective or by autodiff."""
@@ -162,7 +165,7 @@ class Steps:
             penalty = self.penalty() / replicas
         slopes = tape.gradient(penalty, [variable.value for variable in self.model.trainable_variables])
         gradients = [
-            gradient if slope is None else gradient + losses.dense(slope)
+            gradient if slope is None else gradient + losses.to_dense(slope)
             for gradient, slope in zip(gradients, slopes, strict=True)
         ]
         if replicas > 1:
@@ -184,7 +187,7 @@ class Steps:
 
     def evaluate_replica(self, parts, inputs, target):
         measure = functools.partial(self.objective.sums, self.model, training=False, config=self.settings)
-        return added([measure(*pair) for pair in cut((share(inputs), share(target)), parts)])
+        return add_sums([measure(*pair) for pair in split_rows((replica_rows(inputs), replica_rows(target)), parts)])
 
     def penalty(self):
         """What the model adds to the mean loss of a row: its penalty() over the rows of the training split."""
@@ -194,7 +197,7 @@ class Steps:
 
 
 @contextmanager
-def own_seeds(model) -> Iterator[None]:
+def replica_seeds(model) -> Iterator[None]:
     """Inside, each replica draws dropout of its own; a single one draws as ever.
 
     A seed's state is (seed, draws so far), and every replica has the same. Inside a replica counts from a place of its
@@ -214,7 +217,7 @@ def own_seeds(model) -> Iterator[None]:
         state.assign(state.value - tf.cast(offset, state.value.dtype))
 
 
-def shares(strategy: tf.distribute.Strategy) -> int:
+def default_num_shards(strategy: tf.distribute.Strategy) -> int:
     """Into how many shares a replica cuts its rows, if nobody says."""
     alone = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
     return threads.num_shards() if alone else 1
@@ -226,23 +229,23 @@ def tensors(column: Column, batch: Batch, name: str) -> Any:
     return tf.nest.map_structure(lambda part: part if tf.is_tensor(part) else tf.constant(part), gathered)
 
 
-def share(batch: Any) -> Any:
+def replica_rows(batch: Any) -> Any:
     """This replica's rows of a batch, a nest of tensors."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return batch
     number, count = tf.cast(context.replica_id_in_sync_group, tf.int64), context.num_replicas_in_sync
-    return tf.nest.map_structure(lambda tensor: piece(tensor, number, count), batch)
+    return tf.nest.map_structure(lambda tensor: shard(tensor, number, count), batch)
 
 
-def cut(batch: Any, parts: int) -> list[Any]:
+def split_rows(batch: Any, parts: int) -> list[Any]:
     """The parts of a nest of tensors with as many rows each."""
     if parts == 1:
         return [batch]
-    return [tf.nest.map_structure(lambda tensor, at=at: piece(tensor, at, parts), batch) for at in range(parts)]
+    return [tf.nest.map_structure(lambda tensor, at=at: shard(tensor, at, parts), batch) for at in range(parts)]
 
 
-def piece(tensor, number, count: int):
+def shard(tensor, number, count: int):
     """Part `number` of `count`: consecutive rows, as many as any other part's give or take one."""
     sparse = isinstance(tensor, tf.SparseTensor)
     rows = tensor.dense_shape[0] if sparse else tf.shape(tensor, out_type=tf.int64)[0]
@@ -252,7 +255,7 @@ def piece(tensor, number, count: int):
     return tf.sparse.slice(tensor, tf.stack([first, 0]), tf.stack([last - first, tensor.dense_shape[1]]))
 
 
-def added(sums: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+def add_sums(sums: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
     """[{"loss": 1, "weight": 2}, {"loss": 3, "weight": 4}] -> {"loss": 4, "weight": 6}"""
     return {name: tf.add_n([one[name] for one in sums]) for name in sums[0]}
 
@@ -262,7 +265,7 @@ def fixed_widths(model) -> bool:
     return getattr(model, "fixed_widths", True)
 
 
-def spec(value, fixed: bool = True):
+def batch_spec(value, fixed: bool = True):
     """The type of a batch with the number of rows left open: [None, T], or [None, None] where any width goes."""
     if isinstance(value, tf.SparseTensor):
         return tf.SparseTensorSpec([None, value.shape[1]], value.dtype)
@@ -270,6 +273,6 @@ def spec(value, fixed: bool = True):
     return tf.TensorSpec([None, *sizes], tf.as_dtype(value.dtype))
 
 
-def exactly(value):
+def exact_spec(value):
     """The type of a tensor whose shape is always the same."""
     return tf.TensorSpec(value.shape, value.dtype)

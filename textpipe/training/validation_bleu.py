@@ -19,7 +19,7 @@ from textpipe.metrics import bleu_tokenizers
 from textpipe.training import precision
 from textpipe.training.batching.batches import Batch
 from textpipe.training.batching.rows import Rows
-from textpipe.training.steps import spec, tensors
+from textpipe.training.steps import batch_spec, tensors
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ ROWS = 256
 RATIO, EXTRA = 1.5, 10
 
 
-class DevBleu:
+class ValidationBleu:
     """Corpus BLEU (sacrebleu, cased) of greedy answers, 0 to 100, in the tokens that the references' script asks for.
 
     codec: the target's. inputs: {field: column} of the validation rows. references: their texts as ingest wrote them, in the same
@@ -76,8 +76,8 @@ class DevBleu:
     def answers(self, model) -> list[str]:
         """The answer to each of self.rows, in their order."""
         if self.decode is None:
-            with precision.in_full(model):
-                specs = {name: spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
+            with precision.float32_layers(model):
+                specs = {name: batch_spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
                 self.decode = cast(Any, self.traced(model)).get_concrete_function(specs)
         found = []
         for start in range(0, len(self.rows), ROWS):
@@ -114,7 +114,7 @@ class DevBleu:
         return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": decode}
 
 
-def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> DevBleu:
+def from_artifacts(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> ValidationBleu:
     """From the artifacts of ingest, tokenize and vectorize.
 
     Raises DataError when the references of the validation rows are not in ingest's output.
@@ -132,4 +132,4 @@ def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | No
     if len(rows) != len(valid) or not raw.keys() >= set(rows):
         raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, {len(raw)} raw ones; run ingest again")
     codec, references = vectorizer.load_codec(inputs["tokenize"], name), [raw[row] for row in rows]
-    return DevBleu(codec, valid.inputs, references, max_length=sizes.target["max_length"], limit=limit)
+    return ValidationBleu(codec, valid.inputs, references, max_length=sizes.target["max_length"], limit=limit)

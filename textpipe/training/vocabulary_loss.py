@@ -15,7 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 # Logits per piece, 24 MB: larger ones leave the cache and are mapped afresh by the allocator at every step.
-PIECE_LOGITS = 6_000_000
+BLOCK_LOGITS = 6_000_000
 
 
 def gradients(project: Callable, hidden, labels, variables, *, smoothing: float):
@@ -38,7 +38,7 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
     even_gradients = tape.gradient(even, [hidden, *variables])
     used = [position for position, part in enumerate(even_gradients[1:]) if part is not None]
     weights = [variables[position] for position in used]
-    rows = piece_rows(mean)
+    rows = block_rows(mean)
 
     def body(first, loss, hidden_parts, totals):
         piece = hidden[first : first + rows]
@@ -89,7 +89,7 @@ def cross_entropy(logits, labels, smoothing: float):
 def evaluate(project: Callable, hidden, labels):
     """Sums of `loss`, `correct` and `weight` over project(hidden), piece by piece."""
     count = tf.shape(labels)[0]
-    rows = piece_rows(project(hidden[:1]))
+    rows = block_rows(project(hidden[:1]))
 
     def body(first, loss, correct):
         logits = project(hidden[first : first + rows])
@@ -103,6 +103,6 @@ def evaluate(project: Callable, hidden, labels):
     return {"loss": loss, "correct": correct, "weight": tf.cast(count, tf.float32)}
 
 
-def piece_rows(logits) -> int:
+def block_rows(logits) -> int:
     """Rows per piece for a vocabulary as wide as these logits."""
-    return max(1, PIECE_LOGITS // logits.shape[-1])
+    return max(1, BLOCK_LOGITS // logits.shape[-1])

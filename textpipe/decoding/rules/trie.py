@@ -8,7 +8,7 @@ from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError
 
 # {codec: {the file's bytes: Trie}}: every signature decodes, and all shall share one trie.
-LOADED: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
+CACHE: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
 
 
 class Config(Section):
@@ -33,13 +33,13 @@ def load(config, codec=None):
         raise DataError(f"{config.file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{config.file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    tries = LOADED.setdefault(codec, {})
+    tries = CACHE.setdefault(codec, {})
     if raw not in tries:
-        tries[raw] = Trie(encoded(lines, codec, config.file), codec.end_id)
+        tries[raw] = Trie(encode_lines(lines, codec, config.file), codec.end_id)
     return tries[raw]
 
 
-def encoded(lines, codec, place):
+def encode_lines(lines, codec, place):
     """The token ids of each line that is not blank, without an end: a list of lists."""
     import tensorflow as tf
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from textpipe.training.batching.batches import Batch
 
 
-def groups(order: list[Batch], size: int) -> list[list[Batch]]:
+def group_batches(order: list[Batch], size: int) -> list[list[Batch]]:
     """The batches of each update: at most `size` consecutive ones, shared out evenly.
 
     7 batches, size 3: 3, 2 and 2   (3, 3 and 1 would give the last batch three times the weight)

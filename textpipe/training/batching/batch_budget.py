@@ -32,19 +32,19 @@ from textpipe.training.telemetry import memory
 
 log = logging.getLogger(__name__)
 
-SMALLEST, LARGEST = 1024, 65536  # tokens
+MIN_TOKENS, MAX_TOKENS = 1024, 65536  # tokens
 
 # Share of the memory that is free which a step may take: other widths, validation and other processes need some.
-MARGIN = 0.5
+MEMORY_SHARE = 0.5
 
 # A batch of twice the tokens must be faster per token by this share, or it only makes updates rarer.
-WORTH_DOUBLING = 0.05
+MIN_SPEEDUP = 0.05
 
 # Updates an epoch must keep.
-FEWEST_UPDATES = 100
+MIN_UPDATES = 100
 
 
-def settle(
+def resolve(
     new_steps: Callable[[], Steps], train: Rows, settings: Settings, note: Path
 ) -> tuple[Settings, dict[str, Any] | None]:
     """Settings with a number for batch_tokens, and how it was found (None when it was given).
@@ -81,15 +81,15 @@ def search(steps: Steps, train: Rows, settings: Settings) -> dict[str, Any]:
     trial = Trial(steps, train, settings)
     free = memory.available()
     tried: list[dict[str, float]] = []
-    tokens, ended_by = max(SMALLEST, trial.width), "largest"
-    while tokens <= LARGEST:
-        if tried and trial.updates(tokens) < FEWEST_UPDATES:
+    tokens, ended_by = max(MIN_TOKENS, trial.width), "largest"
+    while tokens <= MAX_TOKENS:
+        if tried and trial.updates(tokens) < MIN_UPDATES:
             ended_by = "updates"
             break
         if tried and trial.num_rows(tokens) == trial.num_rows(int(tried[-1]["tokens"])):
             ended_by = "rows"
             break
-        if free and foretold(tried, tokens) > MARGIN * free:
+        if free and predicted_bytes(tried, tokens) > MEMORY_SHARE * free:
             ended_by = "memory"
             break
         try:
@@ -97,7 +97,7 @@ def search(steps: Steps, train: Rows, settings: Settings) -> dict[str, Any]:
         except tf.errors.ResourceExhaustedError:
             tried, ended_by = tried[:-1], "memory"
             break
-        if len(tried) > 1 and tried[-1]["speed"] < (1 + WORTH_DOUBLING) * tried[-2]["speed"]:
+        if len(tried) > 1 and tried[-1]["speed"] < (1 + MIN_SPEEDUP) * tried[-2]["speed"]:
             tried, ended_by = tried[:-1], "speed"
             break
         tokens *= 2
@@ -112,7 +112,7 @@ def search(steps: Steps, train: Rows, settings: Settings) -> dict[str, Any]:
     return {"batch_tokens": int(tried[-1]["tokens"]), "ended_by": ended_by, "free_bytes": free, "tried": sizes}
 
 
-def foretold(tried: list[dict[str, float]], tokens: int) -> float:
+def predicted_bytes(tried: list[dict[str, float]], tokens: int) -> float:
     """Bytes a step of so many tokens will take, on the line through the last two tried; 0 before any."""
     if not tried:
         return 0.0

@@ -11,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from textpipe.errors import ConfigError
-from textpipe.training.batching.grouping import groups
+from textpipe.training.batching.grouping import group_rows
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 log = logging.getLogger(__name__)
 
 # Widths are multiples of this many tokens: finer ones cost traces and save little padding.
-MULTIPLE = 4
+WIDTH_MULTIPLE = 4
 
 # Share of all padded tokens that one more width must save to be worth the seconds its step takes to trace.
-WORTH_A_SHAPE = 0.02
+MIN_SAVING = 0.02
 
 # Padded widths when the settings name no number, where a step is traced for each.
 NUM_SHAPES = 6
@@ -81,7 +81,7 @@ class Plan:
 
     def cut(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
         """The rows in groups of like widths."""
-        multiple = MULTIPLE if self.num_shapes else 1
+        multiple = WIDTH_MULTIPLE if self.num_shapes else 1
         widths = np.zeros((self.num_rows, len(lengths)), np.int64)
         for place, tokens in enumerate(lengths.values()):
             widths[:, place] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
@@ -89,7 +89,7 @@ class Plan:
             parts = partition(widths, self.num_shapes)
         else:
             assert self.batch_tokens or self.batch_rows
-            parts = groups(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
+            parts = group_rows(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
         buckets = []
         for number, rows in enumerate(parts):
             widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
@@ -210,7 +210,7 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
         # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
         options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
         better = np.minimum(best, options.min(axis=0))
-        if better[-1] > (1 - WORTH_A_SHAPE) * best[-1]:
+        if better[-1] > (1 - MIN_SAVING) * best[-1]:
             break
         cuts.append(np.where(better < best, options.argmin(axis=0), -1))
         best = better

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 # A part must fill this many batches: with fewer, the same rows would meet in every epoch.
-BATCHES = 3
+MIN_BATCHES = 3
 
 
-def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+def group_rows(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     """Row indices in groups. lengths: [N, F], tokens by field; batch_tokens: of a batch's widest field.
 
     A group's padding is what its rows lack to the longest of it, in all fields.
@@ -26,7 +26,7 @@ def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     queue: list[tuple[float, int, Any]] = []
 
     def consider(number):
-        saved, parts = best_cut(points, counts, cells[number], batch_tokens)
+        saved, parts = best_split(points, counts, cells[number], batch_tokens)
         if parts is not None:
             heapq.heappush(queue, (-saved, number, parts))
 
@@ -45,7 +45,7 @@ def groups(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     return [np.flatnonzero(owner == number) for number in range(len(cells))]
 
 
-def best_cut(points, counts, cell, batch_tokens):
+def best_split(points, counts, cell, batch_tokens):
     """Padded tokens saved by the best cut of a cell, and its two parts; (0, None) where no cut may be made."""
     found = 0, None
     for field in range(points.shape[1]):
@@ -59,7 +59,7 @@ def best_cut(points, counts, cell, batch_tokens):
         if not len(cuts):
             continue
         low, high = largest_below[cuts], largest_above[cuts + 1]
-        full = BATCHES * batch_tokens
+        full = MIN_BATCHES * batch_tokens
         allowed = (below[cuts] * low.max(axis=1) >= full) & (above[cuts] * high.max(axis=1) >= full)
         saved = rows.sum() * sizes.max(axis=0).sum() - below[cuts] * low.sum(axis=1) - above[cuts] * high.sum(axis=1)
         saved = np.where(allowed, saved, 0)

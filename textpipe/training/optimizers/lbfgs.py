@@ -105,7 +105,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         points.append(result.point)
         stopped.append(result.stopped)
         iterations, calls = iterations + result.iterations, calls + result.calls
-    kept = chosen(lines, len(valid) if valid else 0)
+    kept = choose_fit(lines, len(valid) if valid else 0)
     best = lines[kept]
     if len(path) > 1:
         function.penalize(best["l2"])
@@ -118,7 +118,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     return summary, history
 
 
-def chosen(lines: list[dict[str, Any]], num_rows: int) -> int:
+def choose_fit(lines: list[dict[str, Any]], num_rows: int) -> int:
     """Which fit is kept: of those whose accuracy on num_rows valid rows is within a standard error of the best, the one
     with the lowest loss.
 

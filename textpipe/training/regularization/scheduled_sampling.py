@@ -38,11 +38,11 @@ def rate(config: ScheduledSampling, step: int) -> float:
         return config.probability * min(1.0, done / config.steps)
     if config.curve == "exponential":  # k ** i
         return config.probability * (1 - (1 - RISEN) ** (done / config.steps))
-    k = half_at(config.steps / 2)
+    k = inverse_sigmoid_k(config.steps / 2)
     return config.probability * (1 - k / (k + math.exp(min(done / k, 700.0))))  # k / (k + exp(i / k))
 
 
-def half_at(place: float) -> float:
+def inverse_sigmoid_k(place: float) -> float:
     """The k with which k / (k + exp(i / k)) is 1/2 at i = place: that of k log k = place, by Newton's method."""
     k = max(2.0, place)
     for _ in range(50):
@@ -50,7 +50,7 @@ def half_at(place: float) -> float:
     return k
 
 
-def mixed(model, inputs, words, *, probability, seed, choose: str):
+def mix_predictions(model, inputs, words, *, probability, seed, choose: str):
     """Decoder inputs with some of the true words replaced by the model's own: [B, U] -> [B, U].
 
     inputs: {field: feature}. words: true ones behind start_id. probability: scalar; at 0 nothing is computed. seed: int32 [2].
@@ -78,15 +78,15 @@ def predictions(model, inputs, words, real, *, seed, choose: str):
     what is not exchangeable.
     """
     places = tf.where(real)
-    if losses.splits(model):
-        halves = precision.Halves(model)
+    if losses.has_projection(model):
+        halves = precision.SplitModel(model)
         hidden = tf.boolean_mask(halves.hidden(inputs, words, training=False), real)  # [N, R]
         project = halves.project
     else:
         logits = tf.cast(model(inputs, words, training=False), tf.float32)
         hidden, project = tf.boolean_mask(logits, real), tf.identity  # [N, V]
     size = project(hidden[:1]).shape[-1]
-    rows = max(1, vocabulary_loss.PIECE_LOGITS // size)
+    rows = max(1, vocabulary_loss.BLOCK_LOGITS // size)
     vocabulary_ids = tf.range(size)
     allowed = (vocabulary_ids != model.pad_id) & (vocabulary_ids != model.start_id)
     if hasattr(model, "exchangeable"):

@@ -30,7 +30,7 @@ class SubwordSampling(Section):
         return self
 
 
-def sampled(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> Any:
+def with_samplers(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> Any:
     """The training rows (rows.Rows) with samplers for the sides that are drawn: see Rows.for_epoch.
 
     tokenize: the stage's output. Raises ConfigError when a side has no subwords, or a codec of the other kind.

@@ -16,7 +16,7 @@ from textpipe.training.settings import Average
 from textpipe.training.state import checkpoint, early_stopping
 
 
-class Kept:
+class CheckpointRetention:
     """Files of weights in `folder`, by the step of their validation.
 
     metric: what "best" means; metrics: an objective's METRICS. average: None keeps the best validation's weights alone.

@@ -34,8 +34,8 @@ class Curve:
         for folder in (self.logs, self.resume):
             folder.mkdir(parents=True, exist_ok=True)
         before = self.before()
-        replace(self.resume / NAME, before)
-        replace(self.logs / NAME, before)
+        write_atomically(self.resume / NAME, before)
+        write_atomically(self.logs / NAME, before)
         self.files = [(folder / NAME).open("a", encoding="utf-8") for folder in (self.resume, self.logs)]
         shutil.rmtree(self.logs / "tensorboard", ignore_errors=True)
         self.events = tf.summary.create_file_writer(str(self.logs / "tensorboard"))
@@ -69,7 +69,7 @@ class Curve:
                 tf.summary.write(name, tf.constant(number, tf.float32), metadata=SCALAR)
 
 
-def replace(path: Path, lines: list[str]) -> None:
+def write_atomically(path: Path, lines: list[str]) -> None:
     """Writes the file anew; it is either as it was or whole."""
     part = path.with_name(path.name + ".part")
     part.write_text("".join(lines), encoding="utf-8")

@@ -13,12 +13,12 @@ UNLIMITED = 2**62
 
 def resident() -> int:
     """Resident memory now; 0 where Linux's /proc is absent."""
-    return field("self/status", "VmRSS")
+    return read_field("self/status", "VmRSS")
 
 
 def peak() -> int:
     """The most memory that was resident since the process began, or since reset_peak."""
-    found = field("self/status", "VmHWM")
+    found = read_field("self/status", "VmHWM")
     if found:
         return found
     unit = 1 if sys.platform == "darwin" else 1024
@@ -36,10 +36,12 @@ def reset_peak() -> bool:
 
 def available() -> int:
     """What can still be taken without swapping: of the machine, or of this process's control groups if that is less."""
-    return min([left for left in (field("meminfo", "MemAvailable"), *limits()) if left is not None], default=0)
+    return min(
+        [left for left in (read_field("meminfo", "MemAvailable"), *remaining_by_group()) if left is not None], default=0
+    )
 
 
-def limits() -> list[int]:
+def remaining_by_group() -> list[int]:
     """What is left in each control group above this process that has a limit; cached files count as free."""
     found = []
     try:
@@ -57,7 +59,7 @@ def limits() -> list[int]:
         # Inside a container the path may be the host's: the root that is mounted is then the container's own group.
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
-            left = left_in(folder, *names)
+            left = remaining(folder, *names)
             if left is not None:
                 found.append(left)
             if folder == root:
@@ -65,7 +67,7 @@ def limits() -> list[int]:
     return found
 
 
-def left_in(folder: Path, limit: str, used: str, droppable: str) -> int | None:
+def remaining(folder: Path, limit: str, used: str, droppable: str) -> int | None:
     """Limit less use of one control group; None when it has none."""
     try:
         most = (folder / limit).read_text().strip()
@@ -78,7 +80,7 @@ def left_in(folder: Path, limit: str, used: str, droppable: str) -> int | None:
         return None
 
 
-def field(path: str, name: str) -> int:
+def read_field(path: str, name: str) -> int:
     """A line of /proc such as "VmHWM:   1234 kB", in bytes; 0 when there is none."""
     try:
         found = re.search(rf"^{name}:\s+(\d+) kB$", (PROC / path).read_text(), re.MULTILINE)

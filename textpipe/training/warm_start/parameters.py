@@ -10,7 +10,7 @@ from typing import Any
 from textpipe.errors import ConfigError, suggest
 
 
-def name_of(weight: Any) -> str:
+def weight_name(weight: Any) -> str:
     """A weight's path without the model's own name, which may be numbered.
 
     "recurrent/encoder/forward_0/kernel" -> "encoder/forward_0/kernel"
@@ -18,26 +18,26 @@ def name_of(weight: Any) -> str:
     return weight.path.partition("/")[2] or weight.path
 
 
-def by_name(model: Any) -> dict[str, Any]:
+def weights_by_name(model: Any) -> dict[str, Any]:
     """A model's weights by name, in their order."""
-    return {name_of(weight): weight for weight in model.weights}
+    return {weight_name(weight): weight for weight in model.weights}
 
 
-def parts(names: Sequence[str]) -> list[str]:
+def all_prefixes(names: Sequence[str]) -> list[str]:
     """Everything a pattern may name: the names and all their beginnings.
 
     ["encoder/forward_0/kernel"] -> ["encoder", "encoder/forward_0", "encoder/forward_0/kernel"]
     """
-    found = {name: None for full in names for name in beginnings(full)}
+    found = {name: None for full in names for name in prefixes(full)}
     return list(found)
 
 
-def beginnings(name: str) -> list[str]:
+def prefixes(name: str) -> list[str]:
     steps = name.split("/")
     return ["/".join(steps[: number + 1]) for number in range(len(steps))]
 
 
-def chosen(patterns: Sequence[str], names: Sequence[str], place: str) -> set[str]:
+def match_names(patterns: Sequence[str], names: Sequence[str], place: str) -> set[str]:
     """The names that patterns mean: a name, the beginning of one up to a slash, or a glob of either.
 
     ["encoder", "*_embedding"] of a recurrent model -> all of the encoder, and both embeddings
@@ -46,9 +46,9 @@ def chosen(patterns: Sequence[str], names: Sequence[str], place: str) -> set[str
     """
     found: set[str] = set()
     for pattern in patterns:
-        meant = {name for name in names if any(fnmatch.fnmatchcase(part, pattern) for part in beginnings(name))}
+        meant = {name for name in names if any(fnmatch.fnmatchcase(part, pattern) for part in prefixes(name))}
         if not meant:
-            near = suggest(pattern, parts(names))
+            near = suggest(pattern, all_prefixes(names))
             if near.startswith("; known"):
                 near = f"; the model has {', '.join(dict.fromkeys(name.split('/')[0] for name in names))}"
             raise ConfigError(f"{place} {pattern!r}: no weight has such a name{near}")
@@ -63,12 +63,12 @@ def freeze(model: Any, patterns: Sequence[str]) -> list[str]:
 
     Raises ConfigError for a pattern that means no weight, and when no weight is left to train.
     """
-    weights = by_name(model)
-    frozen = chosen(patterns, list(weights), "[train] freeze")
+    weights = weights_by_name(model)
+    frozen = match_names(patterns, list(weights), "[train] freeze")
     for name in frozen:
         weights[name].trainable = False
     for layer in model._flatten_layers(include_self=False):  # Keras has no public way to nested layers
-        if layer.weights and all(name_of(weight) in frozen for weight in layer.weights):
+        if layer.weights and all(weight_name(weight) in frozen for weight in layer.weights):
             layer.trainable = False
     if not model.trainable_weights:
         raise ConfigError(

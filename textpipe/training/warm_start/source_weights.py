@@ -24,7 +24,7 @@ VOCABULARY = "vocabulary.json"
 MODEL = "model.json"
 WEIGHTS = "model.weights.h5"
 BESIDE = "assets.extra"  # where an exported model has model.json and vocabulary.json
-SHOWN = 3  # mismatches an error lists
+MAX_SHOWN = 3  # mismatches an error lists
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def locate(init: Init) -> Origin:
     """The files behind init.from; raises ConfigError when there is no such run."""
     place = Path(init.from_)
     if (place / "train.json").is_file() and not (place / MODEL).exists():  # data/artifacts/latest/PIPELINE
-        place = place.parent.parent / "train" / newest(place / "train.json")
+        place = place.parent.parent / "train" / latest_artifact(place / "train.json")
     versions = [part for part in place.iterdir() if part.name.isdecimal()] if place.is_dir() else []
     if versions and not (place / "saved_model.pb").exists():
         place = max(versions, key=lambda part: int(part.name))
@@ -92,7 +92,7 @@ def locate(init: Init) -> Origin:
     return origin
 
 
-def newest(path: Path) -> str:
+def latest_artifact(path: Path) -> str:
     """The name of the artifact that a pipeline used last; raises ConfigError when it does not say."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["path"])
@@ -100,7 +100,7 @@ def newest(path: Path) -> str:
         raise ConfigError(f"[train] init.from: {path}: is damaged; run that pipeline again") from None
 
 
-class Donor:
+class SourceWeights:
     """The other run's weights, read and ready to be put into a model of `config` and `sizes`.
 
     Builds models: call it before the model that is trained is built, since layers are numbered as they are made.
@@ -120,14 +120,14 @@ class Donor:
                 f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
                 f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
             )
-        theirs = sizes_of(self.theirs, described["sizes"])
-        self.fields = counterparts(sizes, theirs)
-        donor = vocabulary_axes.build(Plugin.check("models", self.options), theirs)
+        theirs = sizes_from_vocabulary(self.theirs, described["sizes"])
+        self.fields = match_fields(sizes, theirs)
+        donor = vocabulary_axes.build_model(Plugin.check("models", self.options), theirs)
         load(donor, origin.weights)
         import numpy as np
 
-        self.weights = {name: np.array(weight.value) for name, weight in parameters.by_name(donor).items()}
-        self.grown, self.shapes = vocabulary_axes.grown_shapes(config, sizes)
+        self.weights = {name: np.array(weight.value) for name, weight in parameters.weights_by_name(donor).items()}
+        self.grown, self.shapes = vocabulary_axes.enlarged_shapes(config, sizes)
         self.axes: vocabulary_axes.Axes = {}
 
     def give(self, model: Any) -> dict[str, Any]:
@@ -141,10 +141,10 @@ class Donor:
 
         Raises ConfigError when a weight that is asked for is not there or has another shape.
         """
-        weights = parameters.by_name(model)
-        self.axes = vocabulary_axes.of_weights(weights, self.grown, self.shapes)
+        weights = parameters.weights_by_name(model)
+        self.axes = vocabulary_axes.find_axes(weights, self.grown, self.shapes)
         names = list(weights)
-        wanted = parameters.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
+        wanted = parameters.match_names(self.init.only, names, "[train] init.only") if self.init.only else set(names)
         faults = [fault for name in names if name in wanted and (fault := self.fault(name, tuple(weights[name].shape)))]
         if faults:
             raise ConfigError(self.misfit(faults, len(wanted)))
@@ -180,11 +180,11 @@ class Donor:
             for name, value in self.options.items()
             if name in mine and mine[name] != value
         ]
-        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        more = f" and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
         cure = f"set [model] {', '.join(differing)} as there, or " if differing else ""
         return (
             f"[train] init.from: {self.init.from_}: {len(faults)} of {count} weights do not fit: "
-            f"{'; '.join(faults[:SHOWN])}{more}; {cure}name the parts to take over in init.only"
+            f"{'; '.join(faults[:MAX_SHOWN])}{more}; {cure}name the parts to take over in init.only"
         )
 
     def carry(self, weight: Any, name: str, report: dict[str, Any]) -> None:
@@ -220,13 +220,13 @@ class Donor:
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
             return []  # n-grams of token numbers, which mean other pieces there
-        names, others = part_of(mine, part), part_of(theirs, part)
+        names, others = names_of_part(mine, part), names_of_part(theirs, part)
         if names == others and size == other:
             return [(at, at) for at in range(size)]  # also the one logit of two classes
         if size != len(names) or other != len(others):
             return []
-        places = {name: at for at, name in enumerate(counted(others))}
-        return [(at, places[name]) for at, name in enumerate(counted(names)) if name in places]
+        places = {name: at for at, name in enumerate(number_duplicates(others))}
+        return [(at, places[name]) for at, name in enumerate(number_duplicates(names)) if name in places]
 
     def tell(self, report: dict[str, Any]) -> None:
         """The report as lines of the log."""
@@ -248,14 +248,14 @@ def read_vocabulary(path: Path) -> dict[str, Any]:
     return found
 
 
-def sizes_of(vocabulary: dict[str, Any], tables: dict[str, Any]) -> Sizes:
+def sizes_from_vocabulary(vocabulary: dict[str, Any], tables: dict[str, Any]) -> Sizes:
     """A run's sizes, from its vocabulary and its size tables {field: table}."""
     inputs = {name: tables[name] for name, table in vocabulary.items() if table["side"] == "source"}
     target = next(name for name, table in vocabulary.items() if table["side"] == "target")
     return Sizes(inputs, target, tables[target])
 
 
-def counterparts(mine: Sizes, theirs: Sizes) -> dict[str, str]:
+def match_fields(mine: Sizes, theirs: Sizes) -> dict[str, str]:
     """{field here: field there}: targets, inputs of one name, and the only input of each, whatever they are called."""
     found = {name: name for name in mine.inputs if name in theirs.inputs}
     if len(mine.inputs) == len(theirs.inputs) == 1:
@@ -263,13 +263,13 @@ def counterparts(mine: Sizes, theirs: Sizes) -> dict[str, str]:
     return {**found, mine.target_name: theirs.target_name}
 
 
-def part_of(vocabulary: dict[str, Any], part: str) -> list[Any]:
+def names_of_part(vocabulary: dict[str, Any], part: str) -> list[Any]:
     """The names of all of a vocabulary, of its words or of its letters."""
     cut = vocabulary.get("num_words", 0)
     return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
 
 
-def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:
+def number_duplicates(names: Sequence[Any]) -> list[tuple[Any, int]]:
     """Names that may occur twice with the number of times they did before: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
     seen: dict[Any, int] = {}
     out = []

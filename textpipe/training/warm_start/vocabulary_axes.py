@@ -13,11 +13,11 @@ from textpipe.config.fields import Sizes
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
-Grown = dict[int, tuple[str, str]]  # {by how much: (field, part of its vocabulary)}
+Enlarged = dict[int, tuple[str, str]]  # {by how much: (field, part of its vocabulary)}
 Axes = dict[str, dict[int, tuple[str, str]]]  # {weight: {axis: (field, part)}}
 
 
-def growth(number: int) -> dict[str, int]:
+def increments(number: int) -> dict[str, int]:
     """By how much the vocabulary of field `number` is made larger to see which axes grow with it.
 
     No two of these numbers, of any fields, are equal. Where a vocabulary is words and letters that spell unknown ones
@@ -26,7 +26,7 @@ def growth(number: int) -> dict[str, int]:
     return {"words": 3 * number + 1, "letters": 3 * number + 2, "all": 6 * number + 3}
 
 
-def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
+def describe_vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
     """What the places of each field's vocabulary axes stand for, as vocabulary.json holds it.
 
     {field: {"side": "source" | "target", "kind": "ids" | "sparse" | "label" | ..., "names": pieces, buckets or classes}}.
@@ -36,13 +36,13 @@ def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
     return {
         name: {
             "side": "target" if name == sizes.target_name else "source",
-            **named(tokenize, vectorize, name, size),
+            **describe_field(tokenize, vectorize, name, size),
         }
         for name, size in sizes.tables.items()
     }
 
 
-def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
+def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
     """The kind and the names of one field's axis."""
     if "classes" in size:
         return {"kind": size["kind"], "names": size["classes"]}
@@ -68,7 +68,7 @@ def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> d
     return {"kind": "ids", **words, "names": [piece.decode("utf-8", errors="replace") for piece in pieces.tolist()]}
 
 
-def build(config: Section, sizes: Sizes) -> Any:
+def build_model(config: Section, sizes: Sizes) -> Any:
     """A model whose layers are numbered from the beginning."""
     import keras
 
@@ -76,19 +76,19 @@ def build(config: Section, sizes: Sizes) -> Any:
     return plugins.find("models", config.kind).build(config, sizes, seed=0)
 
 
-def grown_shapes(config: Section, sizes: Sizes) -> tuple[Grown, list[tuple[int, ...]]]:
+def enlarged_shapes(config: Section, sizes: Sizes) -> tuple[Enlarged, list[tuple[int, ...]]]:
     """The shapes of a model's weights where the vocabularies are larger; and what is larger by how much."""
-    grow = {name: growth(number) for number, name in enumerate(sizes.tables)}
+    grow = {name: increments(number) for number, name in enumerate(sizes.tables)}
     try:
-        model = build(config, larger(sizes, grow))
+        model = build_model(config, enlarge(sizes, grow))
     except ConfigError:  # fields share one vocabulary
         grow = {sizes.target_name: grow[sizes.target_name]}
-        model = build(config, larger(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
+        model = build_model(config, enlarge(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
     grown = {by: (name, part) for name, parts_of in grow.items() for part, by in parts_of.items()}
     return grown, [tuple(weight.shape) for weight in model.weights]
 
 
-def of_weights(weights: Mapping[str, Any], grown: Grown, shapes: list[tuple[int, ...]]) -> Axes:
+def find_axes(weights: Mapping[str, Any], grown: Enlarged, shapes: list[tuple[int, ...]]) -> Axes:
     """The axes of a model's weights, by name, that grow with a vocabulary, from grown_shapes.
 
     A recurrent model with one embedding for each side -> {"source_embedding": {0: ("source", "all")},
@@ -104,7 +104,7 @@ def of_weights(weights: Mapping[str, Any], grown: Grown, shapes: list[tuple[int,
     return axes
 
 
-def larger(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
+def enlarge(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
     """Size tables of vocabularies that are larger by so much, {field: {part: by}}."""
 
     def grown(size: dict[str, Any], by: Mapping[str, int]) -> dict[str, Any]:
