@@ -128,7 +128,7 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(monkeypatc
 
 def test_a_metric_that_is_not_measured_is_refused():
     rows, settings = tests.labelled(16), Settings(epochs=1, num_shapes=1, metric="valid_bleu")
-    with pytest.raises(ConfigError, match="valid_bleu is not measured; measured are"):
+    with pytest.raises(ConfigError, match="valid_bleu is not measured; available:"):
         loop.fit(tests.classifier(), {"train": rows, "valid": rows}, settings)
 
 

@@ -58,7 +58,7 @@ def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_
     settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps an epoch
 
     def dying(self):
-        checkpoints.append(self.taken)
+        checkpoints.append(self.global_step)
         if len(checkpoints) == 2:
             raise SystemExit
         save(self)
@@ -89,18 +89,18 @@ def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
         return loop.fit(model, {"train": rows, "valid": valid}, settings, output), tests.weights(model)
 
     whole = train(tmp_path / "whole")
-    take = loop.Loop.take
+    take = loop.Loop.update
     for last in (4, 13, 20):
 
         def dying(self, batch, last=last):
-            if self.taken == last:
+            if self.global_step == last:
                 raise SystemExit
             take(self, batch)
 
-        monkeypatch.setattr(loop.Loop, "take", dying)
+        monkeypatch.setattr(loop.Loop, "update", dying)
         with pytest.raises(SystemExit):
             train(tmp_path / "killed")
-    monkeypatch.setattr(loop.Loop, "take", take)
+    monkeypatch.setattr(loop.Loop, "update", take)
     result, weights = train(tmp_path / "killed")
     assert result == whole[0]
     assert tests.same(weights, whole[1])

@@ -24,7 +24,7 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     def take(self, tokens):
         return {"tokens": tokens, "bytes": bytes_of(tokens), "speed": speed(tokens)}
 
-    monkeypatch.setattr(batch_budget.Trial, "take", take)
+    monkeypatch.setattr(batch_budget.Trial, "measure", take)
     monkeypatch.setattr(memory, "available", lambda: free)
     monkeypatch.setattr(batch_budget, "MIN_UPDATES", fewest)
     rows, settings = tests.reversals(rows), Settings(batch_tokens="auto", **settings)
@@ -79,7 +79,7 @@ def test_a_try_is_an_update_as_the_run_makes_them(monkeypatch):
     settings = Settings(batch_tokens="auto", accumulate=3, batch_rows=5, scheduled_sampling={"start": 7, "steps": 40})
     rows = tests.reversals(20)
     trial = batch_budget.Trial(steps_of(tests.plain_generator(), rows, settings), rows, settings)
-    trial.take(64)
+    trial.measure(64)
     assert seen == [(2, 5, 47, True)] * 3
 
 
@@ -98,7 +98,7 @@ def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
     def take(self, tokens):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(batch_budget.Trial, "take", take)
+    monkeypatch.setattr(batch_budget.Trial, "measure", take)
     rows, settings = tests.reversals(9), Settings(batch_tokens="auto")
     with pytest.raises(ConfigError, match="not even 1024 tokens fit.*make the model smaller"):
         batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)

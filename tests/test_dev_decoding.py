@@ -97,7 +97,7 @@ def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
     measure = validation_bleu.from_artifacts(inputs, SIZES, Rows({"source": ids}, ids), None)
     assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
-    with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
+    with pytest.raises(DataError, match="3 validation rows, but 2 raw ones; run ingest again"):
         validation_bleu.from_artifacts(
             artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None
         )

@@ -108,17 +108,17 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
         return tests.weights(model)
 
     whole = run(tmp_path / "whole")
-    take = loop.Loop.take
+    take = loop.Loop.update
 
     def interrupted(self, group):
-        if self.taken == 5:
+        if self.global_step == 5:
             raise KeyboardInterrupt
         take(self, group)
 
-    monkeypatch.setattr(loop.Loop, "take", interrupted)
+    monkeypatch.setattr(loop.Loop, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed")
-    monkeypatch.setattr(loop.Loop, "take", take)
+    monkeypatch.setattr(loop.Loop, "update", take)
     monkeypatch.setattr(threads, "num_shards", lambda: 1)
     assert tests.same(run(tmp_path / "resumed"), whole)
     assert not tests.same(run(tmp_path / "alone"), whole)

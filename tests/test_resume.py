@@ -66,7 +66,7 @@ class Moments:
         from textpipe.training import loop
         from textpipe.training.state import checkpoint, retention
 
-        take, add, replace = loop.Loop.take, retention.CheckpointRetention.add, os.replace
+        take, add, replace = loop.Loop.update, retention.CheckpointRetention.add, os.replace
 
         def before_update(*arguments):
             self.pass_()
@@ -84,7 +84,7 @@ class Moments:
                 self.pass_()
                 return replace(*arguments)
 
-        setattr(loop.Loop, "take", before_update)
+        setattr(loop.Loop, "update", before_update)
         setattr(retention.CheckpointRetention, "add", after_weights)
         setattr(checkpoint, "os", System())
 

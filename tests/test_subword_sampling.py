@@ -320,7 +320,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
     model = recurrent.build(config, sizes, seed=1)
     plain = Rows({"source": rows.inputs["source"]}, rows.target)
     settings = Settings(epochs=3, batch_rows=16, num_shapes=1, checkpoint_steps=1, optimizer={"kind": "adam"})
-    take, taken = loop.Loop.take, []
+    take, taken = loop.Loop.update, []
 
     def dying(self, *arguments):
         taken.append(None)
@@ -330,7 +330,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
 
     if stop_after:
         with monkeypatch.context() as patch:
-            patch.setattr(loop.Loop, "take", dying)
+            patch.setattr(loop.Loop, "update", dying)
             with pytest.raises(Stopped):
                 loop.fit(model, {"train": rows, "valid": plain}, settings, folder)
     else:

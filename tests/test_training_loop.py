@@ -289,7 +289,7 @@ def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
-    take, taken = loop.Loop.take, []
+    take, taken = loop.Loop.update, []
 
     def poisoned(self, batch):
         taken.append(batch)
@@ -297,7 +297,7 @@ def test_a_loss_that_is_not_a_number_stops_with_a_cure_and_keeps_the_checkpoint(
             self.model.trainable_variables[0].assign(np.full(self.model.trainable_variables[0].shape, np.nan))
         take(self, batch)
 
-    monkeypatch.setattr(loop.Loop, "take", poisoned)
+    monkeypatch.setattr(loop.Loop, "update", poisoned)
     settings = Settings(epochs=5, batch_rows=64, num_shapes=1)
     with pytest.raises(
         ConfigError, match=r"lower optimizer.learning_rate \(now 0.001\) or set clip_norm.*checkpoint is kept"
@@ -338,12 +338,12 @@ def killed(output):
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_training_loop as tests
-take = tests.loop.Loop.take
+take = tests.loop.Loop.update
 def dying(self, group):
-    if self.taken == 12:
+    if self.global_step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     take(self, group)
-tests.loop.Loop.take = dying
+tests.loop.Loop.update = dying
 tests.train_case(tests.Path({str(output)!r}))
 """
     root = str(Path(loop.__file__).parents[2])
@@ -358,7 +358,7 @@ def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(
     assert not (tmp_path / "killed" / "model.weights.h5").exists()
     with np.load(tmp_path / "killed" / "resume" / "checkpoint") as saved:
         state = json.loads(saved["state"].tobytes())["loop"]
-    assert (state["epoch"], state["step"], state["taken"]) == (2, 2, 10)
+    assert (state["epoch"], state["step"], state["global_step"]) == (2, 2, 10)
     resumed = train_case(tmp_path / "killed")
     whole = train_case(tmp_path / "whole")
     assert same(weights(resumed), weights(whole))
@@ -366,26 +366,26 @@ def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(
 
 
 def test_ctrl_c_waits_for_the_step_saves_and_passes_on(tmp_path, monkeypatch):
-    take = loop.Loop.take
+    take = loop.Loop.update
 
     def interrupted(self, batch):
-        if self.taken == 6:
+        if self.global_step == 6:
             signal.raise_signal(signal.SIGINT)
         take(self, batch)
 
-    monkeypatch.setattr(loop.Loop, "take", interrupted)
+    monkeypatch.setattr(loop.Loop, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_case(tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with np.load(tmp_path / "stopped" / "resume" / "checkpoint") as saved:
-        assert json.loads(saved["state"].tobytes())["loop"]["taken"] == 7
-    monkeypatch.setattr(loop.Loop, "take", take)
+        assert json.loads(saved["state"].tobytes())["loop"]["global_step"] == 7
+    monkeypatch.setattr(loop.Loop, "update", take)
     assert same(weights(train_case(tmp_path / "stopped")), weights(train_case(tmp_path / "whole")))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     first = train_case(tmp_path)
-    monkeypatch.setattr(loop.Loop, "take", None)
+    monkeypatch.setattr(loop.Loop, "update", None)
     assert same(weights(first), weights(train_case(tmp_path)))
 
 
@@ -644,10 +644,10 @@ def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
 
 def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
-    assert "[train] num_shapes: is for rows of token ids" in refusal(
+    assert "[train] num_shapes: applies to rows of token ids" in refusal(
         tmp_path, stages, config(num_shapes=2, model={"kind": "feed_forward"}), sparse
     )
-    assert "[model] embedding: is for rows of token ids" in refusal(tmp_path, stages, config(), sparse)
+    assert "[model] embedding: applies to rows of token ids" in refusal(tmp_path, stages, config(), sparse)
 
 
 def test_progress_is_said_in_lines_where_there_is_no_terminal(caplog, monkeypatch):

@@ -64,7 +64,7 @@ def given(folder, model, sizes, vocabulary, only=(), seed=1):
     for _ in range(2):
         keras.utils.clear_session(free_memory=False)
         models.append(plugins.find("models", model["kind"]).build(section, sizes, seed=seed))
-    report = donor.give(models[0])
+    report = donor.apply(models[0])
     return values(models[0]), values(models[1]), report
 
 

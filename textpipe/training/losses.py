@@ -1,4 +1,4 @@
-"""What objectives share: cross-entropy of logits, and the decoder's inputs of teacher forcing.
+"""Shared by the objectives: cross-entropy of logits, and decoder inputs for teacher forcing.
 
 Shapes: B batch, U target, C classes, N real tokens, V vocabulary.
 """
@@ -9,12 +9,12 @@ Sums = dict[str, tf.Tensor]  # sums over a batch: loss (nats), correct, weight (
 
 
 def has_projection(model) -> bool:
-    """Whether a generator's call is project(hidden(...))."""
+    """Whether a generator offers hidden() and project(), the two halves of its call."""
     return hasattr(model, "hidden") and hasattr(model, "project")
 
 
 def classification_sums(logits, labels) -> Sums:
-    """Sums over rows of logits [B, C]: one is the log-odds of class 1, more are unnormalized log-probabilities."""
+    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1."""
     if logits.shape[-1] > 1:
         return cross_entropy_sums(logits, labels)
     logit = logits[:, 0]
@@ -24,7 +24,7 @@ def classification_sums(logits, labels) -> Sums:
 
 
 def token_logits(model, inputs, target, *, training: bool, words=None):
-    """Logits [N, V] of the real tokens of target [B, U], each seeing the true ones before it, or words [B, U]."""
+    """Logits [N, V] of the real tokens of target [B, U], given the true tokens before them, or words [B, U]."""
     words = shift_right(target, model.start_id) if words is None else words
     return tf.cast(tf.boolean_mask(model(inputs, words, training=training), target != 0), tf.float32)
 
@@ -32,7 +32,7 @@ def token_logits(model, inputs, target, *, training: bool, words=None):
 def shift_right(target, start_id: int):
     """Decoder inputs for teacher forcing: [B, U] -> [B, U].
 
-    [[7, 8, 3, 0]] -> [[2, 7, 8, 3]]   (2 starts, 3 ends; what stands over padding is not read)
+    [[7, 8, 3, 0]] -> [[2, 7, 8, 3]]   (2 starts, 3 ends; values at padding are ignored)
     """
     return tf.concat([tf.fill([tf.shape(target)[0], 1], start_id), target[:, :-1]], axis=1)
 
@@ -52,7 +52,7 @@ def num_labels(labels):
 
 
 def to_dense(gradient):
-    """A gradient as one tensor: an embedding's comes as rows, some of them twice, and its norm needs their sums."""
+    """A gradient as one tensor. That of an embedding comes as rows, some of them twice; its norm needs their sums."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
     return gradient

@@ -1,4 +1,4 @@
-"""What a learning-rate schedule cannot do in the updates a run has."""
+"""Warns of a learning-rate schedule that does not fit the number of updates."""
 
 from types import ModuleType
 
@@ -6,7 +6,7 @@ from textpipe.config.sections import Section
 
 
 def warnings(schedule: ModuleType, config: Section, total_steps: int) -> list[str]:
-    """What is wrong with the schedule of a run of so many updates, as sentences.
+    """Problems of the schedule in a run of `total_steps` updates, as sentences.
 
     warmup_steps = 200 and 150 updates -> ["the learning rate still rises ..."]
     """

@@ -128,12 +128,12 @@ class Settings(Section):
     @model_validator(mode="after")
     def lbfgs_reads_little(self):
         """L-BFGS goes over all rows again and again until it has converged: what it does not read is refused, all at once."""
-        faults = self.lbfgs_faults() if self.optimizer.kind == "lbfgs" else []
+        faults = self.lbfgs_conflicts() if self.optimizer.kind == "lbfgs" else []
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
-    def lbfgs_faults(self) -> list[str]:
+    def lbfgs_conflicts(self) -> list[str]:
         """What is set and lbfgs does not read, and why."""
         given = sorted(self.model_fields_set & Settings.model_fields.keys() - LBFGS_READS)
         return [f"{name}: {LBFGS.get(name, NO_USE)}" for name in given if getattr(self, name) not in (None, [])]
