@@ -137,7 +137,7 @@ def test_a_metric_that_is_not_measured_is_refused():
     [
         ({"metric": "valid_bleu"}, "has no BLEU"),
         ({"scheduled_sampling": {}}, "leave scheduled_sampling out"),
-        ({"model": {"kind": "logistic_regression"}, "optimizer": "lbfgs", "ema": 0.9}, "ema: lbfgs sees all rows"),
+        ({"model": {"kind": "logistic_regression"}, "optimizer": "lbfgs", "ema": 0.9}, "ema: lbfgs works on all rows"),
         ({"batch_tokens": "car"}, "auto"),
         ({"ema": 1.0}, "less than 1"),
     ],

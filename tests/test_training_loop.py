@@ -638,7 +638,7 @@ def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
     for name, value in NOT_FOR_LBFGS.items():
         with pytest.raises(ValueError, match=rf"{name}: .*lbfgs .*(leave|set)"):
             Settings(optimizer="lbfgs", **{name: value})
-    with pytest.raises(ValueError, match="max_steps: lbfgs ends by optimizer.tolerance and optimizer.max_iterations"):
+    with pytest.raises(ValueError, match="max_steps: lbfgs stops by optimizer.tolerance and optimizer.max_iterations"):
         Settings(optimizer="lbfgs", max_steps=50)
 
 

@@ -124,7 +124,7 @@ class Loop:
         for warning in self.warnings:
             log.warning("%s", warning)
         self.validation = Validation(steps, valid, measures, settings)
-        self.metric, self.metrics = settings.chosen_by, steps.objective.METRICS
+        self.metric, self.metrics = settings.best_metric, steps.objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
         self.retention = CheckpointRetention(self.resume / "validated", self.metric, self.metrics, settings.average)
