@@ -103,7 +103,7 @@ def test_a_prefix_leaves_room_for_the_phrases():
 def test_runs_of_phrases_agree_with_looking_at_the_text():
     random = np.random.default_rng(3)
     phrases = ["aab", "ba", "aaaa"]
-    rule = Phrases.of(tf.constant(["\n".join(phrases)]), Letters())
+    rule = Phrases.from_texts(tf.constant(["\n".join(phrases)]), Letters())
     state, before = rule.start(tf.constant(40)), [""] * 40
     for _ in range(12):
         drawn = random.choice(list("aab"), 40)

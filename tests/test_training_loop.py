@@ -608,7 +608,7 @@ def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, 
         ({"early_stopping": {"metric": "valid_perplexity"}}, "has no perplexity"),
         ({"model": {"kind": "logistic_regression", "l1": 1.0}, "optimizer": "lbfgs"}, "cannot follow l1"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
-        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: is a kind of momentum, which is 0"),
+        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: needs momentum, which is 0"),
         ({"parallel": 2}, "parallel: feed_forward trains on a batch as a whole"),
         (
             {"model": {"kind": "logistic_regression"}, "precision": "mixed_bfloat16"},

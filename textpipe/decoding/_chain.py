@@ -1,4 +1,4 @@
-"""One token after another, never going back: what greedy search and sampling share.
+"""Generation token by token without backtracking, shared by greedy search and sampling.
 
 Shapes: B rows, K answers of a row, N = B * K, T source, U answer, V vocabulary.
 """
@@ -26,40 +26,40 @@ def generate(model, inputs, config, rules, choose, *, copies):
 
     inputs {field: [B, T]} -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
 
-    allowed: the model's logits, -inf for what lengths and rules bar. Where they bar everything the answer is ended, and
-    its score and log_prob are -1e9 if the end is barred as well.
+    allowed: the model's logits, -inf for tokens that lengths and rules disallow. If they disallow every token, the answer
+    ends, and its score and log_prob are -1e9 if the end is disallowed as well.
     """
     source = source_ids(model, inputs)
     rows = tf.shape(source)[0]
-    cap = max_lengths(source, model.pad_id, config, rules)
-    longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
-    memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
-    fixed, state = split_memory(model.start(memory))
+    max_length = max_lengths(source, model.pad_id, config, rules)
+    longest, max_length = tf.reduce_max(max_length), tf.repeat(max_length, copies)
+    encoded = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
+    memory, state = split_memory(model.start(encoded))
     step_once = stepper(model)
 
-    def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
+    def unfinished(step, state, rule_state, last, done, log_probs, ids, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
-    def advance(step, state, ruled, last, done, log_probs, ids, attention):
-        logits, after, weights = step_once(join_memory(fixed, state), last)
+    def advance(step, state, rule_state, last, done, log_probs, ids, attention):
+        logits, after, weights = step_once(join_memory(memory, state), last)
         logits = tf.cast(logits, tf.float32)
-        permitted = rules.without(logits, ruled, step + 1)
-        allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
+        masked = rules.mask(logits, rule_state, step + 1)
+        allowed = masked + next_token_mask(model, tf.shape(logits)[1], step + 1, max_length, config)
         if rules.rules:
             stuck = tf.reduce_all(tf.math.is_inf(allowed), axis=1)
             token = choose(tf.where(stuck[:, None], logits, allowed), step, done)
             token = tf.where(stuck, model.end_id, token)
         else:
             token = choose(allowed, step, done)
-        chosen = tf.gather(permitted, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
+        chosen = tf.gather(masked, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
         log_probs = tf.where(done, log_probs, log_probs + chosen)
         token = tf.where(done, model.pad_id, token)
         ids, attention = ids.write(step, token), attention.write(step, weights)
-        ruled = rules.advance(ruled, token)
+        rule_state = rules.advance(rule_state, token)
         return (
             step + 1,
             split_memory(after)[1],
-            ruled,
+            rule_state,
             token,
             done | tf.equal(token, model.end_id),
             log_probs,
@@ -89,13 +89,13 @@ def generate(model, inputs, config, rules, choose, *, copies):
     ids = tf.reshape(tf.transpose(ids.stack()), [rows, copies, -1])
     length = tf.reduce_sum(tf.cast(tf.not_equal(ids, model.pad_id), tf.float32), axis=-1)
     log_probs = tf.reshape(tf.maximum(log_probs, ABSENT), [rows, copies])
-    seen = attention.stack()
-    seen = tf.reshape(seen, [tf.shape(seen)[0], rows, copies, tf.shape(seen)[2]])  # [U, B, K, T]
+    weights = attention.stack()
+    weights = tf.reshape(weights, [tf.shape(weights)[0], rows, copies, tf.shape(weights)[2]])  # [U, B, K, T]
     slots = tf.broadcast_to(tf.range(copies)[None, :, None], tf.shape(ids))
-    found = {
+    outputs = {
         "ids": ids,
         "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
         "log_probs": log_probs,
-        "attention": gather_attention(seen, slots, ids, model.pad_id),
+        "attention": gather_attention(weights, slots, ids, model.pad_id),
     }
-    return _deadline.check_finished(config, unfinished(*last), found)
+    return _deadline.check_finished(config, unfinished(*last), outputs)

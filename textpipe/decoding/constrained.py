@@ -51,6 +51,6 @@ def decode(model, inputs, config, options=None, *, codec=None):
         return beam.decode(model, inputs, config, options, codec=codec)
     config = settings(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
-    rules.rules.append(Phrases.of(config.constraints, codec, rules.forced()))
+    rules.rules.append(Phrases.from_texts(config.constraints, codec, rules.prefix_lengths()))
     found = search(model, inputs, config, rules, BankCandidates(), beam=config.beam_size)
     return {name: part[:, : config.n_best] for name, part in found.items()}

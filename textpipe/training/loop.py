@@ -38,8 +38,7 @@ from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
 
-# Attributes of Loop that a checkpoint stores.
-STATE = ("epoch", "step", "global_step", "history", "sums", "learning_rate", "stopped")
+STATE = ("epoch", "step", "global_step", "history", "sums", "learning_rate", "stopped")  # of Loop, in checkpoints
 
 
 def fit(
@@ -52,16 +51,13 @@ def fit(
 ) -> dict[str, Any]:
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
-    data: {"train": rows, "valid": rows}; if "valid" is missing or empty, there is no early stopping and the last weights
-        are kept.
+    data: {"train": rows, "valid": rows}; without validation rows, early stopping is off and the last weights are kept.
     measures: validation metrics beside the objective's.
-    objective: a module of objectives/; by default the one that fits the type of the targets.
+    objective: a module of objectives/; by default the one for the type of the targets.
 
-    Under a tf.distribute strategy, build the model and call this inside its scope.
-
-    Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; called again with
-    the same arguments, it resumes a killed run from resume/. Returns the content of train.json: `warnings` (where the
-    schedule does not fit the run), `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; for L-BFGS
+    Under a tf.distribute strategy, build the model and call this inside its scope. Writes output/model.weights.h5,
+    output/history.jsonl, output/logs/ and, while it runs, output/resume/; called again with the same arguments, it resumes
+    a killed run from there. Returns the content of train.json: `warnings` (problems of the schedule), `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; for L-BFGS
     "converged", "iterations" or "rounding"), `epochs`, `steps`, `best` (the history entry whose weights were kept),
     `parameters`, and with settings.average `average`: the `steps` whose weights were averaged, the validation metrics of
     the mean, and whether it is `worse` than the best single validation.
@@ -78,7 +74,7 @@ def fit(
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
     if not valid:
         valid = None
-        log.warning("valid: no rows, so there is no early stopping and the last weights are kept")
+        log.warning("valid: no rows, so early stopping is off and the last weights are kept")
     optimizer = plugins.find("training.optimizers", settings.optimizer.kind)
     if hasattr(optimizer, "minimize"):
         summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings, objective)
@@ -128,8 +124,7 @@ class Loop:
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
         self.retention = CheckpointRetention(self.resume / "validated", self.metric, self.metrics, settings.average)
-        self.unit = steps.objective.COUNTS
-        self.resources = Resources(self.unit)
+        self.unit, self.resources = steps.objective.COUNTS, Resources(steps.objective.COUNTS)
         self.epoch, self.step, self.global_step = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
