@@ -90,5 +90,5 @@ def test_beam_size_and_strength_can_be_set_for_a_call():
 
 
 def test_groups_that_cannot_share_the_beam_are_refused():
-    with pytest.raises(ValueError, match="beam_size = 5 cannot be shared by groups = 2; make it a multiple"):
+    with pytest.raises(ValueError, match="beam_size = 5 is not divisible by groups = 2; make it a multiple"):
         Plugin.check("decoding", {"kind": "diverse", "beam_size": 5, "groups": 2})
