@@ -30,7 +30,7 @@ def updated(build, rows, groups, **settings):
 
 
 @pytest.mark.parametrize("case", ["plain_classifier", "plain_generator"])
-def test_accumulated_batches_are_one_large_batch(case):
+def test_accumulated_batches_equal_one_large_batch(case):
     """Batches of unlike size and unlike numbers of tokens: a mean of their means would be another update."""
     build, rows = getattr(tests, case), tests.labelled(30) if "classifier" in case else tests.reversals(30)
     parts = np.split(np.arange(30), [3, 17])
@@ -46,7 +46,7 @@ def test_accumulated_batches_are_one_large_batch(case):
         assert not np.array_equal(first, before)
 
 
-def test_the_sums_begin_anew_with_each_update():
+def test_the_sums_are_reset_after_each_update():
     rows, groups = (
         tests.reversals(20),
         [[Batch(np.arange(a, a + 5), {"source": 8, "target": 8}) for a in (0, 5)] for _ in range(2)],
@@ -56,7 +56,7 @@ def test_the_sums_begin_anew_with_each_update():
     assert second["gradient_norm"] < 1.5 * first["gradient_norm"]
 
 
-def test_batches_are_shared_out_evenly_among_updates():
+def test_batches_are_distributed_evenly_over_updates():
     order = [Batch(np.array([number]), {"source": 4, "target": 4}) for number in range(7)]
     found = accumulation.group_batches(order, 3)
     assert [len(group) for group in found] == [3, 2, 2]
@@ -76,7 +76,7 @@ def test_steps_count_updates(tmp_path):
     assert resources["rows_per_second"] == pytest.approx(resources["rows"] / resources["step_seconds"])
 
 
-def test_the_moving_average_is_what_is_validated_and_kept(monkeypatch, tmp_path):
+def test_the_moving_average_is_validated_and_kept(monkeypatch, tmp_path):
     """Against the recursion over the weights after each step, in NumPy."""
     import test_training_loop
 
@@ -107,7 +107,7 @@ def test_the_moving_average_is_what_is_validated_and_kept(monkeypatch, tmp_path)
     assert tests.same(seen[1], tests.weights(model))  # the best validation's
 
 
-def test_training_goes_on_from_the_weights_and_not_from_their_average(monkeypatch):
+def test_training_continues_from_the_weights_and_not_from_their_average(monkeypatch):
     rows = tests.labelled(64)
     settings = {"epochs": 2, "batch_rows": 16, "num_shapes": 1, "keep": "last"}
     ends = []
@@ -142,6 +142,6 @@ def test_a_metric_that_is_not_measured_is_refused():
         ({"ema": 1.0}, "less than 1"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, finding):
+def test_invalid_settings_are_refused(settings, finding):
     with pytest.raises(ValidationError, match=finding):
         tests.config(**settings)

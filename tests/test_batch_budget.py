@@ -31,19 +31,19 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
     return batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)
 
 
-def test_the_largest_batch_that_is_foretold_to_fit_is_taken(monkeypatch):
+def test_the_largest_batch_predicted_to_fit_is_chosen(monkeypatch):
     # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of what is free may be
     # taken.
     found = searched(monkeypatch, bytes_of=lambda tokens: 50e6 + 1000 * tokens, free=2 * 110e6, rows=12_000)
     assert (found["batch_tokens"], found["ended_by"]) == (32_768, "memory")
 
 
-def test_a_size_that_is_no_faster_is_not_taken(monkeypatch):
+def test_a_size_that_is_no_faster_is_not_chosen(monkeypatch):
     found = searched(monkeypatch, speed=lambda tokens: min(tokens, 2100))
     assert (found["batch_tokens"], found["ended_by"]) == (2048, "speed")
 
 
-def test_an_epoch_keeps_some_updates(monkeypatch):
+def test_an_epoch_keeps_a_minimum_of_updates(monkeypatch):
     found = searched(monkeypatch, rows=4000, fewest=10)
     rows = tests.reversals(4000)
     kept, missed = (
@@ -67,7 +67,7 @@ def test_no_larger_batch_is_tried_than_batch_rows_allows(monkeypatch):
     assert (found["batch_tokens"], found["ended_by"]) == (4096, "rows")  # of 8 tokens a row: 300 rows are 2,400
 
 
-def test_a_try_is_an_update_as_the_run_makes_them(monkeypatch):
+def test_a_trial_is_an_update_like_those_of_the_run(monkeypatch):
     """Of several batches where gradients are accumulated, with words replaced where they will be."""
     seen, train_step = [], steps.Steps.train
 
@@ -104,7 +104,7 @@ def test_too_little_memory_is_an_error_with_a_cure(monkeypatch):
         batch_budget.search(steps_of(tests.plain_generator(), rows, settings), rows, settings)
 
 
-def test_searching_leaves_the_run_as_one_with_that_number_and_is_not_repeated(monkeypatch, tmp_path):
+def test_the_search_does_not_change_the_run_and_is_not_repeated(monkeypatch, tmp_path):
     monkeypatch.setattr(batch_budget, "MIN_TOKENS", 64)
     monkeypatch.setattr(batch_budget, "MAX_TOKENS", 128)
     monkeypatch.setattr(batch_budget, "MIN_UPDATES", 2)
@@ -142,7 +142,7 @@ def test_sparse_rows_have_no_tokens(tmp_path):
 # Memory
 
 
-def test_a_peak_is_what_was_held_at_once_and_begins_anew():
+def test_the_peak_is_measured_and_can_be_reset():
     if not memory.reset_peak():
         pytest.skip("this system does not reset the peak")
     before = memory.peak()
@@ -156,7 +156,7 @@ def test_a_peak_is_what_was_held_at_once_and_begins_anew():
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_what_is_left_is_the_tightest_of_machine_and_control_groups(version, monkeypatch, tmp_path):
+def test_available_memory_is_the_minimum_of_machine_and_control_groups(version, monkeypatch, tmp_path):
     proc, groups = tmp_path / "proc", tmp_path / "groups"
     folder = (groups / "memory" if version == 1 else groups) / "jobs/mine"
     (proc / "self").mkdir(parents=True)

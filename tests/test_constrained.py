@@ -27,7 +27,7 @@ def holds_all(ids, demand):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_a_wide_beam_equals_enumeration_of_what_holds_the_phrases(alpha):
+def test_a_wide_beam_equals_enumeration_of_answers_with_the_phrases(alpha):
     model = Table(0)
     # With 5 words and 4 places before the end at most 5 ** 4 hypotheses live: a beam of 625 loses none.
     config = constrained.Config(beam_size=625, max_length=5, length_penalty=alpha)
@@ -41,7 +41,7 @@ def test_a_wide_beam_equals_enumeration_of_what_holds_the_phrases(alpha):
 
 
 @pytest.mark.parametrize(("beam_size", "max_length"), [(1, 3), (1, 12), (2, 9), (5, 9)])
-def test_every_answer_holds_the_phrases_of_its_row_however_narrow_the_beam(beam_size, max_length):
+def test_every_answer_contains_the_phrases_of_its_row_with_any_beam_size(beam_size, max_length):
     demands = ["abc\nde", "eeee", "a\nb\nc\nd\ne", "", "abab\nbaba"]
     for seed in range(2):
         model = Table(seed, end_bonus=2.0 * seed)
@@ -57,7 +57,7 @@ def test_every_answer_holds_the_phrases_of_its_row_however_narrow_the_beam(beam_
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_rows_without_phrases_are_searched_as_beam_search_does(beam_size):
+def test_rows_without_phrases_are_searched_like_beam_search(beam_size):
     model, config = Table(2, end_bonus=1.0), constrained.Config(beam_size=beam_size, max_length=9)
     found = call(model, constrained, config, sources(4, 5, 6, 7), constraints=["", "ab\ncd", "\n", ""])
     for row in (0, 2, 3):
@@ -68,7 +68,7 @@ def test_rows_without_phrases_are_searched_as_beam_search_does(beam_size):
         np.testing.assert_array_equal(free[name], values)
 
 
-def test_a_beam_of_ten_finds_the_best_answer_that_holds_a_phrase_nearly_always():
+def test_a_beam_of_ten_nearly_always_finds_the_best_answer_with_a_phrase():
     model = Table(4)
     demands = ["c", "de", "a\nb", "eb", "bb", "d\nc"]
     config = constrained.Config(beam_size=10, max_length=5)
@@ -81,7 +81,7 @@ def test_a_beam_of_ten_finds_the_best_answer_that_holds_a_phrase_nearly_always()
     assert np.mean(np.isclose(found, best, atol=1e-5)) > 0.8
 
 
-def test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_others():
+def test_phrases_of_a_call_override_those_of_the_pipeline_file():
     model, config = Table(1), constrained.Config(constraints=["ca", "e"], max_length=6, prefix="d")
     fixed = call(model, constrained, config, sources(5, 6))
     for ids in fixed["ids"].numpy().reshape(-1, fixed["ids"].shape[2]):
@@ -100,7 +100,7 @@ def test_a_prefix_leaves_room_for_the_phrases():
     assert found["scores"][0, 0].numpy() == pytest.approx(along(Table(1), 5, answer)[0] / penalty(7, 1.0), abs=2e-5)
 
 
-def test_runs_of_phrases_agree_with_looking_at_the_text():
+def test_runs_of_phrases_agree_with_matching_the_text():
     random = np.random.default_rng(3)
     phrases = ["aab", "ba", "aaaa"]
     rule = Phrases.from_texts(tf.constant(["\n".join(phrases)]), Letters())
@@ -119,7 +119,7 @@ def test_runs_of_phrases_agree_with_looking_at_the_text():
             assert bank[row] == run + sum(len(phrase) for phrase, held in zip(phrases, met, strict=True) if held)
 
 
-def test_the_beam_is_shared_among_the_banks_that_are_not_empty():
+def test_the_beam_is_divided_among_the_non_empty_banks():
     log_probs = tf.constant([[-1.0, -2, -3, -4, -5, -6, -7, -np.inf]])
     bank = tf.constant([[0, 0, 0, 0, 2, 0, 5, 5]])
     assert allocate(log_probs, bank, 4).numpy().tolist() == [[0, 4, 6, 1]]
@@ -128,6 +128,6 @@ def test_the_beam_is_shared_among_the_banks_that_are_not_empty():
 
 
 @pytest.mark.parametrize("phrase", ["", " ", "a\nb"])
-def test_what_is_no_phrase_is_refused(phrase):
+def test_invalid_phrases_are_refused(phrase):
     with pytest.raises(ValueError, match="expected a word or a phrase on one line"):
         Plugin.check("decoding", {"kind": "constrained", "constraints": [phrase]})

@@ -46,7 +46,7 @@ def greedy_alone(model, row, longest):
     return said
 
 
-def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
+def test_bleu_equals_that_of_answers_decoded_row_by_row(model, monkeypatch):
     monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a rest
     source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
@@ -92,7 +92,7 @@ def artifacts(folder, raw_rows, vectorized_rows):
     return inputs
 
 
-def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
+def test_references_are_matched_by_row_and_raw(tmp_path):
     ids = Ids.from_lists([[5, 3]] * 3)
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
     measure = validation_bleu.from_artifacts(inputs, SIZES, Rows({"source": ids}, ids), None)

@@ -80,7 +80,7 @@ def test_layers_compute_in_bfloat16_and_the_loss_in_float32(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
+def test_vocabulary_logits_are_computed_in_float32(kind):
     """As exact as NumPy's in float64 from the same hidden vectors; bfloat16 would keep three digits."""
     with precision.policy("mixed_bfloat16"):
         model = BUILD[kind]()
@@ -111,7 +111,7 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     np.testing.assert_allclose(table, expected, atol=1e-4)
 
 
-def test_the_logits_of_a_classifier_are_products_of_float32():
+def test_classifier_logits_are_computed_in_float32():
     with precision.policy("mixed_bfloat16"):
         model = tests.classifier()
     hidden, (rows, logits) = [], (tests.labelled(16).inputs["source"].gather(np.arange(16), 12), None)
@@ -127,7 +127,7 @@ def test_the_logits_of_a_classifier_are_products_of_float32():
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(kind):
+def test_a_mixed_precision_model_translates_like_the_served_float32_model(kind):
     class Codec:
         def decode(self, ids):
             return tf.strings.reduce_join(tf.strings.as_string(ids), axis=1, separator=" ")
@@ -148,7 +148,7 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
     assert {layer.compute_dtype for layer in mixed._flatten_layers()} == {"bfloat16"}
 
 
-def test_the_policy_of_before_comes_back():
+def test_the_previous_policy_is_restored():
     with pytest.raises(KeyError), precision.policy("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         raise KeyError

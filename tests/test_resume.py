@@ -111,7 +111,9 @@ def go_and_die(model, folder, output, moment):
 
 @pytest.mark.volume
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_a_whole_one(model, inputs, tmp_path, monkeypatch):
+def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_an_uninterrupted_one(
+    model, inputs, tmp_path, monkeypatch
+):
     moments = Moments(lambda count: None)
     with monkeypatch.context() as patch:
         moments.watch(patch.setattr)

@@ -36,7 +36,7 @@ def own_words(model, read):
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatch):
+def test_replaced_words_are_predictions_after_the_true_words(split, monkeypatch):
     monkeypatch.setattr(vocabulary_loss, "BLOCK_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
     model, read = tests.Table(split), inputs()
     said = own_words(model, read).argmax(-1)
@@ -46,7 +46,7 @@ def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatc
     np.testing.assert_array_equal(mixed(model, read, 0.0), read)
 
 
-def test_the_asked_share_is_replaced_and_the_seed_decides_where():
+def test_the_requested_share_is_replaced_at_positions_given_by_the_seed():
     model, read = tests.Table(True), inputs(400)
     whole = mixed(model, read, 1.0)
     changeable = whole != read  # elsewhere the model says the true word
@@ -58,7 +58,7 @@ def test_the_asked_share_is_replaced_and_the_seed_decides_where():
     assert (half != mixed(model, read, 0.3, seed=np.array([7, 2], np.int32))).any()
 
 
-def test_drawn_words_follow_the_models_distribution():
+def test_sampled_words_follow_the_models_distribution():
     model = tests.Table(True)
     read = np.full((200, 51), 9, np.int32)
     read[:, 0] = 2
@@ -109,7 +109,7 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
     np.testing.assert_allclose(losses.to_dense(gradients[0]), slopes, atol=1e-4)
 
 
-def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
+def test_in_the_hybrid_model_known_words_are_replaced_by_known_words():
     """Spellings stay where the reference has them, so no label falls where it cannot be said."""
     from textpipe.config.fields import Sizes
     from textpipe.data.columns import Ids
@@ -137,7 +137,7 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
     np.testing.assert_array_equal(*flags)
 
 
-def test_the_share_rises_by_the_papers_curves():
+def test_the_probability_follows_the_curves_of_the_paper():
     linear = ScheduledSampling(probability=0.2, start=100, steps=50)
     rates = [scheduled_sampling.rate(linear, step) for step in (1, 100, 125, 150, 900)]
     assert rates == pytest.approx([0, 0, 0.1, 0.2, 0.2])

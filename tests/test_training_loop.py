@@ -153,7 +153,7 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
     assert float(measured["correct"]) == correct
 
 
-def test_targets_are_shifted_behind_the_start():
+def test_targets_are_shifted_right_after_the_start_token():
     from textpipe.training.losses import shift_right
 
     assert shift_right(np.array([[7, 8, 3, 0]], np.int32), 2).numpy().tolist() == [[2, 7, 8, 3]]
@@ -162,7 +162,7 @@ def test_targets_are_shifted_behind_the_start():
 @pytest.mark.parametrize(
     ("limit", "expected"), [({"clip_norm": 0.01}, 0.01), ({"clip_value": 0.001}, None), ({}, None)]
 )
-def test_a_clipped_step_is_as_long_as_the_limit(limit, expected, tmp_path):
+def test_a_clipped_step_has_the_length_of_the_limit(limit, expected, tmp_path):
     rows = labelled(64)
     model = logistic_regression.build(logistic_regression.Config(l2=0), Sizes({"text": IDS}, "label", LABELS), seed=1)
     settings = Settings(epochs=1, optimizer={"kind": "sgd", "learning_rate": 1.0}, num_shapes=1, **limit)
@@ -198,7 +198,7 @@ def test_schedules_reach_the_optimizer(tmp_path):
         {"kind": "noam", "d_model": 8},
     ],
 )
-def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
+def test_a_warm_up_longer_than_the_run_warns(schedule, caplog, tmp_path):
     settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule=schedule)
     result = loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
     assert result["steps"] == 6
@@ -206,7 +206,7 @@ def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
     assert "still rises at update 6" in warning and warning in caplog.text
 
 
-def test_a_warm_up_that_ends_in_time_is_not_worth_a_word(tmp_path):
+def test_a_warm_up_that_ends_in_time_does_not_warn(tmp_path):
     settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule={"kind": "cosine", "warmup_steps": 2})
     assert "warnings" not in loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
 
@@ -227,7 +227,7 @@ def scripted(monkeypatch, values):
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
-def test_early_stopping_waits_and_keeps_the_asked_weights(monkeypatch, keep, kept):
+def test_early_stopping_waits_and_keeps_the_requested_weights(monkeypatch, keep, kept):
     seen = scripted(monkeypatch, [3.0, 2.0, 2.5, 2.0, 1.0])
     rule = {"metric": "valid_loss", "patience": 2}
     model, rows = classifier(), labelled(64)
@@ -237,7 +237,7 @@ def test_early_stopping_waits_and_keeps_the_asked_weights(monkeypatch, keep, kep
     assert same(weights(model), seen[kept])
 
 
-def test_patience_counts_from_the_best_and_accuracy_rises():
+def test_patience_counts_from_the_best_and_higher_accuracy_is_better():
     rule = EarlyStopping(metric="valid_accuracy", patience=2, min_delta=0.01)
     history = [{"valid_accuracy": value} for value in (0.5, 0.6, 0.605, 0.59)]
     assert [early_stopping.should_stop(history[:n], rule, softmax.METRICS) for n in range(5)] == [
@@ -251,7 +251,7 @@ def test_patience_counts_from_the_best_and_accuracy_rises():
     assert early_stopping.best([{"loss": 1.0}], "valid_loss", softmax.METRICS) is None
 
 
-def test_without_validation_rows_the_last_weights_are_kept_and_it_is_said(caplog):
+def test_without_validation_rows_the_last_weights_are_kept_with_a_warning(caplog):
     settings = Settings(epochs=2, num_shapes=1, early_stopping={"patience": 1})
     result = loop.fit(classifier(), {"train": labelled(64), "valid": labelled(0)}, settings)
     assert (result["stopped"], result["epochs"]) == ("epochs", 2)
@@ -263,7 +263,7 @@ def test_an_empty_training_split_is_refused():
         loop.fit(classifier(), {"train": labelled(0)}, Settings())
 
 
-def test_time_that_is_used_up_ends_training_after_the_step_with_a_validation():
+def test_max_minutes_ends_training_after_a_step_with_a_validation():
     rows = labelled(256)
     settings = Settings(epochs=50, max_minutes=1e-9, num_shapes=1)
     result = loop.fit(classifier(), {"train": rows, "valid": rows}, settings)
@@ -271,7 +271,7 @@ def test_time_that_is_used_up_ends_training_after_the_step_with_a_validation():
     assert math.isfinite(result["best"]["valid_loss"])
 
 
-def test_so_many_updates_and_no_more_are_taken_and_the_schedule_ends_with_them():
+def test_max_steps_limits_the_updates_and_the_schedule():
     rows = labelled(256)
     schedule = {"optimizer": {"kind": "sgd", "learning_rate": 1.0}, "schedule": {"kind": "cosine"}}
     settings = Settings(epochs=50, max_steps=6, batch_rows=64, num_shapes=1, keep="last", **schedule)
@@ -280,7 +280,7 @@ def test_so_many_updates_and_no_more_are_taken_and_the_schedule_ends_with_them()
     assert result["best"]["learning_rate"] == pytest.approx(0, abs=1e-9)
 
 
-def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
+def test_validate_steps_validates_within_an_epoch(tmp_path):
     rows = labelled(64 * 5)
     settings = Settings(epochs=2, batch_rows=64, num_shapes=1, validate_steps=3)
     loop.fit(classifier(), {"train": rows, "valid": rows}, settings, tmp_path)
@@ -288,7 +288,7 @@ def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
     assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6), (2, 9), (2, 10)]
 
 
-def test_a_loss_that_is_not_a_number_stops_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_raises_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     take, taken = loop.Loop.update, []
 
     def poisoned(self, batch):
@@ -351,7 +351,7 @@ tests.train_case(tests.Path({str(output)!r}))
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
 
 
-def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(tmp_path):
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
     """Generators, and kills inside a checkpoint or a validation: test_resume.py."""
     process = killed(tmp_path / "killed")
     assert process.returncode == -signal.SIGKILL, process.stderr
@@ -365,7 +365,7 @@ def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(
     assert (tmp_path / "killed/history.jsonl").read_bytes() == (tmp_path / "whole/history.jsonl").read_bytes()
 
 
-def test_ctrl_c_waits_for_the_step_saves_and_passes_on(tmp_path, monkeypatch):
+def test_ctrl_c_waits_for_the_step_saves_and_raises(tmp_path, monkeypatch):
     take = loop.Loop.update
 
     def interrupted(self, batch):
@@ -511,7 +511,7 @@ def plain_generator():
     return model
 
 
-def test_two_replicas_train_as_one_does():
+def test_two_replicas_train_like_one():
     program = REPLICAS.format(folder=str(Path(__file__).parent))
     root = str(Path(loop.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
@@ -592,7 +592,7 @@ def refusal(tmp_path, stages, config, sizes=None):
     return str(caught.value)
 
 
-def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, tmp_path):
+def test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
     answers = config(model={"kind": "recurrent"})
     assert "answers with a text, but task 'classify' asks for a label; use" in refusal(tmp_path, stages, answers)
@@ -631,7 +631,7 @@ NOT_FOR_LBFGS = {
 }  # fmt: skip
 
 
-def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
+def test_lbfgs_refuses_settings_that_it_does_not_read():
     assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init"}
     Settings(optimizer="lbfgs", seed=3)
     train.Config(task="classify", model={"kind": "logistic_regression"}, optimizer={"kind": "lbfgs", "memory": 5})
@@ -650,7 +650,7 @@ def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
     assert "[model] embedding: applies to rows of token ids" in refusal(tmp_path, stages, config(), sparse)
 
 
-def test_progress_is_said_in_lines_where_there_is_no_terminal(caplog, monkeypatch):
+def test_progress_is_logged_without_a_terminal(caplog, monkeypatch):
     from textpipe.training.telemetry import progress
 
     monkeypatch.setattr(progress, "INTERVAL", 0.0)

@@ -96,7 +96,7 @@ def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(t
     assert report["fresh"] == []
 
 
-def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
+def test_vocabularies_of_equal_size_are_distinguished(tmp_path):
     # Equal shapes everywhere: rows copied by their place would be other words' rows.
     there = list(reversed(HERE[4:]))
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
@@ -105,7 +105,7 @@ def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
     expect_rows(found["target_embedding"], fresh["target_embedding"], old["target_embedding"], HERE, [*MARKS, *there])
 
 
-def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_too(tmp_path):
+def test_source_target_and_softmax_weights_are_matched_by_their_own_vocabularies(tmp_path):
     model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
     other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes({"source": ids(HERE)}, "target", ids(THERE))
     there = Sizes({"message": ids(THERE)}, "reply", ids(other))
@@ -122,7 +122,7 @@ def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_t
     np.testing.assert_array_equal(found["encoder/forward_0/kernel"], old["encoder/forward_0/kernel"])
 
 
-def test_words_and_letters_of_a_hybrid_model_are_told_apart(tmp_path):
+def test_words_and_letters_of_a_hybrid_model_are_distinguished(tmp_path):
     # "a" is a word and a letter, in both runs, at other places.
     here = ([*MARKS, "a", "dog", "runs"], ["</unk>", "\ufffd", "d", "a", "o"])
     there = ([*MARKS, "runs", "cat", "a", "old", "red"], ["</unk>", "\ufffd", "a", "c", "o", "t"])
@@ -177,7 +177,7 @@ def test_columns_and_classes_of_a_classifier_are_carried_over_together(tmp_path)
     assert report["carried"]["linear/kernel"] == {"text": {"carried": 2, "of": 3}, "label": {"carried": 2, "of": 4}}
 
 
-def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone(tmp_path):
+def test_the_single_logit_of_two_classes_is_carried_over_only_between_the_same_classes(tmp_path):
     folder, old = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["no", "yes"]))
     found, _, report = given(folder, LINEAR, *classifier([8, 5], ["no", "yes"]))
     np.testing.assert_array_equal(found["linear/kernel"], [old["linear/kernel"][1], [0]])
@@ -188,7 +188,7 @@ def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone
         assert report["fresh"] == ["linear/kernel", "bias"] or set(report["fresh"]) == {"linear/kernel", "bias"}
 
 
-def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
+def test_buckets_of_other_ngrams_are_not_carried_over(tmp_path):
     folder, _ = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["a", "b", "c"]))
     found, _, report = given(folder, LINEAR, *classifier([3, 8], ["a", "b", "c"], characters=[2, 4]))
     assert not found["linear/kernel"].any()
@@ -199,7 +199,7 @@ def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
 # What does not fit
 
 
-def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_path):
+def test_a_model_of_another_shape_is_refused_with_the_differences_and_a_cure(tmp_path):
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", SMALL, sizes, joint(HERE))
     with pytest.raises(ConfigError) as error:
@@ -222,14 +222,14 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
         given(folder, {"kind": "feed_forward"}, sizes, vocabulary)
 
 
-def test_a_path_without_a_run_is_refused_and_says_what_is_wanted(tmp_path):
+def test_a_path_without_a_run_is_refused_with_what_is_expected(tmp_path):
     with pytest.raises(ConfigError, match="nowhere: expected a train artifact.*found no such folder; check the path"):
         source_weights.locate(Init(**{"from": str(tmp_path / "nowhere")}))
     with pytest.raises(ConfigError, match="found no model.json in it"):
         source_weights.locate(Init(**{"from": str(tmp_path)}))
 
 
-def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
+def test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found(tmp_path):
     artifact = tmp_path / "train" / "abc"
     for folder, names in (
         (artifact, ("model.json", "vocabulary.json", "model.weights.h5")),
@@ -272,7 +272,7 @@ def generator_rows():
     return Rows({"source": Ids.from_lists(lists)}, Ids.from_lists(lists))
 
 
-def test_frozen_parts_keep_their_weights_and_the_others_move():
+def test_frozen_parts_keep_their_weights_and_others_change():
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     model = plugins.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     names = list(values(model))
@@ -348,7 +348,7 @@ def second(generator, folder, origin, **options):
     return sections["train"], outputs["train"]
 
 
-def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so(generator, tmp_path):
+def test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it(generator, tmp_path):
     section, artifact = second(generator, tmp_path / "a", generator["train"], freeze=["*_embedding", "encoder"])
     report = json.loads((artifact / "train.json").read_text())
     assert report["init"]["from"] == str(generator["train"])
@@ -390,14 +390,14 @@ def rebuilt(artifact):
         ({"freeze": ["a"], "optimizer": "lbfgs"}, "freeze: lbfgs minimizes one function of all weights; set optimizer"),
     ],
 )
-def test_mistakes_in_the_file_are_named_where_they_stand(options, message):
+def test_mistakes_in_the_file_are_reported_with_their_place(options, message):
     configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     tables = {**tiny.GENERATOR, "ingest": {"files": "rows.tsv"}, "train": options}
     with pytest.raises(ConfigError, match=message):
         config.check("mine.toml", configs, tables)
 
 
-def test_the_bytes_behind_the_path_are_part_of_the_cache_key(tmp_path):
+def test_the_files_of_the_other_run_are_part_of_the_cache_key(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("model.json", "vocabulary.json", "model.weights.h5"):
