@@ -33,7 +33,7 @@ NEG_INF = -float("inf")
 class BestCandidates:
     """Plain beam search: the likeliest hypotheses survive."""
 
-    spare = 0  # tokens of a hypothesis considered beside its best 2 * K
+    spare = 0  # tokens of a hypothesis considered in addition to its best 2 * K
 
     def needed(self, rule_state):
         """Tokens [R * K, X] to consider whatever their probability, right-padded; or None."""
@@ -46,10 +46,10 @@ class BestCandidates:
         before it; done [R], groups whose answers no longer change; beam, K; end_id.
         """
         rows, beam, width = tf.unstack(tf.shape(now.token))
-        log_probs, place = tf.math.top_k(tf.reshape(now.log_probs, [rows, beam * width]), 2 * now.beam)
-        token = tf.gather(tf.reshape(now.token, [rows, beam * width]), place, batch_dims=1)
-        _, living = tf.math.top_k(tf.where(tf.equal(token, now.end_id), NEG_INF, log_probs), now.beam)
-        return log_probs, token, place // width, living
+        log_probs, index = tf.math.top_k(tf.reshape(now.log_probs, [rows, beam * width]), 2 * now.beam)
+        token = tf.gather(tf.reshape(now.token, [rows, beam * width]), index, batch_dims=1)
+        _, survivors = tf.math.top_k(tf.where(tf.equal(token, now.end_id), NEG_INF, log_probs), now.beam)
+        return log_probs, token, index // width, survivors
 
 
 def search(model, inputs, config, rules, strategy, *, beam, groups=1):
@@ -115,7 +115,7 @@ def search(model, inputs, config, rules, strategy, *, beam, groups=1):
             done=done,
             end_id=model.end_id,
         )
-        log_probs, token, parent, living = strategy.choose(now)
+        log_probs, token, parent, survivors = strategy.choose(now)
         ending = tf.equal(token, model.end_id)
 
         def follow(history, parent, value):
@@ -147,8 +147,8 @@ def search(model, inputs, config, rules, strategy, *, beam, groups=1):
         ended = live["ended"]
         if has_patience(config):
             ended += count_ended(ending, log_probs, beam)
-        log_probs = tf.gather(tf.where(ending, NEG_INF, log_probs), living, batch_dims=1)
-        parent, token = tf.gather(parent, living, batch_dims=1), tf.gather(token, living, batch_dims=1)
+        log_probs = tf.gather(tf.where(ending, NEG_INF, log_probs), survivors, batch_dims=1)
+        parent, token = tf.gather(parent, survivors, batch_dims=1), tf.gather(token, survivors, batch_dims=1)
         origin = tf.reshape(parent + tf.range(rows)[:, None] * beam, [-1])
         state = tf.nest.map_structure(lambda part: tf.gather(part, origin), split_memory(after)[1])
         rule_state = tf.nest.map_structure(lambda part: tf.gather(part, origin), rule_state)

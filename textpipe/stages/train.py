@@ -35,7 +35,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def fits(self):
-        """Refuses what does not fit together, before any data is read."""
+        """Refuses contradictory settings before any data is read."""
         module = plugins.find("models", self.model.kind)
         objective = self.objective
         if module.GIVES == objective.NEEDS:  # otherwise check() refuses the model

@@ -128,10 +128,10 @@ class Pairs:
         if dot(step, change) <= 0:
             return
         slot = self.count % self.memory
-        places = [slot, slot + self.memory]
-        self.rows[places] = step, change
-        self.products[places] = self.rows @ step, self.rows @ change
-        self.products[:, places] = self.products[places].T
+        indices = [slot, slot + self.memory]
+        self.rows[indices] = step, change
+        self.products[indices] = self.rows @ step, self.rows @ change
+        self.products[:, indices] = self.products[indices].T
         self.count += 1
 
     def direction(self, gradient: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def fit(
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
     data: {"train": rows, "valid": rows}; without validation rows, early stopping is off and the last weights are kept.
-    measures: validation metrics beside the objective's.
+    measures: validation metrics in addition to the objective's.
     objective: a module of objectives/; by default the one for the type of the targets.
 
     Under a tf.distribute strategy, build the model and call this inside its scope. Writes output/model.weights.h5,

@@ -48,7 +48,7 @@ class Steps:
 
     @property
     def variables(self) -> list[Any]:
-        """Variables that a step changes beside those of the model and the optimizer."""
+        """Variables that a step changes in addition to those of the model and the optimizer."""
         return self.average.variables if self.average else []
 
     def train(self, rows: Rows, batches: list[Batch], number: int) -> dict[str, Any]:
@@ -140,8 +140,10 @@ class Steps:
             # Shards are independent but for the dropout seeds, from which they draw one after another.
             for number, pair in enumerate(split_rows((replica_rows(inputs), replica_rows(target)), num_shards)):
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group if draws else 0
+                shard_inputs, shard_target = pair
+                shard_number = replica * num_shards + number
                 sums, shard_gradients = self.shard_gradients(
-                    *pair, variables, total, draws, replica * num_shards + number
+                    shard_inputs, shard_target, variables, total, draws, shard_number
                 )
                 all_sums.append(sums)
                 gradients.append([losses.to_dense(gradient) for gradient in shard_gradients])
@@ -224,8 +226,8 @@ def replica_seeds(model) -> Iterator[None]:
 
 def default_num_shards(strategy: tf.distribute.Strategy) -> int:
     """Into how many shards a replica splits its rows by default."""
-    alone = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
-    return threads.num_shards() if alone else 1
+    single_device = strategy.num_replicas_in_sync == 1 and not tf.config.list_physical_devices("GPU")
+    return threads.num_shards() if single_device else 1
 
 
 def tensors(column: Column, batch: Batch, name: str) -> Any:

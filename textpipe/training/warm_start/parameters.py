@@ -36,12 +36,12 @@ def prefixes(name: str) -> list[str]:
     return ["/".join(steps[: number + 1]) for number in range(len(steps))]
 
 
-def match_names(patterns: Sequence[str], names: Sequence[str], place: str) -> set[str]:
+def match_names(patterns: Sequence[str], names: Sequence[str], setting: str) -> set[str]:
     """The names that match patterns: a name, a prefix of one up to a slash, or a glob of either.
 
     ["encoder", "*_embedding"] of a recurrent model -> all of the encoder, and both embeddings
 
-    place: of the patterns, "[train] freeze". Raises ConfigError for a pattern that matches none.
+    setting: the key of the patterns, such as "[train] freeze". Raises ConfigError for a pattern that matches none.
     """
     matches: set[str] = set()
     for pattern in patterns:
@@ -50,7 +50,7 @@ def match_names(patterns: Sequence[str], names: Sequence[str], place: str) -> se
             suggestion = suggest(pattern, all_prefixes(names))
             if suggestion.startswith("; known"):
                 suggestion = f"; the model has {', '.join(dict.fromkeys(name.split('/')[0] for name in names))}"
-            raise ConfigError(f"{place} {pattern!r}: no weight has such a name{suggestion}")
+            raise ConfigError(f"{setting} {pattern!r}: no weight has such a name{suggestion}")
         matches |= matching
     return matches
 
