@@ -16,7 +16,7 @@ from textpipe.training.settings import Settings
 
 
 def updated(build, rows, groups, **settings):
-    """A model's weights after an update from each group of batches, and the figures of each."""
+    """The weights of a model after an update per group of batches, and the figures of each update."""
     import keras
     import tensorflow as tf
 
@@ -25,13 +25,13 @@ def updated(build, rows, groups, **settings):
     optimizer.build(model.trainable_variables)
     settings = Settings(accumulate=max(map(len, groups)), **settings)
     objective = plugins.find("objectives", rows.target.objective)
-    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
-    return model, [taken.train(rows, group, number) for number, group in enumerate(groups, 1)]
+    training_steps = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
+    return model, [training_steps.train(rows, group, number) for number, group in enumerate(groups, 1)]
 
 
 @pytest.mark.parametrize("case", ["plain_classifier", "plain_generator"])
 def test_accumulated_batches_equal_one_large_batch(case):
-    """Batches of unlike size and unlike numbers of tokens: a mean of their means would be another update."""
+    """Batches of different sizes and numbers of tokens: a mean of their means would be another update."""
     build, rows = getattr(tests, case), tests.labelled(30) if "classifier" in case else tests.reversals(30)
     parts = np.split(np.arange(30), [3, 17])
     options = {"clip_norm": 0.05, "label_smoothing": 0.1}

@@ -16,7 +16,7 @@ LOSSES = [3.0, 1.0, 2.5, 2.0, 4.0, 2.6]
 
 
 def run(monkeypatch, average, output, losses=LOSSES, **settings):
-    """A run with these validation losses; its result, its model and the weights at each validation."""
+    """The result, the model and the weights at each validation of a run with these validation losses."""
     seen = tests.scripted(monkeypatch, [*losses, 9.0])
     model, rows = tests.classifier(), tests.labelled(64)
     data = {"train": rows, "valid": rows}
@@ -53,9 +53,9 @@ def test_a_mean_that_is_worse_than_the_best_is_reported(lowest, worse, monkeypat
 
 
 def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights(monkeypatch, tmp_path):
-    """The validations after the last checkpoint push out older weights, which the resumed history still wants."""
+    """Validations after the last checkpoint displace older weights that the resumed history still needs."""
     wanted, checkpoints = {"best": 2}, []
-    settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps an epoch
+    settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps per epoch
 
     def dying(self):
         checkpoints.append(self.global_step)
@@ -70,7 +70,7 @@ def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights(
         run(monkeypatch, wanted, tmp_path / "killed", falling, **settings)
     assert len(list((tmp_path / "killed/resume/validated").iterdir())) == 4
     monkeypatch.setattr(loop.Loop, "save", save)
-    # The time is up at once after resuming, so that nothing but the two validations before the checkpoint is left.
+    # Time is up right after resuming, so that only the two validations before the checkpoint remain.
     settings["max_minutes"] = 1e-9
     seen = tests.scripted(monkeypatch, [9.0, 9.0, 9.0])
     model, rows = tests.classifier(), tests.labelled(64)

@@ -1,4 +1,4 @@
-"""batch_tokens = "auto": when the search ends, that it leaves no trace, and that a resumed run does not repeat it."""
+"""batch_tokens = "auto": when the search ends, that it has no side effects, and that a resumed run does not repeat it."""
 
 import json
 import mmap
@@ -19,7 +19,7 @@ def thousand(tokens):
 
 
 def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, rows=4000, fewest=2, **settings):
-    """What is found where a step takes these bytes and has this speed."""
+    """The result of the search if steps take these bytes and have this speed."""
 
     def take(self, tokens):
         return {"tokens": tokens, "bytes": bytes_of(tokens), "speed": speed(tokens)}
@@ -32,8 +32,8 @@ def searched(monkeypatch, *, bytes_of=thousand, speed=thousand, free=10**12, row
 
 
 def test_the_largest_batch_predicted_to_fit_is_chosen(monkeypatch):
-    # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of what is free may be
-    # taken.
+    # 50 MB and 1,000 bytes a token: 32,768 tokens take 82.8 MB, 65,536 would take 115.5. Half of the free memory may be
+    # used.
     found = searched(monkeypatch, bytes_of=lambda tokens: 50e6 + 1000 * tokens, free=2 * 110e6, rows=12_000)
     assert (found["batch_tokens"], found["ended_by"]) == (32_768, "memory")
 
@@ -53,7 +53,7 @@ def test_an_epoch_keeps_a_minimum_of_updates(monkeypatch):
 
 
 def test_updates_of_several_batches_are_counted_as_updates(monkeypatch):
-    """With four batches to an update an epoch of so many updates has batches of a quarter."""
+    """With four batches per update, batches are a quarter in size for as many updates."""
     found = searched(monkeypatch, rows=12_000, fewest=10, accumulate=4)
     assert found["ended_by"] == "updates"
     rows, tokens = tests.reversals(12_000), found["batch_tokens"]
@@ -64,11 +64,11 @@ def test_updates_of_several_batches_are_counted_as_updates(monkeypatch):
 
 def test_no_larger_batch_is_tried_than_batch_rows_allows(monkeypatch):
     found = searched(monkeypatch, batch_rows=300)
-    assert (found["batch_tokens"], found["ended_by"]) == (4096, "rows")  # of 8 tokens a row: 300 rows are 2,400
+    assert (found["batch_tokens"], found["ended_by"]) == (4096, "rows")  # 8 tokens per row: 300 rows are 2,400
 
 
 def test_a_trial_is_an_update_like_those_of_the_run(monkeypatch):
-    """Of several batches where gradients are accumulated, with words replaced where they will be."""
+    """Of several batches with accumulation, and with words replaced by scheduled sampling."""
     seen, train_step = [], steps.Steps.train
 
     def noted(self, rows, group, number):
@@ -109,7 +109,7 @@ def test_the_search_does_not_change_the_run_and_is_not_repeated(monkeypatch, tmp
     monkeypatch.setattr(batch_budget, "MAX_TOKENS", 128)
     monkeypatch.setattr(batch_budget, "MIN_UPDATES", 2)
     data = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
-    # What a step of so few tokens takes may be had already: what the system tells is given here.
+    # A step of so few tokens may need no new memory, so the reports of the system are mocked.
     monkeypatch.setattr(memory, "resident", lambda: 1_000_000)
     monkeypatch.setattr(memory, "peak", lambda: 3_000_000)
     own, auto = tests.generator(), tests.generator()
@@ -118,7 +118,7 @@ def test_the_search_does_not_change_the_run_and_is_not_repeated(monkeypatch, tmp
     assert result["batch_tokens"]["batch_tokens"] in (64, 128)
     del result["batch_tokens"]["ended_by"]
     loop.fit(own, data, Settings(**result["batch_tokens"], **settings))
-    assert tests.same(tests.weights(own), tests.weights(auto))  # dropout's seeds among them
+    assert tests.same(tests.weights(own), tests.weights(auto))  # including the seeds of dropout
     tried = json.loads((tmp_path / "resume/batch_tokens.json").read_text())["tried"]
     assert [one["tokens"] for one in tried] in ([64], [64, 128])
     assert all(one["bytes"] == 2_000_000 for one in tried)
@@ -146,7 +146,7 @@ def test_the_peak_is_measured_and_can_be_reset():
     if not memory.reset_peak():
         pytest.skip("this system does not reset the peak")
     before = memory.peak()
-    # A map of its own: the allocator may keep what an array gives back.
+    # A separate mapping, because the allocator may keep the memory of a freed array.
     with mmap.mmap(-1, 30_000_000) as held:
         for page in range(0, len(held), mmap.PAGESIZE):
             held[page] = 1

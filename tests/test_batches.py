@@ -108,7 +108,7 @@ def test_redrawn_lengths_are_batched_in_the_first_shapes(lengths):
     }
     assert plan.widths == widest
     random = np.random.default_rng(7)
-    order = random.permutation(1000)  # other rows are long now
+    order = random.permutation(1000)  # now other rows are long
     for new in ((source[order], target[order]), (random.integers(1, 9, 1000), np.full(1000, target.max()))):
         planned = plan.epoch(2, named(*new))
         assert sorted(np.concatenate([batch.rows for batch in planned])) == list(range(1000))
@@ -218,7 +218,7 @@ def test_without_fixed_widths_a_tenth_of_a_batch_at_most_is_padding_and_rows_kee
         assert len(batch.rows) * max(batch.widths.values()) <= 1024
         assert source[batch.rows].max() <= batch.widths["source"]
         assert target[batch.rows].max() <= batch.widths["target"]
-    # No batch of the first epoch comes again: each is a draw from a group that fills several.
+    # No batch of the first epoch recurs: each is drawn from a group that fills several batches.
     again = {frozenset(batch.rows) for batch in plan.epoch(2)}
     assert not again & {frozenset(batch.rows) for batch in batches}
 

@@ -22,7 +22,7 @@ HISTORIES = 101
 
 
 class Table:
-    """logits[first source token, history]; attention points at source place history % T."""
+    """logits[first source token, history]; attention points at source position history % T."""
 
     pad_id, start_id, end_id = PAD, START, END
 
@@ -87,7 +87,7 @@ def every_answer(model, first, max_length, alpha, min_length=1):
 
 
 def plain_beam(model, first, beam_size, max_length, alpha, patience=math.inf):
-    """Beam search with lists and to the very end: (answers best first, steps after which stopping loses nothing).
+    """Exhaustive beam search with lists: (answers best first, number of steps after which stopping loses nothing).
 
     patience: or until patience * beam_size answers have ended among the best beam_size candidates.
     """
@@ -146,7 +146,7 @@ def in_graph(model, decoder, config, source):
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_wide_beam_equals_exhaustive_enumeration(seed, alpha):
-    # With 5 words and 3 places before the end at most 5 ** 3 hypotheses live: a beam of 125 loses none.
+    # With 5 words and 3 positions before the end there are at most 5 ** 3 live hypotheses: a beam of 125 loses none.
     model = Table(seed)
     config = beam.Config(beam_size=125, max_length=4, length_penalty=alpha)
     found = in_graph(model, beam, config, sources(5, 6))
@@ -303,8 +303,8 @@ def test_an_answer_may_consist_of_its_end_only(decoder):
 
 
 def to_the_end(model, source, config):
-    """The search that computes every hypothesis of every row until the last row is done."""
-    settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
+    """A search that computes every hypothesis of every row until the last row is done."""
+    settings = _search.with_options(config, None, beam.OPTIONS, beam.TEXTS)
     rules = _search.Rules(config.rules)
     found = _beam.search(model, {"source": source}, settings, rules, _beam.BestCandidates(), beam=config.beam_size)
     return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
@@ -341,7 +341,7 @@ def test_rows_that_are_done_are_no_longer_computed():
     model, rows = Table(7, end_bonus=2.0), 40
     config = beam.Config(beam_size=3, max_length=30)
     source = sources(*(row % 10 for row in range(rows)))
-    # A row is needed for as many steps as it takes alone.
+    # A row is computed for as many steps as it needs on its own.
     alone = []
     for row in range(10):
         model.steps = 0

@@ -1,4 +1,4 @@
-"""Lexical constraints against enumeration of the answers that hold them, on the table-driven model of test_beam."""
+"""Lexical constraints against enumeration of the answers that contain them, on the table-driven model of test_beam."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, constrained
 from textpipe.decoding._banks import Phrases, allocate, bank_index
 
-# A row each: nothing, a word, a phrase, two, phrases that share tokens, one inside another, one that overlaps itself.
+# By row: nothing, a word, a phrase, two phrases, phrases that share tokens, nested ones, one that overlaps itself.
 DEMANDS = ["", "c", "de", "a\nb", "ab\nbc", "dd\nd", "aba", "e\r\n\n  c  \n"]
 
 
@@ -29,7 +29,7 @@ def holds_all(ids, demand):
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_wide_beam_equals_enumeration_of_answers_with_the_phrases(alpha):
     model = Table(0)
-    # With 5 words and 4 places before the end at most 5 ** 4 hypotheses live: a beam of 625 loses none.
+    # With 5 words and 4 positions before the end there are at most 5 ** 4 live hypotheses: a beam of 625 loses none.
     config = constrained.Config(beam_size=625, max_length=5, length_penalty=alpha)
     found = call(model, constrained, config, sources(*[5] * len(DEMANDS)), graph=alpha == 1, constraints=DEMANDS)
     every = every_answer(model, 5, 5, alpha)

@@ -1,4 +1,4 @@
-"""Dev BLEU: answers decoded in batches are those of one row at a time, and are held against the untouched texts."""
+"""Validation BLEU: answers decoded in batches equal those of single rows, and are compared with the raw texts."""
 
 import json
 
@@ -23,7 +23,7 @@ SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
 
 @pytest.fixture(scope="module")
 def model():
-    """A model whose answers are long and differ: its weights are drawn wide."""
+    """A model with long and different answers: its weights have a large spread."""
     config = recurrent.Config(units=8, embedding_size=8, attention="dot", initialization="he_normal")
     model = recurrent.build(config, SIZES, seed=3)
     random = np.random.default_rng(5)
@@ -33,7 +33,7 @@ def model():
 
 
 def greedy_alone(model, row, longest):
-    """The likeliest word again and again, for one row without padding; ended by end_id or at the longest length."""
+    """Greedy decoding of one row without padding, up to end_id or the maximum length."""
     state, last, said = model.start(model.encode({"source": np.array([row], np.int32)})), 2, []
     while len(said) + 1 < longest:
         logits, state, _ = model.step(state, np.array([last], np.int32))
@@ -47,7 +47,7 @@ def greedy_alone(model, row, longest):
 
 
 def test_bleu_equals_that_of_answers_decoded_row_by_row(model, monkeypatch):
-    monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a rest
+    monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a remainder
     source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
     measure = validation_bleu.ValidationBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
@@ -59,7 +59,7 @@ def test_bleu_equals_that_of_answers_decoded_row_by_row(model, monkeypatch):
         alone = greedy_alone(model, row, longest)
         assert answer.split() == [WORDS[word - 4] if word > 3 else "<unk>" for word in alone]
     assert len(set(answers)) > 5
-    # References that are right for every other row, and wrong by a word or all of them elsewhere.
+    # References are right for every other row, and wrong in one or all words elsewhere.
     references = [a if row % 3 else answers[row - 1] + " more" for row, a in enumerate(answers)]
     measure.references = references
     expected = BLEU().corpus_score(answers, [references]).score
@@ -75,7 +75,7 @@ def test_bleu_equals_that_of_answers_decoded_row_by_row(model, monkeypatch):
 
 
 def artifacts(folder, raw_rows, vectorized_rows):
-    """What the stages before train wrote: rows may come in another order in either."""
+    """Outputs of the stages before train, with rows in different orders."""
     inputs = {name: folder / name for name in ("ingest", "tokenize", "vectorize")}
     tables = {
         "ingest": pa.table({"row": raw_rows, "target": [f"Text {row}!" for row in raw_rows]}),

@@ -40,7 +40,7 @@ def plain(model, first, beam_size, groups, strength, max_length, alpha):
 
 
 def run(model, decoder, config, source):
-    """Op by op, which is the quicker way to answer a few rows once."""
+    """Runs eagerly, which is faster for a few rows."""
     return decoder.decode(model, {"source": source}, config)
 
 

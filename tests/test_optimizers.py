@@ -156,7 +156,7 @@ def test_a_schedule_stays_between_zero_and_one(name):
 
 
 def quadratic(size, condition):
-    """A convex quadratic with eigenvalues from 1 to `condition`, and where its minimum is."""
+    """A convex quadratic with eigenvalues from 1 to `condition`, and its minimum."""
     random = np.random.default_rng(size)
     basis, _ = np.linalg.qr(random.normal(size=(size, size)))
     matrix = basis @ np.diag(np.geomspace(1, condition, size)) @ basis.T

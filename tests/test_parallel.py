@@ -1,4 +1,4 @@
-"""Shares of a batch side by side: the update of the whole batch, the same bits every time, and cores as one asks for."""
+"""Parallel shards of a batch: the update of the whole batch, reproducible bits, and the configured cores."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def build(kind, dropout=0.0):
 
 @pytest.mark.parametrize(("kind", "accumulate"), [("transformer", True), ("recurrent", False)])
 def test_parallel_shards_make_the_update_of_the_whole_batch(kind, accumulate):
-    """A last batch of fewer rows than shares goes whole."""
+    """A last batch of fewer rows than shards is not split."""
     rows = tests.reversals(30)
     batches = [Batch(np.arange(29), {"source": 8, "target": 8}), Batch(np.array([29]), {"source": 8, "target": 8})]
     groups = [batches] if accumulate else [[batch] for batch in batches]
@@ -81,7 +81,7 @@ def test_shards_draw_the_same_random_numbers_every_time():
 
 
 def test_each_shard_has_its_own_random_numbers(monkeypatch):
-    """All rows are alike: a second share with the first one's draws would have the first one's loss."""
+    """All rows are equal: a second shard with the random numbers of the first would have the same loss."""
     losses = []
     gradients = sequence.gradients
 
@@ -91,9 +91,9 @@ def test_each_shard_has_its_own_random_numbers(monkeypatch):
         return sums, found
 
     monkeypatch.setattr(sequence, "gradients", spying)
-    taken = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8, sequence)
+    training_steps = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8, sequence)
     ids = tf.constant(tests.reversals(1).target.gather(np.zeros(8, int), 8))
-    taken.gradients(2, {"source": ids}, ids, tf.constant(1.0))
+    training_steps.gradients(2, {"source": ids}, ids, tf.constant(1.0))
     assert len(losses) == 2 and float(losses[0]) != float(losses[1])
 
 
@@ -151,7 +151,7 @@ if "tensorflow" in sys.modules:
 @pytest.mark.parametrize(
     ("first", "expected"),
     [
-        ("", ["1", "2"]),  # TensorFlow reads the variable by itself
+        ("", ["1", "2"]),  # TensorFlow reads the variable itself
         ("import tensorflow", ["1", "2", "1"]),
         ("import tensorflow as tf; tf.constant(1)", ["None", "1", "0"]),
         ("os.environ[threads.VARIABLE] = '2'", ["2", "1"]),

@@ -1,4 +1,4 @@
-"""Answers that begin with a given text, on the table-driven model of test_beam."""
+"""Answers that start with a given text, on the table-driven model of test_beam."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from textpipe.decoding import beam, greedy, sample
 class Letters:
     """A codec: a-e are the words of the table, blanks nothing."""
 
-    unk_id, end_id, vocab_size = None, END, 8  # the table has a word where others have <unk>
+    unk_id, end_id, vocab_size = None, END, 8  # id 1 is a word of the table instead of <unk>
 
     def encode(self, text):
         letters = tf.strings.unicode_decode(tf.strings.regex_replace(text, " ", ""), "UTF-8")
@@ -19,7 +19,7 @@ class Letters:
 
 
 def call(model, decoder, config, source, *, graph=False, **options):
-    """Once op by op, which is the quicker way to answer a few rows, or as a graph."""
+    """Runs eagerly, which is faster for a few rows, or as a graph."""
 
     def decode(source, options):
         return decoder.decode(model, {"source": source}, config, options, codec=Letters())

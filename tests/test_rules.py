@@ -1,4 +1,4 @@
-"""Rules on what may come next, and options set for one call, in every decoder."""
+"""Rules for the next token, and options of a call, in every decoder."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_greedy_takes_the_likeliest_allowed_token():
 
 
 class Only:
-    """A rule that lets every answer be its one sentence."""
+    """A rule that allows only one answer."""
 
     def __init__(self, ids):
         self.ids = tf.constant([*ids, *[PAD] * 20])
@@ -82,7 +82,7 @@ class Only:
 
 @pytest.fixture
 def only(monkeypatch):
-    """Puts `Only(ids)` in the place of the rules of a section."""
+    """Replaces the rules of a section by `Only(ids)`."""
     from textpipe.decoding import _search
 
     def put(*ids):

@@ -1,4 +1,4 @@
-"""Sampling against the distribution written down by enumeration, on the table-driven model of test_beam."""
+"""Sampling against the enumerated distribution, on the table-driven model of test_beam."""
 
 import math
 from collections import Counter
@@ -28,7 +28,7 @@ DRAWS = 6000
 
 
 def cut(logits, temperature, top_k, top_p):
-    """The distribution a token is drawn from, in float64: sort, cut, renormalize."""
+    """The sampling distribution of a token, in float64: sort, truncate, renormalize."""
     weights = np.exp(log_softmax(logits / temperature))
     order = np.argsort(-weights, kind="stable")
     if top_k is not None:
@@ -80,7 +80,7 @@ def test_sample_frequencies_agree_with_enumeration(options):
         assert sum(expected.values()) == pytest.approx(1)
         counts = Counter(words_of(ids) for ids in found["ids"][row].numpy())
         assert set(counts) <= set(expected)  # nothing from outside the top_k and top_p
-        # Pearson's statistic is about chi-square: mean = freedom, variance = 2 * freedom. Rare answers count together.
+        # Pearson's statistic is about chi-square: mean = freedom, variance = 2 * freedom. Rare answers are pooled.
         often = {ids: p for ids, p in expected.items() if p * DRAWS >= 5}
         pairs = [(counts[ids], p * DRAWS) for ids, p in often.items()]
         pairs.append((DRAWS - sum(seen for seen, _ in pairs), DRAWS - sum(mean for _, mean in pairs)))
@@ -92,11 +92,11 @@ def test_sample_frequencies_agree_with_enumeration(options):
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(1, 1.0), (3, 1.0), (0, 0.3), (0, 0.9), (40, 0.5), (0, 1.0)])
 def test_every_token_of_the_nucleus_is_drawn_and_no_other(top_k, top_p):
-    # A vocabulary wider than the first look at it, so that the nucleus is found in more than one pass.
+    # A vocabulary larger than the first top-k, so that the nucleus needs a second pass.
     random = np.random.default_rng(2)
     logits = random.normal(scale=0.5, size=400).astype("float32")
     expected = cut(logits.astype("float64"), 1.0, top_k or None, top_p)
-    # One uniform number in the middle of each of 20,000 equal parts: every token of a share above that is met.
+    # A uniform number in the middle of each of 20,000 equal intervals: every token with a larger share is drawn.
     uniform = (np.arange(20_000) + 0.5) / 20_000
     drawn = sample.draw(
         tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p, False

@@ -1,4 +1,4 @@
-"""The training loop: what a step computes, when it stops, and that a killed run ends like one that was not."""
+"""The training loop: a step, stopping, and that a killed run ends like an uninterrupted one."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ LABELS = {"kind": "label", "classes": ["a", "b", "c"]}
 
 
 def labelled(count, seed=0):
-    """Rows of ids whose label is the remainder of their first id, divided by 3."""
+    """Rows of ids whose label is their first id modulo 3."""
     random = np.random.default_rng(seed)
     lists = [[*random.integers(4, 30, size=random.integers(1, 11)), 3] for _ in range(count)]
     return Rows({"source": Ids.from_lists(lists)}, Labels([row[0] % 3 for row in lists], 3))
@@ -65,7 +65,7 @@ def same(first, second):
     return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-# What a step computes
+# A step
 
 
 class Table:
@@ -127,7 +127,9 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
 
     from textpipe.training import losses, vocabulary_loss
 
-    monkeypatch.setattr(vocabulary_loss, "BLOCK_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
+    monkeypatch.setattr(
+        vocabulary_loss, "BLOCK_LOGITS", 30 * 4
+    )  # four tokens per block, several blocks and a remainder
     model, target = Table(split), reversals(5).target.gather(np.arange(5), 8)
     variables = [variable.value for variable in model.trainable_variables]
 
@@ -211,11 +213,11 @@ def test_a_warm_up_that_ends_in_time_does_not_warn(tmp_path):
     assert "warnings" not in loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
 
 
-# When it stops and what it keeps
+# Stopping and keeping weights
 
 
 def scripted(monkeypatch, values):
-    """Validation gives these losses, and the weights at each are remembered."""
+    """Validation returns these losses; records the weights at each."""
     seen, values = [], iter(values)
 
     def validate(self, rows, order):
@@ -289,13 +291,13 @@ def test_validate_steps_validates_within_an_epoch(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_raises_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
-    take, taken = loop.Loop.update, []
+    update, updated = loop.Loop.update, []
 
     def poisoned(self, batch):
-        taken.append(batch)
-        if len(taken) == 8:
+        updated.append(batch)
+        if len(updated) == 8:
             self.model.trainable_variables[0].assign(np.full(self.model.trainable_variables[0].shape, np.nan))
-        take(self, batch)
+        update(self, batch)
 
     monkeypatch.setattr(loop.Loop, "update", poisoned)
     settings = Settings(epochs=5, batch_rows=64, num_shapes=1)
@@ -326,14 +328,14 @@ SETTINGS = {
 
 
 def train_case(output):
-    """A classifier's run of 3 epochs of 8 steps, with dropout."""
+    """Trains a classifier for 3 epochs of 8 steps, with dropout."""
     model = classifier()
     loop.fit(model, {"train": labelled(128), "valid": labelled(32, seed=1)}, Settings(**SETTINGS), output)
     return model
 
 
 def killed(output):
-    """The run in a process of its own that is killed before its 13th step, in the middle of the second epoch."""
+    """Trains in another process that is killed before its 13th step, in the middle of the second epoch."""
     program = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -352,7 +354,7 @@ tests.train_case(tests.Path({str(output)!r}))
 
 
 def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
-    """Generators, and kills inside a checkpoint or a validation: test_resume.py."""
+    """test_resume.py has generators, and kills during a checkpoint or a validation."""
     process = killed(tmp_path / "killed")
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert not (tmp_path / "killed" / "model.weights.h5").exists()
@@ -451,13 +453,13 @@ for build, rows in ((tests.plain_classifier, tests.labelled(60)), (tests.plain_g
     for first, second in zip(single, double):
         np.testing.assert_allclose(first, second, atol=1e-4)
 
-# Of dropout each replica has draws of its own, and afterwards their seeds are where one that did not train alone would be.
+# Each replica draws its own dropout masks; afterwards their seeds are equal to those of a single replica.
 from textpipe.layers import uniform_dropout
 with strategies[1].scope():
     model = tests.classifier()
     optimizer = tests.steps.tf.keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8, tests.softmax)
+    training_steps = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8, tests.softmax)
 masks, call = [], uniform_dropout.Dropout.call
 def noted(self, inputs, training=False):
     found = call(self, tf.ones_like(inputs), training=training)
@@ -467,7 +469,7 @@ uniform_dropout.Dropout.call = noted
 from textpipe.training.batching.batches import Batch
 batch = Batch(np.arange(8), {{"source": 12}})
 for number in (1, 2):
-    taken.train(tests.labelled(8), [batch], number)
+    training_steps.train(tests.labelled(8), [batch], number)
 assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
 (state,) = [variable for variable in model.variables if variable.name == "seed_generator_state"]
 assert all(copy.numpy()[1] == 2 for copy in state.value.values), state
@@ -476,13 +478,13 @@ print("equal")
 
 
 def plain_classifier():
-    """Without dropout and batch normalization, which see one replica's rows alone."""
+    """Without dropout and batch normalization, which see only the rows of one replica."""
     config = feed_forward.Config(units=(8,), embedding=6, dropout=0.0, l2=0.1)
     return feed_forward.build(config, Sizes({"text": IDS}, "label", LABELS), seed=1)
 
 
 def plain_generator():
-    """A word from the word before it and the mean of the source, with one table for all of them."""
+    """Predicts a word from the previous word and the mean of the source, with one embedding table."""
     import keras
     from keras import ops
 
@@ -524,7 +526,7 @@ def test_two_replicas_train_like_one():
 
 @pytest.fixture
 def stages(tmp_path):
-    """What tokenize and vectorize leave of labelled rows, by stage."""
+    """Outputs of tokenize and vectorize for labelled rows, by stage."""
     folder, tokenize = tmp_path / "vectorize", tmp_path / "tokenize"
     tokenize.mkdir()
     (tokenize / "codecs.json").write_text('{"text": {"kind": "characters", "name": "text"}}')
@@ -621,7 +623,7 @@ def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read
         config(**settings)
 
 
-# Another value than the default of everything [train] has, but for what lbfgs reads.
+# A non-default value of every setting of [train] that lbfgs does not read.
 NOT_FOR_LBFGS = {
     "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0,
     "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},

@@ -1,4 +1,4 @@
-"""Starting from another run's weights: what is carried over by name, what is left fresh, what is frozen."""
+"""Starting from the weights of another run: which are carried over, freshly initialized, or frozen."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def values(model):
 
 
 def given(folder, model, sizes, vocabulary, only=(), seed=1):
-    """(a model that starts from a run, the same without it, the report)."""
+    """(a model initialized from a run, the same model without, the report)."""
     section = Plugin.check("models", model)
     donor = SourceWeights(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
     models = []
@@ -69,7 +69,7 @@ def given(folder, model, sizes, vocabulary, only=(), seed=1):
 
 
 def expect_rows(weight, fresh, old, here, there):
-    """Row by row: the other run's where it has the piece, the initializer's elsewhere."""
+    """Rows are those of the other run if it has the piece, and otherwise freshly initialized."""
     for place, name in enumerate(here):
         wanted = old[there.index(name)] if name in there else fresh[place]
         np.testing.assert_array_equal(weight[place], wanted, err_msg=str(name))
@@ -97,7 +97,7 @@ def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(t
 
 
 def test_vocabularies_of_equal_size_are_distinguished(tmp_path):
-    # Equal shapes everywhere: rows copied by their place would be other words' rows.
+    # All shapes are equal: copied by position, rows would belong to other words.
     there = list(reversed(HERE[4:]))
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", {**SMALL, "share_embeddings": True}, sizes, joint([*MARKS, *there]))
@@ -106,7 +106,7 @@ def test_vocabularies_of_equal_size_are_distinguished(tmp_path):
 
 
 def test_source_target_and_softmax_weights_are_matched_by_their_own_vocabularies(tmp_path):
-    model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
+    model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units and ten pieces: sizes alone are ambiguous
     other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes({"source": ids(HERE)}, "target", ids(THERE))
     there = Sizes({"message": ids(THERE)}, "reply", ids(other))
     folder, old = run_of(
@@ -123,7 +123,7 @@ def test_source_target_and_softmax_weights_are_matched_by_their_own_vocabularies
 
 
 def test_words_and_letters_of_a_hybrid_model_are_distinguished(tmp_path):
-    # "a" is a word and a letter, in both runs, at other places.
+    # "a" is a word and a letter in both runs, at different positions.
     here = ([*MARKS, "a", "dog", "runs"], ["</unk>", "\ufffd", "d", "a", "o"])
     there = ([*MARKS, "runs", "cat", "a", "old", "red"], ["</unk>", "\ufffd", "a", "c", "o", "t"])
 
@@ -196,7 +196,7 @@ def test_buckets_of_other_ngrams_are_not_carried_over(tmp_path):
     assert report["carried"] == {"bias": {"label": {"carried": 3, "of": 3}}}
 
 
-# What does not fit
+# Mismatches
 
 
 def test_a_model_of_another_shape_is_refused_with_the_differences_and_a_cure(tmp_path):
@@ -323,7 +323,7 @@ def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message
 
 
 def exported(artifact, folder):
-    """As much of an exported model as a run starts from; tests/test_export.py has a whole one."""
+    """The parts of an exported model that a run starts from; tests/test_export.py has a complete one."""
     held = tf.Module()
     held.weights = [weight.value for weight in rebuilt(artifact).weights]
     tf.saved_model.save(held, str(folder))
@@ -334,7 +334,7 @@ def exported(artifact, folder):
 
 
 def second(generator, folder, origin, **options):
-    """The train stage on the first pipeline's rows with a vocabulary of another size, started from the first."""
+    """The train stage on the rows of the first pipeline with another vocabulary size, started from the first."""
     tables = {**tiny.GENERATOR, "tokenize": {"codec": {"kind": "bpe", "vocab_size": 305}}}
     tables = {**tables, "train": {**tables["train"], "init": {"from": str(origin)}, **options}}
     configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
@@ -355,7 +355,7 @@ def test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it(
     assert report["frozen"] == sorted(name for name in report["frozen"] if "embedding" in name or "encoder" in name)
     counts = report["init"]["carried"]["target_embedding"]["target"]
     assert 250 < counts["carried"] < counts["of"]
-    # What is frozen is what was there: row by row, by the pieces both runs wrote down.
+    # Frozen weights equal those of the other run, row by row, by the pieces of both vocabularies.
     names = [
         json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (generator["train"], artifact)
     ]

@@ -1,4 +1,4 @@
-"""Answers from a list alone, against scoring every text of the list."""
+"""Answers restricted to a list, against scoring every text of the list."""
 
 import itertools
 import random
@@ -45,7 +45,7 @@ def every(model, first, lines, alpha):
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_a_beam_as_wide_as_the_list_ranks_it_like_scoring_each_text(file, alpha):
-    # Shorter limits than the list's longest text: a list decides how long its answers are.
+    # The limits are shorter than the longest text: the list determines the lengths of answers.
     rules = [{"kind": "trie", "file": file([*ALLOWED, "", "abc"])}]
     config = beam.Config(beam_size=12, max_length=4, length_penalty=alpha, rules=rules)
     model = Table(1)
@@ -82,7 +82,7 @@ def test_walks_of_a_large_trie_agree_with_a_set_of_prefixes(file):
             allowed = [token for token in range(8) if (*walk[:place], token) in begun]
             assert np.flatnonzero(~barred[row]).tolist() == allowed
         state = rule.advance(state, tf.constant(walks[:, place], tf.int32))
-    # No table of nodes by vocabulary: three numbers an edge.
+    # No table of nodes by vocabulary: three numbers per edge.
     assert rule.keys.shape[0] + 1 == len(begun)
 
 

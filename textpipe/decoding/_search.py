@@ -17,7 +17,7 @@ RATIO_PARTS = 100_000  # max_ratio is rounded to multiples of 1 / RATIO_PARTS, w
 MIN_ATTENTION = 1e-9  # lower bound of the attention a source token has received, for its logarithm
 
 
-def settings(config, options, dtypes, texts=()):
+def with_options(config, options, dtypes, texts=()):
     """The config's fields, overridden by the options of a call: attributes are numbers or scalar tensors.
 
     options: {name: scalar} of a decoder's OPTIONS and {name: [B] or [1] string} of its TEXTS, or None.

@@ -7,7 +7,7 @@ B; Stream gives each tensor a name and a shape, so that the state can leave the 
 import tensorflow as tf
 
 from textpipe.decoding import greedy
-from textpipe.decoding._search import Rules, any_shape, max_lengths, next_token_mask, nothing, settings, source_ids
+from textpipe.decoding._search import Rules, any_shape, max_lengths, next_token_mask, nothing, source_ids, with_options
 
 
 def greedy_config(config):
@@ -21,7 +21,7 @@ class Stream:
 
     def __init__(self, model, config, codec=None):
         self.model = model
-        self.config = settings(greedy_config(config), None, greedy.OPTIONS, greedy.TEXTS)
+        self.config = with_options(greedy_config(config), None, greedy.OPTIONS, greedy.TEXTS)
         self.rules = Rules(self.config.rules, codec, self.config.prefix)
         self.structure = None
 

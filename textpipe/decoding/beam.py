@@ -56,9 +56,9 @@ def decode(model, inputs, config, options=None, *, codec=None):
     import tensorflow as tf
 
     from textpipe.decoding._compact import search
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, with_options
 
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     answers = config.beam_size if config.n_best is None else tf.minimum(config.n_best, config.beam_size)
     return search(model, inputs, config, rules, answers=answers)

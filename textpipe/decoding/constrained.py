@@ -45,11 +45,11 @@ def decode(model, inputs, config, options=None, *, codec=None):
     """
     from textpipe.decoding._banks import BankCandidates, Phrases
     from textpipe.decoding._beam import search
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, with_options
 
     if not config.constraints and "constraints" not in (options or {}):
         return beam.decode(model, inputs, config, options, codec=codec)
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     rules.rules.append(Phrases.from_texts(config.constraints, codec, rules.prefix_lengths()))
     outputs = search(model, inputs, config, rules, BankCandidates(), beam=config.beam_size)

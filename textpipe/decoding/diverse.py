@@ -45,10 +45,10 @@ def decode(model, inputs, config, options=None, *, codec=None):
     import tensorflow as tf
 
     from textpipe.decoding._beam import search
-    from textpipe.decoding._search import Rules, settings, source_ids
+    from textpipe.decoding._search import Rules, source_ids, with_options
 
     groups = config.groups
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     if options and "beam_size" in options:
         fits = tf.equal(config.beam_size % groups, 0)

@@ -55,9 +55,9 @@ def decode(model, inputs, config, options=None, *, codec=None):
     import tensorflow as tf
 
     from textpipe.decoding._chain import generate
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, with_options
 
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
 
     def choose(allowed, step, done):

@@ -52,9 +52,9 @@ def decode(model, inputs, config, options=None, *, codec=None):
 
     from textpipe.decoding import _random
     from textpipe.decoding._chain import generate
-    from textpipe.decoding._search import Rules, settings, source_ids
+    from textpipe.decoding._search import Rules, source_ids, with_options
 
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     samples, top_k = config.num_samples, 0 if config.top_k is None else config.top_k
     keys = _random.row_keys(config.seed, source_ids(model, inputs), model.pad_id, samples)  # [B * N]
