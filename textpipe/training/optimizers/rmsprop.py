@@ -13,7 +13,7 @@ class Config(Section):
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: float = Field(default=0.001, gt=0)  # step size
     rho: float = Field(default=0.9, ge=0, lt=1)  # decay rate of the running mean of squared gradients
-    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the last step that is repeated
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the previous step that is added to the next
     epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 

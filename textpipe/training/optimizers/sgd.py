@@ -12,7 +12,7 @@ class Config(Section):
 
     kind: Literal["sgd"] = "sgd"
     learning_rate: float = Field(default=0.1, gt=0)  # step size
-    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the last step that is repeated
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the previous step that is added to the next
     nesterov: bool = False  # use Nesterov momentum
 
     @model_validator(mode="after")
