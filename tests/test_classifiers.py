@@ -91,7 +91,7 @@ def test_a_path_of_l2_needs_rows_to_choose_on_and_different_values():
     model = logistic_regression.build(
         logistic_regression.Config(l2=[1.0, 0.1]), sizes({"kind": "sparse", "dim": 40}, 2), seed=1
     )
-    with pytest.raises(ConfigError, match="no rows to choose one on; set \\[ingest\\] split.valid"):
+    with pytest.raises(ConfigError, match="no validation rows to choose one; set \\[ingest\\] split.valid"):
         loop.fit(model, {"train": train}, Settings(optimizer="lbfgs"))
     for values in ([], [1.0, 1.0], [-1.0], [float("nan")]):
         with pytest.raises(ValueError):

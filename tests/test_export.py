@@ -473,7 +473,7 @@ def test_another_run_can_start_from_the_exported_model(generator):
         assert (origin.model.parent / name).read_bytes() == (generator["train"] / name).read_bytes()
     described = json.loads(origin.model.read_text(encoding="utf-8"))
     section, sizes = Plugin.check("models", described["model"]), Sizes.from_tables(described["sizes"], translate.FIELDS)
-    trained, loaded = (vocabulary_axes.build(section, sizes) for _ in range(2))
+    trained, loaded = (vocabulary_axes.build_model(section, sizes) for _ in range(2))
     trained.load_weights(generator["train"] / "model.weights.h5")
     source_weights.load(loaded, origin.weights)
     for one, other in zip(trained.weights, loaded.weights, strict=True):

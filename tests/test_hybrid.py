@@ -230,11 +230,13 @@ def test_training_gradients_in_pieces_equal_those_of_the_whole_loss(smoothing):
     )
     with tf.GradientTape() as tape:
         logits = model({"source": source}, losses.shift_right(target, START), training=True)
-        loss = losses.sums_of(tf.boolean_mask(logits, target != 0), tf.boolean_mask(target, target != 0), smoothing)
+        loss = losses.cross_entropy_sums(
+            tf.boolean_mask(logits, target != 0), tf.boolean_mask(target, target != 0), smoothing
+        )
         loss = loss["loss"] / 7.0
     expected = tape.gradient(loss, variables)
     for one, other, variable in zip(found, expected, model.trainable_variables, strict=True):
-        np.testing.assert_allclose(one, losses.dense(other), atol=2e-5, err_msg=variable.path)
+        np.testing.assert_allclose(one, losses.to_dense(other), atol=2e-5, err_msg=variable.path)
 
 
 def test_other_codecs_are_refused():

@@ -189,9 +189,9 @@ def test_max_ratio_is_exact_for_every_length():
     for hundredths in range(5, 1200, 7):
         ratio, expected = hundredths / 100, [math.ceil(Fraction(hundredths, 100) * length) + 3 for length in lengths]
         settings = beam.Config(max_length=10_000, max_ratio=ratio, max_extra=3)
-        assert _search.caps(source, 0, settings, rules).numpy().tolist() == expected
+        assert _search.max_lengths(source, 0, settings, rules).numpy().tolist() == expected
         settings = settings.model_copy(update={"max_ratio": tf.constant(ratio, tf.float32)})
-        assert _search.caps(source, 0, settings, rules).numpy().tolist() == expected
+        assert _search.max_lengths(source, 0, settings, rules).numpy().tolist() == expected
 
 
 def test_the_search_for_few_answers_is_over_sooner():

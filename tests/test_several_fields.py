@@ -111,6 +111,6 @@ def test_the_loss_of_several_labels_is_that_of_each_alone_summed():
 
 def test_lbfgs_knows_one_objective_and_says_so():
     model = {"kind": "logistic_regression"}
-    with pytest.raises(ValueError, match="lbfgs minimizes softmax alone, and multi_label is trained by sigmoid"):
+    with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
         train.Config(task="multi_label", model=model, optimizer="lbfgs")
     assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"

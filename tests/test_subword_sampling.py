@@ -25,7 +25,7 @@ from textpipe.text.sentencepiece_model import Pieces
 from textpipe.training import loop
 from textpipe.training.batching import batches
 from textpipe.training.batching.rows import Rows
-from textpipe.training.regularization.subword_sampling import SubwordSampling, sampled
+from textpipe.training.regularization.subword_sampling import SubwordSampling, with_samplers
 from textpipe.training.settings import Settings
 
 LINES = [
@@ -223,7 +223,7 @@ def rows_of(learnt, options=STRONG, count=len(LINES), **more):
     ids = Ids(encoded(codec, LINES[:count], size["max_length"]))
     sizes = Sizes({"source": size}, "target", size)
     chosen = SubwordSampling(**options[kind], **more)
-    return sampled(Rows({"source": ids}, ids), folder, sizes, chosen, seed=1), sizes
+    return with_samplers(Rows({"source": ids}, ids), folder, sizes, chosen, seed=1), sizes
 
 
 def flat(ids):
@@ -320,7 +320,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
     model = recurrent.build(config, sizes, seed=1)
     plain = Rows({"source": rows.inputs["source"]}, rows.target)
     settings = Settings(epochs=3, batch_rows=16, num_shapes=1, checkpoint_steps=1, optimizer={"kind": "adam"})
-    take, taken = loop.Loop.take, []
+    take, taken = loop.Loop.update, []
 
     def dying(self, *arguments):
         taken.append(None)
@@ -330,7 +330,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
 
     if stop_after:
         with monkeypatch.context() as patch:
-            patch.setattr(loop.Loop, "take", dying)
+            patch.setattr(loop.Loop, "update", dying)
             with pytest.raises(Stopped):
                 loop.fit(model, {"train": rows, "valid": plain}, settings, folder)
     else:
@@ -380,6 +380,6 @@ def test_features_without_subwords_are_errors(tmp_path):
     sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
     rows = functools.partial(Rows, {"text": Ids.from_lists([[3]])}, Labels([0], 2), "label")
     with pytest.raises(ConfigError, match="expected token ids in 'text', found n-grams; set .vectorize. features"):
-        sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
+        with_samplers(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
     with pytest.raises(ConfigError, match="expected token ids in 'label', found labels; set sides"):
-        sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1, sides="target"), seed=1)
+        with_samplers(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1, sides="target"), seed=1)

@@ -24,44 +24,44 @@ TABLES = {
 }
 
 # Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
-RUN = "conformance/test_training_settings.py::test_a_setting_makes_another_run"
-SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_makes_another_run"
+RUN = "conformance/test_training_settings.py::test_a_setting_changes_the_run"
+SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_changes_the_run"
 LIKE_BEAM = "test_beam.py::test_a_wide_beam_equals_exhaustive_enumeration"
 SHOWN = {
     "decoding.greedy": {
         "max_length": LIKE_BEAM,
-        "max_ratio": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
-        "max_extra": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
+        "max_ratio": "test_beam.py::test_each_row_of_a_batch_has_its_own_maximum_length",
+        "max_extra": "test_beam.py::test_each_row_of_a_batch_has_its_own_maximum_length",
         "min_length": "test_beam.py::test_no_answer_is_shorter_than_min_length",
         "length_penalty": LIKE_BEAM,
-        "prefix": "test_prefix.py::test_a_prefix_of_the_pipeline_file_is_that_of_all_rows_until_a_call_gives_another",
-        "rules": "test_rules.py::test_greedy_takes_the_likeliest_token_that_the_rules_leave",
+        "prefix": "test_prefix.py::test_a_prefix_of_a_call_overrides_that_of_the_pipeline_file",
+        "rules": "test_rules.py::test_greedy_takes_the_likeliest_allowed_token",
         "replace_unknown": "test_replace_unknown.py::test_names_nobody_saw_are_copied_where_the_model_says_unknown",
     },
     "decoding.beam": {
         "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
         "length_penalty": LIKE_BEAM,
-        "coverage_penalty": "test_beam.py::test_the_coverage_penalty_is_that_of_enumeration",
-        "n_best": "test_beam.py::test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does",
-        "patience": "test_beam.py::test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end",
+        "coverage_penalty": "test_beam.py::test_the_coverage_penalty_agrees_with_enumeration",
+        "n_best": "test_beam.py::test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search",
+        "patience": "test_beam.py::test_patience_ends_the_search_when_a_plain_search_has_counted_as_many_ended_answers",
     },
     "decoding.constrained": {
-        "constraints": "test_constrained.py::test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_others"
+        "constraints": "test_constrained.py::test_phrases_of_a_call_override_those_of_the_pipeline_file"
     },
     "decoding.diverse": {
-        "beam_size": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
-        "groups": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
-        "strength": "test_diverse.py::test_groups_differ_more_than_a_beam_does",
+        "beam_size": "test_diverse.py::test_diverse_search_equals_a_plain_search_in_groups",
+        "groups": "test_diverse.py::test_diverse_search_equals_a_plain_search_in_groups",
+        "strength": "test_diverse.py::test_groups_differ_more_than_a_beam",
     },
     "decoding.sample": {
-        "num_samples": "test_sample.py::test_answers_come_as_often_as_enumeration_says",
+        "num_samples": "test_sample.py::test_sample_frequencies_agree_with_enumeration",
         "temperature": "test_sample.py::test_temperature_zero_is_greedy",
-        "top_k": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
-        "top_p": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
-        "seed": "test_sample.py::test_another_seed_gives_other_samples_and_the_same_seed_the_same",
+        "top_k": "test_sample.py::test_every_token_of_the_nucleus_is_drawn_and_no_other",
+        "top_p": "test_sample.py::test_every_token_of_the_nucleus_is_drawn_and_no_other",
+        "seed": "test_sample.py::test_samples_depend_on_the_seed_only",
     },
-    "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_bars_what_would_make_a_run_twice"},
-    "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_draws_stay_inside_the_list"},
+    "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_disallows_tokens_that_repeat_an_ngram"},
+    "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_samples_stay_within_the_list"},
     "servable.ensemble": {
         "members": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
         "mean": "test_ensemble.py::test_probabilities_are_the_mean_of_the_members_",
@@ -120,8 +120,8 @@ SHOWN = {
         "fields": "test_text_stages.py::test_a_field_can_have_a_feature_of_its_own",
     },
     "stages.train": {
-        "task": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
-        "model": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
+        "task": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",
+        "model": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",
     },
     "training.settings.Settings": {
         **dict.fromkeys(
@@ -129,22 +129,22 @@ SHOWN = {
         ),
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
-        "num_shapes": "conformance/test_training_settings.py::test_padded_widths_are_as_many_as_asked",
+        "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
         "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples",
-        "init": "test_transfer.py::test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so",
-        "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_the_others_move",
-        "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises",
-        "valid_bleu_rows": "test_dev_decoding.py::test_bleu_is_that_of_answers_found_row_by_row",
-        "checkpoint_steps": "test_parallel.py::test_a_run_goes_on_with_as_many_shares_as_it_began_with",
-        "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_it_had",
-        "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_asked_weights",
-        "strategy": "test_training_loop.py::test_two_replicas_train_as_one_does",
+        "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
+        "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_others_change",
+        "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better",
+        "valid_bleu_rows": "test_dev_decoding.py::test_bleu_equals_that_of_answers_decoded_row_by_row",
+        "checkpoint_steps": "test_parallel.py::test_a_resumed_run_keeps_its_number_of_shards",
+        "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights",
+        "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_requested_weights",
+        "strategy": "test_training_loop.py::test_two_replicas_train_like_one",
     },
     "training.settings.EarlyStopping": dict.fromkeys(
-        ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises"
+        ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better"
     ),
     "training.settings.Average": dict.fromkeys(
-        ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_asked_validations"
+        ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_requested_validations"
     ),
     "training.settings.ScheduledSampling": dict.fromkeys(("probability", "start", "steps", "curve", "choose"), SAMPLED),
     "training.regularization.subword_sampling": {
@@ -153,8 +153,8 @@ SHOWN = {
         "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
     },
     "training.warm_start.source_weights": {
-        "from_": "test_transfer.py::test_a_pipelines_newest_run_and_a_models_newest_version_are_found",
-        "only": "test_transfer.py::test_mistakes_in_the_file_are_named_where_they_stand",
+        "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
+        "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",
     },
     "stages.evaluate": {
         "task": "test_export.py::test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs",
