@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from textpipe.serve.engine.batch_outputs import Part, Whole
+from textpipe.serve.engine.batch_outputs import BatchOutputs, OutputSlice
 from textpipe.serve.tensors import to_json
-from textpipe.serve.tensors.json_values import strings
+from textpipe.serve.tensors.json_values import bytes_array
 
 
 def spelled(value):
@@ -32,11 +32,11 @@ def test_any_float32_is_spelled_as_it_is_alone():
     values = np.concatenate(
         [bits, some, random.random(5_000, np.float32), np.round(random.random(5_000), 4).astype(np.float32)]
     )
-    assert to_json.numbers(values) == [spelled(value) for value in values.tolist()]
+    assert to_json.format_floats(values) == [spelled(value) for value in values.tolist()]
 
 
 TENSORS = {
-    "answer": strings([b"100 % sure", b"%s", b'quoted "so"', "größer".encode()]),
+    "answer": bytes_array([b"100 % sure", b"%s", b'quoted "so"', "größer".encode()]),
     "100 %": np.array([0.5, 1 / 3, 2, np.nan], np.float32),
     "nested": np.arange(24, dtype=np.int64).reshape(4, 2, 3),
     "nothing": np.zeros((4, 0), np.float32),
@@ -46,10 +46,10 @@ TENSORS = {
 @pytest.mark.parametrize("names", [list(TENSORS), ["answer"], ["nested"], ["nothing"]])
 def test_a_batch_shared_out_reads_like_each_request_alone(names):
     tensors = {name: TENSORS[name] for name in names}
-    whole, places = Whole(tensors), [(0, 1), (1, 3), (3, 4)]
+    whole, places = BatchOutputs(tensors), [(0, 1), (1, 3), (3, 4)]
     for begin, end in places:
         alone = {name: array[begin:end] for name, array in tensors.items()}
-        text = to_json.predict(Part(whole, begin, end), in_rows=True)
+        text = to_json.predict(OutputSlice(whole, begin, end), in_rows=True)
         assert text == to_json.predict(alone, in_rows=True)
         rows = json.loads(text)["predictions"]
         assert len(rows) == end - begin
@@ -57,13 +57,13 @@ def test_a_batch_shared_out_reads_like_each_request_alone(names):
             values = [row[name] for row in rows] if len(names) > 1 else rows
             wanted = alone[name].tolist()
             assert values == [value.decode() if isinstance(value, bytes) else value for value in wanted]
-        assert to_json.predict(Part(whole, begin, end), in_rows=False) == to_json.predict(alone, in_rows=False)
+        assert to_json.predict(OutputSlice(whole, begin, end), in_rows=False) == to_json.predict(alone, in_rows=False)
 
 
 def test_the_rows_of_a_batch_are_written_once(monkeypatch):
-    made, texts = [], to_json.texts
-    monkeypatch.setattr(to_json, "texts", lambda flat, name: made.append(name) or texts(flat, name))
-    whole = Whole({"answer": TENSORS["answer"]})
+    made, texts = [], to_json.format_values
+    monkeypatch.setattr(to_json, "format_values", lambda flat, name: made.append(name) or texts(flat, name))
+    whole = BatchOutputs({"answer": TENSORS["answer"]})
     for row in range(4):
-        to_json.predict(Part(whole, row, row + 1), in_rows=True)
+        to_json.predict(OutputSlice(whole, row, row + 1), in_rows=True)
     assert made == ["answer"]

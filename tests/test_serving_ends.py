@@ -19,8 +19,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from textpipe.errors import ConfigError
 from textpipe.serve import tls
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import QueueLimits
 from textpipe.serve.rest import connection
 from textpipe.serve.server import Options
 
@@ -119,7 +119,7 @@ def test_a_body_in_chunks_is_read_however_small_they_are(server):
 
 
 def test_a_trailer_is_not_taken_for_a_field_of_the_head(models):
-    with running(models, gate=Gate(["secret"])) as server, connected(server) as place:
+    with running(models, gate=TokenAuth(["secret"])) as server, connected(server) as place:
         place.sendall(
             b"GET /models HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"0\r\nAuthorization: Bearer secret\r\n\r\n"
@@ -209,7 +209,7 @@ def test_the_page_answers_head_too(server):
 
 
 def test_who_asks_while_the_server_stops_is_told_so_and_no_connection_is_reset(models):
-    with running(models, limits=Limits(workers=2), grace_seconds=20.0) as server:
+    with running(models, limits=QueueLimits(workers=2), grace_seconds=20.0) as server:
         found, faults, over = [], [], threading.Event()
 
         def keep_asking(alone):
@@ -247,7 +247,7 @@ def test_who_asks_while_the_server_stops_is_told_so_and_no_connection_is_reset(m
 
 
 def test_a_long_body_that_is_refused_is_refused_in_words(models):
-    with running(models, gate=Gate(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
+    with running(models, gate=TokenAuth(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
         server.server.service.draining = True
         head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
         place.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
@@ -354,7 +354,7 @@ def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tm
         (broken, key, "cannot be used"),
     ):
         with pytest.raises(ConfigError, match=words):
-            tls.checked(chain, private)
+            tls.check(chain, private)
         with pytest.raises(ConfigError, match=words):
             Running(Options(folder=models, tls_cert=chain, tls_key=private, rest_port=0, grpc_port=0))
 
@@ -368,7 +368,7 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
 
     put("first")
     tokens.write_text("old\n")
-    gate = Gate.read(tokens)
+    gate = TokenAuth.read(tokens)
     with running(models, tls_cert=cert, tls_key=key, gate=gate) as server:
         said = []
         server.server.told = said.append
@@ -462,7 +462,13 @@ def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_ol
 
 
 def test_messages_of_a_refusal_are_whole_responses():
-    ours = connection.FULL, connection.LONG_HEAD, connection.LONG_URL, connection.MANY_FIELDS, connection.LONG_REST
+    ours = (
+        connection.TOO_MANY_CONNECTIONS,
+        connection.HEAD_TOO_LONG,
+        connection.URL_TOO_LONG,
+        connection.TOO_MANY_FIELDS,
+        connection.TRAILERS_TOO_LONG,
+    )
     for text in (*ours, connection.NO_TUNNEL):
         head, _, body = text.partition(b"\r\n\r\n")
         assert b"content-length: %d\r\n" % len(body) in head and json.loads(body)["error"]

@@ -12,9 +12,9 @@ import volume
 from serving_server import running
 from test_serving_protocol import ask
 
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest.app import App
@@ -37,7 +37,7 @@ def application(tmp_path_factory):
             serving_cases.save(root / name / version, signatures)
     repository = Repository(root)
     repository.look()
-    return App(Service(repository, Queue(Limits(workers=1))), Gate(), Measures(), most_bytes=200_000)
+    return App(Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics(), most_bytes=200_000)
 
 
 def bodies(count, seed):

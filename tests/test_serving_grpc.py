@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.repository import Policy
 from textpipe.serve.engine.request_limits import RequestLimits
 from textpipe.serve.tensors import tensor_protos
@@ -246,21 +246,21 @@ def test_a_small_message_cannot_ask_for_much_memory(predictions, request_, detai
 def test_what_is_beyond_the_limits_is_refused_before_its_axes_or_its_texts_are_read(monkeypatch):
     limits, read = RequestLimits(most_rows=4), []
     monkeypatch.setattr(tensor_protos, "shape_of", lambda proto: read.append("axes") or [1])
-    assert not tensor_protos.sound(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
+    assert not tensor_protos.is_consistent(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
     monkeypatch.undo()
-    monkeypatch.setattr(tensor_protos, "lengths", lambda packed, count: read.append(count))
+    monkeypatch.setattr(tensor_protos, "string_sizes", lambda packed, count: read.append(count))
     for shape in ([5], [1, 65_537]):
-        with pytest.raises(Fault, match="where this server takes"):
-            tensor_protos.sound(tensor(7, shape, tensor_content=b"\0" * shape[-1]).inputs["x"], "x", limits)
+        with pytest.raises(ServingError, match="where this server takes"):
+            tensor_protos.is_consistent(tensor(7, shape, tensor_content=b"\0" * shape[-1]).inputs["x"], "x", limits)
     assert read == []
-    tensor_protos.sound(tensor(7, [2, 3], tensor_content=b"\0" * 6).inputs["x"], "x", limits)
+    tensor_protos.is_consistent(tensor(7, [2, 3], tensor_content=b"\0" * 6).inputs["x"], "x", limits)
     assert read == [6]
 
 
 def test_where_rows_may_be_many_texts_may_be_too():
-    tensor_protos.bound_texts("x", [2000, 64], RequestLimits(most_rows=2000))
-    with pytest.raises(Fault, match="128000 texts where this server takes 65536 in a tensor"):
-        tensor_protos.bound_texts("x", [1000, 128], RequestLimits(most_rows=1024))
+    tensor_protos.check_num_texts("x", [2000, 64], RequestLimits(most_rows=2000))
+    with pytest.raises(ServingError, match="128000 texts where this server takes 65536 in a tensor"):
+        tensor_protos.check_num_texts("x", [1000, 128], RequestLimits(most_rows=1024))
 
 
 @pytest.mark.parametrize(

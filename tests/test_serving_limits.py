@@ -19,8 +19,8 @@ from textpipe.commands.serve import read_limits
 from textpipe.errors import ConfigError
 from textpipe.savedmodel import description, manifest, signatures
 from textpipe.serve.engine import batch_queue, search_limits
-from textpipe.serve.engine.batch_queue import Limits
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.batch_queue import QueueLimits
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.search_limits import OptionLimits
 
 FROM_OPTIONS = {
@@ -97,7 +97,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(models):
-    with running(models, deadline_seconds=1.0, limits=Limits(workers=2)) as found:
+    with running(models, deadline_seconds=1.0, limits=QueueLimits(workers=2)) as found:
         yield found
 
 
@@ -131,7 +131,7 @@ def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(serve
 
 
 def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_model_is_asked(server, monkeypatch):
-    monkeypatch.setattr(search_limits, "MOST_LINES", 40)
+    monkeypatch.setattr(search_limits, "MAX_HYPOTHESES", 40)
     monkeypatch.setattr(server.server.service, "most_rows", 10)
     queue = server.server.service.queue
     assert asked(server, "search", source=["a"] * 10, beam_size=4)[0] == 200
@@ -151,11 +151,11 @@ def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_m
 def test_as_many_rows_as_a_request_may_have_are_searched_as_the_model_does_unasked():
     bounds, defaults = {"beam_size": (1, 64), "n_best": (0, 64)}, {"beam_size": np.int32(20), "n_best": np.int32(0)}
     rows = {"source": np.full(1024, b"a", object)}
-    search_limits.check_lines(bounds, defaults, rows, 1024)
-    search_limits.check_lines(bounds, defaults, {**rows, "beam_size": np.int32(3)}, 1024)
+    search_limits.check_width(bounds, defaults, rows, 1024)
+    search_limits.check_width(bounds, defaults, {**rows, "beam_size": np.int32(3)}, 1024)
     for name in bounds:
-        with pytest.raises(Fault, match="1024 rows times 21, .* where a request may have 20480; send 975 rows"):
-            search_limits.check_lines(bounds, defaults, {**rows, name: np.array(21)}, 1024)
+        with pytest.raises(ServingError, match="1024 rows times 21, .* where a request may have 20480; send 975 rows"):
+            search_limits.check_width(bounds, defaults, {**rows, name: np.array(21)}, 1024)
 
 
 def test_an_option_outside_its_bounds_is_refused_over_grpc_too(server):
@@ -223,7 +223,7 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     assert best == [{"texts": ["a 3 searched"] * 2, "scores": [0.0, -1.0]}]
     assert server.predict("older", instances=["a"])["predictions"][0]["answer"] == "a 3 whole"
     version = server.server.repository.shelves["search"].slots[1].version
-    assert batch_queue.joinable(version.signature(""), {"source": np.array([b"a"], object)})
+    assert batch_queue.can_batch(version.signature(""), {"source": np.array([b"a"], object)})
 
 
 def test_an_export_says_which_answers_are_made_of_a_search():
@@ -260,8 +260,8 @@ def test_a_limit_that_is_none_is_refused(text):
 
 @pytest.mark.parametrize("value", [np.array([1.0, 2.0]), np.array(np.nan), np.array(b"x", object)])
 def test_a_deadline_that_is_no_time_is_refused(value):
-    with pytest.raises(Fault, match="Unix seconds"):
-        search_limits.sooner(value, 5.0)
+    with pytest.raises(ServingError, match="Unix seconds"):
+        search_limits.earliest_deadline(value, 5.0)
 
 
 # Workers that hang
@@ -282,17 +282,17 @@ class Hanging:
 
 
 def test_a_queue_whose_workers_all_hang_says_so_and_gives_up_waiting(monkeypatch):
-    monkeypatch.setattr(batch_queue, "PATIENCE", 0)
+    monkeypatch.setattr(batch_queue, "BATCH_WAIT_SECONDS", 0)
     version = SimpleNamespace(name="m", number=1, about={})
 
     async def play():
-        queue, model = batch_queue.Queue(Limits(workers=2)), Hanging()
+        queue, model = batch_queue.BatchScheduler(QueueLimits(workers=2)), Hanging()
         tensors, far = {"x": np.zeros(1)}, time.monotonic() + 30
         tasks = [asyncio.ensure_future(queue.ask(version, model, tensors, deadline=far)) for _ in range(3)]
         await asyncio.sleep(0)
         assert len(queue.running) == 2 and not queue.stuck(60)
         assert queue.stuck(-1)
-        queue.break_off(Fault("UNAVAILABLE", "over"))
+        queue.break_off(ServingError("UNAVAILABLE", "over"))
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [str(one) for one in found] == ["over"] * 3
         assert not queue.close()  # which has not waited

@@ -11,17 +11,17 @@ import pytest
 import serving_cases
 from serving_cases import body_of, cases, faults
 
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.repository import Policy, Repository
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest import predict_api
 from textpipe.serve.rest.app import App
 from textpipe.serve.tensors import json_document
-from textpipe.serve.tensors.json_reader import STEPS, Reader
-from textpipe.serve.tensors.json_writer import shown
+from textpipe.serve.tensors.json_reader import CLOCK_INTERVAL, Reader
+from textpipe.serve.tensors.json_writer import format_value
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def applications(models):
                 )
             repository = Repository(models / key, policy=policy, labels=labels)
             repository.look()
-            made[key] = App(Service(repository, Queue(Limits(workers=1))), Gate(), Measures())
+            made[key] = App(Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics())
         return made[key]
 
     return application
@@ -121,7 +121,7 @@ def strict(applications):
     case = {"function": "inputs_string1", "signature": "serving_default"}
     service = applications(case).door.service
     small = replace(service, most_rows=8, most_text=100, most_bytes=400)
-    return App(small, Gate(), Measures())
+    return App(small, TokenAuth(), Metrics())
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_no_way_in_takes_more_than_the_others(strict, verb, request_, why):
 
 
 def test_lists_within_lists_are_counted_and_brackets_in_texts_are_not(monkeypatch):
-    monkeypatch.setattr(json_document, "MOST_PARTS", 12)
+    monkeypatch.setattr(json_document, "MAX_CONTAINERS", 12)
     assert json_document.parse(b'{"t": "[[[[[[[[[[[[[[[[ \\" [[[[", "n": [[], [], {}]}')["n"] == [[], [], {}]
-    with pytest.raises(Fault, match="more than 12 lists and objects"):
+    with pytest.raises(ServingError, match="more than 12 lists and objects"):
         json_document.parse(b'{"n": [' + b"[], " * 12 + b"1]}")
 
 
@@ -181,16 +181,16 @@ def test_both_readers_of_json_agree():
     for _ in range(500):
         body = ('{"all": ' + value(0) + "}").encode()
         one, other = json_document.parse(body), Reader(body).document()
-        assert repr(one) == repr(other) and shown(one) == shown(other)
+        assert repr(one) == repr(other) and format_value(one) == format_value(other)
 
 
 @pytest.mark.parametrize("inside", [b"1," * 50_000, b'"' + b"\\n" * 50_000 + b'"', b'{"u": [0]}, ' * 50_000])
 def test_the_slow_reader_stops_soon_behind_its_deadline(inside):
     reader = Reader(b'{"all": [' + inside, until=0.0)
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ServingError) as found:
         reader.document()
-    assert found.value.code == "DEADLINE_EXCEEDED" and reader.at < 12 * STEPS
-    with pytest.raises(Fault, match="JSON Parse error"):
+    assert found.value.code == "DEADLINE_EXCEEDED" and reader.at < 12 * CLOCK_INTERVAL
+    with pytest.raises(ServingError, match="JSON Parse error"):
         Reader(b'{"all": [' + inside).document()
 
 
@@ -206,7 +206,7 @@ def test_a_callers_deadline_counts_from_before_its_body_is_read(strict, body):
 
 
 def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, monkeypatch):
-    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.SLOW)
+    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.MAX_SLOW_READS)
 
     def document(self):
         nonlocal running, most
@@ -215,26 +215,26 @@ def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, m
         both.wait(30)
         with lock:
             running -= 1
-        raise Fault("INVALID_ARGUMENT", "read slowly")
+        raise ServingError("INVALID_ARGUMENT", "read slowly")
 
     monkeypatch.setattr(Reader, "document", document)
 
     async def all_of_them():
-        body = b'{"instances": [' + b"1," * predict_api.IN_LOOP
+        body = b'{"instances": [' + b"1," * predict_api.INLINE_BYTES
         return await asyncio.gather(
-            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.SLOW))
+            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.MAX_SLOW_READS))
         )
 
     assert {status for status, _, _ in asyncio.run(all_of_them())} == {400}
-    assert most == predict_api.SLOW
+    assert most == predict_api.MAX_SLOW_READS
 
 
 def test_who_waits_for_the_slow_reader_beyond_the_deadline_is_told_so(strict):
     async def behind_others():
-        door = predict_api.Door(strict.door.service)
-        for _ in range(predict_api.SLOW):
+        door = predict_api.PredictApi(strict.door.service)
+        for _ in range(predict_api.MAX_SLOW_READS):
             await door.slow.acquire()
         await door.read_slowly(b"[1,", time.monotonic() + 0.001)
 
-    with pytest.raises(Fault, match="deadline passed"):
+    with pytest.raises(ServingError, match="deadline passed"):
         asyncio.run(behind_others())

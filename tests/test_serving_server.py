@@ -24,8 +24,8 @@ from textpipe.errors import ModelError
 from textpipe.inference.client import Client
 from textpipe.savedmodel import manifest, warmup
 from textpipe.savedmodel.loader import Model
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import QueueLimits
 from textpipe.serve.server import Options
 
 
@@ -379,7 +379,7 @@ def heavy(folder, rounds):
 
 def test_a_full_queue_refuses_and_empties(tmp_path):
     heavy(tmp_path / "heavy" / "1", 150)
-    with running(tmp_path, limits=Limits(workers=1, rows=4, waiting=6)) as server:
+    with running(tmp_path, limits=QueueLimits(workers=1, rows=4, waiting=6)) as server:
         with concurrent.futures.ThreadPoolExecutor(40) as pool:
             answers = list(
                 pool.map(lambda _: server.ask("POST", "/v1/models/heavy:predict", {"instances": [1.0]}), range(80))
@@ -394,7 +394,7 @@ def test_a_full_queue_refuses_and_empties(tmp_path):
 
 def test_a_deadline_ends_the_wait_but_not_the_server(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
-    with running(tmp_path, limits=Limits(workers=1)) as server:
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             first = pool.submit(server.predict, "heavy", instances=[1.0])
             status, _, body = server.ask(
@@ -427,7 +427,7 @@ def test_what_is_too_much_is_refused(tmp_path, mail):
 
 def test_clients_that_dawdle_hang_or_leave_cost_nothing(tmp_path):
     heavy(tmp_path / "heavy" / "1", 300)
-    bounds = {"header_seconds": 0.3, "body_seconds": 0.3, "limits": Limits(workers=1)}
+    bounds = {"header_seconds": 0.3, "body_seconds": 0.3, "limits": QueueLimits(workers=1)}
     with running(tmp_path, **bounds) as server, contextlib.ExitStack() as sockets:
         silent, slow, half = (
             sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest))) for _ in "abc"
@@ -513,7 +513,7 @@ def test_who_leaves_a_stream_ends_it(tmp_path, monkeypatch):
 
 def test_a_caller_who_gives_up_over_grpc_leaves_nothing_behind(tmp_path):
     heavy(tmp_path / "heavy" / "1", 300)
-    with running(tmp_path, limits=Limits(workers=1)) as server, grpc.insecure_channel(server.grpc) as channel:
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server, grpc.insecure_channel(server.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "heavy"
@@ -533,7 +533,7 @@ def test_without_a_token_nothing_is_learned(tmp_path, mail):
     root = tmp_path / "models"
     shutil.copytree(mail, root / "mail" / "1")
     (tmp_path / "tokens").write_text("first\n\nsecond\n")
-    with running(root, gate=Gate.read(tmp_path / "tokens")) as server:
+    with running(root, gate=TokenAuth.read(tmp_path / "tokens")) as server:
         asked = [
             ("GET", "/v1/models/mail"),
             ("GET", "/v1/models/none"),
@@ -619,7 +619,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 def test_requests_under_way_are_finished_before_it_stops(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
-    with running(tmp_path, limits=Limits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
         until(lambda: server.server.service.queue.waiting == 2)
         server.loop.call_soon_threadsafe(server.server.over.set)

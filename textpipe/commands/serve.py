@@ -116,7 +116,7 @@ def command(
     from textpipe.errors import ConfigError
     from textpipe.runtime import onednn, stderr, threads, without_keras
     from textpipe.serve import tls
-    from textpipe.serve.access import Gate
+    from textpipe.serve.access import TokenAuth
 
     if not models.is_dir():
         raise ConfigError(f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found none")
@@ -127,11 +127,11 @@ def command(
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
     if tls_cert and tls_key:
-        tls.checked(tls_cert, tls_key)
+        tls.check(tls_cert, tls_key)
     policies, named, gate, most = (
         read_policies(versions),
         read_labels(labels),
-        Gate.read(token_file),
+        TokenAuth.read(token_file),
         read_limits(limits),
     )
     policy = policies.pop("", read_policy("latest"))
@@ -153,13 +153,13 @@ def command(
         raise ConfigError(
             f"serving needs {error.name}, which is not installed; pip install 'textpipe[serve]'"
         ) from None
-    from textpipe.serve.engine.batch_queue import Limits
+    from textpipe.serve.engine.batch_queue import QueueLimits
 
     options = server.Options(
         folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
         policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
         option_limits=most, trust_models=trust_models,
-        limits=Limits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
+        limits=QueueLimits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
         most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH)

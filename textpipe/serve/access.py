@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 from textpipe.errors import ConfigError
 
-ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
 
-class Gate:
+class TokenAuth:
     """Bearer tokens; without any, everybody passes."""
 
     refusal = "a bearer token is needed: send the header Authorization: Bearer TOKEN"
@@ -61,13 +61,13 @@ class Gate:
 
 def request_id(given: bytes | None) -> str:
     """The caller's own id where it is one, else a new one: this process's name and a number."""
-    return given.decode() if given and ID.fullmatch(given) else f"{PROCESS}{next(NUMBERS):08x}"
+    return given.decode() if given and REQUEST_ID.fullmatch(given) else f"{PROCESS_NAME}{next(COUNTER):08x}"
 
 
-PROCESS, NUMBERS = secrets.token_hex(4), itertools.count()
+PROCESS_NAME, COUNTER = secrets.token_hex(4), itertools.count()
 
 
-class Log:
+class AccessLog:
     """A JSON object a request, on one line; texts only when asked for."""
 
     def __init__(self, stream: TextIO | None = None, *, texts: bool = False):

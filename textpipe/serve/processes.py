@@ -19,15 +19,15 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from textpipe.errors import ConfigError
-from textpipe.serve.engine.metrics import SHARED
+from textpipe.serve.engine.metrics import MULTIPROCESS_DIR
 
 READY = "ready: "
-AGAIN = 1.0  # seconds before a server that died is started anew
-LOOK = 0.2  # seconds between two looks at the processes
-SPARE = 3.0  # seconds that a server may take to end beyond its grace
+RESTART_DELAY = 1.0  # seconds before a server that died is started anew
+POLL_SECONDS = 0.2  # seconds between two looks at the processes
+EXTRA_GRACE = 3.0  # seconds that a server may take to end beyond its grace
 
 
-class Child:
+class ServerProcess:
     """A server; `ready` when it said so."""
 
     def __init__(self, command: Sequence[str], told: Callable[[str], None]):
@@ -58,7 +58,7 @@ def run(
     the servers write. Raises ConfigError for a port that cannot be had. A second signal ends the servers at once,
     SIGHUP is handed on to them.
     """
-    family = Family(told)
+    family = ServerGroup(told)
     with contextlib.ExitStack() as stack:
         for number, handler in (
             (signal.SIGTERM, family.stop),
@@ -68,20 +68,22 @@ def run(
             before = signal.signal(number, handler)
             stack.callback(signal.signal, number, before)
         taken = {
-            door: stack.enter_context(reserved(host, port, door)) for door, port in ports.items() if port is not None
+            door: stack.enter_context(reserve_port(host, port, door))
+            for door, port in ports.items()
+            if port is not None
         }
         doors = [f"--{door}-port={taken.get(door, -1)}" for door in ports]
-        os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
+        os.environ[MULTIPROCESS_DIR] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
         command = [sys.executable, "-m", "textpipe", "serve", *arguments, *doors, "--processes=1", "--beside"]
-        return watched(count, command, family, taken, host, grace_seconds)
+        return supervise(count, command, family, taken, host, grace_seconds)
 
 
-class Family:
+class ServerGroup:
     """The servers, and what was signalled: `code` is that of the second signal to end."""
 
     def __init__(self, told: Callable[[str], None]):
         self.told, self.over, self.code = told, threading.Event(), 0
-        self.children: list[Child] = []
+        self.children: list[ServerProcess] = []
 
     def stop(self, number: int, frame: Any) -> None:
         if self.over.is_set():
@@ -95,14 +97,14 @@ class Family:
             child.process.send_signal(number)
 
 
-def watched(
-    count: int, command: Sequence[str], family: Family, ports: dict[str, int], host: str, grace_seconds: float
+def supervise(
+    count: int, command: Sequence[str], family: ServerGroup, ports: dict[str, int], host: str, grace_seconds: float
 ) -> int:  # fmt: skip
     told = family.told
-    children = family.children = [Child(command, told) for _ in range(count)]
+    children = family.children = [ServerProcess(command, told) for _ in range(count)]
     begun = False
     try:
-        while not family.over.wait(LOOK):
+        while not family.over.wait(POLL_SECONDS):
             if not begun and all(child.ready.is_set() for child in children):
                 begun = True
                 names = {"rest": "REST", "grpc": "gRPC"}
@@ -117,12 +119,12 @@ def watched(
                     return code or 1
                 multiprocess.mark_process_dead(child.process.pid)
                 told(f"a server ended ({code}); another is started in its place")
-                time.sleep(AGAIN)
-                children[place] = Child(command, told)
+                time.sleep(RESTART_DELAY)
+                children[place] = ServerProcess(command, told)
     finally:
         for child in children:
             child.process.terminate()
-        end = time.monotonic() + grace_seconds + SPARE
+        end = time.monotonic() + grace_seconds + EXTRA_GRACE
         for child in children:
             try:
                 child.process.wait(max(0.0, end - time.monotonic()))
@@ -134,7 +136,7 @@ def watched(
 
 
 @contextlib.contextmanager
-def reserved(host: str, port: int, door: str) -> Iterator[int]:
+def reserve_port(host: str, port: int, door: str) -> Iterator[int]:
     """A port that the servers may share, and nobody else has."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as place:

@@ -16,19 +16,19 @@ from typing import Any
 import uvicorn
 
 from textpipe.errors import ConfigError
-from textpipe.serve.access import Gate, Log
+from textpipe.serve.access import AccessLog, TokenAuth
 from textpipe.serve.engine import warmup
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.drift import Watch
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.drift import DriftMonitor
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.repository import Policy, Repository
 from textpipe.serve.engine.search_limits import OptionLimits
 from textpipe.serve.engine.service import Service
 from textpipe.serve.grpc import services
 from textpipe.serve.rest.app import App
 from textpipe.serve.rest.connection import Connection
-from textpipe.serve.rest.http import Http
+from textpipe.serve.rest.http import HttpServer
 from textpipe.serve.tls import Certificate
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ class Options:
     policy: Policy = Policy()
     policies: dict[str, Policy] | None = None
     labels: dict[str, dict[str, int]] | None = None
-    gate: Gate = Gate()
+    gate: TokenAuth = TokenAuth()
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    limits: Limits = Limits()
+    limits: QueueLimits = QueueLimits()
     option_limits: OptionLimits = OptionLimits()
     trust_models: bool = False
     deadline_seconds: float = 60.0
@@ -66,8 +66,8 @@ class Options:
     beside: bool = False  # one of several on the same ports, which ends when its standard input does
 
 
-IN_MEMORY = 4  # bytes of a tensor for each of a body: JSON writes a number in two
-MARGIN = 0.1  # of the grace, a second at most: for telling those who are broken off
+TENSOR_BYTES_PER_BODY_BYTE = 4  # bytes of a tensor for each of a body: JSON writes a number in two
+ABORT_MARGIN = 0.1  # of the grace, a second at most: for telling those who are broken off
 
 
 class Server:
@@ -81,7 +81,7 @@ class Server:
         self, options: Options, told: Callable[[str], None] = log.info, leave: Callable[[int], None] | None = None
     ):
         self.options, self.told, self.leave = options, told, leave
-        self.log = Log(texts=options.log_texts) if options.access_log else None
+        self.log = AccessLog(texts=options.log_texts) if options.access_log else None
         certificate, key = options.tls_cert, options.tls_key
         self.certificate = Certificate(certificate, key) if certificate and key else None
         self.repository = Repository(
@@ -94,7 +94,7 @@ class Server:
             limits=options.option_limits,
             trust=options.trust_models,
         )
-        self.measures = Measures(known=lambda name: name in self.repository.shelves)
+        self.measures = Metrics(known=lambda name: name in self.repository.shelves)
         self.ports: dict[str, int] = {}
 
     async def run(self) -> bool:
@@ -116,11 +116,11 @@ class Server:
         if not begun.done():
             return False
         await begun
-        queue = Queue(options.limits, self.measures.batch)
-        watch = Watch(self.measures, options.watch_seconds)
+        queue = BatchScheduler(options.limits, self.measures.batch)
+        watch = DriftMonitor(self.measures, options.watch_seconds)
         self.service = service = Service(
             self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
-            most_text=options.most_text, most_bytes=IN_MEMORY * options.most_bytes, watch=watch,
+            most_text=options.most_text, most_bytes=TENSOR_BYTES_PER_BODY_BYTE * options.most_bytes, watch=watch,
         )  # fmt: skip
         watching = asyncio.create_task(watch.run(queue), name="watch")
         http = await self.open_rest(service) if options.rest_port is not None else None
@@ -142,14 +142,14 @@ class Server:
             )
         return await asyncio.to_thread(self.repository.stop, 1.0) and ended
 
-    async def finish(self, closing: list[asyncio.Future], queue: Queue) -> None:
+    async def finish(self, closing: list[asyncio.Future], queue: BatchScheduler) -> None:
         """Waits for the doors to close, for the grace at most; shortly before its end, who still waits is told so."""
         grace = self.options.grace_seconds
-        margin = min(1.0, MARGIN * grace)
+        margin = min(1.0, ABORT_MARGIN * grace)
         if closing:
             await asyncio.wait(closing, timeout=grace - margin)
         if any(not one.done() for one in closing):
-            queue.break_off(Fault("UNAVAILABLE", "the server is shutting down", retry_after=1))
+            queue.break_off(ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1))
             await asyncio.wait(closing, timeout=margin)
         for one in closing:
             one.cancel()
@@ -182,7 +182,7 @@ class Server:
             pass
         loop.call_soon_threadsafe(self.over.set)
 
-    async def open_rest(self, service: Service) -> tuple[Http, "asyncio.Task"]:
+    async def open_rest(self, service: Service) -> tuple[HttpServer, "asyncio.Task"]:
         options = self.options
         application = App(
             service,
@@ -200,9 +200,9 @@ class Server:
             timeout_keep_alive=75,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )  # fmt: skip
-        place = listening(options.host, options.rest_port or 0, shared=options.beside)
+        place = listen(options.host, options.rest_port or 0, shared=options.beside)
         self.ports["REST"] = place.getsockname()[1]
-        http = Http(config, options.grace_seconds)
+        http = HttpServer(config, options.grace_seconds)
         task = asyncio.create_task(http.serve(sockets=[place]), name="rest")
         while not http.started:
             await asyncio.sleep(0.01)
@@ -210,7 +210,7 @@ class Server:
 
     async def open_grpc(self, service: Service) -> Any:
         options = self.options
-        made = services.server(
+        made = services.create_server(
             service, self.measures, options.gate, self.log,
             most_bytes=options.most_bytes, most_calls=options.most_connections,
             shared=options.beside,
@@ -230,7 +230,7 @@ class Server:
         return made
 
 
-def listening(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket that callers can reach; raises ConfigError when the address cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -10,7 +10,7 @@ from textpipe.errors import ConfigError
 MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
-class Protected(Exception):
+class PassphraseRequired(Exception):
     """A key asks for a passphrase."""
 
 
@@ -34,7 +34,7 @@ class Certificate:
     def reload(self) -> None:
         """Takes what the files hold now, for connections from now on. Raises ConfigError and stays as it was when they
         cannot be used."""
-        self.pair, self.current = read(self.cert, self.key)
+        self.pair, self.current = load_pair(self.cert, self.key)
 
     def for_grpc(self) -> Any:
         """gRPC's credentials, which ask for the pair at each handshake."""
@@ -46,22 +46,22 @@ class Certificate:
         return grpc.dynamic_ssl_server_credentials(configuration(), configuration)
 
 
-def checked(cert: Path, key: Path) -> tuple[bytes, bytes]:
+def check(cert: Path, key: Path) -> tuple[bytes, bytes]:
     """(key, certificates) as they lie in the files; raises ConfigError naming what is wrong, and how to put it right."""
-    return read(cert, key)[0]
+    return load_pair(cert, key)[0]
 
 
-def read(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContext]:
+def load_pair(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContext]:
     """As checked, and a context that has the two."""
-    chain, private = content(cert, "--tls-cert"), content(key, "--tls-key")
+    chain, private = read_pem(cert, "--tls-cert"), read_pem(key, "--tls-key")
     if b"-----BEGIN CERTIFICATE-----" not in chain:
         raise ConfigError(f"--tls-cert {cert}: expected a certificate in PEM, found none; convert it with openssl x509")
     if b"PRIVATE KEY-----" not in private:
         raise ConfigError(f"--tls-key {key}: expected a private key in PEM, found none; convert it with openssl pkey")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(cert, key, password=asked)
-    except Protected:
+        context.load_cert_chain(cert, key, password=no_passphrase)
+    except PassphraseRequired:
         raise ConfigError(
             f"--tls-key {key}: is protected by a passphrase, which a server cannot ask for; "
             f"write it without one: openssl pkey -in {key} -out KEY"
@@ -75,12 +75,12 @@ def read(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContext]:
     return (private, chain), context
 
 
-def content(path: Path, option: str) -> bytes:
+def read_pem(path: Path, option: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{option} {path}: cannot be read ({error.strerror}); name a file in PEM") from None
 
 
-def asked() -> str:
-    raise Protected
+def no_passphrase() -> str:
+    raise PassphraseRequired

@@ -7,7 +7,7 @@ import numpy as np
 Tensors = Mapping[str, np.ndarray]
 
 
-class Whole:
+class BatchOutputs:
     """All of a batch; `lines` holds what was worked out for each of its rows."""
 
     def __init__(self, tensors: Tensors):
@@ -15,18 +15,18 @@ class Whole:
         self.lines: list[str] | None = None
 
 
-class Part(dict[str, np.ndarray]):
+class OutputSlice(dict[str, np.ndarray]):
     """Rows of a batch as a dictionary like any other, which knows where it was cut out."""
 
-    def __init__(self, whole: Whole, begin: int, end: int):
+    def __init__(self, whole: BatchOutputs, begin: int, end: int):
         super().__init__({name: array[begin:end] for name, array in whole.tensors.items()})
         self.whole, self.begin, self.end = whole, begin, end
 
 
-def by_row(tensors: Tensors, work: Callable[[Tensors], list[str]]) -> list[str]:
+def write_rows(tensors: Tensors, work: Callable[[Tensors], list[str]]) -> list[str]:
     """work(tensors), a text for each row. Of a batch it is done once, by who comes first: for 64 rows at a time it costs a
     fraction of what it does 64 times for one."""
-    if not isinstance(tensors, Part):
+    if not isinstance(tensors, OutputSlice):
         return work(tensors)
     if tensors.whole.lines is None:
         tensors.whole.lines = work(tensors.whole.tensors)

@@ -20,19 +20,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.batch_outputs import Part, Whole
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.batch_outputs import BatchOutputs, OutputSlice
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 
 Tensors = dict[str, np.ndarray]
-SPARE = (
+SPARE_WORKERS = (
     2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
 )
-PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
-COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
-ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
-REFUSALS = 200  # a second that are told at once
-LONGEST = 1.0  # seconds that a refusal is held back
+BATCH_WAIT_SECONDS = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
+ENOUGH_ROWS = 16  # rows: with so many, a call's fixed cost no longer matters
+MAX_LENGTH_GAP = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
+REFUSALS_PER_SECOND = 200  # a second that are told at once
+MAX_REFUSAL_DELAY = 1.0  # seconds that a refusal is held back
 
 
 @dataclass(eq=False)
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(eq=False)
-class Lane:
+class BatchQueue:
     """What may be answered together, the oldest first."""
 
     version: Version
@@ -79,7 +79,7 @@ class Lane:
             if chosen and rows + request.rows > most:
                 left += self.requests[at:]
                 break
-            if abs(request.length - length) > ALIKE:
+            if abs(request.length - length) > MAX_LENGTH_GAP:
                 left.append(request)
             else:
                 chosen.append(request)
@@ -90,7 +90,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """Sizes of the queue. workers: calls of TensorFlow at a time, and SPARE more where full batches wait; rows: of a
     batch; waiting: rows in the queue."""
 
@@ -99,15 +99,15 @@ class Limits:
     waiting: int = 2048
 
 
-class Queue:
+class BatchScheduler:
     """To be used from one event loop. batch(rows, seconds): told of every call of TensorFlow."""
 
-    def __init__(self, limits: Limits, batch: Callable[[Version, int, float], None] = lambda *figures: None):
+    def __init__(self, limits: QueueLimits, batch: Callable[[Version, int, float], None] = lambda *figures: None):
         self.limits, self.batch = limits, batch
-        self.pool = ThreadPoolExecutor(limits.workers + SPARE, thread_name_prefix="tensorflow")
+        self.pool = ThreadPoolExecutor(limits.workers + SPARE_WORKERS, thread_name_prefix="tensorflow")
         self.free = limits.workers
         self.running: dict[asyncio.Future, tuple[float, list[Request]]] = {}  # since when, what for
-        self.lanes: dict[tuple, Lane] = {}
+        self.lanes: dict[tuple, BatchQueue] = {}
         self.waiting = 0
         self.later: asyncio.TimerHandle | None = None
         self.turn = 0.0  # of the last refusal, by time.monotonic()
@@ -123,16 +123,16 @@ class Queue:
         before it was begun, or what the model says.
         """
         loop = asyncio.get_running_loop()
-        together = joinable(signature, tensors)
+        together = can_batch(signature, tensors)
         rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
         request = Request(
-            signature, tensors, rows, length(tensors) if together else 0, deadline, loop.create_future(), gone
+            signature, tensors, rows, length_bucket(tensors) if together else 0, deadline, loop.create_future(), gone
         )
         lane = (id(version), signature.name if together else id(request))
-        self.lanes.setdefault(lane, Lane(version)).add(request)
+        self.lanes.setdefault(lane, BatchQueue(version)).add(request)
         self.waiting += rows
-        timer = loop.call_later(deadline - request.since, request.fail, search_limits.late())
+        timer = loop.call_later(deadline - request.since, request.fail, search_limits.deadline_exceeded())
         self.pump()
         try:
             return await request.answer
@@ -145,7 +145,7 @@ class Queue:
     def admit(self, rows: int) -> None:
         """Raises Fault when there is no room for so many; an empty queue has room for any request."""
         if self.waiting and self.waiting + rows > self.limits.waiting:
-            raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
+            raise ServingError("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
 
     def left(self, lane: tuple, rows: int) -> None:
         """Rows of a lane wait no more."""
@@ -155,20 +155,20 @@ class Queue:
 
     def pump(self) -> None:
         """Gives free workers what has waited longest."""
-        while self.free > -SPARE and self.lanes:
+        while self.free > -SPARE_WORKERS and self.lanes:
             name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
             lane = self.lanes[name]
             if self.free <= 0 and lane.rows < self.limits.rows:
                 return
-            if self.free < self.limits.workers and lane.rows < min(COMPANY, self.limits.rows):
-                patience = PATIENCE - (time.monotonic() - lane.requests[0].since)
+            if self.free < self.limits.workers and lane.rows < min(ENOUGH_ROWS, self.limits.rows):
+                patience = BATCH_WAIT_SECONDS - (time.monotonic() - lane.requests[0].since)
                 if patience > 0:
                     self.again(patience)
                     return
             chosen = self.take(name)
             if chosen:
                 self.free -= 1
-                task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
+                task = asyncio.get_running_loop().run_in_executor(self.pool, run_batch, chosen)
                 self.running[task] = time.monotonic(), chosen
                 task.add_done_callback(functools.partial(self.done, chosen=chosen, version=lane.version))
 
@@ -188,7 +188,7 @@ class Queue:
             request.begun = True
             self.waiting -= request.rows
             if request.gone is not None and request.gone():
-                request.fail(Fault("CANCELLED", "the client left"))
+                request.fail(ServingError("CANCELLED", "the client left"))
             else:
                 chosen.append(request)
         self.left(name, 0)
@@ -214,7 +214,7 @@ class Queue:
         answered, told at once, would ask again at once.
         """
         now = time.monotonic()
-        self.turn = min(max(now, self.turn + 1 / REFUSALS), now + LONGEST)
+        self.turn = min(max(now, self.turn + 1 / REFUSALS_PER_SECOND), now + MAX_REFUSAL_DELAY)
         await asyncio.sleep(self.turn - now)
 
     def stuck(self, seconds: float) -> bool:
@@ -222,7 +222,7 @@ class Queue:
         now = time.monotonic()
         return sum(now - since > seconds for since, _ in self.running.values()) >= self.limits.workers
 
-    def break_off(self, fault: Fault) -> None:
+    def break_off(self, fault: ServingError) -> None:
         """All that wait or are being answered get no answer; TensorFlow is not interrupted by that."""
         requests = [request for _, chosen in self.running.values() for request in chosen]
         requests += [request for lane in self.lanes.values() for request in lane.requests]
@@ -237,7 +237,7 @@ class Queue:
         return not self.running
 
 
-def joinable(signature: Signature, tensors: Tensors) -> bool:
+def can_batch(signature: Signature, tensors: Tensors) -> bool:
     """Whether a request's rows may be answered beside another's: texts alone, of a signature whose rows do not mix."""
     return (
         signature.mergeable
@@ -247,13 +247,13 @@ def joinable(signature: Signature, tensors: Tensors) -> bool:
     )
 
 
-def length(tensors: Tensors) -> int:
+def length_bucket(tensors: Tensors) -> int:
     """The longest text's, as a power of 2: 33 to 64 bytes -> 6."""
     longest = max(len(text) for array in tensors.values() for text in array)
     return max(4, math.ceil(math.log2(longest + 1)))
 
 
-def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
+def run_batch(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
     """What TensorFlow answers, request by request, and how long it took; never raises."""
     began = time.monotonic()
     signature = requests[0].signature
@@ -267,13 +267,13 @@ def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
             until,
         )
     except Exception as error:
-        if len(requests) == 1 or (isinstance(error, Fault) and error.code == "DEADLINE_EXCEEDED"):
+        if len(requests) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
             return [error] * len(requests), time.monotonic() - began
         # One text must not spoil the others' answers.
-        return [work([request])[0][0] for request in requests], time.monotonic() - began
+        return [run_batch([request])[0][0] for request in requests], time.monotonic() - began
     answers: list[Tensors | Exception] = []
-    whole, start = Whole(found), 0
+    whole, start = BatchOutputs(found), 0
     for request in requests:
-        answers.append(Part(whole, start, start + request.rows))
+        answers.append(OutputSlice(whole, start, start + request.rows))
         start += request.rows
     return answers, time.monotonic() - began

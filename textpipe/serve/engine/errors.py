@@ -1,7 +1,7 @@
 """What a server says when it does not answer: a code by gRPC's names, and the HTTP status of each."""
 
 # As TensorFlow Serving maps them (http_rest_api_util); 499 is nginx's "client closed request".
-HTTP = {
+HTTP_STATUS = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
     "INVALID_ARGUMENT": 400,
@@ -21,7 +21,7 @@ HTTP = {
 }
 
 
-class Fault(Exception):
+class ServingError(Exception):
     """A request that gets no answer; code is a key of HTTP, str() the message a client reads.
 
     retry_after: seconds after which it is worth asking again.
@@ -34,9 +34,9 @@ class Fault(Exception):
 
     @property
     def status(self) -> int:
-        return HTTP[self.code]
+        return HTTP_STATUS[self.code]
 
 
-def invalid(message: str) -> Fault:
+def invalid_argument(message: str) -> ServingError:
     """The client's mistake."""
-    return Fault("INVALID_ARGUMENT", message)
+    return ServingError("INVALID_ARGUMENT", message)

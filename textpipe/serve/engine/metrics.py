@@ -6,14 +6,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SECOND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 # A folder in which several processes count together; prometheus_client reads it when it is imported.
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Measures:
+class Metrics:
     """Counters of a server. A model's name becomes a label only when the server has that model."""
 
     def __init__(self, known: Any = lambda name: True):
@@ -28,13 +28,13 @@ class Measures:
             **made,
         )
         self.seconds = Histogram(
-            "textpipe_request_seconds", "Time to an answer.", ("door", "model", "verb"), buckets=SECONDS, **made
+            "textpipe_request_seconds", "Time to an answer.", ("door", "model", "verb"), buckets=SECOND_BUCKETS, **made
         )
         self.batch_rows = Histogram(
-            "textpipe_batch_rows", "Rows a call of TensorFlow had.", ("model",), buckets=ROWS, **made
+            "textpipe_batch_rows", "Rows a call of TensorFlow had.", ("model",), buckets=ROW_BUCKETS, **made
         )
         self.batch_seconds = Histogram(
-            "textpipe_batch_seconds", "Time a call of TensorFlow took.", ("model",), buckets=SECONDS, **made
+            "textpipe_batch_seconds", "Time a call of TensorFlow took.", ("model",), buckets=SECOND_BUCKETS, **made
         )
         self.waiting = Gauge(
             "textpipe_queue_rows", "Rows that wait for TensorFlow.", multiprocess_mode="livesum", **made
@@ -78,7 +78,7 @@ class Measures:
 
     def text(self) -> tuple[bytes, str]:
         registry = self.registry
-        if os.environ.get(SHARED):
+        if os.environ.get(MULTIPROCESS_DIR):
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
         return generate_latest(registry), CONTENT_TYPE_LATEST

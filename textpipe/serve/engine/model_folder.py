@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NUMBER = re.compile(r"[0-9]{1,19}")
-LARGEST = 2**63 - 1  # TensorFlow Serving's versions are int64
-GRAPH = "saved_model.pb"
+VERSION_NAME = re.compile(r"[0-9]{1,19}")
+MAX_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
+GRAPH_FILE = "saved_model.pb"
 
 
 @dataclass
@@ -34,43 +34,43 @@ def scan(folder: Path, known: Container[str] = ()) -> dict[str, Listing]:
     """
     found: dict[str, Listing] = {}
     for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or not is_text(name):
+        if name.startswith(".") or not is_utf8(name):
             continue
         place = folder / name
         try:
-            directory = is_directory(place) and inside(place, folder)
+            directory = is_directory(place) and is_inside(place, folder)
             if directory:
-                found[name] = versions(place, folder)
+                found[name] = list_versions(place, folder)
             elif name in known and os.path.lexists(place):
                 found[name] = Listing(fault="the model's folder was replaced by something that is none")
         except OSError as error:
-            found[name] = Listing(fault=f"the model's folder cannot be read ({reason(error)})")
+            found[name] = Listing(fault=f"the model's folder cannot be read ({error_text(error)})")
     return found
 
 
-def versions(model: Path, folder: Path) -> Listing:
+def list_versions(model: Path, folder: Path) -> Listing:
     """The versions of a model's directory. Raises OSError when it cannot be listed."""
     found = Listing()
     for name in sorted(os.listdir(model), key=lambda name: (len(name), name)):
-        if not NUMBER.fullmatch(name) or int(name) > LARGEST or int(name) in {*found.versions, *found.faults}:
+        if not VERSION_NAME.fullmatch(name) or int(name) > MAX_VERSION or int(name) in {*found.versions, *found.faults}:
             continue
         place, number = model / name, int(name)
         try:
             if not is_directory(place):
                 if place.exists():
                     found.faults[number] = "is a file where a version's folder was expected"
-            elif inside(place, folder):
-                mode = mode_of(place / GRAPH)
+            elif is_inside(place, folder):
+                mode = file_mode(place / GRAPH_FILE)
                 if mode is not None and stat.S_ISREG(mode):
                     found.versions[number] = place
                 elif mode is not None:
-                    found.faults[number] = f"{GRAPH} is no file"
+                    found.faults[number] = f"{GRAPH_FILE} is no file"
         except OSError as error:
-            found.faults[number] = f"cannot be read ({reason(error)})"
+            found.faults[number] = f"cannot be read ({error_text(error)})"
     return found
 
 
-def is_text(name: str) -> bool:
+def is_utf8(name: str) -> bool:
     """Whether a name can be said in UTF-8, as everything that names it must."""
     try:
         name.encode()
@@ -79,7 +79,7 @@ def is_text(name: str) -> bool:
     return True
 
 
-def mode_of(place: Path) -> int | None:
+def file_mode(place: Path) -> int | None:
     """What a path leads to; None for nothing. Raises OSError when that cannot be found out."""
     try:
         return place.stat().st_mode
@@ -88,35 +88,35 @@ def mode_of(place: Path) -> int | None:
 
 
 def is_directory(place: Path) -> bool:
-    mode = mode_of(place)
+    mode = file_mode(place)
     return mode is not None and stat.S_ISDIR(mode)
 
 
-def inside(place: Path, folder: Path) -> bool:
+def is_inside(place: Path, folder: Path) -> bool:
     return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
 
 
-def reason(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     """What went wrong, without the path it went wrong with."""
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
-def strays(version: Path) -> str:
+def find_unsafe_file(version: Path) -> str:
     """Why the files of a version are not to be opened: a link that leads out of the model's directory, or something that
     is neither a file nor a directory; '' when all are its own. Raises OSError."""
     own = Path(os.path.realpath(version))
     allowed = (own, own.parent)
-    for name, place in below(version):
+    for name, place in walk(version):
         real = Path(os.path.realpath(place))
         if not any(real.is_relative_to(root) for root in allowed):
             return f"{name}: is a link that leads out of the model's folder; put a copy in its place"
-        mode = mode_of(place)
+        mode = file_mode(place)
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return f"{name}: is neither a file nor a folder"
     return ""
 
 
-def below(version: Path) -> Iterator[tuple[str, Path]]:
+def walk(version: Path) -> Iterator[tuple[str, Path]]:
     """(name in the version, path) of all that lies below it, each directory entered once."""
     waiting, entered = [version], set()
     while waiting:
@@ -132,10 +132,10 @@ def below(version: Path) -> Iterator[tuple[str, Path]]:
                 waiting.append(place)
 
 
-def footprint(version: Path) -> tuple:
+def fingerprint(version: Path) -> tuple:
     """Names, sizes and times of a version's files, and which are links: whether anything has changed since."""
     found: list[tuple[Any, ...]] = []
-    for name, place in below(version):
+    for name, place in walk(version):
         try:
             state = place.stat()
         except OSError as error:  # a link to nothing, or a file that has just gone

@@ -10,7 +10,7 @@ START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UN
 
 
 @dataclass
-class Slot:
+class VersionState:
     """A version: its state, what went wrong, and when its files last changed."""
 
     number: int
@@ -22,7 +22,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Policy:
+class VersionPolicy:
     """Which of the versions on disk are wanted: the latest few, all, or some by number."""
 
     kind: str = "latest"
@@ -39,14 +39,14 @@ class Policy:
 
 
 @dataclass
-class Shelf:
+class ModelState:
     """A model's slots by version, and its labels.
 
     wanted: whether the folder has it; fault: why that cannot be said, while what is loaded serves on.
     """
 
     name: str
-    slots: dict[int, Slot] = field(default_factory=dict)
+    slots: dict[int, VersionState] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     wanted: bool = False
     fault: str = ""

@@ -13,12 +13,12 @@ from textpipe.savedmodel import side_effects
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.loader import DEFAULT, Model
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.redaction import without_roots
-from textpipe.serve.tensors.json_values import NAMES
+from textpipe.serve.tensors.json_values import TYPE_NAMES
 from textpipe.serve.tensors.to_json import dtype_of
 
-SERVE = "serve"  # the tag of the graph that servers load
+SERVE_TAG = "serve"  # the tag of the graph that servers load
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Signature:
         given = {**self.defaults, **tensors}
         if set(given) != set(self.inputs):
             lacking, unknown = sorted(set(self.inputs) - set(given)), sorted(set(given) - set(self.inputs))
-            raise invalid(
+            raise invalid_argument(
                 f"input size does not match signature: {len(tensors)}!={len(self.inputs)} "
                 f"len({{{','.join(sorted(tensors))}}}) != len({{{','.join(self.inputs)}}}). "
                 f"Sent extra: {{{','.join(unknown)}}}. Missing but required: {{{','.join(lacking)}}}."
             )
         for at, (name, dtype) in enumerate(self.inputs.items()):
             if (found := dtype_of(given[name])) != dtype:
-                raise invalid(
-                    f"Expects arg[{at}] to be {NAMES.get(dtype, dtype)} but {NAMES.get(found, found)} is provided"
+                raise invalid_argument(
+                    f"Expects arg[{at}] to be {TYPE_NAMES.get(dtype, dtype)} but {TYPE_NAMES.get(found, found)} is provided"
                 )
         return given
 
@@ -84,19 +84,19 @@ class Signature:
         if self.search is not None:
             return self.searched(self.search, tensors, until)
         if self.deadline is not None:
-            tensors = {**tensors, self.deadline: search_limits.sooner(tensors.get(self.deadline), until)}
+            tensors = {**tensors, self.deadline: search_limits.earliest_deadline(tensors.get(self.deadline), until)}
         import tensorflow as tf
 
         try:
             given = {name: tf.constant(array, self.inputs[name]) for name, array in tensors.items()}
             found = self.function(**given)
         except tf.errors.OpError as error:
-            if search_limits.EXCEEDED in error.message:
-                raise search_limits.late() from None
-            raise Fault(PASSED_ON.get(error.error_code, "INTERNAL"), self.telling(error.message)) from None
+            if search_limits.DEADLINE_ERROR in error.message:
+                raise search_limits.deadline_exceeded() from None
+            raise ServingError(CLIENT_ERRORS.get(error.error_code, "INTERNAL"), self.telling(error.message)) from None
         except (TypeError, ValueError) as error:
-            raise invalid(self.telling(str(error).strip().splitlines()[0])) from None
-        return {name: array_of(found[name]) for name in sorted(found)}
+            raise invalid_argument(self.telling(str(error).strip().splitlines()[0])) from None
+        return {name: to_numpy(found[name]) for name in sorted(found)}
 
     def searched(self, search: "Search", tensors: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
         """What this signature says, by that of the options with their defaults."""
@@ -135,14 +135,14 @@ class Search:
         )
 
 
-def array_of(value: Any) -> np.ndarray:
+def to_numpy(value: Any) -> np.ndarray:
     """A tensor as NumPy; a string without axes as an array of objects, like those with axes."""
     found = value.numpy()
     return np.array(found, object) if isinstance(found, bytes) else np.asarray(found)
 
 
 # Codes a client can do something about; the others are the server's own faults.
-PASSED_ON = {
+CLIENT_ERRORS = {
     1: "CANCELLED",
     3: "INVALID_ARGUMENT",
     4: "DEADLINE_EXCEEDED",
@@ -184,7 +184,7 @@ class Version:
         self.about: dict[str, Any] = model.about
         self.definitions = graph.signature_def
         places = (path.parent.parent,)
-        found = {key: signature(key, graph.signature_def[key], model, places) for key in model.signatures}
+        found = {key: load_signature(key, graph.signature_def[key], model, places) for key in model.signatures}
         for key, one in found.items():
             if one.described.options:
                 found[key] = replace(one, bounds=most.bounds(name, self.about, one.settings))
@@ -222,7 +222,7 @@ class Version:
         saved = side_effects.read(path)
         if not trust:
             side_effects.refuse(path, saved)
-        return cls(name, number, path, Model.load(path), graph_of(saved), most)
+        return cls(name, number, path, Model.load(path), serving_graph(saved), most)
 
     def named(self, described: records.Signature | None) -> Signature | None:
         """The signature that is described."""
@@ -232,7 +232,7 @@ class Version:
         try:
             return self.signatures[name or DEFAULT]
         except KeyError:
-            raise invalid(f'Serving signature name: "{name or DEFAULT}" not found in signature def') from None
+            raise invalid_argument(f'Serving signature name: "{name or DEFAULT}" not found in signature def') from None
 
     def hold(self) -> "Hold":
         """For a with statement; it counts from now on."""
@@ -252,7 +252,7 @@ class Version:
             return self.change.wait_for(lambda: self.held == 0, patience)
 
 
-def signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] = ()) -> Signature:
+def load_signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] = ()) -> Signature:
     import tensorflow as tf
 
     function = model.signatures[name]
@@ -262,6 +262,6 @@ def signature(name: str, definition: Any, model: Any, places: tuple[Path, ...] =
     return Signature(name, inputs, outputs, defaults, function, model.described[name], places=places)
 
 
-def graph_of(saved: Any) -> Any:
+def serving_graph(saved: Any) -> Any:
     """The MetaGraphDef of a SavedModel that servers use."""
-    return next((graph for graph in saved.meta_graphs if SERVE in graph.meta_info_def.tags), saved.meta_graphs[0])
+    return next((graph for graph in saved.meta_graphs if SERVE_TAG in graph.meta_info_def.tags), saved.meta_graphs[0])

@@ -16,16 +16,24 @@ from pathlib import Path
 from textpipe.errors import TextpipeError
 from textpipe.runtime import gc
 from textpipe.serve.engine import model_folder as disk
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.model_state import AVAILABLE, END, LOADING, UNLOADING, Policy, Shelf, Slot
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.model_state import (
+    AVAILABLE,
+    END,
+    LOADING,
+    UNLOADING,
+    ModelState,
+    VersionPolicy,
+    VersionState,
+)
 from textpipe.serve.engine.model_version import Hold, Version
 from textpipe.serve.engine.redaction import without_paths
 from textpipe.serve.engine.search_limits import OptionLimits
 
 log = logging.getLogger(__name__)
 
-BETWEEN = 10.0  # seconds between two clean-ups
-KEPT = 8  # versions that ended, of which status still tells
+GC_INTERVAL = 10.0  # seconds between two clean-ups
+MAX_ENDED_VERSIONS = 8  # versions that ended, of which status still tells
 
 
 class Repository:
@@ -39,8 +47,8 @@ class Repository:
         self,
         folder: Path,
         *,
-        policy: Policy = Policy(),
-        policies: Mapping[str, Policy] | None = None,
+        policy: VersionPolicy = VersionPolicy(),
+        policies: Mapping[str, VersionPolicy] | None = None,
         labels: Mapping[str, Mapping[str, int]] | None = None,
         check: Callable[[Version], None] = lambda version: None,
         poll_seconds: float = 1.0,
@@ -53,7 +61,7 @@ class Repository:
         self.labels = {name: dict(given) for name, given in (labels or {}).items()}
         self.check = check
         self.poll_seconds = poll_seconds
-        self.shelves: dict[str, Shelf] = {}
+        self.shelves: dict[str, ModelState] = {}
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.thread: threading.Thread | None = None
@@ -77,7 +85,7 @@ class Repository:
     def watch(self) -> None:
         while not self.stopping.wait(self.poll_seconds):
             self.look()
-            if self.ended and time.monotonic() > self.settled + BETWEEN:
+            if self.ended and time.monotonic() > self.settled + GC_INTERVAL:
                 self.settle()
 
     def settle(self) -> None:
@@ -93,13 +101,13 @@ class Repository:
         with self.lock:
             return self.find(name, version, label).hold()
 
-    def meant(self, name: str, version: int | None, label: str | None) -> tuple[Shelf | None, int | None]:
+    def meant(self, name: str, version: int | None, label: str | None) -> tuple[ModelState | None, int | None]:
         """A model's shelf, and the version by number where it was given by label."""
         shelf = self.shelves.get(name)
         if label is None:
             return shelf, version
         if shelf is None or label not in shelf.labels:
-            raise invalid(f"Unrecognized servable version label: {label}")
+            raise invalid_argument(f"Unrecognized servable version label: {label}")
         return shelf, shelf.labels[label]
 
     def find(self, name: str, version: int | None, label: str | None) -> Version:
@@ -108,7 +116,7 @@ class Repository:
         number = version if version is not None else max(serving, default=None)
         if shelf is None or number not in serving:
             which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise Fault("NOT_FOUND", f"Servable not found for request: {which}")
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
         found = shelf.slots[number].version
         assert found is not None
         return found
@@ -120,10 +128,10 @@ class Repository:
             slots = [] if shelf is None else [slot for slot in shelf.slots.values() if version in (None, slot.number)]
             fault = shelf.fault if shelf else ""
         if fault and not slots and version is None:  # no version is known, for its folder cannot be read
-            slots = [Slot(0, self.folder / name, END, fault)]
+            slots = [VersionState(0, self.folder / name, END, fault)]
         if not slots:
             missing = f"version {version} of model {name}" if version is not None else f"any versions of model {name}"
-            raise Fault("NOT_FOUND", f"Could not find {missing}")
+            raise ServingError("NOT_FOUND", f"Could not find {missing}")
         slots.sort(key=lambda slot: -slot.number)
         faults = [slot.fault or fault for slot in slots]
         return [
@@ -154,7 +162,7 @@ class Repository:
                 known = frozenset(self.shelves)
             listings = disk.scan(self.folder, known)
         except OSError as error:
-            self.say("", f"the folder of models cannot be read ({disk.reason(error)}); what is loaded serves on")
+            self.say("", f"the folder of models cannot be read ({disk.error_text(error)}); what is loaded serves on")
             return
         self.say("", "")
         for name, listing in listings.items():
@@ -183,7 +191,7 @@ class Repository:
         with self.lock:
             if name not in self.shelves and not (found or listing.faults or listing.fault):
                 return
-            shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
+            shelf = self.shelves.setdefault(name, ModelState(name, labels=self.labels.get(name, {})))
             shelf.fault = listing.fault
             if found or not (listing.fault or listing.faults):
                 shelf.wanted = bool(found)
@@ -201,22 +209,22 @@ class Repository:
         for number, reason in listing.faults.items():
             slot = shelf.slots.get(number)
             if slot is None or (slot.state == END and slot.fault != reason):
-                failed = Slot(number, self.folder / name / str(number))
+                failed = VersionState(number, self.folder / name / str(number))
                 with self.lock:
                     shelf.slots[number] = failed
                 self.fail(failed, f"version {number} of {name} {reason}", reason)
         self.let_go(shelf, wanted)
 
-    def bring(self, shelf: Shelf, number: int, path: Path, before: Slot | None) -> None:
+    def bring(self, shelf: ModelState, number: int, path: Path, before: VersionState | None) -> None:
         """Loads a version and asks it before anybody else can; one that failed `before` only when its files changed."""
-        slot, stray = Slot(number, path, LOADING), ""
+        slot, stray = VersionState(number, path, LOADING), ""
         try:
-            slot.seen = disk.footprint(path)
+            slot.seen = disk.fingerprint(path)
             if before is not None and before.fault and before.seen == slot.seen:
                 return
-            stray = disk.strays(path)
+            stray = disk.find_unsafe_file(path)
         except OSError as error:
-            stray = f"cannot be read ({disk.reason(error)})"
+            stray = f"cannot be read ({disk.error_text(error)})"
             if before is not None and before.fault == stray:
                 return
         with self.lock:
@@ -236,13 +244,13 @@ class Repository:
                 slot.version, slot.state = version, AVAILABLE
             log.info("%s version %d serves", shelf.name, number)
 
-    def fail(self, slot: Slot, message: str, told: str | None = None) -> None:
+    def fail(self, slot: VersionState, message: str, told: str | None = None) -> None:
         """message: for the log; told: what status says, by default the message without this server's paths."""
         with self.lock:
             slot.state, slot.fault = END, told or without_paths(message, self.folder, self.given.absolute())
         log.error("%s", message)
 
-    def let_go(self, shelf: Shelf, wanted: list[int]) -> None:
+    def let_go(self, shelf: ModelState, wanted: list[int]) -> None:
         """Ends versions that neither the policy nor a label wants, once what the policy wants serves."""
         with self.lock:
             serving = shelf.serving()
@@ -256,14 +264,14 @@ class Repository:
             name = f"unload {shelf.name} {slot.number}"
             threading.Thread(target=self.end, args=(shelf, slot), name=name, daemon=True).start()
 
-    def end(self, shelf: Shelf, slot: Slot) -> None:
+    def end(self, shelf: ModelState, slot: VersionState) -> None:
         """After the last call it took, a version leaves memory."""
         assert slot.version is not None
         slot.version.retire()
         with self.lock:
             slot.version, slot.state = None, END
             ended = sorted(number for number, other in shelf.slots.items() if other.state == END)
-            for number in ended[:-KEPT]:
+            for number in ended[:-MAX_ENDED_VERSIONS]:
                 del shelf.slots[number]
         self.ended = True
         log.info("%s version %d ended", shelf.name, slot.number)

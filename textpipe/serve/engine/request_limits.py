@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from textpipe.serve.engine.errors import invalid
+from textpipe.serve.engine.errors import invalid_argument
 
 # TensorFlow takes 254, but ends the process when it is given texts as a NumPy array of more than 32.
-MOST_AXES = 32
+MAX_RANK = 32
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,19 @@ class RequestLimits:
     def rows(self, name: str, count: int) -> None:
         """Raises Fault for more rows than a request may have."""
         if count > self.most_rows:
-            raise invalid(f"{name}: {count} rows where this server takes {self.most_rows} at once")
+            raise invalid_argument(f"{name}: {count} rows where this server takes {self.most_rows} at once")
 
     def text(self, name: str, size: int) -> None:
         """Raises Fault for a text of more bytes than one may have."""
         if size > self.most_text:
-            raise invalid(f"{name}: a text of {size} bytes where this server takes {self.most_text}")
+            raise invalid_argument(f"{name}: a text of {size} bytes where this server takes {self.most_text}")
 
     def size(self, name: str, size: int) -> None:
         """Raises Fault for more bytes than the tensors of a request may have."""
         if size > self.most_bytes:
-            raise invalid(f"{name}: {size} bytes as a tensor where this server takes {self.most_bytes} in a request")
+            raise invalid_argument(
+                f"{name}: {size} bytes as a tensor where this server takes {self.most_bytes} in a request"
+            )
 
     def shape(self, name: str, shape: Iterable[int], item_bytes: int) -> None:
         """Raises Fault for a tensor that is too large, from its shape alone: before anything of it is made."""

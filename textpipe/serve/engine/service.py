@@ -10,9 +10,9 @@ import numpy as np
 
 from textpipe.savedmodel import description
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.batch_queue import Queue
-from textpipe.serve.engine.drift import Watch
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.batch_queue import BatchScheduler
+from textpipe.serve.engine.drift import DriftMonitor
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import Signature, Version
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.request_limits import RequestLimits
@@ -20,8 +20,8 @@ from textpipe.serve.rest.paths import Target
 
 Tensors = dict[str, np.ndarray]
 # How long a caller waits, None for as long as the server lets it; whether it has left, None where the door breaks off.
-Patience = tuple[float | None, Callable[[], bool] | None]
-ENDLESS: Patience = (None, None)
+Cancellation = tuple[float | None, Callable[[], bool] | None]
+NO_CANCELLATION: Cancellation = (None, None)
 
 
 @dataclass
@@ -30,19 +30,19 @@ class Service:
     bytes, and of all its tensors in memory."""
 
     repository: Repository
-    queue: Queue
+    queue: BatchScheduler
     deadline_seconds: float = 60.0
     most_rows: int = 1024
     most_text: int = 1 << 20
     most_bytes: int = 64 << 20
-    watch: Watch | None = None
+    watch: DriftMonitor | None = None
     draining: bool = False
 
     async def answer(
         self,
         target: Target,
         read: Callable[[Version], tuple[Signature, Tensors]],
-        patience: Patience = ENDLESS,
+        patience: Cancellation = NO_CANCELLATION,
     ) -> tuple[Version, Signature, Tensors]:
         """Holds the version a target means, reads the request by it, and gives what it says.
 
@@ -53,8 +53,8 @@ class Service:
         with self.repository.hold(target.name, target.version, target.label) as version:
             signature, tensors = read(version)
             self.bound(tensors)
-            search_limits.check(signature.bounds, tensors)
-            search_limits.check_lines(signature.bounds, signature.defaults, tensors, self.most_rows)
+            search_limits.check_options(signature.bounds, tensors)
+            search_limits.check_width(signature.bounds, signature.defaults, tensors, self.most_rows)
             found = await self.queue.ask(
                 version, signature, signature.complete(tensors), deadline=deadline, gone=patience[1]
             )
@@ -65,10 +65,10 @@ class Service:
     def admit(self) -> None:
         """Raises Fault when the server stops or its queue is full; to be asked first, for a refusal should cost little."""
         if self.draining:
-            raise Fault("UNAVAILABLE", "the server is shutting down", retry_after=1)
+            raise ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1)
         self.queue.admit(1)
 
-    def deadline(self, patience: Patience) -> float:
+    def deadline(self, patience: Cancellation) -> float:
         """By time.monotonic()."""
         return time.monotonic() + min(patience[0] or self.deadline_seconds, self.deadline_seconds)
 
@@ -83,7 +83,7 @@ class Service:
         return ""
 
     async def stream(
-        self, target: Target, read: Callable[[Version], Tensors], patience: Patience = ENDLESS
+        self, target: Target, read: Callable[[Version], Tensors], patience: Cancellation = NO_CANCELLATION
     ) -> AsyncGenerator[dict[str, Any], None]:
         """An answer while it grows: {"text", "tokens", "done"} after each token, greedily whatever the model's decoder.
 
@@ -93,7 +93,7 @@ class Service:
         deadline = self.deadline(patience)
         with self.repository.hold(target.name, target.version, target.label) as version:
             if version.stream is None:
-                raise invalid(f"{target.name}: this model gives its answers whole; ask it with :predict")
+                raise invalid_argument(f"{target.name}: this model gives its answers whole; ask it with :predict")
             begin, advance = version.stream
             tensors = read(version)
             self.bound(tensors)
@@ -123,7 +123,7 @@ class Service:
             try:
                 with self.repository.hold(name) as version:
                     about = version.about
-                    options = schema(version)
+                    options = options_schema(version)
                     found.append(
                         {
                             "name": name,
@@ -142,7 +142,7 @@ class Service:
                             },
                         }
                     )
-            except Fault:
+            except ServingError:
                 found.append({"name": name, "version": None})
         return {"models": found}
 
@@ -165,7 +165,7 @@ class Service:
                 for name, definition in sorted(version.definitions.items())
             }
             spec = {"name": target.name, "signature_name": "", "version": str(version.number)}
-            options = schema(version)
+            options = options_schema(version)
             about = {
                 name: version.about[name]
                 for name in ("format", "fields", "signatures", "answer")
@@ -184,14 +184,14 @@ class Service:
         for name in self.repository.names():
             try:
                 with self.repository.hold(name) as version:
-                    if version.taking_options and (options := schema(version)):
+                    if version.taking_options and (options := options_schema(version)):
                         found[name] = version.taking_options.name, options
-            except Fault:  # none of its versions serves
+            except ServingError:  # none of its versions serves
                 continue
         return found
 
 
-def schema(version: Version) -> dict[str, dict[str, Any]]:
+def options_schema(version: Version) -> dict[str, dict[str, Any]]:
     """The options of a version: {name: its JSON Schema}; {} for none."""
     options = version.taking_options
-    return search_limits.described(options.bounds, options.settings) if options else {}
+    return search_limits.json_schema(options.bounds, options.settings) if options else {}

@@ -13,32 +13,32 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import warmup
 from textpipe.savedmodel.loader import DEFAULT, GOLDEN
 from textpipe.savedmodel.model_rows import encode
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 from textpipe.serve.engine.request_limits import RequestLimits
-from textpipe.serve.tensors.json_values import strings
+from textpipe.serve.tensors.json_values import bytes_array
 
-CLOSE = 1e-3  # relative; another processor's kernels round in another way
-UNLIMITED = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # who made the model made its warm-up requests
+TOLERANCE = 1e-3  # relative; another processor's kernels round in another way
+NO_LIMITS = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # who made the model made its warm-up requests
 NEAR_TIES = 0.02  # of the rows may have another answer: rounding makes a search or a draw go another way
 
 
 def check(version: Version, *, golden_rows: int = 64) -> None:
     """Raises ModelError when a request fails or when the model does not answer as it did where it was exported."""
-    for number, request in enumerate(requests(version)):
+    for number, request in enumerate(read_requests(version)):
         try:
             signature = version.signature(request.model_spec.signature_name)
-            signature.call(signature.complete(tensors_of(request, signature, version.definitions[signature.name])))
-        except Fault as fault:
+            signature.call(signature.complete(request_tensors(request, signature, version.definitions[signature.name])))
+        except ServingError as fault:
             raise ModelError(
                 f"{version.path}: warm-up request {number} failed ({fault}); export the model again"
             ) from None
-    rows = golden(version, golden_rows)
+    rows = read_golden_rows(version, golden_rows)
     if rows:
-        compare(version, rows)
+        check_golden_rows(version, rows)
 
 
-def requests(version: Version) -> list[Any]:
+def read_requests(version: Version) -> list[Any]:
     """Requests of each warm-up log, as messages; raises ModelError when the file cannot be read."""
     path = version.path / warmup.FILE
     if not path.is_file():
@@ -56,17 +56,17 @@ def requests(version: Version) -> list[Any]:
     return [getattr(log, kind).request for log, kind in kinds if kind in ("predict_log", "classify_log", "regress_log")]
 
 
-def tensors_of(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
+def request_tensors(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
     """A warm-up request's tensors; raises Fault where they are not the signature's, whose SignatureDef is given."""
     from textpipe.serve.tensors import tensor_protos
 
     if hasattr(request, "input"):
-        return {"inputs": tensor_protos.examples(request.input, UNLIMITED)}
-    tensor_protos.check(request.inputs, signature, definition, UNLIMITED)
-    return tensor_protos.arrays(request.inputs, signature, UNLIMITED)
+        return {"inputs": tensor_protos.serialize_input(request.input, NO_LIMITS)}
+    tensor_protos.check_inputs(request.inputs, signature, definition, NO_LIMITS)
+    return tensor_protos.to_arrays(request.inputs, signature, NO_LIMITS)
 
 
-def golden(version: Version, count: int) -> list[dict[str, Any]]:
+def read_golden_rows(version: Version, count: int) -> list[dict[str, Any]]:
     """Rows spread over the file, the same at every start."""
     path = version.path / GOLDEN
     if not version.about or not path.is_file() or DEFAULT not in version.signatures:
@@ -82,42 +82,42 @@ def golden(version: Version, count: int) -> list[dict[str, Any]]:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def compare(version: Version, rows: list[dict[str, Any]]) -> None:
+def check_golden_rows(version: Version, rows: list[dict[str, Any]]) -> None:
     """Raises ModelError naming a row that is answered with another score, or more rows answered otherwise than a few."""
     signature = version.signature(DEFAULT)
-    if any(name not in raw_of(row, signature) for row in rows for name in signature.inputs):
+    if any(name not in row_inputs(row, signature) for row in rows for name in signature.inputs):
         raise ModelError(f"{version.path}: golden rows lack inputs of the signature; export the model again")
     found = signature.call(
         {
-            name: array_of([raw_of(row, signature)[name] for row in rows], dtype)
+            name: input_array([row_inputs(row, signature)[name] for row in rows], dtype)
             for name, dtype in signature.inputs.items()
         }
     )
     others = 0
     for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):
-        close = math.isclose(score, row["scores"][0], rel_tol=CLOSE, abs_tol=CLOSE)
+        close = math.isclose(score, row["scores"][0], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         same = answer.decode("utf-8", "replace") == row["texts"][0]
         others += not same
         if (same and not close) or others > max(1, NEAR_TIES * len(rows)):
             raise ModelError(
-                f"{version.path}: golden row {shown(raw_of(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
+                f"{version.path}: golden row {format_row(row_inputs(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
                 f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it anew"
             )
 
 
-def raw_of(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
+def row_inputs(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
     """The cells of a golden row; exports of format 1 have rows of one text."""
     return row["raw"] if "raw" in row else dict.fromkeys(signature.inputs, row["text"])
 
 
-def array_of(cells: list[Any], dtype: str) -> np.ndarray:
+def input_array(cells: list[Any], dtype: str) -> np.ndarray:
     """Cells of JSON as a signature takes them: [B]; a number that is missing is NaN."""
     if dtype == "string":
-        return strings(encode(cell) for cell in cells)
+        return bytes_array(encode(cell) for cell in cells)
     return np.array([math.nan if cell is None else cell for cell in cells], dtype)
 
 
-def shown(raw: dict[str, Any]) -> str:
+def format_row(raw: dict[str, Any]) -> str:
     """A row for a message: its text, or its fields."""
     if len(raw) == 1:
         return repr(str(*raw.values())[:60])

@@ -5,13 +5,13 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from textpipe.serve.access import Gate
+from textpipe.serve.access import TokenAuth
 
 HEALTH = "/grpc.health.v1.Health/"
-CORRUPT = object()
+UNPARSED = object()
 
 
-class Parsing(grpc.aio.ServerInterceptor):
+class ParseErrorInterceptor(grpc.aio.ServerInterceptor):
     """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's."""
 
     def __init__(self) -> None:
@@ -22,21 +22,21 @@ class Parsing(grpc.aio.ServerInterceptor):
             handler = await continuation(details)
             if handler is None or handler.unary_unary is None:
                 return handler
-            self.handlers[details.method] = careful(handler)
+            self.handlers[details.method] = reject_unparsed(handler)
         return self.handlers[details.method]
 
 
-def careful(handler: Any) -> Any:
+def reject_unparsed(handler: Any) -> Any:
     """A handler that ends a call whose request is no message of its type."""
 
     def read(body: bytes) -> Any:
         try:
             return handler.request_deserializer(body)
         except DecodeError:
-            return CORRUPT
+            return UNPARSED
 
     async def answer(request: Any, context: Any) -> Any:
-        if request is CORRUPT:
+        if request is UNPARSED:
             text = "the request cannot be parsed as a message of this method's type"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         return await handler.unary_unary(request, context)
@@ -44,10 +44,10 @@ def careful(handler: Any) -> Any:
     return handler._replace(request_deserializer=read, unary_unary=answer)
 
 
-class Guard(grpc.aio.ServerInterceptor):
+class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Turns away calls without a token; health may be asked by anyone."""
 
-    def __init__(self, gate: Gate):
+    def __init__(self, gate: TokenAuth):
         self.gate = gate
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:

@@ -21,44 +21,44 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from textpipe.serve.access import Gate, Log, request_id
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import AccessLog, TokenAuth, request_id
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
 from textpipe.serve.engine.service import Service, Tensors
-from textpipe.serve.grpc.interceptors import Guard, Parsing
+from textpipe.serve.grpc.interceptors import AuthInterceptor, ParseErrorInterceptor
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, tensor_protos
 
 log = logging.getLogger(__name__)
 
-METHODS = {
+TASK_METHODS = {
     "tensorflow/serving/classify": ("classify", "classification_result"),
     "tensorflow/serving/regress": ("regress", "regression_result"),
 }
-MOST_DETAILS = 2000  # characters of a message: what is longer is more than clients take as metadata
+MAX_DETAILS = 2000  # characters of a message: what is longer is more than clients take as metadata
 STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 
 
-def target_of(request: Any, verb: str) -> Target:
+def read_target(request: Any, verb: str) -> Target:
     """The target of a request with a model_spec."""
     spec = request.model_spec
     if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
+        raise invalid_argument("Missing ModelSpec")
     if not spec.name and verb != "status":
-        raise invalid("ModelSpec has no name specified.")
+        raise invalid_argument("ModelSpec has no name specified.")
     which = spec.WhichOneof("version_choice")
     version = spec.version.value if which == "version" else None
     return Target(spec.name, version, spec.version_label if which == "version_label" else None, verb)
 
 
-def fill(spec: Any, version: Version, signature: str) -> None:
+def fill_model_spec(spec: Any, version: Version, signature: str) -> None:
     spec.name, spec.signature_name = version.name, signature
     spec.version.value = version.number
 
 
-class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: Service, measures: Measures, log: Log | None):
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: Service, measures: Metrics, log: AccessLog | None):
         self.service, self.measures, self.log = service, measures, log
 
     async def answered(
@@ -67,14 +67,14 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Runs a call, counts it, and ends it with the code of its fault."""
         began, code, model = time.monotonic(), "OK", ""
         try:
-            target = target_of(request, verb)
+            target = read_target(request, verb)
             model = target.name
             return await work(target, context.time_remaining())
-        except Fault as fault:
+        except ServingError as fault:
             code = fault.code
             if code == "RESOURCE_EXHAUSTED":
                 await self.service.queue.refused()
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
+            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MAX_DETAILS])
         except (grpc.aio.AbortError, asyncio.CancelledError):
             raise
         except Exception:
@@ -96,18 +96,20 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
 
         def read(version: Version) -> tuple[Signature, Tensors]:
             if name not in version.signatures:
-                raise Fault("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+                raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
             signature = version.signatures[name]
-            tensor_protos.check(request.inputs, signature, version.definitions[name], self.service.request_limits)
-            filtered(request.output_filter, signature.outputs)
-            return signature, tensor_protos.arrays(request.inputs, signature, self.service.request_limits)
+            tensor_protos.check_inputs(
+                request.inputs, signature, version.definitions[name], self.service.request_limits
+            )
+            check_output_filter(request.output_filter, signature.outputs)
+            return signature, tensor_protos.to_arrays(request.inputs, signature, self.service.request_limits)
 
         async def work(target: Target, seconds: float | None) -> Any:
             version, signature, found = await self.service.answer(target, read, (seconds, None))
             response = predict_pb2.PredictResponse()
-            fill(response.model_spec, version, signature.name)
+            fill_model_spec(response.model_spec, version, signature.name)
             for output in request.output_filter or found:
-                response.outputs[output].CopyFrom(tensor_protos.proto(found[output]))
+                response.outputs[output].CopyFrom(tensor_protos.to_proto(found[output]))
             return response
 
         return await self.answered(context, request, "predict", work)
@@ -118,24 +120,26 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
 
         def read(version: Version) -> tuple[Signature, Tensors]:
             nonlocal rows
-            signature = examples.signature(version, request.model_spec.signature_name, verb)
-            serialized = tensor_protos.examples(request.input, self.service.request_limits)
+            signature = examples.find_signature(version, request.model_spec.signature_name, verb)
+            serialized = tensor_protos.serialize_input(request.input, self.service.request_limits)
             rows = len(serialized)
             return signature, {examples.INPUTS: serialized}
 
         async def work(target: Target, seconds: float | None) -> Any:
             version, signature, found = await self.service.answer(target, read, (seconds, None))
-            fill(response.model_spec, version, signature.name)
+            fill_model_spec(response.model_spec, version, signature.name)
             write(response.result, found, rows)
             return response
 
         return await self.answered(context, request, verb, work)
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self.judged(request, context, "classify", classification_pb2.ClassificationResponse(), classified)
+        return await self.judged(
+            request, context, "classify", classification_pb2.ClassificationResponse(), write_classifications
+        )
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self.judged(request, context, "regress", regression_pb2.RegressionResponse(), regressed)
+        return await self.judged(request, context, "regress", regression_pb2.RegressionResponse(), write_regressions)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
         """All tasks are checked before one is begun; their rows count together, and one version answers them all."""
@@ -145,14 +149,14 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             deadline, limits = self.service.deadline((seconds, None)), self.service.request_limits
             response = inference_pb2.MultiInferenceResponse()
             with self.service.repository.hold(target.name, target.version, target.label) as version:
-                tasks = tasks_of(request, version)
-                serialized = tensor_protos.examples(request.input, limits)
+                tasks = read_tasks(request, version)
+                serialized = tensor_protos.serialize_input(request.input, limits)
                 limits.rows(examples.EXAMPLES, len(serialized) * len(tasks))
                 for signature, write, part in tasks:
                     given = signature.complete({examples.INPUTS: serialized})
                     found = await self.service.queue.ask(version, signature, given, deadline=deadline)
                     result = response.results.add()
-                    fill(result.model_spec, version, signature.name)
+                    fill_model_spec(result.model_spec, version, signature.name)
                     write(getattr(result, part), found, len(serialized))
             return response
 
@@ -163,16 +167,16 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         async def work(target: Target, seconds: float | None) -> Any:
             if not request.metadata_field:
-                raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+                raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
             for name in request.metadata_field:
                 if name != "signature_def":
-                    raise invalid(f"Metadata field {name} is not supported")
+                    raise invalid_argument(f"Metadata field {name} is not supported")
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             with self.service.repository.hold(target.name, target.version, target.label) as version:
                 told = get_model_metadata_pb2.SignatureDefMap()
                 for name, definition in version.definitions.items():
                     told.signature_def[name].CopyFrom(definition)
-                fill(response.model_spec, version, "")
+                fill_model_spec(response.model_spec, version, "")
             packed = any_pb2.Any()
             packed.Pack(told)
             response.metadata["signature_def"].CopyFrom(packed)
@@ -181,41 +185,41 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         return await self.answered(context, request, "metadata", work)
 
 
-def tasks_of(request: Any, version: Version) -> list[tuple[Signature, Callable[..., None], str]]:
+def read_tasks(request: Any, version: Version) -> list[tuple[Signature, Callable[..., None], str]]:
     """What each task of a MultiInferenceRequest asks: its signature, what writes its result, and the result's field."""
     found: dict[str, tuple[Signature, Callable[..., None], str]] = {}
     for task in request.tasks:
         if not task.model_spec.name:
-            raise invalid("Found ModelSpec with an empty model name.")
+            raise invalid_argument("Found ModelSpec with an empty model name.")
         if task.model_spec.name != request.tasks[0].model_spec.name:
-            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+            raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         name = task.model_spec.signature_name or DEFAULT
         if name in found:
-            raise invalid(f"Duplicate evaluation of signature: {name}")
+            raise invalid_argument(f"Duplicate evaluation of signature: {name}")
         if name not in version.signatures:
-            raise invalid(f"Requested signature not found in model graph: {name}")
-        if task.method_name not in METHODS:
-            raise Fault("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
-        verb, part = METHODS[task.method_name]
-        signature = examples.signature(version, name, verb)
-        found[name] = signature, classified if verb == "classify" else regressed, part
+            raise invalid_argument(f"Requested signature not found in model graph: {name}")
+        if task.method_name not in TASK_METHODS:
+            raise ServingError("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
+        verb, part = TASK_METHODS[task.method_name]
+        signature = examples.find_signature(version, name, verb)
+        found[name] = signature, write_classifications if verb == "classify" else write_regressions, part
     return list(found.values())
 
 
-def filtered(outputs: Any, known: Sequence[str]) -> None:
+def check_output_filter(outputs: Any, known: Sequence[str]) -> None:
     """Raises Fault for an output_filter that names what there is not, or twice what there is."""
     for at, output in enumerate(outputs):
         if output not in known:
             names = ",".join(known)
-            raise invalid(
+            raise invalid_argument(
                 f"output tensor alias not found in signature: {output} Outputs expected to be in the set {{{names}}}."
             )
         if output in outputs[:at]:
-            raise invalid(f"duplicate output tensor alias: {output}")
+            raise invalid_argument(f"duplicate output tensor alias: {output}")
 
 
-def classified(result: Any, found: Tensors, rows: int) -> None:
-    classes, scores = examples.classified(found, rows)
+def write_classifications(result: Any, found: Tensors, rows: int) -> None:
+    classes, scores = examples.class_scores(found, rows)
     given = scores if classes is None else classes
     assert given is not None
     for row in range(rows):
@@ -225,20 +229,20 @@ def classified(result: Any, found: Tensors, rows: int) -> None:
             classification.classes.add(label=label, score=0.0 if scores is None else float(scores[row, column]))
 
 
-def regressed(result: Any, found: Tensors, rows: int) -> None:
-    for value in examples.regressed(found, rows).tolist():
+def write_regressions(result: Any, found: Tensors, rows: int) -> None:
+    for value in examples.regression_values(found, rows).tolist():
         result.regressions.add(value=value)
 
 
-class Models(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, service: Service):
         self.service = service
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         try:
-            found = self.service.status(target_of(request, "status"))["model_version_status"]
-        except Fault as fault:
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
+            found = self.service.status(read_target(request, "status"))["model_version_status"]
+        except ServingError as fault:
+            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MAX_DETAILS])
         response = get_model_status_pb2.GetModelStatusResponse()
         for line in found:
             status = response.model_version_status.add(version=int(line["version"]), state=STATES[line["state"]])
@@ -253,7 +257,7 @@ class Models(model_service_pb2_grpc.ModelServiceServicer):
         return model_management_pb2.ReloadConfigResponse()
 
 
-class Health(health_pb2_grpc.HealthServicer):
+class HealthService(health_pb2_grpc.HealthServicer):
     """SERVING while every model serves and the server is not about to stop."""
 
     def __init__(self, service: Service):
@@ -271,8 +275,8 @@ class Health(health_pb2_grpc.HealthServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not stream its health; ask with Check")
 
 
-def server(
-    service: Service, measures: Measures, gate: Gate, log: Log | None, *, most_bytes: int, most_calls: int,
+def create_server(
+    service: Service, measures: Metrics, gate: TokenAuth, log: AccessLog | None, *, most_bytes: int, most_calls: int,
     shared: bool = False,
 ) -> Any:  # fmt: skip
     """A gRPC server that is not yet bound to a port; shared: with other processes of one server."""
@@ -281,8 +285,10 @@ def server(
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", int(shared)),  # another server on the port must be told, not given half of the calls
     ]
-    made = grpc.aio.server(interceptors=[Guard(gate), Parsing()], options=sizes, maximum_concurrent_rpcs=most_calls)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(service, measures, log), made)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(service), made)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(service), made)
+    made = grpc.aio.server(
+        interceptors=[AuthInterceptor(gate), ParseErrorInterceptor()], options=sizes, maximum_concurrent_rpcs=most_calls
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, measures, log), made)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), made)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService(service), made)
     return made

@@ -19,30 +19,30 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from textpipe.serve.access import Gate, Log, request_id
-from textpipe.serve.engine.errors import HTTP
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import AccessLog, TokenAuth, request_id
+from textpipe.serve.engine.errors import HTTP_STATUS
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest import openapi, paths
-from textpipe.serve.rest.predict_api import Door, page
+from textpipe.serve.rest.predict_api import PredictApi, error_page
 from textpipe.serve.tensors import to_json
 
-PAGE = Path(__file__).with_name("page.html")
-OPEN = ("/healthz", "/readyz")  # for who watches over the process: they tell nothing of models
-SMALL = ["GET", "HEAD"]  # methods of the small routes
-CODES = {status: code for code, status in reversed(HTTP.items())}
+PAGE_FILE = Path(__file__).with_name("page.html")
+PUBLIC_PATHS = ("/healthz", "/readyz")  # for who watches over the process: they tell nothing of models
+READ_METHODS = ["GET", "HEAD"]  # methods of the small routes
+CODE_OF_STATUS = {status: code for code, status in reversed(HTTP_STATUS.items())}
 
 
 class App:
     """An ASGI application."""
 
     def __init__(
-        self, service: Service, gate: Gate, measures: Measures, log: Log | None = None, *, most_bytes: int = 64 << 20,
+        self, service: Service, gate: TokenAuth, measures: Metrics, log: AccessLog | None = None, *, most_bytes: int = 64 << 20,
         body_seconds: float = 30.0,
     ):  # fmt: skip
         self.gate, self.measures, self.log = gate, measures, log
-        self.door = Door(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
-        self.routes = routes(service, measures)
+        self.door = PredictApi(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
+        self.routes = operational_routes(service, measures)
         self.known = {getattr(route, "path", "") for route in self.routes.routes}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
@@ -63,15 +63,15 @@ class App:
             await send(message)
 
         try:
-            if scope["path"] not in OPEN and not self.gate.passes(headers.get(b"authorization", b"")):
-                await refuse(answer, self.gate.refusal)
+            if scope["path"] not in PUBLIC_PATHS and not self.gate.passes(headers.get(b"authorization", b"")):
+                await send_unauthorized(answer, self.gate.refusal)
             elif scope["path"] in self.known and self.wanted(scope, headers):
                 await self.routes(scope, receive, answer)
             else:
                 await self.door(scope, receive, answer)
         finally:
             seconds = time.monotonic() - began
-            code = found.get("code") or CODES.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
+            code = found.get("code") or CODE_OF_STATUS.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
             if scope["path"].lower().startswith(paths.PREFIX):
                 self.measures.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)
             if self.log:
@@ -84,7 +84,7 @@ class App:
         return scope["path"] != "/" or b"text/html" in headers.get(b"accept", b"")
 
 
-async def refuse(send: Any, why: str) -> None:
+async def send_unauthorized(send: Any, why: str) -> None:
     """401, the same for every path."""
     body = to_json.error(why).encode()
     head = [
@@ -96,12 +96,12 @@ async def refuse(send: Any, why: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def routes(service: Service, measures: Measures) -> FastAPI:
+def operational_routes(service: Service, measures: Metrics) -> FastAPI:
     """What stands beside the REST door."""
-    page_text = PAGE.read_text(encoding="utf-8")
+    page_text = PAGE_FILE.read_text(encoding="utf-8")
     made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 
-    @made.api_route("/", methods=SMALL, response_class=HTMLResponse)
+    @made.api_route("/", methods=READ_METHODS, response_class=HTMLResponse)
     async def index() -> HTMLResponse:
         own = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         policy = f"default-src 'none'; {own}; base-uri 'none'"
@@ -112,31 +112,31 @@ def routes(service: Service, measures: Measures) -> FastAPI:
         }
         return HTMLResponse(page_text, headers=guarded)
 
-    @made.api_route("/healthz", methods=SMALL)
+    @made.api_route("/healthz", methods=READ_METHODS)
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    @made.api_route("/readyz", methods=SMALL)
+    @made.api_route("/readyz", methods=READ_METHODS)
     async def readyz() -> JSONResponse:
         why = service.unready()
         return JSONResponse({"status": why or "ok"}, 503 if why else 200)
 
-    @made.api_route("/models", methods=SMALL)
+    @made.api_route("/models", methods=READ_METHODS)
     async def models() -> JSONResponse:
         return JSONResponse(service.described())
 
-    @made.api_route("/metrics", methods=SMALL)
+    @made.api_route("/metrics", methods=READ_METHODS)
     async def metrics() -> Response:
         body, kind = measures.text()
         return Response(body, media_type=kind)
 
-    @made.api_route("/openapi.json", methods=SMALL)
+    @made.api_route("/openapi.json", methods=READ_METHODS)
     async def description() -> JSONResponse:
         return JSONResponse(openapi.description(service.options()))
 
     @made.exception_handler(405)
     async def other_method(request: Any, error: Any) -> Response:
-        status, body, kind = page(405, "Method Not Allowed")
-        return Response(body, status, media_type=kind.decode(), headers={"allow": ", ".join(SMALL)})
+        status, body, kind = error_page(405, "Method Not Allowed")
+        return Response(body, status, media_type=kind.decode(), headers={"allow": ", ".join(READ_METHODS)})
 
     return made

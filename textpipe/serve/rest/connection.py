@@ -13,18 +13,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from textpipe.serve.tensors import to_json
 
-MOST_HEAD = 64 << 10  # bytes of a request line and its fields; of chunk extensions and trailers beside a body
-MOST_URL = 16 << 10
-MOST_FIELDS = 256
-SLICE = 64 << 10  # bytes that are parsed at a time
-LINGER = 2.0  # seconds in which what a client still sends is read and dropped, so that it can read why
-MOST_DROPPED = 256 << 20
+MAX_HEAD = 64 << 10  # bytes of a request line and its fields; of chunk extensions and trailers beside a body
+MAX_URL = 16 << 10
+MAX_FIELDS = 256
+PARSE_BYTES = 64 << 10  # bytes that are parsed at a time
+LINGER_SECONDS = 2.0  # seconds in which what a client still sends is read and dropped, so that it can read why
+MAX_DROPPED = 256 << 20
 PER_CHUNK, PER_BYTE = 16, 2  # bytes that a body sent in chunks may take more
 
 IDLE, HEAD, BODY = "idle", "head", "body"
 
 
-def answer(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
+def response(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
     """A whole response, after which the connection is closed."""
     body = to_json.error(why).encode()
     head = [
@@ -34,17 +34,19 @@ def answer(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
     return b"\r\n".join(head) + body
 
 
-FULL = answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again later", b"retry-after: 1")
-LONG_URL = answer(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MOST_URL} bytes")
-MANY_FIELDS = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-LONG_HEAD = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MOST_HEAD} bytes")
-NO_TUNNEL = answer(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
-LONG_REST = answer(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MOST_HEAD} bytes"
+TOO_MANY_CONNECTIONS = response(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again later", b"retry-after: 1"
+)
+URL_TOO_LONG = response(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MAX_URL} bytes")
+TOO_MANY_FIELDS = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MAX_FIELDS} header fields")
+HEAD_TOO_LONG = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MAX_HEAD} bytes")
+NO_TUNNEL = response(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
+TRAILERS_TOO_LONG = response(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MAX_HEAD} bytes"
 )
 
 
-class Ending:
+class ResponseTransport:
     """The transport as a response sees it: its `close` is Connection.end."""
 
     __slots__ = ("close", "is_closing", "write")
@@ -72,14 +74,14 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.ending = Ending(self)
+        self.ending = ResponseTransport(self)
         if len(self.connections) > self.most:
             self.connections.discard(self)
             if len(self.refused) >= self.most:
                 transport.close()
                 return
             self.refused.add(self)
-            transport.write(FULL)
+            transport.write(TOO_MANY_CONNECTIONS)
             self.end(linger=True)
             return
         self.await_headers()
@@ -111,29 +113,29 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.ended:
             self.dropped += len(data)
-            if self.dropped > MOST_DROPPED:
+            if self.dropped > MAX_DROPPED:
                 self.transport.abort()
             return
         if self.headers_until is None and (self.cycle is None or self.cycle.response_complete):
             self.await_headers()
-        if len(data) <= SLICE:
+        if len(data) <= PARSE_BYTES:
             self.feed(data)
             return
-        for start in range(0, len(data), SLICE):
+        for start in range(0, len(data), PARSE_BYTES):
             if not self.closing():
-                self.feed(data[start : start + SLICE])
+                self.feed(data[start : start + PARSE_BYTES])
 
     def feed(self, data: bytes) -> None:
         """Parses a slice, and counts what of it was neither a complete head nor a body."""
         self.fed += len(data)
         self.parse(data)
         if self.part is HEAD:
-            if self.fed - self.began > MOST_HEAD + SLICE:
-                self.refuse(LONG_URL if len(self.url) > MOST_URL else LONG_HEAD)
+            if self.fed - self.began > MAX_HEAD + PARSE_BYTES:
+                self.refuse(URL_TOO_LONG if len(self.url) > MAX_URL else HEAD_TOO_LONG)
         elif self.part is BODY:
-            allowed = MOST_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
+            allowed = MAX_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
             if self.fed - self.began > allowed:
-                self.refuse(LONG_REST)
+                self.refuse(TRAILERS_TOO_LONG)
 
     def parse(self, data: bytes) -> None:
         """Feeds the parser, which ends a request at its head where the head asks for another protocol, though a body may
@@ -162,19 +164,19 @@ class Connection(HttpToolsProtocol):
         return b"\r\n".join([line, *fields, b"", b""])
 
     def on_message_begin(self) -> None:
-        self.part, self.began = HEAD, max(0, self.fed - SLICE)
+        self.part, self.began = HEAD, max(0, self.fed - PARSE_BYTES)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.ended:
             return
         self.headers_came()
-        if len(self.url) > MOST_URL:
-            self.refuse(LONG_URL)
-        elif len(self.headers) > MOST_FIELDS:
-            self.refuse(MANY_FIELDS)
-        elif self.fed - self.began > MOST_HEAD and self.head_bytes() > MOST_HEAD:
-            self.refuse(LONG_HEAD)
+        if len(self.url) > MAX_URL:
+            self.refuse(URL_TOO_LONG)
+        elif len(self.headers) > MAX_FIELDS:
+            self.refuse(TOO_MANY_FIELDS)
+        elif self.fed - self.began > MAX_HEAD and self.head_bytes() > MAX_HEAD:
+            self.refuse(HEAD_TOO_LONG)
         elif self.parser.get_method() == b"CONNECT":
             self.refuse(NO_TUNNEL)
         elif self.parser.should_upgrade():
@@ -212,7 +214,7 @@ class Connection(HttpToolsProtocol):
         return self.ended or self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
-        self.refuse(answer(HTTPStatus.BAD_REQUEST, msg))
+        self.refuse(response(HTTPStatus.BAD_REQUEST, msg))
 
     def refuse(self, text: bytes) -> None:
         """Answers what is being read, and ends. A request that is being answered already is broken off."""
@@ -245,7 +247,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
-        self.linger_due = self.loop.call_later(LINGER, self.transport.close)
+        self.linger_due = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def on_response_complete(self) -> None:
         if self.ended:

@@ -8,14 +8,14 @@ from typing import cast
 
 import uvicorn
 
-from textpipe.serve.rest.connection import LINGER, Connection
+from textpipe.serve.rest.connection import LINGER_SECONDS, Connection
 
 IDLE_SECONDS = 1.0  # in which kept-alive connections are told with their next answer; afterwards they are closed
 ACCEPTED_SECONDS = 0.5  # for the request of a connection that was opened just before the end
-LOOK = 0.02
+POLL_SECONDS = 0.02
 
 
-class Http(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn without signal handlers of its own. `under_way` are answers to be waited for, grace_seconds at most."""
 
     def __init__(self, config: uvicorn.Config, grace_seconds: float):
@@ -45,7 +45,7 @@ class Http(uvicorn.Server):
         if state.tasks:
             await asyncio.wait(set(state.tasks), timeout=self.grace_seconds)
         await self.closed(min(end, began + IDLE_SECONDS))
-        late = list(accepted(sockets or ()))
+        late = list(accept_pending(sockets or ()))
         for server in self.servers:
             server.close()
         for place in sockets or ():
@@ -56,7 +56,7 @@ class Http(uvicorn.Server):
         await self.closed(min(end, loop.time() + ACCEPTED_SECONDS))
         for connection in self.connections:
             connection.shutdown()
-        await self.closed(min(end, loop.time() + LINGER))
+        await self.closed(min(end, loop.time() + LINGER_SECONDS))
         for task in list(state.tasks):
             task.cancel()
         for connection in self.connections:
@@ -71,14 +71,14 @@ class Http(uvicorn.Server):
         """Waits for all connections to be closed, until a time of the loop's."""
         loop = asyncio.get_running_loop()
         while self.server_state.connections and loop.time() < until:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_SECONDS)
 
     def protocol(self) -> asyncio.Protocol:
         made = self.config.http_protocol_class
         return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore
 
 
-def accepted(places: Sequence[socket.socket]) -> Iterator[socket.socket]:
+def accept_pending(places: Sequence[socket.socket]) -> Iterator[socket.socket]:
     """Connections that the kernel has accepted and nobody has taken."""
     for place in places:
         place.setblocking(False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from textpipe.version import __version__
 
-PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+NOT_ALLOWED = re.compile(r"[^A-Za-z0-9._-]")
 VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list of these, or {"b64": ...} for bytes.'}
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
@@ -43,11 +43,14 @@ def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None)
         for verb, body, answer in (
             ("predict", predict(), predictions()),
             ("classify", examples(), results({"type": "array"})),
-            ("regress", examples(), results(NUMBERS)),
+            ("regress", examples(), results(NUMBER)),
         ):
-            found[f"{base}:{verb}"] = {"parameters": parameters, "post": operation(VERBS[verb], answer, body)}
-    for path, text in SMALL.items():
-        asked = {"summary": text, "responses": {"200": {"description": "OK"}, **refused("401", "405", "503")}}
+            found[f"{base}:{verb}"] = {
+                "parameters": parameters,
+                "post": operation(METHOD_SUMMARIES[verb], answer, body),
+            }
+    for path, text in OPERATIONAL_PATHS.items():
+        asked = {"summary": text, "responses": {"200": {"description": "OK"}, **error_responses("401", "405", "503")}}
         found[path] = {"get": asked, "head": asked}
     about = {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": found}
     return about | {"components": {"schemas": dict(components(options))}} if options else about
@@ -57,21 +60,21 @@ def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tu
     """Schemas of what goes beside the texts of the signature that takes options, by names that OpenAPI allows."""
     for model, (signature, schemas) in options.items():
         text = f'Inputs of {model} with signature_name "{signature}", beside its texts.'
-        yield f"{PLAIN.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
+        yield f"{NOT_ALLOWED.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 
-VERBS = {
+METHOD_SUMMARIES = {
     "predict": "Answers of a signature, in rows (instances) or columns (inputs).",
     "classify": "Labels and scores for examples.",
     "regress": "A number for each example.",
 }
-SMALL = {
+OPERATIONAL_PATHS = {
     "/healthz": "The process answers.",
     "/readyz": "Every model has a version that serves, and a worker has come free within the deadline.",
     "/models": "What there is to ask.",
     "/metrics": "Counters for Prometheus.",
 }
-NUMBERS = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+NUMBER = {"anyOf": [{"type": "number"}, {"type": "string"}]}
 
 
 def operation(summary: str, answer: dict[str, Any], body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -79,11 +82,11 @@ def operation(summary: str, answer: dict[str, Any], body: dict[str, Any] | None 
     if body:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     good = {"description": "OK", "content": {"application/json": {"schema": answer}}}
-    made["responses"] = {"200": good, **refused("400", "401", "404", "429", "500", "501", "503", "504")}
+    made["responses"] = {"200": good, **error_responses("400", "401", "404", "429", "500", "501", "503", "504")}
     return made
 
 
-def refused(*statuses: str) -> dict[str, Any]:
+def error_responses(*statuses: str) -> dict[str, Any]:
     return {
         status: {"description": "No answer", "content": {"application/json": {"schema": ERROR}}} for status in statuses
     }

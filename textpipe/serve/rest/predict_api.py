@@ -8,10 +8,10 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
-from textpipe.serve.engine.search_limits import late
-from textpipe.serve.engine.service import Patience, Service
+from textpipe.serve.engine.search_limits import deadline_exceeded
+from textpipe.serve.engine.service import Cancellation, Service
 from textpipe.serve.rest import paths
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, from_json, json_document, to_json
@@ -20,19 +20,21 @@ from textpipe.serve.tensors.json_writer import malformed
 
 log = logging.getLogger(__name__)
 
-MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+HTTP_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ORIGIN = re.compile(rb"https?://")
 JSON, HTML = b"application/json", b"text/html"
-TIMEOUT = b"x-request-timeout"
-IN_LOOP = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
-SLOW = 2  # long bodies at a time that Python's own reader cannot read: each takes the interpreter from all others
-PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
+TIMEOUT_HEADER = b"x-request-timeout"
+INLINE_BYTES = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
+MAX_SLOW_READS = (
+    2  # long bodies at a time that Python's own reader cannot read: each takes the interpreter from all others
+)
+ERROR_PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
 
 Receive = Callable[[], Awaitable[dict]]
 Send = Callable[[dict], Awaitable[None]]
 
 
-class Door:
+class PredictApi:
     """most_bytes: of a body, before and after it is unpacked; body_seconds: what a client may take to send it.
 
     What a request turned out to be is left in scope["told"]: model, verb, version, rows, code, and with texts the body.
@@ -42,7 +44,7 @@ class Door:
         self, service: Service, *, most_bytes: int = 64 << 20, body_seconds: float = 30.0, texts: bool = False
     ):
         self.service, self.most_bytes, self.body_seconds, self.texts = service, most_bytes, body_seconds, texts
-        self.slow = asyncio.Semaphore(SLOW)
+        self.slow = asyncio.Semaphore(MAX_SLOW_READS)
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -52,14 +54,14 @@ class Door:
             path += "?" + scope["query_string"].decode("latin-1")
         headers, told = dict(scope["headers"]), scope.setdefault("told", {})
         try:
-            if method not in MALFORMED:
-                status, body, kind = page(501, "Not Implemented")
+            if method not in HTTP_METHODS:
+                status, body, kind = error_page(501, "Not Implemented")
             elif not path.lower().startswith(paths.PREFIX):
-                status, body, kind = page(404, "Not Found")
+                status, body, kind = error_page(404, "Not Found")
             elif method == "OPTIONS":
                 status, body, kind = 200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", JSON
             else:
-                target = paths.read(method, path)
+                target = paths.parse(method, path)
                 told |= {"model": target.name, "verb": target.verb}
                 if target.verb == "stream":
                     await self.stream(target, headers, receive, send, told)
@@ -67,7 +69,7 @@ class Door:
                 text = await self.answer(target, headers, receive, told)
                 status, body, kind = 200, text.encode(), JSON
             more: list = []
-        except Fault as fault:
+        except ServingError as fault:
             if fault.code == "RESOURCE_EXHAUSTED":
                 await self.service.queue.refused()
             status, body, kind = fault.status, to_json.error(str(fault)).encode("utf-8", "replace"), JSON
@@ -97,7 +99,7 @@ class Door:
             assert version.stream is not None
             tensors, _ = from_json.predict(request, version.stream[0].inputs, limits=self.service.request_limits)
             if any(len(array.reshape(-1)) != 1 for array in tensors.values()):
-                raise invalid("a stream is the answer to one text; send one")
+                raise invalid_argument("a stream is the answer to one text; send one")
             return {name: array.reshape(1) for name, array in tensors.items()}
 
         events = self.service.stream(target, read, (seconds, None))
@@ -113,7 +115,7 @@ class Door:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 try:
                     found = await anext(events, None)
-                except Fault as fault:  # too late for a status
+                except ServingError as fault:  # too late for a status
                     told["code"] = fault.code
                     line = f"event: error\ndata: {to_json.line({'error': str(fault)})}\n\n".encode()
                     await send({"type": "http.response.body", "body": line, "more_body": True})
@@ -128,16 +130,16 @@ class Door:
 
     async def answer(self, target: Target, headers: dict[bytes, bytes], receive: Receive, told: dict) -> str:
         if target.verb == "status":
-            return to_json.written(self.service.status(target))
+            return to_json.indented(self.service.status(target))
         if target.verb == "metadata":
-            return to_json.written(self.service.metadata(target))
+            return to_json.indented(self.service.metadata(target))
         self.service.admit()
         request, seconds = await self.request(headers, receive, told)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):
             raise malformed(request, "not formatted correctly. 'signature_name' key must be a string value.")
         work = self.predict if target.verb == "predict" else self.examples
-        return await work(target, name, request, (seconds, gone(receive)), told)
+        return await work(target, name, request, (seconds, disconnect_check(receive)), told)
 
     async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> tuple[dict[str, Any], float]:
         """A body's JSON object, and the seconds that are left to answer it: reading takes of them."""
@@ -145,16 +147,16 @@ class Door:
         told["bytes_in"] = len(body)
         if self.texts:
             told["body"] = body.decode("utf-8", "replace")
-        until = self.service.deadline((seconds_of(headers.get(TIMEOUT)), None))
-        if len(body) <= IN_LOOP:
+        until = self.service.deadline((parse_timeout(headers.get(TIMEOUT_HEADER)), None))
+        if len(body) <= INLINE_BYTES:
             request = json_document.parse(body, until)
-        elif (request := await asyncio.to_thread(json_document.quick, body)) is None:
+        elif (request := await asyncio.to_thread(json_document.parse_fast, body)) is None:
             request = await self.read_slowly(body, until)
         if not isinstance(request, dict):
             raise malformed(request, "Is not object")
         seconds = until - time.monotonic()
         if seconds <= 0:
-            raise late()
+            raise deadline_exceeded()
         return request, seconds
 
     async def read_slowly(self, body: bytes, until: float) -> Any:
@@ -163,20 +165,24 @@ class Door:
             async with asyncio.timeout(until - time.monotonic()):
                 await self.slow.acquire()
         except TimeoutError:
-            raise late() from None
+            raise deadline_exceeded() from None
         try:
             return await asyncio.to_thread(Reader(body, until).document)
         finally:
             self.slow.release()
 
-    async def predict(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
+    async def predict(
+        self, target: Target, name: str, request: dict[str, Any], patience: Cancellation, told: dict
+    ) -> str:
         in_rows = False
 
         def read(version: Version) -> tuple[Signature, from_json.Tensors]:
             nonlocal in_rows
             signature = version.signature(name)
             if not signature.inputs:
-                raise invalid(f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}")
+                raise invalid_argument(
+                    f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}"
+                )
             tensors, in_rows = from_json.predict(
                 request, signature.inputs, signature.defaults, self.service.request_limits
             )
@@ -186,15 +192,17 @@ class Door:
         told |= {"version": version.number, "signature": name}
         return to_json.predict(found, in_rows=in_rows)
 
-    async def examples(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
-        serialized = examples.serialized(request, self.service.request_limits)
+    async def examples(
+        self, target: Target, name: str, request: dict[str, Any], patience: Cancellation, told: dict
+    ) -> str:
+        serialized = examples.serialize_document(request, self.service.request_limits)
 
         def read(version: Version) -> tuple[Signature, from_json.Tensors]:
-            return examples.signature(version, name, target.verb), {examples.INPUTS: serialized}
+            return examples.find_signature(version, name, target.verb), {examples.INPUTS: serialized}
 
         version, _, found = await self.service.answer(target, read, patience)
         told |= {"version": version.number, "signature": name, "rows": len(serialized)}
-        write = examples.classify if target.verb == "classify" else examples.regress
+        write = examples.classify_json if target.verb == "classify" else examples.regress_json
         return write(found, len(serialized))
 
     async def body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -202,7 +210,7 @@ class Door:
         told = headers.get(b"content-length", b"")
         if told.isdigit() and int(told.lstrip(b"0")[:20] or b"0") > self.most_bytes:  # int() takes 4300 digits at most
             raise self.too_long()
-        if is_there(receive):
+        if body_received(receive):
             body = await self.whole(receive)
         else:
             try:
@@ -210,7 +218,7 @@ class Door:
                     body = await self.whole(receive)
             except TimeoutError:
                 why = f"the body took longer than {self.body_seconds:g} seconds to arrive"
-                raise Fault("DEADLINE_EXCEEDED", why) from None
+                raise ServingError("DEADLINE_EXCEEDED", why) from None
         return self.unpacked(body) if b"gzip" in headers.get(b"content-encoding", b"") else body
 
     async def whole(self, receive: Receive) -> bytes:
@@ -218,7 +226,7 @@ class Door:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Fault("CANCELLED", "the client left")
+                raise ServingError("CANCELLED", "the client left")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self.most_bytes:
@@ -237,22 +245,22 @@ class Door:
             raise self.too_long()
         return found if reader.eof and not reader.unused_data else b""
 
-    def too_long(self) -> Fault:
-        return invalid(f"the body is longer than the {self.most_bytes} bytes this server takes")
+    def too_long(self) -> ServingError:
+        return invalid_argument(f"the body is longer than the {self.most_bytes} bytes this server takes")
 
 
-def is_there(receive: Receive) -> bool:
+def body_received(receive: Receive) -> bool:
     """Whether all of the body has come, as uvicorn's connection knows; of another server's, nobody can say."""
     return not getattr(getattr(receive, "__self__", None), "more_body", True)
 
 
-def gone(receive: Receive) -> Callable[[], bool]:
+def disconnect_check(receive: Receive) -> Callable[[], bool]:
     """Whether the client has left, as uvicorn's connection knows; another server's says nothing, and nobody has."""
     connection = getattr(receive, "__self__", None)
     return lambda: bool(getattr(connection, "disconnected", False))
 
 
-def seconds_of(given: bytes | None) -> float | None:
+def parse_timeout(given: bytes | None) -> float | None:
     """What a client says it will wait; raises Fault when that is no time."""
     if given is None:
         return None
@@ -261,9 +269,9 @@ def seconds_of(given: bytes | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise invalid(f"{TIMEOUT.decode()}: expected seconds, found {given.decode('latin-1')[:40]!r}")
+        raise invalid_argument(f"{TIMEOUT_HEADER.decode()}: expected seconds, found {given.decode('latin-1')[:40]!r}")
     return seconds
 
 
-def page(status: int, text: str) -> tuple[int, bytes, bytes]:
-    return status, PAGE.format(status, text).encode(), HTML
+def error_page(status: int, text: str) -> tuple[int, bytes, bytes]:
+    return status, ERROR_PAGE.format(status, text).encode(), HTML

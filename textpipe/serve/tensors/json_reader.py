@@ -6,22 +6,22 @@ import sys
 import time
 from typing import Any
 
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.search_limits import late
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.search_limits import deadline_exceeded
 
 DIGITS, HEX = re.compile(rb"[0-9]*"), re.compile(rb"[0-9a-fA-F]{4}")
 BLANKS = re.compile(rb"[ \n\r\t]*")
 PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
-ESCAPED = {name: bytes([value]) for name, value in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True)}
+ESCAPES = {name: bytes([value]) for name, value in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True)}
 LITERALS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"false", False)}
 QUOTE, BACKSLASH = ord('"'), ord("\\")
 NO_VALUE = b"\0]},:"  # what a value cannot begin with; the end reads as 0
-MOST, LARGEST_EXPONENT = sys.float_info.max, 308
-STEPS = 4096  # values and escapes that are read between two looks at the clock
-DEEPEST = 10_000  # a body of nothing but brackets would take a hundred times its size in memory
+MAX_DOUBLE, MAX_EXPONENT = sys.float_info.max, 308
+CLOCK_INTERVAL = 4096  # values and escapes that are read between two looks at the clock
+MAX_DEPTH = 10_000  # a body of nothing but brackets would take a hundred times its size in memory
 
 
-class Repeated(dict[str, Any]):
+class RepeatedNames(dict[str, Any]):
     """An object in which a name stands twice: the first counts, but its list of pairs is kept."""
 
     pairs: list[tuple[str, Any]]
@@ -29,21 +29,21 @@ class Repeated(dict[str, Any]):
 
 def members(value: dict[str, Any]) -> Any:
     """All (name, value) of an object in the order of the document, repeated names included."""
-    return value.pairs if isinstance(value, Repeated) else value.items()
+    return value.pairs if isinstance(value, RepeatedNames) else value.items()
 
 
-def first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    made = Repeated()
+    made = RepeatedNames()
     for name, value in pairs:
         made.setdefault(name, value)
     made.pairs = pairs
     return made
 
 
-class Pairs(list[tuple[str, Any]]):
+class OpenObject(list[tuple[str, Any]]):
     """Members of an object that is being read."""
 
 
@@ -59,14 +59,14 @@ class Reader:
         for byte in b"\xef\xbb\xbf":  # RapidJSON skips each of a byte order mark's three bytes by itself
             self.consume(byte)
 
-    def fail(self, message: str, at: int | None = None) -> Fault:
-        return invalid(f"JSON Parse error: {message} at offset: {self.at if at is None else at}")
+    def fail(self, message: str, at: int | None = None) -> ServingError:
+        return invalid_argument(f"JSON Parse error: {message} at offset: {self.at if at is None else at}")
 
     def step(self) -> None:
         """Counts a value or an escape; raises Fault past the deadline."""
         self.steps += 1
-        if self.steps % STEPS == 0 and time.monotonic() > self.until:
-            raise late()
+        if self.steps % CLOCK_INTERVAL == 0 and time.monotonic() > self.until:
+            raise deadline_exceeded()
 
     def peek(self) -> int:
         """The byte here, 0 at the end."""
@@ -96,19 +96,19 @@ class Reader:
             value, opened = self.value()
             if opened:
                 holders.append(value)
-                if len(holders) > DEEPEST:
-                    raise self.fail(f"Nested deeper than {DEEPEST}.")
-                if isinstance(value, Pairs):
+                if len(holders) > MAX_DEPTH:
+                    raise self.fail(f"Nested deeper than {MAX_DEPTH}.")
+                if isinstance(value, OpenObject):
                     names.append(self.name())
                 continue
             while holders:
                 holder = holders[-1]
-                holder.append((names.pop(), value) if isinstance(holder, Pairs) else value)
+                holder.append((names.pop(), value) if isinstance(holder, OpenObject) else value)
                 if self.more(holder):
-                    if isinstance(holder, Pairs):
+                    if isinstance(holder, OpenObject):
                         names.append(self.name())
                     break
-                value = first_of_each(holders.pop()) if isinstance(holder, Pairs) else holders.pop()
+                value = keep_first(holders.pop()) if isinstance(holder, OpenObject) else holders.pop()
             else:
                 return value
 
@@ -124,7 +124,7 @@ class Reader:
             if self.skip() == (ord("]") if byte == ord("[") else ord("}")):
                 self.at += 1
                 return ([] if byte == ord("[") else {}), False
-            return ([] if byte == ord("[") else Pairs()), True
+            return ([] if byte == ord("[") else OpenObject()), True
         if byte in LITERALS:
             word, value = LITERALS[byte]
             for letter in word:
@@ -135,7 +135,7 @@ class Reader:
 
     def more(self, holder: list) -> bool:
         """After a value: whether another follows."""
-        byte, end = self.skip(), "}" if isinstance(holder, Pairs) else "]"
+        byte, end = self.skip(), "}" if isinstance(holder, OpenObject) else "]"
         if byte in (ord(","), ord(end)):
             self.at += 1
             return byte == ord(",")
@@ -167,7 +167,7 @@ class Reader:
         else:
             word = self.infinite(minus)
         large = len(whole) >= 19 and int(whole[:400]) > (2**63 if minus else 2**64 - 1)
-        if large and not fits(whole):
+        if large and not fits_double(whole):
             raise self.fail("Number too big to be stored in double.", start)
         fraction, exponent = None, None
         if self.consume(ord(".")):
@@ -179,7 +179,7 @@ class Reader:
             exponent = self.digits()
             if not exponent:
                 raise self.fail("Miss exponent in number.")
-            most = LARGEST_EXPONENT + significant(whole, fraction or b"", large)
+            most = MAX_EXPONENT + num_fraction_digits(whole, fraction or b"", large)
             if not below and len(exponent) > 1 and int(exponent.lstrip(b"0")[:9] or b"0") > most:
                 raise self.fail("Number too big to be stored in double.", start)
             exponent = b"-" * below + exponent
@@ -224,9 +224,9 @@ class Reader:
         start = self.at
         self.at += 1
         kind = self.peek()
-        if kind in ESCAPED:
+        if kind in ESCAPES:
             self.at += 1
-            return ESCAPED[kind]
+            return ESCAPES[kind]
         if not self.consume(ord("u")):
             raise self.fail("Invalid escape character in string.", start)
         code = self.four(start)
@@ -247,17 +247,17 @@ class Reader:
         return int(found.group(), 16)
 
 
-def fits(whole: bytes) -> bool:
+def fits_double(whole: bytes) -> bool:
     """Whether RapidJSON stores an integer of more than 64 bits as a double, which it reads digit by digit."""
     value = float(int(whole[:19]))
     for digit in whole[19:]:
-        if value >= MOST / 10:
+        if value >= MAX_DOUBLE / 10:
             return False
         value = value * 10 + digit - ord("0")
     return True
 
 
-def significant(whole: bytes, fraction: bytes, large: bool) -> int:
+def num_fraction_digits(whole: bytes, fraction: bytes, large: bool) -> int:
     """How many digits of a fraction RapidJSON reads into the number: as far as 17 digits, or 2^53, go."""
     read, value, used = 0, int(whole[:400] or b"0"), len(whole) - 1 if whole else 0
     if not large:

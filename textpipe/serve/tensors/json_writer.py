@@ -6,16 +6,16 @@ from decimal import Decimal
 from json.encoder import encode_basestring as in_quotes
 from typing import Any
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.tensors.json_reader import members
 
-SHOWN = 256  # bytes of a value after which nothing more of it is begun; what is begun is written out
-LONGEST = 1 << 14  # characters of one text, which TensorFlow Serving writes out whatever its length
-LOWEST, HIGHEST = -(2**63), 2**64 - 1  # integers beyond these are doubles
+MAX_SHOWN = 256  # bytes of a value after which nothing more of it is begun; what is begun is written out
+MAX_TEXT = 1 << 14  # characters of one text, which TensorFlow Serving writes out whatever its length
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # integers beyond these are doubles
 ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a message shows it: members of objects in lines of their own, lists in one line, cut where it is long.
 
     {"a": [1, 2.50]} -> '{\\n    "a": [1, 2.5]\\n}'
@@ -25,9 +25,9 @@ def shown(value: Any) -> str:
     return "".join(writer.pieces)
 
 
-def malformed(value: Any, message: str) -> Fault:
+def malformed(value: Any, message: str) -> ServingError:
     """The client's mistake in a value, which the message begins with."""
-    return invalid(f"JSON Value: {shown(value)} {message}")
+    return invalid_argument(f"JSON Value: {format_value(value)} {message}")
 
 
 class Writer:
@@ -44,12 +44,12 @@ class Writer:
             if not self.begin("{", False):
                 return False
             for name, inner in members(value):
-                if not self.add(quoted(name[:LONGEST])) or not self.write(inner):
+                if not self.add(quote(name[:MAX_TEXT])) or not self.write(inner):
                     return False
             return self.end("}")
         if isinstance(value, list):
             return self.begin("[", True) and all(map(self.write, value)) and self.end("]")
-        return self.add(spelled(value)) and not (isinstance(value, float) and not math.isfinite(value))
+        return self.add(format_scalar(value)) and not (isinstance(value, float) and not math.isfinite(value))
 
     def begin(self, bracket: str, is_list: bool) -> bool:
         written = self.add(bracket)
@@ -57,7 +57,7 @@ class Writer:
         return written
 
     def end(self, bracket: str) -> bool:
-        if self.size >= SHOWN:
+        if self.size >= MAX_SHOWN:
             return False
         is_list, count = self.levels.pop()
         self.put(bracket if is_list or not count else "\n" + self.indent() + bracket)
@@ -65,7 +65,7 @@ class Writer:
 
     def add(self, text: str) -> bool:
         """A value, a name or an opening bracket, with what must stand before it."""
-        if self.size >= SHOWN:
+        if self.size >= MAX_SHOWN:
             return False
         before = ""
         if self.levels:
@@ -88,16 +88,16 @@ class Writer:
         self.size += len(text.encode())
 
 
-def spelled(value: Any) -> str:
+def format_scalar(value: Any) -> str:
     """What is neither list nor object; nothing for numbers that are not finite."""
     if isinstance(value, str):
-        return quoted(value[:LONGEST])
+        return quote(value[:MAX_TEXT])
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return double(float(value)) if is_double(value) else str(value)
+    return format_double(float(value)) if is_double(value) else str(value)
 
 
-def double(value: float) -> str:
+def format_double(value: float) -> str:
     """2.50 -> "2.5", 1e+30 -> "1e30", 1e21 -> "1e21", 1e20 -> "100000000000000000000.0"."""
     if not math.isfinite(value):
         return ""
@@ -117,7 +117,7 @@ def double(value: float) -> str:
     return "-" * sign + text
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """A JSON string as RapidJSON writes it: its hexadecimal digits are capitals."""
     found = in_quotes(text)
     if r"\u" not in found:
@@ -127,7 +127,7 @@ def quoted(text: str) -> str:
 
 def is_double(value: Any) -> bool:
     """Whether RapidJSON holds a number as a double: integers of more than 64 bits too."""
-    return type(value) is float or (type(value) is int and not LOWEST <= value <= HIGHEST)
+    return type(value) is float or (type(value) is int and not MIN_INTEGER <= value <= MAX_INTEGER)
 
 
 def type_of(value: Any) -> str:

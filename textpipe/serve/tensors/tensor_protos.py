@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import Signature
-from textpipe.serve.engine.request_limits import MOST_AXES, RequestLimits
-from textpipe.serve.tensors.examples import joined
-from textpipe.serve.tensors.json_values import NAMES, strings
+from textpipe.serve.engine.request_limits import MAX_RANK, RequestLimits
+from textpipe.serve.tensors.examples import serialize
+from textpipe.serve.tensors.json_values import TYPE_NAMES, bytes_array
 
-MOST_VALUES = 2**63 - 1  # of a tensor
+MAX_VALUES = 2**63 - 1  # of a tensor
 # By TensorFlow's enumeration: where values that are not packed stand, and how many of them make one.
 FIELDS = {
     1: ("float32", "float_val", 1),
@@ -39,13 +39,13 @@ FIELDS = {
     23: ("uint64", "uint64_val", 1),
 }
 # Each text is a Python object, made while nobody else is served: where rows are many, they may have so many on average.
-MOST_TEXTS, TEXTS_A_ROW = 1 << 16, 64
+MAX_TEXTS, TEXTS_PER_ROW = 1 << 16, 64
 STRING, POINTER = 7, 8  # bytes of each text beside its own
 # Types that TensorFlow reads but no signature here takes: resources, variants, quantized numbers.
-OTHERS = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
+UNSUPPORTED_TYPES = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
 
 
-def check(inputs: Mapping[str, Any], signature: Signature, definition: Any, limits: RequestLimits) -> None:
+def check_inputs(inputs: Mapping[str, Any], signature: Signature, definition: Any, limits: RequestLimits) -> None:
     """Raises Fault for inputs that lack or that there are not, for TensorProtos that contradict themselves, and for texts
     beyond the limits.
 
@@ -53,7 +53,7 @@ def check(inputs: Mapping[str, Any], signature: Signature, definition: Any, limi
     """
     given, known, defaults = sorted(inputs), list(signature.inputs), sorted(signature.defaults)
     if len(given) > len(known) or (len(given) < len(known) and not defaults):
-        raise invalid(
+        raise invalid_argument(
             f"input size does not match signature: {len(given)}!={len(known)} "
             f"len({{{','.join(given)}}}) != len({{{','.join(known)}}}). "
             f"Sent extra: {{{','.join(sorted(set(given) - set(known)))}}}. "
@@ -61,50 +61,50 @@ def check(inputs: Mapping[str, Any], signature: Signature, definition: Any, limi
         )
     for name in known:
         if name in inputs:
-            if not sound(inputs[name], name, limits):
-                raise invalid(f"tensor parsing error: {name}")
+            if not is_consistent(inputs[name], name, limits):
+                raise invalid_argument(f"tensor parsing error: {name}")
         elif name not in defaults:
-            raise invalid(
+            raise invalid_argument(
                 f"Signature input alias: {name}(feed name: {definition.inputs[name].name}) not found in request and no "
                 f"default value provided. Inputs expected to be in the request {{{','.join(given)}}}, or default input "
                 f"alias set: {','.join(defaults)}"
             )
     used = [name for name in given if name in known]
     if used != given:
-        raise invalid(
+        raise invalid_argument(
             f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(given)}"
         )
 
 
-def sound(proto: Any, name: str, limits: RequestLimits) -> bool:
+def is_consistent(proto: Any, name: str, limits: RequestLimits) -> bool:
     """Whether type, shape and packed content belong together; values that are not packed may be too many or too few.
 
     Raises Fault for more packed texts than a request may have: to find out whether they are sound takes time for each.
     """
-    if len(proto.tensor_shape.dim) > MOST_AXES:
+    if len(proto.tensor_shape.dim) > MAX_RANK:
         return False
     count = 1
     sizes = shape_of(proto)
     for size in sizes:
         count *= size
-        if size < 0 or count > MOST_VALUES:
+        if size < 0 or count > MAX_VALUES:
             return False
     if proto.dtype not in FIELDS:
-        return proto.dtype in OTHERS
+        return proto.dtype in UNSUPPORTED_TYPES
     if not count or not proto.tensor_content:
         return True
     if proto.dtype == STRING:
-        bound_texts(name, sizes, limits)
-        return lengths(proto.tensor_content, count) is not None
+        check_num_texts(name, sizes, limits)
+        return string_sizes(proto.tensor_content, count) is not None
     return len(proto.tensor_content) == count * array_type(proto.dtype).itemsize
 
 
-def bound_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
+def check_num_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
     """Raises Fault for a tensor of more texts than a request may have, from its shape alone."""
     limits.shape(name, sizes, POINTER)
-    count, most = math.prod(sizes), max(MOST_TEXTS, TEXTS_A_ROW * limits.most_rows)
+    count, most = math.prod(sizes), max(MAX_TEXTS, TEXTS_PER_ROW * limits.most_rows)
     if count > most:
-        raise invalid(f"{name}: {count} texts where this server takes {most} in a tensor")
+        raise invalid_argument(f"{name}: {count} texts where this server takes {most} in a tensor")
 
 
 def shape_of(proto: Any) -> list[int]:
@@ -121,7 +121,7 @@ def array_type(kind: int) -> np.dtype:
     return np.dtype(object if name == "string" else name)
 
 
-def lengths(packed: bytes, count: int) -> list[int] | None:
+def string_sizes(packed: bytes, count: int) -> list[int] | None:
     """The sizes of packed strings, variable-length integers before the strings themselves; None when there are not so
     many, or when they do not add up.
     """
@@ -144,7 +144,7 @@ def lengths(packed: bytes, count: int) -> list[int] | None:
     return found if at + sum(found) == len(packed) else None
 
 
-def arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
+def to_arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
     """TensorProtos that were checked, by name; raises Fault for another type than the signature's and beyond limits."""
     found, total = {}, 0
     for at, (name, dtype) in enumerate(signature.inputs.items()):
@@ -153,14 +153,16 @@ def arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimit
         proto = inputs[name]
         kind = FIELDS[proto.dtype][0] if proto.dtype in FIELDS else type_name(proto.dtype)
         if kind != dtype:
-            raise invalid(f"Expects arg[{at}] to be {NAMES.get(dtype, dtype)} but {NAMES.get(kind, kind)} is provided")
+            raise invalid_argument(
+                f"Expects arg[{at}] to be {TYPE_NAMES.get(dtype, dtype)} but {TYPE_NAMES.get(kind, kind)} is provided"
+            )
         if proto.dtype not in FIELDS:
-            raise Fault("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
+            raise ServingError("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
         if proto.dtype == STRING:
-            bound_texts(name, shape_of(proto), limits)
+            check_num_texts(name, shape_of(proto), limits)
         else:
             limits.shape(name, shape_of(proto), array_type(proto.dtype).itemsize)
-        found[name] = array = texts(proto, name, limits) if proto.dtype == STRING else numbers(proto)
+        found[name] = array = string_array(proto, name, limits) if proto.dtype == STRING else numeric_array(proto)
         total += array.nbytes
         limits.size(name, total)
     return found
@@ -173,7 +175,7 @@ def type_name(kind: int) -> str:
     return types_pb2.DataType.Name(kind).removeprefix("DT_").lower()
 
 
-def numbers(proto: Any) -> np.ndarray:
+def numeric_array(proto: Any) -> np.ndarray:
     """Packed values; or those of a field, of which the last counts for all that are not there."""
     _, field, parts = FIELDS[proto.dtype]
     dtype, sizes = array_type(proto.dtype), shape_of(proto)
@@ -196,14 +198,14 @@ def numbers(proto: Any) -> np.ndarray:
     return array.reshape(sizes)
 
 
-def texts(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
+def string_array(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
     """The texts of a tensor, packed or not."""
     sizes = shape_of(proto)
     count = math.prod(sizes)
     values: list[bytes]
     if proto.tensor_content and count:
         values, packed = [], proto.tensor_content
-        found = lengths(packed, count) or []
+        found = string_sizes(packed, count) or []
         at = len(packed) - sum(found)
         for size in found:
             values.append(packed[at : at + size])
@@ -213,17 +215,17 @@ def texts(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
     last = values[-1] if values else b""
     limits.text(name, max(map(len, values), default=0))
     limits.size(name, POINTER * count + sum(map(len, values)) + (count - len(values)) * len(last))
-    return strings(values + [last] * (count - len(values))).reshape(sizes)
+    return bytes_array(values + [last] * (count - len(values))).reshape(sizes)
 
 
-def proto(array: np.ndarray) -> Any:
+def to_proto(array: np.ndarray) -> Any:
     """An array as TensorProto."""
     import tensorflow as tf
 
     return tf.make_tensor_proto(array, tf.string if array.dtype == object else None, array.shape)
 
 
-def examples(given: Any, limits: RequestLimits) -> np.ndarray:
+def serialize_input(given: Any, limits: RequestLimits) -> np.ndarray:
     """An Input message's examples, serialized [B]; those of a list with context have its features too."""
     from tensorflow.core.example import example_pb2
 
@@ -235,5 +237,5 @@ def examples(given: Any, limits: RequestLimits) -> np.ndarray:
     elif kind == "example_list_with_context":
         context, found = given.example_list_with_context.context, given.example_list_with_context.examples
     if not found:
-        raise invalid("Input is empty.")
-    return joined(context, found, limits)
+        raise invalid_argument("Input is empty.")
+    return serialize(context, found, limits)

@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 
 from textpipe.errors import ModelError
 from textpipe.serve.engine import drift
-from textpipe.serve.engine.drift import Watch
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.drift import DriftMonitor
+from textpipe.serve.engine.metrics import Metrics
 
 TEXTS = {"rows": 9, "unknown_share": 0.1, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.25, 0.25]}}
 
@@ -48,7 +48,7 @@ def texts(*words):
 
 
 def noted(model, given, found):
-    watcher = Watch(Measures())
+    watcher = DriftMonitor(Metrics())
     watcher.note(model, ANSWERS, given, found)
     return len(watcher.noted)
 
@@ -83,7 +83,7 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
         Model("other", {"format": 1, "odd": True}),
         Model("good", {"format": 1, "texts": TEXTS}),
     ]
-    watcher = Watch(Measures(), every=0)
+    watcher = DriftMonitor(Metrics(), every=0)
 
     async def scene():
         task = asyncio.ensure_future(watcher.run(Asked()))
@@ -123,8 +123,8 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
 )
 def test_texts_of_training_that_are_of_another_shape_are_named(hurt):
     with pytest.raises(ModelError, match="texts: expected .* found .*; export the model again"):
-        drift.checked(hurt)
+        drift.training_stats(hurt)
 
 
 def test_texts_of_training_may_be_left_out():
-    assert drift.checked({}) == {} and drift.checked(TEXTS) == TEXTS
+    assert drift.training_stats({}) == {} and drift.training_stats(TEXTS) == TEXTS

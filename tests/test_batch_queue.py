@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from textpipe.serve.engine import batch_queue
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.tensors.json_values import strings
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.tensors.json_values import bytes_array
 
 VERSION = SimpleNamespace(name="model", number=1, about={"task": "classify"})
 
@@ -40,7 +40,7 @@ def asked(queue, model, *texts):
     """Tasks, each with one of the texts."""
     made = []
     for text in texts:
-        tensors = {"text": strings([text])}
+        tensors = {"text": bytes_array([text])}
         made.append(asyncio.ensure_future(queue.ask(VERSION, model, tensors, deadline=time.monotonic() + 30)))
     return made
 
@@ -50,7 +50,7 @@ def run(scene, **limits):
     model = Model()
 
     async def play():
-        queue = batch_queue.Queue(batch_queue.Limits(**limits))
+        queue = batch_queue.BatchScheduler(batch_queue.QueueLimits(**limits))
         try:
             await scene(queue, model)
         finally:
@@ -72,7 +72,7 @@ def still(queue):
 
 @pytest.mark.parametrize(("patience", "calls"), [(1000, [[b"a"]]), (0, [[b"a"], [b"b", b"c"]])])
 def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, patience, calls):
-    monkeypatch.setattr(batch_queue, "PATIENCE", patience)
+    monkeypatch.setattr(batch_queue, "BATCH_WAIT_SECONDS", patience)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"a")
@@ -88,9 +88,9 @@ def test_a_few_rows_wait_for_more_while_another_worker_is_at_work(monkeypatch, p
     assert run(scene, workers=2)[-1] == [b"b", b"c"]
 
 
-@pytest.mark.parametrize(("most", "enough"), [(64, batch_queue.COMPANY), (3, 3)])
+@pytest.mark.parametrize(("most", "enough"), [(64, batch_queue.ENOUGH_ROWS), (3, 3)])
 def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch, most, enough):
-    monkeypatch.setattr(batch_queue, "PATIENCE", 1000)
+    monkeypatch.setattr(batch_queue, "BATCH_WAIT_SECONDS", 1000)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"a")
@@ -134,7 +134,7 @@ def test_a_batch_takes_the_oldest_up_to_its_rows():
 
 
 def test_full_batches_have_spare_workers(monkeypatch):
-    monkeypatch.setattr(batch_queue, "SPARE", 1)
+    monkeypatch.setattr(batch_queue, "SPARE_WORKERS", 1)
 
     async def scene(queue, model):
         tasks = asked(queue, model, b"first")
@@ -158,11 +158,11 @@ def test_who_gives_up_while_waiting_is_not_asked_about():
         await until(lambda: model.calls)
         waiting = asked(queue, model, b"a", b"b")
         late = asyncio.ensure_future(
-            queue.ask(VERSION, model, {"text": strings([b"late"])}, deadline=time.monotonic() + 0.01)
+            queue.ask(VERSION, model, {"text": bytes_array([b"late"])}, deadline=time.monotonic() + 0.01)
         )
         await asyncio.sleep(0)
         waiting[0].cancel()
-        with pytest.raises(Fault, match="deadline"):
+        with pytest.raises(ServingError, match="deadline"):
             await late
         assert queue.waiting == 1
         model.may.set()
@@ -178,11 +178,11 @@ def test_beyond_its_rows_a_queue_refuses():
         await until(lambda: model.calls)
         tasks += asked(queue, model, b"a", b"b")
         await asyncio.sleep(0)
-        with pytest.raises(Fault, match="2 rows are waiting") as refused:
-            await queue.ask(VERSION, model, {"text": strings([b"c"])}, deadline=time.monotonic() + 30)
+        with pytest.raises(ServingError, match="2 rows are waiting") as refused:
+            await queue.ask(VERSION, model, {"text": bytes_array([b"c"])}, deadline=time.monotonic() + 30)
         assert refused.value.code == "RESOURCE_EXHAUSTED"
         # What the server asks for itself takes nobody's place.
-        given = {"text": strings([b"own"] * 64)}
+        given = {"text": bytes_array([b"own"] * 64)}
         tasks.append(asyncio.ensure_future(queue.ask(VERSION, model, given, deadline=time.monotonic() + 30, own=True)))
         await asyncio.sleep(0)
         assert queue.waiting == 2
@@ -193,7 +193,7 @@ def test_beyond_its_rows_a_queue_refuses():
 
 
 def test_many_refusals_are_told_in_turn_and_none_is_held_for_long(monkeypatch):
-    monkeypatch.setattr(batch_queue, "REFUSALS", 10)
+    monkeypatch.setattr(batch_queue, "REFUSALS_PER_SECOND", 10)
     waited = []
 
     async def sleep(seconds):
@@ -207,4 +207,4 @@ def test_many_refusals_are_told_in_turn_and_none_is_held_for_long(monkeypatch):
 
     run(scene)
     assert waited[:11] == pytest.approx([number / 10 for number in range(11)], abs=0.05)
-    assert waited[11:] == pytest.approx([batch_queue.LONGEST] * 3)
+    assert waited[11:] == pytest.approx([batch_queue.MAX_REFUSAL_DELAY] * 3)
