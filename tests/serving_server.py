@@ -30,12 +30,12 @@ class Running:
     def __init__(self, options):
         self.heard = threading.Event()
         self.server = Server(options, lambda text: self.heard.set())
-        self.fault = None
+        self.error = None
         self.thread = threading.Thread(target=self.live, daemon=True)
         self.thread.start()
         while not self.heard.wait(0.05):
             if not self.thread.is_alive():
-                raise self.fault
+                raise self.error
 
     def live(self):
         async def run():
@@ -45,7 +45,7 @@ class Running:
         try:
             asyncio.run(run())
         except BaseException as error:
-            self.fault = error
+            self.error = error
 
     @property
     def rest(self):
@@ -60,8 +60,8 @@ class Running:
             self.loop.call_soon_threadsafe(self.server.over.set)
         self.thread.join(60)
         assert not self.thread.is_alive()
-        if self.fault:
-            raise self.fault
+        if self.error:
+            raise self.error
 
     def ask(self, method, path, body=None, headers=()):
         """(status, headers, body)."""

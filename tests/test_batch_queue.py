@@ -97,10 +97,10 @@ def test_rows_enough_go_to_a_free_worker_at_once(monkeypatch, most, enough):
         await until(lambda: model.calls)
         tasks += asked(queue, model, *[b"%d" % number for number in range(enough - 1)])
         await asyncio.sleep(0.05)
-        assert (queue.free, queue.waiting) == (1, enough - 1)
+        assert (queue.free_workers, queue.waiting_rows) == (1, enough - 1)
         tasks += asked(queue, model, b"last")
         await until(lambda: len(model.calls) == 2)
-        assert (queue.free, queue.waiting) == (0, 0)
+        assert (queue.free_workers, queue.waiting_rows) == (0, 0)
         model.may.set()
         await asyncio.gather(*tasks)
 
@@ -141,10 +141,10 @@ def test_full_batches_have_spare_workers(monkeypatch):
         await until(lambda: model.calls)
         tasks += asked(queue, model, b"a")
         await asyncio.sleep(0)
-        assert queue.waiting == 1  # with company it would cost less
+        assert queue.waiting_rows == 1  # with company it would cost less
         tasks += asked(queue, model, b"b", b"c", b"d")
         await asyncio.sleep(0)
-        assert queue.waiting == 2  # there is one, and no more
+        assert queue.waiting_rows == 2  # there is one, and no more
         await until(lambda: len(model.calls) == 2)
         model.may.set()
         await asyncio.gather(*tasks)
@@ -164,10 +164,10 @@ def test_who_gives_up_while_waiting_is_not_asked_about():
         waiting[0].cancel()
         with pytest.raises(ServingError, match="deadline"):
             await late
-        assert queue.waiting == 1
+        assert queue.waiting_rows == 1
         model.may.set()
         await asyncio.gather(first[0], waiting[1])
-        assert (queue.waiting, queue.lanes) == (0, {})
+        assert (queue.waiting_rows, queue.queues) == (0, {})
 
     assert run(scene, workers=1)[1:] == [[b"b"]]
 
@@ -185,7 +185,7 @@ def test_beyond_its_rows_a_queue_refuses():
         given = {"text": bytes_array([b"own"] * 64)}
         tasks.append(asyncio.ensure_future(queue.ask(VERSION, model, given, deadline=time.monotonic() + 30, own=True)))
         await asyncio.sleep(0)
-        assert queue.waiting == 2
+        assert queue.waiting_rows == 2
         model.may.set()
         await asyncio.gather(*tasks)
 
@@ -202,7 +202,7 @@ def test_many_refusals_are_told_in_turn_and_none_is_held_for_long(monkeypatch):
     async def scene(queue, model):
         monkeypatch.setattr(batch_queue.asyncio, "sleep", sleep)
         for _ in range(14):
-            await queue.refused()
+            await queue.delay_refusal()
         monkeypatch.undo()
 
     run(scene)

@@ -102,7 +102,7 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["hurt version 3", "other version 3"]
     assert "textpipe.json: texts: expected" in caplog.text and "found 'x'" in caplog.text
     assert list(watcher.lengths["good"]) == list(watcher.lengths["hurt"]) == [3, 3, 3]
-    assert b'textpipe_training_unknown_share{model="good"} 0.1' in generate_latest(watcher.measures.registry)
+    assert b'textpipe_training_unknown_share{model="good"} 0.1' in generate_latest(watcher.metrics.registry)
 
 
 @pytest.mark.parametrize(

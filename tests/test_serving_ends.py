@@ -119,7 +119,7 @@ def test_a_body_in_chunks_is_read_however_small_they_are(server):
 
 
 def test_a_trailer_is_not_taken_for_a_field_of_the_head(models):
-    with running(models, gate=TokenAuth(["secret"])) as server, connected(server) as place:
+    with running(models, auth=TokenAuth(["secret"])) as server, connected(server) as place:
         place.sendall(
             b"GET /models HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"0\r\nAuthorization: Bearer secret\r\n\r\n"
@@ -247,7 +247,7 @@ def test_who_asks_while_the_server_stops_is_told_so_and_no_connection_is_reset(m
 
 
 def test_a_long_body_that_is_refused_is_refused_in_words(models):
-    with running(models, gate=TokenAuth(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
+    with running(models, auth=TokenAuth(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
         server.server.service.draining = True
         head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
         place.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
@@ -272,7 +272,7 @@ class Stuck:
 
 def test_a_server_ends_within_its_grace_whatever_runs(models):
     server = Running(Options(folder=models, rest_port=0, grpc_port=0, grace_seconds=1.0))
-    version = server.server.repository.shelves["plus"].slots[1].version
+    version = server.server.repository.models["plus"].slots[1].version
     version.signatures["serving_default"] = stuck = Stuck(version.signatures["serving_default"])
     with connected(server) as place:
         place.sendall(ASK)
@@ -368,10 +368,10 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
 
     put("first")
     tokens.write_text("old\n")
-    gate = TokenAuth.read(tokens)
-    with running(models, tls_cert=cert, tls_key=key, gate=gate) as server:
+    auth = TokenAuth.read(tokens)
+    with running(models, tls_cert=cert, tls_key=key, auth=auth) as server:
         said = []
-        server.server.told = said.append
+        server.server.on_event = said.append
 
         def reload():
             async def now():

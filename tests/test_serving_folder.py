@@ -239,7 +239,7 @@ def test_versions_are_int64_and_other_numbers_are_no_versions(tmp_path, made):
         (tmp_path / "m" / name).mkdir(parents=True)
         (tmp_path / "m" / name / "saved_model.pb").touch()
     listing = disk.scan(tmp_path)["m"]
-    assert sorted(listing.versions) == [7, 2**63 - 1] and not listing.faults
+    assert sorted(listing.versions) == [7, 2**63 - 1] and not listing.errors
     (tmp_path / "m" / "7").mkdir()
     (tmp_path / "m" / "7" / "saved_model.pb").touch()
     assert disk.scan(tmp_path)["m"].versions[7].name == "7"  # of two names of a number, the plain one

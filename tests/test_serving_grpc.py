@@ -244,7 +244,7 @@ def test_a_small_message_cannot_ask_for_much_memory(predictions, request_, detai
 
 
 def test_what_is_beyond_the_limits_is_refused_before_its_axes_or_its_texts_are_read(monkeypatch):
-    limits, read = RequestLimits(most_rows=4), []
+    limits, read = RequestLimits(max_rows=4), []
     monkeypatch.setattr(tensor_protos, "shape_of", lambda proto: read.append("axes") or [1])
     assert not tensor_protos.is_consistent(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
     monkeypatch.undo()
@@ -258,9 +258,9 @@ def test_what_is_beyond_the_limits_is_refused_before_its_axes_or_its_texts_are_r
 
 
 def test_where_rows_may_be_many_texts_may_be_too():
-    tensor_protos.check_num_texts("x", [2000, 64], RequestLimits(most_rows=2000))
+    tensor_protos.check_num_texts("x", [2000, 64], RequestLimits(max_rows=2000))
     with pytest.raises(ServingError, match="128000 texts where this server takes 65536 in a tensor"):
-        tensor_protos.check_num_texts("x", [1000, 128], RequestLimits(most_rows=1024))
+        tensor_protos.check_num_texts("x", [1000, 128], RequestLimits(max_rows=1024))
 
 
 @pytest.mark.parametrize(

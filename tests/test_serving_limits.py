@@ -222,7 +222,7 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     best = server.predict("search", signature_name="nbest", instances=["a"])["predictions"]
     assert best == [{"texts": ["a 3 searched"] * 2, "scores": [0.0, -1.0]}]
     assert server.predict("older", instances=["a"])["predictions"][0]["answer"] == "a 3 whole"
-    version = server.server.repository.shelves["search"].slots[1].version
+    version = server.server.repository.models["search"].slots[1].version
     assert batch_queue.can_batch(version.signature(""), {"source": np.array([b"a"], object)})
 
 
@@ -290,9 +290,9 @@ def test_a_queue_whose_workers_all_hang_says_so_and_gives_up_waiting(monkeypatch
         tensors, far = {"x": np.zeros(1)}, time.monotonic() + 30
         tasks = [asyncio.ensure_future(queue.ask(version, model, tensors, deadline=far)) for _ in range(3)]
         await asyncio.sleep(0)
-        assert len(queue.running) == 2 and not queue.stuck(60)
-        assert queue.stuck(-1)
-        queue.break_off(ServingError("UNAVAILABLE", "over"))
+        assert len(queue.running) == 2 and not queue.stalled(60)
+        assert queue.stalled(-1)
+        queue.abort(ServingError("UNAVAILABLE", "over"))
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [str(one) for one in found] == ["over"] * 3
         assert not queue.close()  # which has not waited

@@ -120,7 +120,7 @@ def strict(applications):
     """An application that takes 8 rows, texts of 100 bytes, 400 bytes of tensors; and its models' requests."""
     case = {"function": "inputs_string1", "signature": "serving_default"}
     service = applications(case).door.service
-    small = replace(service, most_rows=8, most_text=100, most_bytes=400)
+    small = replace(service, max_rows=8, max_text_bytes=100, most_bytes=400)
     return App(small, TokenAuth(), Metrics())
 
 

@@ -388,7 +388,7 @@ def test_a_full_queue_refuses_and_empties(tmp_path):
         assert set(kinds) == {200, 429} and kinds.count(200) > 6
         assert all(headers["retry-after"] == "1" for status, headers, _ in answers if status == 429)
         queue = server.server.service.queue
-        assert (queue.waiting, queue.lanes, queue.free) == (0, {}, 1)
+        assert (queue.waiting_rows, queue.queues, queue.free_workers) == (0, {}, 1)
         assert server.predict("heavy", instances=[1.0])["predictions"] == [1.0]
 
 
@@ -406,12 +406,12 @@ def test_a_deadline_ends_the_wait_but_not_the_server(tmp_path):
             server.ask("POST", "/v1/models/heavy:predict", {"instances": [2.0]}, {"X-Request-Timeout": "soon"})[0]
             == 400
         )
-        assert server.server.service.queue.waiting == 0
+        assert server.server.service.queue.waiting_rows == 0
 
 
 def test_what_is_too_much_is_refused(tmp_path, mail):
     shutil.copytree(mail, tmp_path / "mail" / "1")
-    with running(tmp_path, most_bytes=5000, most_rows=3, most_text=100) as server:
+    with running(tmp_path, most_bytes=5000, max_rows=3, max_text_bytes=100) as server:
         ask = lambda body, headers=(): server.ask("POST", "/v1/models/mail:predict", body, headers)
         assert ask({"instances": ["x" * 100] * 3})[0] == 200
         assert b"4 rows" in ask({"instances": ["x"] * 4})[2]
@@ -448,16 +448,16 @@ def test_clients_that_dawdle_hang_or_leave_cost_nothing(tmp_path):
                     % (len(body), body)
                 )
         queue = server.server.service.queue
-        until(lambda: queue.waiting == 0 and queue.free == 1)
+        until(lambda: queue.waiting_rows == 0 and queue.free_workers == 1)
         assert server.predict("heavy", instances=[1.0])["predictions"] == [1.0]
-        version = server.server.repository.shelves["heavy"].slots[1].version
-        until(lambda: version.held == 0)
+        version = server.server.repository.models["heavy"].slots[1].version
+        until(lambda: version.num_held == 0)
 
 
 def test_connections_beyond_the_most_are_sent_away_and_the_others_served_on(tmp_path):
     heavy(tmp_path / "heavy" / "1", 1)
     asked = b'POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": [1.0]}'
-    with running(tmp_path, most_connections=2) as server, contextlib.ExitStack() as sockets:
+    with running(tmp_path, max_connections=2) as server, contextlib.ExitStack() as sockets:
 
         def connect():
             one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest)))
@@ -522,7 +522,7 @@ def test_a_caller_who_gives_up_over_grpc_leaves_nothing_behind(tmp_path):
         for call in calls:
             call.cancel()
         queue = server.server.service.queue
-        until(lambda: queue.waiting == 0 and queue.free == 1)
+        until(lambda: queue.waiting_rows == 0 and queue.free_workers == 1)
         assert tf.make_ndarray(stub.Predict(request, timeout=60).outputs["y"]).tolist() == [1.0]
 
 
@@ -533,7 +533,7 @@ def test_without_a_token_nothing_is_learned(tmp_path, mail):
     root = tmp_path / "models"
     shutil.copytree(mail, root / "mail" / "1")
     (tmp_path / "tokens").write_text("first\n\nsecond\n")
-    with running(root, gate=TokenAuth.read(tmp_path / "tokens")) as server:
+    with running(root, auth=TokenAuth.read(tmp_path / "tokens")) as server:
         asked = [
             ("GET", "/v1/models/mail"),
             ("GET", "/v1/models/none"),
@@ -621,6 +621,6 @@ def test_requests_under_way_are_finished_before_it_stops(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
     with running(tmp_path, limits=QueueLimits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
-        until(lambda: server.server.service.queue.waiting == 2)
+        until(lambda: server.server.service.queue.waiting_rows == 2)
         server.loop.call_soon_threadsafe(server.server.over.set)
         assert [one.result()["predictions"] for one in asked] == [[0.0], [1.0], [2.0]]

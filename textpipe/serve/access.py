@@ -25,7 +25,7 @@ class TokenAuth:
         self.tokens, self.path = [token.encode() for token in tokens], path
 
     @classmethod
-    def read(cls, path: Path | None) -> "Gate":
+    def read(cls, path: Path | None) -> "TokenAuth":
         """From a file of one token a line; raises ConfigError when it has none, for that would let everybody in."""
         made = cls(path=path)
         made.reload()

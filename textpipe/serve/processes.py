@@ -31,7 +31,7 @@ class ServerProcess:
     """A server; `ready` when it said so."""
 
     def __init__(self, command: Sequence[str], told: Callable[[str], None]):
-        self.told, self.ready = told, threading.Event()
+        self.on_event, self.ready = told, threading.Event()
         # Its standard input closes when this process ends: that is how it knows.
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
@@ -45,7 +45,7 @@ class ServerProcess:
             if line.startswith(READY):
                 self.ready.set()
             else:
-                self.told(line.rstrip("\n"))
+                self.on_event(line.rstrip("\n"))
 
 
 def run(
@@ -82,7 +82,7 @@ class ServerGroup:
     """The servers, and what was signalled: `code` is that of the second signal to end."""
 
     def __init__(self, told: Callable[[str], None]):
-        self.told, self.over, self.code = told, threading.Event(), 0
+        self.on_event, self.over, self.code = told, threading.Event(), 0
         self.children: list[ServerProcess] = []
 
     def stop(self, number: int, frame: Any) -> None:
@@ -100,7 +100,7 @@ class ServerGroup:
 def supervise(
     count: int, command: Sequence[str], family: ServerGroup, ports: dict[str, int], host: str, grace_seconds: float
 ) -> int:  # fmt: skip
-    told = family.told
+    told = family.on_event
     children = family.children = [ServerProcess(command, told) for _ in range(count)]
     begun = False
     try:

@@ -45,7 +45,7 @@ class Options:
     policy: Policy = Policy()
     policies: dict[str, Policy] | None = None
     labels: dict[str, dict[str, int]] | None = None
-    gate: TokenAuth = TokenAuth()
+    auth: TokenAuth = TokenAuth()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     limits: QueueLimits = QueueLimits()
@@ -53,9 +53,9 @@ class Options:
     trust_models: bool = False
     deadline_seconds: float = 60.0
     most_bytes: int = 16 << 20
-    most_rows: int = 1024
-    most_text: int = 1 << 20
-    most_connections: int = 1024
+    max_rows: int = 1024
+    max_text_bytes: int = 1 << 20
+    max_connections: int = 1024
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     grace_seconds: float = 30.0
@@ -63,7 +63,7 @@ class Options:
     watch_seconds: float = 1.0
     access_log: bool = False
     log_texts: bool = False
-    beside: bool = False  # one of several on the same ports, which ends when its standard input does
+    shared_ports: bool = False  # one of several on the same ports, which ends when its standard input does
 
 
 TENSOR_BYTES_PER_BODY_BYTE = 4  # bytes of a tensor for each of a body: JSON writes a number in two
@@ -80,7 +80,7 @@ class Server:
     def __init__(
         self, options: Options, told: Callable[[str], None] = log.info, leave: Callable[[int], None] | None = None
     ):
-        self.options, self.told, self.leave = options, told, leave
+        self.options, self.on_event, self.leave = options, told, leave
         self.log = AccessLog(texts=options.log_texts) if options.access_log else None
         certificate, key = options.tls_cert, options.tls_key
         self.certificate = Certificate(certificate, key) if certificate and key else None
@@ -94,7 +94,7 @@ class Server:
             limits=options.option_limits,
             trust=options.trust_models,
         )
-        self.measures = Metrics(known=lambda name: name in self.repository.shelves)
+        self.metrics = Metrics(known=lambda name: name in self.repository.models)
         self.ports: dict[str, int] = {}
 
     async def run(self) -> bool:
@@ -102,7 +102,7 @@ class Server:
         options = self.options
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         self.over = over
-        if options.beside:
+        if options.shared_ports:
             threading.Thread(target=self.end_with_parent, args=(loop,), daemon=True).start()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: a test's
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,19 +116,19 @@ class Server:
         if not begun.done():
             return False
         await begun
-        queue = BatchScheduler(options.limits, self.measures.batch)
-        watch = DriftMonitor(self.measures, options.watch_seconds)
+        queue = BatchScheduler(options.limits, self.metrics.batch)
+        drift_monitor = DriftMonitor(self.metrics, options.watch_seconds)
         self.service = service = Service(
-            self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
-            most_text=options.most_text, most_bytes=TENSOR_BYTES_PER_BODY_BYTE * options.most_bytes, watch=watch,
+            self.repository, queue, deadline_seconds=options.deadline_seconds, max_rows=options.max_rows,
+            max_text_bytes=options.max_text_bytes, most_bytes=TENSOR_BYTES_PER_BODY_BYTE * options.most_bytes, drift_monitor=drift_monitor,
         )  # fmt: skip
-        watching = asyncio.create_task(watch.run(queue), name="watch")
+        watching = asyncio.create_task(drift_monitor.run(queue), name="watch")
         http = await self.open_rest(service) if options.rest_port is not None else None
         remote = await self.open_grpc(service) if options.grpc_port is not None else None
-        self.told("ready: " + ", ".join(f"{door} on {options.host}:{port}" for door, port in self.ports.items()))
+        self.on_event("ready: " + ", ".join(f"{door} on {options.host}:{port}" for door, port in self.ports.items()))
         await told
         service.draining = True
-        self.told("stopping; requests under way are finished")
+        self.on_event("stopping; requests under way are finished")
         closing = [asyncio.ensure_future(remote.stop(options.grace_seconds))] if remote else []
         if http:
             http[0].drain()
@@ -137,7 +137,7 @@ class Server:
         watching.cancel()
         ended = queue.close()
         if not ended:
-            self.told(
+            self.on_event(
                 f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off"
             )
         return await asyncio.to_thread(self.repository.stop, 1.0) and ended
@@ -149,7 +149,7 @@ class Server:
         if closing:
             await asyncio.wait(closing, timeout=grace - margin)
         if any(not one.done() for one in closing):
-            queue.break_off(ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1))
+            queue.abort(ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1))
             await asyncio.wait(closing, timeout=margin)
         for one in closing:
             one.cancel()
@@ -167,15 +167,15 @@ class Server:
 
     def reload(self) -> None:
         """At SIGHUP: certificate and tokens are read again, for what is asked from now on."""
-        for name, held in (("certificate", self.certificate), ("tokens", self.options.gate)):
-            if held is None or (held is self.options.gate and held.path is None):
+        for name, held in (("certificate", self.certificate), ("tokens", self.options.auth)):
+            if held is None or (held is self.options.auth and held.path is None):
                 continue
             try:
                 held.reload()
             except Exception as error:  # ConfigError, and whatever else a half-written file leads to
-                self.told(f"{name} not read again, those from before stay: {error}")
+                self.on_event(f"{name} not read again, those from before stay: {error}")
             else:
-                self.told(f"{name} read again")
+                self.on_event(f"{name} read again")
 
     def end_with_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         while os.read(sys.stdin.fileno(), 1024):
@@ -186,13 +186,13 @@ class Server:
         options = self.options
         application = App(
             service,
-            options.gate,
-            self.measures,
+            options.auth,
+            self.metrics,
             self.log,
             most_bytes=options.most_bytes,
             body_seconds=options.body_seconds,
         )
-        settings = {"header_seconds": options.header_seconds, "most": options.most_connections, "refused": set()}
+        settings = {"header_seconds": options.header_seconds, "most": options.max_connections, "refused": set()}
         certificate = self.certificate
         protocol = type("Connection", (Connection,), settings)
         config = uvicorn.Config(
@@ -200,7 +200,7 @@ class Server:
             timeout_keep_alive=75,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )  # fmt: skip
-        place = listen(options.host, options.rest_port or 0, shared=options.beside)
+        place = listen(options.host, options.rest_port or 0, shared=options.shared_ports)
         self.ports["REST"] = place.getsockname()[1]
         http = HttpServer(config, options.grace_seconds)
         task = asyncio.create_task(http.serve(sockets=[place]), name="rest")
@@ -211,9 +211,9 @@ class Server:
     async def open_grpc(self, service: Service) -> Any:
         options = self.options
         made = services.create_server(
-            service, self.measures, options.gate, self.log,
-            most_bytes=options.most_bytes, most_calls=options.most_connections,
-            shared=options.beside,
+            service, self.metrics, options.auth, self.log,
+            most_bytes=options.most_bytes, most_calls=options.max_connections,
+            shared=options.shared_ports,
         )  # fmt: skip
         address = f"{options.host}:{options.grpc_port or 0}"
         try:

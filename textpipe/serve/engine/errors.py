@@ -1,4 +1,4 @@
-"""What a server says when it does not answer: a code by gRPC's names, and the HTTP status of each."""
+"""Errors of a request: a gRPC code, and its HTTP status."""
 
 # As TensorFlow Serving maps them (http_rest_api_util); 499 is nginx's "client closed request".
 HTTP_STATUS = {
@@ -22,9 +22,9 @@ HTTP_STATUS = {
 
 
 class ServingError(Exception):
-    """A request that gets no answer; code is a key of HTTP, str() the message a client reads.
+    """A request failed. code: a key of HTTP_STATUS; str(): the message for the client.
 
-    retry_after: seconds after which it is worth asking again.
+    retry_after: seconds after which a retry may succeed.
     """
 
     def __init__(self, code: str, message: str, *, retry_after: int | None = None):
@@ -38,5 +38,5 @@ class ServingError(Exception):
 
 
 def invalid_argument(message: str) -> ServingError:
-    """The client's mistake."""
+    """The request is wrong."""
     return ServingError("INVALID_ARGUMENT", message)

@@ -47,17 +47,17 @@ def reject_unparsed(handler: Any) -> Any:
 class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Turns away calls without a token; health may be asked by anyone."""
 
-    def __init__(self, gate: TokenAuth):
-        self.gate = gate
+    def __init__(self, auth: TokenAuth):
+        self.auth = auth
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         if details.method.startswith(HEALTH):
             return await continuation(details)
         given = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
-        if self.gate.passes(given.encode() if isinstance(given, str) else given):
+        if self.auth.passes(given.encode() if isinstance(given, str) else given):
             return await continuation(details)
 
         async def refuse(request: Any, context: Any) -> None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.gate.refusal)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.auth.refusal)
 
         return grpc.unary_unary_rpc_method_handler(refuse)

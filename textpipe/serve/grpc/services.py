@@ -58,8 +58,8 @@ def fill_model_spec(spec: Any, version: Version, signature: str) -> None:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: Service, measures: Metrics, log: AccessLog | None):
-        self.service, self.measures, self.log = service, measures, log
+    def __init__(self, service: Service, metrics: Metrics, log: AccessLog | None):
+        self.service, self.metrics, self.log = service, metrics, log
 
     async def answered(
         self, context: Any, request: Any, verb: str, work: Callable[[Target, float | None], Awaitable[Any]]
@@ -70,11 +70,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             target = read_target(request, verb)
             model = target.name
             return await work(target, context.time_remaining())
-        except ServingError as fault:
-            code = fault.code
+        except ServingError as error:
+            code = error.code
             if code == "RESOURCE_EXHAUSTED":
-                await self.service.queue.refused()
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MAX_DETAILS])
+                await self.service.queue.delay_refusal()
+            await context.abort(getattr(grpc.StatusCode, error.code), str(error)[:MAX_DETAILS])
         except (grpc.aio.AbortError, asyncio.CancelledError):
             raise
         except Exception:
@@ -83,7 +83,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server's; its log says more")
         finally:
             seconds = time.monotonic() - began
-            self.measures.request("grpc", model, verb, code, seconds)
+            self.metrics.request("grpc", model, verb, code, seconds)
             if self.log:
                 given = next(
                     (value for name, value in context.invocation_metadata() or () if name == "x-request-id"), ""
@@ -241,8 +241,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         try:
             found = self.service.status(read_target(request, "status"))["model_version_status"]
-        except ServingError as fault:
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MAX_DETAILS])
+        except ServingError as error:
+            await context.abort(getattr(grpc.StatusCode, error.code), str(error)[:MAX_DETAILS])
         response = get_model_status_pb2.GetModelStatusResponse()
         for line in found:
             status = response.model_version_status.add(version=int(line["version"]), state=STATES[line["state"]])
@@ -276,7 +276,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
 
 def create_server(
-    service: Service, measures: Metrics, gate: TokenAuth, log: AccessLog | None, *, most_bytes: int, most_calls: int,
+    service: Service, metrics: Metrics, auth: TokenAuth, log: AccessLog | None, *, most_bytes: int, most_calls: int,
     shared: bool = False,
 ) -> Any:  # fmt: skip
     """A gRPC server that is not yet bound to a port; shared: with other processes of one server."""
@@ -286,9 +286,9 @@ def create_server(
         ("grpc.so_reuseport", int(shared)),  # another server on the port must be told, not given half of the calls
     ]
     made = grpc.aio.server(
-        interceptors=[AuthInterceptor(gate), ParseErrorInterceptor()], options=sizes, maximum_concurrent_rpcs=most_calls
+        interceptors=[AuthInterceptor(auth), ParseErrorInterceptor()], options=sizes, maximum_concurrent_rpcs=most_calls
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, measures, log), made)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, metrics, log), made)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), made)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(service), made)
     return made

@@ -37,12 +37,12 @@ class App:
     """An ASGI application."""
 
     def __init__(
-        self, service: Service, gate: TokenAuth, measures: Metrics, log: AccessLog | None = None, *, most_bytes: int = 64 << 20,
+        self, service: Service, auth: TokenAuth, metrics: Metrics, log: AccessLog | None = None, *, most_bytes: int = 64 << 20,
         body_seconds: float = 30.0,
     ):  # fmt: skip
-        self.gate, self.measures, self.log = gate, measures, log
+        self.auth, self.metrics, self.log = auth, metrics, log
         self.door = PredictApi(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
-        self.routes = operational_routes(service, measures)
+        self.routes = operational_routes(service, metrics)
         self.known = {getattr(route, "path", "") for route in self.routes.routes}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
@@ -63,8 +63,8 @@ class App:
             await send(message)
 
         try:
-            if scope["path"] not in PUBLIC_PATHS and not self.gate.passes(headers.get(b"authorization", b"")):
-                await send_unauthorized(answer, self.gate.refusal)
+            if scope["path"] not in PUBLIC_PATHS and not self.auth.passes(headers.get(b"authorization", b"")):
+                await send_unauthorized(answer, self.auth.refusal)
             elif scope["path"] in self.known and self.wanted(scope, headers):
                 await self.routes(scope, receive, answer)
             else:
@@ -73,7 +73,7 @@ class App:
             seconds = time.monotonic() - began
             code = found.get("code") or CODE_OF_STATUS.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
             if scope["path"].lower().startswith(paths.PREFIX):
-                self.measures.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)
+                self.metrics.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)
             if self.log:
                 client = (scope.get("client") or ("", 0))[0]
                 line = {"id": name, "door": "rest", "client": client, "method": scope["method"], "path": scope["path"]}
@@ -96,7 +96,7 @@ async def send_unauthorized(send: Any, why: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def operational_routes(service: Service, measures: Metrics) -> FastAPI:
+def operational_routes(service: Service, metrics: Metrics) -> FastAPI:
     """What stands beside the REST door."""
     page_text = PAGE_FILE.read_text(encoding="utf-8")
     made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
@@ -123,11 +123,11 @@ def operational_routes(service: Service, measures: Metrics) -> FastAPI:
 
     @made.api_route("/models", methods=READ_METHODS)
     async def models() -> JSONResponse:
-        return JSONResponse(service.described())
+        return JSONResponse(service.describe_models())
 
     @made.api_route("/metrics", methods=READ_METHODS)
     async def metrics() -> Response:
-        body, kind = measures.text()
+        body, kind = metrics.text()
         return Response(body, media_type=kind)
 
     @made.api_route("/openapi.json", methods=READ_METHODS)

@@ -69,12 +69,12 @@ class PredictApi:
                 text = await self.answer(target, headers, receive, told)
                 status, body, kind = 200, text.encode(), JSON
             more: list = []
-        except ServingError as fault:
-            if fault.code == "RESOURCE_EXHAUSTED":
-                await self.service.queue.refused()
-            status, body, kind = fault.status, to_json.error(str(fault)).encode("utf-8", "replace"), JSON
-            more = [(b"retry-after", b"%d" % fault.retry_after)] if fault.retry_after else []
-            told["code"] = fault.code
+        except ServingError as error:
+            if error.code == "RESOURCE_EXHAUSTED":
+                await self.service.queue.delay_refusal()
+            status, body, kind = error.status, to_json.error(str(error)).encode("utf-8", "replace"), JSON
+            more = [(b"retry-after", b"%d" % error.retry_after)] if error.retry_after else []
+            told["code"] = error.code
         except Exception:
             log.exception("%s %s", method, path)
             status, body, kind, more = (
@@ -115,9 +115,9 @@ class PredictApi:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 try:
                     found = await anext(events, None)
-                except ServingError as fault:  # too late for a status
-                    told["code"] = fault.code
-                    line = f"event: error\ndata: {to_json.line({'error': str(fault)})}\n\n".encode()
+                except ServingError as error:  # too late for a status
+                    told["code"] = error.code
+                    line = f"event: error\ndata: {to_json.line({'error': str(error)})}\n\n".encode()
                     await send({"type": "http.response.body", "body": line, "more_body": True})
                     break
             if gone.done():

@@ -116,8 +116,8 @@ def row_by_row(rows: list, dtypes: Mapping[str, str]) -> Tensors:
 def add_value(column: "Column", value: Any, place: str, *, keep: bool = True) -> None:
     try:
         column.add(value, keep=keep)
-    except ServingError as fault:
-        raise invalid_argument(f"{place} Error: {fault.code}: {fault}") from None
+    except ServingError as error:
+        raise invalid_argument(f"{place} Error: {error.code}: {error}") from None
 
 
 def from_columns(value: Any, dtypes: Mapping[str, str], limits: RequestLimits) -> Tensors:

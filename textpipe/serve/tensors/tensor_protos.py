@@ -102,7 +102,7 @@ def is_consistent(proto: Any, name: str, limits: RequestLimits) -> bool:
 def check_num_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
     """Raises Fault for a tensor of more texts than a request may have, from its shape alone."""
     limits.shape(name, sizes, POINTER)
-    count, most = math.prod(sizes), max(MAX_TEXTS, TEXTS_PER_ROW * limits.most_rows)
+    count, most = math.prod(sizes), max(MAX_TEXTS, TEXTS_PER_ROW * limits.max_rows)
     if count > most:
         raise invalid_argument(f"{name}: {count} texts where this server takes {most} in a tensor")
 
