@@ -1,4 +1,4 @@
-"""What every gRPC call passes before its method: who may call, and whether the message can be parsed."""
+"""Interceptors of all gRPC calls: authentication, and the error for a message that cannot be parsed."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ UNPARSED = object()
 
 
 class ParseErrorInterceptor(grpc.aio.ServerInterceptor):
-    """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's."""
+    """Reports a message that cannot be parsed as INVALID_ARGUMENT; gRPC itself reports INTERNAL."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, Any] = {}
@@ -27,9 +27,9 @@ class ParseErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def reject_unparsed(handler: Any) -> Any:
-    """A handler that ends a call whose request is no message of its type."""
+    """A handler that aborts calls whose request is not a message of its type."""
 
-    def read(body: bytes) -> Any:
+    def deserialize(body: bytes) -> Any:
         try:
             return handler.request_deserializer(body)
         except DecodeError:
@@ -41,11 +41,11 @@ def reject_unparsed(handler: Any) -> Any:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         return await handler.unary_unary(request, context)
 
-    return handler._replace(request_deserializer=read, unary_unary=answer)
+    return handler._replace(request_deserializer=deserialize, unary_unary=answer)
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Turns away calls without a token; health may be asked by anyone."""
+    """Rejects calls without a valid token; health checks need none."""
 
     def __init__(self, auth: TokenAuth):
         self.auth = auth
@@ -53,11 +53,11 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         if details.method.startswith(HEALTH):
             return await continuation(details)
-        given = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
-        if self.auth.passes(given.encode() if isinstance(given, str) else given):
+        header = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
+        if self.auth.allows(header.encode() if isinstance(header, str) else header):
             return await continuation(details)
 
         async def refuse(request: Any, context: Any) -> None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.auth.refusal)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.auth.rejection)
 
         return grpc.unary_unary_rpc_method_handler(refuse)
