@@ -22,7 +22,8 @@ from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
 from textpipe.serve.engine.drift import DriftMonitor
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.metrics import Metrics
-from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.engine.model_state import VersionPolicy
+from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.search_limits import OptionLimits
 from textpipe.serve.engine.service import Service
 from textpipe.serve.grpc import services
