@@ -1,7 +1,8 @@
-"""A connection of HTTP: what a head may measure, how long it may take, and an end that lets the client read its answer.
+"""An HTTP connection with limits on the size and duration of request headers, and a close that lets the client read the
+response.
 
-uvicorn's parser keeps a head in memory until it is complete, and appends to a field for each piece that arrives. So
-bytes are counted before they are parsed: neither memory nor time grows with what a client sends beyond the bounds.
+uvicorn's parser buffers a head until it is complete, and appends to a field with each chunk received. So bytes are counted
+before they are parsed: neither memory nor time grows with what a client sends beyond the limits.
 """
 
 import asyncio
@@ -13,19 +14,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from textpipe.serve.tensors import to_json
 
-MAX_HEAD = 64 << 10  # bytes of a request line and its fields; of chunk extensions and trailers beside a body
+MAX_HEAD = 64 << 10  # bytes of a request line and its fields, or of the chunk extensions and trailers of a body
 MAX_URL = 16 << 10
 MAX_FIELDS = 256
-PARSE_BYTES = 64 << 10  # bytes that are parsed at a time
-LINGER_SECONDS = 2.0  # seconds in which what a client still sends is read and dropped, so that it can read why
+PARSE_BYTES = 64 << 10  # parsed at a time
+LINGER_SECONDS = 2.0  # in which further input is read and dropped, so that the client can read the response
 MAX_DROPPED = 256 << 20
-PER_CHUNK, PER_BYTE = 16, 2  # bytes that a body sent in chunks may take more
+PER_CHUNK, PER_BYTE = 16, 2  # overhead in bytes that chunked encoding may add to a body
 
 IDLE, HEAD, BODY = "idle", "head", "body"
 
 
 def response(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
-    """A whole response, after which the connection is closed."""
+    """A complete response that closes the connection."""
     body = to_json.error(why).encode()
     head = [
         b"HTTP/1.1 %d %s" % (status, status.phrase.encode()), b"content-type: application/json",
@@ -35,19 +36,19 @@ def response(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
 
 
 TOO_MANY_CONNECTIONS = response(
-    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again later", b"retry-after: 1"
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again later", b"retry-after: 1"
 )
 URL_TOO_LONG = response(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MAX_URL} bytes")
 TOO_MANY_FIELDS = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MAX_FIELDS} header fields")
 HEAD_TOO_LONG = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MAX_HEAD} bytes")
-NO_TUNNEL = response(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
+NO_TUNNEL = response(HTTPStatus.NOT_IMPLEMENTED, "this server does not open tunnels")
 TRAILERS_TOO_LONG = response(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MAX_HEAD} bytes"
 )
 
 
 class ResponseTransport:
-    """The transport as a response sees it: its `close` is Connection.end."""
+    """The transport that uvicorn writes a response to: its `close` is Connection.end."""
 
     __slots__ = ("close", "is_closing", "write")
 
@@ -56,13 +57,13 @@ class ResponseTransport:
 
 
 class Connection(HttpToolsProtocol):
-    """Its headers are complete header_seconds after it was opened, or after a request's first byte. Where there are
-    `most` already it is closed with 503: those that are open are served on. While `draining`, each answer is its last.
+    """header_seconds: from opening the connection, or from a request's first byte, until its headers are complete;
+    max_connections: further ones are closed with 503; draining: each response closes its connection.
     """
 
     header_seconds, most, draining = 10.0, 1024, False
-    refused: ClassVar[set["Connection"]] = set()  # those beyond `most`, until they have read so
-    headers_until: float | None = None  # by the loop's clock, while a head is awaited
+    refused: ClassVar[set["Connection"]] = set()  # connections beyond max_connections, until they are closed
+    headers_until: float | None = None  # by the loop's clock, while headers are expected
     headers_due: asyncio.TimerHandle | None = None
     linger_due: asyncio.TimerHandle | None = None
     part, ended = IDLE, False
@@ -70,7 +71,7 @@ class Connection(HttpToolsProtocol):
         0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
     )
     content = chunks = dropped = 0
-    plain: bytes | None = None  # the head of a request that asked for an upgrade, without that
+    plain: bytes | None = None  # of a request for an upgrade: its head without the Upgrade fields
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -93,7 +94,7 @@ class Connection(HttpToolsProtocol):
                 timer.cancel()
         super().connection_lost(exc)
 
-    # What arrives
+    # Receiving
 
     def await_headers(self) -> None:
         self.headers_until = self.loop.time() + self.header_seconds
@@ -101,7 +102,7 @@ class Connection(HttpToolsProtocol):
             self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
 
     def check_headers(self) -> None:
-        """One timer serves all requests of a connection: at its end it waits on for the head that is awaited then."""
+        """Closes the connection if its headers are late. One timer serves all requests of a connection."""
         self.headers_due = None
         if self.headers_until is None:
             return
@@ -126,7 +127,7 @@ class Connection(HttpToolsProtocol):
                 self.feed(data[start : start + PARSE_BYTES])
 
     def feed(self, data: bytes) -> None:
-        """Parses a slice, and counts what of it was neither a complete head nor a body."""
+        """Parses a slice, and limits the bytes that are neither a complete head nor a body."""
         self.fed += len(data)
         self.parse(data)
         if self.part is HEAD:
@@ -138,8 +139,8 @@ class Connection(HttpToolsProtocol):
                 self.refuse(TRAILERS_TOO_LONG)
 
     def parse(self, data: bytes) -> None:
-        """Feeds the parser, which ends a request at its head where the head asks for another protocol, though a body may
-        follow: such a head is parsed again without its Upgrade fields, as a server may ignore them (RFC 9110, 7.8).
+        """Feeds the parser. It ends a request at its head if that asks for an upgrade, even if a body follows: such a head is
+        parsed again without its Upgrade fields, which a server may ignore (RFC 9110, 7.8).
         """
         self._unset_keepalive_if_required()
         while True:
@@ -158,7 +159,7 @@ class Connection(HttpToolsProtocol):
                 return
 
     def without_upgrade(self) -> bytes:
-        """The head that has been parsed, without its Upgrade fields."""
+        """The parsed head, without its Upgrade fields."""
         line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         fields = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([line, *fields, b"", b""])
@@ -184,7 +185,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
             super().on_headers_complete()
-            self.headers = []  # of trailers, which are not to be taken for fields of the head
+            self.headers = []  # trailers go here and must not become fields of the head
             self.cycle.transport = cast(asyncio.Transport, self.ending)
             if self.draining:
                 self.cycle.keep_alive = False
@@ -208,7 +209,7 @@ class Connection(HttpToolsProtocol):
     def headers_came(self) -> None:
         self.headers_until = None
 
-    # Its end
+    # Closing
 
     def closing(self) -> bool:
         return self.ended or self.transport.is_closing()
@@ -216,8 +217,8 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self.refuse(response(HTTPStatus.BAD_REQUEST, msg))
 
-    def refuse(self, text: bytes) -> None:
-        """Answers what is being read, and ends. A request that is being answered already is broken off."""
+    def refuse(self, response: bytes) -> None:
+        """Answers the request being read with an error, and closes. A response that has begun is cut off."""
         if self.closing():
             return
         self.headers_came()
@@ -227,14 +228,14 @@ class Connection(HttpToolsProtocol):
             if self.cycle.response_started:
                 self.transport.close()
                 return
-        self.transport.write(text)
+        self.transport.write(response)
         self.end(linger=True)
 
     def end(self, *, linger: bool = False) -> None:
-        """Closes the connection behind what was written to it.
+        """Closes the connection after what was written to it.
 
-        Where the client may still be sending, closing would reset the connection, and with it what the client has not
-        read yet: so only the server's side is closed, and what still comes is dropped for a moment.
+        While the client may still be sending, closing would reset the connection before it has read the response: so only
+        the server's side is closed, and further input is dropped for LINGER_SECONDS.
         """
         if self.ended:
             return
@@ -256,7 +257,7 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
 
     def shutdown(self) -> None:
-        """Ends it when it has been answered, or now."""
+        """Closes now, or after the current response."""
         if self.cycle is None or self.cycle.response_complete:
             self.end(linger=True)
         else:
