@@ -25,9 +25,9 @@ PER_CHUNK, PER_BYTE = 16, 2  # overhead in bytes that chunked encoding may add t
 IDLE, HEAD, BODY = "idle", "head", "body"
 
 
-def response(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
+def response(status: HTTPStatus, message: str, *fields: bytes) -> bytes:
     """A complete response that closes the connection."""
-    body = to_json.error(why).encode()
+    body = to_json.error(message).encode()
     head = [
         b"HTTP/1.1 %d %s" % (status, status.phrase.encode()), b"content-type: application/json",
         b"content-length: %d" % len(body), *fields, b"connection: close", b"", b"",
@@ -61,24 +61,23 @@ class Connection(HttpToolsProtocol):
     max_connections: further ones are closed with 503; draining: each response closes its connection.
     """
 
-    header_seconds, most, draining = 10.0, 1024, False
+    header_seconds, max_connections, draining = 10.0, 1024, False
     refused: ClassVar[set["Connection"]] = set()  # connections beyond max_connections, until they are closed
-    headers_until: float | None = None  # by the loop's clock, while headers are expected
-    headers_due: asyncio.TimerHandle | None = None
-    linger_due: asyncio.TimerHandle | None = None
-    part, ended = IDLE, False
-    fed = began = (
-        0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
-    )
-    content = chunks = dropped = 0
-    plain: bytes | None = None  # of a request for an upgrade: its head without the Upgrade fields
+    headers_deadline: float | None = None  # by the loop's clock, while headers are expected
+    headers_timer: asyncio.TimerHandle | None = None
+    linger_timer: asyncio.TimerHandle | None = None
+    phase, ended = IDLE, False
+    # Bytes received, and those before the current head (rounded down to a slice) or body (rounded up to one).
+    num_received = phase_start = 0
+    body_bytes = num_chunks = num_dropped = 0
+    plain_head: bytes | None = None  # of a request for an upgrade: its head without the Upgrade fields
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.ending = ResponseTransport(self)
-        if len(self.connections) > self.most:
+        self.response_transport = ResponseTransport(self)
+        if len(self.connections) > self.max_connections:
             self.connections.discard(self)
-            if len(self.refused) >= self.most:
+            if len(self.refused) >= self.max_connections:
                 transport.close()
                 return
             self.refused.add(self)
@@ -89,7 +88,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.refused.discard(self)
-        for timer in (self.headers_due, self.linger_due):
+        for timer in (self.headers_timer, self.linger_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -97,27 +96,27 @@ class Connection(HttpToolsProtocol):
     # Receiving
 
     def await_headers(self) -> None:
-        self.headers_until = self.loop.time() + self.header_seconds
-        if self.headers_due is None:
-            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        self.headers_deadline = self.loop.time() + self.header_seconds
+        if self.headers_timer is None:
+            self.headers_timer = self.loop.call_at(self.headers_deadline, self.check_headers)
 
     def check_headers(self) -> None:
         """Closes the connection if its headers are late. One timer serves all requests of a connection."""
-        self.headers_due = None
-        if self.headers_until is None:
+        self.headers_timer = None
+        if self.headers_deadline is None:
             return
-        if self.loop.time() < self.headers_until:
-            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        if self.loop.time() < self.headers_deadline:
+            self.headers_timer = self.loop.call_at(self.headers_deadline, self.check_headers)
         elif self.transport and not self.transport.is_closing():
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.ended:
-            self.dropped += len(data)
-            if self.dropped > MAX_DROPPED:
+            self.num_dropped += len(data)
+            if self.num_dropped > MAX_DROPPED:
                 self.transport.abort()
             return
-        if self.headers_until is None and (self.cycle is None or self.cycle.response_complete):
+        if self.headers_deadline is None and (self.cycle is None or self.cycle.response_complete):
             self.await_headers()
         if len(data) <= PARSE_BYTES:
             self.feed(data)
@@ -128,14 +127,14 @@ class Connection(HttpToolsProtocol):
 
     def feed(self, data: bytes) -> None:
         """Parses a slice, and limits the bytes that are neither a complete head nor a body."""
-        self.fed += len(data)
+        self.num_received += len(data)
         self.parse(data)
-        if self.part is HEAD:
-            if self.fed - self.began > MAX_HEAD + PARSE_BYTES:
+        if self.phase is HEAD:
+            if self.num_received - self.phase_start > MAX_HEAD + PARSE_BYTES:
                 self.refuse(URL_TOO_LONG if len(self.url) > MAX_URL else HEAD_TOO_LONG)
-        elif self.part is BODY:
-            allowed = MAX_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
-            if self.fed - self.began > allowed:
+        elif self.phase is BODY:
+            allowed = MAX_HEAD + (1 + PER_BYTE) * self.body_bytes + PER_CHUNK * self.num_chunks
+            if self.num_received - self.phase_start > allowed:
                 self.refuse(TRAILERS_TOO_LONG)
 
     def parse(self, data: bytes) -> None:
@@ -148,7 +147,7 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as end:
-                head, self.plain = self.plain, None
+                head, self.plain_head = self.plain_head, None
                 if self.closing():
                     return
                 data = (head or b"") + data[end.args[0] :]
@@ -165,28 +164,28 @@ class Connection(HttpToolsProtocol):
         return b"\r\n".join([line, *fields, b"", b""])
 
     def on_message_begin(self) -> None:
-        self.part, self.began = HEAD, max(0, self.fed - PARSE_BYTES)
+        self.phase, self.phase_start = HEAD, max(0, self.num_received - PARSE_BYTES)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.ended:
             return
-        self.headers_came()
+        self.headers_received()
         if len(self.url) > MAX_URL:
             self.refuse(URL_TOO_LONG)
         elif len(self.headers) > MAX_FIELDS:
             self.refuse(TOO_MANY_FIELDS)
-        elif self.fed - self.began > MAX_HEAD and self.head_bytes() > MAX_HEAD:
+        elif self.num_received - self.phase_start > MAX_HEAD and self.head_bytes() > MAX_HEAD:
             self.refuse(HEAD_TOO_LONG)
         elif self.parser.get_method() == b"CONNECT":
             self.refuse(NO_TUNNEL)
         elif self.parser.should_upgrade():
-            self.plain = self.without_upgrade()
+            self.plain_head = self.without_upgrade()
         else:
-            self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
+            self.phase, self.phase_start, self.body_bytes, self.num_chunks = BODY, self.num_received, 0, 0
             super().on_headers_complete()
             self.headers = []  # trailers go here and must not become fields of the head
-            self.cycle.transport = cast(asyncio.Transport, self.ending)
+            self.cycle.transport = cast(asyncio.Transport, self.response_transport)
             if self.draining:
                 self.cycle.keep_alive = False
 
@@ -194,20 +193,20 @@ class Connection(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_chunk_header(self) -> None:
-        self.chunks += 1
+        self.num_chunks += 1
 
     def on_body(self, body: bytes) -> None:
         if not self.ended:
-            self.content += len(body)
+            self.body_bytes += len(body)
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.ended and self.plain is None:
-            self.part = IDLE
+        if not self.ended and self.plain_head is None:
+            self.phase = IDLE
             super().on_message_complete()
 
-    def headers_came(self) -> None:
-        self.headers_until = None
+    def headers_received(self) -> None:
+        self.headers_deadline = None
 
     # Closing
 
@@ -221,7 +220,7 @@ class Connection(HttpToolsProtocol):
         """Answers the request being read with an error, and closes. A response that has begun is cut off."""
         if self.closing():
             return
-        self.headers_came()
+        self.headers_received()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -240,15 +239,15 @@ class Connection(HttpToolsProtocol):
         if self.ended:
             return
         self.ended = True
-        self.headers_came()
+        self.headers_received()
         self.pipeline.clear()
-        if not linger and self.part is IDLE:
+        if not linger and self.phase is IDLE:
             self.transport.close()
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
-        self.linger_due = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def on_response_complete(self) -> None:
         if self.ended:
