@@ -1,4 +1,4 @@
-"""Classify and regress: JSON examples as serialized tf.Examples, and what a signature gave for them as results."""
+"""Classify and regress: converts JSON examples to serialized tf.Examples, and a signature's outputs to results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
 def serialize_document(document: Mapping[str, Any], limits: RequestLimits = RequestLimits()) -> np.ndarray:
-    """{"examples": [{"x": 1.0}]} -> serialized tf.Examples [B]; features of "context" go to every one."""
+    """{"examples": [{"x": 1.0}]} -> serialized tf.Examples [B]; features of "context" are added to each."""
     from tensorflow.core.example import example_pb2
 
     context = example_pb2.Example()
@@ -31,45 +31,44 @@ def serialize_document(document: Mapping[str, Any], limits: RequestLimits = Requ
         raise malformed(document, "Expecting 'examples' value to be an list/array")
     if not examples:
         raise malformed(document, "'examples' value is an empty array")
-    limits.rows(EXAMPLES, len(examples))
-    found = []
+    limits.check_rows(EXAMPLES, len(examples))
+    messages = []
     for features in examples:
         example = example_pb2.Example()
         fill_example(example, features)
-        found.append(example)
-    return serialize(context, found, limits)
+        messages.append(example)
+    return serialize(context, messages, limits)
 
 
 def serialize(context: Any, examples: Sequence[Any], limits: RequestLimits) -> np.ndarray:
-    """tf.Examples with the features of a context that they have not themselves, serialized [B].
+    """tf.Examples, each with the features of a context that it lacks, serialized [B].
 
-    Two messages written one after the other are the one message that they make together: of a feature in both, the last
-    counts.
+    Concatenated protocol buffers parse as the merged message; for a feature in both, the last one counts.
     """
-    limits.rows(EXAMPLES, len(examples))
+    limits.check_rows(EXAMPLES, len(examples))
     sizes = [example.ByteSize() + context.ByteSize() for example in examples]
-    limits.text(EXAMPLES, max(sizes))
-    limits.size(EXAMPLES, sum(sizes))
+    limits.check_text(EXAMPLES, max(sizes))
+    limits.check_bytes(EXAMPLES, sum(sizes))
     shared = context.SerializeToString()
     return bytes_array([shared + example.SerializeToString() for example in examples])
 
 
 def fill_example(example: Any, features: Any) -> None:
-    """{"n": [1, 2], "s": "hi"} into a tf.Example."""
+    """Adds {"n": [1, 2], "s": "hi"} to a tf.Example."""
     if not isinstance(features, dict):
         raise invalid_argument(f"Example must be JSON object but got JSON {type_of(features)}")
     for name, value in members(features):
-        name = name.partition("\0")[0]  # names end there for TensorFlow Serving
+        name = name.partition("\0")[0]  # TensorFlow Serving ends names there
         values: list[Any] = []
         kind = ""
-        for one in value if isinstance(value, list) else [value]:
-            other = feature_kind(name, one)
-            kind = kind or other
-            if other != kind:
+        for item in value if isinstance(value, list) else [value]:
+            item_kind = feature_kind(name, item)
+            kind = kind or item_kind
+            if item_kind != kind:
                 raise invalid_argument(f"Unexpected element type in feature: {name} expecting type: {kind}")
-            values.append(feature_value(name, one, kind))
+            values.append(feature_value(name, item, kind))
         feature = example.features.feature[name]
-        feature.Clear()  # of two equal names the last counts here
+        feature.Clear()  # the last of two equal names counts here
         if kind == "bytes":
             feature.bytes_list.value.extend(values)
         elif kind == "float":
@@ -79,7 +78,7 @@ def fill_example(example: Any, features: Any) -> None:
 
 
 def feature_kind(name: str, value: Any) -> str:
-    """Which list of a tf.Feature holds a value."""
+    """Which list of a tf.Feature holds a value: bytes, float or int64."""
     if isinstance(value, str) or is_bytes(value):
         return "bytes"
     if value is None or isinstance(value, (dict, list)):
@@ -88,11 +87,11 @@ def feature_kind(name: str, value: Any) -> str:
 
 
 def feature_value(name: str, value: Any, kind: str) -> Any:
-    """A value as a tf.Feature holds it."""
+    """A JSON value as an item of a tf.Feature's list."""
     if kind == "bytes":
         return from_base64(value) if isinstance(value, dict) else value.encode()
     if kind == "float":
-        with np.errstate(over="ignore"):  # what is too large for a float is infinite
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite
             return np.float32(value)
     if value >= 2**63:
         raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
@@ -102,7 +101,7 @@ def feature_value(name: str, value: Any, kind: str) -> Any:
 def find_signature(
     version: Version, name: str, method: str, unknown: str = "No signature was found with the name: "
 ) -> Signature:
-    """The signature of a name; raises Fault unless it is there and can classify or regress."""
+    """The signature by name; raises ServingError if it is missing or cannot classify or regress."""
     name = name or DEFAULT
     if name not in version.signatures:
         raise invalid_argument(unknown + name)
@@ -111,7 +110,7 @@ def find_signature(
 
 
 def check_signature(definition: Any, method: str) -> None:
-    """Raises Fault unless a signature, by its SignatureDef, can classify or regress."""
+    """Raises ServingError unless a SignatureDef can classify or regress."""
     inputs, outputs = definition.inputs, definition.outputs
     classifies = method == "classify"
     if len(inputs) != 1:
@@ -132,18 +131,18 @@ def check_signature(definition: Any, method: str) -> None:
         raise invalid_argument(f"No regression outputs found in SignatureDef: {definition}")
 
 
-def class_scores(found: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The classes [B, C] (bytes) and scores [B, C] of a classification, one of them perhaps None."""
-    classes, scores = found.get(CLASSES), found.get(SCORES)
-    for name, array, wanted in ((CLASSES, classes, "DT_STRING"), (SCORES, scores, "DT_FLOAT")):
+def class_scores(outputs: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The classes [B, C] (bytes) and scores [B, C] of a classification; one of them may be None."""
+    classes, scores = outputs.get(CLASSES), outputs.get(SCORES)
+    for name, array, expected in ((CLASSES, classes, "DT_STRING"), (SCORES, scores, "DT_FLOAT")):
         if array is None:
             continue
         if array.ndim != 2:
             raise invalid_argument(
                 f"Expected Tensor shape: [batch_size num_classes] but got {format_shape(array.shape)}"
             )
-        if (kind := to_json.type_enum(array)) != wanted:
-            raise invalid_argument(f"Expected {name} Tensor of {wanted}. Got: {kind}")
+        if (kind := to_json.type_enum(array)) != expected:
+            raise invalid_argument(f"Expected {name} Tensor of {expected}. Got: {kind}")
         if len(array) != rows:
             raise invalid_argument(f"Expected {name} output batch size of {rows}. Got: {len(array)}")
     if classes is not None and scores is not None and classes.shape != scores.shape:
@@ -152,9 +151,9 @@ def class_scores(found: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray
     return classes, scores
 
 
-def regression_values(found: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+def regression_values(outputs: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     """The values [B] of a regression."""
-    values = found[OUTPUTS]
+    values = outputs[OUTPUTS]
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
         raise invalid_argument(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
@@ -167,22 +166,22 @@ def regression_values(found: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     return values.reshape(-1)
 
 
-def classify_json(found: Mapping[str, np.ndarray], rows: int) -> str:
-    """{"results": [[["car", 0.25], ["bus", 0.75]], ...]}; a label that is not given is "", a score 0."""
-    classes, scores = class_scores(found, rows)
-    given = scores if classes is None else classes
-    assert given is not None
-    labels = ['""'] * given.size if classes is None else to_json.format_values(classes.reshape(-1), CLASSES)
-    points = ["0.0"] * given.size if scores is None else to_json.format_floats(scores.reshape(-1))
-    width = given.shape[1]
-    pairs = [f"[{label}, {score}]" for label, score in zip(labels, points, strict=True)]
-    lines = [f"[{', '.join(pairs[at * width : (at + 1) * width])}]" for at in range(rows)]
+def classify_json(outputs: Mapping[str, np.ndarray], rows: int) -> str:
+    """{"results": [[["car", 0.25], ["bus", 0.75]], ...]}; a missing label is "", a missing score 0."""
+    classes, scores = class_scores(outputs, rows)
+    either = scores if classes is None else classes
+    assert either is not None
+    labels = ['""'] * either.size if classes is None else to_json.format_values(classes.reshape(-1), CLASSES)
+    numbers = ["0.0"] * either.size if scores is None else to_json.format_floats(scores.reshape(-1))
+    width = either.shape[1]
+    pairs = [f"[{label}, {score}]" for label, score in zip(labels, numbers, strict=True)]
+    lines = [f"[{', '.join(pairs[row * width : (row + 1) * width])}]" for row in range(rows)]
     return results_json(lines)
 
 
-def regress_json(found: Mapping[str, np.ndarray], rows: int) -> str:
+def regress_json(outputs: Mapping[str, np.ndarray], rows: int) -> str:
     """{"results": [0.5, 1.0]}"""
-    return results_json(to_json.format_floats(regression_values(found, rows)))
+    return results_json(to_json.format_floats(regression_values(outputs, rows)))
 
 
 def results_json(values: Sequence[str]) -> str:

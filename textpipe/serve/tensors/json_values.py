@@ -1,4 +1,4 @@
-"""A JSON value as one of a tensor's."""
+"""Converts single JSON values to values of a tensor."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.tensors.json_writer import format_value, type_of
 
 B64 = "b64"
-# How TensorFlow writes types, and the integers it takes from JSON: 8 and 16 bits wrap around, others are bounded.
+# TensorFlow's names of types, and the range it checks JSON integers against: 8 and 16 bits then wrap around.
 TYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 RANGE_OF = {
     "int8": "int32",
@@ -30,20 +30,20 @@ WHITESPACE = str.maketrans("", "", " \t\n\v\f\r")
 
 
 def bytes_array(values: Iterable[bytes]) -> np.ndarray:
-    """[n] bytes as an array of objects, which NumPy would else cut or nest."""
-    found = list(values)
-    array = np.empty(len(found), object)
-    array[:] = found
+    """[n] bytes as an array of objects; np.array would strip or nest them."""
+    items = list(values)
+    array = np.empty(len(items), object)
+    array[:] = items
     return array
 
 
 def is_bytes(value: Any) -> bool:
-    """Whether a value is {"b64": "..."} and nothing beside; a name that stands twice makes two members."""
+    """Whether a value is {"b64": "..."} without other members; a repeated name counts as two."""
     return type(value) is dict and len(value) == 1 and isinstance(value.get(B64), str)
 
 
 def scalar(value: Any, dtype: str) -> Any:
-    """A JSON value as one of a tensor's; raises Fault where TensorFlow Serving would."""
+    """A JSON value as a value of a tensor; raises ServingError where TensorFlow Serving does."""
     kind = type(value)
     if dtype == "string":
         if kind is str:
@@ -82,13 +82,13 @@ def from_base64(value: dict[str, Any]) -> bytes:
 
 
 def decode_base64(text: str) -> bytes:
-    """Base64 as Abseil's decoder takes it: blanks anywhere, and the end filled with "=" or "." as it should be, or not
-    at all. Raises ValueError for others.
+    """Decodes base64 as Abseil does: blanks anywhere, and complete padding with "=" or ".", or none. Raises ValueError for
+    other text.
     """
-    found = BASE64.fullmatch(text.translate(WHITESPACE))
-    if not found or len(found[1]) % 4 == 1 or len(found[2]) not in (0, -len(found[1]) % 4):
+    match = BASE64.fullmatch(text.translate(WHITESPACE))
+    if not match or len(match[1]) % 4 == 1 or len(match[2]) not in (0, -len(match[1]) % 4):
         raise ValueError("not base64")
-    return base64.b64decode(found[1] + "=" * (-len(found[1]) % 4))
+    return base64.b64decode(match[1] + "=" * (-len(match[1]) % 4))
 
 
 def format_shape(shape: tuple[int, ...]) -> str:
