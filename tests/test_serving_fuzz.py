@@ -36,8 +36,10 @@ def application(tmp_path_factory):
         for version, signatures in model["versions"].items():
             serving_cases.save(root / name / version, signatures)
     repository = Repository(root)
-    repository.look()
-    return App(Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics(), most_bytes=200_000)
+    repository.refresh()
+    return App(
+        Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics(), max_body_bytes=200_000
+    )
 
 
 def bodies(count, seed):

@@ -120,7 +120,7 @@ def asked(server, model, timeout=None, **inputs):
     ],
 )
 def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(server, option, value):
-    queue = server.server.service.queue
+    queue = server.server.service.scheduler
     pool, queue.pool = queue.pool, None
     try:
         status, message = asked(server, "search", **{option: value})
@@ -133,7 +133,7 @@ def test_an_option_outside_its_bounds_is_refused_before_the_model_is_asked(serve
 def test_rows_that_are_searched_too_widely_all_together_are_refused_before_the_model_is_asked(server, monkeypatch):
     monkeypatch.setattr(search_limits, "MAX_HYPOTHESES", 40)
     monkeypatch.setattr(server.server.service, "most_rows", 10)
-    queue = server.server.service.queue
+    queue = server.server.service.scheduler
     assert asked(server, "search", source=["a"] * 10, beam_size=4)[0] == 200
     pool, queue.pool = queue.pool, None
     try:
@@ -199,7 +199,7 @@ def test_a_search_stops_at_its_deadline_and_its_worker_is_free_again(server):
         hanging = [pool.submit(asked, server, "search", max_length=3_000_000) for _ in range(4)]
         assert {one.result()[0] for one in hanging} == {504}
     end = time.monotonic() + 30
-    while service.queue.running:
+    while service.scheduler.running:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert asked(server, "search", timeout=0.2, max_length=3_000_000)[0] == 504
@@ -222,7 +222,7 @@ def test_whole_answers_are_searched_under_the_deadline_and_still_share_batches(s
     best = server.predict("search", signature_name="nbest", instances=["a"])["predictions"]
     assert best == [{"texts": ["a 3 searched"] * 2, "scores": [0.0, -1.0]}]
     assert server.predict("older", instances=["a"])["predictions"][0]["answer"] == "a 3 whole"
-    version = server.server.repository.models["search"].slots[1].version
+    version = server.server.repository.models["search"].versions[1].loaded
     assert batch_queue.can_batch(version.signature(""), {"source": np.array([b"a"], object)})
 
 
@@ -302,7 +302,7 @@ def test_a_queue_whose_workers_all_hang_says_so_and_gives_up_waiting(monkeypatch
 
 
 def test_a_server_whose_workers_all_hang_is_not_ready(server, monkeypatch):
-    monkeypatch.setattr(server.server.service.queue, "stuck", lambda seconds: seconds == 1.0)
+    monkeypatch.setattr(server.server.service.scheduler, "stuck", lambda seconds: seconds == 1.0)
     status, _, body = server.ask("GET", "/readyz")
     assert (status, json.loads(body)) == (503, {"status": "no worker has come free for 1 seconds"})
     assert server.ask("GET", "/healthz")[0] == 200

@@ -156,11 +156,11 @@ def command(
     from textpipe.serve.engine.batch_queue import QueueLimits
 
     options = server.Options(
-        folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
-        policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
+        folder=models, host=host, rest_port=rest, grpc_port=remote, shared_ports=beside,
+        policy=policy, policies=policies, labels=named, auth=gate, tls_cert=tls_cert, tls_key=tls_key,
         option_limits=most, trust_models=trust_models,
-        limits=QueueLimits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
-        most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
+        limits=QueueLimits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, max_body_bytes=max_body, max_rows=max_rows,
+        max_text_bytes=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH)
     with stderr.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:

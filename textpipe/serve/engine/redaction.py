@@ -13,7 +13,7 @@ TRACEBACK_FOLDER = re.compile(r'(?<=File ")(?:/[^"/]+)*/')
 
 
 def without_paths(text: str, *folders: Path) -> str:
-    """For messages of the server itself: below `folders` the relative path is kept, of any other path the last name."""
+    """For messages of the server itself: below `folders` keeps the relative path, of any other path the file name."""
     return ABSOLUTE_FOLDER.sub("", re.sub(r"\bfile:/+", "/", without_roots(text, *folders)))
 
 

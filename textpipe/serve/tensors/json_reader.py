@@ -179,8 +179,8 @@ class Reader:
             exponent = self.digits()
             if not exponent:
                 raise self.error("Miss exponent in number.")
-            most = MAX_EXPONENT + num_fraction_digits(whole, fraction or b"", large)
-            if not negative and len(exponent) > 1 and int(exponent.lstrip(b"0")[:9] or b"0") > most:
+            largest = MAX_EXPONENT + num_fraction_digits(whole, fraction or b"", large)
+            if not negative and len(exponent) > 1 and int(exponent.lstrip(b"0")[:9] or b"0") > largest:
                 raise self.error("Number too big to be stored in double.", start)
             exponent = b"-" * negative + exponent
         if fraction is None and exponent is None:

@@ -49,13 +49,13 @@ def check_inputs(inputs: Mapping[str, Any], signature: Signature, definition: An
 
     definition: the signature's SignatureDef.
     """
-    given, known, defaults = sorted(inputs), list(signature.inputs), sorted(signature.defaults)
-    if len(given) > len(known) or (len(given) < len(known) and not defaults):
+    sent, known, defaults = sorted(inputs), list(signature.inputs), sorted(signature.defaults)
+    if len(sent) > len(known) or (len(sent) < len(known) and not defaults):
         raise invalid_argument(
-            f"input size does not match signature: {len(given)}!={len(known)} "
-            f"len({{{','.join(given)}}}) != len({{{','.join(known)}}}). "
-            f"Sent extra: {{{','.join(sorted(set(given) - set(known)))}}}. "
-            f"Missing but required: {{{','.join(sorted(set(known) - set(given)))}}}."
+            f"input size does not match signature: {len(sent)}!={len(known)} "
+            f"len({{{','.join(sent)}}}) != len({{{','.join(known)}}}). "
+            f"Sent extra: {{{','.join(sorted(set(sent) - set(known)))}}}. "
+            f"Missing but required: {{{','.join(sorted(set(known) - set(sent)))}}}."
         )
     for name in known:
         if name in inputs:
@@ -64,13 +64,13 @@ def check_inputs(inputs: Mapping[str, Any], signature: Signature, definition: An
         elif name not in defaults:
             raise invalid_argument(
                 f"Signature input alias: {name}(feed name: {definition.inputs[name].name}) not found in request and no "
-                f"default value provided. Inputs expected to be in the request {{{','.join(given)}}}, or default input "
+                f"default value provided. Inputs expected to be in the request {{{','.join(sent)}}}, or default input "
                 f"alias set: {','.join(defaults)}"
             )
-    used = [name for name in given if name in known]
-    if used != given:
+    used = [name for name in sent if name in known]
+    if used != sent:
         raise invalid_argument(
-            f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(given)}"
+            f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(sent)}"
         )
 
 

@@ -57,13 +57,13 @@ def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
     else:
         inside = (f"{in_quotes(name).replace('%', '%%')}: {field}" for name, field in fields.items())
         row = "{\n            " + ",\n            ".join(inside) + "\n        }"
-    fillings: list[list[str]] = []  # one for each %s in a row
+    cells: list[list[str]] = []  # one for each %s in a row
     for name, array in tensors.items():
-        found, size = format_values(array.reshape(-1), name), math.prod(array.shape[1:])
-        fillings += [found[at::size] for at in range(size)]
-    if not fillings:
+        values, size = format_values(array.reshape(-1), name), math.prod(array.shape[1:])
+        cells += [values[offset::size] for offset in range(size)]
+    if not cells:
         return [row % ()] * count
-    return [row % values for values in zip(*fillings, strict=True)]
+    return [row % values for values in zip(*cells, strict=True)]
 
 
 def dtype_of(array: np.ndarray) -> str:
