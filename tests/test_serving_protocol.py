@@ -15,7 +15,8 @@ from textpipe.serve.access import TokenAuth
 from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.metrics import Metrics
-from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.engine.model_state import VersionPolicy
+from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest import predict_api
 from textpipe.serve.rest.app import App
@@ -42,10 +43,10 @@ def applications(models):
     def application(case):
         key = f"{case['function']}.{case.get('signature', 'serving_default')}" if "function" in case else "route"
         if key not in cache:
-            labels, policy = {}, Policy()
+            labels, policy = {}, VersionPolicy()
             if key == "route":
                 labels = {name: model["labels"] for name, model in serving_cases.MODELS["models"].items()}
-                policy = Policy("all")
+                policy = VersionPolicy("all")
             else:
                 serving_cases.save(
                     models / key / "m" / "1", {case.get("signature", "serving_default"): case["function"]}

@@ -188,7 +188,7 @@ def new_loop() -> Any:
 
 
 def read_policies(given: tuple[str, ...]) -> dict[str, Any]:
-    """("latest:2", "mail=3,5") -> {"": Policy, "mail": Policy}; raises ConfigError for what is none or said twice."""
+    """("latest:2", "mail=3,5") -> {"": VersionPolicy, "mail": VersionPolicy}; raises ConfigError for what is none or said twice."""
     from textpipe.errors import ConfigError
 
     found: dict[str, Any] = {}
@@ -201,19 +201,19 @@ def read_policies(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_policy(text: str) -> Any:
-    """latest, latest:2, all, 3,5 -> Policy; raises ConfigError for anything else."""
+    """latest, latest:2, all, 3,5 -> VersionPolicy; raises ConfigError for anything else."""
     from textpipe.errors import ConfigError
-    from textpipe.serve.engine.repository import Policy
+    from textpipe.serve.engine.model_state import VersionPolicy
 
     kind, _, count = text.partition(":")
     if kind == "latest" and (not count or number_of(count)):
-        return Policy("latest", number_of(count) or 1)
+        return VersionPolicy("latest", number_of(count) or 1)
     if text == "all":
-        return Policy("all")
+        return VersionPolicy("all")
     numbers = [number_of(number.strip()) for number in text.split(",")]
     known = tuple(number for number in numbers if number is not None)
     if len(known) == len(numbers):
-        return Policy("specific", numbers=known)
+        return VersionPolicy("specific", numbers=known)
     raise ConfigError(f"--versions {text}: expected latest, latest:N, all or numbers, for example --versions 3,5")
 
 
