@@ -318,7 +318,7 @@ def test_refresh_never_raises(tmp_path, monkeypatch, caplog):
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "m" / "1" / "saved_model.pb").touch()
     repository = Repository(tmp_path)
-    monkeypatch.setattr(repository, "bring", lambda *_: 1 / 0)
+    monkeypatch.setattr(repository, "load", lambda *_: 1 / 0)
     for _ in range(3):
         repository.refresh()
     assert [line for line in caplog.messages if "ZeroDivisionError" in line] == [

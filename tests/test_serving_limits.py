@@ -132,7 +132,7 @@ def test_an_option_outside_its_bounds_is_refused_before_the_model_runs(server, o
 
 def test_too_many_hypotheses_are_refused_before_the_model_runs(server, monkeypatch):
     monkeypatch.setattr(search_limits, "MAX_HYPOTHESES", 40)
-    monkeypatch.setattr(server.server.service, "most_rows", 10)
+    monkeypatch.setattr(server.server.service, "max_rows", 10)
     scheduler = server.server.service.scheduler
     assert ask_options(server, "search", source=["a"] * 10, beam_size=4)[0] == 200
     pool, scheduler.pool = scheduler.pool, None
@@ -305,7 +305,7 @@ def test_a_scheduler_reports_stalled_workers_and_closes_without_waiting(monkeypa
 
 
 def test_a_server_with_stalled_workers_is_not_ready(server, monkeypatch):
-    monkeypatch.setattr(server.server.service.scheduler, "stuck", lambda seconds: seconds == 1.0)
+    monkeypatch.setattr(server.server.service.scheduler, "stalled", lambda seconds: seconds == 1.0)
     status, _, body = server.ask("GET", "/readyz")
     assert (status, json.loads(body)) == (503, {"status": "no worker has come free for 1 seconds"})
     assert server.ask("GET", "/healthz")[0] == 200

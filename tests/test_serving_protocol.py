@@ -121,7 +121,7 @@ def strict(applications):
     """An application with limits of 8 rows, texts of 100 bytes, and 400 bytes of tensors."""
     case = {"function": "inputs_string1", "signature": "serving_default"}
     service = applications(case).api.service
-    small = replace(service, max_rows=8, max_text_bytes=100, max_body_bytes=400)
+    small = replace(service, max_rows=8, max_text_bytes=100, max_tensor_bytes=400)
     return App(small, TokenAuth(), Metrics())
 
 

@@ -85,9 +85,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             seconds = time.monotonic() - start
             self.metrics.count_request("grpc", model, method, code, seconds)
             if self.log:
-                header = next(
-                    (value for name, value in context.invocation_metadata() or () if name == "x-request-id"), ""
-                )
+                metadata = context.invocation_metadata() or ()
+                header = next((value for name, value in metadata if name == "x-request-id"), "")
                 caller = {"id": request_id(str(header).encode()), "door": "grpc", "client": context.peer()}
                 self.log.write(**caller, model=model, verb=method, code=code, seconds=round(seconds, 6))
 
@@ -98,11 +97,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             if name not in version.signatures:
                 raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
             signature = version.signatures[name]
-            tensor_protos.check_inputs(
-                request.inputs, signature, version.definitions[name], self.service.request_limits
-            )
+            limits = self.service.request_limits
+            tensor_protos.check_inputs(request.inputs, signature, version.definitions[name], limits)
             check_output_filter(request.output_filter, signature.outputs)
-            return signature, tensor_protos.to_arrays(request.inputs, signature, self.service.request_limits)
+            return signature, tensor_protos.to_arrays(request.inputs, signature, limits)
 
         async def work(target: Target, timeout: float | None) -> Any:
             version, signature, outputs = await self.service.answer(target, read, Cancellation(timeout))
@@ -206,8 +204,7 @@ def read_tasks(request: Any, version: Version) -> list[tuple[Signature, Callable
             raise ServingError("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
         method, result_field = TASK_METHODS[task.method_name]
         signature = examples.find_signature(version, name, method)
-        write = write_classifications if method == "classify" else write_regressions
-        tasks[name] = signature, write, result_field
+        tasks[name] = signature, write_classifications if method == "classify" else write_regressions, result_field
     return list(tasks.values())
 
 
