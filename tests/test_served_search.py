@@ -38,7 +38,7 @@ def ask(servable, signatures, **texts):
         if value.dtype == tf.string:
             np.testing.assert_array_equal(value, outputs[name])
         else:
-            np.testing.assert_allclose(value, found[name], rtol=1e-4)
+            np.testing.assert_allclose(value, outputs[name], rtol=1e-4)
     return [[text.decode() for text in row] for row in outputs["texts"]], outputs["scores"]
 
 
