@@ -116,7 +116,7 @@ def command(
     from textpipe.errors import ConfigError
     from textpipe.runtime import onednn, stderr, threads, without_keras
     from textpipe.serve import tls
-    from textpipe.serve.access import Gate
+    from textpipe.serve.access import TokenAuth
 
     if not models.is_dir():
         raise ConfigError(f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found none")
@@ -127,11 +127,11 @@ def command(
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: no door would be open; leave one of them")
     if tls_cert and tls_key:
-        tls.checked(tls_cert, tls_key)
+        tls.check(tls_cert, tls_key)
     policies, named, gate, most = (
         read_policies(versions),
         read_labels(labels),
-        Gate.read(token_file),
+        TokenAuth.read(token_file),
         read_limits(limits),
     )
     policy = policies.pop("", read_policy("latest"))
@@ -153,14 +153,14 @@ def command(
         raise ConfigError(
             f"serving needs {error.name}, which is not installed; pip install 'textpipe[serve]'"
         ) from None
-    from textpipe.serve.engine.batch_queue import Limits
+    from textpipe.serve.engine.batch_queue import QueueLimits
 
     options = server.Options(
-        folder=models, host=host, rest_port=rest, grpc_port=remote, beside=beside,
-        policy=policy, policies=policies, labels=named, gate=gate, tls_cert=tls_cert, tls_key=tls_key,
+        folder=models, host=host, rest_port=rest, grpc_port=remote, shared_ports=beside,
+        policy=policy, policies=policies, labels=named, auth=gate, tls_cert=tls_cert, tls_key=tls_key,
         option_limits=most, trust_models=trust_models,
-        limits=Limits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, most_bytes=max_body, most_rows=max_rows,
-        most_text=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
+        limits=QueueLimits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, max_body_bytes=max_body, max_rows=max_rows,
+        max_text_bytes=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH)
     with stderr.loggers("uvicorn.error"), asyncio.Runner(loop_factory=new_loop()) as runner:
@@ -188,7 +188,7 @@ def new_loop() -> Any:
 
 
 def read_policies(given: tuple[str, ...]) -> dict[str, Any]:
-    """("latest:2", "mail=3,5") -> {"": Policy, "mail": Policy}; raises ConfigError for what is none or said twice."""
+    """("latest:2", "mail=3,5") -> {"": VersionPolicy, "mail": VersionPolicy}; raises ConfigError for what is none or said twice."""
     from textpipe.errors import ConfigError
 
     found: dict[str, Any] = {}
@@ -201,19 +201,19 @@ def read_policies(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_policy(text: str) -> Any:
-    """latest, latest:2, all, 3,5 -> Policy; raises ConfigError for anything else."""
+    """latest, latest:2, all, 3,5 -> VersionPolicy; raises ConfigError for anything else."""
     from textpipe.errors import ConfigError
-    from textpipe.serve.engine.repository import Policy
+    from textpipe.serve.engine.model_state import VersionPolicy
 
     kind, _, count = text.partition(":")
     if kind == "latest" and (not count or number_of(count)):
-        return Policy("latest", number_of(count) or 1)
+        return VersionPolicy("latest", number_of(count) or 1)
     if text == "all":
-        return Policy("all")
+        return VersionPolicy("all")
     numbers = [number_of(number.strip()) for number in text.split(",")]
     known = tuple(number for number in numbers if number is not None)
     if len(known) == len(numbers):
-        return Policy("specific", numbers=known)
+        return VersionPolicy("specific", numbers=known)
     raise ConfigError(f"--versions {text}: expected latest, latest:N, all or numbers, for example --versions 3,5")
 
 
