@@ -114,7 +114,7 @@ def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns
         ({"attention": "multi_head", "attention_size": 10, "num_heads": 4}, "make it a multiple"),
         ({"attention": "scaled_dot", "encoder_units": 5}, "leave encoder_units out or use 'general'"),
         ({"bridge": "copy", "decoder_layers": 2}, "or use 'dense'"),
-        ({"residual": True}, "residual needs a layer above another, found layers = 1"),
+        ({"residual": True}, "residual needs at least two layers, found layers = 1"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_with_a_cure(options, cure):

@@ -255,17 +255,17 @@ def test_a_variational_mask_is_that_of_a_row_at_all_of_its_places(counted):  # n
     [
         ({"pooling": "max", "attention_size": 7}, r"\[model\] attention_size: pooling = 'max' has none"),
         ({"activation": "tanh"}, r"\[model\] activation: there are no hidden layers"),
-        ({"encoder": {"kind": "recurrent", "units": 7}}, "units = 7 cannot be halved"),
-        ({"encoder": {"kind": "recurrent", "residual": True}}, "residual needs a layer above another"),
+        ({"encoder": {"kind": "recurrent", "units": 7}}, "units = 7 must be even"),
+        ({"encoder": {"kind": "recurrent", "residual": True}}, "residual needs at least two layers"),
         ({"encoder": {"kind": "transformer", "d_model": 7}}, "d_model = 7 must be even"),
-        ({"encoder": {"kind": "transformer", "d_model": 8, "num_heads": 3}}, "cannot be cut into num_heads = 3"),
+        ({"encoder": {"kind": "transformer", "d_model": 8, "num_heads": 3}}, "is not a multiple of num_heads = 3"),
         (
             {"encoder": {"kind": "transformer", "d_model": 6, "num_heads": 2, "positions": "rotary"}},
             "a head has 3; use fewer heads",
         ),
         ({"encoder": {"kind": "convolution", "kernel_sizes": [3, 3]}}, "expected different sizes"),
         ({"encoder": "convolutoin"}, "unknown encoder 'convolutoin'; did you mean 'convolution'"),
-        ({"encoder": {"kind": "bag", "word_dropout": 1e-6}}, "a rate of 1e-06 cannot be drawn"),
+        ({"encoder": {"kind": "bag", "word_dropout": 1e-6}}, "dropout rate 1e-06 is too close to 0 or 1"),
     ],
 )
 def test_a_setting_that_cannot_act_is_refused(options, finding):

@@ -189,8 +189,8 @@ def test_the_bridge_starts_the_decoder(plain):
             {"kind": "transformer", "layers": 2, "encoder_layers": 1, "decoder_layers": 3},
             r"\[model\] layers: encoder_layers",
         ),
-        ({"kind": "transformer", "dropout": 1e-6}, "a rate of 1e-06 cannot be drawn"),
-        ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "a rate of 0.99999 cannot be drawn"),
+        ({"kind": "transformer", "dropout": 1e-6}, "dropout rate 1e-06 is too close to 0 or 1"),
+        ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "dropout rate 0.99999 is too close to 0 or 1"),
         ({"kind": "feed_forward", "dropout": 1.0}, "less than 1"),
     ],
 )
