@@ -351,9 +351,7 @@ def test_the_most_confident_errors_come_first(tmp_path):
 def test_confidence_is_counted_in_its_bins(tmp_path):
     evaluate, *_ = classified(tmp_path)
     found = Run.from_artifact(evaluate)
-    notes = re.findall(
-        r"sure by ([\d.]+) on average, right in ([\d.]+) of (\d+) rows", bars.calibration_section(found).body
-    )
+    notes = re.findall(r"mean confidence ([\d.]+), accuracy ([\d.]+), (\d+) rows", bars.calibration_section(found).body)
     assert sum(int(rows) for *_, rows in notes) == 120
     for mean, share, rows in notes:
         low = np.ceil(float(mean) * 10 - 1e-9) / 10 - 0.1
