@@ -51,8 +51,8 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
     probabilities = reference.predict_proba(matrix)[:, -1]
     logits = model({"source": Sparse.from_scipy(matrix).gather(np.arange(400))}).numpy().astype(np.float64)
     logits = np.hstack([np.zeros((400, 1)), logits]) if num_classes == 2 else logits
-    found = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
-    np.testing.assert_allclose(found, probabilities, atol=5e-4)
+    predicted = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose(predicted, probabilities, atol=5e-4)
     np.testing.assert_allclose(result["best"]["valid_accuracy"], reference.score(matrix, labels), atol=1e-6)
 
 

@@ -33,12 +33,12 @@ def systems(rows=60, seed=3):
     return references, [worsened(text, 0.3) for text in references], [worsened(text, 0.37) for text in references]
 
 
-def write_run(folder, references, found, *, source="source", target="target", scores=None):
+def write_run(folder, references, answers, *, source="source", target="target", scores=None):
     """A predictions.jsonl as evaluate writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "predictions.jsonl"
     with path.open("w", encoding="utf-8") as file:
-        for row, (reference, answer) in enumerate(zip(references, found, strict=True)):
+        for row, (reference, answer) in enumerate(zip(references, answers, strict=True)):
             score = scores[row] if scores else -1.0
             line = {"row": row, source: f"text {row}", target: reference, "answer": answer, "score": score}
             if isinstance(reference, list):
@@ -59,8 +59,8 @@ def test_bleu_of_sums_equals_sacrebleu_including_its_smoothing():
         sums.append(
             [*(int(draw.integers(0, total + 1)) for total in totals), *totals, answer, int(draw.integers(1, 9))]
         )
-    found = corpus.bleu(np.array(sums, np.float64))
-    for line, value in zip(sums, found, strict=True):
+    scores = corpus.bleu(np.array(sums, np.float64))
+    for line, value in zip(sums, scores, strict=True):
         expected = BLEU.compute_bleu(line[:4], line[4:8], line[8], line[9], smooth_method="exp").score
         assert value == pytest.approx(expected, abs=1e-9), line
 
@@ -87,10 +87,10 @@ def test_several_references_are_scored_as_by_sacrebleu(tmp_path):
         trials=10,
     ).table["metrics"]
     streams = generation.streams(several)
-    for at, found in enumerate((good, worse)):
-        assert tables["bleu"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
-        assert tables["chrf"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_chrf(found, streams).score)
-        assert tables["ter"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_ter(found, streams).score)
+    for at, answers in enumerate((good, worse)):
+        assert tables["bleu"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_bleu(answers, streams).score)
+        assert tables["chrf"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_chrf(answers, streams).score)
+        assert tables["ter"]["systems"][at]["value"] == pytest.approx(sacrebleu.corpus_ter(answers, streams).score)
     assert tables["bleu"]["signature"].startswith("nrefs:var|")
 
 
@@ -98,9 +98,9 @@ def test_f1_of_sums_equals_scikit_learn():
     from sklearn.metrics import f1_score
 
     draw = random.Random(2)
-    references, found = (["abc"[draw.randrange(3)] for _ in range(40)] for _ in range(2))
-    sums = corpus.class_statistics(found, references, ["a", "b", "c", "never"]).sum(axis=0)[None]
-    assert corpus.f1_macro(sums)[0] == pytest.approx(f1_score(references, found, average="macro"))
+    references, answers = (["abc"[draw.randrange(3)] for _ in range(40)] for _ in range(2))
+    sums = corpus.class_statistics(answers, references, ["a", "b", "c", "never"]).sum(axis=0)[None]
+    assert corpus.f1_macro(sums)[0] == pytest.approx(f1_score(references, answers, average="macro"))
 
 
 # Significance tests compared with exhaustive enumeration
@@ -113,10 +113,10 @@ def mean_measure(first, second):
 
 def test_randomization_of_few_rows_enumerates_every_swap():
     first, second = [1.0, 2.0, 0.5, 3.0, 1.0], [2.0, 2.5, 0.0, 4.0, 1.5]
-    found = abs(sum(second) - sum(first))
+    observed = abs(sum(second) - sum(first))
     extreme = 0
     for signs in itertools.product((1, -1), repeat=len(first)):
-        extreme += abs(sum(s * (b - a) for s, a, b in zip(signs, first, second, strict=True))) >= found - 1e-9
+        extreme += abs(sum(s * (b - a) for s, a, b in zip(signs, first, second, strict=True))) >= observed - 1e-9
     statistics = mean_measure(first, second)
     p = significance.randomization_p(*statistics.statistics, statistics.figure, trials=32, seed=0)
     assert p == extreme / 32
@@ -129,12 +129,12 @@ def test_bootstrap_of_few_rows_approximates_the_enumeration_of_resamples():
     differences = np.array(
         [np.mean([second[at] - first[at] for at in drawn]) for drawn in itertools.product(range(4), repeat=4)]
     )
-    found = np.mean(second) - np.mean(first)
-    assert found > 0
-    exact = np.mean((differences <= 1e-9) | (differences >= 2 * found - 1e-9))
+    observed = np.mean(second) - np.mean(first)
+    assert observed > 0
+    exact = np.mean((differences <= 1e-9) | (differences >= 2 * observed - 1e-9))
     low, high = np.quantile(differences, [0.025, 0.975])
     table, _ = significance.compare(mean_measure(first, second), resamples=20_000, trials=10, seed=5)
-    assert table[1]["difference"] == pytest.approx(found)
+    assert table[1]["difference"] == pytest.approx(observed)
     assert table[1]["p_bootstrap"] == pytest.approx(exact, abs=4 * (0.25 / 20_000) ** 0.5)
     # Of 256 equally likely resamples the quantile may fall on either of two neighbours.
     steps = np.unique(differences)
@@ -209,12 +209,12 @@ def test_resamples_equal_those_of_sacrebleu():
 
 def test_the_interval_of_chrf_equals_that_of_resampled_corpora():
     references, good, _ = systems(rows=25)
-    found = generation.score(good, references, resamples=40, seed=7)
+    report = generation.score(good, references, resamples=40, seed=7)
     figures = []
     for drawn in bootstrap.weights(25, 40, 7):
         rows = np.repeat(np.arange(25), drawn.astype(int))
         figures.append(sacrebleu.corpus_chrf([good[at] for at in rows], [[references[at] for at in rows]]).score)
-    assert found["intervals"]["chrf"] == pytest.approx(np.quantile(figures, [0.025, 0.975]).tolist())
+    assert report["intervals"]["chrf"] == pytest.approx(np.quantile(figures, [0.025, 0.975]).tolist())
 
 
 # Runs on disk
@@ -224,16 +224,16 @@ def test_the_rows_that_differ_most_are_found(tmp_path):
     references = ["the dog runs today .", "a cat sleeps .", "two x", "the cat"]
     first = write_run(tmp_path / "first", references, ["the dog runs today .", "zzz", "two x", "the cat"])
     other = write_run(tmp_path / "other", references, ["qqq", "a cat sleeps .", "two y", "the cat"])
-    found = comparison.compare(system_answers.load([first, other]), resamples=20, trials=16, show=9)
-    (pair,) = found.table["pairs"]
+    result = comparison.compare(system_answers.load([first, other]), resamples=20, trials=16, show=9)
+    (pair,) = result.table["pairs"]
     assert [row["row"] for row in pair["better"]] == [2]
     assert [row["row"] for row in pair["worse"]] == [1, 3]
     assert pair["better"][0]["answers"] == ["zzz", "a cat sleeps ."]
     assert pair["better"][0]["chrf"] == [0, pytest.approx(100)]
     assert pair["same_answer"] == 1
-    shown = comparison.text(found)
+    shown = comparison.text(result)
     assert "row 2, better, chrF +100.0" in shown and "nrefs:1|case:mixed" in shown
-    json.dumps(found.table, allow_nan=False)
+    json.dumps(result.table, allow_nan=False)
 
 
 def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
@@ -243,19 +243,19 @@ def test_labels_are_compared_by_accuracy_f1_and_mcnemar(tmp_path):
     better = [wrong[label] if at == 0 or at == 9 else label for at, label in enumerate(references)]
     sure = [0.5 + at / 100 for at in range(40)]
     names = [
-        write_run(tmp_path / name, references, found, source="text", target="label", scores=sure)
-        for name, found in (("worse", worse), ("better", better))
+        write_run(tmp_path / name, references, answers, source="text", target="label", scores=sure)
+        for name, answers in (("worse", worse), ("better", better))
     ]  # fmt: skip
     table = comparison.compare(system_answers.load(names), resamples=20, trials=20, show=3).table
     assert [system["value"] for system in table["metrics"]["accuracy"]["systems"]] == [0.75, 0.95]
     from sklearn.metrics import f1_score
 
-    for at, found in enumerate((worse, better)):
+    for at, answers in enumerate((worse, better)):
         assert table["metrics"]["f1"]["systems"][at]["value"] == pytest.approx(
-            f1_score(references, found, pos_label="yes")
+            f1_score(references, answers, pos_label="yes")
         )
         assert table["metrics"]["f1_macro"]["systems"][at]["value"] == pytest.approx(
-            f1_score(references, found, average="macro")
+            f1_score(references, answers, average="macro")
         )
     (pair,) = table["pairs"]
     assert [pair[name] for name in ("both", "only_first", "only_second", "neither")] == [29, 1, 9, 1]

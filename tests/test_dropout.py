@@ -37,11 +37,11 @@ def test_a_rate_too_close_to_0_or_1_is_refused(rate):
 def test_the_share_dropped_is_the_rate_and_the_mean_is_preserved(kind, rate, dtype):
     count = 2_000_001  # not a multiple of the entries per random word
     layer = kind(rate, seed=7, dtype=dtype)
-    found = tf.cast(layer(tf.ones((count,), dtype), training=True), tf.float32).numpy()
+    dropped = tf.cast(layer(tf.ones((count,), dtype), training=True), tf.float32).numpy()
     error = 5 * np.sqrt(rate * (1 - rate) / count)
     coarse = 0.0009 if kind is dropout.Dropout and rate == 0.3 else 0.001 * min(rate, 1 - rate)
-    assert abs((found == 0).mean() - rate) < error + coarse
-    scale = np.unique(found[found != 0])
+    assert abs((dropped == 0).mean() - rate) < error + coarse
+    scale = np.unique(dropped[dropped != 0])
     assert scale == pytest.approx([1 / (1 - rate)], rel=0.008 if dtype == "bfloat16" else 0.002)
 
 

@@ -91,21 +91,21 @@ class Page(HTMLParser):
 
 
 def parse(text):
-    found = Page(text)
-    names = [tag for tag, _ in found.tags]
+    parsed = Page(text)
+    names = [tag for tag, _ in parsed.tags]
     assert not {"script", "iframe", "object", "embed", "form", "base", "link", "img"} & set(names)
-    assert len(found.ids) == len(set(found.ids))
-    assert all(link.startswith("#") and link[1:] in found.ids for link in found.links)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert all(link.startswith("#") and link[1:] in parsed.ids for link in parsed.links)
     style = page.STYLE.read_text()
     assert style in text and "url(" not in style and "@import" not in style and "<" not in style
-    policy = next(attributes for tag, attributes in found.tags if attributes.get("http-equiv"))
+    policy = next(attributes for tag, attributes in parsed.tags if attributes.get("http-equiv"))
     assert "default-src 'none'" in policy["content"]
-    for tag, attributes in found.tags:
+    for tag, attributes in parsed.tags:
         if tag == "svg":
             assert attributes["role"] == "img" and attributes["aria-label"]
         if attributes.get("class") == "scroll":
             assert attributes["tabindex"] == "0" and attributes["aria-label"]
-    return found
+    return parsed
 
 
 def write_json(path, value):
@@ -184,7 +184,7 @@ def generated(root, *, rows=60, hostile=True, **options):
     references = [line["target"].encode("utf-8", "replace").decode() for line in lines]
     report = generation.score(answered, references, resamples=20)
     part = generation.score(answered[:20], references[:20], resamples=0)["metrics"]
-    found = {
+    word_figures = {
         "f1": 0.25,
         "precision": 0.5,
         "recall": 1 / 6,
@@ -195,8 +195,8 @@ def generated(root, *, rows=60, hostile=True, **options):
     }
     report |= {
         "task": "translate", "split": "test", "rows": rows, "notes": [HOSTILE[0]],
-        "unseen_words": {"rows": 20, "metrics": part, "target_words": found | {"f1": None}},
-        "rare_words": {"rows": 20, "metrics": part, "target_words": found},
+        "unseen_words": {"rows": 20, "metrics": part, "target_words": word_figures | {"f1": None}},
+        "rare_words": {"rows": 20, "metrics": part, "target_words": word_figures},
     }  # fmt: skip
     return results(root, report, lines, **options)
 
@@ -239,27 +239,27 @@ def classified(root, classes=3, rows=120):
 
 def test_a_generators_page_is_valid_and_shows_the_figures_of_metrics_json(tmp_path):
     evaluate = generated(tmp_path)
-    found = Run.from_artifact(evaluate)
-    parsed = parse(run.document(found))
+    loaded = Run.from_artifact(evaluate)
+    parsed = parse(run.document(loaded))
     figures = {row[0]: row[1:] for row in parsed.table("", "all rows", "95 % from")[1:]}
-    for name, value in found.metrics["metrics"].items():
+    for name, value in loaded.metrics["metrics"].items():
         assert figures[page.metric_title(name)][0] == markup.format_number(value), name
-    low, high = found.metrics["intervals"]["bleu"]
+    low, high = loaded.metrics["intervals"]["bleu"]
     assert figures["BLEU"][1:3] == [markup.format_number(low), markup.format_number(high)]
-    assert figures["BLEU"][3] == markup.format_number(found.metrics["rare_words"]["metrics"]["bleu"])
-    for row, line in zip(found.predictions, parsed.table("step", "train", "validation")[1:], strict=False):
+    assert figures["BLEU"][3] == markup.format_number(loaded.metrics["rare_words"]["metrics"]["bleu"])
+    for row, line in zip(loaded.predictions, parsed.table("step", "train", "validation")[1:], strict=False):
         assert line[0] == str(10 * (row["row"] + 1))
     text = "".join(parsed.data)
     assert "2.23 M" in text and "60 test rows" in text and "1 to 5" in text
 
 
 def test_length_groups_cover_all_rows_and_their_bleu_is_that_of_their_rows(tmp_path):
-    found = Run.from_artifact(generated(tmp_path, hostile=False))
-    table = parse(run.document(found)).table("words in the source", "rows", "BLEU")[1:]
+    loaded = Run.from_artifact(generated(tmp_path, hostile=False))
+    table = parse(run.document(loaded)).table("words in the source", "rows", "BLEU")[1:]
     assert sum(int(row[1]) for row in table) == 60
     ends = [int(end) for end in table[-1][0].split("–")]
     first, last = ends[0], ends[-1]
-    rows = [line for line in found.predictions if first <= len(line["source"].split()) <= last]
+    rows = [line for line in loaded.predictions if first <= len(line["source"].split()) <= last]
     assert len(rows) == int(table[-1][1])
     expected = generation.score([line["answer"] for line in rows], [line["target"] for line in rows], resamples=0)
     assert float(table[-1][2]) == pytest.approx(expected["metrics"]["bleu"], rel=1e-3)
@@ -268,15 +268,15 @@ def test_length_groups_cover_all_rows_and_their_bleu_is_that_of_their_rows(tmp_p
 def test_the_worst_and_best_sentences_are_chosen_by_chrf(tmp_path):
     import sacrebleu
 
-    found = Run.from_artifact(generated(tmp_path, hostile=False))
-    shown = run.document(found)
-    scores = [sacrebleu.sentence_chrf(line["answer"], [line["target"]]).score for line in found.predictions]
+    loaded = Run.from_artifact(generated(tmp_path, hostile=False))
+    shown = run.document(loaded)
+    scores = [sacrebleu.sentence_chrf(line["answer"], [line["target"]]).score for line in loaded.predictions]
     reported = [float(value) for value in re.findall(r"<span>chrF ([\d.]+)</span>", shown)]
     assert reported[:10] == [pytest.approx(score, abs=0.051) for score in sorted(scores)[:10]]
     assert reported[10:20] == [pytest.approx(score, abs=0.051) for score in sorted(scores, reverse=True)[:10]]
     assert len(reported) == 30
     assert shown == run.document(
-        Run.from_artifact(found.artifacts["evaluate"])
+        Run.from_artifact(loaded.artifacts["evaluate"])
     )  # ties and random sentences are reproducible
 
 
@@ -312,9 +312,9 @@ def test_hostile_texts_are_escaped(tmp_path):
 @pytest.mark.parametrize("classes", [2, 5, 30])
 def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
     evaluate, expected, given = classified(tmp_path, classes)
-    found = Run.from_artifact(evaluate)
-    parsed = parse(run.document(found))
-    names = found.metrics["labels"]
+    loaded = Run.from_artifact(evaluate)
+    parsed = parse(run.document(loaded))
+    names = loaded.metrics["labels"]
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(
         expected, given, labels=names, zero_division=0
     )
@@ -341,21 +341,23 @@ def test_a_classifiers_page_agrees_with_scikit_learn(tmp_path, classes):
 
 def test_the_most_confident_errors_come_first(tmp_path):
     evaluate, *_ = classified(tmp_path)
-    found = Run.from_artifact(evaluate)
-    shown = bars.errors_section(found).body.partition("least confident")[0]
+    loaded = Run.from_artifact(evaluate)
+    shown = bars.errors_section(loaded).body.partition("least confident")[0]
     reported = [float(value) for value in re.findall(r"confidence ([\d.]+)<", shown)]
-    wrong = sorted((line["score"] for line in found.predictions if line["answer"] != line["label"]), reverse=True)
+    wrong = sorted((line["score"] for line in loaded.predictions if line["answer"] != line["label"]), reverse=True)
     assert reported == [round(score, 3) for score in wrong[:10]]
 
 
 def test_confidence_is_counted_in_its_bins(tmp_path):
     evaluate, *_ = classified(tmp_path)
-    found = Run.from_artifact(evaluate)
-    notes = re.findall(r"mean confidence ([\d.]+), accuracy ([\d.]+), (\d+) rows", bars.calibration_section(found).body)
+    loaded = Run.from_artifact(evaluate)
+    notes = re.findall(
+        r"mean confidence ([\d.]+), accuracy ([\d.]+), (\d+) rows", bars.calibration_section(loaded).body
+    )
     assert sum(int(rows) for *_, rows in notes) == 120
     for mean, share, rows in notes:
         low = np.ceil(float(mean) * 10 - 1e-9) / 10 - 0.1
-        members = [line for line in found.predictions if low < line["score"] <= low + 0.1]
+        members = [line for line in loaded.predictions if low < line["score"] <= low + 0.1]
         assert len(members) == int(rows)
         assert np.mean([line["answer"] == line["label"] for line in members]) == pytest.approx(float(share), abs=6e-4)
 
@@ -400,19 +402,19 @@ def test_validation_bleu_is_drawn_if_it_was_measured(tmp_path):
 
 def test_a_run_of_a_single_validation_and_a_single_row_has_a_page(tmp_path):
     history = [{"epoch": 1, "step": 1, "loss": 2.0, "gradient_norm": 0.0}]
-    found = Run.from_artifact(generated(tmp_path, rows=1, hostile=False, history=history))
-    parse(run.document(found))
+    loaded = Run.from_artifact(generated(tmp_path, rows=1, hostile=False, history=history))
+    parse(run.document(loaded))
 
 
 def test_a_page_is_written_again_only_when_its_results_changed(tmp_path):
-    found = Run.from_artifact(generated(tmp_path / "store"))
+    loaded = Run.from_artifact(generated(tmp_path / "store"))
     path = tmp_path / "reports/name.html"
-    assert run.write(found, path, always=False)
+    assert run.write(loaded, path, always=False)
     before = path.read_bytes()
-    assert not run.write(found, path, always=False)
-    manifest_file = found.artifacts["train"] / "manifest.json"
+    assert not run.write(loaded, path, always=False)
+    manifest_file = loaded.artifacts["train"] / "manifest.json"
     os.utime(manifest_file, ns=(1, 1))
-    assert run.write(Run.from_artifact(found.artifacts["evaluate"]), path, always=False)
+    assert run.write(Run.from_artifact(loaded.artifacts["evaluate"]), path, always=False)
     assert path.read_bytes() != before and not list(path.parent.glob(".*"))
 
 
@@ -434,13 +436,13 @@ def test_attention_maps_are_titled_by_their_sentence(tmp_path):
         "weights": [[0.9, 0.06, 0.04], [0.0, 0.3, 0.7]],
     }
     write_lines(evaluate / "attention.jsonl", [line])
-    found = Run.from_artifact(evaluate)
-    parsed = parse(run.document(found))
+    loaded = Run.from_artifact(evaluate)
+    parsed = parse(run.document(loaded))
     (heat,) = [table for table in parsed.tables if table[0][0].startswith("source")]
     assert heat == [["source →answer ↓", "▁<i>", "שלום", "</s>"], ["▁a", ".9", ".1", ""], ["</s>", "", ".3", ".7"]]
     depths = [attributes["style"] for tag, attributes in parsed.tags if tag == "td" and "style" in attributes]
     assert depths[:3] == ["--w:0.90", "--w:0.06", "--w:0.04"]
-    assert found.predictions[3]["source"] in parsed.data
+    assert loaded.predictions[3]["source"] in parsed.data
 
 
 # Attention as evaluate writes it
@@ -509,11 +511,11 @@ def test_a_comparisons_page_shows_its_figures_and_both_answers(tmp_path):
         path = folder / "predictions.jsonl"
         path.write_text(re.sub(r"\\ud[89a-f]..", r"\\ufffd", path.read_text()))
         reseal(folder)
-    found = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20, show=60)
-    comparison_page.write(found, tmp_path / "page.html")
+    result = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20, show=60)
+    comparison_page.write(result, tmp_path / "page.html")
     parsed = parse((tmp_path / "page.html").read_text(encoding="utf-8"))
     rows = parsed.table("", "system", "value")[1:]
-    for (name, metric), at in zip(found.table["metrics"].items(), range(0, 8, 2), strict=True):
+    for (name, metric), at in zip(result.table["metrics"].items(), range(0, 8, 2), strict=True):
         assert [rows[at][2], rows[at + 1][2]] == [
             markup.format_number(system["value"]) for system in metric["systems"]
         ], name
@@ -529,10 +531,10 @@ def test_a_comparison_of_labels_has_a_page(tmp_path):
     for line in lines[:30]:
         line["answer"] = line["label"]
     write_lines(path, lines)
-    found = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20)
-    parsed = parse(comparison_page.document(found))
+    result = comparison.compare(system_answers.load([str(first), str(other)]), resamples=30, trials=20)
+    parsed = parse(comparison_page.document(result))
     (heat,) = [table for table in parsed.tables if len(table) == 3 and table[0][1:] == ["right", "wrong"]]
-    pair = found.table["pairs"][0]
+    pair = result.table["pairs"][0]
     assert [[int(cell) for cell in row[1:]] for row in heat[1:]] == [
         [pair["both"], pair["only_first"]],
         [pair["only_second"], pair["neither"]],
@@ -596,9 +598,9 @@ def test_words_that_differ_are_marked():
 
 def test_f1_of_two_classes_names_its_positive_class(tmp_path):
     evaluate, *_ = classified(tmp_path / "two", classes=2)
-    found = Run.from_artifact(evaluate)
-    positive = found.metrics["labels"][1]
-    parsed = parse(run.document(found))
+    loaded = Run.from_artifact(evaluate)
+    positive = loaded.metrics["labels"][1]
+    parsed = parse(run.document(loaded))
     names = [row[0] for row in parsed.table("", "all rows")[1:]]
     assert {f"F1 of “{positive}”", f"precision of “{positive}”", f"recall of “{positive}”", "F1, macro"} <= set(names)
     assert f"F1 of “{positive}”" in [text for text in parsed.data if text.startswith("F1 of")]
@@ -608,11 +610,11 @@ def test_f1_of_two_classes_names_its_positive_class(tmp_path):
 
 def test_a_comparison_names_the_class_that_f1_is_of(tmp_path):
     folders = [classified(tmp_path / name, classes=2)[0] for name in "ab"]
-    found = comparison.compare(system_answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
+    result = comparison.compare(system_answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
     positive = sorted({line["label"] for line in Run.from_artifact(folders[0]).predictions})[1]
-    assert found.table["positive"] == positive
-    assert f"f1 of {positive}" in comparison.text(found)
-    assert f"F1 of “{positive}”" in "".join(parse(comparison_page.document(found)).data)
+    assert result.table["positive"] == positive
+    assert f"f1 of {positive}" in comparison.text(result)
+    assert f"F1 of “{positive}”" in "".join(parse(comparison_page.document(result)).data)
 
 
 def test_full_batch_training_is_reported_in_iterations(tmp_path):

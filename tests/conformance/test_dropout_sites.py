@@ -108,17 +108,17 @@ def counted(monkeypatch):
     mask = dropout.Dropout.mask
 
     def noted_mask(self, shape, dtype):
-        found = mask(self, shape, dtype)
-        note(self, found, tf.ones_like(found))
-        return found
+        result = mask(self, shape, dtype)
+        note(self, result, tf.ones_like(result))
+        return result
 
     call = uniform_dropout.Dropout.call
 
     def noted_call(self, inputs, training=False):
-        found = call(self, inputs, training=training)
+        result = call(self, inputs, training=training)
         if training and self.rate:
-            note(self, found, inputs)
-        return found
+            note(self, result, inputs)
+        return result
 
     monkeypatch.setattr(dropout.Dropout, "mask", noted_mask)
     monkeypatch.setattr(uniform_dropout.Dropout, "call", noted_call)
@@ -147,10 +147,10 @@ def stepped(kind, options, settings):
     rows, optimizer = rows_of(kind), keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
     objective = plugins.find("objectives", rows.target.objective)
-    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
+    train_steps = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
     widths = {"source": 8, "target": 8} if texts else {"source": 12}
     group = [Batch(part, widths) for part in np.array_split(np.arange(len(rows)), settings.accumulate)]
-    return model, taken, rows, group
+    return model, train_steps, rows, group
 
 
 # Cases of the normal test run; the others run in `make prove`.
@@ -171,7 +171,7 @@ CASES = [
 def test_every_site_drops_its_rate_in_training_and_nothing_in_validation(name, path, counted):
     kind, options, (settings, draws) = KINDS.get(name, name), MODELS[name], PATHS[path]
     settings = Settings(**settings)
-    model, taken, rows, group = stepped(kind, options, settings)
+    model, train_steps, rows, group = stepped(kind, options, settings)
     known = dropout_sites(model)
     dropping = [
         layer for layer in model._flatten_layers() if isinstance(layer, dropout.Dropout | uniform_dropout.Dropout)
@@ -180,40 +180,40 @@ def test_every_site_drops_its_rate_in_training_and_nothing_in_validation(name, p
     fields = {setting_of(site, kind) for site in known}
     assert fields >= {field for field in options if field.endswith("dropout")}
 
-    taken.train(rows, group, 9)
+    train_steps.train(rows, group, 9)
     draws = draws if kind != "feed_forward" else len(group)
     for site, layer in known.items():
-        rate, found = options.get(setting_of(site, kind), 0.0), counted.pop(id(layer), [])
+        rate, seen_draws = options.get(setting_of(site, kind), 0.0), counted.pop(id(layer), [])
         if not rate:
-            assert not found, f"{site} drops although its rate is 0"
+            assert not seen_draws, f"{site} drops although its rate is 0"
             continue
-        assert len(found) == draws, f"{site}: {len(found)} draws"
+        assert len(seen_draws) == draws, f"{site}: {len(seen_draws)} draws"
         if options.get("dropout_kind") == "variational" and setting_of(site, kind) in ("dropout", "embedding_dropout"):
             # [positions, B, .]: an entry dropped at one position is dropped at all.
-            assert not any((((after & ~before).any(axis=0)) & (~after).any(axis=0)).any() for after, before in found), (
-                site
-            )
-            flags = np.concatenate([after[0].ravel() for after, _ in found])
+            assert not any(
+                (((after & ~before).any(axis=0)) & (~after).any(axis=0)).any() for after, before in seen_draws
+            ), site
+            flags = np.concatenate([after[0].ravel() for after, _ in seen_draws])
         elif setting_of(site, kind) == "word_dropout":
-            flags = np.concatenate([after.reshape(-1, after.shape[-1]).all(axis=-1) for after, _ in found])
+            flags = np.concatenate([after.reshape(-1, after.shape[-1]).all(axis=-1) for after, _ in seen_draws])
         else:
-            flags = np.concatenate([after[~before] for after, before in found])
+            flags = np.concatenate([after[~before] for after, before in seen_draws])
         error = 5 * np.sqrt(rate * (1 - rate) / flags.size)
         assert abs(flags.mean() - rate) < error + 0.002, f"{site}: {flags.mean():.4f} of {flags.size} expected {rate}"
         # No two draws are the same.
-        assert len({after.tobytes() for after, _ in found}) == len(found), site
+        assert len({after.tobytes() for after, _ in seen_draws}) == len(seen_draws), site
     assert not any(counted.values())
 
     counted.clear()
-    taken.validate(rows, group)
+    train_steps.validate(rows, group)
     assert not counted
 
 
 def masks_of_readout(counted, **options):
     """The readout dropout masks of a recurrent model with one layer."""
     options = {**MODELS["recurrent"], "layers": 1, **options}
-    model, taken, rows, group = stepped("recurrent", options, Settings())
-    taken.train(rows, group, 1)
+    model, train_steps, rows, group = stepped("recurrent", options, Settings())
+    train_steps.train(rows, group, 1)
     ((after, _),) = counted[id(model.decoder.drops[-1])]
     return after
 
@@ -247,8 +247,10 @@ def test_mixed_precision_trains_with_as_much_dropout_as_float32():
                 "word_dropout": 0.0,
                 "activation_dropout": 0.0,
             }
-            _, taken, rows, group = stepped("transformer", options, Settings(precision=name))
-            losses[name, rate] = np.mean([taken.train(rows, group, number)["loss"] / 512 for number in range(1, 6)])
+            _, train_steps, rows, group = stepped("transformer", options, Settings(precision=name))
+            losses[name, rate] = np.mean(
+                [train_steps.train(rows, group, number)["loss"] / 512 for number in range(1, 6)]
+            )
     gaps = {name: losses[name, 0.5] - losses[name, 0.0] for name in ("float32", "mixed_bfloat16")}
     assert gaps["float32"] > 0.1
     assert gaps["mixed_bfloat16"] == pytest.approx(gaps["float32"], rel=0.1)

@@ -180,10 +180,10 @@ def test_two_accumulated_halves_equal_the_whole_batch(kind):
 def test_training_in_bfloat16_matches_float32(kind):
     losses = []
     for name in ("float32", "mixed_bfloat16"):
-        built, taken, rows = stepped(model(kind, "attention"), Settings(precision=name))
+        built, train_steps, rows = stepped(model(kind, "attention"), Settings(precision=name))
         assert {variable.dtype for variable in built.trainable_variables} == {"float32"}
         batch = [Batch(np.arange(64), {"source": 12})]
-        losses.append([taken.train(rows, batch, number)["loss"] for number in range(1, 21)])
+        losses.append([train_steps.train(rows, batch, number)["loss"] for number in range(1, 21)])
     assert losses[0][-1] < losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
@@ -222,11 +222,11 @@ def rate_of(place, kind, rates):
 def test_every_site_drops_its_rate_in_training_and_nothing_in_validation(kind, name, counted):  # noqa: F811
     options = {"encoder": {"kind": kind, **RATES[kind]}, "units": [24], "dropout": 0.4, "activation": "tanh"}
     rates = {**RATES[kind], "dropout of the model": 0.4}
-    built, taken, rows = stepped(options, Settings(precision=name, accumulate=2))
+    built, train_steps, rows = stepped(options, Settings(precision=name, accumulate=2))
     known = sites.dropout_sites(built)
     assert DROPOUT[kind] - {"dropout_kind"} <= rates.keys()
     group = [Batch(part, {"source": 12}) for part in np.array_split(np.arange(64), 2)]
-    taken.train(rows, group, 9)
+    train_steps.train(rows, group, 9)
     for place, layer in known.items():
         rate, found = rate_of(place, kind, rates), counted.pop(id(layer), [])
         assert len(found) == 2, f"{place}: {len(found)} draws"
@@ -237,14 +237,14 @@ def test_every_site_drops_its_rate_in_training_and_nothing_in_validation(kind, n
         assert abs(flags.mean() - rate) < error + 0.002, f"{place}: {flags.mean():.4f} expected {rate}"
     assert not any(counted.values())
     counted.clear()
-    taken.validate(rows, group)
+    train_steps.validate(rows, group)
     assert not counted
 
 
 def test_a_variational_mask_is_the_same_at_all_positions_of_a_row(counted):  # noqa: F811
     rates = {**RATES["recurrent"], "word_dropout": 0.0, "dropout_kind": "variational"}
-    built, taken, rows = stepped({"encoder": {"kind": "recurrent", **rates}, "dropout": 0.0})
-    taken.train(rows, [Batch(np.arange(64), {"source": 12})], 1)
+    built, train_steps, rows = stepped({"encoder": {"kind": "recurrent", **rates}, "dropout": 0.0})
+    train_steps.train(rows, [Batch(np.arange(64), {"source": 12})], 1)
     for layer in (built.encoder.drop, *built.encoder.layers.drops):
         ((after, before),) = counted[id(layer)]  # [positions, rows, .]
         assert not ((after & ~before).any(axis=0) & (~after).any(axis=0)).any()

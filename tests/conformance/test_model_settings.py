@@ -112,9 +112,9 @@ def updated(kind, **options):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     objective = plugins.find("objectives", rows.target.objective)
-    taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
+    train_steps = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
     batch = Batch(np.arange(12), {"source": 12, "target": 8 if texts else 0})
-    figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
+    figures = [train_steps.train(rows, [batch], number) for number in (1, 2, 3)]
     return [figure["loss"] + figure["penalty"] for figure in figures]
 
 

@@ -38,8 +38,8 @@ def test_padding_does_not_change_the_answer(reader):
     # Each row alone, without any padding.
     for row in range(len(source)):
         alone = source[row : row + 1, : np.count_nonzero(source[row])]
-        found = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
-        np.testing.assert_allclose(found, expected[row : row + 1], atol=1e-5)
+        actual = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
+        np.testing.assert_allclose(actual, expected[row : row + 1], atol=1e-5)
 
 
 def test_a_token_changes_the_answer(reader):
@@ -98,8 +98,8 @@ def test_gradients_agree_with_finite_differences(case, float64):
     value = tf.function(lambda: weighted_sum(model(*inputs, training=False)), autograph=False)
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
-        found = value()
-    gradients = tape.gradient(found, [variable.value for variable in variables])
+        actual = value()
+    gradients = tape.gradient(actual, [variable.value for variable in variables])
     random, size = np.random.default_rng(4), 1e-5
     for variable, gradient in zip(variables, gradients, strict=True):
         # Along a random direction, one variable at a time, so that an error in one is not hidden by others.

@@ -245,11 +245,11 @@ def check_same_rows(first: Answers, other: Answers) -> None:
             f"{first.name} and {other.name}: one answers with a {mine.answer}, the other with a "
             f"{theirs.answer}; compare runs of one task"
         )
-    for what in ("sources", "references"):
-        for number, (ours, others) in enumerate(zip(getattr(mine, what), getattr(theirs, what), strict=False), 1):
+    for name in ("sources", "references"):
+        for number, (ours, others) in enumerate(zip(getattr(mine, name), getattr(theirs, name), strict=False), 1):
             if ours != others:
                 raise DataError(
-                    f"{first.name} and {other.name}: their {what} differ from row {number} on, {str(ours)[:60]!r} and "
+                    f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(ours)[:60]!r} and "
                     f"{str(others)[:60]!r}; {cure}"
                 )
     if len(mine) != len(theirs):
