@@ -118,7 +118,10 @@ def test_report_prints_the_path_of_the_page(trained_copy):
     evaluate = next((trained_copy.folder / "data/artifacts/evaluate").glob("*/metrics.json")).parent
     assert trained_copy.succeeds("report", str(evaluate)) == "reports/mail.html\n"
     told = trained_copy.fails("report", "mail.toml", "-s", "train.epochs=3")
-    assert "mail.toml: its train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate" in told
+    assert (
+        "mail.toml: the result of train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate"
+        in told
+    )
 
 
 def test_the_exported_model_answers_as_the_run_that_evaluated_it(trained):
@@ -140,9 +143,9 @@ def test_compare_asks_models_the_rows_of_a_file_and_writes_a_page(trained_copy):
     shutil.copytree(trained_copy.folder / "saved_models/mail/1", trained_copy.folder / "saved_models/mail/2")
     models = ("saved_models/mail/1", "saved_models/mail/2")
     shown = trained_copy.succeeds("compare", *models, "--rows", "rows.tsv", "--html", "page.html")
-    assert "mail/2 beside mail/1: the same answer to 3 rows" in shown
+    assert "mail/2 vs. mail/1: the same answer to 3 rows" in shown
     assert "</html>" in (trained_copy.folder / "page.html").read_text()
-    assert "there are no rows to ask it; give --rows" in trained_copy.fails("compare", *models)
+    assert "there are no rows for it to answer; give --rows" in trained_copy.fails("compare", *models)
     assert "at least two systems" in trained_copy.fails("compare", "mail.toml")
 
 

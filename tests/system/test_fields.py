@@ -74,5 +74,5 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
         }
         assert kinds == {"answered": ["text", "text", "number", "label"], "tags": ["text", "text", "labels"]}
     reports = [path.read_text(encoding="utf-8") for path in sorted((project.folder / "reports").glob("*.html"))]
-    assert "Confusion matrix" in reports[0] and "Labels, the hardest first" in reports[1]
+    assert "Confusion matrix" in reports[0] and "Labels, by increasing F1" in reports[1]
     assert all("subject: " in report for report in reports)

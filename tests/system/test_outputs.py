@@ -127,7 +127,7 @@ def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monk
     assert spread(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
     for systems, text, message in (
         (["models/m", "models/n"], "x=1", "none of the systems is a pipeline file"),
-        (["a.toml", "models/m"], "2:x=1", "models/m is no pipeline file"),
+        (["a.toml", "models/m"], "2:x=1", "models/m is not a pipeline file"),
         (["a.toml", "b.toml"], "3:x=1", "there is no system 3"),
     ):
         with pytest.raises(ConfigError, match=message):
