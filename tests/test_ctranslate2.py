@@ -59,7 +59,7 @@ golden_rows = 40
 def engine_of(model, folder):
     """A model written for CTranslate2 and loaded there."""
     ctranslate2 = pytest.importorskip("ctranslate2")
-    spec = weights.specification(model, 64)
+    spec = weights.build_spec(model, 64)
     spec.register_source_vocabulary(TOKENS)
     spec.register_target_vocabulary(TOKENS)
     spec.validate()
@@ -139,7 +139,7 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
     paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     decode = Plugin.check("decoding", {"kind": "beam", "beam_size": 2, "max_length": 8})
     servable = Servable.load(paths, "translate", decode)
-    spec = weights.specification(servable.model, 64)
+    spec = weights.build_spec(servable.model, 64)
     spec.decoder.layer[1].ffn.linear_1.weight = spec.decoder.layer[1].ffn.linear_1.weight * 1.5
     names = weights.vocabulary(servable.features["source"].codec)
     spec.register_source_vocabulary(names)
@@ -186,7 +186,7 @@ def test_a_folder_of_something_else_is_left_alone(project, monkeypatch):
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])
 def test_length_penalties_rank_alike_around_the_mean_length(alpha, mean):
     decode = sections.Plugin.check("decoding", {"kind": "beam", "length_penalty": alpha})
-    power = agreement.settings(decode, mean)["length_penalty"]
+    power = agreement.translate_options(decode, mean)["length_penalty"]
 
     def slope(penalty):  # of its logarithm, by the logarithm of the length
         step = 1e-4

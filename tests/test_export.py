@@ -60,10 +60,10 @@ def section(tables, stage, **options):
 
 def test_rows_of_one_source_are_one_question_with_all_their_targets():
     rows = {"row": [3, 4, 5, 6], "en": ["Go.", "Go.", "Stop!", "Go."], "fr": ["Va !", "Allez !", "Arrête !", "Va !"]}
-    first, references = evaluate.joined(rows, ("en",), "fr", None)
+    first, references = evaluate.group_by_source(rows, ("en",), "fr", None)
     assert first == {"row": [3, 5], "en": ["Go.", "Stop!"], "fr": ["Va !", "Arrête !"]}
     assert references == [["Va !", "Allez !"], ["Arrête !"]]
-    assert evaluate.joined(rows, ("en",), "fr", 1)[1] == [["Va !", "Allez !"]]
+    assert evaluate.group_by_source(rows, ("en",), "fr", 1)[1] == [["Va !", "Allez !"]]
 
 
 def test_predictions_are_the_test_rows_in_their_order(classifier):
@@ -104,7 +104,7 @@ def test_perplexity_is_that_of_the_references_token_by_token(generator):
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats -= logs[np.arange(ids.size), ids[0]].sum()
         tokens += ids.size
-    figures, note = text_answers.perplexity_of(
+    figures, note = text_answers.reference_perplexity(
         servable, [line["source"] for line in lines], [line["target"] for line in lines], 3
     )
     assert figures == {"perplexity": pytest.approx(math.exp(nats / tokens), rel=1e-4)}
@@ -125,13 +125,13 @@ def test_rows_with_words_unseen_in_training_are_counted_and_scored(classifier):
 def test_a_missed_threshold_is_told_with_every_figure(classifier):
     wanted = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0})
     with pytest.raises(ThresholdError) as caught:
-        evaluate.verdict(wanted, classifier["evaluate"])
+        evaluate.check_thresholds(wanted, classifier["evaluate"])
     message = str(caught.value)
     figures = report(classifier)["metrics"]
     assert f"accuracy at least 1.01, found {figures['accuracy']:.4g}" in message
     assert "log_loss at most 0.0001" in message and "recall at least" not in message
     assert all(f"{name} {value:.4g}" in message for name, value in figures.items())
-    evaluate.verdict(section(tiny.CLASSIFIER, "evaluate", require={"recall": 0.0}), classifier["evaluate"])
+    evaluate.check_thresholds(section(tiny.CLASSIFIER, "evaluate", require={"recall": 0.0}), classifier["evaluate"])
 
 
 def test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs():
@@ -269,7 +269,7 @@ def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier)
 
 
 def test_varints_are_those_of_protocol_buffers():
-    assert [warmup.varint(value) for value in (0, 1, 127, 128, 300)] == [
+    assert [warmup.encode_varint(value) for value in (0, 1, 127, 128, 300)] == [
         b"\0",
         b"\1",
         b"\x7f",

@@ -267,7 +267,7 @@ def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
     ],
 )
 def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapping):
-    found = columns_option.chosen(task, columns)
+    found = columns_option.parse_columns(task, columns)
     assert (found.task, found.columns) == (expected, mapping)
 
 
@@ -281,7 +281,7 @@ def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapp
 )
 def test_mistakes_of_the_columns_option_are_named(columns, message):
     with pytest.raises(ConfigError, match=message):
-        columns_option.chosen("classify", columns)
+        columns_option.parse_columns("classify", columns)
 
 
 @pytest.mark.parametrize(

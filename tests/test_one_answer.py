@@ -110,7 +110,7 @@ def answers(servable, texts):
     default, nbest, options = (
         servable.output.answer(given),
         servable.output.nbest(given),
-        servable.output.optional({**given, **defaults}),
+        servable.output.answer_with_options({**given, **defaults}),
     )
     found = {"serving_default": (default["answer"], default["score"])}
     found |= {
@@ -130,7 +130,7 @@ def test_every_signature_gives_the_same_answer(generator, decode):
         np.testing.assert_allclose(other_scores, scores, rtol=1e-5)
     # What attention explains, and alone in a batch.
     pieces = servable.definition("attention").call({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
-    ids = servable.output.decoded(servable.output.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
+    ids = servable.output.generate(servable.output.search_inputs({"source": tf.constant(TEXTS)}))["ids"][:, 0]
     codec = servable.features["target"].codec
     assert codec.decode(ids).numpy().tolist() == best
     assert codec.pieces(ids).numpy()[:, : pieces.shape[1]].tolist() == pieces.tolist()

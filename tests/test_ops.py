@@ -29,7 +29,7 @@ def test_an_op_that_came_later_is_named(tmp_path):
 def test_every_op_of_tensorflow_text_is_accounted_for():
     from tensorflow.python.framework import op_def_registry
 
-    for name in serving_ops.TEXT | serving_ops.LATER_TEXT | serving_ops.UNLINKED:
+    for name in serving_ops.TEXT_OPS | serving_ops.LATER_TEXT_OPS | serving_ops.UNLINKED_OPS:
         assert op_def_registry.get(name) is not None, name
 
 

@@ -183,7 +183,7 @@ def test_an_answer_s_score_is_its_probability_under_the_model(generator):
     # Independent of stepping: force the answer through the model at once and add up its tokens' log-probabilities.
     _, servable = generator
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
-    found = servable.output.decoded(source)
+    found = servable.output.generate(source)
     ids = found["ids"][:, 0]
     logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
     tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()

@@ -33,7 +33,7 @@ def ask(servable, signatures, **texts):
     """The options signature with some inputs given, in Python and as saved: both must answer alike."""
     given = {name: tf.convert_to_tensor(value) for name, value in servable.output.defaults().items()}
     given |= {"source": tf.constant(TEXTS)} | {name: tf.constant(value) for name, value in texts.items()}
-    found = {name: value.numpy() for name, value in servable.output.optional(given).items()}
+    found = {name: value.numpy() for name, value in servable.output.answer_with_options(given).items()}
     for name, value in signatures["options"](**given).items():
         if value.dtype == tf.string:
             np.testing.assert_array_equal(value, found[name])

@@ -87,7 +87,7 @@ def save(folder, function):
 @pytest.mark.parametrize("function", REACHING, ids=lambda function: function.__name__)
 def test_a_model_that_reaches_beyond_its_memory_is_named_and_not_loaded(tmp_path, function):
     place = save(tmp_path / "m" / "1", function)
-    found = side_effects.of_model(place)
+    found = side_effects.find_side_effects(place)
     assert found and {name.split(" (")[0] for name in found} == {REACHING[function]}
     with pytest.raises(ModelError, match=rf"{REACHING[function]}.*--trust-models"):
         Version.load("m", 1, place)
@@ -95,7 +95,7 @@ def test_a_model_that_reaches_beyond_its_memory_is_named_and_not_loaded(tmp_path
 
 def test_models_of_ones_own_reach_for_nothing(classifier, generator):
     for made in (classifier, generator):
-        assert side_effects.of_model(made["export"] / "model") == []
+        assert side_effects.find_side_effects(made["export"] / "model") == []
 
 
 class Vocabulary(tf.Module):
@@ -116,7 +116,7 @@ def test_a_table_may_be_filled_from_the_models_own_assets_and_from_nothing_else(
     place = tmp_path / "m" / "1"
     module = Vocabulary(str(tmp_path / "words.txt"))
     tf.saved_model.save(module, str(place), signatures=module.look.get_concrete_function())
-    assert side_effects.of_model(place) == []
+    assert side_effects.find_side_effects(place) == []
     (tmp_path / "words.txt").unlink()
     assert Version.load("m", 1, place).signature("").call({"x": tf.constant(["b"]).numpy()})["y"].tolist() == [1]
     path = place / "saved_model.pb"
@@ -124,7 +124,7 @@ def test_a_table_may_be_filled_from_the_models_own_assets_and_from_nothing_else(
     for name in ("../../../words.txt", "/etc/hosts"):
         saved.meta_graphs[0].asset_file_def[0].filename = name
         path.write_bytes(saved.SerializeToString())
-        assert side_effects.of_model(place) == [f"the asset {name}"]
+        assert side_effects.find_side_effects(place) == [f"the asset {name}"]
 
 
 def test_a_model_saved_by_sessions_may_save_and_restore_its_variables(tmp_path):
@@ -138,7 +138,7 @@ def test_a_model_saved_by_sessions_may_save_and_restore_its_variables(tmp_path):
         signature = v1.saved_model.signature_def_utils.build_signature_def({"x": info(x)}, {"y": info(y)}, "predict")
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
         builder.save()
-    assert side_effects.of_model(tmp_path / "1") == []
+    assert side_effects.find_side_effects(tmp_path / "1") == []
 
 
 def test_doctor_names_what_serve_refuses(tmp_path):

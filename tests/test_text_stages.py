@@ -344,8 +344,8 @@ def test_running_again_writes_the_same_bytes(tmp_path):
 
 
 def test_batches_are_small_and_lose_no_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(_text_columns, "ROWS", 7)
-    monkeypatch.setattr(_text_columns, "BYTES", 40)
+    monkeypatch.setattr(_text_columns, "MAX_ROWS", 7)
+    monkeypatch.setattr(_text_columns, "MAX_BYTES", 40)
     texts = ["x" * (n % 23) for n in range(100)] + ["y" * 500, "", None]
     folder = ingest(tmp_path, train={"text": texts})
     batches = [batch.column(0).to_pylist() for batch in _text_columns.batches(folder, "train", ("text",), ("text",))]

@@ -13,7 +13,7 @@ from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import ABSENT, Graph, Raw, Tensors
 
-EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+EXAMPLES_INPUT = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
 
 
 class Output(tf.Module):
@@ -84,15 +84,15 @@ class Output(tf.Module):
         An example has one feature named after each source field, of bytes or floats; without it, a text is empty and a
         number missing.
         """
-        found = self.answer(tf.io.parse_example(examples[EXAMPLES], tracing.example_spec(self.graph)))
+        found = self.answer(tf.io.parse_example(examples[EXAMPLES_INPUT], tracing.example_spec(self.graph)))
         return {"classes": found["labels"], "scores": found["probabilities"]}
 
     def signatures(self) -> list[Signature]:
         """All of them."""
         graph, rows = self.graph, self.graph.row_inputs
         pairs = {**rows, **graph.target_input}
-        examples = {EXAMPLES: Input(signatures.EXAMPLES)}
-        counting = functools.partial(tracing.tokens, graph)
+        examples = {EXAMPLES_INPUT: Input(signatures.EXAMPLES)}
+        counting = functools.partial(tracing.token_counts, graph)
         return [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),

@@ -18,7 +18,7 @@ from textpipe.servable.tracing import Graph, Raw, Tensors
 from textpipe.text.unknown import Replacement
 from textpipe.training import likelihood
 
-BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
+BLANK_PATTERN = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 OPTIONS, DEADLINE = "options", "deadline"
 
 
@@ -95,14 +95,14 @@ class Output(tf.Module):
         The answer to a blank text is the empty text, with score 0, unless it must begin with a prefix or hold phrases:
         it is certain, and nothing is searched.
         """
-        found = self.spelled(self.decoded(self.searched(raw), n_best=1), raw)
+        found = self.detokenize(self.generate(self.search_inputs(raw), n_best=1), raw)
         return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
 
     def nbest(self, raw: Raw) -> Tensors:
         """The N best answers, best first: texts [B, N], scores [B, N]."""
-        return self.spelled(self.decoded(self.searched(raw)), raw)
+        return self.detokenize(self.generate(self.search_inputs(raw)), raw)
 
-    def optional(self, given: Mapping[str, tf.Tensor]) -> Tensors:
+    def answer_with_options(self, given: Mapping[str, tf.Tensor]) -> Tensors:
         """As nbest, with the decoder's settings set for this call: the source fields' [B] and all of `defaults`.
 
         Options outside of their bounds fail, and so does a search that its deadline cuts short.
@@ -112,9 +112,9 @@ class Output(tf.Module):
         options = _bounds.bounded(options, self.bounds)
         for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
             options[name] = _bounds.short(name, options[name], self.defaults()[name], self._encoder())
-        return self.spelled(self.decoded(self.searched(given), options), given)
+        return self.detokenize(self.generate(self.search_inputs(given), options), given)
 
-    def decoded(
+    def generate(
         self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None, model: Any = None
     ) -> Tensors:
         """What the decoder finds for {field: ids [B, T]}: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
@@ -129,10 +129,10 @@ class Output(tf.Module):
         blank = _search.nothing(_search.source_ids(own, inputs), own.pad_id)
         for name in self.decoder.TEXTS:  # what the answer must hold it holds
             text = (options or {}).get(name, self.defaults()[name])
-            blank &= tf.strings.regex_full_match(text, BLANK)
+            blank &= tf.strings.regex_full_match(text, BLANK_PATTERN)
         return _search.emptied(found, blank, own.end_id)
 
-    def searched(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def search_inputs(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What is decoded: {field: [B]} -> {field: ids [B, T]}, those of the rows, but of blank ones the end alone.
 
         Blank is a row whose texts hold only white space, control and format characters after normalization, known to the
@@ -141,7 +141,7 @@ class Output(tf.Module):
         graph = self.graph
         found = dict(graph.inputs(raw) if inputs is None else inputs)
         texts = [name for name in graph.sources if graph.has_text(name)]
-        blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK) for name in texts]
+        blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK_PATTERN) for name in texts]
         blank = functools.reduce(tf.logical_and, blanks)
         for name in texts:
             end = tf.where(
@@ -150,7 +150,7 @@ class Output(tf.Module):
             found[name] = tf.where(blank[:, None], end, found[name])
         return found
 
-    def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
+    def detokenize(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
         """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""
         graph = self.graph
         rows, beams, length = tf.unstack(tf.shape(found["ids"]))
@@ -183,8 +183,8 @@ class Output(tf.Module):
         for models without attention.
         """
         features, graph = self.graph.features, self.graph
-        inputs = self.searched(raw)
-        found = self.decoded(inputs, n_best=1)
+        inputs = self.search_inputs(raw)
+        found = self.generate(inputs, n_best=1)
         weights = found["attention"][:, 0]
         most = tf.argmax(weights, axis=2, output_type=tf.int32)
         return {
@@ -203,9 +203,9 @@ class Output(tf.Module):
         have it: log_prob 0.
         """
         graph = self.graph
-        inputs, given, feature = self.searched(raw), raw[graph.target], graph.features[graph.target]
+        inputs, given, feature = self.search_inputs(raw), raw[graph.target], graph.features[graph.target]
         ids = graph.encode(graph.target, given)  # [B, U]
-        log_probs = self.of_tokens(inputs, ids)
+        log_probs = self.token_log_probs(inputs, ids)
         real = ids != feature.codec.pad_id
         return {
             "log_prob": tf.reduce_sum(log_probs, axis=1),
@@ -215,7 +215,7 @@ class Output(tf.Module):
             "cut": feature.codec.encode(graph.clean(graph.target, given)).row_lengths() >= feature.max_length,
         }
 
-    def of_tokens(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
+    def token_log_probs(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
         """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
         model = self.graph.model
         source = _search.source_ids(model, inputs)
@@ -224,12 +224,12 @@ class Output(tf.Module):
 
     def tokens(self, raw: Raw) -> Tensors:
         """How long texts and answers are in tokens: as tracing.tokens, and target_tokens [B]."""
-        graph, found = self.graph, tracing.tokens(self.graph, raw)
+        graph, found = self.graph, tracing.token_counts(self.graph, raw)
         ids = graph.encode(graph.target, raw[graph.target])
-        return found | {"target_tokens": tracing.counted(ids, graph.features[graph.target].codec)}
+        return found | {"target_tokens": tracing.count_tokens(ids, graph.features[graph.target].codec)}
 
     @property
-    def streams(self) -> bool:
+    def can_stream(self) -> bool:
         """Whether answers can be given token by token: not where words are put for unknown ones at the end."""
         return self.unknown is None
 
@@ -242,17 +242,17 @@ class Output(tf.Module):
 
     def begin(self, raw: Raw) -> Tensors:
         """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
-        return self.stream.begin(self.searched(raw))
+        return self.stream.begin(self.search_inputs(raw))
 
     def advance(self, state: Mapping[str, tf.Tensor]) -> Tensors:
         """A state -> the state with a token more, done [B], and text [B] so far."""
         found = self.stream.advance(state)
         return {**found, "text": self.graph.features[self.graph.target].codec.decode(found["ids"])}
 
-    def state(self) -> dict[str, Input]:
+    def state_inputs(self) -> dict[str, Input]:
         """What `advance` takes; to be asked for when `begin` has been traced."""
         return {
-            name: Input(signatures.STREAMED, spec.dtype.name, tuple(spec.shape.as_list()))
+            name: Input(signatures.STATE_INPUT, spec.dtype.name, tuple(spec.shape.as_list()))
             for name, spec in self.stream.specs().items()
         }
 
@@ -269,16 +269,16 @@ class Output(tf.Module):
         found = [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=best),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=every),
-            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.optional, defaults=defaults),
+            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", pairs, signatures.LIKELIHOOD, call=self.score),
             Signature("tokens", pairs, signatures.TOKEN_COUNTS, call=self.tokens),
             Signature("attention", rows, signatures.ATTENTION, call=self.attention),
         ]
-        if self.streams:
+        if self.can_stream:
             found.append(Signature("begin", rows, signatures.STATE, call=self.begin))
             found.append(
-                Signature("advance", {}, signatures.STATE, call=self.advance, follows="begin", state=self.state)
+                Signature("advance", {}, signatures.STATE, call=self.advance, follows="begin", state=self.state_inputs)
             )
         return found
 
@@ -288,11 +288,11 @@ class Output(tf.Module):
         raw: the rows as callers send them; inputs: their features as the model takes them.
         """
         graph = self.graph
-        inputs = self.searched(raw, inputs)
-        found = self.spelled(self.decoded(inputs), raw)
+        inputs = self.search_inputs(raw, inputs)
+        found = self.detokenize(self.generate(inputs), raw)
         for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
         forced = graph.encode(graph.target, found["texts"][:, 0])
-        sums = tf.reduce_sum(self.of_tokens(inputs, forced), axis=1)
+        sums = tf.reduce_sum(self.token_log_probs(inputs, forced), axis=1)
         for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
             row["log_prob"] = log_prob

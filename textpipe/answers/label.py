@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 VIEW = "bars"
 SCORES = ("log_prob", "probability")
 WORD_NOTES: tuple[str, ...] = ()
-LIKELIEST = 5  # classes a prediction lists
+NUM_LISTED = 5  # classes a prediction lists
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
@@ -47,7 +47,7 @@ def output(
 def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What predictions.jsonl keeps of an answer: of many classes, the likeliest five."""
     likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:NUM_LISTED])}
 
 
 def measured(

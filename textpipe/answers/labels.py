@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from textpipe.servable.tracing import Graph
 
 VIEW = "label_sets"
-LIKELIEST = 5  # labels a prediction lists
-THRESHOLD = 0.5  # where no validation has chosen one
+NUM_LISTED = 5  # labels a prediction lists
+DEFAULT_THRESHOLD = 0.5  # where no validation has chosen one
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
@@ -40,19 +40,19 @@ def output(
     """The part of a graph that answers, with the threshold that validation chose."""
     from textpipe.answers._labels import Output
 
-    return Output(graph, threshold_of(graph.trained))
+    return Output(graph, kept_threshold(graph.trained))
 
 
-def threshold_of(trained: Mapping[str, Any]) -> float:
+def kept_threshold(trained: Mapping[str, Any]) -> float:
     """The threshold of the weights that were kept, from train.json."""
     kept = trained.get("average") or trained.get("best") or {}
-    return kept.get("valid_threshold", THRESHOLD)
+    return kept.get("valid_threshold", DEFAULT_THRESHOLD)
 
 
 def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What predictions.jsonl keeps of an answer: of many labels, the likeliest five."""
     likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:NUM_LISTED])}
 
 
 def names(answer: str) -> Sequence[str]:
@@ -61,6 +61,6 @@ def names(answer: str) -> Sequence[str]:
 
 
 __all__ = [
-    "SCORES", "THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
-    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals", "threshold_of",
+    "SCORES", "DEFAULT_THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
+    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals", "kept_threshold",
 ]  # fmt: skip

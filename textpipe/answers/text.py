@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 VIEW = "texts"
 SCORES = ("log_prob", "tokens", "log_probs", "target_tokens", "cut")
-TARGET_WORDS = (
+TARGET_WORDS_NOTE = (
     "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` times, over all "
     "rows; words are runs of letters, digits and marks, case folded, and match as often as the reference holds them."
 )
-WORD_NOTES = (TARGET_WORDS,)
+WORD_NOTES = (TARGET_WORDS_NOTE,)
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
@@ -56,7 +56,7 @@ def measured(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """The perplexity of the references, and how many answers hold an unknown word."""
-    figures, note = perplexity_of(graph, sources, references, batch_rows)
+    figures, note = reference_perplexity(graph, sources, references, batch_rows)
     return figures | measured_answers(graph, answers), [note]
 
 
@@ -85,7 +85,7 @@ def measured_words(
     return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
 
 
-def perplexity_of(
+def reference_perplexity(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], str]:
     """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""

@@ -7,7 +7,7 @@ from textpipe.text.special_tokens import MARKS, START_ID
 EPSILON = 1e-6  # of layers/normalization.py
 
 
-def specification(model: Any, places: int) -> Any:
+def build_spec(model: Any, places: int) -> Any:
     """The weights of a TransformerModel as CTranslate2 names them, with positions up to `places`."""
     import ctranslate2
     import numpy as np
@@ -32,12 +32,12 @@ def specification(model: Any, places: int) -> Any:
     if config.positions == "rotary":
         del encoder.position_encodings
     else:
-        table = array(sinusoidal(np.arange(places), config.d_model))
+        table = to_array(sinusoidal(np.arange(places), config.d_model))
         encoder.position_encodings.encodings = decoder.position_encodings.encodings = table
-    shared = array(model.target_embedding)
+    shared = to_array(model.target_embedding)
     decoder.embeddings.weight = shared
-    encoder.embeddings[0].weight = shared if config.share_embeddings else array(model.source_embedding)
-    decoder.projection.weight = shared if config.tie_embeddings else array(model.output_weight)
+    encoder.embeddings[0].weight = shared if config.share_embeddings else to_array(model.source_embedding)
+    decoder.projection.weight = shared if config.tie_embeddings else to_array(model.output_weight)
     for side, blocks, norm in (
         (encoder, model.encoder, model.encoder_norm),
         (decoder, model.decoder, model.decoder_norm),
@@ -77,14 +77,14 @@ def fill_block(layer: Any, block: Any) -> None:
 
 def fill_linear(spec: Any, linear: Any, columns: slice = slice(None)) -> None:
     """A kernel [D, K] and its bias, or some of their columns; CTranslate2 keeps the transposed kernel [K, D]."""
-    spec.weight, spec.bias = array(linear.kernel)[:, columns].T.copy(), array(linear.bias)[columns]
+    spec.weight, spec.bias = to_array(linear.kernel)[:, columns].T.copy(), to_array(linear.bias)[columns]
 
 
 def fill_norm(spec: Any, norm: Any) -> None:
-    spec.gamma, spec.beta = array(norm.gain), array(norm.shift)
+    spec.gamma, spec.beta = to_array(norm.gain), to_array(norm.shift)
 
 
-def array(variable: Any) -> Any:
+def to_array(variable: Any) -> Any:
     """A variable as float32."""
     import keras
 

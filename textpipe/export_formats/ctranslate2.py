@@ -24,8 +24,8 @@ from textpipe.version import __version__
 FORMAT = "ctranslate2"
 NEEDS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 DECODERS = ("greedy", "beam")
-UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": ""}  # what it cannot do, left out
-PLACES = 1024  # positions written with the model; CTranslate2 cuts sources there
+UNSUPPORTED = {"rules": [], "replace_unknown": False, "prefix": ""}  # what it cannot do, left out
+MIN_POSITIONS = 1024  # positions written with the model; CTranslate2 cuts sources there
 
 
 def check(sections: Mapping[str, Section]) -> None:
@@ -43,7 +43,7 @@ def check(sections: Mapping[str, Section]) -> None:
         raise ConfigError(
             "ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel"
         )
-    for name, nothing in UNKNOWN.items():
+    for name, nothing in UNSUPPORTED.items():
         if getattr(decode, name) != nothing:
             raise ConfigError(
                 f"[decode] {name} = {getattr(decode, name)!r}: CTranslate2 has no such option; leave it out, or add "
@@ -70,8 +70,8 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     decode = sections["export"].decode.model_copy(update={"max_ratio": None})
     servable = Servable.load(inputs, plugins.find("tasks", task), decode)
     source, target = (servable.features[field] for field in (servable.source, servable.target))
-    places = max(PLACES, source.max_length, decode.max_length + 1)
-    spec = _ctranslate2_weights.specification(servable.model, places)
+    places = max(MIN_POSITIONS, source.max_length, decode.max_length + 1)
+    spec = _ctranslate2_weights.build_spec(servable.model, places)
     spec.register_source_vocabulary(_ctranslate2_weights.vocabulary(source.codec))
     spec.register_target_vocabulary(_ctranslate2_weights.vocabulary(target.codec))
     spec.validate()
@@ -86,11 +86,11 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     about = {
         "format": FORMAT,
         "task": task,
-        "source": described(servable.source, inputs, codecs, source.max_length),
-        "target": described(servable.target, inputs, codecs, target.max_length),
+        "source": describe_field(servable.source, inputs, codecs, source.max_length),
+        "target": describe_field(servable.target, inputs, codecs, target.max_length),
         "decode": {
             "pipeline": sections["export"].decode.model_dump(mode="json"),
-            "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"]),
+            "ctranslate2": _ctranslate2_check.translate_options(decode, found["mean_tokens"]),
         },
         "agreement": found,
         "version": __version__,
@@ -104,7 +104,7 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     )
 
 
-def described(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int) -> dict[str, Any]:
+def describe_field(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int) -> dict[str, Any]:
     """How a field's text becomes tokens."""
     steps = json.loads((inputs["normalize"] / "normalize.json").read_text(encoding="utf-8"))[field]
     model = f"{codecs[field]['name']}.model"

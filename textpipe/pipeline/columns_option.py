@@ -16,7 +16,7 @@ from textpipe.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Chosen:
+class TaskColumns:
     """task: as a pipeline file has it, a name or a table; columns: {field: column}, those of other names than the field."""
 
     task: str | dict[str, Any]
@@ -25,21 +25,21 @@ class Chosen:
     @property
     def module(self) -> ModuleType:
         """The task's module, with its fields."""
-        return plugins.find("tasks", self.line)
+        return plugins.find("tasks", self.task_line)
 
     @property
-    def line(self) -> str:
+    def task_line(self) -> str:
         """The task as one line."""
         return chosen_fields.spelled(self.task)
 
 
-def chosen(task: str, columns: str, *, numbers: bool = False) -> Chosen:
+def parse_columns(task: str, columns: str, *, numbers: bool = False) -> TaskColumns:
     """The task and the columns that `--columns` asks for; numbers: columns are given by number, from 0.
 
     A key is a field of the task, or a kind, in the singular or plural, whose columns, parted by "+", are fields of their own.
     A target of another kind is another task's: labels=tags makes multi_label of classify.
     """
-    parts = {key: several(value) for key, value in pairs(columns).items()}
+    parts = {key: split_columns(value) for key, value in pairs(columns).items()}
     fields = plugins.find("tasks", task).FIELDS
     kinds = {key: kind_of(key, fields) for key in parts}
     if hasattr(plugins.find("tasks", task), "choose_fields"):
@@ -48,14 +48,14 @@ def chosen(task: str, columns: str, *, numbers: bool = False) -> Chosen:
         fields = plugins.find("tasks", task).FIELDS
         names = [field.name for field in fields]
         if not all(kinds.values()) or all(key in names and len(parts[key]) == 1 for key in parts):
-            return Chosen(task, whole(parts, numbers=numbers))
-        return with_fields(task, fields, parts, kinds, numbers=numbers)
-    return Chosen(task, {key: as_column(value, numbers=numbers) for key, value in pairs(columns).items()})
+            return TaskColumns(task, join_columns(parts, numbers=numbers))
+        return fields_from_columns(task, fields, parts, kinds, numbers=numbers)
+    return TaskColumns(task, {key: as_column(value, numbers=numbers) for key, value in pairs(columns).items()})
 
 
-def with_fields(
+def fields_from_columns(
     task: str, fields: Sequence[Field], parts: dict[str, list[str]], kinds: dict[str, str | None], *, numbers: bool
-) -> Chosen:
+) -> TaskColumns:
     """The task with a field for each column."""
     target = next(field for field in fields if field.side == "target")
     sources: dict[str, str] = {}
@@ -76,7 +76,7 @@ def with_fields(
     if not sources:
         raise ConfigError(f"--columns: task {task!r} needs a source; name one, for example text=message")
     mapping = {name: column for name, column in columns.items() if name != column}
-    return Chosen({"kind": task, "fields": sources, "target": answered}, mapping)
+    return TaskColumns({"kind": task, "fields": sources, "target": answered}, mapping)
 
 
 def pairs(columns: str) -> dict[str, str]:
@@ -94,13 +94,13 @@ def pairs(columns: str) -> dict[str, str]:
     return found
 
 
-def several(value: str) -> list[str]:
+def split_columns(value: str) -> list[str]:
     """ "subject+body" -> ["subject", "body"]; "C++" is one column."""
     parts = [part.strip() for part in value.split("+")]
     return parts if all(parts) else [value]
 
 
-def whole(parts: dict[str, list[str]], *, numbers: bool) -> dict[str, str | int]:
+def join_columns(parts: dict[str, list[str]], *, numbers: bool) -> dict[str, str | int]:
     """{field: column}, each field having one."""
     return {key: as_column("+".join(names), numbers=numbers) for key, names in parts.items()}
 

@@ -9,7 +9,7 @@ from textpipe.data import catalog, sources, text_file
 from textpipe.data.rows import Repairs
 from textpipe.pipeline.runner import Pipeline, Step
 
-WHOLE = 1 << 25  # bytes of a JSON document, which has to be read whole, up to which it is
+MAX_JSON_BYTES = 1 << 25  # bytes of a JSON document, which has to be read whole, up to which it is
 
 
 def check_planned(pipeline: Pipeline, steps: Iterable[Step]) -> None:
@@ -27,7 +27,7 @@ def check(pipeline: Pipeline) -> None:
     section: Any = pipeline.sections["ingest"]
     wanted = ingest.wanted(section, plugins.find("tasks", pipeline.task).FIELDS)
     if section.dataset is not None:
-        origin = of_dataset(section.dataset, section.format, wanted)
+        origin = dataset_files(section.dataset, section.format, wanted)
     else:
         origin = sources.locate(None, section.files, section.format, wanted)
     for split, files in origin.items():
@@ -35,7 +35,7 @@ def check(pipeline: Pipeline) -> None:
             read_header(source, section.format, wanted, split, section.encoding)
 
 
-def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, list[sources.Source]]:
+def dataset_files(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, list[sources.Source]]:
     """{split: files of a dataset that are on this machine}. Columns in files of their own are checked by the card."""
     card = catalog.card(name)
     root = catalog.root_of(card)
@@ -56,5 +56,5 @@ def read_header(
     module = plugins.find(sources.ROOM, form.kind)
     if hasattr(module, "COLUMNS"):  # the same in every file
         text_file.columns_at(str(source), module.COLUMNS, wanted)
-    elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= WHOLE):
+    elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= MAX_JSON_BYTES):
         next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), wanted, split), None)

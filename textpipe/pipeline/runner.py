@@ -112,7 +112,7 @@ def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
     return code.reads(pipeline.sections[stage]) if hasattr(code, "reads") else code.INPUTS
 
 
-def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+def stage_fingerprint(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
     """What decides a stage's result; a stage that rebuilds the graph also depends on the plug-ins behind it."""
     code = module(stage)
     behind = [pipeline.sections[other] for other in getattr(code, "PLUGINS_OF", ())]
@@ -128,17 +128,17 @@ def plan(
     """
     check_stage(until, "--until")
     with fingerprint.remembered(artifacts / CODE):
-        return steps_of(pipeline, until, Store(artifacts), contents)
+        return plan_steps(pipeline, until, Store(artifacts), contents)
 
 
-def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
+def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
     """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
     for stage in needed(until):
         needs = inputs_of(pipeline, stage)
         unknown = [name for name in needs if name not in known]
-        wanted = ingredients(pipeline, stage, {name: known.get(name, "?") for name in needs})
+        wanted = stage_fingerprint(pipeline, stage, {name: known.get(name, "?") for name in needs})
         found = None if unknown else store.find(stage, fingerprint.key(wanted), contents=contents)
         if found:
             known[stage] = found.digest
@@ -187,7 +187,7 @@ def run(
         try:
             build(result, store, needed(until), again, tell, contents)
             if "export" in result.artifacts:
-                result.saved_model = published(result, store, saved_models / pipeline.name, tell)
+                result.saved_model = publish_export(result, store, saved_models / pipeline.name, tell)
         except ThresholdError as error:
             error.result = result
             raise
@@ -215,7 +215,7 @@ def build(
         stage = stages[at]
         code = module(stage)
         inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
-        wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
+        wanted = stage_fingerprint(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
         key = keys[stage] = fingerprint.key(wanted)
         artifact = None if stage in again else store.find(stage, key, contents=contents and stage not in sound)
         if artifact:
@@ -239,12 +239,12 @@ def build(
             tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
         store.remember(pipeline.name, artifact)
         result.artifacts[stage] = artifact
-        if hasattr(code, "verdict"):
-            code.verdict(pipeline.sections[stage], artifact.path)
+        if hasattr(code, "check_thresholds"):
+            code.check_thresholds(pipeline.sections[stage], artifact.path)
         at += 1
 
 
-def published(result: Result, store: Store, base: Path, tell: Callable[[str, str, str], None]) -> Path:
+def publish_export(result: Result, store: Store, base: Path, tell: Callable[[str, str, str], None]) -> Path:
     """Publish the exported model; a damaged one is set aside and exported again."""
     from textpipe.savedmodel import publish
 

@@ -10,8 +10,8 @@ from textpipe.config import plugins, sections
 from textpipe.errors import ConfigError
 from textpipe.pipeline import columns_option, templates
 
-COUNTED = 200_000  # rows that are read to see how large the data is
-MANY = 5_000  # rows from which on a smaller share is validated on
+MAX_ROWS_READ = 200_000  # rows that are read to see how large the data is
+MANY_ROWS = 5_000  # rows from which on a smaller share is validated on
 
 Files = Path | list[Path] | dict[str, Any]
 
@@ -34,13 +34,13 @@ def write(
     have no header. The rows are read, so that a wrong column is refused here with the columns there are,
     and the settings fit their number. Raises ConfigError and DataError.
     """
-    chosen = columns_option.chosen(task, columns, numbers=not header)
+    chosen = columns_option.parse_columns(task, columns, numbers=not header)
     module, mapping = chosen.module, chosen.columns
     fields = module.FIELDS
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another with --output")
-    ingest = {"files": plain(files), "columns": mapping}
-    kind = (format["kind"] if isinstance(format, dict) else format) or guessed(files)
+    ingest = {"files": to_plain(files), "columns": mapping}
+    kind = (format["kind"] if isinstance(format, dict) else format) or guess_format(files)
     if not header:
         if kind not in ("tsv", "csv"):
             raise ConfigError(
@@ -54,10 +54,10 @@ def write(
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = plugins.find("stages", "ingest")
-    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.line, "ingest": ingest})["ingest"]
-    size = measured(section, [field.name for field in fields], stage.wanted(section, fields))
+    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})["ingest"]
+    size = measure(section, [field.name for field in fields], stage.wanted(section, fields))
     # A twentieth of many rows is enough to choose by, and leaves more to learn from.
-    split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY else 0.1 for name in missing}
+    split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
     tables = getattr(templates, module.TEMPLATE)(size, module, mail=kind == "mail" or getattr(module, "OF_MAIL", False))
     lines = [
@@ -95,14 +95,14 @@ def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path],
     return {split: paths[0] if len(paths) == 1 else list(paths) for split, paths in named.items() if paths}
 
 
-def guessed(files: Files) -> str | None:
+def guess_format(files: Files) -> str | None:
     """The format of the files by their names; see sources.guess."""
     from textpipe.data import sources
 
-    return sources.guess(plain(files))
+    return sources.guess(to_plain(files))
 
 
-def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
+def measure(section: Any, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
     """How many training rows there are, COUNTED at most, and how long their texts; the first rows of other splits are read
     as well, so that each file has the columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.data import sources
@@ -119,7 +119,7 @@ def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> tem
                     for at, column in enumerate(rows.columns[: len(names)]):
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
-                    if size.rows >= COUNTED:
+                    if size.rows >= MAX_ROWS_READ:
                         break
                 elif len(rows):
                     break
@@ -129,11 +129,11 @@ def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> tem
     return size
 
 
-def plain(files: Files) -> Any:
+def to_plain(files: Files) -> Any:
     """Files as they stand in a pipeline file: strings, lists and tables."""
     if isinstance(files, dict):
-        return {name: plain(part) for name, part in files.items()}
-    return [plain(part) for part in files] if isinstance(files, list) else str(files)
+        return {name: to_plain(part) for name, part in files.items()}
+    return [to_plain(part) for part in files] if isinstance(files, list) else str(files)
 
 
 def toml(value: Any) -> str:

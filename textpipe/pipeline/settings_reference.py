@@ -57,7 +57,7 @@ class Group:
 
 def groups() -> list[Group]:
     """Every table of a pipeline file, in the order in which a file has them; plug-ins follow the key that names them."""
-    found = [Group("top", "at the top of the file", "Settings that reach every stage that has them.", shared())]
+    found = [Group("top", "at the top of the file", "Settings that reach every stage that has them.", shared_settings())]
     done: set[str] = set()
     for stage in runner.ORDER:
         config = runner.module(stage).Config
@@ -65,14 +65,14 @@ def groups() -> list[Group]:
         about = first_line(inspect.getmodule(config))
         found.append(Group(stage, f"[{stage}]", about, tuple(setting(config, name) for name in names)))
         for name in names:
-            found += below(f"{stage}.{key_of(config, name)}", config.model_fields[name], done)
+            found += nested_groups(f"{stage}.{key_of(config, name)}", config.model_fields[name], done)
         for name in ("model", "decode", "ensemble"):
             if name in config.model_fields:
-                found += below(name, config.model_fields[name], done)
+                found += nested_groups(name, config.model_fields[name], done)
     return found
 
 
-def shared() -> tuple[Setting, ...]:
+def shared_settings() -> tuple[Setting, ...]:
     """The keys at the top of a file."""
     configs = [runner.module(stage).Config for stage in runner.ORDER]
     found = []
@@ -80,7 +80,7 @@ def shared() -> tuple[Setting, ...]:
         config = next(config for config in configs if name in config.model_fields)
         one = setting(config, name)
         kinds = (
-            f"{either(*map(json.dumps, plugins.names('tasks')))}, or a table with kind, fields and target"
+            f"{join_with_or(*map(json.dumps, plugins.names('tasks')))}, or a table with kind, fields and target"
             if name == "task"
             else one.takes
         )
@@ -88,9 +88,9 @@ def shared() -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def below(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
+def nested_groups(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
     """The tables that a key may hold: a plug-in's of each kind, or a nested table's; each once."""
-    for part in parts(info.annotation, info.metadata):
+    for part in nested_types(info.annotation, info.metadata):
         if isinstance(part, str):
             for name in plugins.names(part):
                 module = plugins.find(part, name)
@@ -100,7 +100,7 @@ def below(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
                     continue
                 done.add(f"{part}.{name}")
                 yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_line(module), done)
-        elif part.__module__ + part.__qualname__ not in done and not plugged(part):
+        elif part.__module__ + part.__qualname__ not in done and not is_plugin(part):
             done.add(part.__module__ + part.__qualname__)
             yield from table_of(key, part, f"{place_of(key)} = {{ ... }}", "", done)
 
@@ -111,10 +111,10 @@ def table_of(key: str, config: type[Section], place: str, about: str, done: set[
     told = " ".join(part for part in (about, lead(config)) if part)
     yield Group(key, place, told, tuple(setting(config, name) for name in names))
     for name in names:
-        yield from below(f"{key}.{key_of(config, name)}", config.model_fields[name], done)
+        yield from nested_groups(f"{key}.{key_of(config, name)}", config.model_fields[name], done)
 
 
-def plugged(config: type[Section]) -> bool:
+def is_plugin(config: type[Section]) -> bool:
     """Whether a Config is that of a plug-in, which stands under the key that names its kind."""
     return "kind" in config.model_fields
 
@@ -145,7 +145,7 @@ def setting(config: type[Section], name: str) -> Setting:
     default = info.get_default(call_default_factory=True)
     written = "required" if default is PydanticUndefined else toml(default)
     about = described(config, name) or ""
-    limits = bounds([*info.metadata, *(inner for part in nested(info.annotation) for inner in part)])
+    limits = bounds([*info.metadata, *(inner for part in nested_metadata(info.annotation) for inner in part)])
     return Setting(key_of(config, name), takes(info.annotation, info.metadata), written, limits, about)
 
 
@@ -153,14 +153,14 @@ def takes(annotation: Any, metadata: Any = ()) -> str:
     """A type in words: Literal["a", "b"] -> '"a" or "b"', list[str] -> "[text]", dict[str, int] -> "{ text = whole number }"."""
     room = next((part for part in metadata if isinstance(part, str)), None)
     if room:
-        return either(*map(json.dumps, plugins.names(room))) + ", or a table with this kind"
+        return join_with_or(*map(json.dumps, plugins.names(room))) + ", or a table with this kind"
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return takes(inner[0], [*metadata, *inner[1:]])
     if origin is Literal:
-        return either(*map(json.dumps, inner))
+        return join_with_or(*map(json.dumps, inner))
     if origin in (Union, types.UnionType):
-        return either(*(takes(part) for part in inner if part is not type(None)))
+        return join_with_or(*(takes(part) for part in inner if part is not type(None)))
     if origin in (list, tuple):
         return f"[{takes(inner[0])}]" if inner else "list"
     if origin is dict:
@@ -170,13 +170,13 @@ def takes(annotation: Any, metadata: Any = ()) -> str:
     return NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-def either(*words: str) -> str:
+def join_with_or(*words: str) -> str:
     """("a", "b", "c") -> "a, b or c" """
     words = tuple(dict.fromkeys(words))
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
-def nested(annotation: Any) -> Iterator[tuple[Any, ...]]:
+def nested_metadata(annotation: Any) -> Iterator[tuple[Any, ...]]:
     """What Annotated types inside a type say of their values."""
     for part in get_args(annotation):
         if get_origin(part) is Annotated:
@@ -211,7 +211,7 @@ def toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, Path) else json.dumps(str(value))
 
 
-def parts(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
+def nested_types(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
     """The plug-in packages (by name) and Sections that a type mentions."""
     room = next((part for part in metadata if isinstance(part, str)), None)
     if room:
@@ -219,10 +219,10 @@ def parts(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
     elif isinstance(annotation, type) and issubclass(annotation, Section) and annotation is not Section:
         yield annotation
     elif get_origin(annotation) is Annotated:
-        yield from parts(get_args(annotation)[0], get_args(annotation)[1:])
+        yield from nested_types(get_args(annotation)[0], get_args(annotation)[1:])
     elif get_origin(annotation) is not Literal:
         for part in get_args(annotation):
-            yield from parts(part)
+            yield from nested_types(part)
 
 
 # The reference as text

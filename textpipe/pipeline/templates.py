@@ -7,8 +7,8 @@ from types import ModuleType
 MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation"]
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
-CHARACTERS = 200_000_000  # of all training texts; beyond, n-grams of characters take hours and memory
-L2 = [3, 1, 0.3, 0.1, 0.03, 0.01]
+MAX_CHARACTERS = 200_000_000  # of all training texts; beyond, n-grams of characters take hours and memory
+L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
 @dataclass
@@ -23,11 +23,11 @@ class Size:
 def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
     return (
-        before_model(size, task, mail=mail)
+        bag_of_words_tables(size, task, mail=mail)
         + f"""\
 [model]
 kind = "logistic_regression"        # or "feed_forward"
-l2 = {L2}   # the value that is best on valid is kept; larger: smoother
+l2 = {L2_CANDIDATES}   # the value that is best on valid is kept; larger: smoother
 
 [train]
 optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
@@ -41,7 +41,7 @@ optimizer = "lbfgs"                 # exact and quick for logistic_regression; "
 def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier that gives a row any number of labels."""
     return (
-        before_model(size, task, mail=mail)
+        bag_of_words_tables(size, task, mail=mail)
         + """\
 [model]
 kind = "feed_forward"               # or "logistic_regression"
@@ -61,17 +61,17 @@ early_stopping = { metric = "valid_loss", patience = 5 }
     )
 
 
-def before_model(size: Size, task: ModuleType, *, mail: bool) -> str:
+def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables up to the features of a bag-of-words model."""
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
-    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= CHARACTERS
+    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= MAX_CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
-    others = "" if mail else f'# For mails put before "casefold": {listed(MAIL + MASKS)}\n'
+    others = "" if mail else f'# For mails put before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
 [normalize]
 # Applied in order, in training and in the exported graph alike.
-{others}steps = [{listed(steps)}]
+{others}steps = [{quoted_list(steps)}]
 
 [tokenize]
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
@@ -95,7 +95,7 @@ steps = ["unicode", "whitespace"]
     if mail:
         steps += f"""
 [normalize.fields]
-{source} = [{listed(["unicode", *MAIL, *MASKS, "whitespace"])}]   # the message's own words
+{source} = [{quoted_list(["unicode", *MAIL, *MASKS, "whitespace"])}]   # the message's own words
 """
     return f"""\
 {steps}
@@ -174,6 +174,6 @@ class Plan:
         )
 
 
-def listed(names: list[str]) -> str:
+def quoted_list(names: list[str]) -> str:
     """ "a", "b" as they stand in TOML."""
     return ", ".join(f'"{name}"' for name in names)

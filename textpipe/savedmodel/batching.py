@@ -7,7 +7,7 @@ from typing import Any
 from textpipe.runtime import threads
 
 BATCH_ROWS = 128
-LEAST_ROWS = 32  # fewer rows are not cut into two batches, so that each core has one
+MIN_ROWS = 32  # fewer rows are not cut into two batches, so that each core has one
 ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
 
 
@@ -47,7 +47,7 @@ def answered(
 
     # The longest first: begun last, one would be waited for alone.
     at_once = min(threads.MOST, threads.count())
-    batch_rows = min(batch_rows, max(LEAST_ROWS, -(-len(order) // at_once)))
+    batch_rows = min(batch_rows, max(MIN_ROWS, -(-len(order) // at_once)))
     waiting = list(batches(order, lengths, batch_rows))[::-1]
     with ThreadPoolExecutor(max(1, min(at_once, len(waiting)))) as pool:
         for _ in pool.map(answer, waiting):

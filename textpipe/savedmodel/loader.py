@@ -25,9 +25,9 @@ read_about = description.read
 GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side code
 DEFAULT = description.DEFAULT
 # What a graph says when an option lies outside its bounds.
-REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
+OPTION_REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
 
-TAKEN = ("string", "float32")  # dtypes of fields that rows may have
+FIELD_DTYPES = ("string", "float32")  # dtypes of fields that rows may have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Model:
     """A loaded SavedModel.
 
     path: its version directory; fields: the texts a row needs; about: what textpipe.json says ({} for a model of
-    another tool); signatures: name -> function of named tensors; left_out: {signature: {input: its default}};
+    another tool); signatures: name -> function of named tensors; input_defaults: {signature: {input: its default}};
     described: what each signature takes and gives.
     """
 
@@ -43,7 +43,7 @@ class Model:
     fields: tuple[str, ...]
     about: dict[str, Any]
     signatures: dict[str, Any]
-    left_out: dict[str, dict[str, Any]]
+    input_defaults: dict[str, dict[str, Any]]
     loaded: Any  # keeps the variables the signatures use alive
     described: dict[str, records.Signature] = dataclasses.field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Model:
         Raises ModelError when there is no model, when a file is not what the manifest says, when it is of a format that
         this version does not read, or when it cannot be loaded.
         """
-        place = find(Path(path))
+        place = find_version(Path(path))
         if verify and (place / manifest.NAME).exists():
             manifest.verify(place)
         about = read_about(place)
@@ -79,7 +79,7 @@ class Model:
             for name, function in signatures.items()
         }
         described = description.signatures(about, inputs)
-        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, defaults_of(place), loaded, described)
+        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(place), loaded, described)
 
     @property
     def name(self) -> str:
@@ -121,31 +121,31 @@ class Model:
             ):
                 raise ModelError(f"{self.path}: {signature!r} of this model takes no options")
             asked = signature if described.search is None else described.search.signature
-            found = self.predict_with(rows, self.given(options), signature=asked, batch_rows=batch_rows)
+            found = self.predict_tensors(rows, self.option_tensors(options), signature=asked, batch_rows=batch_rows)
             return as_asked(described, found)
-        return self.predict_with(rows, self.defaults(signature), signature=signature, batch_rows=batch_rows)
+        return self.predict_tensors(rows, self.defaults(signature), signature=signature, batch_rows=batch_rows)
 
-    def predict_with(
+    def predict_tensors(
         self, rows: Sequence[Row], fixed: Mapping[str, Any], *, signature: str, batch_rows: int = BATCH_ROWS
     ) -> list[dict[str, Any]]:
         """As predict, with the tensors that all batches get alike."""
         function = self.signatures[signature]
         names = inputs_of(function)
         for name, spec in names.items():
-            if name not in fixed and spec.dtype.name not in TAKEN:
+            if name not in fixed and spec.dtype.name not in FIELD_DTYPES:
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
         columns: dict[str, list[Any]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
             for field, cell in by_field(self.dtypes, row, number).items():
                 columns[field].append(encode(cell) if isinstance(cell, str) else cell)
-        if described := self.described[signature].of_kind(records.EXAMPLES):
+        if described := self.described[signature].inputs_of_kind(records.EXAMPLES):
             columns = dict.fromkeys(described, examples(columns))
         import tensorflow as tf
 
         try:
             return answered(function, columns, batch_rows=batch_rows, fixed=fixed)
         except tf.errors.OpError as error:
-            refused = REFUSED.search(error.message)
+            refused = OPTION_REFUSED.search(error.message)
             if refused:
                 raise ModelError(f"{self.path}: {refused[1]} {refused[2]}") from None
             raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
@@ -160,7 +160,7 @@ class Model:
         """Tensors for the inputs of a signature that a caller may leave out: a server fills them in, Python does not."""
         import tensorflow as tf
 
-        protos = self.left_out.get(signature, {})
+        protos = self.input_defaults.get(signature, {})
         return {name: tf.constant(tf.make_ndarray(proto)) for name, proto in protos.items()}
 
     def option_defaults(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Model:
         """The lowest and the highest value of each option that is a number: {"beam_size": [1, 64], ...}."""
         return dict(self.about.get("bounds") or {})
 
-    def given(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def option_tensors(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All inputs but the text of the signature that takes options, those in `options` as a caller gave them."""
         import tensorflow as tf
 
@@ -206,7 +206,7 @@ def as_asked(signature: records.Signature, found: list[dict[str, Any]]) -> list[
     return [{name: row[given][0] if first else row[given] for name, given in outputs.items()} for row in found]
 
 
-def find(path: Path) -> Path:
+def find_version(path: Path) -> Path:
     """The version directory behind a path a user gave; raises ModelError saying what was found there instead."""
     if (path / "saved_model.pb").is_file():
         return path
@@ -231,7 +231,7 @@ def shape_of(spec: Any) -> records.Shape:
     return () if spec.shape.rank is None else tuple(spec.shape.as_list())
 
 
-def defaults_of(place: Path) -> dict[str, dict[str, Any]]:
+def read_input_defaults(place: Path) -> dict[str, dict[str, Any]]:
     """The TensorProtos a server gives to inputs that a request leaves out: {signature: {input: value}}."""
     from tensorflow.core.protobuf import saved_model_pb2
 

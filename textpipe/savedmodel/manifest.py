@@ -36,12 +36,12 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 
 def verify(folder: Path) -> None:
     """Compare every file with the manifest; raises ModelError naming the first that differs, lacks or is new."""
-    fault = damage(folder, sums=True)
+    fault = find_damage(folder, sums=True)
     if fault:
         raise ModelError(f"{folder / fault}; export the model again or copy it anew")
 
 
-def damage(folder: Path, *, sums: bool) -> str | None:
+def find_damage(folder: Path, *, sums: bool) -> str | None:
     """'variables/variables.index: is missing' or the like, or None; without sums only names and sizes are compared."""
     files = read(folder)
     for name, entry in files.items():

@@ -28,28 +28,28 @@ def publish(model: Path, base: Path) -> Path:
     says, and ResourceError when the copy cannot be written; then nothing new is visible.
     """
     before = latest_version(base)
-    if latest := current(model, before):
+    if latest := reusable_version(model, before):
         return latest
     manifest.verify(model)
     description.check(model, description.read(model))
     copy = base / f".{secrets.token_hex(8)}.part"
     try:
-        with unwritable(base):
+        with explain_write_errors(base):
             base.mkdir(parents=True, exist_ok=True)
-            with turn(base):
+            with publish_lock(base):
                 latest = latest_version(base)
-                if latest is not None and latest != before and current(model, latest):
+                if latest is not None and latest != before and reusable_version(model, latest):
                     return latest
                 shutil.copytree(model, copy)
                 manifest.verify(copy)
-                flush(copy)
-                return settle(copy, base)
+                fsync_tree(copy)
+                return rename_to_next_version(copy, base)
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def turn(base: Path) -> Iterator[None]:
+def publish_lock(base: Path) -> Iterator[None]:
     """Hold the right to publish below base; another process waits."""
     descriptor = os.open(base, os.O_RDONLY)
     try:
@@ -59,7 +59,7 @@ def turn(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def settle(copy: Path, base: Path) -> Path:
+def rename_to_next_version(copy: Path, base: Path) -> Path:
     """Rename a copy to the next free version; another tool may take a number first."""
     while True:
         place = base / str(max(taken(base), default=0) + 1)
@@ -85,12 +85,12 @@ def latest_version(base: Path) -> Path | None:
     return None
 
 
-def current(model: Path, latest: Path | None) -> Path | None:
+def reusable_version(model: Path, latest: Path | None) -> Path | None:
     """The latest version, when there is one, undamaged, that lists the same files; else None."""
     try:
         if latest is None or manifest.read(model) != manifest.read(latest):
             return None
-        fault = manifest.damage(latest, sums=True)
+        fault = manifest.find_damage(latest, sums=True)
     except ModelError:
         return None
     if fault:
@@ -98,7 +98,7 @@ def current(model: Path, latest: Path | None) -> Path | None:
     return None if fault else latest
 
 
-def flush(folder: Path) -> None:
+def fsync_tree(folder: Path) -> None:
     """Force files to the disk before their directory gets its name: after a power cut a version is whole or absent."""
     for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
@@ -109,7 +109,7 @@ def flush(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def unwritable(base: Path):
+def explain_write_errors(base: Path):
     """Turn a full disk or a folder that cannot be written into an error with a cure."""
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 from textpipe.errors import ModelError
 
 # TensorFlow Text's ops that 2.12.1 registers already.
-TEXT = frozenset(
+TEXT_OPS = frozenset(
     [
         "CaseFoldUTF8",
         "ConstrainedSequence",
@@ -50,10 +50,10 @@ TEXT = frozenset(
     ]
 )
 # Those that came later, and one that is not linked in although it is old (tensorflow/serving#2064).
-LATER_TEXT = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
-UNLINKED = frozenset(("FastBertNormalize",))
+LATER_TEXT_OPS = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
+UNLINKED_OPS = frozenset(("FastBertNormalize",))
 # TensorFlow's own of after 2.12 that a processor runs; which release brought each is not known here.
-LATER = frozenset(
+LATER_OPS = frozenset(
     [
         "CheckPinned",
         "Conv",
@@ -84,17 +84,17 @@ LATER = frozenset(
         "WeightedFlatMapDataset",
     ]
 )
-RELEASES = {"2.19": UNLINKED | LATER_TEXT, "2.20": UNLINKED, "2.21": UNLINKED}
+MISSING_OPS = {"2.19": UNLINKED_OPS | LATER_TEXT_OPS, "2.20": UNLINKED_OPS, "2.21": UNLINKED_OPS}
 
 
-def of_model(path: str | Path) -> list[str]:
+def model_ops(path: str | Path) -> list[str]:
     """The ops of a SavedModel's graphs and functions, by name. Raises ModelError when it cannot be read."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     from textpipe.savedmodel import loader
 
-    place = loader.find(Path(path))
+    place = loader.find_version(Path(path))
     try:
         saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
@@ -109,13 +109,13 @@ def of_model(path: str | Path) -> list[str]:
 
 def report(path: str | Path) -> tuple[list[str], bool]:
     """Lines to show, and whether a release of TensorFlow Serving loads the model."""
-    found = of_model(path)
-    text = [name for name in found if name in TEXT | LATER_TEXT | UNLINKED or name.startswith("TFText>")]
+    found = model_ops(path)
+    text = [name for name in found if name in TEXT_OPS | LATER_TEXT_OPS | UNLINKED_OPS or name.startswith("TFText>")]
     lines = [f"{len(found)} ops, {len(text)} of them TensorFlow Text's: {', '.join(text) or 'none'}"]
-    strange = [name for name in text if name not in TEXT | LATER_TEXT | UNLINKED]
-    newer = [name for name in found if name in LATER]
+    strange = [name for name in text if name not in TEXT_OPS | LATER_TEXT_OPS | UNLINKED_OPS]
+    newer = [name for name in found if name in LATER_OPS]
     loads = False
-    for release, lacks in RELEASES.items():
+    for release, lacks in MISSING_OPS.items():
         missing = sorted(lacks & set(found))
         if missing:
             lines.append(f"TensorFlow Serving {release}: cannot load it, lacks {', '.join(missing)}")

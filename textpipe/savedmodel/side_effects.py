@@ -91,25 +91,25 @@ NETWORK = frozenset(
     ]
 )
 CHECKPOINTS = frozenset(["Save", "SaveSlices", "Restore", "RestoreSlice", "MergeCheckpoints"])
-TABLE = "InitializeTableFromTextFile"
-DECORATION = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
-STARTED = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
-PASSED = ("Identity", "StopGradient", "EnsureShape")
+TABLE_FROM_FILE = "InitializeTableFromTextFile"
+AFFIXES = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
+INIT_KEYS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
+PASS_THROUGH = ("Identity", "StopGradient", "EnsureShape")
 
 
-def bare(op: str) -> str:
+def base_op(op: str) -> str:
     """ExperimentalCSVDatasetV2 -> CSVDataset;   SaveV2 -> Save;   MergeV2Checkpoints -> MergeCheckpoints"""
-    return DECORATION.sub("", op)
+    return AFFIXES.sub("", op)
 
 
-def of_model(place: Path, saved: Any = None) -> list[str]:
+def find_side_effects(place: Path, saved: Any = None) -> list[str]:
     """The names of such ops in a SavedModel directory, "ReadFile (serve)" where a function has it; [] for none.
 
     saved: its SavedModel message where that was read before. Raises ModelError when it cannot be read.
     """
     found: set[str] = set()
     for meta_graph in (saved or read(place)).meta_graphs:
-        found.update(Graph(meta_graph).found())
+        found.update(Graph(meta_graph).side_effects())
         found.update(
             f"the asset {asset.filename}"
             for asset in meta_graph.asset_file_def
@@ -120,7 +120,7 @@ def of_model(place: Path, saved: Any = None) -> list[str]:
 
 def refuse(place: Path, saved: Any = None) -> None:
     """Raises ModelError for a model that has such ops."""
-    if found := of_model(place, saved):
+    if found := find_side_effects(place, saved):
         raise ModelError(
             f"{place}: its graph reaches for files, processes or the network: {', '.join(found[:8])}"
             f"{' and others' if len(found) > 8 else ''}; --trust-models serves it all the same, if you know who made it"
@@ -134,7 +134,7 @@ def report(path: str | Path) -> list[str]:
     return [
         f"fault             {what}: reaches for files, processes or the network; textpipe serve refuses the model "
         "without --trust-models"
-        for what in of_model(loader.find(Path(path)))
+        for what in find_side_effects(loader.find_version(Path(path)))
     ]
 
 
@@ -156,9 +156,9 @@ class Graph:
         library = meta_graph.graph_def.library.function
         self.functions = {function.signature.name: function for function in library}
         self.main = {node.name: node for node in meta_graph.graph_def.node}
-        self.saving = self.of_the_saver()
+        self.saving = self.saver_only()
 
-    def found(self) -> Iterator[str]:
+    def side_effects(self) -> Iterator[str]:
         for node in self.main.values():
             if self.reaches(node, "", allowed=node.name in self.saving[0]):
                 yield node.op
@@ -171,10 +171,10 @@ class Graph:
         """Whether a node reaches beyond memory; allowed: it belongs to what saves and restores variables."""
         if node.op in self.functions:
             return False
-        op = bare(node.op)
+        op = base_op(node.op)
         if op in CHECKPOINTS:
             return not allowed
-        if op == TABLE:
+        if op == TABLE_FROM_FILE:
             return len(node.input) < 2 or not self.is_asset(container, node.input[1], set())
         if op in FILES | PROCESSES | NETWORK:
             return True
@@ -187,37 +187,37 @@ class Graph:
         if op == "Print":
             return attributes["output_stream"].s.startswith(b"file:")
         if op == "CacheDataset":
-            return len(node.input) < 2 or self.constant(container, node.input[1]) != b""
+            return len(node.input) < 2 or self.string_constant(container, node.input[1]) != b""
         return False
 
     # What saves and restores
 
-    def of_the_saver(self) -> tuple[set[str], set[str]]:
+    def saver_only(self) -> tuple[set[str], set[str]]:
         """(nodes of the main graph, functions) that serve the saver alone."""
         saver, signatures = self.meta_graph.saver_def, self.meta_graph.signature_def.values()
         asked = {tensor.name for signature in signatures for tensor in signature.outputs.values()}
-        for key in STARTED:
+        for key in INIT_KEYS:
             asked.update(self.meta_graph.collection_def[key].node_list.value)
-        nodes = self.behind([saver.save_tensor_name, saver.restore_op_name]) - self.behind(asked)
-        theirs = self.called(node for name, node in self.main.items() if name in nodes)
-        others = self.called(node for name, node in self.main.items() if name not in nodes)
+        nodes = self.ancestors([saver.save_tensor_name, saver.restore_op_name]) - self.ancestors(asked)
+        theirs = self.called_functions(node for name, node in self.main.items() if name in nodes)
+        others = self.called_functions(node for name, node in self.main.items() if name not in nodes)
         others |= set(self.meta_graph.object_graph_def.concrete_functions)
         loose = set(self.functions) - theirs
-        others |= loose | self.called(node for name in others | loose for node in self.nodes(name).values())
+        others |= loose | self.called_functions(node for name in others | loose for node in self.nodes(name).values())
         return nodes, theirs - others
 
-    def behind(self, names: Iterable[str]) -> set[str]:
+    def ancestors(self, names: Iterable[str]) -> set[str]:
         """Nodes of the main graph that these tensors need."""
         found: set[str] = set()
-        waiting = [node_of(name) for name in names]
+        waiting = [node_name(name) for name in names]
         while waiting:
             name = waiting.pop()
             if name in self.main and name not in found:
                 found.add(name)
-                waiting += map(node_of, self.main[name].input)
+                waiting += map(node_name, self.main[name].input)
         return found
 
-    def called(self, nodes: Iterable[Any]) -> set[str]:
+    def called_functions(self, nodes: Iterable[Any]) -> set[str]:
         """Functions that nodes call, and those that these call."""
         found: set[str] = set()
         waiting = list(nodes)
@@ -235,42 +235,42 @@ class Graph:
             return self.main
         return {node.name: node for node in self.functions[container].node_def} if container in self.functions else {}
 
-    def constant(self, container: str, reference: str) -> bytes | None:
+    def string_constant(self, container: str, reference: str) -> bytes | None:
         """A string constant's value; None for any other tensor."""
-        node = self.nodes(container).get(node_of(reference))
+        node = self.nodes(container).get(node_name(reference))
         if node is None or node.op != "Const" or not node.attr["value"].tensor.string_val:
             return None
         return bytes(node.attr["value"].tensor.string_val[0])
 
     def is_asset(self, container: str, reference: str, seen: set[tuple[str, str]]) -> bool:
         """Whether a tensor is the path of one of the model's assets wherever it is handed over."""
-        name = node_of(reference)
+        name = node_name(reference)
         if (container, name) in seen:
             return False
         seen = seen | {(container, name)}
-        if not container and name in {node_of(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
+        if not container and name in {node_name(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
             return True
         node = self.nodes(container).get(name)
         if node is not None:
             if node.op == "ReadVariableOp" and not container:
-                return self.holds_asset(node_of(node.input[0]), seen)
-            return node.op in PASSED and bool(node.input) and self.is_asset(container, node.input[0], seen)
+                return self.holds_asset(node_name(node.input[0]), seen)
+            return node.op in PASS_THROUGH and bool(node.input) and self.is_asset(container, node.input[0], seen)
         if not container:
             return False
         arguments = [argument.name for argument in self.functions[container].signature.input_arg]
         if name not in arguments:
             return False
-        given = list(self.handed_over(container, arguments.index(name), len(arguments), seen))
+        given = list(self.argument_is_asset(container, arguments.index(name), len(arguments), seen))
         return bool(given) and all(given)
 
     def holds_asset(self, variable: str, seen: set[tuple[str, str]]) -> bool:
         """Whether nothing but an asset's path is ever put into a variable of the main graph."""
-        users = [node for node in self.main.values() if variable in map(node_of, node.input)]
+        users = [node for node in self.main.values() if variable in map(node_name, node.input)]
         given = [node.input[1] for node in users if node.op == "AssignVariableOp"]
         plain = all(node.op in ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp") for node in users)
         return plain and bool(given) and all(self.is_asset("", value, seen) for value in given)
 
-    def handed_over(self, function: str, place: int, count: int, seen: set[tuple[str, str]]) -> Iterator[bool]:
+    def argument_is_asset(self, function: str, place: int, count: int, seen: set[tuple[str, str]]) -> Iterator[bool]:
         """For each place where a function gets its argument: whether that is an asset."""
         objects = self.meta_graph.object_graph_def
         if function in objects.concrete_functions:
@@ -280,11 +280,11 @@ class Graph:
         for container in ("", *self.functions):
             for node in self.nodes(container).values():
                 if function in callees(node):
-                    calls = bare(node.op) in ("PartitionedCall", "StatefulPartitionedCall") or node.op == function
+                    calls = base_op(node.op) in ("PartitionedCall", "StatefulPartitionedCall") or node.op == function
                     yield calls and len(node.input) > place and self.is_asset(container, node.input[place], seen)
 
 
-def node_of(reference: str) -> str:
+def node_name(reference: str) -> str:
     """^init -> init;   Const_3:0 -> Const_3;   read:contents:0 -> read"""
     return reference.removeprefix("^").partition(":")[0]
 

@@ -27,8 +27,8 @@ PREDICT, CLASSIFY = "predict", "classify"
 EXAMPLES = "examples"  # serialized tf.Examples with the fields
 OPTION = "option"  # a setting of the decoder for this call
 DEADLINE = "deadline"  # Unix seconds at which a search ends
-STREAMED = "state"  # an output of the signature that is followed
-NO_FIELDS = (EXAMPLES, OPTION, DEADLINE, STREAMED)
+STATE_INPUT = "state"  # an output of the signature that is followed
+NON_FIELD_KINDS = (EXAMPLES, OPTION, DEADLINE, STATE_INPUT)
 
 Shape = tuple[int | None, ...]
 
@@ -76,24 +76,24 @@ class Signature:
     search: Search | None = None
     state: Callable[[], Mapping[str, Input]] | None = None
 
-    def of_kind(self, *kinds: str) -> tuple[str, ...]:
+    def inputs_of_kind(self, *kinds: str) -> tuple[str, ...]:
         """The names of the inputs of these kinds."""
         return tuple(name for name, one in self.inputs.items() if one.kind in kinds)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The inputs that are fields of a row."""
-        return tuple(name for name, one in self.inputs.items() if one.kind not in NO_FIELDS)
+        return tuple(name for name, one in self.inputs.items() if one.kind not in NON_FIELD_KINDS)
 
     @property
     def options(self) -> tuple[str, ...]:
         """The inputs that are settings of the decoder."""
-        return self.of_kind(OPTION)
+        return self.inputs_of_kind(OPTION)
 
     @property
     def deadline(self) -> str | None:
         """The input that says when a search ends."""
-        return next(iter(self.of_kind(DEADLINE)), None)
+        return next(iter(self.inputs_of_kind(DEADLINE)), None)
 
 
 def table(signature: Signature) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def taking_options(signatures: Iterable[Signature]) -> Signature | None:
     return next((one for one in signatures if one.options), None)
 
 
-def ranked(signatures: Iterable[Signature]) -> Signature | None:
+def n_best(signatures: Iterable[Signature]) -> Signature | None:
     """The signature that gives the best answers of each row, several where there are; None when all give one."""
     return next((one for one in signatures if one.search is not None and not one.search.first), None)
 

@@ -43,16 +43,16 @@ class Ensemble(Section):
             )
         if "models" in table:
             raise ValueError("models: unknown key; the members say what models they are")
-        tables = [described(origin) for origin in map(located, table["members"]) if origin.model.exists()]
+        tables = [read_model_json(origin) for origin in map(locate_member, table["members"]) if origin.model.exists()]
         return {**table, "models": [one["model"] for one in tables]}
 
     @property
     def files(self) -> list[Path]:
         """Every file read of the members, for the cache key."""
-        return [path for member in self.members for path in located(member).files if path.exists()]
+        return [path for member in self.members for path in locate_member(member).files if path.exists()]
 
 
-def located(member: str) -> source_weights.Origin:
+def locate_member(member: str) -> source_weights.Origin:
     """The files of a member; those beside a file of weights may not exist. Raises ConfigError when there is no model."""
     path = Path(str(member))
     if path.suffix == ".h5":
@@ -66,12 +66,12 @@ def located(member: str) -> source_weights.Origin:
         raise ConfigError(str(error).replace("[train] init.from:", "ensemble:", 1)) from None
 
 
-def described(origin: source_weights.Origin) -> dict[str, Any]:
+def read_model_json(origin: source_weights.Origin) -> dict[str, Any]:
     """A member's model.json: {"model": its [model] table, "sizes": features.json}."""
     return json.loads(origin.model.read_text(encoding="utf-8"))
 
 
-def joined(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
+def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
     """The pipeline's own model and the section's members as one.
 
     own: the built model of the train artifact `train`. Raises ConfigError when a member reads or writes other token ids
@@ -84,9 +84,9 @@ def joined(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
     sizes = Sizes.from_tables(mine["sizes"], task.FIELDS)
     members = [own]
     for member in section.members:
-        origin = located(member)
+        origin = locate_member(member)
         origin.check()
-        of_member = described(origin) if origin.model.exists() else mine
+        of_member = read_model_json(origin) if origin.model.exists() else mine
         theirs = read_vocabulary(origin.vocabulary) if origin.vocabulary.exists() else vocabulary
         if len(theirs) != len(vocabulary):
             raise ConfigError(

@@ -22,7 +22,7 @@ from textpipe.errors import ConfigError
 from textpipe.savedmodel import model_rows
 from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
-from textpipe.servable.ensemble import Ensemble, joined
+from textpipe.servable.ensemble import Ensemble, build_ensemble
 from textpipe.servable.tracing import Tensors
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
@@ -65,8 +65,8 @@ class Servable(tf.Module):
         self.normalizer = normalizer
         self.features = dict(features)
         self.weights = [variable.value for variable in model.weights]
-        self.reach = lambda: model
-        self.told_of_training = lambda: dict(trained or {})
+        self._model = lambda: model
+        self._trained = lambda: dict(trained or {})
         self.output = plugins.find("answers", task.ANSWER).output(
             self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends
         )
@@ -96,7 +96,7 @@ class Servable(tf.Module):
         model = plugins.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
         if ensemble:
-            model = joined(ensemble, model, artifacts["train"], module)
+            model = build_ensemble(ensemble, model, artifacts["train"], module)
         return cls(
             module,
             Normalizer(artifacts["normalize"]),
@@ -112,12 +112,12 @@ class Servable(tf.Module):
     @property
     def model(self) -> Any:
         """The Keras model."""
-        return self.reach()
+        return self._model()
 
     @property
     def trained(self) -> dict[str, Any]:
         """train.json: how training ended, and the figures of the weights that were kept."""
-        return self.told_of_training()
+        return self._trained()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -133,14 +133,14 @@ class Servable(tf.Module):
     @property
     def row_inputs(self) -> dict[str, Input]:
         """The source fields as inputs of signatures."""
-        return {name: self.as_input(name) for name in self.sources}
+        return {name: self.input_of(name) for name in self.sources}
 
     @property
     def target_input(self) -> dict[str, Input]:
         """The target field as an input of signatures that take answers."""
-        return {self.target: self.as_input(self.target)}
+        return {self.target: self.input_of(self.target)}
 
-    def as_input(self, field: str) -> Input:
+    def input_of(self, field: str) -> Input:
         """A field as an input of signatures: as callers send it."""
         one = self.fields()[field]
         spec = one.cells.spec()
@@ -150,12 +150,12 @@ class Servable(tf.Module):
         """Whether there is text in a field, which is normalized and tokenized."""
         return self.fields()[field].has_text
 
-    def texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
+    def row_texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
         """The texts of each row as one, by lines: {field: cells} -> [B]."""
         columns = [cells for name, cells in raw.items() if self.has_text(name)]
         return ["\n".join(cells) for cells in zip(*columns, strict=True)]
 
-    def spelled(self, references: Sequence[Any]) -> list[str]:
+    def format_targets(self, references: Sequence[Any]) -> list[str]:
         """Cells of the target field as answers are written."""
         spell = getattr(self.fields()[self.target].cells, "spelled", str)
         return [spell(one) for one in references]
@@ -198,7 +198,7 @@ class Servable(tf.Module):
             self.signature(definition.follows)  # which says what a state is made of
             assert definition.state is not None
             definition = dataclasses.replace(definition, inputs=definition.state())
-        return tracing.traced(definition)
+        return tracing.trace(definition)
 
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """All exported functions by signature name."""

@@ -53,11 +53,11 @@ def features(graph: Graph, raw: Raw) -> Tensors:
     return {
         name if len(inputs) == 1 else f"{field}.{name}": value
         for field, one in inputs.items()
-        for name, value in dense(one).items()
+        for name, value in to_dense(one).items()
     }
 
 
-def dense(feature: Any) -> Tensors:
+def to_dense(feature: Any) -> Tensors:
     """A feature of a batch as dense tensors."""
     if not isinstance(feature, tf.SparseTensor):
         return {"ids" if feature.dtype.is_integer else "values": feature}
@@ -69,7 +69,7 @@ def dense(feature: Any) -> Tensors:
     return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 
 
-def tokens(graph: Graph, raw: Raw) -> Tensors:
+def token_counts(graph: Graph, raw: Raw) -> Tensors:
     """How long source texts are in tokens, without asking the model: {field: [B]} -> int32 [B] each.
 
     source_tokens: without end marks. source_unknown: those that are no piece of the vocabulary: <unk>, or bytes that spell
@@ -78,22 +78,22 @@ def tokens(graph: Graph, raw: Raw) -> Tensors:
     total: Tensors = {}
     for field, one in graph.inputs(raw).items():
         if graph.has_text(field):
-            for name, counts in lengths(one, graph.features[field]).items():
+            for name, counts in field_token_counts(one, graph.features[field]).items():
                 total[name] = total[name] + counts if name in total else counts
     return total
 
 
-def lengths(feature: Any, of: Any) -> Tensors:
+def field_token_counts(feature: Any, of: Any) -> Tensors:
     """source_tokens and source_unknown of one field; of: its features/ object."""
     if isinstance(feature, tf.SparseTensor):
         rows = tf.cast(feature.dense_shape[0], tf.int32)
         counts = tf.math.bincount(tf.cast(feature.indices[:, 0], tf.int32), minlength=rows, maxlength=rows)
         return {"source_tokens": counts, "source_unknown": tf.zeros_like(counts)}
     unknown = tf.math.count_nonzero(of.codec.unknown(feature), axis=1, dtype=tf.int32)
-    return {"source_tokens": counted(feature, of.codec), "source_unknown": unknown}
+    return {"source_tokens": count_tokens(feature, of.codec), "source_unknown": unknown}
 
 
-def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
+def count_tokens(ids: tf.Tensor, codec: Any) -> tf.Tensor:
     """Tokens of each row [B], padding and end marks aside."""
     return tf.math.count_nonzero((ids != codec.pad_id) & (ids != codec.end_id), axis=1, dtype=tf.int32)
 
@@ -107,7 +107,7 @@ def example_spec(graph: Graph) -> dict[str, tf.io.FixedLenFeature]:
     return found
 
 
-def traced(signature: Signature) -> Callable[..., Tensors]:
+def trace(signature: Signature) -> Callable[..., Tensors]:
     """The traced function of a signature, whose first input has a row for each answer; of no rows it gives no rows.
 
     Models and decoders may assume a batch of at least one row, so an empty one is answered with a row that is dropped.
@@ -124,13 +124,13 @@ def traced(signature: Signature) -> Callable[..., Tensors]:
         rows = tf.shape(values[0])[0]
         for name, spec in specs.items():
             if spec.shape.rank:
-                given[name] = tf.concat([given[name], row_for(given[name])], axis=0)
+                given[name] = tf.concat([given[name], filler_row(given[name])], axis=0)
         return {output: tf.identity(value[:rows], name=output) for output, value in call(given).items()}
 
     return serve.get_concrete_function()
 
 
-def row_for(value: tf.Tensor) -> tf.Tensor:
+def filler_row(value: tf.Tensor) -> tf.Tensor:
     """A row of nothing for a batch [B, ...] of no rows, else no row."""
     count = tf.cast(tf.equal(tf.shape(value)[0], 0), tf.int32)
     nothing = "" if value.dtype == tf.string else tf.zeros([], value.dtype)

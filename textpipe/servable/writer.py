@@ -14,11 +14,11 @@ from textpipe.savedmodel.signatures import PREDICT
 
 NUMBER = re.compile(r"\d+")
 # Unused inputs of a loop's condition, named after the number of its function.
-REDUNDANT = re.compile(r"_\d+(___redundant_placeholder\d+)$")
+REDUNDANT_PLACEHOLDER = re.compile(r"_\d+(___redundant_placeholder\d+)$")
 # What the function that fills a table calls its tensors.
-FILLING = re.compile(r"\bkey_value_init\d+")
+TABLE_INITIALIZER = re.compile(r"\bkey_value_init\d+")
 # Values of _gradient_op_type: a process-wide counter that means nothing once the graph is written.
-COUNTED = re.compile(rb"^(PartitionedCallUnused|CustomGradient)-\d+$")
+NUMBERED_GRADIENT = re.compile(rb"^(PartitionedCallUnused|CustomGradient)-\d+$")
 
 
 def save(servable: Any, folder: Path) -> None:
@@ -49,9 +49,9 @@ def renumber(graph: Any) -> None:
     """Name functions and tables of a MetaGraphDef by their order, and sort them: what else was traced is gone."""
     functions = graph.graph_def.library.function
     assert not graph.graph_def.library.gradient, "saved with gradients, which name functions too"
-    names = canonical([function.signature.name for function in functions])
+    names = canonical_names([function.signature.name for function in functions])
     nodes = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
-    tables = canonical([name for node in nodes if (name := table_name(node))])
+    tables = canonical_names([name for node in nodes if (name := table_name(node))])
     for node in nodes:
         node.op = names.get(node.op, node.op)
         if table_name(node):
@@ -61,20 +61,20 @@ def renumber(graph: Any) -> None:
             for called in [value.func] if kind == "func" else value.list.func if kind == "list" else []:
                 called.name = names.get(called.name, called.name)
             if key == "_gradient_op_type":
-                value.s = COUNTED.sub(rb"\1", value.s)
+                value.s = NUMBERED_GRADIENT.sub(rb"\1", value.s)
     for function in functions:
-        settle(function, names[function.signature.name])
+        rename_function(function, names[function.signature.name])
     functions.sort(key=lambda function: function.signature.name)
     rename_objects(graph.object_graph_def, names)
 
 
-def settle(function: Any, name: str) -> None:
+def rename_function(function: Any, name: str) -> None:
     """Give a FunctionDef its new name, and what is named by a counter inside it names without one."""
     from google.protobuf import text_format
 
     function.signature.name = name
     for given in function.signature.input_arg:
-        given.name = REDUNDANT.sub(r"\1", given.name)
+        given.name = REDUNDANT_PLACEHOLDER.sub(r"\1", given.name)
     # A captured tensor's argument is named after its number; wherever the body reads it, it gets that of its place.
     places = {}
     for place, argument in function.arg_attr.items():
@@ -88,7 +88,7 @@ def settle(function: Any, name: str) -> None:
     for output, read in function.ret.items():
         function.ret[output] = places.get(read, read)
     if name.startswith("__inference__initializer"):
-        text = FILLING.sub("key_value_init", text_format.MessageToString(function))
+        text = TABLE_INITIALIZER.sub("key_value_init", text_format.MessageToString(function))
         function.CopyFrom(text_format.Parse(text, type(function)()))
 
 
@@ -115,7 +115,7 @@ def table_name(node: Any) -> str:
     return name if name.isdigit() else ""
 
 
-def canonical(names: list[str]) -> dict[str, str]:
+def canonical_names(names: list[str]) -> dict[str, str]:
     """New names, numbered from 0 within each stem in the order of the old numbers.
 
     ["f_917", "f_88", "g_5"] -> {"f_88": "f_0", "f_917": "f_1", "g_5": "g_0"}

@@ -42,7 +42,7 @@ AWKWARD = (
 )
 
 
-def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
+def build_rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
     """Rows with what training-side code makes of them, similar lengths together: {"raw": {field: cell}, "features":
     {field: as vectorize wrote it}, "origin", and what answers/ says}.
 
@@ -53,7 +53,7 @@ def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict
     if not found:
         raise DataError("[export] there are no rows to replay; give ingest some rows")
     found += awkward_rows(servable, found[0]["raw"])
-    found.sort(key=lambda row: (length(row), list(map(str, row["raw"].values()))))
+    found.sort(key=lambda row: (text_length(row), list(map(str, row["raw"].values()))))
     for start in range(0, len(found), BATCH_ROWS):
         batch = found[start : start + BATCH_ROWS]
         fill_features(servable, batch)
@@ -61,7 +61,7 @@ def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict
     return found
 
 
-def length(row: dict[str, Any]) -> int:
+def text_length(row: dict[str, Any]) -> int:
     """Characters of a row's texts."""
     return sum(len(cell) for cell in row["raw"].values() if isinstance(cell, str))
 
@@ -96,14 +96,14 @@ def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Ite
         for batch in shards.read(inputs["vectorize"], split):
             for at, row in enumerate(batch["row"].to_pylist()):
                 if row in wanted:
-                    features = {name: vectorized(batch, at, name) for name in fields}
+                    features = {name: read_feature(batch, at, name) for name in fields}
                     yield {"raw": wanted.pop(row), "features": features, "origin": f"{split} row {row}"}
             if not wanted:
                 break
         assert not wanted, f"vectorize has no rows {sorted(wanted)} of {split}"
 
 
-def vectorized(batch: Any, at: int, field: str) -> dict[str, Any]:
+def read_feature(batch: Any, at: int, field: str) -> dict[str, Any]:
     """A feature as vectorize wrote it: {"ids": [...]}, {"indices": [...], "values": [...]}, or {"values": number}."""
     if field not in batch.schema.names:
         return {name: batch[f"{field}.{name}"][at].as_py() for name in ("indices", "values")}
@@ -143,10 +143,10 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
 def model_inputs(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The features of rows as one batch, by field: ids [B, T] padded with 0, a sparse [B, D], or numbers [B, ...]."""
-    return {name: batch_of(servable, name, [row["features"][name] for row in rows]) for name in servable.sources}
+    return {name: to_batch(servable, name, [row["features"][name] for row in rows]) for name in servable.sources}
 
 
-def batch_of(servable: "Servable", field: str, features: Sequence[dict[str, Any]]) -> Any:
+def to_batch(servable: "Servable", field: str, features: Sequence[dict[str, Any]]) -> Any:
     """One field's features as a batch."""
     import numpy as np
     import tensorflow as tf

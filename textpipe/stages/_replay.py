@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
-SHOWN = 10
+MAX_SHOWN = 10
 
 
-def imported():
+def import_tensorflow():
     """TensorFlow with TensorFlow Text's ops; imports of textpipe and Keras fail from here on, for a server has neither."""
     sys.modules["textpipe"] = sys.modules["keras"] = None
     import tensorflow as tf
@@ -42,7 +42,7 @@ def replay(tf, folder, batch_rows):
     faults, doubts = [], []
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
-        fields = {name: tensor(tf, kinds[name], [row["raw"][name] for row in batch]) for name in sources}
+        fields = {name: to_tensor(tf, kinds[name], [row["raw"][name] for row in batch]) for name in sources}
         fields[target] = tf.constant([row["texts"][0].encode() for row in batch])  # what training-side code gave
         found = {}
         for name in sorted(loaded.signatures, key=lambda name: described[name]["follows"] is not None):
@@ -52,13 +52,13 @@ def replay(tf, folder, batch_rows):
                 given |= {key: tf.constant(led[key]) for key in inputs}
             for key, one in inputs.items():
                 if one["kind"] == "examples":
-                    given[key] = examples(tf, {name: fields[name] for name in sources})
+                    given[key] = to_examples(tf, {name: fields[name] for name in sources})
                 elif key in fields and key not in given:
                     given[key] = fields[key]
             found[name] = {key: value.numpy() for key, value in loaded.signatures[name](**given).items()}
         for at, row in enumerate(batch):
             outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
-            certain, doubtful = examined(start + at, row, outputs, described)
+            certain, doubtful = compare_row(start + at, row, outputs, described)
             faults += certain
             doubts += doubtful
     return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)], doubts
@@ -86,14 +86,14 @@ def keras_objects(folder):
     return sorted(name for name in identifiers if "keras" in name)
 
 
-def tensor(tf, one, cells):
+def to_tensor(tf, one, cells):
     """Cells of JSON as an input takes them: [B, ...]; a number that is missing is NaN."""
     if one["dtype"] == "string":
         return tf.constant([cell.encode("utf-8", "surrogatepass") for cell in cells])
     return tf.constant([math.nan if cell is None else cell for cell in cells], one["dtype"])
 
 
-def examples(tf, fields):
+def to_examples(tf, fields):
     """Serialized tf.Examples of the source fields, {name: [B]}."""
     out = []
     for cells in zip(*(values.numpy().tolist() for values in fields.values())):
@@ -107,24 +107,24 @@ def examples(tf, fields):
     return tf.constant(out)
 
 
-def examined(at, row, outputs, described):
+def compare_row(at, row, outputs, described):
     """(faults, doubts) of a row's outputs by signature; described: the signatures of textpipe.json."""
-    place = f"row {at} {named(row)}"
+    place = f"row {at} {describe_row(row)}"
     giving = {name: described[name]["gives"] for name in outputs}
     features = [one for name, one in outputs.items() if giving[name] == "features"]
     likelihoods = [one for name, one in outputs.items() if giving[name] == "likelihood"]
     answers = {name: one for name, one in outputs.items() if giving[name] == "answer"}
-    certain = [f"{place}: {fault}" for one in features for fault in differences(row, one)]
-    certain += [f"{place}: {fault}" for fault in misjudged(row, answers)]
-    answers = {name: searched(one) for name, one in answers.items() if "answer" in one or "texts" in one}
-    doubtful = [f"{place}: {fault}" for name, one in answers.items() for fault in unlike(row, name, one)]
-    given = [f"{place}: {fault}" for one in likelihoods for fault in forced(row, one)]
+    certain = [f"{place}: {fault}" for one in features for fault in feature_differences(row, one)]
+    certain += [f"{place}: {fault}" for fault in probability_differences(row, answers)]
+    answers = {name: ranked_answers(one) for name, one in answers.items() if "answer" in one or "texts" in one}
+    doubtful = [f"{place}: {fault}" for name, one in answers.items() for fault in answer_differences(row, name, one)]
+    given = [f"{place}: {fault}" for one in likelihoods for fault in likelihood_differences(row, one)]
     if doubtful and not certain + given and "probabilities" not in row:
         return [], [{"at": at, "faults": doubtful, "answers": answers}]
     return certain + doubtful or given, []
 
 
-def named(row):
+def describe_row(row):
     """A row as a message shows it: its text, or its fields."""
     raw = row["raw"]
     if len(raw) == 1:
@@ -132,14 +132,14 @@ def named(row):
     return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())
 
 
-def searched(outputs):
+def ranked_answers(outputs):
     """A row's answers, best first: {"texts": [...], "scores": [...]}; "single" where there is no more than the best."""
     if "answer" in outputs:
         return {"texts": [outputs["answer"].decode()], "scores": [float(outputs["score"])], "single": True}
     return {"texts": [text.decode() for text in outputs["texts"]], "scores": outputs["scores"].tolist()}
 
 
-def unlike(row, name, answers):
+def answer_differences(row, name, answers):
     """Where a signature's answers to a row are not the first of those training-side code gave."""
     ranked, texts, scores = answers["scores"], row["texts"], row["scores"]
     single = answers.get("single", False)
@@ -158,32 +158,32 @@ def unlike(row, name, answers):
             yield f"{of_it} {text!r} where training-side code gave {gave!r}"
 
 
-def differences(row, features):
+def feature_differences(row, features):
     """Where what a row is made of is not what training-side code made of it."""
     for field, made in row["features"].items():
         place, prefix = ("", "") if len(row["features"]) == 1 else (f"{field}: ", f"{field}.")
         if "ids" in made:
-            ids = trimmed(features[f"{prefix}ids"].tolist(), 0)
+            ids = strip_padding(features[f"{prefix}ids"].tolist(), 0)
             if ids != made["ids"]:
                 yield f"{place}ids {ids} where training had {made['ids']}"
             continue
         values = features[f"{prefix}values"].tolist()
         if "indices" in made:
-            indices = trimmed(features[f"{prefix}indices"].tolist(), -1)
+            indices = strip_padding(features[f"{prefix}indices"].tolist(), -1)
             values = values[: len(indices)]
             if indices != made["indices"]:
                 yield f"{place}feature indices {indices} where training had {made['indices']}"
                 continue
-        if not all_close(flat(values), flat(made["values"])):
+        if not all_close(flatten(values), flatten(made["values"])):
             yield f"{place}feature values {values} where training had {made['values']}"
 
 
-def flat(values):
+def flatten(values):
     """Numbers of any nesting as one list."""
-    return [one for part in values for one in flat(part)] if isinstance(values, list) else [values]
+    return [one for part in values for one in flatten(part)] if isinstance(values, list) else [values]
 
 
-def misjudged(row, answers):
+def probability_differences(row, answers):
     """Where classes are not as probable as training-side code holds them, or one signature says otherwise than another."""
     if "probabilities" not in row:
         return
@@ -202,14 +202,14 @@ def misjudged(row, answers):
                 yield f"{other} gives other classes than {name}"
 
 
-def forced(row, outputs):
+def likelihood_differences(row, outputs):
     """Where a given answer is not as probable as training-side code holds it."""
     found = float(outputs["log_prob"])
     if not all_close([found], [row["log_prob"]]):
         yield f"log-probability {found} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
 
 
-def trimmed(values, padding):
+def strip_padding(values, padding):
     """A row without the padding at its end."""
     while values and values[-1] == padding:
         values.pop()
@@ -225,14 +225,14 @@ def all_close(found, expected):
 
 def main():
     """Replay and print what was found."""
-    tf = imported()
+    tf = import_tensorflow()
     line = sys.stdin.readline()
     if not line:  # whoever started this has given up
         return
     request = json.loads(line)
     rows, faults, doubts = replay(tf, Path(request["folder"]), request["batch_rows"])
-    more = max(0, len(faults) - SHOWN)
-    print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": more, "doubts": doubts}))
+    more = max(0, len(faults) - MAX_SHOWN)
+    print(json.dumps({"rows": rows, "faults": faults[:MAX_SHOWN], "more": more, "doubts": doubts}))
 
 
 if __name__ == "__main__":

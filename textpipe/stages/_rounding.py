@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
 
 ROUNDING = 1e-5  # of a row's largest logit: about what two kernels differ by
-TRIED = 32  # changes of the logits that are tried for a row
-SHARE = 32  # one row in SHARE may be in doubt, and LEAST anyway: rounding does not change more
-LEAST = 4
+NUM_PERTURBATIONS = 32  # changes of the logits that are tried for a row
+ROWS_PER_DOUBT = 32  # one row in SHARE may be in doubt, and LEAST anyway: rounding does not change more
+MIN_DOUBTS = 4
 
 
-def faults(servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]) -> list[str]:
+def unexplained_faults(servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]) -> list[str]:
     """What is left of _replay.py's doubts about golden rows."""
-    if len(doubts) > max(LEAST, len(rows) // SHARE):
+    if len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
         return [fault for doubt in doubts for fault in doubt["faults"]]
     found = []
     for doubt in doubts:
         row = rows[doubt["at"]]
-        others = alternatives(servable, row)
+        others = perturbed_answers(servable, row)
         for name, answers in doubt["answers"].items():
-            if not any(not list(_replay.unlike(one, name, answers)) for one in (row, *others)):
+            if not any(not list(_replay.answer_differences(one, name, answers)) for one in (row, *others)):
                 found += list(doubt["faults"])
                 break
     return found
 
 
-def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
+def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
     """What training-side code answers to a row when its logits are changed by rounding: texts and scores each.
 
     The scores are of the logits as they are.   Shapes: C = TRIED copies of the row, N answers, U tokens.
@@ -46,10 +46,10 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     from textpipe.training import likelihood
 
     model, output = servable.model, servable.output
-    copies = [row] * TRIED
+    copies = [row] * NUM_PERTURBATIONS
     texts = _golden.raw_tensors(servable, copies)
-    inputs = output.searched(texts, _golden.model_inputs(servable, copies))
-    found = output.decoded(inputs, model=Rounded(model, seed))
+    inputs = output.search_inputs(texts, _golden.model_inputs(servable, copies))
+    found = output.generate(inputs, model=PerturbedModel(model, seed))
     rows, answers, length = tf.unstack(tf.shape(found["ids"]))
     ids = tf.reshape(found["ids"], [rows * answers, length])
     repeated = tf.nest.map_structure(lambda part: tf.repeat(part, answers, axis=0), inputs)
@@ -61,14 +61,14 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     there = (found["scores"] > _search.ABSENT) & ~nothing[:, None]
     scores = tf.where(there, found["scores"] + off, found["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
-    spelled = output.spelled(found, texts)["texts"]
+    spelled = output.detokenize(found, texts)["texts"]
     spelled, scores = (tf.gather(part, order, batch_dims=1).numpy().tolist() for part in (spelled, scores))
     return [
         {"texts": [text.decode() for text in some], "scores": best} for some, best in zip(spelled, scores, strict=True)
     ]
 
 
-class Rounded:
+class PerturbedModel:
     """A model whose logits are off by rounding, otherwise in each row and each step; called op by op."""
 
     def __init__(self, model: Any, seed: int):

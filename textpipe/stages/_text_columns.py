@@ -12,8 +12,8 @@ from textpipe.data import shards
 from textpipe.data.arrow import column, graph, tensor
 from textpipe.errors import ConfigError
 
-ROWS = 4096  # texts of one call of a graph
-BYTES = 4 * 2**20  # and their bytes, so that long texts do not fill the memory with n-grams
+MAX_ROWS = 4096  # texts of one call of a graph
+MAX_BYTES = 4 * 2**20  # and their bytes, so that long texts do not fill the memory with n-grams
 
 
 def fields_of(task: str) -> tuple[Field, ...]:
@@ -26,7 +26,7 @@ def text_fields(task: str) -> tuple[str, ...]:
     return tuple(field.name for field in fields_of(task) if field.has_text)
 
 
-def checked_task(task: str) -> str:
+def validate_task(task: str) -> str:
     """The task's name; raises ValueError, as a section's validator must, when there is none."""
     try:
         fields_of(task)
@@ -51,15 +51,15 @@ def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[st
         before = np.concatenate([[0], np.cumsum(size)])
         start = 0
         while start < batch.num_rows:
-            end = int(np.searchsorted(before, before[start] + BYTES, "right")) - 1
-            end = min(max(end, start + 1), start + ROWS, batch.num_rows)
+            end = int(np.searchsorted(before, before[start] + MAX_BYTES, "right")) - 1
+            end = min(max(end, start + 1), start + MAX_ROWS, batch.num_rows)
             yield batch.slice(start, end - start)
             start = end
 
 
-def shares(count: int, total: int) -> float:
+def ratio(count: int, total: int) -> float:
     """count / total, 0 of nothing is 0; rounded, so that the files that hold it are easy to read."""
     return round(count / total, 6) if total else 0.0
 
 
-__all__ = ["batches", "checked_task", "column", "fields_of", "graph", "shares", "tensor", "text_fields"]
+__all__ = ["batches", "column", "fields_of", "graph", "ratio", "tensor", "text_fields", "validate_task"]

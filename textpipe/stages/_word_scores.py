@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
 
 
-def by_training(
+def rare_word_metrics(
     config: Any,
     servable: "Servable",
     ingested: Path,
@@ -27,8 +27,8 @@ def by_training(
     from textpipe.metrics import words
 
     answering = plugins.find("answers", plugins.find("tasks", config.task).ANSWER)
-    seen = training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
-    seen_targets = functools.cache(lambda: training_words(ingested, [servable.target]))
+    seen = count_training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
+    seen_targets = functools.cache(lambda: count_training_words(ingested, [servable.target]))
     found: dict[str, Any] = {}
     for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
         chosen = [at for at, text in enumerate(sources) if words.seen_between(seen, least, most, text)]
@@ -46,7 +46,7 @@ def by_training(
     return found, [*notes, *answering.WORD_NOTES]
 
 
-def training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
+def count_training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
     """How often the training texts of these fields hold each word: {word: times}."""
     from textpipe.data import shards
     from textpipe.metrics import words

@@ -92,16 +92,16 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     task = plugins.find("tasks", config.task)
     answering = plugins.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
-    rows = read(inputs["ingest"], config, (*servable.sources, servable.target))
+    rows = read_rows(inputs["ingest"], config, (*servable.sources, servable.target))
     several = None
     if config.join_sources:
-        rows, several = joined(rows, servable.sources, servable.target, config.limit)
+        rows, several = group_by_source(rows, servable.sources, servable.target, config.limit)
     if not rows["row"]:
         raise DataError(
             f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
         )
     raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
-    sources = servable.texts(raw)
+    sources = servable.row_texts(raw)
     serve = servable.signature(loader.DEFAULT)
     began = time.monotonic()
     answers = batching.answered(serve, model_rows.columns(raw), batch_rows=config.batch_rows)
@@ -124,10 +124,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     extra, lines = answering.measured(servable, sources, references, outputs["answer"], config.batch_rows)
     report["metrics"] |= extra
     notes += lines
-    found, lines = _word_scores.by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
+    found, lines = _word_scores.rare_word_metrics(config, servable, inputs["ingest"], sources, references, outputs, score)
     report, notes = report | found, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
-    if warnings := collapse.warnings(outputs["answer"], servable.spelled(references)):
+    if warnings := collapse.warnings(outputs["answer"], servable.format_targets(references)):
         report["warnings"] = warnings
 
     write_json(output / "metrics.json", report)
@@ -143,7 +143,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
 
 
-def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
+def read_rows(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
     """The raw rows to score, by column: row and the task's fields."""
     from textpipe.data import shards
 
@@ -156,7 +156,7 @@ def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[
     return {name: values[: None if config.join_sources else config.limit] for name, values in columns.items()}
 
 
-def joined(
+def group_by_source(
     rows: Mapping[str, list[Any]], sources: Sequence[str], target: str, limit: int | None
 ) -> tuple[dict[str, list[Any]], list[list[str]]]:
     """The first row of each source, and every distinct target that it has, in the order of the rows.
@@ -171,7 +171,7 @@ def joined(
     return {name: [values[own[0]] for own in chosen] for name, values in rows.items()}, references
 
 
-def verdict(config: Config, output: Path) -> None:
+def check_thresholds(config: Config, output: Path) -> None:
     """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
     found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
     directions = plugins.find("tasks", config.task).METRICS
@@ -179,16 +179,16 @@ def verdict(config: Config, output: Path) -> None:
     for name, bound in config.require.items():
         value, less = found.get(name), directions.get(name) == "min"
         if value is None or not (value <= bound if less else value >= bound):
-            misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {number(value)}")
+            misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {format_number(value)}")
     if misses:
-        figures = ", ".join(f"{name} {number(value)}" for name, value in found.items())
+        figures = ", ".join(f"{name} {format_number(value)}" for name, value in found.items())
         raise ThresholdError(
             f"[evaluate.require] {'; '.join(misses)}; nothing is exported: improve the model or lower the bound\n"
             f"all figures: {figures}"
         )
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Four digits, or a dash for a figure that is not defined."""
     return "-" if value is None else f"{value:.4g}"
 
@@ -206,15 +206,15 @@ def summary(output: Path) -> str:
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
         lines.append(
-            f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
+            f"{name:<{width}}  {format_number(value):>8}" + (f"  [{format_number(low)}, {format_number(high)}]" if low is not None else "")
         )
     if "f1" in report["metrics"]:
         lines.append(f"f1, precision and recall are of the class {report['labels'][1]!r}")
     for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
         part = report[name]
         first = next(iter(part["metrics"]))
-        line = f"{part['rows']} rows with words {kind}: {first} {number(part['metrics'][first])}"
+        line = f"{part['rows']} rows with words {kind}: {first} {format_number(part['metrics'][first])}"
         if found := part.get("target_words"):
-            line += f"; F1 of such words in the answers {number(found['f1'])} ({found['reference_words']} expected)"
+            line += f"; F1 of such words in the answers {format_number(found['f1'])} ({found['reference_words']} expected)"
         lines.append(line)
     return "\n".join(lines + [f"WARNING: {warning}" for warning in report.get("warnings", [])])

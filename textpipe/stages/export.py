@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
-GO_ON = (
+RECOVERY = (
     "the trained model is kept and need not be trained again: `textpipe export PIPELINE` tries anew, and -s "
     "decode.KEY=VALUE or -s decode=greedy exports it with another search; versions published before stay"
 )
-MEASURED = 2000  # training texts whose lengths a server compares its requests' with
+MEASURED_TEXTS = 2000  # training texts whose lengths a server compares its requests' with
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Config(Section):
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write output/model; raises ModelError when the written model does not answer as training-side code does."""
-    with replayer() as process:
+    with replay_process() as process:
         build(config, inputs, output / "model", process)
 
 
@@ -88,19 +88,19 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
     keras.utils.clear_session(free_memory=False)
     servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds)
     writer.save(servable, folder)
-    rows = _golden.rows(config.golden_rows, inputs, servable)
+    rows = _golden.build_rows(config.golden_rows, inputs, servable)
     (folder / loader.GOLDEN).parent.mkdir(exist_ok=True)
     with (folder / loader.GOLDEN).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     for name in (source_weights.MODEL, source_weights.VOCABULARY):  # what another run needs to start from this model
         shutil.copyfile(inputs["train"] / name, folder / source_weights.BESIDE / name)
-    warmup.write(folder, requests(servable, rows, config.warmup_rows))
+    warmup.write(folder, warmup_requests(servable, rows, config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
     replay(folder, servable, process)
 
 
-def requests(servable: "Servable", rows: Sequence[dict[str, Any]], count: int) -> list[bytes]:
+def warmup_requests(servable: "Servable", rows: Sequence[dict[str, Any]], count: int) -> list[bytes]:
     """Warm-up requests: `count` rows of all lengths one by one, then together."""
     if not count:
         return []
@@ -117,7 +117,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     described = servable.described()
     task, output = plugins.find("tasks", config.task), servable.output
     looking = signatures.giving(described, signatures.ATTENTION)
-    answering = signatures.ranked(described) or servable.definition(loader.DEFAULT)
+    answering = signatures.n_best(described) or servable.definition(loader.DEFAULT)
     view = {
         "kind": getattr(task, "VIEW", plugins.find("answers", task.ANSWER).VIEW),
         "signature": answering.name,
@@ -138,7 +138,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "ensemble": config.ensemble.model_dump(mode="json") if config.ensemble else None,
         "evaluation": {name: report[name] for name in ("split", "rows", "metrics", "intervals")},
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
-        "texts": texts_of(inputs, servable),
+        "texts": source_text_statistics(inputs, servable),
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
         "versions": {"textpipe": __version__, **fingerprint.versions()},
     }
@@ -146,7 +146,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
 
 
-def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
+def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
     """What training's source texts are like: lengths in tokens, cut at the deciles, and the share of unknown tokens."""
     import numpy as np
     import tensorflow as tf
@@ -156,7 +156,7 @@ def texts_of(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:
     rows = next(shards.read(inputs["ingest"], "train", servable.sources), None)
     if rows is None:
         return {}
-    count = min(MEASURED, rows.num_rows)
+    count = min(MEASURED_TEXTS, rows.num_rows)
     places = [at * rows.num_rows // count for at in range(count)]
     counting = signatures.giving(servable.definitions, signatures.TOKEN_COUNTS)
     assert counting is not None
@@ -182,7 +182,7 @@ def digest_of(artifact: Path) -> str | None:
 
 
 @contextmanager
-def replayer() -> Iterator[subprocess.Popen[str]]:
+def replay_process() -> Iterator[subprocess.Popen[str]]:
     """A process without textpipe that can answer golden rows: importing TensorFlow while others work."""
     assert _replay.__file__
     command = [sys.executable, "-I", _replay.__file__]
@@ -202,7 +202,7 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
     replayer's, or None for a new one.
     """
     if process is None:
-        with replayer() as own:
+        with replay_process() as own:
             replay(folder, servable, own)
         return
     request = {"folder": str(folder.resolve()), "batch_rows": _golden.BATCH_ROWS}
@@ -217,12 +217,12 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
         faults += [fault for doubt in doubts for fault in doubt["faults"]]
     elif doubts:
         lines = (folder / loader.GOLDEN).read_text(encoding="ascii").splitlines()
-        faults += _rounding.faults(servable, [json.loads(line) for line in lines], doubts)
+        faults += _rounding.unexplained_faults(servable, [json.loads(line) for line in lines], doubts)
     if faults:
-        more = found["more"] + len(faults[_replay.SHOWN :])
-        shown = "\n  ".join([*faults[: _replay.SHOWN], *([f"and {more} more"] if more else [])])
+        more = found["more"] + len(faults[_replay.MAX_SHOWN :])
+        shown = "\n  ".join([*faults[: _replay.MAX_SHOWN], *([f"and {more} more"] if more else [])])
         raise ModelError(
-            f"{folder}: the exported model does not answer as training-side code does; nothing is published, and {GO_ON}\n"
+            f"{folder}: the exported model does not answer as training-side code does; nothing is published, and {RECOVERY}\n"
             f"  {shown}"
         )
     if doubts:

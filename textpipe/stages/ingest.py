@@ -183,7 +183,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                 write(reader, dealer, name, origin[name], cut)
                 log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
         if shares:
-            settle(reader, dealer, origin["train"], shares)
+            rebalance_labels(reader, dealer, origin["train"], shares)
         for split in splits.values():
             require_rows(split, reader.read, repairs, shares)
             split.close(None)
@@ -225,22 +225,22 @@ def write(
         raise DataError(f"{places}: no row was found for {name}; give a file with rows below its header")
 
 
-def settle(
+def rebalance_labels(
     reader: cleaning.Reader, dealer: split_assignment.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
 ) -> None:
     """Write the train files once more where the hash left train without a label, or a split without one it has room for."""
     moves = split_assignment.pulls(dealer, shares)
     if dealer.max_rows is not None:
         if moves:  # the rows that would be moved may lie behind those that are kept
-            again(reader, dealer, files, shares, {}, frozenset(split_assignment.counts(dealer.splits["train"]) or ()))
+            rewrite_train(reader, dealer, files, shares, {}, frozenset(split_assignment.counts(dealer.splits["train"]) or ()))
         return
     moves |= split_assignment.pushes(dealer, shares)
     while moves:
-        again(reader, dealer, files, shares, dealer.moves | moves, None)
+        rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None)
         moves = split_assignment.pulls(dealer, shares)
 
 
-def again(
+def rewrite_train(
     reader: cleaning.Reader,
     dealer: split_assignment.Dealer,
     files: Sequence[sources.Source],

@@ -28,7 +28,7 @@ class Config(Section):
     fields = { target = ["unicode", "whitespace"] }
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)
     fields: dict[str, list[Plugin.of("text.steps")]] = {}
 
@@ -66,7 +66,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
             for batch in _text_columns.batches(inputs["ingest"], split, names):
                 for field in fields:
-                    batch = normalized(batch, field, graphs[field.name], stats[field.name][split])
+                    batch = normalize_column(batch, field, graphs[field.name], stats[field.name][split])
                 writer.write(batch)
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, splits in stats.items():
@@ -75,7 +75,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             logger.warning("[normalize] %s: nothing is left of %d texts; they go on as empty rows", name, emptied)
 
 
-def normalized(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
+def normalize_column(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
     """The batch with the texts of one column cleaned, and their counts added to `stats`."""
     import pyarrow as pa
     import pyarrow.compute as pc

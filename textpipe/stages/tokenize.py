@@ -28,7 +28,7 @@ class Config(Section):
     lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     seed: int = 1
     codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)
     vocabulary: Literal["joint", "separate"] = "joint"
@@ -98,9 +98,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip
-        graphs = {name: _text_columns.graph(measures(loaded[stems[name]])) for name in names}
+        graphs = {name: _text_columns.graph(make_measure(loaded[stems[name]])) for name in names}
         stats["splits"] = {
-            split: {name: measured(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
+            split: {name: measure_split(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
             for split in shards.SPLITS
             if shards.paths(inputs["normalize"], split)
         }
@@ -144,7 +144,7 @@ def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[st
             yield [word.decode() for word in source], [word.decode() for word in target]
 
 
-def measures(codec: Any) -> Callable[[Any], Any]:
+def make_measure(codec: Any) -> Callable[[Any], Any]:
     """A function of text [N] to [5] int64: words, tokens, unknown tokens, rows with one, tokens of the longest row."""
 
     def measure(text: Any) -> Any:
@@ -167,7 +167,7 @@ def measures(codec: Any) -> Callable[[Any], Any]:
     return measure
 
 
-def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
+def measure_split(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
     """The counts of one field of one split."""
     rows = words = tokens = unknown = rows_with_unknown = longest = 0
     for batch in _text_columns.batches(folder, split, (field.name,), (field.name,)):
@@ -184,8 +184,8 @@ def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, 
         "unknown": unknown,
         "rows_with_unknown": rows_with_unknown,
         "longest": longest,
-        "tokens_per_word": _text_columns.shares(tokens, words),
-        "unknown_rate": _text_columns.shares(unknown, tokens),
+        "tokens_per_word": _text_columns.ratio(tokens, words),
+        "unknown_rate": _text_columns.ratio(unknown, tokens),
     }
 
 

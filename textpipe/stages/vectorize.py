@@ -29,7 +29,7 @@ class Config(Section):
     defaults). fields: other features for single fields.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     features: Plugin.of("features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
     fields: dict[str, Plugin.of("features")] = {}
@@ -50,19 +50,19 @@ class Config(Section):
         sources = [item for item in known.values() if item.side == "source"]
         if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
             kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
-            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{likely(sources)}")
+            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{suggest_features(sources)}")
         for name, section in self.fields.items():
             if name not in known:
                 raise ValueError(f"fields.{name}: task {self.task!r} has no such field{suggest(name, known)}")
             if not can_read(section, known[name]):
                 raise ValueError(
-                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{likely([known[name]])}"
+                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{suggest_features([known[name]])}"
                 )
         return self
 
     def plugins(self) -> list[tuple[str, str]]:
         """Features that no key names: the result depends on their code as well."""
-        return [("features", kind_of(section_of(self, item))) for item in _text_columns.fields_of(self.task)]
+        return [("features", kind_of(feature_section(self, item))) for item in _text_columns.fields_of(self.task)]
 
 
 def kind_of(section: Any) -> str:
@@ -75,7 +75,7 @@ def can_read(section: Section, field: fields.Field) -> bool:
     return field.kind in plugins.find("features", kind_of(section)).OF
 
 
-def likely(asked: Sequence[fields.Field]) -> str:
+def suggest_features(asked: Sequence[fields.Field]) -> str:
     """Features that can be made of fields, as the end of an error."""
     known = [
         name
@@ -85,7 +85,7 @@ def likely(asked: Sequence[fields.Field]) -> str:
     return f"; take one of {', '.join(known)}"
 
 
-def section_of(config: Config, field: fields.Field) -> Section:
+def feature_section(config: Config, field: fields.Field) -> Section:
     """The feature of a field: its own, the source's `features` or the `target`, or that of its kind."""
     own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
     if own is not None:
@@ -108,7 +108,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     task_fields = _text_columns.fields_of(config.task)
     folder = inputs["normalize"]
-    sections = {field.name: section_of(config, field) for field in task_fields}
+    sections = {field.name: feature_section(config, field) for field in task_fields}
     write_json(output / vectorizer.FEATURES, {name: item.model_dump(mode="json") for name, item in sections.items()})
     features = {}
     # Targets first: the mistakes of labels are found in a moment, and vocabularies of n-grams take longer.
@@ -126,11 +126,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     sizes = {name: {**feature.size, "feature": kind_of(sections[name])} for name, feature in features.items()}
     write_json(output / vectorizer.SIZES, sizes)
     splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
-    stats = {split: vectorized(folder, output, split, task_fields, features) for split in splits}
+    stats = {split: vectorize_split(folder, output, split, task_fields, features) for split in splits}
     write_json(output / "stats.json", stats)
 
 
-def vectorized(
+def vectorize_split(
     folder: Path, output: Path, split: str, task_fields: Sequence[fields.Field], features: dict[str, Any]
 ) -> dict[str, Any]:
     """Write one split and give its statistics."""
@@ -140,7 +140,7 @@ def vectorized(
     schema = pa.schema([pa.field("row", pa.int64()), *parts])
     stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text_columns.batches(folder, split, texts_of(task_fields), ("row", *features)):
+        for batch in _text_columns.batches(folder, split, names_with_text(task_fields), ("row", *features)):
             arrays = [batch.column("row").cast(pa.int64())]
             for field in task_fields:
                 cells = field.cells.tensor(batch.column(field.name))
@@ -150,7 +150,7 @@ def vectorized(
     return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
 
 
-def texts_of(task_fields: Sequence[fields.Field]) -> list[str]:
+def names_with_text(task_fields: Sequence[fields.Field]) -> list[str]:
     """The fields with text: what makes a batch large."""
     return [field.name for field in task_fields if field.has_text]
 
@@ -159,7 +159,7 @@ def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[
     """The training cells of a field as a stream of tensors that can be started again."""
     return lambda: (
         field.cells.tensor(batch.column(0))
-        for batch in _text_columns.batches(folder, "train", texts_of([field]), (field.name,))
+        for batch in _text_columns.batches(folder, "train", names_with_text([field]), (field.name,))
     )
 
 
@@ -168,7 +168,7 @@ def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[
     return lambda: (
         (split, batch.column("row").to_pylist(), field.cells.tensor(batch.column(field.name)))
         for split in ("valid", "test")
-        for batch in _text_columns.batches(folder, split, texts_of([field]), ("row", field.name))
+        for batch in _text_columns.batches(folder, split, names_with_text([field]), ("row", field.name))
     )
 
 
