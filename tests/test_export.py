@@ -175,7 +175,7 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
     indices["features"]["text"]["indices"] = [index + 1 for index in indices["features"]["text"]["indices"]]
     given["log_prob"] *= 1.0001
     (model / loader.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
+    with pytest.raises(ModelError, match="training-side code answer differently; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
         f"row {rows.index(row)} {row['raw']['text']!r}" for row in sorted(chosen, key=rows.index)

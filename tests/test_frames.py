@@ -48,7 +48,9 @@ def frame():
 def states(pipeline, data, until="ingest"):
     """What became of each stage, and the rows that ingest kept: {split: [(text, label), ...]}."""
     told = []
-    result = textpipe.run(pipeline, data=data, until=until, on_event=lambda stage, state, _: told.append((stage, state)))
+    result = textpipe.run(
+        pipeline, data=data, until=until, on_event=lambda stage, state, _: told.append((stage, state))
+    )
     rows = {}
     for split in shards.SPLITS:
         batches = shards.read(result.paths["ingest"], split)

@@ -95,7 +95,11 @@ def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(cas
     monkeypatch.setattr(_rounding, "NUM_PERTURBATIONS", 128)
     doubts = []
     for at, row in enumerate(rows):
-        others = [one for one in _rounding.perturbed_answers(servable, row, seed=7) if [*_replay.answer_differences(row, "nbest", one)]]
+        others = [
+            one
+            for one in _rounding.perturbed_answers(servable, row, seed=7)
+            if [*_replay.answer_differences(row, "nbest", one)]
+        ]
         texts = [one["texts"] for one in others]
         often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
         if often and texts.count(often["texts"]) >= 8:
@@ -114,5 +118,5 @@ def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(ge
     at = next(at for at, line in enumerate(golden) if "the dog" in line)
     golden[at] = golden[at].replace('"texts": ["', '"texts": ["x')
     (model / loader.GOLDEN).write_text("\n".join(golden) + "\n")
-    with pytest.raises(ModelError, match="need not be trained again: `textpipe export PIPELINE`"):
+    with pytest.raises(ModelError, match="the trained model is kept: `textpipe export PIPELINE`"):
         export.replay(model)

@@ -300,12 +300,12 @@ def test_a_field_can_have_a_feature_of_its_own(pairs, tmp_path):
         (
             vectorize,
             {"task": "classify", "fields": {"label": "counts"}},
-            "'counts' is not made of label; take one of label",
+            "'counts' is not made of label; use one of label",
         ),
         (
             vectorize,
             {"task": "classify", "features": "label"},
-            "'label' is not made of text; take one of counts, ids, tfidf",
+            "'label' is not made of text; use one of counts, ids, tfidf",
         ),
         (normalize, {"task": "clasify"}, "did you mean 'classify'"),
         (tokenize, {"task": "clasify"}, "did you mean 'classify'"),

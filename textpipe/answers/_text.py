@@ -269,7 +269,9 @@ class Output(tf.Module):
         found = [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=best),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=every),
-            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
+            Signature(
+                OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults
+            ),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", pairs, signatures.LIKELIHOOD, call=self.score),
             Signature("tokens", pairs, signatures.TOKEN_COUNTS, call=self.tokens),

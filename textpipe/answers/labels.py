@@ -61,6 +61,6 @@ def names(answer: str) -> Sequence[str]:
 
 
 __all__ = [
-    "SCORES", "DEFAULT_THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
-    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals", "kept_threshold",
+    "DEFAULT_THRESHOLD", "SCORES", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "kept_threshold", "measured", "measured_answers",
+    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals",
 ]  # fmt: skip

@@ -43,7 +43,13 @@ def command(
     steps = Steps(quiet=quiet)
     try:
         result = pipelines.run(
-            loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, on_event=steps
+            loaded,
+            until=until,
+            start=start,
+            force=force,
+            artifacts=artifacts,
+            saved_models=saved_models,
+            on_event=steps,
         )
     except ThresholdError as error:
         # Now above all somebody wants to see what the model gets wrong.

@@ -65,7 +65,9 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
         difference = abs(sum(score.log_probs) - mine["log_prob"]) / (len(mine["best"]) + 1)
         largest = max(largest, difference)
         if not difference <= TOLERANCE:
-            faults.append(f"{describe_row(row)}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected")
+            faults.append(
+                f"{describe_row(row)}: log-probability {sum(score.log_probs)} where {mine['log_prob']} was expected"
+            )
         found, wanted = step.hypotheses[0], [target[token] for token in mine["greedy"]]
         greedy_equal += found == wanted
         if found != wanted and not is_tie(

@@ -104,7 +104,9 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     )
 
 
-def describe_field(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int) -> dict[str, Any]:
+def describe_field(
+    field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int
+) -> dict[str, Any]:
     """How a field's text becomes tokens."""
     steps = json.loads((inputs["normalize"] / "normalize.json").read_text(encoding="utf-8"))[field]
     model = f"{codecs[field]['name']}.model"

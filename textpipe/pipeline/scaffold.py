@@ -54,7 +54,9 @@ def write(
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = plugins.find("stages", "ingest")
-    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})["ingest"]
+    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
+        "ingest"
+    ]
     size = measure(section, [field.name for field in fields], stage.wanted(section, fields))
     # A twentieth of many rows is enough to choose by, and leaves more to learn from.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}

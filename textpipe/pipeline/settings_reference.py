@@ -57,7 +57,9 @@ class Group:
 
 def groups() -> list[Group]:
     """Every table of a pipeline file, in the order in which a file has them; plug-ins follow the key that names them."""
-    found = [Group("top", "at the top of the file", "Settings that reach every stage that has them.", shared_settings())]
+    found = [
+        Group("top", "at the top of the file", "Settings that reach every stage that has them.", shared_settings())
+    ]
     done: set[str] = set()
     for stage in runner.ORDER:
         config = runner.module(stage).Config

@@ -102,7 +102,9 @@ def signatures(about: Mapping[str, Any], inputs: Mapping[str, Inputs]) -> dict[s
     """
     described = about.get("signatures") or {}
     return {
-        name: read_signature(name, table) if isinstance(table.get("inputs"), dict) else format_1_signature(name, about, inputs)
+        name: read_signature(name, table)
+        if isinstance(table.get("inputs"), dict)
+        else format_1_signature(name, about, inputs)
         for name, table in ((name, described.get(name) or {}) for name in inputs)
     }
 

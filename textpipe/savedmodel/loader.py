@@ -79,7 +79,9 @@ class Model:
             for name, function in signatures.items()
         }
         described = description.signatures(about, inputs)
-        return cls(place, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(place), loaded, described)
+        return cls(
+            place, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(place), loaded, described
+        )
 
     @property
     def name(self) -> str:
