@@ -163,7 +163,7 @@ def test_settings_of_a_search_that_its_model_cannot_follow_are_refused_before_an
 def test_a_classifier_has_nothing_to_decode(tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.CLASSIFIER, "decode": {"kind": "beam"}, "ingest": {"files": "rows.tsv"}}))
-    with pytest.raises(ConfigError, match="answers with a label, which no decoder writes; leave"):
+    with pytest.raises(ConfigError, match="answers with a label, which needs no decoder; leave"):
         runner.Pipeline.load(file)
 
 

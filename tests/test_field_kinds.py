@@ -274,9 +274,9 @@ def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapp
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ("text=a+b,label=c+d", "one column is answered; name one"),
+        ("text=a+b,label=c+d", "a task has one target; name one column"),
         ("number=,label=c", "expected FIELD=COLUMN"),
-        ("text=a,text=b", "text stands there twice"),
+        ("text=a,text=b", "text is given twice"),
     ],
 )
 def test_mistakes_of_the_columns_option_are_named(columns, message):

@@ -112,7 +112,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     score = functools.partial(task.metrics, seed=config.seed)
     if "bleu_tokenizer" in inspect.signature(task.metrics).parameters:
         # Chosen once, so that subsets of the rows use the same tokenizer.
-        texts = [text for own in grouped for text in own] if grouped else references
+        texts = [text for group in grouped for text in group] if grouped else references
         score = functools.partial(score, bleu_tokenizer=bleu_tokenizers.choose(texts, config.bleu_tokenizer))
     outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
     report = score(outputs, grouped or references, resamples=config.resamples)
@@ -170,7 +170,7 @@ def group_by_source(
     for position, cells in enumerate(zip(*(rows[name] for name in sources), strict=True)):
         positions.setdefault(cells, []).append(position)
     chosen = list(positions.values())[:limit]
-    references = [list(dict.fromkeys(rows[target][place] for place in own)) for own in chosen]
+    references = [list(dict.fromkeys(rows[target][position] for position in group)) for group in chosen]
     return {name: [values[group[0]] for group in chosen] for name, values in rows.items()}, references
 
 
