@@ -147,14 +147,14 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
     spec.validate()
     spec.save(str(tmp_path))
     rows = agreement.golden_rows(12, paths, servable)
-    with pytest.raises(ModelError, match="does not answer as the pipeline does; nothing is kept"):
+    with pytest.raises(ModelError, match="and the pipeline answer differently; nothing is kept"):
         agreement.compare(servable, rows, tmp_path, decode)
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs transformers alone'),
+        (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs only transformers'),
         (["decode={kind='sample'}"], 'kind = "sample": CTranslate2 has no such search'),
         (["decode={kind='beam', rules=[{kind='no_repeat_ngram'}]}"], "CTranslate2 has no such option; leave it out"),
         (["decode={kind='beam', prefix='Es'}"], "prefix = 'Es': CTranslate2 has no such option"),
@@ -180,7 +180,7 @@ def test_a_folder_of_something_else_is_left_alone(project, monkeypatch):
     (project / "mine").mkdir(exist_ok=True)
     (project / "mine" / "notes.txt").write_text("mine")
     code, _, err = export("--output", "mine")
-    assert code == 2 and "is no export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
+    assert code == 2 and "is not an export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])

@@ -101,7 +101,7 @@ def changed(exports, tmp_path):
             {"format": 3, "versions": {"textpipe": "7.1.0"}},
             "found 3, written by textpipe 7.1.0; install textpipe 7.1.0, or",
         ),
-        ({"format": 99, "versions": []}, "found 99; install textpipe of the version that wrote it"),
+        ({"format": 99, "versions": []}, "found 99; install textpipe in the version that wrote it"),
         ({"format": None}, "found no format"),
         ({"format": "1"}, 'found "1"'),
         ({"format": True}, "found true"),

@@ -141,6 +141,6 @@ def test_a_full_disk_leaves_nothing_and_says_so(model, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with pytest.raises(ArtifactError, match="disk is full, so nothing was published"):
+    with pytest.raises(ArtifactError, match="disk is full and nothing was published"):
         publish.publish(other, base)
     assert names(base) == [first.name]

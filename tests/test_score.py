@@ -129,7 +129,7 @@ def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
     code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
     long, short = map(json.loads, out.splitlines())
     assert code == 0 and long["cut"] and long["tokens"] == 24 and not short["cut"]
-    assert "1 answers are longer than the model reads" in err
+    assert "1 answers exceed the model's max_length" in err
 
 
 def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):

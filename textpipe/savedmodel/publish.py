@@ -1,7 +1,7 @@
-"""Put an exported model where servers look: saved_models/NAME/VERSION, TensorFlow Serving's layout.
+"""Publish an exported model to saved_models/NAME/VERSION, TensorFlow Serving's layout.
 
-A version appears by one rename of a complete copy and is never written again, so a server that polls the folder cannot
-read half of one. Versions are integers and only grow; entries with other names are left alone.
+A version is created by renaming a complete copy and never modified, so a server that polls the folder cannot read half
+of one. Versions are increasing integers; entries with other names are ignored.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 
 def publish(model: Path, base: Path) -> Path:
-    """Copy a complete model directory to base/<next integer>; the path of the version.
+    """Copy a complete model directory to base/<next integer>; returns the version's path.
 
-    When the latest version holds the same files, it is returned and nothing is written. Processes that publish at once
-    take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest
-    says, and ResourceError when the copy cannot be written; then nothing new is visible.
+    If the latest version has the same files, returns it and writes nothing. Concurrent processes take turns: equal models
+    share a version. Raises ModelError when the model differs from its manifest, and ResourceError when the copy cannot be
+    written; then no new version is visible.
     """
     before = latest_version(base)
     if latest := reusable_version(model, before):
@@ -50,7 +50,7 @@ def publish(model: Path, base: Path) -> Path:
 
 @contextlib.contextmanager
 def publish_lock(base: Path) -> Iterator[None]:
-    """Hold the right to publish below base; another process waits."""
+    """Hold an exclusive lock on publishing below `base`; other processes wait."""
     descriptor = os.open(base, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -60,33 +60,33 @@ def publish_lock(base: Path) -> Iterator[None]:
 
 
 def rename_to_next_version(copy: Path, base: Path) -> Path:
-    """Rename a copy to the next free version; another tool may take a number first."""
+    """Rename a copy to the next free version; retries if another tool takes the number first."""
     while True:
-        place = base / str(max(taken(base), default=0) + 1)
+        target = base / str(max(taken(base), default=0) + 1)
         try:
-            os.rename(copy, place)
-            return place
+            os.rename(copy, target)
+            return target
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
 
 
 def taken(base: Path) -> list[int]:
-    """Version numbers that any entry of base bears, complete or not."""
+    """Version numbers among the entries of `base`, complete or not."""
     return [int(name) for name in os.listdir(base) if name.isascii() and name.isdigit()] if base.is_dir() else []
 
 
 def latest_version(base: Path) -> Path | None:
-    """The directory of the highest version that holds a saved_model.pb, or None."""
+    """The directory of the highest version with a saved_model.pb, or None."""
     for number in sorted(taken(base), reverse=True):
-        place = base / str(number)
-        if (place / "saved_model.pb").is_file():
-            return place
+        folder = base / str(number)
+        if (folder / "saved_model.pb").is_file():
+            return folder
     return None
 
 
 def reusable_version(model: Path, latest: Path | None) -> Path | None:
-    """The latest version, when there is one, undamaged, that lists the same files; else None."""
+    """The latest version if it is undamaged and has the same files, else None."""
     try:
         if latest is None or manifest.read(model) != manifest.read(latest):
             return None
@@ -94,12 +94,12 @@ def reusable_version(model: Path, latest: Path | None) -> Path | None:
     except ModelError:
         return None
     if fault:
-        log.warning("%s; the model is published anew", latest / fault)
+        log.warning("%s; publishing the model again", latest / fault)
     return None if fault else latest
 
 
 def fsync_tree(folder: Path) -> None:
-    """Force files to the disk before their directory gets its name: after a power cut a version is whole or absent."""
+    """Sync files to disk before the directory is renamed, so that after a power cut a version is complete or absent."""
     for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -110,13 +110,13 @@ def fsync_tree(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explain_write_errors(base: Path):
-    """Turn a full disk or a folder that cannot be written into an error with a cure."""
+    """Raise ResourceError with a cure for a full disk or a folder that is not writable."""
     try:
         yield
     except (OSError, shutil.Error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise ResourceError(
-                f"{base}: the disk is full, so nothing was published; free some space and run again"
+                f"{base}: the disk is full and nothing was published; free some space and run again"
             ) from None
-        raise ResourceError(f"{base}: cannot be published to ({error}); make it a writable folder") from None
+        raise ResourceError(f"{base}: cannot be published to ({error}); make the folder writable") from None

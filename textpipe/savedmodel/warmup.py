@@ -1,8 +1,8 @@
-"""Warm-up requests in TensorFlow Serving's format: it runs them when it loads a version, before that answers anyone.
+"""Warm-up requests in TensorFlow Serving's format, which it runs when it loads a version, before serving it.
 
 assets.extra/tf_serving_warmup_requests is a TFRecord file of at most 1,000 PredictionLog messages
-(tensorflow_serving/apis/prediction_log.proto). The messages are encoded here field by field, so that exporting does not
-need tensorflow-serving-api.
+(tensorflow_serving/apis/prediction_log.proto). Messages are encoded here field by field, so that export does not need
+tensorflow-serving-api.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def encode_field(number: int, value: bytes | str) -> bytes:
 
 
 def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
-    """A serialized PredictionLog that asks a model's signature for the answers to a batch; inputs: tensors, or NumPy arrays."""
+    """A serialized PredictionLog that calls a model's signature on a batch; inputs: tensors or NumPy arrays."""
     import tensorflow as tf
 
     spec = encode_field(MODEL_SPEC_NAME, name) + encode_field(MODEL_SPEC_SIGNATURE_NAME, signature)
