@@ -78,11 +78,11 @@ def engine_of(model, folder):
     ],
     ids=str,
 )
-def test_any_transformer_gives_each_token_the_probability_it_has_here(options, tmp_path):
+def test_any_transformer_gives_the_same_token_probabilities(options, tmp_path):
     sizes = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 30}
     model = transformer.build(transformer.Config(**{**SMALL, **options}), Sizes({"a": sizes}, "b", sizes), seed=3)
     random = np.random.default_rng(1)
-    for variable in model.trainable_variables:  # so that no gain, shift or bias is left at its start
+    for variable in model.trainable_variables:  # so that no gain, shift or bias keeps its initial value
         variable.assign(variable.numpy() + random.normal(scale=0.2, size=variable.shape))
     engine = engine_of(model, tmp_path)
     rows = [random.integers(4, VOCABULARY, size=(2, length)).tolist() for length in (1, 9, 4, 17)]
@@ -109,7 +109,7 @@ def export(*words):
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, monkeypatch):
+def test_an_exported_pipeline_runs_as_its_readme_says(project, monkeypatch):
     pytest.importorskip("ctranslate2")
     monkeypatch.chdir(project)
     code, out, err = export()
@@ -130,7 +130,7 @@ def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, mon
     assert not list(folder.parent.glob(".*"))
 
 
-def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp_path):
+def test_a_changed_model_is_detected(project, monkeypatch, tmp_path):
     pytest.importorskip("ctranslate2")
     from textpipe.servable.graph import Servable
 
@@ -161,26 +161,28 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
         (["ensemble=['other.h5']"], "ensemble: CTranslate2 runs one model"),
     ],
 )
-def test_what_it_cannot_express_is_refused_before_anything_runs(project, monkeypatch, overrides, words):
+def test_unsupported_pipelines_are_rejected_before_anything_runs(project, monkeypatch, overrides, words):
     monkeypatch.chdir(project)
     code, _, err = export("--artifacts", "elsewhere", *(word for override in overrides for word in ("-s", override)))
     assert code == 2 and words in err and not (project / "elsewhere").exists()
 
 
-def test_a_missing_package_is_named_with_its_extra(project, monkeypatch):
+def test_a_missing_package_is_reported_with_its_extra(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     code, _, err = export("--artifacts", "elsewhere")
     assert code == 2 and "pip install 'textpipe[ctranslate2]'" in err
 
 
-def test_a_folder_of_something_else_is_left_alone(project, monkeypatch):
+def test_a_folder_with_other_files_is_left_alone(project, monkeypatch):
     pytest.importorskip("ctranslate2")
     monkeypatch.chdir(project)
     (project / "mine").mkdir(exist_ok=True)
     (project / "mine" / "notes.txt").write_text("mine")
     code, _, err = export("--output", "mine")
-    assert code == 2 and "is not an export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
+    assert (
+        code == 2 and "is not an export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
+    )
 
 
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])

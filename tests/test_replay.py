@@ -1,4 +1,4 @@
-"""A replay passes what rounding explains, and nothing else: for greedy, beam and sampled answers."""
+"""A replay accepts only differences that rounding explains, for greedy, beam and sampled answers."""
 
 import shutil
 
@@ -46,7 +46,7 @@ def replayed(servable, exported, rows):
     return faults + _rounding.unexplained_faults(servable, rows, doubts)
 
 
-def test_a_model_without_fault_passes(case, generator):
+def test_a_correct_model_passes(case, generator):
     decoder, servable, rows = case
     assert not replayed(servable, load(generator, decoder), rows)
 
@@ -76,21 +76,21 @@ def swapped_weights(servable):
 
 
 @pytest.mark.parametrize("plant", [another_vocabulary, no_normalization, swapped_weights])
-def test_a_planted_fault_is_found(case, generator, plant):
+def test_an_injected_fault_is_detected(case, generator, plant):
     decoder, servable, rows = case
     exported = load(generator, decoder)
     plant(exported)
     assert replayed(servable, exported, rows)
 
 
-def test_another_search_is_found(case, generator):
+def test_another_search_is_detected(case, generator):
     decoder, servable, rows = case
     assert replayed(servable, load(generator, decoder, **OTHERS[decoder]), rows)
 
 
-def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(case, monkeypatch):
+def test_only_answers_within_rounding_pass(case, monkeypatch):
     decoder, servable, rows = case
-    # So large a rounding changes many rows, and a drawn answer more easily than others.
+    # This much rounding changes many rows, and sampled answers most easily.
     monkeypatch.setattr(_rounding, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
     monkeypatch.setattr(_rounding, "NUM_PERTURBATIONS", 128)
     doubts = []
@@ -112,7 +112,7 @@ def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(cas
     assert len(_rounding.unexplained_faults(servable, rows, doubts)) >= len(doubts)
 
 
-def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(generator, tmp_path):
+def test_a_failed_replay_names_a_cure_and_training_side_code_decides(generator, tmp_path):
     model = shutil.copytree(generator["export"] / "model", tmp_path / "model")
     golden = (model / loader.GOLDEN).read_text().splitlines()
     at = next(at for at, line in enumerate(golden) if "the dog" in line)

@@ -48,8 +48,8 @@ class Output(_label.Output):
         Unknown labels are ignored.
         """
         logits = tf.cast(self.graph.model(self.graph.inputs(raw), training=False), tf.float32)
-        given = self.classes(raw[self.graph.target])  # [B, C] of 0 and 1
-        log_prob = tf.reduce_sum(tf.math.log_sigmoid(tf.where(given > 0, logits, -logits)), axis=1)
+        targets = self.classes(raw[self.graph.target])  # [B, C] of 0 and 1
+        log_prob = tf.reduce_sum(tf.math.log_sigmoid(tf.where(targets > 0, logits, -logits)), axis=1)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
     def golden(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:

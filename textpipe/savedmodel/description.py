@@ -55,33 +55,33 @@ FORMAT_1_SEARCH = {
 FORMAT_1_VIEWS = {"bars": DEFAULT, "texts": "nbest", "replies": "nbest"}  # and the signatures that the page calls
 
 
-def read(place: Path) -> dict[str, Any]:
+def read(folder: Path) -> dict[str, Any]:
     """textpipe.json of a model directory; {} when there is none."""
     try:
-        about = json.loads((place / NAME).read_text(encoding="utf-8"))
+        about = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{place / NAME}: cannot be read ({error}); export or copy the model again") from None
+        raise ModelError(f"{folder / NAME}: cannot be read ({error}); export or copy the model again") from None
     if not isinstance(about, dict):
-        raise ModelError(f"{place / NAME}: expected an object, found {type(about).__name__}; export the model again")
+        raise ModelError(f"{folder / NAME}: expected an object, found {type(about).__name__}; export the model again")
     return about
 
 
-def check(place: Path, about: dict[str, Any]) -> None:
+def check(folder: Path, about: dict[str, Any]) -> None:
     """Raise ModelError for a format that this version does not read or a key with a wrong value; {} is another tool's model."""
     if not about:
         return
     version = about.get("format")
     if type(version) is int and version in READABLE_FORMATS:
-        check_values(place, about)
+        check_values(folder, about)
         return
     versions = about.get("versions")
     writer = versions.get("textpipe") if isinstance(versions, dict) else None
     by = f", written by textpipe {writer}" if isinstance(writer, str) else ""
     expected = " or ".join(map(str, READABLE_FORMATS))
     raise ModelError(
-        f"{place / NAME}: expected format {expected}, which textpipe {__version__} reads, found "
+        f"{folder / NAME}: expected format {expected}, which textpipe {__version__} reads, found "
         f"{'no format' if version is None else json.dumps(version)}{by}; "
         + (
             f"install textpipe {writer or 'in the version that wrote it'}, or export the model again with this one"
@@ -153,24 +153,24 @@ def view(about: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | Non
     return {"kind": kind, "signature": FORMAT_1_VIEWS[kind], "attention": "attention" if "attention" in names else None}
 
 
-def check_values(place: Path, about: dict[str, Any]) -> None:
+def check_values(folder: Path, about: dict[str, Any]) -> None:
     """Raise ModelError for a key whose value has the wrong type or structure; null counts as absent."""
     for key, (is_valid, expected) in KEY_RULES.items():
         value = about.get(key)
         if value is None:
             continue
         if not is_valid(value):
-            raise value_error(place, key, expected, value)
+            raise value_error(folder, key, expected, value)
         is_valid, expected = ITEM_RULES.get(key, (is_anything, ""))
         for name, item in value.items() if isinstance(value, dict) else ():
             if not is_valid(item):
-                raise value_error(place, f"{key}.{name}", expected, item)
+                raise value_error(folder, f"{key}.{name}", expected, item)
 
 
-def value_error(place: Path, key: str, expected: str, value: Any) -> ModelError:
+def value_error(folder: Path, key: str, expected: str, value: Any) -> ModelError:
     shown = json.dumps(value, ensure_ascii=False)
     shown = shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
-    return ModelError(f"{place / NAME}: {key}: expected {expected}, found {shown}; export the model again")
+    return ModelError(f"{folder / NAME}: {key}: expected {expected}, found {shown}; export the model again")
 
 
 def is_anything(value: Any) -> bool:

@@ -54,25 +54,25 @@ class Model:
         Raises ModelError when there is no model, when a file differs from the manifest, when this version does not read
         its format, or when loading fails.
         """
-        place = find_version(Path(path))
-        if verify and (place / manifest.NAME).exists():
-            manifest.verify(place)
-        about = read_about(place)
-        description.check(place, about)
-        if about and not (place / manifest.NAME).exists():
-            raise ModelError(f"{place}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
+        folder = find_version(Path(path))
+        if verify and (folder / manifest.NAME).exists():
+            manifest.verify(folder)
+        about = read_about(folder)
+        description.check(folder, about)
+        if about and not (folder / manifest.NAME).exists():
+            raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
         tf = without_keras.tensorflow()
         try:
             with stderr.loggers(
                 "tensorflow", "absl"
             ):  # "ops with unsaved custom gradients", which a server does not need
-                loaded = tf.saved_model.load(str(place))
+                loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()
-            raise ModelError(f"{place}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
+            raise ModelError(f"{folder}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
         signatures = dict(loaded.signatures)
         if not signatures:
-            raise ModelError(f"{place}: has no signatures to call; export it with signatures")
+            raise ModelError(f"{folder}: has no signatures to call; export it with signatures")
         default = signatures.get(DEFAULT) or next(iter(signatures.values()))
         inputs = {
             name: {key: (spec.dtype.name, shape_of(spec)) for key, spec in inputs_of(function).items()}
@@ -80,7 +80,7 @@ class Model:
         }
         described = description.signatures(about, inputs)
         return cls(
-            place, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(place), loaded, described
+            folder, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(folder), loaded, described
         )
 
     @property
@@ -233,11 +233,11 @@ def shape_of(spec: Any) -> records.Shape:
     return () if spec.shape.rank is None else tuple(spec.shape.as_list())
 
 
-def read_input_defaults(place: Path) -> dict[str, dict[str, Any]]:
+def read_input_defaults(folder: Path) -> dict[str, dict[str, Any]]:
     """The TensorProtos that a server fills in for inputs a request omits: {signature: {input: value}}."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     definitions = (item for graph in saved.meta_graphs for item in graph.signature_def.items())
     return {name: dict(sorted(signature.defaults.items())) for name, signature in definitions}
 

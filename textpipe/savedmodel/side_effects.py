@@ -102,13 +102,13 @@ def base_op(op: str) -> str:
     return AFFIXES.sub("", op)
 
 
-def find_side_effects(place: Path, saved: Any = None) -> list[str]:
+def find_side_effects(folder: Path, saved: Any = None) -> list[str]:
     """The ops with side effects in a SavedModel directory, as "ReadFile (serve)" inside a function; [] for none.
 
     saved: its SavedModel message, if already read. Raises ModelError when it cannot be read.
     """
     effects: set[str] = set()
-    for meta_graph in (saved or read(place)).meta_graphs:
+    for meta_graph in (saved or read(folder)).meta_graphs:
         effects.update(Graph(meta_graph).side_effects())
         effects.update(
             f"the asset {asset.filename}"
@@ -118,11 +118,11 @@ def find_side_effects(place: Path, saved: Any = None) -> list[str]:
     return sorted(effects)
 
 
-def refuse(place: Path, saved: Any = None) -> None:
+def refuse(folder: Path, saved: Any = None) -> None:
     """Raise ModelError for a model that has ops with side effects."""
-    if effects := find_side_effects(place, saved):
+    if effects := find_side_effects(folder, saved):
         raise ModelError(
-            f"{place}: its graph accesses files, processes or the network: {', '.join(effects[:8])}"
+            f"{folder}: its graph accesses files, processes or the network: {', '.join(effects[:8])}"
             f"{' and others' if len(effects) > 8 else ''}; if you trust its author, serve it with --trust-models"
         )
 
@@ -138,14 +138,14 @@ def report(path: str | Path) -> list[str]:
     ]
 
 
-def read(place: Path) -> Any:
+def read(folder: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     try:
-        return saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+        return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
-        raise ModelError(f"{place / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
+        raise ModelError(f"{folder / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
 
 
 class Graph:
@@ -208,25 +208,25 @@ class Graph:
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """Nodes of the main graph that these tensors depend on."""
-        found: set[str] = set()
+        nodes: set[str] = set()
         waiting = [node_name(name) for name in names]
         while waiting:
             name = waiting.pop()
-            if name in self.main and name not in found:
-                found.add(name)
+            if name in self.main and name not in nodes:
+                nodes.add(name)
                 waiting += map(node_name, self.main[name].input)
-        return found
+        return nodes
 
     def called_functions(self, nodes: Iterable[Any]) -> set[str]:
         """Functions that nodes call, directly or not."""
-        found: set[str] = set()
+        called: set[str] = set()
         waiting = list(nodes)
         while waiting:
             for name in callees(waiting.pop()) & set(self.functions):
-                if name not in found:
-                    found.add(name)
+                if name not in called:
+                    called.add(name)
                     waiting += self.functions[name].node_def
-        return found
+        return called
 
     # Origin of a path
 
