@@ -102,7 +102,7 @@ def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
 def test_examples_are_classified_like_their_texts(classifier):
     _, servable = classifier
     texts = [b"could you send the plan 3", b"thank you for the report 7", b""]
-    examples = model_rows.examples({"text": texts})
+    examples = model_rows.to_examples({"text": texts})
     without_text = tf.train.Example().SerializeToString()
     found = call(servable, "classify", [*examples, without_text])
     wanted = call(servable, "serving_default", [*texts, b""])

@@ -18,7 +18,7 @@ from textpipe.runtime import stderr, without_keras
 from textpipe.savedmodel import description, manifest, publish
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.batching import BATCH_ROWS, answered, plain
-from textpipe.savedmodel.model_rows import Row, by_field, encode, examples
+from textpipe.savedmodel.model_rows import Row, by_field, encode, to_examples
 
 ABOUT = description.NAME
 read_about = description.read
@@ -141,7 +141,7 @@ class Model:
             for field, cell in by_field(self.dtypes, row, number).items():
                 columns[field].append(encode(cell) if isinstance(cell, str) else cell)
         if described := self.described[signature].inputs_of_kind(records.EXAMPLES):
-            columns = dict.fromkeys(described, examples(columns))
+            columns = dict.fromkeys(described, to_examples(columns))
         import tensorflow as tf
 
         try:

@@ -14,7 +14,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogatepass")
 
 
-def columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+def encode_columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     """Convert cells from ingest for batching.answered: texts to bytes, missing numbers to NaN."""
     return {name: [as_value(cell) for cell in cells] for name, cells in raw.items()}
 
@@ -58,7 +58,7 @@ def cell_of(value: Any, dtype: str, field: str, number: int) -> Any:
     return result
 
 
-def examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
+def to_examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
     """Serialized tf.Examples, one per row, with a bytes or float feature per field."""
     import tensorflow as tf
 

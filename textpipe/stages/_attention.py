@@ -36,7 +36,7 @@ def write(
     # A token has at least one character, so very long texts can be skipped without decoding them.
     drawn = sorted(order[:NUM_CANDIDATES], key=lambda at: len(sources[at]) > 10 * MAX_TOKENS)[: ROWS * 2]
     columns = {name: [cells[at] for at in drawn] for name, cells in raw.items()}
-    answers = batching.answered(servable.signature(definition.name), model_rows.columns(columns))
+    answers = batching.answered(servable.signature(definition.name), model_rows.encode_columns(columns))
     lines = []
     for at, answer in zip(drawn, answers, strict=True):
         source, target = strip_padding(answer["source_tokens"]), strip_padding(answer["target_tokens"])

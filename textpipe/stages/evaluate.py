@@ -105,7 +105,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     sources = servable.row_texts(raw)
     serve = servable.signature(loader.DEFAULT)
     began = time.monotonic()
-    answers = batching.answered(serve, model_rows.columns(raw), batch_rows=config.batch_rows)
+    answers = batching.answered(serve, model_rows.encode_columns(raw), batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 
