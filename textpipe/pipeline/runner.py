@@ -182,10 +182,10 @@ def run(
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
         threads.limit_intra_op()
     notify = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
-    again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
+    rebuild = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
     with fingerprint.remembered(artifacts / CODE):
         try:
-            build(result, store, needed(until), again, notify, contents)
+            build(result, store, needed(until), rebuild, notify, contents)
             if "export" in result.artifacts:
                 result.saved_model = publish_export(result, store, saved_models / pipeline.name, notify)
         except ThresholdError as error:
@@ -198,11 +198,11 @@ def build(
     result: Result,
     store: Store,
     stages: list[str],
-    again: set[str],
+    rebuild: set[str],
     notify: Callable[[str, str, str], None],
     contents: bool = False,
 ) -> None:
-    """Fill result.artifacts stage by stage, from the store or by building; stages in `again` are built even when cached.
+    """Fill result.artifacts stage by stage, from the store or by building; stages in `rebuild` are built even when cached.
 
     Before a stage is built, the checksums of its inputs are verified. A damaged input is set aside, and the loop restarts
     from its stage.
@@ -217,7 +217,7 @@ def build(
         inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
         current = stage_fingerprint(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
         key = keys[stage] = fingerprint.key(current)
-        artifact = None if stage in again else store.find(stage, key, contents=contents and stage not in verified)
+        artifact = None if stage in rebuild else store.find(stage, key, contents=contents and stage not in verified)
         if artifact:
             notify(stage, "cached", str(artifact.path))
         else:
@@ -232,8 +232,8 @@ def build(
             paths = {name: source.path for name, source in inputs.items()}
             section = pipeline.sections[stage]
             work = functools.partial(code.run, section, paths)
-            artifact = store.build(stage, key, current, work, force=stage in again)
-            again = again - {stage}
+            artifact = store.build(stage, key, current, work, force=stage in rebuild)
+            rebuild = rebuild - {stage}
             verified.add(stage)
             summary = code.summary(artifact.path) if hasattr(code, "summary") else ""
             notify(
@@ -249,7 +249,7 @@ def build(
 
 
 def publish_export(result: Result, store: Store, base: Path, notify: Callable[[str, str, str], None]) -> Path:
-    """Publish the exported model; if its artifact is damaged, export again first."""
+    """Publish the exported model; if its artifact is damaged, export it again first."""
     from textpipe.savedmodel import publish
 
     try:
