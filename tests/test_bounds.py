@@ -163,7 +163,7 @@ def test_settings_that_the_model_does_not_support_are_refused_before_anything_ru
 def test_a_classifier_with_a_decoder_is_refused(tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.CLASSIFIER, "decode": {"kind": "beam"}, "ingest": {"files": "rows.tsv"}}))
-    with pytest.raises(ConfigError, match="answers with a label, which no decoder writes; leave"):
+    with pytest.raises(ConfigError, match="answers with a label, which needs no decoder; leave"):
         runner.Pipeline.load(file)
 
 

@@ -267,21 +267,21 @@ def test_errors_name_mistakes_in_a_task_table(task, message, tmp_path):
     ],
 )
 def test_the_columns_option_chooses_fields(task, columns, expected, mapping):
-    found = columns_option.chosen(task, columns)
+    found = columns_option.parse_columns(task, columns)
     assert (found.task, found.columns) == (expected, mapping)
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ("text=a+b,label=c+d", "one column is answered; name one"),
+        ("text=a+b,label=c+d", "a task has one target; name one column"),
         ("number=,label=c", "expected FIELD=COLUMN"),
-        ("text=a,text=b", "text stands there twice"),
+        ("text=a,text=b", "text is given twice"),
     ],
 )
 def test_errors_name_mistakes_in_the_columns_option(columns, message):
     with pytest.raises(ConfigError, match=message):
-        columns_option.chosen("classify", columns)
+        columns_option.parse_columns("classify", columns)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_weights_of_another_run_are_checked_before_they_are_loaded(project, kind
     result, _ = project.run()
     path = result.artifacts["train"].path if kind == "artifact" else result.saved_model
     source_weights.locate(source_weights.Init(**{"from": str(path)})).check()
-    ensemble.located(str(path)).check()
+    ensemble.locate_member(str(path)).check()
     damage(path / "model.weights.h5" if kind == "artifact" else largest(path / "variables"))
     with pytest.raises(ArtifactError, match="is not the file that was written"):
         source_weights.locate(source_weights.Init(**{"from": str(path)})).check()
@@ -139,7 +139,7 @@ def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
     }
     code = {}
     for stage in runner.ORDER:
-        code[stage] = runner.ingredients(loaded, stage, {})["code"]
+        code[stage] = runner.stage_fingerprint(loaded, stage, {})["code"]
     for name, stages in runs.items():
         assert tuple(stage for stage in runner.ORDER if f"textpipe.{name}" in code[stage]) == stages, name
 

@@ -39,7 +39,7 @@ def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
     decode = sections.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
-    found = servable.output.decoded(source)
+    found = servable.output.generate(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
     by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids).numpy()
@@ -129,7 +129,7 @@ def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
     code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
     long, short = map(json.loads, out.splitlines())
     assert code == 0 and long["cut"] and long["tokens"] == 24 and not short["cut"]
-    assert "1 answers are longer than the model reads" in err
+    assert "1 answers exceed the model's max_length" in err
 
 
 def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):

@@ -33,7 +33,7 @@ def ask(servable, signatures, **texts):
     """The answers of the signature `options`, which must be the same in Python and in the SavedModel."""
     inputs = {name: tf.convert_to_tensor(value) for name, value in servable.output.defaults().items()}
     inputs |= {"source": tf.constant(TEXTS)} | {name: tf.constant(value) for name, value in texts.items()}
-    outputs = {name: value.numpy() for name, value in servable.output.optional(inputs).items()}
+    outputs = {name: value.numpy() for name, value in servable.output.answer_with_options(inputs).items()}
     for name, value in signatures["options"](**inputs).items():
         if value.dtype == tf.string:
             np.testing.assert_array_equal(value, outputs[name])

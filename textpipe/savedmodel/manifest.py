@@ -1,4 +1,4 @@
-"""A saved model's files and their SHA-256 sums, written last: a directory without a true list is not complete."""
+"""The manifest of a saved model: its files and their SHA-256, written last, so a directory without one is incomplete."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ NAME = "manifest.json"
 
 
 def write(folder: Path) -> None:
-    """List every file below folder in folder/manifest.json: {"sum": ..., "files": {name: {"sha256": ..., "bytes": ...}}}."""
+    """List every file below `folder` in folder/manifest.json: {"sum": ..., "files": {name: {"sha256": ..., "bytes": ...}}}."""
     files = {
         path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
         for path in files_below(folder)
@@ -21,28 +21,29 @@ def write(folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The files a manifest lists; raises ModelError when there is none or it cannot be read."""
+    """The files listed in the manifest. Raises ModelError when it is missing or cannot be read."""
     try:
         files = checksummed_json.loads((folder / NAME).read_bytes(), older=OLDER_MODEL)[0].get("files")
     except FileNotFoundError:
         raise ModelError(f"{folder}: no {NAME}, so the copy may be incomplete; export the model again") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"{folder / NAME}: cannot be read: {reason}; export the model again or copy it anew") from None
+        raise ModelError(f"{folder / NAME}: cannot be read: {reason}; export or copy the model again") from None
     if files is None or not lists_files(files):
-        raise ModelError(f"{folder / NAME}: cannot be read: is not what was written; export the model again")
+        raise ModelError(f"{folder / NAME}: cannot be read: its content was changed; export the model again")
     return files
 
 
 def verify(folder: Path) -> None:
-    """Compare every file with the manifest; raises ModelError naming the first that differs, lacks or is new."""
-    fault = damage(folder, sums=True)
+    """Compare every file with the manifest. Raises ModelError with the first that differs, is missing or is not listed."""
+    fault = find_damage(folder, sums=True)
     if fault:
-        raise ModelError(f"{folder / fault}; export the model again or copy it anew")
+        raise ModelError(f"{folder / fault}; export or copy the model again")
 
 
-def damage(folder: Path, *, sums: bool) -> str | None:
-    """'variables/variables.index: is missing' or the like, or None; without sums only names and sizes are compared."""
+def find_damage(folder: Path, *, sums: bool) -> str | None:
+    """The first difference, for example 'variables/variables.index: is missing', or None. Without `sums` only names and sizes
+    are compared."""
     files = read(folder)
     for name, entry in files.items():
         path = folder / name
