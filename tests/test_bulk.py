@@ -60,7 +60,7 @@ def test_an_interrupted_run_resumes_without_answering_a_row_twice(tmp_path, cut)
         return answer(batch)
 
     bulk.answer_file(
-        on,
+        resume,
         rows(100),
         out,
         request=REQUEST,
@@ -134,7 +134,7 @@ def interrupted(out, rows_done, request=REQUEST, **options):
         return answer(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        bulk.answer_file(some, rows(60), out, request=question, chunk_rows=10, **options)
+        bulk.answer_file(some, rows(60), out, request=request, chunk_rows=10, **options)
 
 
 def of_version(number):

@@ -46,20 +46,20 @@ class Served:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, path, body):
-        found = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
-        version = found[1] or self.versions[-1]
-        if found[2] is None:
+        match = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
+        version = match[1] or self.versions[-1]
+        if match[2] is None:
             states = [{"version": "9", "state": "END"}] + [
-                {"version": one, "state": "AVAILABLE"} for one in self.versions
+                {"version": number, "state": "AVAILABLE"} for number in self.versions
             ]
             return 200, {"model_version_status": states}
-        if found[2] == ":predict":
+        if match[2] == ":predict":
             self.calls += 1
             if self.drop is not None and self.calls > self.drop:
                 self.versions, self.drop = ["2"], None
         if version not in self.versions:
             return 404, {"error": f"Servable not found for request: Specific(m, {version})"}
-        if found[2] == "/metadata":
+        if match[2] == "/metadata":
             inputs = {"text": {"dtype": "DT_STRING"}}
             signatures = {"signature_def": {"signature_def": {"serving_default": {"inputs": inputs}}}}
             return 200, {"model_spec": {"name": "m", "version": version}, "metadata": signatures}
@@ -68,10 +68,10 @@ class Served:
 
 @pytest.fixture
 def served():
-    one = Served()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+    server = Served()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_missing_server_and_a_server_of_another_kind_are_different_errors(serv
     genuine = served.answer
     for broken, kind, words in (
         ((200, b"<html>"), NetworkError, "is incomplete or not JSON"),
-        ((200, {"metadata": None}), ModelError, "does not answer as TensorFlow Serving does"),
+        ((200, {"metadata": None}), ModelError, "does not respond like TensorFlow Serving"),
         ((500, {"error": "boom"}), NetworkError, "boom"),
         ((401, {"error": "who?"}), ModelError, "who"),
     ):
