@@ -171,7 +171,7 @@ def test_a_missing_server_and_a_server_of_another_kind_are_different_errors(serv
         assert isinstance(failed.value, NetworkError) == (kind is NetworkError)
     served.answer = genuine
     code, _, err = textpipe("predict", "http://127.0.0.1:9/v1/models/m", "text")
-    assert code == 5 and err.startswith("error: ") and "is the server running there?" in err
+    assert code == 5 and err.startswith("error: ") and "is the server running at this address?" in err
 
 
 def test_predict_names_a_line_without_a_text_and_takes_it_literally_with_plain(served, textpipe):
