@@ -149,7 +149,7 @@ def test_standard_input_is_identified_by_its_contents(served, textpipe, tmp_path
     assert textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines)[0] == 2
     served.versions = ["1"]
     code, _, err = textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines + "more\n")
-    assert code == 2 and "sha256 differ" in err
+    assert code == 2 and "sha256 changed" in err
     assert textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines)[0] == 0
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "text,answer",

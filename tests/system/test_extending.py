@@ -42,7 +42,7 @@ def test_the_tutorial_is_trained_exported_and_served(project):
     (line,) = project.succeeds("predict", "saved_models/refund", "-", "--json", stdin=row + "\n").splitlines()
     assert json.loads(line)["advice"] in ("yes", "ask a person")
     # Changed code is built again, by the stages that use it and no other.
-    project.write("shop/careful.py", files["shop/careful.py"].replace("SURE = 0.8", "SURE = 0.9"))
+    project.write("shop/careful.py", files["shop/careful.py"].replace("CONFIDENT = 0.8", "CONFIDENT = 0.9"))
     planned = {step.split()[0]: step for step in project.succeeds("plan", "refund.toml").splitlines() if step.strip()}
     assert "cached" in planned["train"] and "cached" not in planned["export"]
 
