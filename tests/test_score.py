@@ -87,6 +87,8 @@ def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatc
     code, out, err = score(saved, "five.jsonl", "--json")
     printed = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and printed == exported and exported[0].keys() == trained[0].keys()
+    of_pipeline = score("generator.toml", "five.jsonl", "--json", "--columns", "source=source,target=target")[1]
+    assert [json.loads(line) for line in of_pipeline.splitlines()] == trained
     for at, (one, other) in enumerate(zip(exported, trained, strict=True)):
         assert one["target_tokens"] == other["target_tokens"] and one["tokens"] == len(one["target_tokens"])
         assert "".join(one["target_tokens"]).replace("▁", " ").strip() == given[at]["target"] + "</s>"
