@@ -1,15 +1,14 @@
-"""How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
+"""Throughput and latency of a served model with 1, 8 and 64 callers.
 
     python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3]
         [--loads 1x1 8x1 64x1 64x8 64x32 64x128] [--engines textpipe textpipe-2 plain empty ray] [--ray-python PYTHON]
 
-textpipe-2 is `textpipe serve --processes 2`; the queue holds what all callers ask. Against the ceiling, the same SavedModel
-called in this process with full batches on all cores; against a plain FastAPI handler that calls it for each request;
-against a handler on the same HTTP server that has no model at all, which nothing behind that server can pass; and against
-Ray Serve with its batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a
-request: 64x1 are interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of
-its own; the callers are one more process on the same cores, whose share of processor time is told. Writes
-benchmarks/results/serving.json.
+textpipe-2 is `textpipe serve --processes 2`; the queue is large enough for all callers. Compared with: the ceiling, i.e.
+the same SavedModel called in this process with full batches on all cores; a plain FastAPI handler that calls the model
+once per request; a handler without a model on the same HTTP server, an upper limit for that server; and Ray Serve with
+its batching (in its own environment, --ray-python). A load is CALLERSxTEXTS: 64x1 stands for interactive callers, 64x32
+for batch programs. Engines take turns, each in its own processes. The callers run in one more process on the same cores;
+its share of CPU time is reported. Writes benchmarks/results/serving.json.
 """
 
 import argparse
@@ -29,12 +28,12 @@ from pathlib import Path
 
 HOME = Path(__file__).parent
 JSON = {"Content-Type": "application/json"}
-OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: processes
+OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: number of processes
 OTHERS = {"plain": HOME / "peers" / "serving_plain.py", "empty": HOME / "peers" / "serving_empty.py"}
 
 
 class Caller(asyncio.Protocol):
-    """A connection that asks again as soon as it has its answer."""
+    """A connection that sends the next request as soon as it has its response."""
 
     def __init__(self, requests, at, waits, end, done):
         self.requests, self.at, self.waits, self.end, self.done = requests, at, waits, end, done
@@ -59,7 +58,7 @@ class Caller(asyncio.Protocol):
             return
         low = self.buffer[:head].lower()
         place = low.find(b"content-length:")
-        if place < 0:  # in chunks
+        if place < 0:  # chunked
             if not self.buffer.endswith(b"\r\n0\r\n\r\n"):
                 return
         elif len(self.buffer) < head + 4 + int(low[place + 15 :].split(b"\r\n", 1)[0]):
@@ -80,7 +79,7 @@ class Caller(asyncio.Protocol):
 
 
 async def call(port, path, texts, rows, callers, seconds, make=Caller):
-    """(seconds to each answer, faults) of so many callers."""
+    """(latencies in seconds, errors) of the callers."""
     loop, requests = asyncio.get_running_loop(), requests_of(path, texts, rows)
     waits, end, ends = [], time.perf_counter() + seconds, []
     for number in range(callers):
@@ -91,7 +90,7 @@ async def call(port, path, texts, rows, callers, seconds, make=Caller):
 
 
 def requests_of(path, texts, rows):
-    """HTTP requests of so many texts each."""
+    """HTTP requests with `rows` texts each."""
     made = []
     for at in range(0, len(texts) - rows + 1, rows):
         body = json.dumps({"instances": texts[at : at + rows]}).encode()
@@ -103,7 +102,7 @@ def requests_of(path, texts, rows):
 
 
 def load(port, path, texts, rows, callers, seconds, pipe):
-    """In a process of its own: figures of one run of callers."""
+    """Run the callers in this process; sends the measurements through `pipe`."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     waits, faults = asyncio.run(call(port, path, texts, rows, callers, seconds))
     took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
@@ -131,8 +130,8 @@ def loaded(port, path, texts, callers, seconds, rows=1):
 
 
 def ceiling(model, texts, seconds, pipe):
-    """Rows a second of the SavedModel in this process: the best of batches of 64 and of 128, of as many side by side as the
-    server has workers and of two more."""
+    """Rows per second of the SavedModel in this process: the best of batches of 64 and 128, and of as many parallel calls
+    as the server has workers or two more."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -179,7 +178,7 @@ def in_process(target, *arguments):
 
 
 class Engine:
-    """A server in processes of its own, from the first answer until it is closed; options: textpipe's."""
+    """A running server in its own processes, ready when constructed; options: those of textpipe serve."""
 
     def __init__(self, name, model, port, ray_python=None, options=()):
         self.path = f"/v1/models/{model.name}:predict"
@@ -254,7 +253,7 @@ def main():
             engine = Engine(name, model, 18600 + turn, arguments.ray_python, ("--queue", "16384"))
             try:
                 found[name]["start"].append(engine.seconds_to_first_answer)
-                loaded(engine.port, engine.path, texts, 8, 2)  # warm
+                loaded(engine.port, engine.path, texts, 8, 2)  # warm-up
                 for load in arguments.loads:
                     callers, rows = map(int, load.split("x"))
                     one = loaded(engine.port, engine.path, texts, callers, arguments.seconds, rows)

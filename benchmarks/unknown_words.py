@@ -1,13 +1,13 @@
-"""Words never seen in training: subwords, words with replaced unknowns, words with spelled ones, and characters.
+"""Translating unseen words: subwords, words with replaced unknowns, words with spelled unknowns, and characters.
 
     TEXTPIPE_DATA=... python benchmarks/unknown_words.py [--systems subwords words hybrid characters] [--epochs 20]
         [-s model.units=128 ...] [--folder benchmarks/unknown_words.work] [--speed-only]
 
-Each system is its pipeline file for Multi30k en-de with the same epochs and overrides; artifacts are kept in FOLDER, so
-a run that was broken off goes on. Reported: BLEU and chrF of all rows and of those whose source holds a word unseen in
-training; precision, recall and F1 of the target words that training never saw, and of those it saw one to five times;
-answers that hold <unk>. Speed is that of a training step, in rows, source and target tokens per second of processor
-time (tokens differ between the systems, rows do not). Writes benchmarks/results/unknown_words.json.
+Each system is a pipeline file for Multi30k en-de with the same epochs and overrides. Artifacts are kept in FOLDER, so an
+interrupted run resumes. Reports BLEU and chrF of all rows and of those with a source word unseen in training; precision,
+recall and F1 of target words that are unseen in training, and of those seen one to five times; and the number of answers
+that contain <unk>. Speed is that of training steps, in rows, source and target tokens per CPU second (tokens differ
+between the systems, rows do not). Writes benchmarks/results/unknown_words.json.
 """
 
 import argparse
@@ -27,11 +27,11 @@ PIPELINES = {
     "hybrid": "multi30k_en_de_hybrid.toml",
     "characters": "multi30k_en_de_characters.toml",
 }
-STEPS = 8  # timed
+STEPS = 8  # timed steps
 
 
 def measured(name, arguments):
-    """Figures of one system."""
+    """Results of one system."""
     from textpipe.pipeline import runner
 
     overrides = (f"train.epochs={arguments.epochs}", *arguments.set)
@@ -57,7 +57,7 @@ def measured(name, arguments):
 
 
 def speed(loaded, built):
-    """Rows and tokens per second of processor time of training steps, after each of them ran once."""
+    """Rows and tokens per CPU second of training steps, after a warm-up call of each."""
     from textpipe.config import plugins
     from textpipe.config.fields import Sizes
     from textpipe.training.batching import batches, rows
@@ -103,7 +103,7 @@ def main():
     path = HOME / "results" / "unknown_words.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"systems": {}}
     for name in arguments.systems:
-        # A process of its own, so that its peak memory is its own.
+        # In a separate process, to measure its peak memory.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             found = process.submit(measured, name, arguments).result()
         results["systems"][name] = {"overrides": arguments.set, **found}

@@ -1,4 +1,4 @@
-"""A SavedModel behind a plain FastAPI handler, as tutorials have it: one call for each request, no batching."""
+"""A SavedModel behind a plain FastAPI handler, as in tutorials: one call per request, no batching."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Worker: plain PyTorch models of the same shapes.   python train_pytorch.py FOLDER transformer|gru
 
-What a careful person writes without tricks: batches of like lengths, fused projections, scaled_dot_product_attention,
-packed sequences, logits of real tokens alone, cross_entropy with its own smoothing, fused Adam. In eager mode, as it is
-mostly run.
+Careful code without tricks: batches of similar lengths, fused projections, scaled_dot_product_attention, packed
+sequences, logits of real tokens only, cross_entropy with built-in smoothing, fused Adam. Eager mode, as most users run
+it.
 """
 
 import json
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """GRU, additive attention, input feeding: the readout goes into the next step."""
+    """GRU, additive attention, input feeding: the readout is an input of the next step."""
 
     def __init__(self, vocabulary, units, embedding_size, attention_size, dropout, embedding_dropout, **_):
         super().__init__()
@@ -99,7 +99,7 @@ class Recurrent(nn.Module):
         self.scale = embedding_size**0.5
         self.encoder = nn.GRU(embedding_size, units // 2, bidirectional=True, batch_first=True)
         self.bridge = nn.Linear(units, units)
-        self.inputs = nn.Linear(embedding_size, 3 * units)  # of all steps at once
+        self.inputs = nn.Linear(embedding_size, 3 * units)  # for all steps at once
         self.feed, self.state = nn.Linear(embedding_size, 3 * units, bias=False), nn.Linear(units, 3 * units)
         self.keys, self.query = nn.Linear(units, attention_size, bias=False), nn.Linear(units, attention_size)
         self.energy = nn.Linear(attention_size, 1, bias=False)
@@ -130,7 +130,7 @@ class Recurrent(nn.Module):
 
 
 def batches(source, target, budget, random):
-    """Batches of like lengths for ever: rows * longest stays within the budget."""
+    """An endless stream of batches of similar lengths; rows * longest stays within the budget."""
     lengths = np.array([[len(a), len(b)] for a, b in zip(source, target, strict=True)])
     while True:
         order = np.lexsort((random.random(len(lengths)), lengths[:, 0], lengths[:, 1]))
