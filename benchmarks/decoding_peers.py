@@ -74,8 +74,8 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     (folder / "pieces.model").write_bytes((paths["tokenize"] / f"{name}.model").read_bytes())
     engine = folder / "ctranslate2"
     try:
-        told = _folder.fill(engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place))
-        print(told, file=sys.stderr)
+        summary = _folder.fill(engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place))
+        print(summary, file=sys.stderr)
     except Exception as error:  # the package may be installed only for the other Python; an earlier export is used then
         if not (engine / "model.bin").exists():
             print(f"no export for CTranslate2: {error}", file=sys.stderr)
@@ -107,7 +107,7 @@ def weights(model):
     config = model.config
     assert (config.norm, config.positions, config.activation) == ("pre", "sinusoidal", "relu"), "see the docstring"
     assert config.share_embeddings and config.tie_embeddings, "see the docstring"
-    found = {
+    arrays = {
         "table": ops.convert_to_numpy(model.target_embedding),
         "places": ops.convert_to_numpy(sinusoidal(np.arange(1024), config.d_model)),
     }
@@ -116,10 +116,10 @@ def weights(model):
         kernels = np.split(ops.convert_to_numpy(layer.kernel), len(names), axis=1)
         biases = np.split(ops.convert_to_numpy(layer.bias), len(names))
         for name, kernel, bias in zip(names, kernels, biases, strict=True):
-            found[f"{name}.kernel"], found[f"{name}.bias"] = kernel, bias
+            arrays[f"{name}.kernel"], arrays[f"{name}.bias"] = kernel, bias
 
     def norm(layer, name):
-        found[f"{name}.gain"], found[f"{name}.shift"] = map(ops.convert_to_numpy, (layer.gain, layer.shift))
+        arrays[f"{name}.gain"], arrays[f"{name}.shift"] = map(ops.convert_to_numpy, (layer.gain, layer.shift))
 
     for side, blocks, last in (
         ("encoder", model.encoder, model.encoder_norm),
@@ -138,7 +138,7 @@ def weights(model):
             linear(block.feed_forward.writes, f"{name}.outer")
             for place, layer in enumerate(block.norms):
                 norm(layer, f"{name}.norms.{place}")
-    return found
+    return arrays
 
 
 def bleu(folder, name, references):
@@ -196,11 +196,11 @@ def main():
     try:
         for worker in workers.values():
             worker.window(0)  # warm-up: memory and kernel planning
-        found = {name: [] for name in workers}
+        windows_of = {name: [] for name in workers}
         for number in range(options.rounds):
             for name in list(workers) if number % 2 == 0 else reversed(workers):
                 window = workers[name].window(0)
-                found[name].append(window)
+                windows_of[name].append(window)
                 print(
                     f"round {number + 1} {name:<20} {window['sentences'] / window['seconds']:7.0f} /s",
                     file=sys.stderr,
@@ -209,8 +209,10 @@ def main():
     finally:
         for worker in workers.values():
             worker.end()
-    speeds = {name: [window["sentences"] / window["seconds"] for window in windows] for name, windows in found.items()}
-    scores = {name: bleu(folder, name, references) for name in found}
+    speeds = {
+        name: [window["sentences"] / window["seconds"] for window in windows] for name, windows in windows_of.items()
+    }
+    scores = {name: bleu(folder, name, references) for name in windows_of}
     mine = scores[OURS][1]
     result = {
         "settings": {name: value for name, value in setup.items() if name in SETTINGS},
@@ -226,7 +228,7 @@ def main():
             name: round(sum(a == b for a, b in zip(mine, answers, strict=True)) / len(mine), 3)
             for name, (_, answers) in scores.items()
         },
-        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in found.items()},
+        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in windows_of.items()},
         "workers": {name: worker.about for name, worker in workers.items()},
         "left_out": [name for name in PEERS if name not in workers],
         "cores": os.cpu_count(),

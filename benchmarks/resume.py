@@ -36,12 +36,12 @@ def command(arguments, artifacts):
 
 def updates(artifacts):
     """The number of updates of the current run."""
-    found = [0]
+    steps = [0]
     for path in artifacts.glob("train/*.work/resume/curve.jsonl"):
-        found += [
+        steps += [
             json.loads(line)["step"] for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")
         ]
-    return max(found)
+    return max(steps)
 
 
 def train(arguments, artifacts, until=None):
@@ -63,8 +63,8 @@ def train(arguments, artifacts, until=None):
 
 def digests(artifact):
     """SHA-256 of the result's files, and the digest of the whole artifact."""
-    found = {name: hashlib.sha256((artifact / name).read_bytes()).hexdigest() for name in FILES}
-    return found | {"artifact": json.loads((artifact / "manifest.json").read_text())["digest"]}
+    result = {name: hashlib.sha256((artifact / name).read_bytes()).hexdigest() for name in FILES}
+    return result | {"artifact": json.loads((artifact / "manifest.json").read_text())["digest"]}
 
 
 def main():
@@ -91,18 +91,18 @@ def main():
             reached.append(update)
             print(f"killed at update {update} (drawn: {moment}) after {took:.0f} s", flush=True)
         _, other = train(arguments, killed)
-        found = {"whole": digests(one), "killed": digests(other)}
+        digests_of = {"whole": digests(one), "killed": digests(other)}
         resources = json.loads((one / "logs/resources.json").read_text())
-    for name in found["whole"]:
-        print(f"{name}\n  whole  {found['whole'][name]}\n  killed {found['killed'][name]}")
-    equal = found["whole"] == found["killed"]
+    for name in digests_of["whole"]:
+        print(f"{name}\n  whole  {digests_of['whole'][name]}\n  killed {digests_of['killed'][name]}")
+    equal = digests_of["whole"] == digests_of["killed"]
     table = {
         "pipeline": arguments.pipeline.name,
         "overrides": arguments.s,
         "steps": arguments.steps,
         "killed_at": reached,
         "equal": equal,
-        "digests": found,
+        "digests": digests_of,
         "peak_rss_bytes": resources["peak_rss_bytes"],
     }
     RESULTS.mkdir(exist_ok=True)

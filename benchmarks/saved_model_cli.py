@@ -33,12 +33,12 @@ def compare(place):
         )  # fmt: skip
         expected = model.predict(texts, batch_rows=len(texts))
         for output in expected[0]:
-            found = np.load(Path(folder) / f"{output}.npy", allow_pickle=True)
-            wanted = [row[output] for row in expected]
-            if found.dtype.kind == "f":
-                np.testing.assert_allclose(found, wanted, rtol=1e-5)
+            actual = np.load(Path(folder) / f"{output}.npy", allow_pickle=True)
+            expected_values = [row[output] for row in expected]
+            if actual.dtype.kind == "f":
+                np.testing.assert_allclose(actual, expected_values, rtol=1e-5)
             else:
-                assert [plain(value) for value in found] == wanted, output
+                assert [plain(value) for value in actual] == expected_values, output
     return len(texts)
 
 

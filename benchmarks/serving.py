@@ -124,9 +124,9 @@ def loaded(port, path, texts, callers, seconds, rows=1):
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.Process(target=load, args=(port, path, texts, rows, callers, seconds, theirs))
     process.start()
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
-    return found
+    return measurements
 
 
 def ceiling(model, texts, seconds, pipe):
@@ -172,9 +172,9 @@ def in_process(target, *arguments):
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, theirs))
     process.start()
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
-    return found
+    return measurements
 
 
 class Engine:
@@ -242,22 +242,22 @@ def main():
     arguments = parser.parse_args()
     model = arguments.model.resolve()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
-    found = {
+    results = {
         "ceiling": [],
         **{name: {"start": [], **{load: [] for load in arguments.loads}} for name in arguments.engines},
     }
     for turn in range(arguments.rounds):
-        found["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
-        print(f"round {turn + 1}: ceiling {found['ceiling'][-1]:,.0f} rows/s", flush=True)
+        results["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
+        print(f"round {turn + 1}: ceiling {results['ceiling'][-1]:,.0f} rows/s", flush=True)
         for name in arguments.engines:
             engine = Engine(name, model, 18600 + turn, arguments.ray_python, ("--queue", "16384"))
             try:
-                found[name]["start"].append(engine.seconds_to_first_answer)
+                results[name]["start"].append(engine.seconds_to_first_answer)
                 loaded(engine.port, engine.path, texts, 8, 2)  # warm-up
                 for load in arguments.loads:
                     callers, rows = map(int, load.split("x"))
                     one = loaded(engine.port, engine.path, texts, callers, arguments.seconds, rows)
-                    found[name][load].append(one)
+                    results[name][load].append(one)
                     print(
                         f"  {name}, {load}: {one['rows_per_second']:,.0f} texts a second, p50 {one['p50_ms']:.1f} ms, "
                         f"p99 {one['p99_ms']:.1f} ms, callers' share of cores {one['callers_share_of_cores']:.0%}, {one['faults']} faults",
@@ -265,18 +265,18 @@ def main():
                     )
             finally:
                 engine.close()
-    summary = {"ceiling": spread(found["ceiling"])}
+    summary = {"ceiling": spread(results["ceiling"])}
     for name in arguments.engines:
-        summary[name] = {"seconds_to_first_answer": spread(found[name]["start"])}
+        summary[name] = {"seconds_to_first_answer": spread(results[name]["start"])}
         for load in arguments.loads:
-            runs = found[name][load]
+            runs = results[name][load]
             summary[name][load] = {key: spread([run[key] for run in runs]) for key in runs[0]}
             summary[name][load]["of_ceiling"] = spread(
-                [run["rows_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
+                [run["rows_per_second"] / top for run, top in zip(runs, results["ceiling"], strict=True)]
             )
             for own in OURS if name not in OURS else ():
-                if own in found:
-                    ratios = zip(found[own][load], runs, strict=True)
+                if own in results:
+                    ratios = zip(results[own][load], runs, strict=True)
                     summary[name][load][f"ratio_of_{own}"] = spread(
                         [one["requests_per_second"] / other["requests_per_second"] for one, other in ratios]
                     )

@@ -39,12 +39,12 @@ def main():
         for name in (None, *names):
             runs[name or "any name"] = run(arguments, name)
         alive = engine.process.poll() is None
-    found = {
+    results = {
         "command": " ".join(["python", "benchmarks/serving_fuzz.py", arguments.models.name, "--examples", str(arguments.examples)]),
         "schemathesis": subprocess.run([arguments.schemathesis, "--version"], capture_output=True, text=True).stdout.strip(),
         "checks": CHECKS, "seed": arguments.seed, "alive_afterwards": alive, "runs": runs,
     }  # fmt: skip
-    arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0 if alive and not any(one["exit_code"] for one in runs.values()) else 1
 
 

@@ -108,12 +108,12 @@ def driven(pid, *arguments):
     process.start()
     while not ours.poll(5):
         memory.append((time.monotonic() - began, rss(pid)))
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
     times, sizes = map(np.array, zip(*memory, strict=True))
     figures = {"first": sizes[0], "last": sizes[-1], "highest": sizes.max()}
     minutes = [float(sizes[times // 60 == minute].mean()) for minute in range(int(times[-1] // 60) + 1)]
-    return found | {"memory_mb": figures, "memory_mb_by_minute": minutes, **slope(minutes)}
+    return measurements | {"memory_mb": figures, "memory_mb_by_minute": minutes, **slope(minutes)}
 
 
 def slope(minutes):
@@ -148,7 +148,7 @@ def main():
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
     path = f"/v1/models/{arguments.model.name}:predict"
     model = arguments.model.resolve()
-    found = {"queues": {}}
+    results = {"queues": {}}
     for queue in arguments.queues:
         with contextlib.closing(Engine("textpipe", model, PORT, options=("--queue", str(queue)))) as engine:
             loaded(PORT, path, texts, 8, 5)
@@ -163,18 +163,18 @@ def main():
             for quiet in ("one_caller", "eight_callers"):
                 one["overload"][f"p99_over_{quiet}"] = one["overload"]["p99_ms"] / one[quiet]["p99_ms"]
             one["alive_afterwards"] = engine.process.poll() is None
-            found["queues"][queue] = one
+            results["queues"][queue] = one
             print(queue, json.dumps(one, indent=1), flush=True)
     if arguments.minutes:
         with contextlib.closing(Engine("textpipe", model, PORT)) as engine:
             loaded(PORT, path, texts, 8, 5)
-            found["soak"] = driven(engine.process.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
-            found["alive_after_soak"] = engine.process.poll() is None
-    found["command"] = " ".join(
+            results["soak"] = driven(engine.process.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
+            results["alive_after_soak"] = engine.process.poll() is None
+    results["command"] = " ".join(
         ["python", "benchmarks/serving_soak.py", arguments.model.name, arguments.texts.name, *sys.argv[3:]]
     )
-    arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

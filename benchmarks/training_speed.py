@@ -81,11 +81,11 @@ def prepare(folder, batch_tokens):
     names = [name.decode() for name in codec.pieces(np.arange(codec.vocab_size, dtype=np.int32)[None])[0].numpy()]
     sides = {"source": "en", "target": "de"}
     for split in ("train", "valid", "test"):
-        found = training_rows.read(built["vectorize"].path, split, sizes)
+        rows = training_rows.read(built["vectorize"].path, split, sizes)
         lists = {
             side: [
-                found.columns[side].gather(np.array([at]), length)[0].tolist()
-                for at, length in enumerate(found.columns[side].lengths)
+                rows.columns[side].gather(np.array([at]), length)[0].tolist()
+                for at, length in enumerate(rows.columns[side].lengths)
             ]
             for side in sides
         }
@@ -130,17 +130,17 @@ def measure(kind, folder, pythons, *, rounds, seconds, steps, warm_up):
     try:
         for worker in workers.values():
             worker.window(0 if worker.name == CEILING else warm_up, steps)
-        found = {name: [] for name in workers}
+        windows_of = {name: [] for name in workers}
         for number in range(rounds):
             for name in list(workers) if number % 2 == 0 else reversed(workers):
                 others = {other: worker.processor() for other, worker in workers.items() if other != name}
                 window = workers[name].window(1.5 if name == CEILING else seconds, steps)
                 idle = sum(workers[other].processor() - used for other, used in others.items())
                 window["others_processor_share"] = round(idle / window["seconds"], 3)
-                found[name].append(window)
+                windows_of[name].append(window)
                 rate = window.get("tokens", window.get("operations", 0) / 1e9) / window["seconds"]
                 print(f"{kind:<12} round {number + 1} {name:<11} {rate:8.0f} /s", file=sys.stderr, flush=True)
-        return found, {name: worker.about for name, worker in workers.items()}
+        return windows_of, {name: worker.about for name, worker in workers.items()}
     finally:
         for worker in workers.values():
             worker.end()
@@ -155,14 +155,14 @@ def spread(values, digits=3):
     }
 
 
-def report(found, about):
+def report(windows_of, about):
     """Results of one kind of model."""
     speeds = {
         name: [window["tokens"] / window["seconds"] for window in windows]
-        for name, windows in found.items()
+        for name, windows in windows_of.items()
         if name != CEILING
     }
-    ceiling = [window["operations"] / window["seconds"] for window in found[CEILING]]
+    ceiling = [window["operations"] / window["seconds"] for window in windows_of[CEILING]]
     result = {
         "target_tokens_per_second": {name: spread(values, 0) for name, values in speeds.items()},
         "ratio_to": {
@@ -171,24 +171,28 @@ def report(found, about):
             if name != OURS
         },
         "peak_mb": {
-            name: max(window["peak_mb"] for window in windows) for name, windows in found.items() if name != CEILING
+            name: max(window["peak_mb"] for window in windows)
+            for name, windows in windows_of.items()
+            if name != CEILING
         },
-        "steps": {name: sum(window["steps"] for window in windows) for name, windows in found.items()},
+        "steps": {name: sum(window["steps"] for window in windows) for name, windows in windows_of.items()},
         "processor_share": {
             name: round(
                 sum(window["processor"] for window in windows) / sum(window["seconds"] for window in windows), 2
             )
-            for name, windows in found.items()
+            for name, windows in windows_of.items()
         },
         "ceiling_gflops": spread([value / 1e9 for value in ceiling], 1),
         "others_processor_share": max(
-            window["others_processor_share"] for windows in found.values() for window in windows
+            window["others_processor_share"] for windows in windows_of.values() for window in windows
         ),
         "workers": about,
     }
-    if "operations" in found[OURS][0]:
+    if "operations" in windows_of[OURS][0]:
         for key, name in (("operations", "done"), ("operations_needed", "needed")):
-            shares = [window[key] / window["seconds"] / top for window, top in zip(found[OURS], ceiling, strict=True)]
+            shares = [
+                window[key] / window["seconds"] / top for window, top in zip(windows_of[OURS], ceiling, strict=True)
+            ]
             result[f"share_of_ceiling_{name}"] = spread(shares)
     return result
 

@@ -37,23 +37,23 @@ def measured(name, arguments):
     overrides = (f"train.epochs={arguments.epochs}", *arguments.set)
     loaded = runner.Pipeline.load(HOME.parent / "pipelines" / PIPELINES[name], overrides)
     built = runner.run(loaded, until="vectorize", artifacts=arguments.folder).artifacts
-    found = {"pipeline": PIPELINES[name], "epochs": arguments.epochs, "speed": speed(loaded, built)}
+    results = {"pipeline": PIPELINES[name], "epochs": arguments.epochs, "speed": speed(loaded, built)}
     if arguments.speed_only:
-        return found
+        return results
     built = runner.run(loaded, until="evaluate", artifacts=arguments.folder).artifacts
     trained = json.loads((built["train"].path / "train.json").read_text(encoding="utf-8"))
     report = json.loads((built["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
     names = ("bleu", "chrf", "unknown_in_answers")
-    found |= {key: trained[key] for key in ("parameters", "steps")}
-    found["all_rows"] = {key: report["metrics"][key] for key in names}
+    results |= {key: trained[key] for key in ("parameters", "steps")}
+    results["all_rows"] = {key: report["metrics"][key] for key in names}
     for kind in ("unseen_words", "rare_words"):
         part = report[kind]
-        found[kind] = {
+        results[kind] = {
             "rows": part["rows"],
             **{key: part["metrics"][key] for key in names},
             "target": part["target_words"],
         }
-    return found
+    return results
 
 
 def speed(loaded, built):
@@ -105,8 +105,8 @@ def main():
     for name in arguments.systems:
         # In a separate process, to measure its peak memory.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            found = process.submit(measured, name, arguments).result()
-        results["systems"][name] = {"overrides": arguments.set, **found}
+            result = process.submit(measured, name, arguments).result()
+        results["systems"][name] = {"overrides": arguments.set, **result}
         results["machine"] = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(name, json.dumps(results["systems"][name], indent=1))

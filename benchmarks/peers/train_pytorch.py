@@ -38,8 +38,8 @@ class Attention(nn.Module):
             query, key, value = self.split(self.query(rows), 3)
         else:
             (query,), (key, value) = self.split(self.query(rows), 1), self.split(self.memory(memory), 2)
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        return self.out(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -115,7 +115,7 @@ class Recurrent(nn.Module):
         hidden = torch.tanh(self.bridge(torch.cat([last[0], last[1]], dim=1)))
         keys, bias = self.keys(memory), (source == 0) * -1e9
         inputs = self.inputs(self.word_drop(self.table(target) * self.scale)).unbind(1)
-        fed, found = torch.zeros(len(source), self.readout.out_features), []
+        fed, readouts = torch.zeros(len(source), self.readout.out_features), []
         for step in inputs:
             reset, update, new = (step + self.feed(fed)).chunk(3, dim=1)
             of_reset, of_update, of_new = self.state(hidden).chunk(3, dim=1)
@@ -125,8 +125,8 @@ class Recurrent(nn.Module):
             scores = self.energy(torch.tanh(keys + self.query(hidden)[:, None])).squeeze(2) + bias
             context = torch.bmm(scores.softmax(1)[:, None], memory)[:, 0]
             fed = self.drop(torch.tanh(self.readout(torch.cat([hidden, context], dim=1))))
-            found.append(fed)
-        return F.linear(torch.stack(found, dim=1)[real], self.table.weight)
+            readouts.append(fed)
+        return F.linear(torch.stack(readouts, dim=1)[real], self.table.weight)
 
 
 def batches(source, target, budget, random):
@@ -134,16 +134,16 @@ def batches(source, target, budget, random):
     lengths = np.array([[len(a), len(b)] for a, b in zip(source, target, strict=True)])
     while True:
         order = np.lexsort((random.random(len(lengths)), lengths[:, 0], lengths[:, 1]))
-        found, rows, widest = [], [], 0
+        batches, rows, widest = [], [], 0
         for row in order:
             wider = max(widest, lengths[row].max())
             if rows and wider * (len(rows) + 1) > budget:
-                found.append(rows)
+                batches.append(rows)
                 rows, wider = [], lengths[row].max()
             rows, widest = [*rows, row], wider
-        found.append(rows)
-        random.shuffle(found)
-        yield from found
+        batches.append(rows)
+        random.shuffle(batches)
+        yield from batches
 
 
 def padded(rows):
@@ -165,12 +165,12 @@ def main(folder, kind):
     metronome = Metronome(parameters=sum(weight.numel() for weight in model.parameters()), torch=torch.__version__)
     model.train()
     for rows in batches(source, target, setup["batch_tokens"], np.random.default_rng(1)):
-        read, wanted = padded([source[row] for row in rows]), padded([target[row] for row in rows])
+        read, expected = padded([source[row] for row in rows]), padded([target[row] for row in rows])
         lengths = torch.tensor([len(source[row]) for row in rows])
-        given = torch.cat([torch.full((len(rows), 1), START), wanted[:, :-1]], dim=1)
-        real = wanted != 0
-        logits = model(read, lengths, given, real)
-        loss = F.cross_entropy(logits, wanted[real], label_smoothing=0.1)
+        target_in = torch.cat([torch.full((len(rows), 1), START), expected[:, :-1]], dim=1)
+        real = expected != 0
+        logits = model(read, lengths, target_in, real)
+        loss = F.cross_entropy(logits, expected[real], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
