@@ -57,18 +57,18 @@ class StageLog:
     def __init__(self, *, quiet: bool = False):
         self.quiet = quiet
         self.records: dict[str, dict[str, Any]] = {}
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         if quiet:
             logging.getLogger("textpipe").setLevel(logging.ERROR)
 
     def __call__(self, stage: str, state: str, text: str) -> None:
         """The `on_event` callback of pipeline.run."""
         if state == "run":
-            self.began = time.monotonic()
+            self.started = time.monotonic()
         else:
             self.records[stage] = {"stage": stage, "state": state}
             if state == "done":
-                self.records[stage]["seconds"] = round(time.monotonic() - self.began, 3)
+                self.records[stage]["seconds"] = round(time.monotonic() - self.started, 3)
         if not self.quiet:
             print_stage(stage, state, text)
 

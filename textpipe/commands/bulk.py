@@ -136,7 +136,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self.bar: Any = None
-        self.began = self.last_line = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
@@ -159,7 +159,7 @@ class Progress:
 
     def update(self, done: int, resumed: int) -> None:
         now = time.monotonic()
-        rate = (done - resumed) / max(now - self.began, 1e-9)
+        rate = (done - resumed) / max(now - self.started, 1e-9)
         text = f"{done:,} rows answered, {rate:,.0f} a second"
         if done == resumed:
             if resumed:

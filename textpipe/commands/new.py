@@ -26,8 +26,8 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
     help="Data file: TSV, CSV, JSONL, Parquet, text, mbox. Several files are concatenated; train.en and train.de are read in parallel.",
 )
 @click.option("--train", type=FILE, multiple=True, help="Training file, if each split has its own file.")
-@click.option("--valid", type=FILE, multiple=True, help="Validation file; split off the other rows if omitted.")
-@click.option("--test", type=FILE, multiple=True, help="Test file; split off the other rows if omitted.")
+@click.option("--valid", type=FILE, multiple=True, help="Validation file; taken from the other rows if omitted.")
+@click.option("--test", type=FILE, multiple=True, help="Test file; taken from the other rows if omitted.")
 @click.option(
     "--columns",
     metavar="FIELD=COLUMN,...",

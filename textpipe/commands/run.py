@@ -32,7 +32,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run all stages of a pipeline and publish the model.
 
-    Stages whose inputs did not change are taken from the cache. PIPELINE is a file, or the name of a bundled pipeline
+    Unchanged stages are taken from the cache. PIPELINE is a file, or the name of a bundled pipeline
     (`textpipe new --list`).
     """
     from textpipe.errors import ThresholdError
