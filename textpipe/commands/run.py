@@ -54,9 +54,9 @@ def command(
         )
     except ThresholdError as error:
         # The report matters most now: it shows what the model gets wrong.
-        page = write_report(error.result, overrides, reports, steps)
+        path = write_report(error.result, overrides, reports, steps)
         if as_json:
-            print_json(steps.table(error.result, report=page, error=str(error)))
+            print_json(steps.table(error.result, report=path, error=str(error)))
         raise
     page = write_report(result, overrides, reports, steps) if "evaluate" in result.artifacts else None
     if as_json:

@@ -297,6 +297,3 @@ def write_parquet(path: Path, columns: Mapping[str, Sequence[bytes]]) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-__all__ = ["is_frame", "pipeline_with_data", "to_frame", "to_rows"]
