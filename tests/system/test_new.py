@@ -19,7 +19,7 @@ def test_a_new_classifier_runs_as_written(project):
     assert project.succeeds("run", path).strip() == "saved_models/mail/1"
 
 
-def test_a_new_generator_is_a_sound_file(project):
+def test_a_new_generator_pipeline_is_valid(project):
     path = project.succeeds(
         "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply"
     ).strip()

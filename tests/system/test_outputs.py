@@ -1,4 +1,4 @@
-"""What commands print for programs, for people, and not at all; pages of tuned runs; columns that a plan misses."""
+"""Output of commands as JSON, as text and with --quiet; reports of runs with overrides; missing columns in a plan."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from textpipe.pipeline import runner
 from textpipe.report import run as report
 
 
-def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
+def test_a_run_reports_steps_metrics_and_paths_as_json(trained):
     done = trained.textpipe("run", "mail.toml", "--json", "--quiet")
     assert done.returncode == 0 and done.stderr == ""
     table = json.loads(done.stdout)
@@ -25,7 +25,7 @@ def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
     )
 
 
-def test_a_stage_tells_what_it_built_as_json(trained_copy):
+def test_a_stage_reports_its_result_as_json(trained_copy):
     (step,) = (table := json.loads(trained_copy.succeeds("ingest", "mail.toml", "--force", "--json")))["steps"]
     assert step["state"] == "done" and step["seconds"] > 0 and (trained_copy.folder / step["path"]).is_dir()
     assert "metrics" not in table and table["saved_model"] is None
@@ -33,7 +33,7 @@ def test_a_stage_tells_what_it_built_as_json(trained_copy):
     assert json.loads(trained_copy.succeeds("export", "mail.toml", "--json"))["saved_model"] == "saved_models/mail/1"
 
 
-def test_quiet_leaves_errors_alone_on_stderr(trained):
+def test_quiet_prints_only_errors_on_stderr(trained):
     done = trained.textpipe("normalize", "mail.toml", "-q")
     assert done.returncode == 0 and done.stderr == "" and Path(done.stdout.strip()).name
     assert trained.fails("run", "mail.toml", "-q", "-s", "train.epoch=3").count("\n") == 1
@@ -55,44 +55,44 @@ def test_a_plan_as_json_has_states_and_reasons(trained):
         ("rows.json", '[{"mesage": "hello", "wants_reply": "yes"}]', ("-s", "ingest.format=json")),
     ],
 )
-def test_a_plan_refuses_a_column_that_no_header_has(project, name, content, extra):
+def test_a_plan_refuses_a_missing_column(project, name, content, extra):
     project.write(name, content)
-    told = project.fails("plan", "mail.toml", "-s", f"ingest.files={name}", *extra)
-    assert f"{name}" in told and "no column 'message'; did you mean 'mesage'?" in told
+    message = project.fails("plan", "mail.toml", "-s", f"ingest.files={name}", *extra)
+    assert f"{name}" in message and "no column 'message'; did you mean 'mesage'?" in message
 
 
-def test_a_plan_looks_for_the_columns_of_filters_and_of_every_split(project):
+def test_a_plan_checks_the_columns_of_filters_and_of_every_split(project):
     assert "no column 'language'" in project.fails("plan", "mail.toml", "-s", "ingest.filter.language=en")
     project.write("test.tsv", "text\tlabel\nhello\tyes\n")
-    told = project.fails("plan", "mail.toml", "-s", 'ingest.files={ train = "mail.tsv", test = "test.tsv" }')
-    assert "test.tsv: no column 'message'" in told
+    message = project.fails("plan", "mail.toml", "-s", 'ingest.files={ train = "mail.tsv", test = "test.tsv" }')
+    assert "test.tsv: no column 'message'" in message
     assert not (project.folder / "data").exists()
 
 
-def test_a_plan_of_parquet_and_of_a_data_set_knows_their_columns(project):
+def test_a_plan_checks_the_columns_of_parquet_files_and_data_sets(project):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"message": ["hello"], "wanted": ["yes"]}), project.folder / "rows.parquet")
     assert "no column 'wants_reply'" in project.fails("plan", "mail.toml", "-s", "ingest.files=rows.parquet")
-    told = project.fails("plan", "phrases_en_de", "-s", "ingest.columns.target=dee")
-    assert "no column 'dee'; did you mean 'de'?" in told
+    message = project.fails("plan", "phrases_en_de", "-s", "ingest.columns.target=dee")
+    assert "no column 'dee'; did you mean 'de'?" in message
     # Its files are not on this machine; the card names their columns.
-    told = project.fails("plan", "multi30k_en_de", "-s", "ingest.columns.target=dee", env={catalog.MIRROR: ""})
-    assert "dataset 'multi30k': no column 'dee'; did you mean 'de'?" in told
+    message = project.fails("plan", "multi30k_en_de", "-s", "ingest.columns.target=dee", env={catalog.MIRROR: ""})
+    assert "dataset 'multi30k': no column 'dee'; did you mean 'de'?" in message
 
 
 def test_a_plan_loads_nothing_heavy(project):
     assert project.heavy_imports("plan", "mail.toml") == []
 
 
-def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):
+def test_a_run_with_overrides_has_its_own_page_and_comparison(trained_copy):
     plain = trained_copy.folder / "reports/mail.html"
     before = plain.read_bytes()
     tuned = ("-s", "model.l2=5", "-s", "evaluate.require.accuracy=1.5")
-    told = trained_copy.fails("compare", "mail.toml", *tuned)
-    assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in told
-    # It misses its threshold, which is told as JSON too; the page is written all the same.
+    message = trained_copy.fails("compare", "mail.toml", *tuned)
+    assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in message
+    # It misses its threshold; JSON reports that too, and the page is still written.
     done = trained_copy.textpipe("run", "mail.toml", *tuned, "--json", "-q")
     assert done.returncode != 0 and "accuracy at least 1.5" in done.stderr
     table = json.loads(done.stdout)
@@ -112,7 +112,7 @@ def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):
     assert [system["value"] for system in other["metrics"]["accuracy"]["systems"]] == values[::-1]
 
 
-def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monkeypatch):
+def test_overrides_of_a_comparison_apply_to_the_named_systems(tmp_path, monkeypatch):
     from textpipe.errors import ConfigError
     from textpipe.report.systems import spread
 
@@ -134,7 +134,7 @@ def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monk
             spread(systems, [text])
 
 
-def test_names_of_pages_differ_where_settings_do():
+def test_reports_of_different_settings_have_different_names():
     assert report.file_name("mail", ()) == "mail.html"
     assert report.file_name("mail", ("model.l2=0.1", "seed=2")) == "mail.model.l2=0.1,seed=2.html"
     names = {
@@ -150,7 +150,7 @@ def test_data_get_prints_the_folder_of_the_data_sets_own_files(project):
     assert str(catalog.folder_of(catalog.card("multi30k"))).endswith("multi30k")
 
 
-def test_the_list_of_data_sets_stands_in_columns(project):
+def test_the_list_of_data_sets_is_aligned(project):
     lines = project.succeeds("data", "list").splitlines()
     assert [line.split()[0] for line in lines] == catalog.names()
     cards = [catalog.card(name) for name in catalog.names()]

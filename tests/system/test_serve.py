@@ -1,4 +1,4 @@
-"""textpipe serve, predict and bulk as a person runs them."""
+"""textpipe serve, predict and bulk through the command line."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ def get(port, path):
         return answer.read().decode()
 
 
-def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
+def test_a_served_model_answers_the_command_line_and_stops_on_a_signal(serving):
     project, process, port = serving
     url = f"http://127.0.0.1:{port}/v1/models/mail"
     assert project.succeeds("predict", url, "Could you call me?") == project.succeeds(
@@ -45,7 +45,7 @@ def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
     assert [line["status"] for line in logged if line.get("verb") == "predict"] == [200, 200]
 
 
-def test_processes_side_by_side_share_ports_and_counters_and_one_that_dies_is_replaced(trained_copy):
+def test_parallel_processes_share_ports_and_counters_and_a_dead_one_is_replaced(trained_copy):
     with server(trained_copy, "--processes", "2") as (process, port):
         children = beside(process.pid)
         assert len(children) == 2
@@ -98,7 +98,7 @@ def ask_in_vain(port, seconds):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_server_at_work_on_something_endless_stops_within_its_grace(endless, processes):
+def test_a_server_busy_with_an_endless_call_stops_within_its_grace_period(endless, processes):
     with server(endless, "--grace", "1", "--deadline", "0.2", "--workers", "1", "--processes", processes) as (
         process,
         port,
@@ -165,5 +165,5 @@ def alive(process):
         ((".", "--label", f"mail:stable={2**63}"), "MODEL:LABEL=N"),
     ],
 )
-def test_what_cannot_be_served_is_said(project, arguments, word):
+def test_invalid_arguments_are_explained(project, arguments, word):
     assert word in project.fails("serve", *arguments)
