@@ -3,7 +3,7 @@
     python benchmarks/decoding.py MODEL SOURCES [--batch-rows 64] [--rows 1000] [--repeats 3] [--option beam_size=5]
                                   [--references FILE] [--ops 20] [--answers FILE]
 
-SOURCES: one text per line (may be .gz). They are answered through savedmodel.Model.predict, like `textpipe predict`: text
+SOURCES: one text per line (may be .gz). They are answered through savedmodel.loader.Model.predict, like `textpipe predict`: text
 in, text out. Reports the minimum wall-clock time and the minimum CPU time over the runs; on a busy machine the latter,
 divided by the number of cores, is more reliable. --ops adds a run under TensorFlow's profiler and prints the operations
 with the most self time, summed over threads.
