@@ -18,7 +18,7 @@ class PinnedModel:
     base: str
     version: str | None
     token: str | None
-    loaded: Any  # a savedmodel.Model or a client.Client
+    loaded: Any  # a savedmodel.loader.Model or a client.Client
 
     @property
     def fields(self) -> tuple[str, ...]:
