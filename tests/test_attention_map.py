@@ -123,7 +123,7 @@ def test_equal_pictures_are_equal_files_and_long_sentences_have_a_bounded_size(t
 @pytest.mark.parametrize(
     ("name", "output", "words"),
     [
-        ("classifier", "a.png", "is a classifier and looks at no token"),
+        ("classifier", "a.png", "is a classifier and has no attention"),
         ("blind", "a.png", "has no attention to draw"),
         ("generator", "a.gif", "expected a name that ends in .png, .svg or .html"),
         ("nothing", "a.png", "no such model"),

@@ -325,7 +325,7 @@ def test_a_labelled_version_stays_loaded_beside_the_latest(tmp_path):
         assert server.predict("plus/labels/stable", instances=[0.0])["predictions"] == [1.0]
         assert sorted(states(server, "plus")) == [1, 3]
         for path, number in (("plus", 3), ("plus/labels/stable", 1), ("plus/versions/1", 1)):
-            client = Client(f"http://127.0.0.1:{server.rest}/v1/models/{path}").of_one_version()
+            client = Client(f"http://127.0.0.1:{server.rest}/v1/models/{path}").pin_version()
             assert client.url.endswith(f"/plus/versions/{number}")
         (tmp_path / "made").mkdir()
         (tmp_path / "made" / "saved_model.pb").write_bytes(b"\xff" * 100)

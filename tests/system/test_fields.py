@@ -37,10 +37,10 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
     columns = "text=subject+body,labels=tags"
     project.succeeds("new", "classify", "--data", "mails.csv", "--columns", columns, "--output", "tags.toml")
     small = ("-s", "export.golden_rows=20")
-    told = json.loads(project.succeeds("run", "answered.toml", "--json", "--quiet", *small))
-    assert told["metrics"]["accuracy"] > 0.75
-    told = json.loads(project.succeeds("run", "tags.toml", "--json", "--quiet", *small))
-    assert told["metrics"]["f1_micro"] > 0.9
+    result = json.loads(project.succeeds("run", "answered.toml", "--json", "--quiet", *small))
+    assert result["metrics"]["accuracy"] > 0.75
+    result = json.loads(project.succeeds("run", "tags.toml", "--json", "--quiet", *small))
+    assert result["metrics"]["f1_micro"] > 0.9
 
     mail = {"subject": "server crash now", "body": "please mail", "recipients": 1}
     rows = json.dumps(mail) + "\n" + json.dumps({**mail, "recipients": None}) + "\n"

@@ -35,7 +35,7 @@ def test_predict_and_bulk_use_a_served_model_and_sigterm_stops_it(serving):
     (project.folder / "in.txt").write_text("Could you call me?\nThank you.\n")
     assert project.succeeds("bulk", url, "in.txt", "out.jsonl").strip() == "out.jsonl"
     assert len([json.loads(line) for line in (project.folder / "out.jsonl").read_text().splitlines()]) == 2
-    assert "is there already" in project.fails("bulk", url, "in.txt", "out.jsonl")
+    assert "already exists" in project.fails("bulk", url, "in.txt", "out.jsonl")
     assert json.loads(get(port, "/readyz")) == {"status": "ok"}
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
@@ -153,9 +153,9 @@ def alive(process):
         ((".", "--versions", "mail=newest"), "latest, latest:N, all or numbers"),
         ((".", "--versions", "mail=1", "--versions", "mail=2"), "mail twice"),
         ((".", "--label", "mail=3"), "MODEL:LABEL=N"),
-        ((".", "--tls-cert", "x.pem"), "belong together"),
+        ((".", "--tls-cert", "x.pem"), "given together"),
         ((".", "--log-texts"), "--access-log"),
-        ((".", "--rest-port", "-1", "--grpc-port", "-1"), "no door"),
+        ((".", "--rest-port", "-1", "--grpc-port", "-1"), "both APIs are disabled"),
         ((".", "--token-file", "none.txt"), "none.txt"),
         ((".", "--tls-cert", "mail.toml", "--tls-key", "mail.toml"), "expected a certificate in PEM, found none"),
         ((".", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--processes", "2"), "none.pem: cannot be read"),
