@@ -74,7 +74,9 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     (folder / "pieces.model").write_bytes((paths["tokenize"] / f"{name}.model").read_bytes())
     engine = folder / "ctranslate2"
     try:
-        summary = _folder.fill(engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place))
+        summary = _folder.write_folder(
+            engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place)
+        )
         print(summary, file=sys.stderr)
     except Exception as error:  # the package may be installed only for the other Python; an earlier export is used then
         if not (engine / "model.bin").exists():

@@ -38,8 +38,8 @@ RESULTS = Path(__file__).parent / "results" / "logistic_regression.json"
 PARTS = {
     "gather the rows into one matrix": (full_batch.Objective, "__init__"),
     "loss and gradient (TensorFlow)": (full_batch.Objective, "__call__"),
-    "curvature pairs: add (NumPy)": (lbfgs.Pairs, "add"),
-    "curvature pairs: direction (NumPy)": (lbfgs.Pairs, "direction"),
+    "curvature pairs: add (NumPy)": (lbfgs.CurvaturePairs, "add"),
+    "curvature pairs: direction (NumPy)": (lbfgs.CurvaturePairs, "direction"),
     "validation": (Steps, "validate"),
 }
 

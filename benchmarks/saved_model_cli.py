@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from textpipe.savedmodel.batching import plain
+from textpipe.savedmodel.batching import to_python
 from textpipe.savedmodel.loader import Model
 
 TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
@@ -38,7 +38,7 @@ def compare(place):
             if actual.dtype.kind == "f":
                 np.testing.assert_allclose(actual, expected_values, rtol=1e-5)
             else:
-                assert [plain(value) for value in actual] == expected_values, output
+                assert [to_python(value) for value in actual] == expected_values, output
     return len(texts)
 
 

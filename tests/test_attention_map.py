@@ -71,8 +71,8 @@ def attention(*words):
 
 def test_a_token_is_aligned_to_its_largest_weight_and_end_tokens_to_none():
     weights = [[0.1, 0.8, 0.1], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.1, 0.0]]
-    assert attention_map.pairs(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
-    assert attention_map.pairs([[1.0]], ["</s>"], ["</s>"]) == []
+    assert attention_map.hard_alignment(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
+    assert attention_map.hard_alignment([[1.0]], ["</s>"], ["</s>"]) == []
 
 
 def test_the_command_prints_the_alignment_and_draws_it(exported, tmp_path):
@@ -95,7 +95,7 @@ def test_every_cell_of_the_page_has_its_weight_and_text_is_escaped(tmp_path):
     found = [float(value) for value in re.findall(r"--w:([0-9.]+)", page)]
     np.testing.assert_allclose(np.reshape(found, (len(ANSWER), len(SCRIPTS))), weights, atol=6e-4)
     assert "&amp;&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page and "␊" in page
-    assert page.count('class="best"') == len(attention_map.pairs(weights, SCRIPTS, ANSWER))
+    assert page.count('class="best"') == len(attention_map.hard_alignment(weights, SCRIPTS, ANSWER))
 
 
 def test_any_script_is_drawn_without_warnings_and_missing_glyphs_are_reported(tmp_path):
@@ -151,4 +151,4 @@ def test_models_and_formats_without_pictures_are_refused(exported, tmp_path, nam
     ],
 )
 def test_a_picture_names_the_weights_it_shows(model, words):
-    assert attention_map.described(model) == words
+    assert attention_map.describe_weights(model) == words

@@ -233,7 +233,7 @@ def test_only_requested_files_are_downloaded(tmp_path, home):
 def test_unknown_datasets_and_invalid_cards_raise_errors_that_name_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="unknown dataset 'bankin77'; did you mean 'banking77'"):
-        catalog.card("bankin77")
+        catalog.load_card("bankin77")
     for text, message in [
         ("title = ", "not a valid dataset card"),
         ('title = "T"\n[[files]]\npath = "a"\n', "not a valid dataset card: .*missing"),
@@ -242,15 +242,15 @@ def test_unknown_datasets_and_invalid_cards_raise_errors_that_name_them(tmp_path
         (tmp_path / "data/cards").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data/cards/own.toml").write_text(text)
         with pytest.raises(DataError, match=f"own.toml: {message}"):
-            catalog.card("own")
+            catalog.load_card("own")
     write_card(tmp_path, [{"path": "a"}], kind="private")
     with pytest.raises(DataError, match='expected "public", "derived" or "bundled", found \'private\''):
-        catalog.card("own")
+        catalog.load_card("own")
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", catalog.dataset_names())
 def test_every_card_of_the_project_is_complete(name):
-    card = catalog.card(name)
+    card = catalog.load_card(name)
     assert card.title
     assert card.description.endswith(".")
     assert card.licence

@@ -17,7 +17,7 @@ from textpipe.metrics import bootstrap, corpus, generation, significance
 from textpipe.metrics import comparison as measures
 from textpipe.metrics.corpus import Measure
 from textpipe.report import comparison, system_answers
-from textpipe.report.systems import distinct
+from textpipe.report.systems import short_names
 
 WORDS = ("the", "a", "dog", "cat", "runs", "sleeps", "über", "Straße", "today", ".", "two", "x")
 
@@ -144,7 +144,7 @@ def test_bootstrap_of_few_rows_approximates_the_enumeration_of_resamples():
 
 def test_a_system_does_not_differ_from_itself():
     references, good, _ = systems()
-    for measure in measures.of_texts([good, good], references):
+    for measure in measures.text_measures([good, good], references):
         table, _ = significance.compare(measure, resamples=50, trials=50, seed=1)
         assert (table[1]["difference"], table[1]["p_bootstrap"], table[1]["p_randomization"]) == (0, 1, 1)
 
@@ -175,7 +175,7 @@ def test_figures_signatures_and_swaps_equal_sacrebleus_command_line(tmp_path):
             [*command, option, "-m", *metrics], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         reported[option] = json.loads(done.stdout)
-    tables, drawn = measures.compare(measures.of_texts([good, worse], references))
+    tables, drawn = measures.compare(measures.text_measures([good, worse], references))
     for ours, theirs in (("bleu", "BLEU"), ("chrf", "chrF2"), ("ter", "TER")):
         table = tables[ours]["systems"]
         for at, line in enumerate(reported["--paired-ar"]):
@@ -231,7 +231,7 @@ def test_the_rows_that_differ_most_are_found(tmp_path):
     assert pair["better"][0]["answers"] == ["zzz", "a cat sleeps ."]
     assert pair["better"][0]["chrf"] == [0, pytest.approx(100)]
     assert pair["same_answer"] == 1
-    shown = comparison.text(result)
+    shown = comparison.render_text(result)
     assert "row 2, better, chrF +100.0" in shown and "nrefs:1|case:mixed" in shown
     json.dumps(result.table, allow_nan=False)
 
@@ -287,11 +287,11 @@ def test_runs_that_cannot_be_compared_are_refused_with_a_reason(tmp_path, change
 
 
 def test_names_of_systems_are_as_short_as_possible():
-    assert distinct(["pipelines/a.toml", "saved_models/b"]) == ["a", "b"]
-    assert distinct(["saved_models/a/1", "saved_models/a/2"]) == ["a/1", "a/2"]
-    assert distinct(["x/run/predictions.jsonl", "y/run"]) == ["x/run", "y/run"]
-    assert distinct(["a", "a"]) == ["a (1)", "a (2)"]
-    assert distinct([f"evaluate/{'ab' * 16}", "a"]) == ["abababab", "a"]
+    assert short_names(["pipelines/a.toml", "saved_models/b"]) == ["a", "b"]
+    assert short_names(["saved_models/a/1", "saved_models/a/2"]) == ["a/1", "a/2"]
+    assert short_names(["x/run/predictions.jsonl", "y/run"]) == ["x/run", "y/run"]
+    assert short_names(["a", "a"]) == ["a (1)", "a (2)"]
+    assert short_names([f"evaluate/{'ab' * 16}", "a"]) == ["abababab", "a"]
 
 
 def test_a_pipeline_that_was_not_evaluated_is_refused_with_a_cure(tmp_path):

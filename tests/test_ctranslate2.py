@@ -19,11 +19,11 @@ from textpipe.export_formats import _ctranslate2_check as agreement
 from textpipe.export_formats import _ctranslate2_weights as weights
 from textpipe.models import transformer
 from textpipe.pipeline import runner
-from textpipe.text.special_tokens import MARKS
+from textpipe.text.special_tokens import SPECIAL_TOKENS
 from textpipe.training import likelihood
 
 VOCABULARY = 23
-TOKENS = [*MARKS, *(f"t{number}" for number in range(4, VOCABULARY))]
+TOKENS = [*SPECIAL_TOKENS, *(f"t{number}" for number in range(4, VOCABULARY))]
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 2, "layers": 2}
 PIPELINE = """
 task = "translate"
@@ -89,7 +89,9 @@ def test_any_transformer_gives_the_same_token_probabilities(options, tmp_path):
     spelled = [[[TOKENS[token] for token in side] for side in pair] for pair in rows]
     scored = engine.score_batch([source for source, _ in spelled], [target for _, target in spelled])
     for (source, target), found in zip(rows, scored, strict=True):
-        wanted = likelihood.of_tokens(model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]]))[0]
+        wanted = likelihood.token_log_probs(
+            model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]])
+        )[0]
         np.testing.assert_allclose(found.log_probs, wanted, atol=2e-4)
 
 

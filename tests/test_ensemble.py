@@ -159,7 +159,7 @@ def test_results_depend_on_the_members_files_and_code(paths, tmp_path):
     shutil.copytree(paths["kind"], member)
 
     def of(section):
-        return fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
+        return fingerprint.compute("export", "textpipe.stages.export", section, {}, [])
 
     section = checked(TABLES, ensemble=[str(member)])["export"]
     before = of(section)

@@ -100,13 +100,13 @@ def test_without_a_temporary_folder_shared_memory_or_an_unchecked_folder_is_used
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", "/nowhere")
     monkeypatch.setattr(environment, "is_writable", lambda folder: folder == "/var/tmp")
-    environment.find_temporary_folder()
+    environment.ensure_temporary_folder()
     assert os.environ["TMPDIR"] == "/nowhere" and tempfile.tempdir is None  # Python finds /var/tmp itself
     monkeypatch.setattr(environment, "is_writable", lambda folder: folder == "/dev/shm")
-    environment.find_temporary_folder()
+    environment.ensure_temporary_folder()
     assert os.environ["TMPDIR"] == "/dev/shm"
     monkeypatch.setattr(environment, "is_writable", lambda folder: False)
-    environment.find_temporary_folder()
+    environment.ensure_temporary_folder()
     assert tempfile.gettempdir() == "/dev/shm"
 
 

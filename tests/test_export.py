@@ -303,7 +303,7 @@ def test_saved_model_cli_gives_the_answers_of_predict(classifier, generator, tmp
             if found.dtype.kind == "f":
                 np.testing.assert_allclose(found, [row[output] for row in expected], rtol=1e-5)
             else:
-                assert [batching.plain(value) for value in found] == [row[output] for row in expected]
+                assert [batching.to_python(value) for value in found] == [row[output] for row in expected]
 
 
 # loading

@@ -124,7 +124,7 @@ def test_label_sets_are_encoded_as_scikit_learns_multi_hot_rows(tagged):
     order = np.random.default_rng(1).permutation(len(sets))
     np.testing.assert_array_equal(columns["tags"].gather(order), expected[order])
     feature = multi_hot.load(multi_hot.Config(), tagged["vectorize"], "tags")
-    found = feature(tf.constant([labels.spelled(names) for names in sets] + ["travel|never seen"]))
+    found = feature(tf.constant([labels.join(names) for names in sets] + ["travel|never seen"]))
     np.testing.assert_array_equal(found[:-1], expected)
     assert found[-1].numpy().tolist() == [0, 1, 0]
 
@@ -213,7 +213,7 @@ def test_multi_label_metrics_match_scikit_learn():
 
 
 def test_a_task_with_chosen_fields_is_loaded_from_its_signature():
-    line = chosen_fields.spelled(MAIL)
+    line = chosen_fields.format_task(MAIL)
     assert line == "classify(subject: text, body: text, recipients: number) -> answered"
     task = plugins.find("tasks", line)
     assert [(field.name, field.side, field.kind) for field in task.FIELDS] == [
@@ -405,5 +405,5 @@ def test_a_custom_kind_and_feature_are_used_by_dotted_names(tmp_path, monkeypatc
     stars = table(found["ingest"])["stars"].to_numpy()
     np.testing.assert_allclose(columns["stars"].gather(np.arange(len(stars))), stars / 5, rtol=1e-6)
     section = vectorize.Config(task=task, features="counts")
-    code = fingerprint.ingredients("vectorize", vectorize.__name__, section, {}, [])["code"]
+    code = fingerprint.compute("vectorize", vectorize.__name__, section, {}, [])["code"]
     assert {"own.ratings", "own.stars", "textpipe.features.label", "textpipe.features.counts"} <= set(code)

@@ -30,7 +30,7 @@ def module(tmp_path, monkeypatch):
 
 
 def key(section=None, inputs=None):
-    return fingerprint.key(fingerprint.ingredients("ingest", "own_stage", section or Ingest(), inputs or {}, []))
+    return fingerprint.key(fingerprint.compute("ingest", "own_stage", section or Ingest(), inputs or {}, []))
 
 
 def test_comments_docstrings_and_layout_do_not_count(module):
@@ -100,14 +100,14 @@ def test_a_stage_does_not_depend_on_code_of_its_callers():
 def test_only_changed_code_is_parsed_again(module, tmp_path, monkeypatch):
     module("x = 1\n")
     monkeypatch.setattr(fingerprint, "ANALYSES", {})
-    with fingerprint.remembered(tmp_path / "code.json"):
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         before = key()
     monkeypatch.setattr(fingerprint, "ANALYSES", {})
     parsed = []
     parse_code = fingerprint.parse_code
     monkeypatch.setattr(fingerprint, "parse_code", lambda text: parsed.append(text) or parse_code(text))
     fingerprint.analyze.cache_clear()
-    with fingerprint.remembered(tmp_path / "code.json"):
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         assert key() == before and not parsed
         module("x = 2\n")
         assert key() != before and parsed == ["x = 2\n"]
@@ -119,5 +119,5 @@ def test_a_damaged_code_cache_is_ignored(module, tmp_path, monkeypatch):
     (tmp_path / "code.json").write_text("{")
     monkeypatch.setattr(fingerprint, "ANALYSES", {})
     fingerprint.analyze.cache_clear()
-    with fingerprint.remembered(tmp_path / "code.json"):
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         assert key() == before

@@ -535,7 +535,7 @@ def test_every_file_named_in_a_section_is_part_of_the_key(tmp_path, monkeypatch)
     assert sorted(map(str, fingerprint.iter_paths(one))) == ["a.de", "a.en"]
     two = ingest.Config(task="classify", files={"train": ["b.tsv", "a.en"], "test": "a.de"})
     assert sorted(map(str, fingerprint.iter_paths(two))) == ["a.de", "a.en", "b.tsv"]
-    parts = fingerprint.ingredients("ingest", "textpipe.stages.ingest", two, {}, [])
+    parts = fingerprint.compute("ingest", "textpipe.stages.ingest", two, {}, [])
     assert {"textpipe.data.formats.tsv", "textpipe.data.delimited", "textpipe.data.hashes"} <= set(parts["code"])
     assert set(parts["files"]) == {"a.de", "a.en", "b.tsv"}
 

@@ -147,7 +147,7 @@ def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
     """Stages up to train that only copy the lines of a file, and casefold them in normalize."""
-    stages = {stage: runner.module(stage) for stage in runner.ORDER[:5]}
+    stages = {stage: runner.stage_module(stage) for stage in runner.ORDER[:5]}
     data = tmp_path / "pairs.tsv"
 
     def copy(name, change=str):
@@ -192,7 +192,7 @@ def test_train_depends_on_raw_references_only_if_it_measures_bleu(pretend):
     ("table", "read"), [({}, False), ({"metric": "valid_bleu"}, True), ({"valid_bleu_rows": 3}, True)]
 )
 def test_the_inputs_of_train_depend_on_its_settings(table, read):
-    train = runner.module("train")
+    train = runner.stage_module("train")
     config = train.Config(task="translate", model=Plugin.check("models", "recurrent"), **table)
     assert ("ingest" in train.reads(config)) == read and "normalize" not in train.INPUTS
 

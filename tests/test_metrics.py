@@ -183,8 +183,8 @@ def test_bleu_uses_the_requested_tokenizer(name):
     result = generation.score(ANSWERS, CHINESE, resamples=0, bleu_tokenizer=name)
     assert result["metrics"]["bleu"] == pytest.approx(figure)
     assert result["signatures"]["bleu"] == str(expected.get_signature())
-    assert bleu_tokenizers.of_signature(result["signatures"]["bleu"]) == tokenize
-    measure = comparison.of_texts([ANSWERS], CHINESE, bleu_tokenizer=name)[0]
+    assert bleu_tokenizers.tokenizer_in_signature(result["signatures"]["bleu"]) == tokenize
+    measure = comparison.text_measures([ANSWERS], CHINESE, bleu_tokenizer=name)[0]
     assert measure.compute(measure.statistics[0].sum(axis=0)[None])[0] == pytest.approx(figure)
 
 

@@ -15,7 +15,7 @@ from textpipe.servable import writer
 from textpipe.servable.graph import Servable
 from textpipe.text import lexicon
 from textpipe.text.codec import WordCodec
-from textpipe.text.unknown import Replacement
+from textpipe.text.unknown import UnknownWordReplacer
 
 UNK = 1
 
@@ -37,7 +37,7 @@ def attention(rows):
 
 def test_each_step_takes_the_word_with_the_largest_weight():
     tokens = words_of("Anna sees Ben", "where is Clara")
-    found = Replacement()(tokens, attention([[[0, 2, 1], [1, 1, 0]], [[2, 2, 0], [0, 1, 2]]]))
+    found = UnknownWordReplacer()(tokens, attention([[[0, 2, 1], [1, 1, 0]], [[2, 2, 0], [0, 1, 2]]]))
     assert found.numpy().tolist() == [
         [[b"Anna", b"Ben", b"sees"], [b"sees", b"sees", b"Anna"]],
         [[b"Clara", b"Clara", b"where"], [b"where", b"is", b"Clara"]],
@@ -45,24 +45,24 @@ def test_each_step_takes_the_word_with_the_largest_weight():
 
 
 def test_words_in_the_lexicon_are_translated_and_others_copied():
-    found = Replacement({"sees": "sieht", "dog": "Hund"})(words_of("Anna sees Ben"), attention([[[0, 1, 2]]]))
+    found = UnknownWordReplacer({"sees": "sieht", "dog": "Hund"})(words_of("Anna sees Ben"), attention([[[0, 1, 2]]]))
     assert found.numpy().tolist() == [[[b"Anna", b"sieht", b"Ben"]]]
 
 
 def test_the_end_token_and_padding_are_not_copied():
     # The largest weight is on the end token or after it; the largest on a word is used.
     weights = np.array([[[[0.1, 0.2, 0.7, 0.0]]], [[[0.2, 0.1, 0.1, 0.6]]]], np.float32)
-    found = Replacement()(words_of("hello Anna", "Ben sleeps"), tf.constant(weights))
+    found = UnknownWordReplacer()(words_of("hello Anna", "Ben sleeps"), tf.constant(weights))
     assert found.numpy().tolist() == [[[b"Anna"]], [[b"Ben"]]]
 
 
 def test_without_attention_nothing_is_replaced():
-    found = Replacement()(words_of("hello Anna"), tf.zeros([1, 2, 3, 3]))
+    found = UnknownWordReplacer()(words_of("hello Anna"), tf.zeros([1, 2, 3, 3]))
     assert found.numpy().tolist() == [[[b""] * 3] * 2]
 
 
 def test_words_of_a_truncated_source_are_truncated_alike():
-    found = Replacement()(words_of("one two three four five"), attention([[[0, 1]]]))
+    found = UnknownWordReplacer()(words_of("one two three four five"), attention([[[0, 1]]]))
     assert found.numpy().tolist() == [[[b"one", b"two"]]]
 
 

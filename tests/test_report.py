@@ -130,7 +130,7 @@ def manifest(folder, section, inputs=None):
     """Write the manifest of a folder as the store does; returns its digest."""
     files = {
         path.relative_to(folder).as_posix(): {"sha256": integrity.file_digest(path), "bytes": path.stat().st_size}
-        for path in integrity.files_below(folder)
+        for path in integrity.list_files(folder)
     }
     ingredients = {"section": section, "inputs": inputs or {}, "versions": {"keras": "3.15.1"}}
     table = {
@@ -613,7 +613,7 @@ def test_a_comparison_names_the_class_that_f1_is_of(tmp_path):
     result = comparison.compare(system_answers.load([str(folder) for folder in folders]), resamples=20, trials=20)
     positive = sorted({line["label"] for line in Run.from_artifact(folders[0]).predictions})[1]
     assert result.table["positive"] == positive
-    assert f"f1 of {positive}" in comparison.text(result)
+    assert f"f1 of {positive}" in comparison.render_text(result)
     assert f"F1 of “{positive}”" in "".join(parse(comparison_page.document(result)).data)
 
 

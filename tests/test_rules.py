@@ -25,7 +25,7 @@ def test_no_repeat_ngram_disallows_tokens_that_repeat_an_ngram(size):
     rule = no_repeat_ngram.load(no_repeat_ngram.Config(size=size))
     state = rule.start(tf.constant(20))
     for length in range(10):
-        found = rule.barred(state, tf.constant(length + 1), tf.constant(6)).numpy()
+        found = rule.disallowed(state, tf.constant(length + 1), tf.constant(6)).numpy()
         for row in range(20):
             before = tuple(ids[row, :length])
             if not repeats(before, size):
@@ -73,7 +73,7 @@ class Only:
     def start(self, rows):
         return tf.zeros([rows], tf.int32)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         return tf.logical_not(tf.one_hot(tf.gather(self.ids, state), vocab_size, on_value=True, off_value=False))
 
     def advance(self, state, token):

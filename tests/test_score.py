@@ -42,7 +42,9 @@ def test_decoded_answers_score_the_log_probs_of_the_decoder(generator):
     found = servable.output.generate(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
-    by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids).numpy()
+    by_token = likelihood.token_log_probs(
+        servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids
+    ).numpy()
     np.testing.assert_allclose(by_token.sum(axis=1), found["log_probs"].numpy().ravel(), rtol=1e-5)
     assert (by_token[ids.numpy() != 0] < 0).all() and not by_token[ids.numpy() == 0].any()
 
@@ -59,19 +61,19 @@ def test_a_model_without_a_split_call_gives_the_same_scores(generator):
         def __call__(self, inputs, target_in, training):
             return model(inputs, target_in, training=training)
 
-    split = likelihood.of_tokens(model, {"source": source}, target)
-    np.testing.assert_allclose(split, likelihood.of_tokens(Whole(), {"source": source}, target), rtol=1e-5)
+    split = likelihood.token_log_probs(model, {"source": source}, target)
+    np.testing.assert_allclose(split, likelihood.token_log_probs(Whole(), {"source": source}, target), rtol=1e-5)
 
 
 def test_blocks_of_the_vocabulary_layer_do_not_change_the_scores(generator, monkeypatch):
     paths = generator
     model = Servable.load(paths, "translate").model
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
-    whole = likelihood.of_tokens(model, {"source": source}, target)
+    whole = likelihood.token_log_probs(model, {"source": source}, target)
     monkeypatch.setattr(
         "textpipe.training.vocabulary_loss.PIECE_LOGITS", 300 * 4
     )  # blocks of four tokens, and a last one of three
-    np.testing.assert_allclose(likelihood.of_tokens(model, {"source": source}, target), whole, rtol=1e-6)
+    np.testing.assert_allclose(likelihood.token_log_probs(model, {"source": source}, target), whole, rtol=1e-6)
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):

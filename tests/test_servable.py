@@ -43,7 +43,7 @@ def test_signature_inputs_are_named_after_the_fields(classifier, generator):
         assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
         for name, function in signatures.items():
             if name == "advance":  # takes the outputs of `begin`
-                assert set(loader.inputs_of(function)) == set(signatures["begin"].structured_outputs)
+                assert set(loader.input_specs(function)) == set(signatures["begin"].structured_outputs)
                 continue
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
             inputs |= {"tokens": inputs["score"]} if servable.target == "target" else {}
@@ -54,7 +54,7 @@ def test_signature_inputs_are_named_after_the_fields(classifier, generator):
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
                 numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
-            assert loader.inputs_of(function) == expected
+            assert loader.input_specs(function) == expected
 
 
 def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
@@ -218,7 +218,7 @@ def test_a_streamed_answer_ends_as_the_greedy_one(generator):
     state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
     advance = servable.signature("advance")
     for step in range(1, 9):
-        found = advance(**{name: state[name] for name in loader.inputs_of(advance)})
+        found = advance(**{name: state[name] for name in loader.input_specs(advance)})
         assert found["ids"].shape == (len(texts), step)
         state = found
         if found["done"].numpy().all():

@@ -35,7 +35,7 @@ def test_every_setting_says_what_it_does(groups):
 def test_every_key_of_every_config_is_in_the_reference(groups):
     known = {(group.key.rpartition(".")[2], one.name) for group in groups for one in group.settings}
     for stage in runner.ORDER:
-        names = {name for name in runner.module(stage).Config.model_fields if name not in SHARED}
+        names = {name for name in runner.stage_module(stage).Config.model_fields if name not in SHARED}
         assert {(stage, name) for name in names} <= known
     for package in PLUGIN_PACKAGES:
         for kind in plugins.names(package):
@@ -73,10 +73,12 @@ def test_descriptions_come_from_comments_or_docstrings():
     from textpipe.models import recurrent
     from textpipe.text.codecs import characters
 
-    assert documentation.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
-    assert documentation.described(characters.Config, "min_count") == "rarer characters are unknown"
     assert (
-        documentation.described(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
+        documentation.describe_field(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
+    )
+    assert documentation.describe_field(characters.Config, "min_count") == "rarer characters are unknown"
+    assert (
+        documentation.describe_field(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
     )  # its parent's
 
 
@@ -93,13 +95,13 @@ def test_descriptions_come_from_comments_or_docstrings():
     ],
 )
 def test_a_name_selects_a_part_of_the_reference(name, keys):
-    assert [group.key for group in settings_reference.chosen(name)][: len(keys)] == keys
-    assert settings_reference.chosen("train.clip_norm")[0].settings[0].name == "clip_norm"
+    assert [group.key for group in settings_reference.select(name)][: len(keys)] == keys
+    assert settings_reference.select("train.clip_norm")[0].settings[0].name == "clip_norm"
 
 
 def test_an_unknown_name_is_rejected_with_a_suggestion():
     with pytest.raises(ConfigError, match=re.escape("did you mean 'model.recurrent'?")):
-        settings_reference.chosen("model.recurent")
+        settings_reference.select("model.recurent")
 
 
 def test_the_command_prints_text_and_json():

@@ -96,7 +96,7 @@ def test_errors_name_a_damaged_shard_or_an_unknown_column(tmp_path, kind):
 
 def read(source, format=None, columns=("text", "label"), split="train", **repairs):
     """Return (rows as tuples, positions, counts) as ingest gets them."""
-    config = Plugin.check("data.formats", format or sources.guess(source))
+    config = Plugin.check("data.formats", format or sources.infer_format(source))
     policy = Repairs(**repairs)
     rows, positions = [], []
     for batch in sources.read(source, config, policy, list(columns), split):

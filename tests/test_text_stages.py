@@ -352,4 +352,4 @@ def test_batches_are_small_and_lose_no_row(tmp_path, monkeypatch):
     assert [text for batch in batches for text in batch] == texts
     assert all(1 <= len(batch) <= 7 for batch in batches)
     assert all(sum(len(text or "") for text in batch) <= 40 for batch in batches if len(batch) > 1)
-    assert sum(len(_text_columns.tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)
+    assert sum(len(_text_columns.to_tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)

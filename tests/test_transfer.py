@@ -406,7 +406,7 @@ def test_the_files_of_the_other_run_are_part_of_the_cache_key(tmp_path):
     section = module.Config(task="translate", model="recurrent", init={"from": str(folder)})
 
     def key():
-        return fingerprint.key(fingerprint.ingredients("train", module.__name__, section, {}, []))
+        return fingerprint.key(fingerprint.compute("train", module.__name__, section, {}, []))
 
     before = key()
     (folder / "logs").mkdir()

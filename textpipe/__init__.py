@@ -3,8 +3,8 @@
 from textpipe.runtime import environment, onednn
 from textpipe.version import __version__
 
-environment.find_temporary_folder()
-onednn.for_training()
+environment.ensure_temporary_folder()
+onednn.enable_by_default()
 
 __all__ = [
     "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",

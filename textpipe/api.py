@@ -166,12 +166,12 @@ def compare(
     """
     from textpipe.errors import ConfigError
     from textpipe.report import comparison, system_answers
-    from textpipe.report.systems import distinct, spread
+    from textpipe.report.systems import assign_overrides, short_names
 
-    paths, settings = spread([_system_name(system) for system in systems], overrides)
+    paths, settings = assign_overrides([_system_name(system) for system in systems], overrides)
     if len(paths) < 2:
         raise ConfigError("compare: give at least two systems, or one pipeline file with overrides")
-    names = distinct(paths, settings)
+    names = short_names(paths, settings)
     own_names = [
         system.pipeline.name if isinstance(system, Result) else name
         for system, name in zip(systems, names, strict=False)

@@ -45,17 +45,17 @@ class CommandGroup(click.Group):
             click.echo("\ninterrupted: no incomplete result was kept; run the same command again to continue", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            environment.abandon_output()
+            environment.discard_output()
             ctx.exit(0)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
             return super().main(*args, **extra)
         except Exception as error:
-            explained = environment.explained(error)
+            explained = environment.explain(error)
             if explained is None:
                 raise
-            environment.abandon_output()
+            environment.discard_output()
             click.echo(f"error: {explained[0]}", err=True)
             sys.exit(explained[1])
 
@@ -79,9 +79,9 @@ def main(verbose: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     gc.relax_gc()
-    environment.write_any_text()
+    environment.escape_unencodable_output()
     if not verbose:
-        stderr.start()
+        stderr.start_filter()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("matplotlib").setLevel(
         logging.ERROR

@@ -75,10 +75,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     )
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {listed(known)}" if known else ""
+    return f"; known: {join_names(known)}" if known else ""
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names separated by commas; long names are cut and long lists shortened: "a, b and 970 more"."""
     names = list(names)
     shown = ", ".join(

@@ -118,7 +118,10 @@ def test_report_prints_the_path_of_the_page(trained_copy):
     evaluate = next((trained_copy.folder / "data/artifacts/evaluate").glob("*/metrics.json")).parent
     assert trained_copy.succeeds("report", str(evaluate)) == "reports/mail.html\n"
     message = trained_copy.fails("report", "mail.toml", "-s", "train.epochs=3")
-    assert "mail.toml: the result of train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate" in message
+    assert (
+        "mail.toml: the result of train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate"
+        in message
+    )
 
 
 def test_the_exported_model_gives_the_evaluated_answers(trained):

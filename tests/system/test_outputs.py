@@ -114,24 +114,24 @@ def test_a_run_with_overrides_has_its_own_report_and_comparison(trained_copy):
 
 def test_overrides_of_a_comparison_apply_to_their_systems(tmp_path, monkeypatch):
     from textpipe.errors import ConfigError
-    from textpipe.report.systems import spread
+    from textpipe.report.systems import assign_overrides
 
     monkeypatch.chdir(tmp_path)
     for name in ("a.toml", "b.toml"):
         (tmp_path / name).write_text("")
-    assert spread(["a.toml"], ["x=1"]) == (["a.toml", "a.toml"], [(), ("x=1",)])
-    assert spread(["a.toml", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
-    assert spread(["a.toml", "b.toml"], ["x=1", "2:y=2"])[1] == [("x=1",), ("x=1", "y=2")]
-    assert spread(["models/m", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
-    assert spread(["phrases_en_de"], ["seed=2"]) == (["phrases_en_de"] * 2, [(), ("seed=2",)])
-    assert spread(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
+    assert assign_overrides(["a.toml"], ["x=1"]) == (["a.toml", "a.toml"], [(), ("x=1",)])
+    assert assign_overrides(["a.toml", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert assign_overrides(["a.toml", "b.toml"], ["x=1", "2:y=2"])[1] == [("x=1",), ("x=1", "y=2")]
+    assert assign_overrides(["models/m", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert assign_overrides(["phrases_en_de"], ["seed=2"]) == (["phrases_en_de"] * 2, [(), ("seed=2",)])
+    assert assign_overrides(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
     for systems, text, message in (
         (["models/m", "models/n"], "x=1", "none of the systems is a pipeline file"),
         (["a.toml", "models/m"], "2:x=1", "models/m is not a pipeline file"),
         (["a.toml", "b.toml"], "3:x=1", "there is no system 3"),
     ):
         with pytest.raises(ConfigError, match=message):
-            spread(systems, [text])
+            assign_overrides(systems, [text])
 
 
 def test_report_names_differ_when_settings_do():
@@ -147,13 +147,13 @@ def test_data_get_prints_the_folder_of_the_dataset(project):
     assert Path(project.succeeds("data", "get", "mail").strip()).joinpath("train.jsonl").is_file()
     folder = project.folder / "mirror"
     (folder / "multi30k").mkdir(parents=True)
-    assert str(catalog.folder_of(catalog.card("multi30k"))).endswith("multi30k")
+    assert str(catalog.common_folder(catalog.load_card("multi30k"))).endswith("multi30k")
 
 
 def test_data_list_is_aligned_in_columns(project):
     lines = project.succeeds("data", "list").splitlines()
-    assert [line.split()[0] for line in lines] == catalog.names()
-    cards = [catalog.card(name) for name in catalog.names()]
+    assert [line.split()[0] for line in lines] == catalog.dataset_names()
+    cards = [catalog.load_card(name) for name in catalog.dataset_names()]
     assert len({line.index(card.title) for line, card in zip(lines, cards, strict=True)}) == 1
     assert len({line.rindex(card.licence) for line, card in zip(lines, cards, strict=True)}) == 1
 

@@ -7,10 +7,10 @@ def check(task, *, decode, bounds, join_sources) -> None    # ValueError for set
 def check_ensemble(model) -> None                   # ConfigError where models of this kind cannot be ensembled
 def join(models, mean) -> model                     # the ensemble of several models
 def output(graph, *, decode, lexicon, bounds, attends) -> Output
-def kept(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
-def measured(graph, sources, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
-def measured_answers(graph, answers) -> dict        # those that depend on answers only, for subsets of the rows
-def measured_words(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: count}
+def stored_prediction(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
+def extra_metrics(graph, sources, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
+def answer_metrics(graph, answers) -> dict        # those that depend on answers only, for subsets of the rows
+def word_metrics(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: count}
 def names(answer) -> Sequence[str]                  # of a closed set: the labels in an answer
 SCORES: tuple[str, ...]                             # outputs of the signature that gives likelihoods
 def score_row(row) -> dict                          # the figures of a scored pair
@@ -20,5 +20,5 @@ class Output(tf.Module):
     labels: the closed set of answers, or None;  decode: the settings of the search, or None
     bounds: {option: [lowest, highest]}
     signatures() -> list[Signature]
-    golden(raw, inputs, rows) -> None               # adds the answers of training-side code, computed op by op
+    add_golden_answers(raw, inputs, rows) -> None               # adds the answers of training-side code, computed op by op
 """

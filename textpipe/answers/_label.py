@@ -102,7 +102,7 @@ class Output(tf.Module):
             ),
         ]  # fmt: skip
 
-    def golden(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
+    def add_golden_answers(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
         """Add texts and scores to each row, best first, its probabilities, and log_prob of the best.
 
         raw: the rows as callers send them; inputs: their features, as model inputs.

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from textpipe.answers import _label
-from textpipe.kinds.labels import BETWEEN
+from textpipe.kinds.labels import SEPARATOR
 from textpipe.servable.tracing import Graph, Raw, Tensors
 
 
@@ -32,7 +32,7 @@ class Output(_label.Output):
         chosen = probabilities >= self.threshold
         chosen_names = tf.ragged.boolean_mask(names, chosen)
         return {
-            "answer": tf.strings.reduce_join(chosen_names, axis=1, separator=BETWEEN),
+            "answer": tf.strings.reduce_join(chosen_names, axis=1, separator=SEPARATOR),
             "score": tf.reduce_prod(tf.where(chosen, probabilities, 1 - probabilities), axis=1),
             "labels": names,
             "probabilities": probabilities,
@@ -52,7 +52,7 @@ class Output(_label.Output):
         log_prob = tf.reduce_sum(tf.math.log_sigmoid(tf.where(targets > 0, logits, -logits)), axis=1)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
-    def golden(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
+    def add_golden_answers(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
         """Add the answer of each row with its score, the probabilities, and log_prob of the answer."""
         labels = self.classes.classes
         for row, probabilities in zip(rows, self.probabilities(inputs).numpy().tolist(), strict=True):
@@ -62,7 +62,7 @@ class Output(_label.Output):
             ]
             row["probabilities"] = probabilities
             row |= {
-                "texts": [BETWEEN.join(label for label, is_chosen in zip(labels, chosen, strict=True) if is_chosen)],
+                "texts": [SEPARATOR.join(label for label, is_chosen in zip(labels, chosen, strict=True) if is_chosen)],
                 "scores": [math.prod(factors)],
                 "log_prob": math.fsum(math.log(max(factor, 1e-38)) for factor in factors),
             }

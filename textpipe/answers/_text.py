@@ -15,7 +15,7 @@ from textpipe.savedmodel import signatures
 from textpipe.savedmodel.signatures import Input, Search, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import Graph, Raw, Tensors
-from textpipe.text.unknown import Replacement
+from textpipe.text.unknown import UnknownWordReplacer
 from textpipe.training import likelihood
 
 BLANK_PATTERN = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
@@ -67,7 +67,7 @@ class Output(tf.Module):
                         f"[decode] replace_unknown: {name!r} has no words to replace unknown ones with; set [tokenize] codec "
                         'to "words", or leave replace_unknown out'
                     )
-            self.unknown = Replacement(lexicon)
+            self.unknown = UnknownWordReplacer(lexicon)
 
     @property
     def graph(self) -> Graph:
@@ -109,9 +109,9 @@ class Output(tf.Module):
         """
         sources = self.graph.sources
         options = {name: value for name, value in inputs.items() if name not in sources}
-        options = _bounds.bounded(options, self.bounds)
+        options = _bounds.check_bounds(options, self.bounds)
         for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
-            options[name] = _bounds.short(name, options[name], self.defaults()[name], self._encoder())
+            options[name] = _bounds.check_tokens(name, options[name], self.defaults()[name], self._encoder())
         return self.detokenize(self.generate(self.search_inputs(inputs), options), inputs)
 
     def generate(
@@ -126,11 +126,11 @@ class Output(tf.Module):
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
         outputs = self.decoder.decode(model or graph_model, inputs, config, options, codec=self._encoder())
-        blank = _search.nothing(_search.source_ids(graph_model, inputs), graph_model.pad_id)
+        blank = _search.is_empty(_search.source_ids(graph_model, inputs), graph_model.pad_id)
         for name in self.decoder.TEXTS:  # a row with required text is not blank
             text = (options or {}).get(name, self.defaults()[name])
             blank &= tf.strings.regex_full_match(text, BLANK_PATTERN)
-        return _search.emptied(outputs, blank, graph_model.end_id)
+        return _search.with_empty_answers(outputs, blank, graph_model.end_id)
 
     def search_inputs(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The decoder's inputs: {field: [B]} -> {field: ids [B, T]}, with only the end token for blank rows.
@@ -219,8 +219,8 @@ class Output(tf.Module):
         """Log-probabilities [B, U] of given answers' ids [B, U]; 0 for the empty answer to a blank source."""
         model = self.graph.model
         source = _search.source_ids(model, inputs)
-        certain = _search.nothing(source, model.pad_id) & _search.nothing(ids, model.pad_id)
-        return tf.where(certain[:, None], 0.0, likelihood.of_tokens(model, inputs, ids))
+        certain = _search.is_empty(source, model.pad_id) & _search.is_empty(ids, model.pad_id)
+        return tf.where(certain[:, None], 0.0, likelihood.token_log_probs(model, inputs, ids))
 
     def tokens(self, raw: Raw) -> Tensors:
         """Lengths of texts and answers in tokens: as tracing.token_counts, and target_tokens [B]."""
@@ -284,7 +284,7 @@ class Output(tf.Module):
             )
         return definitions
 
-    def golden(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """Add texts and scores to each row, best first, and log_prob: the score of the best text as a given answer.
 
         raw: the rows as callers send them; inputs: their features, as model inputs.

@@ -44,25 +44,25 @@ def output(
     return Output(graph)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores; of many classes only the five most probable."""
     ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
     return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(ranked[:NUM_LISTED])}
 
 
-def measured(
+def extra_metrics(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """Nothing in addition to the task's metrics."""
     return {}, []
 
 
-def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
     """Nothing: labels are not texts."""
     return {}
 
 
-def measured_words(
+def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
     seen: Callable[[], Mapping[str, int]],

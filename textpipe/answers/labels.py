@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from textpipe.answers.label import (
     SCORES,
     WORD_NOTES,
+    answer_metrics,
     check_ensemble,
+    extra_metrics,
     join,
-    measured,
-    measured_answers,
-    measured_words,
     score_line,
     score_row,
     score_summary,
     score_totals,
+    word_metrics,
 )
 from textpipe.answers.label import check as check_label
 from textpipe.config.sections import Section
@@ -49,7 +49,7 @@ def kept_threshold(trained: Mapping[str, Any]) -> float:
     return kept.get("valid_threshold", DEFAULT_THRESHOLD)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores; of many labels only the five most probable."""
     ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
     return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(ranked[:NUM_LISTED])}
@@ -61,6 +61,22 @@ def names(answer: str) -> Sequence[str]:
 
 
 __all__ = [
-    "DEFAULT_THRESHOLD", "SCORES", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "kept_threshold", "measured", "measured_answers",
-    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals",
+    "DEFAULT_THRESHOLD",
+    "SCORES",
+    "VIEW",
+    "WORD_NOTES",
+    "answer_metrics",
+    "check",
+    "check_ensemble",
+    "extra_metrics",
+    "join",
+    "kept_threshold",
+    "names",
+    "output",
+    "score_line",
+    "score_row",
+    "score_summary",
+    "score_totals",
+    "stored_prediction",
+    "word_metrics",
 ]  # fmt: skip

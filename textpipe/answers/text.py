@@ -48,20 +48,20 @@ def output(
     return Output(graph, decode, lexicon=lexicon, bounds=bounds, attends=attends)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores."""
     return {"answer": answer["answer"], "score": answer["score"]}
 
 
-def measured(
+def extra_metrics(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """The perplexity of the references, and the number of answers with an unknown word."""
     metrics, note = reference_perplexity(graph, sources, references, batch_rows)
-    return metrics | measured_answers(graph, answers), [note]
+    return metrics | answer_metrics(graph, answers), [note]
 
 
-def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
     """The number of answers that contain the unknown token."""
     import tensorflow as tf
 
@@ -70,7 +70,7 @@ def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]
     return {"unknown_in_answers": sum(unknown in answer for answer in answers) if unknown else 0}
 
 
-def measured_words(
+def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
     seen: Callable[[], Mapping[str, int]],

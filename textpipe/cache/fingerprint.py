@@ -22,10 +22,10 @@ from textpipe.config import plugins
 from textpipe.config.sections import Section
 from textpipe.errors import DataError, suggest
 
-VERSIONED = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
+VERSIONED_LIBRARIES = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
 
 
-def ingredients(
+def compute(
     stage: str, module: str, section: Section, inputs: dict[str, str], upstream: list[Section]
 ) -> dict[str, Any]:
     """A stage's fingerprint: {"stage": ..., "section": {...}, "inputs": {...}, "files": ..., "code": ..., "versions": ...}.
@@ -43,7 +43,7 @@ def ingredients(
         "inputs": inputs,
         "files": {str(path): path_digest(path) for path in sorted(paths)},
         "code": {name: code_digest(name) for name in sorted(reachable_modules({module, *plugin_modules}))},
-        "versions": versions(),
+        "versions": library_versions(),
     }
 
 
@@ -56,7 +56,7 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The differences of two fingerprints: ["section train.epochs: 3 -> 5", "code textpipe.text.steps.case"]."""
     differences = []
     for group in ("section", "files", "code", "versions", "inputs"):
-        before, after = flat(old.get(group, {})), flat(new.get(group, {}))
+        before, after = flatten(old.get(group, {})), flatten(new.get(group, {}))
         for name in sorted({*before, *after}):
             if before.get(name) != after.get(name):
                 detail = f": {before.get(name)!r} -> {after.get(name)!r}" if group in ("section", "versions") else ""
@@ -64,14 +64,14 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return differences
 
 
-def flat(tables: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(tables: Any, prefix: str = "") -> dict[str, Any]:
     """Nested tables as one table with dotted names: {"a": {"b": 1}} -> {"a.b": 1}; a list counts as one value."""
     if not isinstance(tables, dict):
         return {prefix: tables}
     return {
         name: value
         for key, table in tables.items()
-        for name, value in flat(table, f"{prefix}.{key}".lstrip(".")).items()
+        for name, value in flatten(table, f"{prefix}.{key}".lstrip(".")).items()
     }
 
 
@@ -136,10 +136,10 @@ def _digest(path: str, size: int, mtime_ns: int) -> str:
 
 
 @functools.cache
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """{library: installed version} of the libraries that results depend on."""
     installed = {}
-    for name in VERSIONED:
+    for name in VERSIONED_LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -240,7 +240,7 @@ def imported_names(tree: ast.Module, package: str) -> dict[str, None]:
 
 
 @contextlib.contextmanager
-def remembered(path: Path) -> Iterator[None]:
+def cached_analyses(path: Path) -> Iterator[None]:
     """Load the analyses of modules from a file, and save new ones to it afterwards; the file may be deleted."""
     with contextlib.suppress(OSError, ValueError):
         ANALYSES.update(checksummed_json.loads(path.read_bytes())[0])
@@ -253,4 +253,4 @@ def remembered(path: Path) -> Iterator[None]:
                 write_atomically(path, checksummed_json.dumps(ANALYSES))
 
 
-__all__ = ["changes", "ingredients", "key", "remembered", "versions"]
+__all__ = ["cached_analyses", "changes", "compute", "key", "library_versions"]

@@ -18,7 +18,7 @@ from textpipe.errors import ArtifactError, ResourceError
 MANIFEST = "manifest.json"
 LOGS = "logs"
 # Keys of manifests written before manifests had checksums: of a result, and of an exported model.
-LEGACY_KEYS, OLDER_MODEL = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
+LEGACY_KEYS, LEGACY_MODEL_KEYS = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
 
 
 def file_digest(path: Path) -> str:
@@ -27,7 +27,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_below(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Every file below a folder in a fixed order, except the manifest at its top."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
@@ -47,14 +47,14 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], bool]:
         manifest, has_sum = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=LEGACY_KEYS)
     except (IsADirectoryError, NotADirectoryError):
         raise ValueError("is not a file") from None
-    if not isinstance(manifest.get("ingredients"), dict) or not lists_files(manifest.get("files")):
+    if not isinstance(manifest.get("ingredients"), dict) or not is_file_table(manifest.get("files")):
         raise ValueError("is corrupt")
     if manifest.get("digest") != artifact_digest(manifest["files"]):
         raise ValueError("is corrupt")
     return manifest, has_sum
 
 
-def lists_files(files: Any) -> bool:
+def is_file_table(files: Any) -> bool:
     """Whether a manifest's "files" is {name: {"sha256": text, "bytes": number, ...}}."""
     return isinstance(files, dict) and all(
         isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("bytes"), int)
@@ -118,10 +118,10 @@ def check(folder: Path) -> None:
         raise ArtifactError(f"{folder}: {problem}{moved}; run its pipeline again")
 
 
-def check_listed(folder: Path, paths: Iterable[Path]) -> None:
+def check_model_files(folder: Path, paths: Iterable[Path]) -> None:
     """Compare files of an exported model with its manifest, if it has one; raises ArtifactError when they differ."""
     try:
-        files = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=OLDER_MODEL)[0]["files"]
+        files = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=LEGACY_MODEL_KEYS)[0]["files"]
         names = [path.relative_to(folder).as_posix() for path in paths]
         problem = find_damage(folder, {name: files[name] for name in names}, contents=True)
     except FileNotFoundError:

@@ -26,8 +26,8 @@ from textpipe.cache.integrity import (
     MANIFEST,
     artifact_digest,
     file_digest,
-    files_below,
     find_damage,
+    list_files,
     move_aside,
     read_manifest,
 )
@@ -96,7 +96,7 @@ class Store:
         disk is full or the store is not writable.
         """
         path = self.path(stage, key)
-        with out_of_space(path):
+        with explain_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with self.lock(path):
                 existing = None if force else self.find(stage, key)
@@ -122,7 +122,7 @@ class Store:
             work(work_folder)
             shutil.rmtree(work_folder / RESUME, ignore_errors=True)
             files: dict[str, Any] = {}
-            for file in files_below(work_folder):
+            for file in list_files(work_folder):
                 status = file.stat()
                 name = file.relative_to(work_folder).as_posix()
                 files[name] = {"sha256": file_digest(file), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
@@ -154,7 +154,7 @@ class Store:
                 return
         except OSError:
             pass
-        with out_of_space(path):
+        with explain_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text)
 
@@ -186,7 +186,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def out_of_space(path: Path) -> Iterator[None]:
+def explain_disk_errors(path: Path) -> Iterator[None]:
     """Turn errors of a full or read-only disk into a ResourceError that names the path and the cure."""
     full = f"{path}: the disk is full, so this was not kept; earlier results are; free some space and run again"
     try:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 
-from textpipe.cache.fingerprint import VERSIONED
+from textpipe.cache.fingerprint import VERSIONED_LIBRARIES
 
 # (library, minimum version, first incompatible version, reason)
 REQUIREMENTS = (
@@ -31,7 +31,16 @@ def version_numbers(version: str) -> tuple[int, ...]:
 def installed_versions() -> dict[str, str | None]:
     """Versions of the relevant libraries, None for those not installed."""
     versions: dict[str, str | None] = {}
-    for name in (*VERSIONED, "tensorflow-cpu", "numpy", "pandas", "pyarrow", "pydantic", "sacrebleu", "scikit-learn"):
+    for name in (
+        *VERSIONED_LIBRARIES,
+        "tensorflow-cpu",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "sacrebleu",
+        "scikit-learn",
+    ):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

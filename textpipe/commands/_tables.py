@@ -19,7 +19,7 @@ def read_columns(text: str) -> dict[str, str | int]:
     """source=en,target=2 -> {"source": "en", "target": 2}"""
     from textpipe.pipeline import columns_option
 
-    return {field: int(name) if name.isdigit() else name for field, name in columns_option.pairs(text).items()}
+    return {field: int(name) if name.isdigit() else name for field, name in columns_option.parse_pairs(text).items()}
 
 
 def read_format(form: str | None) -> Any:

@@ -89,7 +89,9 @@ def available_versions(base: str, token: str | None) -> list[str]:
         return served_versions(base, token=token)
     from textpipe.savedmodel import publish
 
-    return [str(number) for number in sorted(publish.taken(Path(base))) if is_version(Path(base) / str(number))]
+    return [
+        str(number) for number in sorted(publish.version_numbers(Path(base))) if is_version(Path(base) / str(number))
+    ]
 
 
 def missing_version(base: str, version: str | None, available: Sequence[str]) -> ModelError:

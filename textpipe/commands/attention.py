@@ -22,7 +22,7 @@ def command(model: Path, text: str, output: Path) -> None:
     from textpipe.report import attention_map
 
     path, source, target, weights, title = attention_of(model, text, output)
-    pairs = attention_map.pairs(weights, source, target)
+    pairs = attention_map.hard_alignment(weights, source, target)
     missing = attention_map.draw(weights, source, target, path, title=title)
     click.echo(" ".join(f"{i}-{j}" for i, j in pairs))
     for i, j in pairs:
@@ -44,23 +44,23 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str],
     from textpipe.errors import ConfigError, ModelError
     from textpipe.report import attention_map
     from textpipe.savedmodel.loader import Model
-    from textpipe.savedmodel.signatures import ATTENTION, giving
+    from textpipe.savedmodel.signatures import ATTENTION, find_giving
 
     if output.suffix.lower() not in attention_map.KINDS:
         raise ConfigError(f"--output {output}: expected a name that ends in .png, .svg or .html")
     loaded = Model.load(model)
-    signature = giving(loaded.described.values(), ATTENTION)
+    signature = find_giving(loaded.described.values(), ATTENTION)
     if signature is None:
         what = "a classifier" if loaded.about.get("labels") else "a model without the signature 'attention'"
         raise ModelError(f"{loaded.path}: is {what} and has no attention; give a model that generates text")
     (row,) = loaded.predict([text], signature=signature.name)
-    if attention_map.nothing_seen(row["weights"]):
+    if attention_map.has_no_attention(row["weights"]):
         raise ModelError(
             f'{loaded.path}: has no attention to draw (attention = "none"); train one with attention = "additive"'
         )
     # Answers are padded to the longest of the beam; padding has zero weights.
     length = max(number for number, weights in enumerate(row["weights"], 1) if any(weights))
-    described = attention_map.described(loaded.about.get("model", {}))
+    described = attention_map.describe_weights(loaded.about.get("model", {}))
     if loaded.about.get("ensemble"):
         described = f"mean over an ensemble; its first model: {described}"
     title = f"{loaded.name}: {described}"

@@ -110,7 +110,7 @@ def open_source(source: Path, form: str | None, *, streamed: bool) -> Iterator[t
     if str(source) != "-":
         from textpipe.data import text_file
 
-        text_file.must_exist(source)
+        text_file.check_exists(source)
         yield source, bulk.fingerprint(source)
     elif streamed and form is None:
         yield None, {}

@@ -67,14 +67,14 @@ def command(
 
     from textpipe.metrics import bleu_tokenizers
     from textpipe.report import comparison, system_answers
-    from textpipe.report.systems import spread
+    from textpipe.report.systems import assign_overrides
 
     if bleu_tokenizer not in bleu_tokenizers.NAMES:
         raise click.UsageError(
             f"--bleu-tokenizer: no tokenizer {bleu_tokenizer!r}{suggest(bleu_tokenizer, bleu_tokenizers.NAMES)}"
         )
     bleu_tokenizers.check(bleu_tokenizer, "--bleu-tokenizer")
-    paths, settings = spread(systems, overrides)
+    paths, settings = assign_overrides(systems, overrides)
     if len(paths) < 2:
         raise click.UsageError("give at least two systems to compare, or one pipeline file with -s")
     answers = system_answers.load(paths, rows=rows, artifacts=artifacts, overrides=settings)
@@ -86,4 +86,4 @@ def command(
 
         comparison_page.write(result, html)
         click.echo(f"page       {html}", err=True)
-    click.echo(json.dumps(result.table, ensure_ascii=False) if as_json else comparison.text(result))
+    click.echo(json.dumps(result.table, ensure_ascii=False) if as_json else comparison.render_text(result))

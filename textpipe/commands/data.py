@@ -18,7 +18,7 @@ def data_list() -> None:
     """List the known datasets."""
     from textpipe.data import catalog
 
-    cards = [catalog.card(name) for name in catalog.names()]
+    cards = [catalog.load_card(name) for name in catalog.dataset_names()]
     columns = [[card.name, card.title, card.licence] for card in cards]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     for row in columns:
@@ -32,7 +32,7 @@ def data_get(name: str) -> None:
     from textpipe.data import catalog
 
     catalog.get(name, progress=download_progress())
-    click.echo(str(catalog.folder_of(catalog.card(name))))
+    click.echo(str(catalog.common_folder(catalog.load_card(name))))
 
 
 def download_progress() -> Any:

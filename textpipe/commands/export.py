@@ -66,6 +66,6 @@ def write_format(loaded: Any, form: str, output: Path | None, artifacts: Path) -
     result = pipelines.run(loaded, until="train", artifacts=artifacts, contents=True, on_event=print_stage)
     inputs = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     folder = output or Path(f"{form}_models") / loaded.name
-    summary = _folder.fill(folder, lambda empty: module.write(loaded.task, loaded.sections, inputs, empty))
+    summary = _folder.write_folder(folder, lambda empty: module.write(loaded.task, loaded.sections, inputs, empty))
     click.echo(f"{form:<10} done    {summary}", err=True)
     return folder

@@ -53,7 +53,7 @@ def command(task, data, train, valid, test, columns, format, header, encoding, o
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold
 
-    files = scaffold.arranged(data, train, valid, test)
+    files = scaffold.arrange_files(data, train, valid, test)
     path = output or Path("pipelines") / f"{(data or train)[0].name.split('.')[0]}.toml"
     scaffold.write(task, files, columns, path, format=read_format(format), header=header == "first", encoding=encoding)
     click.echo(str(path))
@@ -65,7 +65,7 @@ def list_all(context: click.Context) -> None:
     from textpipe.pipeline import bundled
 
     tasks = {name: plugins.find("tasks", name) for name in plugins.names("tasks")}
-    files = bundled.places()
+    files = bundled.pipelines()
     width = max(map(len, [*tasks, *files]))
     click.echo("Tasks, for your own data: textpipe new TASK --data FILE")
     for name, module in tasks.items():

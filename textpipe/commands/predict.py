@@ -56,7 +56,7 @@ def command(
     damaged = 0
     for number, line in enumerate(sys.stdin.buffer, 1):
         if number == 1:
-            encodings.of_start("standard input", line[:1024], encodings.UTF8)
+            encodings.detect("standard input", line[:1024], encodings.UTF8)
         damaged += not valid_utf8(line)
         lines.append(read_line(line, number, loaded.dtypes, plain=plain))
         if len(lines) == batch:
@@ -88,7 +88,7 @@ def load(model: str, token: str | None) -> Any:
     from textpipe.savedmodel.loader import Model
 
     threads.limit_intra_op()
-    onednn.for_answering()
+    onednn.disable_by_default()
     return Model.load(Path(model))
 
 

@@ -73,7 +73,7 @@ def write_report(result: Any, overrides: tuple[str, ...], folder: Path, steps: S
     from textpipe.report import run as report
     from textpipe.report.results import Run
 
-    paths = {stage: result.artifacts[stage].path for stage in runner.needed("evaluate")}
+    paths = {stage: result.artifacts[stage].path for stage in runner.stages_until("evaluate")}
     name = result.pipeline.name
     path = folder / report.file_name(name, overrides)
     if report.write(Run(report.title(name, overrides), paths), path, always=False) and not steps.quiet:
@@ -89,7 +89,7 @@ def print_answers(loaded: Any, result: Any, count: int) -> None:
     from textpipe.pipeline import runner
 
     click.echo(f"== {loaded.name}: {loaded.task}")
-    click.echo(runner.module("evaluate").summary(result.artifacts["evaluate"].path))
+    click.echo(runner.stage_module("evaluate").summary(result.artifacts["evaluate"].path))
     fields = plugins.find("tasks", loaded.task).FIELDS
     sources = [field.name for field in fields if field.side == "source"]
     target = next(field.name for field in fields if field.side == "target")

@@ -157,7 +157,7 @@ def command(
     policy = policies.pop("", read_policy("latest"))
     rest, grpc = (None if port < 0 else port for port in (rest_port, grpc_port))
     threads.limit_intra_op()
-    onednn.for_answering()
+    onednn.disable_by_default()
     try:
         if processes > 1:
             from textpipe.serve import processes as server_processes
@@ -183,7 +183,7 @@ def command(
         max_text_bytes=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_INTERVAL)
-    with stderr.loggers("uvicorn.error"), asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+    with stderr.quiet_loggers("uvicorn.error"), asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         if not runner.run(server.Server(options, lambda text: click.echo(text, err=True), exit_now).run()):
             exit_now(0)
 

@@ -18,7 +18,7 @@ def command(name: str | None, markdown: bool, as_json: bool) -> None:
 
     from textpipe.pipeline import settings_reference
 
-    groups = settings_reference.chosen(name)
+    groups = settings_reference.select(name)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(group) for group in groups], ensure_ascii=False, indent=1))
     else:

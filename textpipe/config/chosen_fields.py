@@ -23,7 +23,7 @@ LINE = re.compile(r"(?P<kind>[^(]+)\((?P<fields>.*)\)(?: -> (?P<target>\w+))?")
 RESERVED = ("row",)  # a column of every table
 
 
-def spelled(task: Any) -> Any:
+def format_task(task: Any) -> Any:
     """A task's table as one line; any other value unchanged. Raises ValueError for an invalid table.
 
     {"kind": "classify", "fields": {"subject": "text"}, "target": "answered"} -> "classify(subject: text) -> answered"
@@ -59,7 +59,7 @@ def spelled(task: Any) -> Any:
     return line
 
 
-TaskName = Annotated[str, BeforeValidator(spelled)]
+TaskName = Annotated[str, BeforeValidator(format_task)]
 
 
 def with_fields(task: ModuleType, line: str) -> ModuleType:
@@ -95,4 +95,4 @@ def with_fields(task: ModuleType, line: str) -> ModuleType:
     return copy
 
 
-__all__ = ["TaskName", "spelled", "with_fields"]
+__all__ = ["TaskName", "format_task", "with_fields"]

@@ -25,17 +25,17 @@ DIRECTIVES = re.compile(r"^(type:|noqa|fmt:)")
 TABLE_NAME = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
 
 
-def key_of(config: type[Section], name: str) -> str:
+def field_key(config: type[Section], name: str) -> str:
     """A field's key in a pipeline file."""
     return config.model_fields[name].alias or name
 
 
-def described(config: type[Section], name: str) -> str | None:
+def describe_field(config: type[Section], name: str) -> str | None:
     """A field's description from its comment or docstring entry, in the class or a base class; None without one."""
     for owner in config.__mro__:
         if owner is Section:
             return None
-        text = field_comments(owner).get(name) or docstring_entries(owner).get(key_of(config, name))
+        text = field_comments(owner).get(name) or docstring_entries(owner).get(field_key(config, name))
         if text:
             return text if ". " in text else text.rstrip(".")
     return None
@@ -69,7 +69,7 @@ def docstring_entries(config: type[Section]) -> dict[str, str]:
     return entries
 
 
-def lead(config: type[Section]) -> str:
+def introduction(config: type[Section]) -> str:
     """The docstring before its first entry, without the name of the table."""
     text = class_docstring(config)
     first = entry_pattern(config).search(text)
@@ -81,7 +81,7 @@ def lead(config: type[Section]) -> str:
 
 def entry_pattern(config: type[Section]) -> re.Pattern[str]:
     """Matches "name: " and "name, other: " of a class's fields at the start of a line or sentence."""
-    keys = "|".join(sorted((key_of(config, name) for name in config.model_fields), key=len, reverse=True))
+    keys = "|".join(sorted((field_key(config, name) for name in config.model_fields), key=len, reverse=True))
     begins = r"(?:\A|^[ ]*|(?<=[.;][ ])|(?<=, or ))"
     return re.compile(rf"{begins}((?:{keys})(?:(?:,\s+|\s+and\s+)(?:{keys}))*):\s+", re.MULTILINE)
 
@@ -91,9 +91,9 @@ def class_docstring(config: type[Section]) -> str:
     return inspect.cleandoc(config.__dict__.get("__doc__") or "")
 
 
-def first_line(module: Any) -> str:
+def first_paragraph(module: Any) -> str:
     """The first paragraph of a module's docstring."""
     return " ".join((module.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
-__all__ = ["described", "first_line", "key_of", "lead"]
+__all__ = ["describe_field", "field_key", "first_paragraph", "introduction"]

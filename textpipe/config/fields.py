@@ -68,7 +68,7 @@ class Sizes:
         return {**self.inputs, self.target_name: self.target}
 
     @property
-    def one_input(self) -> tuple[str, dict[str, Any]]:
+    def single_input(self) -> tuple[str, dict[str, Any]]:
         """The name and size table of the only input; raises ConfigError when there are several."""
         if len(self.inputs) != 1:
             names = ", ".join(map(repr, self.inputs))

@@ -122,7 +122,7 @@ def check(path: str, sections: dict[str, type[Section]], tables: dict[str, Any])
     errors: list[str] = []
     shared = {name: tables[name] for name in SHARED if name in tables}
     try:
-        shared |= {name: chosen_fields.spelled(shared[name]) for name in ("task",) if name in shared}
+        shared |= {name: chosen_fields.format_task(shared[name]) for name in ("task",) if name in shared}
     except ValueError as error:
         raise ConfigError(f"{path} [task] {error}") from None
     known = [*SHARED, *sections]

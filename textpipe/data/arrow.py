@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def tensor(column: "pa.Array") -> "tf.Tensor":
+def to_tensor(column: "pa.Array") -> "tf.Tensor":
     """Convert a column of text to a string tensor [N]; null becomes the empty string."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -18,14 +18,14 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
     return tf.constant(values, tf.string, shape=[len(values)])
 
 
-def column(texts: "tf.Tensor", kind: "pa.DataType") -> "pa.Array":
+def to_arrow(texts: "tf.Tensor", kind: "pa.DataType") -> "pa.Array":
     """Convert a string tensor [N] to a column of the Arrow type `kind`."""
     import pyarrow as pa
 
     return pa.array(texts.numpy(), type=pa.binary()).cast(kind)
 
 
-def graph(function: Callable[["tf.Tensor"], Any]) -> Any:
+def trace_text_function(function: Callable[["tf.Tensor"], Any]) -> Any:
     """Trace `function` of a string tensor [N] once, for any N.
 
     The caller must keep the codec or feature behind `function` alive: the graph holds its tables by handle only.

@@ -72,12 +72,12 @@ def card_paths() -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def names() -> list[str]:
+def dataset_names() -> list[str]:
     """Return the names of all known datasets."""
     return list(card_paths())
 
 
-def card(name: str) -> Card:
+def load_card(name: str) -> Card:
     """Load a dataset's card. Raises DataError for an unknown name, with a suggestion, or an invalid card."""
     known = card_paths()
     if name not in known:
@@ -108,13 +108,13 @@ def split_paths(splits: Any) -> list[str]:
     return [path for child in children for path in split_paths(child)]
 
 
-def bundled(dataset: Card) -> list[Path]:
+def bundled_files(dataset: Card) -> list[Path]:
     """Return the files of a bundled dataset, stored next to the folder of cards; [] for other datasets."""
     root = dataset.place.parent.parent
     return [root / file.path for file in dataset.files] if dataset.kind == "bundled" else []
 
 
-def root_of(dataset: Card) -> Path:
+def root_folder(dataset: Card) -> Path:
     """Return the folder that the card's paths are relative to; it need not exist."""
     mirror = os.environ.get(MIRROR)
     if dataset.kind == "bundled":
@@ -122,12 +122,12 @@ def root_of(dataset: Card) -> Path:
     return Path(mirror) if mirror else DOWNLOADS / dataset.name
 
 
-def folder_of(dataset: Card) -> Path:
+def common_folder(dataset: Card) -> Path:
     """Return the innermost folder that contains all files of a dataset, for example data/mail."""
     parents = [file.path.split("/")[:-1] for file in dataset.files]
     levels = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parents, strict=False))
     common = [names[0] for names in levels]
-    return root_of(dataset).joinpath(*common)
+    return root_folder(dataset).joinpath(*common)
 
 
 def get(name: str, progress: Progress | None = None, only: Iterable[str] | None = None) -> Path:
@@ -137,7 +137,7 @@ def get(name: str, progress: Progress | None = None, only: Iterable[str] | None 
     data/downloads/NAME; interrupted downloads are resumed. only: paths to get; all if None.
     progress(path, bytes received, total bytes) is called during downloads. Raises DataError.
     """
-    dataset = card(name)
+    dataset = load_card(name)
     files = [file for file in dataset.files if only is None or file.path in set(only)]
     if dataset.kind == "bundled":
         root = dataset.place.parent.parent
@@ -178,8 +178,8 @@ def check(name: str) -> list[tuple[Path, str]]:
 
     state: "ok", "missing", or "damaged: SHA-256 ... where the card has ...".
     """
-    dataset = card(name)
-    root = root_of(dataset)
+    dataset = load_card(name)
+    root = root_folder(dataset)
     states = []
     for file in dataset.files:
         path = root / file.path

@@ -52,7 +52,7 @@ class RareLabels:
         return {"min_count": self.min_count, "merged_into": self.name, "labels": self.rare}
 
 
-class Reader:
+class RowReader:
     """Reads and cleans rows of a task's fields, and counts rows and repairs.
 
     columns: the columns of the fields, followed by those of `filters`, {column: accepted value or values}.
@@ -171,7 +171,7 @@ class Reader:
         return parse
 
 
-def plain_text(value: Any) -> Any:
+def cell_text(value: Any) -> Any:
     """Convert a number or boolean from a pipeline file to the text of a cell: 5 -> "5", true -> "true"."""
     if isinstance(value, bool):
         return "true" if value else "false"

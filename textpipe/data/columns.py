@@ -137,13 +137,13 @@ class Dense:
 Column = Ids | Sparse | Labels | Dense
 
 
-def column(tables: list[Any], name: str) -> Ids:
+def list_column(tables: list[Any], name: str) -> Ids:
     """Return a list column of Arrow tables, without copying its values."""
     chunks = [chunk for table in tables for chunk in table[name].chunks if len(chunk)]
     return Ids([(chunk.values.to_numpy(), chunk.offsets.to_numpy().astype(np.int64)) for chunk in chunks])
 
 
-def values(tables: list[Any], name: str, kind: str) -> np.ndarray:
+def scalar_column(tables: list[Any], name: str, kind: str) -> np.ndarray:
     """Return a numeric column of Arrow tables as one array [rows] of the given dtype."""
     chunks = [chunk.to_numpy() for table in tables for chunk in table[name].chunks]
     return np.concatenate([np.zeros(0, kind), *chunks])

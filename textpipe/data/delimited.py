@@ -67,7 +67,7 @@ def locate_columns(path: Path, config: Delimited, first: Sequence[str], columns:
     """Return the indices of the requested columns, given the first row of the file."""
     if config.header and config.columns is None:
         cells = [cell.strip() for cell in first]
-        return text_file.columns_at(str(path), cells, columns, delimiter_hint(cells) or NO_HEADER_HINT)
+        return text_file.column_indices(str(path), cells, columns, delimiter_hint(cells) or NO_HEADER_HINT)
     if config.columns is not None and len(config.columns) != len(first):
         raise DataError(
             f"{path}: {len(first)} columns where format.columns names {len(config.columns)}; name each column once"
@@ -76,8 +76,8 @@ def locate_columns(path: Path, config: Delimited, first: Sequence[str], columns:
         names = [f"column {number}" for number in range(len(first))]
         # TOML keys are strings even if they look like numbers: filter = { 2 = "yes" }.
         columns = [int(column) if isinstance(column, str) and column.isdecimal() else column for column in columns]
-        return text_file.columns_at(str(path), names, columns, COLUMN_NUMBER_HINT)
-    return text_file.columns_at(str(path), config.columns, columns)
+        return text_file.column_indices(str(path), names, columns, COLUMN_NUMBER_HINT)
+    return text_file.column_indices(str(path), config.columns, columns)
 
 
 def read_plain(path: Path, config: Delimited, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:

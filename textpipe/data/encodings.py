@@ -66,7 +66,7 @@ class Encoding:
     line: int | None = None
 
 
-def checked(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return Python's name for a declared encoding, or for the superset it stands for. Raises ValueError if unknown.
 
     "latin-1" -> "cp1252", "UTF8" -> "utf-8"
@@ -83,11 +83,11 @@ def checked(name: str) -> str:
     return SUPERSETS.get(info.name, info.name)
 
 
-def of_start(source: object, start: bytes, declared: str | None) -> Encoding:
+def detect(source: object, start: bytes, declared: str | None) -> Encoding:
     """Detect the encoding from a file's first bytes; UTF-8 by default. Raises DataError if it contradicts the declared one."""
     marked = next((name for mark, name in BOMS if start.startswith(mark)), None)
     if declared is not None:
-        name = checked(declared)
+        name = canonical_name(declared)
         family = name.replace("_", "-").removesuffix("-le").removesuffix("-be")
         if marked and not marked.startswith(family):
             raise DataError(

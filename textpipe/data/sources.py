@@ -12,36 +12,36 @@ from textpipe.errors import DataError, suggest
 
 Source = Path | dict[str, Path]  # a file or folder, or {column: file} for parallel line files
 
-ROOM = "data.formats"
+PACKAGE = "data.formats"
 
 
-def guess(files: Any) -> str | None:
+def infer_format(files: Any) -> str | None:
     """Guess the format from the first file's name: "mail.tsv.gz" -> "tsv"; {"en": ..., "de": ...} -> "lines".
 
     Returns None if the name does not tell; `locate` then raises DataError.
     """
     if isinstance(files, dict) and files and set(files) <= set(shards.SPLITS):
-        return guess(next(iter(files.values())))
+        return infer_format(next(iter(files.values())))
     if isinstance(files, dict) and files:
         return "lines"
     if isinstance(files, list) and files:
-        return guess(files[0]) or ("lines" if len(files) > 1 and are_parallel(files) else None)
+        return infer_format(files[0]) or ("lines" if len(files) > 1 and are_parallel(files) else None)
     if not isinstance(files, str | Path):
         return None
     path = Path(files)
     if path.is_dir():
         return "mail"
     suffix = Path(text_file.strip_compression(path)).suffix.lower()
-    for name in plugins.names(ROOM):
-        if suffix in plugins.find(ROOM, name).SUFFIXES:
+    for name in plugins.names(PACKAGE):
+        if suffix in plugins.find(PACKAGE, name).SUFFIXES:
             return name
     return None
 
 
-def options_of(path: Path, form: Any, *, given: bool) -> Section:
+def format_options(path: Path, form: Any, *, given: bool) -> Section:
     """Validate a format's options; given: set by the caller, not guessed from the name. Raises DataError."""
     try:
-        return Plugin.check(ROOM, form)
+        return Plugin.check(PACKAGE, form)
     except ValueError as error:
         reason = (
             f"--format: {error}" if given else f"the format cannot be inferred from the name; give --format ({error})"
@@ -49,7 +49,7 @@ def options_of(path: Path, form: Any, *, given: bool) -> Section:
         raise DataError(f"{path}: {reason}") from None
 
 
-def unlike(files: Any) -> str | None:
+def find_mismatched_file(files: Any) -> str | None:
     """Return the first file whose name suggests another format than the first file's, or None.
 
     Parallel line files are not compared.
@@ -59,7 +59,7 @@ def unlike(files: Any) -> str | None:
         paths = [path for group in groups for path in (group if isinstance(group, list) else [group])]
     else:
         paths = files if isinstance(files, list) and not are_parallel(files) else []
-    kinds = [(path, guess(path)) for path in paths if isinstance(path, str | Path)]
+    kinds = [(path, infer_format(path)) for path in paths if isinstance(path, str | Path)]
     first = next((kind for _, kind in kinds if kind), None)
     return next((str(path) for path, kind in kinds if kind not in (None, first)), None)
 
@@ -80,7 +80,7 @@ def locate(
         files = dataset_files(dataset, columns)
     if options is None:
         first = catalog.split_paths(paths_to_strings(files))
-        kinds = ", ".join(plugins.names(ROOM))
+        kinds = ", ".join(plugins.names(PACKAGE))
         raise DataError(
             f"{first[0] if first else 'files'}: the format cannot be inferred from the name; set format to one of {kinds}"
         )
@@ -91,26 +91,26 @@ def locate(
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
         unknown = min(set(files) - set(shards.SPLITS))
         raise DataError(f"files.{unknown}: no such split{suggest(unknown, shards.SPLITS)}")
-    origin = {split: sources_of(value, options) for split, value in by_split.items()}
+    origin = {split: split_sources(value, options) for split, value in by_split.items()}
     if "train" not in origin:
         raise DataError(f"files: no train split, only {', '.join(sorted(origin))}; give files.train")
     for sources in origin.values():
         for source in sources:
             for path in source.values() if isinstance(source, dict) else [source]:
-                text_file.must_exist(path)
+                text_file.check_exists(path)
     return origin
 
 
 def dataset_files(name: str, columns: Sequence[str | int]) -> dict[str, Any]:
     """Return a card's splits with the paths of their files on disk."""
-    card = catalog.card(name)
+    card = catalog.load_card(name)
     if not card.splits:
         raise DataError(f"dataset {name!r} has no readable split: {card.recipe or card.homepage}")
 
     def select(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        text_file.columns_at(f"dataset {name!r}", list(value), columns)
+        text_file.column_indices(f"dataset {name!r}", list(value), columns)
         numbered = list(value)
         return {key: value[key] for key in (numbered[w] if isinstance(w, int) else w for w in columns)}
 
@@ -132,7 +132,7 @@ def paths_to_strings(files: Any) -> Any:
     return [paths_to_strings(value) for value in files] if isinstance(files, list) else str(files)
 
 
-def sources_of(value: Any, options: Section) -> list[Source]:
+def split_sources(value: Any, options: Section) -> list[Source]:
     """Return the sources of one split.
 
     A list of line files is one source with columns named by the files' suffixes. {"en": [a, b], "de": [c, d]} gives two
@@ -169,7 +169,7 @@ def read(
 ) -> Iterator[Rows]:
     """Yield the requested columns of one source; `options` determines the format."""
     kind: str = options.kind
-    module = plugins.find(ROOM, kind)
+    module = plugins.find(PACKAGE, kind)
     if hasattr(module, "for_split"):
         options = module.for_split(options, split)
     return module.read(source, options, repairs, columns)

@@ -23,7 +23,7 @@ NO_LABEL = ""  # the label of all rows of a task without labels
 
 
 @dataclass
-class FirstTexts:
+class FirstKeys:
     """The first few source keys of each label in each split, collected while rows are written."""
 
     keys: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class FirstTexts:
 
 
 @dataclass
-class Dealer:
+class SplitAssigner:
     """Writes the rows of batches to their splits.
 
     label: index of the label column, None for a task without labels. moves: {source key: split}, overrides the hash.
@@ -78,7 +78,7 @@ class Dealer:
     max_rows: int | None = None
     moves: dict[int, str] = field(default_factory=dict)
     classes: frozenset[str] | None = None
-    first: FirstTexts = field(default_factory=FirstTexts)
+    first: FirstKeys = field(default_factory=FirstKeys)
     left_out: int = 0
 
     def deal(self, batch: Batch, name: str, shares: Mapping[str, float]) -> None:
@@ -149,7 +149,7 @@ class Dealer:
                 self.first.add(split.name, None if self.label is None else kept.columns[self.label], kept.source_keys)
 
 
-def counts(split: Split) -> dict[str, int] | None:
+def label_counts(split: Split) -> dict[str, int] | None:
     """Return {label: rows} of a split, {NO_LABEL: rows} without labels; None if there are more than MAX_CLASSES."""
     for item in split.fields:
         profile = split.profiles[item.name]
@@ -158,13 +158,13 @@ def counts(split: Split) -> dict[str, int] | None:
     return {NO_LABEL: split.counts["rows"]} if split.counts["rows"] else {}
 
 
-def pulls(dealer: Dealer, shares: Iterable[str]) -> dict[int, str]:
+def moves_into_train(dealer: SplitAssigner, shares: Iterable[str]) -> dict[int, str]:
     """Return moves into train for labels that have no row there."""
-    train = counts(dealer.splits["train"])
+    train = label_counts(dealer.splits["train"])
     moves: dict[int, str] = {}
     present = set(train or ())
     for other in sorted(shares, reverse=True) if train is not None else ():
-        for label in counts(dealer.splits[other]) or ():
+        for label in label_counts(dealer.splits[other]) or ():
             key = next(iter(dealer.first.keys.get(other, {}).get(label, ())), None)
             if label not in present and key is not None and dealer.moves.get(key) != "train":
                 present.add(label)
@@ -172,9 +172,9 @@ def pulls(dealer: Dealer, shares: Iterable[str]) -> dict[int, str]:
     return moves
 
 
-def pushes(dealer: Dealer, shares: Mapping[str, float]) -> dict[int, str]:
+def moves_out_of_train(dealer: SplitAssigner, shares: Mapping[str, float]) -> dict[int, str]:
     """Return moves out of train for labels that are missing in a split although they have enough rows for it."""
-    tables = {name: counts(dealer.splits[name]) for name in ("train", *shares)}
+    tables = {name: label_counts(dealer.splits[name]) for name in ("train", *shares)}
     train = tables["train"]
     moves: dict[int, str] = {}
     if train is None or any(table is None for table in tables.values()):
@@ -190,12 +190,12 @@ def pushes(dealer: Dealer, shares: Mapping[str, float]) -> dict[int, str]:
     return moves
 
 
-def train_only(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, dict[str, int]]:
+def labels_only_in_train(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, dict[str, int]]:
     """Return {split cut from train: {label missing there: its rows in train}}, most frequent first."""
-    train = counts(splits["train"]) or {}
+    train = label_counts(splits["train"]) or {}
     result = {}
     for split in shares:
-        present = counts(splits[split])
+        present = label_counts(splits[split])
         missing = (
             {}
             if present is None or NO_LABEL in train

@@ -8,7 +8,7 @@ from textpipe.config import plugins
 from textpipe.data import shards
 from textpipe.data.rows import Repairs
 from textpipe.data.splits import Split
-from textpipe.errors import listed
+from textpipe.errors import join_names
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ MAIL_REPAIRS = {
 }
 
 
-def tell(source: object, repairs: Repairs) -> None:
+def log_repairs(source: object, repairs: Repairs) -> None:
     """Log repairs of rows for which no stats.json is written."""
     lines = [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
     if lines:
         log.warning("%s: %s", source, "; ".join(lines))
 
 
-def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
+def build_stats(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
     """Build the content of stats.json; read: rows read for each split, before any were dropped."""
     names = [name for name in shards.SPLITS if name in splits]
     train = splits["train"]
@@ -98,4 +98,4 @@ def num_labels(labels: Mapping[str, int]) -> str:
 
 def labels_with_rows(labels: Mapping[str, int]) -> str:
     """List labels with their numbers of rows, thirty at most: "later (1), never (1) and 20 more"."""
-    return listed(f"{name} ({rows:,})" for name, rows in labels.items())
+    return join_names(f"{name} ({rows:,})" for name, rows in labels.items())

@@ -23,7 +23,7 @@ MAX_LINE_BYTES = 1 << 28  # a longer line is not text, and would have to fit in 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
 
-def must_exist(path: Path) -> None:
+def check_exists(path: Path) -> None:
     """Raise DataError, suggesting similar names, if a path does not exist."""
     if not path.exists():
         siblings = sorted(sibling.name for sibling in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -39,7 +39,7 @@ def strip_compression(path: Path) -> str:
 
 def open_bytes(path: Path, member: str | None = None) -> IO[bytes]:
     """Open a file, decompressing it if necessary; `member` is required for a zip archive with several files."""
-    must_exist(path)
+    check_exists(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder, but a file was expected")
     with path.open("rb") as file:
@@ -85,7 +85,7 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
         start = read_chunk(path, file)
         if not start:
             raise DataError(f"{path}: the file is empty")
-        encoding = encodings.of_start(path, start, repairs.encoding)
+        encoding = encodings.detect(path, start, repairs.encoding)
         chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
         if encoding.name != encodings.UTF8:
             repairs.record_encoding(path, encoding)
@@ -170,7 +170,7 @@ def lines(path: Path, member: str | None = None, repairs: Repairs | None = None)
         number += len(block)
 
 
-def columns_at(source: str, names: Sequence[str], columns: Sequence[str | int], cure: str = "") -> list[int]:
+def column_indices(source: str, names: Sequence[str], columns: Sequence[str | int], cure: str = "") -> list[int]:
     """Return the indices of columns given by name or number. Raises DataError if one is missing or ambiguous."""
     indices = []
     for column in columns:

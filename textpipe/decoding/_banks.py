@@ -28,7 +28,7 @@ class Phrases:
         # At least one phrase of one token, even if only padding, so that reduce_max is defined.
         return cls(tf.pad(ids, [[0, 0], [0, 1], [0, 1]]), num_prefix)
 
-    def caps(self, max_length):
+    def max_lengths(self, max_length):
         tokens = tf.reduce_sum(tf.cast(self.ids != 0, tf.int32), axis=[1, 2])
         return tf.where(tokens > 0, tf.maximum(max_length, self.num_prefix + tokens + 1), max_length)
 
@@ -40,7 +40,7 @@ class Phrases:
             "met": tf.reduce_all(phrases == 0, axis=2),
         }
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         return None  # choose() excludes an early end; a mask would be a pass over all logits
 
     def advance(self, state, token):

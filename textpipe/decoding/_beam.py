@@ -23,7 +23,7 @@ from textpipe.decoding._search import (
     row_shape,
     source_ids,
     split_memory,
-    stepper,
+    step_function,
 )
 
 NUM_DISALLOWED = 3  # tokens that may be disallowed at a position: pad, start, and the end before min_length
@@ -67,7 +67,7 @@ def search(model, inputs, config, rules, strategy, *, beam, groups=1):
 
     encoded = tf.nest.map_structure(lambda part: tf.repeat(part, groups * beam, axis=0), model.encode(inputs))
     memory, state = split_memory(model.start(encoded))
-    step_once = stepper(model)
+    step_once = step_function(model)
 
     def unfinished(step, state, rule_state, live, ends, done, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))

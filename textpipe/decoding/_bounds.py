@@ -57,7 +57,7 @@ def lower_bound(field: Any) -> float:
     return max((getattr(bound, side, 0) or 0 for bound in field.metadata for side in ("ge", "gt")), default=0)
 
 
-def bounded(options: Mapping[str, "tf.Tensor"], limits: Bounds) -> dict[str, "tf.Tensor"]:
+def check_bounds(options: Mapping[str, "tf.Tensor"], limits: Bounds) -> dict[str, "tf.Tensor"]:
     """The same options as tensors that fail in graph, with InvalidArgumentError, outside their limits or if NaN."""
     import tensorflow as tf
 
@@ -74,7 +74,7 @@ def bounded(options: Mapping[str, "tf.Tensor"], limits: Bounds) -> dict[str, "tf
     return checked
 
 
-def short(name: str, text: "tf.Tensor", own: "tf.Tensor", codec: Any) -> "tf.Tensor":
+def check_tokens(name: str, text: "tf.Tensor", own: "tf.Tensor", codec: Any) -> "tf.Tensor":
     """A text option [B] as a tensor that fails in graph if a row has more tokens than TOKENS and than `own` [1]."""
     import tensorflow as tf
 

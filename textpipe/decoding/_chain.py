@@ -17,7 +17,7 @@ from textpipe.decoding._search import (
     row_shape,
     source_ids,
     split_memory,
-    stepper,
+    step_function,
 )
 
 
@@ -35,7 +35,7 @@ def generate(model, inputs, config, rules, choose, *, copies):
     longest, max_length = tf.reduce_max(max_length), tf.repeat(max_length, copies)
     encoded = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
     memory, state = split_memory(model.start(encoded))
-    step_once = stepper(model)
+    step_once = step_function(model)
 
     def unfinished(step, state, rule_state, last, done, log_probs, ids, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))

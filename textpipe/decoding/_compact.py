@@ -30,7 +30,7 @@ from textpipe.decoding._search import (
     row_shape,
     source_ids,
     split_memory,
-    stepper,
+    step_function,
 )
 from textpipe.decoding._top import Top, logsumexp
 
@@ -48,7 +48,7 @@ def search(model, inputs, config, rules, *, answers):
     """
     beam = config.beam_size
     source = source_ids(model, inputs)  # [B, T]
-    rows, step_once = tf.shape(source)[0], stepper(model)
+    rows, step_once = tf.shape(source)[0], step_function(model)
     max_length = max_lengths(source, model.pad_id, config, rules)  # [B]
     memory, state = split_memory(model.start(model.encode(inputs)))
     shared = memory is not None and getattr(model, "shares_memory", False)

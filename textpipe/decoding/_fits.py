@@ -12,7 +12,7 @@ def attends(model: Section, ensemble: Any = None) -> bool:
     return ensemble is not None or getattr(model, "attention", "") != "none"
 
 
-def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section | None = None) -> Iterator[str]:
+def conflicts(decode: Section, model: Section, ensemble: Any = None, codec: Section | None = None) -> Iterator[str]:
     """Conflicts of a decoder's Config with those of model and codec: "[decode] NAME: ..."."""
     cure = "choose a [model] attention, or leave it out"
     if not attends(model, ensemble):

@@ -23,14 +23,14 @@ class Prefix:
     def lengths(self):
         return tf.reduce_sum(tf.cast(self.ids != 0, tf.int32), axis=1)
 
-    def caps(self, max_length):
+    def max_lengths(self, max_length):
         return tf.maximum(max_length, self.lengths() + 1)
 
     def start(self, rows):
         """The hypotheses of a row are adjacent."""
         return tf.repeat(self.ids, rows // tf.shape(self.ids)[0], axis=0)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         token = state[:, tf.minimum(length, tf.shape(state)[1]) - 1, None]  # [N, 1]
         return (token != 0) & (tf.range(vocab_size) != token)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from textpipe.config import plugins
 from textpipe.decoding import _deadline
 from textpipe.decoding._prefix import Prefix
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.text.special_tokens import END_ID
 
 # The score of a hypothesis that does not exist; finite, so that JSON can carry it.
@@ -70,7 +70,7 @@ def source_ids(model, inputs):
 
     A model that reads several fields names this field: model.attended.
     """
-    return only(inputs) if len(inputs) == 1 else inputs[model.attended]
+    return single_feature(inputs) if len(inputs) == 1 else inputs[model.attended]
 
 
 class Rules:
@@ -86,19 +86,19 @@ class Rules:
         """Tokens of each row's prefix: [B], or [] or [1] if it is the same for all rows."""
         return tf.constant(0) if self.prefix is None else self.prefix.lengths()
 
-    def caps(self, max_length):
+    def max_lengths(self, max_length):
         """The maximum length of each row's answer [B], as changed by the rules."""
         for rule in self.rules:
-            max_length = rule.caps(max_length) if hasattr(rule, "caps") else max_length
+            max_length = rule.max_lengths(max_length) if hasattr(rule, "max_lengths") else max_length
         return max_length
 
     def start(self, rows):
         """The state of `rows` empty hypotheses."""
         return tuple(rule.start(rows) for rule in self.rules)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         """[N, V] bool, True for tokens not allowed at position `length`; None if all are allowed."""
-        masks = [rule.barred(part, length, vocab_size) for rule, part in zip(self.rules, state, strict=True)]
+        masks = [rule.disallowed(part, length, vocab_size) for rule, part in zip(self.rules, state, strict=True)]
         masks = [mask for mask in masks if mask is not None]
         return functools.reduce(tf.logical_or, masks) if masks else None
 
@@ -108,7 +108,7 @@ class Rules:
 
     def mask(self, logits, state, length):
         """Logits [N, V] with -inf for disallowed tokens."""
-        disallowed = self.barred(state, length, tf.shape(logits)[1])
+        disallowed = self.disallowed(state, length, tf.shape(logits)[1])
         return logits if disallowed is None else tf.where(disallowed, -float("inf"), logits)
 
 
@@ -130,15 +130,15 @@ def max_lengths(source, pad_id, config, rules):
         ratio = tf.cast(tf.round(tf.cast(config.max_ratio, tf.float64) * RATIO_PARTS), tf.int64)
         by_ratio = tf.cast((ratio * length + RATIO_PARTS - 1) // RATIO_PARTS, tf.int32) + config.max_extra
         max_length = tf.where(tf.convert_to_tensor(config.max_ratio) > 0, tf.minimum(max_length, by_ratio), max_length)
-    return rules.caps(tf.where(nothing(source, pad_id), 1, max_length))
+    return rules.max_lengths(tf.where(is_empty(source, pad_id), 1, max_length))
 
 
-def nothing(source, pad_id):
+def is_empty(source, pad_id):
     """Which rows hold no token but end_id: source [B, T] -> [B] bool."""
     return tf.reduce_all(tf.equal(source, pad_id) | tf.equal(source, END_ID), axis=1)
 
 
-def emptied(outputs, rows, end_id):
+def with_empty_answers(outputs, rows, end_id):
     """A decoder's outputs with empty answers in `rows` [B] bool: only end_id, with score and log_prob 0.
 
     The further answers of such a row are absent.
@@ -204,9 +204,9 @@ def next_token_mask(model, vocab_size, length, max_length, config):
     return tf.where(tf.where(last | early, end & last | word & early, end | word), 0.0, -float("inf"))
 
 
-def stepper(model):
-    """model.step for a loop; a model may offer a `stepper` that computes once what all steps share."""
-    return model.stepper() if hasattr(model, "stepper") else model.step
+def step_function(model):
+    """model.step for a loop; a model may offer a `step_function` that computes once what all steps share."""
+    return model.step_function() if hasattr(model, "step_function") else model.step
 
 
 def split_memory(state):

@@ -7,7 +7,7 @@ B; Stream gives each tensor a name and a shape, so that the state can leave the 
 import tensorflow as tf
 
 from textpipe.decoding import greedy
-from textpipe.decoding._search import Rules, any_shape, max_lengths, next_token_mask, nothing, source_ids, with_options
+from textpipe.decoding._search import Rules, any_shape, is_empty, max_lengths, next_token_mask, source_ids, with_options
 
 
 def greedy_config(config):
@@ -33,7 +33,7 @@ class Stream:
         self.structure = nest
         max_length = max_lengths(source, self.model.pad_id, self.config, self.rules)
         if self.config.prefix is None:  # an empty text has an empty answer, whatever the rules allow
-            max_length = tf.where(nothing(source, self.model.pad_id), 1, max_length)
+            max_length = tf.where(is_empty(source, self.model.pad_id), 1, max_length)
         return {"ids": tf.zeros([rows, 0], tf.int32), "cap": max_length, **name_tensors(nest)}
 
     def specs(self):

@@ -9,9 +9,12 @@ from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.export_formats._ctranslate2_weights import vocabulary
 from textpipe.stages import _golden
-from textpipe.text.special_tokens import END_ID, MARKS, PAD_ID, START_ID
+from textpipe.text.special_tokens import END_ID, PAD_ID, SPECIAL_TOKENS, START_ID
 
-SUPPRESSED_TOKENS = [[MARKS[PAD_ID]], [MARKS[START_ID]]]  # never in answers of the pipeline's decoders
+SUPPRESSED_TOKENS = [
+    [SPECIAL_TOKENS[PAD_ID]],
+    [SPECIAL_TOKENS[START_ID]],
+]  # never in answers of the pipeline's decoders
 TOLERANCE = 2e-3  # largest difference of log-probabilities, in nats per token
 BATCH_ROWS = 32
 MAX_GREEDY_LENGTH = 64  # tokens of the answers compared under greedy search
@@ -25,7 +28,7 @@ def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict
     rows += _golden.awkward_rows(servable, rows[0]["raw"])
     _golden.fill_features(servable, rows)
     inputs = servable.output.search_inputs(_golden.raw_tensors(servable, rows), _golden.model_inputs(servable, rows))
-    blank = _search.nothing(inputs[servable.source], PAD_ID).numpy()
+    blank = _search.is_empty(inputs[servable.source], PAD_ID).numpy()
     kept = [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
     return sorted(kept, key=lambda row: len(source_ids(servable, row)))
 
@@ -98,7 +101,7 @@ def reference_answers(servable: Any, rows: Sequence[dict[str, Any]], decode: Sec
         inputs = {servable.source: source}
         best = servable.output.generate(inputs, n_best=1)["ids"][:, 0]
         greedy = plugins.find("decoding", "greedy").decode(servable.model, inputs, greedy_config(decode))["ids"][:, 0]
-        return best, tf.reduce_sum(likelihood.of_tokens(servable.model, inputs, best), axis=1), greedy
+        return best, tf.reduce_sum(likelihood.token_log_probs(servable.model, inputs, best), axis=1), greedy
 
     answers = []
     for start in range(0, len(rows), BATCH_ROWS):
@@ -132,7 +135,9 @@ def is_tie(model: Any, source: Sequence[int], first: Sequence[int], second: Sequ
     if at is None:  # one was cut at the maximum length
         return False
     targets = tf.constant([first[: at + 1], second[: at + 1]], tf.int32)
-    log_probs = likelihood.of_tokens(model, {"source": tf.constant([source, source], tf.int32)}, targets)[:, at].numpy()
+    log_probs = likelihood.token_log_probs(model, {"source": tf.constant([source, source], tf.int32)}, targets)[
+        :, at
+    ].numpy()
     return bool(abs(log_probs[0] - log_probs[1]) <= TOLERANCE)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from textpipe.text.special_tokens import MARKS, START_ID
+from textpipe.text.special_tokens import SPECIAL_TOKENS, START_ID
 
 EPSILON = 1e-6  # of layers/normalization.py
 
@@ -47,8 +47,8 @@ def build_spec(model: Any, num_positions: int) -> Any:
         if norm is not None:
             fill_norm(side.layer_norm, norm)
     spec = specs.TransformerSpec(encoder, decoder)
-    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = MARKS[1:]
-    spec.config.decoder_start_token = MARKS[START_ID]
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = SPECIAL_TOKENS[1:]
+    spec.config.decoder_start_token = SPECIAL_TOKENS[START_ID]
     spec.config.add_source_eos = True  # as in features/ids.py
     spec.config.layer_norm_epsilon = EPSILON
     return spec

@@ -11,7 +11,7 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import loader
 
 
-def fill(place: Path, work: Callable[[Path], Any]) -> Any:
+def write_folder(place: Path, work: Callable[[Path], Any]) -> Any:
     """Run `work` on an empty folder, then move it to `place`; returns the result of `work`.
 
     Replaces an earlier export. Raises ModelError when something else is there.

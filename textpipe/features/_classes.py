@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textpipe.errors import DataError, listed
+from textpipe.errors import DataError, join_names
 
 LabelledRows = Callable[[], Iterator[tuple[str, int, Sequence[str]]]]  # (split, row number, labels of the row)
 
@@ -51,7 +51,7 @@ def check(classes: Sequence[str], name: str, rows: LabelledRows) -> None:
                 first = first or f"{split}, row {number}: {name} {label!r}"
                 unknown[label] += 1
     if unknown:
-        more = listed(f"{label!r} ({rows:,})" for label, rows in unknown.most_common())
+        more = join_names(f"{label!r} ({rows:,})" for label, rows in unknown.most_common())
         raise DataError(
             f"[vectorize] {first} is not among the {len(classes)} labels of train"
             + (f", nor are other labels of valid and test: {more} rows" if len(unknown) > 1 else "")

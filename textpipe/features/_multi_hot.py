@@ -11,7 +11,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from textpipe.data.columns import Ids
-from textpipe.kinds.labels import BETWEEN
+from textpipe.kinds.labels import SEPARATOR
 
 
 class MultiHot(tf.Module):
@@ -35,7 +35,7 @@ class MultiHot(tf.Module):
 
     def ids(self, cells: tf.Tensor) -> tf.RaggedTensor:
         """[N] string -> the class indices of each row [N, None] int32, without names that are not classes."""
-        ids = tf.ragged.map_flat_values(self.table.lookup, tf.strings.split(cells, BETWEEN))
+        ids = tf.ragged.map_flat_values(self.table.lookup, tf.strings.split(cells, SEPARATOR))
         return tf.ragged.boolean_mask(ids, ids >= 0)
 
     def __call__(self, cells: tf.Tensor) -> tf.Tensor:

@@ -71,7 +71,7 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sp
     """The n-grams of each row, from vectorize's tables, without copying them."""
     from textpipe.data import columns
 
-    indices, values = (columns.column(tables, f"{name}.{suffix}") for suffix in ("indices", "values"))
+    indices, values = (columns.list_column(tables, f"{name}.{suffix}") for suffix in ("indices", "values"))
     return columns.Sparse(indices, values, size["dim"])
 
 

@@ -48,7 +48,7 @@ class Ids(tf.Module):
     @cached_property
     def traced(self) -> Any:
         """`rows` as a traced function."""
-        return arrow.graph(self.rows)
+        return arrow.trace_text_function(self.rows)
 
     def schema(self, name: str) -> list[pa.Field]:
         """name: list<int32>."""
@@ -87,7 +87,7 @@ class Counts(tf.Module):
     @cached_property
     def traced(self) -> Any:
         """The feature as a traced function."""
-        return arrow.graph(self.__call__)
+        return arrow.trace_text_function(self.__call__)
 
     def schema(self, name: str) -> list[pa.Field]:
         """name.indices: list<int32>, name.values: list<float32>."""

@@ -44,7 +44,7 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Id
     """The ids of each row, from vectorize's tables, without copying them."""
     from textpipe.data import columns
 
-    return columns.column(tables, name)
+    return columns.list_column(tables, name)
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:

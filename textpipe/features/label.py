@@ -61,7 +61,7 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.La
     """The class of each row, from vectorize's tables."""
     from textpipe.data import columns
 
-    return columns.Labels(columns.values(tables, name, "int32"), len(size["classes"]))
+    return columns.Labels(columns.scalar_column(tables, name, "int32"), len(size["classes"]))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:

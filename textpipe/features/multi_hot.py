@@ -66,7 +66,7 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "MultiHotCo
     from textpipe.data import columns
     from textpipe.features._multi_hot import MultiHotColumn
 
-    return MultiHotColumn(columns.column(tables, name), len(size["classes"]))
+    return MultiHotColumn(columns.list_column(tables, name), len(size["classes"]))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:

@@ -61,7 +61,7 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.De
     """The number of each row, from vectorize's tables."""
     from textpipe.data import columns
 
-    return columns.Dense(columns.values(tables, name, "float32"))
+    return columns.Dense(columns.scalar_column(tables, name, "float32"))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:

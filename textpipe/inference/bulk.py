@@ -199,8 +199,8 @@ def read_rows_and_kept(
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
     names = list(dict.fromkeys(name for kept in keep for name in (fields if kept == INPUTS else (kept,))))
     extra = [name for name in names if name not in fields]
-    text_file.must_exist(path)
-    file_format = form or sources.guess(path)
+    text_file.check_exists(path)
+    file_format = form or sources.infer_format(path)
     column_names: list[str | int] = [columns.get(field, field) for field in fields]
     origin: sources.Source = path
     if file_format in (None, "lines"):
@@ -210,14 +210,14 @@ def read_rows_and_kept(
             )
         file_format, origin, column_names = "lines", {fields[0]: path}, [fields[0]]
     column_names += extra
-    options = sources.options_of(path, file_format, given=form is not None)
+    options = sources.format_options(path, file_format, given=form is not None)
     repairs = Repairs()
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
         chunk = repairs.mend(chunk)
         for values in zip(*chunk.columns, strict=True):
             cells = dict(zip((*fields, *extra), values, strict=True))
             yield {field: cells[field] for field in fields}, {str(name): cells[name] for name in names}
-    statistics.tell(path, repairs)
+    statistics.log_repairs(path, repairs)
 
 
 def read_lines(stream: BinaryIO, field: str, source: str) -> Iterator[dict[str, str]]:
@@ -228,12 +228,12 @@ def read_lines(stream: BinaryIO, field: str, source: str) -> Iterator[dict[str, 
     repairs = Repairs()
     for number, line in enumerate(stream):
         if number == 0:
-            encodings.of_start(source, line[:1024], encodings.UTF8)
+            encodings.detect(source, line[:1024], encodings.UTF8)
         raw = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
         text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
         for repaired in zip(*repairs.mend(Rows(source, [number], [number + 1], [[text]])).columns, strict=True):
             yield {field: repaired[0]}
-    statistics.tell(source, repairs)
+    statistics.log_repairs(source, repairs)
 
 
 def answer_chunk(

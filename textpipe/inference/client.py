@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from textpipe.errors import ModelError, NetworkError, suggest
 from textpipe.savedmodel import description
-from textpipe.savedmodel.loader import DEFAULT, as_asked, parsed
-from textpipe.savedmodel.model_rows import Row, by_field
-from textpipe.savedmodel.signatures import taking_options
+from textpipe.savedmodel.loader import DEFAULT, convert_outputs, parse_option
+from textpipe.savedmodel.model_rows import Row, parse_row
+from textpipe.savedmodel.signatures import find_with_options
 
 BATCH_ROWS = 64
 MAX_TRIES = 6  # per request while the server is busy
@@ -129,7 +129,8 @@ class Client(JsonClient):
         results: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
-                by_field(self.dtypes, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+                parse_row(self.dtypes, row, number)
+                for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
             ]
             columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": name, "inputs": {**columns, **fixed}})[
@@ -138,7 +139,7 @@ class Client(JsonClient):
             if not isinstance(answer, dict):  # TensorFlow Serving omits the name of a single output
                 answer = {"answer": answer}
             results += [dict(zip(answer, values, strict=True)) for values in zip(*answer.values(), strict=True)]
-        return as_asked(self.described[signature], results) if options else results
+        return convert_outputs(self.described[signature], results) if options else results
 
     def stream(self, text: str) -> Iterator[dict[str, Any]]:
         """Partial answers while the model generates: {"text": "Ein Mann", "tokens": 2, "done": False}, ..."""
@@ -155,7 +156,7 @@ class Client(JsonClient):
 
     def json_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as JSON values for the server: numbers given as text become numbers."""
-        signature = taking_options(self.described.values())
+        signature = find_with_options(self.described.values())
         assert signature is not None
         dtypes = {name: signature.inputs[name].dtype for name in signature.options}
         values: dict[str, Any] = {}
@@ -163,7 +164,7 @@ class Client(JsonClient):
             if name not in dtypes:
                 raise ModelError(f"{self.url}: no option {name!r}{suggest(name, dtypes)}")
             dtype = dtypes[name]
-            number = parsed(value, dtype)
+            number = parse_option(value, dtype)
             if number is None:
                 type_name = (
                     "a text" if dtype == "string" else "a whole number" if dtype.startswith("int") else "a number"

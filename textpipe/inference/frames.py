@@ -86,7 +86,7 @@ def frame_to_rows(frame: "pd.DataFrame", dtypes: Mapping[str, str], columns: Map
     names = column_names(frame, "rows")
     cure = f"; say which column it is: columns={{{fields[0]!r}: ...}}"
     requested = [columns.get(field, field) for field in fields]
-    positions = text_file.columns_at("rows", names, requested, cure)
+    positions = text_file.column_indices("rows", names, requested, cure)
     cells = [
         cell_texts(frame.iloc[:, position], "rows", missing=None if dtype == "string" else "")
         for position, dtype in zip(positions, dtypes.values(), strict=True)
@@ -243,7 +243,7 @@ def write_frame(frame: Any, source: str, columns_read: Sequence[str | int], fold
         raise DataError(f"{source}: expected a pandas DataFrame, found {describe_value(frame)}")
     names = column_names(frame, source)
     cure = "; say which column holds which field in [ingest] columns"
-    positions = text_file.columns_at(source, names, columns_read, cure)
+    positions = text_file.column_indices(source, names, columns_read, cure)
     if not len(frame):
         raise DataError(f"{source}: the DataFrame has no rows; add at least one")
     columns = {}
@@ -290,7 +290,7 @@ def write_parquet(path: Path, columns: Mapping[str, Sequence[bytes]]) -> None:
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     table = pa.table({name: pa.array(cells, pa.large_binary()) for name, cells in columns.items()})
-    with store.out_of_space(path):
+    with store.explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             pq.write_table(table, temporary)

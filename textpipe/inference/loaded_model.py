@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textpipe.errors import ModelError
 from textpipe.inference import frames
 from textpipe.savedmodel.description import DEFAULT
-from textpipe.savedmodel.signatures import LIKELIHOOD, Signature, giving
+from textpipe.savedmodel.signatures import LIKELIHOOD, Signature, find_giving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,10 +74,10 @@ class LoadedModel:
                 name: {key: dtype.removeprefix("DT_").lower() for key, dtype in inputs.items()}
                 for name, inputs in sorted(self.model.inputs.items())
             }
-        from textpipe.savedmodel.loader import inputs_of
+        from textpipe.savedmodel.loader import input_specs
 
         return {
-            name: {key: spec.dtype.name for key, spec in inputs_of(function).items()}
+            name: {key: spec.dtype.name for key, spec in input_specs(function).items()}
             for name, function in sorted(self.model.signatures.items())
         }
 
@@ -141,7 +141,7 @@ class LoadedModel:
     @property
     def likelihood(self) -> Signature:
         """The signature that scores given answers; raises ModelError if there is none."""
-        signature = giving(self.model.described.values(), LIKELIHOOD)
+        signature = find_giving(self.model.described.values(), LIKELIHOOD)
         if signature is None:
             raise self.cannot_score()
         return signature
@@ -155,12 +155,12 @@ class LoadedModel:
         """Scores computed by a server."""
         from textpipe.inference.client import BATCH_ROWS
         from textpipe.inference.scoring import answer_module
-        from textpipe.savedmodel.model_rows import by_field
+        from textpipe.savedmodel.model_rows import parse_row
 
         scores: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
-                by_field(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+                parse_row(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
             ]
             inputs = {field: [row[field] for row in batch] for field in fields}
             request = {"signature_name": self.likelihood.name, "inputs": inputs}

@@ -15,7 +15,7 @@ from typing import Any
 from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
 from textpipe.savedmodel import batching, loader, model_rows
-from textpipe.savedmodel.signatures import LIKELIHOOD, giving
+from textpipe.savedmodel.signatures import LIKELIHOOD, find_giving
 
 Scores = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Scorer:
     @classmethod
     def from_model(cls, model: loader.Model) -> "Scorer":
         """A scorer for a loaded model; raises ModelError if it cannot score."""
-        scoring = giving(model.described.values(), LIKELIHOOD)
+        scoring = find_giving(model.described.values(), LIKELIHOOD)
         if scoring is None or "fields" not in model.about:
             raise ModelError(f"{model.path}: has no signature 'score'; export the pipeline again to have one")
         target = next(field["name"] for field in model.about["fields"] if field["side"] == "target")
@@ -72,7 +72,7 @@ class Scorer:
 
         paths = {stage: artifact.path for stage, artifact in artifacts.items()}
         servable = Servable.load(paths, loaded.task, ensemble=loaded.sections["export"].ensemble)
-        scoring = giving(servable.definitions, LIKELIHOOD)
+        scoring = find_giving(servable.definitions, LIKELIHOOD)
         assert scoring is not None
         function = servable.signature(scoring.name)
         labels, answers = (
@@ -96,16 +96,16 @@ class Scorer:
         for number, row in enumerate(rows):
             for field, dtype in self.fields.items():
                 try:
-                    cell = model_rows.cell_of(row.get(field), dtype, field, number)
+                    cell = model_rows.parse_cell(row.get(field), dtype, field, number)
                 except ModelError as error:
                     raise DataError(str(error)) from None
-                columns[field].append(model_rows.as_value(cell))
+                columns[field].append(model_rows.encode_cell(cell))
             for label in self.answers.names(row[self.target]) if self.labels else ():
                 if label not in self.labels:
                     raise DataError(
                         f"row {number}: {label!r} is not a {self.target} of {self.path}{suggest(label, self.labels)}"
                     )
-        scores = batching.answered(self.function, columns, batch_rows=batch_rows)
+        scores = batching.run_in_batches(self.function, columns, batch_rows=batch_rows)
         return list(map(self.answers.score_row, scores))
 
 
@@ -153,13 +153,13 @@ def read_pairs(
         )
     column_names: list[str | int] = [columns.get(field, field) for field in fields]
     origin: sources.Source = files[0] if len(files) == 1 else dict(zip(fields, files, strict=True))
-    options = sources.options_of(files[0], form or sources.guess(origin), given=form is not None)
+    options = sources.format_options(files[0], form or sources.infer_format(origin), given=form is not None)
     rows: list[dict[str, str]] = []
     repairs = Repairs()
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
         chunk = repairs.mend(chunk)
         rows += [dict(zip(fields, cells, strict=True)) for cells in zip(*chunk.columns, strict=True)]
-    statistics.tell(files[0], repairs)
+    statistics.log_repairs(files[0], repairs)
     if not rows:
         raise DataError(f"{files[0]}: has no pairs to score; add at least one row")
     return rows

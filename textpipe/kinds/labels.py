@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NOUN, PLURAL = "labels", "labels"
 FEATURE = "multi_hot"
 OPTIONAL = True  # an empty cell is a value
-BETWEEN = "|"
+SEPARATOR = "|"
 
 
 class LabelsProfile(LabelProfile):
@@ -58,13 +58,13 @@ def spec() -> "tf.TensorSpec":
 
 def parse(cell: str) -> tuple[str, ...]:
     """Split into distinct names, sorted by code points: "urgent| billing|urgent" -> ("billing", "urgent")."""
-    names = {label.parse(name) for name in cell.split(BETWEEN)} - {""}
+    names = {label.parse(name) for name in cell.split(SEPARATOR)} - {""}
     return tuple(sorted(names))
 
 
-def spelled(names: Iterable[str]) -> str:
+def join(names: Iterable[str]) -> str:
     """Join names: ("billing", "urgent") -> "billing|urgent"."""
-    return BETWEEN.join(names)
+    return SEPARATOR.join(names)
 
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
@@ -74,7 +74,7 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
 
     from textpipe.data import arrow as arrays
 
-    return arrays.tensor(pc.binary_join(column.cast(pa.list_(pa.string())), BETWEEN))
+    return arrays.to_tensor(pc.binary_join(column.cast(pa.list_(pa.string())), SEPARATOR))
 
 
 def names(cell: Iterable[str]) -> tuple[str, ...]:

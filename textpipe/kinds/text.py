@@ -33,7 +33,7 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
     """Convert a column to the tensor that callers send: [N] string."""
     from textpipe.data import arrow
 
-    return arrow.tensor(column)
+    return arrow.to_tensor(column)
 
 
 def texts(column: "pa.Array") -> "pa.StringArray":

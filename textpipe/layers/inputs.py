@@ -9,7 +9,7 @@ def dim_of(size: Mapping[str, Any]) -> int:
     return int(size.get("vocab_size") or size.get("dim") or 1)
 
 
-def only(inputs: Mapping[str, Any]) -> Any:
+def single_feature(inputs: Mapping[str, Any]) -> Any:
     """The feature of the only field, whatever its name.
 
     {"text": ids} -> ids

@@ -94,7 +94,7 @@ def choose(references: Sequence[str], name: str = "auto") -> str:
     return tokenizer
 
 
-def of_signature(signature: str) -> str:
+def tokenizer_in_signature(signature: str) -> str:
     """Return the tokenizer in a signature: "nrefs:1|...|tok:zh|..." -> "zh"; 13a if it has none."""
     match = re.search(r"(?:^|\|)tok:([^|]+)", signature)
     name = match[1] if match else "13a"

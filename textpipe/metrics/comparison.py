@@ -13,7 +13,7 @@ RESAMPLES, TRIALS = 1000, 10_000
 SEED = 12345  # sacrebleu's default, so that its command line draws the same samples
 
 
-def of_texts(
+def text_measures(
     answers: Sequence[Sequence[str]], references: References, *, bleu_tokenizer: str = "auto"
 ) -> list[Measure]:
     """Return BLEU, lowercased BLEU, chrF and TER measures of K systems' answers, with sacrebleu's signatures."""
@@ -43,9 +43,9 @@ def of_texts(
     ]
 
 
-def of_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[Measure]:
+def label_measures(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[Measure]:
     """Return accuracy and macro F1 measures of K systems' answers; for two classes also F1 of the positive (second) one."""
-    labels = classes_of(answers, references)
+    labels = sorted_labels(answers, references)
     correct = [np.array([[a == r] for a, r in zip(system, references, strict=True)], np.float64) for system in answers]
     classes = [corpus.class_statistics(system, references, labels) for system in answers]
     measures = [
@@ -57,7 +57,7 @@ def of_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> li
     return measures
 
 
-def classes_of(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[str]:
+def sorted_labels(answers: Sequence[Sequence[str]], references: Sequence[str]) -> list[str]:
     """Return the sorted labels in references or answers; the second of two is the positive class."""
     return sorted({*references, *(answer for system in answers for answer in system)})
 

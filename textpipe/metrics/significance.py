@@ -21,12 +21,12 @@ TOLERANCE = 1e-9  # rounding differences between summation orders are smaller
 MetricFunction = Callable[[np.ndarray], np.ndarray]
 
 
-def resampled(measure: Measure, *, resamples: int, seed: int) -> np.ndarray:
+def bootstrap_values(measure: Measure, *, resamples: int, seed: int) -> np.ndarray:
     """Return each system's values on the same R resamples of the rows, [K, R]; draws as sacrebleu with the same seed."""
     return np.stack([measure.compute(bootstrap.resampled_sums(rows, resamples, seed)) for rows in measure.statistics])
 
 
-def interval(values: np.ndarray) -> list[float]:
+def percentile_interval(values: np.ndarray) -> list[float]:
     """Return [low, high], the percentile interval of resampled values [R]."""
     tail = (1 - LEVEL) / 2
     return [float(bound) for bound in np.quantile(values, [tail, 1 - tail])]
@@ -89,16 +89,16 @@ def compare(measure: Measure, *, resamples: int, trials: int, seed: int) -> tupl
     [{"value", "interval"},
      {"value", "interval", "difference", "difference_interval", "p_bootstrap", "p_randomization"}]
     """
-    samples = resampled(measure, resamples=resamples, seed=seed)
+    samples = bootstrap_values(measure, resamples=resamples, seed=seed)
     values = measure.compute(np.stack([rows.sum(axis=0) for rows in measure.statistics]))  # [K]
     table: list[dict[str, Any]] = []
     for system, rows in enumerate(measure.statistics):
-        entry: dict[str, Any] = {"value": float(values[system]), "interval": interval(samples[system])}
+        entry: dict[str, Any] = {"value": float(values[system]), "interval": percentile_interval(samples[system])}
         if system:
             difference, differences = float(values[system] - values[0]), samples[system] - samples[0]
             entry |= {
                 "difference": difference,
-                "difference_interval": interval(differences),
+                "difference_interval": percentile_interval(differences),
                 "p_bootstrap": bootstrap_p(differences, difference),
                 "p_randomization": randomization_p(
                     measure.statistics[0], rows, measure.compute, trials=trials, seed=seed

@@ -16,14 +16,14 @@ from textpipe.metrics import bootstrap
 WORD = re.compile(r"\w+")
 
 
-def split(text: str) -> Iterator[str]:
+def split_words(text: str) -> Iterator[str]:
     """Yield runs of letters, digits and marks, case folded: "It's 5 o'clock" -> it s 5 o clock."""
     return (match.group() for match in WORD.finditer(text.casefold()))
 
 
-def seen_between(counts: Mapping[str, int], least: int, most: int, text: str) -> bool:
+def has_word_with_count(counts: Mapping[str, int], least: int, most: int, text: str) -> bool:
     """Whether the text contains a word that occurs least to most times in training."""
-    return any(least <= counts.get(word, 0) <= most for word in split(text))
+    return any(least <= counts.get(word, 0) <= most for word in split_words(text))
 
 
 def f1(
@@ -69,7 +69,8 @@ def f1(
 def row_counts(answer: str, reference: str, counts: Mapping[str, int], least: int, most: int) -> tuple[int, int, int]:
     """Count, for one row, matches, words of the answer and words of the reference in this frequency range."""
     answered, expected = (
-        Counter(word for word in split(text) if least <= counts.get(word, 0) <= most) for text in (answer, reference)
+        Counter(word for word in split_words(text) if least <= counts.get(word, 0) <= most)
+        for text in (answer, reference)
     )
     return (answered & expected).total(), answered.total(), expected.total()
 

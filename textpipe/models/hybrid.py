@@ -77,7 +77,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
 
     The result is called as model({field: ids [B, T]}, target_in [B, U], training=...) -> logits [B, U, V].
     """
-    _, table = sizes.one_input
+    _, table = sizes.single_input
     for side, size in (("source", table), ("target", sizes.target)):
         if size["kind"] != "ids" or "num_words" not in size:
             raise ConfigError(

@@ -49,7 +49,7 @@ def unused(config: Config) -> dict[str, str]:
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The keras.Model: {field: ids [B, T]} -> logits [B, C]; raises ConfigError when the encoder cannot read the features."""
-    module, (name, size) = plugins.find("encoders", config.encoder.kind), sizes.one_input
+    module, (name, size) = plugins.find("encoders", config.encoder.kind), sizes.single_input
     if size["kind"] not in module.READS:
         raise ConfigError(
             f"[model] encoder {config.encoder.kind}: expects {' or '.join(module.READS)} features, found {size['kind']} "

@@ -99,7 +99,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
 
     The result is called as model({field: ids [B, T]}, target_in [B, U], training=...) -> logits [B, U, V].
     """
-    _, source = sizes.one_input
+    _, source = sizes.single_input
     for side, size in (("source", source), ("target", sizes.target)):
         if size["kind"] != "ids":
             raise ConfigError(f"[model] recurrent: needs {side} features of kind 'ids', found {size['kind']!r}")

@@ -7,7 +7,7 @@ float32 even where hidden layers compute in bfloat16.
 import keras
 from keras import ops
 
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.uniform_dropout import Dropout
 
 
@@ -103,7 +103,7 @@ class LogisticRegression(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        return self.linear(only(inputs) if len(self.fields) == 1 else inputs) + self.bias
+        return self.linear(single_feature(inputs) if len(self.fields) == 1 else inputs) + self.bias
 
     @property
     def kernels(self):
@@ -215,7 +215,7 @@ class FeedForward(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        features = only(inputs) if len(self.fields) == 1 else inputs
+        features = single_feature(inputs) if len(self.fields) == 1 else inputs
         if self.embedding is not None:
             features = self.embedding(features)
         for layer in self.hidden:

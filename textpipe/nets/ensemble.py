@@ -51,9 +51,9 @@ class Ensemble(keras.Model):
         """
         return self.combined_step([member.step for member in self.members], state, ids)
 
-    def stepper(self):
-        """`step` for use in a loop, built from the members' `stepper` where they have one."""
-        steps = [member.stepper() if hasattr(member, "stepper") else member.step for member in self.members]
+    def step_function(self):
+        """`step` for use in a loop, built from the members' `step_function` where they have one."""
+        steps = [member.step_function() if hasattr(member, "step_function") else member.step for member in self.members]
         return functools.partial(self.combined_step, steps)
 
     def combined_step(self, steps, state, ids):

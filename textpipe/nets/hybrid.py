@@ -11,7 +11,7 @@ from keras import ops
 from textpipe.layers.attention import padding_bias
 from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.rnn_cells import CELLS
 from textpipe.layers.spelled_words import UNK_ID, Packing, Spellings, in_spelling, spelling_starts
 
@@ -160,7 +160,7 @@ class HybridModel(keras.Model):
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
+        source = single_feature(inputs)
         first = spelling_starts(source, self.source_words)
         known = ops.logical_and(ops.not_equal(source, PAD_ID), ops.less(source, self.source_words))
         visible = ops.logical_or(known, first)

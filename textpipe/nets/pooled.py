@@ -8,7 +8,7 @@ import keras
 
 from textpipe.layers import pooling
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.nets.bag import Hidden, Linear
 
 
@@ -69,7 +69,7 @@ class PooledClassifier(keras.Model):
 
     def ids_of(self, inputs: Any) -> Any:
         """The token ids [B, T] of the only field."""
-        return only(inputs)
+        return single_feature(inputs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         states, mask = self.encoder(self.ids_of(inputs), training=training)

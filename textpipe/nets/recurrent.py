@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from textpipe.layers.attention import padding_bias
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.rnn_decoder import Decoder
 from textpipe.layers.rnn_encoder import Encoder, dropout
 from textpipe.layers.uniform_dropout import Dropout
@@ -85,7 +85,7 @@ class RecurrentModel(keras.Model):
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
+        source = single_feature(inputs)
         ids = ops.transpose(source)
         real = ops.cast(ops.not_equal(ids, PAD_ID), self.compute_dtype)  # [T, B]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding
@@ -110,7 +110,7 @@ class RecurrentModel(keras.Model):
         hidden, carry, weights = self.decoder.step(inputs, carry, memory, bias)
         return (project or self.project)(hidden), {"memory": state["memory"], **carry}, weights
 
-    def stepper(self):
+    def step_function(self):
         """`step` for use in a loop: the softmax weight is transposed once.
 
         On a CPU a product of few rows with a wide transposed matrix is slow, and so is transposing it at each step.

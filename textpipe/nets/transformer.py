@@ -12,7 +12,7 @@ from keras import ops
 
 from textpipe.layers.attention import padding_bias
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.normalization import LayerNorm
 from textpipe.layers.positions import sinusoidal
 from textpipe.layers.transformer_block import Block
@@ -118,7 +118,7 @@ class TransformerModel(keras.Model):
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
+        source = single_feature(inputs)
         batch = ops.shape(source)[0]
         bias = padding_bias(ops.cast(ops.not_equal(source, PAD_ID), self.compute_dtype))  # [B, T]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding
@@ -196,7 +196,7 @@ class TransformerModel(keras.Model):
         }
         return (project or self.project)(rows), after, attention
 
-    def stepper(self):
+    def step_function(self):
         """`step` for use in a loop: the softmax weight is transposed once."""
         weight = ops.transpose(self.target_embedding if self.config.tie_embeddings else self.output_weight)
         return lambda state, ids: self.step(state, ids, lambda hidden: ops.matmul(hidden, weight))

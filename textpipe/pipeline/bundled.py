@@ -13,7 +13,7 @@ HOME = Path(__file__).parents[1]
 FOLDERS = (HOME / "pipelines", HOME.parent / "pipelines")
 
 
-def places() -> dict[str, Path]:
+def pipelines() -> dict[str, Path]:
     """{name: pipeline file}, sorted by name."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
@@ -27,7 +27,7 @@ def find(path: str | Path) -> Path:
     path = Path(path)
     if path.parent != Path() or path.is_file() or path.suffix not in ("", ".toml"):
         return path
-    known = places()
+    known = pipelines()
     if path.stem in known:
         return known[path.stem]
     if path.suffix or path.is_dir():

@@ -30,7 +30,7 @@ class TaskColumns:
     @property
     def task_line(self) -> str:
         """The task in its one-line form: see config/chosen_fields.py."""
-        return chosen_fields.spelled(self.task)
+        return chosen_fields.format_task(self.task)
 
 
 def parse_columns(task: str, columns: str, *, numbers: bool = False) -> TaskColumns:
@@ -39,7 +39,7 @@ def parse_columns(task: str, columns: str, *, numbers: bool = False) -> TaskColu
     A key is a field of the task, or a kind in the singular or plural, whose columns, separated by "+", each become a field.
     A target of another kind selects the task with that target: labels=tags turns classify into multi_label.
     """
-    parts = {key: split_columns(value) for key, value in pairs(columns).items()}
+    parts = {key: split_columns(value) for key, value in parse_pairs(columns).items()}
     fields = plugins.find("tasks", task).FIELDS
     kinds = {key: kind_of(key, fields) for key in parts}
     if hasattr(plugins.find("tasks", task), "choose_fields"):
@@ -50,7 +50,7 @@ def parse_columns(task: str, columns: str, *, numbers: bool = False) -> TaskColu
         if not all(kinds.values()) or all(key in names and len(parts[key]) == 1 for key in parts):
             return TaskColumns(task, join_columns(parts, numbers=numbers))
         return fields_from_columns(task, fields, parts, kinds, numbers=numbers)
-    return TaskColumns(task, {key: as_column(value, numbers=numbers) for key, value in pairs(columns).items()})
+    return TaskColumns(task, {key: as_column(value, numbers=numbers) for key, value in parse_pairs(columns).items()})
 
 
 def fields_from_columns(
@@ -79,7 +79,7 @@ def fields_from_columns(
     return TaskColumns({"kind": task, "fields": sources, "target": target_field}, mapping)
 
 
-def pairs(columns: str) -> dict[str, str]:
+def parse_pairs(columns: str) -> dict[str, str]:
     """ "text=message,label=wants" -> {"text": "message", "label": "wants"}."""
     pairs: dict[str, str] = {}
     for part in columns.split(",") if columns else []:

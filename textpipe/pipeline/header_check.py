@@ -37,14 +37,14 @@ def check(pipeline: Pipeline) -> None:
 
 def dataset_files(name: str, form: Any, columns: Sequence[str | int]) -> dict[str, list[sources.Source]]:
     """{split: downloaded files of a dataset}. Where each column is a file, the card is checked instead."""
-    card = catalog.card(name)
-    root = catalog.root_of(card)
+    card = catalog.load_card(name)
+    root = catalog.root_folder(card)
     origin: dict[str, list[sources.Source]] = {}
     for split, value in card.splits.items():
         if isinstance(value, dict):
-            text_file.columns_at(f"dataset {name!r}", list(value), columns)
+            text_file.column_indices(f"dataset {name!r}", list(value), columns)
         else:
-            files = sources.sources_of([root / path for path in catalog.split_paths(value)], form)
+            files = sources.split_sources([root / path for path in catalog.split_paths(value)], form)
             origin[split] = [path for path in files if isinstance(path, Path) and path.exists()]
     return origin
 
@@ -53,8 +53,8 @@ def read_header(
     source: sources.Source, form: Any, columns: Sequence[str | int], split: str, encoding: str | None
 ) -> None:
     """Read as much of a file as its format needs to check the columns."""
-    module = plugins.find(sources.ROOM, form.kind)
+    module = plugins.find(sources.PACKAGE, form.kind)
     if hasattr(module, "COLUMNS"):  # the same in every file
-        text_file.columns_at(str(source), module.COLUMNS, columns)
+        text_file.column_indices(str(source), module.COLUMNS, columns)
     elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= MAX_JSON_BYTES):
         next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), columns, split), None)

@@ -41,7 +41,7 @@ class Pipeline:
         path = bundled.find(path)
         tables = override(load(path), overrides)
         try:
-            task = tables["task"] = chosen_fields.spelled(tables.get("task"))
+            task = tables["task"] = chosen_fields.format_task(tables.get("task"))
         except ValueError as error:
             raise ConfigError(f"{path} [task] {error}") from None
         if not isinstance(task, str):
@@ -55,10 +55,10 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which needs no decoder; leave [decode] out"
             )
-        sections = check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
+        sections = check(str(path), {stage: stage_module(stage).Config for stage in ORDER}, tables)
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
-        faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
+        faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
         return cls(path.stem, str(path), task, sections)
@@ -83,7 +83,7 @@ class Result:
     saved_model: Path | None = None
 
 
-def module(stage: str) -> ModuleType:
+def stage_module(stage: str) -> ModuleType:
     """The module of a stage."""
     return plugins.find("stages", stage)
 
@@ -94,7 +94,7 @@ def check_stage(stage: str | None, option: str) -> None:
         raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, ORDER)}")
 
 
-def needed(until: str | None) -> list[str]:
+def stages_until(until: str | None) -> list[str]:
     """The stages needed to run up to `until`, in order: itself and those it reads, directly or not."""
     if until is None:
         return list(ORDER)
@@ -102,21 +102,21 @@ def needed(until: str | None) -> list[str]:
     while waiting:
         stage = waiting.pop()
         stages.add(stage)
-        waiting += module(stage).INPUTS
+        waiting += stage_module(stage).INPUTS
     return [stage for stage in ORDER if stage in stages]
 
 
 def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
     """The stages whose outputs a stage reads under its settings: its INPUTS or some of them."""
-    code = module(stage)
+    code = stage_module(stage)
     return code.reads(pipeline.sections[stage]) if hasattr(code, "reads") else code.INPUTS
 
 
 def stage_fingerprint(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
     """Everything a stage's result depends on; a stage that rebuilds the graph also depends on the plug-ins of PLUGINS_OF."""
-    code = module(stage)
+    code = stage_module(stage)
     behind = [pipeline.sections[other] for other in getattr(code, "PLUGINS_OF", ())]
-    return fingerprint.ingredients(stage, code.__name__, pipeline.sections[stage], inputs, behind)
+    return fingerprint.compute(stage, code.__name__, pipeline.sections[stage], inputs, behind)
 
 
 def plan(
@@ -127,7 +127,7 @@ def plan(
     contents: verify the checksums of all cached files, for callers that read the results.
     """
     check_stage(until, "--until")
-    with fingerprint.remembered(artifacts / CODE):
+    with fingerprint.cached_analyses(artifacts / CODE):
         return plan_steps(pipeline, until, Store(artifacts), contents)
 
 
@@ -135,7 +135,7 @@ def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bo
     """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
-    for stage in needed(until):
+    for stage in stages_until(until):
         inputs = inputs_of(pipeline, stage)
         unknown = [name for name in inputs if name not in known]
         current = stage_fingerprint(pipeline, stage, {name: known.get(name, "?") for name in inputs})
@@ -183,9 +183,9 @@ def run(
         threads.limit_intra_op()
     notify = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     rebuild = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
-    with fingerprint.remembered(artifacts / CODE):
+    with fingerprint.cached_analyses(artifacts / CODE):
         try:
-            build(result, store, needed(until), rebuild, notify, contents)
+            build(result, store, stages_until(until), rebuild, notify, contents)
             if "export" in result.artifacts:
                 result.saved_model = publish_export(result, store, saved_models / pipeline.name, notify)
         except ThresholdError as error:
@@ -213,7 +213,7 @@ def build(
     at = 0
     while at < len(stages):
         stage = stages[at]
-        code = module(stage)
+        code = stage_module(stage)
         inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
         current = stage_fingerprint(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
         key = keys[stage] = fingerprint.key(current)

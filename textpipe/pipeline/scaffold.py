@@ -88,7 +88,7 @@ def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:
     )
 
 
-def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
+def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
     """`files` of [ingest] from the command line's options: all rows (data), or those of each split."""
     if bool(data) == bool(train):
         both = "both were given" if data else "neither was given"
@@ -103,7 +103,7 @@ def guess_format(files: Files) -> str | None:
     """The format of the files, guessed from their names; see sources.guess."""
     from textpipe.data import sources
 
-    return sources.guess(to_plain(files))
+    return sources.infer_format(to_plain(files))
 
 
 def measure(section: Any, names: Sequence[str], columns: list[str | int]) -> templates.Size:

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from textpipe.config import plugins
-from textpipe.config.documentation import described, first_line, key_of, lead
+from textpipe.config.documentation import describe_field, field_key, first_paragraph, introduction
 from textpipe.config.sections import SHARED, Section
 from textpipe.errors import ConfigError, suggest
 from textpipe.pipeline import runner
@@ -63,12 +63,12 @@ def groups() -> list[Group]:
     ]
     done: set[str] = set()
     for stage in runner.ORDER:
-        config = runner.module(stage).Config
+        config = runner.stage_module(stage).Config
         names = [name for name in config.model_fields if name not in SHARED]
-        about = first_line(inspect.getmodule(config))
+        about = first_paragraph(inspect.getmodule(config))
         groups.append(Group(stage, f"[{stage}]", about, tuple(setting(config, name) for name in names)))
         for name in names:
-            groups += nested_groups(f"{stage}.{key_of(config, name)}", config.model_fields[name], done)
+            groups += nested_groups(f"{stage}.{field_key(config, name)}", config.model_fields[name], done)
         for name in ("model", "decode", "ensemble"):
             if name in config.model_fields:
                 groups += nested_groups(name, config.model_fields[name], done)
@@ -77,7 +77,7 @@ def groups() -> list[Group]:
 
 def shared_settings() -> tuple[Setting, ...]:
     """The keys at the top of a file."""
-    configs = [runner.module(stage).Config for stage in runner.ORDER]
+    configs = [runner.stage_module(stage).Config for stage in runner.ORDER]
     settings = []
     for name, about in SHARED_ABOUT.items():
         config = next(config for config in configs if name in config.model_fields)
@@ -102,7 +102,7 @@ def nested_groups(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
                 if config is None or f"{part}.{name}" in done:
                     continue
                 done.add(f"{part}.{name}")
-                yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_line(module), done)
+                yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_paragraph(module), done)
         elif part.__module__ + part.__qualname__ not in done and not is_plugin(part):
             done.add(part.__module__ + part.__qualname__)
             yield from table_of(key, part, f"{place_of(key)} = {{ ... }}", "", done)
@@ -111,10 +111,10 @@ def nested_groups(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
 def table_of(key: str, config: type[Section], place: str, about: str, done: set[str]) -> Iterator[Group]:
     """The group of a Config, and of the tables below it."""
     names = [name for name in config.model_fields if name != "kind" and (config.__name__, name) not in DERIVED]
-    description = " ".join(text for text in (about, lead(config)) if text)
+    description = " ".join(text for text in (about, introduction(config)) if text)
     yield Group(key, place, description, tuple(setting(config, name) for name in names))
     for name in names:
-        yield from nested_groups(f"{key}.{key_of(config, name)}", config.model_fields[name], done)
+        yield from nested_groups(f"{key}.{field_key(config, name)}", config.model_fields[name], done)
 
 
 def is_plugin(config: type[Section]) -> bool:
@@ -147,9 +147,9 @@ def setting(config: type[Section], name: str) -> Setting:
     info = config.model_fields[name]
     default = info.get_default(call_default_factory=True)
     written = "required" if default is PydanticUndefined else toml(default)
-    about = described(config, name) or ""
+    about = describe_field(config, name) or ""
     limits = bounds([*info.metadata, *(item for items in nested_metadata(info.annotation) for item in items)])
-    return Setting(key_of(config, name), takes(info.annotation, info.metadata), written, limits, about)
+    return Setting(field_key(config, name), takes(info.annotation, info.metadata), written, limits, about)
 
 
 def takes(annotation: Any, metadata: Any = ()) -> str:
@@ -233,7 +233,7 @@ def nested_types(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
 # The reference as text
 
 
-def chosen(name: str | None) -> list[Group]:
+def select(name: str | None) -> list[Group]:
     """The groups of a name: all for None, a stage with its nested tables, or STAGE.KIND. Raises ConfigError for an unknown name."""
     known = groups()
     if name is None:
@@ -294,4 +294,4 @@ def markdown(groups: list[Group]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-__all__ = ["Group", "Setting", "chosen", "groups", "markdown", "text"]
+__all__ = ["Group", "Setting", "groups", "markdown", "select", "text"]

@@ -22,7 +22,7 @@ MISSING_GLYPH = "\u25a1"  # shown for a character that no installed font has
 Weights = Sequence[Sequence[float]]
 
 
-def pairs(weights: Weights, source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
+def hard_alignment(weights: Weights, source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
     """The hard alignment: for each target token the source token with the largest weight, as (source, target) indices.
 
     End tokens are not aligned, nor tokens whose largest weight is on the source's end token.
@@ -92,7 +92,7 @@ def heat_map(weights: Weights, source: Sequence[str], target: Sequence[str], tit
     axes.tick_params(length=0)
     for edge in axes.spines.values():
         edge.set_visible(False)
-    for i, j in pairs(weights, source, target):
+    for i, j in hard_alignment(weights, source, target):
         axes.plot(i, j, ".", color="white" if weights[j][i] > 0.5 else INK, markersize=5 * cell / 0.42)
     if title:
         axes.set_xlabel(plot_text(title), family=families, color=QUIET, size=8)
@@ -192,7 +192,7 @@ def page(weights: Weights, source: Sequence[str], target: Sequence[str], path: P
     def name(token: str) -> str:
         return f'<th><bdi dir="auto">{html.escape(visible(token))}</bdi></th>'
 
-    best, rows = set(pairs(weights, source, target)), []
+    best, rows = set(hard_alignment(weights, source, target)), []
     for j, row in enumerate(weights):
         cells = []
         for i, weight in enumerate(row):
@@ -209,7 +209,7 @@ def page(weights: Weights, source: Sequence[str], target: Sequence[str], path: P
 KINDS: dict[str, Callable[..., list[str]]] = {".png": png, ".svg": svg, ".html": page}
 
 
-def described(model: dict[str, Any]) -> str:
+def describe_weights(model: dict[str, Any]) -> str:
     """Which attention weights an exported model reports, from its [model] table.
 
     {"kind": "transformer", "num_heads": 4, "layers": 4, ...} -> "mean over 4 heads of decoder layer 3 of 4"
@@ -224,6 +224,6 @@ def described(model: dict[str, Any]) -> str:
     return "attention"
 
 
-def nothing_seen(weights: Weights) -> bool:
+def has_no_attention(weights: Weights) -> bool:
     """Whether all weights are 0, as in a model without attention."""
     return not any(math.fsum(row) for row in weights)

@@ -55,7 +55,7 @@ class Comparison:
         return pd.DataFrame(columns)
 
     def __str__(self) -> str:
-        return text(self)
+        return render_text(self)
 
     def __repr__(self) -> str:
         first = next(iter(self.table["metrics"]))
@@ -132,7 +132,7 @@ def compare_pair(first: Answers, other: Answers, scores: Any, show: int) -> dict
     }
 
 
-def text(comparison: Comparison) -> str:
+def render_text(comparison: Comparison) -> str:
     """The comparison for the terminal: a block per metric, then the rows that differ most."""
     table = comparison.table
     names, width = table["systems"], max(map(len, table["systems"]))

@@ -109,7 +109,7 @@ def document(
 def write(path: Path, text: str) -> None:
     """Write a page atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.out_of_space(path):
+    with store.explain_disk_errors(path):
         store.write_atomically(path, text)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.cache import store
-from textpipe.cache.fingerprint import flat
+from textpipe.cache.fingerprint import flatten
 from textpipe.pipeline import runner
 from textpipe.report import learning_curves, markup, page
 from textpipe.report.page import Section, metric_title
@@ -121,7 +121,7 @@ def provenance_section(run: Run) -> Section:
         if stage in run.artifacts and (run.artifacts[stage] / store.MANIFEST).is_file():
             ingredients = read_manifest(run.artifacts[stage])["ingredients"]
             settings += [
-                [f"{stage}.{key}", format_setting(value)] for key, value in flat(ingredients["section"]).items()
+                [f"{stage}.{key}", format_setting(value)] for key, value in flatten(ingredients["section"]).items()
             ]
             versions |= ingredients["versions"]
     tables = (

@@ -16,7 +16,7 @@ from textpipe.config import plugins
 from textpipe.config.fields import Field
 from textpipe.errors import ArtifactError, DataError, suggest
 from textpipe.pipeline import runner
-from textpipe.report.systems import PREDICTIONS, distinct, pipeline_file
+from textpipe.report.systems import PREDICTIONS, pipeline_file, short_names
 from textpipe.savedmodel import description
 
 METRICS = "metrics.json"
@@ -66,7 +66,7 @@ def load(
     of the first run. Raises DataError if there are no rows, or the rows of two systems differ.
     """
     settings = [tuple(assignments) for assignments in overrides] or [()] * len(systems)
-    names = names or distinct(systems, settings)
+    names = names or short_names(systems, settings)
     files = [predictions_file(system, artifacts, own) for system, own in zip(systems, settings, strict=True)]
     runs = {at: read_answers(names[at], file) for at, file in enumerate(files) if file}
     shared_rows = next((run.rows for run in runs.values()), None)
@@ -188,7 +188,7 @@ def model_fields(about: dict[str, Any], system: str) -> tuple[Field, Field, str]
     """The fields a model was trained on and its answer, from its textpipe.json."""
     try:
         fields = source_and_target([Field(item["name"], item["side"], item["kind"]) for item in about["fields"]])
-        return *fields, description.answer(about)
+        return *fields, description.answer_kind(about)
     except (KeyError, TypeError, StopIteration):
         raise DataError(
             f"{system}: does not record which fields it was trained on, so no rows can be read for it; compare it with a "
@@ -216,11 +216,11 @@ def read_rows(path: str, fields: tuple[Field, Field, str], artifacts: Path) -> R
         from textpipe.data import sources, text_file
         from textpipe.data.rows import Repairs
 
-        text_file.must_exist(Path(path))
-        kind = sources.guess(path)
+        text_file.check_exists(Path(path))
+        kind = sources.infer_format(path)
         if kind is None:
             raise DataError(f"{path}: cannot tell the format from the name; name it .tsv, .csv, .jsonl or .parquet")
-        options, repairs = plugins.find(sources.ROOM, kind).Config(), Repairs()
+        options, repairs = plugins.find(sources.PACKAGE, kind).Config(), Repairs()
         for batch in sources.read(Path(path), options, repairs, names, "test"):
             for column, values in zip(repairs.mend(batch).columns, columns, strict=True):
                 values += column

@@ -11,7 +11,7 @@ KEY = re.compile("[0-9a-f]{32}")  # the store's keys
 PREDICTIONS = "predictions.jsonl"
 
 
-def distinct(systems: Sequence[str], overrides: Sequence[Sequence[str]] = ()) -> list[str]:
+def short_names(systems: Sequence[str], overrides: Sequence[Sequence[str]] = ()) -> list[str]:
     """The shortest names that distinguish the systems: ["pipelines/a.toml", "saved_models/b/1"] -> ["a", "b/1"].
 
     Overrides follow the name: "a, model.l2=0.1".
@@ -34,10 +34,10 @@ def pipeline_file(system: str) -> Path | None:
     path = Path(system)
     if path.suffix == ".toml":
         return bundled.find(path)
-    return None if path.exists() else bundled.places().get(system)
+    return None if path.exists() else bundled.pipelines().get(system)
 
 
-def spread(systems: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
+def assign_overrides(systems: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Systems, and the overrides of each, from `-s [N:]KEY=VALUE`.
 
     N:KEY=VALUE applies to the Nth system only, KEY=VALUE to every pipeline file. A file that is given alone, or twice, is

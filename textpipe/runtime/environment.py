@@ -16,7 +16,7 @@ QUOTED_ERRNOS = (*DISK_FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EMFILE, err
 USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
 
 
-def find_temporary_folder() -> None:
+def ensure_temporary_folder() -> None:
     """If Python finds no writable temporary folder, use /dev/shm, or else set a folder without checking it."""
     candidates = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
     candidates = [*filter(None, candidates), "/tmp", "/var/tmp", "/usr/tmp", "."]
@@ -38,7 +38,7 @@ def is_writable(folder: str) -> bool:
         return False
 
 
-def explained(error: BaseException) -> tuple[str, int] | None:
+def explain(error: BaseException) -> tuple[str, int] | None:
     """A message and an exit code for an error of the environment; None for a bug, which needs its traceback."""
     if isinstance(error, MemoryError):
         return "out of memory; use smaller batches or shorter texts, or add memory", RESOURCE_ERROR
@@ -90,14 +90,14 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def write_any_text() -> None:
+def escape_unencodable_output() -> None:
     """If standard output is not UTF-8, write characters that its encoding lacks as \\u escapes instead of failing."""
     encoding = getattr(sys.stdout, "encoding", None)
     if encoding and encoding.lower().replace("_", "-") != "utf-8" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def abandon_output() -> None:
+def discard_output() -> None:
     """After standard output failed, discard its buffer, so that Python does not flush it again at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,11 +14,11 @@ VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 CHOSEN_VARIABLE = "TEXTPIPE_CHOSE_ONEDNN"  # has the same value if this module set it; child processes inherit both
 
 
-def for_training() -> None:
+def enable_by_default() -> None:
     set_default("1")
 
 
-def for_answering() -> None:
+def disable_by_default() -> None:
     """For processes that only predict; has no effect once TensorFlow is imported."""
     set_default("0")
 

@@ -19,7 +19,7 @@ NOISE = (
 )
 
 
-def start() -> None:
+def start_filter() -> None:
     """Filter descriptor 2 from now on; Python's sys.stderr still writes to the terminal. Does nothing without grep."""
     grep = shutil.which("grep")
     try:
@@ -46,7 +46,7 @@ def start() -> None:
 
 
 @contextlib.contextmanager
-def loggers(*names: str) -> Iterator[None]:
+def quiet_loggers(*names: str) -> Iterator[None]:
     """Limit these loggers to errors inside a with block."""
     levels = {name: logging.getLogger(name).level for name in names}
     try:

@@ -9,14 +9,14 @@ import os
 import sys
 
 VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores per operation; TensorFlow reads it when it runs its first operation
-MOST = 4  # shards in parallel; more would be too small to pay off
+MAX_SHARDS = 4  # shards in parallel; more would be too small to pay off
 
 
 def limit_intra_op() -> None:
     """Limit the cores per operation, unless TensorFlow has started or TF_NUM_INTRAOP_THREADS is set."""
     if VARIABLE in os.environ:
         return
-    num_threads = max(1, count() // MOST)
+    num_threads = max(1, num_cores() // MAX_SHARDS)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         try:
@@ -32,9 +32,11 @@ def num_shards() -> int:
     2 cores, one per operation: 2;   16 cores, four per operation: 4
     """
     num_threads = os.environ.get(VARIABLE, "")
-    return max(1, min(MOST, count() // int(num_threads))) if num_threads.isdecimal() and int(num_threads) else 1
+    return (
+        max(1, min(MAX_SHARDS, num_cores() // int(num_threads))) if num_threads.isdecimal() and int(num_threads) else 1
+    )
 
 
-def count() -> int:
+def num_cores() -> int:
     """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-def tensorflow() -> ModuleType:
+def import_tensorflow() -> ModuleType:
     """The tensorflow module, with TensorFlow Text's ops registered. Raises ImportError when either is missing."""
     with without_keras():
         import tensorflow as tf

@@ -11,7 +11,7 @@ MIN_ROWS = 32  # batches are not made smaller than this to occupy every core
 ROW_BYTES = 400  # average bytes of a row; batches of longer texts have fewer rows
 
 
-def answered(
+def run_in_batches(
     function: Callable[..., Mapping[str, Any]],
     columns: Mapping[str, Sequence[Any]],
     *,
@@ -43,10 +43,10 @@ def answered(
         inputs = {name: tf.constant([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
         for name, values in sorted(function(**inputs, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
-                rows[at][name] = plain(value)
+                rows[at][name] = to_python(value)
 
     # The longest first: started last, it would run alone at the end.
-    num_threads = min(threads.MOST, threads.count())
+    num_threads = min(threads.MAX_SHARDS, threads.num_cores())
     batch_rows = min(batch_rows, max(MIN_ROWS, -(-len(order) // num_threads)))
     queued = list(batches(order, lengths, batch_rows))[::-1]
     with ThreadPoolExecutor(max(1, min(num_threads, len(queued)))) as pool:
@@ -67,12 +67,12 @@ def batches(order: Sequence[int], lengths: Sequence[int], batch_rows: int) -> It
         yield batch
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Convert a NumPy value to Python types: b'x' -> 'x', float32 -> float, arrays -> nested lists."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [to_python(item) for item in value]
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

@@ -137,7 +137,7 @@ def format_1_signature(name: str, about: Mapping[str, Any], inputs: Mapping[str,
     )
 
 
-def answer(about: Mapping[str, Any]) -> str:
+def answer_kind(about: Mapping[str, Any]) -> str:
     """The module of answers/ of a model; format 1 had two kinds."""
     return about.get("answer") or ("label" if about.get("labels") else "text")
 

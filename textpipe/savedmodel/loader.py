@@ -17,8 +17,8 @@ from textpipe.errors import ModelError, suggest
 from textpipe.runtime import stderr, without_keras
 from textpipe.savedmodel import description, manifest, publish
 from textpipe.savedmodel import signatures as records
-from textpipe.savedmodel.batching import BATCH_ROWS, answered, plain
-from textpipe.savedmodel.model_rows import Row, by_field, encode, to_examples
+from textpipe.savedmodel.batching import BATCH_ROWS, run_in_batches, to_python
+from textpipe.savedmodel.model_rows import Row, encode, parse_row, to_examples
 
 ABOUT = description.NAME
 read_about = description.read
@@ -61,9 +61,9 @@ class Model:
         description.check(folder, about)
         if about and not (folder / manifest.NAME).exists():
             raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
-        tf = without_keras.tensorflow()
+        tf = without_keras.import_tensorflow()
         try:
-            with stderr.loggers(
+            with stderr.quiet_loggers(
                 "tensorflow", "absl"
             ):  # "ops with unsaved custom gradients", which a server does not need
                 loaded = tf.saved_model.load(str(folder))
@@ -75,12 +75,18 @@ class Model:
             raise ModelError(f"{folder}: has no signatures to call; export it with signatures")
         default = signatures.get(DEFAULT) or next(iter(signatures.values()))
         inputs = {
-            name: {key: (spec.dtype.name, shape_of(spec)) for key, spec in inputs_of(function).items()}
+            name: {key: (spec.dtype.name, shape_of(spec)) for key, spec in input_specs(function).items()}
             for name, function in signatures.items()
         }
         described = description.signatures(about, inputs)
         return cls(
-            folder, tuple(sorted(inputs_of(default))), about, signatures, read_input_defaults(folder), loaded, described
+            folder,
+            tuple(sorted(input_specs(default))),
+            about,
+            signatures,
+            read_input_defaults(folder),
+            loaded,
+            described,
         )
 
     @property
@@ -124,7 +130,7 @@ class Model:
                 raise ModelError(f"{self.path}: {signature!r} of this model takes no options")
             target = signature if described.search is None else described.search.signature
             outputs = self.predict_tensors(rows, self.option_tensors(options), signature=target, batch_rows=batch_rows)
-            return as_asked(described, outputs)
+            return convert_outputs(described, outputs)
         return self.predict_tensors(rows, self.defaults(signature), signature=signature, batch_rows=batch_rows)
 
     def predict_tensors(
@@ -132,20 +138,20 @@ class Model:
     ) -> list[dict[str, Any]]:
         """As predict, with fixed tensors that are passed to every batch."""
         function = self.signatures[signature]
-        names = inputs_of(function)
+        names = input_specs(function)
         for name, spec in names.items():
             if name not in fixed and spec.dtype.name not in FIELD_DTYPES:
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
         columns: dict[str, list[Any]] = {field: [] for field in self.fields}
         for number, row in enumerate(rows):
-            for field, cell in by_field(self.dtypes, row, number).items():
+            for field, cell in parse_row(self.dtypes, row, number).items():
                 columns[field].append(encode(cell) if isinstance(cell, str) else cell)
         if described := self.described[signature].inputs_of_kind(records.EXAMPLES):
             columns = dict.fromkeys(described, to_examples(columns))
         import tensorflow as tf
 
         try:
-            return answered(function, columns, batch_rows=batch_rows, fixed=fixed)
+            return run_in_batches(function, columns, batch_rows=batch_rows, fixed=fixed)
         except tf.errors.OpError as error:
             match = OPTION_REFUSED.search(error.message)
             if match:
@@ -156,7 +162,7 @@ class Model:
     def dtypes(self) -> dict[str, str]:
         """{field: "string" for a text, "float32" for a number}."""
         default = self.signatures.get(DEFAULT) or next(iter(self.signatures.values()))
-        return {name: spec.dtype.name for name, spec in sorted(inputs_of(default).items())}
+        return {name: spec.dtype.name for name, spec in sorted(input_specs(default).items())}
 
     def defaults(self, signature: str) -> dict[str, Any]:
         """Default tensors of a signature's optional inputs, which a server fills in but Python does not."""
@@ -167,10 +173,10 @@ class Model:
 
     def option_defaults(self) -> dict[str, Any]:
         """The options of `predict` with their defaults: {"beam_size": 5, ...}; {} for none."""
-        taking = records.taking_options(self.described.values())
+        taking = records.find_with_options(self.described.values())
         defaults = self.defaults(taking.name) if taking else {}
         names = taking.options if taking else ()
-        return {name: plain(value.numpy().reshape(-1)[0]) for name, value in defaults.items() if name in names}
+        return {name: to_python(value.numpy().reshape(-1)[0]) for name, value in defaults.items() if name in names}
 
     def bounds(self) -> dict[str, list[Any]]:
         """The lowest and highest value of each numeric option: {"beam_size": [1, 64], ...}."""
@@ -180,14 +186,14 @@ class Model:
         """The inputs, except fields, of the signature that takes options: defaults, replaced by those in `options`."""
         import tensorflow as tf
 
-        taking = records.taking_options(self.described.values())
+        taking = records.find_with_options(self.described.values())
         assert taking is not None
         tensors, bounds = self.defaults(taking.name), self.bounds()
         names = set(tensors).intersection(taking.options)
         for name, value in options.items():
             if name not in names:
                 raise ModelError(f"{self.path}: no option {name!r}{suggest(name, names)}")
-            number = parsed(value, tensors[name].dtype.name)
+            number = parse_option(value, tensors[name].dtype.name)
             if number is None:
                 kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
                 kind = "a text" if tensors[name].dtype.name == "string" else kind
@@ -200,7 +206,7 @@ class Model:
         return tensors
 
 
-def as_asked(signature: records.Signature, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def convert_outputs(signature: records.Signature, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert rows of outputs of the signature with options to the outputs of `signature`."""
     if signature.search is None:
         return rows
@@ -221,7 +227,7 @@ def find_version(path: Path) -> Path:
     return latest
 
 
-def inputs_of(function: Any) -> dict[str, Any]:
+def input_specs(function: Any) -> dict[str, Any]:
     """The named inputs of a signature: {"text": TensorSpec([None], string)}."""
     # A loaded signature has keyword inputs; a freshly traced one still has positional ones.
     positional, named = function.structured_input_signature
@@ -242,7 +248,7 @@ def read_input_defaults(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: dict(sorted(signature.defaults.items())) for name, signature in definitions}
 
 
-def parsed(value: Any, dtype: str) -> Any:
+def parse_option(value: Any, dtype: str) -> Any:
     """Convert a caller's value to a tensor's dtype; None when it cannot be.
 
     parsed("3", "int32") -> 3;   parsed("3.5", "int32") -> None;   parsed("Ein", "string") -> b"Ein"

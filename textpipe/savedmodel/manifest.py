@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.cache import checksummed_json
-from textpipe.cache.integrity import OLDER_MODEL, file_digest, files_below, lists_files
+from textpipe.cache.integrity import LEGACY_MODEL_KEYS, file_digest, is_file_table, list_files
 from textpipe.cache.store import write_atomically
 from textpipe.errors import ModelError
 
@@ -15,7 +15,7 @@ def write(folder: Path) -> None:
     """List every file below `folder` in folder/manifest.json: {"sum": ..., "files": {name: {"sha256": ..., "bytes": ...}}}."""
     files = {
         path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-        for path in files_below(folder)
+        for path in list_files(folder)
     }
     write_atomically(folder / NAME, checksummed_json.dumps({"files": files}))
 
@@ -23,13 +23,13 @@ def write(folder: Path) -> None:
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """The files listed in the manifest. Raises ModelError when it is missing or cannot be read."""
     try:
-        files = checksummed_json.loads((folder / NAME).read_bytes(), older=OLDER_MODEL)[0].get("files")
+        files = checksummed_json.loads((folder / NAME).read_bytes(), older=LEGACY_MODEL_KEYS)[0].get("files")
     except FileNotFoundError:
         raise ModelError(f"{folder}: no {NAME}, so the copy may be incomplete; export the model again") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"{folder / NAME}: cannot be read: {reason}; export or copy the model again") from None
-    if files is None or not lists_files(files):
+    if files is None or not is_file_table(files):
         raise ModelError(f"{folder / NAME}: cannot be read: its content was changed; export the model again")
     return files
 
@@ -54,7 +54,7 @@ def find_damage(folder: Path, *, sums: bool) -> str | None:
             return f"{name}: has {size} bytes where the manifest says {entry['bytes']}"
         if sums and file_digest(path) != entry["sha256"]:
             return f"{name}: is not the file that was exported (its SHA-256 differs from the manifest's)"
-    for path in files_below(folder):
+    for path in list_files(folder):
         if path.relative_to(folder).as_posix() not in files:
             return f"{path.relative_to(folder).as_posix()}: is not in the manifest"
     return None

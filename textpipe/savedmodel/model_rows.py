@@ -16,17 +16,17 @@ def encode(text: str) -> bytes:
 
 def encode_columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     """Convert cells from ingest for batching.answered: texts to bytes, missing numbers to NaN."""
-    return {name: [as_value(cell) for cell in cells] for name, cells in raw.items()}
+    return {name: [encode_cell(cell) for cell in cells] for name, cells in raw.items()}
 
 
-def as_value(cell: Any) -> Any:
+def encode_cell(cell: Any) -> Any:
     """ "hi" -> b"hi", None -> NaN, 3 -> 3.0."""
     if isinstance(cell, str):
         return encode(cell)
     return math.nan if cell is None else float(cell)
 
 
-def by_field(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
+def parse_row(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
     """A row by field: texts as str, numbers as float, NaN when missing. Raises ModelError with the row number.
 
     fields: {field: dtype}, as in Model.dtypes; a str is the row of a model with one field.
@@ -38,10 +38,10 @@ def by_field(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]
     for field in row:
         if field not in fields:
             raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, fields)}")
-    return {field: cell_of(row.get(field), dtype, field, number) for field, dtype in fields.items()}
+    return {field: parse_cell(row.get(field), dtype, field, number) for field, dtype in fields.items()}
 
 
-def cell_of(value: Any, dtype: str, field: str, number: int) -> Any:
+def parse_cell(value: Any, dtype: str, field: str, number: int) -> Any:
     """Convert a cell to the dtype; for a number, "3.5" or 3.5 -> 3.5, None or "" -> NaN."""
     if dtype == "string":
         if not isinstance(value, str):

@@ -62,7 +62,7 @@ def publish_lock(base: Path) -> Iterator[None]:
 def rename_to_next_version(copy: Path, base: Path) -> Path:
     """Rename a copy to the next free version; retries if another tool takes the number first."""
     while True:
-        target = base / str(max(taken(base), default=0) + 1)
+        target = base / str(max(version_numbers(base), default=0) + 1)
         try:
             os.rename(copy, target)
             return target
@@ -71,14 +71,14 @@ def rename_to_next_version(copy: Path, base: Path) -> Path:
                 raise
 
 
-def taken(base: Path) -> list[int]:
+def version_numbers(base: Path) -> list[int]:
     """Version numbers among the entries of `base`, complete or not."""
     return [int(name) for name in os.listdir(base) if name.isascii() and name.isdigit()] if base.is_dir() else []
 
 
 def latest_version(base: Path) -> Path | None:
     """The directory of the highest version with a saved_model.pb, or None."""
-    for number in sorted(taken(base), reverse=True):
+    for number in sorted(version_numbers(base), reverse=True):
         folder = base / str(number)
         if (folder / "saved_model.pb").is_file():
             return folder

@@ -108,7 +108,7 @@ def find_side_effects(folder: Path, saved: Any = None) -> list[str]:
     saved: its SavedModel message, if already read. Raises ModelError when it cannot be read.
     """
     effects: set[str] = set()
-    for meta_graph in (saved or read(folder)).meta_graphs:
+    for meta_graph in (saved or read_saved_model(folder)).meta_graphs:
         effects.update(Graph(meta_graph).side_effects())
         effects.update(
             f"the asset {asset.filename}"
@@ -138,7 +138,7 @@ def report(path: str | Path) -> list[str]:
     ]
 
 
-def read(folder: Path) -> Any:
+def read_saved_model(folder: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 

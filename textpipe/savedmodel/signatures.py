@@ -128,21 +128,21 @@ def read(name: str, table: Mapping[str, Any]) -> Signature:
     )
 
 
-def giving(signatures: Iterable[Signature], gives: str) -> Signature | None:
+def find_giving(signatures: Iterable[Signature], gives: str) -> Signature | None:
     """The first signature with this `gives` that follows no other, or None."""
     return next((item for item in signatures if item.gives == gives and item.follows is None), None)
 
 
-def taking_options(signatures: Iterable[Signature]) -> Signature | None:
+def find_with_options(signatures: Iterable[Signature]) -> Signature | None:
     """The signature that takes options of the decoder, or None."""
     return next((item for item in signatures if item.options), None)
 
 
-def n_best(signatures: Iterable[Signature]) -> Signature | None:
+def find_n_best(signatures: Iterable[Signature]) -> Signature | None:
     """The signature that gives several answers per row, or None."""
     return next((item for item in signatures if item.search is not None and not item.search.first), None)
 
 
-def following(signatures: Iterable[Signature], name: str) -> Signature | None:
+def find_following(signatures: Iterable[Signature], name: str) -> Signature | None:
     """The signature that follows another, or None."""
     return next((item for item in signatures if item.follows == name), None)

@@ -89,7 +89,7 @@ class Servable(tf.Module):
         sizes = Sizes.from_tables(tables["sizes"], module.FIELDS)
         config = Plugin.check("models", tables["model"])
         decode = decode or Plugin.check("decoding", "greedy")
-        if fault := next(_fits.faults(decode, config, ensemble), None):
+        if fault := next(_fits.conflicts(decode, config, ensemble), None):
             raise ConfigError(fault)
         model = plugins.find("models", tables["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")

@@ -28,7 +28,7 @@ def save(servable: Any, folder: Path) -> None:
 
     # Gradients are only needed for further training; without them the graph is smaller and functions name no gradients.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with stderr.loggers("tensorflow", "absl"):  # they log renamed captures and the assets folder
+    with stderr.quiet_loggers("tensorflow", "absl"):  # they log renamed captures and the assets folder
         tf.saved_model.save(servable, str(folder), signatures=servable.signatures(), options=options)
     # It has a random number and a checksum of the unmodified graph; loading does not need it.
     (folder / "fingerprint.pb").unlink(missing_ok=True)

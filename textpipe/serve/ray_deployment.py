@@ -22,7 +22,7 @@ class Answers:
         from textpipe.savedmodel.loader import Model
 
         threads.limit_intra_op()
-        onednn.for_answering()
+        onednn.disable_by_default()
         self.model = Model.load(model)
 
     @serve.batch(max_batch_size=BATCH_ROWS, batch_wait_timeout_s=WAIT_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textpipe.text.special_tokens import MARKS, PAD_ID
+from textpipe.text.special_tokens import PAD_ID, SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
@@ -28,7 +28,7 @@ def write(
     """
     from textpipe.savedmodel import batching, model_rows, signatures
 
-    definition = signatures.giving(servable.definitions, signatures.ATTENTION)
+    definition = signatures.find_giving(servable.definitions, signatures.ATTENTION)
     if definition is None:
         return
     order, sources = list(range(len(rows))), servable.row_texts(raw)
@@ -36,7 +36,7 @@ def write(
     # A token has at least one character, so very long texts can be skipped without decoding them.
     drawn = sorted(order[:NUM_CANDIDATES], key=lambda at: len(sources[at]) > 10 * MAX_TOKENS)[: ROWS * 2]
     columns = {name: [cells[at] for at in drawn] for name, cells in raw.items()}
-    answers = batching.answered(servable.signature(definition.name), model_rows.encode_columns(columns))
+    answers = batching.run_in_batches(servable.signature(definition.name), model_rows.encode_columns(columns))
     lines = []
     for at, answer in zip(drawn, answers, strict=True):
         source, target = strip_padding(answer["source_tokens"]), strip_padding(answer["target_tokens"])
@@ -52,4 +52,4 @@ def write(
 
 def strip_padding(tokens: Sequence[str]) -> list[str]:
     """Tokens up to the padding, the end token included."""
-    return list(itertools.takewhile(lambda token: token not in ("", MARKS[PAD_ID]), tokens))
+    return list(itertools.takewhile(lambda token: token not in ("", SPECIAL_TOKENS[PAD_ID]), tokens))

@@ -138,7 +138,7 @@ def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
 
     log_prob is the score of the best text when it is passed back as an answer.
     """
-    servable.output.golden(raw_tensors(servable, rows), model_inputs(servable, rows), rows)
+    servable.output.add_golden_answers(raw_tensors(servable, rows), model_inputs(servable, rows), rows)
 
 
 def model_inputs(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

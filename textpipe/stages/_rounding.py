@@ -55,11 +55,11 @@ def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) 
     rows, answers, length = tf.unstack(tf.shape(outputs["ids"]))
     ids = tf.reshape(outputs["ids"], [rows * answers, length])
     repeated = tf.nest.map_structure(lambda part: tf.repeat(part, answers, axis=0), inputs)
-    exact = tf.reduce_sum(likelihood.of_tokens(model, repeated, ids), axis=1)
+    exact = tf.reduce_sum(likelihood.token_log_probs(model, repeated, ids), axis=1)
     tokens = tf.reduce_sum(tf.cast(ids != model.pad_id, tf.float32), axis=1)
     penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
     off = (tf.reshape(exact, [rows, answers]) - outputs["log_probs"]) / tf.reshape(penalty, [rows, answers])
-    nothing = _search.nothing(_search.source_ids(model, inputs), model.pad_id)
+    nothing = _search.is_empty(_search.source_ids(model, inputs), model.pad_id)
     there = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
     scores = tf.where(there, outputs["scores"] + off, outputs["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
@@ -78,7 +78,7 @@ class PerturbedModel:
         self.model, self.seed, self.steps = model, seed, 0
 
     def __getattr__(self, name: str) -> Any:
-        if name == "stepper":  # a decoder asks whether there is one
+        if name == "step_function":  # a decoder asks whether there is one
             raise AttributeError(name)
         return getattr(self.model, name)
 

@@ -7,7 +7,7 @@ from typing import Any
 from textpipe.config import plugins
 from textpipe.config.fields import Field
 from textpipe.data import shards
-from textpipe.data.arrow import column, graph, tensor
+from textpipe.data.arrow import to_arrow, to_tensor, trace_text_function
 from textpipe.errors import ConfigError
 
 MAX_ROWS = 4096  # texts in one call of a graph
@@ -61,4 +61,13 @@ def ratio(count: int, total: int) -> float:
     return round(count / total, 6) if total else 0.0
 
 
-__all__ = ["batches", "column", "fields_of", "graph", "ratio", "tensor", "text_fields", "validate_task"]
+__all__ = [
+    "batches",
+    "fields_of",
+    "ratio",
+    "text_fields",
+    "to_arrow",
+    "to_tensor",
+    "trace_text_function",
+    "validate_task",
+]

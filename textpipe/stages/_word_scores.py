@@ -31,12 +31,12 @@ def rare_word_metrics(
     seen_targets = functools.cache(lambda: count_training_words(ingested, [servable.target]))
     tables: dict[str, Any] = {}
     for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
-        chosen = [at for at, text in enumerate(sources) if words.seen_between(seen, least, most, text)]
+        chosen = [at for at, text in enumerate(sources) if words.has_word_with_count(seen, least, most, text)]
         selected = {output: [values[at] for at in chosen] for output, values in outputs.items()}
         metrics = score(selected, [references[at] for at in chosen], resamples=0)["metrics"]
         tables[name] = {"rows": len(chosen), "metrics": metrics}
-        metrics |= answering.measured_answers(servable, selected["answer"])
-        tables[name] |= answering.measured_words(
+        metrics |= answering.answer_metrics(servable, selected["answer"])
+        tables[name] |= answering.word_metrics(
             outputs["answer"], references, seen_targets, least, most, resamples=config.resamples, seed=config.seed
         )
     notes = [
@@ -56,6 +56,6 @@ def count_training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, in
         for batch in shards.read(folder, "train", tuple(fields)):
             for field in fields:
                 for text in batch.column(field).to_pylist():
-                    yield words.split(text or "")
+                    yield words.split_words(text or "")
 
     return counting.count(texts())

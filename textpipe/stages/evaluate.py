@@ -105,7 +105,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     sources = servable.row_texts(raw)
     serve = servable.signature(loader.DEFAULT)
     began = time.monotonic()
-    answers = batching.answered(serve, model_rows.encode_columns(raw), batch_rows=config.batch_rows)
+    answers = batching.run_in_batches(serve, model_rows.encode_columns(raw), batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 
@@ -122,7 +122,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         notes.append(
             f"references: {count} for {len(grouped)} source texts; perplexity and the F1 of words use the first of each."
         )
-    metrics, lines = answering.measured(servable, sources, references, outputs["answer"], config.batch_rows)
+    metrics, lines = answering.extra_metrics(servable, sources, references, outputs["answer"], config.batch_rows)
     report["metrics"] |= metrics
     notes += lines
     word_tables, lines = _word_scores.rare_word_metrics(
@@ -137,7 +137,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for at, (row, reference, answer) in enumerate(zip(rows["row"], references, answers, strict=True)):
             cells_of_row = {name: cells[at] for name, cells in raw.items()}
-            line = {"row": row, **cells_of_row, servable.target: reference, **answering.kept(answer)}
+            line = {"row": row, **cells_of_row, servable.target: reference, **answering.stored_prediction(answer)}
             if grouped:
                 line["references"] = grouped[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -93,7 +93,7 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
     with (folder / loader.GOLDEN).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     for name in (source_weights.MODEL, source_weights.VOCABULARY):  # for a run that starts from this model
-        shutil.copyfile(inputs["train"] / name, folder / source_weights.BESIDE / name)
+        shutil.copyfile(inputs["train"] / name, folder / source_weights.EXTRA_DIR / name)
     warmup.write(folder, warmup_requests(servable, rows, config.warmup_rows))
     write_about(config, inputs, servable, folder)
     manifest.write(folder)
@@ -118,8 +118,8 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     model = json.loads((inputs["train"] / "model.json").read_text(encoding="utf-8"))
     described = servable.described()
     task, output = plugins.find("tasks", config.task), servable.output
-    attention = signatures.giving(described, signatures.ATTENTION)
-    answering = signatures.n_best(described) or servable.definition(loader.DEFAULT)
+    attention = signatures.find_giving(described, signatures.ATTENTION)
+    answering = signatures.find_n_best(described) or servable.definition(loader.DEFAULT)
     view = {
         "kind": getattr(task, "VIEW", plugins.find("answers", task.ANSWER).VIEW),
         "signature": answering.name,
@@ -142,7 +142,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "training": json.loads((inputs["train"] / "train.json").read_text(encoding="utf-8")),
         "texts": source_text_statistics(inputs, servable),
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
-        "versions": {"textpipe": __version__, **fingerprint.versions()},
+        "versions": {"textpipe": __version__, **fingerprint.library_versions()},
     }
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
@@ -160,7 +160,7 @@ def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dic
         return {}
     count = min(MEASURED_TEXTS, rows.num_rows)
     positions = [at * rows.num_rows // count for at in range(count)]
-    definition = signatures.giving(servable.definitions, signatures.TOKEN_COUNTS)
+    definition = signatures.find_giving(servable.definitions, signatures.TOKEN_COUNTS)
     assert definition is not None
     tensors = {
         name: servable.raw_tensor(name, [rows[name][at].as_py() for at in positions]) for name in servable.sources

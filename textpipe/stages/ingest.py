@@ -79,14 +79,17 @@ class Config(Section):
             return table
         dataset, files = table.get("dataset"), table.get("files")
         if isinstance(dataset, str) and files is None:
-            return {**table, "format": catalog.card(dataset).format or sources.guess(catalog.card(dataset).splits)}
+            return {
+                **table,
+                "format": catalog.load_card(dataset).format or sources.infer_format(catalog.load_card(dataset).splits),
+            }
         if files is not None and dataset is None:
-            unlike = sources.unlike(files)
+            unlike = sources.find_mismatched_file(files)
             if unlike is not None:
                 raise ValueError(
                     f"files: {unlike} has another format than the first; give files of one format, or name it in format"
                 )
-            return {**table, "format": sources.guess(files)}
+            return {**table, "format": sources.infer_format(files)}
         return table
 
     @field_validator("filter", mode="before")
@@ -96,9 +99,7 @@ class Config(Section):
         if not isinstance(table, dict):
             return table
         return {
-            name: [cleaning.plain_text(item) for item in value]
-            if isinstance(value, list)
-            else cleaning.plain_text(value)
+            name: [cleaning.cell_text(item) for item in value] if isinstance(value, list) else cleaning.cell_text(value)
             for name, value in table.items()
         }
 
@@ -106,7 +107,7 @@ class Config(Section):
     @classmethod
     def known_encoding(cls, name: str | None) -> str | None:
         if name is not None:
-            encodings.checked(name)
+            encodings.canonical_name(name)
         return name
 
     @model_validator(mode="after")
@@ -130,7 +131,7 @@ class Config(Section):
         if (
             self.encoding is not None
             and kind is not None
-            and not getattr(plugins.find(sources.ROOM, kind), "TAKES_ENCODING", False)
+            and not getattr(plugins.find(sources.PACKAGE, kind), "TAKES_ENCODING", False)
         ):
             raise ValueError(f"encoding: files of format {kind!r} declare their own encoding; leave it out")
         for name in self.columns:
@@ -147,8 +148,8 @@ class Config(Section):
         """The files of a dataset: its card, whose checksums identify the data, and bundled data."""
         if self.dataset is None:
             return []
-        card = catalog.card(self.dataset)
-        return [card.place, *catalog.bundled(card)]
+        card = catalog.load_card(self.dataset)
+        return [card.place, *catalog.bundled_files(card)]
 
 
 def fields_of(task: str) -> tuple[Field, ...]:
@@ -172,13 +173,15 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         on_too_long=config.on_too_long, encoding=config.encoding,
     )  # fmt: skip
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
-    reader = cleaning.Reader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
+    reader = cleaning.RowReader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
     if config.min_count > 1 and reader.label is not None:
         reader.count_labels(origin["train"])
     splits: dict[str, Split] = {}
     shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
-        dealer = split_assignment.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
+        dealer = split_assignment.SplitAssigner(
+            splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows
+        )
         for name in READING_ORDER:
             if name in origin:
                 cut = shares if name == "train" else {}
@@ -202,8 +205,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     # Under logs/, which digests ignore: renaming a file does not change its rows.
     (output / "logs").mkdir()
     write_json(output / "logs" / "origin.json", origin_table)
-    labels = {"rare_labels": rare.table(), "labels_in_train_only": split_assignment.train_only(splits, shares)}
-    write_json(output / "stats.json", {**statistics.tables(splits, reader.read, repairs), **labels})
+    labels = {
+        "rare_labels": rare.table(),
+        "labels_in_train_only": split_assignment.labels_only_in_train(splits, shares),
+    }
+    write_json(output / "stats.json", {**statistics.build_stats(splits, reader.read, repairs), **labels})
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:
@@ -211,8 +217,8 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
 
 
 def write(
-    reader: cleaning.Reader,
-    dealer: split_assignment.Dealer,
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
     name: str,
     files: Sequence[sources.Source],
     shares: dict[str, float],
@@ -229,25 +235,33 @@ def write(
 
 
 def rebalance_labels(
-    reader: cleaning.Reader, dealer: split_assignment.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
+    files: Sequence[sources.Source],
+    shares: dict[str, float],
 ) -> None:
     """Rewrite the splits where the hash left train without a label, or a split without a label that its share calls for."""
-    moves = split_assignment.pulls(dealer, shares)
+    moves = split_assignment.moves_into_train(dealer, shares)
     if dealer.max_rows is not None:
         if moves:  # the rows to move may come after the kept ones
             rewrite_train(
-                reader, dealer, files, shares, {}, frozenset(split_assignment.counts(dealer.splits["train"]) or ())
+                reader,
+                dealer,
+                files,
+                shares,
+                {},
+                frozenset(split_assignment.label_counts(dealer.splits["train"]) or ()),
             )
         return
-    moves |= split_assignment.pushes(dealer, shares)
+    moves |= split_assignment.moves_out_of_train(dealer, shares)
     while moves:
         rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None)
-        moves = split_assignment.pulls(dealer, shares)
+        moves = split_assignment.moves_into_train(dealer, shares)
 
 
 def rewrite_train(
-    reader: cleaning.Reader,
-    dealer: split_assignment.Dealer,
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
     files: Sequence[sources.Source],
     shares: dict[str, float],
     moves: dict[int, str],
@@ -258,7 +272,7 @@ def rewrite_train(
         split = dealer.splits[name]
         split.discard()
         dealer.splits[name] = Split(name, split.fields, split.output)
-    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstTexts(), moves, classes
+    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstKeys(), moves, classes
     reader.forget("train")
     write(reader, dealer, "train", files, shares)
 

@@ -52,10 +52,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     names = [field.name for field in fields]
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
-    (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
+    (output / normalizer.STEPS_FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     # Read back from the file, as the exported graph does, so that both build the same ops.
     clean = normalizer.Normalizer(output)
-    graphs = {name: _text_columns.graph(functools.partial(clean, name)) for name in names}
+    graphs = {name: _text_columns.trace_text_function(functools.partial(clean, name)) for name in names}
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     for split in shards.SPLITS:
         if not shards.paths(inputs["ingest"], split):
@@ -80,7 +80,7 @@ def normalize_column(batch: Any, field: Field, steps: Any, stats: dict[str, int]
     import pyarrow.compute as pc
 
     def clean(before: Any) -> Any:
-        after = _text_columns.column(steps(_text_columns.tensor(before)), before.type)
+        after = _text_columns.to_arrow(steps(_text_columns.to_tensor(before)), before.type)
         stats["rows"] += len(after)
         stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
         emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))

@@ -84,12 +84,12 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
-    (output / vectorizer.CODECS).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
+    (output / vectorizer.CODECS_FILE).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
     if config.lexicon:
         from textpipe.text import lexicon
 
         pairs = lexicon.learn(training_words(inputs["normalize"], config.task))
-        (output / vectorizer.LEXICON).write_text(json.dumps(pairs, indent=0, ensure_ascii=False), encoding="utf-8")
+        (output / vectorizer.LEXICON_FILE).write_text(json.dumps(pairs, indent=0, ensure_ascii=False), encoding="utf-8")
     stats: dict[str, Any] = {"codec": config.codec.model_dump(mode="json"), "vocabularies": {}, "splits": {}}
     if config.codec.kind != "none":
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
@@ -98,7 +98,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip
-        graphs = {name: _text_columns.graph(make_measure(loaded[stems[name]])) for name in names}
+        graphs = {name: _text_columns.trace_text_function(make_measure(loaded[stems[name]])) for name in names}
         stats["splits"] = {
             split: {name: measure_split(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
             for split in shards.SPLITS
@@ -137,9 +137,9 @@ def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[st
 
     texts = [field for field in _text_columns.fields_of(task) if field.has_text]
     names = [next(field.name for field in texts if field.side == side) for side in ("source", "target")]
-    split = _text_columns.graph(words.split)
+    split = _text_columns.trace_text_function(words.split)
     for batch in _text_columns.batches(folder, "train", names, names):
-        columns = [split(_text_columns.tensor(batch.column(name))).to_list() for name in names]
+        columns = [split(_text_columns.to_tensor(batch.column(name))).to_list() for name in names]
         for source, target in zip(*columns, strict=True):
             yield [word.decode() for word in source], [word.decode() for word in target]
 
@@ -156,7 +156,7 @@ def make_measure(codec: Any) -> Callable[[Any], Any]:
         unknown = tf.reduce_sum(tf.cast(ids == codec.unk_id, tf.int64), axis=1)  # [N]
         return tf.stack(
             [
-                tf.size(words.blank_separated(text).flat_values, tf.int64),
+                tf.size(words.split_whitespace(text).flat_values, tf.int64),
                 tf.size(ids.flat_values, tf.int64),
                 tf.reduce_sum(unknown),
                 tf.math.count_nonzero(unknown),
@@ -171,7 +171,7 @@ def measure_split(folder: Path, split: str, field: Field, measure: Any) -> dict[
     """The statistics of one field of one split."""
     rows = words = tokens = unknown = rows_with_unknown = longest = 0
     for batch in _text_columns.batches(folder, split, (field.name,), (field.name,)):
-        counts = measure(_text_columns.tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
+        counts = measure(_text_columns.to_tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
         rows += batch.num_rows
         words, tokens, unknown, rows_with_unknown = (
             total + count for total, count in zip((words, tokens, unknown, rows_with_unknown), counts[:4], strict=True)

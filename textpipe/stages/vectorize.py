@@ -109,7 +109,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     task_fields = _text_columns.fields_of(config.task)
     folder = inputs["normalize"]
     sections = {field.name: feature_section(config, field) for field in task_fields}
-    write_json(output / vectorizer.FEATURES, {name: item.model_dump(mode="json") for name, item in sections.items()})
+    write_json(
+        output / vectorizer.FEATURES_FILE, {name: item.model_dump(mode="json") for name, item in sections.items()}
+    )
     features = {}
     # Targets first: wrong labels are found at once, while n-gram vocabularies take time.
     for field in sorted(task_fields, key=lambda field: field.side == "source"):
@@ -124,7 +126,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             module.check(feature, field.name, held_out_values(folder, field))
     features = {field.name: features[field.name] for field in task_fields}
     sizes = {name: {**feature.size, "feature": kind_of(sections[name])} for name, feature in features.items()}
-    write_json(output / vectorizer.SIZES, sizes)
+    write_json(output / vectorizer.SIZES_FILE, sizes)
     splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
     stats = {split: vectorize_split(folder, output, split, task_fields, features) for split in splits}
     write_json(output / "stats.json", stats)

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from textpipe.text import words
-from textpipe.text.special_tokens import END_ID, MARKS, PAD_ID, START_ID, UNK_ID
+from textpipe.text.special_tokens import END_ID, PAD_ID, SPECIAL_TOKENS, START_ID, UNK_ID
 
 SPACE_SYMBOL = "▁"
 # sentencepiece represents a space as U+2581 and would decode a U+2581 of the text to a space, so U+2581 is escaped with
@@ -87,7 +87,7 @@ class SubwordCodec(Codec):
 
     def unknown(self, ids: tf.Tensor) -> tf.Tensor:
         """Characters without a piece are encoded as bytes, whose 256 ids follow the special tokens."""
-        return (ids == UNK_ID) | ((ids >= len(MARKS)) & (ids < len(MARKS) + 256))
+        return (ids == UNK_ID) | ((ids >= len(SPECIAL_TOKENS)) & (ids < len(SPECIAL_TOKENS) + 256))
 
 
 class CharacterCodec(Codec):
@@ -95,14 +95,14 @@ class CharacterCodec(Codec):
 
     def __init__(self, codes: Sequence[int]):
         super().__init__(name="characters")
-        self.vocab_size = len(MARKS) + len(codes)
-        self.codes = tf.constant([REPLACEMENT] * len(MARKS) + list(codes), tf.int32)  # [V]
+        self.vocab_size = len(SPECIAL_TOKENS) + len(codes)
+        self.codes = tf.constant([REPLACEMENT] * len(SPECIAL_TOKENS) + list(codes), tf.int32)  # [V]
         self.last = max(codes, default=0) + 1
         table = [UNK_ID] * (self.last + 1)
         for index, code in enumerate(codes):
-            table[code] = len(MARKS) + index
+            table[code] = len(SPECIAL_TOKENS) + index
         self.table = tf.constant(table, tf.int32)  # [largest code point + 2]
-        self.names = tf.constant([*MARKS, *(chr(code) for code in codes)])  # [V]
+        self.names = tf.constant([*SPECIAL_TOKENS, *(chr(code) for code in codes)])  # [V]
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         codes = tf.strings.unicode_decode(text, "UTF-8")
@@ -120,17 +120,19 @@ class CharacterCodec(Codec):
 class ByteCodec(Codec):
     """One id per byte of UTF-8: 256 ids after the special tokens; nothing to learn, nothing unknown."""
 
-    vocab_size = len(MARKS) + 256
+    vocab_size = len(SPECIAL_TOKENS) + 256
 
     def __init__(self):
         super().__init__(name="bytes")
-        self.bytes = tf.constant([b"\xef\xbf\xbd"] * len(MARKS) + [bytes([value]) for value in range(256)])  # [V]
-        self.names = tf.constant([*MARKS, *(f"<0x{value:02X}>" for value in range(256))])  # [V]
+        self.bytes = tf.constant(
+            [b"\xef\xbf\xbd"] * len(SPECIAL_TOKENS) + [bytes([value]) for value in range(256)]
+        )  # [V]
+        self.names = tf.constant([*SPECIAL_TOKENS, *(f"<0x{value:02X}>" for value in range(256))])  # [V]
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         joined = tf.io.decode_raw(tf.strings.reduce_join(text), tf.uint8)
         return tf.RaggedTensor.from_row_lengths(
-            tf.cast(joined, tf.int32) + len(MARKS), tf.cast(tf.strings.length(text), tf.int64), validate=False
+            tf.cast(joined, tf.int32) + len(SPECIAL_TOKENS), tf.cast(tf.strings.length(text), tf.int64), validate=False
         )
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
@@ -152,10 +154,13 @@ class WordCodec(Codec):
 
     def __init__(self, vocabulary: Sequence[str]):
         super().__init__(name="words")
-        self.vocab_size = len(MARKS) + len(vocabulary)
-        self.names = tf.constant([*MARKS, *vocabulary])  # [V]
+        self.vocab_size = len(SPECIAL_TOKENS) + len(vocabulary)
+        self.names = tf.constant([*SPECIAL_TOKENS, *vocabulary])  # [V]
         self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(self.names[len(MARKS) :], tf.range(len(MARKS), self.vocab_size)), UNK_ID
+            tf.lookup.KeyValueTensorInitializer(
+                self.names[len(SPECIAL_TOKENS) :], tf.range(len(SPECIAL_TOKENS), self.vocab_size)
+            ),
+            UNK_ID,
         )
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from textpipe.text import words
 from textpipe.text.codec import REPLACEMENT, UNK_ID, Codec, attach_punctuation, content_ids
-from textpipe.text.special_tokens import MARKS
+from textpipe.text.special_tokens import SPECIAL_TOKENS
 
 CLOSE_TOKEN = "</unk>"
 
@@ -25,13 +25,13 @@ class HybridCodec(Codec):
     def __init__(self, vocabulary: Sequence[str], letters: Sequence[int]):
         super().__init__(name="spelling")
         letters = [REPLACEMENT, *(code for code in letters if code != REPLACEMENT)]
-        self.num_words = self.close_id = len(MARKS) + len(vocabulary)
+        self.num_words = self.close_id = len(SPECIAL_TOKENS) + len(vocabulary)
         self.vocab_size = self.num_words + 1 + len(letters)
         characters = [chr(code) for code in letters]
-        self.names = tf.constant([*MARKS, *vocabulary, CLOSE_TOKEN, *characters])  # [V]
+        self.names = tf.constant([*SPECIAL_TOKENS, *vocabulary, CLOSE_TOKEN, *characters])  # [V]
         self.texts = tf.constant(["", "", "", "", *(f" {word}" for word in vocabulary), "", *characters])  # [V]
         self.table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(list(vocabulary), tf.range(len(MARKS), self.num_words)), UNK_ID
+            tf.lookup.KeyValueTensorInitializer(list(vocabulary), tf.range(len(SPECIAL_TOKENS), self.num_words)), UNK_ID
         )
         self.last = max(letters) + 1
         table = [self.num_words + 1] * (self.last + 1)

@@ -47,7 +47,7 @@ def character_ngrams(text: tf.Tensor, sizes: tuple[int, int]) -> tf.RaggedTensor
 
     ["fox"], (3, 4) -> [[" fo", "fox", "ox ", " fox", "fox "]]
     """
-    tokens = words.blank_separated(text)
+    tokens = words.split_whitespace(text)
     characters = tf.strings.unicode_split(tf.strings.join([" ", tokens.flat_values, " "]), "UTF-8")
     ngrams = tf.strings.ngrams(
         characters, list(range(sizes[0], sizes[1] + 1)), separator="", preserve_short_sequences=True

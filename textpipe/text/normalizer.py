@@ -10,7 +10,7 @@ from textpipe.config import plugins
 from textpipe.config.fields import LONGEST_TEXT
 from textpipe.config.sections import Plugin
 
-FILE = "normalize.json"
+STEPS_FILE = "normalize.json"
 
 
 class Normalizer(tf.Module):
@@ -23,7 +23,7 @@ class Normalizer(tf.Module):
 
     def __init__(self, folder: Path):
         super().__init__(name="normalizer")
-        tables = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        tables = json.loads((Path(folder) / STEPS_FILE).read_text(encoding="utf-8"))
         steps = {field: [Plugin.check("text.steps", table) for table in steps] for field, steps in tables.items()}
         # A closure, not an attribute: tf.Module would wrap the lists for tracking.
         self.steps = lambda field: steps[field]

@@ -102,7 +102,7 @@ def load(
 
     tokenize: the stage's output. Raises ConfigError when the codec cannot sample, or needs the other option.
     """
-    table = json.loads((tokenize / vectorizer.CODECS).read_text(encoding="utf-8"))[name]
+    table = json.loads((tokenize / vectorizer.CODECS_FILE).read_text(encoding="utf-8"))[name]
     option, value = ("alpha", alpha) if alpha is not None else ("dropout", dropout)
     codecs = {"alpha": "unigram", "dropout": "bpe"}
     if table["kind"] not in codecs.values():

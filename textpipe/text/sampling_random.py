@@ -12,7 +12,7 @@ import numpy as np
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def key_of(seed: int, epoch: int, side: int) -> int:
+def draw_key(seed: int, epoch: int, side: int) -> int:
     """The 64-bit key of a side's draws in an epoch."""
     # Trailing zeros do not count as entropy, so sides start at 1.
     return int(np.random.SeedSequence([seed, epoch, side + 1]).generate_state(1, np.uint64)[0])

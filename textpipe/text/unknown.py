@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 
-class Replacement(tf.Module):
+class UnknownWordReplacer(tf.Module):
     """lexicon: {source word: its translation}; source words outside it are copied (names, numbers)."""
 
     def __init__(self, lexicon: Mapping[str, str] | None = None):

@@ -29,7 +29,7 @@ def split(text: tf.Tensor, *, punctuation: bool = True) -> tf.RaggedTensor:
     return tf.strings.split(tf.strings.regex_replace(text, LOOSE_APOSTROPHE, " "))
 
 
-def blank_separated(text: tf.Tensor) -> tf.RaggedTensor:
+def split_whitespace(text: tf.Tensor) -> tf.RaggedTensor:
     """Split text at white space of any kind: [N] string -> [N, None] string.
 
     ["Don't panic!"] -> [["Don't", "panic!"]]

@@ -58,7 +58,7 @@ def minimize(
     """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration."""
     point = start.astype(np.float32)
     value, gradient = function(point)
-    pairs = Pairs(len(point), memory)
+    pairs = CurvaturePairs(len(point), memory)
     iterations, calls, stopped = 0, 1, "converged"
     lowest, flattest, stale = value, np.inf, 0
     while (steepest := float(np.abs(gradient).max())) > tolerance:
@@ -115,7 +115,7 @@ def between(low: Trial, high: Trial) -> float:
     return low.length + span * min(max(share, 0.1), 0.9)
 
 
-class Pairs:
+class CurvaturePairs:
     """The latest m steps s and changes of gradient y, and the implied inverse Hessian."""
 
     def __init__(self, size: int, memory: int):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from textpipe.training import losses, vocabulary_loss
 
 
-def of_tokens(model, inputs, target):
+def token_log_probs(model, inputs, target):
     """Log-probability of each token given the true tokens before it: target [B, U] -> [B, U].
 
     inputs: {field: feature}; target: ids with end_id, padded with 0. Padding gets 0, so that the sum of a row is the

@@ -53,7 +53,7 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
         raise DataError(f"{source}: no rows{f' in {config.key!r}' if config.key else ''}")
     first = records[0]
     names = list(first) if isinstance(first, dict) else config.columns or [f"column {n}" for n in range(len(first))]
-    indices = text_file.columns_at(str(source), names, columns)
+    indices = text_file.column_indices(str(source), names, columns)
     for start in range(0, len(records), BATCH_ROWS):
         rows = Rows(str(source), [], [], [[] for _ in columns], "row")
         for position, record in enumerate(records[start : start + BATCH_ROWS], start):

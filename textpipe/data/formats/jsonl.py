@@ -42,7 +42,7 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
             if table is None:
                 continue
             if not checked:
-                text_file.columns_at(f"{source}, line {line}", list(table), columns)
+                text_file.column_indices(f"{source}, line {line}", list(table), columns)
                 checked = True
             cells = [cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names]
             if None in cells:

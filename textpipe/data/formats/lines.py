@@ -34,7 +34,7 @@ def read(
     files = source if isinstance(source, dict) else {"text": source}
     names = list(files)
     source_names = " and ".join(str(files[name]) for name in names)
-    paths = [files[names[index]] for index in text_file.columns_at(source_names, names, columns)]
+    paths = [files[names[index]] for index in text_file.column_indices(source_names, names, columns)]
     first = text_file.lines(paths[0], config.member, repairs)
     others = [
         chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in paths[1:]

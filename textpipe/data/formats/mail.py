@@ -30,8 +30,8 @@ class Config(Section):
 
 def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
     """Yield the requested columns of each mail, one row per mail."""
-    names = [COLUMNS[index] for index in text_file.columns_at(str(source), COLUMNS, columns)]
-    text_file.must_exist(source)
+    names = [COLUMNS[index] for index in text_file.column_indices(str(source), COLUMNS, columns)]
+    text_file.check_exists(source)
     rows = Rows(str(source), [], [], [[] for _ in columns], "mail")
     count = 0
     for path, raw in read_messages(source, config.pattern):

@@ -27,11 +27,11 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text_file.must_exist(source)
+    text_file.check_exists(source)
     try:
         with pq.ParquetFile(source) as file:
             names = file.schema_arrow.names
-            chosen = [names[number] for number in text_file.columns_at(str(source), names, columns)]
+            chosen = [names[number] for number in text_file.column_indices(str(source), names, columns)]
             start = 0
             groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
             row_bytes = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)

@@ -29,7 +29,7 @@ class NoRepeatNgram:
 
         return tf.fill([rows, self.context], -1)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         """size 3, 5 6 7 5 6 -> 7."""
         import tensorflow as tf
 

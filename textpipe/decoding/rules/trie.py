@@ -90,7 +90,7 @@ class Trie:
             self.tokens = tf.constant(keys % base, tf.int32)
             self.first = tf.constant(first, tf.int32)
 
-    def caps(self, max_length):
+    def max_lengths(self, max_length):
         import tensorflow as tf
 
         return tf.fill(tf.shape(max_length), self.longest)
@@ -100,7 +100,7 @@ class Trie:
 
         return tf.zeros([rows], tf.int32)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         """Disallows all tokens that leave the trie; writes only a number per allowed token besides one fill."""
         import tensorflow as tf
 

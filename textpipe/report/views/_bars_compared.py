@@ -19,7 +19,7 @@ def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_t
     """Accuracy and F1."""
     from textpipe.metrics import comparison
 
-    return comparison.of_labels(answers, references)
+    return comparison.label_measures(answers, references)
 
 
 def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "np.ndarray":
@@ -33,7 +33,7 @@ def positive(answers: Sequence[Sequence[str]], references: Sequence[Any], metric
     """The second of two classes."""
     from textpipe.metrics import comparison
 
-    return comparison.classes_of(answers, references)[1] if "f1" in metrics else None
+    return comparison.sorted_labels(answers, references)[1] if "f1" in metrics else None
 
 
 def agreement(first: Any, other: Any, references: Sequence[Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textpipe.kinds.labels import spelled
+from textpipe.kinds.labels import join
 from textpipe.report.views import _bars_compared as one_label
 from textpipe.report.views._bars_compared import (
     answer,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def joined_labels(references: Sequence[Any]) -> list[str]:
     """References in the format of answers: ["b", "a"] -> "a|b"."""
-    return [labels if isinstance(labels, str) else spelled(sorted(labels)) for labels in references]
+    return [labels if isinstance(labels, str) else join(sorted(labels)) for labels in references]
 
 
 def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_tokenizer: str) -> "list[Measure]":

@@ -22,7 +22,7 @@ def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_t
     """BLEU, chrF and TER."""
     from textpipe.metrics import comparison
 
-    return comparison.of_texts(answers, references, bleu_tokenizer=bleu_tokenizer)
+    return comparison.text_measures(answers, references, bleu_tokenizer=bleu_tokenizer)
 
 
 def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "np.ndarray":
@@ -73,16 +73,16 @@ def sections(comparison: Any) -> list[Section]:
     lengths = [len(source.split()) for source in rows.sources]
     ranges = length_ranges(lengths)
     members = [np.array([low <= length <= high for length in lengths]) for low, high in ranges]
-    tokenize = bleu_tokenizers.of_signature(comparison.table["metrics"]["bleu"]["signature"])
+    tokenize = bleu_tokenizers.tokenizer_in_signature(comparison.table["metrics"]["bleu"]["signature"])
     series = []
     for system, colour in zip(comparison.systems[:3], "abc", strict=False):
         statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False, tokenize=tokenize)
         parts = [statistics[chosen] for chosen in members]
         drawn = [
-            significance.resampled(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
+            significance.bootstrap_values(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
             for part in parts
         ]
-        bounds = [significance.interval(draws) for draws in drawn]
+        bounds = [significance.percentile_interval(draws) for draws in drawn]
         values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
         series.append(Series(system.name, [], values, colour, low=[b[0] for b in bounds], high=[b[1] for b in bounds]))
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from textpipe.kinds.labels import BETWEEN
+from textpipe.kinds.labels import SEPARATOR
 from textpipe.report import markup, page
 from textpipe.report.page import Section
 from textpipe.report.results import Run
@@ -50,7 +50,7 @@ def labels_section(run: Run) -> Section:
 
 def parse_labels(answer: str) -> set[str]:
     """ "billing|urgent" -> {"billing", "urgent"}."""
-    return set(answer.split(BETWEEN)) - {""}
+    return set(answer.split(SEPARATOR)) - {""}
 
 
 def errors_section(run: Run) -> Section:

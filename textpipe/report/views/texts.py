@@ -33,7 +33,7 @@ def sections(run: Run) -> list[Section]:
     source, target = run.sides
     answers = [line["answer"] for line in run.predictions]
     references = [references_of(line, target) for line in run.predictions]
-    tokenize = bleu_tokenizers.of_signature(run.metrics.get("signatures", {}).get("bleu", ""))
+    tokenize = bleu_tokenizers.tokenizer_in_signature(run.metrics.get("signatures", {}).get("bleu", ""))
     statistics = generation.bleu_statistics(answers, references, lowercase=False, tokenize=tokenize)
     chrf = corpus.chrf(corpus.chrf_statistics(answers, references))
     lengths = [len(line[source].split()) for line in run.predictions]
@@ -59,7 +59,9 @@ def length_section(lengths: list[int], statistics: "np.ndarray", chrf: "np.ndarr
     bounds = []
     for part in parts:
         measure = corpus.Measure("bleu", [part], corpus.bleu)
-        bounds.append(significance.interval(significance.resampled(measure, resamples=RESAMPLES, seed=SEED)[0]))
+        bounds.append(
+            significance.percentile_interval(significance.bootstrap_values(measure, resamples=RESAMPLES, seed=SEED)[0])
+        )
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]
     counts = [int(chosen.sum()) for chosen in members]
     low, high = ([bound[side] for bound in bounds] for side in (0, 1))

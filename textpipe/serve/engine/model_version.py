@@ -202,11 +202,11 @@ class Version:
                     signatures[key] = replace(signature, search=search)
         self.signatures = signatures
         described = [signature.described for signature in signatures.values()]
-        self.options_signature = self.find(records.taking_options(described))
+        self.options_signature = self.find(records.find_with_options(described))
         # Counts the tokens of texts and answers; None for models of other tools.
-        self.token_counts = self.find(records.giving(described, records.TOKEN_COUNTS)) if self.about else None
-        begin = records.giving(described, records.STATE)
-        advance = records.following(described, begin.name) if begin else None
+        self.token_counts = self.find(records.find_giving(described, records.TOKEN_COUNTS)) if self.about else None
+        begin = records.find_giving(described, records.STATE)
+        advance = records.find_following(described, begin.name) if begin else None
         # For streams: the signatures that begin an answer, and that add a token to it.
         self.stream = (signatures[begin.name], signatures[advance.name]) if begin and advance else None
         self.num_held = 0
@@ -225,7 +225,7 @@ class Version:
         """Raises ModelError when the directory is incomplete, differs from its manifest, or cannot be loaded, and when its
         graph accesses files, processes or the network and `trust` is false.
         """
-        saved = side_effects.read(path)
+        saved = side_effects.read_saved_model(path)
         if not trust:
             side_effects.refuse(path, saved)
         return cls(name, number, path, Model.load(path), serving_graph(saved), limits)

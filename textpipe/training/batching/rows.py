@@ -60,7 +60,7 @@ class Rows:
         drawn: dict[str, Column] = self.columns
         for position, name in enumerate(self.columns):
             if name in self.samplers:
-                key = sampling_random.key_of(self.seed, number, position)
+                key = sampling_random.draw_key(self.seed, number, position)
                 drawn[name] = Ids(self.samplers[name].draw(key, widths and widths[name]))
         target = drawn.pop(self.target_name)
         return replace(self, inputs=drawn, target=target, samplers={})

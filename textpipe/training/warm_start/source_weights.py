@@ -23,7 +23,7 @@ from textpipe.training.warm_start import parameters, vocabulary_axes
 VOCABULARY = "vocabulary.json"
 MODEL = "model.json"
 WEIGHTS = "model.weights.h5"
-BESIDE = "assets.extra"  # folder of an exported model with model.json and vocabulary.json
+EXTRA_DIR = "assets.extra"  # folder of an exported model with model.json and vocabulary.json
 MAX_SHOWN = 3  # mismatches that an error lists
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Origin:
         if self.weights.suffix == ".h5":
             integrity.check(root)
         else:
-            integrity.check_listed(root, self.files)
+            integrity.check_model_files(root, self.files)
             description.check(root, description.read(root))
 
 
@@ -78,7 +78,7 @@ def locate(init: Init) -> Origin:
     if versions and not (folder / "saved_model.pb").exists():
         folder = max(versions, key=lambda version: int(version.name))
     if (folder / "saved_model.pb").exists():
-        origin = Origin(folder / BESIDE / MODEL, folder / BESIDE / VOCABULARY, folder / "variables")
+        origin = Origin(folder / EXTRA_DIR / MODEL, folder / EXTRA_DIR / VOCABULARY, folder / "variables")
     else:
         origin = Origin(folder / MODEL, folder / VOCABULARY, folder / WEIGHTS)
     for path in (origin.model, origin.weights, origin.vocabulary):

@@ -52,7 +52,7 @@ def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, A
     if size["kind"] == "sparse":
         import numpy as np
 
-        section = json.loads((vectorize / vectorizer.FEATURES).read_text(encoding="utf-8"))[name]
+        section = json.loads((vectorize / vectorizer.FEATURES_FILE).read_text(encoding="utf-8"))[name]
         counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
         buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
         features = {option: section[option] for option in counted}
