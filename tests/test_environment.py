@@ -129,6 +129,6 @@ def test_a_full_disk_under_standard_output_is_named(tmp_path, words):
 
 
 def test_characters_outside_the_locales_encoding_are_escaped(tmp_path):
-    script = "from textpipe import cli; import click; cli.environment.write_any_text(); click.echo('Grüße \\u4f60')"
+    script = "from textpipe import cli; import click; cli.environment.escape_unencodable_output(); click.echo('Grüße \\u4f60')"
     done = python(script, folder=tmp_path, PYTHONIOENCODING="iso-8859-1")
     assert done.stdout == "Grüße \\u4f60\n", done.stderr

@@ -381,7 +381,7 @@ def load(config, folder, name, *, codec=None):
 def column(tables, name, size):
     from textpipe.data import columns
 
-    return columns.Dense(columns.values(tables, name, "float32"))
+    return columns.Dense(columns.scalar_column(tables, name, "float32"))
 
 
 def line(stats, size, rows):

@@ -30,7 +30,7 @@ loader.Model.load = load
 try: predict.load("model", None)
 except Loaded: print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
 """
-INFERENCE = "; textpipe.runtime.onednn.for_answering()"
+INFERENCE = "; textpipe.runtime.onednn.disable_by_default()"
 
 
 def clean_environment():

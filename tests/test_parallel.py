@@ -139,7 +139,7 @@ def test_a_pipeline_of_texts_leaves_cores_for_its_shards(tables, make, wanted, t
 PROGRAM = """
 import os, sys
 from textpipe.runtime import threads
-threads.count = lambda: 2
+threads.num_cores = lambda: 2
 {first}
 threads.side_by_side()
 print(os.environ.get(threads.VARIABLE), threads.pieces())
@@ -155,7 +155,7 @@ if "tensorflow" in sys.modules:
         ("import tensorflow", ["1", "2", "1"]),
         ("import tensorflow as tf; tf.constant(1)", ["None", "1", "0"]),
         ("os.environ[threads.VARIABLE] = '2'", ["2", "1"]),
-        ("threads.count = lambda: 17", ["4", "4"]),
+        ("threads.num_cores = lambda: 17", ["4", "4"]),
     ],
 )
 def test_cores_are_left_for_parallel_operations_unless_too_late_or_configured(first, expected):

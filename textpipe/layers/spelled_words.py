@@ -1,7 +1,7 @@
 """Words and spellings in a row of ids, as models read them.   Shapes: B batch, T tokens, W words of the longest row,
 N spellings of a batch, L letters of the longest spelling.
 
-Ids: special tokens and words are below num_words, </unk> is num_words, letters follow (text/spelled_words.py). A spelling is
+Ids: special tokens and words are below num_words, </unk> is num_words, letters follow (text/hybrid_codec.py). A spelling is
 <unk> and the letters after it; letters without an <unk> before them are a spelling too, so that every row is valid. Words are
 packed into [B, W] and spellings into [L, N], so that each network processes only its own tokens.
 """

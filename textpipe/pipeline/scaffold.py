@@ -100,7 +100,7 @@ def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[P
 
 
 def guess_format(files: Files) -> str | None:
-    """The format of the files, guessed from their names; see sources.guess."""
+    """The format of the files, guessed from their names; see sources.infer_format."""
     from textpipe.data import sources
 
     return sources.infer_format(to_plain(files))

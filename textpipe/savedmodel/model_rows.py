@@ -15,7 +15,7 @@ def encode(text: str) -> bytes:
 
 
 def encode_columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Convert cells from ingest for batching.answered: texts to bytes, missing numbers to NaN."""
+    """Convert cells from ingest for batching.run_in_batches: texts to bytes, missing numbers to NaN."""
     return {name: [encode_cell(cell) for cell in cells] for name, cells in raw.items()}
 
 

@@ -62,7 +62,7 @@ class Sampler:
         self.segmenter: Segmenter = make_segmenter(pieces, distinct)
 
     def draw(self, key: int, width: int | None = None) -> list[Block]:
-        """A sample of all rows for a key (sampling_random.key_of), in blocks of other sizes.
+        """A sample of all rows for a key (sampling_random.draw_key), in blocks of other sizes.
 
         Rows whose sample is longer than width keep their own ids.
         """
