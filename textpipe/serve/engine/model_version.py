@@ -195,11 +195,13 @@ class Version:
                 bounds = limits.bounds(name, self.about, signature.option_defaults)
                 signatures[key] = replace(signature, bounds=bounds)
         for key, signature in signatures.items():
-            record = signature.described.search
-            if record and record.signature in signatures:
-                search = Search(signatures[record.signature], dict(record.outputs), record.first)
-                if search.can_replace(signature):
-                    signatures[key] = replace(signature, search=search)
+            if record := signature.described.search:
+                # Without options first: a search of fixed sizes is quicker.
+                stoppable = [item for item in signatures.values() if item.deadline_input and not item.described.options]
+                stoppable += [signatures[record.signature]] if record.signature in signatures else []
+                searches = [Search(item, dict(record.outputs), record.first) for item in stoppable]
+                search = next((item for item in searches if item.can_replace(signature)), None)
+                signatures[key] = replace(signature, search=search)
         self.signatures = signatures
         described = [signature.described for signature in signatures.values()]
         self.options_signature = self.find(records.find_with_options(described))
