@@ -130,7 +130,7 @@ SHOWN = {
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
-        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples",
+        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
         "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_others_change",
         "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better",
@@ -150,7 +150,7 @@ SHOWN = {
     "training.regularization.subword_sampling": {
         "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
-        "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
+        "sides": "test_subword_sampling.py::test_one_side_alone_can_be_sampled",
     },
     "training.warm_start.source_weights": {
         "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
