@@ -278,7 +278,10 @@ class Output(tf.Module):
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=best),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=nbest),
             Signature(
-                UNTIL, {**rows, DEADLINE: options[DEADLINE]}, signatures.ANSWER, call=self.nbest_until,
+                UNTIL,
+                {**rows, DEADLINE: options[DEADLINE]},
+                signatures.ANSWER,
+                call=self.nbest_until,
                 defaults={DEADLINE: defaults[DEADLINE]},
             ),
             Signature(
