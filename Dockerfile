@@ -1,9 +1,9 @@
-# textpipe serve, for models that are mounted or copied to /models:
+# Runs textpipe serve on the models mounted or copied to /models:
 #
 #     docker build --tag textpipe .
 #     docker run --rm --publish 8501:8501 --publish 8500:8500 --volume "$PWD/saved_models:/models:ro" textpipe
 #
-# Options go behind the image's name: docker run ... textpipe --processes 2 --token-file /run/secrets/tokens
+# Options follow the image name: docker run ... textpipe --processes 2 --token-file /run/secrets/tokens
 FROM python:3.12-slim
 
 WORKDIR /textpipe
@@ -18,7 +18,7 @@ RUN python -m pip install --no-cache-dir --no-build-isolation --no-deps . \
 USER textpipe
 WORKDIR /home/textpipe
 EXPOSE 8501 8500
-# Enough for requests under way to be answered; `docker stop --time 35` lets it end by itself.
+# Lets the server finish open requests; `docker stop --time 35` gives it enough time.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/readyz', timeout=4)"]

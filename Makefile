@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
+# Two commands are enough on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,9 +9,9 @@ PROVEN := tests/test_resume.py tests/test_one_answer.py tests/test_store.py test
 
 setup: $(VENV)/installed
 
-# Hashes pin every byte; the package itself goes in without looking anything up.
+# Dependencies are pinned by hash; the package itself is installed without resolving dependencies.
 $(VENV)/installed: pyproject.toml requirements.lock
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"textpipe needs Python 3.11, 3.12 or 3.13, this is {v[0]}.{v[1]}; name another: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"textpipe needs Python 3.11, 3.12 or 3.13, found {v[0]}.{v[1]}; choose another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 run: setup
 	@for name in $(BUNDLED); do $(BIN)/textpipe run pipelines/$$name.toml --show 3 || exit $$?; done
 
-# Lint, format and types, in a small environment of their own: no TensorFlow is needed for it.
+# Lint, format and types, in a separate small environment without TensorFlow.
 check: $(VENV)-check/installed
 	$(VENV)-check/bin/ruff check .
 	$(VENV)-check/bin/ruff format --check .
@@ -34,7 +34,7 @@ $(VENV)-check/installed: requirements-check.lock
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# What proves by volume, in its full number: kills, fuzzing, flipped bits, swaps under load, dropout counted on every path.
+# The randomized tests in full volume: kills, fuzzing, flipped bits, version swaps under load, dropout on every path.
 prove: setup
 	TEXTPIPE_PROVE=1 $(BIN)/python -m pytest --numprocesses 2 -m "prove or volume" $(PROVEN)
 
@@ -42,7 +42,7 @@ prove: setup
 pictures: setup
 	$(BIN)/python docs/pictures.py pipelines/phrases_en_de.toml "The polite customer should wear the yellow shirt." docs/pictures
 
-# Rewrites requirements.lock for Python 3.11 to 3.13; needs `pip install uv`.
+# Rewrites the lock files for Python 3.11 to 3.13; needs `pip install uv`.
 lock:
 	uv pip compile pyproject.toml --extra test --extra build --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock

@@ -1,12 +1,12 @@
-"""Sentences per second of a SavedModel that writes text, and where the time goes.
+"""Sentences per second of a text-generating SavedModel, and a profile of its operations.
 
     python benchmarks/decoding.py MODEL SOURCES [--batch-rows 64] [--rows 1000] [--repeats 3] [--option beam_size=5]
                                   [--references FILE] [--ops 20] [--answers FILE]
 
-SOURCES: one text a line (may be .gz). All are answered through savedmodel.Model.predict, as `textpipe predict` does: text
-in, text out. Reported are the shortest wall clock of some runs and the least processor time of one; on a machine with
-other work the latter, divided by the cores, is the better figure. --ops adds one run under TensorFlow's profiler and
-prints the operations that take longest (by their own time, summed over the threads).
+SOURCES: one text per line (may be .gz). They are answered through savedmodel.loader.Model.predict, like `textpipe predict`: text
+in, text out. Reports the minimum wall-clock time and the minimum CPU time over the runs; on a busy machine the latter,
+divided by the number of cores, is more reliable. --ops adds a run under TensorFlow's profiler and prints the operations
+with the most self time, summed over threads.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def lines(path):
 
 
 def best(function, repeats):
-    """(result, least wall-clock seconds, least processor seconds) of some calls."""
+    """(result, minimum wall-clock seconds, minimum CPU seconds) over the calls."""
     wall, processor = [], []
     for _ in range(repeats):
         start, used = time.perf_counter(), time.process_time()
@@ -40,7 +40,7 @@ def best(function, repeats):
 
 
 def operations(function, count):
-    """The `count` operations that took longest: [(name, seconds, calls)]."""
+    """The `count` operations with the most self time: [(name, seconds, calls)]."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -53,7 +53,7 @@ def operations(function, count):
     for plane in space.planes:
         names = {key: value.name for key, value in plane.event_metadata.items()}
         for line in plane.lines:
-            nested = []  # what an event holds is not its own time
+            nested = []  # time of nested events is not self time
             for event in sorted(line.events, key=lambda event: (event.offset_ps, -event.duration_ps)):
                 while nested and nested[-1][0] <= event.offset_ps:
                     nested.pop()
@@ -88,7 +88,7 @@ def main():
     def run():
         return model.predict(texts, **options)
 
-    run()  # first calls plan memory and kernels
+    run()  # warm-up: memory and kernel planning
     answers, wall, processor = best(run, arguments.repeats)
     tokens = sum(len(row["answer"].split()) for row in answers)
     report = {

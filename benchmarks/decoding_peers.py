@@ -3,14 +3,14 @@
     TEXTPIPE_DATA=... python benchmarks/decoding_peers.py PIPELINE FOLDER [--artifacts data/artifacts] [--rounds 3]
         [--opennmt-python ...] [--joeynmt-python ...] [--ctranslate2-python ...]
 
-PIPELINE is a trained transformer's (pre-norm, sinusoidal, relu, shared and tied embeddings, one vocabulary); its stages
-are taken from the store. The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and
-TEXTPIPE_CTRANSLATE2_PYTHON (with ctranslate2 and sentencepiece; this one when it has them); a peer without one is left
-out.
+PIPELINE is the file of a trained transformer (pre-norm, sinusoidal, relu, shared and tied embeddings, one vocabulary);
+its stages are taken from the store. The peers' Python interpreters may also be set by TEXTPIPE_OPENNMT_PYTHON,
+TEXTPIPE_JOEYNMT_PYTHON and TEXTPIPE_CTRANSLATE2_PYTHON (needs ctranslate2 and sentencepiece; default: this interpreter if
+it has them). Peers without an interpreter are skipped.
 
-The peers read the weights under their own names, so all search with one model; the BLEU of each shows that they do.
-textpipe and CTranslate2 are measured from text to text, the others from pieces to pieces. Every engine has a window in
-each round, in turn. Writes benchmarks/results/decoding_peers.json.
+The weights are converted to each peer's parameter names, so all engines search with the same model, as their BLEU
+confirms. textpipe and CTranslate2 are measured from text to text, the others from subword pieces to pieces. In each round
+every engine runs for one window, in turn. Writes benchmarks/results/decoding_peers.json.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PEERS = {
 
 
 def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
-    """Runs or reads the pipeline and writes what the workers read; the references."""
+    """Run or load the pipeline and write the workers' input files; returns the references."""
     import numpy as np
     import tensorflow as tf
 
@@ -63,7 +63,7 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     ids = codec.encode(tf.constant(normalized)).to_list()
     limit = servable.features["source"].max_length - 1
     lines = [" ".join(names[token] for token in row[:limit]) for row in ids]
-    for language in ("en", "de"):  # joeynmt wants a target file too; it is not looked at
+    for language in ("en", "de"):  # joeynmt requires a target file but does not use it
         (folder / f"test.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
     (folder / "joeynmt.vocab").write_text(
@@ -74,9 +74,11 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
     (folder / "pieces.model").write_bytes((paths["tokenize"] / f"{name}.model").read_bytes())
     engine = folder / "ctranslate2"
     try:
-        told = _folder.fill(engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place))
-        print(told, file=sys.stderr)
-    except Exception as error:  # the package may be only in another Python; an earlier export does then
+        summary = _folder.write_folder(
+            engine, lambda place: ctranslate2.write(loaded.task, loaded.sections, paths, place)
+        )
+        print(summary, file=sys.stderr)
+    except Exception as error:  # the package may be installed only for the other Python; an earlier export is used then
         if not (engine / "model.bin").exists():
             print(f"no export for CTranslate2: {error}", file=sys.stderr)
     setup = {
@@ -98,7 +100,7 @@ def prepare(path, folder, artifacts, saved_models, batch_rows, rows):
 
 
 def weights(model):
-    """A transformer's weights as arrays: kernels [D, K] of single projections, by the names the workers look for."""
+    """A transformer's weights as arrays by name: kernels [D, K] of the separate projections."""
     import numpy as np
     from keras import ops
 
@@ -107,7 +109,7 @@ def weights(model):
     config = model.config
     assert (config.norm, config.positions, config.activation) == ("pre", "sinusoidal", "relu"), "see the docstring"
     assert config.share_embeddings and config.tie_embeddings, "see the docstring"
-    found = {
+    arrays = {
         "table": ops.convert_to_numpy(model.target_embedding),
         "places": ops.convert_to_numpy(sinusoidal(np.arange(1024), config.d_model)),
     }
@@ -116,10 +118,10 @@ def weights(model):
         kernels = np.split(ops.convert_to_numpy(layer.kernel), len(names), axis=1)
         biases = np.split(ops.convert_to_numpy(layer.bias), len(names))
         for name, kernel, bias in zip(names, kernels, biases, strict=True):
-            found[f"{name}.kernel"], found[f"{name}.bias"] = kernel, bias
+            arrays[f"{name}.kernel"], arrays[f"{name}.bias"] = kernel, bias
 
     def norm(layer, name):
-        found[f"{name}.gain"], found[f"{name}.shift"] = map(ops.convert_to_numpy, (layer.gain, layer.shift))
+        arrays[f"{name}.gain"], arrays[f"{name}.shift"] = map(ops.convert_to_numpy, (layer.gain, layer.shift))
 
     for side, blocks, last in (
         ("encoder", model.encoder, model.encoder_norm),
@@ -138,11 +140,11 @@ def weights(model):
             linear(block.feed_forward.writes, f"{name}.outer")
             for place, layer in enumerate(block.norms):
                 norm(layer, f"{name}.norms.{place}")
-    return found
+    return arrays
 
 
 def bleu(folder, name, references):
-    """Lowercased BLEU of what a worker wrote; pieces are put together first."""
+    """Lowercased BLEU of a worker's output, after joining subword pieces."""
     import sacrebleu
     import sentencepiece
 
@@ -160,9 +162,7 @@ def main():
     parser.add_argument("--artifacts", type=Path, default=Path("data/artifacts"))
     parser.add_argument("--saved-models", type=Path, default=Path("saved_models"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--batch-rows", type=int, default=128, help="CTranslate2 is given at most 64, which suits it better"
-    )
+    parser.add_argument("--batch-rows", type=int, default=128, help="CTranslate2 gets at most 64, where it is faster")
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=RESULTS)
     for key in ("ctranslate2", "opennmt", "joeynmt"):
@@ -197,12 +197,12 @@ def main():
             )
     try:
         for worker in workers.values():
-            worker.window(0)  # first calls plan memory and kernels
-        found = {name: [] for name in workers}
+            worker.window(0)  # warm-up: memory and kernel planning
+        windows_of = {name: [] for name in workers}
         for number in range(options.rounds):
             for name in list(workers) if number % 2 == 0 else reversed(workers):
                 window = workers[name].window(0)
-                found[name].append(window)
+                windows_of[name].append(window)
                 print(
                     f"round {number + 1} {name:<20} {window['sentences'] / window['seconds']:7.0f} /s",
                     file=sys.stderr,
@@ -211,8 +211,10 @@ def main():
     finally:
         for worker in workers.values():
             worker.end()
-    speeds = {name: [window["sentences"] / window["seconds"] for window in windows] for name, windows in found.items()}
-    scores = {name: bleu(folder, name, references) for name in found}
+    speeds = {
+        name: [window["sentences"] / window["seconds"] for window in windows] for name, windows in windows_of.items()
+    }
+    scores = {name: bleu(folder, name, references) for name in windows_of}
     mine = scores[OURS][1]
     result = {
         "settings": {name: value for name, value in setup.items() if name in SETTINGS},
@@ -228,7 +230,7 @@ def main():
             name: round(sum(a == b for a, b in zip(mine, answers, strict=True)) / len(mine), 3)
             for name, (_, answers) in scores.items()
         },
-        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in found.items()},
+        "peak_mb": {name: max(window["peak_mb"] for window in windows) for name, windows in windows_of.items()},
         "workers": {name: worker.about for name, worker in workers.items()},
         "left_out": [name for name in PEERS if name not in workers],
         "cores": os.cpu_count(),

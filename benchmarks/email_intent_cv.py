@@ -1,9 +1,9 @@
-"""Five-fold cross-validation on email_intent: pipelines/email_intent.toml next to scikit-learn's TF-IDF(1,2) + LR.
+"""Five-fold cross-validation on email_intent: pipelines/email_intent.toml against scikit-learn's TF-IDF(1,2) + LR.
 
     TEXTPIPE_DATA=... python benchmarks/email_intent_cv.py [--folds 5] [--seeds 3]
 
-Both see the same folds, and learn vocabulary, document frequencies and weights on the other folds alone. textpipe runs
-the steps, features, model and optimizer the pipeline file names, scikit-learn its defaults. Writes benchmarks/results/.
+Both use the same folds and learn vocabulary, document frequencies and weights from the training folds only. textpipe uses
+the steps, features, model and optimizer of the pipeline file, scikit-learn its defaults. Writes benchmarks/results/.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PIPELINE = HERE.parent / "pipelines" / "email_intent.toml"
 
 
 def read(folder):
-    """Texts, and labels as 0 and 1, of `label TAB text` lines."""
+    """Texts and 0/1 labels from `label TAB text` lines."""
     lines = (folder / "email_intent" / "train.tsv").read_text(encoding="utf-8").split("\n")
     pairs = [line.rstrip("\r").split("\t", 1) for line in lines if line]
     classes = sorted({label for label, _ in pairs})
@@ -44,7 +44,7 @@ def read(folder):
 
 
 def rows_of(feature, texts, labels):
-    """Texts as the rows a training run reads."""
+    """Texts as training rows."""
     import scipy.sparse
 
     batch = feature(tf.constant(list(texts)))
@@ -80,7 +80,7 @@ def accuracy_of_sklearn(texts, labels, train, test):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3, help="how many ways of cutting the folds")
+    parser.add_argument("--seeds", type=int, default=3, help="number of random splits into folds")
     arguments = parser.parse_args()
     texts, labels = read(Path(os.environ["TEXTPIPE_DATA"]))
     tables = sections.load(PIPELINE)

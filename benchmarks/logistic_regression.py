@@ -1,10 +1,10 @@
-"""Wall-clock of fitting logistic regression on banking77, next to scikit-learn's, on the very same TF-IDF matrix.
+"""Time to fit logistic regression on banking77 against scikit-learn, on the same TF-IDF matrix.
 
     TEXTPIPE_DATA=... python benchmarks/logistic_regression.py [--repeats 5] [--l2 0.1]
 
-Both fit the same objective (C = 1 / l2) by L-BFGS to the same tolerance, in turns, in one process. textpipe's time
-includes gathering the rows, tracing the graph and a validation on the test rows; imports are outside both. Processor
-seconds are given beside the wall clock, because the machine may have other work. Writes benchmarks/results/.
+Both minimize the same objective (C = 1 / l2) by L-BFGS to the same tolerance, alternating in one process. textpipe's time
+includes gathering the rows, tracing the graph and a validation on the test rows; imports are excluded for both. CPU
+seconds are reported besides wall-clock time, because the machine may be busy. Writes benchmarks/results/.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from textpipe.training.steps import Steps
 
 RESULTS = Path(__file__).parent / "results" / "logistic_regression.json"
 
-# What is timed inside a fit; nested calls count where they are innermost.
+# Functions timed within a fit; nested time is attributed to the innermost one.
 PARTS = {
     "gather the rows into one matrix": (full_batch.Objective, "__init__"),
     "loss and gradient (TensorFlow)": (full_batch.Objective, "__call__"),
-    "curvature pairs: add (NumPy)": (lbfgs.Pairs, "add"),
-    "curvature pairs: direction (NumPy)": (lbfgs.Pairs, "direction"),
+    "curvature pairs: add (NumPy)": (lbfgs.CurvaturePairs, "add"),
+    "curvature pairs: direction (NumPy)": (lbfgs.CurvaturePairs, "direction"),
     "validation": (Steps, "validate"),
 }
 
@@ -101,7 +101,7 @@ def main():
     processor = {name: [] for name in fits}
     outcome = {}
     for repeat in range(arguments.repeats):
-        # In turns, and each first as often as the other: what else the machine does hits both alike.
+        # Alternate, and swap the order each time, so that other load affects both equally.
         for name in sorted(fits, reverse=bool(repeat % 2)):
             start, cpu = time.perf_counter(), time.process_time()
             outcome[name] = fits[name]()

@@ -1,10 +1,10 @@
-"""Peak memory and speed of the stages before training, as rows grow tenfold.
+"""Peak memory and speed of the stages before training, for ten times as many rows.
 
     python benchmarks/million_rows.py [--rows 200000 2000000] [--features ids|tfidf]
 
-Rows are drawn from the bundled phrases, two sentences each, so that words are words. Each stage runs in a process of
-its own; its peak is what the operating system says of that process (TensorFlow itself is some 600 MB of it). tokenize is
-timed as a whole and its learning, which reads a bounded sample, apart. Writes benchmarks/results/million_rows_*.json.
+Rows are sampled from the bundled phrases, two sentences each, to have realistic words. Each stage runs in its own
+process; its peak is the process's maximum resident size (about 600 MB of it is TensorFlow). tokenize is timed as a
+whole, and its learning, which reads a bounded sample, separately. Writes benchmarks/results/million_rows_*.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ STAGES = ("ingest", "normalize", "tokenize", "vectorize")
 
 
 def sections(features):
-    """[stage] tables of a pipeline over rows.tsv."""
+    """The [stage] tables of a pipeline over rows.tsv."""
     ids = features == "ids"
     fields = {"source": "en", "target": "de"} if ids else {"text": "en", "label": "label"}
     return "translate" if ids else "classify", {
@@ -35,7 +35,7 @@ def sections(features):
 
 
 def write_rows(path, count):
-    """count rows of two sentences: en, de and a label."""
+    """Write count rows of two sentences: en, de and a label."""
     lines = (HOME.parent / "data/phrases/train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     pairs = [line.split("\t") for line in lines]
     draw = random.Random(1)
@@ -47,7 +47,7 @@ def write_rows(path, count):
 
 
 def run_stage(stage, task, table, folders, answer):
-    """Run one stage on its inputs' folders; seconds, processor seconds and peak bytes go to `answer`."""
+    """Run one stage on its input folders; sends seconds, CPU seconds and peak bytes to `answer`."""
     from textpipe.config import plugins
     from textpipe.config import sections as config
 
@@ -62,7 +62,7 @@ def run_stage(stage, task, table, folders, answer):
 
 
 def measure(count, features):
-    """Figures of each stage over `count` rows."""
+    """Measurements of each stage over `count` rows."""
     task, tables = sections(features)
     context, figures = multiprocessing.get_context("spawn"), {}
     with tempfile.TemporaryDirectory() as folder:

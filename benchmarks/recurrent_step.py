@@ -1,10 +1,10 @@
-"""Target tokens per second of one training step: the model with and without input feeding, and with Keras's layers.
+"""Target tokens per second of one training step: with and without input feeding, and with Keras's own layers.
 
     python benchmarks/recurrent_step.py [--rows 180] [--source 24] [--target 20] [--variants plain fed keras]
 
-A step is what training does: forward, smoothed loss, backward, clipping and Adam, here on full rows. The variants take
-turns, so that other work on the machine meets all alike. Reported are the shortest step and the least processor time of
-one; on a machine with other work the latter, divided by the cores, is the better figure.
+A step is one of training: forward pass, smoothed loss, backward pass, clipping and Adam, here on rows without padding.
+The variants take turns, so that other load affects all equally. Reports the minimum wall-clock time and the minimum CPU
+time of a step; on a busy machine the latter, divided by the number of cores, is more reliable.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from textpipe.training.settings import Settings
 
 
 class Reference(keras.layers.Layer):
-    """keras.layers.GRU or LSTM in the place of rnn.GRU or rnn.LSTM, with Keras's own mask."""
+    """keras.layers.GRU or LSTM instead of textpipe's, with Keras's own mask."""
 
     layer_class = keras.layers.GRU
     num_states = 1
@@ -52,7 +52,7 @@ class ReferenceLSTM(Reference):
     num_states = 2
 
 
-# What differs from the plain model: the options, and the recurrence.
+# Differences from the plain model: options and recurrent layer.
 VARIANTS = {
     "plain": ({}, None),
     "fed": ({"input_feeding": True}, None),
@@ -63,7 +63,7 @@ VARIANTS = {
 
 
 def step_of(config, arguments):
-    """A function that takes one step, and the seconds its first took: tracing and running."""
+    """A function that runs one step, and the seconds of its first call, which includes tracing."""
     vocabulary = {"kind": "ids", "vocab_size": arguments.vocabulary, "max_length": 100}
     model = recurrent.build(config, Sizes({"source": vocabulary}, "target", vocabulary), seed=1)
     optimizer = keras.optimizers.Adam(1e-3)
@@ -72,7 +72,7 @@ def step_of(config, arguments):
     source = tf.constant(random.integers(4, arguments.vocabulary, (arguments.rows, arguments.source)), tf.int32)
     target = tf.constant(random.integers(4, arguments.vocabulary, (arguments.rows, arguments.target)), tf.int32)
 
-    # As in training: one trace for batches of any size.
+    # As in training, one trace serves batches of any size.
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def step(source, target):
         variables = [variable.value for variable in model.trainable_variables]

@@ -1,12 +1,12 @@
-"""Does a training that is killed with SIGKILL end like one that was left alone? On a real pipeline, through the command
-line.
+"""Does a training that is killed with SIGKILL and resumed end with the same result? On a real pipeline, through the
+command line.
 
     TEXTPIPE_DATA=... python benchmarks/resume.py pipelines/multi30k_en_de.toml [--steps 300] [--kills 3] [--seed 1]
                                                   [--folder DIR] [-s train.batch_tokens=2400 ...]
 
-The pipeline is trained twice for so many updates: once whole, and once killed (`kill -9`) when it reaches updates drawn
-at random, and started again each time. Prints both digests of the weights and of the whole artifact, and fails when
-they differ. Writes benchmarks/results/resume_<pipeline>.json.
+The pipeline is trained twice for --steps updates: once without interruption, and once killed (`kill -9`) at random
+updates and restarted each time. Prints both digests of the weights and of the whole artifact, and fails if they
+differ. Writes benchmarks/results/resume_<pipeline>.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ FILES = ("model.weights.h5", "history.jsonl", "train.json")
 
 
 def command(arguments, artifacts):
-    """`textpipe train` for so many updates, with a checkpoint now and then and a line of the curve for each update."""
+    """The command `textpipe train` for --steps updates, with regular checkpoints and a log line per update."""
     settings = {"max_steps": arguments.steps, "checkpoint_steps": max(2, arguments.steps // 15), "curve_steps": 1}
     overrides = [*(f"train.{name}={value}" for name, value in settings.items()), *arguments.s]
     words = [word for override in overrides for word in ("-s", override)]
@@ -35,17 +35,17 @@ def command(arguments, artifacts):
 
 
 def updates(artifacts):
-    """How many updates the run that is under way has taken."""
-    found = [0]
+    """The number of updates of the current run."""
+    steps = [0]
     for path in artifacts.glob("train/*.work/resume/curve.jsonl"):
-        found += [
+        steps += [
             json.loads(line)["step"] for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")
         ]
-    return max(found)
+    return max(steps)
 
 
 def train(arguments, artifacts, until=None):
-    """Runs to the end, or kills the run when it has taken so many updates; seconds, and the update it was killed at."""
+    """Run to the end, or kill the run at update `until`; returns seconds and the update it was killed at."""
     began = time.monotonic()
     process = subprocess.Popen(command(arguments, artifacts), stdout=subprocess.PIPE)
     while until is not None and process.poll() is None:
@@ -62,9 +62,9 @@ def train(arguments, artifacts, until=None):
 
 
 def digests(artifact):
-    """SHA-256 of the files that make the result, and the store's digest of all of it."""
-    found = {name: hashlib.sha256((artifact / name).read_bytes()).hexdigest() for name in FILES}
-    return found | {"artifact": json.loads((artifact / "manifest.json").read_text())["digest"]}
+    """SHA-256 of the result's files, and the digest of the whole artifact."""
+    result = {name: hashlib.sha256((artifact / name).read_bytes()).hexdigest() for name in FILES}
+    return result | {"artifact": json.loads((artifact / "manifest.json").read_text())["digest"]}
 
 
 def main():
@@ -73,7 +73,7 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where the two stores stand; a temporary folder when left out")
+    parser.add_argument("--folder", type=Path, help="folder of the two stores; default: a temporary folder")
     parser.add_argument("-s", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -91,18 +91,18 @@ def main():
             reached.append(update)
             print(f"killed at update {update} (drawn: {moment}) after {took:.0f} s", flush=True)
         _, other = train(arguments, killed)
-        found = {"whole": digests(one), "killed": digests(other)}
+        digests_of = {"whole": digests(one), "killed": digests(other)}
         resources = json.loads((one / "logs/resources.json").read_text())
-    for name in found["whole"]:
-        print(f"{name}\n  whole  {found['whole'][name]}\n  killed {found['killed'][name]}")
-    equal = found["whole"] == found["killed"]
+    for name in digests_of["whole"]:
+        print(f"{name}\n  whole  {digests_of['whole'][name]}\n  killed {digests_of['killed'][name]}")
+    equal = digests_of["whole"] == digests_of["killed"]
     table = {
         "pipeline": arguments.pipeline.name,
         "overrides": arguments.s,
         "steps": arguments.steps,
         "killed_at": reached,
         "equal": equal,
-        "digests": found,
+        "digests": digests_of,
         "peak_rss_bytes": resources["peak_rss_bytes"],
     }
     RESULTS.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""TensorFlow's own saved_model_cli against `textpipe predict`, on exported models: python benchmarks/saved_model_cli.py MODEL...
+"""Compares TensorFlow's saved_model_cli with `textpipe predict`: python benchmarks/saved_model_cli.py MODEL...
 
-Sends rows from each model's golden file to serving_default both ways and compares every output. saved_model_cli has no option
-that loads a library of ops, so it is started with tensorflow_text imported.
+Sends rows of each model's golden file to serving_default both ways and compares all outputs. saved_model_cli cannot load
+op libraries, so it is started with tensorflow_text imported.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from textpipe.savedmodel.batching import plain
+from textpipe.savedmodel.batching import to_python
 from textpipe.savedmodel.loader import Model
 
 TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
@@ -20,7 +20,7 @@ ROWS = 20
 
 
 def compare(place):
-    """The number of rows that agree; raises AssertionError when one does not."""
+    """The number of rows that agree; raises AssertionError if one does not."""
     model = Model.load(place)
     lines = (model.path / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [row["text"] for row in map(json.loads, lines) if row["origin"] != "awkward"][:: len(lines) // ROWS]
@@ -33,14 +33,14 @@ def compare(place):
         )  # fmt: skip
         expected = model.predict(texts, batch_rows=len(texts))
         for output in expected[0]:
-            found = np.load(Path(folder) / f"{output}.npy", allow_pickle=True)
-            wanted = [row[output] for row in expected]
-            if found.dtype.kind == "f":
-                np.testing.assert_allclose(found, wanted, rtol=1e-5)
+            actual = np.load(Path(folder) / f"{output}.npy", allow_pickle=True)
+            expected_values = [row[output] for row in expected]
+            if actual.dtype.kind == "f":
+                np.testing.assert_allclose(actual, expected_values, rtol=1e-5)
             else:
-                assert [plain(value) for value in found] == wanted, output
+                assert [to_python(value) for value in actual] == expected_values, output
     return len(texts)
 
 
 for name in sys.argv[1:]:
-    print(f"{name}: {compare(name)} rows answered alike")
+    print(f"{name}: {compare(name)} rows agree")

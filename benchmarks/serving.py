@@ -1,15 +1,14 @@
-"""How many texts a second a served model answers, and how long each waits, at 1, 8 and 64 callers.
+"""Throughput and latency of a served model with 1, 8 and 64 callers.
 
     python benchmarks/serving.py saved_models/mail_reply_or_not TEXTS.txt [--seconds 8] [--rounds 3]
         [--loads 1x1 8x1 64x1 64x8 64x32 64x128] [--engines textpipe textpipe-2 plain empty ray] [--ray-python PYTHON]
 
-textpipe-2 is `textpipe serve --processes 2`; the queue holds what all callers ask. Against the ceiling, the same SavedModel
-called in this process with full batches on all cores; against a plain FastAPI handler that calls it for each request;
-against a handler on the same HTTP server that has no model at all, which nothing behind that server can pass; and against
-Ray Serve with its batching (in an environment of its own, --ray-python). A load is so many callers with so many texts a
-request: 64x1 are interactive callers, 64x32 programs that send what they have. Engines go in turns, each in processes of
-its own; the callers are one more process on the same cores, whose share of processor time is told. Writes
-benchmarks/results/serving.json.
+textpipe-2 is `textpipe serve --processes 2`; the queue is large enough for all callers. Compared with: the ceiling, i.e.
+the same SavedModel called in this process with full batches on all cores; a plain FastAPI handler that calls the model
+once per request; a handler without a model on the same HTTP server, an upper limit for that server; and Ray Serve with
+its batching (in its own environment, --ray-python). A load is CALLERSxTEXTS: 64x1 stands for interactive callers, 64x32
+for batch programs. Engines take turns, each in its own processes. The callers run in one more process on the same cores;
+its share of CPU time is reported. Writes benchmarks/results/serving.json.
 """
 
 import argparse
@@ -29,12 +28,12 @@ from pathlib import Path
 
 HOME = Path(__file__).parent
 JSON = {"Content-Type": "application/json"}
-OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: processes
+OURS = {"textpipe": 1, "textpipe-2": 2}  # engine: number of processes
 OTHERS = {"plain": HOME / "peers" / "serving_plain.py", "empty": HOME / "peers" / "serving_empty.py"}
 
 
 class Caller(asyncio.Protocol):
-    """A connection that asks again as soon as it has its answer."""
+    """A connection that sends the next request as soon as it has its response."""
 
     def __init__(self, requests, at, waits, end, done):
         self.requests, self.at, self.waits, self.end, self.done = requests, at, waits, end, done
@@ -59,7 +58,7 @@ class Caller(asyncio.Protocol):
             return
         low = self.buffer[:head].lower()
         place = low.find(b"content-length:")
-        if place < 0:  # in chunks
+        if place < 0:  # chunked
             if not self.buffer.endswith(b"\r\n0\r\n\r\n"):
                 return
         elif len(self.buffer) < head + 4 + int(low[place + 15 :].split(b"\r\n", 1)[0]):
@@ -80,7 +79,7 @@ class Caller(asyncio.Protocol):
 
 
 async def call(port, path, texts, rows, callers, seconds, make=Caller):
-    """(seconds to each answer, faults) of so many callers."""
+    """(latencies in seconds, errors) of the callers."""
     loop, requests = asyncio.get_running_loop(), requests_of(path, texts, rows)
     waits, end, ends = [], time.perf_counter() + seconds, []
     for number in range(callers):
@@ -91,7 +90,7 @@ async def call(port, path, texts, rows, callers, seconds, make=Caller):
 
 
 def requests_of(path, texts, rows):
-    """HTTP requests of so many texts each."""
+    """HTTP requests with `rows` texts each."""
     made = []
     for at in range(0, len(texts) - rows + 1, rows):
         body = json.dumps({"instances": texts[at : at + rows]}).encode()
@@ -103,7 +102,7 @@ def requests_of(path, texts, rows):
 
 
 def load(port, path, texts, rows, callers, seconds, pipe):
-    """In a process of its own: figures of one run of callers."""
+    """Run the callers in this process; sends the measurements through `pipe`."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     waits, faults = asyncio.run(call(port, path, texts, rows, callers, seconds))
     took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
@@ -125,14 +124,14 @@ def loaded(port, path, texts, callers, seconds, rows=1):
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.Process(target=load, args=(port, path, texts, rows, callers, seconds, theirs))
     process.start()
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
-    return found
+    return measurements
 
 
 def ceiling(model, texts, seconds, pipe):
-    """Rows a second of the SavedModel in this process: the best of batches of 64 and of 128, of as many side by side as the
-    server has workers and of two more."""
+    """Rows per second of the SavedModel in this process: the best of batches of 64 and 128, and of as many parallel calls
+    as the server has workers or two more."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -173,13 +172,13 @@ def in_process(target, *arguments):
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, theirs))
     process.start()
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
-    return found
+    return measurements
 
 
 class Engine:
-    """A server in processes of its own, from the first answer until it is closed; options: textpipe's."""
+    """A running server in its own processes, ready when constructed; options: those of textpipe serve."""
 
     def __init__(self, name, model, port, ray_python=None, options=()):
         self.path = f"/v1/models/{model.name}:predict"
@@ -243,22 +242,22 @@ def main():
     arguments = parser.parse_args()
     model = arguments.model.resolve()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
-    found = {
+    results = {
         "ceiling": [],
         **{name: {"start": [], **{load: [] for load in arguments.loads}} for name in arguments.engines},
     }
     for turn in range(arguments.rounds):
-        found["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
-        print(f"round {turn + 1}: ceiling {found['ceiling'][-1]:,.0f} rows/s", flush=True)
+        results["ceiling"].append(in_process(ceiling, str(model), texts, arguments.seconds))
+        print(f"round {turn + 1}: ceiling {results['ceiling'][-1]:,.0f} rows/s", flush=True)
         for name in arguments.engines:
             engine = Engine(name, model, 18600 + turn, arguments.ray_python, ("--queue", "16384"))
             try:
-                found[name]["start"].append(engine.seconds_to_first_answer)
-                loaded(engine.port, engine.path, texts, 8, 2)  # warm
+                results[name]["start"].append(engine.seconds_to_first_answer)
+                loaded(engine.port, engine.path, texts, 8, 2)  # warm-up
                 for load in arguments.loads:
                     callers, rows = map(int, load.split("x"))
                     one = loaded(engine.port, engine.path, texts, callers, arguments.seconds, rows)
-                    found[name][load].append(one)
+                    results[name][load].append(one)
                     print(
                         f"  {name}, {load}: {one['rows_per_second']:,.0f} texts a second, p50 {one['p50_ms']:.1f} ms, "
                         f"p99 {one['p99_ms']:.1f} ms, callers' share of cores {one['callers_share_of_cores']:.0%}, {one['faults']} faults",
@@ -266,18 +265,18 @@ def main():
                     )
             finally:
                 engine.close()
-    summary = {"ceiling": spread(found["ceiling"])}
+    summary = {"ceiling": spread(results["ceiling"])}
     for name in arguments.engines:
-        summary[name] = {"seconds_to_first_answer": spread(found[name]["start"])}
+        summary[name] = {"seconds_to_first_answer": spread(results[name]["start"])}
         for load in arguments.loads:
-            runs = found[name][load]
+            runs = results[name][load]
             summary[name][load] = {key: spread([run[key] for run in runs]) for key in runs[0]}
             summary[name][load]["of_ceiling"] = spread(
-                [run["rows_per_second"] / top for run, top in zip(runs, found["ceiling"], strict=True)]
+                [run["rows_per_second"] / top for run, top in zip(runs, results["ceiling"], strict=True)]
             )
             for own in OURS if name not in OURS else ():
-                if own in found:
-                    ratios = zip(found[own][load], runs, strict=True)
+                if own in results:
+                    ratios = zip(results[own][load], runs, strict=True)
                     summary[name][load][f"ratio_of_{own}"] = spread(
                         [one["requests_per_second"] / other["requests_per_second"] for one, other in ratios]
                     )

@@ -1,9 +1,9 @@
-"""Schemathesis against the running server, by its own description: no 5xx of ours, no answer that is not described.
+"""Runs Schemathesis against the server and its OpenAPI description: no 5xx, no undocumented response.
 
     python benchmarks/serving_fuzz.py saved_models --schemathesis PATH/TO/st [--examples 300] [--seed 1]
 
-Schemathesis (pip install schemathesis, in an environment of its own) makes requests that fit the description and some
-that do not, for every path: once with any {name}, once with each model's. Exits as it does: 1 where a check fails.
+Schemathesis (pip install schemathesis, in its own environment) generates valid and invalid requests for every path: once
+with any {name}, once with the name of each model. Exits with its code: 1 if a check fails.
 Writes benchmarks/results/serving_fuzz.json.
 """
 
@@ -39,19 +39,19 @@ def main():
         for name in (None, *names):
             runs[name or "any name"] = run(arguments, name)
         alive = engine.process.poll() is None
-    found = {
+    results = {
         "command": " ".join(["python", "benchmarks/serving_fuzz.py", arguments.models.name, "--examples", str(arguments.examples)]),
         "schemathesis": subprocess.run([arguments.schemathesis, "--version"], capture_output=True, text=True).stdout.strip(),
         "checks": CHECKS, "seed": arguments.seed, "alive_afterwards": alive, "runs": runs,
     }  # fmt: skip
-    arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0 if alive and not any(one["exit_code"] for one in runs.values()) else 1
 
 
 def run(arguments, name):
     """{"cases", "exit_code", "failures"} of one run with {name} in the paths."""
     with tempfile.TemporaryDirectory() as folder:
-        # TensorFlow Serving's answer to methods it does not know, as TRACE, is 501.
+        # TensorFlow Serving answers unknown methods such as TRACE with 501.
         settings = '[checks]\nnot_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]\n'
         settings += f'[parameters]\nname = "{name}"\n' if name else ""
         (Path(folder) / "schemathesis.toml").write_text(settings)

@@ -1,13 +1,14 @@
-"""A server under ten times what it can do, and for a long while at seventy percent of it: waits, refusals, memory.
+"""Latency, refusals and memory of a server at ten times its capacity, and for a long time at 70 % of it.
 
     python benchmarks/serving_soak.py saved_models/phrases_en_de TEXTS.txt [--minutes 20] [--overload-seconds 60] [--queues 2 12]
 
-Overload is tried with each of some sizes of the queue, for which there is a trade: a short one refuses more and lets wait
-less. Capacity is what as many callers get as the queue holds, and half a batch more, who ask again as soon as they have an
-answer; the soak's is that of the last queue. Overload's waits are compared with those of one caller of that kind and of eight. Overload's and soak's callers keep to a clock, ten times and .7
-times capacity together, and ask again whatever the last answer was. A caller has one request under way: where a server
-is too slow even to refuse, less is asked than was wanted, and both are told. Memory is the server's resident set, every
-five seconds; its slope in the second half is told with a 95 % interval. Writes benchmarks/results/serving_soak.json.
+Overload is measured for several queue sizes: a short queue refuses more requests and has lower latency. Capacity is the
+throughput of closed-loop callers, as many as the queue holds rows plus half a batch; the soak uses that of the last
+queue. Overload latencies are compared with those of one and of eight closed-loop callers. The callers of overload and
+soak send on a schedule, together at ten times and .7 times the capacity, whatever the last response was. A caller has one
+open request, so a server that is too slow even to refuse gets fewer requests than scheduled; both numbers are reported.
+Memory is the server's resident set, sampled every five seconds; its slope in the second half is reported with a 95 %
+interval. Writes benchmarks/results/serving_soak.json.
 """
 
 import argparse
@@ -30,7 +31,7 @@ PORT = 18700
 
 
 class Paced(Caller):
-    """Asks at its own times, or at once when it is late, whatever the last answer was; comes again when sent away."""
+    """Sends on a schedule, or at once if late, whatever the last response was; reconnects when disconnected."""
 
     rate, refused, away = 1.0, None, None
 
@@ -49,7 +50,7 @@ class Paced(Caller):
             super().send()
 
     def answered(self, status, wait):
-        if not self.at_work:  # the server had enough connections
+        if not self.at_work:  # the server's connection limit was reached
             return
         self.at_work = False
         if status == 200:
@@ -95,31 +96,31 @@ def quantiles(prefix, waits):
 
 
 def rss(pid):
-    """Resident megabytes."""
+    """Resident memory in MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def driven(pid, *arguments):
-    """Figures of a drive, with the server's memory meanwhile."""
+    """The measurements of a drive, with samples of the server's memory."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.Process(target=drive, args=(*arguments, theirs))
     began, memory = time.monotonic(), []
     process.start()
     while not ours.poll(5):
         memory.append((time.monotonic() - began, rss(pid)))
-    found = ours.recv()
+    measurements = ours.recv()
     process.join()
     times, sizes = map(np.array, zip(*memory, strict=True))
     figures = {"first": sizes[0], "last": sizes[-1], "highest": sizes.max()}
     minutes = [float(sizes[times // 60 == minute].mean()) for minute in range(int(times[-1] // 60) + 1)]
-    return found | {"memory_mb": figures, "memory_mb_by_minute": minutes, **slope(minutes)}
+    return measurements | {"memory_mb": figures, "memory_mb_by_minute": minutes, **slope(minutes)}
 
 
 def slope(minutes):
-    """What memory gains a minute, with a 95 % t interval: the mean of the changes from minute to minute in the second half.
+    """Memory growth per minute with a 95 % t interval: the mean of the minute-to-minute changes in the second half.
 
-    The first half fills caches. A line through all readings would have too narrow an interval: what a process once has it
-    keeps, so that one reading is much like the one before.
+    The first half fills caches. A line fitted to all samples would have too narrow an interval, because successive
+    samples are correlated: a process rarely returns memory.
     """
     changes = np.diff(minutes[len(minutes) // 2 :])
     if len(changes) < 2:
@@ -136,14 +137,18 @@ def main():
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument(
-        "--queues", type=int, nargs="+", default=[2, 12], help="tried one by one; the soak has the default"
+        "--queues",
+        type=int,
+        nargs="+",
+        default=[2, 12],
+        help="queue sizes for overload, one by one; the soak uses the default",
     )
     parser.add_argument("--output", type=Path, default=HOME / "results" / "serving_soak.json")
     arguments = parser.parse_args()
     texts = [line for line in arguments.texts.read_text(encoding="utf-8").split("\n") if line][:2000]
     path = f"/v1/models/{arguments.model.name}:predict"
     model = arguments.model.resolve()
-    found = {"queues": {}}
+    results = {"queues": {}}
     for queue in arguments.queues:
         with contextlib.closing(Engine("textpipe", model, PORT, options=("--queue", str(queue)))) as engine:
             loaded(PORT, path, texts, 8, 5)
@@ -158,18 +163,18 @@ def main():
             for quiet in ("one_caller", "eight_callers"):
                 one["overload"][f"p99_over_{quiet}"] = one["overload"]["p99_ms"] / one[quiet]["p99_ms"]
             one["alive_afterwards"] = engine.process.poll() is None
-            found["queues"][queue] = one
+            results["queues"][queue] = one
             print(queue, json.dumps(one, indent=1), flush=True)
     if arguments.minutes:
         with contextlib.closing(Engine("textpipe", model, PORT)) as engine:
             loaded(PORT, path, texts, 8, 5)
-            found["soak"] = driven(engine.process.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
-            found["alive_after_soak"] = engine.process.poll() is None
-    found["command"] = " ".join(
+            results["soak"] = driven(engine.process.pid, path, texts, 32, 60 * arguments.minutes, 0.7 * capacity)
+            results["alive_after_soak"] = engine.process.poll() is None
+    results["command"] = " ".join(
         ["python", "benchmarks/serving_soak.py", arguments.model.name, arguments.texts.name, *sys.argv[3:]]
     )
-    arguments.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Target tokens per second of training, next to OpenNMT-tf, joeynmt and plain PyTorch of the same shapes.
+"""Target tokens per second of training against OpenNMT-tf, joeynmt and plain PyTorch, with models of the same shapes.
 
     TEXTPIPE_DATA=... python benchmarks/training_speed.py FOLDER [--models transformer gru] [--rounds 4] [--seconds 6]
         [--opennmt-python ...] [--joeynmt-python ...] [--pytorch-python ...]
 
-FOLDER keeps what the peers read (Multi30k en-de cut into the pieces of one joint vocabulary of 8,000) and their logs.
-The peers' Pythons may also be given by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and TEXTPIPE_PYTORCH_PYTHON; a
-peer without one is left out. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt
+FOLDER keeps the peers' input files (Multi30k en-de as subword pieces of one joint vocabulary of 8,000) and their logs.
+The peers' Python interpreters may also be set by TEXTPIPE_OPENNMT_PYTHON, TEXTPIPE_JOEYNMT_PYTHON and
+TEXTPIPE_PYTORCH_PYTHON; peers without one are skipped. They need: OpenNMT-tf 2.32 with tensorflow 2.12.1 and numpy < 1.24 (Python 3.11); joeynmt
 2.3 with sentencepiece 0.2.0 and importlib_metadata; torch.
 
-TensorFlow uses oneDNN's kernels here if textpipe says so and in OpenNMT-tf if the processor has AVX-512; opennmt-tf_onednn is
-OpenNMT-tf with them in any case.
+textpipe enables oneDNN's kernels itself; OpenNMT-tf uses them only if the processor has AVX-512; opennmt-tf_onednn is
+OpenNMT-tf with them always enabled.
 
-Every system runs its own training loop in a process of its own. In each round each has a window in turn, and the large
-matrix product whose speed is the machine's ceiling has one too; between windows a process stands still. A token is one
-of the target with its end, without padding. Ratios are taken round by round. Writes
+Every system runs its own training loop in its own process. In each round each runs for one window, in turn, and so does a
+large matrix product whose speed is the machine's ceiling; between windows a process pauses. Tokens are target tokens
+including the end token, without padding. Ratios are computed per round. Writes
 benchmarks/results/training_speed.json.
 """
 
@@ -53,7 +53,7 @@ MODELS = {
     },
 }
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-# Which Python runs a peer, its script, and what it finds in the environment beside what this script was started with.
+# The interpreter of a peer, its script, and additional environment variables.
 PEERS = {
     "opennmt-tf": ("opennmt", "train_opennmt_tf.py", {}),
     "opennmt-tf_onednn": ("opennmt", "train_opennmt_tf.py", {ONEDNN: "1"}),
@@ -64,7 +64,7 @@ OURS, CEILING = "textpipe", "ceiling"
 
 
 def prepare(folder, batch_tokens):
-    """What all systems read: train.npz, {train,valid,test}.{en,de} in pieces, vocabulary files and setup.json."""
+    """Write the input of all systems: train.npz, {train,valid,test}.{en,de} as subword pieces, vocabularies and setup.json."""
     import numpy as np
 
     from textpipe.config import plugins
@@ -81,11 +81,11 @@ def prepare(folder, batch_tokens):
     names = [name.decode() for name in codec.pieces(np.arange(codec.vocab_size, dtype=np.int32)[None])[0].numpy()]
     sides = {"source": "en", "target": "de"}
     for split in ("train", "valid", "test"):
-        found = training_rows.read(built["vectorize"].path, split, sizes)
+        rows = training_rows.read(built["vectorize"].path, split, sizes)
         lists = {
             side: [
-                found.columns[side].gather(np.array([at]), length)[0].tolist()
-                for at, length in enumerate(found.columns[side].lengths)
+                rows.columns[side].gather(np.array([at]), length)[0].tolist()
+                for at, length in enumerate(rows.columns[side].lengths)
             ]
             for side in sides
         }
@@ -98,7 +98,7 @@ def prepare(folder, batch_tokens):
                 arrays[f"{side}_values"] = np.array([token for row in rows for token in row], np.int32)
                 arrays[f"{side}_offsets"] = np.cumsum([0, *map(len, rows)])
             np.savez(folder / "train.npz", **arrays)
-    # Each tool has marks of its own; the pieces keep their order behind them.
+    # Each tool has its own special tokens; the subword pieces follow in the same order.
     (folder / "opennmt.vocab").write_text("\n".join(["<blank>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8")
     (folder / "joeynmt.vocab").write_text(
         "\n".join(["<unk>", "<pad>", "<s>", "</s>", *names[4:]]) + "\n", encoding="utf-8"
@@ -108,7 +108,7 @@ def prepare(folder, batch_tokens):
 
 
 def start(kind, folder, pythons):
-    """The workers of one kind of model, ours first, each past its first window."""
+    """Start the workers of one kind of model, textpipe first, and run a warm-up window of each."""
     environment = {"PYTHONPATH": str(HOME.parent)}
     workers = {
         CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)
@@ -125,29 +125,29 @@ def start(kind, folder, pythons):
 
 
 def measure(kind, folder, pythons, *, rounds, seconds, steps, warm_up):
-    """Windows of all workers, round by round: {name: [window, ...]}, and what the workers said of themselves."""
+    """The windows of all workers by round: {name: [window, ...]}, and the workers' descriptions of themselves."""
     workers = start(kind, folder, pythons)
     try:
         for worker in workers.values():
             worker.window(0 if worker.name == CEILING else warm_up, steps)
-        found = {name: [] for name in workers}
+        windows_of = {name: [] for name in workers}
         for number in range(rounds):
             for name in list(workers) if number % 2 == 0 else reversed(workers):
                 others = {other: worker.processor() for other, worker in workers.items() if other != name}
                 window = workers[name].window(1.5 if name == CEILING else seconds, steps)
                 idle = sum(workers[other].processor() - used for other, used in others.items())
                 window["others_processor_share"] = round(idle / window["seconds"], 3)
-                found[name].append(window)
+                windows_of[name].append(window)
                 rate = window.get("tokens", window.get("operations", 0) / 1e9) / window["seconds"]
                 print(f"{kind:<12} round {number + 1} {name:<11} {rate:8.0f} /s", file=sys.stderr, flush=True)
-        return found, {name: worker.about for name, worker in workers.items()}
+        return windows_of, {name: worker.about for name, worker in workers.items()}
     finally:
         for worker in workers.values():
             worker.end()
 
 
 def spread(values, digits=3):
-    """Median, lowest and highest."""
+    """Median, minimum and maximum."""
     return {
         "median": round(statistics.median(values), digits),
         "lowest": round(min(values), digits),
@@ -155,14 +155,14 @@ def spread(values, digits=3):
     }
 
 
-def report(found, about):
-    """Figures of one kind of model."""
+def report(windows_of, about):
+    """Results of one kind of model."""
     speeds = {
         name: [window["tokens"] / window["seconds"] for window in windows]
-        for name, windows in found.items()
+        for name, windows in windows_of.items()
         if name != CEILING
     }
-    ceiling = [window["operations"] / window["seconds"] for window in found[CEILING]]
+    ceiling = [window["operations"] / window["seconds"] for window in windows_of[CEILING]]
     result = {
         "target_tokens_per_second": {name: spread(values, 0) for name, values in speeds.items()},
         "ratio_to": {
@@ -171,24 +171,28 @@ def report(found, about):
             if name != OURS
         },
         "peak_mb": {
-            name: max(window["peak_mb"] for window in windows) for name, windows in found.items() if name != CEILING
+            name: max(window["peak_mb"] for window in windows)
+            for name, windows in windows_of.items()
+            if name != CEILING
         },
-        "steps": {name: sum(window["steps"] for window in windows) for name, windows in found.items()},
+        "steps": {name: sum(window["steps"] for window in windows) for name, windows in windows_of.items()},
         "processor_share": {
             name: round(
                 sum(window["processor"] for window in windows) / sum(window["seconds"] for window in windows), 2
             )
-            for name, windows in found.items()
+            for name, windows in windows_of.items()
         },
         "ceiling_gflops": spread([value / 1e9 for value in ceiling], 1),
         "others_processor_share": max(
-            window["others_processor_share"] for windows in found.values() for window in windows
+            window["others_processor_share"] for windows in windows_of.values() for window in windows
         ),
         "workers": about,
     }
-    if "operations" in found[OURS][0]:
+    if "operations" in windows_of[OURS][0]:
         for key, name in (("operations", "done"), ("operations_needed", "needed")):
-            shares = [window[key] / window["seconds"] / top for window, top in zip(found[OURS], ceiling, strict=True)]
+            shares = [
+                window[key] / window["seconds"] / top for window, top in zip(windows_of[OURS], ceiling, strict=True)
+            ]
             result[f"share_of_ceiling_{name}"] = spread(shares)
     return result
 

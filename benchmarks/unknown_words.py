@@ -1,13 +1,13 @@
-"""Words never seen in training: subwords, words with replaced unknowns, words with spelled ones, and characters.
+"""Translating unseen words: subwords, words with replaced unknowns, words with spelled unknowns, and characters.
 
     TEXTPIPE_DATA=... python benchmarks/unknown_words.py [--systems subwords words hybrid characters] [--epochs 20]
         [-s model.units=128 ...] [--folder benchmarks/unknown_words.work] [--speed-only]
 
-Each system is its pipeline file for Multi30k en-de with the same epochs and overrides; artifacts are kept in FOLDER, so
-a run that was broken off goes on. Reported: BLEU and chrF of all rows and of those whose source holds a word unseen in
-training; precision, recall and F1 of the target words that training never saw, and of those it saw one to five times;
-answers that hold <unk>. Speed is that of a training step, in rows, source and target tokens per second of processor
-time (tokens differ between the systems, rows do not). Writes benchmarks/results/unknown_words.json.
+Each system is a pipeline file for Multi30k en-de with the same epochs and overrides. Artifacts are kept in FOLDER, so an
+interrupted run resumes. Reports BLEU and chrF of all rows and of those with a source word unseen in training; precision,
+recall and F1 of target words that are unseen in training, and of those seen one to five times; and the number of answers
+that contain <unk>. Speed is that of training steps, in rows, source and target tokens per CPU second (tokens differ
+between the systems, rows do not). Writes benchmarks/results/unknown_words.json.
 """
 
 import argparse
@@ -27,37 +27,37 @@ PIPELINES = {
     "hybrid": "multi30k_en_de_hybrid.toml",
     "characters": "multi30k_en_de_characters.toml",
 }
-STEPS = 8  # timed
+STEPS = 8  # timed steps
 
 
 def measured(name, arguments):
-    """Figures of one system."""
+    """Results of one system."""
     from textpipe.pipeline import runner
 
     overrides = (f"train.epochs={arguments.epochs}", *arguments.set)
     loaded = runner.Pipeline.load(HOME.parent / "pipelines" / PIPELINES[name], overrides)
     built = runner.run(loaded, until="vectorize", artifacts=arguments.folder).artifacts
-    found = {"pipeline": PIPELINES[name], "epochs": arguments.epochs, "speed": speed(loaded, built)}
+    results = {"pipeline": PIPELINES[name], "epochs": arguments.epochs, "speed": speed(loaded, built)}
     if arguments.speed_only:
-        return found
+        return results
     built = runner.run(loaded, until="evaluate", artifacts=arguments.folder).artifacts
     trained = json.loads((built["train"].path / "train.json").read_text(encoding="utf-8"))
     report = json.loads((built["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
     names = ("bleu", "chrf", "unknown_in_answers")
-    found |= {key: trained[key] for key in ("parameters", "steps")}
-    found["all_rows"] = {key: report["metrics"][key] for key in names}
+    results |= {key: trained[key] for key in ("parameters", "steps")}
+    results["all_rows"] = {key: report["metrics"][key] for key in names}
     for kind in ("unseen_words", "rare_words"):
         part = report[kind]
-        found[kind] = {
+        results[kind] = {
             "rows": part["rows"],
             **{key: part["metrics"][key] for key in names},
             "target": part["target_words"],
         }
-    return found
+    return results
 
 
 def speed(loaded, built):
-    """Rows and tokens per second of processor time of training steps, after each of them ran once."""
+    """Rows and tokens per CPU second of training steps, after a warm-up call of each."""
     from textpipe.config import plugins
     from textpipe.config.fields import Sizes
     from textpipe.training.batching import batches, rows
@@ -103,10 +103,10 @@ def main():
     path = HOME / "results" / "unknown_words.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"systems": {}}
     for name in arguments.systems:
-        # A process of its own, so that its peak memory is its own.
+        # In a separate process, to measure its peak memory.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            found = process.submit(measured, name, arguments).result()
-        results["systems"][name] = {"overrides": arguments.set, **found}
+            result = process.submit(measured, name, arguments).result()
+        results["systems"][name] = {"overrides": arguments.set, **result}
         results["machine"] = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(name, json.dumps(results["systems"][name], indent=1))

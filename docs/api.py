@@ -1,6 +1,6 @@
-"""Writes docs/api.md: the public Python API, from its signatures and docstrings.
+"""Generates docs/api.md, the reference of the public Python API, from signatures and docstrings.
 
-python docs/api.py > docs/api.md      # tests/test_api_docs.py fails where it was forgotten
+python docs/api.py > docs/api.md      # tests/test_api_docs.py fails if it is outdated
 """
 
 import inspect
@@ -26,7 +26,7 @@ def page() -> Iterator[str]:
     """The lines of docs/api.md."""
     yield "# Python API"
     yield ""
-    yield "Made from signatures and docstrings by `python docs/api.py`. What is not here may change without a word."
+    yield "Generated from signatures and docstrings by `python docs/api.py`. Anything not listed here may change without notice."
     yield ""
     yield "## textpipe"
     for name in sorted(textpipe.__all__):
@@ -42,43 +42,43 @@ def page() -> Iterator[str]:
     yield ""
     yield "## Errors"
     yield ""
-    yield "All of them derive from `textpipe.TextpipeError`; the command line ends with their exit code."
+    yield "All errors derive from `textpipe.TextpipeError`; the command line ends with their exit code."
     yield ""
-    yield "| error | exit code | what it means |"
+    yield "| error | exit code | meaning |"
     yield "|---|---|---|"
-    for value in kinds_of_error():
+    for value in error_classes():
         yield f"| `{value.__name__}` | {value.exit_code} | {first_line(value)} |"
 
 
-def kinds_of_error() -> list[type[errors.TextpipeError]]:
-    found = [value for value in vars(errors).values() if inspect.isclass(value)]
-    return [value for value in found if issubclass(value, errors.TextpipeError)]
+def error_classes() -> list[type[errors.TextpipeError]]:
+    classes = [value for value in vars(errors).values() if inspect.isclass(value)]
+    return [value for value in classes if issubclass(value, errors.TextpipeError)]
 
 
 def members(owner: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class or one of ours above it defines, in the order of the source."""
+    """The public methods and properties of a class and its textpipe base classes, in source order."""
     seen: set[str] = set()
     for base in owner.__mro__:
         if base.__module__.startswith(OWN):
             for name, member in vars(base).items():
-                if not name.startswith("_") and name not in seen and callable_or_property(member):
+                if not name.startswith("_") and name not in seen and is_documented(member):
                     seen.add(name)
                     yield name, member
 
 
-def callable_or_property(member: Any) -> bool:
+def is_documented(member: Any) -> bool:
     return isinstance(member, (FunctionType, classmethod, staticmethod, property))
 
 
 def entry(name: str, member: Any, heading: str) -> Iterator[str]:
-    """A function, method or property with its signature and what its docstring says."""
+    """A function, method or property with its signature and docstring."""
     function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
     yield ""
     yield f"{heading} {name}"
     yield ""
     yield "```python"
     yield (
-        f"{name.rpartition('.')[2]}: {result(function)}"
+        f"{name.rpartition('.')[2]}: {return_type(function)}"
         if isinstance(member, property)
         else declaration(name, function)
     )
@@ -87,41 +87,41 @@ def entry(name: str, member: Any, heading: str) -> Iterator[str]:
 
 
 def declaration(name: str, function: FunctionType) -> str:
-    """One argument a line where all together are too long."""
+    """The signature, with one argument per line if it is long."""
     signature = inspect.signature(function)
     parameters = [value for key, value in signature.parameters.items() if key not in ("self", "cls")]
-    words, starred = [], False
+    arguments, starred = [], False
     for value in parameters:
         if value.kind is value.KEYWORD_ONLY and not starred:
-            words.append("*")
+            arguments.append("*")
             starred = True
         starred = starred or value.kind is value.VAR_POSITIONAL
-        words.append(readable(str(value)))
-    line = f"{name}({', '.join(words)}) -> {result(function)}"
+        arguments.append(readable(str(value)))
+    line = f"{name}({', '.join(arguments)}) -> {return_type(function)}"
     if len(line) <= 100:
         return line
-    inside = "".join(f"    {word},\n" for word in words)
-    return f"{name}(\n{inside}) -> {result(function)}"
+    inside = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{name}(\n{inside}) -> {return_type(function)}"
 
 
-def result(function: FunctionType) -> str:
+def return_type(function: FunctionType) -> str:
     value = function.__annotations__.get("return", "None")
     return readable(inspect.formatannotation(value) if value is not None else "None")
 
 
 def readable(annotation: str) -> str:
-    """Without the modules that names come from, nor the quotes of names that are imported for type checkers alone."""
+    """An annotation without module names and without the quotes of names imported only for type checkers."""
     annotation = re.sub(r"PosixPath\((.*?)\)", r"\1", annotation)
     annotation = re.sub(r"^(\w+: |)'([^']*)'", r"\1\2", annotation)
     return re.sub(r"(?<![\w'\"/])(?:\w+\.)+(?=[A-Z]\w)", "", annotation)
 
 
 def text(value: Any) -> Iterator[str]:
-    """The docstring, as Markdown: what is indented is an example already."""
-    found = inspect.getdoc(value)
-    if found:
+    """The docstring as Markdown; its indented examples are code blocks already."""
+    docstring = inspect.getdoc(value)
+    if docstring:
         yield ""
-        yield from found.splitlines()
+        yield from docstring.splitlines()
 
 
 def first_line(value: type) -> str:

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README: `make pictures`, after `make run`."""
+"""Draws the README's pictures: `make pictures`, after `make run`."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ STAGES = (
 
 
 def main(pipeline: str, text: str, folder: str) -> None:
-    """The diagram, and the learning curve and an attention map of one trained pipeline."""
+    """Draw the pipeline diagram, and the learning curve and an attention map of one trained pipeline."""
     out = Path(folder)
     print(figures.diagram(STAGES, out / "pipeline.png"))
     result = run(Pipeline.load(pipeline))

@@ -9,7 +9,7 @@ from textpipe.runtime import gc, threads
 
 # All cores at each operation: to trace a step's shares takes longer than the tests' few small steps. What is said of shares
 # (test_parallel.py) and of exact resume (test_resume.py) asks for them.
-os.environ.setdefault(threads.VARIABLE, str(threads.count()))
+os.environ.setdefault(threads.VARIABLE, str(threads.num_cores()))
 
 gc.relax_gc()  # as the command line does
 

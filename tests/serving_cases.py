@@ -1,10 +1,10 @@
-"""Requests to a server of TensorFlow Serving's protocol, with what must come back: serving/*.jsonl, models.json.
+"""Requests of TensorFlow Serving's REST protocol with the expected responses: serving/*.jsonl, models.json.
 
-A line: id, function (its model's, by models.json; route.jsonl talks to the models there), method and path where they
-are not POST /v1/models/m:predict, body, body_b64 or body_parts [[text, times], ...], headers; status, and of the
-answer: json (all of it), within (part of it), message (all of it), error (part of it; `loose` is enough where another
-JSON reader words it otherwise), exact, exact_b64, holds, answer_headers. compare "float32": numbers are equal as these. may_differ:
-another answer may be the better one; it must not be a fault of the server's.
+Each line has id, function (of its model, in models.json; route.jsonl uses the models there), method and path unless these are
+POST /v1/models/m:predict, body, body_b64 or body_parts [[text, times], ...], headers; status, and of the response: json (equal),
+within (contained in it), message (equal), error (contained in it; `loose` is accepted for other JSON parsers), exact, exact_b64,
+holds, answer_headers. compare "float32": numbers are compared as float32. may_differ: this server may answer better than
+TensorFlow Serving, but not with a 5xx status.
 """
 
 import base64
@@ -32,17 +32,17 @@ def body_of(case: dict[str, Any]) -> bytes:
 
 
 def save(folder: Path, signatures: dict[str, str]) -> None:
-    """A SavedModel whose signatures compute functions of models.json."""
+    """Saves a SavedModel whose signatures compute functions of models.json."""
     import tensorflow as tf
 
     module = tf.Module()
-    module.made = {name: made(MODELS["functions"][function]) for name, function in signatures.items()}
-    served = {name: function.get_concrete_function() for name, function in module.made.items()}
+    module.functions = {name: build(MODELS["functions"][function]) for name, function in signatures.items()}
+    served = {name: function.get_concrete_function() for name, function in module.functions.items()}
     tf.saved_model.save(module, str(folder), signatures=served)
 
 
-def made(function: dict[str, Any]) -> Any:
-    """A tf.function of named inputs whose outputs are the expressions written down for them."""
+def build(function: dict[str, Any]) -> Any:
+    """A tf.function whose outputs are the function's expressions of its inputs."""
     import tensorflow as tf
 
     specs = [
@@ -57,54 +57,54 @@ def made(function: dict[str, Any]) -> Any:
     return tf.function(run, input_signature=specs, autograph=False)
 
 
-def faults(case: dict[str, Any], status: int, headers: dict[str, str], body: bytes) -> list[str]:
-    """What of an answer is not as the case says."""
-    found = []
+def mismatches(case: dict[str, Any], status: int, headers: dict[str, str], body: bytes) -> list[str]:
+    """Differences between a response and the case."""
+    problems = []
     if status != case["status"]:
-        found.append(f"status {status} where {case['status']} was expected: {body[:300]!r}")
+        problems.append(f"status {status} where {case['status']} was expected: {body[:300]!r}")
     text = body.decode("utf-8", "replace")
     try:
         answer = json.loads(text)
     except ValueError:
         answer = None
     if "json" in case and not equal(answer, case["json"], case.get("compare")):
-        found.append(f"answer {text[:300]}")
+        problems.append(f"answer {text[:300]}")
     if "within" in case and not within(case["within"], answer):
-        found.append(f"{case['within']} is not in {text[:300]}")
+        problems.append(f"{case['within']} is not in {text[:300]}")
     message = answer.get("error", "") if isinstance(answer, dict) else ""
     if "error" in case and case["error"] not in message and case.get("loose", case["error"]) not in message:
-        found.append(f"error {message!r}")
+        problems.append(f"error {message!r}")
     if "message" in case and case["message"] != message:
-        found.append(f"error {message!r} where it is {case['message']!r}")
+        problems.append(f"error {message!r} where it is {case['message']!r}")
     if "exact" in case and text != case["exact"]:
-        found.append(f"body {text!r}")
+        problems.append(f"body {text!r}")
     if "exact_b64" in case and body != base64.b64decode(case["exact_b64"]):
-        found.append(f"body {body!r}")
+        problems.append(f"body {body!r}")
     if case.get("holds", "") not in text:
-        found.append(f"{case['holds']!r} is not in {text[:300]}")
-    found += [
+        problems.append(f"{case['holds']!r} is not in {text[:300]}")
+    problems += [
         f"header {name}"
         for name, value in case.get("answer_headers", {}).items()
         if not headers.get(name.lower(), "").startswith(value)
     ]
-    return found
+    return problems
 
 
-def equal(one: Any, other: Any, compare: str | None) -> bool:
+def equal(actual: Any, expected: Any, compare: str | None) -> bool:
     """NaN equals NaN, and -0.0 is not 0.0."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        if math.isnan(one) or math.isnan(other):
-            return math.isnan(one) and math.isnan(other)
+    if isinstance(actual, bool) or isinstance(expected, bool):
+        return actual is expected
+    if isinstance(actual, (int, float)) and isinstance(expected, (int, float)):
+        if math.isnan(actual) or math.isnan(expected):
+            return math.isnan(actual) and math.isnan(expected)
         if compare == "float32":
-            return bool(np.float32(one) == np.float32(other))
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(equal(a, b, compare) for a, b in zip(one, other, strict=True))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key], compare) for key in one)
-    return one == other
+            return bool(np.float32(actual) == np.float32(expected))
+        return actual == expected and math.copysign(1, actual) == math.copysign(1, expected)
+    if isinstance(actual, list) and isinstance(expected, list):
+        return len(actual) == len(expected) and all(equal(a, b, compare) for a, b in zip(actual, expected, strict=True))
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        return actual.keys() == expected.keys() and all(equal(actual[key], expected[key], compare) for key in actual)
+    return actual == expected
 
 
 def within(part: Any, whole: Any) -> bool:

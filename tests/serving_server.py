@@ -1,4 +1,4 @@
-"""A server of both doors in a thread of this process."""
+"""A REST and gRPC server in a thread of this process."""
 
 import asyncio
 import contextlib
@@ -10,42 +10,42 @@ import time
 from textpipe.serve.server import Options, Server
 
 
-def until(found, seconds=30):
-    """Waits for something that another thread does."""
+def until(condition, seconds=30):
+    """Waits for another thread to make condition() true; returns its value."""
     end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "waited in vain"
+    while not (value := condition()):
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
     return value
 
 
 def states(server, model):
-    """{version: (its state, why)} of a model."""
+    """{version: (state, error message)} of a model."""
     status, _, body = server.ask("GET", f"/v1/models/{model}")
-    found = json.loads(body).get("model_version_status", []) if status == 200 else []
-    return {int(one["version"]): (one["state"], one["status"]["error_message"]) for one in found}
+    versions = json.loads(body).get("model_version_status", []) if status == 200 else []
+    return {int(v["version"]): (v["state"], v["status"]["error_message"]) for v in versions}
 
 
 class Running:
     def __init__(self, options):
-        self.heard = threading.Event()
-        self.server = Server(options, lambda text: self.heard.set())
-        self.fault = None
-        self.thread = threading.Thread(target=self.live, daemon=True)
+        self.ready = threading.Event()
+        self.server = Server(options, lambda text: self.ready.set())
+        self.error = None
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
-        while not self.heard.wait(0.05):
+        while not self.ready.wait(0.05):
             if not self.thread.is_alive():
-                raise self.fault
+                raise self.error
 
-    def live(self):
-        async def run():
+    def run(self):
+        async def serve():
             self.loop = asyncio.get_running_loop()
             await self.server.run()
 
         try:
-            asyncio.run(run())
+            asyncio.run(serve())
         except BaseException as error:
-            self.fault = error
+            self.error = error
 
     @property
     def rest(self):
@@ -57,11 +57,11 @@ class Running:
 
     def stop(self):
         if self.thread.is_alive():
-            self.loop.call_soon_threadsafe(self.server.over.set)
+            self.loop.call_soon_threadsafe(self.server.stopping.set)
         self.thread.join(60)
         assert not self.thread.is_alive()
-        if self.fault:
-            raise self.fault
+        if self.error:
+            raise self.error
 
     def ask(self, method, path, body=None, headers=()):
         """(status, headers, body)."""
@@ -70,8 +70,8 @@ class Running:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body)
             connection.request(method, path, body, dict(headers))
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
         finally:
             connection.close()
 
@@ -83,8 +83,8 @@ class Running:
 
 @contextlib.contextmanager
 def running(folder, **options):
-    made = Running(Options(folder=folder, rest_port=0, grpc_port=0, poll_seconds=0.1, watch_seconds=0.1, **options))
+    server = Running(Options(folder=folder, rest_port=0, grpc_port=0, poll_seconds=0.1, drift_seconds=0.1, **options))
     try:
-        yield made
+        yield server
     finally:
-        made.stop()
+        server.stop()

@@ -16,7 +16,7 @@ from textpipe.training.settings import Settings
 
 
 def updated(build, rows, groups, **settings):
-    """A model's weights after an update from each group of batches, and the figures of each."""
+    """The weights of a model after an update per group of batches, and the figures of each update."""
     import keras
     import tensorflow as tf
 
@@ -25,13 +25,13 @@ def updated(build, rows, groups, **settings):
     optimizer.build(model.trainable_variables)
     settings = Settings(accumulate=max(map(len, groups)), **settings)
     objective = plugins.find("objectives", rows.target.objective)
-    taken = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
-    return model, [taken.train(rows, group, number) for number, group in enumerate(groups, 1)]
+    training_steps = steps.Steps(model, optimizer, settings, tf.distribute.get_strategy(), len(rows), objective)
+    return model, [training_steps.train(rows, group, number) for number, group in enumerate(groups, 1)]
 
 
 @pytest.mark.parametrize("case", ["plain_classifier", "plain_generator"])
-def test_accumulated_batches_are_one_large_batch(case):
-    """Batches of unlike size and unlike numbers of tokens: a mean of their means would be another update."""
+def test_accumulated_batches_equal_one_large_batch(case):
+    """Batches of different sizes and numbers of tokens: a mean of their means would be another update."""
     build, rows = getattr(tests, case), tests.labelled(30) if "classifier" in case else tests.reversals(30)
     parts = np.split(np.arange(30), [3, 17])
     options = {"clip_norm": 0.05, "label_smoothing": 0.1}
@@ -46,7 +46,7 @@ def test_accumulated_batches_are_one_large_batch(case):
         assert not np.array_equal(first, before)
 
 
-def test_the_sums_begin_anew_with_each_update():
+def test_the_sums_are_reset_after_each_update():
     rows, groups = (
         tests.reversals(20),
         [[Batch(np.arange(a, a + 5), {"source": 8, "target": 8}) for a in (0, 5)] for _ in range(2)],
@@ -56,13 +56,13 @@ def test_the_sums_begin_anew_with_each_update():
     assert second["gradient_norm"] < 1.5 * first["gradient_norm"]
 
 
-def test_batches_are_shared_out_evenly_among_updates():
+def test_batches_are_distributed_evenly_over_updates():
     order = [Batch(np.array([number]), {"source": 4, "target": 4}) for number in range(7)]
-    found = accumulation.groups(order, 3)
+    found = accumulation.group_batches(order, 3)
     assert [len(group) for group in found] == [3, 2, 2]
     assert [batch for group in found for batch in group] == order
-    assert accumulation.groups(order, 1) == [[batch] for batch in order]
-    assert accumulation.groups([], 3) == []
+    assert accumulation.group_batches(order, 1) == [[batch] for batch in order]
+    assert accumulation.group_batches([], 3) == []
 
 
 def test_steps_count_updates(tmp_path):
@@ -76,7 +76,7 @@ def test_steps_count_updates(tmp_path):
     assert resources["rows_per_second"] == pytest.approx(resources["rows"] / resources["step_seconds"])
 
 
-def test_the_moving_average_is_what_is_validated_and_kept(monkeypatch, tmp_path):
+def test_the_moving_average_is_validated_and_kept(monkeypatch, tmp_path):
     """Against the recursion over the weights after each step, in NumPy."""
     import test_training_loop
 
@@ -107,7 +107,7 @@ def test_the_moving_average_is_what_is_validated_and_kept(monkeypatch, tmp_path)
     assert tests.same(seen[1], tests.weights(model))  # the best validation's
 
 
-def test_training_goes_on_from_the_weights_and_not_from_their_average(monkeypatch):
+def test_training_continues_from_the_weights_and_not_from_their_average(monkeypatch):
     rows = tests.labelled(64)
     settings = {"epochs": 2, "batch_rows": 16, "num_shapes": 1, "keep": "last"}
     ends = []
@@ -128,7 +128,7 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(monkeypatc
 
 def test_a_metric_that_is_not_measured_is_refused():
     rows, settings = tests.labelled(16), Settings(epochs=1, num_shapes=1, metric="valid_bleu")
-    with pytest.raises(ConfigError, match="valid_bleu is not measured; measured are"):
+    with pytest.raises(ConfigError, match="valid_bleu is not measured; available:"):
         loop.fit(tests.classifier(), {"train": rows, "valid": rows}, settings)
 
 
@@ -137,11 +137,11 @@ def test_a_metric_that_is_not_measured_is_refused():
     [
         ({"metric": "valid_bleu"}, "has no BLEU"),
         ({"scheduled_sampling": {}}, "leave scheduled_sampling out"),
-        ({"model": {"kind": "logistic_regression"}, "optimizer": "lbfgs", "ema": 0.9}, "ema: lbfgs sees all rows"),
+        ({"model": {"kind": "logistic_regression"}, "optimizer": "lbfgs", "ema": 0.9}, "ema: lbfgs works on all rows"),
         ({"batch_tokens": "car"}, "auto"),
         ({"ema": 1.0}, "less than 1"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, finding):
+def test_invalid_settings_are_refused(settings, finding):
     with pytest.raises(ValidationError, match=finding):
         tests.config(**settings)

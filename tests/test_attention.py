@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from textpipe.layers.additive_attention import additive_scores
-from textpipe.layers.attention import bias_of
+from textpipe.layers.attention import padding_bias
 from textpipe.layers.attention_kinds import KINDS
 
 ROWS, SOURCE, TARGET, SIZE, ATTENTION, HEADS = 3, 5, 4, 6, 8, 2
@@ -47,7 +47,7 @@ def layer_of(kind, memory_size, **options):
     return layer
 
 
-def test_every_kind_has_a_formula_here():
+def test_every_kind_has_a_reference_formula():
     assert {*SCORES, "multi_head"} == set(KINDS)
 
 
@@ -57,7 +57,7 @@ def test_context_and_weights_equal_the_formula_of_one_query_at_a_time(kind):
     layer = layer_of(kind, memory_size)
     query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, memory_size, seed=2)
     real = (np.arange(SOURCE)[None, :] < LENGTHS[:, None]).astype("float64")
-    context, weights = layer(query, bias=bias_of(real), **layer.prepare(memory))
+    context, weights = layer(query, bias=padding_bias(real), **layer.prepare(memory))
     parameters = [variable.numpy() for variable in layer.trainable_variables]
     for row, length in enumerate(LENGTHS):
         for position in range(TARGET):
@@ -68,11 +68,11 @@ def test_context_and_weights_equal_the_formula_of_one_query_at_a_time(kind):
             np.testing.assert_allclose(context[row, position], expected @ memory[row, :length], rtol=1e-9, atol=1e-12)
 
 
-def test_many_heads_equal_those_of_keras():
+def test_multi_head_attention_equals_that_of_keras():
     layer = layer_of("multi_head", SIZE + 2)
     query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE + 2, seed=2)
     real = np.arange(SOURCE)[None, :] < LENGTHS[:, None]
-    context, weights = layer(query, bias=bias_of(real.astype("float64")), **layer.prepare(memory))
+    context, weights = layer(query, bias=padding_bias(real.astype("float64")), **layer.prepare(memory))
     other = keras.layers.MultiHeadAttention(
         HEADS, ATTENTION // HEADS, use_bias=False, output_shape=SIZE + 2, dtype="float64"
     )
@@ -93,24 +93,27 @@ def test_many_heads_equal_those_of_keras():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_asking_one_at_a_time_equals_asking_all_at_once(kind):
+def test_queries_step_by_step_equal_all_queries_at_once(kind):
     layer = layer_of(kind, SIZE)
     query, memory = numbers(ROWS, TARGET, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE, seed=2)
-    bias, prepared = bias_of((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0), layer.prepare(memory)
-    own = layer.loop_weights()
+    bias, prepared = padding_bias((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0), layer.prepare(memory)
+    loop_weights = layer.loop_weights()
     context, weights = layer(query, bias=bias, **prepared)
     for position in range(TARGET):
-        read, attention = layer.ask(layer.project(query[:, position], own), bias=bias, weights=own, **prepared)
-        np.testing.assert_allclose(layer.merge(read, own), context[:, position], rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(layer.reported(attention), weights[:, position], rtol=1e-12, atol=1e-14)
+        projected = layer.project_query(query[:, position], loop_weights)
+        read, attention = layer.forward_step(projected, bias=bias, weights=loop_weights, **prepared)
+        output = layer.project_output(read, loop_weights)
+        np.testing.assert_allclose(output, context[:, position], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(layer.mean_over_heads(attention), weights[:, position], rtol=1e-12, atol=1e-14)
 
 
-def test_coverage_enters_the_score_inside_the_tanh():
+def test_coverage_is_added_inside_the_tanh():
     layer = layer_of("additive", SIZE, coverage=True)
     query, memory = numbers(ROWS, SIZE, seed=1), numbers(ROWS, SOURCE, SIZE, seed=2)
-    covered, own = np.abs(numbers(ROWS, SOURCE, seed=3)), layer.loop_weights()
+    covered, loop_weights = np.abs(numbers(ROWS, SOURCE, seed=3)), layer.loop_weights()
     prepared, bias = layer.prepare(memory), np.zeros((ROWS, SOURCE))
-    _, weights = layer.ask(layer.project(query, own), bias=bias, weights=own, covered=covered, **prepared)
+    query_projection = layer.project_query(query, loop_weights)
+    _, weights = layer.forward_step(query_projection, bias=bias, weights=loop_weights, covered=covered, **prepared)
     query_weight, memory_weight, bias, direction, coverage_weight = (part.numpy() for part in layer.trainable_variables)
     for row in range(ROWS):
         scores = np.array([
@@ -125,7 +128,7 @@ def test_coverage_enters_the_score_inside_the_tanh():
 def test_a_row_of_nothing_but_padding_stays_finite():
     layer = layer_of("additive", SIZE)
     memory = numbers(1, SOURCE, SIZE)
-    context, _ = layer(numbers(1, TARGET, SIZE), bias=bias_of(np.zeros((1, SOURCE))), **layer.prepare(memory))
+    context, _ = layer(numbers(1, TARGET, SIZE), bias=padding_bias(np.zeros((1, SOURCE))), **layer.prepare(memory))
     assert np.all(np.isfinite(context))
 
 
@@ -138,11 +141,11 @@ def test_additive_gradients_equal_those_of_the_plain_formula():
     def plain(query, keys, direction):
         return tf.reduce_sum(tf.tanh(query[:, :, None, :] + keys[:, None, :, :]) * direction, axis=-1)
 
-    found = {}
+    results = {}
     for name, function in (("ours", tf.function(additive_scores)), ("plain", plain)):
         with tf.GradientTape() as tape:
             tape.watch(parts)
             scores = function(*parts)
-        found[name] = [scores, *tape.gradient(scores, parts, output_gradients=upstream)]
-    for ours, theirs in zip(found["ours"], found["plain"], strict=True):
+        results[name] = [scores, *tape.gradient(scores, parts, output_gradients=upstream)]
+    for ours, theirs in zip(results["ours"], results["plain"], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)

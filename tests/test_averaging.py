@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from textpipe.errors import ArtifactError, ConfigError
 from textpipe.training import loop
 from textpipe.training.settings import Average, Settings
-from textpipe.training.state.retention import Kept
+from textpipe.training.state.retention import CheckpointRetention
 
 LOSSES = [3.0, 1.0, 2.5, 2.0, 4.0, 2.6]
 
 
 def run(monkeypatch, average, output, losses=LOSSES, **settings):
-    """A run with these validation losses; its result, its model and the weights at each validation."""
+    """The result, the model and the weights at each validation of a run with these validation losses."""
     seen = tests.scripted(monkeypatch, [*losses, 9.0])
     model, rows = tests.classifier(), tests.labelled(64)
     data = {"train": rows, "valid": rows}
@@ -28,7 +28,7 @@ def run(monkeypatch, average, output, losses=LOSSES, **settings):
     ("average", "expected"),
     [({"best": 3}, [1, 2, 3]), ({"last": 3}, [3, 4, 5]), ({"last": 1}, [5]), ({"best": 9}, [0, 1, 2, 3, 4, 5])],
 )
-def test_the_result_is_the_mean_of_the_asked_validations(average, expected, monkeypatch, tmp_path):
+def test_the_result_is_the_mean_of_the_requested_validations(average, expected, monkeypatch, tmp_path):
     result, model, seen = run(monkeypatch, average, tmp_path)
     for position, weight in enumerate(tests.weights(model)):
         mean = np.mean([np.float64(seen[validation][position]) for validation in expected], axis=0)
@@ -43,7 +43,7 @@ def test_the_result_is_the_mean_of_the_asked_validations(average, expected, monk
 
 
 @pytest.mark.parametrize(("lowest", "worse"), [(8.0, True), (9.0, False), (9.5, False)])
-def test_a_mean_that_validates_worse_than_the_best_is_said_to(lowest, worse, monkeypatch, tmp_path):
+def test_a_mean_that_is_worse_than_the_best_is_reported(lowest, worse, monkeypatch, tmp_path):
     result, _, _ = run(monkeypatch, {"last": 2}, tmp_path, [9.9, lowest])
     assert (result["average"]["worse"], result["average"]["valid_loss"], result["best"]["valid_loss"]) == (
         worse,
@@ -52,13 +52,13 @@ def test_a_mean_that_validates_worse_than_the_best_is_said_to(lowest, worse, mon
     )
 
 
-def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_it_had(monkeypatch, tmp_path):
-    """The validations after the last checkpoint push out older weights, which the resumed history still wants."""
+def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights(monkeypatch, tmp_path):
+    """Validations after the last checkpoint displace older weights that the resumed history still needs."""
     wanted, checkpoints = {"best": 2}, []
-    settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps an epoch
+    settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps per epoch
 
     def dying(self):
-        checkpoints.append(self.taken)
+        checkpoints.append(self.global_step)
         if len(checkpoints) == 2:
             raise SystemExit
         save(self)
@@ -70,7 +70,7 @@ def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_
         run(monkeypatch, wanted, tmp_path / "killed", falling, **settings)
     assert len(list((tmp_path / "killed/resume/validated").iterdir())) == 4
     monkeypatch.setattr(loop.Loop, "save", save)
-    # The time is up at once after resuming, so that nothing but the two validations before the checkpoint is left.
+    # Time is up right after resuming, so that only the two validations before the checkpoint remain.
     settings["max_minutes"] = 1e-9
     seen = tests.scripted(monkeypatch, [9.0, 9.0, 9.0])
     model, rows = tests.classifier(), tests.labelled(64)
@@ -80,7 +80,7 @@ def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_
     assert tests.same(seen[-1], tests.weights(model))
 
 
-def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
+def test_a_killed_run_averages_like_an_uninterrupted_one(monkeypatch, tmp_path):
     rows, valid = tests.labelled(128), tests.labelled(32, seed=1)
     settings = Settings(**tests.SETTINGS, validate_steps=3, average={"best": 3})
 
@@ -89,29 +89,29 @@ def test_a_killed_run_averages_what_a_whole_one_does(monkeypatch, tmp_path):
         return loop.fit(model, {"train": rows, "valid": valid}, settings, output), tests.weights(model)
 
     whole = train(tmp_path / "whole")
-    take = loop.Loop.take
+    take = loop.Loop.update
     for last in (4, 13, 20):
 
         def dying(self, batch, last=last):
-            if self.taken == last:
+            if self.global_step == last:
                 raise SystemExit
             take(self, batch)
 
-        monkeypatch.setattr(loop.Loop, "take", dying)
+        monkeypatch.setattr(loop.Loop, "update", dying)
         with pytest.raises(SystemExit):
             train(tmp_path / "killed")
-    monkeypatch.setattr(loop.Loop, "take", take)
+    monkeypatch.setattr(loop.Loop, "update", take)
     result, weights = train(tmp_path / "killed")
     assert result == whole[0]
     assert tests.same(weights, whole[1])
 
 
-def test_weights_that_are_gone_are_named(tmp_path):
+def test_missing_weights_are_reported(tmp_path):
     with pytest.raises(ArtifactError, match="weights of step 7 are gone; train from the start"):
-        Kept(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
+        CheckpointRetention(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
 
 
-def test_averages_that_make_no_sense_are_refused():
+def test_invalid_averages_are_refused():
     for average in ({}, {"last": 2, "best": 2}):
         with pytest.raises(ValidationError, match="give either last or best"):
             Average(**average)

@@ -12,7 +12,7 @@ from textpipe.data.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError, DataError
 from textpipe.training.batching import batches
 from textpipe.training.batching import rows as reading
-from textpipe.training.batching.batches import MULTIPLE, Plan, partition
+from textpipe.training.batching.batches import WIDTH_MULTIPLE, Plan, partition
 from textpipe.training.batching.rows import Rows
 
 
@@ -45,7 +45,7 @@ def test_padded_tokens_stay_within_the_budget_and_hold_every_row(lengths):
         assert target[batch.rows].max() <= batch.widths["target"]
 
 
-def test_the_order_depends_on_seed_and_epoch_alone(lengths):
+def test_the_order_depends_only_on_seed_and_epoch(lengths):
     def order(seed, epoch):
         return [tuple(batch.rows) for batch in Plan(named(*lengths), batch_tokens=512, seed=seed).epoch(epoch)]
 
@@ -68,11 +68,11 @@ def test_bucketing_leaves_less_padding_than_random_batches(lengths):
     assert padded - real < 0.4 * (random - real)
 
 
-def test_the_partition_is_as_good_as_the_best_of_all_cuts(monkeypatch):
-    monkeypatch.setattr(batches, "WORTH_A_SHAPE", 0.0)
+def test_the_partition_is_as_good_as_the_best_by_brute_force(monkeypatch):
+    monkeypatch.setattr(batches, "MIN_SAVING", 0.0)
     random = np.random.default_rng(2)
     for _ in range(20):
-        widths = MULTIPLE * random.integers(1, 5, size=(12, 2))
+        widths = WIDTH_MULTIPLE * random.integers(1, 5, size=(12, 2))
         order = np.argsort(widths.sum(axis=1), kind="stable")
         edges = [cut for cut in range(1, 12) if widths[order[cut]].sum() > widths[order[cut - 1]].sum()]
 
@@ -88,7 +88,7 @@ def test_the_partition_is_as_good_as_the_best_of_all_cuts(monkeypatch):
         assert padded(found) == best
 
 
-def test_a_width_that_saves_next_to_nothing_is_not_traced():
+def test_a_width_that_saves_almost_nothing_is_not_traced():
     lengths = [8] * 100 + [16] * 3 + [20]
     assert [len(rows) for rows in partition(np.array([lengths, lengths]).T, 6)] == [100, 4]
 
@@ -98,14 +98,17 @@ def test_a_row_wider_than_the_budget_is_refused_with_the_width_it_needs():
         Plan({"source": [5, 80]}, batch_tokens=64, seed=1)
 
 
-def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(lengths):
+def test_redrawn_lengths_are_batched_in_the_first_shapes(lengths):
     source, target = lengths
     plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
     shapes = {tuple(batch.widths.values()) for batch in plan.epoch(1)}
-    widest = {"source": -(-source.max() // MULTIPLE) * MULTIPLE, "target": -(-target.max() // MULTIPLE) * MULTIPLE}
+    widest = {
+        "source": -(-source.max() // WIDTH_MULTIPLE) * WIDTH_MULTIPLE,
+        "target": -(-target.max() // WIDTH_MULTIPLE) * WIDTH_MULTIPLE,
+    }
     assert plan.widths == widest
     random = np.random.default_rng(7)
-    order = random.permutation(1000)  # other rows are long now
+    order = random.permutation(1000)  # now other rows are long
     for new in ((source[order], target[order]), (random.integers(1, 9, 1000), np.full(1000, target.max()))):
         planned = plan.epoch(2, named(*new))
         assert sorted(np.concatenate([batch.rows for batch in planned])) == list(range(1000))
@@ -118,7 +121,7 @@ def test_lengths_that_are_drawn_again_are_batched_in_the_shapes_of_the_first(len
                 assert sum(width) == min(map(sum, holding))
 
 
-def test_lengths_that_stay_as_they_are_need_no_more_batches_than_planned(lengths):
+def test_unchanged_lengths_need_no_more_batches_than_planned(lengths):
     plan = Plan(named(*lengths), batch_tokens=512, seed=1, num_shapes=4, redrawn=True)
     assert len(plan.epoch(3, named(*lengths))) <= plan.num_batches
 
@@ -127,7 +130,7 @@ def test_a_split_without_rows_has_no_batches():
     assert Plan({"source": []}, batch_tokens=64, seed=1).epoch(1) == []
 
 
-def test_ids_gather_as_a_loop_over_rows_does_across_blocks():
+def test_ids_gather_like_a_loop_over_rows_across_blocks():
     random = np.random.default_rng(3)
     lists = [list(random.integers(1, 99, size=random.integers(0, 7))) for _ in range(30)]
     parts = lists[:11], lists[11:12], lists[12:]
@@ -138,7 +141,7 @@ def test_ids_gather_as_a_loop_over_rows_does_across_blocks():
     assert ids.lengths.tolist() == [len(row) for row in lists]
 
 
-def test_sparse_rows_gather_as_scipy_slices():
+def test_sparse_rows_gather_like_scipy_slices():
     import tensorflow as tf
 
     matrix = scipy.sparse.random(40, 30, 0.15, random_state=0, format="csr", dtype=np.float32)
@@ -204,7 +207,7 @@ def test_sources_without_targets_are_refused():
         Rows({"source": Ids.from_lists([[3], [3]])}, Labels([0], 2))
 
 
-def test_where_any_width_goes_a_tenth_of_a_batch_at_most_is_padding_and_rows_keep_mixing(lengths):
+def test_without_fixed_widths_a_tenth_of_a_batch_at_most_is_padding_and_rows_keep_mixing(lengths):
     source, target = (np.tile(side % 25 + 1, 20) for side in lengths)
     plan = Plan(named(source, target), batch_tokens=1024, seed=1, num_shapes=None)
     batches = plan.epoch(1)
@@ -215,12 +218,12 @@ def test_where_any_width_goes_a_tenth_of_a_batch_at_most_is_padding_and_rows_kee
         assert len(batch.rows) * max(batch.widths.values()) <= 1024
         assert source[batch.rows].max() <= batch.widths["source"]
         assert target[batch.rows].max() <= batch.widths["target"]
-    # No batch of the first epoch comes again: each is a draw from a group that fills several.
+    # No batch of the first epoch recurs: each is drawn from a group that fills several batches.
     again = {frozenset(batch.rows) for batch in plan.epoch(2)}
     assert not again & {frozenset(batch.rows) for batch in batches}
 
 
-def test_redrawn_rows_are_grouped_anew_where_any_width_goes(lengths):
+def test_redrawn_rows_are_regrouped_without_fixed_widths(lengths):
     source, target = (np.minimum(side, 40) for side in lengths)
     plan = Plan(named(source, target), batch_tokens=512, seed=1, num_shapes=None, redrawn=True)
     drawn = np.roll(source, 1), np.roll(target, 1)

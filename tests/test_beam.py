@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from textpipe.config.sections import Plugin
 from textpipe.decoding import _beam, _search, beam, greedy
-from textpipe.decoding._top import Top, log_total
+from textpipe.decoding._top import Top, logsumexp
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 VOCABULARY = 8
@@ -22,7 +22,7 @@ HISTORIES = 101
 
 
 class Table:
-    """logits[first source token, history]; attention points at source place history % T."""
+    """logits[first source token, history]; attention points at source position history % T."""
 
     pad_id, start_id, end_id = PAD, START, END
 
@@ -87,7 +87,7 @@ def every_answer(model, first, max_length, alpha, min_length=1):
 
 
 def plain_beam(model, first, beam_size, max_length, alpha, patience=math.inf):
-    """Beam search with lists and to the very end: (answers best first, steps after which stopping loses nothing).
+    """Exhaustive beam search with lists: (answers best first, number of steps after which stopping loses nothing).
 
     patience: or until patience * beam_size answers have ended among the best beam_size candidates.
     """
@@ -116,7 +116,7 @@ class BeamAlone:
     @staticmethod
     def decode(model, source, config):
         rules = _search.Rules(config.rules, None, None)
-        return _beam.search(model, source, config, rules, _beam.Best(), beam=config.beam_size)
+        return _beam.search(model, source, config, rules, _beam.BestCandidates(), beam=config.beam_size)
 
 
 def words_of(row):
@@ -146,7 +146,7 @@ def in_graph(model, decoder, config, source):
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_wide_beam_equals_exhaustive_enumeration(seed, alpha):
-    # With 5 words and 3 places before the end at most 5 ** 3 hypotheses live: a beam of 125 loses none.
+    # With 5 words and 3 positions before the end there are at most 5 ** 3 live hypotheses: a beam of 125 loses none.
     model = Table(seed)
     config = beam.Config(beam_size=125, max_length=4, length_penalty=alpha)
     found = in_graph(model, beam, config, sources(5, 6))
@@ -154,7 +154,7 @@ def test_a_wide_beam_equals_exhaustive_enumeration(seed, alpha):
         compare(found, row, every_answer(model, first, 4, alpha)[:125])
 
 
-def test_a_beam_wider_than_the_number_of_answers_leaves_the_rest_empty():
+def test_a_beam_wider_than_the_number_of_answers_pads_the_rest():
     model = Table(3)
     found = beam.decode(model, {"source": sources(5)}, beam.Config(beam_size=40, max_length=3))
     expected = every_answer(model, 5, 3, 1.0)
@@ -182,7 +182,7 @@ def test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end(bea
 
 @pytest.mark.parametrize("search", [beam, BeamAlone])
 @pytest.mark.parametrize("patience", [0.5, 1.0, 2.0])
-def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(search, patience):
+def test_patience_ends_the_search_when_a_plain_search_has_counted_as_many_ended_answers(search, patience):
     config = beam.Config(beam_size=3, max_length=12, length_penalty=2.0, patience=patience)
     sooner = 0
     for seed in range(2):
@@ -201,7 +201,7 @@ def test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end(
     assert sooner
 
 
-def test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does():
+def test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search():
     missed = 0
     for seed in range(8):
         model = Table(seed, end_bonus=1.0)
@@ -257,7 +257,7 @@ def test_greedy_is_the_chain_of_the_likeliest_tokens(end_bonus):
     [(greedy, greedy.Config(max_length=12)), (beam, beam.Config(beam_size=4, max_length=12))],
     ids=["greedy", "beam"],
 )
-def test_attention_is_what_each_hypothesis_saw_on_its_own_way(decoder, config):
+def test_attention_follows_each_hypothesis(decoder, config):
     model, firsts, width = Table(5, end_bonus=0.5), (4, 5, 6, 7), 7
     found = in_graph(model, decoder, config, sources(*firsts, width=width))
     ids, attention = found["ids"].numpy(), found["attention"].numpy()
@@ -272,7 +272,7 @@ def test_attention_is_what_each_hypothesis_saw_on_its_own_way(decoder, config):
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_each_row_of_a_batch_has_its_own_longest_answer(beam_size):
+def test_each_row_of_a_batch_has_its_own_maximum_length(beam_size):
     model = Table(6, end_bonus=-9.0)
     source = tf.constant([[5, 4, 4, 4, 4], [6, 4, 0, 0, 0], [7, 4, 4, 0, 0]], tf.int32)
     config = beam.Config(beam_size=beam_size, max_length=8, max_ratio=1.5, max_extra=1)
@@ -295,7 +295,7 @@ def test_no_answer_is_shorter_than_min_length():
 
 
 @pytest.mark.parametrize("decoder", ["greedy", "beam"])
-def test_an_answer_of_nothing_but_its_end_is_possible(decoder):
+def test_an_answer_may_consist_of_its_end_only(decoder):
     config = Plugin.check("decoding", {"kind": decoder, "max_length": 1})
     found = {"greedy": greedy, "beam": beam}[decoder].decode(Table(8), {"source": sources(5)}, config)
     assert found["ids"].numpy()[0, 0].tolist() == [END]
@@ -303,10 +303,10 @@ def test_an_answer_of_nothing_but_its_end_is_possible(decoder):
 
 
 def to_the_end(model, source, config):
-    """The search that computes every hypothesis of every row until the last row is done."""
-    settings = _search.settings(config, None, beam.OPTIONS, beam.TEXTS)
+    """A search that computes every hypothesis of every row until the last row is done."""
+    settings = _search.with_options(config, None, beam.OPTIONS, beam.TEXTS)
     rules = _search.Rules(config.rules)
-    found = _beam.search(model, {"source": source}, settings, rules, _beam.Best(), beam=config.beam_size)
+    found = _beam.search(model, {"source": source}, settings, rules, _beam.BestCandidates(), beam=config.beam_size)
     return {name: part.numpy()[:, : config.n_best or config.beam_size] for name, part in found.items()}
 
 
@@ -323,7 +323,7 @@ NO_REPEAT = {"kind": "no_repeat_ngram", "size": 2}
         (1031, {"beam_size": 3, "min_length": 4, "rules": [NO_REPEAT]}),
     ],
 )
-def test_leaving_out_what_cannot_win_changes_no_answer(vocabulary, options):
+def test_dropping_hypotheses_that_cannot_win_changes_no_answer(vocabulary, options):
     model = Table(7, end_bonus=2.0, vocabulary=vocabulary, scale=2.0)
     source = sources(*range(10), *range(10), width=5)
     config = beam.Config(max_length=14, **options)
@@ -337,11 +337,11 @@ def test_leaving_out_what_cannot_win_changes_no_answer(vocabulary, options):
     np.testing.assert_array_equal(found["attention"], expected["attention"][:, :, :length])
 
 
-def test_rows_that_are_done_are_computed_no_more():
+def test_rows_that_are_done_are_no_longer_computed():
     model, rows = Table(7, end_bonus=2.0), 40
     config = beam.Config(beam_size=3, max_length=30)
     source = sources(*(row % 10 for row in range(rows)))
-    # A row is needed for as many steps as it takes alone.
+    # A row is computed for as many steps as it needs on its own.
     alone = []
     for row in range(10):
         model.steps = 0
@@ -357,7 +357,7 @@ def test_rows_that_are_done_are_computed_no_more():
 
 
 @pytest.mark.parametrize("beta", [0.2, 2.0])
-def test_the_coverage_penalty_is_that_of_enumeration(beta):
+def test_the_coverage_penalty_agrees_with_enumeration(beta):
     model, width = Table(1), 4
     source = tf.constant([[5, 4, 4, 4], [6, 4, 4, 0]], tf.int32)
     config = beam.Config(beam_size=125, max_length=4, length_penalty=0.7, coverage_penalty=beta)
@@ -378,7 +378,7 @@ def test_the_coverage_penalty_is_that_of_enumeration(beta):
 
 
 @pytest.mark.parametrize("size", [1024, 1031, 2000])
-def test_the_best_tokens_of_a_row_are_among_those_found_in_groups(size):
+def test_grouped_top_k_finds_the_best_tokens_of_a_row(size):
     random = np.random.default_rng(size)
     logits = random.normal(size=(4 * 3, size)).astype("float32")
     behind = random.normal(size=(4, 3)).astype("float32")
@@ -397,12 +397,12 @@ def test_the_best_tokens_of_a_row_are_among_those_found_in_groups(size):
 
 
 @pytest.mark.parametrize("shift", [0.0, 59.0, -59.0, 300.0, -300.0])
-def test_the_total_of_logits_is_exact_however_large_they_are(shift):
+def test_logsumexp_is_exact_for_large_logits(shift):
     logits = np.random.default_rng(0).normal(size=(5, 900)).astype("float32")
     expected = np.log(np.exp(logits.astype("float64")).sum(axis=1)) + shift
     logits = logits + np.float32(shift)
-    np.testing.assert_allclose(log_total(tf.constant(logits)), expected, rtol=1e-6)
-    np.testing.assert_allclose(log_total(tf.constant(logits), tf.constant(logits.max(axis=1))), expected, rtol=1e-6)
+    np.testing.assert_allclose(logsumexp(tf.constant(logits)), expected, rtol=1e-6)
+    np.testing.assert_allclose(logsumexp(tf.constant(logits), tf.constant(logits.max(axis=1))), expected, rtol=1e-6)
 
 
 def test_lengths_that_contradict_each_other_are_refused():

@@ -1,4 +1,4 @@
-"""What a caller may ask of a served search: options within bounds, and an end in time."""
+"""Limits on a served search: bounds of its options, and deadlines."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def model(generator):
 
 
 def options(model, **changes):
-    """The tensors of the signature `options`, some set by a caller who asks the graph itself."""
+    """The inputs of the signature `options`, with some values changed by the caller."""
     given = model.defaults("options")
     return given | {name: tf.constant(value, given[name].dtype) for name, value in changes.items()}
 
@@ -38,7 +38,7 @@ def ask(model, **changes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_option_has_bounds_that_the_defaults_keep(kind):
+def test_the_defaults_of_every_option_are_within_its_bounds(kind):
     decoder, settings = plugins.find("decoding", kind), Plugin.check("decoding", kind)
     limits = _bounds.bounds(decoder, settings)
     assert set(limits) == set(decoder.OPTIONS)
@@ -57,7 +57,7 @@ def test_every_option_has_bounds_that_the_defaults_keep(kind):
         ("max_ratio", -0.5, "option max_ratio must be at least 0.0, found -0.5"),
     ],
 )
-def test_a_value_out_of_bounds_is_refused_before_the_graph_and_in_it(model, option, value, words):
+def test_a_value_out_of_bounds_is_refused_by_the_client_and_by_the_graph(model, option, value, words):
     assert option in model.bounds()
     with pytest.raises(ModelError, match=words):
         model.predict(["the dog 5 is red"], options={option: value})
@@ -66,18 +66,18 @@ def test_a_value_out_of_bounds_is_refused_before_the_graph_and_in_it(model, opti
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_finite_number_is_refused_in_graph(model, value):
+def test_a_value_that_is_not_finite_is_refused_by_the_graph(model, value):
     for option in ("length_penalty", "max_ratio", "patience", "deadline"):
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"option {option} must be"):
             ask(model, **{option: value})
 
 
-def test_a_text_option_is_bounded_by_its_tokens(model):
+def test_a_text_option_has_a_maximum_number_of_tokens(model):
     with pytest.raises(tf.errors.InvalidArgumentError, match="option prefix must be at most 1024 tokens long"):
         ask(model, prefix=["das " * 2000])
 
 
-def test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within():
+def test_a_pipeline_may_set_bounds_that_include_its_own_settings():
     decoder = plugins.find("decoding", "beam")
     wide = Plugin.check("decoding", {"kind": "beam", "beam_size": 100})
     assert _bounds.bounds(decoder, wide)["beam_size"] == [1, 100]
@@ -98,14 +98,14 @@ def test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within():
         config.check("t", sections, {"task": "classify", "export": {"bounds": {"beam_size": 5}}})
 
 
-def test_an_exported_model_says_how_its_signatures_come_from_options(model):
+def test_an_exported_model_records_how_its_signatures_derive_from_options(model):
     texts = ["the dog 5 is red", "", "a cat"]
     every = model.predict(texts, signature="options")
     searches = {name: one.search for name, one in model.described.items() if one.search}
     assert set(searches) == {"serving_default", "nbest"}
     for name, told in searches.items():
-        found = model.predict(texts, signature=name)
-        for row, one in zip(every, found, strict=True):
+        results = model.predict(texts, signature=name)
+        for row, one in zip(every, results, strict=True):
             for output, of_options in told.outputs.items():
                 expected = row[of_options][0] if told.first else row[of_options]
                 assert one[output] == (pytest.approx(expected) if output.startswith("score") else expected)
@@ -114,7 +114,7 @@ def test_an_exported_model_says_how_its_signatures_come_from_options(model):
         model.predict(texts, options={"deadline": 1.0})
 
 
-def test_a_deadline_that_has_passed_fails_and_one_to_come_changes_nothing(model):
+def test_a_past_deadline_fails_and_a_future_one_changes_nothing(model):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[DEADLINE_EXCEEDED: "):
         ask(model, deadline=time.time() - 1)
     later = ask(model, deadline=time.time() + 3600)
@@ -122,12 +122,12 @@ def test_a_deadline_that_has_passed_fails_and_one_to_come_changes_nothing(model)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_search_is_left_at_its_deadline_and_has_no_answer(kind, monkeypatch):
+def test_a_search_fails_at_its_deadline(kind, monkeypatch):
     class Slow(Table):
         def step(self, state, ids):
-            found = super().step(state, ids)
+            result = super().step(state, ids)
             clock[0] += 1.0  # a second for each step
-            return found
+            return result
 
     clock = [1000.0]
     monkeypatch.setattr(tf, "timestamp", lambda: tf.constant(clock[0], tf.float64))
@@ -136,9 +136,9 @@ def test_a_search_is_left_at_its_deadline_and_has_no_answer(kind, monkeypatch):
     with pytest.raises(tf.errors.InvalidArgumentError, match="DEADLINE_EXCEEDED: the search was ended at its deadline"):
         decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(1005.0, tf.float64)})
     assert table.steps == 5
-    found = decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(2000.0, tf.float64)})
+    result = decoder.decode(table, {"source": sources(5, 6)}, settings, {"deadline": tf.constant(2000.0, tf.float64)})
     expected = decoder.decode(Table(3, end_bonus=-50.0), {"source": sources(5, 6)}, settings)
-    assert found["ids"].numpy().tolist() == expected["ids"].numpy().tolist()
+    assert result["ids"].numpy().tolist() == expected["ids"].numpy().tolist()
 
 
 NO_ATTENTION = {"kind": "recurrent", "units": 16, "embedding_size": 16, "attention": "none"}
@@ -153,25 +153,27 @@ NO_ATTENTION = {"kind": "recurrent", "units": 16, "embedding_size": 16, "attenti
         ({"decode": {"kind": "beam", "replace_unknown": True}}, "replace_unknown: codec 'unigram' has no words"),
     ],
 )  # fmt: skip
-def test_settings_of_a_search_that_its_model_cannot_follow_are_refused_before_anything_runs(tables, words, tmp_path):
+def test_settings_that_the_model_does_not_support_are_refused_before_anything_runs(tables, words, tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.GENERATOR, **tables, "ingest": {"files": "rows.tsv"}}))
     with pytest.raises(ConfigError, match=words):
         runner.Pipeline.load(file)
 
 
-def test_a_classifier_has_nothing_to_decode(tmp_path):
+def test_a_classifier_with_a_decoder_is_refused(tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(tiny.toml({**tiny.CLASSIFIER, "decode": {"kind": "beam"}, "ingest": {"files": "rows.tsv"}}))
-    with pytest.raises(ConfigError, match="answers with a label, which no decoder writes; leave"):
+    with pytest.raises(ConfigError, match="answers with a label, which needs no decoder; leave"):
         runner.Pipeline.load(file)
 
 
-def test_a_model_without_attention_takes_no_coverage_penalty(generator):
+def test_a_model_without_attention_has_no_coverage_penalty(generator):
     servable = Servable.load(generator, "translate", Plugin.check("decoding", "beam"))
-    blind = Servable(
+    without_attention = Servable(
         plugins.find("tasks", "translate"), servable.normalizer, servable.features, servable.model,
         decode=servable.output.decode, attends=False,
     )  # fmt: skip
-    assert blind.output.bounds["coverage_penalty"] == [0.0, 0.0] != servable.output.bounds["coverage_penalty"]
+    assert (
+        without_attention.output.bounds["coverage_penalty"] == [0.0, 0.0] != servable.output.bounds["coverage_penalty"]
+    )
     assert export.Config(task="translate", decode="beam").bounds == {}

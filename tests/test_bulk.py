@@ -1,4 +1,4 @@
-"""Files of any size: in order, taken up where they were broken off, and nothing overwritten."""
+"""Bulk answers: in row order, resumed after an interruption, never overwritten."""
 
 import csv
 import errno
@@ -26,100 +26,107 @@ def lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-QUESTION = {"model": "m", "bytes": 3}
+REQUEST = {"model": "m", "bytes": 3}
 
 
-def test_answers_stand_in_the_order_of_the_rows(tmp_path):
+def test_answers_are_in_row_order(tmp_path):
     out = tmp_path / "new" / "out.jsonl"
-    assert bulk.bulk(answer, rows(2500), out, question=QUESTION) == 2500
+    assert bulk.answer_file(answer, rows(2500), out, request=REQUEST) == 2500
     assert lines(out) == [{"answer": f"ROW {number}"} for number in range(2500)]
     assert [path.name for path in out.parent.iterdir()] == ["out.jsonl"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7])
-def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(tmp_path, cut):
-    asked = []
+def test_an_interrupted_run_resumes_without_answering_a_row_twice(tmp_path, cut):
+    answered = []
 
     def broken(batch):
-        asked.extend(row["text"] for row in batch)
-        if len(asked) > 30:
+        answered.extend(row["text"] for row in batch)
+        if len(answered) > 30:
             raise KeyboardInterrupt
         return answer(batch)
 
     out = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        bulk.bulk(broken, rows(100), out, question=QUESTION, piece=10)
+        bulk.answer_file(broken, rows(100), out, request=REQUEST, chunk_rows=10)
     assert not out.exists()
     part = tmp_path / "out.jsonl.part"
-    part.write_bytes(part.read_bytes()[: part.stat().st_size - cut])  # as a power cut may leave it
+    part.write_bytes(part.read_bytes()[: part.stat().st_size - cut])  # like after a power failure
     whole = 30 if not cut else 29
-    again, told = [], []
+    again, progress = [], []
 
-    def on(batch):
+    def resume(batch):
         again.extend(row["text"] for row in batch)
         return answer(batch)
 
-    bulk.bulk(on, rows(100), out, question=QUESTION, piece=10, told=lambda done, resumed: told.append((done, resumed)))
+    bulk.answer_file(
+        resume,
+        rows(100),
+        out,
+        request=REQUEST,
+        chunk_rows=10,
+        on_progress=lambda done, resumed: progress.append((done, resumed)),
+    )
     assert again == [f"row {number}" for number in range(whole, 100)]
-    assert told[0] == (whole, whole) and told[-1] == (100, whole)
+    assert progress[0] == (whole, whole) and progress[-1] == (100, whole)
     assert lines(out) == [{"answer": f"ROW {number}"} for number in range(100)]
 
 
-def test_a_part_of_another_question_is_not_gone_on_with(tmp_path):
+def test_an_unfinished_output_of_another_request_is_refused(tmp_path):
     out = tmp_path / "out.jsonl"
     with pytest.raises(ZeroDivisionError):
-        bulk.bulk(lambda batch: 1 / 0, rows(3), out, question=QUESTION)
-    with pytest.raises(ArtifactError, match="bytes differ"):
-        bulk.bulk(answer, rows(3), out, question={**QUESTION, "bytes": 4})
+        bulk.answer_file(lambda batch: 1 / 0, rows(3), out, request=REQUEST)
+    with pytest.raises(ArtifactError, match="bytes changed"):
+        bulk.answer_file(answer, rows(3), out, request={**REQUEST, "bytes": 4})
 
 
-def test_an_output_is_not_overwritten_unless_that_is_wanted(tmp_path):
+def test_an_output_is_overwritten_only_with_force(tmp_path):
     out = tmp_path / "out.jsonl"
     out.write_text("mine\n")
-    with pytest.raises(ArtifactError, match="is there already"):
-        bulk.bulk(answer, rows(3), out, question=QUESTION)
+    with pytest.raises(ArtifactError, match="already exists"):
+        bulk.answer_file(answer, rows(3), out, request=REQUEST)
     assert out.read_text() == "mine\n" and list(tmp_path.iterdir()) == [out]
-    bulk.bulk(answer, rows(3), out, question=QUESTION, force=True)
+    bulk.answer_file(answer, rows(3), out, request=REQUEST, force=True)
     assert len(lines(out)) == 3
 
 
-def test_a_second_run_does_not_write_into_the_first_ones_part(tmp_path):
+def test_a_second_run_cannot_write_to_the_same_unfinished_output(tmp_path):
     out = tmp_path / "out.jsonl"
 
     def while_another(batch):
-        with pytest.raises(ArtifactError, match="another run is writing it"):
-            bulk.bulk(answer, rows(3), out, question=QUESTION)
+        with pytest.raises(ArtifactError, match="another run is writing this file"):
+            bulk.answer_file(answer, rows(3), out, request=REQUEST)
         return answer(batch)
 
-    assert bulk.bulk(while_another, rows(3), out, question=QUESTION) == 3
+    assert bulk.answer_file(while_another, rows(3), out, request=REQUEST) == 3
     assert len(lines(out)) == 3
 
 
 def test_rows_are_read_as_ingest_reads_them(tmp_path):
     plain = tmp_path / "texts.txt"
     plain.write_text("one\n\nthree \u2028 more\n", encoding="utf-8")
-    assert list(bulk.read(plain, ("text",), {})) == [{"text": text} for text in ("one", "", "three \u2028 more")]
+    assert list(bulk.read_rows(plain, ("text",), {})) == [{"text": text} for text in ("one", "", "three \u2028 more")]
     table = tmp_path / "mails.tsv"
     table.write_text("id\tbody\n1\tfirst\n2\tsecond\n")
-    assert [row["text"] for row in bulk.read(table, ("text",), {"text": "body"})] == ["first", "second"]
+    assert [row["text"] for row in bulk.read_rows(table, ("text",), {"text": "body"})] == ["first", "second"]
     with pytest.raises(ConfigError, match="did you mean 'text'"):
-        next(bulk.read(table, ("text",), {"txt": "body"}))
+        next(bulk.read_rows(table, ("text",), {"txt": "body"}))
     with pytest.raises(DataError, match="no column"):
-        next(bulk.read(table, ("text",), {}))
+        next(bulk.read_rows(table, ("text",), {}))
     with pytest.raises(DataError, match="--format"):
-        next(bulk.read(table, ("text",), {}, "nonsense"))
+        next(bulk.read_rows(table, ("text",), {}, "nonsense"))
     with pytest.raises(DataError):
-        next(bulk.read(plain, ("story", "question"), {}))
+        next(bulk.read_rows(plain, ("story", "question"), {}))
     with pytest.raises(DataError):
-        next(bulk.read(tmp_path / "nothing.txt", ("text",), {}))
+        next(bulk.read_rows(tmp_path / "nothing.txt", ("text",), {}))
 
 
 def about(out):
     return json.loads(out.with_name(out.name + ".part.json").read_text())
 
 
-def broken_off(out, rows_done, question=QUESTION, **options):
-    """A run that stops after some rows, ten a piece."""
+def interrupted(out, rows_done, request=REQUEST, **options):
+    """A run that stops after some rows, in chunks of ten."""
 
     def some(batch):
         if int(batch[0]["text"].split()[1]) >= rows_done:
@@ -127,18 +134,18 @@ def broken_off(out, rows_done, question=QUESTION, **options):
         return answer(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        bulk.bulk(some, rows(60), out, question=question, piece=10, **options)
+        bulk.answer_file(some, rows(60), out, request=request, chunk_rows=10, **options)
 
 
 def of_version(number):
-    return {**QUESTION, "version": number}
+    return {**REQUEST, "version": number}
 
 
-def test_another_version_goes_on_only_when_it_is_asked_for_and_is_noted(tmp_path):
+def test_another_version_resumes_only_on_request_and_is_recorded(tmp_path):
     out = tmp_path / "out.jsonl"
-    broken_off(out, 30, of_version("1"))
-    with pytest.raises(ArtifactError, match="begun with version 1 of the model; give --model-version 2 to go on"):
-        bulk.bulk(answer, rows(60), out, question=of_version("2"), piece=10)
+    interrupted(out, 30, of_version("1"))
+    with pytest.raises(ArtifactError, match="started with version 1 of the model; give --model-version 2 to continue"):
+        bulk.answer_file(answer, rows(60), out, request=of_version("2"), chunk_rows=10)
     asked = []
 
     def second(batch):
@@ -147,23 +154,23 @@ def test_another_version_goes_on_only_when_it_is_asked_for_and_is_noted(tmp_path
             assert about(out) == {**of_version("2"), "earlier": {"1": 30}}
         return answer(batch)
 
-    assert bulk.bulk(second, rows(60), out, question=of_version("2"), piece=10, new_version=True) == 60
+    assert bulk.answer_file(second, rows(60), out, request=of_version("2"), chunk_rows=10, new_version=True) == 60
     assert len(asked) == 30 and lines(out) == [{"answer": f"ROW {number}"} for number in range(60)]
 
 
-def test_a_part_of_an_earlier_release_tells_its_version_by_its_model(tmp_path):
+def test_the_version_is_read_from_the_model_in_a_request_of_an_earlier_release(tmp_path):
     out = tmp_path / "out.jsonl"
-    broken_off(out, 10, {"model": "http://h:1/v1/models/m/versions/7"})
-    assert bulk.begun(out) == {"model": "http://h:1/v1/models/m", "version": "7"}
+    interrupted(out, 10, {"model": "http://h:1/v1/models/m/versions/7"})
+    assert bulk.read_request(out) == {"model": "http://h:1/v1/models/m", "version": "7"}
     out = tmp_path / "other.jsonl"
-    broken_off(out, 10, {"model": "saved_models/m/2"})
-    assert bulk.begun(out) == {"model": "saved_models/m", "version": "2"}
-    assert bulk.begun(tmp_path / "none.jsonl") is None
+    interrupted(out, 10, {"model": "saved_models/m/2"})
+    assert bulk.read_request(out) == {"model": "saved_models/m", "version": "2"}
+    assert bulk.read_request(tmp_path / "none.jsonl") is None
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_ends_with_its_cure_and_the_same_command_goes_on(tmp_path, monkeypatch, call, number):
+def test_a_full_disk_is_explained_and_the_same_command_resumes(tmp_path, monkeypatch, call, number):
     out = tmp_path / "out.jsonl"
     genuine, left = getattr(os, call), [2]
 
@@ -175,23 +182,23 @@ def test_a_full_disk_ends_with_its_cure_and_the_same_command_goes_on(tmp_path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        with pytest.raises(ResourceError, match="disk is full.*free some space, and the same command goes on"):
-            bulk.bulk(answer, rows(60), out, question=QUESTION, piece=10)
+        with pytest.raises(ResourceError, match="disk is full.*free some space and run the same command again"):
+            bulk.answer_file(answer, rows(60), out, request=REQUEST, chunk_rows=10)
     assert not out.exists()
-    assert bulk.bulk(answer, rows(60), out, question=QUESTION, piece=10) == 60
+    assert bulk.answer_file(answer, rows(60), out, request=REQUEST, chunk_rows=10) == 60
     assert lines(out) == [{"answer": f"ROW {at}"} for at in range(60)]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0" * 40])
-def test_a_damaged_note_stands_in_nobodys_way_where_nothing_is_answered(tmp_path, text):
+def test_a_damaged_request_file_matters_only_if_rows_were_answered(tmp_path, text):
     out = tmp_path / "out.jsonl"
     (tmp_path / "out.jsonl.part").write_text("")
     (tmp_path / "out.jsonl.part.json").write_text(text)
-    assert bulk.bulk(answer, rows(5), out, question=QUESTION) == 5
-    broken_off(tmp_path / "two.jsonl", 10)
+    assert bulk.answer_file(answer, rows(5), out, request=REQUEST) == 5
+    interrupted(tmp_path / "two.jsonl", 10)
     (tmp_path / "two.jsonl.part.json").write_text(text)
     with pytest.raises(ArtifactError, match="two.jsonl.part.json: is damaged"):
-        bulk.bulk(answer, rows(60), tmp_path / "two.jsonl", question=QUESTION)
+        bulk.answer_file(answer, rows(60), tmp_path / "two.jsonl", request=REQUEST)
     assert (tmp_path / "two.jsonl.part").stat().st_size
 
 
@@ -218,44 +225,44 @@ def awkward(batch):
     ]
 
 
-def test_a_csv_is_what_csv_readers_read_wherever_it_was_cut(tmp_path):
+def test_a_csv_is_readable_and_resumes_from_any_truncation(tmp_path):
     whole = tmp_path / "whole.csv"
-    bulk.bulk(awkward, rows(60), whole, question=QUESTION, kind="csv", piece=10)
+    bulk.answer_file(awkward, rows(60), whole, request=REQUEST, file_format="csv", chunk_rows=10)
     with whole.open(encoding="utf-8", newline="") as file:
         read = list(csv.reader(file))
     assert read[0] == ["answer", "score", "labels"]
     assert [cells[0] for cells in read[1:]] == [AWKWARD[at % len(AWKWARD)] for at in range(60)]
     assert read[1][1:] == ["0.5", '["x", "y"]']
-    wanted = whole.read_bytes()
-    for end in range(0, len(wanted), 97):
+    expected = whole.read_bytes()
+    for end in range(0, len(expected), 97):
         out = tmp_path / f"cut{end}.csv"
-        out.with_name(out.name + ".part").write_bytes(wanted[:end])
-        out.with_name(out.name + ".part.json").write_text(json.dumps(QUESTION))
-        assert bulk.bulk(awkward, rows(60), out, question=QUESTION, kind="csv", piece=10) == 60
-        assert out.read_bytes() == wanted, end
+        out.with_name(out.name + ".part").write_bytes(expected[:end])
+        out.with_name(out.name + ".part.json").write_text(json.dumps(REQUEST))
+        assert bulk.answer_file(awkward, rows(60), out, request=REQUEST, file_format="csv", chunk_rows=10) == 60
+        assert out.read_bytes() == expected, end
 
 
-def test_a_tsv_has_a_row_a_line_and_the_columns_of_its_header(tmp_path):
+def test_a_tsv_has_one_line_per_row_and_escapes_separators(tmp_path):
     out = tmp_path / "out.tsv"
-    bulk.bulk(awkward, rows(12), out, question=QUESTION, kind="tsv")
+    bulk.answer_file(awkward, rows(12), out, request=REQUEST, file_format="tsv")
     read = [line.split("\t") for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
     assert read[0] == ["answer", "score", "labels"] and {len(cells) for cells in read} == {3} and len(read) == 13
     unescape = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
-    assert [re.sub(r"\\[ntr\\]", lambda found: unescape[found[0]], cells[0]) for cells in read[1:]] == AWKWARD
+    assert [re.sub(r"\\[ntr\\]", lambda match: unescape[match[0]], cells[0]) for cells in read[1:]] == AWKWARD
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "file_format"),
     [("a.csv", "csv"), ("a.CSV", "csv"), ("b.tsv", "tsv"), ("b.tab", "tsv"), ("c.jsonl", "jsonl"), ("d", "jsonl")],
 )
-def test_the_ending_of_a_name_tells_the_kind_of_file(name, kind):
-    assert records.kind_of(Path(name)) == kind
+def test_the_format_follows_from_the_file_suffix(name, file_format):
+    assert records.format_of(Path(name)) == file_format
 
 
-def test_what_is_kept_stands_before_the_answer(tmp_path):
+def test_kept_columns_come_before_the_answer(tmp_path):
     table = tmp_path / "mails.tsv"
     table.write_text("id\tbody\tfrom\n7\tfirst\tAnn\n8\tsecond\tBob\n")
-    read = lambda *keep: list(bulk.read_kept(table, ("text",), {"text": "body"}, None, keep))
+    read = lambda *keep: list(bulk.read_rows_and_kept(table, ("text",), {"text": "body"}, None, keep))
     assert read("id", "inputs") == [
         ({"text": "first"}, {"id": "7", "text": "first"}),
         ({"text": "second"}, {"id": "8", "text": "second"}),
@@ -265,25 +272,25 @@ def test_what_is_kept_stands_before_the_answer(tmp_path):
         {"text": "second", "from": "Bob"},
     ]
     assert [kept for _, kept in read(0)] == [{"0": "7"}, {"0": "8"}]
-    assert bulk.answered(answer, read("id")) == [{"id": "7", "answer": "FIRST"}, {"id": "8", "answer": "SECOND"}]
+    assert bulk.answer_chunk(answer, read("id")) == [{"id": "7", "answer": "FIRST"}, {"id": "8", "answer": "SECOND"}]
     with pytest.raises(DataError, match="did you mean 'from'"):
         read("form")
     table.write_text("answer\ttext\nx\ty\n")
-    with pytest.raises(ConfigError, match="--keep answer: the model's answers have"):
-        bulk.answered(answer, list(bulk.read_kept(table, ("text",), {}, None, ("answer",))))
+    with pytest.raises(ConfigError, match="--keep answer: the model's answers also have"):
+        bulk.answer_chunk(answer, list(bulk.read_rows_and_kept(table, ("text",), {}, None, ("answer",))))
 
 
-def test_rows_are_answered_as_they_come_to_an_open_file():
+def test_lines_are_answered_as_a_stream():
     sink = io.BytesIO()
     source = io.BytesIO(b"\xef\xbb\xbfone\r\ncaf\xe9\n\nlast")
-    read = bulk.lines(source, "text", "standard input")
-    assert bulk.stream(answer, read, sink, kind="csv", piece=2) == 4
+    read = bulk.read_lines(source, "text", "standard input")
+    assert bulk.answer_stream(answer, read, sink, file_format="csv", chunk_rows=2) == 4
     assert sink.getvalue().decode() == "answer\nONE\nCAF\ufffd\n\nLAST\n"
 
 
-def test_what_was_repaired_of_rows_is_told(tmp_path, caplog):
+def test_repairs_are_logged(tmp_path, caplog):
     place = tmp_path / "mixed.tsv"
     place.write_bytes(b"body\n" + "Grüße\n".encode() * 3 + "Grüße\n".encode("cp1252") * 2)
-    rows = list(bulk.read(place, ("text",), {"text": "body"}))
+    rows = list(bulk.read_rows(place, ("text",), {"text": "body"}))
     assert len(rows) == 5
     assert f"{place}: rows with bytes that are not UTF-8: 2" in caplog.text

@@ -1,4 +1,4 @@
-"""bulk asks one version throughout, goes on with it, and says which there are when it is gone."""
+"""bulk uses one model version throughout, resumes with it, and lists the available ones when it no longer exists."""
 
 import json
 import re
@@ -46,20 +46,20 @@ class Served:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, path, body):
-        found = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
-        version = found[1] or self.versions[-1]
-        if found[2] is None:
+        match = re.fullmatch(r"/v1/models/m(?:/versions/([0-9]+))?(/metadata|:predict)?", path)
+        version = match[1] or self.versions[-1]
+        if match[2] is None:
             states = [{"version": "9", "state": "END"}] + [
-                {"version": one, "state": "AVAILABLE"} for one in self.versions
+                {"version": number, "state": "AVAILABLE"} for number in self.versions
             ]
             return 200, {"model_version_status": states}
-        if found[2] == ":predict":
+        if match[2] == ":predict":
             self.calls += 1
             if self.drop is not None and self.calls > self.drop:
                 self.versions, self.drop = ["2"], None
         if version not in self.versions:
             return 404, {"error": f"Servable not found for request: Specific(m, {version})"}
-        if found[2] == "/metadata":
+        if match[2] == "/metadata":
             inputs = {"text": {"dtype": "DT_STRING"}}
             signatures = {"signature_def": {"signature_def": {"serving_default": {"inputs": inputs}}}}
             return 200, {"model_spec": {"name": "m", "version": version}, "metadata": signatures}
@@ -68,10 +68,10 @@ class Served:
 
 @pytest.fixture
 def served():
-    one = Served()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+    server = Served()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
 
 
 @pytest.fixture
@@ -90,32 +90,36 @@ def answers(path):
     return [json.loads(line)["answer"] for line in path.read_text().splitlines()]
 
 
-def test_a_version_that_goes_while_rows_are_asked_ends_the_run_with_the_ones_to_choose(served, textpipe, tmp_path):
+def test_a_version_unloaded_during_the_run_ends_it_and_lists_the_available_ones(served, textpipe, tmp_path):
     served.drop = 20  # in the second piece
     code, _, err = textpipe("bulk", served.url, "in.txt", "out.jsonl")
-    assert code == 2 and "version 1 is not there any more; there are 2: --model-version N goes on" in err
+    assert (
+        code == 2 and "version 1 no longer exists; available: 2; continue with one of them by --model-version N" in err
+    )
     code, _, err = textpipe("bulk", served.url, "in.txt", "out.jsonl")
-    assert code == 2 and "version 1 is not there any more; there are 2: --model-version N goes on" in err
+    assert (
+        code == 2 and "version 1 no longer exists; available: 2; continue with one of them by --model-version N" in err
+    )
     code, _, err = textpipe("bulk", served.url, "in.txt", "out.jsonl", "--model-version", "3")
-    assert code == 2 and "version 3 is not there any more; there are 2" in err
+    assert code == 2 and "version 3 no longer exists; available: 2" in err
     code, out, err = textpipe("bulk", served.url, "in.txt", "out.jsonl", "--model-version", "2")
-    assert (code, out) == (0, "out.jsonl\n") and "1,024 rows are answered already" in err
+    assert (code, out) == (0, "out.jsonl\n") and "1,024 rows are already answered" in err
     assert answers(tmp_path / "out.jsonl") == [f"{1 if at < 1024 else 2} row {at}" for at in range(ROWS)]
 
 
-def test_a_version_that_is_still_served_is_gone_on_with(served, textpipe, tmp_path):
+def test_a_run_resumes_with_the_version_it_started_with(served, textpipe, tmp_path):
     served.drop = 20
     textpipe("bulk", served.url, "in.txt", "out.jsonl")
     served.versions = ["1", "2"]
     code, _, err = textpipe("bulk", f"{served.url}/versions/2", "in.txt", "out.jsonl")
-    assert code == 2 and "was begun with version 1 of the model; give --model-version 2" in err
+    assert code == 2 and "was started with version 1 of the model; give --model-version 2" in err
     assert textpipe("bulk", served.url, "in.txt", "out.jsonl")[0] == 0
     assert answers(tmp_path / "out.jsonl") == [f"1 row {at}" for at in range(ROWS)]
     assert textpipe("bulk", served.url, "in.txt", "two.jsonl")[0] == 0
     assert {line.split()[0] for line in answers(tmp_path / "two.jsonl")} == {"2"}
 
 
-def test_a_model_on_disk_is_gone_on_with_in_the_version_it_began_with(classifier, textpipe, tmp_path):
+def test_a_run_over_a_model_on_disk_resumes_with_its_version(classifier, textpipe, tmp_path):
     for version in ("1", "2"):
         shutil.copytree(classifier["export"] / "model", tmp_path / "m" / version)
     code, _, err = textpipe("bulk", "m/1", "in.txt", "out.jsonl", "--columns", "text=0", "--signature", "none")
@@ -125,12 +129,12 @@ def test_a_model_on_disk_is_gone_on_with_in_the_version_it_began_with(classifier
     shutil.copyfile(about, tmp_path / "kept")
     shutil.rmtree(tmp_path / "m/1")
     code, _, err = textpipe("bulk", "m", "in.txt", "out.jsonl", "--columns", "text=0", "--signature", "none")
-    assert code == 2 and "m: version 1 is not there any more; there are 2" in err
+    assert code == 2 and "m: version 1 no longer exists; available: 2" in err
     code, _, err = textpipe("bulk", "m/1", "in.txt", "new.jsonl")
-    assert code == 2 and "m: version 1 is not there any more; there are 2" in err
+    assert code == 2 and "m: version 1 no longer exists; available: 2" in err
 
 
-def test_standard_input_goes_to_standard_output_line_by_line(served, textpipe):
+def test_standard_input_is_answered_to_standard_output(served, textpipe):
     code, out, _ = textpipe("bulk", served.url, "-", "-", input="one\ntwo\n\n")
     assert code == 0 and [json.loads(line)["answer"] for line in out.splitlines()] == ["1 one", "1 two", "1 "]
     table = 'id,text\n4,"two\nlines"\n5,more\n'
@@ -139,13 +143,13 @@ def test_standard_input_goes_to_standard_output_line_by_line(served, textpipe):
     assert (code, out) == (0, 'id,answer\n4,"1 two\nlines"\n5,1 more\n')
 
 
-def test_standard_input_into_a_file_is_told_from_another_by_its_contents(served, textpipe, tmp_path):
+def test_standard_input_is_identified_by_its_contents(served, textpipe, tmp_path):
     served.drop = 20
     lines = (tmp_path / "in.txt").read_text()
     assert textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines)[0] == 2
     served.versions = ["1"]
     code, _, err = textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines + "more\n")
-    assert code == 2 and "sha256 differ" in err
+    assert code == 2 and "sha256 changed" in err
     assert textpipe("bulk", served.url, "-", "out.csv", "--keep", "inputs", input=lines)[0] == 0
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "text,answer",
@@ -153,11 +157,11 @@ def test_standard_input_into_a_file_is_told_from_another_by_its_contents(served,
     ]
 
 
-def test_a_server_that_is_none_and_one_that_is_not_there_are_told_apart(served, textpipe):
+def test_a_missing_server_and_a_server_of_another_kind_are_different_errors(served, textpipe):
     genuine = served.answer
     for broken, kind, words in (
-        ((200, b"<html>"), NetworkError, "broke off or is no JSON"),
-        ((200, {"metadata": None}), ModelError, "does not answer as TensorFlow Serving does"),
+        ((200, b"<html>"), NetworkError, "is incomplete or not JSON"),
+        ((200, {"metadata": None}), ModelError, "does not respond like TensorFlow Serving"),
         ((500, {"error": "boom"}), NetworkError, "boom"),
         ((401, {"error": "who?"}), ModelError, "who"),
     ):
@@ -167,10 +171,10 @@ def test_a_server_that_is_none_and_one_that_is_not_there_are_told_apart(served, 
         assert isinstance(failed.value, NetworkError) == (kind is NetworkError)
     served.answer = genuine
     code, _, err = textpipe("predict", "http://127.0.0.1:9/v1/models/m", "text")
-    assert code == 5 and err.startswith("error: ") and "is the server running there?" in err
+    assert code == 5 and err.startswith("error: ") and "is the server running at this address?" in err
 
 
-def test_predict_names_the_line_that_holds_no_text_and_takes_it_literally_when_told(served, textpipe):
+def test_predict_names_a_line_without_a_text_and_takes_it_literally_with_plain(served, textpipe):
     lines = '{"text": "first"}\nsecond\n{"body": "third"}\n'
     code, out, err = textpipe("predict", served.url, "-", "--json", input=lines)
     assert (code, out) == (2, "") and err.startswith("error: line 3: no key 'text'")
@@ -179,7 +183,7 @@ def test_predict_names_the_line_that_holds_no_text_and_takes_it_literally_when_t
     assert code == 0
 
 
-def test_columns_to_keep_are_read_before_anything_is_asked(served, textpipe, tmp_path):
+def test_kept_columns_are_checked_before_the_model_is_called(served, textpipe, tmp_path):
     (tmp_path / "mails.tsv").write_text("id\ttext\n1\tone\n")
     code, _, err = textpipe("bulk", served.url, "mails.tsv", "out.csv", "--keep", "idd")
     assert code == 2 and "mails.tsv: no column 'idd'; did you mean 'id'" in err and not served.calls

@@ -1,4 +1,4 @@
-"""Dataset cards and downloads, from a server on this machine."""
+"""Dataset cards and downloads from a local server."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ def sha256(data):
 
 
 class Home(ThreadingHTTPServer):
-    """A server whose faults a test chooses: break_after cuts so many answers short, codes are sent instead of files."""
+    """A server with configurable faults: break_after truncates that many responses, codes are sent instead of files."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -37,12 +37,12 @@ class Home(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         home, data = self.server, self.server.files.get(self.path[1:])
-        asked = self.headers.get("Range")
-        home.seen.append(asked)
+        requested = self.headers.get("Range")
+        home.seen.append(requested)
         if home.codes or data is None:
             self.send_error(home.codes.pop() if home.codes else 404)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and home.ranges else 0
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and home.ranges else 0
         if start and start >= len(data):
             self.send_error(416)
             return
@@ -88,20 +88,20 @@ def write_card(folder, entries, kind="public", extra=""):
     (folder / "data/cards/own.toml").write_text(head + tables)
 
 
-def test_a_download_arrives_whole_and_is_not_fetched_twice(tmp_path, home):
+def test_a_download_is_complete_and_not_repeated(tmp_path, home):
     write_card(tmp_path, [{"path": "own/a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
-    told = []
+    progress = []
     assert catalog.check("own") == [(catalog.DOWNLOADS / "own/own/a.bin", "missing")]
-    folder = catalog.get("own", lambda *step: told.append(step))
+    folder = catalog.get("own", lambda *step: progress.append(step))
     assert (folder / "own/a.bin").read_bytes() == DATA
-    assert told[-1] == ("own/a.bin", len(DATA), len(DATA))
+    assert progress[-1] == ("own/a.bin", len(DATA), len(DATA))
     assert catalog.check("own") == [(folder / "own/a.bin", "ok")]
     catalog.get("own")
     assert home.seen == [None]
     assert [path.name for path in (folder / "own").iterdir()] == ["a.bin"]
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path, home):
+def test_an_interrupted_transfer_is_resumed(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
     home.breaks = 2
     folder = catalog.get("own")
@@ -109,10 +109,10 @@ def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path, home):
     assert home.seen == [None, "bytes=300000-", "bytes=600000-"]
 
 
-def test_a_transfer_that_keeps_breaking_is_resumed_by_the_next_run(tmp_path, home):
+def test_a_transfer_that_keeps_failing_is_resumed_by_the_next_run(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
     home.breaks, home.break_after = 3, 100_000
-    with pytest.raises(DataError, match="broke off after 300,000 of 1,024,000 bytes; run again to go on"):
+    with pytest.raises(DataError, match="connection lost after 300,000 of 1,024,000 bytes; run again to resume"):
         catalog.get("own")
     assert not (catalog.DOWNLOADS / "own/a.bin").exists()
     assert (catalog.get("own") / "a.bin").read_bytes() == DATA
@@ -120,7 +120,7 @@ def test_a_transfer_that_keeps_breaking_is_resumed_by_the_next_run(tmp_path, hom
 
 
 @pytest.mark.parametrize("left", [b"old version of the file", DATA + b"more", DATA, DATA[:1000]])
-def test_whatever_an_earlier_run_left_the_file_comes_out_right(tmp_path, home, left):
+def test_a_download_succeeds_whatever_an_earlier_run_left(tmp_path, home, left):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
     for home.ranges in (True, False):
         part = catalog.DOWNLOADS / "own/a.bin.part"
@@ -131,7 +131,7 @@ def test_whatever_an_earlier_run_left_the_file_comes_out_right(tmp_path, home, l
         (catalog.DOWNLOADS / "own/a.bin").unlink()
 
 
-def test_a_server_that_tells_no_length_is_believed_by_the_checksum(tmp_path, home):
+def test_without_a_content_length_the_checksum_decides(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])
     home.length_told = False
     assert (catalog.get("own") / "a.bin").read_bytes() == DATA
@@ -141,7 +141,7 @@ def test_a_server_that_tells_no_length_is_believed_by_the_checksum(tmp_path, hom
         catalog.get("own")
 
 
-def test_a_wrong_checksum_is_refused_with_both_sums_and_nothing_is_kept(tmp_path, home):
+def test_a_wrong_checksum_is_rejected_with_both_checksums_and_leaves_no_file(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(b"another file")}])
     with pytest.raises(DataError) as error:
         catalog.get("own")
@@ -154,7 +154,7 @@ def test_a_wrong_checksum_is_refused_with_both_sums_and_nothing_is_kept(tmp_path
     assert catalog.check("own")[0][1].startswith("damaged: SHA-256")
 
 
-def test_another_faithful_copy_is_accepted(tmp_path, home):
+def test_an_equivalent_copy_is_accepted(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(b"other line ends")}])
     card = tmp_path / "data/cards/own.toml"
     card.write_text(card.read_text() + f'also = ["{sha256(DATA)}"]\n')
@@ -162,7 +162,7 @@ def test_another_faithful_copy_is_accepted(tmp_path, home):
     assert catalog.check("own")[0][1] == "ok"
 
 
-def test_a_member_of_a_zip_archive_is_unpacked(tmp_path, home):
+def test_a_member_of_a_zip_archive_is_extracted(tmp_path, home):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("readme", "no")
@@ -214,7 +214,7 @@ def test_a_mirror_is_read_in_place_and_checked(tmp_path, home, monkeypatch):
 def test_a_derived_file_comes_with_its_recipe(tmp_path, home):
     write_card(tmp_path, [{"path": "x/a.tsv", "sha256": sha256(DATA)}], "derived", 'recipe = "Grind it."')
     with pytest.raises(
-        DataError, match=r"made from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"
+        DataError, match=r"built from other files: Grind it. .*TEXTPIPE_DATA to a folder that has x/a.tsv"
     ):
         catalog.get("own")
     target = catalog.DOWNLOADS / "own/x/a.tsv"
@@ -223,34 +223,34 @@ def test_a_derived_file_comes_with_its_recipe(tmp_path, home):
     assert catalog.get("own") == catalog.DOWNLOADS / "own"
 
 
-def test_only_the_files_asked_for_are_fetched(tmp_path, home):
+def test_only_requested_files_are_downloaded(tmp_path, home):
     entries = [{"path": name, "url": home.url("a.bin"), "sha256": sha256(DATA)} for name in ("a", "b", "c")]
     write_card(tmp_path, entries)
     folder = catalog.get("own", only=["b"])
     assert [path.name for path in folder.iterdir()] == ["b"]
 
 
-def test_an_unknown_dataset_and_an_unsound_card_are_named(tmp_path, monkeypatch):
+def test_unknown_datasets_and_invalid_cards_raise_errors_that_name_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="unknown dataset 'bankin77'; did you mean 'banking77'"):
-        catalog.card("bankin77")
+        catalog.load_card("bankin77")
     for text, message in [
-        ("title = ", "not a sound dataset card"),
-        ('title = "T"\n[[files]]\npath = "a"\n', "not a sound dataset card: .*missing"),
-        ('[[files]]\npath = "a"\nsha = "b"\n', "not a sound dataset card: .*'sha'"),
+        ("title = ", "not a valid dataset card"),
+        ('title = "T"\n[[files]]\npath = "a"\n', "not a valid dataset card: .*missing"),
+        ('[[files]]\npath = "a"\nsha = "b"\n', "not a valid dataset card: .*'sha'"),
     ]:
         (tmp_path / "data/cards").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data/cards/own.toml").write_text(text)
         with pytest.raises(DataError, match=f"own.toml: {message}"):
-            catalog.card("own")
+            catalog.load_card("own")
     write_card(tmp_path, [{"path": "a"}], kind="private")
     with pytest.raises(DataError, match='expected "public", "derived" or "bundled", found \'private\''):
-        catalog.card("own")
+        catalog.load_card("own")
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", catalog.dataset_names())
 def test_every_card_of_the_project_is_complete(name):
-    card = catalog.card(name)
+    card = catalog.load_card(name)
     assert card.title
     assert card.description.endswith(".")
     assert card.licence
@@ -268,7 +268,7 @@ def test_every_card_of_the_project_is_complete(name):
     assert bool(card.recipe) == (card.kind == "derived")
 
 
-def test_cards_need_the_standard_library_alone():
-    code = "import sys; from textpipe.data import catalog; catalog.card('multi30k'); print(*sorted(sys.modules))"
+def test_cards_need_only_the_standard_library():
+    code = "import sys; from textpipe.data import catalog; catalog.load_card('multi30k'); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pydantic", "numpy", "pyarrow"} & set(done.stdout.split())

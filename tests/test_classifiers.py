@@ -1,4 +1,4 @@
-"""Logistic regression against scikit-learn, feed-forward networks against NumPy."""
+"""Logistic regression compared with scikit-learn, feed-forward networks with NumPy."""
 
 import json
 
@@ -51,8 +51,8 @@ def test_lbfgs_finds_the_coefficients_of_scikit_learn(num_classes, l2):
     probabilities = reference.predict_proba(matrix)[:, -1]
     logits = model({"source": Sparse.from_scipy(matrix).gather(np.arange(400))}).numpy().astype(np.float64)
     logits = np.hstack([np.zeros((400, 1)), logits]) if num_classes == 2 else logits
-    found = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
-    np.testing.assert_allclose(found, probabilities, atol=5e-4)
+    predicted = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose(predicted, probabilities, atol=5e-4)
     np.testing.assert_allclose(result["best"]["valid_accuracy"], reference.score(matrix, labels), atol=1e-6)
 
 
@@ -64,7 +64,7 @@ def halves(num_classes):
     ]
 
 
-def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
+def test_the_l2_of_a_path_with_the_best_validation_is_kept(tmp_path):
     train, valid = halves(2)
     size = sizes({"kind": "sparse", "dim": 40}, 2)
     settings = Settings(optimizer={"kind": "lbfgs", "tolerance": 1e-6})
@@ -73,7 +73,7 @@ def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
         model = logistic_regression.build(logistic_regression.Config(l2=l2), size, seed=1)
         alone[l2] = loop.fit(model, {"train": train, "valid": valid}, settings)["best"], model.linear.kernel.numpy()
     best = max(alone, key=lambda l2: -alone[l2][0]["valid_loss"])
-    assert best == 0.1, "the sample is to have its best value inside the path"
+    assert best == 0.1, "the best value of the sample must be inside the path"
 
     path = logistic_regression.build(logistic_regression.Config(l2=[0.001, 30.0, 0.1]), size, seed=1)
     result = loop.fit(path, {"train": train, "valid": valid}, settings, tmp_path)
@@ -86,19 +86,19 @@ def test_of_a_path_of_l2_the_value_that_validates_best_is_kept(tmp_path):
         assert line["valid_loss"] == pytest.approx(alone[line["l2"]][0]["valid_loss"], abs=1e-3)
 
 
-def test_a_path_of_l2_needs_rows_to_choose_on_and_different_values():
+def test_a_path_of_l2_needs_validation_rows_and_different_values():
     train, _ = halves(2)
     model = logistic_regression.build(
         logistic_regression.Config(l2=[1.0, 0.1]), sizes({"kind": "sparse", "dim": 40}, 2), seed=1
     )
-    with pytest.raises(ConfigError, match="no rows to choose one on; set \\[ingest\\] split.valid"):
+    with pytest.raises(ConfigError, match="no validation rows to choose one; set \\[ingest\\] split.valid"):
         loop.fit(model, {"train": train}, Settings(optimizer="lbfgs"))
     for values in ([], [1.0, 1.0], [-1.0], [float("nan")]):
         with pytest.raises(ValueError):
             logistic_regression.Config(l2=values)
 
 
-def test_adam_comes_to_the_same_minimum_as_lbfgs():
+def test_adam_finds_the_same_minimum_as_lbfgs():
     matrix, labels = sample(3)
     exact, _result = fitted(matrix, labels, 3, l2=1.0, optimizer={"kind": "lbfgs", "tolerance": 1e-6})
     model, _ = fitted(
@@ -125,7 +125,7 @@ def test_lbfgs_over_ids_agrees_with_scikit_learn_on_scaled_counts():
     np.testing.assert_array_equal(logits.argmax(axis=1), reference.predict(counts))
 
 
-def test_lbfgs_refuses_what_it_cannot_minimize():
+def test_lbfgs_refuses_objectives_it_cannot_minimize():
     matrix, labels = sample(3, rows=30)
     rows = {"train": Rows({"source": Sparse.from_scipy(matrix)}, Labels(labels, 3))}
     size = sizes({"kind": "sparse", "dim": 40}, 3)
@@ -139,7 +139,7 @@ def test_lbfgs_refuses_what_it_cannot_minimize():
         loop.fit(feed_forward.build(feed_forward.Config(), size, seed=1), rows, Settings(optimizer="lbfgs"))
 
 
-def test_l1_shrinks_the_kernel_of_features_that_say_nothing():
+def test_l1_shrinks_the_kernel_of_uninformative_features():
     matrix, labels = sample(2)
     noise = scipy.sparse.random(400, 40, 0.2, random_state=9, format="csr", dtype=np.float32)
     rows = {"train": Rows({"source": Sparse.from_scipy(scipy.sparse.hstack([matrix, noise]))}, Labels(labels, 2))}
@@ -169,7 +169,7 @@ def dense_reference(model, features):
 
 
 @pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_feed_forward_computes_what_its_weights_say(normalization):
+def test_feed_forward_equals_numpy(normalization):
     matrix, labels = sample(3, rows=60)
     config = feed_forward.Config(units=(8, 5), normalization=normalization, dropout=0.3)
     model = feed_forward.build(config, sizes({"kind": "sparse", "dim": 40}, 3), seed=1)
@@ -189,7 +189,7 @@ def test_feed_forward_averages_the_embeddings_of_ids():
     np.testing.assert_allclose(logits, dense_reference(model, mean), atol=1e-6)
 
 
-def test_feed_forward_learns_an_exclusive_or_that_no_linear_model_can():
+def test_feed_forward_learns_exclusive_or():
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     matrix = scipy.sparse.csr_matrix(np.tile(np.hstack([corners, np.ones((4, 1))]), (50, 1)))
     labels = np.tile([0, 1, 1, 0], 50)
@@ -221,7 +221,7 @@ def test_a_row_without_any_feature_gets_finite_logits(module):
 
 
 @pytest.mark.parametrize("module", [logistic_regression, feed_forward])
-def test_weights_read_into_a_model_built_again_give_the_same_logits(module, tmp_path):
+def test_saved_weights_give_the_same_logits_in_a_new_model(module, tmp_path):
     random = np.random.default_rng(7)
     size = sizes({"kind": "sparse", "dim": 7}, 3)
     model = module.build(module.Config(), size, seed=1)

@@ -1,4 +1,4 @@
-"""Codecs: any text comes back, ids mean what they say, learning is deterministic and bounded."""
+"""Codecs: round trips of any text, the meaning of ids, deterministic and bounded learning."""
 
 import json
 import logging
@@ -26,8 +26,8 @@ LINES = [
     for where in ("here", "in Köln", "at the harbour")
 ]
 TEXTS = [*NASTY, *LINES[::50], *random_texts(500, seed=4)]
-LEARNT = ["unigram", "bpe", "characters", "words", "hybrid"]
-KINDS = [*LEARNT, "bytes"]
+LEARNED = ["unigram", "bpe", "characters", "words", "hybrid"]
+KINDS = [*LEARNED, "bytes"]
 
 
 def learn(folder, kind, lines=LINES, seed=1, **options):
@@ -46,14 +46,14 @@ def decoded(codec, ids):
     return [text.decode() for text in codec.decode(ids).numpy()]
 
 
-def around(codec, texts):
-    """What comes back from a batch, as generators send it: ends appended, padded."""
+def round_trip(codec, texts):
+    """Encode and decode a batch as generators write it: with ends and padding."""
     ids = codec.encode(tf.constant(texts))
     ends = tf.fill([len(texts), 1], codec.end_id)
     return decoded(codec, tf.concat([ids, ends], axis=1).to_tensor(codec.pad_id))
 
 
-def test_ids_are_int32_inside_the_vocabulary_and_never_a_mark_but_unknown(codec):
+def test_ids_are_int32_in_the_vocabulary_and_unknown_is_the_only_special_token(codec):
     ids = codec.encode(tf.constant(TEXTS))
     assert ids.dtype == tf.int32
     found = set(ids.flat_values.numpy().tolist())
@@ -63,35 +63,35 @@ def test_ids_are_int32_inside_the_vocabulary_and_never_a_mark_but_unknown(codec)
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_any_text_comes_back_from_subwords_but_for_leading_blanks(tmp_path, kind):
+def test_subwords_round_trip_any_text_except_leading_spaces(tmp_path, kind):
     codec = learn(tmp_path, kind, vocab_size=500)
     texts = [text.strip(" ") for text in TEXTS]
-    assert around(codec, texts) == texts
+    assert round_trip(codec, texts) == texts
     assert not any(codec.unk_id in row for row in codec.encode(tf.constant(texts)).to_list())
 
 
-def test_any_text_comes_back_from_bytes(tmp_path):
+def test_bytes_round_trip_any_text(tmp_path):
     codec = learn(tmp_path, "bytes")
-    assert around(codec, TEXTS) == TEXTS
+    assert round_trip(codec, TEXTS) == TEXTS
     assert codec.encode(tf.constant(["né"])).to_list() == [[4 + byte for byte in "né".encode()]]
 
 
-def test_any_text_of_known_characters_comes_back_from_characters(tmp_path):
+def test_characters_round_trip_any_text_of_known_characters(tmp_path):
     codec = learn(tmp_path, "characters", lines=TEXTS, vocab_size=100_000)
     assert codec.vocab_size == 4 + len(set("".join(TEXTS)))
-    assert around(codec, TEXTS) == TEXTS
+    assert round_trip(codec, TEXTS) == TEXTS
 
 
 def test_an_unknown_character_is_one_unknown_id(tmp_path):
     codec = learn(tmp_path, "characters", lines=["aab"])
     assert codec.encode(tf.constant(["abc\U0010ffff"])).to_list() == [[4, 5, 1, 1]]
-    assert around(codec, ["abc"]) == ["ab\ufffd"]
+    assert round_trip(codec, ["abc"]) == ["ab\ufffd"]
 
 
-def test_words_are_cut_as_pythons_regular_expressions_cut_them():
+def test_words_are_split_as_by_pythons_regular_expressions():
     draw = random.Random(8)
     quotes = ["".join(draw.choices("ab'’ ,", k=draw.randint(0, 12))) for _ in range(500)]
-    # Python's \w leaves combining marks out, so they are left out of the texts compared.
+    # Python's \w does not match combining marks, so the texts have none.
     texts = [*LINES, "x_1 don't l’été—so: 3.5% (a) \u00a0b\u2028c", "", *quotes]
     expected = [re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text) for text in texts]
     assert [[word.decode() for word in row] for row in words.split(tf.constant(texts)).to_list()] == expected
@@ -100,24 +100,24 @@ def test_words_are_cut_as_pythons_regular_expressions_cut_them():
     assert [[word.decode() for word in row] for row in found] == bare
 
 
-def test_words_lose_no_character_but_white_space():
+def test_words_lose_only_white_space():
     texts = [*NASTY, *random_texts(500, seed=5)]
     blank = {*(chr(code) for code in range(0x110000) if chr(code).isspace()), "\u200b", "\ufeff"}
     for text, row in zip(texts, words.split(tf.constant(texts)).to_list(), strict=True):
         assert b"".join(row).decode() == "".join(character for character in text if character not in blank)
 
 
-def test_unknown_words_are_one_id_and_written_unk(tmp_path):
+def test_unknown_words_are_one_id_and_decode_to_unk(tmp_path):
     codec = learn(tmp_path, "words", vocab_size=30)
     counter = Counter(word for line in LINES for word in re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", line))
     known = sorted(counter, key=lambda word: (-counter[word], word))[:26]
     assert codec.pieces(tf.constant([range(4, 30)])).numpy()[0].tolist() == [word.encode() for word in known]
     assert codec.encode(tf.constant(["the zebra, the."])).to_list()[0][1] == codec.unk_id
-    assert around(codec, ["the zebra, in the  (.)"]) == ["the <unk>, in the <unk>. <unk>"]
+    assert round_trip(codec, ["the zebra, in the  (.)"]) == ["the <unk>, in the <unk>. <unk>"]
 
 
-def test_words_come_back_with_punctuation_where_it_belongs(tmp_path):
-    assert around(learn(tmp_path, "words"), LINES[:40]) == LINES[:40]
+def test_words_round_trip_with_punctuation_attached(tmp_path):
+    assert round_trip(learn(tmp_path, "words"), LINES[:40]) == LINES[:40]
 
 
 def test_rare_words_are_left_out(tmp_path):
@@ -135,18 +135,18 @@ def test_decoding_drops_padding_and_starts_and_stops_at_the_first_end(codec):
     assert decoded(codec, tf.zeros([2, 0], tf.int32)) == ["", ""]
 
 
-def test_any_ids_a_model_may_write_decode_to_utf8(codec):
+def test_any_ids_decode_to_utf8(codec):
     draw = random.Random(6)
     ids = [[draw.randrange(codec.vocab_size) for _ in range(30)] for _ in range(200)]
     assert len(decoded(codec, tf.constant(ids))) == 200
 
 
-def test_pieces_are_written_one_for_each_id(codec):
+def test_there_is_one_piece_for_each_id(codec):
     ids = codec.encode(tf.constant(LINES[:3])).to_tensor()
     pieces = codec.pieces(ids)
     assert pieces.shape == ids.shape
-    marks = codec.pieces(tf.constant([[0, 1, 2, 3]])).numpy()[0].tolist()
-    assert marks == [b"<pad>", b"<unk>", b"<s>", b"</s>"]
+    special = codec.pieces(tf.constant([[0, 1, 2, 3]])).numpy()[0].tolist()
+    assert special == [b"<pad>", b"<unk>", b"<s>", b"</s>"]
     if isinstance(codec, codecs.SubwordCodec):
         assert b"".join(codec.pieces(codec.encode(tf.constant(LINES[:1])).to_tensor()).numpy()[0]).decode() == (
             "▁" + LINES[0].replace(" ", "▁")
@@ -154,15 +154,15 @@ def test_pieces_are_written_one_for_each_id(codec):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_the_op_and_the_trainers_own_processor_give_equal_ids(tmp_path, kind):
+def test_the_op_and_sentencepieces_processor_give_equal_ids(tmp_path, kind):
     codec = learn(tmp_path, kind, vocab_size=500)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "text.model"))
     texts = [text for text in TEXTS if "▁" not in text and "\ufdd0" not in text]
     assert codec.encode(tf.constant(texts)).to_list() == processor.encode(texts)
-    assert [processor.id_to_piece(place) for place in range(4)] == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert [processor.id_to_piece(number) for number in range(4)] == ["<pad>", "<unk>", "<s>", "</s>"]
 
 
-@pytest.mark.parametrize("kind", LEARNT)
+@pytest.mark.parametrize("kind", LEARNED)
 def test_learning_twice_writes_the_same_bytes(tmp_path, kind):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -173,22 +173,22 @@ def test_learning_twice_writes_the_same_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_a_vocabulary_the_data_does_not_allow_is_reduced_with_a_warning(tmp_path, kind, caplog):
+def test_a_vocabulary_too_large_for_the_data_is_reduced_with_a_warning(tmp_path, kind, caplog):
     with caplog.at_level(logging.WARNING):
         codec = learn(tmp_path, kind, vocab_size=50_000)
     assert 260 < codec.vocab_size < 5_000
-    assert f"allows {codec.vocab_size} pieces where 50000 were asked for" in caplog.text
+    assert f"allows only {codec.vocab_size} of 50000 pieces" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_a_vocabulary_too_small_for_the_characters_is_refused_with_the_least_size(tmp_path, kind):
+def test_a_vocabulary_too_small_for_the_characters_is_an_error_with_the_minimum(tmp_path, kind):
     with pytest.raises(ConfigError, match=r"vocab_size: 262 .* set at least (\d+)") as caught:
         learn(tmp_path, kind, vocab_size=262)
-    least = int(re.search(r"set at least (\d+)", str(caught.value))[1])
-    assert learn(tmp_path, kind, vocab_size=least).vocab_size == least
+    minimum = int(re.search(r"set at least (\d+)", str(caught.value))[1])
+    assert learn(tmp_path, kind, vocab_size=minimum).vocab_size == minimum
 
 
-@pytest.mark.parametrize("kind", LEARNT)
+@pytest.mark.parametrize("kind", LEARNED)
 @pytest.mark.parametrize("lines", [[], ["", ""]])
 def test_no_text_to_learn_from_is_an_error(tmp_path, kind, lines):
     with pytest.raises(DataError, match="empty"):
@@ -201,26 +201,26 @@ def test_a_line_of_a_megabyte_is_learned_from_and_encoded(tmp_path, kind):
     codec = learn(tmp_path, kind, lines=long)
     ids = codec.encode(tf.constant(long))
     assert decoded(codec, ids.to_tensor()) == long
-    # What was cut at blanks was learned: whole words are pieces.
+    # Lines were split at spaces: whole words are pieces.
     if kind in ("unigram", "bpe"):
         assert "▁bicycle" in {piece.decode() for piece in codec.pieces(ids.to_tensor()).numpy()[0]}
 
 
-def test_lines_are_cut_where_a_trainer_would_drop_them():
-    pieces = list(subwords.cut("a" * 700 + " " + "b" * 700 + "\nc\0d\te" + "▁" + "f" * 2500))
-    assert pieces == ["a" * 700, " " + "b" * 700, "c", "d", "e", "f" * 1000, "f" * 1000, "f" * 500]
+def test_lines_that_the_trainer_would_drop_are_split():
+    chunks = list(subwords.split_line("a" * 700 + " " + "b" * 700 + "\nc\0d\te" + "▁" + "f" * 2500))
+    assert chunks == ["a" * 700, " " + "b" * 700, "c", "d", "e", "f" * 1000, "f" * 1000, "f" * 500]
 
 
-def test_a_reservoir_keeps_all_when_it_can_and_each_with_equal_chance_when_not():
-    assert subwords.reservoir(iter("abc"), 3, seed=1) == ["a", "b", "c"]
-    seen = Counter(item for seed in range(2000) for item in subwords.reservoir(iter("0123456789"), 3, seed))
+def test_a_reservoir_sample_is_uniform_and_keeps_all_of_few_items():
+    assert subwords.reservoir_sample(iter("abc"), 3, seed=1) == ["a", "b", "c"]
+    seen = Counter(item for seed in range(2000) for item in subwords.reservoir_sample(iter("0123456789"), 3, seed))
     assert sum(seen.values()) == 6000
     # 600 each, a standard deviation of 20.5.
     assert all(500 < seen[item] < 700 for item in "0123456789")
 
 
-def test_counting_stays_bounded_and_keeps_what_is_frequent(monkeypatch):
-    monkeypatch.setattr(counting, "MOST", 50)
+def test_counting_is_bounded_and_keeps_frequent_items(monkeypatch):
+    monkeypatch.setattr(counting, "MAX_ITEMS", 50)
     draw = random.Random(7)
     stream = [f"rare{number}" for number in range(3000)] + ["often"] * 500 + ["common"] * 300
     draw.shuffle(stream)
@@ -229,7 +229,7 @@ def test_counting_stays_bounded_and_keeps_what_is_frequent(monkeypatch):
     assert [item for item, _ in counter.most_common(2)] == ["often", "common"]
 
 
-def test_none_learns_nothing_and_is_refused_where_ids_are_needed(tmp_path):
+def test_none_learns_nothing_and_is_an_error_if_ids_are_needed(tmp_path):
     def unread():
         raise AssertionError("read")
 
@@ -240,7 +240,7 @@ def test_none_learns_nothing_and_is_refused_where_ids_are_needed(tmp_path):
         module.load({"kind": "none", "name": "text"}, tmp_path)
 
 
-def test_exported_codecs_encode_and_decode_as_the_living_ones(tmp_path):
+def test_exported_codecs_encode_and_decode_like_the_original_ones(tmp_path):
     module = tf.Module()
     module.codecs = {}
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
@@ -263,6 +263,6 @@ def test_exported_codecs_encode_and_decode_as_the_living_ones(tmp_path):
         assert found["pieces"].numpy().tolist() == codec.pieces(expected).numpy().tolist()
 
 
-def test_character_files_hold_any_character(tmp_path):
+def test_character_files_can_contain_any_character(tmp_path):
     learn(tmp_path, "characters", lines=['\0\n\u2028\U0010ffff\\"'])
     assert set(json.loads((tmp_path / "text.json").read_text())) == set('\0\n\u2028\U0010ffff\\"')

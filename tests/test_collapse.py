@@ -1,4 +1,4 @@
-"""Answers that hardly depend on the question are noticed, and good ones are left in peace."""
+"""Warnings for answers that hardly depend on the input, and none for good answers."""
 
 import pytest
 
@@ -16,7 +16,7 @@ TEXTS = [f"answer {number}" for number in range(40)]
         (["x" * 100] * 40, "xxx..."),
     ],
 )
-def test_empty_and_equal_answers_are_noticed(answers, finding):
+def test_empty_and_identical_answers_are_reported(answers, finding):
     (warning,) = collapse.warnings(answers, TEXTS)
     assert finding in warning and "train longer" in warning
 
@@ -32,10 +32,10 @@ def test_empty_and_equal_answers_are_noticed(answers, finding):
         ([""] * 19 + TEXTS[:21], TEXTS),
     ],
 )
-def test_answers_like_the_references_are_left_in_peace(answers, references):
+def test_answers_like_the_references_give_no_warning(answers, references):
     assert collapse.warnings(answers, references) == []
 
 
-def test_one_class_for_everything_is_noticed():
+def test_a_single_predicted_class_is_reported():
     (warning,) = collapse.warnings(["no"] * 40, ["no"] * 20 + ["yes"] * 20)
     assert "40 of 40 answers are 'no'" in warning

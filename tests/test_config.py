@@ -1,8 +1,8 @@
-"""A pipeline file is checked whole, and each fault says where, what and how to cure it."""
+"""A pipeline file is checked completely, and each error names the place, the problem and the cure."""
 
 import pytest
 
-from textpipe.config import sections
+from textpipe.config import plugins, sections
 from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError
 from textpipe.pipeline import runner
@@ -27,7 +27,7 @@ class Normalize(Section):
 SECTIONS = {"train": Train, "normalize": Normalize}
 
 
-def faults(tables):
+def errors(tables):
     with pytest.raises(ConfigError) as caught:
         sections.check("p.toml", SECTIONS, tables)
     return str(caught.value).splitlines()
@@ -49,12 +49,12 @@ def test_shared_keys_reach_the_sections_that_declare_them():
         ({"normalize": {"steps": ["whitespac"]}}, "p.toml [normalize] steps.0: unknown step 'whitespac'; did you mean 'whitespace'?"),
     ],
 )  # fmt: skip
-def test_a_fault_names_place_finding_and_cure(tables, message):
-    assert faults(tables) == [message]
+def test_an_error_names_place_problem_and_cure(tables, message):
+    assert errors(tables) == [message]
 
 
 @pytest.mark.parametrize("decode", ['decode = { kind = "beam" }', "[decode]\nmax_length = 9"])
-def test_a_decoder_is_refused_where_answers_are_labels(decode, tmp_path):
+def test_a_decoder_is_an_error_for_classifiers(decode, tmp_path):
     file = tmp_path / "p.toml"
     file.write_text(f'task = "classify"\n{decode}\n[ingest]\nfiles = "rows.tsv"\n')
     with pytest.raises(
@@ -63,17 +63,17 @@ def test_a_decoder_is_refused_where_answers_are_labels(decode, tmp_path):
         runner.Pipeline.load(file)
 
 
-def test_a_wrong_type_says_what_was_found():
-    (line,) = faults({"train": {"epochs": "many"}})
+def test_a_wrong_type_is_an_error_with_the_value():
+    (line,) = errors({"train": {"epochs": "many"}})
     assert line.startswith("p.toml [train] epochs: ") and line.endswith("found 'many'")
 
 
-def test_all_faults_are_reported_at_once():
-    assert len(faults({"trian": {}, "train": {"epoch": 1, "epochs": "x"}, "seed": "y"})) == 4
+def test_all_errors_are_reported_at_once():
+    assert len(errors({"trian": {}, "train": {"epoch": 1, "epochs": "x"}, "seed": "y"})) == 4
 
 
-def test_an_option_of_a_plug_in_is_checked_by_its_file():
-    (line,) = faults({"normalize": {"steps": [{"kind": "unicode", "from": "NFC"}]}})
+def test_options_of_a_plug_in_are_checked_by_its_config():
+    (line,) = errors({"normalize": {"steps": [{"kind": "unicode", "from": "NFC"}]}})
     assert "did you mean 'form'?" in line
 
 
@@ -84,7 +84,7 @@ def test_overrides_are_toml_values_and_bare_words_are_strings():
     assert tables == {"train": {"epochs": 3}}
 
 
-def test_an_override_without_a_value_leaves_the_key_out():
+def test_an_override_without_a_value_removes_the_key():
     tables = {"decode": {"kind": "beam", "patience": 1.0}, "ensemble": {"models": ["a"]}}
     changed = sections.override(tables, ("decode.patience=", "ensemble= ", "train.average.last=", 'decode.prefix=""'))
     assert changed == {"decode": {"kind": "beam", "prefix": ""}}
@@ -92,19 +92,19 @@ def test_an_override_without_a_value_leaves_the_key_out():
 
 
 @pytest.mark.parametrize("assignment", ["train.epochs", "=3", "seed.x.y=1"])
-def test_an_override_that_is_none_is_refused(assignment):
+def test_an_invalid_override_is_an_error(assignment):
     with pytest.raises(ConfigError, match="-s"):
         sections.override({"seed": 1}, (assignment,))
 
 
-def test_a_missing_file_suggests_its_neighbour(tmp_path):
+def test_a_missing_file_suggests_a_similar_name(tmp_path):
     (tmp_path / "mail.toml").write_text("")
     with pytest.raises(ConfigError, match="did you mean 'mail.toml'"):
         sections.load(tmp_path / "mial.toml")
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"a = [", "not valid TOML"), (b"a = '\xff'", "not UTF-8 at byte 5")])
-def test_a_file_that_is_no_toml_says_where(tmp_path, content, words):
+def test_invalid_toml_is_an_error_with_its_position(tmp_path, content, words):
     (tmp_path / "x.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=words):
         sections.load(tmp_path / "x.toml")
@@ -113,3 +113,12 @@ def test_a_file_that_is_no_toml_says_where(tmp_path, content, words):
 def test_sections_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Train().epochs = 4
+
+
+@pytest.mark.parametrize(
+    ("package", "noun"),
+    [("models", "model"), ("export_formats", "export format"), ("data.formats", "format"), ("text.steps", "step"), ("decoding", "decoder"), ("features", "feature")],
+)  # fmt: skip
+def test_a_message_names_what_kind_of_plug_in_is_unknown(package, noun):
+    with pytest.raises(ConfigError, match=f"^unknown {noun} 'absent'"):
+        plugins.find(package, "absent")

@@ -1,4 +1,4 @@
-"""Lexical constraints against enumeration of the answers that hold them, on the table-driven model of test_beam."""
+"""Lexical constraints against enumeration of the answers that contain them, on the table-driven model of test_beam."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from test_prefix import Letters, call, ids_of
 
 from textpipe.config.sections import Plugin
 from textpipe.decoding import beam, constrained
-from textpipe.decoding._banks import Phrases, bank_of, shared
+from textpipe.decoding._banks import Phrases, allocate, bank_index
 
-# A row each: nothing, a word, a phrase, two, phrases that share tokens, one inside another, one that overlaps itself.
+# By row: nothing, a word, a phrase, two phrases, phrases that share tokens, nested ones, one that overlaps itself.
 DEMANDS = ["", "c", "de", "a\nb", "ab\nbc", "dd\nd", "aba", "e\r\n\n  c  \n"]
 
 
@@ -27,9 +27,9 @@ def holds_all(ids, demand):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_a_wide_beam_equals_enumeration_of_what_holds_the_phrases(alpha):
+def test_a_wide_beam_equals_enumeration_of_answers_with_the_phrases(alpha):
     model = Table(0)
-    # With 5 words and 4 places before the end at most 5 ** 4 hypotheses live: a beam of 625 loses none.
+    # With 5 words and 4 positions before the end there are at most 5 ** 4 live hypotheses: a beam of 625 loses none.
     config = constrained.Config(beam_size=625, max_length=5, length_penalty=alpha)
     found = call(model, constrained, config, sources(*[5] * len(DEMANDS)), graph=alpha == 1, constraints=DEMANDS)
     every = every_answer(model, 5, 5, alpha)
@@ -41,7 +41,7 @@ def test_a_wide_beam_equals_enumeration_of_what_holds_the_phrases(alpha):
 
 
 @pytest.mark.parametrize(("beam_size", "max_length"), [(1, 3), (1, 12), (2, 9), (5, 9)])
-def test_every_answer_holds_the_phrases_of_its_row_however_narrow_the_beam(beam_size, max_length):
+def test_every_answer_contains_the_phrases_of_its_row_with_any_beam_size(beam_size, max_length):
     demands = ["abc\nde", "eeee", "a\nb\nc\nd\ne", "", "abab\nbaba"]
     for seed in range(2):
         model = Table(seed, end_bonus=2.0 * seed)
@@ -57,7 +57,7 @@ def test_every_answer_holds_the_phrases_of_its_row_however_narrow_the_beam(beam_
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_rows_without_phrases_are_searched_as_beam_search_does(beam_size):
+def test_rows_without_phrases_are_searched_like_beam_search(beam_size):
     model, config = Table(2, end_bonus=1.0), constrained.Config(beam_size=beam_size, max_length=9)
     found = call(model, constrained, config, sources(4, 5, 6, 7), constraints=["", "ab\ncd", "\n", ""])
     for row in (0, 2, 3):
@@ -68,7 +68,7 @@ def test_rows_without_phrases_are_searched_as_beam_search_does(beam_size):
         np.testing.assert_array_equal(free[name], values)
 
 
-def test_a_beam_of_ten_finds_the_best_answer_that_holds_a_phrase_nearly_always():
+def test_a_beam_of_ten_nearly_always_finds_the_best_answer_with_a_phrase():
     model = Table(4)
     demands = ["c", "de", "a\nb", "eb", "bb", "d\nc"]
     config = constrained.Config(beam_size=10, max_length=5)
@@ -81,7 +81,7 @@ def test_a_beam_of_ten_finds_the_best_answer_that_holds_a_phrase_nearly_always()
     assert np.mean(np.isclose(found, best, atol=1e-5)) > 0.8
 
 
-def test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_others():
+def test_phrases_of_a_call_override_those_of_the_pipeline_file():
     model, config = Table(1), constrained.Config(constraints=["ca", "e"], max_length=6, prefix="d")
     fixed = call(model, constrained, config, sources(5, 6))
     for ids in fixed["ids"].numpy().reshape(-1, fixed["ids"].shape[2]):
@@ -100,16 +100,16 @@ def test_a_prefix_leaves_room_for_the_phrases():
     assert found["scores"][0, 0].numpy() == pytest.approx(along(Table(1), 5, answer)[0] / penalty(7, 1.0), abs=2e-5)
 
 
-def test_runs_of_phrases_agree_with_looking_at_the_text():
+def test_runs_of_phrases_agree_with_matching_the_text():
     random = np.random.default_rng(3)
     phrases = ["aab", "ba", "aaaa"]
-    rule = Phrases.of(tf.constant(["\n".join(phrases)]), Letters())
+    rule = Phrases.from_texts(tf.constant(["\n".join(phrases)]), Letters())
     state, before = rule.start(tf.constant(40)), [""] * 40
     for _ in range(12):
         drawn = random.choice(list("aab"), 40)
         before = [text + letter for text, letter in zip(before, drawn, strict=True)]
         state = rule.advance(state, tf.constant([ids_of(letter)[0] for letter in drawn], tf.int32))
-        bank = bank_of(state).numpy()
+        bank = bank_index(state).numpy()
         for row, text in enumerate(before):
             met = [phrase in text for phrase in phrases]
             assert state["met"][row].numpy()[:3].tolist() == met
@@ -119,15 +119,15 @@ def test_runs_of_phrases_agree_with_looking_at_the_text():
             assert bank[row] == run + sum(len(phrase) for phrase, held in zip(phrases, met, strict=True) if held)
 
 
-def test_the_beam_is_shared_among_the_banks_that_are_not_empty():
+def test_the_beam_is_divided_among_the_non_empty_banks():
     log_probs = tf.constant([[-1.0, -2, -3, -4, -5, -6, -7, -np.inf]])
     bank = tf.constant([[0, 0, 0, 0, 2, 0, 5, 5]])
-    assert shared(log_probs, bank, 4).numpy().tolist() == [[0, 4, 6, 1]]
-    assert sorted(shared(log_probs, bank, 2).numpy()[0].tolist()) == [4, 6]
-    assert shared(log_probs, tf.zeros_like(bank), 3).numpy().tolist() == [[0, 1, 2]]
+    assert allocate(log_probs, bank, 4).numpy().tolist() == [[0, 4, 6, 1]]
+    assert sorted(allocate(log_probs, bank, 2).numpy()[0].tolist()) == [4, 6]
+    assert allocate(log_probs, tf.zeros_like(bank), 3).numpy().tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("phrase", ["", " ", "a\nb"])
-def test_what_is_no_phrase_is_refused(phrase):
+def test_invalid_phrases_are_refused(phrase):
     with pytest.raises(ValueError, match="expected a word or a phrase on one line"):
         Plugin.check("decoding", {"kind": "constrained", "constraints": [phrase]})

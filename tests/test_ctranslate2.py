@@ -19,11 +19,11 @@ from textpipe.export_formats import _ctranslate2_check as agreement
 from textpipe.export_formats import _ctranslate2_weights as weights
 from textpipe.models import transformer
 from textpipe.pipeline import runner
-from textpipe.text.special_tokens import MARKS
+from textpipe.text.special_tokens import SPECIAL_TOKENS
 from textpipe.training import likelihood
 
 VOCABULARY = 23
-TOKENS = [*MARKS, *(f"t{number}" for number in range(4, VOCABULARY))]
+TOKENS = [*SPECIAL_TOKENS, *(f"t{number}" for number in range(4, VOCABULARY))]
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 2, "layers": 2}
 PIPELINE = """
 task = "translate"
@@ -59,7 +59,7 @@ golden_rows = 40
 def engine_of(model, folder):
     """A model written for CTranslate2 and loaded there."""
     ctranslate2 = pytest.importorskip("ctranslate2")
-    spec = weights.specification(model, 64)
+    spec = weights.build_spec(model, 64)
     spec.register_source_vocabulary(TOKENS)
     spec.register_target_vocabulary(TOKENS)
     spec.validate()
@@ -78,18 +78,20 @@ def engine_of(model, folder):
     ],
     ids=str,
 )
-def test_any_transformer_gives_each_token_the_probability_it_has_here(options, tmp_path):
+def test_any_transformer_gives_the_same_token_probabilities(options, tmp_path):
     sizes = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 30}
     model = transformer.build(transformer.Config(**{**SMALL, **options}), Sizes({"a": sizes}, "b", sizes), seed=3)
     random = np.random.default_rng(1)
-    for variable in model.trainable_variables:  # so that no gain, shift or bias is left at its start
+    for variable in model.trainable_variables:  # so that no gain, shift or bias keeps its initial value
         variable.assign(variable.numpy() + random.normal(scale=0.2, size=variable.shape))
     engine = engine_of(model, tmp_path)
     rows = [random.integers(4, VOCABULARY, size=(2, length)).tolist() for length in (1, 9, 4, 17)]
     spelled = [[[TOKENS[token] for token in side] for side in pair] for pair in rows]
     scored = engine.score_batch([source for source, _ in spelled], [target for _, target in spelled])
     for (source, target), found in zip(rows, scored, strict=True):
-        wanted = likelihood.of_tokens(model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]]))[0]
+        wanted = likelihood.token_log_probs(
+            model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]])
+        )[0]
         np.testing.assert_allclose(found.log_probs, wanted, atol=2e-4)
 
 
@@ -109,7 +111,7 @@ def export(*words):
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, monkeypatch):
+def test_an_exported_pipeline_runs_as_its_readme_says(project, monkeypatch):
     pytest.importorskip("ctranslate2")
     monkeypatch.chdir(project)
     code, out, err = export()
@@ -130,7 +132,7 @@ def test_a_pipeline_is_exported_checked_and_runs_as_its_readme_says(project, mon
     assert not list(folder.parent.glob(".*"))
 
 
-def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp_path):
+def test_a_changed_model_is_detected(project, monkeypatch, tmp_path):
     pytest.importorskip("ctranslate2")
     from textpipe.servable.graph import Servable
 
@@ -139,7 +141,7 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
     paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
     decode = Plugin.check("decoding", {"kind": "beam", "beam_size": 2, "max_length": 8})
     servable = Servable.load(paths, "translate", decode)
-    spec = weights.specification(servable.model, 64)
+    spec = weights.build_spec(servable.model, 64)
     spec.decoder.layer[1].ffn.linear_1.weight = spec.decoder.layer[1].ffn.linear_1.weight * 1.5
     names = weights.vocabulary(servable.features["source"].codec)
     spec.register_source_vocabulary(names)
@@ -147,46 +149,48 @@ def test_another_model_than_the_trained_one_is_noticed(project, monkeypatch, tmp
     spec.validate()
     spec.save(str(tmp_path))
     rows = agreement.golden_rows(12, paths, servable)
-    with pytest.raises(ModelError, match="does not answer as the pipeline does; nothing is kept"):
+    with pytest.raises(ModelError, match="and the pipeline answer differently; nothing is kept"):
         agreement.compare(servable, rows, tmp_path, decode)
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs transformers alone'),
+        (["model={kind='recurrent'}"], 'kind = "recurrent": CTranslate2 runs only transformers'),
         (["decode={kind='sample'}"], 'kind = "sample": CTranslate2 has no such search'),
         (["decode={kind='beam', rules=[{kind='no_repeat_ngram'}]}"], "CTranslate2 has no such option; leave it out"),
         (["decode={kind='beam', prefix='Es'}"], "prefix = 'Es': CTranslate2 has no such option"),
         (["ensemble=['other.h5']"], "ensemble: CTranslate2 runs one model"),
     ],
 )
-def test_what_it_cannot_express_is_refused_before_anything_runs(project, monkeypatch, overrides, words):
+def test_unsupported_pipelines_are_rejected_before_anything_runs(project, monkeypatch, overrides, words):
     monkeypatch.chdir(project)
     code, _, err = export("--artifacts", "elsewhere", *(word for override in overrides for word in ("-s", override)))
     assert code == 2 and words in err and not (project / "elsewhere").exists()
 
 
-def test_a_missing_package_is_named_with_its_extra(project, monkeypatch):
+def test_a_missing_package_is_reported_with_its_extra(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     code, _, err = export("--artifacts", "elsewhere")
     assert code == 2 and "pip install 'textpipe[ctranslate2]'" in err
 
 
-def test_a_folder_of_something_else_is_left_alone(project, monkeypatch):
+def test_a_folder_with_other_files_is_left_alone(project, monkeypatch):
     pytest.importorskip("ctranslate2")
     monkeypatch.chdir(project)
     (project / "mine").mkdir(exist_ok=True)
     (project / "mine" / "notes.txt").write_text("mine")
     code, _, err = export("--output", "mine")
-    assert code == 2 and "is no export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
+    assert (
+        code == 2 and "is not an export of textpipe" in err and (project / "mine" / "notes.txt").read_text() == "mine"
+    )
 
 
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])
 def test_length_penalties_rank_alike_around_the_mean_length(alpha, mean):
     decode = sections.Plugin.check("decoding", {"kind": "beam", "length_penalty": alpha})
-    power = agreement.settings(decode, mean)["length_penalty"]
+    power = agreement.translate_options(decode, mean)["length_penalty"]
 
     def slope(penalty):  # of its logarithm, by the logarithm of the length
         step = 1e-4

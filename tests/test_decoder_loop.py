@@ -1,4 +1,4 @@
-"""The decoder's loop against NumPy one row at a time, and its gradient against autodiff of the steps written out."""
+"""The decoder's loop compared with NumPy row by row, and its gradient with autodiff of the unrolled steps."""
 
 import functools
 import operator
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textpipe.layers.attention import bias_of
+from textpipe.layers.attention import padding_bias
 from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.decoder_loop import DecoderLoop
 from textpipe.layers.rnn_cells import CELLS
@@ -27,9 +27,9 @@ def mask(*shape, seed):
 
 
 class Case:
-    """A loop with random weights; `given` is what gradients go to, by the names DecoderLoop.run has for it."""
+    """A loop with random weights; `arguments` are the differentiable arguments of DecoderLoop.run."""
 
-    def __init__(self, cell, kind, *, layers=1, fed=True, coverage=False, residual=False, dropped=False):
+    def __init__(self, cell, kind, *, layers=1, input_feeding=True, coverage=False, residual=False, dropped=False):
         self.cells = [CELLS[cell](UNITS, dtype="float64") for _ in range(layers)]
         self.attention, context = None, 0
         if kind is not None:
@@ -46,7 +46,7 @@ class Case:
         ):
             variable.assign(numbers(*variable.shape, seed=50 + place))
         self.memory = numbers(ROWS, SOURCE, MEMORY, seed=1)
-        self.bias = bias_of((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0)
+        self.bias = padding_bias((np.arange(SOURCE) < LENGTHS[:, None]) * 1.0)
         carry = {"states": tuple(
             tuple(numbers(ROWS, UNITS, seed=10 * layer + part) for part in range(cell.num_states))
             for layer, cell in enumerate(self.cells)
@@ -58,12 +58,12 @@ class Case:
             "readout": (numbers(UNITS + context, READOUT, seed=2), numbers(READOUT, seed=3)),
         }
         width = self.cells[0].num_gates * UNITS
-        if fed:
-            weights["fed"], carry["readout"] = numbers(READOUT, width, seed=4), numbers(ROWS, READOUT, seed=5)
+        if input_feeding:
+            weights["feedback"], carry["readout"] = numbers(READOUT, width, seed=4), numbers(ROWS, READOUT, seed=5)
         if coverage:
             carry["covered"] = np.abs(numbers(ROWS, SOURCE, seed=6))
         prepared = self.attention.prepare(self.memory) if kind is not None else {}
-        self.given = keras.tree.map_structure(
+        self.arguments = keras.tree.map_structure(
             tf.convert_to_tensor, (numbers(STEPS, ROWS, width, seed=7), carry, weights, prepared)
         )
         self.masks = {"recurrent": (None,) * layers}
@@ -75,14 +75,14 @@ class Case:
             }
         self.loop = DecoderLoop(self.cells, self.attention, residual=residual, dropout=1 - KEEP)
 
-    def written_out(self, gates, carry, weights, memory):
-        """The steps one after another, for autodiff."""
+    def unrolled(self, gates, carry, weights, memory):
+        """The steps in a Python loop, for autodiff."""
         readouts = []
         for step in range(STEPS):
             masks = {name: keras.tree.map_structure(lambda part: part[step], self.masks[name])
                      for name in ("between", "readout") if name in self.masks}  # fmt: skip
             masks["recurrent"] = self.masks["recurrent"]
-            carry = self.loop.advance(gates[step], carry, weights, memory, self.bias, masks)
+            carry = self.loop.forward_step(gates[step], carry, weights, memory, self.bias, masks)
             readouts.append(carry["readout"])
         return tf.stack(readouts)
 
@@ -92,29 +92,29 @@ class Case:
     [
         ("gru", "additive", {}),
         ("gru", "additive", {"layers": 2, "coverage": True, "residual": True, "dropped": True}),
-        ("lstm", "additive", {"coverage": True, "fed": False, "dropped": True}),
+        ("lstm", "additive", {"coverage": True, "input_feeding": False, "dropped": True}),
         ("lstm", "general", {"layers": 2, "dropped": True}),
         ("gru", "scaled_dot", {"residual": True, "layers": 3}),
         ("lstm", "multi_head", {"dropped": True}),
-        ("gru", None, {"layers": 2, "fed": False}),
+        ("gru", None, {"layers": 2, "input_feeding": False}),
     ],
 )
-def test_every_gradient_equals_that_of_the_steps_written_out(cell, kind, options):
+def test_every_gradient_equals_that_of_the_unrolled_steps(cell, kind, options):
     case = Case(cell, kind, **options)
-    flat, weights = keras.tree.flatten(case.given), numbers(STEPS, ROWS, READOUT, seed=9)
-    found = {}
+    flat, weights = keras.tree.flatten(case.arguments), numbers(STEPS, ROWS, READOUT, seed=9)
+    results = {}
     for name, run in {
-        "loop": lambda *given: case.loop.run(*given, case.bias, case.masks),
-        "written out": case.written_out,
+        "loop": lambda *arguments: case.loop.run(*arguments, case.bias, case.masks),
+        "unrolled": case.unrolled,
     }.items():
         with tf.GradientTape() as tape:
             tape.watch(flat)
-            readouts = run(*case.given)
+            readouts = run(*case.arguments)
             total = tf.reduce_sum(readouts * weights)
-        found[name] = readouts, tape.gradient(total, flat, unconnected_gradients="zero")
-    np.testing.assert_allclose(found["loop"][0], found["written out"][0], rtol=1e-12, atol=1e-14)
-    assert all(np.any(gradient) for gradient in found["loop"][1])
-    for ours, theirs in zip(found["loop"][1], found["written out"][1], strict=True):
+        results[name] = readouts, tape.gradient(total, flat, unconnected_gradients="zero")
+    np.testing.assert_allclose(results["loop"][0], results["unrolled"][0], rtol=1e-12, atol=1e-14)
+    assert all(np.any(gradient) for gradient in results["loop"][1])
+    for ours, theirs in zip(results["loop"][1], results["unrolled"][1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -129,11 +129,11 @@ def gru(entering, h, kernel, bias):
     return (1 - z) * h + z * np.tanh(xn + r * (hn + bias))
 
 
-def test_a_step_reads_what_was_said_and_attended_to_before():
+def test_a_step_depends_on_the_previous_readout_and_attention():
     """Luong et al. 2015, figure 4, with See et al. 2017, equations 10 and 11, row by row in NumPy."""
     case = Case("gru", "additive", layers=2, coverage=True, residual=True, dropped=True)
-    found = case.loop.run(*case.given, case.bias, case.masks).numpy()
-    gates, carry, weights, _ = keras.tree.map_structure(np.asarray, case.given)
+    readouts = case.loop.run(*case.arguments, case.bias, case.masks).numpy()
+    gates, carry, weights, _ = keras.tree.map_structure(np.asarray, case.arguments)
     query_weight, memory_weight, bias, direction, coverage_weight = (
         variable.numpy() for variable in case.attention.trainable_variables
     )
@@ -143,9 +143,11 @@ def test_a_step_reads_what_was_said_and_attended_to_before():
         low, high, readout = carry["states"][0][0][row], carry["states"][1][0][row], carry["readout"][row]
         for step in range(STEPS):
             hidden = low * masks["recurrent"][0][row]
-            fresh = gru(gates[step, row] + readout @ weights["fed"], hidden, *weights["recurrent"][0])
-            # A masked state hides from the gates alone: the part carried over is the whole state.
-            low = carried(fresh, hidden, low, gates[step, row] + readout @ weights["fed"], weights["recurrent"][0][0])
+            fresh = gru(gates[step, row] + readout @ weights["feedback"], hidden, *weights["recurrent"][0])
+            # The mask applies to the gates only: the state is carried over unmasked.
+            low = carried(
+                fresh, hidden, low, gates[step, row] + readout @ weights["feedback"], weights["recurrent"][0][0]
+            )
             inside = low @ query_weight + memory @ memory_weight + bias + covered[:, None] * coverage_weight
             scores = np.exp(np.tanh(inside) @ direction[:, 0])
             attention = scores / scores.sum()
@@ -157,10 +159,10 @@ def test_a_step_reads_what_was_said_and_attended_to_before():
             high = carried(fresh, hidden, high, entering, weights["recurrent"][1][0])
             top = np.concatenate([high + low, context])
             readout = np.tanh(top @ readout_kernel + readout_bias) * masks["readout"][step, row]
-            np.testing.assert_allclose(found[step, row], readout, rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(readouts[step, row], readout, rtol=1e-10, atol=1e-12)
 
 
 def carried(fresh, hidden, whole, entering, kernel):
-    """A gated unit's new state when its gates saw `hidden` and it held `whole`: the difference is carried by 1 - z."""
+    """A GRU's new state when its gates read `hidden` and its state was `whole`: 1 - z carries the difference."""
     z = sigmoid(entering[:UNITS] + hidden @ kernel[:, :UNITS])
     return fresh + (1 - z) * (whole - hidden)

@@ -1,4 +1,4 @@
-"""Dev BLEU: answers decoded in batches are those of one row at a time, and are held against the untouched texts."""
+"""Validation BLEU: answers decoded in batches equal those of single rows, and are compared with the raw texts."""
 
 import json
 
@@ -23,7 +23,7 @@ SIZES = Sizes({"source": tests.IDS}, "target", tests.IDS)
 
 @pytest.fixture(scope="module")
 def model():
-    """A model whose answers are long and differ: its weights are drawn wide."""
+    """A model with long and different answers: its weights have a large spread."""
     config = recurrent.Config(units=8, embedding_size=8, attention="dot", initialization="he_normal")
     model = recurrent.build(config, SIZES, seed=3)
     random = np.random.default_rng(5)
@@ -33,7 +33,7 @@ def model():
 
 
 def greedy_alone(model, row, longest):
-    """The likeliest word again and again, for one row without padding; ended by end_id or at the longest length."""
+    """Greedy decoding of one row without padding, up to end_id or the maximum length."""
     state, last, said = model.start(model.encode({"source": np.array([row], np.int32)})), 2, []
     while len(said) + 1 < longest:
         logits, state, _ = model.step(state, np.array([last], np.int32))
@@ -46,11 +46,11 @@ def greedy_alone(model, row, longest):
     return said
 
 
-def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
-    monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a rest
+def test_bleu_equals_that_of_answers_decoded_row_by_row(model, monkeypatch):
+    monkeypatch.setattr(validation_bleu, "ROWS", 7)  # several batches and a remainder
     source = tests.reversals(24).inputs["source"]
     rows = [source.gather(np.array([row]), length)[0].tolist() for row, length in enumerate(source.lengths)]
-    measure = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
+    measure = validation_bleu.ValidationBleu(WordCodec(WORDS), {"source": source}, ["?"] * 24, max_length=14)
     answers = [None] * 24
     for row, answer in zip(measure.rows, measure.answers(model), strict=True):
         answers[row] = answer
@@ -59,7 +59,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
         alone = greedy_alone(model, row, longest)
         assert answer.split() == [WORDS[word - 4] if word > 3 else "<unk>" for word in alone]
     assert len(set(answers)) > 5
-    # References that are right for every other row, and wrong by a word or all of them elsewhere.
+    # References are right for every other row, and wrong in one or all words elsewhere.
     references = [a if row % 3 else answers[row - 1] + " more" for row, a in enumerate(answers)]
     measure.references = references
     expected = BLEU().corpus_score(answers, [references]).score
@@ -67,7 +67,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
     assert 10 < expected < 95
     assert "tok:13a" in measure.described()["signature"] and measure.described()["rows"] == 24
 
-    some = validation_bleu.DevBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
+    some = validation_bleu.ValidationBleu(WordCodec(WORDS), {"source": source}, references, max_length=14, limit=5)
     chosen = sorted(some.rows)
     assert len(chosen) == 5 and chosen[0] == 0 and chosen[-1] == 23
     found = BLEU().corpus_score([answers[row] for row in chosen], [[references[row] for row in chosen]]).score
@@ -75,7 +75,7 @@ def test_bleu_is_that_of_answers_found_row_by_row(model, monkeypatch):
 
 
 def artifacts(folder, raw_rows, vectorized_rows):
-    """What the stages before train wrote: rows may come in another order in either."""
+    """Outputs of the stages before train, with rows in different orders."""
     inputs = {name: folder / name for name in ("ingest", "tokenize", "vectorize")}
     tables = {
         "ingest": pa.table({"row": raw_rows, "target": [f"Text {row}!" for row in raw_rows]}),
@@ -92,12 +92,12 @@ def artifacts(folder, raw_rows, vectorized_rows):
     return inputs
 
 
-def test_references_are_found_by_row_and_as_ingest_wrote_them(tmp_path):
+def test_references_are_matched_by_row_and_raw(tmp_path):
     ids = Ids.from_lists([[5, 3]] * 3)
     inputs = artifacts(tmp_path / "one", [4, 9, 2, 7], [2, 4, 9])
-    measure = validation_bleu.of_stage(inputs, SIZES, Rows({"source": ids}, ids), None)
+    measure = validation_bleu.from_artifacts(inputs, SIZES, Rows({"source": ids}, ids), None)
     assert measure.references == ["Text 2!", "Text 4!", "Text 9!"]
-    with pytest.raises(DataError, match="3 validation rows, 2 raw ones; run ingest again"):
-        validation_bleu.of_stage(
+    with pytest.raises(DataError, match="3 validation rows, but 2 raw ones; run ingest again"):
+        validation_bleu.from_artifacts(
             artifacts(tmp_path / "two", [4, 9], [2, 4, 9]), SIZES, Rows({"source": ids}, ids), None
         )

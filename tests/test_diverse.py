@@ -40,14 +40,14 @@ def plain(model, first, beam_size, groups, strength, max_length, alpha):
 
 
 def run(model, decoder, config, source):
-    """Op by op, which is the quicker way to answer a few rows once."""
+    """Runs eagerly, which is faster for a few rows."""
     return decoder.decode(model, {"source": source}, config)
 
 
 @pytest.mark.parametrize(
     ("beam_size", "groups", "strength"), [(4, 4, 0.5), (4, 2, 1.5), (6, 3, 0.3), (6, 2, 0.0), (3, 3, 20.0), (6, 1, 0.7)]
 )
-def test_it_equals_a_plain_search_in_groups(beam_size, groups, strength):
+def test_diverse_search_equals_a_plain_search_in_groups(beam_size, groups, strength):
     config = diverse.Config(beam_size=beam_size, groups=groups, strength=strength, max_length=8, length_penalty=0.6)
     for seed in range(2):
         model = Table(seed, end_bonus=1.5 * seed)
@@ -69,7 +69,7 @@ def test_one_group_is_beam_search():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
 
-def test_groups_differ_more_than_a_beam_does():
+def test_groups_differ_more_than_a_beam():
     def first_words(decoder, **options):
         config = decoder.Config(beam_size=4, max_length=8, **options)
         found = run(Table(6, end_bonus=-1.0), decoder, config, sources(4, 5, 6, 7, 8, 9))["ids"].numpy()
@@ -89,6 +89,6 @@ def test_beam_size_and_strength_can_be_set_for_a_call():
         call(beam_size=tf.constant(5), strength=tf.constant(0.9))
 
 
-def test_groups_that_cannot_share_the_beam_are_refused():
-    with pytest.raises(ValueError, match="beam_size = 5 cannot be shared by groups = 2; make it a multiple"):
+def test_groups_that_do_not_divide_the_beam_are_refused():
+    with pytest.raises(ValueError, match="beam_size = 5 is not divisible by groups = 2; make it a multiple"):
         Plugin.check("decoding", {"kind": "diverse", "beam_size": 5, "groups": 2})

@@ -1,4 +1,4 @@
-"""Models that answer as one: against NumPy, against enumeration, and through the stages of a pipeline."""
+"""Ensembles: compared with NumPy and with enumeration, and run through the stages of a pipeline."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def probabilities(model, source, target_in):
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def test_probabilities_are_the_mean_of_the_members_(members):
+def test_probabilities_are_the_mean_over_the_members(members):
     each = np.stack([probabilities(member, SOURCE, TARGET_IN) for member in members])
     found = np.exp(Ensemble(members)({"source": SOURCE}, TARGET_IN).numpy())
     np.testing.assert_allclose(found, each.mean(axis=0), rtol=2e-5)
@@ -67,7 +67,7 @@ def test_probabilities_are_the_mean_of_the_members_(members):
 
 
 @pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
-def test_steps_give_what_a_call_gives(members, mean):
+def test_steps_equal_a_full_call(members, mean):
     model = Ensemble(members, mean=mean)
     expected = model({"source": SOURCE}, TARGET_IN)
     state = model.start(model.encode({"source": SOURCE}))
@@ -78,7 +78,7 @@ def test_steps_give_what_a_call_gives(members, mean):
         assert not attention[1, 2:].numpy().any()
 
 
-def test_an_ensemble_of_one_is_the_model(members):
+def test_an_ensemble_of_one_model_equals_the_model(members):
     source = tf.constant(SOURCE)
     options = beam.Config(beam_size=3, max_length=6)
     for member in members:
@@ -119,7 +119,7 @@ def checked(tables, **more):
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """A pipeline up to its trained model, and two more members over the same ids: of another seed, of another kind."""
+    """A pipeline up to its trained model, and two more members with the same vocabulary: another seed, another kind."""
     folder = tmp_path_factory.mktemp("ensemble")
     outputs = tiny.build(folder / "built", TABLES, tiny.generator_rows(folder / "rows.tsv"), until="train")
     stage = plugins.find("stages", "train")
@@ -142,7 +142,7 @@ def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
     assert about["ensemble"]["members"] == members
     assert [table["kind"] for table in about["ensemble"]["models"]] == ["transformer", "recurrent"]
 
-    # What the saved graph says of an answer is the mean of what its members say, each loaded by itself.
+    # The saved graph scores an answer with the mean over its members, each loaded separately.
     loaded = tf.saved_model.load(str(outputs["export"] / "model"))
     text, answer = tf.constant(["the old dog 5 is red"]), tf.constant(["der Hund 5 ist rot"])
     scored = loaded.signatures["score"](source=text, target=answer)
@@ -154,12 +154,12 @@ def test_a_pipeline_evaluates_and_exports_its_ensemble(paths, tmp_path):
     assert np.abs(each[0] - each[1]).max() > 1e-4
 
 
-def test_members_bytes_and_code_count_in_what_a_result_depends_on(paths, tmp_path):
+def test_results_depend_on_the_members_files_and_code(paths, tmp_path):
     member = tmp_path / "member"
     shutil.copytree(paths["kind"], member)
 
     def of(section):
-        return fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
+        return fingerprint.compute("export", "textpipe.stages.export", section, {}, [])
 
     section = checked(TABLES, ensemble=[str(member)])["export"]
     before = of(section)
@@ -173,7 +173,7 @@ def test_members_bytes_and_code_count_in_what_a_result_depends_on(paths, tmp_pat
     )
 
 
-def test_what_cannot_be_joined_is_refused(paths, tmp_path):
+def test_invalid_members_are_rejected(paths, tmp_path):
     with pytest.raises(ConfigError, match="ensemble.*/absent: expected a train artifact"):
         checked(TABLES, ensemble=["/absent"])
     with pytest.raises(ConfigError, match="expected a list of trained models"):

@@ -1,4 +1,4 @@
-"""Errors of the surroundings are one line that says what is missing, whatever the command, and have a code of their own."""
+"""Errors of the environment are one line that names the cause, in every command, and have their own exit codes."""
 
 import errno
 import os
@@ -15,8 +15,8 @@ from textpipe.errors import ConfigError, DataError, ModelError, NetworkError, Re
 from textpipe.runtime import environment
 
 
-def os_error(number, *place):
-    return OSError(number, os.strerror(number), *place)
+def os_error(number, *path):
+    return OSError(number, os.strerror(number), *path)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def os_error(number, *place):
         (ModuleNotFoundError("No module named 'tensorflow_text'", name="tensorflow_text"), 4, "tensorflow_text cannot be imported"),
     ],
 )  # fmt: skip
-def test_what_the_machine_lacks_is_one_line_and_a_code(monkeypatch, error, code, words):
+def test_an_environment_error_is_one_line_with_its_exit_code(monkeypatch, error, code, words):
     def command(*_, **__):
         raise error
 
@@ -48,7 +48,7 @@ def test_what_the_machine_lacks_is_one_line_and_a_code(monkeypatch, error, code,
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), AssertionError(), OSError("no number"), KeyError("x")])
-def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch, error):
+def test_a_bug_keeps_its_traceback(monkeypatch, error):
     def command(*_, **__):
         raise error
 
@@ -61,7 +61,7 @@ def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch, error):
     ("error", "code"),
     [(ConfigError, 2), (DataError, 2), (ModelError, 2), (ThresholdError, 3), (ResourceError, 4), (NetworkError, 5)],
 )
-def test_the_codes_of_errors_are_those_that_help_lists(monkeypatch, error, code):
+def test_exit_codes_are_those_listed_by_help(monkeypatch, error, code):
     def command(*_, **__):
         raise error("words")
 
@@ -72,7 +72,7 @@ def test_the_codes_of_errors_are_those_that_help_lists(monkeypatch, error, code)
 
 
 def python(script, *, folder, **environ):
-    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(plugins.HOME.parent))), **environ}
+    words = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(plugins.PACKAGE_FOLDER.parent))), **environ}
     return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, encoding="latin-1", check=False, env=words, cwd="/"
     )
@@ -96,39 +96,39 @@ def test_a_library_that_cannot_be_imported_is_named(tmp_path, library):
     assert done.stderr.startswith(f"error: {library} cannot be imported (") and done.stderr.count("\n") == 1
 
 
-def test_without_a_temporary_folder_there_is_one_in_memory_or_a_name(monkeypatch):
+def test_without_a_temporary_folder_shared_memory_or_an_unchecked_folder_is_used(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", "/nowhere")
-    monkeypatch.setattr(environment, "writable", lambda place: place == "/var/tmp")
-    environment.find_temporary_folder()
+    monkeypatch.setattr(environment, "is_writable", lambda folder: folder == "/var/tmp")
+    environment.ensure_temporary_folder()
     assert os.environ["TMPDIR"] == "/nowhere" and tempfile.tempdir is None  # Python finds /var/tmp itself
-    monkeypatch.setattr(environment, "writable", lambda place: place == "/dev/shm")
-    environment.find_temporary_folder()
+    monkeypatch.setattr(environment, "is_writable", lambda folder: folder == "/dev/shm")
+    environment.ensure_temporary_folder()
     assert os.environ["TMPDIR"] == "/dev/shm"
-    monkeypatch.setattr(environment, "writable", lambda place: False)
-    environment.find_temporary_folder()
+    monkeypatch.setattr(environment, "is_writable", lambda folder: False)
+    environment.ensure_temporary_folder()
     assert tempfile.gettempdir() == "/dev/shm"
 
 
 def test_a_folder_on_a_full_disk_is_not_writable(tmp_path, monkeypatch):
-    assert environment.writable(str(tmp_path)) and not environment.writable(str(tmp_path / "nowhere"))
+    assert environment.is_writable(str(tmp_path)) and not environment.is_writable(str(tmp_path / "nowhere"))
     state = os.statvfs(tmp_path)
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*state[:3], 0, *state[4:])))
-    assert not environment.writable(str(tmp_path))
+    assert not environment.is_writable(str(tmp_path))
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["data", "list"]])
-def test_a_full_device_behind_standard_output_is_named(tmp_path, words):
+def test_a_full_disk_under_standard_output_is_named(tmp_path, words):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "textpipe", *words], stdout=full, stderr=subprocess.PIPE, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(plugins.HOME.parent)},
+            env={**os.environ, "PYTHONPATH": str(plugins.PACKAGE_FOLDER.parent)},
         )  # fmt: skip
     assert done.returncode == 4
     assert done.stderr.startswith(b"error: output: the disk is full") and done.stderr.count(b"\n") == 1
 
 
-def test_letters_that_the_locale_lacks_are_no_error(tmp_path):
-    script = "from textpipe import cli; import click; cli.environment.write_any_text(); click.echo('Grüße \\u4f60')"
+def test_characters_outside_the_locales_encoding_are_escaped(tmp_path):
+    script = "from textpipe import cli; import click; cli.environment.escape_unencodable_output(); click.echo('Grüße \\u4f60')"
     done = python(script, folder=tmp_path, PYTHONIOENCODING="iso-8859-1")
     assert done.stdout == "Grüße \\u4f60\n", done.stderr

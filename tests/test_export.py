@@ -1,4 +1,4 @@
-"""What export leaves answers as training-side code does, in TensorFlow's own tools too, and only then exists."""
+"""Evaluate and export: the exported model answers like training-side code, also in TensorFlow's tools."""
 
 import json
 import math
@@ -58,12 +58,12 @@ def section(tables, stage, **options):
 # evaluate
 
 
-def test_rows_of_one_source_are_one_question_with_all_their_targets():
+def test_rows_with_the_same_source_are_answered_once_with_all_their_targets():
     rows = {"row": [3, 4, 5, 6], "en": ["Go.", "Go.", "Stop!", "Go."], "fr": ["Va !", "Allez !", "Arrête !", "Va !"]}
-    first, references = evaluate.joined(rows, ("en",), "fr", None)
+    first, references = evaluate.group_by_source(rows, ("en",), "fr", None)
     assert first == {"row": [3, 5], "en": ["Go.", "Stop!"], "fr": ["Va !", "Arrête !"]}
     assert references == [["Va !", "Allez !"], ["Arrête !"]]
-    assert evaluate.joined(rows, ("en",), "fr", 1)[1] == [["Va !", "Allez !"]]
+    assert evaluate.group_by_source(rows, ("en",), "fr", 1)[1] == [["Va !", "Allez !"]]
 
 
 def test_predictions_are_the_test_rows_in_their_order(classifier):
@@ -75,7 +75,7 @@ def test_predictions_are_the_test_rows_in_their_order(classifier):
         assert line["score"] == max(line["probabilities"].values()) == line["probabilities"][line["answer"]]
 
 
-def test_reported_figures_are_those_of_the_predictions(classifier, generator):
+def test_reported_metrics_match_the_predictions(classifier, generator):
     found, lines = report(classifier), predictions(classifier)
     references, answers = [line["label"] for line in lines], [line["answer"] for line in lines]
     assert found["rows"] == len(lines) > 10 and found["split"] == "test"
@@ -91,7 +91,7 @@ def test_reported_figures_are_those_of_the_predictions(classifier, generator):
     assert set(found["metrics"]) == set(plugins.find("tasks", "translate").METRICS)
 
 
-def test_perplexity_is_that_of_the_references_token_by_token(generator):
+def test_perplexity_equals_a_token_by_token_computation(generator):
     # Independent: one row at a time, without padding, the softmax in NumPy's float64.
     servable = Servable.load(generator, "translate")
     nats, tokens = 0, 0
@@ -104,7 +104,7 @@ def test_perplexity_is_that_of_the_references_token_by_token(generator):
         logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         nats -= logs[np.arange(ids.size), ids[0]].sum()
         tokens += ids.size
-    figures, note = text_answers.perplexity_of(
+    figures, note = text_answers.reference_perplexity(
         servable, [line["source"] for line in lines], [line["target"] for line in lines], 3
     )
     assert figures == {"perplexity": pytest.approx(math.exp(nats / tokens), rel=1e-4)}
@@ -122,26 +122,26 @@ def test_rows_with_words_unseen_in_training_are_counted_and_scored(classifier):
     assert found["metrics"]["accuracy"] == pytest.approx(np.mean([line["answer"] == line["label"] for line in lines]))
 
 
-def test_a_missed_threshold_is_told_with_every_figure(classifier):
-    wanted = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0})
+def test_a_missed_threshold_is_reported_with_all_metrics(classifier):
+    config = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0})
     with pytest.raises(ThresholdError) as caught:
-        evaluate.verdict(wanted, classifier["evaluate"])
+        evaluate.check_thresholds(config, classifier["evaluate"])
     message = str(caught.value)
     figures = report(classifier)["metrics"]
     assert f"accuracy at least 1.01, found {figures['accuracy']:.4g}" in message
     assert "log_loss at most 0.0001" in message and "recall at least" not in message
     assert all(f"{name} {value:.4g}" in message for name, value in figures.items())
-    evaluate.verdict(section(tiny.CLASSIFIER, "evaluate", require={"recall": 0.0}), classifier["evaluate"])
+    evaluate.check_thresholds(section(tiny.CLASSIFIER, "evaluate", require={"recall": 0.0}), classifier["evaluate"])
 
 
-def test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs():
+def test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs():
     with pytest.raises(
         ConfigError, match=r"\[evaluate\]:? require: classify has no metric 'acuracy'; did you mean 'accuracy'"
     ):
         section(tiny.CLASSIFIER, "evaluate", require={"acuracy": 0.9})
 
 
-def test_limit_and_split_choose_the_rows(classifier, tmp_path):
+def test_limit_and_split_select_the_rows(classifier, tmp_path):
     evaluate.run(section(tiny.CLASSIFIER, "evaluate", limit=7, split="valid", resamples=5), classifier, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert (found["rows"], found["split"]) == (7, "valid")
@@ -154,7 +154,7 @@ def test_limit_and_split_choose_the_rows(classifier, tmp_path):
 # export
 
 
-def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
+def test_golden_rows_are_many_and_include_the_awkward_ones(classifier, generator):
     for paths in (classifier, generator):
         rows = golden(paths)
         assert len(rows) >= 200 + len(_golden.AWKWARD)
@@ -163,8 +163,8 @@ def test_golden_rows_are_many_and_hold_the_awkward_ones(classifier, generator):
         assert "golden rows replayed" in export.summary(paths["export"])
 
 
-def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp_path):
-    # The other way round: training-side code "gave" something else, in one way for each of five rows.
+def test_a_model_that_answers_unlike_training_is_rejected(classifier, tmp_path):
+    # Change the golden rows instead of the model, each of five in a different way.
     model = shutil.copytree(classifier["export"] / "model", tmp_path / "model")
     rows = golden(classifier)
     chosen = [row for row in rows if row["origin"].startswith("test")][:5]
@@ -175,7 +175,7 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
     indices["features"]["text"]["indices"] = [index + 1 for index in indices["features"]["text"]["indices"]]
     given["log_prob"] *= 1.0001
     (model / loader.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(ModelError, match="does not answer as training-side code does; nothing is published") as caught:
+    with pytest.raises(ModelError, match="training-side code answer differently; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
         f"row {rows.index(row)} {row['raw']['text']!r}" for row in sorted(chosen, key=rows.index)
@@ -184,8 +184,8 @@ def test_a_model_that_does_not_answer_as_training_did_is_refused(classifier, tmp
         assert str(caught.value).count(words) == 1
 
 
-def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(classifier, generator, tmp_path):
-    tf.function(lambda x: x + 1)(tf.constant(1))  # moves every counter TensorFlow names functions by
+def test_export_is_byte_reproducible_regardless_of_the_process_state(classifier, generator, tmp_path):
+    tf.function(lambda x: x + 1)(tf.constant(1))  # advances the counters TensorFlow names functions by
     inputs = {stage: classifier[stage] for stage in export.INPUTS}
     export.run(section(tiny.CLASSIFIER, "export"), inputs, tmp_path / "classifier")
     files = manifest.read(tmp_path / "classifier" / "model")
@@ -205,7 +205,7 @@ def test_exporting_again_gives_the_same_bytes_whatever_the_process_did_before(cl
         assert path.read_bytes() == first.read_bytes(), path.name
 
 
-def test_the_description_says_what_the_model_is(classifier, generator):
+def test_textpipe_json_describes_the_model(classifier, generator):
     about = loader.read_about(classifier["export"] / "model")
     assert about["task"] == "classify" and about["labels"] == ["no", "yes"] and about["inputs"] == ["text"]
     assert about["signatures"]["serving_default"] == {
@@ -228,7 +228,7 @@ def test_the_description_says_what_the_model_is(classifier, generator):
 
 
 def prediction_log():
-    """PredictionLog as TensorFlow Serving's .proto files declare it, reduced to what is used here."""
+    """PredictionLog as in TensorFlow Serving's .proto files, reduced to the fields used here."""
     file = descriptor_pb2.FileDescriptorProto(name="p.proto", package="p", syntax="proto3")
     types = descriptor_pb2.FieldDescriptorProto
     for name, fields in {
@@ -251,7 +251,7 @@ def prediction_log():
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("p.PredictionLog"))
 
 
-def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier):
+def test_the_model_answers_its_warm_up_requests(classifier):
     folder = classifier["export"] / "model"
     kind, model = prediction_log(), Model.load(folder)
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(folder / warmup.FILE))]
@@ -259,7 +259,7 @@ def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier)
     rows = []
     for record in records:
         log = kind.FromString(record)
-        assert log.SerializeToString() == record  # nothing in it that the declaration lacks
+        assert log.SerializeToString() == record  # no undeclared fields
         request = log.predict_log.request
         (entry,) = request.inputs
         tensor = tf.make_ndarray(tensor_pb2.TensorProto.FromString(entry.value))
@@ -268,8 +268,8 @@ def test_warm_up_requests_are_prediction_logs_that_the_model_answers(classifier)
     assert rows == [1] * 16 + [16]
 
 
-def test_varints_are_those_of_protocol_buffers():
-    assert [warmup.varint(value) for value in (0, 1, 127, 128, 300)] == [
+def test_varints_match_protocol_buffers():
+    assert [warmup.encode_varint(value) for value in (0, 1, 127, 128, 300)] == [
         b"\0",
         b"\1",
         b"\x7f",
@@ -278,7 +278,7 @@ def test_varints_are_those_of_protocol_buffers():
     ]
 
 
-# saved_model_cli has no option that loads the library of an op.
+# saved_model_cli has no option to load an op library.
 TOOL = "import tensorflow_text; from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
 
 
@@ -303,7 +303,7 @@ def test_saved_model_cli_gives_the_answers_of_predict(classifier, generator, tmp
             if found.dtype.kind == "f":
                 np.testing.assert_allclose(found, [row[output] for row in expected], rtol=1e-5)
             else:
-                assert [batching.plain(value) for value in found] == [row[output] for row in expected]
+                assert [batching.to_python(value) for value in found] == [row[output] for row in expected]
 
 
 # loading
@@ -397,7 +397,7 @@ def test_batches_hold_all_rows_and_few_of_the_long_ones():
     assert list(batching.batches([], [], 16)) == []
 
 
-def test_text_that_is_no_unicode_is_answered(published):
+def test_text_with_lone_surrogates_is_answered(published):
     model = Model.load(published)
     lone, mended = model.predict(["could you \ud800 send", "could you \ufffd\ufffd\ufffd send"])
     assert lone["answer"] == mended["answer"]
@@ -412,7 +412,7 @@ def test_text_that_is_no_unicode_is_answered(published):
         ([{"text": 5}], {}, "row 0: field 'text' must be a text, found 5"),
     ],
 )
-def test_what_a_model_cannot_answer_is_refused(published, rows, options, words):
+def test_invalid_predict_calls_are_rejected(published, rows, options, words):
     with pytest.raises(ModelError, match=words):
         Model.load(published).predict(rows, **options)
 
@@ -429,14 +429,14 @@ def test_what_a_model_cannot_answer_is_refused(published, rows, options, words):
         (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json, so the copy may be incomplete"),
     ],
 )
-def test_a_damaged_or_missing_model_is_refused(published, tmp_path, harm, words):
+def test_a_damaged_or_missing_model_is_rejected(published, tmp_path, harm, words):
     folder = shutil.copytree(published, tmp_path / "mail")
     harm(folder)
     with pytest.raises(ModelError, match=words):
         Model.load(folder)
 
 
-def test_a_flipped_weight_is_noticed(published, tmp_path):
+def test_a_flipped_bit_in_the_weights_is_detected(published, tmp_path):
     folder = shutil.copytree(published, tmp_path / "mail")
     weights = next((folder / "variables").glob("*.data-*"))
     data = bytearray(weights.read_bytes())
@@ -446,7 +446,7 @@ def test_a_flipped_weight_is_noticed(published, tmp_path):
         Model.load(folder)
 
 
-def test_a_model_of_another_tool_answers_too(tmp_path):
+def test_a_model_of_another_tool_can_be_loaded_too(tmp_path):
     class Shout(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
         def __call__(self, words):
@@ -473,7 +473,7 @@ def test_another_run_can_start_from_the_exported_model(generator):
         assert (origin.model.parent / name).read_bytes() == (generator["train"] / name).read_bytes()
     described = json.loads(origin.model.read_text(encoding="utf-8"))
     section, sizes = Plugin.check("models", described["model"]), Sizes.from_tables(described["sizes"], translate.FIELDS)
-    trained, loaded = (vocabulary_axes.build(section, sizes) for _ in range(2))
+    trained, loaded = (vocabulary_axes.build_model(section, sizes) for _ in range(2))
     trained.load_weights(generator["train"] / "model.weights.h5")
     source_weights.load(loaded, origin.weights)
     for one, other in zip(trained.weights, loaded.weights, strict=True):

@@ -1,4 +1,4 @@
-"""An export of an earlier version answers as it did; one of a format nobody here reads is refused with the versions named."""
+"""Exports of earlier versions still answer the same; unknown formats are rejected, naming the versions."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def alike(found, wanted):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_export_of_an_earlier_version_answers_as_it_did(exports, name):
+def test_an_export_of_an_earlier_version_answers_the_same(exports, name):
     rows = [json.loads(line) for line in (EXPORTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     texts = [row["text"] for row in rows]
     model = loader.Model.load(exports[name])
@@ -79,7 +79,7 @@ def text_of(value):
 
 @pytest.fixture
 def changed(exports, tmp_path):
-    """A function: the classifier with other keys in its textpipe.json, and a manifest that is true of them."""
+    """A function that changes keys in the classifier's textpipe.json and updates its manifest."""
 
     def change(**keys):
         place = tmp_path / "m" / "1"
@@ -101,7 +101,7 @@ def changed(exports, tmp_path):
             {"format": 3, "versions": {"textpipe": "7.1.0"}},
             "found 3, written by textpipe 7.1.0; install textpipe 7.1.0, or",
         ),
-        ({"format": 99, "versions": []}, "found 99; install textpipe of the version that wrote it"),
+        ({"format": 99, "versions": []}, "found 99; install textpipe in the version that wrote it"),
         ({"format": None}, "found no format"),
         ({"format": "1"}, 'found "1"'),
         ({"format": True}, "found true"),
@@ -111,7 +111,7 @@ def changed(exports, tmp_path):
         ({"format": "ctranslate2"}, 'found "ctranslate2"'),
     ],
 )
-def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed, tmp_path, keys, words):
+def test_an_unknown_format_is_rejected_wherever_a_model_is_loaded(changed, tmp_path, keys, words):
     place = changed(**keys)
     expected = rf"m/1/textpipe.json: expected format 1 or 2, which textpipe .* reads, .*{words}"
     for call in (
@@ -152,14 +152,14 @@ def test_a_format_that_is_not_read_is_refused_wherever_a_model_is_loaded(changed
         ({"signatures": {"score": 1}}, "signatures.score: expected an object .*, found 1"),
     ],
 )
-def test_a_key_of_another_shape_is_named_wherever_a_model_is_loaded(changed, keys, words):
+def test_an_invalid_value_is_reported_wherever_a_model_is_loaded(changed, keys, words):
     place = changed(**keys)
     for call in (lambda: loader.Model.load(place), lambda: Version.load("m", 1, place)):
         with pytest.raises(ModelError, match=f"m/1/textpipe.json: {words}.*; export the model again"):
             call()
 
 
-def test_keys_that_an_older_export_does_not_have_or_that_are_null_are_nothing_to_refuse():
+def test_missing_and_null_keys_are_accepted():
     keys = ("task", "inputs", "labels", "fields", "signatures", "bounds", "from_options")
     description.check(Path("m/1"), {"format": 1})
     description.check(Path("m/1"), {"format": 1, **dict.fromkeys(keys)})
@@ -176,7 +176,7 @@ def test_the_command_line_names_the_versions(changed, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', "[" * 5000, "\xff"])
-def test_a_textpipe_json_that_is_none_is_named(exports, tmp_path, text):
+def test_an_invalid_textpipe_json_is_reported(exports, tmp_path, text):
     place = tmp_path / "1"
     shutil.copytree(exports["format1_classifier"], place)
     (place / description.NAME).write_bytes(text.encode("latin-1"))
@@ -186,8 +186,8 @@ def test_a_textpipe_json_that_is_none_is_named(exports, tmp_path, text):
         description.read(place)
 
 
-def test_no_flipped_bit_of_an_export_s_manifest_is_accepted(exports, tmp_path):
-    """Also of one that an earlier version wrote: what it lists must be the files that are there."""
+def test_no_flipped_bit_in_a_manifest_is_accepted(exports, tmp_path):
+    """Also for a manifest of an earlier version, whose entries must match the files."""
     import random
 
     draw = random.Random(5)
@@ -214,7 +214,7 @@ def test_no_flipped_bit_of_an_export_s_manifest_is_accepted(exports, tmp_path):
         manifest.verify(place)
 
 
-def test_a_flipped_bit_of_an_export_s_weights_does_not_start_another_run(exports, tmp_path):
+def test_a_run_does_not_start_from_weights_with_a_flipped_bit(exports, tmp_path):
     place = tmp_path / "1"
     shutil.copytree(exports["format1_generator"], place)
     origin = source_weights.locate(source_weights.Init(**{"from": str(place)}))

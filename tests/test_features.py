@@ -67,14 +67,14 @@ def dense(rows):
 
 
 def agree(feature, vectorizer, family, test=TEST, tolerance=1e-5):
-    """Every column of scikit-learn's, found by the hash of its n-gram, has our values; no other column is filled."""
+    """Compare with scikit-learn: equal columns, matched by the hash of their n-gram, and no others."""
     vectorizer.fit(TRAIN)
     expected = vectorizer.transform(test).toarray()
     found = dense(feature(tf.constant(test)))
     names = vectorizer.get_feature_names_out().tolist()
-    buckets = ngrams.hashed(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
-    assert len(set(buckets.tolist())) == len(names), "two n-grams of the test share a bucket; take other words"
-    columns = np.searchsorted(feature.columns.seen.numpy(), buckets)
+    buckets = ngrams.hash_to_buckets(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
+    assert len(set(buckets.tolist())) == len(names), "two n-grams of the test share a bucket; use other words"
+    columns = np.searchsorted(feature.columns.buckets.numpy(), buckets)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, columns], expected, atol=tolerance, rtol=0)
 
@@ -132,7 +132,7 @@ def test_rows_are_in_canonical_order_and_empty_ones_stay_empty(tmp_path):
     np.testing.assert_allclose(lengths[:50], 1, atol=1e-6)
 
 
-def test_rows_do_not_depend_on_the_rows_beside_them(tmp_path):
+def test_rows_do_not_depend_on_other_rows_of_the_batch(tmp_path):
     feature = build(tmp_path, "tfidf", characters=[2, 4], frequency="log")
     together = dense(feature(tf.constant(TEST)))
     strings = tf.TensorSpec([None], tf.string)
@@ -150,10 +150,10 @@ def test_families_do_not_share_columns(tmp_path):
     np.testing.assert_array_equal(sums[0], sums[1] + sums[2])
 
 
-def test_each_family_has_a_norm_of_its_own_as_in_a_union_of_scikit_learns_vectorizers(tmp_path):
+def test_each_family_is_normalized_as_in_a_union_of_scikit_learns_vectorizers(tmp_path):
     feature = build(tmp_path, "tfidf", words=[1, 2], characters=[2, 4], frequency="log", norm="family")
     found = dense(feature(tf.constant(TEST)))
-    family = feature.columns.seen.numpy() // feature.options().num_buckets
+    family = feature.columns.buckets.numpy() // feature.options().num_buckets
     theirs = {
         0: TfidfVectorizer(ngram_range=(1, 2), token_pattern=TOKENS, lowercase=False, sublinear_tf=True),
         1: TfidfVectorizer(ngram_range=(2, 4), analyzer="char_wb", lowercase=False, sublinear_tf=True),
@@ -167,7 +167,7 @@ def test_each_family_has_a_norm_of_its_own_as_in_a_union_of_scikit_learns_vector
         np.testing.assert_allclose(lengths[lengths > 0], 1, atol=1e-6)
 
 
-def test_piece_ngrams_count_runs_of_the_codecs_ids(tmp_path):
+def test_piece_ngrams_are_ngrams_of_the_codecs_ids(tmp_path):
     feature = build(tmp_path, "counts", train=["abab", "ba"], words=[], pieces=[1, 2], codec=ByteCodec())
     # a, b, ab, ba
     assert feature.size == {"kind": "sparse", "dim": 4}
@@ -191,7 +191,7 @@ def test_learning_twice_writes_the_same_bytes(tmp_path):
     assert set(files[0]) == {"text.buckets.npy", "text.idf.npy"}
 
 
-def test_no_ngram_frequent_enough_is_an_error_with_a_cure(tmp_path):
+def test_no_frequent_ngram_is_an_error_with_a_cure(tmp_path):
     with pytest.raises(DataError, match=r"no n-gram is in 201 or more of the 200 training texts; lower min_df"):
         build(tmp_path, "tfidf", min_df=201)
     with pytest.raises(DataError, match="no n-gram"):
@@ -207,20 +207,20 @@ def test_no_ngram_frequent_enough_is_an_error_with_a_cure(tmp_path):
         ({"num_buckets": 1}, "num_buckets"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message):
+def test_invalid_options_are_errors(options, message):
     for kind in ("counts", "tfidf"):
         with pytest.raises(ValidationError, match=message):
             plugins.find("features", kind).Config(**options)
 
 
-def test_ids_end_and_are_padded_and_cut(tmp_path):
+def test_ids_have_an_end_and_are_padded_and_truncated(tmp_path):
     feature = build(tmp_path, "ids", codec=ByteCodec(), max_length=4)
     found = feature(tf.constant(["abcdef", "abc", "ab", ""])).numpy().tolist()
     a, b, c = (4 + ord(letter) for letter in "abc")
     assert found == [[a, b, c, 3], [a, b, c, 3], [a, b, 3, 0], [3, 0, 0, 0]]
-    rows, cut = feature.rows(tf.constant(["abcdef", "abc", "ab", ""]))
+    rows, num_truncated = feature.rows(tf.constant(["abcdef", "abc", "ab", ""]))
     assert rows.row_lengths().numpy().tolist() == [4, 4, 3, 1]
-    assert cut.numpy() == 1
+    assert num_truncated.numpy() == 1
     assert feature.size == {"kind": "ids", "vocab_size": 260, "max_length": 4}
     assert feature(tf.zeros([0], tf.string)).shape[0] == 0
 
@@ -249,18 +249,18 @@ def test_features_take_any_text_and_export(tmp_path):
     np.testing.assert_array_equal(loaded["ids"](tf.constant(nasty))["ids"], module.features["ids"](tf.constant(nasty)))
 
 
-def test_labels_go_to_numbers_and_back():
+def test_labels_map_to_indices_and_back():
     labels = Labels(["no", "ja – oui", "yes"])
     assert labels.ids(tf.constant(["yes", "no", "maybe", "ja – oui"])).numpy().tolist() == [2, 0, -1, 1]
     assert [name.decode() for name in labels.name(tf.constant([1, 1, 0])).numpy()] == ["ja – oui", "ja – oui", "no"]
     assert labels.size == {"kind": "label", "classes": ["no", "ja – oui", "yes"]}
 
 
-def test_a_long_text_does_not_make_the_short_ones_beside_it_large(tmp_path):
+def test_a_long_text_does_not_pad_the_short_texts_of_its_batch(tmp_path):
     feature = build(tmp_path, "counts", words=[1, 1])
     columns = feature.columns
     words = tf.ragged.constant([["card", "my", "strange"], [], ["strange"], ["my"]])
-    found = columns(ngrams.hashed(words, "words", feature.options()))
+    found = columns(ngrams.hash_to_buckets(words, "words", feature.options()))
     assert [len(row) for row in found.to_list()] == [2, 0, 0, 1]
     traced = tf.function(columns, autograph=False).get_concrete_function(
         tf.RaggedTensorSpec([None, None], tf.int64, row_splits_dtype=tf.int64)

@@ -1,4 +1,4 @@
-"""Rows of several fields of any kind: from a file to what a model reads."""
+"""Rows with several fields of any kind, from a file to a model's inputs."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 
 
 def stages(root, data, task, **sections):
-    """{stage: its output} up to vectorize."""
+    """Return {stage: its output} up to vectorize."""
     outputs = {}
     for stage in (ingest, normalize, tokenize, vectorize):
         name = stage.__name__.rpartition(".")[2]
@@ -57,7 +57,7 @@ def table(folder, split="train"):
 
 
 def columns_of(folder, split="train"):
-    """{field: its column as training reads it}."""
+    """Return {field: its column as training reads it}."""
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in shards.paths(folder, split)]
     sizes = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     return {
@@ -85,7 +85,7 @@ def test_columns_have_the_types_of_their_kinds(mail, tagged):
     }  # fmt: skip
 
 
-def test_texts_of_all_fields_are_normalized_and_other_cells_stay(mail):
+def test_texts_of_all_fields_are_normalized_and_other_cells_are_unchanged(mail):
     before, after = table(mail["ingest"]), table(mail["normalize"])
     assert before["recipients"].equals(after["recipients"]) and before["recipients"].null_count
     stats = json.loads((mail["normalize"] / "stats.json").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def test_every_source_has_a_column_for_training_and_missing_numbers_are_the_mean
     assert tf.sparse.to_dense(columns["body"].gather(rows)).shape == (len(rows), sizes["body"]["dim"])
 
 
-def test_sets_of_labels_are_scikit_learns_multi_hot_rows(tagged):
+def test_label_sets_are_encoded_as_scikit_learns_multi_hot_rows(tagged):
     columns, sizes = columns_of(tagged["vectorize"])
     sets = table(tagged["normalize"])["tags"].to_pylist()
     binarizer = MultiLabelBinarizer()
@@ -124,12 +124,12 @@ def test_sets_of_labels_are_scikit_learns_multi_hot_rows(tagged):
     order = np.random.default_rng(1).permutation(len(sets))
     np.testing.assert_array_equal(columns["tags"].gather(order), expected[order])
     feature = multi_hot.load(multi_hot.Config(), tagged["vectorize"], "tags")
-    found = feature(tf.constant([labels.spelled(names) for names in sets] + ["travel|never seen"]))
+    found = feature(tf.constant([labels.join(names) for names in sets] + ["travel|never seen"]))
     np.testing.assert_array_equal(found[:-1], expected)
     assert found[-1].numpy().tolist() == [0, 1, 0]
 
 
-def test_a_label_of_a_set_that_train_lacks_is_named(tagged, tmp_path):
+def test_the_error_names_a_label_missing_in_train(tagged, tmp_path):
     feature = multi_hot.load(multi_hot.Config(), tagged["vectorize"], "tags")
     values = [("valid", [7, 9], tf.constant(["billing", "travel|odd"]))]
     with pytest.raises(DataError, match="valid, row 9: tags 'odd' is not among the 3 labels of train"):
@@ -140,7 +140,7 @@ def test_a_label_of_a_set_that_train_lacks_is_named(tagged, tmp_path):
         scalar.learn(scalar.Config(), lambda: [tf.constant([float("nan")])], tmp_path, "size")
 
 
-def test_rare_labels_leave_their_sets_and_rows_stay(data, tmp_path):
+def test_rare_labels_are_removed_from_their_sets_without_dropping_rows(data, tmp_path):
     (tmp_path / "out").mkdir()
     section = ingest.Config(task=TAGGED, files=data, min_count=50, split={})
     ingest.run(section, {}, tmp_path / "out")
@@ -148,14 +148,14 @@ def test_rare_labels_leave_their_sets_and_rows_stay(data, tmp_path):
     assert len(tags) == 200 and set(map(tuple, tags)) == {(), ("billing",), ("billing", "urgent")}
 
 
-def test_a_cell_that_is_no_number_is_a_bad_row_with_its_place(data, tmp_path):
+def test_a_cell_that_is_not_a_number_is_a_bad_row_with_its_line(data, tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("subject,body,recipients,answered\na,b,many,yes\nc,d,2,no\ne,f,,yes\n")
     for on_bad_rows in ("error", "drop"):
         (tmp_path / on_bad_rows).mkdir()
     section = {"task": MAIL, "files": path, "split": {}}
     with pytest.raises(
-        DataError, match=r"line 2: 'many' is not a finite number; see whether 'recipients' is the column"
+        DataError, match=r"line 2: 'many' is not a finite number; check whether 'recipients' is the column"
     ):
         ingest.run(ingest.Config(**section), {}, tmp_path / "error")
     ingest.run(ingest.Config(**section, on_bad_rows="drop"), {}, tmp_path / "drop")
@@ -163,17 +163,17 @@ def test_a_cell_that_is_no_number_is_a_bad_row_with_its_place(data, tmp_path):
 
 
 @pytest.mark.parametrize(("cell", "value"), [("3.5", 3.5), (" -2e3 ", -2000.0), ("", None), (" ", None), ("true", 1.0)])
-def test_numbers_are_read(cell, value):
+def test_numbers_are_parsed(cell, value):
     assert number.parse(cell) == value
 
 
 @pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "1,5", "x"])
-def test_what_is_no_finite_number_is_refused(cell):
+def test_cells_that_are_not_finite_numbers_are_rejected(cell):
     with pytest.raises(ValueError, match="is not a finite number"):
         number.parse(cell)
 
 
-def test_a_profile_of_numbers_is_numpys():
+def test_the_profile_of_numbers_matches_numpy():
     draw = np.random.default_rng(3)
     values = draw.normal(5e6, 3.0, 1000)
     profile = number.profile()
@@ -188,7 +188,7 @@ def test_a_profile_of_numbers_is_numpys():
     )
 
 
-def test_scores_of_sets_are_scikit_learns():
+def test_multi_label_metrics_match_scikit_learn():
     draw = np.random.default_rng(5)
     names = ["a", "b", "c", "d"]
     true, probabilities = draw.random((60, 4)) < 0.4, draw.random((60, 4))
@@ -212,8 +212,8 @@ def test_scores_of_sets_are_scikit_learns():
     assert multi_label.metrics({"labels": [], "probabilities": [], "answer": []}, [])["metrics"]["f1_micro"] is None
 
 
-def test_a_task_with_chosen_fields_is_one_line_that_is_found_again():
-    line = chosen_fields.spelled(MAIL)
+def test_a_task_with_chosen_fields_is_loaded_from_its_signature():
+    line = chosen_fields.format_task(MAIL)
     assert line == "classify(subject: text, body: text, recipients: number) -> answered"
     task = plugins.find("tasks", line)
     assert [(field.name, field.side, field.kind) for field in task.FIELDS] == [
@@ -227,19 +227,19 @@ def test_a_task_with_chosen_fields_is_one_line_that_is_found_again():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"kind": "translate", "fields": {"a": "text"}}, "'translate' has fields of its own, and takes no others"),
+        ({"kind": "translate", "fields": {"a": "text"}}, "'translate' has fixed fields and accepts no others"),
         ({"kind": "classify", "fields": {"a": "txt"}}, "field 'a': unknown kind 'txt'; did you mean 'text'"),
-        ({"kind": "classify", "fields": {"a": "text"}, "target": "a"}, "'a' is the name of two fields"),
+        ({"kind": "classify", "fields": {"a": "text"}, "target": "a"}, "two fields are named 'a'"),
         ({"kind": "clasify", "fields": {"a": "text"}}, "did you mean 'classify'"),
         ({"kind": "classify", "field": {"a": "text"}}, "field: unknown key; did you mean 'fields'"),
-        ({"kind": "classify", "fields": {"row": "text"}}, "'row' cannot be the name of a field"),
-        ({"kind": "classify", "fields": {"a b": "text"}}, "'a b' cannot be the name of a field"),
-        ({"kind": "classify", "fields": {}, "target": "b"}, "give one source field or more"),
-        ({"kind": "classify", "target": "b"}, "fields: expected a table of kinds by name"),
+        ({"kind": "classify", "fields": {"row": "text"}}, "'row' is not a valid field name"),
+        ({"kind": "classify", "fields": {"a b": "text"}}, "'a b' is not a valid field name"),
+        ({"kind": "classify", "fields": {}, "target": "b"}, "there must be at least one source field"),
+        ({"kind": "classify", "target": "b"}, "fields: expected a table of field kinds by name"),
         ({"fields": {"a": "text"}}, "kind: expected one of classify"),
     ],
 )
-def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
+def test_errors_name_mistakes_in_a_task_table(task, message, tmp_path):
     with pytest.raises(ValidationError, match=message):
         ingest.Config(task=task, dataset="mail")
     path = tmp_path / "p.toml"
@@ -266,28 +266,28 @@ def test_mistakes_in_a_tasks_table_are_named(task, message, tmp_path):
         ("translate", "source=a+b", "translate", {"source": "a+b"}),
     ],
 )
-def test_columns_of_the_command_line_choose_fields(task, columns, expected, mapping):
-    found = columns_option.chosen(task, columns)
+def test_the_columns_option_chooses_fields(task, columns, expected, mapping):
+    found = columns_option.parse_columns(task, columns)
     assert (found.task, found.columns) == (expected, mapping)
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ("text=a+b,label=c+d", "one column is answered; name one"),
+        ("text=a+b,label=c+d", "a task has one target; name one column"),
         ("number=,label=c", "expected FIELD=COLUMN"),
-        ("text=a,text=b", "text stands there twice"),
+        ("text=a,text=b", "text is given twice"),
     ],
 )
-def test_mistakes_of_the_columns_option_are_named(columns, message):
+def test_errors_name_mistakes_in_the_columns_option(columns, message):
     with pytest.raises(ConfigError, match=message):
-        columns_option.chosen("classify", columns)
+        columns_option.parse_columns("classify", columns)
 
 
 @pytest.mark.parametrize(
     "columns", ["text=subject+body,numbers=recipients,label=answered", "text=subject+body,labels=tags"]
 )
-def test_new_writes_a_pipeline_of_the_chosen_fields(columns, data, tmp_path):
+def test_new_writes_a_pipeline_with_the_chosen_fields(columns, data, tmp_path):
     scaffold.write("classify", data, columns, tmp_path / "p.toml")
     task = MAIL if "numbers" in columns else TAGGED
     assert config.load(tmp_path / "p.toml")["task"] == task
@@ -381,7 +381,7 @@ def load(config, folder, name, *, codec=None):
 def column(tables, name, size):
     from textpipe.data import columns
 
-    return columns.Dense(columns.values(tables, name, "float32"))
+    return columns.Dense(columns.scalar_column(tables, name, "float32"))
 
 
 def line(stats, size, rows):
@@ -389,7 +389,7 @@ def line(stats, size, rows):
 '''
 
 
-def test_a_kind_and_a_feature_of_ones_own_are_used_by_dotted_names(tmp_path, monkeypatch):
+def test_a_custom_kind_and_feature_are_used_by_dotted_names(tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "ratings.py").write_text(OWN_KIND)
     (tmp_path / "own" / "stars.py").write_text(OWN_FEATURE)
@@ -405,5 +405,5 @@ def test_a_kind_and_a_feature_of_ones_own_are_used_by_dotted_names(tmp_path, mon
     stars = table(found["ingest"])["stars"].to_numpy()
     np.testing.assert_allclose(columns["stars"].gather(np.arange(len(stars))), stars / 5, rtol=1e-6)
     section = vectorize.Config(task=task, features="counts")
-    code = fingerprint.ingredients("vectorize", vectorize.__name__, section, {}, [])["code"]
+    code = fingerprint.compute("vectorize", vectorize.__name__, section, {}, [])["code"]
     assert {"own.ratings", "own.stars", "textpipe.features.label", "textpipe.features.counts"} <= set(code)

@@ -1,4 +1,4 @@
-"""DataFrames, Series and lists go in as rows, and what comes out can be laid beside them."""
+"""DataFrames, Series and lists as rows for pipelines and models, and DataFrames of answers."""
 
 import functools
 import operator
@@ -46,14 +46,16 @@ def frame():
 
 
 def states(pipeline, data, until="ingest"):
-    """What became of each stage, and the rows that ingest kept: {split: [(text, label), ...]}."""
-    told = []
-    result = textpipe.run(pipeline, data=data, until=until, on_event=lambda stage, state, _: told.append((stage, state)))
+    """The final state of each stage, and the rows that ingest kept: {split: [(text, label), ...]}."""
+    events = []
+    result = textpipe.run(
+        pipeline, data=data, until=until, on_event=lambda stage, state, _: events.append((stage, state))
+    )
     rows = {}
     for split in shards.SPLITS:
         batches = shards.read(result.paths["ingest"], split)
         rows[split] = [tuple(row.values())[1:] for batch in batches for row in batch.to_pylist()]
-    return [pair for pair in told if pair[1] != "run"], rows
+    return [pair for pair in events if pair[1] != "run"], rows
 
 
 # Rows for a pipeline
@@ -69,7 +71,7 @@ def test_a_frame_is_ingested_and_split_as_a_file_of_its_rows(place, frame):
         assert [tuple(row.values())[1:] for row in ours] == rows[split] and rows[split]
 
 
-def test_equal_rows_find_the_results_they_had_and_others_do_not(place, frame):
+def test_only_equal_rows_reuse_cached_results(place, frame):
     assert states("letters.toml", frame)[0] == [("ingest", "done")]
     same = frame.drop(columns="author").astype({"body": "category", "wanted": "Int64"}).reset_index(drop=True)
     assert states("letters.toml", same)[0] == [("ingest", "cached")]
@@ -81,7 +83,7 @@ def test_equal_rows_find_the_results_they_had_and_others_do_not(place, frame):
     assert [step.state for step in plan] == ["cached"]
 
 
-def test_frames_for_each_split_stay_apart(place, frame):
+def test_a_frame_per_split_becomes_that_split(place, frame):
     parts = {"train": frame[:30], "valid": frame[30:45], "test": frame[45:]}
     _, rows = states(
         textpipe.load("mail_reply_or_not", "ingest.columns.text=body", "ingest.columns.label=wanted"), parts
@@ -120,7 +122,7 @@ def test_values_become_the_texts_that_a_file_would_have(place):
     assert [label for _, label in rows["train"]] == ["0.1", "2.5", "0.1"]
 
 
-def test_columns_by_number_are_those_of_the_frame(place, frame):
+def test_column_numbers_refer_to_the_frame(place, frame):
     unnamed = pd.DataFrame({0: frame["wanted"], 1: frame["body"]})
     pipeline = textpipe.load("letters.toml", "ingest.files=x.tsv", "ingest.columns={ text = 1, label = 0 }")
     _, rows = states(pipeline, unnamed)
@@ -150,7 +152,7 @@ def test_columns_by_number_are_those_of_the_frame(place, frame):
         (lambda frame: {"train": frame, "test": frame["body"]}, "data['test']: expected a pandas DataFrame"),
     ],
 )
-def test_a_frame_that_cannot_be_read_says_why(place, frame, change, message):
+def test_an_invalid_frame_is_explained(place, frame, change, message):
     with pytest.raises(DataError) as caught:
         textpipe.run("letters.toml", data=change(frame), until="ingest")
     assert message in str(caught.value)
@@ -169,9 +171,9 @@ def model(classifier, tmp_path_factory):
 TEXTS = ["could you send the plan 7", "thank you for the report 8", "when will you bring the plan 9"]
 
 
-def test_rows_of_every_kind_get_the_answers_of_their_texts(model):
-    wanted = textpipe.predict(model, TEXTS)
-    assert [row["answer"] for row in wanted] == ["yes", "no", "yes"]
+def test_all_types_of_rows_get_the_same_answers(model):
+    expected = textpipe.predict(model, TEXTS)
+    assert [row["answer"] for row in expected] == ["yes", "no", "yes"]
     frame = pd.DataFrame({"label": "?", "text": TEXTS})
     kinds = [
         tuple(TEXTS), pd.Series(TEXTS), pd.Series(TEXTS, dtype="category"), pd.Series(TEXTS, dtype="string"), np.array(TEXTS),
@@ -179,8 +181,8 @@ def test_rows_of_every_kind_get_the_answers_of_their_texts(model):
         pd.Index(TEXTS),
     ]  # fmt: skip
     for rows in kinds:
-        assert textpipe.predict(model, rows) == wanted
-    assert model.predict(frame.rename(columns={"text": "mail"}), columns={"text": "mail"}) == wanted
+        assert textpipe.predict(model, rows) == expected
+    assert model.predict(frame.rename(columns={"text": "mail"}), columns={"text": "mail"}) == expected
 
 
 def test_a_frame_of_answers_keeps_the_index_of_its_rows(model):
@@ -212,7 +214,7 @@ def test_a_frame_of_answers_keeps_the_index_of_its_rows(model):
         ([{"text": "a", "txet": "b"}], "the model has no field 'txet'; did you mean 'text'?"),
     ],
 )
-def test_what_is_no_row_is_refused_with_its_cure(model, rows, message):
+def test_invalid_rows_are_refused_with_a_cure(model, rows, message):
     with pytest.raises(TextpipeError) as caught:
         textpipe.predict(model, rows)
     assert message in str(caught.value)
@@ -232,19 +234,19 @@ def test_scores_of_a_frame_are_those_of_its_rows(model):
         model.score(TEXTS)
 
 
-def test_a_loaded_model_says_what_it_is(model):
+def test_a_loaded_model_describes_itself(model):
     assert (model.fields, model.version, model.name) == (("text",), "1", "classifier")
     assert model.signatures["score"] == {"text": "string", "label": "string"}
     assert repr(model) == (
-        f"LoadedModel({model.place!r}, fields=('text',), "
+        f"LoadedModel({model.location!r}, fields=('text',), "
         "signatures=['classify', 'features', 'score', 'serving_default', 'tokens'])"
     )
 
 
-# What a run leaves
+# Results of a run
 
 
-def test_a_result_has_figures_and_tables(classifier, tmp_path, monkeypatch):
+def test_a_result_has_metrics_and_tables(classifier, tmp_path, monkeypatch):
     monkeypatch.chdir(classifier["ingest"].parents[3])
     result = textpipe.run("classifier.toml")
     assert result.metrics == result.report["metrics"] and 0.5 < result.metrics["accuracy"] <= 1
@@ -263,7 +265,7 @@ def test_a_result_has_figures_and_tables(classifier, tmp_path, monkeypatch):
     assert "normalize" in repr(partial)
 
 
-def test_a_comparison_is_a_table(classifier, monkeypatch):
+def test_a_comparison_is_a_dataframe(classifier, monkeypatch):
     monkeypatch.chdir(classifier["ingest"].parents[3])
     result = textpipe.run("classifier.toml")
     found = textpipe.compare(result, result.saved_model, resamples=20, trials=20)

@@ -17,20 +17,20 @@ from textpipe.nets.hybrid import MASKED
 from textpipe.objectives import sequence
 from textpipe.servable import writer
 from textpipe.servable.graph import Servable
-from textpipe.text.spelled_words import SpellingCodec
+from textpipe.text.hybrid_codec import HybridCodec
 from textpipe.training import losses
 from textpipe.training.settings import Settings
 
 WORDS = ["a", "man", "dog", ".", "(", ")"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-NUM_WORDS, VOCABULARY = 8, 13  # of the models: marks and words are 0 .. 7, </unk> is 8, letters are 9 .. 12
+NUM_WORDS, VOCABULARY = 8, 13  # of the models: special tokens and words are 0 .. 7, </unk> is 8, letters are 9 .. 12
 SMALL = {"units": 6, "embedding_size": 4, "attention_size": 5, "letter_units": 5, "letter_embedding_size": 3}
 UNK, START, END, CLOSE = 1, 2, 3, NUM_WORDS
 
 
 @pytest.fixture(scope="module")
 def codec():
-    return SpellingCodec(WORDS, [ord(letter) for letter in LETTERS])
+    return HybridCodec(WORDS, [ord(letter) for letter in LETTERS])
 
 
 def model_of(**options):
@@ -55,7 +55,7 @@ def padded(*rows):
     return ids
 
 
-# Rows with spellings at the beginning, at the end, side by side, of one letter, and none.
+# Rows with spellings at the start, at the end, adjacent, of one letter, and without any.
 SOURCE = padded(
     [UNK, 9, 10, CLOSE, 5, 6, END],
     [4, 5, UNK, 12, CLOSE, UNK, 11, 11, 9, CLOSE, END],
@@ -68,7 +68,7 @@ TARGET_IN = padded(
 )
 
 
-def test_an_unknown_word_is_spelled_between_two_marks(codec):
+def test_an_unknown_word_is_spelled_between_unk_and_its_end(codec):
     ids = codec.encode(tf.constant(["a man yodels."]))
     assert codec.pieces(ids.to_tensor()).numpy()[0].tolist() == [
         *(b"a", b"man", b"<unk>", b"y", b"o", b"d", b"e", b"l", b"s", b"</unk>", b".")
@@ -76,18 +76,18 @@ def test_an_unknown_word_is_spelled_between_two_marks(codec):
     assert ids.numpy()[0, 2] == codec.unk_id and ids.numpy()[0, 9] == codec.close_id == codec.num_words
 
 
-def test_spelled_words_come_back_as_they_were(codec):
+def test_spelled_words_survive_a_round_trip(codec):
     texts = ["a man yodels.", "", "(zebra) dog", "xylophones", "a dog a dog quick."]
     ids = codec.encode(tf.constant(texts))
     assert codec.decode(ids.to_tensor()).numpy().tolist() == [text.encode() for text in texts]
 
 
-def test_letters_no_training_text_had_are_replacement_characters(codec):
+def test_letters_unseen_in_training_become_replacement_characters(codec):
     ids = codec.encode(tf.constant(["zoö 😀"]))
     assert codec.decode(ids.to_tensor()).numpy()[0].decode() == "zo\ufffd \ufffd"
 
 
-def test_rows_no_text_encodes_to_are_written_all_the_same(codec):
+def test_rows_that_no_text_encodes_to_are_decoded_too(codec):
     # What a model may answer: a spelling without letters, without an end, letters without a beginning.
     letter = {character: codec.encode(tf.constant([character + "q"])).numpy()[0][1] for character in "bcd"}
     man, unk, close, b, c, d = 5, 1, codec.close_id, letter["b"], letter["c"], letter["d"]
@@ -110,7 +110,7 @@ def test_the_codec_learns_frequent_words_and_every_letter(tmp_path):
     assert found["words"] == ["the", "dog", "sees"]
     assert sorted(found["letters"]) == sorted(set("".join(lines)) - {" "})
     codec = module.load({"name": "joint"}, tmp_path)
-    assert codec.vocab_size == 4 + 3 + 1 + 1 + len(found["letters"])  # marks, words, </unk>, U+FFFD, letters
+    assert codec.vocab_size == 4 + 3 + 1 + 1 + len(found["letters"])  # special tokens, words, </unk>, U+FFFD, letters
     assert codec.decode(codec.encode(tf.constant(["the Žebra"])).to_tensor()).numpy()[0].decode() == "the Žebra"
     with pytest.raises(DataError, match="occurs 9 times; lower min_count"):
         module.learn(module.Config(min_count=9), lambda: lines, tmp_path, "joint", seed=1)
@@ -128,23 +128,23 @@ def test_vocab_size_holds_words_and_letters(tmp_path):
 
 
 def test_words_are_packed_in_their_order():
-    chosen = np.array([[True, False, False, True, True], [False, True, False, False, False], [False] * 5])
+    selected = np.array([[True, False, False, True, True], [False, True, False, False, False], [False] * 5])
     values = np.arange(15).reshape(3, 5)
-    words = Packing(tf.constant(chosen))
+    words = Packing(tf.constant(selected))
     packed, real = words.pack(tf.constant(values)).numpy(), words.real.numpy()
     for row in range(3):
-        assert packed[row][real[row]].tolist() == values[row][chosen[row]].tolist()
+        assert packed[row][real[row]].tolist() == values[row][selected[row]].tolist()
     assert words.rank.numpy().tolist() == [[0, 0, 0, 1, 2], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
-def test_spellings_stand_side_by_side():
-    found = Spellings(tf.constant(SOURCE), NUM_WORDS)
-    letters, real = found.letters.numpy(), found.real.numpy()
+def test_spellings_become_columns():
+    spellings = Spellings(tf.constant(SOURCE), NUM_WORDS)
+    letters, real = spellings.letters.numpy(), spellings.real.numpy()
     spelled = [letters[real[:, at], at].tolist() for at in range(letters.shape[1])]
     assert spelled == [[UNK, 9, 10], [UNK, 12], [UNK, 11, 11, 9], []]
-    # Each letter's place leads back to it.
-    back = found.spread(found.letters[..., None])[..., 0].numpy()
-    inside = found.inside.numpy()
+    # Unpacking restores each letter to its position.
+    back = spellings.unpack(spellings.letters[..., None])[..., 0].numpy()
+    inside = spellings.inside.numpy()
     np.testing.assert_array_equal(back[inside], SOURCE[inside])
     np.testing.assert_array_equal(inside, (SOURCE == UNK) | (SOURCE > CLOSE))
 
@@ -158,7 +158,7 @@ def test_stepping_through_spellings_gives_the_teacher_forced_logits(options):
         logits, state, attention = model.step(state, TARGET_IN[:, position])
         real = TARGET_IN[:, position] != 0
         np.testing.assert_allclose(logits.numpy()[real], expected[real, position], atol=5e-6)
-        # Attention falls on words and on the beginnings of spellings, never on letters.
+        # Attention is on words and the starts of spellings, never on letters.
         assert not attention.numpy()[(SOURCE == 0) | (SOURCE >= CLOSE)].any()
         np.testing.assert_allclose(attention.numpy().sum(axis=1), 1, atol=1e-5)
 
@@ -173,36 +173,36 @@ def test_inside_a_spelling_letters_are_likely_and_outside_words(model):
     assert probabilities[~inside][:, :NUM_WORDS].sum(axis=-1).min() > 0.999
 
 
-def test_letters_look_where_their_word_looked(model):
-    state, seen = model.start(model.encode({"source": SOURCE[1:2]})), []
+def test_letters_have_the_attention_of_their_word(model):
+    state, attentions = model.start(model.encode({"source": SOURCE[1:2]})), []
     for token in (START, 5, UNK, 9, 10, CLOSE):
         _, state, attention = model.step(state, np.array([token], np.int32))
-        seen.append(attention.numpy()[0])
+        attentions.append(attention.numpy()[0])
     for letter in (2, 3, 4):
-        np.testing.assert_allclose(seen[letter], seen[1], atol=1e-6)
-    assert np.abs(seen[5] - seen[1]).max() > 1e-4
+        np.testing.assert_allclose(attentions[letter], attentions[1], atol=1e-6)
+    assert np.abs(attentions[5] - attentions[1]).max() > 1e-4
 
 
-def test_what_a_source_word_is_spelled_with_matters_and_its_place_does(model):
+def test_the_letters_and_the_position_of_an_unknown_source_word_matter(model):
     def first_logits(row):
         logits, *_ = model.step(model.start(model.encode({"source": padded(row)})), np.array([START], np.int32))
         return logits.numpy()
 
     one = first_logits([4, UNK, 9, 10, CLOSE, 5, END])
-    assert np.abs(first_logits([4, UNK, 10, 9, CLOSE, 5, END]) - one).max() > 1e-3  # the same letters otherwise
+    assert np.abs(first_logits([4, UNK, 10, 9, CLOSE, 5, END]) - one).max() > 1e-3  # the same letters in another order
     assert np.abs(first_logits([UNK, 9, 10, CLOSE, 4, 5, END]) - one).max() > 1e-3
-    np.testing.assert_allclose(first_logits([4, UNK, 9, 10, 5, END]), one, atol=1e-6)  # the end mark alone says nothing
+    np.testing.assert_allclose(first_logits([4, UNK, 9, 10, 5, END]), one, atol=1e-6)  # </unk> carries no information
 
 
-def test_the_word_decoder_reads_unk_and_not_what_was_spelled(model):
-    # Luong & Manning (2016), section 4.4: two spellings leave the words after them alike.
+def test_the_word_decoder_reads_unk_instead_of_the_spelling(model):
+    # Luong & Manning (2016), section 4.4: the words after two different spellings have equal logits.
     target = padded([START, 4, UNK, 9, 10, 11, CLOSE, 5], [START, 4, UNK, 12, 9, 12, CLOSE, 5])
     logits = model({"source": SOURCE[[1, 1]]}, target, training=False).numpy()
     np.testing.assert_allclose(logits[0, 6:], logits[1, 6:], atol=1e-6)
     assert np.abs(logits[0, 3:6] - logits[1, 3:6]).max() > 1e-3
 
 
-def test_the_loss_is_that_of_the_words_plus_that_of_the_letters(model):
+def test_the_loss_is_the_sum_of_the_word_loss_and_the_letter_loss(model):
     # The sum over the one row of ids is equation 6 with alpha 1, each softmax over its own kind.
     target = np.concatenate([TARGET_IN[:2, 1:], [[END], [5]]], axis=1).astype(np.int32)
     target[0, -2:] = [END, 0]
@@ -220,21 +220,23 @@ def test_the_loss_is_that_of_the_words_plus_that_of_the_letters(model):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_training_gradients_in_pieces_equal_those_of_the_whole_loss(smoothing):
+def test_blockwise_training_gradients_equal_those_of_the_whole_loss(smoothing):
     model = model_of(dropout=0.0, embedding_dropout=0.0)
     target = np.concatenate([TARGET_IN[:, 1:], [[END]] * 3], axis=1).astype(np.int32)
     source, target = tf.constant(SOURCE), tf.constant(target)
     variables = [variable.value for variable in model.trainable_variables]
-    _, found = sequence.gradients(
+    _, gradients = sequence.gradients(
         model, {"source": source}, target, variables, total=tf.constant(7.0), config=Settings(label_smoothing=smoothing)
     )
     with tf.GradientTape() as tape:
         logits = model({"source": source}, losses.shift_right(target, START), training=True)
-        loss = losses.sums_of(tf.boolean_mask(logits, target != 0), tf.boolean_mask(target, target != 0), smoothing)
+        loss = losses.cross_entropy_sums(
+            tf.boolean_mask(logits, target != 0), tf.boolean_mask(target, target != 0), smoothing
+        )
         loss = loss["loss"] / 7.0
     expected = tape.gradient(loss, variables)
-    for one, other, variable in zip(found, expected, model.trainable_variables, strict=True):
-        np.testing.assert_allclose(one, losses.dense(other), atol=2e-5, err_msg=variable.path)
+    for gradient, other, variable in zip(gradients, expected, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(gradient, losses.to_dense(other), atol=2e-5, err_msg=variable.path)
 
 
 def test_other_codecs_are_refused():
@@ -290,7 +292,7 @@ def test_a_trained_model_spells_words_that_training_never_saw(trained):
     assert all(word.isdigit() for word in digits), answers
 
 
-def test_the_saved_model_answers_as_python_does(trained):
+def test_the_saved_model_gives_the_answers_of_python(trained):
     servable, folder = trained
     texts = ["the dog 321 is red", "", "the zebra 12 is turquoise and the house 900 is new", "ünknown"]
     signatures = tf.saved_model.load(str(folder)).signatures

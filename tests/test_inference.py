@@ -36,7 +36,7 @@ del sys.modules["tensorflow_text"]
 import importlib.util
 importlib.util.find_spec = lambda name: None
 try:
-    without_keras.tensorflow()
+    without_keras.import_tensorflow()
 except ImportError as error:
     print(error)
 """

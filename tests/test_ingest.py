@@ -1,4 +1,4 @@
-"""From files to splits."""
+"""The ingest stage: from files to splits."""
 
 import hashlib
 import json
@@ -24,36 +24,36 @@ def write_tsv(path, rows, header="text\tlabel"):
 
 
 def run(folder, task="classify", **options):
-    """({split: rows as tuples}, stats)."""
+    """Return ({split: rows as tuples}, stats)."""
     output = folder / f"out{len(list(folder.glob('out*')))}"
     output.mkdir()
     ingest.run(ingest.Config(task=task, **options), {}, output)
-    found = {}
+    splits = {}
     for split in shards.SPLITS:
         if shards.paths(output, split):
             table = pa.Table.from_batches(list(shards.read(output, split)))
-            found[split] = list(zip(*table.to_pydict().values(), strict=True))
-    return found, json.loads((output / "stats.json").read_text(encoding="utf-8"))
+            splits[split] = list(zip(*table.to_pydict().values(), strict=True))
+    return splits, json.loads((output / "stats.json").read_text(encoding="utf-8"))
 
 
-def test_one_file_is_split_by_source_and_nothing_is_lost(tmp_path):
+def test_one_file_is_split_by_source_without_losing_rows(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", SENTENCES)
-    found, stats = run(tmp_path, files=path, split={"valid": 0.2, "test": 0.1})
-    everything = sorted(row for rows in found.values() for row in rows)
+    splits, stats = run(tmp_path, files=path, split={"valid": 0.2, "test": 0.1})
+    everything = sorted(row for rows in splits.values() for row in rows)
     assert everything == [(n, *sentence) for n, sentence in enumerate(SENTENCES)]
-    assert {split: stats["splits"][split]["rows"] for split in found} == {
-        split: len(rows) for split, rows in found.items()
+    assert {split: stats["splits"][split]["rows"] for split in splits} == {
+        split: len(rows) for split, rows in splits.items()
     }
-    assert 500 < len(found["valid"]) < 700
-    assert 240 < len(found["test"]) < 360
-    assert all(list(rows) == sorted(rows) for rows in found.values())
+    assert 500 < len(splits["valid"]) < 700
+    assert 240 < len(splits["test"]) < 360
+    assert all(list(rows) == sorted(rows) for rows in splits.values())
 
 
-def test_where_a_row_falls_is_fixed_for_ever(tmp_path):
-    """By BLAKE2b of "please send report 7", computed apart: shares are of the unit interval, test first."""
+def test_the_split_of_a_row_never_changes(tmp_path):
+    """Compared with BLAKE2b of "please send report 7", computed independently; test has the lowest share."""
     path = write_tsv(tmp_path / "a.tsv", SENTENCES)
-    found, _ = run(tmp_path, files=path)
-    split_of = {row[1]: split for split, rows in found.items() for row in rows}
+    splits, _ = run(tmp_path, files=path)
+    split_of = {row[1]: split for split, rows in splits.items() for row in rows}
     for number in range(0, 3000, 7):
         digest = hashlib.blake2b(f"please send report {number}".encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "little") / 2**64
@@ -68,16 +68,16 @@ def test_a_row_appended_tomorrow_does_not_move_the_old_ones(tmp_path):
         assert after[split][: len(before[split])] == before[split]
 
 
-def test_equal_sources_never_fall_into_two_splits(tmp_path):
+def test_equal_sources_are_always_in_the_same_split(tmp_path):
     rows = [(form, str(n % 5)) for n in range(400) for form in (f"Mail {n}", f"mail  {n}!", f"MAIL\u00a0{n}")]
-    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
-    numbers = {split: {int(text.split()[-1].strip("!")) for _, text, _ in rows} for split, rows in found.items()}
+    splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    numbers = {split: {int(text.split()[-1].strip("!")) for _, text, _ in rows} for split, rows in splits.items()}
     assert sum(map(len, numbers.values())) == 400
     assert {split: table["rows"] for split, table in stats["leakage"].items()} == {"valid": 0, "test": 0}
 
 
 def place(text):
-    """Where the hash of a text in normal form stands in the unit interval, computed apart."""
+    """Position of the hash of a normalized text in the unit interval, computed independently."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") / 2**64
 
 
@@ -85,22 +85,22 @@ def by_hash(text, valid=0.1, test=0.1):
     return "test" if place(text) < test else "valid" if place(text) < test + valid else "train"
 
 
-def splits_of(found):
-    return {row[1]: split for split, rows in found.items() for row in rows}
+def splits_of(splits):
+    return {row[1]: split for split, rows in splits.items() for row in rows}
 
 
-def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tmp_path):
+def test_labels_too_rare_for_a_split_stay_in_train_and_are_all_listed(tmp_path):
     rare = [(f"odd matter {n}", f"odd {n}") for n in range(40)]
     held_out = [text for text, _ in rare if by_hash(text) != "train"]
     assert held_out
     path = write_tsv(tmp_path / "a.tsv", SENTENCES[:300] + rare + SENTENCES[300:600])
-    found, stats = run(tmp_path, files=path)
-    split_of = splits_of(found)
+    splits, stats = run(tmp_path, files=path)
+    split_of = splits_of(splits)
     assert all(split_of[text] == "train" for text, _ in rare)
-    assert sorted(row for rows in found.values() for row in rows)[300] == (300, "odd matter 0", "odd 0")
+    assert sorted(row for rows in splits.values() for row in rows)[300] == (300, "odd matter 0", "odd 0")
     # Nothing else moved, and rows keep their order.
     assert all(split_of[text] == by_hash(f"please send report {n}") for n, (text, _) in enumerate(SENTENCES[:600]))
-    assert all(list(rows) == sorted(rows) for rows in found.values())
+    assert all(list(rows) == sorted(rows) for rows in splits.values())
     assert stats["labels_in_train_only"] == {
         split: {label: 1 for _, label in sorted(rare)} for split in ("valid", "test")
     }
@@ -111,50 +111,50 @@ def test_labels_too_rare_for_a_split_stay_in_train_and_are_listed_all_at_once(tm
     assert "40 labels too rare for test, only in train: odd 0 (1), odd 1 (1)" in ingest.summary(output)
 
 
-def test_a_label_is_in_every_split_that_its_rows_are_enough_for(tmp_path):
+def test_a_label_is_in_every_split_for_which_it_has_enough_rows(tmp_path):
     rows = [(f"note {n} of {label}", f"class {label}") for n in range(12) for label in range(150)]
     assert any(
         all(by_hash(f"note {n} of {label}") != split for n in range(12))
         for label in range(150)
         for split in ("valid", "test")
     )
-    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
-    labels = {split: {row[2] for row in rows} for split, rows in found.items()}
+    splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    labels = {split: {row[2] for row in rows} for split, rows in splits.items()}
     assert all(len(names) == 150 for names in labels.values())
     assert stats["labels_in_train_only"] == {}
-    moved = {text for text, split in splits_of(found).items() if split != by_hash(text)}
+    moved = {text for text, split in splits_of(splits).items() if split != by_hash(text)}
     missing = sum(
         all(by_hash(f"note {n} of {label}") != split for n in range(12))
         for label in range(150)
         for split in shards.SPLITS
     )
     assert len(moved) == missing
-    assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(rows)]
+    assert sorted(row for rows in splits.values() for row in rows) == [(n, *row) for n, row in enumerate(rows)]
 
 
-def test_equal_texts_of_rare_labels_never_part_and_appended_rows_move_none(tmp_path):
+def test_equal_texts_of_rare_labels_stay_together_and_appended_rows_move_none(tmp_path):
     rows = [(form, f"l{n % 180}") for n in range(200) for form in (f"Case {n}", f"case, {n}!")]
     rows += [(f"CASE {n}", f"again {n}") for n in range(0, 200, 3)]  # and with a label of their own
-    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
     homes = {}
-    for text, split in splits_of(found).items():
+    for text, split in splits_of(splits).items():
         homes.setdefault(text.lower().replace(",", "").strip("!"), set()).add(split)
-    assert all(len(splits) == 1 for splits in homes.values())
+    assert all(len(names) == 1 for names in homes.values())
     assert stats["leakage"]["valid"]["rows"] == stats["leakage"]["test"]["rows"] == 0
-    assert {row[2] for row in found["train"]} == {label for _, label in rows}
+    assert {row[2] for row in splits["train"]} == {label for _, label in rows}
     more, _ = run(
         tmp_path, files=write_tsv(tmp_path / "b.tsv", rows + [(f"new {n}", f"fresh {n}") for n in range(100)])
     )
-    assert splits_of(more).items() >= splits_of(found).items()
+    assert splits_of(more).items() >= splits_of(splits).items()
 
 
-def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
+def test_a_small_table_has_a_row_in_each_requested_split(tmp_path):
     for count in (10, 14, 23):
         pairs = [(f"word {count} {n}", f"Wort {n}") for n in range(count)]
         path = write_tsv(tmp_path / f"{count}.tsv", pairs, "source\ttarget")
-        found, _ = run(tmp_path, "translate", files=path)
-        assert all(found[split] for split in shards.SPLITS)
-        assert sorted(row[1:] for rows in found.values() for row in rows) == sorted(pairs)
+        splits, _ = run(tmp_path, "translate", files=path)
+        assert all(splits[split] for split in shards.SPLITS)
+        assert sorted(row[1:] for rows in splits.values() for row in rows) == sorted(pairs)
     with pytest.raises(DataError, match=r"no rows fell into it \(a share of 0.1 of the 3 rows read\); give more rows"):
         run(
             tmp_path,
@@ -163,11 +163,11 @@ def test_a_small_table_has_a_row_in_each_split_its_shares_ask_for(tmp_path):
         )
 
 
-def test_labels_that_max_rows_leaves_out_of_train_are_left_out_of_the_other_splits(tmp_path):
+def test_labels_that_max_rows_excludes_from_train_are_excluded_from_the_other_splits(tmp_path):
     rows = [(f"text {n}", f"label {n // 20}") for n in range(2_000)]
-    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows), max_rows=100)
-    labels = {split: {row[2] for row in rows} for split, rows in found.items()}
-    assert len(found["train"]) == 100
+    splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows), max_rows=100)
+    labels = {split: {row[2] for row in rows} for split, rows in splits.items()}
+    assert len(splits["train"]) == 100
     assert labels["valid"] <= labels["train"]
     assert labels["test"] <= labels["train"]
     assert stats["repairs"]["unlearned_rows"] > 0
@@ -178,9 +178,9 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     train = write_tsv(tmp_path / "train.tsv", [*SENTENCES[:30], *rare, *SENTENCES[30:60]])
     test = write_tsv(tmp_path / "test.tsv", [("please send more", "no"), ("unheard of", "never seen")])
     files = {"train": train, "test": test}
-    found, stats = run(tmp_path, files=files, split={}, min_count=3)
-    assert {row[2] for row in found["train"]} == {"yes", "no", "later"}
-    assert [row[1] for row in found["test"]] == ["please send more"]
+    splits, stats = run(tmp_path, files=files, split={}, min_count=3)
+    assert {row[2] for row in splits["train"]} == {"yes", "no", "later"}
+    assert [row[1] for row in splits["test"]] == ["please send more"]
     assert stats["rare_labels"] == {
         "min_count": 3,
         "merged_into": None,
@@ -188,54 +188,55 @@ def test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed(tmp_path):
     }
     assert stats["repairs"]["rare_label_rows"] == 4
     assert stats["rows_read"] == {"train": 63, "test": 2}
-    found, stats = run(tmp_path, files=files, split={}, min_count=3, rare_label="other")
-    assert [row[1:] for row in found["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
-    assert [row[2] for row in found["test"]] == ["no", "other"]
+    splits, stats = run(tmp_path, files=files, split={}, min_count=3, rare_label="other")
+    assert [row[1:] for row in splits["train"] if row[2] == "other"] == [(text, "other") for text, _ in rare]
+    assert [row[2] for row in splits["test"]] == ["no", "other"]
     output = max(tmp_path.glob("out*"))
-    assert "3 labels with fewer rows than 3 are now 'other': seldom (2), once (1), never seen (0)" in ingest.summary(
-        output
+    assert (
+        "3 labels with fewer rows than 3 merged into 'other': seldom (2), once (1), never seen (0)"
+        in ingest.summary(output)
     )
-    found, _ = run(tmp_path, files=files, split={}, min_count=2)
-    assert {row[2] for row in found["train"]} == {"yes", "no", "later", "seldom"}
+    splits, _ = run(tmp_path, files=files, split={}, min_count=2)
+    assert {row[2] for row in splits["train"]} == {"yes", "no", "later", "seldom"}
 
 
-def test_two_thousand_classes_pass(tmp_path):
+def test_two_thousand_classes_are_accepted(tmp_path):
     rows = [(f"row {n}", f"c{n % 2_000}") for n in range(8_000)]
-    found, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
-    assert len({row[2] for row in found["train"]}) == 2_000
+    splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
+    assert len({row[2] for row in splits["train"]}) == 2_000
     assert stats["splits"]["train"]["fields"]["label"]["num_classes"] == 2_000
-    assert sum(map(len, found.values())) == 8_000
+    assert sum(map(len, splits.values())) == 8_000
 
 
-def test_given_splits_are_kept_and_missing_ones_cut_from_train(tmp_path):
+def test_given_splits_are_kept_and_missing_ones_are_cut_from_train(tmp_path):
     train = write_tsv(tmp_path / "train.tsv", SENTENCES[:2500])
     test = write_tsv(tmp_path / "test.tsv", SENTENCES[2500:])
-    found, stats = run(tmp_path, files={"train": train, "test": test})
-    assert found["test"] == [(n, *row) for n, row in enumerate(SENTENCES[2500:])]
-    assert 190 < len(found["valid"]) < 310
-    assert sorted(found["train"] + found["valid"]) == [(n, *row) for n, row in enumerate(SENTENCES[:2500])]
+    splits, stats = run(tmp_path, files={"train": train, "test": test})
+    assert splits["test"] == [(n, *row) for n, row in enumerate(SENTENCES[2500:])]
+    assert 190 < len(splits["valid"]) < 310
+    assert sorted(splits["train"] + splits["valid"]) == [(n, *row) for n, row in enumerate(SENTENCES[:2500])]
     assert stats["rows_read"] == {"train": 2500, "test": 500}
-    found, _ = run(tmp_path, files={"train": train, "test": test}, split={})
-    assert set(found) == {"train", "test"}
-    assert len(found["train"]) == 2500
+    splits, _ = run(tmp_path, files={"train": train, "test": test}, split={})
+    assert set(splits) == {"train", "test"}
+    assert len(splits["train"]) == 2500
 
 
-def test_several_files_are_one_source_and_row_numbers_run_on(tmp_path):
+def test_several_files_are_one_source_with_consecutive_row_numbers(tmp_path):
     files = [write_tsv(tmp_path / f"{n}.tsv", SENTENCES[n * 1000 : (n + 1) * 1000]) for n in range(3)]
-    found, _ = run(tmp_path, files=files)
-    assert sorted(row for rows in found.values() for row in rows) == [(n, *row) for n, row in enumerate(SENTENCES)]
+    splits, _ = run(tmp_path, files=files)
+    assert sorted(row for rows in splits.values() for row in rows) == [(n, *row) for n, row in enumerate(SENTENCES)]
 
 
-def test_line_files_are_given_as_table_or_as_list(tmp_path):
+def test_line_files_are_given_as_a_table_or_a_list(tmp_path):
     for split, count in (("train", 900), ("valid", 20), ("test", 30)):
         (tmp_path / f"{split}.en").write_text("".join(f"{split} sentence {n}\n" for n in range(count)))
         (tmp_path / f"{split}.de").write_text("".join(f"{split} Satz {n}\n" for n in range(count)))
     tables = {split: {"en": tmp_path / f"{split}.en", "de": tmp_path / f"{split}.de"} for split in shards.SPLITS}
     lists = {split: [tmp_path / f"{split}.en", tmp_path / f"{split}.de"] for split in shards.SPLITS}
     columns = {"source": "de", "target": "en"}
-    found, _ = run(tmp_path, "translate", files=tables, columns=columns)
-    assert found["valid"][3] == (3, "valid Satz 3", "valid sentence 3")
-    assert run(tmp_path, "translate", files=lists, columns=columns)[0] == found
+    splits, _ = run(tmp_path, "translate", files=tables, columns=columns)
+    assert splits["valid"][3] == (3, "valid Satz 3", "valid sentence 3")
+    assert run(tmp_path, "translate", files=lists, columns=columns)[0] == splits
     only = run(tmp_path, "translate", files=tables["train"], columns=columns)[0]
     assert sum(map(len, only.values())) == 900
 
@@ -252,9 +253,9 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     raw = tmp_path / "train.tsv"
     data = write_tsv(raw, train).read_bytes()
     raw.write_bytes(b"\xef\xbb\xbf" + data + b"caf\xe9 au\0 lait\tyes\n\tno\n  \t \n")
-    found, stats = run(tmp_path, files={"train": raw, "test": write_tsv(tmp_path / "test.tsv", test)}, split={})
-    assert len(found["train"]) == 6
-    assert found["train"][-1] == (5, "caf\ufffd au lait", "yes")
+    splits, stats = run(tmp_path, files={"train": raw, "test": write_tsv(tmp_path / "test.tsv", test)}, split={})
+    assert len(splits["train"]) == 6
+    assert splits["train"][-1] == (5, "caf\ufffd au lait", "yes")
     assert stats["repairs"] == {
         "empty_rows": 2, "bad_rows": 0, "filtered_rows": 0, "too_long_rows": 0, "cut_rows": 0,
         "invalid_utf8_rows": 1, "invalid_utf8_bytes": 1, "nul_characters": 1, "not_finite_numbers": 0,
@@ -275,65 +276,65 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     assert stats["leakage"] == {"test": {"rows": 2, "share": 0.666667}}
 
 
-def test_duplicates_and_leaks_are_dropped_when_asked(tmp_path):
+def test_duplicates_and_leaks_are_dropped_if_configured(tmp_path):
     train = write_tsv(
         tmp_path / "train.tsv", [*SENTENCES[:50], *SENTENCES[:10], ("Leaks here", "yes"), ("LEAKS: here", "no")]
     )
     test = write_tsv(tmp_path / "test.tsv", [("leaks here", "yes"), ("other", "no")])
     files = {"train": train, "test": test}
-    found, stats = run(tmp_path, files=files, split={})
-    assert (len(found["train"]), stats["splits"]["train"]["duplicates"], stats["leakage"]["test"]["rows"]) == (
+    splits, stats = run(tmp_path, files=files, split={})
+    assert (len(splits["train"]), stats["splits"]["train"]["duplicates"], stats["leakage"]["test"]["rows"]) == (
         62,
         10,
         1,
     )
-    found, stats = run(tmp_path, files=files, split={}, drop_duplicates=True, on_leak="drop")
-    assert [row[1:] for row in found["train"]] == SENTENCES[:50]
+    splits, stats = run(tmp_path, files=files, split={}, drop_duplicates=True, on_leak="drop")
+    assert [row[1:] for row in splits["train"]] == SENTENCES[:50]
     assert stats["splits"]["train"]["duplicates"] == 10
     assert stats["splits"]["train"]["leaks_dropped"] == 2
     assert stats["leakage"]["test"]["rows"] == 1
-    assert len(found["test"]) == 2
+    assert len(splits["test"]) == 2
 
 
-def test_filter_and_max_rows_choose_rows(tmp_path):
+def test_filter_and_max_rows_select_rows(tmp_path):
     rows = [(text, label, ("en", "de")[n % 2]) for n, (text, label) in enumerate(SENTENCES)]
     path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
-    found, stats = run(tmp_path, files=path, filter={"language": "de", "label": ["yes", "no"]}, split={})
-    assert [row[1:] for row in found["train"]] == [row[:2] for row in rows if row[2] == "de" and row[1] != "later"]
+    splits, stats = run(tmp_path, files=path, filter={"language": "de", "label": ["yes", "no"]}, split={})
+    assert [row[1:] for row in splits["train"]] == [row[:2] for row in rows if row[2] == "de" and row[1] != "later"]
     assert stats["repairs"]["filtered_rows"] == 2000
     every, _ = run(tmp_path, files=path)
-    found, _ = run(tmp_path, files=path, max_rows=70)
-    assert found == {split: every[split][:70] for split in shards.SPLITS}
-    found, _ = run(tmp_path, files=path, max_rows=70, drop_duplicates=True)
-    assert found == {split: every[split][:70] for split in shards.SPLITS}
+    splits, _ = run(tmp_path, files=path, max_rows=70)
+    assert splits == {split: every[split][:70] for split in shards.SPLITS}
+    splits, _ = run(tmp_path, files=path, max_rows=70, drop_duplicates=True)
+    assert splits == {split: every[split][:70] for split in shards.SPLITS}
 
 
-def test_a_filter_compares_as_labels_count_without_blanks_around(tmp_path):
+def test_a_filter_compares_stripped_cells(tmp_path):
     rows = [
         (text, f" {label}" if n % 2 else f"{label} ", ("de ", " de", "en")[n % 3])
         for n, (text, label) in enumerate(SENTENCES[:60])
     ]
     path = write_tsv(tmp_path / "a.tsv", rows, "text\tlabel\tlanguage")
-    found, _stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
-    assert [row[1:] for row in found["train"]] == [
+    splits, _stats = run(tmp_path, files=path, filter={"label": [" yes", "no"], "language": "de"}, split={})
+    assert [row[1:] for row in splits["train"]] == [
         (a, b.strip()) for a, b, c in rows if c != "en" and b.strip() != "later"
     ]
     numbers = write_tsv(
         tmp_path / "b.tsv", [("good", "yes", "5"), ("bad", "no", "1"), ("fine", "no", "5")], "text\tlabel\tstars"
     )
-    found, _ = run(tmp_path, files=numbers, filter={"stars": 5}, split={})
-    assert [row[1] for row in found["train"]] == ["good", "fine"]
+    splits, _ = run(tmp_path, files=numbers, filter={"stars": 5}, split={})
+    assert [row[1] for row in splits["train"]] == ["good", "fine"]
 
 
-def test_what_a_filter_reads_is_neither_measured_nor_mended(tmp_path):
+def test_filter_columns_are_neither_profiled_nor_repaired(tmp_path):
     path = tmp_path / "a.tsv"
     long = "x" * 500
     path.write_bytes(
         b"text\tlabel\tsource\nZ\xc3\xbcrich\tyes\t" + long.encode() + b"\nplain\tno\t" + long.encode()
         + b"\nother\tno\tcaf\xe9\nodd\xff\tno\tcaf\xe9\n"
     )  # fmt: skip
-    found, stats = run(tmp_path, files=path, filter={"source": long}, max_characters=100, on_invalid="error", split={})
-    assert [row[1] for row in found["train"]] == ["Zürich", "plain"]
+    splits, stats = run(tmp_path, files=path, filter={"source": long}, max_characters=100, on_invalid="error", split={})
+    assert [row[1] for row in splits["train"]] == ["Zürich", "plain"]
     assert {name: count for name, count in stats["repairs"].items() if count} == {"filtered_rows": 2}
 
 
@@ -345,31 +346,31 @@ def test_leaks_of_valid_and_test_into_each_other_are_counted_and_dropped(tmp_pat
     }
     with files["valid"].open("a") as file:
         file.write("Test 3!\tno\ntest 4\tyes\n")
-    found, stats = run(tmp_path, files=files)
-    assert (len(found["valid"]), stats["leakage"]["valid"]["held_out"]) == (22, 2)
+    splits, stats = run(tmp_path, files=files)
+    assert (len(splits["valid"]), stats["leakage"]["valid"]["held_out"]) == (22, 2)
     output = max(tmp_path.glob("out*"))
     assert "valid rows whose source text is in test: 2" in ingest.summary(output)
-    found, stats = run(tmp_path, files=files, on_leak="drop")
-    assert (len(found["valid"]), len(found["test"]), stats["splits"]["valid"]["leaks_dropped"]) == (20, 20, 2)
+    splits, stats = run(tmp_path, files=files, on_leak="drop")
+    assert (len(splits["valid"]), len(splits["test"]), stats["splits"]["valid"]["leaks_dropped"]) == (20, 20, 2)
     assert "held_out" not in stats["leakage"]["valid"]
-    # Also where test is cut from train and valid is a file.
+    # Also if test is cut from train and valid is a file.
     del files["test"]
     cut, _ = run(tmp_path, files=files, split={"test": 0.3})
     again = write_tsv(
         tmp_path / "again.tsv", [(text.upper(), label) for _, text, label in cut["test"]] + [("only here", "no")]
     )
-    found, stats = run(tmp_path, files={**files, "valid": again}, split={"test": 0.3}, on_leak="drop")
-    assert found.get("valid") is not None
-    assert not {text for _, text, _ in found["test"]} & {text for _, text, _ in cut["test"]}
+    splits, stats = run(tmp_path, files={**files, "valid": again}, split={"test": 0.3}, on_leak="drop")
+    assert splits.get("valid") is not None
+    assert not {text for _, text, _ in splits["test"]} & {text for _, text, _ in cut["test"]}
 
 
-def test_texts_are_bounded_and_a_column_of_texts_is_no_label(tmp_path):
+def test_text_lengths_are_limited_and_a_column_of_texts_is_not_a_label(tmp_path):
     rows = [*SENTENCES[:40], ("y" * 1_000_001, "yes"), ("z" * 1_000_000, "no")]
     path = write_tsv(tmp_path / "a.tsv", rows)
-    found, stats = run(tmp_path, files=path, split={})
-    assert (len(found["train"]), stats["repairs"]["too_long_rows"]) == (41, 1)
-    found, stats = run(tmp_path, files=path, split={}, max_characters=10, on_too_long="cut")
-    assert {len(row[1]) for row in found["train"]} == {10}
+    splits, stats = run(tmp_path, files=path, split={})
+    assert (len(splits["train"]), stats["repairs"]["too_long_rows"]) == (41, 1)
+    splits, stats = run(tmp_path, files=path, split={}, max_characters=10, on_too_long="cut")
+    assert {len(row[1]) for row in splits["train"]} == {10}
     assert stats["repairs"]["cut_rows"] == 42
     path = write_tsv(tmp_path / "b.tsv", [*SENTENCES[:40], ("text", "l" * 1_001)])
     with pytest.raises(
@@ -383,27 +384,27 @@ def test_encodings_are_declared_for_all_files_or_guessed_and_reported(tmp_path, 
     rows = [("Schöne Grüße", "no"), ("Kommst du?", "yes")]
     path = tmp_path / "a.tsv"
     path.write_bytes(b"text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows).encode("cp1252"))
-    found, stats = run(tmp_path, files=path, split={})
-    assert [row[1:] for row in found["train"]] == rows
+    splits, stats = run(tmp_path, files=path, split={})
+    assert [row[1:] for row in splits["train"]] == rows
     assert stats["encodings"] == {str(path): {"encoding": "cp1252", "guessed": True}}
     assert "a.tsv, line 2: not UTF-8; the file is read as cp1252" in caplog.text
-    assert "a.tsv: read as cp1252, a guess" in ingest.summary(max(tmp_path.glob("out*")))
+    assert "a.tsv: read as cp1252 (guessed)" in ingest.summary(max(tmp_path.glob("out*")))
     caplog.clear()
     declared, stats = run(tmp_path, files=path, split={}, encoding="windows-1252")
-    assert declared == found
+    assert declared == splits
     assert not stats["encodings"][str(path)]["guessed"]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_one_json_document_gives_every_split_that_its_keys_name(tmp_path):
+def test_one_json_document_provides_every_split_named_by_its_keys(tmp_path):
     tables = {
         name: [{"text": f"{name} {n}", "label": ("a", "b")[n % 2]} for n in range(6)] for name in ("tr", "dev", "te")
     }
     (tmp_path / "a.json").write_text(json.dumps(tables))
     format = {"kind": "json", "keys": {"train": "tr", "valid": "dev", "test": "te"}}
-    found, _stats = run(tmp_path, files=tmp_path / "a.json", format=format)
-    assert {split: len(rows) for split, rows in found.items()} == {"train": 6, "valid": 6, "test": 6}
-    assert found["valid"][0][1] == "dev 0"
+    splits, _stats = run(tmp_path, files=tmp_path / "a.json", format=format)
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 6, "valid": 6, "test": 6}
+    assert splits["valid"][0][1] == "dev 0"
 
 
 def test_several_pairs_of_line_files_are_one_table(tmp_path):
@@ -414,23 +415,23 @@ def test_several_pairs_of_line_files_are_one_table(tmp_path):
         "source": [tmp_path / "one.txt", tmp_path / "two.txt"],
         "target": [tmp_path / "one.out.txt", tmp_path / "two.out.txt"],
     }
-    found, _ = run(tmp_path, "translate", files=files, split={})
-    assert found["train"][29:31] == [(29, "one 29", "ONE 29"), (30, "two 0", "TWO 0")]
-    assert run(tmp_path, "translate", files={"train": files}, split={})[0] == found
-    with pytest.raises(DataError, match="source has 1, target has 2; file k of each column must be one table"):
+    splits, _ = run(tmp_path, "translate", files=files, split={})
+    assert splits["train"][29:31] == [(29, "one 29", "ONE 29"), (30, "two 0", "TWO 0")]
+    assert run(tmp_path, "translate", files={"train": files}, split={})[0] == splits
+    with pytest.raises(DataError, match="source has 1, target has 2; file k of each column must belong to one table"):
         run(tmp_path, "translate", files={**files, "source": tmp_path / "one.txt"})
     with pytest.raises(DataError, match="2 files have the suffix .txt, which names a column"):
         run(tmp_path, "translate", files=[tmp_path / "one.txt", tmp_path / "two.txt"], format="lines")
 
 
-def test_labels_lose_blanks_around_them_and_texts_keep_theirs(tmp_path):
+def test_labels_are_stripped_and_texts_are_not(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", [("  Fine. ", " no"), ("Come!", "yes "), ("Oh", "no")])
-    found, _ = run(tmp_path, files=path, split={})
-    assert found["train"] == [(0, "  Fine. ", "no"), (1, "Come!", "yes"), (2, "Oh", "no")]
+    splits, _ = run(tmp_path, files=path, split={})
+    assert splits["train"] == [(0, "  Fine. ", "no"), (1, "Come!", "yes"), (2, "Oh", "no")]
 
 
-def test_files_are_byte_equal_in_another_process(tmp_path):
-    """Python's own hashes of texts differ from process to process; nothing written may depend on them."""
+def test_files_are_byte_equal_across_processes(tmp_path):
+    """Python's string hashes differ between processes; no output may depend on them."""
     write_tsv(tmp_path / "a.tsv", SENTENCES * 2)
     code = (
         "import sys; from pathlib import Path; from textpipe.stages import ingest;"
@@ -449,7 +450,7 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([("a", "yes"), ("b", "yes")], {"split": {}}, "label has one class only, 'yes', in all 2 rows"),
+        ([("a", "yes"), ("b", "yes")], {"split": {}}, "label has only one class, 'yes', in all 2 rows"),
         ([(" ", "yes"), ("b", "")], {"split": {}}, "train: no rows left"),
         ([("a", "yes"), ("b", "no")], {"split": {"valid": 0.0001}}, "valid: no rows fell into it"),
         (SENTENCES, {"columns": {"text": "txt"}}, "no column 'txt'; did you mean 'text'"),
@@ -457,21 +458,21 @@ def test_files_are_byte_equal_in_another_process(tmp_path):
         ([*SENTENCES, ("a", "b", "c")], {}, "line 3002: 3 columns where the header has 2"),
     ],
 )
-def test_an_error_names_its_cause_and_leaves_nothing_written(tmp_path, rows, options, message):
+def test_an_error_names_its_cause_and_leaves_no_files(tmp_path, rows, options, message):
     path = write_tsv(tmp_path / "a.tsv", rows)
     with pytest.raises(DataError, match=message):
         run(tmp_path, files=path, **options)
     assert list((tmp_path / "out0").iterdir()) == []
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
+def test_errors_name_unreadable_files(tmp_path):
     path = write_tsv(tmp_path / "train.tsv", SENTENCES)
     odd = write_tsv(tmp_path / "train.data", SENTENCES)
     for files, message in [
         ({"train": path, "test": tmp_path / "tets.tsv"}, "tets.tsv: no such file"),
         ({"train": path, "tset": path}, "files.tset: no such split; did you mean 'test'"),
         ({"test": path}, "no train split, only test"),
-        (odd, "train.data: the format cannot be told from the name; set format to one of csv, json"),
+        (odd, "train.data: the format cannot be inferred from the name; set format to one of csv, json"),
         (tmp_path / "nowhere" / "a.tsv", "there is no folder"),
     ]:
         with pytest.raises(DataError, match=message):
@@ -496,21 +497,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         ('files = "a.tsv"\non_leak = "dorp"', "on_leak"),
         ('files = "a.tsv"\nfiels = "b.tsv"', "fiels: unknown key; did you mean 'files'"),
         ('files = 3', "files"),
-        ('files = []', "files: names no file"),
-        ('files = ["a.tsv", "b.csv"]', "b.csv is of another format than the first"),
-        ('files = { train = "a.jsonl", test = "b.tsv" }', "b.tsv is of another format than the first"),
+        ('files = []', "files: is empty"),
+        ('files = ["a.tsv", "b.csv"]', "b.csv has another format than the first"),
+        ('files = { train = "a.jsonl", test = "b.tsv" }', "b.tsv has another format than the first"),
         ('files = "a.tsv"\nencoding = "cp125"', "unknown encoding 'cp125'; did you mean 'cp1252'"),
         ('files = "a.tsv"\nencoding = "hex"', "unknown encoding 'hex'"),
         ('files = "a.tsv"\nencoding = "unicode_escape"', "unknown encoding 'unicode_escape'"),
-        ('files = "a.parquet"\nencoding = "cp1252"', "files of format 'parquet' say themselves"),
-        ('files = "a.mbox"\nencoding = "cp1252"', "files of format 'mail' say themselves"),
+        ('files = "a.parquet"\nencoding = "cp1252"', "files of format 'parquet' declare their own"),
+        ('files = "a.mbox"\nencoding = "cp1252"', "files of format 'mail' declare their own"),
         ('files = "a.tsv"\nrare_label = "other"', "set min_count to 2 or more"),
         ('files = "a.tsv"\nmax_characters = 2_000_000', "max_characters"),
         ('files = "a.tsv"\nmin_count = 0', "min_count"),
         ('files = "a.tsv"\nformat = { kind = "csv", delimiter = "" }', "delimiter: expected a character"),
     ],
 )  # fmt: skip
-def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
+def test_an_invalid_section_is_rejected_with_the_name_of_its_key(tmp_path, section, message):
     path = tmp_path / "x.toml"
     path.write_text(f'task = "classify"\n[ingest]\n{section}\n')
     with pytest.raises(ConfigError) as error:
@@ -520,26 +521,26 @@ def test_a_wrong_section_is_refused_with_its_place(tmp_path, section, message):
 
 
 @pytest.mark.parametrize("key", ["min_count", "rare_label"])
-def test_settings_of_labels_are_refused_where_a_task_has_none(key):
+def test_label_settings_are_rejected_for_tasks_without_labels(key):
     value = {"min_count": 3, "rare_label": "other"}
     with pytest.raises(ValueError, match="task 'translate' has no labels; leave it out"):
         ingest.Config(task="translate", files="a.tsv", **{key: value[key]})
 
 
-def test_every_file_a_section_names_counts_in_the_key(tmp_path, monkeypatch):
+def test_every_file_named_in_a_section_is_part_of_the_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.en", "a.de", "b.tsv"):
         (tmp_path / name).write_text("x\n")
     one = ingest.Config(task="translate", files={"train": {"en": "a.en", "de": "a.de"}})
-    assert sorted(map(str, fingerprint.paths_in(one))) == ["a.de", "a.en"]
+    assert sorted(map(str, fingerprint.iter_paths(one))) == ["a.de", "a.en"]
     two = ingest.Config(task="classify", files={"train": ["b.tsv", "a.en"], "test": "a.de"})
-    assert sorted(map(str, fingerprint.paths_in(two))) == ["a.de", "a.en", "b.tsv"]
-    wanted = fingerprint.ingredients("ingest", "textpipe.stages.ingest", two, {}, [])
-    assert {"textpipe.data.formats.tsv", "textpipe.data.delimited", "textpipe.data.hashes"} <= set(wanted["code"])
-    assert set(wanted["files"]) == {"a.de", "a.en", "b.tsv"}
+    assert sorted(map(str, fingerprint.iter_paths(two))) == ["a.de", "a.en", "b.tsv"]
+    parts = fingerprint.compute("ingest", "textpipe.stages.ingest", two, {}, [])
+    assert {"textpipe.data.formats.tsv", "textpipe.data.delimited", "textpipe.data.hashes"} <= set(parts["code"])
+    assert set(parts["files"]) == {"a.de", "a.en", "b.tsv"}
 
 
-def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, monkeypatch):
+def test_the_key_of_a_dataset_depends_on_its_card_and_bundled_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/cards").mkdir(parents=True)
     write_tsv(tmp_path / "data/own.tsv", SENTENCES)
@@ -550,15 +551,15 @@ def test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files(tmp_path, m
     config = ingest.Config(task="classify", dataset="own")
     assert list(map(str, config.extra_files())) == ["data/cards/own.toml", "data/own.tsv"]
     assert config.format.kind == "tsv"
-    found, stats = run(tmp_path, dataset="own")
-    assert sum(map(len, found.values())) == 3000
+    splits, stats = run(tmp_path, dataset="own")
+    assert sum(map(len, splits.values())) == 3000
     assert "origin" not in stats
     origin = json.loads((tmp_path / "out0/logs/origin.json").read_text(encoding="utf-8"))
     assert origin == {"origin": {"dataset": "own"}, "columns": {"text": "text", "label": "label"}}
     assert ingest.Config(task="classify", dataset="multi30k").extra_files()[0].name == "multi30k.toml"
 
 
-def test_the_summary_tells_what_was_found(tmp_path):
+def test_the_summary_lists_rows_repairs_and_leaks(tmp_path):
     path = write_tsv(tmp_path / "a.tsv", [*SENTENCES, ("Twice", "yes"), ("Twice", "yes"), ("", "no")])
     output = tmp_path / "out"
     output.mkdir()
@@ -571,7 +572,7 @@ def test_the_summary_tells_what_was_found(tmp_path):
     assert lines[4] == "empty rows dropped: 1"
 
 
-def test_the_configuration_needs_no_heavy_library():
+def test_the_config_imports_no_heavy_library():
     code = (
         "import sys; from textpipe.stages import ingest; ingest.Config(task='classify', dataset='banking77');"
         "print(*{'numpy', 'pyarrow', 'pandas', 'tensorflow', 'keras'} & set(sys.modules))"

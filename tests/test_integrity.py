@@ -1,4 +1,4 @@
-"""A run builds from what was written or says so; what no stage reads builds nothing again."""
+"""A run detects damaged inputs, and a change that no stage reads rebuilds nothing."""
 
 import json
 import logging
@@ -17,8 +17,8 @@ from textpipe.servable import ensemble
 from textpipe.training.warm_start import source_weights
 
 
-def hurt(path: Path) -> None:
-    """Flip a bit in the middle of a file and leave size and times as they were."""
+def damage(path: Path) -> None:
+    """Flip a bit in the middle of a file without changing its size and times."""
     state = path.stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -40,12 +40,12 @@ class Project:
 
     def run(self, *overrides, **options):
         """(result, [(stage, state)]) of a run."""
-        told = []
+        events = []
         result = runner.run(
             runner.Pipeline.load(self.folder / "classifier.toml", overrides), artifacts=self.artifacts,
-            saved_models=self.saved_models, on_event=lambda stage, state, _: told.append((stage, state)), **options,
+            saved_models=self.saved_models, on_event=lambda stage, state, _: events.append((stage, state)), **options,
         )  # fmt: skip
-        return result, [(stage, state) for stage, state in told if state != "run"]
+        return result, [(stage, state) for stage, state in events if state != "run"]
 
 
 @pytest.fixture
@@ -55,29 +55,29 @@ def project(classifier, tmp_path):
     return Project(folder)
 
 
-def test_damage_that_times_do_not_show_is_found_before_anything_is_built_from_it(project, caplog):
+def test_damage_without_a_new_time_is_found_before_something_is_built_from_it(project, caplog):
     first, states = project.run()
     assert set(states) == {(stage, "cached") for stage in runner.ORDER}
     before = runner.ORDER[:5]
     for stage in before:
-        hurt(largest(first.artifacts[stage].path))
+        damage(largest(first.artifacts[stage].path))
     assert set(project.run()[1]) == {
         (stage, "cached") for stage in runner.ORDER
-    }  # nothing is built: a quick look will do
+    }  # nothing is built: a fast check is enough
     second, states = project.run(start="evaluate", until="evaluate")
     assert {(stage, "done") for stage in (*before, "evaluate")} <= set(states)
     for stage in (*before, "evaluate"):
         assert second.artifacts[stage].digest == first.artifacts[stage].digest
     for stage in before:
-        place = first.artifacts[stage].path
-        assert f"{place}: " in caplog.text and place.with_name(place.name + ".damaged").is_dir()
+        path = first.artifacts[stage].path
+        assert f"{path}: " in caplog.text and path.with_name(path.name + ".damaged").is_dir()
 
 
-def test_a_damaged_export_is_written_again_from_sound_weights_before_it_is_published(project, caplog):
+def test_a_damaged_export_is_rebuilt_from_intact_weights_before_it_is_published(project, caplog):
     first, _ = project.run()
     weights = (first.saved_model / "variables/variables.data-00000-of-00001").read_bytes()
-    hurt(first.artifacts["train"].path / "model.weights.h5")
-    hurt(largest(first.artifacts["export"].path / "model"))
+    damage(first.artifacts["train"].path / "model.weights.h5")
+    damage(largest(first.artifacts["export"].path / "model"))
     shutil.rmtree(project.saved_models)
     result, _ = project.run()
     assert caplog.text.count("is not the file that was written; set aside") == 2
@@ -86,7 +86,7 @@ def test_a_damaged_export_is_written_again_from_sound_weights_before_it_is_publi
 
 
 def test_a_damaged_published_version_is_replaced_by_a_new_one(project, caplog):
-    hurt(project.saved_models / "classifier/1/textpipe.json")
+    damage(project.saved_models / "classifier/1/textpipe.json")
     result, states = project.run()
     assert result.saved_model.name == "2" and ("export", "cached") in states
     assert "textpipe.json: is not the file that was exported" in caplog.text
@@ -94,33 +94,33 @@ def test_a_damaged_published_version_is_replaced_by_a_new_one(project, caplog):
 
 
 @pytest.mark.parametrize("kind", ["artifact", "exported model"])
-def test_weights_of_another_run_are_compared_before_they_are_taken_over(project, kind):
+def test_weights_of_another_run_are_checked_before_they_are_loaded(project, kind):
     result, _ = project.run()
-    place = result.artifacts["train"].path if kind == "artifact" else result.saved_model
-    source_weights.locate(source_weights.Init(**{"from": str(place)})).check()
-    ensemble.located(str(place)).check()
-    hurt(place / "model.weights.h5" if kind == "artifact" else largest(place / "variables"))
+    path = result.artifacts["train"].path if kind == "artifact" else result.saved_model
+    source_weights.locate(source_weights.Init(**{"from": str(path)})).check()
+    ensemble.locate_member(str(path)).check()
+    damage(path / "model.weights.h5" if kind == "artifact" else largest(path / "variables"))
     with pytest.raises(ArtifactError, match="is not the file that was written"):
-        source_weights.locate(source_weights.Init(**{"from": str(place)})).check()
-    if kind == "artifact":  # the run that is asked for makes it anew
-        assert not place.exists()
+        source_weights.locate(source_weights.Init(**{"from": str(path)})).check()
+    if kind == "artifact":  # the next run builds it again
+        assert not path.exists()
         assert ("train", "done") in project.run()[1]
 
 
-def test_a_note_of_the_newest_run_that_is_damaged_is_named(project):
+def test_a_damaged_record_of_the_latest_run_is_named(project):
     project.run()
     (project.artifacts / "latest/classifier/train.json").write_text("[]")
     with pytest.raises(Exception, match="train.json: is damaged; run that pipeline again"):
         source_weights.locate(source_weights.Init(**{"from": str(project.artifacts / "latest/classifier")}))
 
 
-def test_a_renamed_data_file_builds_nothing_but_ingest(project):
+def test_a_renamed_data_file_rebuilds_only_ingest(project):
     renamed = shutil.copyfile(project.folder / "rows.tsv", project.folder / "mails of May.tsv")
     states = project.run(f"ingest.files={json.dumps(str(renamed))}")[1]
     assert states == [("ingest", "done"), *((stage, "cached") for stage in runner.ORDER[1:])]
 
 
-def test_a_step_that_changes_no_text_trains_nothing_again(project):
+def test_a_step_that_changes_no_text_does_not_train_again(project):
     states = dict(project.run('normalize.steps=["unicode", "whitespace", "whitespace"]', until="train")[1])
     assert states["normalize"] == states["tokenize"] == "done" and states["train"] == "cached"
 
@@ -139,15 +139,15 @@ def test_every_stage_depends_on_the_code_of_the_plug_ins_it_runs(tmp_path):
     }
     code = {}
     for stage in runner.ORDER:
-        code[stage] = runner.ingredients(loaded, stage, {})["code"]
+        code[stage] = runner.stage_fingerprint(loaded, stage, {})["code"]
     for name, stages in runs.items():
         assert tuple(stage for stage in runner.ORDER if f"textpipe.{name}" in code[stage]) == stages, name
 
 
 @pytest.fixture
 def pretend(tmp_path, monkeypatch):
-    """Stages up to train that write what the real ones would depend on: the lines of a file, casefolded, "trained"."""
-    stages = {stage: runner.module(stage) for stage in runner.ORDER[:5]}
+    """Stages up to train that only copy the lines of a file, and casefold them in normalize."""
+    stages = {stage: runner.stage_module(stage) for stage in runner.ORDER[:5]}
     data = tmp_path / "pairs.tsv"
 
     def copy(name, change=str):
@@ -165,20 +165,20 @@ def pretend(tmp_path, monkeypatch):
 
     def run(text, *overrides):
         data.write_text(text)
-        told = {}
+        states = {}
         runner.run(
             runner.Pipeline.load(tmp_path / "x.toml", overrides), until="train", artifacts=tmp_path / "artifacts",
-            on_event=lambda stage, state, _: told.update({stage: state}),
+            on_event=lambda stage, state, _: states.update({stage: state}),
         )  # fmt: skip
-        return told
+        return states
 
     return run
 
 
-def test_train_depends_on_raw_references_only_where_it_measures_bleu(pretend):
+def test_train_depends_on_raw_references_only_if_it_measures_bleu(pretend):
     bleu = "train.valid_bleu_rows=5"
     assert pretend("A\tB\n")["train"] == pretend("A\tB\n", bleu)["train"] == "done"
-    changed = pretend("a\tb\n")  # the same once it is normalized
+    changed = pretend("a\tb\n")  # the same after normalization
     assert changed == {
         "ingest": "done",
         "normalize": "done",
@@ -191,23 +191,23 @@ def test_train_depends_on_raw_references_only_where_it_measures_bleu(pretend):
 @pytest.mark.parametrize(
     ("table", "read"), [({}, False), ({"metric": "valid_bleu"}, True), ({"valid_bleu_rows": 3}, True)]
 )
-def test_what_train_reads_follows_from_its_section(table, read):
-    train = runner.module("train")
+def test_the_inputs_of_train_depend_on_its_settings(table, read):
+    train = runner.stage_module("train")
     config = train.Config(task="translate", model=Plugin.check("models", "recurrent"), **table)
     assert ("ingest" in train.reads(config)) == read and "normalize" not in train.INPUTS
 
 
-def test_code_remembered_with_a_flipped_bit_is_read_anew(project, caplog):
-    """A digest of code that is off by a bit would have everything built again, or nothing where it should be."""
+def test_a_code_cache_with_a_flipped_bit_is_rebuilt(project, caplog):
+    """With a wrong digest of code, all stages would be rebuilt, or none when they should be."""
     caplog.set_level(logging.INFO)
     from textpipe.cache import fingerprint
 
     def forget():
-        fingerprint.FACTS.clear()
-        fingerprint.facts.cache_clear()
+        fingerprint.ANALYSES.clear()
+        fingerprint.analyze.cache_clear()
 
-    forget()  # what other tests had this process learn is not written down again
+    forget()  # analyses from other tests would not be written again
     project.run()
-    hurt(project.artifacts / runner.CODE)
+    damage(project.artifacts / runner.CODE)
     forget()
     assert set(project.run()[1]) == {(stage, "cached") for stage in runner.ORDER}

@@ -1,4 +1,4 @@
-"""Mail as mailers write it: parts, charsets, transfer encodings, broken headers, and where a mail begins in a file."""
+"""Mail as real mailers write it: parts, charsets, transfer encodings, malformed headers, and mbox separators."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ MORE = "Content-Type: text/plain\n\nBring the map."
 
 
 @pytest.mark.parametrize(
-    ("raw", "found"),
+    ("raw", "expected"),
     [
         (multipart("alternative", PLAIN, HTML), "Come at six."),
         (multipart("alternative", HTML, PLAIN), "Come at six."),
@@ -55,18 +55,18 @@ MORE = "Content-Type: text/plain\n\nBring the map."
         ("Content-Type: application/pdf\n\n%PDF", ""),
     ],
 )  # fmt: skip
-def test_a_mail_says_what_its_structure_shows(raw, found):
-    assert body(raw) == found
+def test_the_body_follows_from_the_mime_structure(raw, expected):
+    assert body(raw) == expected
 
 
-def test_a_related_mail_is_about_the_part_that_start_names():
+def test_the_root_of_a_related_mail_is_the_part_named_by_start():
     other = "Content-Type: text/html\nContent-ID: <root@x>\n\n<b>Yes</b>"
     raw = multipart("related", "Content-Type: text/html\nContent-ID: <a@x>\n\nNo", other)
     assert body(raw.replace("related;", 'related; start="<root@x>";')) == "<b>Yes</b>"
 
 
 @pytest.mark.parametrize(
-    ("raw", "found"),
+    ("raw", "expected"),
     [
         ("Content-Type: text/plain\tcharset=koi8-r\n\n", "да"),
         ('Content-Type: text/plain; charset="koi8-r\n\n', "да"),
@@ -78,8 +78,8 @@ def test_a_related_mail_is_about_the_part_that_start_names():
         ("\n\nContent-Type: text/plain; charset=koi8-r\n\n", "да"),
     ],
 )
-def test_headers_that_mailers_break_are_mended(raw, found):
-    assert body(raw.encode() + "да".encode("koi8-r")) == found
+def test_malformed_headers_are_repaired(raw, expected):
+    assert body(raw.encode() + "да".encode("koi8-r")) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def encoded(encoding, data):
     )
 
 
-def test_transfer_encodings_are_undone_leniently():
+def test_transfer_encodings_are_decoded_leniently():
     whole = base64.encodebytes("Können wir um sechs kommen?".encode())
     for encoding in ("base64", "BASE64 ", '"base64"', "base64;"):
         assert encoded(encoding, whole) == "Können wir um sechs kommen?"
@@ -115,7 +115,7 @@ def test_transfer_encodings_are_undone_leniently():
     assert encoded("8 bit", "Können".encode()) == encoded("x-none", "Können".encode()) == "Können"
 
 
-def test_what_is_mended_or_left_out_is_counted():
+def test_repairs_and_omissions_are_counted():
     counts = Counter()
     body("Content-Transfer-Encoding: base64\n\nQ29tZQ==\na plain footer", counts)
     body("Content-Type: text/plain charset=x-nonsense\n\nCome", counts)
@@ -126,7 +126,9 @@ def test_what_is_mended_or_left_out_is_counted():
 
 def test_flowed_lines_are_joined():
     text = "We meet \nat noon.\n From 1 \nto 2.\n> Is it \n> far?\n>> No\n-- \nAnn"
-    assert payload.unflow(text, delete_space=False) == ("We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn")
+    assert payload.unfold_flowed(text, delete_space=False) == (
+        "We meet at noon.\nFrom 1 to 2.\n> Is it far?\n>> No\n-- \nAnn"
+    )
     raw = "Content-Type: text/plain; format=flowed; delsp=yes\n\n明日は \n晴れ"
     assert body(raw) == "明日は晴れ"
     assert body(raw.replace("format=flowed; ", "")) == "明日は \n晴れ"
@@ -146,11 +148,11 @@ def test_flowed_lines_are_joined():
         ("iso8859_15", "iso8859_15", "€"), ("macintosh", "mac_roman", "Ä"), ('"UTF-8";', "utf-8", "ü"),
     ],
 )  # fmt: skip
-def test_a_charset_is_what_mailers_mean_by_its_label(charset, codec, text):
+def test_charset_labels_mean_what_mailers_mean_by_them(charset, codec, text):
     assert charsets.decode(text.encode(codec), charset) == text
 
 
-def test_japanese_mail_has_the_characters_of_its_makers():
+def test_japanese_mail_decodes_vendor_characters():
     number_one = bytes((0x2D, 0x21))  # row 13, which Python's codecs leave out
     assert charsets.decode(b"\x1b$B" + number_one + b"F|\x1b(B: \x1b(I1\x1b(B", "iso-2022-jp") == "①日: ｱ"
     assert charsets.decode(bytes(byte | 0x80 for byte in number_one) + "日".encode("euc_jp"), "euc-jp") == "①日"
@@ -158,7 +160,7 @@ def test_japanese_mail_has_the_characters_of_its_makers():
     assert charsets.decode(plain.encode("iso2022_jp"), "ISO-2022-JP") == plain
 
 
-def test_every_byte_of_every_charset_is_text_or_counted():
+def test_every_byte_in_every_charset_is_decoded_or_counted():
     every = bytes(range(256))
     for label in ("windows-1252", "iso-8859-8", "koi8-u", "gbk", "big5", "euc-jp", "shift_jis", "euc-kr", "utf-8", "utf-7",
                   "iso-2022-jp", "hz", "iso-2022-kr", "utf-16", "cp864", "x", None):  # fmt: skip
@@ -167,13 +169,13 @@ def test_every_byte_of_every_charset_is_text_or_counted():
     assert charsets.decode(b"a\xffb", "utf-8") == "a\udcffb"
 
 
-def test_labels_that_name_no_charset_of_text_are_unknown():
+def test_labels_of_other_codecs_are_unknown_charsets():
     for label in ("rot13", "hex", "idna", "unicode_escape", "undefined", "zlib"):
         assert not charsets.is_known(label)
 
 
-def test_encoded_words_of_headers():
-    for value, found in {
+def test_encoded_words_in_headers_are_decoded():
+    for value, expected in {
         "=?gb2312?B?" + base64.b64encode("镕".encode("gbk")).decode() + "?= ok": "镕 ok",
         "=?utf-8?q?caf=C3?= =?utf-8?q?=A9_au?= lait": "café au lait",
         "=?iso-8859-1?q?=93a=94?==?utf-8?b?w7w?=": "“a”ü",
@@ -181,7 +183,7 @@ def test_encoded_words_of_headers():
         "a =?b": "a =?b",
         "=?x?z?y?=": "=?x?z?y?=",
     }.items():
-        assert headers.decode_words(value) == found
+        assert headers.decode_words(value) == expected
 
 
 def mails(text):
@@ -200,20 +202,20 @@ A, B = "From ann@example.org Tue May  4 10:00:00 2021\n", "From: ann@example.org
         "From ???@??? Tue May 04 10:00:00 2021", "From a@b Tue, 04 May 2021 10:00:00 +0200",
     ],
 )  # fmt: skip
-def test_separators_of_all_forms_begin_a_mail(separator):
+def test_separators_of_all_forms_start_a_mail(separator):
     for end in ("\n", "\r\n"):
         assert mails(f"{A}{B}\n{separator}{end}Subject: x\n\nTwo.") == [f"{B}\n".encode(), b"Subject: x\n\nTwo."]
 
 
 @pytest.mark.parametrize("line", ["From here on: be quiet", "From Tuesday, May 4 2021", "From a@b I heard", A.strip()])
-def test_a_sentence_that_begins_with_from_stays_in_its_mail(line):
+def test_a_sentence_that_starts_with_from_does_not_split_a_mail(line):
     assert mails(f"{A}{B}\n{line}\nno header follows\n{A}{B}") == [
         f"{B}\n{line}\nno header follows\n".encode(),
         B.encode(),
     ]
 
 
-def test_files_are_dense_begin_blank_or_end_early():
+def test_mboxes_may_lack_blank_lines_start_with_them_or_end_early():
     assert mails(f"\ufeff\n\r\n{A}{B}{A}{B}".rstrip()) == [B.encode(), B.rstrip().encode()]
     assert mails(f"From nobody\n{B}") == [B.encode()]
     assert mails(f"{A}{B}>From me\n>>From you\n> From x\n") == [f"{B}From me\n>From you\n> From x\n".encode()]

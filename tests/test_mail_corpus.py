@@ -1,4 +1,4 @@
-"""The bundled mail corpus: what the generator writes, what the dataset card promises."""
+"""The bundled mail corpus: its generator and the claims of its dataset card."""
 
 import importlib.util
 import json
@@ -40,7 +40,7 @@ def lines_of(split):
     return (FOLDER / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
 
 
-def test_the_committed_files_are_what_the_generator_writes(generator, tmp_path):
+def test_the_committed_files_match_the_generator(generator, tmp_path):
     generator.main(["--out", str(tmp_path)])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{split}.jsonl" for split in SPLITS)
     for split in SPLITS:
@@ -63,12 +63,12 @@ def test_the_card_states_the_number_of_mails_in_each_split(rows):
         assert f"| {split} | {len(rows[split]):,} |" in card
 
 
-def test_there_are_at_least_eight_thousand_mails_and_no_message_comes_twice(mails):
+def test_there_are_at_least_eight_thousand_mails_without_duplicate_messages(mails):
     assert len(mails) >= 8000
     assert [text for text, count in Counter(row["message"] for row in mails).items() if count > 1] == []
 
 
-def test_there_are_at_least_thirty_intents_of_twelve_phrasings(grammar):
+def test_there_are_at_least_thirty_intents_with_twelve_phrasings_each(grammar):
     keys = [intent["key"] for intent in grammar["intent"]]
     assert len(set(keys)) == len(keys) >= 30
     assert {
@@ -84,7 +84,7 @@ def test_no_phrasing_is_in_two_intents_or_in_two_splits(generator, grammar, rows
     assert len(set(texts)) == len(texts)
     assert set(splits.values()) == set(SPLITS)
 
-    # Independently of the generator: each committed message holds a phrasing of its own split, and of no other.
+    # Independent of the generator: each committed message contains a phrasing of its own split and of no other.
     patterns = {split: {} for split in SPLITS}
     for (key, phrasing), split in splits.items():
         words = [r".+?" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", phrasing)]
@@ -108,8 +108,8 @@ def test_both_labels_are_common_in_every_split(rows):
         assert 0.4 <= labels["yes"] / len(rows[split]) <= 0.6
 
 
-def test_every_scene_has_as_many_intents_that_want_a_reply_as_intents_that_do_not(grammar):
-    # Salutation, signature and quotation are drawn by scene: balanced scenes keep them from telling the label.
+def test_every_scene_has_as_many_intents_with_a_reply_as_without(grammar):
+    # Salutation, signature and quotation are drawn per scene: balanced scenes keep them from revealing the label.
     counts = Counter((intent["scene"], intent["wants_reply"]) for intent in grammar["intent"])
     for scene in grammar["scenes"]:
         assert counts[scene, "yes"] == counts[scene, "no"] > 0
@@ -118,24 +118,24 @@ def test_every_scene_has_as_many_intents_that_want_a_reply_as_intents_that_do_no
 @pytest.mark.parametrize(
     "mark", ["Sent from my phone", "\n-- \n", " wrote:\n> ", "Forwarded message", "Original Message"]
 )
-def test_what_surrounds_a_mail_does_not_tell_the_label(mails, mark):
+def test_salutations_signatures_and_quotations_do_not_reveal_the_label(mails, mark):
     labels = Counter(row["wants_reply"] for row in mails if mark in row["message"])
     assert labels.total() >= 50
     assert 0.4 <= labels["yes"] / labels.total() <= 0.6
 
 
-def test_a_question_mark_does_not_give_the_label_away(rows):
+def test_a_question_mark_does_not_reveal_the_label(rows):
     for split in SPLITS:
         hits = sum(("?" in row["message"]) == (row["wants_reply"] == "yes") for row in rows[split])
         assert hits / len(rows[split]) < 0.85
 
 
-def test_a_mail_wants_a_reply_exactly_when_it_has_one(mails):
+def test_a_mail_is_labeled_yes_exactly_if_it_has_a_reply(mails):
     for row in mails:
         assert (row["wants_reply"] == "yes") == bool(row["reply"]), row["id"]
 
 
-def test_replies_are_short_and_their_days_and_numbers_stand_in_the_message(mails):
+def test_replies_are_short_and_their_days_and_numbers_occur_in_the_message(mails):
     copied = re.compile(r"\b(?:\w*\d[\w:,-]*|(?:Mon|Tues|Wednes|Thurs|Fri)day)\b")
     for row in mails:
         if row["reply"]:

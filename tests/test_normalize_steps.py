@@ -1,4 +1,4 @@
-"""Each normalization step: what it does, that it never fails, and that running it twice changes nothing more."""
+"""Normalization steps: their results, that they never fail, and that they are idempotent."""
 
 import html
 import os
@@ -41,7 +41,7 @@ LINES += ("Begin forwarded message:",)
 
 
 def shuffled_mails(count, seed):
-    """Mails whose lines stand in any order, so that each step meets its patterns side by side and in one another."""
+    """Mails with shuffled lines, so that the patterns of a step occur next to and inside one another."""
     draw = random.Random(seed)
     return ["\n".join(draw.choices(LINES, k=draw.randint(1, 12))) for _ in range(count)]
 
@@ -58,12 +58,12 @@ def run(kind, *texts, **options):
 
 
 @pytest.mark.parametrize("kind", STEPS)
-def test_a_step_turns_any_text_into_text(kind):
+def test_a_step_accepts_any_text(kind):
     assert len(run(kind, *TEXTS)) == len(TEXTS)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in STEPS if kind != "html"])
-def test_a_step_changes_nothing_the_second_time(kind):
+def test_a_step_is_idempotent(kind):
     once = run(kind, *TEXTS)
     for before, first, second in zip(TEXTS, once, run(kind, *once), strict=True):
         assert second == first, repr(before[:200])
@@ -76,7 +76,7 @@ def test_keeping_breaks_is_idempotent_too():
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
 def test_unicode_forms_are_those_of_the_standard(form):
-    # Letters old enough for every version of Unicode's tables.
+    # Letters that are in every version of Unicode's tables.
     ranges = ((0x20, 0x250), (0x1E00, 0x2000), (0xAC00, 0xAD00), (0xFB00, 0xFB07))
     letters = [chr(code) for first, end in ranges for code in range(first, end)]
     texts = [*letters, "e\u0301", "a\u0323\u0307", "a\u0307\u0323"]
@@ -98,7 +98,7 @@ LETTERS = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE0
 BOTH_SIGMAS = ["ΟΔΟΣ ΟΔΟΣ.", "ΑΣ\u0301Σ", "Σ", "IΣ", "İΣ", "I\u0307\u0323", "J\u0301 Į\u0303", "ISTANBUL İ ı"]
 
 
-def test_lower_case_is_that_of_all_languages_for_every_character():
+def test_every_character_has_its_default_lower_case():
     texts = ["".join(LETTERS[at : at + 500]) for at in range(0, len(LETTERS), 500)]
     texts += BOTH_SIGMAS + [f"{letter}\u0301{letter}" for letter in LETTERS[:0x2000]]
     usual = tf.strings.lower(texts, encoding="utf-8").numpy()
@@ -123,7 +123,7 @@ def test_lower_case_does_not_follow_the_locale_of_the_process():
     assert theirs != ours, "ICU does not follow LC_ALL here, so this test sees nothing"
 
 
-def test_white_space_of_every_kind_becomes_one_blank():
+def test_white_space_of_every_kind_becomes_a_space():
     blanks = [chr(code) for code in range(0x110000) if chr(code).isspace()] + ["\u200b", "\ufeff"]
     assert run("whitespace", *(f"{blank}a{blank}{blank} b{blank}" for blank in blanks)) == ["a b"] * len(blanks)
     others = [chr(code) for code in range(0x21, 0x3000) if not chr(code).isspace() and code != 0x200B]
@@ -134,14 +134,14 @@ def test_line_breaks_can_be_kept():
     assert run("whitespace", " a \r\n\r\n\u2028\x85 b\t c \n", breaks="keep") == "a\n\nb c"
 
 
-def test_control_characters_go_and_white_space_stays():
+def test_control_characters_are_removed_and_white_space_stays():
     kept = set("\t\n\x0b\x0c\r\x85")
     text = "".join(map(chr, range(0x300))) + "\ufeff"
     expected = "".join(c for c in text if c in kept or (unicodedata.category(c) != "Cc" and c != "\ufeff"))
     assert run("control", text) == expected
 
 
-def test_every_named_entity_is_known():
+def test_every_named_entity_is_decoded():
     names = [f"&{name}" for name in html.entities.html5 if name.endswith(";")]
     assert len(names) == 2125
     assert run("html", *(f"x{name}y" for name in names)) == [f"x{html.unescape(name)}y" for name in names]
@@ -151,14 +151,14 @@ def test_numeric_entities_are_decoded_as_html_says():
     draw = random.Random(3)
     codes = [*range(0x20, 0x7F), *range(0x80, 0xA0), 0, 0xD800, 0xDFFF, 0x10FFFF - 2, 0x110000, 10**7, 10**9, 16**9]
     codes += [draw.randrange(0xA0, 0xD800) for _ in range(200)] + [draw.randrange(0x10000, 0x1FFF0) for _ in range(200)]
-    # Python drops code points that HTML calls a parse error and decodes all the same.
+    # Python drops code points that are parse errors in HTML but are decoded anyway.
     codes = [code for code in codes if html.unescape(f"&#{code};")]
     forms = ("&#{};", "a&#x{:x};b", "&#X{:06X}; ", "&#{:09d};", "&#{} ")
     texts = [form.format(code) for code in codes for form in forms]
     assert run("html", *texts) == [html.unescape(text) for text in texts]
 
 
-def test_text_around_entities_comes_back_whole():
+def test_text_around_entities_is_unchanged():
     texts = [text for text in TEXTS if "&" not in text]
     found = run("html", *(f"&lt;{text}&eacute;{text}" for text in texts), tags="keep")
     assert found == [f"<{text}é{text}" for text in texts]
@@ -217,7 +217,7 @@ def test_html_becomes_text(before, after):
         ("FYI\n\nFrom: B\nSent: Monday\nSubject: E\n\nnews", "FYI\n\nFrom: B\nSent: Monday\nSubject: E\n\nnews"),
     ],
 )
-def test_quotations_go(before, after):
+def test_quotations_are_removed(before, after):
     assert run("mail_quotation", before) == after
 
 
@@ -247,7 +247,7 @@ ATTRIBUTIONS = (
 
 
 @pytest.mark.parametrize("language", HEADERS)
-def test_answered_mails_go_and_forwarded_ones_stay_in_every_language(language):
+def test_quoted_mails_are_removed_and_forwarded_ones_stay_in_every_language(language):
     mail = f"{HEADERS[language]}\n\nIs it ready?"
     assert run("mail_quotation", f"It is done.\n\n{mail}") == "It is done.\n\n"
     assert run("mail_quotation", run("mail_forwarded", f"It is done.\n\n{mail}")) == "It is done.\n\n"
@@ -258,7 +258,7 @@ def test_answered_mails_go_and_forwarded_ones_stay_in_every_language(language):
     )
 
 
-def test_attribution_lines_go_in_every_language():
+def test_attribution_lines_are_removed_in_every_language():
     assert run("mail_quotation", *(f"Yes.\n{line}\n> so?\n" for line in ATTRIBUTIONS)) == ["Yes.\n"] * len(ATTRIBUTIONS)
 
 
@@ -278,7 +278,7 @@ def test_attribution_lines_go_in_every_language():
         ),
     ],
 )
-def test_forwarded_headers_go_and_the_forwarded_text_stays(before, after):
+def test_forwarded_headers_are_removed_and_the_forwarded_text_stays(before, after):
     assert run("mail_forwarded", before) == after
 
 
@@ -295,7 +295,7 @@ def test_forwarded_headers_go_and_the_forwarded_text_stays(before, after):
         ("Hi Bob,", "Hi Bob,"),
     ],
 )
-def test_salutations_go_unless_they_are_all(before, after):
+def test_salutations_are_removed_unless_they_are_the_whole_text(before, after):
     assert run("mail_salutation", before) == after
 
 
@@ -327,7 +327,7 @@ def test_salutations_go_unless_they_are_all(before, after):
         ("A\n--\nHow much is it?", None),
     ],
 )
-def test_signatures_go(before, after):
+def test_signatures_are_removed(before, after):
     assert run("mail_signature", before) == (before if after is None else after)
 
 
@@ -358,17 +358,17 @@ def test_masks(kind, before, after):
 
 
 @pytest.mark.parametrize("token", ["\\0", "\\1", "a\\b", "", "§", "<x>"])
-def test_a_mask_writes_its_token_as_it_stands(token):
+def test_a_mask_writes_its_token_literally(token):
     for kind, text in (("mask_urls", "http://a.org"), ("mask_addresses", "a@b.org"), ("mask_phones", "+49 30 123456")):
         assert run(kind, f"x {text} y", token=token) == f"x {token} y"
 
 
-def test_a_number_token_with_digits_is_refused():
+def test_a_number_token_with_digits_is_an_error():
     with pytest.raises(ValueError, match="without digits"):
         Plugin.check("text.steps", {"kind": "mask_numbers", "token": "<n1>"})
 
 
-def test_all_steps_in_one_exported_graph_do_what_they_do_eagerly(tmp_path):
+def test_steps_in_an_exported_graph_give_the_same_result_as_eagerly(tmp_path):
     steps = [Plugin.check("text.steps", kind) for kind in STEPS]
     module = tf.Module()
     strings = tf.TensorSpec([None], tf.string)

@@ -1,4 +1,4 @@
-"""A row's answer is one, however many answers are asked for, by which signature, and beside which other rows."""
+"""A row has the same answer for any number of answers, in every signature and in every batch."""
 
 import math
 from fractions import Fraction
@@ -28,7 +28,7 @@ SEARCHES = [
 
 @pytest.mark.volume
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
-def test_the_best_answers_of_a_beam_are_the_first_of_however_many(search):
+def test_the_best_answers_do_not_depend_on_n_best(search):
     for seed in SEEDS:
         model = Table(seed, end_bonus=seed % 3)
         every = beam.decode(
@@ -45,7 +45,7 @@ def test_the_best_answers_of_a_beam_are_the_first_of_however_many(search):
 
 @pytest.mark.volume
 @pytest.mark.parametrize(("patience", "alpha"), [(0.5, 0.0), (1.0, 1.3), (1.0, 2.0), (2.0, 2.0)])
-def test_patience_gives_the_answers_of_a_plain_search_that_drops_nothing(patience, alpha):
+def test_patience_equals_a_plain_search_without_pruning(patience, alpha):
     sooner = 0
     for seed in SEEDS:
         model = Table(seed, end_bonus=1.0)
@@ -62,7 +62,7 @@ def test_patience_gives_the_answers_of_a_plain_search_that_drops_nothing(patienc
 
 @pytest.mark.volume
 @pytest.mark.parametrize("decoder", [constrained, diverse])
-def test_other_searches_with_a_beam_give_the_same_first_answer_too(decoder):
+def test_other_beam_searches_give_the_same_first_answer_too(decoder):
     own = {"patience": 1.0, "beam_size": 4} | ({"groups": 2} if decoder is diverse else {})
     for seed in SEEDS:
         model = Table(seed, end_bonus=1.0)
@@ -73,7 +73,7 @@ def test_other_searches_with_a_beam_give_the_same_first_answer_too(decoder):
             assert words_of(best["ids"][row, 0].numpy()) == words_of(every["ids"][row, 0].numpy())
 
 
-def test_an_answer_does_not_depend_on_the_rows_beside_it_nor_on_padding():
+def test_an_answer_does_not_depend_on_other_rows_or_padding():
     config = beam.Config(beam_size=3, max_length=12, length_penalty=1.3, patience=1.0, max_ratio=2.0)
     for seed in range(3):
         model = Table(seed, end_bonus=1.0)
@@ -110,7 +110,7 @@ def answers(servable, texts):
     default, nbest, options = (
         servable.output.answer(given),
         servable.output.nbest(given),
-        servable.output.optional({**given, **defaults}),
+        servable.output.answer_with_options({**given, **defaults}),
     )
     found = {"serving_default": (default["answer"], default["score"])}
     found |= {
@@ -128,9 +128,9 @@ def test_every_signature_gives_the_same_answer(generator, decode):
     for other, other_scores in found.values():
         assert other == best
         np.testing.assert_allclose(other_scores, scores, rtol=1e-5)
-    # What attention explains, and alone in a batch.
+    # The tokens of the attention signature, and single rows.
     pieces = servable.definition("attention").call({"source": tf.constant(TEXTS)})["target_tokens"].numpy()
-    ids = servable.output.decoded(servable.output.searched({"source": tf.constant(TEXTS)}))["ids"][:, 0]
+    ids = servable.output.generate(servable.output.search_inputs({"source": tf.constant(TEXTS)}))["ids"][:, 0]
     codec = servable.features["target"].codec
     assert codec.decode(ids).numpy().tolist() == best
     assert codec.pieces(ids).numpy()[:, : pieces.shape[1]].tolist() == pieces.tolist()
@@ -138,13 +138,13 @@ def test_every_signature_gives_the_same_answer(generator, decode):
         assert servable.output.answer({"source": tf.constant(TEXTS[row : row + 1])})["answer"].numpy().tolist() == [
             best[row]
         ]
-    # A blank text has the empty answer, for certain, or what the answer must hold.
-    held = decode.get("prefix", "") or "".join(decode.get("constraints", []))
-    assert [best[row] for row in (1, 4)] == [held.encode()] * 2
-    assert (scores[[1, 4]] == 0).all() == (not held)
+    # A blank text has the empty answer with score 0, or the required text.
+    required = decode.get("prefix", "") or "".join(decode.get("constraints", []))
+    assert [best[row] for row in (1, 4)] == [required.encode()] * 2
+    assert (scores[[1, 4]] == 0).all() == (not required)
 
 
-def test_a_stream_of_greedy_answers_ends_with_the_answer(generator):
+def test_a_streamed_greedy_answer_ends_as_the_answer(generator):
     for decode in DECODERS[:2]:
         servable = load(generator, decode)
         state = servable.definition("begin").call({"source": tf.constant(TEXTS)})
@@ -156,7 +156,7 @@ def test_a_stream_of_greedy_answers_ends_with_the_answer(generator):
         assert text == servable.output.answer({"source": tf.constant(TEXTS)})["answer"].numpy().tolist()
 
 
-def test_a_blank_text_changes_no_other_row_and_is_answered_with_nothing_else(generator):
+def test_a_blank_text_has_only_the_empty_answer_and_affects_no_other_row(generator):
     servable = load(generator, {"kind": "beam", "beam_size": 3, "min_length": 4})
     texts = servable.output.nbest({"source": tf.constant(TEXTS)})
     kept = [row for row, text in enumerate(TEXTS) if text.strip(" \u200b\u00a0\t")]
@@ -172,8 +172,8 @@ def test_a_blank_text_changes_no_other_row_and_is_answered_with_nothing_else(gen
     assert scored["log_prob"][0] == 0 > max(scored["log_prob"].numpy()[1:])
 
 
-def test_blank_is_told_by_what_the_codec_keeps(tmp_path):
-    # Without a step that mends white space, and with a codec to which a blank is a token.
+def test_white_space_is_blank_even_if_the_codec_keeps_it(tmp_path):
+    # Without a step that normalizes white space, and with a codec that has a token for a space.
     tables = {**tiny.GENERATOR, "normalize": {"steps": []}, "tokenize": {"codec": "characters"}}
     paths = tiny.build(tmp_path / "built", tables, tiny.generator_rows(tmp_path / "rows.tsv", 60), until="train")
     servable = load(paths, {"kind": "greedy"})
@@ -189,13 +189,13 @@ def test_max_ratio_is_exact_for_every_length():
     for hundredths in range(5, 1200, 7):
         ratio, expected = hundredths / 100, [math.ceil(Fraction(hundredths, 100) * length) + 3 for length in lengths]
         settings = beam.Config(max_length=10_000, max_ratio=ratio, max_extra=3)
-        assert _search.caps(source, 0, settings, rules).numpy().tolist() == expected
+        assert _search.max_lengths(source, 0, settings, rules).numpy().tolist() == expected
         settings = settings.model_copy(update={"max_ratio": tf.constant(ratio, tf.float32)})
-        assert _search.caps(source, 0, settings, rules).numpy().tolist() == expected
+        assert _search.max_lengths(source, 0, settings, rules).numpy().tolist() == expected
 
 
-def test_the_search_for_few_answers_is_over_sooner():
-    # The reason for n_best: steps that only the worse answers need are not taken.
+def test_a_search_for_fewer_answers_ends_sooner():
+    # The purpose of n_best: to skip steps that only the worse answers need.
     fewer = 0
     for seed in SEEDS:
         model = Table(seed, end_bonus=2.0)

@@ -1,4 +1,4 @@
-"""What an answer means is decided in one place: nobody else asks what a model answers with, or for a signature by its name."""
+"""Only answers/ and related packages depend on the kind of an answer, and no other code looks up signatures by name."""
 
 import ast
 
@@ -6,23 +6,35 @@ import pytest
 
 from textpipe.config import plugins
 
-# Who decides.
+# Packages that may depend on kinds of answers and fields.
 OWNERS = ("answers", "features", "kinds", "objectives", "tasks", "text/features")
-# Modules that still ask what a field or an answer is; a module that is mended leaves the list.
-ASK_KINDS: set[str] = set()
+# Further modules that may compare kinds; the list should stay empty.
+KIND_EXCEPTIONS: set[str] = set()
 KINDS = {"text", "label"}
 SIGNATURES = {
-    *("serving_default", "nbest", "options", "classify", "features", "score", "tokens", "attention", "begin", "advance")
+    *(
+        "serving_default",
+        "nbest",
+        "nbest_until",
+        "options",
+        "classify",
+        "features",
+        "score",
+        "tokens",
+        "attention",
+        "begin",
+        "advance",
+    )
 }
-# Where signatures are looked up by name, as far as a syntax tree can tell.
+# Names of signature tables and look-up functions, as seen in syntax trees.
 TABLES = ("signatures", "definitions", "described", "signature_def", "methods", "records")
 LOOK_UPS = ("signature", "definition", "predict")
-READS_FORMAT_1 = "savedmodel/description.py"  # where signatures were known by their names
+READS_FORMAT_1 = "savedmodel/description.py"  # in which signatures are identified by name
 
 
 def trees():
-    for path in sorted(plugins.HOME.rglob("*.py")):
-        name = path.relative_to(plugins.HOME).as_posix()
+    for path in sorted(plugins.PACKAGE_FOLDER.rglob("*.py")):
+        name = path.relative_to(plugins.PACKAGE_FOLDER).as_posix()
         if not name.startswith(tuple(f"{owner}/" for owner in OWNERS)):
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
@@ -40,7 +52,7 @@ def constants(node):
     return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
-def asks_kind(node):
+def compares_kind(node):
     """model.generates, module.OUTPUT, field.kind == "text"."""
     if isinstance(node, ast.Attribute):
         return node.attr in ("generates", "OUTPUT")
@@ -48,11 +60,11 @@ def asks_kind(node):
         return False
     sides = [node.left, *node.comparators]
     literal = set().union(*(constants(one) for one in sides if not isinstance(one, ast.Subscript | ast.Call)))
-    asked = {last_name(one) for one in sides}
-    return bool(literal & KINDS) and bool(asked & {"kind", "side_kind", "OUTPUT", "target"})
+    names = {last_name(one) for one in sides}
+    return bool(literal & KINDS) and bool(names & {"kind", "side_kind", "OUTPUT", "target"})
 
 
-def asks_signature(node):
+def looks_up_signature(node):
     """signatures["nbest"], "begin" in version.signatures, model.signature("score"), name == "options"."""
     if isinstance(node, ast.Subscript):
         named = isinstance(node.slice, ast.Constant) and node.slice.value in SIGNATURES
@@ -66,41 +78,43 @@ def asks_signature(node):
         return False
     sides = [node.left, *node.comparators]
     literal = set().union(*(constants(one) for one in sides if not isinstance(one, ast.Subscript)))
-    asked = {last_name(one) for one in sides}
-    return bool(literal & SIGNATURES) and bool(asked & {*TABLES, "signature", "signature_name"})
+    names = {last_name(one) for one in sides}
+    return bool(literal & SIGNATURES) and bool(names & {*TABLES, "signature", "signature_name"})
 
 
-def found(asks):
-    return {name for name, tree in trees() if any(map(asks, ast.walk(tree)))}
+def violations(detects):
+    return {name for name, tree in trees() if any(map(detects, ast.walk(tree)))}
 
 
-def test_only_the_listed_modules_ask_what_a_field_or_an_answer_is():
-    assert found(asks_kind) == ASK_KINDS
+def test_no_other_module_compares_kinds():
+    assert violations(compares_kind) == KIND_EXCEPTIONS
 
 
-def test_nobody_asks_for_a_signature_by_its_name():
-    assert found(asks_signature) <= {READS_FORMAT_1}
+def test_no_other_module_looks_up_signatures_by_name():
+    assert violations(looks_up_signature) <= {READS_FORMAT_1}
 
 
 @pytest.mark.parametrize(
-    ("text", "asks"),
+    ("text", "detects"),
     [
-        ("servable.generates", asks_kind),
-        ("plugins.find('models', kind).OUTPUT != 'text'", asks_kind),
-        ("field.kind == 'label'", asks_kind),
-        ("kind in ('text', 'label')", asks_kind),
-        ("size['kind'] == 'label'", asks_kind),
-        ("signatures['nbest']", asks_signature),
-        ("'begin' in version.signatures", asks_signature),
-        ("servable.signature('score')", asks_signature),
-        ("model.predict(rows, signature='attention')", asks_signature),
-        ("signature in ('serving_default', 'nbest')", asks_signature),
+        ("servable.generates", compares_kind),
+        ("plugins.find('models', kind).OUTPUT != 'text'", compares_kind),
+        ("field.kind == 'label'", compares_kind),
+        ("kind in ('text', 'label')", compares_kind),
+        ("size['kind'] == 'label'", compares_kind),
+        ("signatures['nbest']", looks_up_signature),
+        ("'begin' in version.signatures", looks_up_signature),
+        ("servable.signature('score')", looks_up_signature),
+        ("model.predict(rows, signature='attention')", looks_up_signature),
+        ("signature in ('serving_default', 'nbest')", looks_up_signature),
     ],
 )
-def test_a_question_is_seen(text, asks):
-    assert any(map(asks, ast.walk(ast.parse(text))))
+def test_violations_are_detected(text, detects):
+    assert any(map(detects, ast.walk(ast.parse(text))))
 
 
-def test_what_is_no_question_is_let_be():
+def test_other_code_is_not_reported():
     for text in ("row['score']", "record.kind == 'jsonl'", "outputs['tokens']", "field.kind", "'text' in row"):
-        assert not any(asks(node) for asks in (asks_kind, asks_signature) for node in ast.walk(ast.parse(text)))
+        assert not any(
+            detects(node) for detects in (compares_kind, looks_up_signature) for node in ast.walk(ast.parse(text))
+        )

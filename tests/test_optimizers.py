@@ -87,7 +87,7 @@ def test_adamw_does_not_decay_biases():
     np.testing.assert_array_equal(bias.numpy(), np.ones(4))
 
 
-def test_every_optimizer_and_schedule_of_the_room_is_tested_here():
+def test_every_optimizer_and_schedule_is_tested_here():
     tested = {table["kind"] for table, _ in CASES.values()}
     assert set(plugins.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
     assert plugins.names("training.schedules") == [
@@ -95,7 +95,7 @@ def test_every_optimizer_and_schedule_of_the_room_is_tested_here():
     ]  # fmt: skip
 
 
-def test_constant_climbs_in_a_straight_line_and_stays():
+def test_constant_warms_up_linearly_and_stays():
     config = constant.Config(warmup_steps=4)
     assert [constant.factor(config, step, 9, []) for step in (1, 2, 4, 9)] == [0.25, 0.5, 1.0, 1.0]
     assert constant.factor(constant.Config(), 1, 9, []) == 1.0
@@ -106,7 +106,7 @@ def test_exponential_halves_every_thousand_steps():
     assert [exponential.factor(config, step, 0, []) for step in (1000, 2000, 3000)] == [0.5, 0.25, 0.125]
 
 
-def test_cosine_spans_the_planned_run_unless_told():
+def test_cosine_spans_the_planned_run_by_default():
     assert cosine.factor(cosine.Config(), 50, 100, []) == pytest.approx(0.5)
     assert cosine.factor(cosine.Config(), 100, 100, []) == pytest.approx(0.0)
     assert cosine.factor(cosine.Config(steps=200, lowest=0.2), 100, 100, []) == pytest.approx(0.6)
@@ -123,7 +123,7 @@ def test_inverse_square_root_gives_the_rates_of_vaswani_and_others():
         assert ours == pytest.approx(paper, rel=1e-12)
 
 
-def test_noam_is_inverse_square_root_with_the_width_in_it():
+def test_noam_is_inverse_square_root_scaled_by_the_width():
     config = noam.Config(d_model=128, warmup_steps=400)
     peak = 128**-0.5 * 400**-0.5
     for step in (1, 100, 400, 100_000):
@@ -139,14 +139,14 @@ def test_plateau_halves_after_each_failure_in_a_row():
     assert plateau.factor(plateau.Config(lowest=0.4), 1, 1, losses) == 0.4
 
 
-def test_halving_once_begun_goes_on():
+def test_halving_continues_once_started():
     losses = [3, 2, 2.5, 1.9, 1.8]
     assert [halving.factor(halving.Config(), 1, 1, losses[:n]) for n in range(6)] == [1, 1, 1, 0.5, 0.25, 0.125]
     assert halving.factor(halving.Config(start=3), 1, 1, losses) == 1.0
 
 
 @pytest.mark.parametrize("name", plugins.names("training.schedules"))
-def test_a_schedule_never_leaves_zero_to_one(name):
+def test_a_schedule_stays_between_zero_and_one(name):
     module = plugins.find("training.schedules", name)
     table = {"warmup_steps": 7} if "warmup_steps" in module.Config.model_fields else {}
     for step in range(1, 60):
@@ -156,7 +156,7 @@ def test_a_schedule_never_leaves_zero_to_one(name):
 
 
 def quadratic(size, condition):
-    """A convex quadratic with eigenvalues from 1 to `condition`, and where its minimum is."""
+    """A convex quadratic with eigenvalues from 1 to `condition`, and its minimum."""
     random = np.random.default_rng(size)
     basis, _ = np.linalg.qr(random.normal(size=(size, size)))
     matrix = basis @ np.diag(np.geomspace(1, condition, size)) @ basis.T
@@ -187,7 +187,7 @@ def test_lbfgs_needs_no_more_steps_than_scipy():
     assert found.calls <= 1.3 * reference.nfev
 
 
-def test_lbfgs_stops_where_rounding_does_and_says_so():
+def test_lbfgs_stops_at_the_rounding_error_and_reports_it():
     function, minimum = quadratic(30, 100.0)
     found = lbfgs.minimize(function, np.zeros(30), tolerance=1e-12, max_iterations=500)
     assert found.stopped == "rounding"

@@ -1,4 +1,4 @@
-"""Shares of a batch side by side: the update of the whole batch, the same bits every time, and cores as one asks for."""
+"""Parallel shards of a batch: the update of the whole batch, reproducible bits, and the configured cores."""
 
 import os
 import subprocess
@@ -40,8 +40,8 @@ def build(kind, dropout=0.0):
 
 
 @pytest.mark.parametrize(("kind", "accumulate"), [("transformer", True), ("recurrent", False)])
-def test_shares_side_by_side_make_the_update_of_the_whole_batch(kind, accumulate):
-    """A last batch of fewer rows than shares goes whole."""
+def test_parallel_shards_make_the_update_of_the_whole_batch(kind, accumulate):
+    """A last batch of fewer rows than shards is not split."""
     rows = tests.reversals(30)
     batches = [Batch(np.arange(29), {"source": 8, "target": 8}), Batch(np.array([29]), {"source": 8, "target": 8})]
     groups = [batches] if accumulate else [[batch] for batch in batches]
@@ -55,7 +55,7 @@ def test_shares_side_by_side_make_the_update_of_the_whole_batch(kind, accumulate
         assert not np.array_equal(first, before)
 
 
-def test_shares_side_by_side_validate_as_the_whole_batch_does():
+def test_parallel_shards_validate_like_the_whole_batch():
     rows, batch = tests.reversals(30), Batch(np.arange(30), {"source": 8, "target": 8})
     model = build("transformer")
     found = [
@@ -67,7 +67,7 @@ def test_shares_side_by_side_validate_as_the_whole_batch_does():
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
-def test_shares_drop_and_sample_the_same_way_every_time():
+def test_shards_draw_the_same_random_numbers_every_time():
     rows = tests.reversals(1)
     batch = Batch(np.zeros(8, int), {"source": 8, "target": 8})
     options = {"scheduled_sampling": {"probability": 0.5, "steps": 1, "choose": "sample"}, "seed": 3}
@@ -80,8 +80,8 @@ def test_shares_drop_and_sample_the_same_way_every_time():
     assert figures == repeated and tests.same(first, again)
 
 
-def test_a_share_has_draws_of_its_own(monkeypatch):
-    """All rows are alike: a second share with the first one's draws would have the first one's loss."""
+def test_each_shard_has_its_own_random_numbers(monkeypatch):
+    """All rows are equal: a second shard with the random numbers of the first would have the same loss."""
     losses = []
     gradients = sequence.gradients
 
@@ -91,13 +91,13 @@ def test_a_share_has_draws_of_its_own(monkeypatch):
         return sums, found
 
     monkeypatch.setattr(sequence, "gradients", spying)
-    taken = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8, sequence)
+    training_steps = steps.Steps(build("transformer", 0.5), None, Settings(), tf.distribute.get_strategy(), 8, sequence)
     ids = tf.constant(tests.reversals(1).target.gather(np.zeros(8, int), 8))
-    taken.gradients(2, {"source": ids}, ids, tf.constant(1.0))
+    training_steps.gradients(2, {"source": ids}, ids, tf.constant(1.0))
     assert len(losses) == 2 and float(losses[0]) != float(losses[1])
 
 
-def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_number_of_shards(tmp_path, monkeypatch):
     rows = {"train": tests.reversals(64), "valid": tests.reversals(16, seed=1)}
     monkeypatch.setattr(threads, "num_shards", lambda: 2)
 
@@ -108,17 +108,17 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
         return tests.weights(model)
 
     whole = run(tmp_path / "whole")
-    take = loop.Loop.take
+    take = loop.Loop.update
 
     def interrupted(self, group):
-        if self.taken == 5:
+        if self.global_step == 5:
             raise KeyboardInterrupt
         take(self, group)
 
-    monkeypatch.setattr(loop.Loop, "take", interrupted)
+    monkeypatch.setattr(loop.Loop, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "resumed")
-    monkeypatch.setattr(loop.Loop, "take", take)
+    monkeypatch.setattr(loop.Loop, "update", take)
     monkeypatch.setattr(threads, "num_shards", lambda: 1)
     assert tests.same(run(tmp_path / "resumed"), whole)
     assert not tests.same(run(tmp_path / "alone"), whole)
@@ -127,7 +127,7 @@ def test_a_run_goes_on_with_as_many_shares_as_it_began_with(tmp_path, monkeypatc
 @pytest.mark.parametrize(("tables", "make", "wanted"), [
     (tiny.GENERATOR, tiny.generator_rows, True), (tiny.CLASSIFIER, tiny.classifier_rows, False),
 ])  # fmt: skip
-def test_a_pipeline_of_texts_leaves_cores_for_its_shares(tables, make, wanted, tmp_path, monkeypatch):
+def test_a_pipeline_of_texts_leaves_cores_for_its_shards(tables, make, wanted, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(threads, "limit_intra_op", lambda: asked.append(True))
     file = tmp_path / "tiny.toml"
@@ -139,7 +139,7 @@ def test_a_pipeline_of_texts_leaves_cores_for_its_shares(tables, make, wanted, t
 PROGRAM = """
 import os, sys
 from textpipe.runtime import threads
-threads.count = lambda: 2
+threads.num_cores = lambda: 2
 {first}
 threads.side_by_side()
 print(os.environ.get(threads.VARIABLE), threads.pieces())
@@ -151,14 +151,14 @@ if "tensorflow" in sys.modules:
 @pytest.mark.parametrize(
     ("first", "expected"),
     [
-        ("", ["1", "2"]),  # TensorFlow reads the variable by itself
+        ("", ["1", "2"]),  # TensorFlow reads the variable itself
         ("import tensorflow", ["1", "2", "1"]),
         ("import tensorflow as tf; tf.constant(1)", ["None", "1", "0"]),
         ("os.environ[threads.VARIABLE] = '2'", ["2", "1"]),
-        ("threads.count = lambda: 17", ["4", "4"]),
+        ("threads.num_cores = lambda: 17", ["4", "4"]),
     ],
 )
-def test_cores_are_left_for_operations_side_by_side_unless_it_is_too_late_or_said_otherwise(first, expected):
+def test_cores_are_left_for_parallel_operations_unless_too_late_or_configured(first, expected):
     environment = {name: value for name, value in os.environ.items() if name != threads.VARIABLE}
     program = PROGRAM.format(first=first)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

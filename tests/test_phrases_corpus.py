@@ -1,4 +1,4 @@
-"""The bundled phrases: what the generator writes, what the dataset card promises, and the grammar against a hand."""
+"""The bundled phrases: their generator, the claims of the dataset card, and the grammar against manual translations."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def corpus_module(name):
-    """A module beside the corpus, imported as `python data/phrases/generate.py` would find it."""
+    """Import a module in the corpus folder as `python data/phrases/generate.py` would."""
     sys.path.insert(0, str(FOLDER))
     try:
         return importlib.import_module(name)
@@ -44,7 +44,7 @@ def load_generator():
 
 @pytest.fixture(scope="module")
 def built(generator):
-    """split -> sentences with their combinations, drawn anew."""
+    """split -> newly generated sentences with their combinations."""
     return generator.build()
 
 
@@ -65,7 +65,7 @@ def words_of(pairs, column):
 # The files
 
 
-def test_the_committed_files_are_what_the_generator_writes(generator, built, tmp_path):
+def test_the_committed_files_match_the_generator(generator, built, tmp_path):
     generator.write(built, tmp_path)
     for split in SPLITS:
         assert (tmp_path / f"{split}.tsv").read_bytes() == (FOLDER / f"{split}.tsv").read_bytes(), (
@@ -83,7 +83,7 @@ def test_there_are_at_least_twenty_thousand_distinct_pairs(rows):
     assert len(set(pairs)) == len(pairs) >= 20_000
 
 
-def test_every_file_has_the_header_and_two_filled_columns(rows):
+def test_every_file_has_the_header_and_two_nonempty_columns(rows):
     for split in SPLITS:
         assert lines_of(split)[0] == "en\tde"
         assert all(len(pair) == 2 and all(pair) for pair in rows[split])
@@ -98,24 +98,24 @@ def test_sentences_have_three_to_fourteen_words(rows):
     assert all(3 <= len(side.split()) <= 14 for split in SPLITS for pair in rows[split] for side in pair)
 
 
-def test_the_card_tells_the_counts(rows):
+def test_the_card_states_the_counts(rows):
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert "synthetic" in card.lower()
     for split in SPLITS:
         assert f"| {split} | {len(rows[split]):,} |" in card
 
 
-# What is held out
+# Held-out combinations
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_every_row_joins_words_that_no_row_of_another_split_joins(built, split):
+def test_every_row_has_a_word_combination_unique_to_its_split(built, split):
     elsewhere = set().union(*(s.combinations for name in SPLITS if name != split for s in built[name]))
     assert not [s.en for s in built[split] if s.combinations <= elsewhere]
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_held_out_tells_the_combinations_that_train_lacks(generator, built, split):
+def test_held_out_contains_the_combinations_missing_in_train(generator, built, split):
     trained = set().union(*(s.combinations for s in built["train"]))
     for sentence in built[split]:
         told = generator.held_out(sentence)
@@ -136,7 +136,7 @@ def test_every_pattern_occurs_in_train(built):
     assert len(patterns) == 30
 
 
-# The grammar against translations written by hand. Each case is a call and the pair it must give.
+# The grammar against manual translations. Each case is a call and the expected pair.
 
 STATEMENTS = [
     # article and adjective by gender, number and case, after der-words, ein-words and nothing
@@ -365,7 +365,7 @@ STATEMENTS = [
 
 
 @pytest.mark.parametrize(("call", "slots", "en", "de"), STATEMENTS, ids=[case[2] for case in STATEMENTS])
-def test_a_statement_reads_as_a_hand_would_write_it(say, call, slots, en, de):
+def test_statements_match_manual_translations(say, call, slots, en, de):
     assert say.statement(*call, **slots) == (en, de)
 
 
@@ -402,7 +402,7 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("call", "slots", "en", "de"), QUESTIONS, ids=[case[2] for case in QUESTIONS])
-def test_a_question_reads_as_a_hand_would_write_it(say, call, slots, en, de):
+def test_questions_match_manual_translations(say, call, slots, en, de):
     assert say.question(*call, **slots) == (en, de)
 
 
@@ -415,7 +415,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("verb", "slots", "en", "de"), REQUESTS, ids=[case[2] for case in REQUESTS])
-def test_a_request_reads_as_a_hand_would_write_it(say, verb, slots, en, de):
+def test_requests_match_manual_translations(say, verb, slots, en, de):
     assert say.request(verb, **slots) == (en, de)
 
 
@@ -550,7 +550,7 @@ DECLENSIONS = {
 
 
 @pytest.mark.parametrize("phrase", DECLENSIONS)
-def test_a_phrase_declines_as_the_school_grammar_has_it(say, composer_module, phrase):
+def test_phrases_decline_by_the_grammar_tables(say, composer_module, phrase):
     tree = say.phrase(phrase)
     cases = [composer_module.german.nominal(tree, case) for case in ("nom", "acc", "dat", "gen")]
     assert ", ".join(cases) == DECLENSIONS[phrase]
@@ -565,7 +565,7 @@ def test_a_phrase_declines_as_the_school_grammar_has_it(say, composer_module, ph
         ("the men", "die die denen"),
     ],
 )
-def test_relative_pronouns_decline_as_the_school_grammar_has_them(say, composer_module, noun, pronouns):
+def test_relative_pronouns_decline_by_the_grammar_tables(say, composer_module, noun, pronouns):
     gap = composer_module.Gap(say.phrase(noun).noun, say.phrase(noun).plural)
     assert " ".join(composer_module.german.nominal(gap, case) for case in ("nom", "acc", "dat")) == pronouns
 
@@ -587,13 +587,13 @@ CONJUGATIONS = {
 
 
 @pytest.mark.parametrize("verb", CONJUGATIONS)
-def test_a_verb_conjugates_as_the_school_grammar_has_it(say, composer_module, verb):
+def test_verbs_conjugate_by_the_grammar_tables(say, composer_module, verb):
     tree = say.verb(verb, ("to",) if verb == "give" else ())
     forms = [composer_module.german.finite_verb(tree, person) for person in ("1sg", "2sg", "3sg", "1pl", "3pl")]
     assert " ".join(forms) == CONJUGATIONS[verb]
 
 
-def test_a_wrong_word_in_the_lexicon_is_named(composer_module, tmp_path):
+def test_the_error_names_a_wrong_word_in_the_lexicon(composer_module, tmp_path):
     broken = (FOLDER / "grammar.toml").read_text(encoding="utf-8").replace('object = ["text"]', 'object = ["texxt"]', 1)
     (tmp_path / "grammar.toml").write_text(broken, encoding="utf-8")
     with pytest.raises(ValueError, match="no noun is called or tagged 'texxt'"):

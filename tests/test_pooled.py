@@ -1,4 +1,4 @@
-"""Pooling, convolution and the pooled classifier against NumPy, and on rows that only order tells apart."""
+"""Pooling, convolution and the pooled classifier compared with NumPy, and on rows that differ only in word order."""
 
 import itertools
 
@@ -23,7 +23,9 @@ LENGTHS = (4, 1, 3)
 def states_and_mask(size=6):
     random = np.random.default_rng(1)
     mask = np.arange(4)[None] < np.array(LENGTHS)[:, None]
-    return random.normal(size=(3, 4, size)).astype("float32") - 1, mask  # below 0 on the whole: padding is no maximum
+    return random.normal(size=(3, 4, size)).astype(
+        "float32"
+    ) - 1, mask  # mostly below 0, so that padding would win a maximum
 
 
 def pooled_by(kind, states, mask, **options):
@@ -40,57 +42,57 @@ def pooled_by(kind, states, mask, **options):
         ("last", lambda rows: rows[-1]),
     ],
 )
-def test_pooling_is_what_numpy_makes_of_the_tokens(kind, function):
+def test_pooling_equals_numpy_over_the_tokens(kind, function):
     states, mask = states_and_mask()
-    _, found = pooled_by(kind, states, mask)
+    _, actual = pooled_by(kind, states, mask)
     expected = [function(states[row, :length].astype(float)) for row, length in enumerate(LENGTHS)]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-def test_the_last_state_of_what_is_read_backward_is_at_the_first_token():
+def test_the_last_state_of_backward_features_is_at_the_first_token():
     states, mask = states_and_mask()
-    _, found = pooled_by("last", states, mask, backward_size=2)
+    _, actual = pooled_by("last", states, mask, backward_size=2)
     expected = [[*states[row, length - 1, :4], *states[row, 0, 4:]] for row, length in enumerate(LENGTHS)]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-def test_attention_weighs_states_by_how_much_they_are_like_the_query():
+def test_attention_pooling_equals_its_formula():
     states, mask = states_and_mask()
-    layer, found = pooled_by("attention", states, mask, attention_size=5)
+    layer, actual = pooled_by("attention", states, mask, attention_size=5)
     kernel, query = layer.kernel.numpy().astype(float), layer.query.numpy()[:, 0].astype(float)
     for row, length in enumerate(LENGTHS):
         tokens = states[row, :length].astype(float)
         scores = np.exp(np.tanh(tokens @ kernel + layer.bias.numpy()) @ query)
-        np.testing.assert_allclose(found[row], scores / scores.sum() @ tokens, atol=1e-6)
+        np.testing.assert_allclose(actual[row], scores / scores.sum() @ tokens, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", pooling.KINDS)
 def test_a_sequence_without_tokens_gives_zeros(kind):
     states, mask = states_and_mask()
-    _, found = pooled_by(kind, states, np.zeros_like(mask), attention_size=5, backward_size=2)
-    np.testing.assert_array_equal(found, np.zeros((3, 6)))
+    _, actual = pooled_by(kind, states, np.zeros_like(mask), attention_size=5, backward_size=2)
+    np.testing.assert_array_equal(actual, np.zeros((3, 6)))
 
 
 @pytest.mark.parametrize("sizes", [(1,), (2,), (3,), (2, 5), (4, 3, 1)])
-def test_convolution_is_a_sum_over_the_window_of_each_place(sizes):
+def test_convolution_is_a_sum_over_the_window_of_each_position(sizes):
     random = np.random.default_rng(2)
     inputs = random.normal(size=(2, 5, 3))
     layer = Convolution(3, 4, sizes, seeds=itertools.count())
     layer.build()
     layer.bias.assign(random.normal(size=layer.bias.shape))
-    found = layer(inputs.astype("float32"))
-    assert found.shape == (2, 5, 4 * len(sizes)) and layer.outputs == 4 * len(sizes)
-    expected = np.zeros(found.shape)
+    actual = layer(inputs.astype("float32"))
+    assert actual.shape == (2, 5, 4 * len(sizes)) and layer.outputs == 4 * len(sizes)
+    expected = np.zeros(actual.shape)
     for number, (size, kernel) in enumerate(zip(sizes, layer.kernels, strict=True)):
         filters = kernel.numpy().astype(float).reshape(size, 3, 4)
-        for place, offset in itertools.product(range(5), range(size)):
-            seen = place - (size - 1) // 2 + offset
-            if 0 <= seen < 5:
-                expected[:, place, 4 * number : 4 * number + 4] += inputs[:, seen] @ filters[offset]
-    np.testing.assert_allclose(found, expected + layer.bias.numpy(), atol=1e-5)
+        for position, offset in itertools.product(range(5), range(size)):
+            source = position - (size - 1) // 2 + offset
+            if 0 <= source < 5:
+                expected[:, position, 4 * number : 4 * number + 4] += inputs[:, source] @ filters[offset]
+    np.testing.assert_allclose(actual, expected + layer.bias.numpy(), atol=1e-5)
 
 
-def test_convolution_is_that_of_keras():
+def test_convolution_equals_that_of_keras():
     import keras
 
     random = np.random.default_rng(3)
@@ -132,14 +134,14 @@ ENCODERS = {
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
-def test_an_encoder_learns_an_order_that_no_bag_can(kind):
+def test_an_encoder_learns_word_order(kind):
     rows = order_of_two()
     settings = Settings(optimizer={"kind": "adam", "learning_rate": 0.01}, epochs=30)
     model = built({"kind": kind, **ENCODERS[kind]}, dropout=0.0)
     assert loop.fit(model, {"train": rows, "valid": rows}, settings)["best"]["valid_accuracy"] == 1.0
 
 
-def test_a_bag_does_not_know_an_order():
+def test_a_bag_ignores_word_order():
     model = built("bag", pooling="attention")
     one, other = model({"text": np.array([[5, 6, 9, 3]])}), model({"text": np.array([[6, 5, 9, 3]])})
     np.testing.assert_allclose(one, other, atol=1e-6)

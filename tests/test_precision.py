@@ -1,4 +1,4 @@
-"""Mixed precision: where bfloat16 is used and where not, and that what is saved is a float32 model."""
+"""Mixed precision: where bfloat16 is used, and that a float32 model is saved."""
 
 import keras
 import numpy as np
@@ -32,16 +32,16 @@ def updated(kind, policy, rows):
         model = BUILD[kind]()
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = steps.Steps(
+    training_steps = steps.Steps(
         model, optimizer, Settings(label_smoothing=0.1), tf.distribute.get_strategy(), len(rows), sequence
     )
     batch = Batch(np.arange(len(rows)), {"source": 8, "target": 8})
-    validated = taken.validate(rows, [batch])
+    validated = training_steps.validate(rows, [batch])
     return (
         model,
-        taken.train(rows, [batch], 1),
+        training_steps.train(rows, [batch], 1),
         validated,
-        next(graph for (name, *_), graph in taken.traced.items() if name == "train_graph"),
+        next(graph for (name, *_), graph in training_steps.traced.items() if name == "train_graph"),
     )
 
 
@@ -60,10 +60,10 @@ def test_layers_compute_in_bfloat16_and_the_loss_in_float32(kind, tmp_path):
     found = operations(graph)
     products = [dtype for op, dtype in found if op in ("MatMul", "BatchMatMulV2", "Einsum")]
     assert products.count(tf.bfloat16) > 0.5 * len(products)
-    # The loss takes the only logarithm of a step.
+    # The loss contains the only logarithm of a step.
     logarithms = [dtype for op, dtype in found if op == "Log"]
     assert logarithms and set(logarithms) == {tf.float32}
-    # bfloat16 rounds to one part in 256: figures agree to about that, but not to float32's rounding.
+    # bfloat16 rounds to one part in 256: figures agree to about this, but not to float32 rounding.
     assert rounded["loss"] == pytest.approx(figures["loss"], rel=1e-2)
     assert rounded["loss"] != pytest.approx(figures["loss"], rel=1e-7)
     assert rounded["gradient_norm"] == pytest.approx(figures["gradient_norm"], rel=5e-2)
@@ -80,18 +80,18 @@ def test_layers_compute_in_bfloat16_and_the_loss_in_float32(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
-    """As exact as NumPy's in float64 from the same hidden vectors; bfloat16 would keep three digits."""
+def test_vocabulary_logits_are_computed_in_float32(kind):
+    """They agree with NumPy in float64 from the same hidden vectors; bfloat16 would keep three digits."""
     with precision.policy("mixed_bfloat16"):
         model = BUILD[kind]()
-    halves = precision.Halves(model)
+    halves = precision.SplitModel(model)
     source = tests.reversals(24).inputs["source"].gather(np.arange(24), 8)
     hidden = halves.hidden({"source": source}, source, training=False)
     logits = halves.project(hidden)
     assert (hidden.dtype, logits.dtype) == (tf.float32, tf.float32)
     exact = np.array(hidden, np.float64) @ np.array(model.target_embedding.value, np.float64).T
     np.testing.assert_allclose(logits, exact, atol=1e-5)
-    # Loss and gradient of the vocabulary layer as well.
+    # Also loss and gradient of the vocabulary layer.
     labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
     variables = [variable.value for variable in model.trainable_variables]
     sums, _slopes, own = vocabulary_loss.gradients(
@@ -111,7 +111,7 @@ def test_the_logits_of_a_vocabulary_are_products_of_float32(kind):
     np.testing.assert_allclose(table, expected, atol=1e-4)
 
 
-def test_the_logits_of_a_classifier_are_products_of_float32():
+def test_classifier_logits_are_computed_in_float32():
     with precision.policy("mixed_bfloat16"):
         model = tests.classifier()
     hidden, (rows, logits) = [], (tests.labelled(16).inputs["source"].gather(np.arange(16), 12), None)
@@ -127,7 +127,7 @@ def test_the_logits_of_a_classifier_are_products_of_float32():
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(kind):
+def test_a_mixed_precision_model_translates_like_the_served_float32_model(kind):
     class Codec:
         def decode(self, ids):
             return tf.strings.reduce_join(tf.strings.as_string(ids), axis=1, separator=" ")
@@ -140,7 +140,7 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
         weight.assign(np.random.default_rng(len(one.shape)).normal(scale=0.7, size=one.shape))
         one.assign(weight)
     measures = [
-        validation_bleu.DevBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9)
+        validation_bleu.ValidationBleu(Codec(), {"source": rows.inputs["source"]}, ["4 5 6"] * 40, max_length=9)
         for _ in range(2)
     ]
     assert measures[0].answers(mixed) == measures[1].answers(served)
@@ -148,7 +148,7 @@ def test_a_mixed_model_is_translated_with_as_the_float32_model_that_is_served(ki
     assert {layer.compute_dtype for layer in mixed._flatten_layers()} == {"bfloat16"}
 
 
-def test_the_policy_of_before_comes_back():
+def test_the_previous_policy_is_restored():
     with pytest.raises(KeyError), precision.policy("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         raise KeyError

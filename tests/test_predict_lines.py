@@ -1,4 +1,4 @@
-"""A line of `predict -` is a text, or JSON that holds one; what holds none is named and never scored itself."""
+"""A line of `predict -` is a text, or JSON that holds one; JSON without the text is an error, never scored literally."""
 
 import pytest
 from click.testing import CliRunner
@@ -36,7 +36,7 @@ def test_a_text_stays_a_text(line, text):
     ("line", "text"),
     [('{"text": "Hi\\nthere"}', "Hi\nthere"), (' {"id": 7, "text": ""}', ""), ('{"text": "a", "text": "b"}', "b")],
 )
-def test_an_object_gives_its_field(line, text):
+def test_an_object_is_reduced_to_its_field(line, text):
     assert read(line) == {"text": text}
 
 
@@ -53,18 +53,18 @@ def test_an_object_gives_its_field(line, text):
         ('{"text": false}', "'text' must be a text, found true or false"),
         ('{"text": ["Hello"]}', "'text' must be a text, found a list"),
         ('{"text": {"body": "Hello"}}', "'text' must be a text, found an object"),
-        ('{"text": "cut off', "line 4: begins as a JSON object and is none"),
-        ("{'text': 'from Python'}", "line 4: begins as a JSON object and is none"),
-        ('{"text":' * 20_000, "line 4: begins as a JSON object and is none"),
+        ('{"text": "cut off', "line 4: starts like a JSON object but is not valid JSON"),
+        ("{'text': 'from Python'}", "line 4: starts like a JSON object but is not valid JSON"),
+        ('{"text":' * 20_000, "line 4: starts like a JSON object but is not valid JSON"),
     ],
 )
-def test_json_without_a_text_is_an_error_unless_it_is_meant_literally(line, words):
+def test_json_without_a_text_is_an_error_unless_taken_literally(line, words):
     with pytest.raises(DataError, match=words):
         read(line)
     assert read(line, plain=True) == line
 
 
-def test_a_model_of_several_fields_takes_objects_alone():
+def test_a_model_with_several_fields_takes_only_objects():
     fields = ("question", "story")
     assert read('{"story": "s", "question": "q"}', fields) == {"question": "q", "story": "s"}
     for line in ("a text", '"a string"'):

@@ -1,4 +1,4 @@
-"""Answers that begin with a given text, on the table-driven model of test_beam."""
+"""Answers that start with a given text, on the table-driven model of test_beam."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from textpipe.decoding import beam, greedy, sample
 class Letters:
     """A codec: a-e are the words of the table, blanks nothing."""
 
-    unk_id, end_id, vocab_size = None, END, 8  # the table has a word where others have <unk>
+    unk_id, end_id, vocab_size = None, END, 8  # id 1 is a word of the table instead of <unk>
 
     def encode(self, text):
         letters = tf.strings.unicode_decode(tf.strings.regex_replace(text, " ", ""), "UTF-8")
@@ -19,7 +19,7 @@ class Letters:
 
 
 def call(model, decoder, config, source, *, graph=False, **options):
-    """Once op by op, which is the quicker way to answer a few rows, or as a graph."""
+    """Runs eagerly, which is faster for a few rows, or as a graph."""
 
     def decode(source, options):
         return decoder.decode(model, {"source": source}, config, options, codec=Letters())
@@ -33,7 +33,7 @@ def ids_of(text):
     return tuple(WORDS[ord(letter) - ord("a")] for letter in text)
 
 
-def test_a_wide_beam_equals_enumeration_of_what_begins_so():
+def test_a_wide_beam_equals_enumeration_of_answers_with_the_prefix():
     model, prefixes = Table(0), ["bc", "", "d", "abe"]
     config = beam.Config(beam_size=125, max_length=4, length_penalty=0.6)
     found = call(model, beam, config, sources(5, 6, 7, 8), graph=True, prefix=prefixes)
@@ -43,7 +43,7 @@ def test_a_wide_beam_equals_enumeration_of_what_begins_so():
 
 
 @pytest.mark.parametrize("decoder", [greedy, beam, sample])
-def test_every_answer_begins_with_its_row_s_prefix_and_reports_its_own_probability(decoder):
+def test_every_answer_starts_with_its_prefix_and_reports_its_probability(decoder):
     model, prefixes = Table(3, end_bonus=1.0), ["a", "edcba", "", "bb"]
     found = call(model, decoder, decoder.Config(max_length=9, length_penalty=1.0), sources(4, 5, 6, 7), prefix=prefixes)
     for row, prefix in enumerate(prefixes):
@@ -53,7 +53,7 @@ def test_every_answer_begins_with_its_row_s_prefix_and_reports_its_own_probabili
             assert score == pytest.approx(along(model, 4 + row, answer)[0] / penalty(len(answer), 1.0), abs=2e-5)
 
 
-def test_a_prefix_of_the_pipeline_file_is_that_of_all_rows_until_a_call_gives_another():
+def test_a_prefix_of_a_call_overrides_that_of_the_pipeline_file():
     model, config = Table(1), beam.Config(prefix="ca", max_length=6)
     fixed = call(model, beam, config, sources(5, 6, 7))
     assert all(words_of(ids)[:2] == ids_of("ca") for ids in fixed["ids"].numpy().reshape(-1, fixed["ids"].shape[2]))
@@ -65,7 +65,7 @@ def test_a_prefix_of_the_pipeline_file_is_that_of_all_rows_until_a_call_gives_an
 
 
 @pytest.mark.parametrize("decoder", [greedy, beam, sample])
-def test_a_prefix_longer_than_the_longest_answer_is_whole_and_then_ended(decoder):
+def test_a_prefix_longer_than_max_length_is_kept_and_then_ended(decoder):
     found = call(Table(1), decoder, decoder.Config(max_length=3), sources(5, 6), prefix=["abcde", "a"])
     assert words_of(found["ids"][0, 0].numpy()) == (*ids_of("abcde"), END)
     second = words_of(found["ids"][1, 0].numpy())

@@ -1,4 +1,4 @@
-"""Versions appear whole, once, and are never written again."""
+"""Versions appear complete, once, and are never modified."""
 
 import errno
 import multiprocessing
@@ -17,7 +17,7 @@ def model(tmp_path):
 
 
 def make(folder, content):
-    """A directory with the outline of a SavedModel and a true manifest."""
+    """A directory like a SavedModel, with a valid manifest."""
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
     (folder / "variables" / "variables.data").write_text(content)
@@ -29,7 +29,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_versions_count_up_and_equal_models_share_one(model, tmp_path):
+def test_versions_increase_and_equal_models_share_one(model, tmp_path):
     base = tmp_path / "saved" / "name"
     assert publish.publish(model, base) == base / "1"
     assert publish.publish(model, base) == base / "1"
@@ -41,7 +41,7 @@ def test_versions_count_up_and_equal_models_share_one(model, tmp_path):
     assert names(base) == ["1", "2", "3"]
 
 
-def test_directories_that_are_no_versions_are_left_alone_and_numbers_continue(model, tmp_path):
+def test_other_directories_are_left_alone_and_numbers_continue(model, tmp_path):
     base = tmp_path / "name"
     for name in ("7", "notes", "v9"):
         (base / name).mkdir(parents=True)
@@ -51,14 +51,14 @@ def test_directories_that_are_no_versions_are_left_alone_and_numbers_continue(mo
     assert names(base) == ["7", "8", "notes", "v9"]
 
 
-def test_a_damaged_latest_version_is_not_taken_for_the_model(model, tmp_path):
+def test_a_damaged_latest_version_is_not_reused(model, tmp_path):
     base = tmp_path / "name"
     first = publish.publish(model, base)
     (first / "variables/variables.data").unlink()
     assert publish.publish(model, base) == base / "2"
 
 
-def test_a_changed_model_is_refused_and_the_file_named(model, tmp_path):
+def test_a_changed_model_is_rejected_and_the_file_named(model, tmp_path):
     (model / "variables/variables.data").write_text("WEIGHTS")
     with pytest.raises(ModelError, match="variables/variables.data: is not the file that was exported"):
         publish.publish(model, tmp_path / "name")
@@ -141,6 +141,6 @@ def test_a_full_disk_leaves_nothing_and_says_so(model, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with pytest.raises(ArtifactError, match="disk is full, so nothing was published"):
+    with pytest.raises(ArtifactError, match="disk is full and nothing was published"):
         publish.publish(other, base)
     assert names(base) == [first.name]

@@ -1,4 +1,4 @@
-"""The options of the recurrent model, each against something that does without it."""
+"""The options of the recurrent model, each compared with an equivalent model without it."""
 
 import numpy as np
 import pytest
@@ -20,18 +20,18 @@ def model_of(seed=1, **options):
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_a_bridge_copies_the_last_state_of_the_layer_of_its_height(cell):
+def test_bridge_copy_copies_the_last_state_of_the_corresponding_layer(cell):
     model = model_of(cell=cell, layers=2, bridge="copy")
     outputs = tf.constant(model.encode({"source": SOURCE})["values"])
     start = model.start(model.encode({"source": SOURCE}))["states"]
     for row, length in enumerate([4, 2, 3]):
-        # Read forward the top layer ends at the last token, read backward at the first.
+        # The top layer's forward direction ends at the last token, the backward direction at the first.
         ends = np.concatenate([outputs[row, length - 1, : UNITS // 2], outputs[row, 0, UNITS // 2 :]])
         np.testing.assert_allclose(start[1][0][row], ends, atol=1e-6)
     assert not np.allclose(start[0][0], start[1][0])
 
 
-def test_a_bridge_of_zeros_begins_with_zeros_and_has_no_weights():
+def test_bridge_zero_starts_at_zero_and_has_no_weights():
     model = model_of(layers=2, bridge="zero")
     for part in tf.nest.flatten(model.start(model.encode({"source": SOURCE}))["states"]):
         np.testing.assert_array_equal(part, np.zeros((3, UNITS)))
@@ -41,8 +41,8 @@ def test_a_bridge_of_zeros_begins_with_zeros_and_has_no_weights():
 
 
 @pytest.mark.parametrize("options", [{}, {"input_feeding": True}])
-def test_a_layer_that_says_nothing_leaves_what_is_below_it_when_layers_are_residual(options):
-    """Without weights a gated unit that begins at zero stays there."""
+def test_a_residual_layer_with_zero_weights_is_the_identity(options):
+    """With zero weights a gated unit that starts at zero stays there."""
     two = model_of(layers=2, residual=True, bridge="zero", **options)
     one = model_of(layers=1, bridge="zero", **options)
     values = {variable.path: variable for variable in two.variables}
@@ -59,7 +59,7 @@ def test_a_layer_that_says_nothing_leaves_what_is_below_it_when_layers_are_resid
     assert not np.allclose(plain({"source": SOURCE}, TARGET, training=False), expected, atol=1e-3)
 
 
-def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():
+def test_readout_and_coverage_are_carried_and_the_memory_is_constant():
     model = model_of(input_feeding=True, coverage=True)
     state = model.start(model.encode({"source": SOURCE}))
     assert set(state) == {"memory", "states", "readout", "covered"}
@@ -73,9 +73,9 @@ def test_what_is_fed_back_or_covered_is_carried_and_the_memory_never_changes():
         state = after
 
 
-def test_gradients_traced_for_any_width_equal_those_traced_for_one():
+def test_gradients_traced_for_any_width_equal_those_of_a_fixed_width():
     model = model_of(layers=2, input_feeding=True, coverage=True)
-    found = []
+    results = []
     for shapes in ((SOURCE.shape, TARGET.shape), ([None, None], [None, None])):
 
         @tf.function(autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
@@ -86,9 +86,9 @@ def test_gradients_traced_for_any_width_equal_those_traced_for_one():
                 total = tf.reduce_sum(hidden**3)
             return tape.gradient(total, variables, unconnected_gradients="zero")
 
-        found.append([tf.convert_to_tensor(part).numpy() for part in gradients(SOURCE, TARGET)])
-    assert sum(np.any(part) for part in found[0]) > 20
-    for one, other in zip(*found, strict=True):
+        results.append([tf.convert_to_tensor(part).numpy() for part in gradients(SOURCE, TARGET)])
+    assert sum(np.any(part) for part in results[0]) > 20
+    for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -114,10 +114,10 @@ def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns
         ({"attention": "multi_head", "attention_size": 10, "num_heads": 4}, "make it a multiple"),
         ({"attention": "scaled_dot", "encoder_units": 5}, "leave encoder_units out or use 'general'"),
         ({"bridge": "copy", "decoder_layers": 2}, "or use 'dense'"),
-        ({"residual": True}, "residual needs a layer above another, found layers = 1"),
+        ({"residual": True}, "residual needs at least two layers, found layers = 1"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_with_a_cure(options, cure):
+def test_incompatible_options_are_refused_with_a_cure(options, cure):
     from textpipe.config.sections import Plugin
 
     with pytest.raises((ValueError, ConfigError), match=cure):

@@ -1,4 +1,4 @@
-"""An answer's unknown words become source words: in the codec, in the graph and in the SavedModel."""
+"""Replacement of unknown words in answers: in the codec, the graph and the SavedModel."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from textpipe.servable import writer
 from textpipe.servable.graph import Servable
 from textpipe.text import lexicon
 from textpipe.text.codec import WordCodec
-from textpipe.text.unknown import Replacement
+from textpipe.text.unknown import UnknownWordReplacer
 
 UNK = 1
 
@@ -35,38 +35,38 @@ def attention(rows):
     return tf.constant(weights)
 
 
-def test_each_step_gives_the_word_it_looked_at():
+def test_each_step_takes_the_word_with_the_largest_weight():
     tokens = words_of("Anna sees Ben", "where is Clara")
-    found = Replacement()(tokens, attention([[[0, 2, 1], [1, 1, 0]], [[2, 2, 0], [0, 1, 2]]]))
+    found = UnknownWordReplacer()(tokens, attention([[[0, 2, 1], [1, 1, 0]], [[2, 2, 0], [0, 1, 2]]]))
     assert found.numpy().tolist() == [
         [[b"Anna", b"Ben", b"sees"], [b"sees", b"sees", b"Anna"]],
         [[b"Clara", b"Clara", b"where"], [b"where", b"is", b"Clara"]],
     ]
 
 
-def test_a_translation_known_to_the_lexicon_is_written_and_other_words_are_copied():
-    found = Replacement({"sees": "sieht", "dog": "Hund"})(words_of("Anna sees Ben"), attention([[[0, 1, 2]]]))
+def test_words_in_the_lexicon_are_translated_and_others_copied():
+    found = UnknownWordReplacer({"sees": "sieht", "dog": "Hund"})(words_of("Anna sees Ben"), attention([[[0, 1, 2]]]))
     assert found.numpy().tolist() == [[[b"Anna", b"sieht", b"Ben"]]]
 
 
-def test_the_end_of_the_source_and_padding_are_no_words():
-    # The largest weight lies on the end mark, or behind it; the largest on a word counts.
+def test_the_end_token_and_padding_are_not_copied():
+    # The largest weight is on the end token or after it; the largest on a word is used.
     weights = np.array([[[[0.1, 0.2, 0.7, 0.0]]], [[[0.2, 0.1, 0.1, 0.6]]]], np.float32)
-    found = Replacement()(words_of("hello Anna", "Ben sleeps"), tf.constant(weights))
+    found = UnknownWordReplacer()(words_of("hello Anna", "Ben sleeps"), tf.constant(weights))
     assert found.numpy().tolist() == [[[b"Anna"]], [[b"Ben"]]]
 
 
 def test_without_attention_nothing_is_replaced():
-    found = Replacement()(words_of("hello Anna"), tf.zeros([1, 2, 3, 3]))
+    found = UnknownWordReplacer()(words_of("hello Anna"), tf.zeros([1, 2, 3, 3]))
     assert found.numpy().tolist() == [[[b""] * 3] * 2]
 
 
-def test_a_source_longer_than_the_model_read_is_cut_where_the_model_cut_it():
-    found = Replacement()(words_of("one two three four five"), attention([[[0, 1]]]))
+def test_words_of_a_truncated_source_are_truncated_alike():
+    found = UnknownWordReplacer()(words_of("one two three four five"), attention([[[0, 1]]]))
     assert found.numpy().tolist() == [[[b"one", b"two"]]]
 
 
-def test_the_codec_writes_replacements_for_unknown_words_alone():
+def test_the_codec_replaces_only_unknown_words():
     codec = WordCodec(["der", "Hund", "."])
     ids = tf.constant([[2, 4, UNK, 6, 3, UNK], [UNK, 5, UNK, 3, 0, 0]])
     put = tf.constant([["a", "b", "Zebra", "c", "d", "e"], ["", "x", "Emu", "", "", ""]])
@@ -74,21 +74,21 @@ def test_the_codec_writes_replacements_for_unknown_words_alone():
     assert codec.decode(ids).numpy().tolist() == [b"der <unk>.", b"<unk> Hund <unk>"]
 
 
-def test_a_lexicon_is_learned_from_words_that_go_together():
+def test_a_lexicon_is_learned_from_cooccurring_words():
     draw = random.Random(1)
     nouns = {"dog": "Hund", "cat": "Katze", "house": "Haus", "zebra": "Zebra", "emu": "Emu"}
     verbs = {"sleeps": "schläft", "waits": "wartet", "falls": "fällt"}
     rows = []
     for _ in range(60):
         noun, verb, other = draw.choice(list(nouns)), draw.choice(list(verbs)), draw.choice(list(nouns))
-        # German has the verb last here, so that places alone do not tell.
+        # German has the verb last here, so positions alone are not enough.
         german = f"das {nouns[noun]} beim {nouns[other]} {verbs[verb]}"
         rows.append((f"the {noun} {verb} near the {other}".split(), german.split()))
     found = lexicon.learn(rows)
     assert {word: found.get(word) for word in nouns | verbs} == nouns | verbs
 
 
-def test_model_1_agrees_with_its_equations_written_out():
+def test_model_1_matches_its_equations():
     # Brown et al. (1993), equations 16 and 17 with a NULL word shared by all rows, in plain dictionaries.
     texts = [("a b", "x y"), ("a c", "x z"), ("b", "y"), ("c d", "z w x")]
     rows = [(source.split(), target.split()) for source, target in texts]
@@ -114,15 +114,15 @@ def test_model_1_agrees_with_its_equations_written_out():
         for t in target:
             largest = max(null[t], *(table[s, t] for s in source))
             wanted += [table[s, t] == largest and table[s, t] > null[t] for s in source]
-    _, source_ids, source_lengths = lexicon.numbered([source for source, _ in rows])
-    _, target_ids, target_lengths = lexicon.numbered([target for _, target in rows])
-    places = lexicon.pairs(source_lengths, target_lengths)
-    found = lexicon.best(source_ids, target_ids, *places)
+    _, source_ids, source_lengths = lexicon.index_words([source for source, _ in rows])
+    _, target_ids, target_lengths = lexicon.index_words([target for _, target in rows])
+    places = lexicon.position_pairs(source_lengths, target_lengths)
+    found = lexicon.best_alignments(source_ids, target_ids, *places)
     assert found.tolist() == wanted
     assert any(wanted) and not all(wanted)
 
 
-def test_rows_without_words_teach_nothing():
+def test_rows_without_words_do_not_affect_the_lexicon():
     assert lexicon.learn([]) == {}
     assert lexicon.learn([([], ["x"]), (["a"], [])]) == {}
 
@@ -173,25 +173,25 @@ def answers(servable, name="serving_default", key="answer"):
     return np.vectorize(bytes.decode)(method({"source": tf.constant(TEXTS)})[key].numpy()).tolist()
 
 
-def test_names_nobody_saw_are_copied_where_the_model_says_unknown(servables):
+def test_unseen_names_are_copied_for_unknown_tokens(servables):
     lost, copied = answers(servables[False]), answers(servables[True])
     assert lost[:3] == ["hallo <unk>", "wo ist <unk> jetzt", "gute nacht <unk>"]
     assert copied[:3] == ["hallo Zebedee", "wo ist Quirin jetzt", "gute nacht Annine"]
     assert not any("<unk>" in answer for answer in copied[:4])  # of an empty source there is nothing to copy
-    # Nothing but the unknown words differs.
+    # Only the unknown words differ.
     for one, other in zip(lost, copied, strict=True):
         assert [word for word in one.split() if word != "<unk>"] == [
             word for word, old in zip(other.split(), one.split(), strict=True) if old != "<unk>"
         ]
 
 
-def test_every_hypothesis_has_its_own_words(servables):
+def test_every_hypothesis_has_its_own_replacements(servables):
     found = answers(servables[True], "nbest", "texts")
     assert [texts[0] for texts in found] == answers(servables[True])
     assert not any("<unk>" in text for texts in found[:4] for text in texts)
 
 
-def test_the_saved_model_replaces_as_python_does(servables, tmp_path):
+def test_the_saved_model_replaces_as_the_python_code_does(servables, tmp_path):
     writer.save(servables[True], tmp_path / "saved")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     for name, key in (("serving_default", "answer"), ("nbest", "texts")):
@@ -199,23 +199,23 @@ def test_the_saved_model_replaces_as_python_does(servables, tmp_path):
         assert np.vectorize(bytes.decode)(found).tolist() == answers(servables[True], name, key)
 
 
-def test_tokenize_learns_a_lexicon_of_words_the_vocabulary_lacks_too(paths):
+def test_the_lexicon_includes_words_outside_the_vocabulary(paths):
     found = json.loads((paths["tokenize"] / "lexicon.json").read_text(encoding="utf-8"))
     assert found["hello"] == "hallo"
-    # A name is in few rows, yet nothing else in them translates it.
+    # A name is in few rows, but nothing else in them translates it.
     trained = [name for name in NAMES if name in found]
     assert len(trained) > len(NAMES) / 2
     assert all(found[name] == name for name in trained)
 
 
-def test_a_codec_without_words_is_refused(tmp_path):
+def test_a_codec_without_words_is_rejected(tmp_path):
     tables = {**tiny.GENERATOR, "train": {**tiny.GENERATOR["train"], "epochs": 1}}
     paths = tiny.build(tmp_path / "built", tables, tiny.generator_rows(tmp_path / "rows.tsv", 60), until="train")
     with pytest.raises(ConfigError, match=r"\[decode\] replace_unknown.*codec to \"words\""):
         Servable.load(paths, "translate", Plugin.check("decoding", {**DECODE, "replace_unknown": True}))
 
 
-def test_a_lexicon_needs_words_and_a_target_text():
+def test_a_lexicon_needs_a_words_codec_and_a_target_text():
     stage = plugins.find("stages", "tokenize")
     with pytest.raises(ValueError, match="the codec is 'unigram'"):
         stage.Config(task="translate", lexicon=True)

@@ -1,4 +1,4 @@
-"""A replay passes what rounding explains, and nothing else: for greedy, beam and sampled answers."""
+"""A replay accepts only differences that rounding explains, for greedy, beam and sampled answers."""
 
 import shutil
 
@@ -28,7 +28,7 @@ def load(paths, decoder, **changes):
 def case(request, generator):
     """A decoder, its training-side code and golden rows."""
     servable = load(generator, request.param)
-    rows = [row for row in _golden.rows(24, generator, servable) if _golden.length(row) < 100]
+    rows = [row for row in _golden.build_rows(24, generator, servable) if _golden.text_length(row) < 100]
     return request.param, servable, rows
 
 
@@ -41,12 +41,12 @@ def replayed(servable, exported, rows):
     faults, doubts = [], []
     for at, row in enumerate(rows):
         outputs = {name: {key: value[at].numpy() for key, value in part.items()} for name, part in found.items()}
-        certain, doubtful = _replay.examined(at, row, outputs, described)
+        certain, doubtful = _replay.compare_row(at, row, outputs, described)
         faults, doubts = faults + certain, doubts + doubtful
-    return faults + _rounding.faults(servable, rows, doubts)
+    return faults + _rounding.unexplained_faults(servable, rows, doubts)
 
 
-def test_a_model_without_fault_passes(case, generator):
+def test_a_correct_model_passes(case, generator):
     decoder, servable, rows = case
     assert not replayed(servable, load(generator, decoder), rows)
 
@@ -76,26 +76,30 @@ def swapped_weights(servable):
 
 
 @pytest.mark.parametrize("plant", [another_vocabulary, no_normalization, swapped_weights])
-def test_a_planted_fault_is_found(case, generator, plant):
+def test_an_injected_fault_is_detected(case, generator, plant):
     decoder, servable, rows = case
     exported = load(generator, decoder)
     plant(exported)
     assert replayed(servable, exported, rows)
 
 
-def test_another_search_is_found(case, generator):
+def test_another_search_is_detected(case, generator):
     decoder, servable, rows = case
     assert replayed(servable, load(generator, decoder, **OTHERS[decoder]), rows)
 
 
-def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(case, monkeypatch):
+def test_only_answers_within_rounding_pass(case, monkeypatch):
     decoder, servable, rows = case
-    # So large a rounding changes many rows, and a drawn answer more easily than others.
+    # This much rounding changes many rows, and sampled answers most easily.
     monkeypatch.setattr(_rounding, "ROUNDING", 3e-4 if decoder == "sample" else 3e-3)
-    monkeypatch.setattr(_rounding, "TRIED", 128)
+    monkeypatch.setattr(_rounding, "NUM_PERTURBATIONS", 128)
     doubts = []
     for at, row in enumerate(rows):
-        others = [one for one in _rounding.alternatives(servable, row, seed=7) if [*_replay.unlike(row, "nbest", one)]]
+        others = [
+            one
+            for one in _rounding.perturbed_answers(servable, row, seed=7)
+            if [*_replay.answer_differences(row, "nbest", one)]
+        ]
         texts = [one["texts"] for one in others]
         often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
         if often and texts.count(often["texts"]) >= 8:
@@ -103,16 +107,16 @@ def test_answers_that_rounding_changes_pass_and_those_it_cannot_reach_do_not(cas
         if len(doubts) == 2:
             break
     assert doubts
-    assert not _rounding.faults(servable, rows, doubts)
+    assert not _rounding.unexplained_faults(servable, rows, doubts)
     monkeypatch.setattr(_rounding, "ROUNDING", 1e-9)
-    assert len(_rounding.faults(servable, rows, doubts)) >= len(doubts)
+    assert len(_rounding.unexplained_faults(servable, rows, doubts)) >= len(doubts)
 
 
-def test_a_refusal_says_how_to_go_on_and_training_side_code_has_the_last_word(generator, tmp_path):
+def test_a_failed_replay_names_a_cure_and_training_side_code_decides(generator, tmp_path):
     model = shutil.copytree(generator["export"] / "model", tmp_path / "model")
     golden = (model / loader.GOLDEN).read_text().splitlines()
     at = next(at for at, line in enumerate(golden) if "the dog" in line)
     golden[at] = golden[at].replace('"texts": ["', '"texts": ["x')
     (model / loader.GOLDEN).write_text("\n".join(golden) + "\n")
-    with pytest.raises(ModelError, match="need not be trained again: `textpipe export PIPELINE`"):
+    with pytest.raises(ModelError, match="the trained model is kept: `textpipe export PIPELINE`"):
         export.replay(model)

@@ -1,4 +1,4 @@
-"""A run that is killed with SIGKILL, again and again, at random moments ends byte for byte like one that was not.
+"""A run killed with SIGKILL at random moments, repeatedly, ends byte for byte like an uninterrupted one.
 
 Everything that draws or remembers is on: dropout, subword and scheduled sampling, the plateau schedule and stopping by
 dev BLEU, accumulation, the moving average, averaging of the best validations.
@@ -51,7 +51,7 @@ def inputs(tmp_path_factory):
 
 
 class Moments:
-    """Counts the moments at which a run may be killed: before an update, after a validation's weights are on the disk,
+    """Counts the moments at which a run may be killed: before an update, after the weights of a validation are on disk,
     and when a checkpoint is written but not yet in its place. Calls `reached` with the number of each, from 1.
     """
 
@@ -66,7 +66,7 @@ class Moments:
         from textpipe.training import loop
         from textpipe.training.state import checkpoint, retention
 
-        take, add, replace = loop.Loop.take, retention.Kept.add, os.replace
+        take, add, replace = loop.Loop.update, retention.CheckpointRetention.add, os.replace
 
         def before_update(*arguments):
             self.pass_()
@@ -84,13 +84,13 @@ class Moments:
                 self.pass_()
                 return replace(*arguments)
 
-        setattr(loop.Loop, "take", before_update)
-        setattr(retention.Kept, "add", after_weights)
+        setattr(loop.Loop, "update", before_update)
+        setattr(retention.CheckpointRetention, "add", after_weights)
         setattr(checkpoint, "os", System())
 
 
 def go(model, folder, output):
-    """Trains into output, or goes on there."""
+    """Trains into output, or resumes there."""
     output.mkdir(exist_ok=True)
     shares = 2 if model == "transformer" else 1
     config = train.Config(task="translate", model=MODELS[model], parallel=shares, **TRAIN)
@@ -99,7 +99,7 @@ def go(model, folder, output):
 
 
 def go_and_die(model, folder, output, moment):
-    """Trains until the moment of that number and is killed there."""
+    """Trains until the moment of this number and is killed there."""
 
     def reached(count):
         if count == moment:
@@ -111,12 +111,14 @@ def go_and_die(model, folder, output, moment):
 
 @pytest.mark.volume
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_a_whole_one(model, inputs, tmp_path, monkeypatch):
+def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_an_uninterrupted_one(
+    model, inputs, tmp_path, monkeypatch
+):
     moments = Moments(lambda count: None)
     with monkeypatch.context() as patch:
         moments.watch(patch.setattr)
         whole = go(model, inputs, tmp_path / "whole")
-    # Together the kills fall short of the end even if each loses nothing.
+    # Together the kills do not reach the end even if none loses work.
     draw = random.Random(f"kill the {model}")
     chosen = [draw.randrange(2, moments.count // max(2, KILLS)) for _ in range(KILLS)]
     print(f"{model}: {moments.count} moments, killed at {chosen}")
@@ -128,9 +130,9 @@ def test_a_run_killed_at_random_moments_ends_byte_for_byte_like_a_whole_one(mode
         process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
         assert process.returncode == -signal.SIGKILL, process.stderr
         assert not (tmp_path / "killed/model.weights.h5").exists()
-        shutil.rmtree(tmp_path / "killed/logs")  # the store keeps nothing of a killed run but resume/
+        shutil.rmtree(tmp_path / "killed/logs")  # of a killed run, the store keeps only resume/
     resumed = go(model, inputs, tmp_path / "killed")
     assert resumed.keys() == whole.keys() >= {"model.weights.h5", "history.jsonl", "train.json"}
     assert [name for name in whole if resumed[name] != whole[name]] == []
     curve = [(tmp_path / name / "logs/curve.jsonl").read_text().splitlines() for name in ("whole", "killed")]
-    assert len(curve[0]) == len(curve[1])  # no step stands there twice
+    assert len(curve[0]) == len(curve[1])  # no step occurs twice

@@ -1,4 +1,4 @@
-"""Rules on what may come next, and options set for one call, in every decoder."""
+"""Rules for the next token, and options of a call, in every decoder."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ def repeats(ids, size):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_no_repeat_ngram_bars_what_would_make_a_run_twice(size):
+def test_no_repeat_ngram_disallows_tokens_that_repeat_an_ngram(size):
     random = np.random.default_rng(size)
     ids = random.integers(0, 4, size=(20, 9))
     rule = no_repeat_ngram.load(no_repeat_ngram.Config(size=size))
     state = rule.start(tf.constant(20))
     for length in range(10):
-        found = rule.barred(state, tf.constant(length + 1), tf.constant(6)).numpy()
+        found = rule.disallowed(state, tf.constant(length + 1), tf.constant(6)).numpy()
         for row in range(20):
             before = tuple(ids[row, :length])
             if not repeats(before, size):
@@ -46,7 +46,7 @@ def test_a_wide_beam_under_a_rule_equals_enumeration_of_what_the_rule_allows():
         assert np.all(found["ids"][row, len(expected) :].numpy() == PAD)
 
 
-def test_greedy_takes_the_likeliest_token_that_the_rules_leave():
+def test_greedy_takes_the_likeliest_allowed_token():
     model = Table(4, end_bonus=-4.0)
     config = greedy.Config(max_length=30, rules=[NO_REPEAT])
     found = in_graph(model, greedy, config, sources(4, 5, 6))
@@ -65,7 +65,7 @@ def test_greedy_takes_the_likeliest_token_that_the_rules_leave():
 
 
 class Only:
-    """A rule that lets every answer be its one sentence."""
+    """A rule that allows only one answer."""
 
     def __init__(self, ids):
         self.ids = tf.constant([*ids, *[PAD] * 20])
@@ -73,7 +73,7 @@ class Only:
     def start(self, rows):
         return tf.zeros([rows], tf.int32)
 
-    def barred(self, state, length, vocab_size):
+    def disallowed(self, state, length, vocab_size):
         return tf.logical_not(tf.one_hot(tf.gather(self.ids, state), vocab_size, on_value=True, off_value=False))
 
     def advance(self, state, token):
@@ -82,7 +82,7 @@ class Only:
 
 @pytest.fixture
 def only(monkeypatch):
-    """Puts `Only(ids)` in the place of the rules of a section."""
+    """Replaces the rules of a section by `Only(ids)`."""
     from textpipe.decoding import _search
 
     def put(*ids):
@@ -108,7 +108,7 @@ def test_an_answer_that_a_rule_forces_has_its_own_log_probability(only, decoder)
 
 
 @pytest.mark.parametrize("decoder", [greedy, beam])
-def test_where_the_rules_leave_nothing_the_score_says_that_there_is_no_answer(only, decoder):
+def test_the_score_is_absent_if_the_rules_disallow_every_token(only, decoder):
     only(5, 4, 7, 7, 7, 7, END)
     found = in_graph(Table(2), decoder, decoder.Config(max_length=3, length_penalty=1.0), sources(5))
     np.testing.assert_array_equal(found["scores"], np.full(found["scores"].shape, -1e9))
@@ -144,7 +144,7 @@ def with_options(model, decoder, config):
     return call
 
 
-def test_an_option_set_for_a_call_does_what_it_does_in_the_config():
+def test_an_option_of_a_call_acts_like_the_config():
     model = Table(6, end_bonus=-2.0)
     source = tf.constant([[5, 4, 4, 4, 4], [6, 4, 0, 0, 0], [7, 4, 4, 0, 0]], tf.int32)
     tried = [{}, {"beam_size": 1}, {"beam_size": 6, "length_penalty": 0.2}, {"max_ratio": 1.5, "max_extra": 1}]

@@ -1,4 +1,4 @@
-"""Sampling against the distribution written down by enumeration, on the table-driven model of test_beam."""
+"""Sampling against the enumerated distribution, on the table-driven model of test_beam."""
 
 import math
 from collections import Counter
@@ -28,7 +28,7 @@ DRAWS = 6000
 
 
 def cut(logits, temperature, top_k, top_p):
-    """The distribution a token is drawn from, in float64: sort, cut, renormalize."""
+    """The sampling distribution of a token, in float64: sort, truncate, renormalize."""
     weights = np.exp(log_softmax(logits / temperature))
     order = np.argsort(-weights, kind="stable")
     if top_k is not None:
@@ -71,7 +71,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize("options", CUTS, ids=str)
-def test_answers_come_as_often_as_enumeration_says(options):
+def test_sample_frequencies_agree_with_enumeration(options):
     model = Table(1, end_bonus=1.0)
     config = sample.Config(num_samples=DRAWS, max_length=3, seed=3, **options)
     found = in_graph(model, sample, config, sources(5, 6))
@@ -80,7 +80,7 @@ def test_answers_come_as_often_as_enumeration_says(options):
         assert sum(expected.values()) == pytest.approx(1)
         counts = Counter(words_of(ids) for ids in found["ids"][row].numpy())
         assert set(counts) <= set(expected)  # nothing from outside the top_k and top_p
-        # Pearson's statistic is about chi-square: mean = freedom, variance = 2 * freedom. Rare answers count together.
+        # Pearson's statistic is about chi-square: mean = freedom, variance = 2 * freedom. Rare answers are pooled.
         often = {ids: p for ids, p in expected.items() if p * DRAWS >= 5}
         pairs = [(counts[ids], p * DRAWS) for ids, p in often.items()]
         pairs.append((DRAWS - sum(seen for seen, _ in pairs), DRAWS - sum(mean for _, mean in pairs)))
@@ -91,12 +91,12 @@ def test_answers_come_as_often_as_enumeration_says(options):
 
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(1, 1.0), (3, 1.0), (0, 0.3), (0, 0.9), (40, 0.5), (0, 1.0)])
-def test_a_token_is_drawn_from_the_set_and_from_all_of_it(top_k, top_p):
-    # A vocabulary wider than the first look at it, so that the nucleus is found in more than one pass.
+def test_every_token_of_the_nucleus_is_drawn_and_no_other(top_k, top_p):
+    # A vocabulary larger than the first top-k, so that the nucleus needs a second pass.
     random = np.random.default_rng(2)
     logits = random.normal(scale=0.5, size=400).astype("float32")
     expected = cut(logits.astype("float64"), 1.0, top_k or None, top_p)
-    # One uniform number in the middle of each of 20,000 equal parts: every token of a share above that is met.
+    # A uniform number in the middle of each of 20,000 equal intervals: every token with a larger share is drawn.
     uniform = (np.arange(20_000) + 0.5) / 20_000
     drawn = sample.draw(
         tf.constant(np.tile(logits, (20_000, 1))), tf.constant(uniform), 1.0, top_k, top_p, False
@@ -107,7 +107,7 @@ def test_a_token_is_drawn_from_the_set_and_from_all_of_it(top_k, top_p):
     np.testing.assert_allclose(counts, expected, atol=1.1e-4)
 
 
-def test_what_has_no_probability_is_not_drawn_at_either_end_of_the_interval():
+def test_tokens_of_probability_zero_are_never_drawn():
     weights = tf.constant([[0, 0.25, 0, 0.5, 0.25, 0.0]] * 6)
     uniform = tf.constant([0, 0.2499, 0.25, 0.7499, 0.75, 1 - 2.0**-53], tf.float64)
     assert sample.inverse(weights, uniform).numpy().tolist() == [1, 1, 3, 3, 4, 4]
@@ -121,7 +121,7 @@ def test_temperature_zero_is_greedy():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
 
-def test_scores_are_of_the_model_and_the_best_come_first():
+def test_scores_are_those_of_the_model_and_sorted():
     model = Table(5)
     config = sample.Config(num_samples=9, temperature=2.0, top_k=3, max_length=6, length_penalty=0.6)
     found = in_graph(model, sample, config, sources(5, 8))
@@ -142,19 +142,19 @@ def draws(source, **options):
     return [[words_of(ids) for ids in row] for row in found]
 
 
-def test_a_row_gets_the_same_samples_in_any_company_and_equal_rows_equal_ones():
+def test_samples_of_a_row_do_not_depend_on_the_batch():
     together = draws(tf.constant([[5, 4, 4, 0], [6, 5, 4, 7], [5, 4, 4, 0], [5, 4, 5, 0]], tf.int32))
     assert together[0] == together[2] != together[3]
     assert draws(tf.constant([[5, 4, 4]], tf.int32)) == together[:1]
     assert draws(tf.constant([[6, 5, 4, 7, 0, 0]], tf.int32)) == together[1:2]
 
 
-def test_another_seed_gives_other_samples_and_the_same_seed_the_same():
+def test_samples_depend_on_the_seed_only():
     source = tf.constant([[5, 4, 4], [6, 4, 4]], tf.int32)
     assert draws(source) == draws(source) != draws(source, seed=8)
 
 
-def test_options_of_a_call_stand_in_for_the_fields():
+def test_options_of_a_call_override_the_fields():
     source, model = sources(5, 6), Table(2)
     given = {"num_samples": 3, "temperature": 0.7, "top_k": 4, "top_p": 0.8, "seed": 5, "max_length": 6}
     call = tf.function(lambda **options: sample.decode(model, {"source": source}, sample.Config(), options))
@@ -171,7 +171,7 @@ def test_options_of_a_call_stand_in_for_the_fields():
 @pytest.mark.parametrize(
     "fault", [{"top_p": 0.0}, {"top_p": 1.1}, {"top_k": 0}, {"temperature": -1}, {"num_samples": 0}]
 )
-def test_options_that_make_no_sense_are_refused(fault):
+def test_invalid_options_are_refused(fault):
     with pytest.raises(ValueError, match=next(iter(fault))):
         Plugin.check("decoding", {"kind": "sample", **fault})
 
@@ -184,7 +184,7 @@ def test_the_generator_is_splitmix64():
     np.testing.assert_array_equal(_random.uniform(key, tf.range(5)), [(number >> 11) / 2**53 for number in known])
 
 
-def test_rows_that_differ_in_order_or_length_alone_have_different_keys():
+def test_rows_that_differ_only_in_order_or_length_have_different_keys():
     ids = tf.constant([[5, 6, 0, 0], [6, 5, 0, 0], [5, 6, 6, 0], [5, 0, 0, 0], [11, 0, 0, 0]], tf.int32)
     keys = _random.row_keys(1, ids, PAD, 3).numpy()
     assert len(set(keys.tolist())) == 15

@@ -15,7 +15,7 @@ SEED = np.array([7, 1], np.int32)
 
 
 def mixed(model, inputs, probability, seed=SEED, choose="argmax"):
-    found = scheduled_sampling.mixed(
+    found = scheduled_sampling.mix_predictions(
         model, {"source": inputs}, inputs, probability=probability, seed=seed, choose=choose
     )
     return np.array(found)
@@ -28,7 +28,7 @@ def inputs(rows=6):
 
 
 def own_words(model, read):
-    """The model's next word after each of these, by NumPy; padding and start_id barred."""
+    """The predicted next word after each of these, in NumPy; padding and start_id are disallowed."""
     table, weight, bias = (np.array(variable.value, np.float64) for variable in model.trainable_variables)
     logits = table[read] @ weight + bias
     logits[..., [0, 2]] = -np.inf
@@ -36,8 +36,8 @@ def own_words(model, read):
 
 
 @pytest.mark.parametrize("split", [True, False])
-def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatch):
-    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four words a piece, several pieces and a rest
+def test_replaced_words_are_predictions_after_the_true_words(split, monkeypatch):
+    monkeypatch.setattr(vocabulary_loss, "BLOCK_LOGITS", 30 * 4)  # four words per block, several blocks and a remainder
     model, read = tests.Table(split), inputs()
     said = own_words(model, read).argmax(-1)
     expected = read.copy()
@@ -46,10 +46,10 @@ def test_replaced_words_are_the_models_own_after_the_true_ones(split, monkeypatc
     np.testing.assert_array_equal(mixed(model, read, 0.0), read)
 
 
-def test_the_asked_share_is_replaced_and_the_seed_decides_where():
+def test_the_requested_share_is_replaced_at_positions_given_by_the_seed():
     model, read = tests.Table(True), inputs(400)
     whole = mixed(model, read, 1.0)
-    changeable = whole != read  # elsewhere the model says the true word
+    changeable = whole != read  # elsewhere the model predicts the true word
     half = mixed(model, read, 0.3)
     assert ((half == read) | (half == whole)).all()
     share, count = (half != read)[changeable].mean(), changeable.sum()
@@ -58,7 +58,7 @@ def test_the_asked_share_is_replaced_and_the_seed_decides_where():
     assert (half != mixed(model, read, 0.3, seed=np.array([7, 2], np.int32))).any()
 
 
-def test_drawn_words_follow_the_models_distribution():
+def test_sampled_words_follow_the_models_distribution():
     model = tests.Table(True)
     read = np.full((200, 51), 9, np.int32)
     read[:, 0] = 2
@@ -72,21 +72,21 @@ def test_drawn_words_follow_the_models_distribution():
 
 
 def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
-    """By hand, with the mixture as if it were given: nothing flows through what the model said."""
+    """Computed by hand for a constant mixture: no gradient flows through the predictions."""
     import tensorflow as tf
 
     model, target = tests.Table(True), tests.reversals(5).target.gather(np.arange(5), 8)
     variables = [variable.value for variable in model.trainable_variables]
     seen = []
 
-    mix = scheduled_sampling.mixed
+    mix = scheduled_sampling.mix_predictions
 
     def noted(*arguments, **options):
         words = mix(*arguments, **options)
         seen.append(np.array(words))
         return words
 
-    monkeypatch.setattr(scheduled_sampling, "mixed", noted)
+    monkeypatch.setattr(scheduled_sampling, "mix_predictions", noted)
     sums, gradients = sequence.gradients(
         model,
         {"source": target},
@@ -106,11 +106,11 @@ def test_the_gradient_is_that_of_reading_the_mixture(monkeypatch):
             slopes[before] += weight @ (chances - np.eye(30)[label])
     assert (seen[0] != np.array(losses.shift_right(target, 2))).any()
     assert float(sums["loss"]) == pytest.approx(loss, rel=1e-5)
-    np.testing.assert_allclose(losses.dense(gradients[0]), slopes, atol=1e-4)
+    np.testing.assert_allclose(losses.to_dense(gradients[0]), slopes, atol=1e-4)
 
 
-def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
-    """Spellings stay where the reference has them, so no label falls where it cannot be said."""
+def test_in_the_hybrid_model_known_words_are_replaced_by_known_words():
+    """Spellings stay where the reference has them, so that every label can be predicted."""
     from textpipe.config.fields import Sizes
     from textpipe.data.columns import Ids
     from textpipe.models import hybrid
@@ -121,7 +121,7 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
     )
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
-        variable.assign(random.normal(size=variable.shape))  # so that it says letters and <unk> too
+        variable.assign(random.normal(size=variable.shape))  # so that it also predicts letters and <unk>
     rows = [[4, 5, 1, 12, 15, 9, 6, 7, 3], [1, 11, 9, 8, 4, 1, 10, 10, 9, 3], [8, 7, 6, 5, 3], [1, 14, 3]]
     target = Ids.from_lists(rows * 8).gather(np.arange(32), 10)
     read = np.array(losses.shift_right(target, 2)) * (np.array(losses.shift_right(target, 2)) != 0)
@@ -132,12 +132,12 @@ def test_of_the_hybrid_model_known_words_are_replaced_by_known_words():
         np.testing.assert_array_equal(found[~known], read[~known])
         assert ((found[known] >= 3) & (found[known] < 9)).all()
 
-    # The last two of a hidden vector say whether a place wants a word or a letter: 30 nats for what it does not want.
+    # The last two entries of a hidden vector select words or letters: the others cost 30 nats.
     flags = [np.array(model.hidden({"source": target}, inputs))[..., -2:] for inputs in (read, found)]
     np.testing.assert_array_equal(*flags)
 
 
-def test_the_share_rises_by_the_papers_curves():
+def test_the_probability_follows_the_curves_of_the_paper():
     linear = ScheduledSampling(probability=0.2, start=100, steps=50)
     rates = [scheduled_sampling.rate(linear, step) for step in (1, 100, 125, 150, 900)]
     assert rates == pytest.approx([0, 0, 0.1, 0.2, 0.2])
@@ -150,5 +150,5 @@ def test_the_share_rises_by_the_papers_curves():
     assert rates == sorted(rates)
     assert scheduled_sampling.rate(sigmoid, 500) == pytest.approx(0.25)
     assert (rates[0], rates[-1]) == (pytest.approx(0, abs=0.01), pytest.approx(0.5, abs=0.01))
-    k = scheduled_sampling.half_at(500)
+    k = scheduled_sampling.inverse_sigmoid_k(500)
     assert k * math.log(k) == pytest.approx(500)

@@ -1,4 +1,4 @@
-"""Given pairs are scored as the decoder and evaluate score them, by Python, command line and SavedModel alike."""
+"""Scores of given answers agree between the decoder, evaluate, Python, the command line and the SavedModel."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from textpipe.answers import text
 from textpipe.cli import main
-from textpipe.commands import score as verb
+from textpipe.commands import score as score_command
 from textpipe.config import sections
 from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.inference import scoring
@@ -34,20 +34,22 @@ def score(*words):
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_the_decoder_s_own_answers_have_the_log_probs_it_found(generator):
+def test_decoded_answers_score_the_log_probs_of_the_decoder(generator):
     paths = generator
     decode = sections.Plugin.check("decoding", {"kind": "beam", "beam_size": 4, "max_length": 9})
     servable = Servable.load(paths, "translate", decode)
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house", "a"])})
-    found = servable.output.decoded(source)
+    found = servable.output.generate(source)
     rows, beams, length = found["ids"].shape
     ids = tf.reshape(found["ids"], [rows * beams, length])
-    by_token = likelihood.of_tokens(servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids).numpy()
+    by_token = likelihood.token_log_probs(
+        servable.model, {"source": tf.repeat(source["source"], beams, axis=0)}, ids
+    ).numpy()
     np.testing.assert_allclose(by_token.sum(axis=1), found["log_probs"].numpy().ravel(), rtol=1e-5)
     assert (by_token[ids.numpy() != 0] < 0).all() and not by_token[ids.numpy() == 0].any()
 
 
-def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
+def test_a_model_without_a_split_call_gives_the_same_scores(generator):
     paths = generator
     model = Servable.load(paths, "translate").model
     source = tf.constant([[7, 8, 9, 3], [10, 3, 0, 0]])
@@ -59,19 +61,19 @@ def test_a_model_that_cannot_split_its_call_gives_the_same_figures(generator):
         def __call__(self, inputs, target_in, training):
             return model(inputs, target_in, training=training)
 
-    split = likelihood.of_tokens(model, {"source": source}, target)
-    np.testing.assert_allclose(split, likelihood.of_tokens(Whole(), {"source": source}, target), rtol=1e-5)
+    split = likelihood.token_log_probs(model, {"source": source}, target)
+    np.testing.assert_allclose(split, likelihood.token_log_probs(Whole(), {"source": source}, target), rtol=1e-5)
 
 
-def test_pieces_of_the_vocabulary_layer_leave_no_seam(generator, monkeypatch):
+def test_blocks_of_the_vocabulary_layer_do_not_change_the_scores(generator, monkeypatch):
     paths = generator
     model = Servable.load(paths, "translate").model
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
-    whole = likelihood.of_tokens(model, {"source": source}, target)
+    whole = likelihood.token_log_probs(model, {"source": source}, target)
     monkeypatch.setattr(
         "textpipe.training.vocabulary_loss.PIECE_LOGITS", 300 * 4
-    )  # four tokens at once, and three at last
-    np.testing.assert_allclose(likelihood.of_tokens(model, {"source": source}, target), whole, rtol=1e-6)
+    )  # blocks of four tokens, and a last one of three
+    np.testing.assert_allclose(likelihood.token_log_probs(model, {"source": source}, target), whole, rtol=1e-6)
 
 
 def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatch):
@@ -87,6 +89,8 @@ def test_python_the_command_line_and_the_saved_model_agree(generator, monkeypatc
     code, out, err = score(saved, "five.jsonl", "--json")
     printed = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and printed == exported and exported[0].keys() == trained[0].keys()
+    of_pipeline = score("generator.toml", "five.jsonl", "--json", "--columns", "source=source,target=target")[1]
+    assert [json.loads(line) for line in of_pipeline.splitlines()] == trained
     for at, (one, other) in enumerate(zip(exported, trained, strict=True)):
         assert one["target_tokens"] == other["target_tokens"] and one["tokens"] == len(one["target_tokens"])
         assert "".join(one["target_tokens"]).replace("▁", " ").strip() == given[at]["target"] + "</s>"
@@ -107,7 +111,7 @@ def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_pa
     assert f"over {found['tokens']} tokens" in wanted["notes"][0] and found["pairs"] == wanted["rows"]
 
 
-def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path):
+def test_two_files_of_lines_score_like_two_columns_of_one(generator, tmp_path):
     saved = published(generator)
     (tmp_path / "some.en").write_text("the dog 5 is red\nthe cat\n")
     (tmp_path / "some.de").write_text("das Hund 5 ist rot\ndas Katze\n")
@@ -123,16 +127,16 @@ def test_two_files_of_lines_are_scored_as_the_columns_of_one(generator, tmp_path
     assert math.isclose(perplexity, math.exp(-log_prob / tokens), rel_tol=1e-4)
 
 
-def test_an_answer_longer_than_the_model_reads_is_told(generator, tmp_path):
+def test_an_answer_longer_than_the_model_reads_is_reported(generator, tmp_path):
     saved = published(generator)
     (tmp_path / "pairs.tsv").write_text(f"source\ttarget\nthe dog\t{LONG}\nthe dog\tdas Hund\n")
     code, out, err = score(saved, tmp_path / "pairs.tsv", "--json")
     long, short = map(json.loads, out.splitlines())
     assert code == 0 and long["cut"] and long["tokens"] == 24 and not short["cut"]
-    assert "1 answers are longer than the model reads" in err
+    assert "1 answers exceed the model's max_length" in err
 
 
-def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):
+def test_a_classifier_scores_the_probability_of_the_label(classifier, tmp_path):
     model = loader.Model.load(classifier["export"] / "model")
     texts = ["could you send the plan 3", "thank you for the report 7", ""]
     (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"{text}\tno\n" for text in texts))
@@ -144,9 +148,9 @@ def test_a_classifier_gives_the_probability_of_the_label(classifier, tmp_path):
     assert code == 0 and f"log loss {-np.log(wanted).mean():.4g}" in err
 
 
-def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(classifier):
+def test_an_unknown_label_is_refused_and_has_probability_0_in_the_signature(classifier):
     place = classifier["export"] / "model"
-    with pytest.raises(DataError, match="row 0: 'yess' is no label of .*did you mean 'yes'"):
+    with pytest.raises(DataError, match="row 0: 'yess' is no known value of .*did you mean 'yes'"):
         scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
     given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
     found = loader.Model.load(place).signatures["score"](**given)
@@ -163,10 +167,10 @@ def test_a_label_the_model_lacks_is_refused_and_impossible_in_the_signature(clas
         ("source\ttarget\na\n", {}, None, "line 2"),
     ],
 )
-def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, content, columns, form, words):
+def test_unreadable_pairs_are_refused_with_file_and_line(tmp_path, content, columns, form, words):
     (tmp_path / "pairs.tsv").write_text(content)
     with pytest.raises((ConfigError, DataError), match=words):
-        scoring.read([tmp_path / "pairs.tsv"], ("source", "target"), columns, form)
+        scoring.read_pairs([tmp_path / "pairs.tsv"], ("source", "target"), columns, form)
 
 
 @pytest.mark.parametrize(
@@ -178,24 +182,24 @@ def test_pairs_that_cannot_be_read_are_refused_with_their_place(tmp_path, conten
         ("fr\tde\ten", {"source": "fr"}, [("a", "b")]),
     ],
 )
-def test_the_columns_of_a_pipeline_hold_for_the_pairs_it_scores(tmp_path, header, given, pairs):
+def test_the_columns_of_a_pipeline_are_the_default_for_its_pairs(tmp_path, header, given, pairs):
     (tmp_path / "x.toml").write_text(
         'task = "translate"\n[ingest]\nfiles = "t.tsv"\ncolumns = { source = "en", target = "de" }\n[model]\nkind = "recurrent"\n'
     )
-    own = verb.columns_of(tmp_path / "x.toml", (), (tmp_path / "pairs.tsv",))
+    own = score_command.columns_of(tmp_path / "x.toml", (), (tmp_path / "pairs.tsv",))
     assert own == {"source": "en", "target": "de"}
     assert (
-        verb.columns_of(tmp_path, (), (tmp_path / "pairs.tsv",))
-        == verb.columns_of(tmp_path / "x.toml", (), ("a", "b"))
+        score_command.columns_of(tmp_path, (), (tmp_path / "pairs.tsv",))
+        == score_command.columns_of(tmp_path / "x.toml", (), ("a", "b"))
         == {}
     )
     (tmp_path / "pairs.tsv").write_text(f"{header}\na\tb\tc\n")
     scorer = SimpleNamespace(fields={"source": "string", "target": "string"})
-    found = verb.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)
+    found = score_command.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)
     assert [(row["source"], row["target"]) for row in found] == pairs
     with pytest.raises(DataError, match="no column 'en'; known: de, ne"):
         (tmp_path / "pairs.tsv").write_text("ne\tde\na\tb\n")
-        verb.read_pairs((tmp_path / "pairs.tsv",), scorer, {}, None, own)
+        score_command.read_pairs((tmp_path / "pairs.tsv",), scorer, {}, None, own)
 
 
 def test_a_user_s_mistake_ends_the_command_with_one_message(generator, tmp_path):

@@ -1,4 +1,4 @@
-"""One graph from raw text to answer: as vectorize wrote and the model says, whatever the text."""
+"""The graph from raw text to answers, compared with vectorize and the model, on any text."""
 
 import numpy as np
 import pytest
@@ -36,14 +36,14 @@ def columns(folder, split, names):
     return [[value for batch in batches for value in batch.column(name).to_pylist()] for name in names]
 
 
-def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator):
-    generating = {"nbest", "attention", "options", "begin", "advance"}
+def test_signature_inputs_are_named_after_the_fields(classifier, generator):
+    generating = {"nbest", "nbest_until", "attention", "options", "begin", "advance"}
     for (_, servable), names in ((classifier, {"classify"}), (generator, generating)):
         signatures = servable.signatures()
         assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
         for name, function in signatures.items():
-            if name == "advance":  # which takes what `begin` gives
-                assert set(loader.inputs_of(function)) == set(signatures["begin"].structured_outputs)
+            if name == "advance":  # takes the outputs of `begin`
+                assert set(loader.input_specs(function)) == set(signatures["begin"].structured_outputs)
                 continue
             inputs = {"classify": ["inputs"], "score": [servable.source, servable.target]}
             inputs |= {"tokens": inputs["score"]} if servable.target == "target" else {}
@@ -54,7 +54,9 @@ def test_signatures_take_strings_by_the_name_of_the_field(classifier, generator)
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
                 numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
-            assert loader.inputs_of(function) == expected
+            if name == "nbest_until":
+                expected["deadline"] = tf.TensorSpec([], tf.float64, name="deadline")
+            assert loader.input_specs(function) == expected
 
 
 def test_raw_text_gives_the_ids_that_vectorize_wrote(generator):
@@ -99,10 +101,10 @@ def test_one_logit_is_the_log_odds_of_the_second_class(classifier):
     np.testing.assert_allclose(np.log(probabilities[:, 1] / probabilities[:, 0]), logits[:, 0], rtol=1e-3, atol=1e-5)
 
 
-def test_examples_are_classified_as_their_texts_are(classifier):
+def test_examples_are_classified_like_their_texts(classifier):
     _, servable = classifier
     texts = [b"could you send the plan 3", b"thank you for the report 7", b""]
-    examples = model_rows.examples({"text": texts})
+    examples = model_rows.to_examples({"text": texts})
     without_text = tf.train.Example().SerializeToString()
     found = call(servable, "classify", [*examples, without_text])
     wanted = call(servable, "serving_default", [*texts, b""])
@@ -119,6 +121,7 @@ def test_no_rows_give_no_rows(classifier, generator):
             else:
                 paired = name == "score" or (name == "tokens" and servable.target == "target")
                 others = {servable.target: np.array([], object)} if paired else {}
+                others |= {"deadline": np.float64(0)} if name == "nbest_until" else {}
                 found = call(servable, name, np.array([], object), **others)
             for key, value in found.items():
                 assert value.shape[0] == 0, (name, key)
@@ -139,13 +142,13 @@ def test_bytes_that_are_not_utf8_are_answered_as_replacement_characters(generato
     np.testing.assert_array_equal(broken, mended)
 
 
-def test_a_long_text_is_cut_at_the_length_training_had(generator):
+def test_a_long_text_is_truncated_as_in_training(generator):
     _, servable = generator
     ids = call(servable, "features", [b"the red dog " * 500])["ids"]
     assert ids.shape == (1, 24) and ids[0, -1] == 3 and (ids[0, :-1] != 3).all()
 
 
-def test_a_row_is_answered_the_same_in_any_company(classifier, generator):
+def test_an_answer_does_not_depend_on_the_other_rows_of_the_batch(classifier, generator):
     for _, servable in (classifier, generator):
         texts = [b"the dog 5 is red", b"", b"please tell me the plan and the house 77 is very old and green"]
         together = call(servable, "serving_default", texts)
@@ -165,7 +168,7 @@ def test_the_best_of_n_is_the_answer_and_the_others_are_worse(generator):
     assert (np.diff(found["scores"], axis=1) <= 0).all()
 
 
-def test_options_change_what_the_decoder_was_set_to(generator):
+def test_options_override_the_settings_of_the_decoder(generator):
     paths, servable = generator
     texts = [b"the dog 5 is red", b"", b"the old house 3"]
     standard, found = call(servable, "nbest", texts), call(servable, "options", texts)
@@ -179,11 +182,11 @@ def test_options_change_what_the_decoder_was_set_to(generator):
     np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-5)
 
 
-def test_an_answer_s_score_is_its_probability_under_the_model(generator):
+def test_a_score_is_the_log_probability_under_the_model(generator):
     # Independent of stepping: force the answer through the model at once and add up its tokens' log-probabilities.
     _, servable = generator
     source = servable.inputs({"source": tf.constant(["the dog 5 is red", "the old house is green"])})
-    found = servable.output.decoded(source)
+    found = servable.output.generate(source)
     ids = found["ids"][:, 0]
     logits = servable.model(source, losses.shift_right(ids, servable.model.start_id), training=False)
     tokens = tf.gather(tf.nn.log_softmax(logits), ids, axis=2, batch_dims=2).numpy()
@@ -209,7 +212,7 @@ def test_attention_has_a_weight_for_each_pair_of_tokens(generator):
     assert b"".join(found["source_tokens"][0]).decode().replace("▁", " ").startswith(" the dog 5 is red</s>")
 
 
-def test_an_answer_grows_token_by_token_to_the_greedy_one(generator):
+def test_a_streamed_answer_ends_as_the_greedy_one(generator):
     paths, servable = generator
     greedy = Servable.load(paths, "translate", Plugin.check("decoding", {"kind": "greedy", "max_length": 8}))
     (texts,) = columns(paths["ingest"], "test", ["source"])
@@ -218,7 +221,7 @@ def test_an_answer_grows_token_by_token_to_the_greedy_one(generator):
     state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
     advance = servable.signature("advance")
     for step in range(1, 9):
-        found = advance(**{name: state[name] for name in loader.inputs_of(advance)})
+        found = advance(**{name: state[name] for name in loader.input_specs(advance)})
         assert found["ids"].shape == (len(texts), step)
         state = found
         if found["done"].numpy().all():
@@ -227,7 +230,7 @@ def test_an_answer_grows_token_by_token_to_the_greedy_one(generator):
     assert found["text"].numpy().tolist() == wanted
 
 
-def test_tokens_are_counted_on_both_sides(generator):
+def test_source_and_target_tokens_are_counted(generator):
     _, servable = generator
     source, target = ["the house 3 is red", "", "\u65e5"], ["das Haus", "x", ""]
     found = call(servable, "tokens", [text.encode() for text in source], target=[text.encode() for text in target])

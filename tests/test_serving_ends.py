@@ -1,4 +1,4 @@
-"""Heads of any size, connections that end, certificates that change: what a client of the HTTP side sees, byte by byte."""
+"""Heads of any size, closed connections, changed certificates: what an HTTP client sees, byte by byte."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from textpipe.errors import ConfigError
 from textpipe.serve import tls
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import QueueLimits
 from textpipe.serve.rest import connection
 from textpipe.serve.server import Options
 
@@ -46,21 +46,21 @@ def server(models):
         yield found
 
 
-def connected(server):
-    made = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made
+def connect(server):
+    connection = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
-def answered(place, ended=True):
-    """(status, headers, body) that come over a connection; ended: the server must close it."""
-    response = http.client.HTTPResponse(place)
+def read_response(sock, ended=True):
+    """(status, headers, body) read from a socket; ended: the server must close it."""
+    response = http.client.HTTPResponse(sock)
     response.begin()
     headers = dict(response.getheaders())
     body = response.read()
     response.close()
     if ended:
-        assert place.recv(1) == b""
+        assert sock.recv(1) == b""
     return response.status, headers, body
 
 
@@ -81,28 +81,28 @@ HEADS = {
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_head_beyond_the_bounds_is_refused_in_words_and_costs_nobody_anything(server, kind):
+def test_a_head_beyond_the_limits_is_refused_with_a_reason(server, kind):
     status, parts = HEADS[kind]
-    with connected(server) as place:
+    with connect(server) as sock:
         for part in parts:
-            place.sendall(part)
-        found, headers, body = answered(place)
+            sock.sendall(part)
+        found, headers, body = read_response(sock)
     assert (
         found == status and headers["connection"] == "close" and "bytes" in json.loads(body)["error"]
     ) or "256" in str(body)
     assert server.ask("GET", "/healthz")[0] == 200
 
 
-def test_heads_within_the_bounds_are_read_also_in_pieces_and_behind_one_another(server):
+def test_heads_within_the_limits_may_be_split_and_pipelined(server):
     long = b"GET /healthz HTTP/1.1\r\nX-A: " + b"a" * 60_000 + b"\r\n" + b"b: c\r\n" * 250 + b"\r\n"
     with contextlib.ExitStack() as sockets:
-        place = sockets.enter_context(connected(server))
+        sock = sockets.enter_context(connect(server))
         for request in (long, b"GET /" + b"a" * 16_000 + b" HTTP/1.1\r\n\r\n", ASK, long):
             for start in range(0, len(request), 7000):
-                place.sendall(request[start : start + 7000])
-            assert answered(place, ended=False)[0] in (200, 404)
-        place.sendall(ASK * 3000)  # 300 KB of heads and bodies, none of them long
-        file = sockets.enter_context(place.makefile("rb"))
+                sock.sendall(request[start : start + 7000])
+            assert read_response(sock, ended=False)[0] in (200, 404)
+        sock.sendall(ASK * 3000)  # 300 KB of heads and bodies, none of them long
+        file = sockets.enter_context(sock.makefile("rb"))
         for _ in range(3000):
             assert b" 200 " in file.readline()
             while file.readline() != b"\r\n":
@@ -110,26 +110,26 @@ def test_heads_within_the_bounds_are_read_also_in_pieces_and_behind_one_another(
             assert file.read(33) == b'{\n    "predictions": [2.0\n    ]\n}'
 
 
-def test_a_body_in_chunks_is_read_however_small_they_are(server):
+def test_a_chunked_body_may_have_chunks_of_one_byte(server):
     body = b'{"instances": [1.0' + b" " * 300_000 + b"]}"
     chunks = b"".join(b"%x\r\n%s\r\n" % (1, body[at : at + 1]) for at in range(len(body)))
-    with connected(server) as place:
-        place.sendall(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
-        assert answered(place, ended=False)[0] == 200
+    with connect(server) as sock:
+        sock.sendall(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
+        assert read_response(sock, ended=False)[0] == 200
 
 
-def test_a_trailer_is_not_taken_for_a_field_of_the_head(models):
-    with running(models, gate=Gate(["secret"])) as server, connected(server) as place:
-        place.sendall(
+def test_a_trailer_does_not_become_a_header(models):
+    with running(models, auth=TokenAuth(["secret"])) as server, connect(server) as sock:
+        sock.sendall(
             b"GET /models HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"0\r\nAuthorization: Bearer secret\r\n\r\n"
         )
-        assert answered(place, ended=False)[0] == 401
+        assert read_response(sock, ended=False)[0] == 401
 
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
-def test_an_upgrade_is_ignored_and_no_body_is_taken_for_a_request(server, protocol, framing):
+def test_an_upgrade_is_ignored_and_its_body_is_not_parsed_as_a_request(server, protocol, framing):
     body = b'{"instances": [2.0]}' + b" " * 70_000 + ASK
     upgrade = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAE\r\n".encode()
     if framing == "length":
@@ -143,54 +143,54 @@ def test_an_upgrade_is_ignored_and_no_body_is_taken_for_a_request(server, protoc
         [head, body, follows],
         [head[:90], head[90:] + body[:9], body[9:] + follows],
     ):
-        with connected(server) as place, place.makefile("rb") as file:
+        with connect(server) as sock, sock.makefile("rb") as file:
             for piece in pieces:
-                place.sendall(piece)
+                sock.sendall(piece)
             found = file.read()
         assert re.findall(rb"HTTP/1.1 ([0-9]+)", found) == [b"200", b"404"]
         assert b"3.0" in found and b"2.0" not in found
 
 
-def test_an_upgrade_without_a_body_is_ignored_also_where_many_stand_behind_one_another(server):
+def test_pipelined_upgrades_without_a_body_are_ignored(server):
     ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    with connected(server) as place, place.makefile("rb") as file:
-        place.sendall(ask * 50 + last)
+    with connect(server) as sock, sock.makefile("rb") as file:
+        sock.sendall(ask * 50 + last)
         assert re.findall(rb"HTTP/1.1 ([0-9]+)", file.read()) == [b"200"] * 51
 
 
-def test_a_tunnel_is_refused_and_what_is_sent_through_it_is_no_request(server):
-    with connected(server) as place:
-        place.sendall(b"CONNECT there:443 HTTP/1.1\r\nHost: x\r\n\r\n")
-        place.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        status, _, body = answered(place)
+def test_connect_is_refused_and_later_bytes_are_not_parsed_as_a_request(server):
+    with connect(server) as sock:
+        sock.sendall(b"CONNECT there:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, _, body = read_response(sock)
         assert status == 501 and b"tunnels" in body
 
 
-def test_an_upgrade_does_not_hide_a_head_that_contradicts_itself(server):
+def test_an_upgrade_does_not_hide_contradictory_headers(server):
     fields = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"
-    with connected(server) as place:
-        place.sendall(b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + ASK)
-        assert answered(place)[0] == 400
+    with connect(server) as sock:
+        sock.sendall(b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + ASK)
+        assert read_response(sock)[0] == 400
 
 
-def test_a_length_of_many_zeros_is_the_length_behind_them(server):
-    with connected(server) as place:
-        place.sendall(ASK.replace(b"Length: 20", b"Length: " + b"0" * 5000 + b"20"))
-        assert answered(place, ended=False)[0] == 200
+def test_a_content_length_may_have_leading_zeros(server):
+    with connect(server) as sock:
+        sock.sendall(ASK.replace(b"Length: 20", b"Length: " + b"0" * 5000 + b"20"))
+        assert read_response(sock, ended=False)[0] == 200
 
 
-def test_what_is_no_http_is_refused_in_words(server):
-    with connected(server) as place:
-        place.sendall(b"\x16\x03\x01 no http\r\n\r\n" + b"x" * 300_000)
-        assert answered(place)[0] == 400
+def test_bytes_that_are_not_http_get_400(server):
+    with connect(server) as sock:
+        sock.sendall(b"\x16\x03\x01 no http\r\n\r\n" + b"x" * 300_000)
+        assert read_response(sock)[0] == 400
 
 
-# Small routes
+# Operational routes
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/models", "/metrics", "/openapi.json"])
-def test_the_small_routes_answer_head_as_get_and_name_what_they_take(server, path):
+def test_operational_routes_answer_head_like_get_and_list_their_methods(server, path):
     got, head = server.ask("GET", path), server.ask("HEAD", path)
     assert (got[0], head[0], head[2]) == (200, 200, b"")
     assert head[1]["content-type"] == got[1]["content-type"]
@@ -205,93 +205,93 @@ def test_the_page_answers_head_too(server):
     assert server.ask("POST", "/", headers={"Accept": "text/html"})[0] == 405
 
 
-# The end
+# Shutdown
 
 
-def test_who_asks_while_the_server_stops_is_told_so_and_no_connection_is_reset(models):
-    with running(models, limits=Limits(workers=2), grace_seconds=20.0) as server:
-        found, faults, over = [], [], threading.Event()
+def test_requests_during_shutdown_get_503_and_no_connection_is_reset(models):
+    with running(models, limits=QueueLimits(workers=2), grace_seconds=20.0) as server:
+        statuses, errors, finished = [], [], threading.Event()
 
         def keep_asking(alone):
-            place = connected(server)
-            while not over.is_set():
+            sock = connect(server)
+            while not finished.is_set():
                 try:
-                    place.sendall(ASK)
-                    status, headers, _ = answered(place, ended=False)
+                    sock.sendall(ASK)
+                    status, headers, _ = read_response(sock, ended=False)
                 except (OSError, http.client.HTTPException) as error:
-                    faults.append(error)
+                    errors.append(error)
                     return
-                found.append(status)
+                statuses.append(status)
                 if alone or headers.get("connection") == "close":
                     assert status == 200 or headers["connection"] == "close"
-                    place.close()
+                    sock.close()
                     try:
-                        place = connected(server)
+                        sock = connect(server)
                     except ConnectionRefusedError:
-                        return  # it listens no more
-            place.close()
+                        return  # the port is closed
+            sock.close()
 
         with contextlib.ExitStack() as idle:
             threads = [threading.Thread(target=keep_asking, args=(number % 2 == 0,)) for number in range(8)]
             for thread in threads:
                 thread.start()
-            quiet = [idle.enter_context(connected(server)) for _ in range(4)]
-            while len(found) < 200:
+            quiet = [idle.enter_context(connect(server)) for _ in range(4)]
+            while len(statuses) < 200:
                 time.sleep(0.001)
             server.loop.call_soon_threadsafe(server.server.stop, 15)
             for thread in threads:
                 thread.join(30)
-            over.set()
-            assert not faults and set(found) == {200, 503}
-            assert [place.recv(1) for place in quiet] == [b""] * 4  # closed, not reset
+            finished.set()
+            assert not errors and set(statuses) == {200, 503}
+            assert [sock.recv(1) for sock in quiet] == [b""] * 4  # closed, not reset
 
 
-def test_a_long_body_that_is_refused_is_refused_in_words(models):
-    with running(models, gate=Gate(["secret"]), most_bytes=1 << 30) as server, connected(server) as place:
+def test_a_client_can_read_the_refusal_of_a_long_body(models):
+    with running(models, auth=TokenAuth(["secret"]), max_body_bytes=1 << 30) as server, connect(server) as sock:
         server.server.service.draining = True
         head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
-        place.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
+        sock.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
         for _ in range(30):
-            place.sendall(b"x" * 1_000_000)
-        assert answered(place)[0] == 503
+            sock.sendall(b"x" * 1_000_000)
+        assert read_response(sock)[0] == 503
 
 
 class Stuck:
-    """Stands for a signature whose call does not end before it may."""
+    """A signature whose calls block until `released` is set."""
 
     def __init__(self, signature):
-        self.signature, self.may = signature, threading.Event()
+        self.signature, self.released = signature, threading.Event()
 
     def __getattr__(self, name):
         return getattr(self.signature, name)
 
-    def call(self, tensors, until):
-        self.may.wait(60)
-        return self.signature.call(tensors, until)
+    def call(self, tensors, deadline):
+        self.released.wait(60)
+        return self.signature.call(tensors, deadline)
 
 
-def test_a_server_ends_within_its_grace_whatever_runs(models):
+def test_a_server_stops_within_its_grace_period_despite_running_calls(models):
     server = Running(Options(folder=models, rest_port=0, grpc_port=0, grace_seconds=1.0))
-    version = server.server.repository.shelves["plus"].slots[1].version
+    version = server.server.repository.models["plus"].versions[1].loaded
     version.signatures["serving_default"] = stuck = Stuck(version.signatures["serving_default"])
-    with connected(server) as place:
-        place.sendall(ASK)
-        while not server.server.service.queue.running:
+    with connect(server) as sock:
+        sock.sendall(ASK)
+        while not server.server.service.scheduler.running:
             time.sleep(0.001)
         server.loop.call_soon_threadsafe(server.server.stop, 15)
-        status, headers, body = answered(place)
+        status, headers, body = read_response(sock)
         assert (status, headers["connection"]) == (503, "close") and b"shutting down" in body
-    stuck_thread = server.server.service.queue.running
+    stuck_thread = server.server.service.scheduler.running
     server.thread.join(20)
-    assert not server.thread.is_alive() and stuck_thread  # the call is still at work
-    stuck.may.set()
+    assert not server.thread.is_alive() and stuck_thread  # the call is still running
+    stuck.released.set()
 
 
-def test_a_second_signal_ends_it_at_once(models):
+def test_a_second_signal_ends_the_process_at_once(models):
     server, left = Running(Options(folder=models, rest_port=0, grpc_port=None)), []
 
     async def signalled():
-        server.server.leave = left.append
+        server.server.exit_process = left.append
         server.server.stop(15)
         server.server.stop(2)
 
@@ -303,7 +303,7 @@ def test_a_second_signal_ends_it_at_once(models):
 # Certificates and tokens
 
 
-def make(folder, name, *, key="rsa:2048", passphrase=None):
+def make_certificate(folder, name, *, key="rsa:2048", passphrase=None):
     """(certificate, key) in PEM for localhost."""
     cert, private = folder / f"{name}.pem", folder / f"{name}.key"
     secret = ["-passout", f"pass:{passphrase}"] if passphrase else ["-nodes"]
@@ -318,21 +318,21 @@ def make(folder, name, *, key="rsa:2048", passphrase=None):
 def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     return {
-        "first": make(folder, "first"),
-        "second": make(folder, "second"),
-        "locked": make(folder, "locked", passphrase="abcd"),
-        "curve": make(folder, "curve", key="ec:" + str(curve(folder))),
+        "first": make_certificate(folder, "first"),
+        "second": make_certificate(folder, "second"),
+        "locked": make_certificate(folder, "locked", passphrase="abcd"),
+        "curve": make_certificate(folder, "curve", key="ec:" + str(curve(folder))),
     }
 
 
 def curve(folder):
     """Parameters of a curve, as openssl req wants them in a file."""
-    place = folder / "curve.txt"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-out", place], check=True, capture_output=True)
-    return place
+    path = folder / "curve.txt"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-out", path], check=True, capture_output=True)
+    return path
 
 
-def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tmp_path, pairs, models):
+def test_an_unusable_certificate_is_reported_at_the_start(tmp_path, pairs, models):
     (cert, key), (_, other), (_, locked) = pairs["first"], pairs["second"], pairs["locked"]
     empty, folder = tmp_path / "empty", tmp_path / "folder"
     empty.write_text("")
@@ -354,12 +354,12 @@ def test_a_certificate_that_cannot_be_used_is_named_before_anything_is_served(tm
         (broken, key, "cannot be used"),
     ):
         with pytest.raises(ConfigError, match=words):
-            tls.checked(chain, private)
+            tls.check(chain, private)
         with pytest.raises(ConfigError, match=words):
             Running(Options(folder=models, tls_cert=chain, tls_key=private, rest_port=0, grpc_port=0))
 
 
-def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_cannot_be(tmp_path, pairs, models):
+def test_certificates_and_tokens_are_reloaded_or_kept_when_they_are_unusable(tmp_path, pairs, models):
     cert, key, tokens = tmp_path / "cert", tmp_path / "key", tmp_path / "tokens"
 
     def put(name):
@@ -368,10 +368,10 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
 
     put("first")
     tokens.write_text("old\n")
-    gate = Gate.read(tokens)
-    with running(models, tls_cert=cert, tls_key=key, gate=gate) as server:
-        said = []
-        server.server.told = said.append
+    auth = TokenAuth.read(tokens)
+    with running(models, tls_cert=cert, tls_key=key, auth=auth) as server:
+        events = []
+        server.server.on_event = events.append
 
         def reload():
             async def now():
@@ -380,7 +380,7 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
             asyncio.run_coroutine_threadsafe(now(), server.loop).result(30)
 
         def works(name, token):
-            """Whether both endpoints speak with this certificate and take this token."""
+            """The status from both endpoints with this certificate and token."""
             chain = pairs[name][0]
             rest = http.client.HTTPSConnection(
                 "localhost", server.rest, context=ssl.create_default_context(cafile=str(chain)), timeout=30
@@ -414,30 +414,28 @@ def test_certificates_and_tokens_are_read_again_when_told_and_kept_when_they_can
         tokens.write_text("new\n")
         reload()
         assert (works("second", "new"), works("second", "old"), works("first", "new")) == (200, 401, None)
-        assert said == ["certificate read again", "tokens read again"]
+        assert events == ["certificate reloaded", "tokens reloaded"]
         key.write_bytes(pairs["first"][1].read_bytes())
         tokens.write_text("\n")
         reload()
         assert works("second", "new") == 200
-        assert "certificate not read again" in said[2] and "tokens not read again" in said[3]
+        assert "certificate not reloaded" in events[2] and "tokens not reloaded" in events[3]
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_old_ones_go_on(
-    tmp_path, pairs, models, named
-):
+def test_new_connections_use_a_certificate_with_another_key_type_and_old_ones_continue(tmp_path, pairs, models, named):
     cert, key = tmp_path / "cert", tmp_path / "key"
 
     def put(name):
         cert.write_bytes(pairs[name][0].read_bytes())
         key.write_bytes(pairs[name][1].read_bytes())
 
-    def connected(server):
-        """A connection that takes any certificate, and says the server's name or does not."""
+    def connect_tls(server):
+        """A connection that accepts any certificate, with or without server name indication."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        place = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
-        return context.wrap_socket(place, server_hostname="localhost" if named else None)
+        sock = socket.create_connection(("127.0.0.1", server.rest), timeout=30)
+        return context.wrap_socket(sock, server_hostname="localhost" if named else None)
 
     def shown(connection):
         found = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True))
@@ -450,19 +448,25 @@ def test_a_certificate_of_another_kind_of_key_is_taken_by_new_connections_and_ol
         return answer.status == 200 and answer.read()
 
     put("curve")
-    with running(models, tls_cert=cert, tls_key=key) as server, connected(server) as old:
+    with running(models, tls_cert=cert, tls_key=key) as server, connect_tls(server) as old:
         assert shown(old) == "curve" and asked(old)
         for name in ("first", "curve", "second"):
             put(name)
             server.loop.call_soon_threadsafe(server.server.certificate.reload)
             asyncio.run_coroutine_threadsafe(asyncio.sleep(0), server.loop).result(30)
-            with connected(server) as new:
+            with connect_tls(server) as new:
                 assert shown(new) == name and asked(new)
             assert asked(old)
 
 
-def test_messages_of_a_refusal_are_whole_responses():
-    ours = connection.FULL, connection.LONG_HEAD, connection.LONG_URL, connection.MANY_FIELDS, connection.LONG_REST
+def test_refusals_are_complete_responses():
+    ours = (
+        connection.TOO_MANY_CONNECTIONS,
+        connection.HEAD_TOO_LONG,
+        connection.URL_TOO_LONG,
+        connection.TOO_MANY_FIELDS,
+        connection.TRAILERS_TOO_LONG,
+    )
     for text in (*ours, connection.NO_TUNNEL):
         head, _, body = text.partition(b"\r\n\r\n")
         assert b"content-length: %d\r\n" % len(body) in head and json.loads(body)["error"]

@@ -1,4 +1,4 @@
-"""Bodies nobody meant to send: an answer or a refusal, never a fault of ours, and the server lives on."""
+"""Random bodies, paths and messages: an answer or a client error, never a server error, and the server survives."""
 
 import asyncio
 import base64
@@ -12,16 +12,16 @@ import volume
 from serving_server import running
 from test_serving_protocol import ask
 
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest.app import App
 
 BODIES = volume.rounds(2500, 10_000)
 REFUSED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED}
-FINE = {200, 400, 404, 501}  # 501: a type JSON has no values for
+ALLOWED = {200, 400, 404, 501}  # 501: a type that JSON cannot express
 PIECES = [
     b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"null", b"true", b"NaN", b"-Infinity", b"Inf", b"1e309", b"-0", b"1e-400",
     b"123456789012345678901234567890", b'"instances"', b'"inputs"', b'"examples"', b'"context"', b'"signature_name"', b'"b64"', b'"x"',
@@ -36,28 +36,30 @@ def application(tmp_path_factory):
         for version, signatures in model["versions"].items():
             serving_cases.save(root / name / version, signatures)
     repository = Repository(root)
-    repository.look()
-    return App(Service(repository, Queue(Limits(workers=1))), Gate(), Measures(), most_bytes=200_000)
+    repository.refresh()
+    return App(
+        Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics(), max_body_bytes=200_000
+    )
 
 
 def bodies(count, seed):
-    """Mutations of sound requests, heaps of tokens, and noise."""
+    """Mutations of valid requests, sequences of tokens, and noise."""
     draw = random.Random(seed)
-    sound = [
+    valid = [
         b'{"instances": [1.0, 2.0]}', b'{"inputs": {"x": [1, 2]}}', b'{"signature_name": "score", "examples": [{"x": 0.25}]}',
         b'{"instances": [{"x": 1}, {"x": 2}]}', b'{"context": {"x": 1.0}, "examples": [{}]}', b'{"instances": [{"b64": "aGk="}]}',
     ]  # fmt: skip
     for number in range(count):
         kind = number % 5
         if kind == 0:
-            body = bytearray(draw.choice(sound))
+            body = bytearray(draw.choice(valid))
             for _ in range(draw.randrange(1, 5)):
                 body[draw.randrange(len(body))] = draw.randrange(256)
             yield bytes(body)
         elif kind == 1:
             yield b"".join(draw.choices(PIECES, k=draw.randrange(1, 30)))
         elif kind == 2:
-            body = draw.choice(sound)
+            body = draw.choice(valid)
             at = draw.randrange(len(body))
             yield body[:at] + draw.choice(PIECES) * draw.choice((1, 1, 3000)) + body[at:]
         elif kind == 3:
@@ -70,7 +72,7 @@ def bodies(count, seed):
 
 
 @pytest.mark.volume
-def test_no_body_makes_a_fault_of_ours(application):
+def test_no_body_causes_a_server_error(application):
     paths = [
         "/v1/models/echo:predict",
         "/v1/models/tab:predict",
@@ -84,7 +86,7 @@ def test_no_body_makes_a_fault_of_ours(application):
         for number, body in enumerate(bodies(BODIES, seed=4)):
             path = paths[number % len(paths)]
             status, _, answer = await ask(application, "POST", path, body)
-            assert status in FINE, (path, body[:200], answer[:300])
+            assert status in ALLOWED, (path, body[:200], answer[:300])
             if status != 200:
                 assert json.loads(answer).keys() == {"error"}, (path, body[:200], answer[:300])
         return await ask(application, "POST", "/v1/models/echo:predict", b'{"instances": [1.0]}')
@@ -93,7 +95,7 @@ def test_no_body_makes_a_fault_of_ours(application):
 
 
 @pytest.mark.volume
-def test_no_path_makes_a_fault_of_ours(application):
+def test_no_path_causes_a_server_error(application):
     draw = random.Random(5)
     parts = [
         "/",
@@ -124,12 +126,12 @@ def test_no_path_makes_a_fault_of_ours(application):
             status, _, answer = await ask(
                 application, draw.choice(("GET", "POST", "PUT", "TRACE", "HEAD")), path, b"{}"
             )
-            assert status in FINE | {405}, (path, answer)
+            assert status in ALLOWED | {405}, (path, answer)
 
     asyncio.run(run())
 
 
-def test_no_message_stops_the_grpc_door(tmp_path):
+def test_no_message_stops_the_grpc_server(tmp_path):
     for version, signatures in serving_cases.MODELS["models"]["echo"]["versions"].items():
         serving_cases.save(tmp_path / "echo" / version, signatures)
     draw = random.Random(6)
@@ -139,12 +141,12 @@ def test_no_message_stops_the_grpc_door(tmp_path):
             call = channel.unary_unary(
                 f"/tensorflow.serving.PredictionService/{method}", lambda body: body, lambda body: body
             )
-            with pytest.raises(grpc.RpcError) as found:
+            with pytest.raises(grpc.RpcError) as error:
                 call(
                     draw.randbytes(draw.randrange(1, 80))
                     if number % 2
                     else base64.b64decode("CgYKBGVjaG8=") + draw.randbytes(5),
                     timeout=30,
                 )
-            assert found.value.code() in REFUSED
+            assert error.value.code() in REFUSED
         assert server.predict("echo", instances=[1.0])["predictions"] == [3.0]

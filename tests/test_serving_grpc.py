@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC through its own stubs: what works, and the code of what does not."""
+"""TensorFlow Serving's gRPC through its own stubs: answers, and the codes of errors."""
 
 import grpc
 import numpy as np
@@ -19,8 +19,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.repository import Policy
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.model_state import VersionPolicy
 from textpipe.serve.engine.request_limits import RequestLimits
 from textpipe.serve.tensors import tensor_protos
 
@@ -51,13 +51,13 @@ def server(tmp_path_factory):
         for version, signatures in model["versions"].items():
             serving_cases.save(root / name / version, signatures)
     module = tf.Module()
-    module.made = {
+    module.functions = {
         dtype: tf.function(
             lambda x: {"y": tf.identity(x)}, input_signature=[tf.TensorSpec(None, dtype, "x")], autograph=False
         )
         for dtype in DTYPES
     }
-    module.made["two"] = tf.function(
+    module.functions["two"] = tf.function(
         lambda a, b: {"sum": a + b, "first": tf.identity(a)},
         input_signature=[tf.TensorSpec([None], tf.float32, "a"), tf.TensorSpec([None], tf.float32, "b")],
         autograph=False,
@@ -65,16 +65,16 @@ def server(tmp_path_factory):
     tf.saved_model.save(
         module,
         str(root / "same" / "1"),
-        signatures={name: made.get_concrete_function() for name, made in module.made.items()},
+        signatures={name: function.get_concrete_function() for name, function in module.functions.items()},
     )
-    with running(root, policy=Policy("all"), labels={"echo": {"stable": 1, "canary": 2}}) as found:
-        yield found
+    with running(root, policy=VersionPolicy("all"), labels={"echo": {"stable": 1, "canary": 2}}) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def channel(server):
-    with grpc.insecure_channel(server.grpc) as found:
-        yield found
+    with grpc.insecure_channel(server.grpc) as channel:
+        yield channel
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +115,12 @@ def examples(request, name, rows, **which):
 
 
 @pytest.mark.parametrize(
-    ("which", "wanted", "version"),
+    ("which", "expected", "version"),
     [({}, [3, 4], 2), ({"version": 1}, [2, 3], 1), ({"label": "stable"}, [2, 3], 1), ({"label": "canary"}, [3, 4], 2)],
 )
-def test_predict_answers_from_the_version_that_was_meant(predictions, which, wanted, version):
+def test_predict_answers_from_the_requested_version(predictions, which, expected, version):
     answer = predictions.Predict(predict(**which), timeout=WAIT)
-    assert tf.make_ndarray(answer.outputs["y"]).tolist() == wanted
+    assert tf.make_ndarray(answer.outputs["y"]).tolist() == expected
     assert (answer.model_spec.name, answer.model_spec.version.value, answer.model_spec.signature_name) == (
         "echo",
         version,
@@ -129,7 +129,7 @@ def test_predict_answers_from_the_version_that_was_meant(predictions, which, wan
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_type_comes_back_as_it_went(predictions, dtype):
+def test_every_dtype_round_trips(predictions, dtype):
     value = tf.constant([["a", "\u00e9"], [b"\xff\x00", ""]]) if dtype == "string" else tf.cast([[0, 1], [1, 0]], dtype)
     answer = predictions.Predict(predict("same", {"x": value.numpy()}, signature=dtype), timeout=WAIT)
     assert answer.outputs["y"].dtype == value.dtype.as_datatype_enum
@@ -137,12 +137,12 @@ def test_every_type_comes_back_as_it_went(predictions, dtype):
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0, 3), (2, 1, 2)])
-def test_every_shape_comes_back_as_it_went(predictions, shape):
+def test_every_shape_round_trips(predictions, shape):
     answer = predictions.Predict(predict("same", {"x": np.ones(shape, np.float32)}, signature="float32"), timeout=WAIT)
     assert tf.make_ndarray(answer.outputs["y"]).shape == shape
 
 
-def test_an_output_filter_leaves_the_others_out(predictions):
+def test_an_output_filter_selects_outputs(predictions):
     tensors = {"a": np.float32([1]), "b": np.float32([2])}
     assert set(predictions.Predict(predict("same", tensors, signature="two"), timeout=WAIT).outputs) == {"sum", "first"}
     only = predictions.Predict(predict("same", tensors, ["sum"], signature="two"), timeout=WAIT).outputs
@@ -183,9 +183,9 @@ INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
     ],
 )
 def test_predict_refuses_with_a_code_and_a_reason(predictions, request_, code, details):
-    with pytest.raises(grpc.RpcError) as found:
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Predict(request_, timeout=WAIT)
-    assert found.value.code() == code and details in found.value.details()
+    assert error.value.code() == code and details in error.value.details()
 
 
 def tensor(dtype, sizes, **fields):
@@ -216,10 +216,10 @@ def tensor(dtype, sizes, **fields):
         tensor(9876, [1], float_val=[2.0]),
     ],
 )
-def test_a_tensor_that_contradicts_itself_is_refused(predictions, request_):
-    with pytest.raises(grpc.RpcError) as found:
+def test_an_inconsistent_tensor_is_refused(predictions, request_):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Predict(request_, timeout=WAIT)
-    assert (found.value.code(), found.value.details()) == (INVALID, "tensor parsing error: x")
+    assert (error.value.code(), error.value.details()) == (INVALID, "tensor parsing error: x")
 
 
 @pytest.mark.parametrize(
@@ -237,30 +237,30 @@ def test_a_tensor_that_contradicts_itself_is_refused(predictions, request_):
         (tensor(7, [1, 65_537], string_val=[b""] * 65_537), "x: 65537 texts where this server takes 65536"),
     ],
 )
-def test_a_small_message_cannot_ask_for_much_memory(predictions, request_, details):
-    with pytest.raises(grpc.RpcError) as found:
+def test_a_small_message_cannot_allocate_much_memory(predictions, request_, details):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Predict(request_, timeout=WAIT)
-    assert found.value.code() == INVALID and details in found.value.details()
+    assert error.value.code() == INVALID and details in error.value.details()
 
 
-def test_what_is_beyond_the_limits_is_refused_before_its_axes_or_its_texts_are_read(monkeypatch):
-    limits, read = RequestLimits(most_rows=4), []
+def test_tensors_beyond_the_limits_are_refused_before_they_are_read(monkeypatch):
+    limits, read = RequestLimits(max_rows=4), []
     monkeypatch.setattr(tensor_protos, "shape_of", lambda proto: read.append("axes") or [1])
-    assert not tensor_protos.sound(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
+    assert not tensor_protos.is_consistent(tensor(7, [1] * 33).inputs["x"], "x", limits) and read == []
     monkeypatch.undo()
-    monkeypatch.setattr(tensor_protos, "lengths", lambda packed, count: read.append(count))
+    monkeypatch.setattr(tensor_protos, "string_sizes", lambda packed, count: read.append(count))
     for shape in ([5], [1, 65_537]):
-        with pytest.raises(Fault, match="where this server takes"):
-            tensor_protos.sound(tensor(7, shape, tensor_content=b"\0" * shape[-1]).inputs["x"], "x", limits)
+        with pytest.raises(ServingError, match="where this server takes"):
+            tensor_protos.is_consistent(tensor(7, shape, tensor_content=b"\0" * shape[-1]).inputs["x"], "x", limits)
     assert read == []
-    tensor_protos.sound(tensor(7, [2, 3], tensor_content=b"\0" * 6).inputs["x"], "x", limits)
+    tensor_protos.is_consistent(tensor(7, [2, 3], tensor_content=b"\0" * 6).inputs["x"], "x", limits)
     assert read == [6]
 
 
-def test_where_rows_may_be_many_texts_may_be_too():
-    tensor_protos.bound_texts("x", [2000, 64], RequestLimits(most_rows=2000))
-    with pytest.raises(Fault, match="128000 texts where this server takes 65536 in a tensor"):
-        tensor_protos.bound_texts("x", [1000, 128], RequestLimits(most_rows=1024))
+def test_the_limit_of_texts_grows_with_the_limit_of_rows():
+    tensor_protos.check_num_texts("x", [2000, 64], RequestLimits(max_rows=2000))
+    with pytest.raises(ServingError, match="128000 texts where this server takes 65536 in a tensor"):
+        tensor_protos.check_num_texts("x", [1000, 128], RequestLimits(max_rows=1024))
 
 
 @pytest.mark.parametrize(
@@ -274,29 +274,29 @@ def test_where_rows_may_be_many_texts_may_be_too():
         (tensor(7, [2], tensor_content=b"\x02\x00uv"), [b"uv", b""]),
     ],
 )
-def test_few_values_fill_a_small_tensor(predictions, request_, value):
+def test_the_last_value_fills_a_tensor(predictions, request_, value):
     assert tf.make_ndarray(predictions.Predict(request_, timeout=WAIT).outputs["y"]).tolist() == value
 
 
 @pytest.mark.parametrize(
     ("dtype", "name"), [(20, "resource"), (21, "variant"), (11, "qint8"), (9, "int64"), (19, "half")]
 )
-def test_another_type_than_the_models_is_named(predictions, dtype, name):
-    with pytest.raises(grpc.RpcError) as found:
+def test_a_wrong_dtype_is_reported(predictions, dtype, name):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Predict(tensor(dtype, [1]), timeout=WAIT)
-    assert found.value.code() == INVALID
-    assert f"Expects arg[0] to be float but {name} is provided" in found.value.details()
+    assert error.value.code() == INVALID
+    assert f"Expects arg[0] to be float but {name} is provided" in error.value.details()
 
 
 @pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
-def test_a_message_that_cannot_be_parsed_is_the_clients_mistake(channel, method):
+def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(channel, method):
     call = channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}", bytes, bytes)
-    with pytest.raises(grpc.RpcError) as found:
+    with pytest.raises(grpc.RpcError) as error:
         call(b"\x0a\xff\xff\xff", timeout=WAIT)
-    assert found.value.code() == INVALID and "Error" not in found.value.details()
+    assert error.value.code() == INVALID and "Error" not in error.value.details()
 
 
-def test_classify_gives_labels_with_scores(predictions):
+def test_classify_returns_labels_with_scores(predictions):
     request = examples(classification_pb2.ClassificationRequest(), "tab", [{"x": 0.25}, {"x": 1.0}], signature="score")
     answer = predictions.Classify(request, timeout=WAIT)
     found = [[(one.label, one.score) for one in row.classes] for row in answer.result.classifications]
@@ -304,15 +304,15 @@ def test_classify_gives_labels_with_scores(predictions):
     assert answer.model_spec.version.value == 7
 
 
-def test_regress_gives_numbers_and_shares_a_context(predictions):
+def test_regress_returns_numbers_and_adds_the_context_to_each_example(predictions):
     request = examples(regression_pb2.RegressionRequest(), "tab", [{"x": 0.25}], signature="value")
     assert [one.value for one in predictions.Regress(request, timeout=WAIT).result.regressions] == [0.5]
     shared = regression_pb2.RegressionRequest()
     spec(shared.model_spec, "tab", signature="value")
-    given = shared.input.example_list_with_context
-    given.context.features.feature["x"].float_list.value.append(3)
-    given.examples.add()
-    given.examples.add().features.feature["x"].float_list.value.append(1)
+    examples_with_context = shared.input.example_list_with_context
+    examples_with_context.context.features.feature["x"].float_list.value.append(3)
+    examples_with_context.examples.add()
+    examples_with_context.examples.add().features.feature["x"].float_list.value.append(1)
     assert [one.value for one in predictions.Regress(shared, timeout=WAIT).result.regressions] == [6.0, 2.0]
 
 
@@ -351,28 +351,28 @@ def test_regress_gives_numbers_and_shares_a_context(predictions):
         ),
     ],
 )
-def test_classify_and_regress_refuse_what_does_not_fit(predictions, method, request_, details):
-    with pytest.raises(grpc.RpcError) as found:
+def test_classify_and_regress_refuse_bad_requests(predictions, method, request_, details):
+    with pytest.raises(grpc.RpcError) as error:
         getattr(predictions, method)(request_, timeout=WAIT)
-    assert found.value.code() == INVALID and details in found.value.details()
+    assert error.value.code() == INVALID and details in error.value.details()
 
 
-def test_a_context_counts_for_every_example(predictions):
+def test_the_size_of_a_context_counts_for_every_example(predictions):
     request = regression_pb2.RegressionRequest()
     spec(request.model_spec, "tab", signature="value")
-    given = request.input.example_list_with_context
-    given.context.features.feature["t"].bytes_list.value.append(b"u" * 1_000_000)
+    examples_with_context = request.input.example_list_with_context
+    examples_with_context.context.features.feature["t"].bytes_list.value.append(b"u" * 1_000_000)
     for _ in range(100):
-        given.examples.add()
-    with pytest.raises(grpc.RpcError) as found:
+        examples_with_context.examples.add()
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Regress(request, timeout=WAIT)
-    assert found.value.code() == INVALID and "bytes as a tensor where this server takes" in found.value.details()
+    assert error.value.code() == INVALID and "bytes as a tensor where this server takes" in error.value.details()
 
 
-def test_a_model_that_is_not_there_comes_before_its_input(predictions):
-    with pytest.raises(grpc.RpcError) as found:
+def test_a_missing_model_is_reported_before_an_empty_input(predictions):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.Classify(examples(classification_pb2.ClassificationRequest(), "nope", []), timeout=WAIT)
-    assert found.value.code() == MISSING
+    assert error.value.code() == MISSING
 
 
 def multi(*tasks, rows=1):
@@ -410,10 +410,10 @@ def test_multi_inference_answers_each_task(predictions):
         (multi(), INVALID, "ModelSpec has no name specified."),
     ],
 )
-def test_multi_inference_refuses(predictions, request_, code, details):
-    with pytest.raises(grpc.RpcError) as found:
+def test_multi_inference_refuses_bad_requests(predictions, request_, code, details):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.MultiInference(request_, timeout=WAIT)
-    assert found.value.code() == code and details in found.value.details()
+    assert error.value.code() == code and details in error.value.details()
 
 
 def metadata(name, *fields, **which):
@@ -423,7 +423,7 @@ def metadata(name, *fields, **which):
     return request
 
 
-def test_metadata_is_the_models_own_signatures(predictions):
+def test_metadata_has_the_models_signatures(predictions):
     answer = predictions.GetModelMetadata(metadata("echo", "signature_def", version=1), timeout=WAIT)
     found = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(found)
@@ -435,13 +435,13 @@ def test_metadata_is_the_models_own_signatures(predictions):
     ("request_", "code"),
     [(metadata("echo"), INVALID), (metadata("echo", "other"), INVALID), (metadata("no", "signature_def"), MISSING)],
 )
-def test_metadata_refuses(predictions, request_, code):
-    with pytest.raises(grpc.RpcError) as found:
+def test_metadata_refuses_bad_requests(predictions, request_, code):
+    with pytest.raises(grpc.RpcError) as error:
         predictions.GetModelMetadata(request_, timeout=WAIT)
-    assert found.value.code() == code
+    assert error.value.code() == code
 
 
-def test_status_tells_all_versions_or_one(models):
+def test_status_lists_all_versions_or_one(models):
     def status(name, **which):
         request = get_model_status_pb2.GetModelStatusRequest()
         spec(request.model_spec, name, **which)
@@ -454,33 +454,33 @@ def test_status_tells_all_versions_or_one(models):
     assert status("echo", version=1) == [(1, 30, 0)]
     assert status("echo", label="stable") == [(1, 30, 0)]
     for which in ({"version": 5}, {}):
-        with pytest.raises(grpc.RpcError) as found:
+        with pytest.raises(grpc.RpcError) as error:
             status("echo" if which else "none", **which)
-        assert found.value.code() == MISSING
+        assert error.value.code() == MISSING
 
 
-def test_a_caller_cannot_name_other_models(models):
-    with pytest.raises(grpc.RpcError) as found:
+def test_a_client_cannot_load_other_models(models):
+    with pytest.raises(grpc.RpcError) as error:
         models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=WAIT)
-    assert found.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_health_is_what_a_watcher_expects(channel):
+def test_health_checks_follow_the_grpc_protocol(channel):
     stub = health_pb2_grpc.HealthStub(channel)
     assert stub.Check(health_pb2.HealthCheckRequest(), timeout=WAIT).status == health_pb2.HealthCheckResponse.SERVING
-    with pytest.raises(grpc.RpcError) as found:
+    with pytest.raises(grpc.RpcError) as error:
         stub.Check(health_pb2.HealthCheckRequest(service="none"), timeout=WAIT)
-    assert found.value.code() == MISSING
+    assert error.value.code() == MISSING
 
 
-def test_health_is_not_streamed_and_that_is_no_fault_of_the_servers(channel, caplog):
-    with pytest.raises(grpc.RpcError) as found:
+def test_streaming_health_is_unimplemented_and_logs_no_error(channel, caplog):
+    with pytest.raises(grpc.RpcError) as error:
         list(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=WAIT))
-    assert (found.value.code(), "Check" in found.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    assert (error.value.code(), "Check" in error.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, True)
     assert not caplog.records
 
 
-def test_both_doors_give_the_same(server, predictions):
+def test_rest_and_grpc_give_the_same_answers(server, predictions):
     over_rest = server.predict("tab", instances=[[1, 2], [4, 3]])["predictions"]
     answer = predictions.Predict(predict("tab", {"x": np.float32([[1, 2], [4, 3]])}), timeout=WAIT)
     assert [row["total"] for row in over_rest] == tf.make_ndarray(answer.outputs["total"]).tolist() == [3, 7]

@@ -11,7 +11,7 @@ from serving_server import running
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(
-    not BROWSER, reason="needs Chromium, which is not here (Debian: apt-get install chromium)"
+    not BROWSER, reason="needs Chromium, which is not installed (Debian: apt-get install chromium)"
 )
 
 
@@ -24,8 +24,8 @@ def server(tmp_path_factory, classifier, generator):
         yield found
 
 
-def seen(server, text, model):
-    """The page's own HTML once it has asked what it asks."""
+def rendered(server, text, model):
+    """The page's HTML after its requests."""
     address = f"http://127.0.0.1:{server.rest}/#" + urllib.parse.urlencode({"text": text, "model": model})
     command = [
         BROWSER,
@@ -39,11 +39,11 @@ def seen(server, text, model):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-def test_a_classifier_shows_its_shares_and_the_words_that_pushed_it(server):
-    page = seen(server, "could you send the plan 3 <b>", "mail")
+def test_a_classifier_shows_probabilities_and_word_contributions(server):
+    page = rendered(server, "could you send the plan 3 <b>", "mail")
     assert re.findall(r'<span>(yes|no)</span><i style="width: ?[0-9.]+%;?"></i><b>[0-9.]+ %</b>', page)
     assert re.search(r'<span title="odds × [0-9.e+-]+"[^>]*>could</span>', page)
-    assert "&lt;b&gt;" in page  # a text is never markup
+    assert "&lt;b&gt;" in page  # texts are escaped
     (curl,) = re.findall(r'<pre id="curl"[^>]*>(.*?)</pre>', page)
     assert (
         html.unescape(curl)
@@ -51,8 +51,8 @@ def test_a_classifier_shows_its_shares_and_the_words_that_pushed_it(server):
     )
 
 
-def test_a_generator_shows_its_answers_and_where_it_looked(server):
-    page = seen(server, "the house 3 is red", "phrases")
+def test_a_generator_shows_answers_and_attention(server):
+    page = rendered(server, "the house 3 is red", "phrases")
     (best,) = server.predict("phrases", instances=["the house 3 is red"])["predictions"]
     assert best["answer"] in html.unescape(page)
     assert len(re.findall(r'<li dir="auto">', page)) == 3

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST, request by request (serving_cases.py), asked of the application in process."""
+"""TensorFlow Serving's REST protocol, request by request (serving_cases.py), in process."""
 
 import asyncio
 import json
@@ -9,19 +9,20 @@ from dataclasses import replace
 
 import pytest
 import serving_cases
-from serving_cases import body_of, cases, faults
+from serving_cases import body_of, cases, mismatches
 
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.metrics import Measures
-from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.metrics import Metrics
+from textpipe.serve.engine.model_state import VersionPolicy
+from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest import predict_api
 from textpipe.serve.rest.app import App
 from textpipe.serve.tensors import json_document
-from textpipe.serve.tensors.json_reader import STEPS, Reader
-from textpipe.serve.tensors.json_writer import shown
+from textpipe.serve.tensors.json_reader import CLOCK_INTERVAL, Reader
+from textpipe.serve.tensors.json_writer import format_value
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +37,24 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def applications(models):
-    """The application that a case is for; made once for each."""
-    made = {}
+    """application(case): the application for a case, cached."""
+    cache = {}
 
     def application(case):
         key = f"{case['function']}.{case.get('signature', 'serving_default')}" if "function" in case else "route"
-        if key not in made:
-            labels, policy = {}, Policy()
+        if key not in cache:
+            labels, policy = {}, VersionPolicy()
             if key == "route":
                 labels = {name: model["labels"] for name, model in serving_cases.MODELS["models"].items()}
-                policy = Policy("all")
+                policy = VersionPolicy("all")
             else:
                 serving_cases.save(
                     models / key / "m" / "1", {case.get("signature", "serving_default"): case["function"]}
                 )
             repository = Repository(models / key, policy=policy, labels=labels)
-            repository.look()
-            made[key] = App(Service(repository, Queue(Limits(workers=1))), Gate(), Measures())
-        return made[key]
+            repository.refresh()
+            cache[key] = App(Service(repository, BatchScheduler(QueueLimits(workers=1))), TokenAuth(), Metrics())
+        return cache[key]
 
     return application
 
@@ -74,26 +75,26 @@ async def ask(application, method, path, body=b"", headers=()):
         sent.append(message)
 
     await application(scope, receive, send)
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+    answer_headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answer_headers, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, id=f"{name}-{case['id']}") for name in ("decode", "encode", "route") for case in cases(name)],
 )
-def test_an_answer_is_tensorflow_servings(case, applications):
+def test_responses_equal_those_of_tensorflow_serving(case, applications):
     method, path = case.get("method", "POST"), case.get("path", "/v1/models/m:predict")
     status, headers, body = asyncio.run(ask(applications(case), method, path, body_of(case), case.get("headers", {})))
-    found = faults(case, status, headers, body)
+    problems = mismatches(case, status, headers, body)
     if case.get("may_differ"):
         assert status < 500
     else:
-        assert not found, "\n".join(found)
+        assert not problems, "\n".join(problems)
 
 
-def test_where_we_differ_is_what_the_page_says(applications):
-    """docs/serving.md lists them; a new difference must be explained there before this list grows."""
+def test_differences_from_tensorflow_serving_are_documented(applications):
+    """docs/serving.md lists them; explain a new difference there before you extend this list."""
     differ = []
     for name in ("decode", "encode", "route"):
         for case in cases(name):
@@ -102,7 +103,7 @@ def test_where_we_differ_is_what_the_page_says(applications):
                 status, headers, body = asyncio.run(
                     ask(applications(case), method, path, body_of(case), case.get("headers", {}))
                 )
-                if faults(case, status, headers, body):
+                if mismatches(case, status, headers, body):
                     differ.append(case["id"])
     assert set(differ) == {
         "double-ulp", "str-lone-low", "str-invalid-utf8", "doc-deep-ignored", "status-label", "twice-in-every-row",
@@ -117,15 +118,15 @@ def test_the_first_of_two_equal_names_counts_in_every_row(applications):
 
 @pytest.fixture
 def strict(applications):
-    """An application that takes 8 rows, texts of 100 bytes, 400 bytes of tensors; and its models' requests."""
+    """An application with limits of 8 rows, texts of 100 bytes, and 400 bytes of tensors."""
     case = {"function": "inputs_string1", "signature": "serving_default"}
-    service = applications(case).door.service
-    small = replace(service, most_rows=8, most_text=100, most_bytes=400)
-    return App(small, Gate(), Measures())
+    service = applications(case).api.service
+    small = replace(service, max_rows=8, max_text_bytes=100, max_tensor_bytes=400)
+    return App(small, TokenAuth(), Metrics())
 
 
 @pytest.mark.parametrize(
-    ("verb", "request_", "why"),
+    ("method", "request_", "message"),
     [
         ("predict", {"instances": ["u"] * 9}, "instances: 9 rows where this server takes 8 at once"),
         ("predict", {"instances": [{"inputs": "u"}] * 9}, "instances: 9 rows where this server takes 8 at once"),
@@ -143,16 +144,16 @@ def strict(applications):
         ("classify", {"examples": [{}] * 9}, "examples: 9 rows where this server takes 8 at once"),
     ],
 )
-def test_no_way_in_takes_more_than_the_others(strict, verb, request_, why):
+def test_limits_hold_for_all_request_formats(strict, method, request_, message):
     body = json.dumps(request_, ensure_ascii=False).encode()
-    status, _, answer = asyncio.run(ask(strict, "POST", f"/v1/models/m:{verb}", body))
-    assert status == 400 and why in json.loads(answer)["error"]
+    status, _, answer = asyncio.run(ask(strict, "POST", f"/v1/models/m:{method}", body))
+    assert status == 400 and message in json.loads(answer)["error"]
 
 
-def test_lists_within_lists_are_counted_and_brackets_in_texts_are_not(monkeypatch):
-    monkeypatch.setattr(json_document, "MOST_PARTS", 12)
+def test_nested_lists_are_counted_and_brackets_in_strings_are_not(monkeypatch):
+    monkeypatch.setattr(json_document, "MAX_CONTAINERS", 12)
     assert json_document.parse(b'{"t": "[[[[[[[[[[[[[[[[ \\" [[[[", "n": [[], [], {}]}')["n"] == [[], [], {}]
-    with pytest.raises(Fault, match="more than 12 lists and objects"):
+    with pytest.raises(ServingError, match="more than 12 lists and objects"):
         json_document.parse(b'{"n": [' + b"[], " * 12 + b"1]}")
 
 
@@ -165,7 +166,7 @@ def test_tensors_of_many_axes_are_answered_or_refused(applications, axes):
         assert status in (200, 400), answer
 
 
-def test_both_readers_of_json_agree():
+def test_both_json_parsers_agree():
     draw = random.Random(3)
     scalars = ["1", "-2.5", "0", "1e5", "true", "null", '"u"', '"\\u00e9\\n"', '"größer"', "NaN", "-Infinity"]
 
@@ -180,61 +181,61 @@ def test_both_readers_of_json_agree():
 
     for _ in range(500):
         body = ('{"all": ' + value(0) + "}").encode()
-        one, other = json_document.parse(body), Reader(body).document()
-        assert repr(one) == repr(other) and shown(one) == shown(other)
+        fast, slow = json_document.parse(body), Reader(body).document()
+        assert repr(fast) == repr(slow) and format_value(fast) == format_value(slow)
 
 
 @pytest.mark.parametrize("inside", [b"1," * 50_000, b'"' + b"\\n" * 50_000 + b'"', b'{"u": [0]}, ' * 50_000])
-def test_the_slow_reader_stops_soon_behind_its_deadline(inside):
-    reader = Reader(b'{"all": [' + inside, until=0.0)
-    with pytest.raises(Fault) as found:
+def test_the_slow_parser_stops_soon_after_its_deadline(inside):
+    reader = Reader(b'{"all": [' + inside, deadline=0.0)
+    with pytest.raises(ServingError) as found:
         reader.document()
-    assert found.value.code == "DEADLINE_EXCEEDED" and reader.at < 12 * STEPS
-    with pytest.raises(Fault, match="JSON Parse error"):
+    assert found.value.code == "DEADLINE_EXCEEDED" and reader.pos < 12 * CLOCK_INTERVAL
+    with pytest.raises(ServingError, match="JSON Parse error"):
         Reader(b'{"all": [' + inside).document()
 
 
-def test_blanks_are_passed_at_once():
+def test_blanks_are_skipped():
     assert Reader(b" \r\n" * 9 + b"[ 1 ,\t2 ] ").document() == [1, 2]
 
 
 @pytest.mark.parametrize("body", [b'{"instances": [' + b"1," * 50_000, b'{"instances": [1.0]}'])
-def test_a_callers_deadline_counts_from_before_its_body_is_read(strict, body):
-    asked = ask(strict, "POST", "/v1/models/m:predict", body, {"X-Request-Timeout": "1e-9"})
-    status, _, answer = asyncio.run(asked)
+def test_a_clients_timeout_includes_reading_its_body(strict, body):
+    request = ask(strict, "POST", "/v1/models/m:predict", body, {"X-Request-Timeout": "1e-9"})
+    status, _, answer = asyncio.run(request)
     assert status == 504 and "deadline" in json.loads(answer)["error"]
 
 
-def test_few_long_bodies_are_read_slowly_at_a_time_and_the_others_wait(strict, monkeypatch):
-    running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.SLOW)
+def test_the_slow_parser_runs_for_few_bodies_at_a_time(strict, monkeypatch):
+    running, max_running, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.MAX_SLOW_READS)
 
     def document(self):
-        nonlocal running, most
+        nonlocal running, max_running
         with lock:
-            running, most = running + 1, max(most, running + 1)
+            running, max_running = running + 1, max(max_running, running + 1)
         both.wait(30)
         with lock:
             running -= 1
-        raise Fault("INVALID_ARGUMENT", "read slowly")
+        raise ServingError("INVALID_ARGUMENT", "read slowly")
 
     monkeypatch.setattr(Reader, "document", document)
 
-    async def all_of_them():
-        body = b'{"instances": [' + b"1," * predict_api.IN_LOOP
+    async def send_all():
+        body = b'{"instances": [' + b"1," * predict_api.INLINE_BYTES
         return await asyncio.gather(
-            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.SLOW))
+            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.MAX_SLOW_READS))
         )
 
-    assert {status for status, _, _ in asyncio.run(all_of_them())} == {400}
-    assert most == predict_api.SLOW
+    assert {status for status, _, _ in asyncio.run(send_all())} == {400}
+    assert max_running == predict_api.MAX_SLOW_READS
 
 
-def test_who_waits_for_the_slow_reader_beyond_the_deadline_is_told_so(strict):
-    async def behind_others():
-        door = predict_api.Door(strict.door.service)
-        for _ in range(predict_api.SLOW):
-            await door.slow.acquire()
-        await door.read_slowly(b"[1,", time.monotonic() + 0.001)
+def test_waiting_for_the_slow_parser_ends_at_the_deadline(strict):
+    async def wait():
+        api = predict_api.PredictApi(strict.api.service)
+        for _ in range(predict_api.MAX_SLOW_READS):
+            await api.slow_reads.acquire()
+        await api.read_slowly(b"[1,", time.monotonic() + 0.001)
 
-    with pytest.raises(Fault, match="deadline passed"):
-        asyncio.run(behind_others())
+    with pytest.raises(ServingError, match="deadline passed"):
+        asyncio.run(wait())

@@ -1,4 +1,4 @@
-"""The same model on a local Ray (extra `ray`, which the lock leaves out: it is as large as TensorFlow)."""
+"""The same model on a local Ray (extra `ray`, which is not in the lock file: it is as large as TensorFlow)."""
 
 import gc
 import json
@@ -36,13 +36,13 @@ def post(address, body):
 
 def test_ray_answers_as_the_model_does(address, classifier):
     texts = ["could you send the plan 3", "thank you for the report", ""]
-    wanted = Model.load(classifier["export"] / "model").predict(texts)
-    found = post(address, {"instances": texts})["predictions"]
-    assert [row["answer"] for row in found] == [row["answer"] for row in wanted]
-    assert [row["score"] for row in found] == pytest.approx([row["score"] for row in wanted], abs=1e-6)
+    expected = Model.load(classifier["export"] / "model").predict(texts)
+    predictions = post(address, {"instances": texts})["predictions"]
+    assert [row["answer"] for row in predictions] == [row["answer"] for row in expected]
+    assert [row["score"] for row in predictions] == pytest.approx([row["score"] for row in expected], abs=1e-6)
 
 
-def test_ray_refuses_what_is_no_request(address):
-    with pytest.raises(urllib.error.HTTPError) as found:
+def test_ray_refuses_a_malformed_request(address):
+    with pytest.raises(urllib.error.HTTPError) as error:
         post(address, {"texts": []})
-    assert found.value.code == 400
+    assert error.value.code == 400

@@ -1,4 +1,4 @@
-"""A running server: versions that come and go, clients that misbehave, who may ask, and what it tells of itself."""
+"""A running server: version changes, misbehaving clients, authentication, logs and metrics."""
 
 import asyncio
 import concurrent.futures
@@ -24,18 +24,18 @@ from textpipe.errors import ModelError
 from textpipe.inference.client import Client
 from textpipe.savedmodel import manifest, warmup
 from textpipe.savedmodel.loader import Model
-from textpipe.serve.access import Gate
-from textpipe.serve.engine.batch_queue import Limits
+from textpipe.serve.access import TokenAuth
+from textpipe.serve.engine.batch_queue import QueueLimits
 from textpipe.serve.server import Options
 
 
 def add(folder, amount):
     """A model that adds a number to x."""
     module = tf.Module()
-    module.made = tf.function(
+    module.run = tf.function(
         lambda x: {"y": x + float(amount)}, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False
     )
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.made.get_concrete_function()})
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.run.get_concrete_function()})
 
 
 @pytest.fixture(scope="module")
@@ -57,21 +57,21 @@ def server(tmp_path_factory, mail, phrases):
         yield found
 
 
-# What it answers
+# Answers
 
 
-def test_an_answer_is_that_of_the_exported_model(server, mail, phrases):
+def test_answers_equal_those_of_the_exported_model(server, mail, phrases):
     for name, folder, texts in (
         ("mail", mail, ["could you send the plan 3", "thank you", ""]),
         ("phrases", phrases, ["the house 3 is red", "x"]),
     ):
-        wanted = Model.load(folder).predict(texts)
+        expected = Model.load(folder).predict(texts)
         found = server.predict(name, instances=texts)["predictions"]
-        assert [row["answer"] for row in found] == [row["answer"] for row in wanted]
-        assert [row["score"] for row in found] == pytest.approx([row["score"] for row in wanted], abs=1e-6)
+        assert [row["answer"] for row in found] == [row["answer"] for row in expected]
+        assert [row["score"] for row in found] == pytest.approx([row["score"] for row in expected], abs=1e-6)
 
 
-def test_rows_that_are_answered_together_are_answered_as_if_alone(server):
+def test_batched_rows_get_the_same_answers_as_single_rows(server):
     texts = [
         f"{opening} the report {number}"
         for number in range(20)
@@ -93,36 +93,36 @@ def test_rows_that_are_answered_together_are_answered_as_if_alone(server):
         for line in figures.decode().splitlines()
         if line.startswith('textpipe_batch_rows_sum{model="mail"}')
     )
-    assert rows > calls  # some were
+    assert rows > calls  # some were batched
 
 
-def test_a_client_asks_as_one_asks_the_model(server, phrases):
+def test_a_client_has_the_interface_of_a_model(server, phrases):
     client, model = Client(f"http://127.0.0.1:{server.rest}/v1/models/phrases"), Model.load(phrases)
     texts = ["the house 3 is red", "the dog 55 is old"]
-    for asked in (
+    for options in (
         {},
         {"signature": "nbest"},
         {"options": {"beam_size": 1}},
         {"options": {"beam_size": "2", "prefix": "das"}},
     ):
-        wanted, found = model.predict(texts, **asked), client.predict(texts, **asked)
-        assert [list(row) for row in found] == [list(row) for row in wanted]
+        expected, found = model.predict(texts, **options), client.predict(texts, **options)
+        assert [list(row) for row in found] == [list(row) for row in expected]
         assert [row.get("answer", row.get("texts")) for row in found] == [
-            row.get("answer", row.get("texts")) for row in wanted
+            row.get("answer", row.get("texts")) for row in expected
         ]
-    for asked, word in (
+    for options, word in (
         ({"signature": "no"}, "no signature"),
         ({"options": {"beam": 1}}, "beam_size"),
         ({"options": {"beam_size": "x"}}, "whole number"),
         ({"options": {"beam_size": 2.7}}, "whole number"),
     ):
         with pytest.raises(ModelError, match=word):
-            client.predict(texts, **asked)
+            client.predict(texts, **options)
     with pytest.raises(ModelError, match="Servable not found"):
         Client(f"http://127.0.0.1:{server.rest}/v1/models/none")
 
 
-def test_a_loaded_model_is_the_same_on_disk_and_behind_a_server(server, mail, phrases):
+def test_load_model_gives_the_same_from_disk_and_from_a_server(server, mail, phrases):
     import textpipe
 
     rows = {
@@ -143,8 +143,10 @@ def test_a_loaded_model_is_the_same_on_disk_and_behind_a_server(server, mail, ph
         (field,) = local.fields
         texts = [row[field] for row in rows[name]]
         assert [row["answer"] for row in remote.predict(texts)] == [row["answer"] for row in local.predict(texts)]
-        for theirs, ours in zip(remote.score(rows[name]), local.score(rows[name]), strict=True):
-            assert theirs.keys() == ours.keys() and theirs["log_prob"] == pytest.approx(ours["log_prob"], abs=1e-4)
+        for actual, expected in zip(remote.score(rows[name]), local.score(rows[name]), strict=True):
+            assert actual.keys() == expected.keys() and actual["log_prob"] == pytest.approx(
+                expected["log_prob"], abs=1e-4
+            )
 
 
 def test_a_stream_grows_to_the_greedy_answer(server, phrases):
@@ -167,7 +169,7 @@ def test_a_stream_grows_to_the_greedy_answer(server, phrases):
         ("none", {"inputs": ["x"]}, 404),
     ],
 )
-def test_a_stream_that_cannot_be_is_refused_with_a_status(server, model, body, status):
+def test_a_bad_stream_request_gets_an_error_status(server, model, body, status):
     assert server.ask("POST", f"/v1/models/{model}:stream", body)[0] == status
 
 
@@ -181,7 +183,7 @@ def test_options_have_their_defaults(server):
     assert len([score for score in fewer["scores"][0] if score > -1e8]) == 1
 
 
-def test_what_there_is_is_told(server):
+def test_models_health_and_openapi_are_described(server):
     found = {model["name"]: model for model in json.loads(server.ask("GET", "/models")[2])["models"]}
     assert found["mail"]["labels"] == ["no", "yes"] and found["mail"]["inputs"] == ["text"]
     assert found["phrases"]["options"]["beam_size"] == 3
@@ -189,19 +191,19 @@ def test_what_there_is_is_told(server):
     assert "/v1/models/{name}:predict" in json.loads(server.ask("GET", "/openapi.json")[2])["paths"]
 
 
-def test_the_page_is_for_browsers_and_loads_nothing_from_elsewhere(server):
+def test_the_page_is_for_browsers_and_loads_no_external_resources(server):
     status, headers, body = server.ask("GET", "/", headers={"Accept": "text/html,*/*"})
     page = body.decode()
     assert status == 200 and headers["content-type"].startswith("text/html")
     assert "src=" not in page and "href=" not in page and "http://" not in page and "https://" not in page
     assert "default-src 'none'" in headers["content-security-policy"]
-    assert server.ask("GET", "/")[0] == 404  # as TensorFlow Serving has it
+    assert server.ask("GET", "/")[0] == 404  # as in TensorFlow Serving
 
 
 def test_a_request_keeps_its_id(server):
     assert server.ask("GET", "/healthz", headers={"X-Request-Id": "abc-1"})[1]["x-request-id"] == "abc-1"
-    made = [server.ask("GET", "/healthz", headers={"X-Request-Id": "no good\t"})[1]["x-request-id"] for _ in range(2)]
-    assert made[0] != made[1] and "no" not in made[0]
+    ids = [server.ask("GET", "/healthz", headers={"X-Request-Id": "no good\t"})[1]["x-request-id"] for _ in range(2)]
+    assert ids[0] != ids[1] and "no" not in ids[0]
 
 
 def figures(server):
@@ -209,7 +211,7 @@ def figures(server):
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
-def test_texts_unlike_trainings_show_as_drift(tmp_path, mail):
+def test_texts_unlike_the_training_texts_show_as_drift(tmp_path, mail):
     for name in ("like", "unlike"):
         shutil.copytree(mail, tmp_path / name / "1")
     texts = tiny.classifier_rows(tmp_path / "rows.tsv").read_text().splitlines()[1:301]
@@ -227,63 +229,63 @@ def test_texts_unlike_trainings_show_as_drift(tmp_path, mail):
 
 
 @pytest.mark.volume
-def test_swaps_under_load_fail_nobody(tmp_path):
+def test_version_changes_under_load_fail_no_request(tmp_path):
     swaps = volume.rounds(20, 100)
     for number in range(1, swaps + 2):
         add(tmp_path / "made" / str(number), number)
     root = tmp_path / "models"
     (root / "plus").mkdir(parents=True)
     os.rename(tmp_path / "made" / "1", root / "plus" / "1")
-    found, over = [], threading.Event()
+    versions, finished = [], threading.Event()
 
     def ask(server):
-        while not over.is_set():
+        while not finished.is_set():
             answer = server.predict("plus", instances=[0.0, 1000.0, 2000.0])["predictions"]
             assert answer[1] - answer[0] == answer[2] - answer[1] == 1000
-            found.append(int(answer[0]))
+            versions.append(int(answer[0]))
         return True
 
     with running(root) as server, concurrent.futures.ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(ask, server) for _ in range(4)]
+        clients = [pool.submit(ask, server) for _ in range(4)]
         for number in range(2, swaps + 2):
             os.rename(tmp_path / "made" / str(number), root / "plus" / str(number))
             until(lambda: states(server, "plus").get(number, ("",))[0] == "AVAILABLE")
         until(lambda: [state for state, _ in states(server, "plus").values()].count("AVAILABLE") == 1)
-        over.set()
-        assert all(one.result() for one in asking)
+        finished.set()
+        assert all(task.result() for task in clients)
         assert server.predict("plus", instances=[0.0])["predictions"] == [swaps + 1.0]
-    assert set(found) <= set(range(1, swaps + 2)) and len(set(found)) > swaps // 2
+    assert set(versions) <= set(range(1, swaps + 2)) and len(set(versions)) > swaps // 2
 
 
-def damaged(kind, whole, place):
-    """A copy of a model with a fault."""
-    shutil.copytree(whole, place)
-    graph = place / "saved_model.pb"
+def damage(kind, model, path):
+    """Makes a damaged copy of a model."""
+    shutil.copytree(model, path)
+    graph = path / "saved_model.pb"
     if kind == "missing variables":
-        shutil.rmtree(place / "variables")
+        shutil.rmtree(path / "variables")
     elif kind == "truncated graph":
         graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
     elif kind == "unknown op":
         graph.write_bytes(
             graph.read_bytes().replace(b"SparseTensor", b"SparseTensuh").replace(b"StringSplit", b"StringSplot")
         )
-        manifest.write(place)
+        manifest.write(path)
     elif kind == "failing warm-up":
         log = warmup.prediction_log("m", "nothing", {"text": [b"x"]})
-        warmup.write(place, [log])
-        manifest.write(place)
+        warmup.write(path, [log])
+        manifest.write(path)
     elif kind == "wrong answers":
-        rows = [json.loads(line) for line in (place / "assets.extra/golden.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (path / "assets.extra/golden.jsonl").read_text().splitlines()]
         lines = [json.dumps({**row, "texts": row["texts"][::-1], "scores": row["scores"][::-1]}) + "\n" for row in rows]
-        (place / "assets.extra/golden.jsonl").write_text("".join(lines))
-        manifest.write(place)
+        (path / "assets.extra/golden.jsonl").write_text("".join(lines))
+        manifest.write(path)
     elif kind == "wrong manifest":
-        (place / "textpipe.json").write_text((place / "textpipe.json").read_text() + " ")
+        (path / "textpipe.json").write_text((path / "textpipe.json").read_text() + " ")
     elif kind == "half copied":
-        (place / "manifest.json").unlink()
+        (path / "manifest.json").unlink()
 
 
-FAULTS = {
+DAMAGES = {
     "missing variables": "variables",
     "truncated graph": "saved_model.pb",
     "unknown op": "cannot be loaded",
@@ -294,26 +296,28 @@ FAULTS = {
 }
 
 
-def test_what_is_damaged_never_serves_and_says_why(tmp_path, mail):
+def test_a_damaged_version_never_serves_and_its_status_says_why(tmp_path, mail):
     root = tmp_path / "models"
     shutil.copytree(mail, root / "mail" / "1")
     with running(root) as server:
-        wanted = server.predict("mail", instances=["could you send the plan 3"])
-        for number, (kind, word) in enumerate(FAULTS.items(), 2):
-            damaged(kind, mail, tmp_path / "made" / str(number))
+        expected = server.predict("mail", instances=["could you send the plan 3"])
+        for number, (kind, word) in enumerate(DAMAGES.items(), 2):
+            damage(kind, mail, tmp_path / "made" / str(number))
             os.rename(tmp_path / "made" / str(number), root / "mail" / str(number))
-            _state, message = until(lambda: (one := states(server, "mail").get(number)) and one[0] == "END" and one)
+            _state, message = until(
+                lambda: (state := states(server, "mail").get(number)) and state[0] == "END" and state
+            )
             assert word in message, (kind, message)
             assert states(server, "mail")[1][0] == "AVAILABLE"
-            assert server.predict("mail", instances=["could you send the plan 3"]) == wanted
-        # A copy that is completed serves.
+            assert server.predict("mail", instances=["could you send the plan 3"]) == expected
+        # Once the copy is complete, it serves.
         last = root / "mail" / str(number)
         shutil.copyfile(mail / "manifest.json", last / "manifest.json")
         until(lambda: states(server, "mail")[number][0] == "AVAILABLE")
         until(lambda: states(server, "mail")[1][0] == "END")
 
 
-def test_a_label_keeps_its_version_and_does_not_take_the_latests_place(tmp_path):
+def test_a_labelled_version_stays_loaded_beside_the_latest(tmp_path):
     for number in (1, 2, 3):
         add(tmp_path / "plus" / str(number), number)
     with running(tmp_path, labels={"plus": {"stable": 1}}) as server:
@@ -321,7 +325,7 @@ def test_a_label_keeps_its_version_and_does_not_take_the_latests_place(tmp_path)
         assert server.predict("plus/labels/stable", instances=[0.0])["predictions"] == [1.0]
         assert sorted(states(server, "plus")) == [1, 3]
         for path, number in (("plus", 3), ("plus/labels/stable", 1), ("plus/versions/1", 1)):
-            client = Client(f"http://127.0.0.1:{server.rest}/v1/models/{path}").of_one_version()
+            client = Client(f"http://127.0.0.1:{server.rest}/v1/models/{path}").pin_version()
             assert client.url.endswith(f"/plus/versions/{number}")
         (tmp_path / "made").mkdir()
         (tmp_path / "made" / "saved_model.pb").write_bytes(b"\xff" * 100)
@@ -330,7 +334,7 @@ def test_a_label_keeps_its_version_and_does_not_take_the_latests_place(tmp_path)
         assert server.predict("plus", instances=[0.0])["predictions"] == [3.0]
 
 
-def test_each_model_has_the_versions_that_were_asked_for(tmp_path):
+def test_each_model_serves_the_versions_of_its_policy(tmp_path):
     for model, number in itertools.product(("plus", "more", "most"), (1, 2, 3)):
         add(tmp_path / model / str(number), number)
     policies = read_policies(("latest:2", "more=all", "most=1,3,7"))
@@ -347,7 +351,7 @@ def test_each_model_has_the_versions_that_were_asked_for(tmp_path):
         assert states(server, "plus")[4][0] == "AVAILABLE" and 4 not in states(server, "most")
 
 
-def test_a_link_out_of_the_folder_and_odd_names_are_not_served(tmp_path):
+def test_links_that_point_outside_and_odd_names_are_not_served(tmp_path):
     add(tmp_path / "elsewhere" / "1", 1)
     add(tmp_path / "models" / "plus" / "1", 1)
     (tmp_path / "models" / "out").symlink_to(tmp_path / "elsewhere")
@@ -361,11 +365,11 @@ def test_a_link_out_of_the_folder_and_odd_names_are_not_served(tmp_path):
         assert server.ask("GET", "/v1/models/../../etc/passwd")[0] == 400
 
 
-# Bounds
+# Limits
 
 
 def heavy(folder, rounds):
-    """A model that multiplies matrices for a while, whatever it is asked."""
+    """A model that multiplies matrices for a while, whatever its input."""
 
     def run(x):
         square = tf.fill([256, 256], 1.0 / 256)
@@ -373,13 +377,13 @@ def heavy(folder, rounds):
         return {"y": x + square[0, 0] * 0}
 
     module = tf.Module()
-    module.made = tf.function(run, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.made.get_concrete_function()})
+    module.run = tf.function(run, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.run.get_concrete_function()})
 
 
-def test_a_full_queue_refuses_and_empties(tmp_path):
+def test_a_full_queue_refuses_requests_and_drains(tmp_path):
     heavy(tmp_path / "heavy" / "1", 150)
-    with running(tmp_path, limits=Limits(workers=1, rows=4, waiting=6)) as server:
+    with running(tmp_path, limits=QueueLimits(workers=1, batch_rows=4, waiting_rows=6)) as server:
         with concurrent.futures.ThreadPoolExecutor(40) as pool:
             answers = list(
                 pool.map(lambda _: server.ask("POST", "/v1/models/heavy:predict", {"instances": [1.0]}), range(80))
@@ -387,14 +391,14 @@ def test_a_full_queue_refuses_and_empties(tmp_path):
         kinds = [status for status, _, _ in answers]
         assert set(kinds) == {200, 429} and kinds.count(200) > 6
         assert all(headers["retry-after"] == "1" for status, headers, _ in answers if status == 429)
-        queue = server.server.service.queue
-        assert (queue.waiting, queue.lanes, queue.free) == (0, {}, 1)
+        queue = server.server.service.scheduler
+        assert (queue.waiting_rows, queue.queues, queue.free_workers) == (0, {}, 1)
         assert server.predict("heavy", instances=[1.0])["predictions"] == [1.0]
 
 
-def test_a_deadline_ends_the_wait_but_not_the_server(tmp_path):
+def test_a_request_past_its_deadline_fails_and_others_succeed(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
-    with running(tmp_path, limits=Limits(workers=1)) as server:
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             first = pool.submit(server.predict, "heavy", instances=[1.0])
             status, _, body = server.ask(
@@ -406,12 +410,12 @@ def test_a_deadline_ends_the_wait_but_not_the_server(tmp_path):
             server.ask("POST", "/v1/models/heavy:predict", {"instances": [2.0]}, {"X-Request-Timeout": "soon"})[0]
             == 400
         )
-        assert server.server.service.queue.waiting == 0
+        assert server.server.service.scheduler.waiting_rows == 0
 
 
-def test_what_is_too_much_is_refused(tmp_path, mail):
+def test_requests_beyond_the_limits_are_refused(tmp_path, mail):
     shutil.copytree(mail, tmp_path / "mail" / "1")
-    with running(tmp_path, most_bytes=5000, most_rows=3, most_text=100) as server:
+    with running(tmp_path, max_body_bytes=5000, max_rows=3, max_text_bytes=100) as server:
         ask = lambda body, headers=(): server.ask("POST", "/v1/models/mail:predict", body, headers)
         assert ask({"instances": ["x" * 100] * 3})[0] == 200
         assert b"4 rows" in ask({"instances": ["x"] * 4})[2]
@@ -425,51 +429,51 @@ def test_what_is_too_much_is_refused(tmp_path, mail):
         assert ask(b"not packed", {"Content-Encoding": "gzip"})[0] == 400
 
 
-def test_clients_that_dawdle_hang_or_leave_cost_nothing(tmp_path):
+def test_slow_idle_and_disconnected_clients_are_dropped(tmp_path):
     heavy(tmp_path / "heavy" / "1", 300)
-    bounds = {"header_seconds": 0.3, "body_seconds": 0.3, "limits": Limits(workers=1)}
+    bounds = {"header_seconds": 0.3, "body_seconds": 0.3, "limits": QueueLimits(workers=1)}
     with running(tmp_path, **bounds) as server, contextlib.ExitStack() as sockets:
         silent, slow, half = (
             sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest))) for _ in "abc"
         )
         slow.sendall(b"POST /v1/models/heavy:pre")
         half.sendall(b"POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        for one in (silent, slow):
-            one.settimeout(10)
-            assert one.recv(100) == b""  # closed by the server
+        for connection in (silent, slow):
+            connection.settimeout(10)
+            assert connection.recv(100) == b""  # closed by the server
         half.settimeout(10)
         assert b" 504 " in half.recv(1000)
-        # Ten that ask and go: what waits for them is dropped.
+        # Ten clients send a request and disconnect: their requests are dropped.
         for _ in range(10):
-            with socket.create_connection(("127.0.0.1", server.rest)) as gone:
+            with socket.create_connection(("127.0.0.1", server.rest)) as client:
                 body = b'{"instances": [1.0]}'
-                gone.sendall(
+                client.sendall(
                     b"POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
                     % (len(body), body)
                 )
-        queue = server.server.service.queue
-        until(lambda: queue.waiting == 0 and queue.free == 1)
+        queue = server.server.service.scheduler
+        until(lambda: queue.waiting_rows == 0 and queue.free_workers == 1)
         assert server.predict("heavy", instances=[1.0])["predictions"] == [1.0]
-        version = server.server.repository.shelves["heavy"].slots[1].version
-        until(lambda: version.held == 0)
+        version = server.server.repository.models["heavy"].versions[1].loaded
+        until(lambda: version.num_held == 0)
 
 
-def test_connections_beyond_the_most_are_sent_away_and_the_others_served_on(tmp_path):
+def test_connections_beyond_the_limit_are_refused_and_the_others_continue(tmp_path):
     heavy(tmp_path / "heavy" / "1", 1)
-    asked = b'POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": [1.0]}'
-    with running(tmp_path, most_connections=2) as server, contextlib.ExitStack() as sockets:
+    request = b'POST /v1/models/heavy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": [1.0]}'
+    with running(tmp_path, max_connections=2) as server, contextlib.ExitStack() as sockets:
 
         def connect():
-            one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest)))
-            one.settimeout(10)
-            return one
+            connection = sockets.enter_context(socket.create_connection(("127.0.0.1", server.rest)))
+            connection.settimeout(10)
+            return connection
 
-        def answered(one):
-            one.sendall(asked)
-            found = b""
-            while not found.endswith(b"}") and (more := one.recv(1000)):
-                found += more
-            return found.startswith(b"HTTP/1.1 200")
+        def answered(connection):
+            connection.sendall(request)
+            response = b""
+            while not response.endswith(b"}") and (chunk := connection.recv(1000)):
+                response += chunk
+            return response.startswith(b"HTTP/1.1 200")
 
         first, second = connect(), connect()
         assert answered(first) and answered(second)
@@ -478,16 +482,16 @@ def test_connections_beyond_the_most_are_sent_away_and_the_others_served_on(tmp_
         assert answered(first) and answered(second)
         first.close()
 
-        def room():
+        def has_room():
             try:
                 return answered(connect())
             except OSError:
                 return False
 
-        until(room)
+        until(has_room)
 
 
-def test_who_leaves_a_stream_ends_it(tmp_path, monkeypatch):
+def test_a_stream_ends_when_its_client_disconnects(tmp_path, monkeypatch):
     heavy(tmp_path / "heavy" / "1", 1)
     with running(tmp_path) as server:
         ended = threading.Event()
@@ -501,19 +505,19 @@ def test_who_leaves_a_stream_ends_it(tmp_path, monkeypatch):
                 ended.set()
 
         monkeypatch.setattr(server.server.service, "stream", endless)
-        with socket.create_connection(("127.0.0.1", server.rest)) as one:
-            one.settimeout(10)
-            one.sendall(
+        with socket.create_connection(("127.0.0.1", server.rest)) as client:
+            client.settimeout(10)
+            client.sendall(
                 b'POST /v1/models/heavy:stream HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": ["a"]}'
             )
-            assert b"text/event-stream" in one.recv(1000)
+            assert b"text/event-stream" in client.recv(1000)
             assert not ended.is_set()
         assert ended.wait(10)
 
 
-def test_a_caller_who_gives_up_over_grpc_leaves_nothing_behind(tmp_path):
+def test_cancelled_grpc_calls_leave_the_queue(tmp_path):
     heavy(tmp_path / "heavy" / "1", 300)
-    with running(tmp_path, limits=Limits(workers=1)) as server, grpc.insecure_channel(server.grpc) as channel:
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server, grpc.insecure_channel(server.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "heavy"
@@ -521,20 +525,20 @@ def test_a_caller_who_gives_up_over_grpc_leaves_nothing_behind(tmp_path):
         calls = [stub.Predict.future(request) for _ in range(8)]
         for call in calls:
             call.cancel()
-        queue = server.server.service.queue
-        until(lambda: queue.waiting == 0 and queue.free == 1)
+        queue = server.server.service.scheduler
+        until(lambda: queue.waiting_rows == 0 and queue.free_workers == 1)
         assert tf.make_ndarray(stub.Predict(request, timeout=60).outputs["y"]).tolist() == [1.0]
 
 
-# Who may ask
+# Authentication, logs, shutdown
 
 
-def test_without_a_token_nothing_is_learned(tmp_path, mail):
+def test_requests_without_a_token_learn_nothing(tmp_path, mail):
     root = tmp_path / "models"
     shutil.copytree(mail, root / "mail" / "1")
     (tmp_path / "tokens").write_text("first\n\nsecond\n")
-    with running(root, gate=Gate.read(tmp_path / "tokens")) as server:
-        asked = [
+    with running(root, auth=TokenAuth.read(tmp_path / "tokens")) as server:
+        requests = [
             ("GET", "/v1/models/mail"),
             ("GET", "/v1/models/none"),
             ("POST", "/v1/models/mail:predict"),
@@ -549,7 +553,7 @@ def test_without_a_token_nothing_is_learned(tmp_path, mail):
             {"Authorization": "Basic first"},
             {"Authorization": "first"},
         ):
-            answers = {server.ask(*one, headers=wrong)[::2] for one in asked}
+            answers = {server.ask(*request, headers=wrong)[::2] for request in requests}
             assert len(answers) == 1 and next(iter(answers))[0] == 401
         for token in ("first", "second"):
             assert server.ask("GET", "/v1/models/mail", headers={"Authorization": f"Bearer {token}"})[0] == 200
@@ -561,15 +565,15 @@ def test_without_a_token_nothing_is_learned(tmp_path, mail):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = "mail"
             request.inputs["text"].CopyFrom(tf.make_tensor_proto(["thank you"]))
-            for given in ((), (("authorization", "Bearer third"),)):
-                with pytest.raises(grpc.RpcError) as found:
-                    stub.Predict(request, timeout=30, metadata=given)
-                assert found.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            for metadata in ((), (("authorization", "Bearer third"),)):
+                with pytest.raises(grpc.RpcError) as error:
+                    stub.Predict(request, timeout=30, metadata=metadata)
+                assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
             assert stub.Predict(request, timeout=30, metadata=(("authorization", "Bearer first"),)).outputs["answer"]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl, which is not here")
-def test_both_doors_speak_tls(tmp_path):
+def test_both_endpoints_support_tls(tmp_path):
     import http.client
     import ssl
 
@@ -595,7 +599,7 @@ def test_both_doors_speak_tls(tmp_path):
             assert tf.make_ndarray(answer.outputs["y"]).tolist() == [2.0]
 
 
-def test_the_log_has_no_text_unless_asked(tmp_path, capfd):
+def test_the_log_has_texts_only_with_log_texts(tmp_path, capfd):
     add(tmp_path / "plus" / "1", 1)
     for texts in (False, True):
         with running(tmp_path, access_log=True, log_texts=texts) as server:
@@ -606,21 +610,21 @@ def test_the_log_has_no_text_unless_asked(tmp_path, capfd):
         assert ("7771.5" in json.dumps(line)) is texts
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
+def test_a_port_in_use_is_reported(tmp_path):
     add(tmp_path / "plus" / "1", 1)
     with running(tmp_path) as server:
-        for taken in (
+        for ports in (
             {"rest_port": server.rest, "grpc_port": None},
             {"rest_port": None, "grpc_port": server.server.ports["gRPC"]},
         ):
-            with pytest.raises(Exception, match="cannot be had.*; name another"):
-                Running(Options(folder=tmp_path, **taken))
+            with pytest.raises(Exception, match="not available.*; choose another"):
+                Running(Options(folder=tmp_path, **ports))
 
 
-def test_requests_under_way_are_finished_before_it_stops(tmp_path):
+def test_running_requests_are_finished_before_the_server_stops(tmp_path):
     heavy(tmp_path / "heavy" / "1", 400)
-    with running(tmp_path, limits=Limits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
-        until(lambda: server.server.service.queue.waiting == 2)
-        server.loop.call_soon_threadsafe(server.server.over.set)
-        assert [one.result()["predictions"] for one in asked] == [[0.0], [1.0], [2.0]]
+    with running(tmp_path, limits=QueueLimits(workers=1)) as server, concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(server.predict, "heavy", instances=[float(number)]) for number in range(3)]
+        until(lambda: server.server.service.scheduler.waiting_rows == 2)
+        server.loop.call_soon_threadsafe(server.server.stopping.set)
+        assert [answer.result()["predictions"] for answer in answers] == [[0.0], [1.0], [2.0]]

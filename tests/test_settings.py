@@ -16,7 +16,7 @@ from textpipe.errors import ConfigError
 from textpipe.pipeline import runner, settings_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
-ROOMS = (
+PLUGIN_PACKAGES = (
     "models", "decoding", "decoding.rules", "data.formats", "text.steps", "text.codecs", "features",
     "training.optimizers", "training.schedules",
 )  # fmt: skip
@@ -35,20 +35,20 @@ def test_every_setting_says_what_it_does(groups):
 def test_every_key_of_every_config_is_in_the_reference(groups):
     known = {(group.key.rpartition(".")[2], one.name) for group in groups for one in group.settings}
     for stage in runner.ORDER:
-        names = {name for name in runner.module(stage).Config.model_fields if name not in SHARED}
+        names = {name for name in runner.stage_module(stage).Config.model_fields if name not in SHARED}
         assert {(stage, name) for name in names} <= known
-    for room in ROOMS:
-        for kind in plugins.names(room):
-            config = plugins.find(room, kind).Config
-            assert {(kind, name) for name in config.model_fields if name != "kind"} <= known, (room, kind)
+    for package in PLUGIN_PACKAGES:
+        for kind in plugins.names(package):
+            config = plugins.find(package, kind).Config
+            assert {(kind, name) for name in config.model_fields if name != "kind"} <= known, (package, kind)
 
 
-def test_the_page_of_settings_is_what_the_configs_say(groups):
-    told = "it is not what the Configs say; run: textpipe settings --markdown > docs/settings.md"
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_reference.markdown(groups), told
+def test_the_settings_page_matches_the_configs(groups):
+    outdated = "docs/settings.md is outdated; run: textpipe settings --markdown > docs/settings.md"
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_reference.markdown(groups), outdated
 
 
-def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
+def test_types_defaults_and_bounds_are_those_of_the_validation(groups):
     found = {(group.key, one.name): one for group in groups for one in group.settings}
     ema, heads = found["train", "ema"], found["model.transformer", "num_heads"]
     assert (ema.takes, ema.default, ema.bounds) == ("number", "–", "above 0, below 1")
@@ -61,22 +61,24 @@ def test_types_defaults_and_bounds_are_those_that_are_checked(groups):
     assert found["top", "task"].default == "required"
     assert found["train.init", "from"].default == "required"
     assert found["normalize", "steps"].default == '["unicode", "whitespace"]'
-    # A bound that is told is one that values are held to.
+    # Documented bounds are enforced.
     assert found["train.optimizer.sgd", "momentum"].bounds == "at least 0, below 1"
     for value in (-0.1, 1.0):
         with pytest.raises(ValueError, match="momentum"):
             plugins.find("training.optimizers", "sgd").Config(momentum=value)
 
 
-def test_words_of_a_field_come_from_its_comment_or_its_docstring():
+def test_descriptions_come_from_comments_or_docstrings():
     from textpipe.features import tfidf
     from textpipe.models import recurrent
     from textpipe.text.codecs import characters
 
-    assert documentation.described(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
-    assert documentation.described(characters.Config, "min_count") == "rarer characters are unknown"
     assert (
-        documentation.described(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
+        documentation.describe_field(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
+    )
+    assert documentation.describe_field(characters.Config, "min_count") == "rarer characters are unknown"
+    assert (
+        documentation.describe_field(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
     )  # its parent's
 
 
@@ -92,14 +94,14 @@ def test_words_of_a_field_come_from_its_comment_or_its_docstring():
         ("seed", ["top"]),
     ],
 )
-def test_a_name_chooses_a_part_of_the_reference(name, keys):
-    assert [group.key for group in settings_reference.chosen(name)][: len(keys)] == keys
-    assert settings_reference.chosen("train.clip_norm")[0].settings[0].name == "clip_norm"
+def test_a_name_selects_a_part_of_the_reference(name, keys):
+    assert [group.key for group in settings_reference.select(name)][: len(keys)] == keys
+    assert settings_reference.select("train.clip_norm")[0].settings[0].name == "clip_norm"
 
 
-def test_a_name_that_is_none_is_refused_with_a_near_one():
+def test_an_unknown_name_is_rejected_with_a_suggestion():
     with pytest.raises(ConfigError, match=re.escape("did you mean 'model.recurrent'?")):
-        settings_reference.chosen("model.recurent")
+        settings_reference.select("model.recurent")
 
 
 def test_the_command_prints_text_and_json():

@@ -1,4 +1,4 @@
-"""Models that read several fields, and targets of several labels."""
+"""Models with several source fields, and multi-label targets."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def drawn(count=200, seed=1):
     return columns, np.concatenate([subject, body, recipients[:, None]], axis=1)
 
 
-def test_logistic_regression_over_three_fields_is_that_over_their_columns_side_by_side():
+def test_logistic_regression_on_three_fields_equals_one_on_their_concatenated_columns():
     columns, matrix = drawn()
     labels = (matrix @ np.random.default_rng(2).normal(size=17) + 0.3 > 0).astype(np.int32)
     model = logistic_regression.build(logistic_regression.Config(l2=1.0), Sizes(INPUTS, "answered", LABEL), seed=1)
@@ -53,7 +53,7 @@ def test_logistic_regression_over_three_fields_is_that_over_their_columns_side_b
 
 
 @pytest.mark.parametrize("module", [logistic_regression, feed_forward])
-def test_every_field_counts(module):
+def test_every_field_affects_the_output(module):
     columns, _ = drawn()
     labels = np.random.default_rng(3).integers(0, 2, 200)
     model = module.build(module.Config(), Sizes(INPUTS, "answered", LABEL), seed=1)
@@ -70,7 +70,7 @@ def test_every_field_counts(module):
         assert np.abs(np.array(model({**inputs, name: other}, training=False)) - whole).max() > 1e-4
 
 
-def test_a_model_of_one_field_names_those_there_are():
+def test_a_single_field_model_lists_the_fields():
     with pytest.raises(ConfigError, match="reads one field.*'subject', 'body', 'recipients'"):
         recurrent.build(recurrent.Config(), Sizes(INPUTS, "target", WORDS), seed=1)
 
@@ -86,7 +86,7 @@ def test_batches_are_as_wide_as_their_longest_row_in_each_field():
             assert tokens[batch.rows].max() <= batch.widths[name]
 
 
-def test_the_loss_of_several_labels_is_that_of_each_alone_summed():
+def test_the_multi_label_loss_is_the_sum_over_labels():
     columns, matrix = drawn()
     targets = (matrix @ np.random.default_rng(5).normal(size=(17, 3)) > 0).astype(np.float32)
     tags = {"kind": "multi_hot", "classes": ["a", "b", "c"]}
@@ -111,6 +111,6 @@ def test_the_loss_of_several_labels_is_that_of_each_alone_summed():
 
 def test_lbfgs_knows_one_objective_and_says_so():
     model = {"kind": "logistic_regression"}
-    with pytest.raises(ValueError, match="lbfgs minimizes softmax alone, and multi_label is trained by sigmoid"):
+    with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
         train.Config(task="multi_label", model=model, optimizer="lbfgs")
     assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"

@@ -1,4 +1,4 @@
-"""Which models reach for files, processes or the network; nothing of them is run."""
+"""Detection of models that access files, processes or the network, without running them."""
 
 import pytest
 import tensorflow as tf
@@ -67,7 +67,7 @@ def from_a_file(x):
     )
 
 
-REACHING = {
+SIDE_EFFECTS = {
     listed: "MatchingFiles", in_a_branch: "ReadFile", in_a_loop: "ReadFile", in_a_map: "ReadFile", of_lines: "TextLineDataset",
     of_records: "TFRecordDataset", cached: "CacheDatasetV2", written: "WriteFile", printed: "PrintV2", in_python: "EagerPyFunc",
     restored: "RestoreV2", from_a_file: "InitializeTableFromTextFileV2",
@@ -84,22 +84,22 @@ def save(folder, function):
     return folder
 
 
-@pytest.mark.parametrize("function", REACHING, ids=lambda function: function.__name__)
-def test_a_model_that_reaches_beyond_its_memory_is_named_and_not_loaded(tmp_path, function):
+@pytest.mark.parametrize("function", SIDE_EFFECTS, ids=lambda function: function.__name__)
+def test_a_model_with_side_effects_is_reported_and_not_loaded(tmp_path, function):
     place = save(tmp_path / "m" / "1", function)
-    found = side_effects.of_model(place)
-    assert found and {name.split(" (")[0] for name in found} == {REACHING[function]}
-    with pytest.raises(ModelError, match=rf"{REACHING[function]}.*--trust-models"):
+    found = side_effects.find_side_effects(place)
+    assert found and {name.split(" (")[0] for name in found} == {SIDE_EFFECTS[function]}
+    with pytest.raises(ModelError, match=rf"{SIDE_EFFECTS[function]}.*--trust-models"):
         Version.load("m", 1, place)
 
 
-def test_models_of_ones_own_reach_for_nothing(classifier, generator):
+def test_exported_models_have_no_side_effects(classifier, generator):
     for made in (classifier, generator):
-        assert side_effects.of_model(made["export"] / "model") == []
+        assert side_effects.find_side_effects(made["export"] / "model") == []
 
 
 class Vocabulary(tf.Module):
-    """A table filled from the model's own asset."""
+    """A table filled from an asset of the model."""
 
     def __init__(self, path):
         super().__init__()
@@ -111,12 +111,12 @@ class Vocabulary(tf.Module):
         return {"y": self.table.lookup(x), "z": tf.data.Dataset.from_tensors(x).cache().get_single_element()}
 
 
-def test_a_table_may_be_filled_from_the_models_own_assets_and_from_nothing_else(tmp_path):
+def test_a_table_may_be_filled_only_from_the_models_own_assets(tmp_path):
     (tmp_path / "words.txt").write_text("a\nb\n")
     place = tmp_path / "m" / "1"
     module = Vocabulary(str(tmp_path / "words.txt"))
     tf.saved_model.save(module, str(place), signatures=module.look.get_concrete_function())
-    assert side_effects.of_model(place) == []
+    assert side_effects.find_side_effects(place) == []
     (tmp_path / "words.txt").unlink()
     assert Version.load("m", 1, place).signature("").call({"x": tf.constant(["b"]).numpy()})["y"].tolist() == [1]
     path = place / "saved_model.pb"
@@ -124,10 +124,10 @@ def test_a_table_may_be_filled_from_the_models_own_assets_and_from_nothing_else(
     for name in ("../../../words.txt", "/etc/hosts"):
         saved.meta_graphs[0].asset_file_def[0].filename = name
         path.write_bytes(saved.SerializeToString())
-        assert side_effects.of_model(place) == [f"the asset {name}"]
+        assert side_effects.find_side_effects(place) == [f"the asset {name}"]
 
 
-def test_a_model_saved_by_sessions_may_save_and_restore_its_variables(tmp_path):
+def test_a_model_saved_by_a_session_may_save_and_restore_its_variables(tmp_path):
     v1 = tf.compat.v1
     with v1.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None], "x")
@@ -138,10 +138,10 @@ def test_a_model_saved_by_sessions_may_save_and_restore_its_variables(tmp_path):
         signature = v1.saved_model.signature_def_utils.build_signature_def({"x": info(x)}, {"y": info(y)}, "predict")
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
         builder.save()
-    assert side_effects.of_model(tmp_path / "1") == []
+    assert side_effects.find_side_effects(tmp_path / "1") == []
 
 
-def test_doctor_names_what_serve_refuses(tmp_path):
+def test_doctor_reports_the_ops_that_serve_refuses(tmp_path):
     place = save(tmp_path / "m" / "1", in_a_branch)
     done = CliRunner().invoke(command, [str(place)])
     assert done.exit_code == 2 and "ReadFile" in done.output and "--trust-models" in done.output

@@ -1,4 +1,4 @@
-"""A result is complete or absent, whatever happens while it is built."""
+"""A result is complete or absent, whatever happens during its build."""
 
 import errno
 import json
@@ -85,16 +85,16 @@ def test_a_killed_build_leaves_no_result(store):
     assert store.build("ingest", "k" * 64, {}, write("x")).path.joinpath("a.txt").read_text() == "x"
 
 
-@pytest.mark.parametrize("hurt", ["shorten", "change", "delete", "manifest"])
-def test_a_damaged_result_is_set_aside_and_built_again(store, caplog, hurt):
+@pytest.mark.parametrize("damage", ["shorten", "change", "delete", "manifest"])
+def test_a_damaged_result_is_set_aside_and_rebuilt(store, caplog, damage):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     file = built.path / "deep" / "b.txt"
-    if hurt == "shorten":
+    if damage == "shorten":
         file.write_text("x")
-    elif hurt == "change":
+    elif damage == "change":
         file.write_text("zyxzyx")
         os.utime(file, ns=(1, 1))
-    elif hurt == "delete":
+    elif damage == "delete":
         file.unlink()
     else:
         (built.path / "manifest.json").write_text("{")
@@ -103,13 +103,13 @@ def test_a_damaged_result_is_set_aside_and_built_again(store, caplog, hurt):
     assert store.build("ingest", "k" * 64, {}, write("xyz")).digest == built.digest
 
 
-def test_a_touched_but_equal_file_is_no_damage(store):
+def test_a_touched_but_equal_file_is_not_damaged(store):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     os.utime(built.path / "a.txt", ns=(1, 1))
     assert store.find("ingest", "k" * 64) == built
 
 
-def test_two_builds_of_one_key_do_the_work_once(store):
+def test_concurrent_builds_of_the_same_key_work_once(store):
     started, counted = threading.Event(), []
 
     def slow(output):
@@ -132,7 +132,7 @@ def test_two_builds_of_one_key_do_the_work_once(store):
     assert results[0] == results[1]
 
 
-def test_a_full_disk_is_named_with_its_cure_and_leaves_nothing(store):
+def test_a_full_disk_is_an_error_with_a_cure_and_leaves_nothing(store):
     def work(output):
         write("half")(output)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -143,33 +143,33 @@ def test_a_full_disk_is_named_with_its_cure_and_leaves_nothing(store):
     assert not list(store.root.glob("vectorize/*.work"))
 
 
-def test_contents_are_compared_where_something_is_built_from_them(store, caplog):
+def test_contents_are_compared_before_something_is_built_from_them(store, caplog):
     built = store.build("train", "k" * 64, {}, write("xyz"))
     file = built.path / "deep" / "b.txt"
     before = file.stat()
     file.write_text("xyzxyZ")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert store.find("train", "k" * 64) == built  # the quick look of a cached run
+    assert store.find("train", "k" * 64) == built  # the fast check of a cached run
     assert store.find("train", "k" * 64, contents=True) is None
     assert "b.txt is not the file that was written; set aside as" in caplog.text
     assert (store.root / "train" / ("k" * 32 + ".damaged") / "deep" / "b.txt").read_text() == "xyzxyZ"
 
 
 def flips(size, count, seed):
-    """(place of a byte, bit): `count` single bits of a file, drawn without bias."""
-    draw = random.Random(seed)
-    return [(draw.randrange(size), 1 << draw.randrange(8)) for _ in range(count)]
+    """`count` random bits of a file, as (byte position, bit mask)."""
+    rng = random.Random(seed)
+    return [(rng.randrange(size), 1 << rng.randrange(8)) for _ in range(count)]
 
 
-def flip_and_look(store, built, count, seed):
-    """Flips single bits of a manifest one after the other; how many went unnoticed."""
+def count_missed_flips(store, built, count, seed):
+    """Flips single bits of a manifest, one at a time; returns how many were not detected."""
     path = built.path / "manifest.json"
     genuine = path.read_bytes()
     missed = 0
-    for place, bit in flips(len(genuine), count, seed):
-        hurt = bytearray(genuine)
-        hurt[place] ^= bit
-        path.write_bytes(hurt)
+    for position, bit in flips(len(genuine), count, seed):
+        flipped = bytearray(genuine)
+        flipped[position] ^= bit
+        path.write_bytes(flipped)
         missed += store.find("train", "k" * 64) is not None
         aside = built.path.with_name(built.path.name + ".damaged")
         if aside.exists():
@@ -179,33 +179,33 @@ def flip_and_look(store, built, count, seed):
     return missed
 
 
-INGREDIENTS = {"section": {"Grüße": 3, "l2": 1e-05, "on": True, "none": None}, "code": {"textpipe.cache.store": "0f"}}
+FINGERPRINT = {"section": {"Grüße": 3, "l2": 1e-05, "on": True, "none": None}, "code": {"textpipe.cache.store": "0f"}}
 
 
-def test_no_flipped_bit_of_a_manifest_is_accepted(store):
-    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
-    assert flip_and_look(store, built, 400, seed=11) == 0
+def test_a_flipped_bit_of_a_manifest_is_detected(store):
+    built = store.build("train", "k" * 64, FINGERPRINT, write("xyz"))
+    assert count_missed_flips(store, built, 400, seed=11) == 0
 
 
 @pytest.mark.prove
-def test_no_bit_of_a_manifest_of_ten_thousand_flips_is_accepted(store):
-    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
-    assert flip_and_look(store, built, 10_000, seed=12) == 0
+def test_ten_thousand_flipped_bits_of_a_manifest_are_detected(store):
+    built = store.build("train", "k" * 64, FINGERPRINT, write("xyz"))
+    assert count_missed_flips(store, built, 10_000, seed=12) == 0
 
 
 NOT_MANIFESTS = ["", "null", "[]", "3", '"text"', "{}", "NaN", "[" * 5000, '{"files": {}}', '{"sum": "0"}', "\ufeff{}"]
 
 
 @pytest.mark.parametrize("text", NOT_MANIFESTS)
-def test_what_is_no_manifest_is_set_aside(store, caplog, text):
+def test_an_invalid_manifest_is_set_aside(store, caplog, text):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     (built.path / "manifest.json").write_text(text, encoding="utf-8")
     assert store.find("ingest", "k" * 64) is None
-    assert "manifest.json is not what was written" in caplog.text
+    assert "manifest.json is corrupt" in caplog.text
 
 
-def test_a_manifest_cut_anywhere_is_set_aside(store):
-    built = store.build("train", "k" * 64, INGREDIENTS, write("xyz"))
+def test_a_truncated_manifest_is_set_aside(store):
+    built = store.build("train", "k" * 64, FINGERPRINT, write("xyz"))
     path, aside = built.path / "manifest.json", built.path.with_name(built.path.name + ".damaged")
     genuine = path.read_bytes()
     for end in range(0, len(genuine), 7):
@@ -214,7 +214,7 @@ def test_a_manifest_cut_anywhere_is_set_aside(store):
         os.replace(aside, built.path)
 
 
-def test_folders_where_files_should_be_are_damage(store):
+def test_folders_in_place_of_files_are_damage(store):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     (built.path / "manifest.json").unlink()
     (built.path / "manifest.json").mkdir()
@@ -228,7 +228,7 @@ def test_folders_where_files_should_be_are_damage(store):
     assert store.build("ingest", "k" * 64, {}, write("xyz")).digest == built.digest
 
 
-def test_a_result_of_a_version_without_sums_is_built_again_without_alarm(store, caplog):
+def test_a_result_of_a_version_without_checksums_is_rebuilt_without_a_warning(store, caplog):
     built = store.build("ingest", "k" * 64, {}, write("xyz"))
     table = json.loads((built.path / "manifest.json").read_text())
     del table["sum"]
@@ -240,7 +240,7 @@ def test_a_result_of_a_version_without_sums_is_built_again_without_alarm(store, 
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "{", "7", "[" * 5000])
-def test_a_damaged_note_of_what_was_used_last_does_no_harm(store, text):
+def test_a_damaged_record_of_the_latest_result_is_ignored(store, text):
     artifact = store.build("ingest", "k" * 64, {}, write("xyz"))
     store.remember("mine", artifact)
     (store.root / "latest" / "mine" / "ingest.json").write_text(text)
@@ -251,7 +251,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
-def test_a_disk_that_is_full_at_any_call_leaves_nothing_and_the_next_run_goes_on(store, monkeypatch, call):
+def test_a_full_disk_at_any_call_leaves_nothing_and_the_next_run_succeeds(store, monkeypatch, call):
     def full(*_, **__):
         raise FULL
 

@@ -1,4 +1,4 @@
-"""Subword sampling: what is drawn spells the same text, follows the papers' distributions, and can be drawn again."""
+"""Subword sampling: samples decode to the same text, follow the papers' distributions, and are reproducible."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ from textpipe.text.sentencepiece_model import Pieces
 from textpipe.training import loop
 from textpipe.training.batching import batches
 from textpipe.training.batching.rows import Rows
-from textpipe.training.regularization.subword_sampling import SubwordSampling, sampled
+from textpipe.training.regularization.subword_sampling import SubwordSampling, with_samplers
 from textpipe.training.settings import Settings
 
 LINES = [
@@ -54,7 +54,7 @@ def learnt(request, tmp_path_factory):
 
 
 def encoded(codec, texts, max_length=10_000):
-    """A block of ids as vectorize writes them."""
+    """A block of ids as written by vectorize."""
     rows = codec.encode(tf.constant(texts)).to_list()
     ids = Ids.from_lists([[*row[: max_length - 1], codec.end_id] for row in rows])
     return ids.blocks
@@ -71,7 +71,7 @@ def sampler(learnt, texts, options, max_length=10_000):
     return sampling.load(folder, "source", blocks, **values, max_length=max_length), lists(blocks)
 
 
-# What is drawn is another spelling of the same text
+# Samples are other segmentations of the same text
 
 
 def test_every_sample_decodes_to_the_text_of_the_codecs_own_ids(learnt):
@@ -83,7 +83,7 @@ def test_every_sample_decodes_to_the_text_of_the_codecs_own_ids(learnt):
     assert texts[0] == texts[1]
 
 
-def test_a_large_alpha_and_no_dropout_give_the_codecs_own_ids(learnt):
+def test_a_large_alpha_or_no_dropout_gives_the_codecs_ids(learnt):
     source, own = sampler(learnt, TEXTS, NEUTRAL)
     assert lists(source.draw(7)) == own
 
@@ -111,7 +111,7 @@ def tiny(table):
 
 
 def segmentations(text, names):
-    """Every way to write a text in pieces, by trying all of them."""
+    """All segmentations of a text, by enumeration."""
     if not text:
         yield ()
     for piece in names:
@@ -121,7 +121,7 @@ def segmentations(text, names):
 
 
 def dropped_merges(symbols, dropout):
-    """{segmentation: probability} of BPE-dropout, by going through every set of merges that may be dropped."""
+    """{segmentation: probability} of BPE-dropout, by enumerating all sets of dropped merges."""
     options = [
         (-BPE[left + right], place)
         for place, (left, right) in enumerate(itertools.pairwise(symbols))
@@ -172,7 +172,7 @@ def test_frequencies_are_those_of_the_enumerated_distribution(table, expected, k
     assert sum(wanted.values()) == pytest.approx(1)
     assert set(found) <= set(wanted)
     assert len(wanted) > 4
-    # Rare ones together: chi-square wants five of each.
+    # Rare ones are pooled: chi-square needs at least five of each.
     common = [way for way, chance in wanted.items() if chance * draws >= 5]
     counts = [found[way] for way in common]
     chances = [draws * wanted[way] for way in common]
@@ -182,8 +182,8 @@ def test_frequencies_are_those_of_the_enumerated_distribution(table, expected, k
     assert scipy.stats.chisquare(counts, chances).pvalue > 0.001
 
 
-def test_random_bits_are_even_and_streams_do_not_repeat_each_other():
-    streams = sampling_random.streams_of(1, np.repeat(np.arange(1000), 20), np.tile(np.arange(20), 1000))
+def test_random_bits_are_uniform_and_streams_are_independent():
+    streams = sampling_random.random_streams(1, np.repeat(np.arange(1000), 20), np.tile(np.arange(20), 1000))
     assert len(set(streams.tolist())) == 20_000
     draws = np.stack([sampling_random.random_bits(streams, number) for number in range(3)])
     for bits in draws:
@@ -195,7 +195,7 @@ def test_random_bits_are_even_and_streams_do_not_repeat_each_other():
 # A pure function of seed, epoch and row
 
 
-def test_a_row_is_drawn_alike_whatever_stands_around_it(learnt, monkeypatch):
+def test_the_sample_of_a_row_does_not_depend_on_other_rows(learnt, monkeypatch):
     source, _ = sampler(learnt, LINES, STRONG)
     whole = lists(source.draw(3))
     monkeypatch.setattr(sampling, "CHUNK_UNITS", 50)
@@ -204,7 +204,7 @@ def test_a_row_is_drawn_alike_whatever_stands_around_it(learnt, monkeypatch):
     assert lists(sampler(learnt, others, STRONG)[0].draw(3))[:40] == whole[:40]
 
 
-def test_blocks_are_drawn_as_one(learnt):
+def test_samples_do_not_depend_on_the_division_into_blocks(learnt):
     kind, codec, folder = learnt
     (values, offsets), options = encoded(codec, LINES)[0], {"alpha": None, "dropout": None, **STRONG[kind]}
     parts = [(values, offsets[:31]), (values, offsets[30:])]  # as slices of one Arrow column lie
@@ -214,7 +214,7 @@ def test_blocks_are_drawn_as_one(learnt):
 
 
 def rows_of(learnt, options=STRONG, count=len(LINES), **more):
-    """Rows whose target is their source, both drawn."""
+    """Rows whose target is their source, both sampled."""
     kind, codec, folder = learnt
     (folder / "codecs.json").write_text(
         "{" + ", ".join(f'"{name}": {{"kind": "{kind}", "name": "joint"}}' for name in ("source", "target")) + "}"
@@ -223,7 +223,7 @@ def rows_of(learnt, options=STRONG, count=len(LINES), **more):
     ids = Ids(encoded(codec, LINES[:count], size["max_length"]))
     sizes = Sizes({"source": size}, "target", size)
     chosen = SubwordSampling(**options[kind], **more)
-    return sampled(Rows({"source": ids}, ids), folder, sizes, chosen, seed=1), sizes
+    return with_samplers(Rows({"source": ids}, ids), folder, sizes, chosen, seed=1), sizes
 
 
 def flat(ids):
@@ -239,7 +239,7 @@ def test_epochs_sides_and_seeds_differ_and_repeat(learnt):
     assert flat(replace(rows, seed=2).for_epoch(1).inputs["source"]) != flat(first.inputs["source"])
 
 
-def test_one_side_alone_may_be_drawn(learnt):
+def test_one_side_alone_can_be_sampled(learnt):
     rows, _ = rows_of(learnt, sides="source")
     drawn = rows.for_epoch(1)
     assert flat(drawn.inputs["source"]) != flat(rows.inputs["source"])
@@ -249,7 +249,7 @@ def test_one_side_alone_may_be_drawn(learnt):
 # Lengths
 
 
-def test_a_row_drawn_longer_than_max_length_keeps_its_own_ids_and_its_whole_text(learnt):
+def test_a_row_with_a_sample_longer_than_max_length_keeps_its_ids(learnt):
     strongest = {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}}
     free = lists(sampler(learnt, LINES, strongest)[0].draw(4))
     source, own = sampler(learnt, LINES, strongest, max_length=max(map(len, free)) - 10)
@@ -257,13 +257,13 @@ def test_a_row_drawn_longer_than_max_length_keeps_its_own_ids_and_its_whole_text
     drawn = lists(source.draw(4))
     assert drawn == [row if len(row) <= limit else mine for row, mine in zip(free, own, strict=True)]
     assert 0 < sum(len(row) > limit for row in free) < len(LINES)
-    # Rows that vectorize had to cut stay as they were cut, or are drawn as short.
+    # Rows truncated by vectorize keep their ids, or their samples are as short.
     source, own = sampler(learnt, LINES, strongest, max_length=12)
     assert max(map(len, lists(source.draw(4)))) == 12
     assert all(row[-1] == 3 for row in lists(source.draw(4)))
 
 
-def test_a_row_drawn_wider_than_asked_keeps_its_own_ids(learnt):
+def test_a_row_with_a_sample_longer_than_width_keeps_its_ids(learnt):
     source, own = sampler(learnt, LINES, STRONG)
     free = lists(source.draw(2))
     width = sorted(map(len, free))[-10]
@@ -272,7 +272,7 @@ def test_a_row_drawn_wider_than_asked_keeps_its_own_ids(learnt):
     assert drawn == [row if len(row) <= limit else mine for row, mine in zip(free, own, strict=True)]
 
 
-def test_epochs_are_planned_in_the_same_shapes_with_every_row_once(learnt):
+def test_epochs_have_the_same_shapes_and_each_row_once(learnt):
     rows, _ = rows_of(learnt)
     settings = Settings(batch_tokens=600, num_shapes=3)
     plan = batches.plan(rows, settings)
@@ -290,7 +290,7 @@ def test_epochs_are_planned_in_the_same_shapes_with_every_row_once(learnt):
         assert all(np.array_equal(one.rows, other.rows) for one, other in zip(order, same_order, strict=True))
 
 
-def test_rows_drawn_longer_than_any_shape_keep_their_own_ids(learnt):
+def test_rows_with_a_sample_longer_than_any_shape_keep_their_ids(learnt):
     rows, _ = rows_of(learnt, {"unigram": {"alpha": 0.0}, "bpe": {"dropout": 0.9}})
     plan = batches.plan(rows, Settings(batch_tokens=2000, num_shapes=2))
     own, kept = flat(rows.inputs["source"]), 0
@@ -309,7 +309,7 @@ def test_rows_drawn_longer_than_any_shape_keep_their_own_ids(learnt):
 
 
 class Stopped(Exception):
-    """What ends a run in the middle."""
+    """Interrupts a run."""
 
 
 def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
@@ -320,7 +320,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
     model = recurrent.build(config, sizes, seed=1)
     plain = Rows({"source": rows.inputs["source"]}, rows.target)
     settings = Settings(epochs=3, batch_rows=16, num_shapes=1, checkpoint_steps=1, optimizer={"kind": "adam"})
-    take, taken = loop.Loop.take, []
+    take, taken = loop.Loop.update, []
 
     def dying(self, *arguments):
         taken.append(None)
@@ -330,7 +330,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
 
     if stop_after:
         with monkeypatch.context() as patch:
-            patch.setattr(loop.Loop, "take", dying)
+            patch.setattr(loop.Loop, "update", dying)
             with pytest.raises(Stopped):
                 loop.fit(model, {"train": rows, "valid": plain}, settings, folder)
     else:
@@ -339,7 +339,7 @@ def trained(learnt, folder, stop_after=None, monkeypatch=None, **options):
 
 
 @pytest.mark.parametrize("learnt", ["bpe"], indirect=True)
-def test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples(learnt, tmp_path, monkeypatch):
+def test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples(learnt, tmp_path, monkeypatch):
     whole = trained(learnt, tmp_path / "whole")
     trained(learnt, tmp_path / "stopped", stop_after=7, monkeypatch=monkeypatch)
     resumed = trained(learnt, tmp_path / "stopped")
@@ -348,11 +348,11 @@ def test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples(learnt, tmp
     assert not all(np.array_equal(one, other) for one, other in zip(whole, unlike, strict=True))
 
 
-# What cannot be
+# Errors
 
 
 @pytest.mark.parametrize("options", [{}, {"alpha": 0.1, "dropout": 0.1}])
-def test_one_strength_is_given(options):
+def test_exactly_one_option_must_be_set(options):
     with pytest.raises(ValueError, match=r"give either alpha \(codec unigram\) or dropout \(codec bpe\)"):
         SubwordSampling(**options)
 
@@ -360,22 +360,26 @@ def test_one_strength_is_given(options):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("words", {"alpha": 0.1}, r"expected subwords, found codec 'words' for 'source'.*codec to 'unigram'"),
-        ("bpe", {"alpha": 0.1}, r"alpha: is for codec 'unigram', found 'bpe'.*\{ dropout = 0.1 \}"),
-        ("unigram", {"dropout": 0.1}, r"dropout: is for codec 'bpe', found 'unigram'.*\{ alpha = 0.1 \}"),
+        ("words", {"alpha": 0.1}, r"codec 'words' of 'source' has only one segmentation.*codec to 'unigram'"),
+        ("bpe", {"alpha": 0.1}, r"alpha: is for codec 'unigram', but 'source' has codec 'bpe'.*\{ dropout = 0.1 \}"),
+        (
+            "unigram",
+            {"dropout": 0.1},
+            r"dropout: is for codec 'bpe', but 'source' has codec 'unigram'.*\{ alpha = 0.1 \}",
+        ),
     ],
 )
-def test_a_codec_of_another_kind_is_refused(kind, options, message, tmp_path):
+def test_a_codec_of_another_kind_is_an_error(kind, options, message, tmp_path):
     (tmp_path / "codecs.json").write_text(f'{{"source": {{"kind": "{kind}", "name": "joint"}}}}')
     values = {"alpha": None, "dropout": None, **options}
     with pytest.raises(ConfigError, match=message):
         sampling.load(tmp_path, "source", [], **values, max_length=9)
 
 
-def test_features_without_subwords_are_refused(tmp_path):
+def test_features_without_subwords_are_errors(tmp_path):
     sizes = Sizes({"text": {"kind": "sparse", "dim": 9}}, "label", {"kind": "label", "classes": ["a", "b"]})
     rows = functools.partial(Rows, {"text": Ids.from_lists([[3]])}, Labels([0], 2), "label")
     with pytest.raises(ConfigError, match="expected token ids in 'text', found n-grams; set .vectorize. features"):
-        sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
+        with_samplers(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1), seed=1)
     with pytest.raises(ConfigError, match="expected token ids in 'label', found labels; set sides"):
-        sampled(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1, sides="target"), seed=1)
+        with_samplers(rows(), tmp_path, sizes, SubwordSampling(alpha=0.1, sides="target"), seed=1)

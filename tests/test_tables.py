@@ -40,12 +40,12 @@ def test_shards_are_cut_at_100_000_rows_and_read_back_in_order(tmp_path, kind):
     batches = list(shards.read(tmp_path, "train"))
     assert max(batch.num_rows for batch in batches) <= 10_000
     assert pa.Table.from_batches(batches).equals(rows(0, 230_000))
-    assert shards.count(tmp_path, "train") == 230_000
+    assert shards.count_rows(tmp_path, "train") == 230_000
     assert shards.schema(tmp_path, "train").equals(SCHEMA)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_bytes_do_not_depend_on_how_rows_arrive(tmp_path, kind):
+def test_shard_bytes_do_not_depend_on_batch_sizes(tmp_path, kind):
     with shards.Writer(tmp_path / "once", "train", SCHEMA, kind) as writer:
         writer.write(rows(0, 25_000))
     with shards.Writer(tmp_path / "in_pieces", "train", SCHEMA, kind) as writer:
@@ -54,7 +54,7 @@ def test_bytes_do_not_depend_on_how_rows_arrive(tmp_path, kind):
     assert digests(tmp_path / "once") == digests(tmp_path / "in_pieces")
 
 
-def test_list_columns_survive_and_columns_come_in_the_order_asked(tmp_path):
+def test_list_columns_are_kept_and_columns_come_in_the_requested_order(tmp_path):
     schema = pa.schema([("row", pa.int64()), ("ids", pa.list_(pa.int32())), ("label", pa.int32())])
     table = pa.table({"row": [0, 1, 2], "ids": [[4, 5], [], [6]], "label": [1, 0, 1]}, schema)
     with shards.Writer(tmp_path, "valid", schema, "arrow") as writer:
@@ -67,7 +67,7 @@ def test_list_columns_survive_and_columns_come_in_the_order_asked(tmp_path):
 def test_a_split_without_rows_keeps_its_schema_and_a_missing_split_is_empty(tmp_path):
     with shards.Writer(tmp_path, "test", SCHEMA):
         pass
-    assert shards.count(tmp_path, "test") == 0
+    assert shards.count_rows(tmp_path, "test") == 0
     assert shards.schema(tmp_path, "test").equals(SCHEMA)
     assert list(shards.read(tmp_path, "test")) == []
     assert list(shards.read(tmp_path, "valid")) == []
@@ -75,7 +75,7 @@ def test_a_split_without_rows_keeps_its_schema_and_a_missing_split_is_empty(tmp_
         shards.schema(tmp_path, "valid")
 
 
-def test_a_writer_that_raises_leaves_nothing(tmp_path):
+def test_a_writer_removes_its_shards_after_an_error(tmp_path):
     with pytest.raises(RuntimeError), shards.Writer(tmp_path, "train", SCHEMA) as writer:
         writer.write(rows(0, 120_000))
         raise RuntimeError
@@ -83,7 +83,7 @@ def test_a_writer_that_raises_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_damaged_shard_and_an_unknown_column_are_named(tmp_path, kind):
+def test_errors_name_a_damaged_shard_or_an_unknown_column(tmp_path, kind):
     with shards.Writer(tmp_path, "train", SCHEMA, kind) as writer:
         writer.write(rows(0, 10))
     with pytest.raises(ArtifactError, match="no column 'texts'; did you mean 'text'"):
@@ -95,16 +95,16 @@ def test_a_damaged_shard_and_an_unknown_column_are_named(tmp_path, kind):
 
 
 def read(source, format=None, columns=("text", "label"), split="train", **repairs):
-    """(rows as tuples, positions, counts) as ingest would get them."""
-    config = Plugin.check("data.formats", format or sources.guess(source))
-    mending = Repairs(**repairs)
-    found, positions = [], []
-    for batch in sources.read(source, config, mending, list(columns), split):
-        batch = mending.mend(batch)
+    """Return (rows as tuples, positions, counts) as ingest gets them."""
+    config = Plugin.check("data.formats", format or sources.infer_format(source))
+    policy = Repairs(**repairs)
+    rows, positions = [], []
+    for batch in sources.read(source, config, policy, list(columns), split):
+        batch = policy.mend(batch)
         assert len(batch) <= 10_000
-        found += list(zip(*batch.columns, strict=True))
+        rows += list(zip(*batch.columns, strict=True))
         positions += batch.positions
-    return found, positions, +mending.counts
+    return rows, positions, +policy.counts
 
 
 ROWS = [(f"Satz {n} mit Ümlaut", "ja" if n % 3 else "nein") for n in range(25_000)]
@@ -189,7 +189,7 @@ def test_every_format_gives_the_same_rows(tmp_path, make):
     assert not counts
 
 
-def test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv(tmp_path):
+def test_quotation_marks_are_literal_in_tsv_and_quote_fields_in_csv(tmp_path):
     tsv = written(tmp_path, "a.tsv", 'text\tlabel\n"Stop", he said, "now\tx\n')
     assert read(tsv)[0] == [('"Stop", he said, "now', "x")]
     text = 'text,label\r\n"a ""b"", c\r\nsecond line",x\r\n plain ,y'
@@ -228,7 +228,7 @@ def test_line_files_are_read_from_zip_archives(tmp_path):
         read(files, {"kind": "lines"}, columns=["en", "de"])
 
 
-def test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted(tmp_path):
+def test_a_row_of_wrong_width_raises_with_its_line_or_is_dropped_and_counted(tmp_path):
     path = written(tmp_path, "a.tsv", "text\tlabel\n" + "a\tb\n" * 810 + "a\tb\tc\n\nd\n" + "e\tf\n" * 12_000)
     with pytest.raises(DataError) as error:
         read(path)
@@ -241,7 +241,7 @@ def test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted(tmp_pa
     assert counts == {"bad_rows": 2, "empty_rows": 1}
 
 
-def test_malformed_csv_is_named_by_its_line_or_dropped_and_counted(tmp_path):
+def test_malformed_csv_raises_with_its_line_or_is_dropped_and_counted(tmp_path):
     path = written(tmp_path, "a.csv", 'text,label\n"one\ntwo",x\n"bad" quote,y\nfine,z\nlonely\n')
     with pytest.raises(DataError, match="a.csv, line 4: not valid CSV"):
         read(path)
@@ -252,7 +252,7 @@ def test_malformed_csv_is_named_by_its_line_or_dropped_and_counted(tmp_path):
         read(written(tmp_path, "b.csv", 'text,label\n"never closed,x\nfine,z\n'))
 
 
-def test_json_lines_keep_numbers_and_booleans_and_refuse_tables(tmp_path):
+def test_json_lines_keep_numbers_and_booleans_and_reject_objects(tmp_path):
     lines = [
         '{"text": "a", "label": true}',
         '{"label": 3, "text": null}',
@@ -267,12 +267,12 @@ def test_json_lines_keep_numbers_and_booleans_and_refuse_tables(tmp_path):
     assert rows == [("a", "true"), ("", "3")]
     assert positions == [0, 1]
     assert counts == {"bad_rows": 4, "empty_rows": 1}
-    with pytest.raises(DataError, match="a.jsonl, line 4: 'text' is a list or a table"):
+    with pytest.raises(DataError, match="a.jsonl, line 4: 'text' is a list or an object"):
         read(path)
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "lines", "a.parquet"])
-def test_bytes_that_are_not_utf8_are_replaced_dropped_or_refused(tmp_path, name):
+def test_bytes_that_are_not_utf8_are_replaced_dropped_or_rejected(tmp_path, name):
     texts = [b"good", b"caf\xe9 \xff", "süß".encode()]
     if name == "a.tsv" or name == "a.csv":
         source = written(tmp_path, name, b"text\n" + b"\n".join(texts))
@@ -295,7 +295,7 @@ def test_bytes_that_are_not_utf8_are_replaced_dropped_or_refused(tmp_path, name)
         read(source, columns=["text"], on_invalid="error")
 
 
-def test_nul_characters_and_lone_surrogates_are_mended_and_counted(tmp_path):
+def test_nul_characters_and_lone_surrogates_are_repaired_and_counted(tmp_path):
     rows, _, counts = read(written(tmp_path, "a.tsv", "text\tlabel\na\0b\0\tx\n"))
     assert rows == [("ab", "x")]
     assert counts == {"nul_characters": 2}
@@ -308,7 +308,7 @@ WESTERN = [("Die Tür ist zu", "naïve"), ("“Größe” – 5 €", "ja"), ("p
 
 
 def encoded(folder, form, rows, encoding):
-    """Rows as a file of a format in an encoding; (source, format)."""
+    """Write rows as a file of this format and encoding; return (source, format)."""
     if form == "csv":
         text = "text,label\r\n" + "".join(f"{text},{label}\r\n" for text, label in rows)
     elif form == "jsonl":
@@ -342,7 +342,7 @@ def encoded(folder, form, rows, encoding):
         ("utf-8-sig", False),
     ],
 )
-def test_files_that_declare_nothing_are_read_by_what_they_show(tmp_path, caplog, form, encoding, guessed):
+def test_undeclared_encodings_are_detected(tmp_path, caplog, form, encoding, guessed):
     source, format = encoded(tmp_path, form, WESTERN, encoding)
     rows, positions, counts = read(source, format)
     assert rows == WESTERN
@@ -366,23 +366,23 @@ def test_files_that_declare_nothing_are_read_by_what_they_show(tmp_path, caplog,
         ("cp037", "mail"),
     ],
 )
-def test_a_declared_encoding_is_taken(tmp_path, caplog, form, encoding, text):
+def test_a_declared_encoding_is_used(tmp_path, caplog, form, encoding, text):
     rows = [(text, "a"), ("abc", "b")]
     source, _ = encoded(tmp_path, form, rows, encoding)
-    found, _, counts = read(source, encoding=encoding)
-    assert found == rows
+    result, _, counts = read(source, encoding=encoding)
+    assert result == rows
     assert not counts
     assert not caplog.text
 
 
-def test_labels_of_encodings_mean_the_supersets_that_programs_write(tmp_path):
+def test_encoding_names_mean_the_supersets_that_programs_write(tmp_path):
     path = written(tmp_path, "a.tsv", b"text\tlabel\n\x93quoted\x94 \x80 5\tx\n")
     for name in ("latin-1", "ISO-8859-1", "windows-1252"):
         assert read(path, encoding=name)[0] == [("“quoted” € 5", "x")]
     assert read(written(tmp_path, "b.tsv", "text\tlabel\n鎔\tx\n".encode("gbk")), encoding="gb2312")[0] == [("鎔", "x")]
 
 
-def test_what_a_declared_encoding_lacks_is_counted_and_a_likely_mistake_is_told(tmp_path, caplog):
+def test_bytes_invalid_in_a_declared_encoding_are_counted_and_likely_mistakes_logged(tmp_path, caplog):
     rows, _, counts = read(written(tmp_path, "a.tsv", b"text\tlabel\na\x81b\tx\n"), encoding="cp1252")
     assert rows == [("a\ufffdb", "x")]
     assert counts == {"invalid_utf8_rows": 1, "invalid_utf8_bytes": 1}
@@ -399,22 +399,22 @@ def test_what_a_declared_encoding_lacks_is_counted_and_a_likely_mistake_is_told(
         read(written(tmp_path, "d.tsv", "text\tlabel\n".encode("utf-16")), encoding="utf-8")
 
 
-def test_a_guess_is_made_where_the_first_odd_byte_stands_and_named_by_its_line(tmp_path, caplog):
+def test_the_encoding_is_guessed_at_the_first_invalid_byte_and_logged_with_its_line(tmp_path, caplog):
     plain = "nothing special here\tx\n" * 60_000  # more than a block
     path = written(tmp_path, "a.tsv", f"text\tlabel\n{plain}".encode() + "Grüße\ty\nSüß\tz\n".encode("cp1252"))
     rows, _, counts = read(path)
     assert rows[-2:] == [("Grüße", "y"), ("Süß", "z")]
     assert not counts
     assert "a.tsv, line 60002: not UTF-8; the file is read as cp1252" in caplog.text
-    # Later lines that are UTF-8 after all: read as what they are, and told.
+    # Later lines that are UTF-8 are read as UTF-8, with a warning.
     path.write_bytes(path.read_bytes() + plain.encode() + "Weiß\tw\n".encode())
     rows, _, counts = read(path)
     assert rows[-1] == ("Weiß", "w")
     assert ("Grüße", "y") in rows
-    assert "line 120004: is UTF-8, where line 60002 is not" in caplog.text
+    assert "line 120004: is UTF-8, but line 60002 is not" in caplog.text
 
 
-def test_a_damaged_file_of_utf8_is_not_taken_for_another_encoding(tmp_path, caplog):
+def test_damaged_utf8_is_not_mistaken_for_another_encoding(tmp_path, caplog):
     path = written(tmp_path, "a.tsv", "text\tlabel\nZürich\tx\nLuzern\ty\n".encode() + b"Gen\xe8ve\tz\n")
     assert read(path)[0][-1] == ("Gen\ufffdve", "z")
     assert read(path, on_invalid="cp1252")[0] == [("Zürich", "x"), ("Luzern", "y"), ("Genève", "z")]
@@ -428,7 +428,7 @@ def test_a_damaged_file_of_utf8_is_not_taken_for_another_encoding(tmp_path, capl
 @pytest.mark.parametrize(
     ("encoding", "text"), [("cp1251", "Пришлите отчёт"), ("shift_jis", "表示してください"), ("gbk", "请寄报告")]
 )
-def test_a_text_that_no_guess_fits_is_refused_until_its_encoding_is_declared(tmp_path, encoding, text):
+def test_text_in_an_unrecognized_encoding_is_rejected_until_it_is_declared(tmp_path, encoding, text):
     path = written(tmp_path, "a.tsv", f"text\tlabel\nok\tx\n{text}\ty\n".encode(encoding))
     with pytest.raises(
         DataError, match="a.tsv, line 3: the text is not UTF-8, nor does it look like Windows-1252; declare"
@@ -439,8 +439,8 @@ def test_a_text_that_no_guess_fits_is_refused_until_its_encoding_is_declared(tmp
 
 def test_stray_nul_characters_do_not_make_a_file_utf16(tmp_path):
     rows = "text\tlabel\n" + "".join(f"row\0 {n}\tx\n" for n in range(300))
-    found, _, counts = read(written(tmp_path, "a.tsv", rows))
-    assert found[299] == ("row 299", "x")
+    result, _, counts = read(written(tmp_path, "a.tsv", rows))
+    assert result[299] == ("row 299", "x")
     assert counts == {"nul_characters": 300}
 
 
@@ -451,7 +451,7 @@ def test_stray_nul_characters_do_not_make_a_file_utf16(tmp_path):
         ("9" * 4_400, "9" * 4_400), ("null", ""), ("NaN", ""), ("-Infinity", ""), ("1e400", ""), ("-1E+999", ""),
     ],
 )  # fmt: skip
-def test_json_values_are_the_texts_they_are_written_as_or_nothing(tmp_path, value, text):
+def test_json_values_keep_their_spelling_or_become_empty(tmp_path, value, text):
     row = f'{{"text": {value}, "label": "x", "other": [NaN, {{"a": 1e999}}, {"8" * 5_000}]}}'
     for name, content, format in (("a.jsonl", row, None), ("a.json", f"[{row}]", "json")):
         rows, _, counts = read(written(tmp_path, name, content), format)
@@ -462,9 +462,9 @@ def test_json_values_are_the_texts_they_are_written_as_or_nothing(tmp_path, valu
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": {"a": 1}, "label": "x"}', "'text' is a list or a table"),
+        ('{"text": {"a": 1}, "label": "x"}', "'text' is a list or an object"),
         ('{"text": "a", "label": "x",}', "not JSON"),
-        ('{"text": "a", "label": "x", "label": "y"}', "'label' is given twice, with unequal values"),
+        ('{"text": "a", "label": "x", "label": "y"}', "'label' occurs twice with different values"),
         ('{"text": ' + "[" * 100_000 + "]" * 100_000 + ', "label": "x"}', "nested too deep"),
         ('"text"', "a text or a number where an object was expected"),
         ("7", "a text or a number where an object was expected"),
@@ -472,7 +472,7 @@ def test_json_values_are_the_texts_they_are_written_as_or_nothing(tmp_path, valu
         ('{"text": "a" "label": "x"}', "not JSON"),
     ],
 )
-def test_a_line_that_is_no_row_is_named_or_dropped_and_counted(tmp_path, line, message):
+def test_an_invalid_json_line_raises_with_its_number_or_is_dropped_and_counted(tmp_path, line, message):
     path = written(tmp_path, "a.jsonl", '{"text": "good", "label": "x"}\n' + line + "\n")
     with pytest.raises(DataError, match=f"a.jsonl, line 2: .*{re.escape(message)}"):
         read(path)
@@ -481,7 +481,7 @@ def test_a_line_that_is_no_row_is_named_or_dropped_and_counted(tmp_path, line, m
     assert counts == {"bad_rows": 1}
 
 
-def test_names_given_twice_are_fine_where_they_agree_or_are_not_read(tmp_path):
+def test_duplicate_names_are_accepted_if_their_values_agree_or_are_not_read(tmp_path):
     lines = ['{"id": 1, "text": "a", "label": "x", "id": 2}', '\ufeff{"text": "b", "label": "x", "label": "x"}']
     assert read(written(tmp_path, "a.jsonl", "\n".join(lines)))[0] == [("a", "x"), ("b", "x")]
 
@@ -490,7 +490,7 @@ ODD_LABELS = ["NA", "null", "None", "True", "1.0", "nan", "N/A", "0012", "-", "1
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "json", "lines", "parquet"])
-def test_labels_that_look_like_missing_values_or_numbers_stay_texts(tmp_path, form):
+def test_labels_that_look_like_missing_values_or_numbers_remain_text(tmp_path, form):
     rows = [(f"text {n}", label) for n, label in enumerate(ODD_LABELS)]
     if form == "parquet":
         pq.write_table(
@@ -516,7 +516,7 @@ def test_labels_that_look_like_missing_values_or_numbers_stay_texts(tmp_path, fo
         (pa.null(), [None, None, None], ["", "", ""]),
     ],
 )
-def test_numbers_of_parquet_are_texts_in_their_shortest_spelling(tmp_path, kind, values, texts):
+def test_parquet_numbers_become_text_in_their_shortest_spelling(tmp_path, kind, values, texts):
     if pa.types.is_decimal(kind):
         column = pa.array(values).cast(kind)
     elif pa.types.is_dictionary(kind):
@@ -529,23 +529,23 @@ def test_numbers_of_parquet_are_texts_in_their_shortest_spelling(tmp_path, kind,
     assert counts.get("not_finite_numbers", 0) == sum(isinstance(v, float) and not np.isfinite(v) for v in values)
 
 
-def test_parquet_columns_that_are_no_text_are_refused(tmp_path):
+def test_parquet_columns_that_cannot_be_text_are_rejected(tmp_path):
     pq.write_table(pa.table({"text": [["a"], ["b"]], "label": ["x", "y"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="column 'text' holds list<.*> where text was expected"):
+    with pytest.raises(DataError, match="column 'text' has type list<.*> where text was expected"):
         read(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize(
     ("format", "message"),
     [
-        ({"kind": "tsv", "delimiter": ""}, "delimiter: expected a character between two cells, found ''"),
+        ({"kind": "tsv", "delimiter": ""}, "delimiter: expected a character other than a line break, found ''"),
         ({"kind": "csv", "delimiter": "\n"}, "delimiter"),
         ({"kind": "csv", "delimiter": "||"}, 'need quoting = "none"'),
-        ({"kind": "csv", "delimiter": '"'}, "no quotation mark"),
+        ({"kind": "csv", "delimiter": '"'}, "other than a quotation mark"),
         ({"kind": "json", "keys": {"dev": "a"}}, "keys: dev: no such split"),
     ],
 )
-def test_options_of_a_format_that_cannot_work_are_refused(format, message):
+def test_invalid_format_options_are_rejected(format, message):
     with pytest.raises(ValueError, match=message):
         Plugin.check("data.formats", format)
 
@@ -556,7 +556,7 @@ def test_a_delimiter_of_several_characters_works_without_quoting(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
-def test_blank_lines_before_the_header_are_left_out(tmp_path, name):
+def test_blank_lines_before_the_header_are_skipped(tmp_path, name):
     mark = "\t" if name == "a.tsv" else ","
     path = written(tmp_path, name, f"\n \ntext{mark}label\nfine{mark}x\n")
     rows, positions, counts = read(path)
@@ -565,7 +565,7 @@ def test_blank_lines_before_the_header_are_left_out(tmp_path, name):
         read(written(tmp_path, name, f"\n \ntext{mark}label\nfine{mark}x\na{mark}b{mark}c\n"))
 
 
-def test_columns_of_a_file_without_header_are_asked_for_by_number(tmp_path):
+def test_columns_of_a_file_without_header_are_requested_by_number(tmp_path):
     path = written(tmp_path, "a.csv", "yes,Come!,en\nno,Fine.,de\n")
     format = {"kind": "csv", "header": False}
     assert read(path, format, columns=["1", 0, "column 2"])[0] == [("Come!", "yes", "en"), ("Fine.", "no", "de")]
@@ -573,11 +573,11 @@ def test_columns_of_a_file_without_header_are_asked_for_by_number(tmp_path):
         read(path, format, columns=["text"])
 
 
-def test_damaged_and_locked_archives_are_named(tmp_path):
+def test_errors_name_damaged_and_encrypted_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.tsv", tsv_of(ROWS[:50]))
     data = bytearray((tmp_path / "a.zip").read_bytes())
-    with pytest.raises(DataError, match="b.zip: the compressed file is damaged or cut off"):
+    with pytest.raises(DataError, match="b.zip: the compressed file is damaged or truncated"):
         read(written(tmp_path, "b.zip", bytes(data[:-30])), "tsv")
     data[6] |= 1  # the flag of encryption, in the local header and in the directory
     data[data.rindex(b"PK\x01\x02") + 8] |= 1
@@ -585,10 +585,10 @@ def test_damaged_and_locked_archives_are_named(tmp_path):
         read(written(tmp_path, "c.zip", bytes(data)), "tsv")
 
 
-def test_line_files_are_held_a_bounded_number_of_characters_at_a_time(tmp_path, monkeypatch):
+def test_line_files_are_read_in_batches_of_bounded_size(tmp_path, monkeypatch):
     from textpipe.data.formats import lines
 
-    monkeypatch.setattr(lines, "CHARACTERS", 50_000)
+    monkeypatch.setattr(lines, "MAX_CHARACTERS", 50_000)
     files = {
         "en": written(tmp_path, "t.en", "a\n" * 3_000),
         "de": written(tmp_path, "t.de", "".join(f"{n} {'b' * 1_000}\n" for n in range(3_000))),
@@ -602,7 +602,7 @@ def test_line_files_are_held_a_bounded_number_of_characters_at_a_time(tmp_path, 
     assert numbers == list(range(3_000))
 
 
-def test_names_are_listed_in_an_error_as_far_as_a_person_reads(tmp_path):
+def test_errors_list_a_limited_number_of_names(tmp_path):
     header = "\t".join(f"column_{n}" for n in range(100_000)) + "\t" + "x" * 1_000_000
     with pytest.raises(DataError) as error:
         read(written(tmp_path, "a.tsv", header + "\n"))
@@ -610,7 +610,7 @@ def test_names_are_listed_in_an_error_as_far_as_a_person_reads(tmp_path):
     assert "and 99,971 more" in str(error.value)
 
 
-def test_lines_longer_than_a_block_survive_and_can_be_dropped(tmp_path):
+def test_lines_longer_than_a_block_are_read_and_can_be_dropped(tmp_path):
     long = "lang " * 700_000
     path = written(tmp_path, "a.tsv", f"text\tlabel\nshort\tx\n{long}\ty\nshort\tz\n")
     assert [len(text) for text, _ in read(path)[0]] == [5, 3_500_000, 5]
@@ -624,7 +624,7 @@ def test_lines_longer_than_a_block_survive_and_can_be_dropped(tmp_path):
     assert [len(text) for text, _ in read(path)[0]] == [3_500_000, 20_000_000]
 
 
-def test_a_wrong_column_is_answered_with_the_near_ones(tmp_path):
+def test_an_unknown_column_suggests_similar_names(tmp_path):
     path = written(tmp_path, "a.tsv", "message\tlabel\na\tb\n")
     with pytest.raises(DataError, match="a.tsv: no column 'mesage'; did you mean 'message'"):
         read(path, columns=["mesage"])
@@ -636,29 +636,29 @@ def test_a_wrong_column_is_answered_with_the_near_ones(tmp_path):
         read(written(tmp_path, "b.tsv", "a\ta\nx\ty\n"), columns=["a"])
 
 
-def test_missing_empty_cut_off_and_foreign_files_are_refused(tmp_path):
+def test_missing_empty_truncated_and_foreign_files_are_rejected(tmp_path):
     written(tmp_path, "train.tsv", "")
     with pytest.raises(DataError, match="tain.tsv: no such file; did you mean 'train.tsv'"):
         read(tmp_path / "tain.tsv")
     with pytest.raises(DataError, match="train.tsv: the file is empty"):
         read(tmp_path / "train.tsv")
     whole = gzip.compress(tsv_of(ROWS).encode())
-    with pytest.raises(DataError, match="damaged or cut off"):
+    with pytest.raises(DataError, match="damaged or truncated"):
         read(written(tmp_path, "c.tsv.gz", whole[: len(whole) // 2]))
-    with pytest.raises(DataError, match="not a sound Parquet file"):
+    with pytest.raises(DataError, match="not a valid Parquet file"):
         read(written(tmp_path, "d.parquet", "text"))
-    with pytest.raises(DataError, match="is a folder where a file was expected"):
+    with pytest.raises(DataError, match="is a folder, but a file was expected"):
         read(tmp_path, "tsv")
 
 
 @pytest.mark.parametrize(("english", "german"), [(12_001, 12_000), (12_000, 12_001), (3, 25_000), (25_000, 3)])
-def test_unequal_line_files_are_refused_with_both_counts(tmp_path, english, german):
+def test_line_files_of_unequal_length_are_rejected_with_both_counts(tmp_path, english, german):
     files = {"en": written(tmp_path, "t.en", "a\n" * english), "de": written(tmp_path, "t.de", "b\n" * german)}
     with pytest.raises(DataError, match=f"t.en has {english:,} lines where .*t.de has {german:,} lines"):
         read(files, columns=["en", "de"])
 
 
-def test_blank_lines_of_line_files_keep_the_files_in_step(tmp_path):
+def test_blank_lines_keep_line_files_aligned(tmp_path):
     files = {"en": written(tmp_path, "t.en", "\na\n\nb\n\n"), "de": written(tmp_path, "t.de", "1\n2\n3\n4\n\n")}
     assert read(files, columns=["de", "en"])[0] == [("1", ""), ("2", "a"), ("3", ""), ("4", "b"), ("", "")]
 
@@ -688,13 +688,13 @@ def test_mails_are_decoded_by_their_own_charsets(tmp_path):
         read(tmp_path / "a.mbox", columns=["text"])
 
 
-def test_a_folder_of_raw_mails_gives_its_folders_as_labels(tmp_path):
+def test_folders_of_raw_mails_can_be_labels(tmp_path):
     for folder, name, raw in (("spam", "2", BARE), ("ham", "1", PLAIN), ("ham", "3", PARTS)):
         (tmp_path / folder).mkdir(exist_ok=True)
         written(tmp_path / folder, name, raw)
     rows, _, _ = read(tmp_path, columns=["folder", "file", "subject"])
     assert rows == [("ham", "1", "Grüße again"), ("ham", "3", "parts"), ("spam", "2", "bäre")]
-    # Outside an mbox a ">From " line is the sender's own.
+    # Outside an mbox, a ">From " line is part of the text.
     assert read(tmp_path / "spam" / "2", "mail", columns=["body"])[0] == [("Some “quotes” and\n>From the start",)]
 
 

@@ -1,4 +1,4 @@
-"""normalize, tokenize and vectorize as the pipeline runs them, on small tables."""
+"""The stages normalize, tokenize and vectorize, on small tables."""
 
 import json
 import logging
@@ -88,7 +88,7 @@ def pairs(tmp_path_factory):
     )
 
 
-def test_normalize_cleans_texts_and_leaves_the_rest(mail):
+def test_normalize_changes_texts_and_nothing_else(mail):
     found = rows(mail["normalize"], "train")
     clean = ["can you call?", "please call me", "i called.", "no call needed", "thanks for it", ""]
     assert found["text"] == clean * 4
@@ -98,7 +98,7 @@ def test_normalize_cleans_texts_and_leaves_the_rest(mail):
     assert kinds == ["mail_quotation", "unicode", "casefold", "whitespace"]
 
 
-def test_what_normalization_empties_is_counted_and_kept(mail, tmp_path, caplog):
+def test_texts_emptied_by_normalization_are_counted_and_kept(mail, tmp_path, caplog):
     assert read(mail["normalize"], "stats.json")["text"]["train"] == {"rows": 24, "changed": 24, "emptied": 4}
     ingest(tmp_path / "ingest", train=MAIL)
     (tmp_path / "out").mkdir()
@@ -106,10 +106,10 @@ def test_what_normalization_empties_is_counted_and_kept(mail, tmp_path, caplog):
         config = normalize.Config(task="classify", steps=["mail_quotation"])
         normalize.run(config, {"ingest": tmp_path / "ingest"}, tmp_path / "out")
     assert "text: nothing is left of 4 texts" in caplog.text
-    assert shards.count(tmp_path / "out", "train") == 24
+    assert shards.count_rows(tmp_path / "out", "train") == 24
 
 
-def test_a_field_can_have_steps_of_its_own(pairs):
+def test_a_field_can_have_its_own_steps(pairs):
     tables = read(pairs["normalize"], "normalize.json")
     assert [step["kind"] for step in tables["source"]] == ["unicode", "casefold"]
     assert tables["source"][0]["form"] == "NFKC"
@@ -119,7 +119,7 @@ def test_a_field_can_have_steps_of_its_own(pairs):
     assert clean("target", tf.constant(["A\u00a0ﬁg"])).numpy().tolist() == ["A ﬁg".encode()]
 
 
-def test_sparse_rows_are_those_of_the_exported_op(mail):
+def test_sparse_rows_equal_those_of_the_exported_op(mail):
     feature = vectorizer.load_features(mail["vectorize"], mail["tokenize"], classify.FIELDS)["text"]
     for split in shards.SPLITS:
         found = rows(mail["vectorize"], split)
@@ -147,7 +147,7 @@ def test_labels_are_numbered_in_order_of_their_names(mail):
     assert stats["text"]["empty"] == 4
 
 
-def test_ids_are_those_of_the_exported_op_and_cut_rows_are_counted(pairs):
+def test_ids_equal_those_of_the_exported_op_and_truncated_rows_are_counted(pairs):
     features = vectorizer.load_features(pairs["vectorize"], pairs["tokenize"], translate.FIELDS)
     for split in shards.SPLITS:
         found, clean = rows(pairs["vectorize"], split), rows(pairs["normalize"], split)
@@ -166,7 +166,7 @@ def test_ids_are_those_of_the_exported_op_and_cut_rows_are_counted(pairs):
     assert sizes["source"] == sizes["target"] == expected
 
 
-def test_arrow_files_have_the_types_of_the_contract(mail, pairs):
+def test_arrow_files_have_the_documented_types(mail, pairs):
     ids, numbers = pa.list_(pa.int32()), pa.list_(pa.float32())
     assert {field.name: field.type for field in shards.schema(pairs["vectorize"], "train")} == {
         "row": pa.int64(), "source": ids, "target": ids
@@ -176,7 +176,7 @@ def test_arrow_files_have_the_types_of_the_contract(mail, pairs):
     }  # fmt: skip
 
 
-def test_vocabularies_are_learned_on_train_alone_and_unknown_tokens_counted(pairs):
+def test_vocabularies_are_learned_from_train_only_and_unknown_tokens_are_counted(pairs):
     splits = read(pairs["tokenize"], "stats.json")["splits"]
     assert splits["train"]["source"]["unknown"] == 0
     assert splits["train"]["source"]["words"] == splits["train"]["source"]["tokens"] == 6 * (3 + 4 + 3 + 6 + 4)
@@ -186,7 +186,7 @@ def test_vocabularies_are_learned_on_train_alone_and_unknown_tokens_counted(pair
     assert (test["unknown_rate"], test["tokens_per_word"], test["longest"]) == (0.5, 1.0, 3)
 
 
-def test_a_joint_vocabulary_is_one_and_separate_ones_are_two(pairs, tmp_path):
+def test_a_joint_vocabulary_is_shared_and_separate_ones_are_not(pairs, tmp_path):
     assert {table["name"] for table in read(pairs["tokenize"], "codecs.json").values()} == {"joint"}
     (tmp_path / "out").mkdir()
     config = tokenize.Config(task="translate", codec={"kind": "unigram", "vocab_size": 285}, vocabulary="separate")
@@ -203,7 +203,7 @@ def test_a_joint_vocabulary_is_one_and_separate_ones_are_two(pairs, tmp_path):
     assert "source" in tokenize.summary(tmp_path / "out")
 
 
-def test_a_vocabulary_the_text_does_not_allow_is_recorded(pairs, tmp_path):
+def test_a_vocabulary_smaller_than_configured_is_recorded(pairs, tmp_path):
     tokenize.run(tokenize.Config(task="translate", codec="bpe"), {"normalize": pairs["normalize"]}, tmp_path)
     found = read(tmp_path, "stats.json")["vocabularies"]["joint"]
     assert found["reduced"]
@@ -211,7 +211,7 @@ def test_a_vocabulary_the_text_does_not_allow_is_recorded(pairs, tmp_path):
     assert "the training text allows no more" in tokenize.summary(tmp_path)
 
 
-def test_summaries_name_every_field_and_what_was_lost(mail, pairs):
+def test_summaries_name_every_field_and_lost_content(mail, pairs):
     for stage, module in STAGES.items():
         assert all(name in module.summary(pairs[stage]) for name in ("source", "target"))
     assert "5 left empty" in normalize.summary(mail["normalize"])
@@ -229,7 +229,7 @@ def test_a_label_unseen_in_train_is_named_with_split_and_row(mail, tmp_path):
         vectorize.run(vectorize.Config(task="classify", features="counts"), inputs, tmp_path / "out")
 
 
-def test_all_labels_that_train_lacks_are_listed_at_once(mail, tmp_path):
+def test_all_labels_missing_from_train_are_listed_at_once(mail, tmp_path):
     held_out = {"text": ["a", "b", "c"], "label": ["maybe", "later", "maybe"]}
     folder = ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
     values = vectorize.held_out_values(folder, classify.FIELDS[1])
@@ -241,7 +241,7 @@ def test_all_labels_that_train_lacks_are_listed_at_once(mail, tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["unigram", "words", "bytes", "none"])
-def test_a_train_split_without_text_is_refused_with_a_cure(tmp_path, codec):
+def test_a_train_split_without_text_is_rejected_with_a_cure(tmp_path, codec):
     folder = ingest(tmp_path / "normalize", train={"text": ["", ""], "label": ["yes", "no"]})
     with pytest.raises(DataError, match="'text' is empty in all 2 rows; check .ingest. columns"):
         tokenize.run(tokenize.Config(task="classify", codec=codec), {"normalize": folder}, tmp_path)
@@ -254,16 +254,16 @@ def test_one_short_row_is_enough_to_learn_pieces_from(tmp_path, kind):
     assert read(tmp_path, "stats.json")["vocabularies"]["text"]["reduced"]
 
 
-def test_texts_are_cut_before_the_first_step_whole_characters_kept(pairs):
+def test_texts_are_cut_at_a_character_before_the_first_step(pairs):
     texts = ["é" * 9, "", "abc", "日本語" * 3, "\U0001f600" * 5]
-    found = normalizer.shortened(tf.constant(texts), 4).numpy()
+    found = normalizer.truncate(tf.constant(texts), 4).numpy()
     assert [text.decode() for text in found] == [text[:4] for text in texts]
     clean = normalizer.Normalizer(pairs["normalize"])
     assert len(clean("target", tf.constant(["ü" * 1_200_000]))[0].numpy().decode()) == 1_000_000
 
 
 @pytest.mark.parametrize(("labels", "words"), [(["yes"] * 3, "only the label 'yes'"), ([], "no label")])
-def test_fewer_than_two_classes_are_refused_with_a_cure(mail, tmp_path, labels, words):
+def test_fewer_than_two_classes_are_rejected_with_a_cure(mail, tmp_path, labels, words):
     texts = ["one two", "two", "three"]
     table = {"text": texts[: len(labels)], "label": labels}
     with pytest.raises(DataError, match=words):
@@ -271,19 +271,19 @@ def test_fewer_than_two_classes_are_refused_with_a_cure(mail, tmp_path, labels, 
         label.learn(label.Config(), values, tmp_path, "label")
 
 
-def test_ids_without_a_codec_are_refused_with_a_cure(mail, tmp_path):
+def test_ids_without_a_codec_are_rejected_with_a_cure(mail, tmp_path):
     with pytest.raises(ConfigError, match="codec: 'none' makes no token ids"):
         vectorize.run(vectorize.Config(task="classify"), {name: mail[name] for name in vectorize.INPUTS}, tmp_path)
 
 
-def test_target_texts_are_ids_whatever_the_source_is(pairs, tmp_path):
+def test_target_texts_are_ids_for_any_source_feature(pairs, tmp_path):
     config = vectorize.Config(task="translate", features={"kind": "counts"}, target={"max_length": 4})
     vectorize.run(config, {name: pairs[name] for name in vectorize.INPUTS}, tmp_path)
     sizes = read(tmp_path, "features.json")
     assert (sizes["source"]["kind"], sizes["target"]["kind"], sizes["target"]["max_length"]) == ("sparse", "ids", 4)
 
 
-def test_a_field_can_have_a_feature_of_its_own(pairs, tmp_path):
+def test_a_field_can_have_its_own_feature(pairs, tmp_path):
     config = vectorize.Config(
         task="translate", fields={"source": {"kind": "counts"}, "target": {"max_length": 4, "kind": "ids"}}
     )
@@ -300,12 +300,12 @@ def test_a_field_can_have_a_feature_of_its_own(pairs, tmp_path):
         (
             vectorize,
             {"task": "classify", "fields": {"label": "counts"}},
-            "'counts' is not made of label; take one of label",
+            "'counts' is not made of label; use one of label",
         ),
         (
             vectorize,
             {"task": "classify", "features": "label"},
-            "'label' is not made of text; take one of counts, ids, tfidf",
+            "'label' is not made of text; use one of counts, ids, tfidf",
         ),
         (normalize, {"task": "clasify"}, "did you mean 'classify'"),
         (tokenize, {"task": "clasify"}, "did you mean 'classify'"),
@@ -344,12 +344,12 @@ def test_running_again_writes_the_same_bytes(tmp_path):
 
 
 def test_batches_are_small_and_lose_no_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(_text_columns, "ROWS", 7)
-    monkeypatch.setattr(_text_columns, "BYTES", 40)
+    monkeypatch.setattr(_text_columns, "MAX_ROWS", 7)
+    monkeypatch.setattr(_text_columns, "MAX_BYTES", 40)
     texts = ["x" * (n % 23) for n in range(100)] + ["y" * 500, "", None]
     folder = ingest(tmp_path, train={"text": texts})
     batches = [batch.column(0).to_pylist() for batch in _text_columns.batches(folder, "train", ("text",), ("text",))]
     assert [text for batch in batches for text in batch] == texts
     assert all(1 <= len(batch) <= 7 for batch in batches)
     assert all(sum(len(text or "") for text in batch) <= 40 for batch in batches if len(batch) > 1)
-    assert sum(len(_text_columns.tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)
+    assert sum(len(_text_columns.to_tensor(pa.array(batch, pa.string()))) for batch in batches) == len(texts)

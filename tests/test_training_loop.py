@@ -1,4 +1,4 @@
-"""The training loop: what a step computes, when it stops, and that a killed run ends like one that was not."""
+"""The training loop: a step, stopping, and that a killed run ends like an uninterrupted one."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ LABELS = {"kind": "label", "classes": ["a", "b", "c"]}
 
 
 def labelled(count, seed=0):
-    """Rows of ids whose label is the remainder of their first id, divided by 3."""
+    """Rows of ids whose label is their first id modulo 3."""
     random = np.random.default_rng(seed)
     lists = [[*random.integers(4, 30, size=random.integers(1, 11)), 3] for _ in range(count)]
     return Rows({"source": Ids.from_lists(lists)}, Labels([row[0] % 3 for row in lists], 3))
@@ -65,7 +65,7 @@ def same(first, second):
     return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-# What a step computes
+# A step
 
 
 class Table:
@@ -127,7 +127,9 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
 
     from textpipe.training import losses, vocabulary_loss
 
-    monkeypatch.setattr(vocabulary_loss, "PIECE_LOGITS", 30 * 4)  # four tokens a piece, several pieces and a rest
+    monkeypatch.setattr(
+        vocabulary_loss, "BLOCK_LOGITS", 30 * 4
+    )  # four tokens per block, several blocks and a remainder
     model, target = Table(split), reversals(5).target.gather(np.arange(5), 8)
     variables = [variable.value for variable in model.trainable_variables]
 
@@ -147,13 +149,13 @@ def test_smoothed_cross_entropy_and_its_gradient_agree_with_numpy(split, smoothi
     assert float(sums["weight"]) == np.count_nonzero(target)
     assert float(sums["loss"]) == pytest.approx(loss, rel=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
-        np.testing.assert_allclose(losses.dense(gradient), slope / 7, atol=1e-5)
+        np.testing.assert_allclose(losses.to_dense(gradient), slope / 7, atol=1e-5)
     measured = tf.function(sequence.sums, autograph=False)(model, {"source": target}, tf.constant(target))
     assert float(measured["loss"]) == pytest.approx(by_hand(model, target.tolist(), 0.0)[0], rel=1e-5)
     assert float(measured["correct"]) == correct
 
 
-def test_targets_are_shifted_behind_the_start():
+def test_targets_are_shifted_right_after_the_start_token():
     from textpipe.training.losses import shift_right
 
     assert shift_right(np.array([[7, 8, 3, 0]], np.int32), 2).numpy().tolist() == [[2, 7, 8, 3]]
@@ -162,7 +164,7 @@ def test_targets_are_shifted_behind_the_start():
 @pytest.mark.parametrize(
     ("limit", "expected"), [({"clip_norm": 0.01}, 0.01), ({"clip_value": 0.001}, None), ({}, None)]
 )
-def test_a_clipped_step_is_as_long_as_the_limit(limit, expected, tmp_path):
+def test_a_clipped_step_has_the_length_of_the_limit(limit, expected, tmp_path):
     rows = labelled(64)
     model = logistic_regression.build(logistic_regression.Config(l2=0), Sizes({"text": IDS}, "label", LABELS), seed=1)
     settings = Settings(epochs=1, optimizer={"kind": "sgd", "learning_rate": 1.0}, num_shapes=1, **limit)
@@ -198,7 +200,7 @@ def test_schedules_reach_the_optimizer(tmp_path):
         {"kind": "noam", "d_model": 8},
     ],
 )
-def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
+def test_a_warm_up_longer_than_the_run_warns(schedule, caplog, tmp_path):
     settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule=schedule)
     result = loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
     assert result["steps"] == 6
@@ -206,16 +208,16 @@ def test_a_warm_up_longer_than_the_run_is_said(schedule, caplog, tmp_path):
     assert "still rises at update 6" in warning and warning in caplog.text
 
 
-def test_a_warm_up_that_ends_in_time_is_not_worth_a_word(tmp_path):
+def test_a_warm_up_that_ends_in_time_does_not_warn(tmp_path):
     settings = Settings(epochs=3, batch_rows=32, num_shapes=1, schedule={"kind": "cosine", "warmup_steps": 2})
     assert "warnings" not in loop.fit(classifier(), {"train": labelled(64)}, settings, tmp_path)
 
 
-# When it stops and what it keeps
+# Stopping and keeping weights
 
 
 def scripted(monkeypatch, values):
-    """Validation gives these losses, and the weights at each are remembered."""
+    """Validation returns these losses; records the weights at each."""
     seen, values = [], iter(values)
 
     def validate(self, rows, order):
@@ -227,7 +229,7 @@ def scripted(monkeypatch, values):
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 3)])
-def test_early_stopping_waits_and_keeps_the_asked_weights(monkeypatch, keep, kept):
+def test_early_stopping_waits_and_keeps_the_requested_weights(monkeypatch, keep, kept):
     seen = scripted(monkeypatch, [3.0, 2.0, 2.5, 2.0, 1.0])
     rule = {"metric": "valid_loss", "patience": 2}
     model, rows = classifier(), labelled(64)
@@ -237,7 +239,7 @@ def test_early_stopping_waits_and_keeps_the_asked_weights(monkeypatch, keep, kep
     assert same(weights(model), seen[kept])
 
 
-def test_patience_counts_from_the_best_and_accuracy_rises():
+def test_patience_counts_from_the_best_and_higher_accuracy_is_better():
     rule = EarlyStopping(metric="valid_accuracy", patience=2, min_delta=0.01)
     history = [{"valid_accuracy": value} for value in (0.5, 0.6, 0.605, 0.59)]
     assert [early_stopping.should_stop(history[:n], rule, softmax.METRICS) for n in range(5)] == [
@@ -251,7 +253,7 @@ def test_patience_counts_from_the_best_and_accuracy_rises():
     assert early_stopping.best([{"loss": 1.0}], "valid_loss", softmax.METRICS) is None
 
 
-def test_without_validation_rows_the_last_weights_are_kept_and_it_is_said(caplog):
+def test_without_validation_rows_the_last_weights_are_kept_with_a_warning(caplog):
     settings = Settings(epochs=2, num_shapes=1, early_stopping={"patience": 1})
     result = loop.fit(classifier(), {"train": labelled(64), "valid": labelled(0)}, settings)
     assert (result["stopped"], result["epochs"]) == ("epochs", 2)
@@ -263,7 +265,7 @@ def test_an_empty_training_split_is_refused():
         loop.fit(classifier(), {"train": labelled(0)}, Settings())
 
 
-def test_time_that_is_used_up_ends_training_after_the_step_with_a_validation():
+def test_max_minutes_ends_training_after_a_step_with_a_validation():
     rows = labelled(256)
     settings = Settings(epochs=50, max_minutes=1e-9, num_shapes=1)
     result = loop.fit(classifier(), {"train": rows, "valid": rows}, settings)
@@ -271,7 +273,7 @@ def test_time_that_is_used_up_ends_training_after_the_step_with_a_validation():
     assert math.isfinite(result["best"]["valid_loss"])
 
 
-def test_so_many_updates_and_no_more_are_taken_and_the_schedule_ends_with_them():
+def test_max_steps_limits_the_updates_and_the_schedule():
     rows = labelled(256)
     schedule = {"optimizer": {"kind": "sgd", "learning_rate": 1.0}, "schedule": {"kind": "cosine"}}
     settings = Settings(epochs=50, max_steps=6, batch_rows=64, num_shapes=1, keep="last", **schedule)
@@ -280,7 +282,7 @@ def test_so_many_updates_and_no_more_are_taken_and_the_schedule_ends_with_them()
     assert result["best"]["learning_rate"] == pytest.approx(0, abs=1e-9)
 
 
-def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
+def test_validate_steps_validates_within_an_epoch(tmp_path):
     rows = labelled(64 * 5)
     settings = Settings(epochs=2, batch_rows=64, num_shapes=1, validate_steps=3)
     loop.fit(classifier(), {"train": rows, "valid": rows}, settings, tmp_path)
@@ -288,16 +290,16 @@ def test_validation_inside_an_epoch_comes_every_so_many_steps(tmp_path):
     assert [(line["epoch"], line["step"]) for line in lines] == [(1, 3), (2, 6), (2, 9), (2, 10)]
 
 
-def test_a_loss_that_is_not_a_number_stops_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
-    take, taken = loop.Loop.take, []
+def test_a_loss_that_is_not_finite_raises_with_a_cure_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    update, updated = loop.Loop.update, []
 
     def poisoned(self, batch):
-        taken.append(batch)
-        if len(taken) == 8:
+        updated.append(batch)
+        if len(updated) == 8:
             self.model.trainable_variables[0].assign(np.full(self.model.trainable_variables[0].shape, np.nan))
-        take(self, batch)
+        update(self, batch)
 
-    monkeypatch.setattr(loop.Loop, "take", poisoned)
+    monkeypatch.setattr(loop.Loop, "update", poisoned)
     settings = Settings(epochs=5, batch_rows=64, num_shapes=1)
     with pytest.raises(
         ConfigError, match=r"lower optimizer.learning_rate \(now 0.001\) or set clip_norm.*checkpoint is kept"
@@ -326,24 +328,24 @@ SETTINGS = {
 
 
 def train_case(output):
-    """A classifier's run of 3 epochs of 8 steps, with dropout."""
+    """Trains a classifier for 3 epochs of 8 steps, with dropout."""
     model = classifier()
     loop.fit(model, {"train": labelled(128), "valid": labelled(32, seed=1)}, Settings(**SETTINGS), output)
     return model
 
 
 def killed(output):
-    """The run in a process of its own that is killed before its 13th step, in the middle of the second epoch."""
+    """Trains in another process that is killed before its 13th step, in the middle of the second epoch."""
     program = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_training_loop as tests
-take = tests.loop.Loop.take
+take = tests.loop.Loop.update
 def dying(self, group):
-    if self.taken == 12:
+    if self.global_step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     take(self, group)
-tests.loop.Loop.take = dying
+tests.loop.Loop.update = dying
 tests.train_case(tests.Path({str(output)!r}))
 """
     root = str(Path(loop.__file__).parents[2])
@@ -351,41 +353,41 @@ tests.train_case(tests.Path({str(output)!r}))
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
 
 
-def test_a_run_killed_inside_an_epoch_ends_with_the_weights_of_one_that_was_not(tmp_path):
-    """Generators, and kills inside a checkpoint or a validation: test_resume.py."""
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
+    """test_resume.py has generators, and kills during a checkpoint or a validation."""
     process = killed(tmp_path / "killed")
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert not (tmp_path / "killed" / "model.weights.h5").exists()
     with np.load(tmp_path / "killed" / "resume" / "checkpoint") as saved:
         state = json.loads(saved["state"].tobytes())["loop"]
-    assert (state["epoch"], state["step"], state["taken"]) == (2, 2, 10)
+    assert (state["epoch"], state["step"], state["global_step"]) == (2, 2, 10)
     resumed = train_case(tmp_path / "killed")
     whole = train_case(tmp_path / "whole")
     assert same(weights(resumed), weights(whole))
     assert (tmp_path / "killed/history.jsonl").read_bytes() == (tmp_path / "whole/history.jsonl").read_bytes()
 
 
-def test_ctrl_c_waits_for_the_step_saves_and_passes_on(tmp_path, monkeypatch):
-    take = loop.Loop.take
+def test_ctrl_c_waits_for_the_step_saves_and_raises(tmp_path, monkeypatch):
+    take = loop.Loop.update
 
     def interrupted(self, batch):
-        if self.taken == 6:
+        if self.global_step == 6:
             signal.raise_signal(signal.SIGINT)
         take(self, batch)
 
-    monkeypatch.setattr(loop.Loop, "take", interrupted)
+    monkeypatch.setattr(loop.Loop, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_case(tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with np.load(tmp_path / "stopped" / "resume" / "checkpoint") as saved:
-        assert json.loads(saved["state"].tobytes())["loop"]["taken"] == 7
-    monkeypatch.setattr(loop.Loop, "take", take)
+        assert json.loads(saved["state"].tobytes())["loop"]["global_step"] == 7
+    monkeypatch.setattr(loop.Loop, "update", take)
     assert same(weights(train_case(tmp_path / "stopped")), weights(train_case(tmp_path / "whole")))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     first = train_case(tmp_path)
-    monkeypatch.setattr(loop.Loop, "take", None)
+    monkeypatch.setattr(loop.Loop, "update", None)
     assert same(weights(first), weights(train_case(tmp_path)))
 
 
@@ -451,13 +453,13 @@ for build, rows in ((tests.plain_classifier, tests.labelled(60)), (tests.plain_g
     for first, second in zip(single, double):
         np.testing.assert_allclose(first, second, atol=1e-4)
 
-# Of dropout each replica has draws of its own, and afterwards their seeds are where one that did not train alone would be.
+# Each replica draws its own dropout masks; afterwards their seeds are equal to those of a single replica.
 from textpipe.layers import uniform_dropout
 with strategies[1].scope():
     model = tests.classifier()
     optimizer = tests.steps.tf.keras.optimizers.SGD(0.1)
     optimizer.build(model.trainable_variables)
-    taken = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8, tests.softmax)
+    training_steps = tests.steps.Steps(model, optimizer, tests.Settings(), strategies[1], 8, tests.softmax)
 masks, call = [], uniform_dropout.Dropout.call
 def noted(self, inputs, training=False):
     found = call(self, tf.ones_like(inputs), training=training)
@@ -467,7 +469,7 @@ uniform_dropout.Dropout.call = noted
 from textpipe.training.batching.batches import Batch
 batch = Batch(np.arange(8), {{"source": 12}})
 for number in (1, 2):
-    taken.train(tests.labelled(8), [batch], number)
+    training_steps.train(tests.labelled(8), [batch], number)
 assert len(masks) == 4 and len(set(mask.tobytes() for mask in masks)) == 4, masks
 (state,) = [variable for variable in model.variables if variable.name == "seed_generator_state"]
 assert all(copy.numpy()[1] == 2 for copy in state.value.values), state
@@ -476,13 +478,13 @@ print("equal")
 
 
 def plain_classifier():
-    """Without dropout and batch normalization, which see one replica's rows alone."""
+    """Without dropout and batch normalization, which see only the rows of one replica."""
     config = feed_forward.Config(units=(8,), embedding=6, dropout=0.0, l2=0.1)
     return feed_forward.build(config, Sizes({"text": IDS}, "label", LABELS), seed=1)
 
 
 def plain_generator():
-    """A word from the word before it and the mean of the source, with one table for all of them."""
+    """Predicts a word from the previous word and the mean of the source, with one embedding table."""
     import keras
     from keras import ops
 
@@ -511,7 +513,7 @@ def plain_generator():
     return model
 
 
-def test_two_replicas_train_as_one_does():
+def test_two_replicas_train_like_one():
     program = REPLICAS.format(folder=str(Path(__file__).parent))
     root = str(Path(loop.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
@@ -524,7 +526,7 @@ def test_two_replicas_train_as_one_does():
 
 @pytest.fixture
 def stages(tmp_path):
-    """What tokenize and vectorize leave of labelled rows, by stage."""
+    """Outputs of tokenize and vectorize for labelled rows, by stage."""
     folder, tokenize = tmp_path / "vectorize", tmp_path / "tokenize"
     tokenize.mkdir()
     (tokenize / "codecs.json").write_text('{"text": {"kind": "characters", "name": "text"}}')
@@ -592,7 +594,7 @@ def refusal(tmp_path, stages, config, sizes=None):
     return str(caught.value)
 
 
-def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, tmp_path):
+def test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
     answers = config(model={"kind": "recurrent"})
     assert "answers with a text, but task 'classify' asks for a label; use" in refusal(tmp_path, stages, answers)
@@ -608,7 +610,7 @@ def test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure(stages, 
         ({"early_stopping": {"metric": "valid_perplexity"}}, "has no perplexity"),
         ({"model": {"kind": "logistic_regression", "l1": 1.0}, "optimizer": "lbfgs"}, "cannot follow l1"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
-        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: is a kind of momentum, which is 0"),
+        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: needs momentum, which is 0"),
         ({"parallel": 2}, "parallel: feed_forward trains on a batch as a whole"),
         (
             {"model": {"kind": "logistic_regression"}, "precision": "mixed_bfloat16"},
@@ -621,7 +623,7 @@ def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read
         config(**settings)
 
 
-# Another value than the default of everything [train] has, but for what lbfgs reads.
+# A non-default value of every setting of [train] that lbfgs does not read.
 NOT_FOR_LBFGS = {
     "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0,
     "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},
@@ -631,26 +633,26 @@ NOT_FOR_LBFGS = {
 }  # fmt: skip
 
 
-def test_lbfgs_refuses_everything_it_does_not_read_and_keeps_the_defaults():
+def test_lbfgs_refuses_settings_that_it_does_not_read():
     assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init"}
     Settings(optimizer="lbfgs", seed=3)
     train.Config(task="classify", model={"kind": "logistic_regression"}, optimizer={"kind": "lbfgs", "memory": 5})
     for name, value in NOT_FOR_LBFGS.items():
         with pytest.raises(ValueError, match=rf"{name}: .*lbfgs .*(leave|set)"):
             Settings(optimizer="lbfgs", **{name: value})
-    with pytest.raises(ValueError, match="max_steps: lbfgs ends by optimizer.tolerance and optimizer.max_iterations"):
+    with pytest.raises(ValueError, match="max_steps: lbfgs stops by optimizer.tolerance and optimizer.max_iterations"):
         Settings(optimizer="lbfgs", max_steps=50)
 
 
 def test_widths_of_sparse_rows_are_refused(stages, tmp_path):
     sparse = {"text": {"kind": "sparse", "dim": 9}, "label": LABELS}
-    assert "[train] num_shapes: is for rows of token ids" in refusal(
+    assert "[train] num_shapes: applies to rows of token ids" in refusal(
         tmp_path, stages, config(num_shapes=2, model={"kind": "feed_forward"}), sparse
     )
-    assert "[model] embedding: is for rows of token ids" in refusal(tmp_path, stages, config(), sparse)
+    assert "[model] embedding: applies to rows of token ids" in refusal(tmp_path, stages, config(), sparse)
 
 
-def test_progress_is_said_in_lines_where_there_is_no_terminal(caplog, monkeypatch):
+def test_progress_is_logged_without_a_terminal(caplog, monkeypatch):
     from textpipe.training.telemetry import progress
 
     monkeypatch.setattr(progress, "INTERVAL", 0.0)

@@ -1,4 +1,4 @@
-"""Starting from another run's weights: what is carried over by name, what is left fresh, what is frozen."""
+"""Starting from the weights of another run: which are carried over, freshly initialized, or frozen."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from textpipe.training import loop
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.warm_start import parameters, source_weights, vocabulary_axes
-from textpipe.training.warm_start.source_weights import Donor, Init
+from textpipe.training.warm_start.source_weights import Init, SourceWeights
 
 MARKS = ["<pad>", "<unk>", "<s>", "</s>"]
 HERE = [*MARKS, "▁the", "▁dog", "s", "▁runs", "▁cat", "▁new"]
@@ -53,23 +53,23 @@ def run_of(folder, model, sizes, vocabulary, seed=5):
 
 
 def values(model):
-    return {parameters.name_of(weight): np.array(weight) for weight in model.weights}
+    return {parameters.weight_name(weight): np.array(weight) for weight in model.weights}
 
 
 def given(folder, model, sizes, vocabulary, only=(), seed=1):
-    """(a model that starts from a run, the same without it, the report)."""
+    """(a model initialized from a run, the same model without, the report)."""
     section = Plugin.check("models", model)
-    donor = Donor(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
+    donor = SourceWeights(Init(**{"from": str(folder), "only": list(only)}), section, sizes, vocabulary)
     models = []
     for _ in range(2):
         keras.utils.clear_session(free_memory=False)
         models.append(plugins.find("models", model["kind"]).build(section, sizes, seed=seed))
-    report = donor.give(models[0])
+    report = donor.apply(models[0])
     return values(models[0]), values(models[1]), report
 
 
 def expect_rows(weight, fresh, old, here, there):
-    """Row by row: the other run's where it has the piece, the initializer's elsewhere."""
+    """Rows are those of the other run if it has the piece, and otherwise freshly initialized."""
     for place, name in enumerate(here):
         wanted = old[there.index(name)] if name in there else fresh[place]
         np.testing.assert_array_equal(weight[place], wanted, err_msg=str(name))
@@ -96,8 +96,8 @@ def test_rows_of_shared_pieces_are_carried_over_by_name_and_the_rest_is_copied(t
     assert report["fresh"] == []
 
 
-def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
-    # Equal shapes everywhere: rows copied by their place would be other words' rows.
+def test_vocabularies_of_equal_size_are_distinguished(tmp_path):
+    # All shapes are equal: copied by position, rows would belong to other words.
     there = list(reversed(HERE[4:]))
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", {**SMALL, "share_embeddings": True}, sizes, joint([*MARKS, *there]))
@@ -105,8 +105,8 @@ def test_vocabularies_of_one_size_are_still_told_apart(tmp_path):
     expect_rows(found["target_embedding"], fresh["target_embedding"], old["target_embedding"], HERE, [*MARKS, *there])
 
 
-def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_too(tmp_path):
-    model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units, and ten pieces: sizes alone would not tell
+def test_source_target_and_softmax_weights_are_matched_by_their_own_vocabularies(tmp_path):
+    model = {**SMALL, "units": 10, "tie_embeddings": False}  # ten units and ten pieces: sizes alone are ambiguous
     other, here = [*HERE[:4], "▁Hund", "▁Katze", "s"], Sizes({"source": ids(HERE)}, "target", ids(THERE))
     there = Sizes({"message": ids(THERE)}, "reply", ids(other))
     folder, old = run_of(
@@ -122,8 +122,8 @@ def test_source_and_target_each_go_by_their_own_vocabulary_and_softmax_weights_t
     np.testing.assert_array_equal(found["encoder/forward_0/kernel"], old["encoder/forward_0/kernel"])
 
 
-def test_words_and_letters_of_a_hybrid_model_are_told_apart(tmp_path):
-    # "a" is a word and a letter, in both runs, at other places.
+def test_words_and_letters_of_a_hybrid_model_are_distinguished(tmp_path):
+    # "a" is a word and a letter in both runs, at different positions.
     here = ([*MARKS, "a", "dog", "runs"], ["</unk>", "\ufffd", "d", "a", "o"])
     there = ([*MARKS, "runs", "cat", "a", "old", "red"], ["</unk>", "\ufffd", "a", "c", "o", "t"])
 
@@ -177,7 +177,7 @@ def test_columns_and_classes_of_a_classifier_are_carried_over_together(tmp_path)
     assert report["carried"]["linear/kernel"] == {"text": {"carried": 2, "of": 3}, "label": {"carried": 2, "of": 4}}
 
 
-def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone(tmp_path):
+def test_the_single_logit_of_two_classes_is_carried_over_only_between_the_same_classes(tmp_path):
     folder, old = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["no", "yes"]))
     found, _, report = given(folder, LINEAR, *classifier([8, 5], ["no", "yes"]))
     np.testing.assert_array_equal(found["linear/kernel"], [old["linear/kernel"][1], [0]])
@@ -188,7 +188,7 @@ def test_the_one_logit_of_two_classes_is_carried_over_between_the_same_two_alone
         assert report["fresh"] == ["linear/kernel", "bias"] or set(report["fresh"]) == {"linear/kernel", "bias"}
 
 
-def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
+def test_buckets_of_other_ngrams_are_not_carried_over(tmp_path):
     folder, _ = run_of(tmp_path / "run", LINEAR, *classifier([3, 8], ["a", "b", "c"]))
     found, _, report = given(folder, LINEAR, *classifier([3, 8], ["a", "b", "c"], characters=[2, 4]))
     assert not found["linear/kernel"].any()
@@ -196,17 +196,17 @@ def test_buckets_of_other_ngrams_mean_something_else_and_stay_behind(tmp_path):
     assert report["carried"] == {"bias": {"label": {"carried": 3, "of": 3}}}
 
 
-# What does not fit
+# Mismatches
 
 
-def test_a_model_of_another_shape_is_refused_with_what_differs_and_the_cure(tmp_path):
+def test_a_model_of_another_shape_is_refused_with_the_differences_and_a_cure(tmp_path):
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     folder, old = run_of(tmp_path / "run", SMALL, sizes, joint(HERE))
     with pytest.raises(ConfigError) as error:
         given(folder, {**SMALL, "units": 12, "layers": 2}, sizes, joint(HERE))
     message = str(error.value)
     assert "encoder/forward_0/kernel is [6, 12] there and [6, 18] here" in message
-    assert message.count(" there and ") + message.count("is not there") == source_weights.SHOWN
+    assert message.count(" there and ") + message.count("is not there") == source_weights.MAX_SHOWN
     assert "set [model] units = 8" in message
     assert message.endswith("name the parts to take over in init.only")
     found, fresh, report = given(folder, {**SMALL, "units": 12}, sizes, joint(HERE), only=["*_embedding"])
@@ -222,14 +222,14 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
         given(folder, {"kind": "feed_forward"}, sizes, vocabulary)
 
 
-def test_a_path_without_a_run_is_refused_and_says_what_is_wanted(tmp_path):
+def test_a_path_without_a_run_is_refused_with_what_is_expected(tmp_path):
     with pytest.raises(ConfigError, match="nowhere: expected a train artifact.*found no such folder; check the path"):
         source_weights.locate(Init(**{"from": str(tmp_path / "nowhere")}))
     with pytest.raises(ConfigError, match="found no model.json in it"):
         source_weights.locate(Init(**{"from": str(tmp_path)}))
 
 
-def test_a_pipelines_newest_run_and_a_models_newest_version_are_found(tmp_path):
+def test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found(tmp_path):
     artifact = tmp_path / "train" / "abc"
     for folder, names in (
         (artifact, ("model.json", "vocabulary.json", "model.weights.h5")),
@@ -272,7 +272,7 @@ def generator_rows():
     return Rows({"source": Ids.from_lists(lists)}, Ids.from_lists(lists))
 
 
-def test_frozen_parts_keep_their_weights_and_the_others_move():
+def test_frozen_parts_keep_their_weights_and_others_change():
     sizes = Sizes({"source": ids(HERE)}, "target", ids(HERE))
     model = plugins.find("models", "recurrent").build(Plugin.check("models", SMALL), sizes, seed=1)
     names = list(values(model))
@@ -323,7 +323,7 @@ def test_parts_that_do_not_exist_are_refused_with_those_that_do(pattern, message
 
 
 def exported(artifact, folder):
-    """As much of an exported model as a run starts from; tests/test_export.py has a whole one."""
+    """The parts of an exported model that a run starts from; tests/test_export.py has a complete one."""
     held = tf.Module()
     held.weights = [weight.value for weight in rebuilt(artifact).weights]
     tf.saved_model.save(held, str(folder))
@@ -334,7 +334,7 @@ def exported(artifact, folder):
 
 
 def second(generator, folder, origin, **options):
-    """The train stage on the first pipeline's rows with a vocabulary of another size, started from the first."""
+    """The train stage on the rows of the first pipeline with another vocabulary size, started from the first."""
     tables = {**tiny.GENERATOR, "tokenize": {"codec": {"kind": "bpe", "vocab_size": 305}}}
     tables = {**tables, "train": {**tables["train"], "init": {"from": str(origin)}, **options}}
     configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
@@ -348,14 +348,14 @@ def second(generator, folder, origin, **options):
     return sections["train"], outputs["train"]
 
 
-def test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so(generator, tmp_path):
+def test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it(generator, tmp_path):
     section, artifact = second(generator, tmp_path / "a", generator["train"], freeze=["*_embedding", "encoder"])
     report = json.loads((artifact / "train.json").read_text())
     assert report["init"]["from"] == str(generator["train"])
     assert report["frozen"] == sorted(name for name in report["frozen"] if "embedding" in name or "encoder" in name)
     counts = report["init"]["carried"]["target_embedding"]["target"]
     assert 250 < counts["carried"] < counts["of"]
-    # What is frozen is what was there: row by row, by the pieces both runs wrote down.
+    # Frozen weights equal those of the other run, row by row, by the pieces of both vocabularies.
     names = [
         json.loads((run / "vocabulary.json").read_text())["target"]["names"] for run in (generator["train"], artifact)
     ]
@@ -377,7 +377,7 @@ def rebuilt(artifact):
     """The model of a train artifact."""
     described = json.loads((artifact / "model.json").read_text())
     sizes = Sizes.from_tables(described["sizes"], plugins.find("tasks", "translate").FIELDS)
-    model = vocabulary_axes.build(Plugin.check("models", described["model"]), sizes)
+    model = vocabulary_axes.build_model(Plugin.check("models", described["model"]), sizes)
     model.load_weights(artifact / "model.weights.h5")
     return model
 
@@ -386,18 +386,18 @@ def rebuilt(artifact):
     ("options", "message"),
     [
         ({"init": {"form": "x"}}, r"init.form: unknown key; did you mean 'from'"),
-        ({"init": {"only": ["encoder"]}}, r"init.from: required, and missing"),
+        ({"init": {"only": ["encoder"]}}, r"init.from: is required"),
         ({"freeze": ["a"], "optimizer": "lbfgs"}, "freeze: lbfgs minimizes one function of all weights; set optimizer"),
     ],
 )
-def test_mistakes_in_the_file_are_named_where_they_stand(options, message):
+def test_mistakes_in_the_file_are_reported_with_their_place(options, message):
     configs = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
     tables = {**tiny.GENERATOR, "ingest": {"files": "rows.tsv"}, "train": options}
     with pytest.raises(ConfigError, match=message):
         config.check("mine.toml", configs, tables)
 
 
-def test_the_bytes_behind_the_path_are_part_of_the_cache_key(tmp_path):
+def test_the_files_of_the_other_run_are_part_of_the_cache_key(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("model.json", "vocabulary.json", "model.weights.h5"):
@@ -406,7 +406,7 @@ def test_the_bytes_behind_the_path_are_part_of_the_cache_key(tmp_path):
     section = module.Config(task="translate", model="recurrent", init={"from": str(folder)})
 
     def key():
-        return fingerprint.key(fingerprint.ingredients("train", module.__name__, section, {}, []))
+        return fingerprint.key(fingerprint.compute("train", module.__name__, section, {}, []))
 
     before = key()
     (folder / "logs").mkdir()

@@ -1,4 +1,4 @@
-"""Answers from a list alone, against scoring every text of the list."""
+"""Answers restricted to a list, against scoring every text of the list."""
 
 import itertools
 import random
@@ -44,8 +44,8 @@ def every(model, first, lines, alpha):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_a_beam_as_wide_as_the_list_ranks_it_as_scoring_each_text_does(file, alpha):
-    # Shorter limits than the list's longest text: a list decides how long its answers are.
+def test_a_beam_as_wide_as_the_list_ranks_it_like_scoring_each_text(file, alpha):
+    # The limits are shorter than the longest text: the list determines the lengths of answers.
     rules = [{"kind": "trie", "file": file([*ALLOWED, "", "abc"])}]
     config = beam.Config(beam_size=12, max_length=4, length_penalty=alpha, rules=rules)
     model = Table(1)
@@ -59,7 +59,7 @@ def test_a_beam_as_wide_as_the_list_ranks_it_as_scoring_each_text_does(file, alp
 @pytest.mark.parametrize(
     ("decoder", "options"), [(greedy, {}), (beam, {"beam_size": 2}), (sample, {"num_samples": 50})]
 )
-def test_narrow_searches_and_draws_stay_inside_the_list(file, decoder, options):
+def test_narrow_searches_and_samples_stay_within_the_list(file, decoder, options):
     config = decoder.Config(rules=[{"kind": "trie", "file": file(ALLOWED)}], **options)
     found = in_list(Table(2, end_bonus=-3.0), decoder, config, sources(4, 5, 6, 7))["ids"].numpy()
     answers = {words_of(ids) for ids in found.reshape(-1, found.shape[2])}
@@ -67,7 +67,7 @@ def test_narrow_searches_and_draws_stay_inside_the_list(file, decoder, options):
     assert len(answers) > 1
 
 
-def test_walks_of_a_large_trie_agree_with_a_set_of_beginnings(file):
+def test_walks_of_a_large_trie_agree_with_a_set_of_prefixes(file):
     draw = random.Random(1)
     lines = {"".join(draw.choices("abcde", k=draw.randrange(1, 9))) for _ in range(3000)}
     answers = [(*ids_of(line), END) for line in lines]
@@ -77,38 +77,38 @@ def test_walks_of_a_large_trie_agree_with_a_set_of_beginnings(file):
     walks[:400] = [[*ids, *[PAD] * (9 - len(ids))] for ids in draw.sample(answers, 400)]
     state = rule.start(tf.constant(500))
     for place in range(9):
-        barred = rule.barred(state, tf.constant(place + 1), tf.constant(8)).numpy()
+        barred = rule.disallowed(state, tf.constant(place + 1), tf.constant(8)).numpy()
         for row, walk in enumerate(walks):
             allowed = [token for token in range(8) if (*walk[:place], token) in begun]
             assert np.flatnonzero(~barred[row]).tolist() == allowed
         state = rule.advance(state, tf.constant(walks[:, place], tf.int32))
-    # No table of nodes by vocabulary: three numbers an edge.
+    # No table of nodes by vocabulary: three numbers per edge.
     assert rule.keys.shape[0] + 1 == len(begun)
 
 
-def test_bars_of_a_vocabulary_wider_than_the_list_s_tokens(file):
+def test_the_mask_covers_a_vocabulary_larger_than_the_tokens_of_the_list(file):
     rule = trie.load(trie.Config(file=file(["ab", "b"])), Letters())
     state = rule.advance(rule.start(tf.constant(3)), tf.constant([WORDS[0], 90, WORDS[0] + 91], tf.int32))
-    barred = rule.barred(state, tf.constant(2), tf.constant(100)).numpy()
+    barred = rule.disallowed(state, tf.constant(2), tf.constant(100)).numpy()
     assert np.flatnonzero(~barred[0]).tolist() == [WORDS[1]]
     assert barred[1:].all()
 
 
-def test_the_bytes_of_the_list_count_in_what_a_result_depends_on(file):
+def test_the_content_of_the_list_is_part_of_the_cache_key(file):
     class Stage(Section):
         decode: Plugin.of("decoding")
 
     path = file(["a"])
     section = Stage(decode={"kind": "beam", "rules": [{"kind": "trie", "file": str(path)}]})
-    before = fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
+    before = fingerprint.compute("export", "textpipe.stages.export", section, {}, [])
     assert "textpipe.decoding.rules.trie" in before["code"]
     fingerprint._digest.cache_clear()
     file(["b"])
-    after = fingerprint.ingredients("export", "textpipe.stages.export", section, {}, [])
+    after = fingerprint.compute("export", "textpipe.stages.export", section, {}, [])
     assert fingerprint.changes(before, after) == [f"files {path}"]
 
 
-def test_what_can_never_be_answered_is_refused(file, tmp_path):
+def test_answers_that_cannot_be_written_are_refused(file, tmp_path):
     class Words(Letters):
         unk_id = 1
 
@@ -126,7 +126,7 @@ def test_what_can_never_be_answered_is_refused(file, tmp_path):
         trie.load(trie.Config(file=tmp_path / "latin.txt"), Letters())
 
 
-def test_lists_of_equal_texts_make_equal_tries(file):
+def test_lists_of_equal_texts_share_a_trie(file):
     one = trie.load(trie.Config(file=file(ALLOWED)), Letters())
     orders = itertools.islice(itertools.permutations(ALLOWED), 0, 50_000, 9973)
     for order in orders:

@@ -1,4 +1,4 @@
-"""F1 of words that training saw seldom or never, as evaluate records it."""
+"""F1 of words that are rare or unseen in training, as recorded by evaluate."""
 
 import json
 import random
@@ -14,18 +14,22 @@ from textpipe.metrics import words
 TRAINING = Counter({"der": 50, "ein": 40, "hund": 9, "läuft": 6, "emu": 2, "okapi": 1})
 
 
-def test_words_are_runs_of_letters_whatever_their_case():
-    assert list(words.split("It's 5 O'Clock, Straße_1!")) == ["it", "s", "5", "o", "clock", "strasse_1"]
+def test_words_are_case_folded_runs_of_letters():
+    assert list(words.split_words("It's 5 O'Clock, Straße_1!")) == ["it", "s", "5", "o", "clock", "strasse_1"]
 
 
-def test_a_word_is_right_as_often_as_the_reference_holds_it():
-    # Unseen: zebu (2 of 3 given are wanted: 2 matches), kudu (wanted, not given), gnu (given, not wanted).
-    found = words.f1(["der Zebu zebu ZEBU Gnu"], ["Zebu, zebu und Kudu"], TRAINING, 0, 0, resamples=0)
-    assert (found["matches"], found["answer_words"], found["reference_words"]) == (2, 4, 4)  # "und" is unseen as well
-    assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+def test_a_word_is_correct_at_most_as_often_as_it_occurs_in_the_reference():
+    # Unseen words: zebu (3 in the answer, 2 in the reference: 2 matches), kudu (only in the reference), gnu (only in the answer).
+    scores = words.f1(["der Zebu zebu ZEBU Gnu"], ["Zebu, zebu und Kudu"], TRAINING, 0, 0, resamples=0)
+    assert (scores["matches"], scores["answer_words"], scores["reference_words"]) == (
+        2,
+        4,
+        4,
+    )  # "und" is unseen as well
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (0.5, 0.5, 0.5)
 
 
-def test_a_bucket_holds_the_words_seen_so_often_and_no_others():
+def test_a_bucket_contains_only_the_words_of_its_frequency_range():
     answers, references = ["der Emu läuft", "ein Okapi"], ["ein Emu läuft", "das Okapi und ein Emu"]
     rare = words.f1(answers, references, TRAINING, 1, 5, resamples=0)
     assert (rare["matches"], rare["answer_words"], rare["reference_words"]) == (2, 2, 3)
@@ -36,7 +40,7 @@ def test_a_bucket_holds_the_words_seen_so_often_and_no_others():
     assert (unseen["precision"], unseen["recall"], unseen["f1"]) == (None, 0.0, 0.0)
 
 
-def test_matches_agree_with_counting_them_one_by_one():
+def test_matches_agree_with_counting_by_hand():
     draw = random.Random(1)
     names = [f"w{number}" for number in range(12)]
     counts = {name: number % 4 for number, name in enumerate(names)}
@@ -48,21 +52,21 @@ def test_matches_agree_with_counting_them_one_by_one():
             if word in left:
                 left.remove(word)
                 matches += 1
-    found = words.f1(answers, references, counts, 1, 1, resamples=200)
-    assert found["matches"] == matches > 0
-    low, high = found["interval"]
-    assert low < found["f1"] < high
+    scores = words.f1(answers, references, counts, 1, 1, resamples=200)
+    assert scores["matches"] == matches > 0
+    low, high = scores["interval"]
+    assert low < scores["f1"] < high
 
 
-def test_nothing_to_count_gives_no_figures():
-    found = words.f1([], [], TRAINING, 0, 0)
-    assert (found["f1"], found["precision"], found["recall"], found["matches"]) == (None, None, None, 0)
-    assert "interval" not in found
+def test_metrics_are_none_without_words_to_count():
+    scores = words.f1([], [], TRAINING, 0, 0)
+    assert (scores["f1"], scores["precision"], scores["recall"], scores["matches"]) == (None, None, None, 0)
+    assert "interval" not in scores
 
 
 @pytest.mark.parametrize(("text", "holds"), [("der Emu", True), ("der hund", False), ("ein zebu", False), ("", False)])
-def test_rows_are_chosen_by_the_words_they_hold(text, holds):
-    assert words.seen_between(TRAINING, 1, 5, text) == holds
+def test_rows_are_selected_by_the_words_they_contain(text, holds):
+    assert words.has_word_with_count(TRAINING, 1, 5, text) == holds
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def report(tmp_path_factory):
     return json.loads((output / "metrics.json").read_text(encoding="utf-8")), stage.summary(output)
 
 
-def test_evaluate_reports_rows_and_words_that_training_hardly_saw(report):
+def test_evaluate_reports_rows_and_words_that_are_rare_in_training(report):
     metrics, summary = report
     assert metrics["unseen_words"]["rows"] == 1  # emu
     assert metrics["rare_words"]["rows"] == 1  # dog

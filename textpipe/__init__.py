@@ -1,21 +1,21 @@
-"""textpipe: from raw text to a served model, text in and text out in one graph."""
+"""textpipe: from raw text to a served model, as one graph from text to text."""
 
 from textpipe.runtime import environment, onednn
 from textpipe.version import __version__
 
-environment.find_temporary_folder()
-onednn.for_training()
+environment.ensure_temporary_folder()
+onednn.enable_by_default()
 
 __all__ = [
     "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",
 ]  # fmt: skip
 
 
-def __getattr__(name: str):  # the parts are imported when first asked for, so that `import textpipe` costs nothing
+def __getattr__(name: str):  # imports on first use, so that `import textpipe` is fast
     import importlib
 
-    # By name and not by an import statement: what a module imports is part of what its results depend on, and everything
-    # imports this one. Type checkers read __init__.pyi.
+    # By name, not by an import statement: the modules a stage imports are part of its cache key, and everything imports
+    # this one. Type checkers read __init__.pyi.
     if name == "TextpipeError":
         return importlib.import_module("textpipe.errors").TextpipeError
     if name in __all__:

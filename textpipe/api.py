@@ -1,13 +1,13 @@
-"""The Python API: one call for each thing the command line does.
+"""The Python API: one function for each command.
 
     import textpipe
 
     pipeline = textpipe.load("pipelines/phrases_en_de.toml", "train.epochs=3")
-    result = textpipe.run(pipeline)                       # builds what changed; result.saved_model is the exported version
-    result.metrics["bleu"], result.history                # figures; a DataFrame of the validations
+    result = textpipe.run(pipeline)                       # builds what changed; result.saved_model is the exported model
+    result.metrics["bleu"], result.history                # metrics; the validations as a DataFrame
     textpipe.predict(result.saved_model, ["The woman reads a book."])
 
-Tables come in and go out as pandas DataFrames; pandas is imported only where one is made.
+Tables are pandas DataFrames; pandas is imported only where one is made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ Rows = Any  # texts, dicts by field, a Series of texts, or a DataFrame with a co
 
 
 def load(path: str | Path, *overrides: str) -> Pipeline:
-    """A checked pipeline file, with `section.key=value` overrides; raises ConfigError with every fault at once.
+    """Load and check a pipeline file, with `section.key=value` overrides; raises ConfigError listing all mistakes.
 
     path: a file, or the name of a bundled pipeline.
     """
@@ -48,18 +48,18 @@ def run(
     saved_models: str | Path = SAVED_MODELS,
     on_event: Callable[[str, str, str], None] | None = None,
 ) -> Result:
-    """Run a pipeline, or its stages up to `until`; what did not change is taken from the store.
+    """Run a pipeline, or its stages up to `until`; unchanged stages are taken from the cache.
 
-    data: rows in place of [ingest]'s own: a DataFrame, of which shares become valid and test as of a file, or {"train":
-    ..., "valid": ..., "test": ...}. It has the columns that [ingest] names; equal rows find the results they had.
-    start: build this stage and those after it again, even when cached; force: build every stage again.
-    on_event(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
-    Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
+    data: rows to use instead of the files of [ingest]: a DataFrame, which is split like a file, or {"train": ...,
+    "valid": ..., "test": ...}. It must have the columns that [ingest] names; equal rows reuse their cached results.
+    start: rebuild this stage and all later ones; force: rebuild every stage.
+    on_event(stage, state, text): called when a stage starts ("run") and when it ends ("cached" or "done").
+    Raises TextpipeError; results of finished stages stay in the store. A ThresholdError carries the result so far.
     """
     try:
         return Result.of(
             _pipeline.run(
-                _chosen(pipeline, data, Path(artifacts)), until=until, start=start, force=force,
+                _with_data(pipeline, data, Path(artifacts)), until=until, start=start, force=force,
                 artifacts=Path(artifacts), saved_models=Path(saved_models), on_event=on_event,
             )
         )  # fmt: skip
@@ -76,29 +76,29 @@ def plan(
     until: str | None = None,
     artifacts: str | Path = ARTIFACTS,
 ) -> list[Step]:
-    """What `run` would do, and which ingredient changed; raises DataError when a file lacks a column."""
+    """What `run` would build, and why; raises DataError when a file lacks a column."""
     from textpipe.pipeline import header_check
 
-    chosen = _chosen(pipeline, data, Path(artifacts))
+    chosen = _with_data(pipeline, data, Path(artifacts))
     steps = _pipeline.plan(chosen, until=until, artifacts=Path(artifacts))
     header_check.check_planned(chosen, steps)
     return steps
 
 
-def _chosen(pipeline: Pipeline | str | Path, data: Any, artifacts: Path) -> Pipeline:
-    """A loaded pipeline, its rows those of `data` if there is any."""
+def _with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Path) -> Pipeline:
+    """A loaded pipeline that reads its rows from `data`, if given."""
     if data is not None:
-        return _frames.pipeline_of(pipeline, data, artifacts)
+        return _frames.pipeline_with_data(pipeline, data, artifacts)
     return pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
 
 
-def load_model(place: str | Path, *, token: str | None = None) -> LoadedModel:
-    """A model that is loaded once and asked often: .predict, .score, .signatures, .fields.
+def load_model(location: str | Path, *, token: str | None = None) -> LoadedModel:
+    """Load a model for repeated use: .predict, .score, .signatures, .fields.
 
-    place: saved_models/NAME (its latest version), saved_models/NAME/VERSION, or a server's http://HOST:PORT/v1/models/NAME;
-    token: the server's bearer token. Raises ModelError.
+    location: saved_models/NAME (its latest version), saved_models/NAME/VERSION, or a server's
+    http://HOST:PORT/v1/models/NAME. token: the server's bearer token. Raises ModelError.
     """
-    return LoadedModel.load(place, token=token)
+    return LoadedModel.load(location, token=token)
 
 
 def predict(
@@ -110,11 +110,11 @@ def predict(
     columns: Mapping[str, str | int] | None = None,
     frame: bool = False,
 ) -> "list[dict[str, Any]] | pd.DataFrame":
-    """Answers of an exported model, a dict of outputs per row: {"answer": "...", "score": 0.93, ...}.
+    """Answers of an exported model, one dict of outputs per row: {"answer": "...", "score": 0.93, ...}.
 
-    model: as for load_model, or what that gave; rows: texts, dicts by source field, a Series of texts, or a DataFrame.
-    options, columns, frame: as for LoadedModel.predict; with frame a DataFrame that keeps the rows' index.
-    Raises DataError for a bare text, ModelError for what the model cannot do.
+    model: a location as for load_model, or a loaded model. rows: texts, dicts by source field, a Series of texts, or a
+    DataFrame. options, columns, frame: as in LoadedModel.predict; frame=True returns a DataFrame with the rows' index.
+    Raises DataError for a single text, ModelError for requests the model does not support.
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     return loaded.predict(rows, signature=signature, options=options, columns=columns, frame=frame)
@@ -130,10 +130,10 @@ def score(
     columns: Mapping[str, str | int] | None = None,
     frame: bool = False,
 ) -> "list[dict[str, Any]] | pd.DataFrame":
-    """How probable a model holds given answers, a dict per pair: {"log_prob": -3.1, "tokens": 7, "perplexity": 1.56, ...}.
+    """Log-probabilities of given answers, one dict per pair: {"log_prob": -3.1, "tokens": 7, "perplexity": 1.56, ...}.
 
-    model: as for predict, or a pipeline file (*.toml) for its trained model, which overrides, artifacts and told are for;
-    rows: dicts with the source and the target field, or a DataFrame with these columns.
+    model: as in predict, or a pipeline file (*.toml) for its trained model; overrides, artifacts and on_event apply only
+    to a pipeline file. rows: dicts with the source fields and the target field, or a DataFrame with these columns.
     """
     if isinstance(model, LoadedModel):
         return model.score(rows, columns=columns, frame=frame)
@@ -142,9 +142,9 @@ def score(
     from textpipe.inference.scoring import Scorer
 
     scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), on_event=on_event)
-    given, index = _frames.rows_of(rows, scorer.fields, columns=columns)
-    found = scorer.score(cast("list[Mapping[str, Any]]", given))
-    return _frames.as_frame(found, index) if frame else found
+    pairs, index = _frames.to_rows(rows, scorer.fields, columns=columns)
+    scores = scorer.score(cast("list[Mapping[str, Any]]", pairs))
+    return _frames.to_frame(scores, index) if frame else scores
 
 
 def compare(
@@ -157,31 +157,35 @@ def compare(
     seed: int = 12345,
     show: int = 5,
 ) -> "Comparison":
-    """Compare runs or models on the same rows; the first is what the others are compared with.
+    """Compare runs or models on the same rows; the first system is the baseline.
 
-    systems: results of run, pipeline files that were evaluated, directories of evaluate artifacts, or exported models.
-    overrides: of the pipeline files, "KEY=VALUE" or "N:KEY=VALUE", as `textpipe compare -s`; rows: what models are asked,
-    where no run says. The comparison's `frame` and `rows` are DataFrames; `table` has every figure; print shows it.
+    systems: results of run, evaluated pipeline files, directories of evaluate artifacts, or exported models.
+    overrides: for the pipeline files, "KEY=VALUE" or "N:KEY=VALUE", as in `textpipe compare -s`. rows: the input rows for
+    models, needed when no run provides them. The comparison's `frame` and `rows` are DataFrames, `table` holds every
+    figure, and print shows it.
     """
     from textpipe.errors import ConfigError
     from textpipe.report import comparison, system_answers
-    from textpipe.report.systems import distinct, spread
+    from textpipe.report.systems import assign_overrides, short_names
 
-    given, settings = spread([_system(one) for one in systems], overrides)
-    if len(given) < 2:
+    paths, settings = assign_overrides([_system_name(system) for system in systems], overrides)
+    if len(paths) < 2:
         raise ConfigError("compare: give at least two systems, or one pipeline file with overrides")
-    names = distinct(given, settings)
-    own = [one.pipeline.name if isinstance(one, Result) else name for one, name in zip(systems, names, strict=False)]
-    if len(own) == len(names) == len(set(own)):
-        names = own
-    found = system_answers.load(
-        given, rows=None if rows is None else str(rows), artifacts=Path(artifacts), overrides=settings, names=names
+    names = short_names(paths, settings)
+    own_names = [
+        system.pipeline.name if isinstance(system, Result) else name
+        for system, name in zip(systems, names, strict=False)
+    ]
+    if len(own_names) == len(names) == len(set(own_names)):
+        names = own_names
+    answers = system_answers.load(
+        paths, rows=None if rows is None else str(rows), artifacts=Path(artifacts), overrides=settings, names=names
     )
-    return comparison.compare(found, resamples=resamples, trials=trials, seed=seed, show=show)
+    return comparison.compare(answers, resamples=resamples, trials=trials, seed=seed, show=show)
 
 
-def _system(one: Any) -> str:
-    """A system as the command line names it."""
-    if isinstance(one, Result):
-        return str(one.path_of("evaluate"))
-    return one.place if isinstance(one, LoadedModel) else str(one)
+def _system_name(system: Any) -> str:
+    """The path or URL that the command line would take for a system."""
+    if isinstance(system, Result):
+        return str(system.path_of("evaluate"))
+    return system.location if isinstance(system, LoadedModel) else str(system)

@@ -1,11 +1,11 @@
-"""The tree of errors a user can meet.
+"""The errors that a user can see.
 
-Each names the place, what was expected, what was found, and the cure, in that order:
+Each message names the place, what was expected, what was found, and how to fix it, in that order:
 
     data/mail.tsv, line 812: 3 columns where the header has 2; quote the tab or drop the row
 
-A user's mistake raises a TextpipeError and leaves the command line with exit code 2 and no traceback; other codes tell
-what is not the caller's mistake (docs/command_line.md). Our own mistake fails an assert.
+A user's mistake raises a TextpipeError and ends the command with exit code 2 and no traceback; other codes mark errors
+that are not the caller's fault (docs/command_line.md). Internal mistakes fail an assert.
 """
 
 import difflib
@@ -14,17 +14,17 @@ from typing import Any
 
 
 class TextpipeError(Exception):
-    """A mistake the user can cure; str() is the whole message."""
+    """Base class of errors that the user can fix; str() is the whole message."""
 
     exit_code = 2
 
 
 class ConfigError(TextpipeError):
-    """A pipeline file or an override does not say what it must."""
+    """A pipeline file or an override is invalid."""
 
 
 class DataError(TextpipeError):
-    """Rows, files or a dataset are not what was asked for."""
+    """Rows, files or a dataset are missing or invalid."""
 
 
 class ArtifactError(TextpipeError):
@@ -32,52 +32,56 @@ class ArtifactError(TextpipeError):
 
 
 class ResourceError(ArtifactError):
-    """The machine lacks what a command needs: space, a folder that can be written, memory, a library."""
+    """The machine lacks something a command needs: disk space, a writable directory, memory, a library."""
 
     exit_code = 4
 
 
 class ModelError(TextpipeError):
-    """A saved model is missing, damaged, or cannot do what was asked."""
+    """A saved model is missing, damaged, or does not support the request."""
 
 
 class NetworkError(DataError, ModelError):
-    """A server or a download does not answer; the same command may do later."""
+    """A server or a download is unavailable; retrying later may succeed."""
 
     exit_code = 5
 
 
 class ThresholdError(TextpipeError):
-    """A metric misses what [evaluate.require] asks for, so nothing was exported.
+    """A metric misses its threshold in [evaluate.require], so nothing was exported.
 
-    result: the pipeline.Result so far, the evaluation included; None outside of a pipeline's run.
+    result: the pipeline.Result so far, including the evaluation; None outside of a pipeline run.
     """
 
     exit_code = 3
     result: Any = None
 
 
-MOST_KNOWN = 1_000  # more names are not compared, which takes seconds
-SHOWN = 30  # names listed
-LONGEST_SHOWN = 60  # characters of a name
+MAX_CANDIDATES = 1_000  # comparing more names takes seconds
+MAX_LISTED = 30  # names in a message
+MAX_NAME_LENGTH = 60  # characters of a name
 
 
-def suggest(found: str, known: Iterable[str]) -> str:
-    """'; did you mean 'epochs'?' when something close is known, else the list of what is.
+def suggest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean 'epochs'?' if a known name is close, else the list of known names.
 
     suggest("epoch", ["epochs", "seed"]) -> "; did you mean 'epochs'?"
     """
     known = sorted(known)
     close = (
-        difflib.get_close_matches(found, known, n=1) if len(known) <= MOST_KNOWN and len(found) <= MOST_KNOWN else []
+        difflib.get_close_matches(name, known, n=1)
+        if len(known) <= MAX_CANDIDATES and len(name) <= MAX_CANDIDATES
+        else []
     )
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {listed(known)}" if known else ""
+    return f"; known: {join_names(known)}" if known else ""
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names parted by commas, long ones cut and many left out: "a, b and 970 more"."""
+def join_names(names: Iterable[str]) -> str:
+    """Names separated by commas; long names are cut and long lists shortened: "a, b and 970 more"."""
     names = list(names)
-    shown = ", ".join(name if len(name) <= LONGEST_SHOWN else name[:LONGEST_SHOWN] + "..." for name in names[:SHOWN])
-    return shown + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+    shown = ", ".join(
+        name if len(name) <= MAX_NAME_LENGTH else name[:MAX_NAME_LENGTH] + "..." for name in names[:MAX_LISTED]
+    )
+    return shown + (f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else "")

@@ -1,4 +1,4 @@
-"""Worker: one large float32 matrix product after the other, in TensorFlow. Counts their operations."""
+"""Worker: repeats a large float32 matrix product in TensorFlow and counts its floating-point operations."""
 
 import os
 

@@ -21,9 +21,9 @@ engine = ctranslate2.Translator(str(place), compute_type=kind, intra_threads=thr
 metronome = Metronome(ctranslate2=ctranslate2.__version__, threads=threads)
 while True:
     pieces = [row[:longest] for row in reader.encode(texts, out_type=str, num_threads=threads)]
-    found = engine.translate_batch(
+    results = engine.translate_batch(
         pieces, max_batch_size=min(64, setup["batch_rows"]), **about["decode"]["ctranslate2"]
     )
-    answers = writer.decode([row.hypotheses[0] for row in found])
+    answers = writer.decode([row.hypotheses[0] for row in results])
     (folder / f"answers.ctranslate2_{kind}").write_text("\n".join(answers) + "\n", encoding="utf-8")
     metronome.tick(sentences=len(answers))

@@ -16,7 +16,7 @@ from train_joeynmt import configuration
 
 
 def fill(model, weights):
-    """The exported weights under joeynmt's names."""
+    """Load the exported weights under joeynmt's parameter names."""
 
     def tensor(name):
         return torch.from_numpy(weights[name])
@@ -56,7 +56,7 @@ def fill(model, weights):
         inner(layer.feed_forward, name, f"{name}.norms.2")
     norm(model.encoder.layer_norm, "encoder.norm")
     norm(model.decoder.layer_norm, "decoder.norm")
-    # Marks: <unk> and <pad> stand the other way round.
+    # <unk> and <pad> have each other's ids.
     table = weights["table"]
     model.src_embed.lut.weight.copy_(torch.from_numpy(np.concatenate([table[[1, 0]], table[2:]])))
     places = torch.from_numpy(weights["places"])[None]

@@ -17,7 +17,7 @@ from train_opennmt_tf import configuration
 
 
 class FromZero(opennmt.layers.SinusoidalPositionEncoder):
-    """Places counted from 0, where OpenNMT-tf counts from 1."""
+    """Positions counted from 0; OpenNMT-tf counts from 1."""
 
     def _encode(self, positions, depth):
         return super()._encode(tf.convert_to_tensor(positions) - 1, depth)
@@ -33,7 +33,7 @@ def build(config):
 
 
 def fill(model, weights):
-    """The exported weights under OpenNMT-tf's names."""
+    """Load the exported weights under OpenNMT-tf's parameter names."""
 
     def dense(layer, name):
         layer.kernel.assign(weights[f"{name}.kernel"])
@@ -67,7 +67,7 @@ def fill(model, weights):
             norm(layer.ffn.input_layer_norm, f"{name}.norms.{2 if side == 'decoder' else 1}")
             dense(layer.ffn.layer.inner, f"{name}.inner")
             dense(layer.ffn.layer.outer, f"{name}.outer")
-    # Marks: <blank>, <s>, </s> are its first three ids, and an unknown word its last.
+    # <blank>, <s>, </s> are its first three ids, the unknown word its last.
     table = weights["table"]
     model.features_inputter.embedding.assign(np.concatenate([table[[0, 2, 3]], table[4:], table[1:2]]))
 
@@ -89,7 +89,7 @@ infer.get_concrete_function()
 metronome = Metronome(tensorflow=tf.__version__, opennmt=opennmt.__version__)
 while True:
     with open(folder / "answers.opennmt-tf", "w", encoding="utf-8") as stream:
-        # As opennmt.inference.predict_dataset does, which would trace the graph anew each time.
+        # Like opennmt.inference.predict_dataset, which would retrace the graph each time.
         write = functools.partial(model.print_prediction, stream=stream)
         writer = misc.OrderRestorer(lambda prediction: prediction.get("index"), write)
         count = 0

@@ -1,4 +1,4 @@
-"""Worker: a SavedModel as `textpipe predict` asks it, text in, text out.   python decode_textpipe.py FOLDER"""
+"""Worker: a SavedModel called like `textpipe predict`, text in, text out.   python decode_textpipe.py FOLDER"""
 
 import os
 

@@ -1,10 +1,10 @@
-"""Let the loops of several programs run in turns, so that what else the machine does hits all alike.
+"""Runs the loops of several programs in turns, so that other load on the machine affects all equally.
 
-A worker is any program that calls `tick` after each unit of its work (a training step, a file decoded). Between windows
-it stands still inside `tick`. It speaks to its driver in lines of JSON over the standard output it was started with;
-whatever its libraries print goes to standard error.
+A worker is any program that calls `tick` after each unit of work (a training step, a decoded file). Between windows it
+blocks inside `tick`. It exchanges lines of JSON with its driver over its original standard output; anything its libraries
+print goes to standard error.
 
-    driver -> worker   {"seconds": 6, "steps": 3}       run at least so long and so many steps
+    driver -> worker   {"seconds": 6, "steps": 3}       run for at least this long and this many steps
     worker -> driver   {"steps": 4, "seconds": 6.1, "processor": 11.9, "peak_mb": 912, "tokens": 12001, ...}
     driver -> worker   {"end": true}
 """
@@ -16,11 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-STARTED = dict(os.environ)  # before a driver's use of textpipe chose kernels and threads for its process
+STARTED = dict(os.environ)  # before importing textpipe sets kernels and threads for the driver's process
 
 
 class Metronome:
-    """The worker's side. about: what the driver is told when the worker is ready."""
+    """The worker's side. about: sent to the driver when the worker is ready."""
 
     def __init__(self, **about):
         self.out = os.fdopen(os.dup(1), "w")
@@ -33,16 +33,16 @@ class Metronome:
         self.out.flush()
 
     def wait(self):
-        """Stand still until the driver asks for a window."""
+        """Block until the driver requests a window."""
         line = sys.stdin.readline()
         order = json.loads(line) if line else {"end": True}
         if order.get("end"):
-            os._exit(0)  # libraries' threads and exit hooks have nothing left to save
+            os._exit(0)  # skip the libraries' exit hooks; nothing is left to save
         self.order, self.counts, self.steps = order, {}, 0
         self.began, self.used = time.perf_counter(), time.process_time()
 
     def tick(self, **counts):
-        """One more unit of work is done; counts are summed over the window."""
+        """Report one unit of work; counts are summed over the window."""
         self.steps += 1
         for name, value in counts.items():
             self.counts[name] = self.counts.get(name, 0) + value
@@ -59,13 +59,13 @@ class Metronome:
 
 
 def peak_mb():
-    """The most memory this process had at once; getrusage would report the driver's, which a child is born with."""
+    """Peak memory of this process in MB; getrusage would include the driver's, which a child inherits."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return round(int(line.split()[1]) / 1024)
 
 
 class Worker:
-    """The driver's side: a program that was started and waits. environment: variables to set for it, or with None to leave out."""
+    """The driver's side: a started program that waits. environment: variables to set, or to unset if None."""
 
     def __init__(self, name, python, script, *arguments, log, environment=None):
         self.name, self.log = name, Path(log)
@@ -85,13 +85,13 @@ class Worker:
         return json.loads(line)
 
     def window(self, seconds, steps=1):
-        """Run for a window; what was done in it."""
+        """Run for one window; returns its counts."""
         self.process.stdin.write(json.dumps({"seconds": seconds, "steps": steps}) + "\n")
         self.process.stdin.flush()
         return self.read()
 
     def processor(self):
-        """Processor seconds used so far, idle time of waiting threads among them."""
+        """CPU seconds used so far, including busy-waiting threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""A handler on uvicorn that reads a request and answers the same to each, without a model: what the HTTP side alone allows."""
+"""A uvicorn handler without a model that returns a fixed response to every request: the limit of the HTTP side."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A SavedModel behind a plain FastAPI handler, as tutorials have it: one call for each request, no batching."""
+"""A SavedModel behind a plain FastAPI handler, as in tutorials: one call per request, no batching."""
 
 import os
 from pathlib import Path
@@ -23,8 +23,8 @@ class Request(BaseModel):
 
 @app.post("/")
 def predict(request: Request):
-    found = function(**{field: tf.constant(request.instances)})
-    answers, scores = found["answer"].numpy(), found["score"].numpy()
+    outputs = function(**{field: tf.constant(request.instances)})
+    answers, scores = outputs["answer"].numpy(), outputs["score"].numpy()
     return {
         "predictions": [
             {"answer": answer.decode(), "score": float(score)} for answer, score in zip(answers, scores, strict=True)

@@ -1,4 +1,4 @@
-"""textpipe.serve.ray_deployment on a local Ray, on the port the benchmark gives."""
+"""textpipe.serve.ray_deployment on a local Ray, on the port given by the benchmark."""
 
 import os
 import time

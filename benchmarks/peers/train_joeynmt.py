@@ -1,7 +1,7 @@
 """Worker: joeynmt's own training loop.   python train_joeynmt.py FOLDER transformer|gru
 
-joeynmt has one dropout for all places of a transformer, attention weights among them, and cuts batches of one token
-budget from rows in random order.
+joeynmt has one dropout rate for all sites of a transformer, including attention weights, and fills batches to a token
+budget with rows in random order.
 """
 
 import json
@@ -18,7 +18,7 @@ from metronome import Metronome
 
 
 def model_section(kind, config):
-    """joeynmt's [model] for one of the benchmark's shapes."""
+    """joeynmt's [model] section for one of the benchmark's shapes."""
     dropout = config["dropout"]
     if kind == "transformer":
         size = config["d_model"]
@@ -60,7 +60,7 @@ def model_section(kind, config):
 
 
 def configuration(folder, kind, setup, place):
-    """A whole joeynmt configuration."""
+    """A complete joeynmt configuration."""
     language = {"voc_file": str(folder / "joeynmt.vocab"), "level": "word", "max_length": 100}
     return {
         "name": kind,
@@ -124,7 +124,7 @@ def main(folder, kind):
         step, before = manager._train_step, []
 
         def train_step(batch):
-            """A step of the loop; the update of the one before is done when it begins."""
+            """One training step; the previous update is complete when it starts."""
             if before:
                 metronome.tick(tokens=before.pop())
             before.append(int(batch.ntokens))

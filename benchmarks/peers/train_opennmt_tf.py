@@ -16,7 +16,7 @@ from opennmt.training import Trainer
 
 
 def build(kind, config):
-    """One of the benchmark's shapes."""
+    """A model of one of the benchmark's shapes."""
     share = opennmt.models.EmbeddingsSharingLevel.ALL
     dropout = config["dropout"]
     if kind == "transformer":
@@ -54,13 +54,16 @@ def build(kind, config):
 
 
 def configuration(folder, setup, place):
-    """A whole OpenNMT-tf configuration."""
+    """A complete OpenNMT-tf configuration."""
     return {
         "model_dir": str(place),
         "data": {
             "train_features_file": str(folder / "train.en"),
             "train_labels_file": str(folder / "train.de"),
-            "source_sequence_controls": {"start": False, "end": True},  # as the others end a source
+            "source_sequence_controls": {
+                "start": False,
+                "end": True,
+            },  # the other systems also append an end token to the source
             "source_vocabulary": str(folder / "opennmt.vocab"),
             "target_vocabulary": str(folder / "opennmt.vocab"),
         },
@@ -94,7 +97,7 @@ def main(folder, kind):
     steps = Trainer._steps
 
     def counted(self, dataset, accum_steps=1):
-        """The loop's steps, each with the target words it counted."""
+        """The loop's steps, each with its number of target words."""
         nonlocal metronome
         for loss in steps(self, dataset, accum_steps=accum_steps):
             words = int(self._training_stats._words_counters["target"].numpy())

@@ -1,8 +1,8 @@
 """Worker: plain PyTorch models of the same shapes.   python train_pytorch.py FOLDER transformer|gru
 
-What a careful person writes without tricks: batches of like lengths, fused projections, scaled_dot_product_attention,
-packed sequences, logits of real tokens alone, cross_entropy with its own smoothing, fused Adam. In eager mode, as it is
-mostly run.
+Careful code without tricks: batches of similar lengths, fused projections, scaled_dot_product_attention, packed
+sequences, logits of real tokens only, cross_entropy with built-in smoothing, fused Adam. Eager mode, as most users run
+it.
 """
 
 import json
@@ -38,8 +38,8 @@ class Attention(nn.Module):
             query, key, value = self.split(self.query(rows), 3)
         else:
             (query,), (key, value) = self.split(self.query(rows), 1), self.split(self.memory(memory), 2)
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        return self.out(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        return self.out(attended.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -90,7 +90,7 @@ class Transformer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """GRU, additive attention, input feeding: the readout goes into the next step."""
+    """GRU, additive attention, input feeding: the readout is an input of the next step."""
 
     def __init__(self, vocabulary, units, embedding_size, attention_size, dropout, embedding_dropout, **_):
         super().__init__()
@@ -99,7 +99,7 @@ class Recurrent(nn.Module):
         self.scale = embedding_size**0.5
         self.encoder = nn.GRU(embedding_size, units // 2, bidirectional=True, batch_first=True)
         self.bridge = nn.Linear(units, units)
-        self.inputs = nn.Linear(embedding_size, 3 * units)  # of all steps at once
+        self.inputs = nn.Linear(embedding_size, 3 * units)  # for all steps at once
         self.feed, self.state = nn.Linear(embedding_size, 3 * units, bias=False), nn.Linear(units, 3 * units)
         self.keys, self.query = nn.Linear(units, attention_size, bias=False), nn.Linear(units, attention_size)
         self.energy = nn.Linear(attention_size, 1, bias=False)
@@ -115,7 +115,7 @@ class Recurrent(nn.Module):
         hidden = torch.tanh(self.bridge(torch.cat([last[0], last[1]], dim=1)))
         keys, bias = self.keys(memory), (source == 0) * -1e9
         inputs = self.inputs(self.word_drop(self.table(target) * self.scale)).unbind(1)
-        fed, found = torch.zeros(len(source), self.readout.out_features), []
+        fed, readouts = torch.zeros(len(source), self.readout.out_features), []
         for step in inputs:
             reset, update, new = (step + self.feed(fed)).chunk(3, dim=1)
             of_reset, of_update, of_new = self.state(hidden).chunk(3, dim=1)
@@ -125,25 +125,25 @@ class Recurrent(nn.Module):
             scores = self.energy(torch.tanh(keys + self.query(hidden)[:, None])).squeeze(2) + bias
             context = torch.bmm(scores.softmax(1)[:, None], memory)[:, 0]
             fed = self.drop(torch.tanh(self.readout(torch.cat([hidden, context], dim=1))))
-            found.append(fed)
-        return F.linear(torch.stack(found, dim=1)[real], self.table.weight)
+            readouts.append(fed)
+        return F.linear(torch.stack(readouts, dim=1)[real], self.table.weight)
 
 
 def batches(source, target, budget, random):
-    """Batches of like lengths for ever: rows * longest stays within the budget."""
+    """An endless stream of batches of similar lengths; rows * longest stays within the budget."""
     lengths = np.array([[len(a), len(b)] for a, b in zip(source, target, strict=True)])
     while True:
         order = np.lexsort((random.random(len(lengths)), lengths[:, 0], lengths[:, 1]))
-        found, rows, widest = [], [], 0
+        batches, rows, widest = [], [], 0
         for row in order:
             wider = max(widest, lengths[row].max())
             if rows and wider * (len(rows) + 1) > budget:
-                found.append(rows)
+                batches.append(rows)
                 rows, wider = [], lengths[row].max()
             rows, widest = [*rows, row], wider
-        found.append(rows)
-        random.shuffle(found)
-        yield from found
+        batches.append(rows)
+        random.shuffle(batches)
+        yield from batches
 
 
 def padded(rows):
@@ -165,12 +165,12 @@ def main(folder, kind):
     metronome = Metronome(parameters=sum(weight.numel() for weight in model.parameters()), torch=torch.__version__)
     model.train()
     for rows in batches(source, target, setup["batch_tokens"], np.random.default_rng(1)):
-        read, wanted = padded([source[row] for row in rows]), padded([target[row] for row in rows])
+        read, expected = padded([source[row] for row in rows]), padded([target[row] for row in rows])
         lengths = torch.tensor([len(source[row]) for row in rows])
-        given = torch.cat([torch.full((len(rows), 1), START), wanted[:, :-1]], dim=1)
-        real = wanted != 0
-        logits = model(read, lengths, given, real)
-        loss = F.cross_entropy(logits, wanted[real], label_smoothing=0.1)
+        target_in = torch.cat([torch.full((len(rows), 1), START), expected[:, :-1]], dim=1)
+        real = expected != 0
+        logits = model(read, lengths, target_in, real)
+        loss = F.cross_entropy(logits, expected[real], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

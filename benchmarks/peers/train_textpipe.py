@@ -25,9 +25,9 @@ from textpipe.training.steps import Steps
 
 
 def operations(model, source, target, tokens):
-    """Floating-point operations of a training step's matrix products, forward and backward (twice the forward's).
+    """Floating-point operations of the matrix products of a training step, forward and backward (twice the forward's).
 
-    source, target: (rows, tokens per row) of the batch, padded or not; tokens: those projected onto the vocabulary.
+    source, target: (rows, tokens per row) of the batch, padded or not; tokens: the number projected onto the vocabulary.
     """
     size, inner, layers, vocabulary = model["d_model"], model["d_ff"], model["layers"], model["vocabulary"]
     (rows, width), (_, height) = source, target
@@ -39,7 +39,7 @@ def operations(model, source, target, tokens):
     return 3 * 2 * (layers * (encoder + decoder) + tokens * size * vocabulary)
 
 
-threads.limit_intra_op()  # as a pipeline does
+threads.limit_intra_op()  # like a pipeline run
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")
@@ -57,7 +57,7 @@ step = Steps.train
 
 
 def train(self, rows, batches, number):
-    """A step of the loop, counted."""
+    """One training step, counted."""
     figures = step(self, rows, batches, number)
     counts = {"tokens": figures["weight"]}
     if kind == "transformer":

@@ -46,7 +46,7 @@ def test_answers_are_tokens_then_the_end_then_padding(generator, decoder, answer
         assert not {model.pad_id, model.start_id} & set(row[:length].tolist())
 
 
-def test_answers_of_a_row_differ_and_come_best_first(generator, decoder, answers):
+def test_answers_of_a_row_differ_and_are_sorted(generator, decoder, answers):
     _, _, _, found = answers(generator, decoder)
     assert np.all(np.diff(found["scores"].numpy(), axis=1) <= 0)
     for row, scores in zip(found["ids"].numpy(), found["scores"].numpy(), strict=True):
@@ -68,7 +68,7 @@ def test_the_reported_log_probability_is_that_of_the_teacher_forced_model(genera
     np.testing.assert_array_equal(found["log_probs"].numpy()[~there], ABSENT)
 
 
-def test_attention_is_what_the_model_gives_along_each_answer(generator, decoder, answers):
+def test_attention_is_that_of_the_model_along_each_answer(generator, decoder, answers):
     model, source, _, found = answers(generator, decoder)
     rows, beams, length = found["ids"].shape
     ids = found["ids"].numpy().reshape(rows * beams, length)
@@ -84,7 +84,7 @@ def test_attention_is_what_the_model_gives_along_each_answer(generator, decoder,
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_each_row_alone_gets_the_answer_it_got_in_the_batch(generator, decoder, answers):
+def test_each_row_alone_gets_the_same_answer_as_in_the_batch(generator, decoder, answers):
     _, source, decode, found = answers(generator, decoder)
     for row in range(len(source)):
         alone = decode(source[row : row + 1, : np.count_nonzero(source[row])])

@@ -1,4 +1,4 @@
-"""What every encoder promises, under the model that pools it; every setting of every encoder changes what it says."""
+"""The contract of every encoder in the pooled classifier, and the effect of each of its settings."""
 
 import itertools
 
@@ -59,9 +59,9 @@ def encoder(kind, **options):
 
 
 def model(kind, pool="max", **options):
-    """The options of a pooled classifier that drops nothing but what its encoder does."""
-    beside = {"attention_size": 5} if pool == "attention" else {}
-    return {"encoder": encoder(kind, **options), "pooling": pool, "units": [], "dropout": 0.0, **beside}
+    """The options of a pooled classifier without dropout outside its encoder."""
+    extra = {"attention_size": 5} if pool == "attention" else {}
+    return {"encoder": encoder(kind, **options), "pooling": pool, "units": [], "dropout": 0.0, **extra}
 
 
 def random_model(kind, pool="max", seed=1, **options):
@@ -80,7 +80,7 @@ def test_every_setting_of_every_encoder_is_tested():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_an_encoder_gives_a_vector_for_each_token_and_a_mask(kind):
+def test_an_encoder_returns_a_state_per_token_and_a_mask(kind):
     config = Plugin.check("encoders", encoder(kind))
     layer = plugins.find("encoders", kind).build(config, tests.IDS, seed=1)
     layer.build()
@@ -117,7 +117,7 @@ def test_a_row_without_tokens_has_finite_logits_and_gradients(kind, pool):
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), settings.cases(SIZES))
-def test_a_size_is_that_of_weights(kind, name, value):
+def test_a_size_is_an_axis_of_weights(kind, name, value):
     def counts(options):
         shapes = settings.shapes(settings.built("pooled", **model(kind, **options)))
         return len(shapes), sum(axis % 13 == 0 for shape in shapes for axis in shape)
@@ -127,7 +127,7 @@ def test_a_size_is_that_of_weights(kind, name, value):
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), settings.cases(COUNTS))
-def test_more_or_fewer_weights_are_there(kind, name, value):
+def test_a_setting_changes_the_number_of_weights(kind, name, value):
     value, direction = value
     before, after = (
         len(settings.shapes(settings.built("pooled", **model(kind, **options)))) for options in ({}, {name: value})
@@ -136,16 +136,16 @@ def test_more_or_fewer_weights_are_there(kind, name, value):
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), settings.cases(UPDATES))
-def test_an_update_is_another(kind, name, value):
-    value, beside = value if isinstance(value, tuple) else (value, {})
+def test_a_setting_changes_the_update(kind, name, value):
+    value, extra = value if isinstance(value, tuple) else (value, {})
     before, after = (
-        settings.updated("pooled", **model(kind, **options)) for options in (beside, {**beside, name: value})
+        settings.updated("pooled", **model(kind, **options)) for options in (extra, {**extra, name: value})
     )
     assert np.isfinite(after).all()
     assert max(np.abs(np.subtract(before, after))) > 1e-4
 
 
-def test_pooling_of_each_kind_is_another():
+def test_kinds_of_pooling_differ():
     logits = [
         random_model("recurrent", pool)({"text": np.array([[5, 6, 7, 3]], "int32")}, training=False).numpy()
         for pool in ("max", "mean", "last")
@@ -168,7 +168,7 @@ def stepped(options, chosen=None, count=64):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_halves_of_a_batch_make_the_update_of_the_whole(kind):
+def test_two_accumulated_halves_equal_the_whole_batch(kind):
     whole, halves = stepped(model(kind)), stepped(model(kind), Settings(accumulate=2))
     whole[1].train(whole[2], [Batch(np.arange(64), {"source": 12})], 1)
     halves[1].train(halves[2], [Batch(part, {"source": 12}) for part in np.array_split(np.arange(64), 2)], 1)
@@ -177,18 +177,18 @@ def test_halves_of_a_batch_make_the_update_of_the_whole(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_training_in_bfloat16_goes_as_in_float32(kind):
+def test_training_in_bfloat16_matches_float32(kind):
     losses = []
     for name in ("float32", "mixed_bfloat16"):
-        built, taken, rows = stepped(model(kind, "attention"), Settings(precision=name))
+        built, train_steps, rows = stepped(model(kind, "attention"), Settings(precision=name))
         assert {variable.dtype for variable in built.trainable_variables} == {"float32"}
         batch = [Batch(np.arange(64), {"source": 12})]
-        losses.append([taken.train(rows, batch, number)["loss"] for number in range(1, 21)])
+        losses.append([train_steps.train(rows, batch, number)["loss"] for number in range(1, 21)])
     assert losses[0][-1] < losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
 
-# Rates that no other is near to, at every place.
+# Clearly different rates at every site.
 RATES = {
     "bag": {"embedding_size": 24, "embedding_dropout": 0.15, "word_dropout": 0.2},
     "convolution": {
@@ -207,7 +207,7 @@ RATES = {
 
 
 def rate_of(place, kind, rates):
-    """The rate of a place where a model drops something, by its path of attributes."""
+    """The rate of a dropout site, by its path of attributes."""
     if not place.startswith("/encoder"):
         return rates["dropout of the model"]
     if place == "/encoder/drop":
@@ -219,14 +219,14 @@ def rate_of(place, kind, rates):
 
 @pytest.mark.parametrize("name", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("kind", ALL)
-def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(kind, name, counted):  # noqa: F811
+def test_every_site_drops_its_rate_in_training_and_nothing_in_validation(kind, name, counted):  # noqa: F811
     options = {"encoder": {"kind": kind, **RATES[kind]}, "units": [24], "dropout": 0.4, "activation": "tanh"}
     rates = {**RATES[kind], "dropout of the model": 0.4}
-    built, taken, rows = stepped(options, Settings(precision=name, accumulate=2))
-    known = sites.places(built)
+    built, train_steps, rows = stepped(options, Settings(precision=name, accumulate=2))
+    known = sites.dropout_sites(built)
     assert DROPOUT[kind] - {"dropout_kind"} <= rates.keys()
     group = [Batch(part, {"source": 12}) for part in np.array_split(np.arange(64), 2)]
-    taken.train(rows, group, 9)
+    train_steps.train(rows, group, 9)
     for place, layer in known.items():
         rate, found = rate_of(place, kind, rates), counted.pop(id(layer), [])
         assert len(found) == 2, f"{place}: {len(found)} draws"
@@ -234,19 +234,19 @@ def test_every_place_drops_its_own_share_in_training_and_nothing_in_validation(k
         if place.endswith("word_drop"):
             flags = np.concatenate([after.ravel() for after, _ in found])
         error = 5 * np.sqrt(rate * (1 - rate) / flags.size)
-        assert abs(flags.mean() - rate) < error + 0.002, f"{place}: {flags.mean():.4f} where {rate} was asked for"
+        assert abs(flags.mean() - rate) < error + 0.002, f"{place}: {flags.mean():.4f} expected {rate}"
     assert not any(counted.values())
     counted.clear()
-    taken.validate(rows, group)
+    train_steps.validate(rows, group)
     assert not counted
 
 
-def test_a_variational_mask_is_that_of_a_row_at_all_of_its_places(counted):  # noqa: F811
+def test_a_variational_mask_is_the_same_at_all_positions_of_a_row(counted):  # noqa: F811
     rates = {**RATES["recurrent"], "word_dropout": 0.0, "dropout_kind": "variational"}
-    built, taken, rows = stepped({"encoder": {"kind": "recurrent", **rates}, "dropout": 0.0})
-    taken.train(rows, [Batch(np.arange(64), {"source": 12})], 1)
+    built, train_steps, rows = stepped({"encoder": {"kind": "recurrent", **rates}, "dropout": 0.0})
+    train_steps.train(rows, [Batch(np.arange(64), {"source": 12})], 1)
     for layer in (built.encoder.drop, *built.encoder.layers.drops):
-        ((after, before),) = counted[id(layer)]  # [places, rows, .]
+        ((after, before),) = counted[id(layer)]  # [positions, rows, .]
         assert not ((after & ~before).any(axis=0) & (~after).any(axis=0)).any()
 
 
@@ -255,19 +255,19 @@ def test_a_variational_mask_is_that_of_a_row_at_all_of_its_places(counted):  # n
     [
         ({"pooling": "max", "attention_size": 7}, r"\[model\] attention_size: pooling = 'max' has none"),
         ({"activation": "tanh"}, r"\[model\] activation: there are no hidden layers"),
-        ({"encoder": {"kind": "recurrent", "units": 7}}, "units = 7 cannot be halved"),
-        ({"encoder": {"kind": "recurrent", "residual": True}}, "residual needs a layer above another"),
+        ({"encoder": {"kind": "recurrent", "units": 7}}, "units = 7 must be even"),
+        ({"encoder": {"kind": "recurrent", "residual": True}}, "residual needs at least two layers"),
         ({"encoder": {"kind": "transformer", "d_model": 7}}, "d_model = 7 must be even"),
-        ({"encoder": {"kind": "transformer", "d_model": 8, "num_heads": 3}}, "cannot be cut into num_heads = 3"),
+        ({"encoder": {"kind": "transformer", "d_model": 8, "num_heads": 3}}, "is not a multiple of num_heads = 3"),
         (
             {"encoder": {"kind": "transformer", "d_model": 6, "num_heads": 2, "positions": "rotary"}},
             "a head has 3; use fewer heads",
         ),
         ({"encoder": {"kind": "convolution", "kernel_sizes": [3, 3]}}, "expected different sizes"),
         ({"encoder": "convolutoin"}, "unknown encoder 'convolutoin'; did you mean 'convolution'"),
-        ({"encoder": {"kind": "bag", "word_dropout": 1e-6}}, "a rate of 1e-06 cannot be drawn"),
+        ({"encoder": {"kind": "bag", "word_dropout": 1e-6}}, "dropout rate 1e-06 is too close to 0 or 1"),
     ],
 )
-def test_a_setting_that_cannot_act_is_refused(options, finding):
+def test_a_setting_without_effect_is_refused(options, finding):
     with pytest.raises(ValueError, match=finding):
         settings.train.Config(task="classify", model={"kind": "pooled", **options})

@@ -24,104 +24,104 @@ TABLES = {
 }
 
 # Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
-RUN = "conformance/test_training_settings.py::test_a_setting_makes_another_run"
-SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_makes_another_run"
+RUN = "conformance/test_training_settings.py::test_a_setting_changes_the_run"
+SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_changes_the_run"
 LIKE_BEAM = "test_beam.py::test_a_wide_beam_equals_exhaustive_enumeration"
 SHOWN = {
     "decoding.greedy": {
         "max_length": LIKE_BEAM,
-        "max_ratio": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
-        "max_extra": "test_beam.py::test_each_row_of_a_batch_has_its_own_longest_answer",
+        "max_ratio": "test_beam.py::test_each_row_of_a_batch_has_its_own_maximum_length",
+        "max_extra": "test_beam.py::test_each_row_of_a_batch_has_its_own_maximum_length",
         "min_length": "test_beam.py::test_no_answer_is_shorter_than_min_length",
         "length_penalty": LIKE_BEAM,
-        "prefix": "test_prefix.py::test_a_prefix_of_the_pipeline_file_is_that_of_all_rows_until_a_call_gives_another",
-        "rules": "test_rules.py::test_greedy_takes_the_likeliest_token_that_the_rules_leave",
-        "replace_unknown": "test_replace_unknown.py::test_names_nobody_saw_are_copied_where_the_model_says_unknown",
+        "prefix": "test_prefix.py::test_a_prefix_of_a_call_overrides_that_of_the_pipeline_file",
+        "rules": "test_rules.py::test_greedy_takes_the_likeliest_allowed_token",
+        "replace_unknown": "test_replace_unknown.py::test_unseen_names_are_copied_for_unknown_tokens",
     },
     "decoding.beam": {
         "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
         "length_penalty": LIKE_BEAM,
-        "coverage_penalty": "test_beam.py::test_the_coverage_penalty_is_that_of_enumeration",
-        "n_best": "test_beam.py::test_patience_with_few_answers_wanted_loses_no_more_than_a_plain_search_does",
-        "patience": "test_beam.py::test_patience_ends_the_search_when_a_plain_one_has_seen_so_many_answers_end",
+        "coverage_penalty": "test_beam.py::test_the_coverage_penalty_agrees_with_enumeration",
+        "n_best": "test_beam.py::test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search",
+        "patience": "test_beam.py::test_patience_ends_the_search_when_a_plain_search_has_counted_as_many_ended_answers",
     },
     "decoding.constrained": {
-        "constraints": "test_constrained.py::test_phrases_of_the_pipeline_file_hold_for_all_rows_until_a_call_gives_others"
+        "constraints": "test_constrained.py::test_phrases_of_a_call_override_those_of_the_pipeline_file"
     },
     "decoding.diverse": {
-        "beam_size": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
-        "groups": "test_diverse.py::test_it_equals_a_plain_search_in_groups",
-        "strength": "test_diverse.py::test_groups_differ_more_than_a_beam_does",
+        "beam_size": "test_diverse.py::test_diverse_search_equals_a_plain_search_in_groups",
+        "groups": "test_diverse.py::test_diverse_search_equals_a_plain_search_in_groups",
+        "strength": "test_diverse.py::test_groups_differ_more_than_a_beam",
     },
     "decoding.sample": {
-        "num_samples": "test_sample.py::test_answers_come_as_often_as_enumeration_says",
+        "num_samples": "test_sample.py::test_sample_frequencies_agree_with_enumeration",
         "temperature": "test_sample.py::test_temperature_zero_is_greedy",
-        "top_k": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
-        "top_p": "test_sample.py::test_a_token_is_drawn_from_the_set_and_from_all_of_it",
-        "seed": "test_sample.py::test_another_seed_gives_other_samples_and_the_same_seed_the_same",
+        "top_k": "test_sample.py::test_every_token_of_the_nucleus_is_drawn_and_no_other",
+        "top_p": "test_sample.py::test_every_token_of_the_nucleus_is_drawn_and_no_other",
+        "seed": "test_sample.py::test_samples_depend_on_the_seed_only",
     },
-    "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_bars_what_would_make_a_run_twice"},
-    "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_draws_stay_inside_the_list"},
+    "decoding.rules.no_repeat_ngram": {"size": "test_rules.py::test_no_repeat_ngram_disallows_tokens_that_repeat_an_ngram"},
+    "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_samples_stay_within_the_list"},
     "servable.ensemble": {
         "members": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "mean": "test_ensemble.py::test_probabilities_are_the_mean_of_the_members_",
-        "models": "test_ensemble.py::test_members_bytes_and_code_count_in_what_a_result_depends_on",
+        "mean": "test_ensemble.py::test_probabilities_are_the_mean_over_the_members",
+        "models": "test_ensemble.py::test_results_depend_on_the_members_files_and_code",
     },
     "stages.ingest": {
-        "task": "test_ingest.py::test_a_wrong_section_is_refused_with_its_place",
-        "dataset": "test_ingest.py::test_a_dataset_counts_by_its_card_and_a_bundled_one_by_its_files",
-        "files": "test_ingest.py::test_several_files_are_one_source_and_row_numbers_run_on",
+        "task": "test_ingest.py::test_an_invalid_section_is_rejected_with_the_name_of_its_key",
+        "dataset": "test_ingest.py::test_the_key_of_a_dataset_depends_on_its_card_and_bundled_files",
+        "files": "test_ingest.py::test_several_files_are_one_source_with_consecutive_row_numbers",
         "format": "test_tables.py::test_every_format_gives_the_same_rows",
-        "columns": "test_ingest.py::test_line_files_are_given_as_table_or_as_list",
-        "filter": "test_ingest.py::test_filter_and_max_rows_choose_rows",
-        "split": "test_ingest.py::test_one_file_is_split_by_source_and_nothing_is_lost",
-        "drop_duplicates": "test_ingest.py::test_duplicates_and_leaks_are_dropped_when_asked",
-        "on_leak": "test_ingest.py::test_duplicates_and_leaks_are_dropped_when_asked",
-        "on_invalid": "test_tables.py::test_bytes_that_are_not_utf8_are_replaced_dropped_or_refused",
-        "on_bad_rows": "test_tables.py::test_a_row_of_wrong_width_is_named_by_its_line_or_dropped_and_counted",
-        "max_characters": "test_tables.py::test_lines_longer_than_a_block_survive_and_can_be_dropped",
-        "max_rows": "test_ingest.py::test_filter_and_max_rows_choose_rows",
+        "columns": "test_ingest.py::test_line_files_are_given_as_a_table_or_a_list",
+        "filter": "test_ingest.py::test_filter_and_max_rows_select_rows",
+        "split": "test_ingest.py::test_one_file_is_split_by_source_without_losing_rows",
+        "drop_duplicates": "test_ingest.py::test_duplicates_and_leaks_are_dropped_if_configured",
+        "on_leak": "test_ingest.py::test_duplicates_and_leaks_are_dropped_if_configured",
+        "on_invalid": "test_tables.py::test_bytes_that_are_not_utf8_are_replaced_dropped_or_rejected",
+        "on_bad_rows": "test_tables.py::test_a_row_of_wrong_width_raises_with_its_line_or_is_dropped_and_counted",
+        "max_characters": "test_tables.py::test_lines_longer_than_a_block_are_read_and_can_be_dropped",
+        "max_rows": "test_ingest.py::test_filter_and_max_rows_select_rows",
         "min_count": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
         "rare_label": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
         "encoding": "test_ingest.py::test_encodings_are_declared_for_all_files_or_guessed_and_reported",
-        "on_too_long": "test_ingest.py::test_texts_are_bounded_and_a_column_of_texts_is_no_label",
+        "on_too_long": "test_ingest.py::test_text_lengths_are_limited_and_a_column_of_texts_is_not_a_label",
     },
     "data.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
     "data.delimited": {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
         "header": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
         "columns": "test_tables.py::test_files_without_header_are_read_by_number_or_by_given_names",
-        "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
+        "quoting": "test_tables.py::test_quotation_marks_are_literal_in_tsv_and_quote_fields_in_csv",
         "member": "test_tables.py::test_every_format_gives_the_same_rows",
     },
     "data.formats.csv": {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
-        "quoting": "test_tables.py::test_quotation_marks_are_characters_in_tsv_and_quotes_in_csv",
+        "quoting": "test_tables.py::test_quotation_marks_are_literal_in_tsv_and_quote_fields_in_csv",
     },
     "data.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
     "data.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
-    "data.formats.mail": {"pattern": "test_tables.py::test_a_folder_of_raw_mails_gives_its_folders_as_labels"},
+    "data.formats.mail": {"pattern": "test_tables.py::test_folders_of_raw_mails_can_be_labels"},
     "stages.normalize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
-        "steps": "test_text_stages.py::test_normalize_cleans_texts_and_leaves_the_rest",
-        "fields": "test_text_stages.py::test_a_field_can_have_steps_of_its_own",
+        "steps": "test_text_stages.py::test_normalize_changes_texts_and_nothing_else",
+        "fields": "test_text_stages.py::test_a_field_can_have_its_own_steps",
     },
     "stages.tokenize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
         "seed": "test_text_stages.py::test_running_again_writes_the_same_bytes",
-        "codec": "test_text_stages.py::test_vocabularies_are_learned_on_train_alone_and_unknown_tokens_counted",
-        "vocabulary": "test_text_stages.py::test_a_joint_vocabulary_is_one_and_separate_ones_are_two",
-        "lexicon": "test_replace_unknown.py::test_tokenize_learns_a_lexicon_of_words_the_vocabulary_lacks_too",
+        "codec": "test_text_stages.py::test_vocabularies_are_learned_from_train_only_and_unknown_tokens_are_counted",
+        "vocabulary": "test_text_stages.py::test_a_joint_vocabulary_is_shared_and_separate_ones_are_not",
+        "lexicon": "test_replace_unknown.py::test_the_lexicon_includes_words_outside_the_vocabulary",
     },
     "stages.vectorize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
-        "features": "test_text_stages.py::test_sparse_rows_are_those_of_the_exported_op",
-        "target": "test_text_stages.py::test_target_texts_are_ids_whatever_the_source_is",
-        "fields": "test_text_stages.py::test_a_field_can_have_a_feature_of_its_own",
+        "features": "test_text_stages.py::test_sparse_rows_equal_those_of_the_exported_op",
+        "target": "test_text_stages.py::test_target_texts_are_ids_for_any_source_feature",
+        "fields": "test_text_stages.py::test_a_field_can_have_its_own_feature",
     },
     "stages.train": {
-        "task": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
-        "model": "test_training_loop.py::test_features_and_tasks_a_model_cannot_take_are_refused_with_a_cure",
+        "task": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",
+        "model": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",
     },
     "training.settings.Settings": {
         **dict.fromkeys(
@@ -129,54 +129,54 @@ SHOWN = {
         ),
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
-        "num_shapes": "conformance/test_training_settings.py::test_padded_widths_are_as_many_as_asked",
-        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples",
-        "init": "test_transfer.py::test_a_pipeline_starts_from_anothers_artifact_or_exported_model_alike_and_says_so",
-        "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_the_others_move",
-        "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises",
-        "valid_bleu_rows": "test_dev_decoding.py::test_bleu_is_that_of_answers_found_row_by_row",
-        "checkpoint_steps": "test_parallel.py::test_a_run_goes_on_with_as_many_shares_as_it_began_with",
-        "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_the_weights_it_had",
-        "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_asked_weights",
-        "strategy": "test_training_loop.py::test_two_replicas_train_as_one_does",
+        "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
+        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
+        "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
+        "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_others_change",
+        "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better",
+        "valid_bleu_rows": "test_dev_decoding.py::test_bleu_equals_that_of_answers_decoded_row_by_row",
+        "checkpoint_steps": "test_parallel.py::test_a_resumed_run_keeps_its_number_of_shards",
+        "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights",
+        "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_requested_weights",
+        "strategy": "test_training_loop.py::test_two_replicas_train_like_one",
     },
     "training.settings.EarlyStopping": dict.fromkeys(
-        ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_accuracy_rises"
+        ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better"
     ),
     "training.settings.Average": dict.fromkeys(
-        ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_asked_validations"
+        ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_requested_validations"
     ),
     "training.settings.ScheduledSampling": dict.fromkeys(("probability", "start", "steps", "curve", "choose"), SAMPLED),
     "training.regularization.subword_sampling": {
         "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
-        "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
+        "sides": "test_subword_sampling.py::test_one_side_alone_can_be_sampled",
     },
     "training.warm_start.source_weights": {
-        "from_": "test_transfer.py::test_a_pipelines_newest_run_and_a_models_newest_version_are_found",
-        "only": "test_transfer.py::test_mistakes_in_the_file_are_named_where_they_stand",
+        "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
+        "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",
     },
     "stages.evaluate": {
-        "task": "test_export.py::test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs",
-        "seed": "test_compare.py::test_bootstrap_of_few_rows_nears_the_count_of_every_resample",
-        "decode": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
+        "task": "test_export.py::test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs",
+        "seed": "test_compare.py::test_bootstrap_of_few_rows_approximates_the_enumeration_of_resamples",
+        "decode": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "split": "test_export.py::test_limit_and_split_choose_the_rows",
-        "join_sources": "test_export.py::test_rows_of_one_source_are_one_question_with_all_their_targets",
-        "limit": "test_export.py::test_limit_and_split_choose_the_rows",
+        "split": "test_export.py::test_limit_and_split_select_the_rows",
+        "join_sources": "test_export.py::test_rows_with_the_same_source_are_answered_once_with_all_their_targets",
+        "limit": "test_export.py::test_limit_and_split_select_the_rows",
         "batch_rows": "test_export.py::test_batches_hold_all_rows_and_few_of_the_long_ones",
-        "bleu_tokenizer": "test_metrics.py::test_bleu_counts_in_the_tokens_that_are_asked_for",
-        "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
-        "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_training_hardly_saw",
-        "require": "test_export.py::test_a_missed_threshold_is_told_with_every_figure",
+        "bleu_tokenizer": "test_metrics.py::test_bleu_uses_the_requested_tokenizer",
+        "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
+        "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
+        "require": "test_export.py::test_a_missed_threshold_is_reported_with_all_metrics",
     },
     "stages.export": {
-        "task": "test_export.py::test_the_description_says_what_the_model_is",
+        "task": "test_export.py::test_textpipe_json_describes_the_model",
         "decode": "test_export.py::test_options_left_out_have_the_values_of_the_pipeline_and_others_count",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "golden_rows": "test_export.py::test_golden_rows_are_many_and_hold_the_awkward_ones",
-        "warmup_rows": "test_export.py::test_warm_up_requests_are_prediction_logs_that_the_model_answers",
-        "bounds": "test_bounds.py::test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within",
+        "golden_rows": "test_export.py::test_golden_rows_are_many_and_include_the_awkward_ones",
+        "warmup_rows": "test_export.py::test_the_model_answers_its_warm_up_requests",
+        "bounds": "test_bounds.py::test_a_pipeline_may_set_bounds_that_include_its_own_settings",
     },
 }  # fmt: skip
 
@@ -184,8 +184,8 @@ SHOWN = {
 def configs():
     """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
     for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
-        for path in sorted((plugins.HOME / package).rglob("*.py")):
-            parts = path.relative_to(plugins.HOME).with_suffix("").parts
+        for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
+            parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
                 importlib.import_module(".".join(("textpipe", *parts)))
     importlib.import_module("textpipe.servable.ensemble")

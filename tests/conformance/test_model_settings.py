@@ -1,4 +1,4 @@
-"""Every setting of every model changes what it says it changes: the weights there are, or what an update makes of them."""
+"""Every setting of every model has its effect: on the weights, or on their updates."""
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ SMALL = {
     "logistic_regression": {"l2": 0.0},
 }  # fmt: skip
 
-# Sizes: the number stands in the shape of a weight, times the gates or heads that share it, where it did not before.
+# Sizes: the value, times the gates or heads that share it, becomes an axis of a weight.
 SIZES = {
     "transformer": {"d_model": 26, "d_ff": 13},
     "recurrent": {"units": 26, "encoder_units": 13, "embedding_size": 13, "attention_size": 13},
@@ -45,7 +45,7 @@ SIZES = {
     "pooled": {"attention_size": 13, "units": [13]},
 }
 
-# Numbers of layers and what else adds weights, or takes some away: by how many.
+# Settings that add or remove weights: the new value and the sign of the change.
 COUNTS = {
     "transformer": {
         "layers": (2, +1), "encoder_layers": (2, +1), "decoder_layers": (2, +1),
@@ -62,7 +62,7 @@ COUNTS = {
     "pooled": {"pooling": ("mean", -1), "encoder": ("convolution", +1)},
 }  # fmt: skip
 
-# What neither size nor number of weights shows: an update of the same weights, where there are such, is another.
+# Settings that change neither sizes nor number of weights: they change the update.
 UPDATES = {
     "transformer": {"num_heads": 4, "norm": "post", "positions": "rotary", "activation": "gelu"},
     "recurrent": {
@@ -112,22 +112,22 @@ def updated(kind, **options):
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build(model.trainable_variables)
     objective = plugins.find("objectives", rows.target.objective)
-    taken = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
+    train_steps = steps.Steps(model, optimizer, Settings(), tf.distribute.get_strategy(), len(rows), objective)
     batch = Batch(np.arange(12), {"source": 12, "target": 8 if texts else 0})
-    figures = [taken.train(rows, [batch], number) for number in (1, 2, 3)]
+    figures = [train_steps.train(rows, [batch], number) for number in (1, 2, 3)]
     return [figure["loss"] + figure["penalty"] for figure in figures]
 
 
 @pytest.fixture(scope="module")
 def plain():
-    """What the updates of each model are without any of the changes, made once."""
-    made = {}
+    """The updates of each model without any of the changes, cached."""
+    cache = {}
 
     def of(kind, **options):
         key = kind, *sorted(options.items())
-        if key not in made:
-            made[key] = updated(kind, **options)
-        return made[key]
+        if key not in cache:
+            cache[key] = updated(kind, **options)
+        return cache[key]
 
     return of
 
@@ -140,7 +140,7 @@ def test_every_setting_of_every_model_is_tested():
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(SIZES))
-def test_a_size_is_that_of_weights(kind, name, value):
+def test_a_size_is_an_axis_of_weights(kind, name, value):
     size = value[0] if isinstance(value, list) else value
 
     def counted(model):
@@ -153,22 +153,22 @@ def test_a_size_is_that_of_weights(kind, name, value):
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(COUNTS))
-def test_more_or_fewer_weights_are_there(kind, name, value):
+def test_a_setting_changes_the_number_of_weights(kind, name, value):
     value, direction = value
     before, after = shapes(built(kind)), shapes(built(kind, **{name: value}))
     assert np.sign(len(after) - len(before)) == direction
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(UPDATES))
-def test_an_update_is_another(kind, name, value, plain):
-    value, beside = value if isinstance(value, tuple) else (value, {})
-    before, after = plain(kind, **beside), updated(kind, **{**beside, name: value})
+def test_a_setting_changes_the_update(kind, name, value, plain):
+    value, extra = value if isinstance(value, tuple) else (value, {})
+    before, after = plain(kind, **extra), updated(kind, **{**extra, name: value})
     assert np.isfinite(after).all()
     assert max(np.abs(np.subtract(before, after))) > 1e-4
 
 
-def test_the_bridge_starts_the_decoder(plain):
-    """Of the choices that have no weight of their own, "copy" is not "zero"."""
+def test_bridge_copy_differs_from_zero(plain):
+    """These two choices have no weights."""
     same = {"units": 6, "attention_size": 4, "layers": 1}
     assert updated("recurrent", bridge="copy", **same) != updated("recurrent", bridge="zero", **same)
 
@@ -189,12 +189,12 @@ def test_the_bridge_starts_the_decoder(plain):
             {"kind": "transformer", "layers": 2, "encoder_layers": 1, "decoder_layers": 3},
             r"\[model\] layers: encoder_layers",
         ),
-        ({"kind": "transformer", "dropout": 1e-6}, "a rate of 1e-06 cannot be drawn"),
-        ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "a rate of 0.99999 cannot be drawn"),
+        ({"kind": "transformer", "dropout": 1e-6}, "dropout rate 1e-06 is too close to 0 or 1"),
+        ({"kind": "recurrent", "recurrent_dropout": 0.99999}, "dropout rate 0.99999 is too close to 0 or 1"),
         ({"kind": "feed_forward", "dropout": 1.0}, "less than 1"),
     ],
 )
-def test_a_setting_that_cannot_act_is_refused(model, finding):
+def test_a_setting_without_effect_is_refused(model, finding):
     task = "classify" if model["kind"] == "feed_forward" else "translate"
     with pytest.raises(ValueError, match=finding):
         train.Config(task=task, model=model)

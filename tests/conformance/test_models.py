@@ -1,4 +1,4 @@
-"""What every model promises, whatever is inside."""
+"""The contract of every model."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ def padded(ids, more=3):
     return np.pad(ids, [(0, 0), (0, more)])
 
 
-def apart(case):
-    """The source of a call alone, and the other arguments."""
+def split_inputs(case):
+    """The source of a call, and the other arguments."""
     inputs, *rest = case.inputs()
     return inputs["source"], rest
 
@@ -23,7 +23,7 @@ def test_a_model_has_all_its_variables_when_it_is_built(case):
     assert len(set(before)) == len(before)
 
 
-def test_logits_have_one_row_for_each_question(case):
+def test_logits_have_one_row_per_input(case):
     logits = case.random()(*case.inputs(), training=False)
     if case.generates:
         assert logits.shape == (4, 6, 13)
@@ -32,18 +32,18 @@ def test_logits_have_one_row_for_each_question(case):
 
 
 def test_padding_does_not_change_the_answer(reader):
-    model, (source, rest) = reader.random(), apart(reader)
+    model, (source, rest) = reader.random(), split_inputs(reader)
     expected = model({"source": source}, *rest, training=False)
     np.testing.assert_allclose(model({"source": padded(source)}, *rest, training=False), expected, atol=1e-5)
     # Each row alone, without any padding.
     for row in range(len(source)):
         alone = source[row : row + 1, : np.count_nonzero(source[row])]
-        found = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
-        np.testing.assert_allclose(found, expected[row : row + 1], atol=1e-5)
+        actual = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
+        np.testing.assert_allclose(actual, expected[row : row + 1], atol=1e-5)
 
 
-def test_a_token_does_change_the_answer(reader):
-    model, (source, rest) = reader.random(), apart(reader)
+def test_a_token_changes_the_answer(reader):
+    model, (source, rest) = reader.random(), split_inputs(reader)
     other = source.copy()
     other[0, 0] = source[0, 0] % 8 + 4
     assert other[0, 0] != source[0, 0]
@@ -52,8 +52,8 @@ def test_a_token_does_change_the_answer(reader):
     assert changed[1:].max() < 2e-6
 
 
-def test_no_position_sees_the_tokens_after_it(generator):
-    model, (source, (target_in,)) = generator.random(), apart(generator)
+def test_no_position_depends_on_later_tokens(generator):
+    model, (source, (target_in,)) = generator.random(), split_inputs(generator)
     other = target_in.copy()
     other[:, 3] = target_in[:, 3] % 8 + 4
     changed = np.abs(
@@ -64,7 +64,7 @@ def test_no_position_sees_the_tokens_after_it(generator):
 
 
 def test_teacher_forced_logits_equal_stepped_logits(generator):
-    model, (source, (target_in,)) = generator.random(), apart(generator)
+    model, (source, (target_in,)) = generator.random(), split_inputs(generator)
     expected = model({"source": source}, target_in, training=False)
     state = model.start(model.encode({"source": source}))
     real = source != model.pad_id
@@ -80,7 +80,7 @@ def test_teacher_forced_logits_equal_stepped_logits(generator):
 def test_hidden_and_project_are_the_halves_of_a_call(generator):
     model, inputs = generator.random(), generator.inputs()
     if not hasattr(model, "hidden"):
-        pytest.skip("this model computes its logits in one piece")
+        pytest.skip("this model has no separate projection")
     hidden = model.hidden(*inputs, training=False)
     np.testing.assert_allclose(model.project(hidden), model(*inputs, training=False), atol=1e-6)
     # Any selection of positions can be projected.
@@ -88,7 +88,7 @@ def test_hidden_and_project_are_the_halves_of_a_call(generator):
 
 
 def weighted_sum(logits):
-    """One number that every logit enters with a weight of its own."""
+    """A sum in which every logit has its own weight."""
     weights = tf.sin(tf.cast(tf.range(1, tf.size(logits) + 1), logits.dtype))
     return tf.reduce_sum(tf.reshape(logits, [-1]) * weights)
 
@@ -98,11 +98,11 @@ def test_gradients_agree_with_finite_differences(case, float64):
     value = tf.function(lambda: weighted_sum(model(*inputs, training=False)), autograph=False)
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
-        found = value()
-    gradients = tape.gradient(found, [variable.value for variable in variables])
+        actual = value()
+    gradients = tape.gradient(actual, [variable.value for variable in variables])
     random, size = np.random.default_rng(4), 1e-5
     for variable, gradient in zip(variables, gradients, strict=True):
-        # Along a random direction, one variable at a time: a fault in one cannot hide behind the others.
+        # Along a random direction, one variable at a time, so that an error in one is not hidden by others.
         before, direction = variable.numpy(), random.normal(size=variable.shape)
         assert before.dtype == np.float64
         variable.assign(before + size * direction)
@@ -110,21 +110,23 @@ def test_gradients_agree_with_finite_differences(case, float64):
         variable.assign(before - size * direction)
         below = value().numpy()
         variable.assign(before)
-        along = np.sum(tf.convert_to_tensor(gradient).numpy() * direction)
-        np.testing.assert_allclose(along, (above - below) / (2 * size), rtol=1e-5, atol=1e-7, err_msg=variable.path)
+        derivative = np.sum(tf.convert_to_tensor(gradient).numpy() * direction)
+        np.testing.assert_allclose(
+            derivative, (above - below) / (2 * size), rtol=1e-5, atol=1e-7, err_msg=variable.path
+        )
 
 
-def test_weights_come_back_from_disk(case, tmp_path):
+def test_weights_survive_saving_and_loading(case, tmp_path):
     model, inputs = case.random(), case.inputs()
     model.save_weights(tmp_path / "model.weights.h5")
     other = case.build(seed=2)
     other.load_weights(tmp_path / "model.weights.h5")
-    for found, wanted in zip(other.weights, model.weights, strict=True):
-        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    for loaded, saved in zip(other.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(loaded.numpy(), saved.numpy())
     np.testing.assert_array_equal(other(*inputs, training=False), model(*inputs, training=False))
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(case):
+def test_weights_depend_on_the_seed_alone(case):
     one, same, other = (case.build(seed=seed) for seed in (1, 1, 2))
     for left, right in zip(one.variables, same.variables, strict=True):
         np.testing.assert_array_equal(left.numpy(), right.numpy())
@@ -136,11 +138,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(case):
     assert any(differs) == starts_random
 
 
-def test_no_two_weights_of_one_shape_start_alike(case):
-    seen = {}
+def test_no_two_weights_have_the_same_initial_values(case):
+    paths = {}
     for variable in case.build().trainable_variables:
         if np.ptp(variable.numpy()) > 0 and np.unique(variable.numpy()).size > 2:
-            twin = seen.setdefault(variable.numpy().ravel()[:4].tobytes(), variable.path)
+            twin = paths.setdefault(variable.numpy().ravel()[:4].tobytes(), variable.path)
             assert twin == variable.path
 
 
@@ -153,12 +155,12 @@ def test_dropout_is_off_in_inference_and_on_in_training(case):
     assert np.array_equal(third, fourth) != any(rates)
 
 
-def test_dropout_starts_again_from_its_variables(case):
-    # What a checkpoint restores is model.variables: with them back, training goes on exactly as it did.
+def test_dropout_resumes_from_its_variables(case):
+    # A checkpoint restores model.variables, after which training continues exactly.
     model, inputs = case.random(), case.inputs()
     before = [variable.numpy() for variable in model.variables]
     expected = [model(*inputs, training=True).numpy() for _ in range(2)]
     for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)
-    for wanted in expected:
-        np.testing.assert_array_equal(model(*inputs, training=True), wanted)
+    for value in expected:
+        np.testing.assert_array_equal(model(*inputs, training=True), value)

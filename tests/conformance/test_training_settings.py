@@ -89,7 +89,7 @@ def base(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_makes_another_run(name, base, tmp_path):
+def test_a_setting_changes_the_run(name, base, tmp_path):
     value, changed = SETTINGS[name]
     run = Run(tmp_path, **{"parallel": 1, "num_shapes": 1, name: value})
     assert np.isfinite(run.weights).all()
@@ -97,7 +97,7 @@ def test_a_setting_makes_another_run(name, base, tmp_path):
 
 
 @pytest.mark.parametrize("name", SAMPLING)
-def test_a_setting_of_scheduled_sampling_makes_another_run(name, tmp_path):
+def test_a_setting_of_scheduled_sampling_changes_the_run(name, tmp_path):
     options = {"probability": 1.0, "steps": 3}
     found = []
     for number, sampling in enumerate((options, {**options, name: SAMPLING[name]})):
@@ -105,7 +105,7 @@ def test_a_setting_of_scheduled_sampling_makes_another_run(name, tmp_path):
     assert np.abs(found[0] - found[1]).max() > 1e-6
 
 
-def test_padded_widths_are_as_many_as_asked():
+def test_there_are_at_most_num_shapes_padded_widths():
     """Also for a model that takes any width, whose batches otherwise have as many as save padding."""
     from textpipe.training.batching import batches
 

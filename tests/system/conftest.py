@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a small project in an empty directory, commands in processes of their own."""
+"""The command line as a user runs it: a small project in an empty directory, commands in separate processes."""
 
 import fcntl
 import os

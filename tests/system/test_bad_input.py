@@ -1,4 +1,4 @@
-"""What users get wrong: each ends with a message that cures, or a repair that is counted; nothing is lost."""
+"""User mistakes: each ends with a helpful message or a counted repair, and nothing is lost."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def change(project, old, new, name="mail.toml"):
         ('kind = "tfidf"', 'kind = "tfdif"', ["mail.toml [vectorize]", "did you mean 'tfidf'"]),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_file_is_named_with_its_cure(project, old, new, words):
+def test_a_mistake_in_the_pipeline_file_is_named_with_its_cure(project, old, new, words):
     change(project, old, new)
     message = project.fails("run", "mail.toml", "--until", "ingest")
     assert all(word in message for word in words), message
@@ -58,7 +58,7 @@ def test_parallel_files_of_unequal_length_are_refused_with_both_counts(project):
     assert "train.en" in message and "train.de" in message and "3" in message and "2" in message
 
 
-def test_one_class_only_is_refused(project):
+def test_data_with_a_single_class_is_refused(project):
     project.write("mail.tsv", "message\twants_reply\n" + "".join(f"text {n}\tyes\n" for n in range(50)))
     assert "yes" in project.fails("vectorize", "mail.toml")
 
@@ -83,14 +83,14 @@ def interrupt(project, stage, number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    seen = []
+    lines = []
     for line in process.stderr:
-        seen.append(line)
+        lines.append(line)
         if line.split() == [stage, "..."]:
             process.send_signal(number)
             break
     _, rest = process.communicate(timeout=120)
-    return process.returncode, "".join(seen) + rest
+    return process.returncode, "".join(lines) + rest
 
 
 def test_ctrl_c_in_any_stage_leaves_nothing_half_written(project):
@@ -121,16 +121,16 @@ def test_a_damaged_and_a_deleted_artifact_are_built_again(trained_copy):
 
 def test_an_existing_export_is_never_overwritten(trained_copy):
     project = trained_copy
-    taken = project.folder / "saved_models/mail/2"
-    taken.mkdir()
-    (taken / "mine.txt").write_text("keep me")
+    existing = project.folder / "saved_models/mail/2"
+    existing.mkdir()
+    (existing / "mine.txt").write_text("keep me")
     before = (project.folder / "saved_models/mail/1/manifest.json").read_bytes()
     assert project.succeeds("run", "mail.toml", "-s", "model.l2=0.01").strip() == "saved_models/mail/3"
-    assert (taken / "mine.txt").read_text() == "keep me"
+    assert (existing / "mine.txt").read_text() == "keep me"
     assert (project.folder / "saved_models/mail/1/manifest.json").read_bytes() == before
 
 
-def test_a_model_that_is_none_is_named(project):
+def test_a_missing_model_is_named_in_the_message(project):
     assert "nowhere" in project.fails("predict", "nowhere", "text")
     (project.folder / "empty").mkdir()
     assert "empty" in project.fails("predict", "empty", "text")

@@ -1,4 +1,4 @@
-"""Each promise of the command line, through a process of its own."""
+"""The command line, tested through separate processes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def test_a_cached_run_loads_nothing_heavy(trained):
     assert trained.heavy_imports("run", "mail.toml") == []
 
 
-def test_plan_says_what_would_run_and_which_ingredient_changed(trained):
+def test_plan_says_what_would_run_and_which_setting_changed(trained):
     assert all(line.split()[1] == "cached" for line in trained.succeeds("plan", "mail.toml").splitlines())
     lines = trained.succeeds("plan", "mail.toml", "-s", "train.epochs=3").splitlines()
     states = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
@@ -37,12 +37,12 @@ def test_plan_says_what_would_run_and_which_ingredient_changed(trained):
     assert states["evaluate"][0] == "perhaps"
 
 
-def test_a_verb_prints_the_path_of_its_result_alone(trained):
+def test_a_stage_command_prints_only_the_path_of_its_result(trained):
     path = Path(trained.succeeds("vectorize", "mail.toml").removesuffix("\n"))
     assert (trained.folder / path / "features.json").is_file()
 
 
-def test_predict_gives_one_line_per_input_line(trained):
+def test_predict_prints_one_line_per_input_line(trained):
     texts = ["Can you send me the budget by Friday?", "", "The draft went out on Monday.", "naïve 🙂 \x01 text"]
     lines = trained.succeeds("predict", "saved_models/mail", "-", stdin="\n".join(texts) + "\n").splitlines()
     assert len(lines) == 4
@@ -51,7 +51,7 @@ def test_predict_gives_one_line_per_input_line(trained):
     assert all(0 <= float(score) <= 1 for _, score in answers)
 
 
-def test_predict_json_gives_all_the_signature_gives(trained):
+def test_predict_json_prints_all_outputs_of_the_signature(trained):
     row = json.loads(trained.succeeds("predict", "saved_models/mail/1", "Can you call me on Friday?", "--json"))
     assert row["answer"] == "yes"
     assert sorted(row["labels"]) == ["no", "yes"]
@@ -73,7 +73,7 @@ def test_bytes_that_are_not_utf8_get_an_answer(trained):
     )
 
 
-def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
+def test_python_and_the_command_line_give_the_same_answers(trained, monkeypatch):
     import textpipe
 
     monkeypatch.chdir(trained.folder)
@@ -86,20 +86,20 @@ def test_python_gives_what_the_command_line_gives(trained, monkeypatch):
     assert line == f"{row['answer']}\t{row['score']:.6g}\n"
 
 
-def test_every_stage_has_a_verb_and_every_verb_says_what_it_does():
-    verbs = main.list_commands(None)
-    assert [verb for verb in verbs if verb in runner.ORDER] == list(runner.ORDER)
-    assert {"new", "run", "plan", "predict", "data", "doctor"} <= set(verbs)
-    for name in verbs:
+def test_every_stage_is_a_command_and_every_command_has_help():
+    commands = main.list_commands(None)
+    assert [name for name in commands if name in runner.ORDER] == list(runner.ORDER)
+    assert {"new", "run", "plan", "predict", "data", "doctor"} <= set(commands)
+    for name in commands:
         assert main.get_command(None, name).help, name
 
 
-def test_a_verb_that_is_none_is_refused(project):
+def test_an_unknown_command_is_refused(project):
     assert "No such command 'rum'" in project.fails("rum", "mail.toml")
     assert "No such command '_pipeline'" in project.fails("_pipeline")
 
 
-def test_run_leaves_a_page_about_itself_and_a_cached_run_leaves_it_alone(trained_copy):
+def test_run_writes_a_report_and_a_cached_run_does_not_rewrite_it(trained_copy):
     page = trained_copy.folder / "reports/mail.html"
     accuracy = json.loads(next(trained_copy.folder.glob("data/artifacts/evaluate/*/metrics.json")).read_text())[
         "metrics"
@@ -117,11 +117,14 @@ def test_report_prints_the_path_of_the_page(trained_copy):
     assert trained_copy.succeeds("report", "mail.toml", "--output", "here/page.html") == "here/page.html\n"
     evaluate = next((trained_copy.folder / "data/artifacts/evaluate").glob("*/metrics.json")).parent
     assert trained_copy.succeeds("report", str(evaluate)) == "reports/mail.html\n"
-    told = trained_copy.fails("report", "mail.toml", "-s", "train.epochs=3")
-    assert "mail.toml: its train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate" in told
+    message = trained_copy.fails("report", "mail.toml", "-s", "train.epochs=3")
+    assert (
+        "mail.toml: the result of train is not in data/artifacts (section epochs: 2 -> 3); run `textpipe evaluate"
+        in message
+    )
 
 
-def test_the_exported_model_answers_as_the_run_that_evaluated_it(trained):
+def test_the_exported_model_gives_the_evaluated_answers(trained):
     table = json.loads(trained.succeeds("compare", "mail.toml", "saved_models/mail", "--json"))
     assert table["systems"] == ["mail", "saved_models/mail"]
     (pair,) = table["pairs"]
@@ -130,7 +133,7 @@ def test_the_exported_model_answers_as_the_run_that_evaluated_it(trained):
     assert [second["difference"], second["p_bootstrap"], second["p_randomization"], pair["p_mcnemar"]] == [0, 1, 1, 1]
 
 
-def test_compare_asks_models_the_rows_of_a_file_and_writes_a_page(trained_copy):
+def test_compare_runs_models_on_the_rows_of_a_file_and_writes_a_page(trained_copy):
     rows = [
         ("Can you send me the budget by Friday?", "yes"),
         ("The draft went out on Monday.", "no"),
@@ -140,22 +143,22 @@ def test_compare_asks_models_the_rows_of_a_file_and_writes_a_page(trained_copy):
     shutil.copytree(trained_copy.folder / "saved_models/mail/1", trained_copy.folder / "saved_models/mail/2")
     models = ("saved_models/mail/1", "saved_models/mail/2")
     shown = trained_copy.succeeds("compare", *models, "--rows", "rows.tsv", "--html", "page.html")
-    assert "mail/2 beside mail/1: the same answer to 3 rows" in shown
+    assert "mail/2 vs. mail/1: the same answer to 3 rows" in shown
     assert "</html>" in (trained_copy.folder / "page.html").read_text()
-    assert "there are no rows to ask it; give --rows" in trained_copy.fails("compare", *models)
+    assert "there are no rows for it to answer; give --rows" in trained_copy.fails("compare", *models)
     assert "at least two systems" in trained_copy.fails("compare", "mail.toml")
 
 
-def test_help_of_every_verb_exits_cleanly(project):
+def test_help_exits_cleanly(project):
     assert "Commands:" in project.succeeds("--help")
     assert "Usage: textpipe run" in project.succeeds("run", "--help")
 
 
-def test_doctor_finds_this_installation_sound(project):
-    assert "all fit each other" in project.succeeds("doctor")
+def test_doctor_approves_this_installation(project):
+    assert "all libraries are compatible" in project.succeeds("doctor")
 
 
-def test_a_closed_pipe_is_no_error(trained):
+def test_a_closed_pipe_is_not_an_error(trained):
     import subprocess
 
     reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""docs/extending.md as it stands: plug-ins of one's own, trained, exported, served and shown, with nothing here edited."""
+"""The code of docs/extending.md: user-defined plug-ins are trained, exported, served and displayed without changes to textpipe."""
 
 import json
 import random
@@ -32,8 +32,8 @@ def test_the_tutorial_is_trained_exported_and_served(project):
     for name, text in files.items():
         project.write(name, text)
     project.write("mails.csv", "\n".join(mails()) + "\n")
-    told = json.loads(project.succeeds("run", "refund.toml", "--json", "--quiet"))
-    assert told["metrics"]["accuracy"] > 0.8
+    result = json.loads(project.succeeds("run", "refund.toml", "--json", "--quiet"))
+    assert result["metrics"]["accuracy"] > 0.8
     about = json.loads((project.folder / "saved_models/refund/1/textpipe.json").read_text())
     assert about["inputs"] == ["mail", "amount"] and about["view"]["kind"] == "bars"
     report = (project.folder / "reports/refund.html").read_text(encoding="utf-8")
@@ -41,8 +41,8 @@ def test_the_tutorial_is_trained_exported_and_served(project):
     row = json.dumps({"mail": "the parcel came broken", "amount": 20})
     (line,) = project.succeeds("predict", "saved_models/refund", "-", "--json", stdin=row + "\n").splitlines()
     assert json.loads(line)["advice"] in ("yes", "ask a person")
-    # Changed code is built again, by the stages that use it and no other.
-    project.write("shop/careful.py", files["shop/careful.py"].replace("SURE = 0.8", "SURE = 0.9"))
+    # Changed code rebuilds only the stages that use it.
+    project.write("shop/careful.py", files["shop/careful.py"].replace("CONFIDENT = 0.8", "CONFIDENT = 0.9"))
     planned = {step.split()[0]: step for step in project.succeeds("plan", "refund.toml").splitlines() if step.strip()}
     assert "cached" in planned["train"] and "cached" not in planned["export"]
 

@@ -37,10 +37,10 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
     columns = "text=subject+body,labels=tags"
     project.succeeds("new", "classify", "--data", "mails.csv", "--columns", columns, "--output", "tags.toml")
     small = ("-s", "export.golden_rows=20")
-    told = json.loads(project.succeeds("run", "answered.toml", "--json", "--quiet", *small))
-    assert told["metrics"]["accuracy"] > 0.75
-    told = json.loads(project.succeeds("run", "tags.toml", "--json", "--quiet", *small))
-    assert told["metrics"]["f1_micro"] > 0.9
+    result = json.loads(project.succeeds("run", "answered.toml", "--json", "--quiet", *small))
+    assert result["metrics"]["accuracy"] > 0.75
+    result = json.loads(project.succeeds("run", "tags.toml", "--json", "--quiet", *small))
+    assert result["metrics"]["f1_micro"] > 0.9
 
     mail = {"subject": "server crash now", "body": "please mail", "recipients": 1}
     rows = json.dumps(mail) + "\n" + json.dumps({**mail, "recipients": None}) + "\n"
@@ -57,7 +57,7 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
     )
     scored = project.succeeds("score", "saved_models/answered", "mails.csv", "--json").splitlines()
     assert len(scored) == 400 and 0 < json.loads(scored[0])["probability"] <= 1
-    assert "is no tags of" in project.fails(
+    assert "is no known value of" in project.fails(
         "score", "saved_models/tags", "mails.csv", "--columns", "tags=answered,subject=subject,body=body"
     )
     project.succeeds("bulk", "saved_models/answered", "mails.csv", "out.jsonl")
@@ -74,5 +74,5 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
         }
         assert kinds == {"answered": ["text", "text", "number", "label"], "tags": ["text", "text", "labels"]}
     reports = [path.read_text(encoding="utf-8") for path in sorted((project.folder / "reports").glob("*.html"))]
-    assert "Confusion matrix" in reports[0] and "Labels, the hardest first" in reports[1]
+    assert "Confusion matrix" in reports[0] and "Labels, by increasing F1" in reports[1]
     assert all("subject: " in report for report in reports)

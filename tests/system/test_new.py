@@ -19,7 +19,7 @@ def test_a_new_classifier_runs_as_written(project):
     assert project.succeeds("run", path).strip() == "saved_models/mail/1"
 
 
-def test_a_new_generator_is_a_sound_file(project):
+def test_a_new_generator_file_is_valid(project):
     path = project.succeeds(
         "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply"
     ).strip()
@@ -46,8 +46,8 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
     project.write("train.de", "".join(f"Auto {number}\n" for number in range(90)))
     project.write("dev.en", "a new car\n")
     project.write("dev.de", "ein neues Auto\n")
-    side_by_side = "--train train.en --train train.de --valid dev.en --valid dev.de --columns source=en,target=de"
-    path = project.succeeds("new", "translate", *side_by_side.split()).strip()
+    parallel = "--train train.en --train train.de --valid dev.en --valid dev.de --columns source=en,target=de"
+    path = project.succeeds("new", "translate", *parallel.split()).strip()
     assert ingested(project, path, "-s", "ingest.split={ test = 0.4 }")["valid"] == 1
 
     project.write("semi.csv", "body;wanted\n" + "".join(f"{text};{label}\n" for text, label in rows()))
@@ -68,7 +68,7 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
         assert finding in project.fails("new", "classify", *words, "--output", "b.toml")
 
 
-def test_a_new_generators_settings_follow_from_the_number_of_rows(tmp_path):
+def test_settings_of_a_new_generator_depend_on_the_number_of_rows(tmp_path):
     plans = {
         count: templates.Plan.of(
             templates.Size(count, {"source": 60, "target": 60}, {"source": 12, "target": 11}), "target"
@@ -83,7 +83,7 @@ def test_a_new_generators_settings_follow_from_the_number_of_rows(tmp_path):
     assert [plan.epochs for plan in plans.values()] == sorted((plan.epochs for plan in plans.values()), reverse=True)
 
 
-def test_new_reply_reads_the_messages_own_words(project):
+def test_new_reply_strips_quotations_from_messages(project):
     path = project.succeeds(
         "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply", "--output", "r.toml"
     ).strip()
@@ -91,7 +91,7 @@ def test_new_reply_reads_the_messages_own_words(project):
     assert 'message = ["unicode", "html", "mail_forwarded", "mail_quotation"' in text
 
 
-def test_new_refuses_a_wrong_column_and_keeps_an_existing_file(project):
+def test_new_rejects_a_wrong_column_and_keeps_an_existing_file(project):
     assert "did you mean 'message'" in project.fails(
         "new", "classify", "--data", "mail.tsv", "--columns", "text=mesage,label=wants_reply"
     )

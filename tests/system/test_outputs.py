@@ -1,4 +1,4 @@
-"""What commands print for programs, for people, and not at all; pages of tuned runs; columns that a plan misses."""
+"""Output of commands as JSON, text and with --quiet; reports of runs with overrides; columns checked by plan."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from textpipe.pipeline import runner
 from textpipe.report import run as report
 
 
-def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
+def test_a_run_prints_its_steps_metrics_and_paths_as_json(trained):
     done = trained.textpipe("run", "mail.toml", "--json", "--quiet")
     assert done.returncode == 0 and done.stderr == ""
     table = json.loads(done.stdout)
@@ -25,7 +25,7 @@ def test_a_run_tells_its_steps_metrics_and_paths_as_json(trained):
     )
 
 
-def test_a_stage_tells_what_it_built_as_json(trained_copy):
+def test_a_stage_prints_its_result_as_json(trained_copy):
     (step,) = (table := json.loads(trained_copy.succeeds("ingest", "mail.toml", "--force", "--json")))["steps"]
     assert step["state"] == "done" and step["seconds"] > 0 and (trained_copy.folder / step["path"]).is_dir()
     assert "metrics" not in table and table["saved_model"] is None
@@ -33,7 +33,7 @@ def test_a_stage_tells_what_it_built_as_json(trained_copy):
     assert json.loads(trained_copy.succeeds("export", "mail.toml", "--json"))["saved_model"] == "saved_models/mail/1"
 
 
-def test_quiet_leaves_errors_alone_on_stderr(trained):
+def test_quiet_prints_only_errors_to_stderr(trained):
     done = trained.textpipe("normalize", "mail.toml", "-q")
     assert done.returncode == 0 and done.stderr == "" and Path(done.stdout.strip()).name
     assert trained.fails("run", "mail.toml", "-q", "-s", "train.epoch=3").count("\n") == 1
@@ -55,44 +55,44 @@ def test_a_plan_as_json_has_states_and_reasons(trained):
         ("rows.json", '[{"mesage": "hello", "wants_reply": "yes"}]', ("-s", "ingest.format=json")),
     ],
 )
-def test_a_plan_refuses_a_column_that_no_header_has(project, name, content, extra):
+def test_a_plan_rejects_a_column_missing_from_the_header(project, name, content, extra):
     project.write(name, content)
-    told = project.fails("plan", "mail.toml", "-s", f"ingest.files={name}", *extra)
-    assert f"{name}" in told and "no column 'message'; did you mean 'mesage'?" in told
+    message = project.fails("plan", "mail.toml", "-s", f"ingest.files={name}", *extra)
+    assert f"{name}" in message and "no column 'message'; did you mean 'mesage'?" in message
 
 
-def test_a_plan_looks_for_the_columns_of_filters_and_of_every_split(project):
+def test_a_plan_checks_the_columns_of_filters_and_of_every_split(project):
     assert "no column 'language'" in project.fails("plan", "mail.toml", "-s", "ingest.filter.language=en")
     project.write("test.tsv", "text\tlabel\nhello\tyes\n")
-    told = project.fails("plan", "mail.toml", "-s", 'ingest.files={ train = "mail.tsv", test = "test.tsv" }')
-    assert "test.tsv: no column 'message'" in told
+    message = project.fails("plan", "mail.toml", "-s", 'ingest.files={ train = "mail.tsv", test = "test.tsv" }')
+    assert "test.tsv: no column 'message'" in message
     assert not (project.folder / "data").exists()
 
 
-def test_a_plan_of_parquet_and_of_a_data_set_knows_their_columns(project):
+def test_a_plan_checks_the_columns_of_parquet_files_and_datasets(project):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"message": ["hello"], "wanted": ["yes"]}), project.folder / "rows.parquet")
     assert "no column 'wants_reply'" in project.fails("plan", "mail.toml", "-s", "ingest.files=rows.parquet")
-    told = project.fails("plan", "phrases_en_de", "-s", "ingest.columns.target=dee")
-    assert "no column 'dee'; did you mean 'de'?" in told
-    # Its files are not on this machine; the card names their columns.
-    told = project.fails("plan", "multi30k_en_de", "-s", "ingest.columns.target=dee", env={catalog.MIRROR: ""})
-    assert "dataset 'multi30k': no column 'dee'; did you mean 'de'?" in told
+    message = project.fails("plan", "phrases_en_de", "-s", "ingest.columns.target=dee")
+    assert "no column 'dee'; did you mean 'de'?" in message
+    # Its files are not downloaded; the card lists their columns.
+    message = project.fails("plan", "multi30k_en_de", "-s", "ingest.columns.target=dee", env={catalog.MIRROR: ""})
+    assert "dataset 'multi30k': no column 'dee'; did you mean 'de'?" in message
 
 
-def test_a_plan_loads_nothing_heavy(project):
+def test_a_plan_imports_no_heavy_library(project):
     assert project.heavy_imports("plan", "mail.toml") == []
 
 
-def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):
+def test_a_run_with_overrides_has_its_own_report_and_comparison(trained_copy):
     plain = trained_copy.folder / "reports/mail.html"
     before = plain.read_bytes()
     tuned = ("-s", "model.l2=5", "-s", "evaluate.require.accuracy=1.5")
-    told = trained_copy.fails("compare", "mail.toml", *tuned)
-    assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in told
-    # It misses its threshold, which is told as JSON too; the page is written all the same.
+    message = trained_copy.fails("compare", "mail.toml", *tuned)
+    assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in message
+    # It misses its threshold, which the JSON reports too; the report is still written.
     done = trained_copy.textpipe("run", "mail.toml", *tuned, "--json", "-q")
     assert done.returncode != 0 and "accuracy at least 1.5" in done.stderr
     table = json.loads(done.stdout)
@@ -112,29 +112,29 @@ def test_a_tuned_run_has_a_page_and_a_comparison_of_its_own(trained_copy):
     assert [system["value"] for system in other["metrics"]["accuracy"]["systems"]] == values[::-1]
 
 
-def test_overrides_of_a_comparison_go_to_the_systems_they_are_for(tmp_path, monkeypatch):
+def test_overrides_of_a_comparison_apply_to_their_systems(tmp_path, monkeypatch):
     from textpipe.errors import ConfigError
-    from textpipe.report.systems import spread
+    from textpipe.report.systems import assign_overrides
 
     monkeypatch.chdir(tmp_path)
     for name in ("a.toml", "b.toml"):
         (tmp_path / name).write_text("")
-    assert spread(["a.toml"], ["x=1"]) == (["a.toml", "a.toml"], [(), ("x=1",)])
-    assert spread(["a.toml", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
-    assert spread(["a.toml", "b.toml"], ["x=1", "2:y=2"])[1] == [("x=1",), ("x=1", "y=2")]
-    assert spread(["models/m", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
-    assert spread(["phrases_en_de"], ["seed=2"]) == (["phrases_en_de"] * 2, [(), ("seed=2",)])
-    assert spread(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
+    assert assign_overrides(["a.toml"], ["x=1"]) == (["a.toml", "a.toml"], [(), ("x=1",)])
+    assert assign_overrides(["a.toml", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert assign_overrides(["a.toml", "b.toml"], ["x=1", "2:y=2"])[1] == [("x=1",), ("x=1", "y=2")]
+    assert assign_overrides(["models/m", "a.toml"], ["x=1"])[1] == [(), ("x=1",)]
+    assert assign_overrides(["phrases_en_de"], ["seed=2"]) == (["phrases_en_de"] * 2, [(), ("seed=2",)])
+    assert assign_overrides(["a.toml", "b.toml"], []) == (["a.toml", "b.toml"], [(), ()])
     for systems, text, message in (
         (["models/m", "models/n"], "x=1", "none of the systems is a pipeline file"),
-        (["a.toml", "models/m"], "2:x=1", "models/m is no pipeline file"),
+        (["a.toml", "models/m"], "2:x=1", "models/m is not a pipeline file"),
         (["a.toml", "b.toml"], "3:x=1", "there is no system 3"),
     ):
         with pytest.raises(ConfigError, match=message):
-            spread(systems, [text])
+            assign_overrides(systems, [text])
 
 
-def test_names_of_pages_differ_where_settings_do():
+def test_report_names_differ_when_settings_do():
     assert report.file_name("mail", ()) == "mail.html"
     assert report.file_name("mail", ("model.l2=0.1", "seed=2")) == "mail.model.l2=0.1,seed=2.html"
     names = {
@@ -143,17 +143,17 @@ def test_names_of_pages_differ_where_settings_do():
     assert len(names) == 5 and all(len(name) < 160 and "/" not in name for name in names)
 
 
-def test_data_get_prints_the_folder_of_the_data_sets_own_files(project):
+def test_data_get_prints_the_folder_of_the_dataset(project):
     assert Path(project.succeeds("data", "get", "mail").strip()).joinpath("train.jsonl").is_file()
     folder = project.folder / "mirror"
     (folder / "multi30k").mkdir(parents=True)
-    assert str(catalog.folder_of(catalog.card("multi30k"))).endswith("multi30k")
+    assert str(catalog.common_folder(catalog.load_card("multi30k"))).endswith("multi30k")
 
 
-def test_the_list_of_data_sets_stands_in_columns(project):
+def test_data_list_is_aligned_in_columns(project):
     lines = project.succeeds("data", "list").splitlines()
-    assert [line.split()[0] for line in lines] == catalog.names()
-    cards = [catalog.card(name) for name in catalog.names()]
+    assert [line.split()[0] for line in lines] == catalog.dataset_names()
+    cards = [catalog.load_card(name) for name in catalog.dataset_names()]
     assert len({line.index(card.title) for line, card in zip(lines, cards, strict=True)}) == 1
     assert len({line.rindex(card.licence) for line, card in zip(lines, cards, strict=True)}) == 1
 

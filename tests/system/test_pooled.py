@@ -1,4 +1,4 @@
-"""A pooled encoder through the command line: a run ends in a model that answers as training did."""
+"""A pooled encoder through the command line: a run exports a model with the answers of the trained one."""
 
 import json
 
@@ -24,8 +24,8 @@ def test_a_recurrent_encoder_runs_from_rows_to_answers(project):
     head = (project.folder / "mail.toml").read_text().partition("[tokenize]")[0]
     project.write("mail.toml", head + TABLES)
     # Export compares a few rows' features and probabilities, in a process without this package.
-    told = json.loads(project.succeeds("run", "mail.toml", "--json", "--quiet"))
-    assert told["metrics"]["accuracy"] > 0.9
+    result = json.loads(project.succeeds("run", "mail.toml", "--json", "--quiet"))
+    assert result["metrics"]["accuracy"] > 0.9
     texts = "Can you send me the ticket by Monday?\nWe closed the budget last Friday.\n"
     lines = project.succeeds("predict", "saved_models/mail", "-", stdin=texts).splitlines()
     assert [line.split("\t")[0] for line in lines] == ["yes", "no"]

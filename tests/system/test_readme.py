@@ -1,4 +1,4 @@
-"""The README's first pipeline, run as it stands there."""
+"""The commands of the README's first pipeline, run as written."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""textpipe serve, predict and bulk as a person runs them."""
+"""textpipe serve, predict and bulk on the command line."""
 
 import contextlib
 import json
@@ -22,11 +22,11 @@ def serving(trained_copy):
 
 
 def get(port, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as response:
+        return response.read().decode()
 
 
-def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
+def test_predict_and_bulk_use_a_served_model_and_sigterm_stops_it(serving):
     project, process, port = serving
     url = f"http://127.0.0.1:{port}/v1/models/mail"
     assert project.succeeds("predict", url, "Could you call me?") == project.succeeds(
@@ -35,7 +35,7 @@ def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
     (project.folder / "in.txt").write_text("Could you call me?\nThank you.\n")
     assert project.succeeds("bulk", url, "in.txt", "out.jsonl").strip() == "out.jsonl"
     assert len([json.loads(line) for line in (project.folder / "out.jsonl").read_text().splitlines()]) == 2
-    assert "is there already" in project.fails("bulk", url, "in.txt", "out.jsonl")
+    assert "already exists" in project.fails("bulk", url, "in.txt", "out.jsonl")
     assert json.loads(get(port, "/readyz")) == {"status": "ok"}
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
@@ -45,25 +45,25 @@ def test_a_served_model_answers_the_command_line_and_stops_when_told(serving):
     assert [line["status"] for line in logged if line.get("verb") == "predict"] == [200, 200]
 
 
-def test_processes_side_by_side_share_ports_and_counters_and_one_that_dies_is_replaced(trained_copy):
+def test_several_processes_share_ports_and_metrics_and_a_dead_one_is_restarted(trained_copy):
     with server(trained_copy, "--processes", "2") as (process, port):
-        children = beside(process.pid)
+        children = servers_of(process.pid)
         assert len(children) == 2
-        wanted = trained_copy.succeeds("predict", "saved_models/mail", "Could you call me?")
+        expected = trained_copy.succeeds("predict", "saved_models/mail", "Could you call me?")
         url = f"http://127.0.0.1:{port}/v1/models/mail"
-        assert trained_copy.succeeds("predict", url, "Could you call me?") == wanted
+        assert trained_copy.succeeds("predict", url, "Could you call me?") == expected
         os.kill(children[0], signal.SIGKILL)
-        assert any("another is started in its place" in line for line in process.stderr)
-        assert trained_copy.succeeds("predict", url, "Could you call me?") == wanted
-        found = re.search(r'^textpipe_requests_total{.*verb="predict".*} (.*)$', get(port, "/metrics"), re.MULTILINE)
-        assert float(found[1]) == 2
-        while len(children := beside(process.pid)) < 2:
+        assert any("restarting it" in line for line in process.stderr)
+        assert trained_copy.succeeds("predict", url, "Could you call me?") == expected
+        match = re.search(r'^textpipe_requests_total{.*verb="predict".*} (.*)$', get(port, "/metrics"), re.MULTILINE)
+        assert float(match[1]) == 2
+        while len(children := servers_of(process.pid)) < 2:
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        # A parent that is killed takes its servers with it.
+        # When the parent is killed, its servers exit.
     with server(trained_copy, "--processes", "2") as (process, port):
-        children = beside(process.pid)
+        children = servers_of(process.pid)
         process.kill()
         end = time.monotonic() + 60
         while any(map(alive, children)):
@@ -73,7 +73,7 @@ def test_processes_side_by_side_share_ports_and_counters_and_one_that_dies_is_re
 
 @pytest.fixture
 def endless(project):
-    """A project whose one model never comes to an end with its answer."""
+    """A project with a single model whose calls never return."""
     import tensorflow as tf
 
     def run(x):
@@ -86,40 +86,40 @@ def endless(project):
     return project
 
 
-def ask_in_vain(port, seconds):
-    """Until the server says that it cannot; its status."""
+def failing_predict(port, seconds):
+    """The status of a request that fails."""
     body = json.dumps({"instances": [1.0]}).encode()
     url = f"http://127.0.0.1:{port}/v1/models/endless:predict"
     request = urllib.request.Request(url, body, {"X-Request-Timeout": str(seconds)})
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(request, timeout=60)
-    refused.value.close()
-    return refused.value.code
+    error.value.close()
+    return error.value.code
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_server_at_work_on_something_endless_stops_within_its_grace(endless, processes):
+def test_a_server_with_endless_calls_stops_within_its_grace_period(endless, processes):
     with server(endless, "--grace", "1", "--deadline", "0.2", "--workers", "1", "--processes", processes) as (
         process,
         port,
     ):
-        while True:  # each of the processes has something to do
-            assert ask_in_vain(port, 0.1) == 504
+        while True:  # until each process has an endless call
+            assert failing_predict(port, 0.1) == 504
             with contextlib.suppress(urllib.error.HTTPError):
                 get(port, "/readyz")
                 continue
             break
-        process.send_signal(signal.SIGHUP)  # which says that all is read again, and ends nothing
+        process.send_signal(signal.SIGHUP)  # reloads tokens and certificate, and does not stop the server
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(("processes", "number"), [("1", signal.SIGTERM), ("2", signal.SIGTERM), ("1", signal.SIGINT)])
-def test_a_second_signal_stops_it_at_once(endless, processes, number):
+def test_a_second_signal_ends_the_server_at_once(endless, processes, number):
     with server(endless, "--grace", "600", "--processes", processes) as (process, port):
-        assert ask_in_vain(port, 0.1) == 504
-        children = beside(process.pid)
+        assert failing_predict(port, 0.1) == 504
+        children = servers_of(process.pid)
         process.send_signal(signal.SIGTERM)
         assert any(line.startswith("stopping") for line in process.stderr)
         process.send_signal(number)
@@ -127,15 +127,15 @@ def test_a_second_signal_stops_it_at_once(endless, processes, number):
         assert not any(map(alive, children))
 
 
-def beside(parent):
-    """The servers a process has started."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
+def servers_of(parent):
+    """The process ids of the servers that a process has started."""
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (place / "cmdline").read_bytes().split(b"\0")
-            if b"--beside" in words and f"PPid:\t{parent}\n" in (place / "status").read_text():
-                found.append(int(place.name))
-    return found
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"--beside" in words and f"PPid:\t{parent}\n" in (folder / "status").read_text():
+                processes.append(int(folder.name))
+    return processes
 
 
 def alive(process):
@@ -151,19 +151,19 @@ def alive(process):
         (("nowhere",), "expected a folder of models"),
         ((".", "--versions", "newest"), "latest, latest:N, all or numbers"),
         ((".", "--versions", "mail=newest"), "latest, latest:N, all or numbers"),
-        ((".", "--versions", "mail=1", "--versions", "mail=2"), "mail twice"),
+        ((".", "--versions", "mail=1", "--versions", "mail=2"), "given twice for mail"),
         ((".", "--label", "mail=3"), "MODEL:LABEL=N"),
-        ((".", "--tls-cert", "x.pem"), "belong together"),
+        ((".", "--tls-cert", "x.pem"), "given together"),
         ((".", "--log-texts"), "--access-log"),
-        ((".", "--rest-port", "-1", "--grpc-port", "-1"), "no door"),
+        ((".", "--rest-port", "-1", "--grpc-port", "-1"), "both APIs are disabled"),
         ((".", "--token-file", "none.txt"), "none.txt"),
         ((".", "--tls-cert", "mail.toml", "--tls-key", "mail.toml"), "expected a certificate in PEM, found none"),
         ((".", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--processes", "2"), "none.pem: cannot be read"),
         ((".", "--limit", "beam_size"), "[MODEL:]OPTION=MAX"),
-        ((".", "--limit", "beam_size=2", "--limit", "beam_size=3"), "beam_size twice"),
+        ((".", "--limit", "beam_size=2", "--limit", "beam_size=3"), "beam_size is given twice"),
         ((".", "--versions", "9" * 5000), "latest, latest:N, all or numbers"),
         ((".", "--label", f"mail:stable={2**63}"), "MODEL:LABEL=N"),
     ],
 )
-def test_what_cannot_be_served_is_said(project, arguments, word):
+def test_wrong_options_are_explained(project, arguments, word):
     assert word in project.fails("serve", *arguments)

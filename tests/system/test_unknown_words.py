@@ -1,4 +1,4 @@
-"""A test set in which every sentence holds a word that training never saw: subwords spell it, words lose it and say so."""
+"""A test set with an unseen word in every sentence: subwords can spell it, words cannot and report it."""
 
 import json
 
@@ -68,14 +68,14 @@ def scores(project, codec):
     return metrics, stats["splits"]
 
 
-def test_subwords_never_answer_with_an_unknown_mark(named):
+def test_subwords_never_answer_with_an_unknown_token(named):
     metrics, splits = scores(named, '{ kind = "unigram", vocab_size = 320 }')
     assert metrics["unseen_words"]["rows"] == metrics["rows"] == len(UNSEEN) * len(SAYINGS)
     assert metrics["metrics"]["unknown_in_answers"] == 0
     assert [splits["test"][field]["unknown"] for field in ("source", "target")] == [0, 0]
 
 
-def test_words_count_what_they_do_not_know(named):
+def test_words_count_unknown_words(named):
     # Twelve words: some of train's own are unknown, so the model learns to answer with the mark.
     metrics, splits = scores(named, '{ kind = "words", vocab_size = 16 }')
     assert splits["test"]["source"]["rows_with_unknown"] == metrics["rows"]

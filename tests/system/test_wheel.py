@@ -1,4 +1,4 @@
-"""An installed wheel works in an empty folder: its pipelines, cards and data sets come along, and its types."""
+"""An installed wheel works in an empty folder and includes pipelines, cards, data sets and types."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def test_a_bundled_pipeline_runs_from_an_empty_folder(installed, tmp_path):
     assert done.stdout.startswith("data/artifacts/ingest/")
 
 
-def test_every_bundled_pipeline_is_listed_and_sound(installed, tmp_path):
+def test_every_bundled_pipeline_is_listed_and_valid(installed, tmp_path):
     listed = textpipe(installed, tmp_path, "new", "--list").stdout
     for path in (ROOT / "pipelines").glob("*.toml"):
         line = next(line for line in listed.splitlines() if line.split()[:1] == [path.stem])
@@ -51,7 +51,7 @@ def test_every_bundled_pipeline_is_listed_and_sound(installed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_comes_before_a_bundled_pipeline_of_its_name(installed, tmp_path):
+def test_a_file_takes_precedence_over_a_bundled_pipeline(installed, tmp_path):
     shutil.copy(ROOT / "pipelines/phrases_en_de.toml", tmp_path / "mail_reply_or_not.toml")
     shown = textpipe(installed, tmp_path, "plan", "mail_reply_or_not.toml", "--json").stdout
     assert '"task": "translate"' in shown
@@ -59,5 +59,5 @@ def test_a_file_comes_before_a_bundled_pipeline_of_its_name(installed, tmp_path)
     assert done.returncode == 2 and "did you mean 'mail_reply_or_not'?" in done.stderr
 
 
-def test_the_wheel_says_that_it_is_typed(installed):
+def test_the_wheel_is_marked_as_typed(installed):
     assert (installed / "textpipe/py.typed").is_file() and (installed / "textpipe/__init__.pyi").is_file()

@@ -13,32 +13,32 @@ from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import ABSENT, Graph, Raw, Tensors
 
-EXAMPLES = "inputs"  # what TensorFlow Serving calls the one input of a classify signature
+EXAMPLES_INPUT = "inputs"  # TensorFlow Serving's name for the input of a classify signature
 
 
 class Output(tf.Module):
-    """What a classifier says of rows: {field: [B]} -> outputs by name."""
+    """The outputs of a classifier: {field: [B]} -> outputs by name."""
 
     decode = None
     bounds: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, graph: Graph):
         super().__init__(name="output")
-        self._graph = lambda: graph  # an attribute would be saved with this one
+        self._graph = lambda: graph  # in a lambda: an attribute would be saved with this module
         self.classes = graph.features[graph.target]
 
     @property
     def graph(self) -> Graph:
-        """The graph that this is a part of."""
+        """The graph that this module belongs to."""
         return self._graph()
 
     @property
     def labels(self) -> list[str] | None:
-        """The classes in training's order."""
+        """The classes, in training order."""
         return list(self.classes.classes)
 
     def answer(self, raw: Raw) -> Tensors:
-        """The most probable label of each row, and the probabilities of all classes, in training's order.
+        """The most probable label of each row, and the probabilities of all classes, in training order.
 
         {"text": ["I agree."]}
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
@@ -54,59 +54,58 @@ class Output(tf.Module):
         }
 
     def probabilities(self, inputs: Any) -> tf.Tensor:
-        """Class probabilities [B, C]; one logit is the log-odds of the second of two classes."""
+        """Class probabilities [B, C]; a single logit is the log-odds of the second of two classes."""
         logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
         if logits.shape[-1] == 1:
             return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
         return tf.nn.softmax(logits)
 
     def log_probabilities(self, inputs: Any) -> tf.Tensor:
-        """The logarithms of `probabilities` [B, C], also of those too small for a float."""
+        """The logarithms of `probabilities` [B, C], accurate also where those underflow."""
         logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
         if logits.shape[-1] == 1:
             return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
         return tf.nn.log_softmax(logits)
 
     def score(self, raw: Raw) -> Tensors:
-        """How probable given labels are: {source field: [B], target field: [B]} -> log_prob [B] and probability [B].
+        """Score given labels: {source field: [B], target field: [B]} -> log_prob [B] and probability [B].
 
-        One that is no class has probability 0 and log_prob -1e9.
+        A label that is not a class has probability 0 and log_prob -1e9.
         """
         log_probs = self.log_probabilities(self.graph.inputs(raw))
         label = self.classes.ids(raw[self.graph.target])
-        found = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
-        log_prob = tf.where(label >= 0, found, ABSENT)
+        label_log_probs = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
+        log_prob = tf.where(label >= 0, label_log_probs, ABSENT)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
     def classify(self, examples: Mapping[str, tf.Tensor]) -> Tensors:
         """TensorFlow Serving's classify: serialized tf.Examples [B] -> classes [B, C] and scores [B, C].
 
-        An example has one feature named after each source field, of bytes or floats; without it, a text is empty and a
-        number missing.
+        An example has a feature for each source field, of bytes or floats; if absent, a text is empty and a number missing.
         """
-        found = self.answer(tf.io.parse_example(examples[EXAMPLES], tracing.example_spec(self.graph)))
-        return {"classes": found["labels"], "scores": found["probabilities"]}
+        outputs = self.answer(tf.io.parse_example(examples[EXAMPLES_INPUT], tracing.example_spec(self.graph)))
+        return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
     def signatures(self) -> list[Signature]:
-        """All of them."""
+        """All signatures."""
         graph, rows = self.graph, self.graph.row_inputs
         pairs = {**rows, **graph.target_input}
-        examples = {EXAMPLES: Input(signatures.EXAMPLES)}
-        counting = functools.partial(tracing.tokens, graph)
+        examples = {EXAMPLES_INPUT: Input(signatures.EXAMPLES)}
+        count_tokens = functools.partial(tracing.token_counts, graph)
         return [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", pairs, signatures.LIKELIHOOD, call=self.score),
-            Signature("tokens", rows, signatures.TOKEN_COUNTS, call=counting),
+            Signature("tokens", rows, signatures.TOKEN_COUNTS, call=count_tokens),
             Signature(
                 "classify", examples, signatures.ANSWER, call=self.classify, method=signatures.CLASSIFY, mergeable=True
             ),
         ]  # fmt: skip
 
-    def golden(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
-        """Fill in texts and scores of each row, best first, its probabilities, and log_prob of the best.
+    def add_golden_answers(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:
+        """Add texts and scores to each row, best first, its probabilities, and log_prob of the best.
 
-        raw: the rows as callers send them; inputs: their features as the model takes them.
+        raw: the rows as callers send them; inputs: their features, as model inputs.
         """
         labels = self.classes.classes
         for row, probabilities in zip(rows, self.probabilities(inputs).numpy().tolist(), strict=True):

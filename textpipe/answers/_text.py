@@ -1,4 +1,4 @@
-"""The outputs of a model that writes text, in graph.   Shapes: B batch, N hypotheses, T source, U target."""
+"""The outputs of a model that generates text, in graph.   Shapes: B batch, N hypotheses, T source, U target."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,30 +15,30 @@ from textpipe.savedmodel import signatures
 from textpipe.savedmodel.signatures import Input, Search, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import Graph, Raw, Tensors
-from textpipe.text.unknown import Replacement
+from textpipe.text.unknown import UnknownWordReplacer
 from textpipe.training import likelihood
 
-BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
-OPTIONS, DEADLINE = "options", "deadline"
+BLANK_PATTERN = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
+OPTIONS, UNTIL, DEADLINE = "options", "nbest_until", "deadline"
 
 
 class TargetEncoder:
-    """The target's codec for texts that are no data, such as a prefix: they are normalized as the field's data were."""
+    """Encodes target texts that are not data, for example a prefix: normalizes them like the field, then applies its codec."""
 
     def __init__(self, graph: Graph):
         self.codec, self.graph = graph.features[graph.target].codec, graph
         self.unk_id, self.end_id = self.codec.unk_id, self.codec.end_id
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """[N] string -> ids without an end [N, None]."""
+        """[N] string -> ids without end tokens [N, None]."""
         return self.codec.encode(self.graph.clean(self.graph.target, text))
 
 
 class Output(tf.Module):
-    """What a model that writes text says of rows: {field: [B]} -> outputs by name.
+    """The outputs of a text generator: {field: [B]} -> outputs by name.
 
-    decode: a decoding/ Config; lexicon: words to put for unknown ones; bounds: upper bounds of the decoder's options, where
-    not its own; attends: whether the model looks back at the source.
+    decode: a decoding/ Config; lexicon: translations that replace unknown words; bounds: upper bounds of the decoder's
+    options that replace its own; attends: whether the model attends to the source.
     """
 
     labels = None
@@ -53,25 +53,25 @@ class Output(tf.Module):
         attends: bool = True,
     ):
         super().__init__(name="output")
-        # What is no function would be saved with the graph.
+        # In lambdas: other attributes would be saved with the graph.
         encoder, self._graph, self._decode = TargetEncoder(graph), lambda: graph, lambda: decode
         self._encoder = lambda: encoder
-        useless = () if attends else ("coverage_penalty",)
-        limits = _bounds.bounds(self.decoder, decode, bounds, useless)
+        unavailable = () if attends else ("coverage_penalty",)
+        limits = _bounds.bounds(self.decoder, decode, bounds, unavailable)
         self._bounds = lambda: limits
         self.unknown = None
         if getattr(decode, "replace_unknown", False):
             for name in (*graph.sources, graph.target):
                 if not hasattr(getattr(graph.features[name], "codec", None), "tokens"):
                     raise ConfigError(
-                        f"[decode] replace_unknown: {name!r} has no words to put for unknown ones; set [tokenize] codec "
+                        f"[decode] replace_unknown: {name!r} has no words to replace unknown ones with; set [tokenize] codec "
                         'to "words", or leave replace_unknown out'
                     )
-            self.unknown = Replacement(lexicon)
+            self.unknown = UnknownWordReplacer(lexicon)
 
     @property
     def graph(self) -> Graph:
-        """The graph that this is a part of."""
+        """The graph that this module belongs to."""
         return self._graph()
 
     @property
@@ -81,7 +81,7 @@ class Output(tf.Module):
 
     @property
     def bounds(self) -> _bounds.Bounds:
-        """The lowest and the highest value of each option that is a number."""
+        """The lowest and highest value of each numeric option."""
         return self._bounds()
 
     @property
@@ -90,84 +90,92 @@ class Output(tf.Module):
         return plugins.find("decoding", self.decode.kind)
 
     def answer(self, raw: Raw) -> Tensors:
-        """The best answer to each row, and its log-probability as the decoder ranks by: answer [B], score [B].
+        """The best answer of each row and the score that the decoder ranks by: answer [B], score [B].
 
-        The answer to a blank text is the empty text, with score 0, unless it must begin with a prefix or hold phrases:
-        it is certain, and nothing is searched.
+        The answer to a blank text is the empty text with score 0, without a search, unless a prefix or phrases are
+        required.
         """
-        found = self.spelled(self.decoded(self.searched(raw), n_best=1), raw)
-        return {"answer": found["texts"][:, 0], "score": found["scores"][:, 0]}
+        outputs = self.detokenize(self.generate(self.search_inputs(raw), n_best=1), raw)
+        return {"answer": outputs["texts"][:, 0], "score": outputs["scores"][:, 0]}
 
     def nbest(self, raw: Raw) -> Tensors:
         """The N best answers, best first: texts [B, N], scores [B, N]."""
-        return self.spelled(self.decoded(self.searched(raw)), raw)
+        return self.detokenize(self.generate(self.search_inputs(raw)), raw)
 
-    def optional(self, given: Mapping[str, tf.Tensor]) -> Tensors:
-        """As nbest, with the decoder's settings set for this call: the source fields' [B] and all of `defaults`.
+    def nbest_until(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """As nbest, but the call fails at a deadline. inputs: the source fields [B] and the deadline in Unix seconds.
 
-        Options outside of their bounds fail, and so does a search that its deadline cuts short.
+        Servers answer with it, because nothing outside of a graph can stop a search. Unlike that of answer_with_options
+        its search has fixed sizes, and takes half as long.
+        """
+        return self.detokenize(self.generate(self.search_inputs(inputs), {DEADLINE: inputs[DEADLINE]}), inputs)
+
+    def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+        """As nbest, with decoder settings of this call. inputs: the source fields [B] and all names of `defaults`.
+
+        The call fails for options outside their bounds, and when the deadline ends the search.
         """
         sources = self.graph.sources
-        options = {name: value for name, value in given.items() if name not in sources}
-        options = _bounds.bounded(options, self.bounds)
+        options = {name: value for name, value in inputs.items() if name not in sources}
+        options = _bounds.check_bounds(options, self.bounds)
         for name in set(self.decoder.TEXTS) & set(_bounds.TOKENS):
-            options[name] = _bounds.short(name, options[name], self.defaults()[name], self._encoder())
-        return self.spelled(self.decoded(self.searched(given), options), given)
+            options[name] = _bounds.check_tokens(name, options[name], self.defaults()[name], self._encoder())
+        return self.detokenize(self.generate(self.search_inputs(inputs), options), inputs)
 
-    def decoded(
+    def generate(
         self, inputs: Any, options: Tensors | None = None, *, n_best: int | None = None, model: Any = None
     ) -> Tensors:
-        """What the decoder finds for {field: ids [B, T]}: ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
+        """Run the decoder: {field: ids [B, T]} -> ids [B, N, U], scores [B, N], attention [B, N, U, T], ...
 
-        options: of the decoder's OPTIONS and TEXTS, in place of its settings. n_best: how many answers are wanted, for a
-        decoder that is done the sooner the fewer they are; it may give more. model: to be asked in place of the graph's.
+        options: the decoder's OPTIONS and TEXTS, in place of its settings. n_best: the number of answers needed, for
+        decoders that then end sooner; they may return more. model: used in place of the graph's.
         """
-        config, own = self.decode, self.graph.model
+        config, graph_model = self.decode, self.graph.model
         if n_best is not None and "n_best" in type(config).model_fields:
             config = config.model_copy(update={"n_best": n_best})
-        found = self.decoder.decode(model or own, inputs, config, options, codec=self._encoder())
-        blank = _search.nothing(_search.source_ids(own, inputs), own.pad_id)
-        for name in self.decoder.TEXTS:  # what the answer must hold it holds
+        outputs = self.decoder.decode(model or graph_model, inputs, config, options, codec=self._encoder())
+        blank = _search.is_empty(_search.source_ids(graph_model, inputs), graph_model.pad_id)
+        for name in self.decoder.TEXTS:  # a row with required text is not blank
             text = (options or {}).get(name, self.defaults()[name])
-            blank &= tf.strings.regex_full_match(text, BLANK)
-        return _search.emptied(found, blank, own.end_id)
+            blank &= tf.strings.regex_full_match(text, BLANK_PATTERN)
+        return _search.with_empty_answers(outputs, blank, graph_model.end_id)
 
-    def searched(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What is decoded: {field: [B]} -> {field: ids [B, T]}, those of the rows, but of blank ones the end alone.
+    def search_inputs(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The decoder's inputs: {field: [B]} -> {field: ids [B, T]}, with only the end token for blank rows.
 
-        Blank is a row whose texts hold only white space, control and format characters after normalization, known to the
-        vocabulary or not: such a row has the empty answer. inputs: the rows' features, where they are there already.
+        A row is blank when its normalized texts have only white space, control and format characters, whether in the
+        vocabulary or not; its answer is empty. inputs: the rows' features, if already computed.
         """
         graph = self.graph
-        found = dict(graph.inputs(raw) if inputs is None else inputs)
+        features = dict(graph.inputs(raw) if inputs is None else inputs)
         texts = [name for name in graph.sources if graph.has_text(name)]
-        blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK) for name in texts]
+        blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK_PATTERN) for name in texts]
         blank = functools.reduce(tf.logical_and, blanks)
         for name in texts:
             end = tf.where(
-                tf.equal(tf.range(tf.shape(found[name])[1]), 0), graph.model.end_id, graph.model.pad_id
+                tf.equal(tf.range(tf.shape(features[name])[1]), 0), graph.model.end_id, graph.model.pad_id
             )  # [T]
-            found[name] = tf.where(blank[:, None], end, found[name])
-        return found
+            features[name] = tf.where(blank[:, None], end, features[name])
+        return features
 
-    def spelled(self, found: Tensors, given: Mapping[str, tf.Tensor]) -> Tensors:
-        """A decoder's ids [B, N, U] as texts [B, N]; given: the source texts {field: [B]}."""
+    def detokenize(self, outputs: Tensors, raw: Raw) -> Tensors:
+        """Convert a decoder's ids [B, N, U] to texts [B, N]; raw: the source texts {field: [B]}."""
         graph = self.graph
-        rows, beams, length = tf.unstack(tf.shape(found["ids"]))
-        ids, codec = tf.reshape(found["ids"], [rows * beams, length]), graph.features[graph.target].codec
+        rows, beams, length = tf.unstack(tf.shape(outputs["ids"]))
+        ids, codec = tf.reshape(outputs["ids"], [rows * beams, length]), graph.features[graph.target].codec
         if self.unknown is None:
             texts = codec.decode(ids)
         else:
-            tokens = graph.features[graph.source].codec.tokens(graph.clean(graph.source, given[graph.source]))
-            unknown = self.unknown(tokens, found["attention"])  # [B, N, U]
+            tokens = graph.features[graph.source].codec.tokens(graph.clean(graph.source, raw[graph.source]))
+            unknown = self.unknown(tokens, outputs["attention"])  # [B, N, U]
             texts = codec.decode(ids, tf.reshape(unknown, tf.shape(ids)))
-        return {"texts": tf.reshape(texts, [rows, beams]), "scores": found["scores"]}
+        return {"texts": tf.reshape(texts, [rows, beams]), "scores": outputs["scores"]}
 
     def defaults(self) -> dict[str, Any]:
-        """What `options` takes beside the text, with the value that changes nothing: {name: tensor or NumPy value}.
+        """The inputs of `options` except the text, with defaults from the settings: {name: tensor or NumPy value}.
 
-        Scalars of the decoder's OPTIONS (0 for a setting that is none), [1] strings of its TEXTS, and the deadline, in
-        seconds since 1970 (0 for none), at which the search ends and the call fails.
+        Scalars for the decoder's OPTIONS (0 for None), [1] strings for its TEXTS, and the deadline in Unix seconds (0 for
+        none) at which the search ends and the call fails.
         """
         config = self.decode
         values = {name: tf.constant(getattr(config, name) or 0, dtype) for name, dtype in self.decoder.OPTIONS.items()}
@@ -177,87 +185,87 @@ class Output(tf.Module):
         return values | {DEADLINE: tf.constant(0.0, tf.float64)}
 
     def attention(self, raw: Raw) -> Tensors:
-        """Where the best answer looked: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
+        """The attention of the best answer: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
 
-        alignment [B, U] is the place of the source token that each target token looked at most; -1 behind the end and
-        for models without attention.
+        alignment [B, U] is the position of the source token with the largest weight; -1 after the end and for models
+        without attention.
         """
         features, graph = self.graph.features, self.graph
-        inputs = self.searched(raw)
-        found = self.decoded(inputs, n_best=1)
-        weights = found["attention"][:, 0]
-        most = tf.argmax(weights, axis=2, output_type=tf.int32)
+        inputs = self.search_inputs(raw)
+        outputs = self.generate(inputs, n_best=1)
+        weights = outputs["attention"][:, 0]
+        best = tf.argmax(weights, axis=2, output_type=tf.int32)
         return {
             "weights": weights,
-            "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, most, -1),
+            "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, best, -1),
             "source_tokens": features[graph.source].codec.pieces(_search.source_ids(graph.model, inputs)),
-            "target_tokens": features[graph.target].codec.pieces(found["ids"][:, 0]),
+            "target_tokens": features[graph.target].codec.pieces(outputs["ids"][:, 0]),
         }
 
     def score(self, raw: Raw) -> Tensors:
-        """How probable given answers are: {source field: [B], target field: [B]} -> by pair.
+        """Score given answers: {source field: [B], target field: [B]} -> figures per pair.
 
-        log_prob [B] (natural logarithm of the answer's probability, its end included), tokens [B], and by token
-        log_probs [B, U] and target_tokens [B, U], 0 and "" behind the end; cut [B] says where the answer was longer than
-        the model reads and only its beginning was scored. The empty answer to a blank source is certain, as the decoders
-        have it: log_prob 0.
+        log_prob [B] (natural logarithm of the answer's probability, end token included), tokens [B], and per token
+        log_probs [B, U] and target_tokens [B, U], 0 and "" after the end; cut [B] is true where the answer exceeds the
+        model's max_length and only its beginning was scored. The empty answer to a blank source has log_prob 0, as in
+        the decoders.
         """
         graph = self.graph
-        inputs, given, feature = self.searched(raw), raw[graph.target], graph.features[graph.target]
-        ids = graph.encode(graph.target, given)  # [B, U]
-        log_probs = self.of_tokens(inputs, ids)
+        inputs, answers, feature = self.search_inputs(raw), raw[graph.target], graph.features[graph.target]
+        ids = graph.encode(graph.target, answers)  # [B, U]
+        log_probs = self.token_log_probs(inputs, ids)
         real = ids != feature.codec.pad_id
         return {
             "log_prob": tf.reduce_sum(log_probs, axis=1),
             "tokens": tf.math.count_nonzero(real, axis=1, dtype=tf.int32),
             "log_probs": log_probs,
             "target_tokens": tf.where(real, feature.codec.pieces(ids), ""),
-            "cut": feature.codec.encode(graph.clean(graph.target, given)).row_lengths() >= feature.max_length,
+            "cut": feature.codec.encode(graph.clean(graph.target, answers)).row_lengths() >= feature.max_length,
         }
 
-    def of_tokens(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities [B, U] of given answers' ids [B, U], 0 for the empty answer to a blank source."""
+    def token_log_probs(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
+        """Log-probabilities [B, U] of given answers' ids [B, U]; 0 for the empty answer to a blank source."""
         model = self.graph.model
         source = _search.source_ids(model, inputs)
-        certain = _search.nothing(source, model.pad_id) & _search.nothing(ids, model.pad_id)
-        return tf.where(certain[:, None], 0.0, likelihood.of_tokens(model, inputs, ids))
+        certain = _search.is_empty(source, model.pad_id) & _search.is_empty(ids, model.pad_id)
+        return tf.where(certain[:, None], 0.0, likelihood.token_log_probs(model, inputs, ids))
 
     def tokens(self, raw: Raw) -> Tensors:
-        """How long texts and answers are in tokens: as tracing.tokens, and target_tokens [B]."""
-        graph, found = self.graph, tracing.tokens(self.graph, raw)
+        """Lengths of texts and answers in tokens: as tracing.token_counts, and target_tokens [B]."""
+        graph, counts = self.graph, tracing.token_counts(self.graph, raw)
         ids = graph.encode(graph.target, raw[graph.target])
-        return found | {"target_tokens": tracing.counted(ids, graph.features[graph.target].codec)}
+        return counts | {"target_tokens": tracing.count_tokens(ids, graph.features[graph.target].codec)}
 
     @property
-    def streams(self) -> bool:
-        """Whether answers can be given token by token: not where words are put for unknown ones at the end."""
+    def can_stream(self) -> bool:
+        """Whether answers can be streamed token by token: not when unknown words are replaced at the end."""
         return self.unknown is None
 
     @functools.cached_property
     def stream(self) -> Any:
-        """The decoder of such answers."""
+        """The decoder of streamed answers."""
         from textpipe.decoding._stream import Stream
 
         return Stream(self.graph.model, self.decode, self._encoder())
 
     def begin(self, raw: Raw) -> Tensors:
-        """The state of a greedy answer of no tokens yet; see decoding/_stream.py."""
-        return self.stream.begin(self.searched(raw))
+        """The state of a greedy answer with no tokens yet; see decoding/_stream.py."""
+        return self.stream.begin(self.search_inputs(raw))
 
     def advance(self, state: Mapping[str, tf.Tensor]) -> Tensors:
-        """A state -> the state with a token more, done [B], and text [B] so far."""
-        found = self.stream.advance(state)
-        return {**found, "text": self.graph.features[self.graph.target].codec.decode(found["ids"])}
+        """A state -> the state with one more token, done [B], and text [B] so far."""
+        advanced = self.stream.advance(state)
+        return {**advanced, "text": self.graph.features[self.graph.target].codec.decode(advanced["ids"])}
 
-    def state(self) -> dict[str, Input]:
-        """What `advance` takes; to be asked for when `begin` has been traced."""
+    def state_inputs(self) -> dict[str, Input]:
+        """The inputs of `advance`; known once `begin` has been traced."""
         return {
-            name: Input(signatures.STREAMED, spec.dtype.name, tuple(spec.shape.as_list()))
+            name: Input(signatures.STATE_INPUT, spec.dtype.name, tuple(spec.shape.as_list()))
             for name, spec in self.stream.specs().items()
         }
 
     def signatures(self) -> list[Signature]:
-        """All of them."""
+        """All signatures."""
         graph, rows, defaults = self.graph, self.graph.row_inputs, self.defaults()
         pairs = {**rows, **graph.target_input}
         options = {name: Input(signatures.OPTION) for name in self.decoder.TEXTS}
@@ -265,34 +273,43 @@ class Output(tf.Module):
             kind = signatures.DEADLINE if name == DEADLINE else signatures.OPTION
             options.setdefault(name, Input(kind, value.dtype.name, ()))
         best = Search(OPTIONS, {"answer": "texts", "score": "scores"}, first=True)
-        every = Search(OPTIONS, {"texts": "texts", "scores": "scores"})
-        found = [
+        nbest = Search(OPTIONS, {"texts": "texts", "scores": "scores"})
+        definitions = [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=best),
-            Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=every),
-            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.optional, defaults=defaults),
+            Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=nbest),
+            Signature(
+                UNTIL,
+                {**rows, DEADLINE: options[DEADLINE]},
+                signatures.ANSWER,
+                call=self.nbest_until,
+                defaults={DEADLINE: defaults[DEADLINE]},
+            ),
+            Signature(
+                OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults
+            ),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", pairs, signatures.LIKELIHOOD, call=self.score),
             Signature("tokens", pairs, signatures.TOKEN_COUNTS, call=self.tokens),
             Signature("attention", rows, signatures.ATTENTION, call=self.attention),
         ]
-        if self.streams:
-            found.append(Signature("begin", rows, signatures.STATE, call=self.begin))
-            found.append(
-                Signature("advance", {}, signatures.STATE, call=self.advance, follows="begin", state=self.state)
+        if self.can_stream:
+            definitions.append(Signature("begin", rows, signatures.STATE, call=self.begin))
+            definitions.append(
+                Signature("advance", {}, signatures.STATE, call=self.advance, follows="begin", state=self.state_inputs)
             )
-        return found
+        return definitions
 
-    def golden(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-        """Fill in texts and scores of each row, best first, and log_prob: what the best of them scores as a given answer.
+    def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+        """Add texts and scores to each row, best first, and log_prob: the score of the best text as a given answer.
 
-        raw: the rows as callers send them; inputs: their features as the model takes them.
+        raw: the rows as callers send them; inputs: their features, as model inputs.
         """
         graph = self.graph
-        inputs = self.searched(raw, inputs)
-        found = self.spelled(self.decoded(inputs), raw)
-        for row, texts, scores in zip(rows, found["texts"].numpy(), found["scores"].numpy(), strict=True):
+        inputs = self.search_inputs(raw, inputs)
+        outputs = self.detokenize(self.generate(inputs), raw)
+        for row, texts, scores in zip(rows, outputs["texts"].numpy(), outputs["scores"].numpy(), strict=True):
             row |= {"texts": [text.decode() for text in texts], "scores": scores.tolist()}
-        forced = graph.encode(graph.target, found["texts"][:, 0])
-        sums = tf.reduce_sum(self.of_tokens(inputs, forced), axis=1)
+        best = graph.encode(graph.target, outputs["texts"][:, 0])
+        sums = tf.reduce_sum(self.token_log_probs(inputs, best), axis=1)
         for row, log_prob in zip(rows, sums.numpy().tolist(), strict=True):
             row["log_prob"] = log_prob

@@ -1,4 +1,4 @@
-"""The answer is one of a closed set of labels, with a probability for each."""
+"""Answers that are one of a closed set of labels, with a probability for each."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 VIEW = "bars"
 SCORES = ("log_prob", "probability")
 WORD_NOTES: tuple[str, ...] = ()
-LIKELIEST = 5  # classes a prediction lists
+NUM_LISTED = 5  # classes listed in predictions.jsonl
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
-    """Raise ValueError for settings of answers that are searched or of which several are right."""
+    """Raise ValueError for settings of generators: bounds of options, and several references."""
     if bounds:
         raise ValueError(f"bounds: {task} answers with a label and has no options; leave bounds out")
     if join_sources:
@@ -26,43 +26,43 @@ def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = No
 
 
 def check_ensemble(model: str) -> None:
-    """Raise ConfigError: classifiers are not joined."""
-    raise ConfigError(f"ensemble: {model} answers with a label; only models that write text can be joined")
+    """Raise ConfigError: classifiers cannot be ensembled."""
+    raise ConfigError(f"ensemble: {model} answers with a label; only models that generate text can be ensembled")
 
 
 def join(models: Sequence[Any], mean: str) -> Any:
-    """Classifiers are not joined."""
+    """Never called: check_ensemble raises."""
     raise AssertionError("check_ensemble raises")
 
 
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
 ) -> "Output":  # fmt: skip
-    """The part of a graph that answers."""
+    """The outputs of a graph."""
     from textpipe.answers._label import Output
 
     return Output(graph)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer: of many classes, the likeliest five."""
-    likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of an answer that predictions.jsonl stores; of many classes only the five most probable."""
+    ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(ranked[:NUM_LISTED])}
 
 
-def measured(
+def extra_metrics(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
-    """Nothing beside the task's own metrics."""
+    """Nothing in addition to the task's metrics."""
     return {}, []
 
 
-def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
-    """Nothing: a label holds no words."""
+def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+    """Nothing: labels are not texts."""
     return {}
 
 
-def measured_words(
+def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
     seen: Callable[[], Mapping[str, int]],
@@ -72,12 +72,12 @@ def measured_words(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Nothing: a label holds no words."""
+    """Nothing: labels are not texts."""
     return {}
 
 
 def names(answer: str) -> Sequence[str]:
-    """The labels that an answer names."""
+    """The labels in an answer."""
     return (answer,)
 
 
@@ -93,7 +93,7 @@ def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def score_line(row: Mapping[str, Any]) -> str:
-    """A scored row as TAB-separated figures."""
+    """A scored row as tab-separated figures."""
     return f"{row['log_prob']:.6g}\t{row['probability']:.6g}"
 
 

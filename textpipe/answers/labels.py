@@ -1,4 +1,4 @@
-"""The answer is any number of a closed set of labels, each with a probability of its own."""
+"""Answers that are any subset of a closed set of labels, with an independent probability for each."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from textpipe.answers.label import (
     SCORES,
     WORD_NOTES,
+    answer_metrics,
     check_ensemble,
+    extra_metrics,
     join,
-    measured,
-    measured_answers,
-    measured_words,
     score_line,
     score_row,
     score_summary,
     score_totals,
+    word_metrics,
 )
 from textpipe.answers.label import check as check_label
 from textpipe.config.sections import Section
@@ -25,42 +25,58 @@ if TYPE_CHECKING:
     from textpipe.servable.tracing import Graph
 
 VIEW = "label_sets"
-LIKELIEST = 5  # labels a prediction lists
-THRESHOLD = 0.5  # where no validation has chosen one
+NUM_LISTED = 5  # labels listed in predictions.jsonl
+DEFAULT_THRESHOLD = 0.5  # when validation chose none
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
-    """Raise ValueError for settings of answers that are searched or of which several are right."""
+    """Raise ValueError for settings of generators: bounds of options, and several references."""
     check_label(task, decode=decode, bounds=bounds, join_sources=join_sources)
 
 
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
 ) -> "Output":  # fmt: skip
-    """The part of a graph that answers, with the threshold that validation chose."""
+    """The outputs of a graph, with the threshold chosen by validation."""
     from textpipe.answers._labels import Output
 
-    return Output(graph, threshold_of(graph.trained))
+    return Output(graph, kept_threshold(graph.trained))
 
 
-def threshold_of(trained: Mapping[str, Any]) -> float:
-    """The threshold of the weights that were kept, from train.json."""
+def kept_threshold(trained: Mapping[str, Any]) -> float:
+    """The threshold of the kept weights, from train.json."""
     kept = trained.get("average") or trained.get("best") or {}
-    return kept.get("valid_threshold", THRESHOLD)
+    return kept.get("valid_threshold", DEFAULT_THRESHOLD)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer: of many labels, the likeliest five."""
-    likeliest = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(likeliest[:LIKELIEST])}
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of an answer that predictions.jsonl stores; of many labels only the five most probable."""
+    ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(ranked[:NUM_LISTED])}
 
 
 def names(answer: str) -> Sequence[str]:
-    """The labels that an answer names: "billing|urgent" -> ("billing", "urgent")."""
+    """The labels in an answer: "billing|urgent" -> ("billing", "urgent")."""
     return parse(answer)
 
 
 __all__ = [
-    "SCORES", "THRESHOLD", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
-    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals", "threshold_of",
+    "DEFAULT_THRESHOLD",
+    "SCORES",
+    "VIEW",
+    "WORD_NOTES",
+    "answer_metrics",
+    "check",
+    "check_ensemble",
+    "extra_metrics",
+    "join",
+    "kept_threshold",
+    "names",
+    "output",
+    "score_line",
+    "score_row",
+    "score_summary",
+    "score_totals",
+    "stored_prediction",
+    "word_metrics",
 ]  # fmt: skip

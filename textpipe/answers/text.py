@@ -1,4 +1,4 @@
-"""The answer is a text, written token by token by a decoder."""
+"""Answers that are texts, generated token by token by a decoder."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 VIEW = "texts"
 SCORES = ("log_prob", "tokens", "log_probs", "target_tokens", "cut")
-TARGET_WORDS = (
-    "target_words: F1, precision and recall of the words that the training targets hold `least` to `most` times, over all "
-    "rows; words are runs of letters, digits and marks, case folded, and match as often as the reference holds them."
+TARGET_WORDS_NOTE = (
+    "target_words: F1, precision and recall of words that occur `least` to `most` times in the training targets, over all "
+    "rows; words are runs of letters, digits and marks, case folded; repeated words match at most as often as they occur "
+    "in the reference."
 )
-WORD_NOTES = (TARGET_WORDS,)
+WORD_NOTES = (TARGET_WORDS_NOTE,)
 
 
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
@@ -28,11 +29,11 @@ def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = No
 
 
 def check_ensemble(model: str) -> None:
-    """Models that write text can be joined."""
+    """Models that generate text can be ensembled."""
 
 
 def join(models: Sequence[Any], mean: str) -> Any:
-    """Models that answer together, token by token; mean: of their probabilities."""
+    """The ensemble of models; mean: how to average their probabilities of each token."""
     from textpipe.nets.ensemble import Ensemble
 
     return Ensemble(models, mean=mean)
@@ -41,35 +42,35 @@ def join(models: Sequence[Any], mean: str) -> Any:
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
 ) -> "Output":  # fmt: skip
-    """The part of a graph that answers."""
+    """The outputs of a graph."""
     from textpipe.answers._text import Output
 
     return Output(graph, decode, lexicon=lexicon, bounds=bounds, attends=attends)
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer."""
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of an answer that predictions.jsonl stores."""
     return {"answer": answer["answer"], "score": answer["score"]}
 
 
-def measured(
+def extra_metrics(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
-    """The perplexity of the references, and how many answers hold an unknown word."""
-    figures, note = perplexity_of(graph, sources, references, batch_rows)
-    return figures | measured_answers(graph, answers), [note]
+    """The perplexity of the references, and the number of answers with an unknown word."""
+    metrics, note = reference_perplexity(graph, sources, references, batch_rows)
+    return metrics | answer_metrics(graph, answers), [note]
 
 
-def measured_answers(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
-    """How many answers hold the mark of a word the vocabulary lacks."""
+def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
+    """The number of answers that contain the unknown token."""
     import tensorflow as tf
 
     codec = graph.features[graph.target].codec
-    mark = codec.decode(tf.constant([[codec.unk_id]]))[0].numpy().decode().strip()
-    return {"unknown_in_answers": sum(mark in answer for answer in answers) if mark else 0}
+    unknown = codec.decode(tf.constant([[codec.unk_id]]))[0].numpy().decode().strip()
+    return {"unknown_in_answers": sum(unknown in answer for answer in answers) if unknown else 0}
 
 
-def measured_words(
+def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
     seen: Callable[[], Mapping[str, int]],
@@ -79,16 +80,16 @@ def measured_words(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """F1 of the words that the training targets hold `least` to `most` times."""
+    """F1 of words that occur `least` to `most` times in the training targets."""
     from textpipe.metrics import words
 
     return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
 
 
-def perplexity_of(
+def reference_perplexity(
     graph: "Graph", sources: Sequence[str], references: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], str]:
-    """Perplexity of the references under teacher forcing, exp(nats per token), and which tokens those are."""
+    """Perplexity of the references under teacher forcing, exp(nats per token), and a note on the tokens it counts."""
     import tensorflow as tf
 
     from textpipe.objectives import sequence
@@ -99,8 +100,8 @@ def perplexity_of(
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2, autograph=False)
     def forced(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, ids = graph.inputs({graph.source: source}), graph.encode(graph.target, target)
-        whole = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
-        cut = tf.math.count_nonzero(whole >= feature.max_length)
+        full_lengths = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
+        cut = tf.math.count_nonzero(full_lengths >= feature.max_length)
         return sequence.sums(graph.model, inputs, ids) | {"cut": cut}
 
     order = sorted(range(len(sources)), key=lambda at: len(references[at]))
@@ -110,16 +111,16 @@ def perplexity_of(
         sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
         nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
     note = (
-        f"perplexity: over {tokens:.0f} tokens of this model's own vocabulary, end marks included, in the normalized "
-        "references; models with other vocabularies cannot be compared by it."
+        f"perplexity: over {tokens:.0f} tokens of this model's vocabulary, end tokens included, of the normalized "
+        "references; not comparable between models with different vocabularies."
     )
     if cut:
-        note += f" {cut:,} references are longer than the {feature.max_length} tokens that [vectorize] keeps: of them the beginning."
+        note += f" {cut:,} references exceed [vectorize] max_length of {feature.max_length} tokens; only their beginnings count."
     return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
 
 
 def score_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair's outputs without padding, and its perplexity."""
+    """The outputs of a pair without padding, and its perplexity."""
     tokens = row["tokens"]
     return {
         "log_prob": row["log_prob"],
@@ -132,12 +133,12 @@ def score_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def perplexity(log_prob: float, count: int) -> float:
-    """exp of the mean negative log-probability, as large as a float can say."""
+    """exp of the mean negative log-probability, limited to avoid overflow."""
     return math.exp(min(-log_prob / count, 700.0))
 
 
 def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums over scored pairs: pairs, log_prob, tokens, perplexity (per token) and how many were cut."""
+    """Sums over scored pairs: pairs, log_prob, tokens, perplexity (per token) and the number cut."""
     log_prob = math.fsum(row["log_prob"] for row in rows)
     tokens, cut = sum(row["tokens"] for row in rows), sum(row["cut"] for row in rows)
     return {
@@ -146,7 +147,7 @@ def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def score_line(row: Mapping[str, Any]) -> str:
-    """A scored pair as TAB-separated figures."""
+    """A scored pair as tab-separated figures."""
     return f"{row['log_prob']:.6g}\t{row['tokens']}\t{row['perplexity']:.6g}"
 
 
@@ -158,6 +159,4 @@ def score_summary(totals: Mapping[str, float]) -> str:
         f"{log_prob / pairs:.4g} a pair, {log_prob / totals['tokens']:.4g} a token, "
         f"perplexity {totals['perplexity']:.4g}"
     )
-    return text + (
-        f"; {cut:,} answers are longer than the model reads: only their beginnings were scored" if cut else ""
-    )
+    return text + (f"; {cut:,} answers exceed the model's max_length: only their beginnings were scored" if cut else "")

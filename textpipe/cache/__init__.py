@@ -1,1 +1,1 @@
-"""Content-addressed results: their keys, where they are stored, and whether they are intact."""
+"""Content-addressed results: cache keys, storage, and integrity checks."""

@@ -1,6 +1,7 @@
-"""What a result depends on: section, input digests, files named in the section, code reached by imports, versions.
+"""The fingerprint of a stage's result: everything that the result depends on, and its hash, the cache key.
 
-Each ingredient is kept by name, so that `textpipe plan` can say which one changed.
+A fingerprint has the stage's section, the digests of its inputs and of the files that the section names, the digests of
+all imported modules, and library versions. Entries have names, so that `textpipe plan` can say which of them changed.
 """
 
 import ast
@@ -21,100 +22,102 @@ from textpipe.config import plugins
 from textpipe.config.sections import Section
 from textpipe.errors import DataError, suggest
 
-VERSIONED = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
+VERSIONED_LIBRARIES = ("tensorflow", "tensorflow-text", "keras", "sentencepiece")
 
 
-def ingredients(
-    stage: str, module: str, section: Section, inputs: dict[str, str], behind: list[Section]
+def compute(
+    stage: str, module: str, section: Section, inputs: dict[str, str], upstream: list[Section]
 ) -> dict[str, Any]:
-    """All that decides a stage's result: {"section": {...}, "inputs": {...}, "files": {...}, "code": {...}, "versions": {...}}.
+    """A stage's fingerprint: {"stage": ..., "section": {...}, "inputs": {...}, "files": ..., "code": ..., "versions": ...}.
 
-    behind: sections of earlier stages whose plug-ins this stage runs again.
+    inputs: digests by stage; upstream: sections of earlier stages whose plug-ins this stage runs too.
     """
-    plugged = {plugins.module_name(room, kind) for part in (section, *behind) for room, kind in named_plugins(part)}
-    own = getattr(section, "extra_files", None)
-    paths = set(paths_in(section)) | set(own() if own else ())
+    plugin_modules = {
+        plugins.module_name(package, kind) for table in (section, *upstream) for package, kind in iter_plugins(table)
+    }
+    extra_files = getattr(section, "extra_files", None)
+    paths = set(iter_paths(section)) | set(extra_files() if extra_files else ())
     return {
         "stage": stage,
         "section": section.model_dump(mode="json"),
         "inputs": inputs,
         "files": {str(path): path_digest(path) for path in sorted(paths)},
-        "code": {name: code_digest(name) for name in sorted(reached({module, *plugged}))},
-        "versions": versions(),
+        "code": {name: code_digest(name) for name in sorted(reachable_modules({module, *plugin_modules}))},
+        "versions": library_versions(),
     }
 
 
-def key(of: dict[str, Any]) -> str:
-    """SHA-256 of a stage's ingredients, in hexadecimal."""
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+def key(fingerprint: dict[str, Any]) -> str:
+    """The cache key: SHA-256 of a fingerprint, in hexadecimal."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Which ingredients differ, in words: ["section train.epochs: 3 -> 5", "code textpipe.text.steps.case"]."""
-    found = []
+    """The differences of two fingerprints: ["section train.epochs: 3 -> 5", "code textpipe.text.steps.case"]."""
+    differences = []
     for group in ("section", "files", "code", "versions", "inputs"):
-        before, after = flat(old.get(group, {})), flat(new.get(group, {}))
+        before, after = flatten(old.get(group, {})), flatten(new.get(group, {}))
         for name in sorted({*before, *after}):
             if before.get(name) != after.get(name):
                 detail = f": {before.get(name)!r} -> {after.get(name)!r}" if group in ("section", "versions") else ""
-                found.append(f"{group} {name}{detail}")
-    return found
+                differences.append(f"{group} {name}{detail}")
+    return differences
 
 
-def flat(tables: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested tables by dotted names: {"a": {"b": 1}} -> {"a.b": 1}; a list is one value."""
+def flatten(tables: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one table with dotted names: {"a": {"b": 1}} -> {"a.b": 1}; a list counts as one value."""
     if not isinstance(tables, dict):
         return {prefix: tables}
     return {
         name: value
-        for part, table in tables.items()
-        for name, value in flat(table, f"{prefix}.{part}".lstrip(".")).items()
+        for key, table in tables.items()
+        for name, value in flatten(table, f"{prefix}.{key}".lstrip(".")).items()
     }
 
 
-def values_in(value: Any) -> Iterator[Any]:
-    """Every leaf and every section below a checked section."""
+def iter_values(value: Any) -> Iterator[Any]:
+    """A value and every value nested in it: sections, dict values, list items and leaves."""
     yield value
     if isinstance(value, Section):
         for name in type(value).model_fields:
-            yield from values_in(getattr(value, name))
+            yield from iter_values(getattr(value, name))
     elif isinstance(value, dict):
         for item in value.values():
-            yield from values_in(item)
+            yield from iter_values(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from values_in(item)
+            yield from iter_values(item)
 
 
-def paths_in(section: Section) -> Iterator[Path]:
+def iter_paths(section: Section) -> Iterator[Path]:
     """Every Path a section names."""
-    return (value for value in values_in(section) if isinstance(value, Path))
+    return (value for value in iter_values(section) if isinstance(value, Path))
 
 
-def named_plugins(section: Section) -> Iterator[tuple[str, str]]:
-    """(room, kind) of every plug-in a section names, itself or by `plugins()`; a task is named by its string."""
-    for value in values_in(section):
+def iter_plugins(section: Section) -> Iterator[tuple[str, str]]:
+    """(package, kind) of every plug-in that a section names, in its settings or by `plugins()`."""
+    for value in iter_values(section):
         if isinstance(value, Section):
             task = getattr(value, "task", None)
             if isinstance(task, str):
                 yield "tasks", task
                 yield from (("kinds", field.kind) for field in plugins.find("tasks", task).FIELDS)
             yield from getattr(value, "plugins", tuple)()
-            place = type(value).__module__
+            module = type(value).__module__
             kind = getattr(value, "kind", None)
-            if isinstance(kind, str) and place.startswith("textpipe.") and place.endswith("." + kind):
-                yield place.removeprefix("textpipe.").rpartition(".")[0], kind
+            if isinstance(kind, str) and module.startswith("textpipe.") and module.endswith("." + kind):
+                yield module.removeprefix("textpipe.").rpartition(".")[0], kind
             elif isinstance(kind, str) and "." in kind:
                 yield "", kind
 
 
 def path_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and sums of the files below a folder; raises DataError when it is missing."""
+    """SHA-256 of a file, or of the names and digests of the files below a folder; raises DataError if it is missing."""
     if path.is_dir():
-        sums = {
+        digests = {
             item.relative_to(path).as_posix(): cached_digest(item) for item in sorted(path.rglob("*")) if item.is_file()
         }
-        return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     if not path.exists():
         near = sorted(other.name for other in path.parent.glob("*")) if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file{suggest(path.name, near) if near else ''}")
@@ -122,7 +125,7 @@ def path_digest(path: Path) -> str:
 
 
 def cached_digest(path: Path) -> str:
-    """SHA-256 of a file, computed once per (path, size, time) in this process."""
+    """SHA-256 of a file, computed once per (path, size, modification time) in a process."""
     status = path.stat()
     return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
@@ -133,38 +136,38 @@ def _digest(path: str, size: int, mtime_ns: int) -> str:
 
 
 @functools.cache
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries whose behaviour is part of a result."""
-    found = {}
-    for name in VERSIONED:
+def library_versions() -> dict[str, str]:
+    """{library: installed version} of the libraries that results depend on."""
+    installed = {}
+    for name in VERSIONED_LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            installed[name] = "absent"
+    return installed
 
 
-def reached(modules: set[str]) -> set[str]:
-    """The modules and everything of textpipe (or of their own top package) they import, directly or not."""
-    found: set[str] = set()
-    waiting = ["textpipe", *modules]  # whatever is imported, the package is imported before it
-    while waiting:
-        name = waiting.pop()
-        if name == "textpipe":  # hands names on when they are asked for; what it does itself is to choose kernels
+def reachable_modules(modules: set[str]) -> set[str]:
+    """The modules and all modules of textpipe and the working directory that they import, directly or indirectly."""
+    visited: set[str] = set()
+    queue = ["textpipe", *modules]  # any import imports the package first
+    while queue:
+        name = queue.pop()
+        if name == "textpipe":  # imports its names lazily; its own code only chooses kernels
             name = "textpipe.runtime.onednn"
-        if name in found or source_of(name) is None:
+        if name in visited or source_path(name) is None:
             continue
-        found.add(name)
-        waiting += imports_of(name)
-    return found
+        visited.add(name)
+        queue += imports_of(name)
+    return visited
 
 
 @functools.cache
-def source_of(module: str) -> Path | None:
-    """The source file of a module, found without importing it; None outside textpipe and the user's own."""
+def source_path(module: str) -> Path | None:
+    """The source file of a module, without importing it; None outside textpipe and the working directory."""
     parts = module.split(".")
     if parts[0] == "textpipe":
-        stem = plugins.HOME.joinpath(*parts[1:])
+        stem = plugins.PACKAGE_FOLDER.joinpath(*parts[1:])
         for path in (stem.with_suffix(".py"), stem / "__init__.py"):
             if path.is_file():
                 return path
@@ -176,8 +179,8 @@ def source_of(module: str) -> Path | None:
     return None
 
 
-def tree_of(text: str) -> ast.Module:
-    """The syntax tree of a module's text, without docstrings."""
+def parse_code(text: str) -> ast.Module:
+    """The syntax tree of a module's source, without docstrings."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -192,62 +195,62 @@ def tree_of(text: str) -> ast.Module:
 
 
 def code_digest(module: str) -> str:
-    """SHA-256 of a module's syntax tree: comments, docstrings and layout do not count."""
-    return facts(module)[0]
+    """A prefix of the SHA-256 of a module's syntax tree: comments, docstrings and layout do not count."""
+    return analyze(module)[0]
 
 
 def imports_of(module: str) -> tuple[str, ...]:
-    """Modules a module imports anywhere in its text, functions included."""
-    return tuple(facts(module)[1])
+    """The modules that a module imports anywhere in its source, including inside functions."""
+    return tuple(analyze(module)[1])
 
 
-# {SHA-256 of (Python's version, module, its bytes): [digest of its tree, modules it imports]}: parsing eighty modules takes
-# half a second, which a cached run has not got.
-FACTS: dict[str, list[Any]] = {}
+# {SHA-256 of (Python version, module, source bytes): [digest of the syntax tree, imported modules]}. Parsing eighty
+# modules takes half a second, more than a whole cached run.
+ANALYSES: dict[str, list[Any]] = {}
 
 
 @functools.cache
-def facts(module: str) -> list[Any]:
-    """[digest, imports] of a module, parsed only when its bytes were never seen."""
-    path = source_of(module)
+def analyze(module: str) -> list[Any]:
+    """[digest, imports] of a module, parsed only when its source is new."""
+    path = source_path(module)
     assert path is not None
     raw = path.read_bytes()
-    seen = hashlib.sha256(f"{sys.version_info[:2]} {module} ".encode() + raw).hexdigest()
-    if seen not in FACTS:
-        tree = tree_of(raw.decode("utf-8"))
+    cache_key = hashlib.sha256(f"{sys.version_info[:2]} {module} ".encode() + raw).hexdigest()
+    if cache_key not in ANALYSES:
+        tree = parse_code(raw.decode("utf-8"))
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
-        FACTS[seen] = [digest, list(imports_in(tree, package))]
-    return FACTS[seen]
+        ANALYSES[cache_key] = [digest, list(imported_names(tree, package))]
+    return ANALYSES[cache_key]
 
 
-def imports_in(tree: ast.Module, package: str) -> dict[str, None]:
-    """Names a tree imports, in order, as keys; package is what relative imports start from."""
-    found: list[str] = []
+def imported_names(tree: ast.Module, package: str) -> dict[str, None]:
+    """The names that a syntax tree imports, as keys in order; relative imports start from `package`."""
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parent = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parent, base] if base else parent)
-            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return dict.fromkeys(found)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return dict.fromkeys(names)
 
 
 @contextlib.contextmanager
-def remembered(path: Path) -> Iterator[None]:
-    """Take what is known of modules' code from a file, and leave there what was learned; the file may be deleted."""
+def cached_analyses(path: Path) -> Iterator[None]:
+    """Load the analyses of modules from a file, and save new ones to it afterwards; the file may be deleted."""
     with contextlib.suppress(OSError, ValueError):
-        FACTS.update(checksummed_json.loads(path.read_bytes())[0])
-    before = len(FACTS)
+        ANALYSES.update(checksummed_json.loads(path.read_bytes())[0])
+    before = len(ANALYSES)
     try:
         yield
     finally:
-        if len(FACTS) > before and path.parent.is_dir():
+        if len(ANALYSES) > before and path.parent.is_dir():
             with contextlib.suppress(OSError):
-                write_atomically(path, checksummed_json.dumps(FACTS))
+                write_atomically(path, checksummed_json.dumps(ANALYSES))
 
 
-__all__ = ["changes", "ingredients", "key", "remembered", "versions"]
+__all__ = ["cached_analyses", "changes", "compute", "key", "library_versions"]

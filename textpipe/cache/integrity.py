@@ -1,4 +1,4 @@
-"""Whether stored results are what was written: their files against the sums in a manifest, and that against its own.
+"""Check stored results: their files against the checksums in the manifest, and the manifest against its own.
 
 manifest.json   {"sum": ..., "digest": ..., "stage": ..., "ingredients": {...}, "files": {name: {"sha256", "bytes", "mtime_ns"}}}
 """
@@ -17,8 +17,8 @@ from textpipe.errors import ArtifactError, ResourceError
 
 MANIFEST = "manifest.json"
 LOGS = "logs"
-# Keys of a manifest from before manifests had sums: of a result, and of an exported model.
-OLDER, OLDER_MODEL = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
+# Keys of manifests written before manifests had checksums: of a result, and of an exported model.
+LEGACY_KEYS, LEGACY_MODEL_KEYS = frozenset({"digest", "stage", "ingredients", "files"}), frozenset({"files"})
 
 
 def file_digest(path: Path) -> str:
@@ -27,34 +27,34 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, in a fixed order, the manifest at its top left out."""
+def list_files(folder: Path) -> list[Path]:
+    """Every file below a folder in a fixed order, except the manifest at its top."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
 
-def digest_of(files: dict[str, dict[str, Any]]) -> str:
-    """The digest of an artifact: names and sums of its files, logs left out."""
+def artifact_digest(files: dict[str, dict[str, Any]]) -> str:
+    """The digest of an artifact, from the names and checksums of its files; logs do not count."""
     counted = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(LOGS + "/")}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
-def read_manifest(place: Path) -> tuple[dict[str, Any], bool]:
-    """A result's manifest, and whether it carries its own sum (those of older versions do not).
+def read_manifest(folder: Path) -> tuple[dict[str, Any], bool]:
+    """A result's manifest, and whether it carries its own checksum (manifests of older versions do not).
 
-    Raises FileNotFoundError when there is none, ValueError saying what is wrong with it.
+    Raises FileNotFoundError when there is none, and ValueError with a description when it is damaged.
     """
     try:
-        manifest, has_sum = checksummed_json.loads((place / MANIFEST).read_bytes(), older=OLDER)
+        manifest, has_sum = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=LEGACY_KEYS)
     except (IsADirectoryError, NotADirectoryError):
-        raise ValueError("is no file") from None
-    if not isinstance(manifest.get("ingredients"), dict) or not lists_files(manifest.get("files")):
-        raise ValueError("is not what was written")
-    if manifest.get("digest") != digest_of(manifest["files"]):
-        raise ValueError("is not what was written")
+        raise ValueError("is not a file") from None
+    if not isinstance(manifest.get("ingredients"), dict) or not is_file_table(manifest.get("files")):
+        raise ValueError("is corrupt")
+    if manifest.get("digest") != artifact_digest(manifest["files"]):
+        raise ValueError("is corrupt")
     return manifest, has_sum
 
 
-def lists_files(files: Any) -> bool:
+def is_file_table(files: Any) -> bool:
     """Whether a manifest's "files" is {name: {"sha256": text, "bytes": number, ...}}."""
     return isinstance(files, dict) and all(
         isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("bytes"), int)
@@ -62,14 +62,17 @@ def lists_files(files: Any) -> bool:
     )
 
 
-def damage(place: Path, files: dict[str, dict[str, Any]], *, contents: bool = False) -> str | None:
-    """What is wrong with a result's files, or None; contents: compare every sum, not only where a time has changed."""
+def find_damage(folder: Path, files: dict[str, dict[str, Any]], *, contents: bool = False) -> str | None:
+    """A description of the first damaged file of a result, or None.
+
+    contents: compare the checksum of every file, not only of those whose modification time has changed.
+    """
     for name, entry in files.items():
-        path = place / name
+        path = folder / name
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                return f"{name} is no file"
+                return f"{name} is not a file"
             if status.st_size != entry["bytes"]:
                 return f"{name} has {status.st_size} bytes where the manifest says {entry['bytes']}"
             if (contents or status.st_mtime_ns != entry.get("mtime_ns")) and file_digest(path) != entry["sha256"]:
@@ -81,49 +84,49 @@ def damage(place: Path, files: dict[str, dict[str, Any]], *, contents: bool = Fa
     return None
 
 
-def aside(place: Path) -> Path | None:
-    """Move a result that was found damaged to NAME.damaged, over an earlier one; None when it is gone already."""
-    target = place.with_name(place.name + ".damaged")
+def move_aside(folder: Path) -> Path | None:
+    """Move a damaged result to NAME.damaged, replacing an earlier one; None when the result no longer exists."""
+    target = folder.with_name(folder.name + ".damaged")
     try:
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
-        os.replace(place, target)
-    except FileNotFoundError:  # another run was quicker
+        os.replace(folder, target)
+    except FileNotFoundError:  # another run was faster
         return None
     except OSError as error:
         raise ResourceError(
-            f"{place}: is damaged and cannot be set aside ({error.strerror}); make {place.parent} writable"
+            f"{folder}: is damaged and cannot be set aside ({error.strerror}); make {folder.parent} writable"
         ) from None
     return target
 
 
-def check(place: Path) -> None:
-    """Compare a finished result's files with their sums, for whoever reads it outside of a run.
+def check(folder: Path) -> None:
+    """Compare a finished result's files with their checksums; for callers that read it outside a pipeline run.
 
-    A damaged one is set aside, so that the next run of its pipeline builds it again; raises ArtifactError naming what is
-    wrong. A folder without a manifest is nobody's result, and passes.
+    A damaged result is set aside, so that the next run of its pipeline rebuilds it, and ArtifactError describes the
+    damage. A folder without a manifest is not a result and passes.
     """
     try:
-        fault = damage(place, read_manifest(place)[0]["files"], contents=True)
+        problem = find_damage(folder, read_manifest(folder)[0]["files"], contents=True)
     except FileNotFoundError:
         return
     except ValueError as error:
-        fault = f"its {MANIFEST} {error}"
-    if fault:
-        target = aside(place)
+        problem = f"its {MANIFEST} {error}"
+    if problem:
+        target = move_aside(folder)
         moved = f"; set aside as {target.name}" if target else ""
-        raise ArtifactError(f"{place}: {fault}{moved}; run its pipeline again")
+        raise ArtifactError(f"{folder}: {problem}{moved}; run its pipeline again")
 
 
-def check_listed(folder: Path, paths: Iterable[Path]) -> None:
-    """Compare files of an exported model with the sums in its manifest, if it has one; raises ArtifactError."""
+def check_model_files(folder: Path, paths: Iterable[Path]) -> None:
+    """Compare files of an exported model with its manifest, if it has one; raises ArtifactError when they differ."""
     try:
-        files = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=OLDER_MODEL)[0]["files"]
+        files = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=LEGACY_MODEL_KEYS)[0]["files"]
         names = [path.relative_to(folder).as_posix() for path in paths]
-        fault = damage(folder, {name: files[name] for name in names}, contents=True)
+        problem = find_damage(folder, {name: files[name] for name in names}, contents=True)
     except FileNotFoundError:
         return
     except (ValueError, KeyError, TypeError):
-        fault = f"its {MANIFEST} is not what was written"
-    if fault:
-        raise ArtifactError(f"{folder}: {fault}; export the model again or copy it anew")
+        problem = f"its {MANIFEST} is corrupt"
+    if problem:
+        raise ArtifactError(f"{folder}: {problem}; export the model again or copy it again")

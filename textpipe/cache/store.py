@@ -1,12 +1,12 @@
-"""Content-addressed results: a directory per (stage, key), complete or absent.
+"""Content-addressed results: one directory per (stage, key), either complete or absent.
 
-    data/artifacts/tokenize/3f9a.../          finished: manifest.json was written last, then the directory renamed into place
-    data/artifacts/tokenize/3f9a....work/     being built, or interrupted; only its resume/ outlives a new start
-    data/artifacts/tokenize/3f9a....lock      held while someone builds, so that two runs never build one result at once
-    data/artifacts/tokenize/3f9a....damaged/  found damaged, kept for whoever wants to know why, until the next one
+    data/artifacts/tokenize/3f9a.../          finished: manifest.json is written last, then the directory is renamed into place
+    data/artifacts/tokenize/3f9a....work/     being built, or interrupted; a restart keeps only its resume/
+    data/artifacts/tokenize/3f9a....lock      held during a build, so that two runs never build the same result at once
+    data/artifacts/tokenize/3f9a....damaged/  a damaged result, kept for inspection until the next one replaces it
 
-A manifest lists the SHA-256 of every file and carries its own (cache/checksummed_json.py). One without was written by an older version:
-its result counts as absent.
+A manifest lists the SHA-256 of every file and carries its own (cache/checksummed_json.py). A manifest without its own
+was written by an older version: its result counts as absent.
 """
 
 import contextlib
@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.cache import checksummed_json
-from textpipe.cache.integrity import MANIFEST, aside, damage, digest_of, file_digest, files_below, read_manifest
+from textpipe.cache.integrity import (
+    MANIFEST,
+    artifact_digest,
+    file_digest,
+    find_damage,
+    list_files,
+    move_aside,
+    read_manifest,
+)
 from textpipe.errors import ResourceError
 
 RESUME = "resume"
@@ -32,12 +40,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished result: its directory, the digest of its bytes, and the ingredients of its key."""
+    """A finished result: its directory, the digest of its bytes, and the fingerprint that its key hashes."""
 
     stage: str
     path: Path
     digest: str
-    ingredients: dict[str, Any]
+    fingerprint: dict[str, Any]
 
 
 class Store:
@@ -46,113 +54,113 @@ class Store:
     def __init__(self, root: Path):
         self.root = root
 
-    def place(self, stage: str, key: str) -> Path:
-        """Where the result of a key stands, or would."""
+    def path(self, stage: str, key: str) -> Path:
+        """The directory of a key's result, whether it exists or not."""
         return self.root / stage / key[:32]
 
     def find(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
-        """The finished result of a key, or None. A damaged one is set aside with a warning and counts as absent.
+        """The finished result of a key, or None. A damaged result is set aside with a warning and counts as absent.
 
-        Sizes and times of files are compared on each call, sums only where a time has changed, so that a cached run stays
-        quick. contents: compare every sum, for whoever builds something from the result.
+        Each call compares file sizes and modification times, and checksums only where a time has changed, which keeps a
+        cached run fast. contents: compare every checksum, before something is built from the result.
         """
-        place = self.place(stage, key)
+        path = self.path(stage, key)
         try:
-            manifest, has_sum = read_manifest(place)
+            manifest, has_sum = read_manifest(path)
         except FileNotFoundError:
             return None
         except ValueError as error:
-            self.set_aside(place, f"its {MANIFEST} {error}")
+            self.set_aside(path, f"its {MANIFEST} {error}")
             return None
         if not has_sum:
-            log.info("%s: of an older version; built again", place)
+            log.info("%s: written by an older version; rebuilding it", path)
             return None
-        fault = damage(place, manifest["files"], contents=contents)
-        if fault:
-            self.set_aside(place, fault)
+        problem = find_damage(path, manifest["files"], contents=contents)
+        if problem:
+            self.set_aside(path, problem)
             return None
-        return Artifact(stage, place, manifest["digest"], manifest["ingredients"])
+        return Artifact(stage, path, manifest["digest"], manifest["ingredients"])
 
-    def set_aside(self, place: Path, fault: str) -> None:
-        """Move a damaged result out of the way and say so; it will be built again."""
-        target = aside(place)
+    def set_aside(self, path: Path, problem: str) -> None:
+        """Move a damaged result out of the way with a warning; the run rebuilds it."""
+        target = move_aside(path)
         if target:
-            log.warning("%s: %s; set aside as %s and built again", place, fault, target.name)
+            log.warning("%s: %s; set aside as %s and rebuilt", path, problem, target.name)
 
     def build(
-        self, stage: str, key: str, ingredients: dict[str, Any], work: Callable[[Path], None], *, force: bool = False
+        self, stage: str, key: str, fingerprint: dict[str, Any], work: Callable[[Path], None], *, force: bool = False
     ) -> Artifact:
-        """Run `work` on an empty directory and keep what it leaves there; an error or a kill leaves nothing.
+        """Run `work` on an empty directory and store the files it writes; an error or a kill leaves no result.
 
-        A second process that wants the same key waits for the first and takes its result. Raises ArtifactError when
-        the disk is full or the store cannot be written.
+        A second process with the same key waits for the first and returns its result. Raises ResourceError when the
+        disk is full or the store is not writable.
         """
-        place = self.place(stage, key)
-        with out_of_space(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with self.lock(place):
-                done = None if force else self.find(stage, key)
-                return done or self.fill(stage, place, ingredients, work)
+        path = self.path(stage, key)
+        with explain_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self.lock(path):
+                existing = None if force else self.find(stage, key)
+                return existing or self.fill(stage, path, fingerprint, work)
 
     @contextlib.contextmanager
-    def lock(self, place: Path) -> Iterator[None]:
-        """Hold the right to build one result."""
-        with open(place.with_name(place.name + ".lock"), "a", encoding="utf-8") as file:
+    def lock(self, path: Path) -> Iterator[None]:
+        """Hold the lock of one result while it is built."""
+        with open(path.with_name(path.name + ".lock"), "a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.warning("%s: another run is building this; waiting for it", place)
+                log.warning("%s: another run is building this; waiting for it", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def fill(self, stage: str, place: Path, ingredients: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
+    def fill(self, stage: str, path: Path, fingerprint: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
         """Build into <key>.work, write the manifest last, rename into place."""
-        building = place.with_name(place.name + ".work")
-        clear(building, keep=RESUME)
-        building.mkdir(exist_ok=True)
+        work_folder = path.with_name(path.name + ".work")
+        clear_folder(work_folder, keep=RESUME)
+        work_folder.mkdir(exist_ok=True)
         try:
-            work(building)
-            shutil.rmtree(building / RESUME, ignore_errors=True)
+            work(work_folder)
+            shutil.rmtree(work_folder / RESUME, ignore_errors=True)
             files: dict[str, Any] = {}
-            for path in files_below(building):
-                status = path.stat()
-                name = path.relative_to(building).as_posix()
-                files[name] = {"sha256": file_digest(path), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-            digest = digest_of(files)
-            manifest = {"digest": digest, "stage": stage, "ingredients": ingredients, "files": files}
-            write_atomically(building / MANIFEST, checksummed_json.dumps(manifest))
-            if place.exists():
-                shutil.rmtree(place)
-            os.replace(building, place)
+            for file in list_files(work_folder):
+                status = file.stat()
+                name = file.relative_to(work_folder).as_posix()
+                files[name] = {"sha256": file_digest(file), "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            digest = artifact_digest(files)
+            manifest = {"digest": digest, "stage": stage, "ingredients": fingerprint, "files": files}
+            write_atomically(work_folder / MANIFEST, checksummed_json.dumps(manifest))
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(work_folder, path)
         except BaseException:
-            clear(building, keep=RESUME)
+            clear_folder(work_folder, keep=RESUME)
             raise
-        return Artifact(stage, place, digest, ingredients)
+        return Artifact(stage, path, digest, fingerprint)
 
     def latest(self, stage: str, pipeline: str) -> dict[str, Any] | None:
-        """Ingredients of the newest result a pipeline used for a stage; `plan` compares with them."""
+        """The fingerprint of the newest result that a pipeline used for a stage; None if unknown."""
         try:
-            found = json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
+            table = json.loads((self.root / "latest" / pipeline / f"{stage}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        return table if isinstance(table, dict) else None
 
     def remember(self, pipeline: str, artifact: Artifact) -> None:
-        """Note what a pipeline used for a stage."""
+        """Record which result a pipeline used for a stage."""
         path = self.root / "latest" / pipeline / f"{artifact.stage}.json"
-        text = json.dumps({"path": artifact.path.name, **artifact.ingredients}, indent=1, sort_keys=True) + "\n"
+        text = json.dumps({"path": artifact.path.name, **artifact.fingerprint}, indent=1, sort_keys=True) + "\n"
         try:
             if path.read_text(encoding="utf-8") == text:
                 return
         except OSError:
             pass
-        with out_of_space(path):
+        with explain_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text)
 
 
-def clear(folder: Path, *, keep: str) -> None:
-    """Empty a work directory but for one name; remove it when nothing is left."""
+def clear_folder(folder: Path, *, keep: str) -> None:
+    """Delete everything in a directory except `keep`; remove the directory when it is empty."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():
@@ -164,7 +172,7 @@ def clear(folder: Path, *, keep: str) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old one or the new one, never half."""
+    """Write a small file so that readers see either the old text or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -178,30 +186,26 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def out_of_space(place: Path) -> Iterator[None]:
-    """Turn a full disk or a store that cannot be written into an error with a cure."""
-    full = (
-        f"{place}: the disk is full, so this was not kept; what was finished before is; free some space and run again"
-    )
+def explain_disk_errors(path: Path) -> Iterator[None]:
+    """Turn errors of a full or read-only disk into a ResourceError that names the path and the cure."""
+    full = f"{path}: the disk is full, so this was not kept; earlier results are; free some space and run again"
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or says_full(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or is_disk_full(error):
             raise ResourceError(full) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and str(error.filename or "").startswith(
-            str(place.parent)
+            str(path.parent)
         ):
-            raise ResourceError(
-                f"{place}: cannot be written ({error.strerror}); make {place.parent} writable"
-            ) from None
+            raise ResourceError(f"{path}: cannot be written ({error.strerror}); make {path.parent} writable") from None
         raise
     except Exception as error:
-        # TensorFlow, HDF5 and Arrow report a full disk in words of their own.
-        if says_full(error):
+        # TensorFlow, HDF5 and Arrow raise their own errors for a full disk.
+        if is_disk_full(error):
             raise ResourceError(full) from None
         raise
 
 
-def says_full(error: Exception) -> bool:
-    """Whether an error of some library means ENOSPC."""
+def is_disk_full(error: Exception) -> bool:
+    """Whether a library's error stands for ENOSPC."""
     return any(words in str(error) for words in (os.strerror(errno.ENOSPC), f"errno = {errno.ENOSPC}"))

@@ -1,1 +1,1 @@
-"""What `textpipe` can do: a module is a verb, its `command` a click command, its file name the word to type."""
+"""The commands of `textpipe`: one module each. Its file name is the command's name, its `command` a click command."""

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from textpipe.commands._tables import columns_option, format_option, read_columns, read_format
 from textpipe.commands.predict import read_options, token_option
 
-INTERVAL = 10.0  # seconds between two lines where there is no terminal
+INTERVAL = 10.0  # seconds between progress lines when stderr is not a terminal
 
 
 @click.command()
@@ -27,68 +26,72 @@ INTERVAL = 10.0  # seconds between two lines where there is no terminal
     "--keep",
     metavar="COLUMN,...",
     default="",
-    help="Columns of IN to repeat before the answers; inputs: all the model reads.",
+    help="Columns of IN to copy in front of the answers; 'inputs' for all that the model reads.",
 )
-@click.option("--output-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="When OUT's name does not tell.")
-@click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
 @click.option(
-    "--model-version", metavar="N", help="The version to ask; goes on with it where OUT.part was begun with another."
+    "--output-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Format of OUT, if its name does not show it."
+)
+@click.option("--signature", default="serving_default", show_default=True, help="Signature to call.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Decoder setting, e.g. beam_size=3.")
+@click.option(
+    "--model-version", metavar="N", help="Model version to use; also resumes an OUT.part that another version started."
 )
 @token_option
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+@click.option("--force", is_flag=True, help="Overwrite OUT.")
 def command(
     model: str, source: Path, output: Path, columns: str, form: str | None, keep: str, output_format: str | None,
     signature: str, options: tuple[str, ...], model_version: str | None, token: str | None, force: bool,
 ) -> None:  # fmt: skip
-    """Answer every row of a file: a record each in OUT, in the order of IN.
+    """Answer every row of a file.
 
-    MODEL is as for predict. IN is a table with a column for each field of the model (.tsv, .csv, .jsonl, .parquet,
-    packed or not), or a file of one text a line; - is standard input, lines of text unless --format says otherwise. OUT
-    is a table where its name ends in .csv or .tsv (a line break in a TSV is written as \\n), else a JSON object a line;
-    - is standard output.
+    Writes one record per row to OUT, in the order of IN. MODEL is as in predict. IN is a table with a column for each
+    field of the model (.tsv, .csv, .jsonl, .parquet, also compressed) or a file with one text per line; - reads standard
+    input, as lines of text unless --format is given. OUT is CSV or TSV if its name ends in .csv or .tsv (line breaks in a
+    TSV are written as \\n), else one JSON object per line; - writes to standard output.
 
-    What is answered is kept: broken off, the same command goes on from there, with the version of the model that it began
-    with. Where that is gone, it says which versions there are, and --model-version N goes on with one.
+    If the command is interrupted, running it again resumes it with the same version of the model. If that version no
+    longer exists, the error lists the available ones; choose one with --model-version.
 
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.csv --columns source=en --keep id,inputs
     """
     from textpipe.commands import _versions
     from textpipe.inference import bulk, records
 
-    chosen, kept = (
+    columns_by_field, kept = (
         read_columns(columns),
         [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))],
     )
-    kind = output_format or records.kind_of(output)
+    file_format = output_format or records.format_of(output)
     settings = {"signature": signature, "options": read_options(options)}
     to_file = str(output) != "-"
-    before = bulk.begun(output) if to_file else None
-    asked = _versions.pinned(model, token, model_version, before)
+    earlier_request = bulk.read_request(output) if to_file else None
+    pinned = _versions.pin(model, token, model_version, earlier_request)
 
     def predict(batch: list[Any]) -> list[dict[str, Any]]:
-        return bulk.answered(lambda rows: asked.predict(rows, **settings), batch)
+        return bulk.answer_chunk(lambda rows: pinned.predict(rows, **settings), batch)
 
-    with opened(source, form, streamed=not to_file) as (place, identity), Progress() as progress:
-        if place is None:
-            (field,) = one_field(asked.fields)
+    with open_source(source, form, streamed=not to_file) as (path, identity), Progress() as progress:
+        if path is None:
+            (field,) = single_field(pinned.fields)
             rows: Iterator[tuple[dict[str, str], dict[str, str]]] = (
                 (row, row if bulk.INPUTS in kept or field in kept else {})
-                for row in bulk.lines(sys.stdin.buffer, field, "standard input")
+                for row in bulk.read_lines(sys.stdin.buffer, field, "standard input")
             )
         else:
-            rows = bulk.read_kept(place, asked.fields, chosen, read_format(form), kept)
+            rows = bulk.read_rows_and_kept(path, pinned.fields, columns_by_field, read_format(form), kept)
         if not to_file:
-            done = bulk.stream(predict, rows, sys.stdout.buffer, kind=kind, told=progress.told)
+            done = bulk.answer_stream(
+                predict, rows, sys.stdout.buffer, file_format=file_format, on_progress=progress.update
+            )
         else:
-            question = {
-                "model": asked.base, "columns": chosen, "format": form, **settings, **identity,
-                **({"version": asked.version} if asked.version else {}),
-                **({"keep": kept} if kept else {}), **({"output": kind} if kind != "jsonl" else {}),
+            request = {
+                "model": pinned.base, "columns": columns_by_field, "format": form, **settings, **identity,
+                **({"version": pinned.version} if pinned.version else {}),
+                **({"keep": kept} if kept else {}), **({"output": file_format} if file_format != "jsonl" else {}),
             }  # fmt: skip
-            done = bulk.bulk(
-                predict, rows, output, question=question, force=force, kind=kind,
-                new_version=model_version is not None, told=progress.told,
+            done = bulk.answer_file(
+                predict, rows, output, request=request, force=force, file_format=file_format,
+                new_version=model_version is not None, on_progress=progress.update,
             )  # fmt: skip
     click.echo(f"{done:,} rows answered", err=True)
     if to_file:
@@ -96,9 +99,9 @@ def command(
 
 
 @contextlib.contextmanager
-def opened(source: Path, form: str | None, *, streamed: bool) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
-    """The file to read, and what tells it from another. Standard input is copied to a file first; None where its lines can
-    be answered as they come.
+def open_source(source: Path, form: str | None, *, streamed: bool) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
+    """The file to read, and its fingerprint. Standard input is copied to a temporary file; None if it can be streamed
+    line by line.
     """
     from textpipe.cache import integrity
     from textpipe.inference import bulk
@@ -106,20 +109,22 @@ def opened(source: Path, form: str | None, *, streamed: bool) -> Iterator[tuple[
     if str(source) != "-":
         from textpipe.data import text_file
 
-        text_file.must_exist(source)
+        text_file.check_exists(source)
         yield source, bulk.fingerprint(source)
     elif streamed and form is None:
         yield None, {}
     else:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="textpipe-") as folder:
             copy = Path(folder) / "standard input"
-            with bulk.kept_when_full(copy), copy.open("wb") as file:
+            with bulk.explain_full_disk(copy), copy.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
             yield copy, {"file": "-", "sha256": integrity.file_digest(copy)}
 
 
-def one_field(fields: tuple[str, ...]) -> tuple[str]:
-    """The field that lines of text are of; raises DataError when the model takes several."""
+def single_field(fields: tuple[str, ...]) -> tuple[str]:
+    """The only field of the model; raises DataError if it has several."""
     from textpipe.errors import DataError
 
     if len(fields) != 1:
@@ -128,11 +133,11 @@ def one_field(fields: tuple[str, ...]) -> tuple[str]:
 
 
 class Progress:
-    """Rows done and rows a second: a bar on a terminal, a line now and then elsewhere."""
+    """Rows done and rows per second: a spinner on a terminal, a line every INTERVAL seconds elsewhere."""
 
     def __enter__(self) -> Self:
         self.bar: Any = None
-        self.began = self.spoken = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
@@ -153,15 +158,15 @@ class Progress:
         if self.bar is not None:
             self.bar.stop()
 
-    def told(self, done: int, resumed: int) -> None:
+    def update(self, done: int, resumed: int) -> None:
         now = time.monotonic()
-        rate = (done - resumed) / max(now - self.began, 1e-9)
+        rate = (done - resumed) / max(now - self.started, 1e-9)
         text = f"{done:,} rows answered, {rate:,.0f} a second"
         if done == resumed:
             if resumed:
-                click.echo(f"{resumed:,} rows are answered already; going on", err=True)
+                click.echo(f"{resumed:,} rows are already answered; resuming", err=True)
         elif self.bar is not None:
             self.bar.update(self.task, description=text)
-        elif now - self.spoken >= INTERVAL:
-            self.spoken = now
+        elif now - self.last_line >= INTERVAL:
+            self.last_line = now
             click.echo(text, err=True)

@@ -7,15 +7,18 @@ import click
 
 @click.group()
 def command() -> None:
-    """Datasets: their cards, downloads and checksums. TEXTPIPE_DATA names a local mirror used instead of the network."""
+    """List, download and verify datasets.
+
+    TEXTPIPE_DATA names a local mirror to use instead of the network.
+    """
 
 
 @command.command("list")
 def data_list() -> None:
-    """The datasets there are cards for."""
+    """List the known datasets."""
     from textpipe.data import catalog
 
-    cards = [catalog.card(name) for name in catalog.names()]
+    cards = [catalog.load_card(name) for name in catalog.dataset_names()]
     columns = [[card.name, card.title, card.licence] for card in cards]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     for row in columns:
@@ -25,21 +28,21 @@ def data_list() -> None:
 @command.command("get")
 @click.argument("name")
 def data_get(name: str) -> None:
-    """Download a dataset, verify it, print its folder."""
+    """Download and verify a dataset; print its folder."""
     from textpipe.data import catalog
 
-    catalog.get(name, progress=show_download())
-    click.echo(str(catalog.folder_of(catalog.card(name))))
+    catalog.get(name, progress=download_progress())
+    click.echo(str(catalog.common_folder(catalog.load_card(name))))
 
 
-def show_download() -> Any:
-    """Tells of a download on stderr at every tenth of a file."""
-    told: dict[str, int] = {}
+def download_progress() -> Any:
+    """A callback that prints a line on stderr for every tenth of a file."""
+    shown: dict[str, int] = {}
 
     def progress(path: Any, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 0
-        if told.get(str(path)) != tenth:
-            told[str(path)] = tenth
+        if shown.get(str(path)) != tenth:
+            shown[str(path)] = tenth
             click.echo(f"{path}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", err=True)
 
     return progress
@@ -48,7 +51,7 @@ def show_download() -> Any:
 @command.command("check")
 @click.argument("name")
 def data_check(name: str) -> None:
-    """Compare a dataset's files with the sums in its card."""
+    """Compare a dataset's files with their checksums."""
     from textpipe.data import catalog
 
     states = catalog.check(name)

@@ -8,10 +8,11 @@ import click
 @click.command()
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 def command(model: Path | None) -> None:
-    """Versions of the libraries, whether they fit each other, and the machine.
+    """Check the installation, or an exported model.
 
-    With MODEL: the ops of an exported model, which releases of TensorFlow Serving know them, and which of them reach for
-    files, processes or the network.
+    Without MODEL: print the versions of the libraries and whether they are compatible. With MODEL: list the ops of an
+    exported model, which releases of TensorFlow Serving support them, and which of them access files, processes or the
+    network.
     """
     if model is None:
         from textpipe.commands import _installed_libraries as check
@@ -21,8 +22,8 @@ def command(model: Path | None) -> None:
         from textpipe.savedmodel import serving_ops, side_effects
 
         lines, sound = serving_ops.report(model)
-        if reaching := side_effects.report(model):
-            lines, sound = [*lines, *reaching], False
+        if effects := side_effects.report(model):
+            lines, sound = [*lines, *effects], False
     click.echo("\n".join(lines))
     if not sound:
         raise click.exceptions.Exit(2)

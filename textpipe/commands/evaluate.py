@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("evaluate", "Score the test rows through the graph that is served.")
+command = stage_command("evaluate", "Evaluate the test rows with the graph that will be served.")

@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("ingest", "Read rows, check and split them.")
+command = stage_command("ingest", "Read, check and split the rows.")

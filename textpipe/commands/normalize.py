@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("normalize", "Apply the normalization steps.")
+command = stage_command("normalize", "Apply the text normalization steps.")

@@ -12,23 +12,23 @@ import click
 from textpipe.errors import ConfigError, DataError, suggest
 
 OBJECT = re.compile(r"\s*\{")
-KEYED = re.compile(r"""\s*\{\s*["']""")  # {name}, please ... is a text
-KINDS = {float: "a number", int: "a number", bool: "true or false", dict: "an object", list: "a list"}
+KEYED_OBJECT = re.compile(r"""\s*\{\s*["']""")  # {name}, please ... is a text
+JSON_TYPES = {float: "a number", int: "a number", bool: "true or false", dict: "an object", list: "a list"}
 
 token_option = click.option(
-    "--token", envvar="TEXTPIPE_TOKEN", help="The bearer token of a server; better in TEXTPIPE_TOKEN than here."
+    "--token", envvar="TEXTPIPE_TOKEN", help="Bearer token of a server; safer in TEXTPIPE_TOKEN."
 )
 
 
 @click.command()
 @click.argument("model")
 @click.argument("text", default="-")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line with all the signature gives.")
-@click.option("--signature", default="serving_default", show_default=True, help="Which signature to call.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of the decoder: beam_size=3.")
-@click.option("--plain", is_flag=True, help="Take each line as it stands, also where it looks like JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all outputs of the signature, one JSON object per line.")
+@click.option("--signature", default="serving_default", show_default=True, help="Signature to call.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Decoder setting, e.g. beam_size=3.")
+@click.option("--plain", is_flag=True, help="Take every line literally, even if it looks like JSON.")
 @token_option
-@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines read at once.")
+@click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Lines per batch.")
 def command(
     model: str,
     text: str,
@@ -39,16 +39,16 @@ def command(
     token: str | None,
     batch: int,
 ) -> None:
-    """Answer TEXT, or each line of standard input (-): the answer, a TAB, its score.
+    """Answer TEXT, or each line of standard input (-).
 
-    MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON
-    string, or an object with the fields of the model, is read as such, so that a mail with line breaks fits on one line.
-    --plain takes every line literally.
+    Prints the answer, a TAB and its score. MODEL is saved_models/NAME, one of its versions, or a server's
+    http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
+    decoded first, so a mail with line breaks fits on one line; --plain takes every line literally.
     """
-    chosen = {"signature": signature, "options": read_options(options)}
+    settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
     if text != "-":
-        print_predictions(loaded.predict([text], **chosen), as_json)
+        print_predictions(loaded.predict([text], **settings), as_json)
         return
     from textpipe.data import encodings
 
@@ -56,14 +56,14 @@ def command(
     damaged = 0
     for number, line in enumerate(sys.stdin.buffer, 1):
         if number == 1:
-            encodings.of_start("standard input", line[:1024], encodings.UTF8)
+            encodings.detect("standard input", line[:1024], encodings.UTF8)
         damaged += not valid_utf8(line)
         lines.append(read_line(line, number, loaded.dtypes, plain=plain))
         if len(lines) == batch:
-            print_predictions(loaded.predict(lines, **chosen), as_json)
+            print_predictions(loaded.predict(lines, **settings), as_json)
             lines = []
     if lines:
-        print_predictions(loaded.predict(lines, **chosen), as_json)
+        print_predictions(loaded.predict(lines, **settings), as_json)
     if damaged:
         click.echo(
             f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True
@@ -79,7 +79,7 @@ def valid_utf8(line: bytes) -> bool:
 
 
 def load(model: str, token: str | None) -> Any:
-    """What answers: a server's client, or the model itself."""
+    """A client of a server, or the model itself."""
     if model.startswith(("http://", "https://")):
         from textpipe.inference.client import Client
 
@@ -88,12 +88,12 @@ def load(model: str, token: str | None) -> Any:
     from textpipe.savedmodel.loader import Model
 
     threads.limit_intra_op()
-    onednn.for_answering()
+    onednn.disable_by_default()
     return Model.load(Path(model))
 
 
 def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
-    """("beam_size=3",) -> {"beam_size": "3"}; raises ConfigError for what is no assignment."""
+    """("beam_size=3",) -> {"beam_size": "3"}; raises ConfigError for anything but NAME=VALUE."""
     options = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -104,16 +104,16 @@ def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
 
 
 def read_line(line: bytes, number: int, fields: Mapping[str, str], *, plain: bool = False) -> str | dict[str, Any]:
-    """A text, or a JSON string or object of the model's fields; bad UTF-8 is replaced as ingest does.
+    """A text, or the fields of a JSON object; invalid UTF-8 is replaced, as in ingest.
 
-    Raises DataError naming line and key for an object that lacks a field, for a value that is no text, and for a line that
-    begins as an object with keys and is none. fields: {field: dtype}; plain: the text as it stands.
+    Raises DataError naming line and key for an object that lacks a field, for a value that is not a text, and for a line
+    that starts like an object but is not valid JSON. fields: {field: dtype}; plain: take the line literally.
     """
     text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
-    value = text if plain else parsed(text, number)
+    value = text if plain else parse_line(text, number)
     if isinstance(value, dict):
         return {
-            name: value_of(value, name, number) if dtype == "string" else value.get(name)
+            name: text_value(value, name, number) if dtype == "string" else value.get(name)
             for name, dtype in fields.items()
         }
     if len(fields) != 1:
@@ -121,37 +121,35 @@ def read_line(line: bytes, number: int, fields: Mapping[str, str], *, plain: boo
     return value
 
 
-def parsed(text: str, number: int) -> str | dict[str, Any]:
-    """What a line means: a JSON string's text, an object, or else the line itself."""
+def parse_line(text: str, number: int) -> str | dict[str, Any]:
+    """The value of a JSON string or object, else the line itself."""
     if not text.startswith('"') and not OBJECT.match(text):
         return text
     try:
         # Numbers are refused below, whatever their length.
         value = json.loads(text, parse_int=float, parse_float=float)
     except (ValueError, RecursionError) as error:
-        if not KEYED.match(text):
+        if not KEYED_OBJECT.match(text):
             return text
         raise DataError(
-            f"line {number}: begins as a JSON object and is none ({error}); mend it, or give --plain"
+            f"line {number}: starts like a JSON object but is not valid JSON ({error}); fix it, or give --plain"
         ) from None
     return value if isinstance(value, str | dict) else text
 
 
-def value_of(row: dict[str, Any], name: str, number: int) -> str:
-    """The text of a field; raises DataError when there is none."""
+def text_value(row: dict[str, Any], name: str, number: int) -> str:
+    """The text of a field; raises DataError if it is missing or not a text."""
     if name not in row:
-        raise DataError(
-            f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line as it stands"
-        )
+        raise DataError(f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line literally")
     value = row[name]
     if not isinstance(value, str):
-        found = KINDS.get(type(value), "a list") if value is not None else "null"
-        raise DataError(f"line {number}: {name!r} must be a text, found {found}; quote the value or drop the line")
+        type_name = JSON_TYPES.get(type(value), "a list") if value is not None else "null"
+        raise DataError(f"line {number}: {name!r} must be a text, found {type_name}; quote the value or drop the line")
     return value
 
 
 def print_predictions(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """One output line per row; line breaks within an answer are written as \\n."""
+    """Print one line per row; line breaks within an answer are written as \\n."""
     for row in rows:
         if as_json or "answer" not in row:
             click.echo(json.dumps(row, ensure_ascii=False))

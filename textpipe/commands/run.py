@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import Steps, output_options, pipeline_options, print_json, published_option
+from textpipe.commands._pipeline import StageLog, output_options, pipeline_options, print_json, published_option
 
 
 @click.command()
@@ -13,43 +13,50 @@ from textpipe.commands._pipeline import Steps, output_options, pipeline_options,
 @published_option
 @click.option(
     "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
-    help="Where the page about the run is written: NAME.html, with -s NAME.KEY=VALUE.html.",
+    help="Directory to write the HTML report to: NAME.html, with -s NAME.KEY=VALUE.html.",
 )  # fmt: skip
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
-@click.option("--from", "start", metavar="STAGE", help="Build this stage and those after it again.")
-@click.option("--force", is_flag=True, help="Build every stage again.")
+@click.option("--from", "start", metavar="STAGE", help="Rebuild this stage and all later ones.")
+@click.option("--force", is_flag=True, help="Rebuild every stage.")
 @click.option(
     "--show",
     metavar="N",
     type=click.IntRange(0),
     default=0,
-    help="Also print test metrics and N answers of the SavedModel.",
+    help="Also print the test metrics and N sample answers.",
 )
 @output_options
 def command(
     pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, reports: Path,
     until: str | None, start: str | None, force: bool, show: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Run a pipeline file to an exported model; what did not change is taken from the store.
+    """Run all stages of a pipeline and publish the model.
 
-    PIPELINE is a file, or the name of a bundled pipeline (`textpipe new --list`).
+    Unchanged stages are taken from the cache. PIPELINE is a file, or the name of a bundled pipeline
+    (`textpipe new --list`).
     """
     from textpipe.errors import ThresholdError
     from textpipe.pipeline import runner as pipelines
 
     if as_json and show:
-        raise click.UsageError("--show prints answers for people; leave it out with --json")
+        raise click.UsageError("--show cannot be combined with --json")
     loaded = pipelines.Pipeline.load(pipeline, overrides)
-    steps = Steps(quiet=quiet)
+    steps = StageLog(quiet=quiet)
     try:
         result = pipelines.run(
-            loaded, until=until, start=start, force=force, artifacts=artifacts, saved_models=saved_models, on_event=steps
+            loaded,
+            until=until,
+            start=start,
+            force=force,
+            artifacts=artifacts,
+            saved_models=saved_models,
+            on_event=steps,
         )
     except ThresholdError as error:
-        # Now above all somebody wants to see what the model gets wrong.
-        missed = write_report(error.result, overrides, reports, steps)
+        # The report matters most now: it shows what the model gets wrong.
+        path = write_report(error.result, overrides, reports, steps)
         if as_json:
-            print_json(steps.table(error.result, report=missed, error=str(error)))
+            print_json(steps.table(error.result, report=path, error=str(error)))
         raise
     page = write_report(result, overrides, reports, steps) if "evaluate" in result.artifacts else None
     if as_json:
@@ -60,29 +67,29 @@ def command(
     click.echo(str(result.saved_model or list(result.artifacts.values())[-1].path))
 
 
-def write_report(result: Any, overrides: tuple[str, ...], folder: Path, steps: Steps) -> Path:
-    """The page about a run, unless the one there is of this very run; its path."""
+def write_report(result: Any, overrides: tuple[str, ...], folder: Path, steps: StageLog) -> Path:
+    """Write the HTML report unless it is up to date; returns its path."""
     from textpipe.pipeline import runner
     from textpipe.report import run as report
     from textpipe.report.results import Run
 
-    kept = {stage: result.artifacts[stage].path for stage in runner.needed("evaluate")}
+    paths = {stage: result.artifacts[stage].path for stage in runner.stages_until("evaluate")}
     name = result.pipeline.name
     path = folder / report.file_name(name, overrides)
-    if report.write(Run(report.title(name, overrides), kept), path, always=False) and not steps.quiet:
+    if report.write(Run(report.title(name, overrides), paths), path, always=False) and not steps.quiet:
         click.echo(f"{'report':<10} {'done':<7} {path}", err=True)
     return path
 
 
 def print_answers(loaded: Any, result: Any, count: int) -> None:
-    """Test metrics, then answers of the exported model to held-out rows."""
+    """Print the test metrics, then answers of the exported model to test rows."""
     from textpipe import api
     from textpipe.config import plugins
     from textpipe.data import shards
     from textpipe.pipeline import runner
 
     click.echo(f"== {loaded.name}: {loaded.task}")
-    click.echo(runner.module("evaluate").summary(result.artifacts["evaluate"].path))
+    click.echo(runner.stage_module("evaluate").summary(result.artifacts["evaluate"].path))
     fields = plugins.find("tasks", loaded.task).FIELDS
     sources = [field.name for field in fields if field.side == "source"]
     target = next(field.name for field in fields if field.side == "target")

@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("tokenize", "Learn the vocabulary on train.")
+command = stage_command("tokenize", "Learn a vocabulary from the training split.")

@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("train", "Train the model; resumes when interrupted.")
+command = stage_command("train", "Train the model, or resume an interrupted training.")

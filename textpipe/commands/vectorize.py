@@ -2,4 +2,4 @@
 
 from textpipe.commands._pipeline import stage_command
 
-command = stage_command("vectorize", "Turn text into ids or n-gram rows.")
+command = stage_command("vectorize", "Turn text into token ids or n-gram features.")

@@ -1,1 +1,1 @@
-"""Pipeline files as frozen sections, the fields of a row, and the plug-ins they name."""
+"""Pipeline files as frozen sections, fields of a row, and plug-ins by file name."""

@@ -1,4 +1,4 @@
-"""What a Config says of its fields, read from its source: the comment behind a field, or its entry in the docstring.
+"""Descriptions of a Config's fields, read from its source: the comment behind a field, or its entry in the docstring.
 
     class Config(Section):
         '''units: width of each hidden layer; dropout: after each.'''
@@ -7,7 +7,7 @@
         dropout: float = 0.2
         tie: bool = False  # whether both ends share their weights
 
-Comments and docstrings are no part of what a result depends on, so words may be mended without building anything again.
+Cache keys do not depend on comments and docstrings, so descriptions can change without a rebuild.
 """
 
 import ast
@@ -21,79 +21,79 @@ from typing import Any
 
 from textpipe.config.sections import Section
 
-IGNORED = re.compile(r"^(type:|noqa|fmt:)")
-PLACE = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
+DIRECTIVES = re.compile(r"^(type:|noqa|fmt:)")
+TABLE_NAME = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
 
 
-def key_of(config: type[Section], name: str) -> str:
-    """A field's key in a file."""
+def field_key(config: type[Section], name: str) -> str:
+    """A field's key in a pipeline file."""
     return config.model_fields[name].alias or name
 
 
-def described(config: type[Section], name: str) -> str | None:
-    """What a field does: the comment behind it, else its entry in the docstring, of the class or of one above it."""
+def describe_field(config: type[Section], name: str) -> str | None:
+    """A field's description from its comment or docstring entry, in the class or a base class; None without one."""
     for owner in config.__mro__:
         if owner is Section:
             return None
-        found = comments(owner).get(name) or entries(owner).get(key_of(config, name))
-        if found:
-            return found if ". " in found else found.rstrip(".")
+        text = field_comments(owner).get(name) or docstring_entries(owner).get(field_key(config, name))
+        if text:
+            return text if ". " in text else text.rstrip(".")
     return None
 
 
 @functools.cache
-def comments(config: type[Section]) -> dict[str, str]:
+def field_comments(config: type[Section]) -> dict[str, str]:
     """{field: the comment at the end of its line}."""
     source = inspect.getsource(config)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    behind = {token.start[0]: token.string.lstrip("# ").strip() for token in tokens if token.type == tokenize.COMMENT}
-    found = {}
+    by_line = {token.start[0]: token.string.lstrip("# ").strip() for token in tokens if token.type == tokenize.COMMENT}
+    comments = {}
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno in behind:
-            text = behind[node.end_lineno]
-            if not IGNORED.match(text):
-                found[node.target.id] = text
-    return found
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.end_lineno in by_line:
+            text = by_line[node.end_lineno]
+            if not DIRECTIVES.match(text):
+                comments[node.target.id] = text
+    return comments
 
 
 @functools.cache
-def entries(config: type[Section]) -> dict[str, str]:
-    """{field: what the docstring says after "field:"}; "a, b: ..." is of both."""
-    text = doc(config)
-    found = {}
-    marks = list(entry_pattern(config).finditer(text))
-    for mark, following in zip_longest(marks, marks[1:]):
-        said = text[mark.end() : following.start() if following else len(text)].partition("\n\n")[0]
-        for name in re.split(r",\s+|\s+and\s+", mark[1]):
-            found[name] = " ".join(said.split()).removesuffix(", or").rstrip(";")
-    return found
+def docstring_entries(config: type[Section]) -> dict[str, str]:
+    """{field: the text after "field:" in the docstring}; "a, b: ..." describes both fields."""
+    text = class_docstring(config)
+    entries = {}
+    matches = list(entry_pattern(config).finditer(text))
+    for match, following in zip_longest(matches, matches[1:]):
+        entry = text[match.end() : following.start() if following else len(text)].partition("\n\n")[0]
+        for name in re.split(r",\s+|\s+and\s+", match[1]):
+            entries[name] = " ".join(entry.split()).removesuffix(", or").rstrip(";")
+    return entries
 
 
-def lead(config: type[Section]) -> str:
-    """What a docstring says before its first entry, the place of the table left out."""
-    text = doc(config)
+def introduction(config: type[Section]) -> str:
+    """The docstring before its first entry, without the name of the table."""
+    text = class_docstring(config)
     first = entry_pattern(config).search(text)
-    said = " ".join((text[: first.start()] if first else text).split())
-    while PLACE.match(said) and PLACE.match(said).end():  # type: ignore[union-attr]
-        said = PLACE.sub("", said, count=1)
-    return said
+    intro = " ".join((text[: first.start()] if first else text).split())
+    while TABLE_NAME.match(intro) and TABLE_NAME.match(intro).end():  # type: ignore[union-attr]
+        intro = TABLE_NAME.sub("", intro, count=1)
+    return intro
 
 
 def entry_pattern(config: type[Section]) -> re.Pattern[str]:
-    """Matches "name: " and "name, other: " of a class's fields where a line or a sentence begins."""
-    known = "|".join(sorted((key_of(config, name) for name in config.model_fields), key=len, reverse=True))
+    """Matches "name: " and "name, other: " of a class's fields at the start of a line or sentence."""
+    keys = "|".join(sorted((field_key(config, name) for name in config.model_fields), key=len, reverse=True))
     begins = r"(?:\A|^[ ]*|(?<=[.;][ ])|(?<=, or ))"
-    return re.compile(rf"{begins}((?:{known})(?:(?:,\s+|\s+and\s+)(?:{known}))*):\s+", re.MULTILINE)
+    return re.compile(rf"{begins}((?:{keys})(?:(?:,\s+|\s+and\s+)(?:{keys}))*):\s+", re.MULTILINE)
 
 
-def doc(config: type[Section]) -> str:
-    """A class's own docstring."""
+def class_docstring(config: type[Section]) -> str:
+    """The docstring of a class itself, not of its base classes."""
     return inspect.cleandoc(config.__dict__.get("__doc__") or "")
 
 
-def first_line(module: Any) -> str:
+def first_paragraph(module: Any) -> str:
     """The first paragraph of a module's docstring."""
     return " ".join((module.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
-__all__ = ["described", "first_line", "key_of", "lead"]
+__all__ = ["describe_field", "field_key", "first_paragraph", "introduction"]

@@ -1,4 +1,4 @@
-"""What a task reads and answers: named columns of a row."""
+"""The fields of a task, its named source and target columns, and the sizes of their features."""
 
 import json
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from typing import Any, Literal
 from textpipe.config import plugins
 from textpipe.errors import ConfigError
 
-# Characters. ingest leaves longer texts out or cuts them, and the first step of every normalizer, in training and in
-# the exported graph alike, cuts them: what comes after need not bound what one text can ask for.
+# Characters. ingest drops or cuts longer texts, and every normalizer cuts them first, in training and in the exported
+# graph, so that no later step needs a limit of its own.
 LONGEST_TEXT = 1_000_000
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column a task needs.
+    """A column that a task needs.
 
-    side: "source" goes into the model, "target" is what it must answer.
-    kind: what its cells are: a module of kinds/, or a user's own by its dotted name.
+    side: "source" for an input of the model, "target" for what it predicts.
+    kind: the kind of its cells: a module of kinds/, or the dotted name of a user's module.
     """
 
     name: str
@@ -29,21 +29,21 @@ class Field:
 
     @property
     def cells(self) -> ModuleType:
-        """The module of its kind; raises ConfigError when there is none."""
+        """The module of its kind; raises ConfigError when there is no such kind."""
         return plugins.find("kinds", self.kind)
 
     @property
     def has_text(self) -> bool:
-        """Whether there is text in its cells, to be normalized and tokenized."""
+        """Whether its cells contain text, which is normalized and tokenized."""
         return hasattr(self.cells, "texts")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What vectorize tells a model: the size tables of the fields it reads, {field: table}, and of the one it answers.
+    """The size tables that vectorize writes for a model: {field: table} of its inputs, and the table of its target.
 
     {"kind": "ids", "vocab_size": V, "max_length": L}, {"kind": "sparse", "dim": D}, {"kind": "label", "classes": [...]}.
-    inputs are in the order of the task's FIELDS.
+    Inputs are in the order of the task's FIELDS.
     """
 
     inputs: Mapping[str, dict[str, Any]]
@@ -52,28 +52,28 @@ class Sizes:
 
     @classmethod
     def read(cls, path: Path, fields: tuple[Field, ...]) -> "Sizes":
-        """From vectorize's features.json and a task's FIELDS."""
+        """Build from vectorize's features.json and a task's FIELDS."""
         return cls.from_tables(json.loads(path.read_text(encoding="utf-8")), fields)
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any], fields: tuple[Field, ...]) -> "Sizes":
-        """From {field name: size table} and a task's FIELDS."""
+        """Build from {field name: size table} and a task's FIELDS."""
         inputs = {field.name: tables[field.name] for field in fields if field.side == "source"}
         target = next(field.name for field in fields if field.side == "target")
         return cls(inputs, target, tables[target])
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
-        """The size tables of all fields, the target's last."""
+        """The size tables of all fields, with the target last."""
         return {**self.inputs, self.target_name: self.target}
 
     @property
-    def one_input(self) -> tuple[str, dict[str, Any]]:
-        """The name and the size table of the only input; raises ConfigError where there are several."""
+    def single_input(self) -> tuple[str, dict[str, Any]]:
+        """The name and size table of the only input; raises ConfigError when there are several."""
         if len(self.inputs) != 1:
             names = ", ".join(map(repr, self.inputs))
             raise ConfigError(
-                f"[model]: this model reads one field, and the task has {len(self.inputs)}: {names}; "
+                f"[model]: this model reads one field, but the task has {len(self.inputs)}: {names}; "
                 "use logistic_regression or feed_forward, or a task with one source field"
             )
         return next(iter(self.inputs.items()))

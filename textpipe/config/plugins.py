@@ -1,10 +1,11 @@
 """Find a stage, model, task, step or codec by its file name.
 
-A room is a package whose modules are its members: `plugins.find("models", "recurrent")` imports
-textpipe/models/recurrent.py. A dotted name loads a user's own module from the working directory or sys.path.
+The modules of a plug-in package are its plug-ins: `plugins.find("models", "recurrent")` imports
+textpipe/models/recurrent.py. A dotted name loads a user's module from the working directory or sys.path.
 There is no registry: the directory is the list.
 """
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -13,38 +14,48 @@ from types import ModuleType
 
 from textpipe.errors import ConfigError, suggest
 
-HOME = Path(__file__).parents[1]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
-def names(room: str) -> list[str]:
-    """File names in a room, without importing any: names("models") -> ["feed_forward", ...]; a room within is none."""
-    folder = HOME.joinpath(*room.split("."))
-    members = pkgutil.iter_modules([str(folder)])
-    return sorted(info.name for info in members if not info.name.startswith("_") and not info.ispkg)
+def names(package: str) -> list[str]:
+    """The plug-ins of a package, without importing them: names("models") -> ["feed_forward", ...]."""
+    return list(scan(PACKAGE_FOLDER.joinpath(*package.split("."))))
 
 
-def module_name(room: str, name: str) -> str:
-    """The import name of a member; raises ConfigError with a suggestion when there is none."""
+@functools.cache  # a cached run asks a hundred times
+def scan(folder: Path) -> tuple[str, ...]:
+    """The modules in a folder, sorted, without packages and private ones."""
+    modules = pkgutil.iter_modules([str(folder)])
+    return tuple(sorted(info.name for info in modules if not info.name.startswith("_") and not info.ispkg))
+
+
+def noun(package: str) -> str:
+    """What messages call a plug-in of a package: "export_formats" -> "export format", "text.steps" -> "step"."""
+    name = package.rsplit(".", 1)[-1]
+    return "decoder" if name == "decoding" else name.removesuffix("s").replace("_", " ")
+
+
+def module_name(package: str, name: str) -> str:
+    """The import name of a plug-in; raises ConfigError with a suggestion when the package has no such plug-in."""
     name = name.partition("(")[0]
     if "." in name:
         return name
-    if name not in names(room):
-        noun = room.rsplit(".", 1)[-1].removesuffix("s").replace("stage_", "")
-        raise ConfigError(f"unknown {noun} {name!r}{suggest(name, names(room))}")
-    return f"textpipe.{room}.{name}"
+    if name not in names(package):
+        raise ConfigError(f"unknown {noun(package)} {name!r}{suggest(name, names(package))}")
+    return f"textpipe.{package}.{name}"
 
 
-def find(room: str, name: str) -> ModuleType:
-    """The module of a member, or a user's own module when the name is dotted.
+def find(package: str, name: str) -> ModuleType:
+    """The module of a plug-in, or a user's module when the name is dotted.
 
-    A name with arguments, "classify(subject: text) -> answered", is the member that its `choose_fields` makes of them.
+    A name with arguments, "classify(subject: text) -> answered", goes to the plug-in's `choose_fields`.
     """
-    full = module_name(room, name)
-    member, arguments, _ = name.partition("(")
+    full = module_name(package, name)
+    plugin, arguments, _ = name.partition("(")
     if arguments:
-        module = find(room, member)
+        module = find(package, plugin)
         if not hasattr(module, "choose_fields"):
-            raise ConfigError(f"{room.removesuffix('s')} {member!r} has fields of its own, and takes no others")
+            raise ConfigError(f"{noun(package)} {plugin!r} has fixed fields and accepts no others")
         return module.choose_fields(name)
     if "." in name and "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -52,7 +63,5 @@ def find(room: str, name: str) -> ModuleType:
         return importlib.import_module(full)
     except ModuleNotFoundError as error:
         if error.name is not None and (full == error.name or full.startswith(error.name + ".")):
-            raise ConfigError(
-                f"module {full!r} was not found; it is looked for in {Path.cwd()} and on sys.path"
-            ) from None
+            raise ConfigError(f"module {full!r} was not found in {Path.cwd()} or on sys.path") from None
         raise

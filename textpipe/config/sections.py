@@ -2,12 +2,12 @@
 
 A pipeline file has three kinds of content:
 
-    task = "translate"            shared: any stage whose Config declares a field of this name receives it
+    task = "translate"            shared: passed to every stage whose Config has a field of this name
     seed = 1                      (task, seed, model, decode, ensemble)
     [model] / [decode]            shared tables, checked by the Config of models/<kind>.py, decoding/<kind>.py
     [ingest] ... [export]         one table per stage, checked by that stage's Config
 
-Unknown keys are refused with a suggestion, and every fault of a file is reported at once.
+Unknown keys are errors with a suggestion, and all errors of a file are reported at once.
 """
 
 import json
@@ -26,57 +26,56 @@ SHARED = ("task", "seed", "model", "decode", "ensemble")
 
 
 class Section(BaseModel):
-    """A frozen table of a pipeline file; unknown keys and wrong types are refused."""
+    """A frozen table of a pipeline file; unknown keys and wrong types are errors."""
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any: ...  # settings of a plug-in's own Config
+        def __getattr__(self, name: str) -> Any: ...  # the settings of a plug-in's Config
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
 
 
 class Plugin:
-    """A table (or a bare name) whose `kind` names a file of a room and is checked by that file's Config.
+    """A table (or a bare name) whose `kind` names a plug-in, checked by the plug-in's Config.
 
     Plugin.of("models") accepts {"kind": "recurrent", "units": 256} and gives models/recurrent.py's Config;
     Plugin.of("text.steps") accepts "whitespace" as well as {"kind": "unicode", "form": "NFKC"}.
     """
 
     @staticmethod
-    def of(room: str) -> Any:
-        return Annotated[SerializeAsAny[Section], BeforeValidator(lambda value: Plugin.check(room, value)), room]
+    def of(package: str) -> Any:
+        return Annotated[SerializeAsAny[Section], BeforeValidator(lambda value: Plugin.check(package, value)), package]
 
     @staticmethod
-    def check(room: str, value: Any) -> Section:
+    def check(package: str, value: Any) -> Section:
         if isinstance(value, Section):
             return value
         table = {"kind": value} if isinstance(value, str) else value
-        noun = room.rsplit(".", 1)[-1].removesuffix("s")
         if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
-            raise ValueError(f"expected a name or a table with kind = one of {', '.join(plugins.names(room))}")
+            raise ValueError(f"expected a name or a table with kind = one of {', '.join(plugins.names(package))}")
         try:
-            module = plugins.find(room, table["kind"])
+            module = plugins.find(package, table["kind"])
         except ConfigError as error:
             raise ValueError(str(error)) from None
         config = getattr(module, "Config", None)
         if config is None:
-            raise ValueError(f"{noun} {table['kind']!r} has no Config")
+            raise ValueError(f"{plugins.noun(package)} {table['kind']!r} has no Config")
         try:
             return config(**table)
         except ValidationError as error:
-            raise ValueError("; ".join(inner_fault(config, item) for item in error.errors())) from None
+            raise ValueError("; ".join(describe_plugin_error(config, item) for item in error.errors())) from None
 
 
 def load(path: str | Path) -> dict[str, Any]:
     """The raw tables of a pipeline file; raises ConfigError when it is missing or not TOML."""
     path = Path(path)
     if path.is_dir():
-        raise ConfigError(f"{path}: is a directory where a pipeline file (TOML) was expected")
+        raise ConfigError(f"{path}: expected a pipeline file (TOML), found a directory")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = sorted(other.name for other in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such pipeline file{suggest(path.name, near)}") from None
+        names = sorted(file.name for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such pipeline file{suggest(path.name, names)}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -88,7 +87,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
-    """A copy with `section.key=value` applied; values are TOML, bare words are strings, and no value leaves the key out.
+    """A copy with `section.key=value` applied; values are TOML or bare words, and an empty value removes the key.
 
     override({"train": {"seed": 1}}, ("train.epochs=3", "train.seed=")) -> {"train": {"epochs": 3}}
     """
@@ -115,76 +114,76 @@ def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, 
     return tables
 
 
-def check(place: str, sections: dict[str, type[Section]], tables: dict[str, Any]) -> dict[str, Section]:
-    """Checked sections by stage name; raises one ConfigError that lists every fault of the file.
+def check(path: str, sections: dict[str, type[Section]], tables: dict[str, Any]) -> dict[str, Section]:
+    """Checked sections by stage name; raises one ConfigError that lists all errors of the file.
 
-    sections maps each stage to its Config; shared keys reach each Config that declares them.
+    path: the file's name in messages; sections: {stage: Config}. Shared keys go to every Config that has them.
     """
-    faults: list[str] = []
+    errors: list[str] = []
     shared = {name: tables[name] for name in SHARED if name in tables}
     try:
-        shared |= {name: chosen_fields.spelled(shared[name]) for name in ("task",) if name in shared}
+        shared |= {name: chosen_fields.format_task(shared[name]) for name in ("task",) if name in shared}
     except ValueError as error:
-        raise ConfigError(f"{place} [task] {error}") from None
+        raise ConfigError(f"{path} [task] {error}") from None
     known = [*SHARED, *sections]
     for name in tables:
         if name not in known:
-            faults.append(f"{place} {name}: unknown key{suggest(name, known)}")
+            errors.append(f"{path} {name}: unknown key{suggest(name, known)}")
     checked: dict[str, Section] = {}
     for stage, config in sections.items():
         table = tables.get(stage, {})
         if not isinstance(table, dict):
-            faults.append(f"{place} {stage}: expected a table [{stage}], found {table!r}")
+            errors.append(f"{path} {stage}: expected a table [{stage}], found {table!r}")
             continue
         inherited = {name: value for name, value in shared.items() if name in config.model_fields}
-        twice = [name for name in inherited if name in table]
-        faults += [f"{place} [{stage}] {name}: belongs at the top of the file, not in [{stage}]" for name in twice]
+        misplaced = [name for name in inherited if name in table]
+        errors += [f"{path} [{stage}] {name}: belongs at the top of the file, not in [{stage}]" for name in misplaced]
         try:
             checked[stage] = config(**{**table, **inherited})
         except ValidationError as error:
-            faults += [fault(place, stage, config, item) for item in error.errors()]
+            errors += [describe_error(path, stage, config, item) for item in error.errors()]
         except TextpipeError as error:
-            faults.append(f"{place} [{stage}] {error}")
-    if faults:
-        raise ConfigError("\n".join(dict.fromkeys(faults)))
+            errors.append(f"{path} [{stage}] {error}")
+    if errors:
+        raise ConfigError("\n".join(dict.fromkeys(errors)))
     return checked
 
 
-def fault(place: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
-    """One pydantic error as one line: place, key, expectation or finding, cure."""
+def describe_error(path: str, stage: str, config: type[BaseModel], item: Mapping[str, Any]) -> str:
+    """A pydantic error as one line: file, key, problem and cure."""
     location = [str(part) for part in item["loc"]]
     if location and location[0] in SHARED:
         section, location = location[0], location[1:]
-        where = f"{place} [{section}]" if location else f"{place} {section}"
+        table = f"{path} [{section}]" if location else f"{path} {section}"
     else:
-        where = f"{place} [{stage}]"
+        table = f"{path} [{stage}]"
     key = ".".join(location)
-    label = f"{where} {key}".rstrip()
+    label = f"{table} {key}".rstrip()
     if item["type"] == "extra_forbidden":
-        keys = item.get("ctx", {}).get("known") or fields_at(config, [str(part) for part in item["loc"][:-1]])
+        keys = item.get("ctx", {}).get("known") or known_keys(config, [str(part) for part in item["loc"][:-1]])
         return f"{label}: unknown key{suggest(location[-1] if location else stage, keys)}"
     if item["type"] == "missing":
-        return f"{label}: required, and missing"
+        return f"{label}: is required"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("value_error", "assertion_error"):
-        if location == [] and section_of(item) in ("model", "decode"):
-            return f"{place} [{section_of(item)}] {message}"
+        if location == [] and top_level_key(item) in ("model", "decode"):
+            return f"{path} [{top_level_key(item)}] {message}"
         return f"{label}: {message}"
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
 
 
-def section_of(item: Mapping[str, Any]) -> str:
-    """The key a pydantic error begins at."""
+def top_level_key(item: Mapping[str, Any]) -> str:
+    """The first key of a pydantic error's location."""
     return str(item["loc"][0]) if item["loc"] else ""
 
 
-def inner_fault(config: type[BaseModel], item: Mapping[str, Any]) -> str:
-    """One fault inside a plug-in's table, without the place the caller adds."""
-    return fault("", "", config, item).replace(" [] ", "", 1).strip()
+def describe_plugin_error(config: type[BaseModel], item: Mapping[str, Any]) -> str:
+    """An error in a plug-in's table, without the file and stage, which the caller adds."""
+    return describe_error("", "", config, item).replace(" [] ", "", 1).strip()
 
 
-def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
-    """Keys a nested table may have, for suggestions; empty when the place is not a plain section."""
+def known_keys(config: type[BaseModel], location: list[str]) -> list[str]:
+    """The keys of a nested table, for suggestions; empty when the location is not a plain section."""
     if not location:
         return [field.alias or name for name, field in config.model_fields.items()]
     field = config.model_fields.get(location[0])
@@ -194,7 +193,7 @@ def fields_at(config: type[BaseModel], location: list[str]) -> list[str]:
     while candidates:
         candidate = candidates.pop()
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return fields_at(candidate, [part for part in location[1:] if not part.isdigit()])
+            return known_keys(candidate, [part for part in location[1:] if not part.isdigit()])
         if get_origin(candidate) in (Union, types.UnionType, list, tuple, dict, Annotated):
             candidates += get_args(candidate)
     return []

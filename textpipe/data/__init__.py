@@ -1,1 +1,1 @@
-"""Rows: read from files, mended, split, and written as shards; data sets and their downloads."""
+"""Reading, cleaning, splitting and sharding rows; dataset cards and downloads."""

@@ -1,4 +1,4 @@
-"""Columns of text on their way from Arrow into a graph and out of it."""
+"""Convert columns of text between Arrow arrays and string tensors."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def tensor(column: "pa.Array") -> "tf.Tensor":
-    """A column of text as a string tensor [N]; a missing value is an empty text."""
+def to_tensor(column: "pa.Array") -> "tf.Tensor":
+    """Convert a column of text to a string tensor [N]; null becomes the empty string."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import tensorflow as tf
@@ -18,17 +18,17 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
     return tf.constant(values, tf.string, shape=[len(values)])
 
 
-def column(texts: "tf.Tensor", kind: "pa.DataType") -> "pa.Array":
-    """A string tensor [N] as a column of the Arrow type `kind`."""
+def to_arrow(texts: "tf.Tensor", kind: "pa.DataType") -> "pa.Array":
+    """Convert a string tensor [N] to a column of the Arrow type `kind`."""
     import pyarrow as pa
 
     return pa.array(texts.numpy(), type=pa.binary()).cast(kind)
 
 
-def graph(function: Callable[["tf.Tensor"], Any]) -> Any:
-    """`function` of one [N] string tensor, traced once for every N.
+def trace_text_function(function: Callable[["tf.Tensor"], Any]) -> Any:
+    """Trace `function` of a string tensor [N] once, for any N.
 
-    Whoever calls it keeps the codec or feature behind `function` alive: the graph holds its tables by handle alone.
+    The caller must keep the codec or feature behind `function` alive: the graph holds its tables by handle only.
     """
     import tensorflow as tf
 

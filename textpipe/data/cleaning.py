@@ -1,4 +1,4 @@
-"""From the files of a split to batches of clean rows: filtered, mended, labels stripped and rare ones dropped or merged."""
+"""Read a split's files as batches of clean rows: filter, repair, parse cells, drop or merge rare labels."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,28 +9,28 @@ from typing import Any
 from textpipe.config.fields import Field
 from textpipe.config.sections import Section
 from textpipe.data import sources
-from textpipe.data.profile import MOST_CLASSES
+from textpipe.data.profile import MAX_CLASSES
 from textpipe.data.rows import Repairs, Rows
 from textpipe.data.splits import Batch
 
 
 @dataclass
 class RareLabels:
-    """Labels with fewer rows in the train files than min_count: left out, or called `name`."""
+    """Drops labels with fewer than min_count rows in the train files, or merges them into the label `name`."""
 
     min_count: int
     name: str | None
-    kept: frozenset[str] | None = None  # None: every label
+    kept: frozenset[str] | None = None  # None: all labels
     rare: dict[str, int] = field(default_factory=dict)
 
-    def count(self, labels: Counter[str]) -> None:
-        """Settle which labels stay."""
+    def fit(self, labels: Counter[str]) -> None:
+        """Decide which labels to keep from their counts in train."""
         self.kept = frozenset(label for label, rows in labels.items() if rows >= self.min_count)
         rare = [(label, rows) for label, rows in labels.items() if rows < self.min_count]
-        self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MOST_CLASSES])
+        self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MAX_CLASSES])
 
-    def applied(self, rows: Rows, label: int, cells: ModuleType, repairs: Repairs) -> Rows:
-        """Rows whose labels, in column number `label` of the kind `cells`, are not rare, or are called `name`."""
+    def apply(self, rows: Rows, label: int, cells: ModuleType, repairs: Repairs) -> Rows:
+        """Drop rows with rare labels, or rename those labels; label: index of the label column, cells: its kind."""
         kept = self.kept
         if kept is None:
             return rows
@@ -40,10 +40,10 @@ class RareLabels:
             return rows
         repairs.counts["rare_label_rows"] += mask.count(False)
         for name in {name for cell in column for name in cells.names(cell)} - kept - self.rare.keys():
-            self.rare[name] = 0  # of valid and test files
+            self.rare[name] = 0  # in valid and test files only
         rows.columns[label] = [
-            cell if common else cells.replace(cell, lambda name: name if name in kept else self.name)
-            for cell, common in zip(column, mask, strict=True)
+            cell if keep else cells.replace(cell, lambda name: name if name in kept else self.name)
+            for cell, keep in zip(column, mask, strict=True)
         ]
         return rows.keep([cell is not None for cell in rows.columns[label]])
 
@@ -52,10 +52,10 @@ class RareLabels:
         return {"min_count": self.min_count, "merged_into": self.name, "labels": self.rare}
 
 
-class Reader:
-    """Reads rows of a task's fields and counts what it read and mended.
+class RowReader:
+    """Reads and cleans rows of a task's fields, and counts rows and repairs.
 
-    columns: the columns of the fields, then those of `filters`, {column: accepted cell or cells}.
+    columns: the columns of the fields, followed by those of `filters`, {column: accepted value or values}.
     """
 
     def __init__(
@@ -76,103 +76,103 @@ class Reader:
         self.rare = rare
         self.read: Counter[str] = Counter()
         self.cells = [item.cells for item in fields]
-        self.required = [number for number, cells in enumerate(self.cells) if not cells.OPTIONAL]
-        targets = [number for number, item in enumerate(fields) if item.side == "target"]
-        self.label = next((number for number in targets if hasattr(self.cells[number], "names")), None)
+        self.required = [field_index for field_index, cells in enumerate(self.cells) if not cells.OPTIONAL]
+        targets = [field_index for field_index, item in enumerate(fields) if item.side == "target"]
+        self.label = next((field_index for field_index in targets if hasattr(self.cells[field_index], "names")), None)
         self._before: dict[str, Counter[str]] = {}
 
     def batches(self, split: str, files: Sequence[sources.Source]) -> Iterator[Batch]:
-        """Clean rows of one split's files, in order; row numbers run on from file to file."""
+        """Yield clean rows of one split's files in order; row numbers continue from file to file."""
         self._before[split] = Counter(self.repairs.counts)
         for rows, start in self._rows(split, files):
             if self.label is not None:
-                rows = self.rare.applied(rows, self.label, self.cells[self.label], self.repairs)
+                rows = self.rare.apply(rows, self.label, self.cells[self.label], self.repairs)
             if len(rows):
-                yield Batch.of(rows, self.fields, start)
+                yield Batch.from_rows(rows, self.fields, start)
 
     def count_labels(self, files: Sequence[sources.Source]) -> None:
-        """Read the train files for their labels, so that rare ones are known."""
+        """Read the train files once to count labels and find the rare ones."""
         assert self.label is not None
         labels: Counter[str] = Counter()
         self._before["train"] = Counter(self.repairs.counts)
         for rows, _ in self._rows("train", files):
             labels.update(name for cell in rows.columns[self.label] for name in self.cells[self.label].names(cell))
-        self.rare.count(labels)
+        self.rare.fit(labels)
         self.forget("train")
 
     def forget(self, split: str) -> None:
-        """Take back what was counted of a split's files, before they are read again."""
+        """Reset the counts of a split's files before they are read again."""
         self.repairs.counts.clear()
         self.repairs.counts.update(self._before[split])
         self.read[split] = 0
 
     def _rows(self, split: str, files: Sequence[sources.Source]) -> Iterator[tuple[Rows, int]]:
-        """(rows, what the files before theirs add to the row numbers)."""
+        """Yield (rows, offset of their row numbers: the rows of the files before theirs)."""
         start = 0
         for source in files:
-            following = 0
+            num_rows = 0
             for raw in sources.read(source, self.format, self.repairs, self.columns, split):
                 if not len(raw):
                     continue
-                following = raw.positions[-1] + 1
+                num_rows = raw.positions[-1] + 1
                 self.read[split] += len(raw)
                 yield self._clean(raw), start
-            start += following
+            start += num_rows
 
     def _clean(self, rows: Rows) -> Rows:
         if self.accepted:
-            rows = self._filtered(rows)
+            rows = self._filter(rows)
         rows = self.repairs.mend(rows)
         rows = self.repairs.drop_empty(rows, self.required)
-        for number, cells in enumerate(self.cells):
+        for field_index, cells in enumerate(self.cells):
             if hasattr(cells, "parse"):
-                rows = self._parsed(rows, number)
+                rows = self._parse(rows, field_index)
         return rows
 
-    def _filtered(self, rows: Rows) -> Rows:
-        """Rows whose last columns hold accepted values, without those columns."""
-        asked = len(rows.columns) - len(self.accepted)
+    def _filter(self, rows: Rows) -> Rows:
+        """Keep rows whose filter columns, the last ones, have accepted values, and remove those columns."""
+        num_fields = len(rows.columns) - len(self.accepted)
         mask = [True] * len(rows)
-        for column, accepted in zip(rows.columns[asked:], self.accepted, strict=True):
+        for column, accepted in zip(rows.columns[num_fields:], self.accepted, strict=True):
             mask = [
-                good and cell.replace("\0", "").strip() in accepted for good, cell in zip(mask, column, strict=True)
+                keep and cell.replace("\0", "").strip() in accepted for keep, cell in zip(mask, column, strict=True)
             ]
         self.repairs.counts["filtered_rows"] += mask.count(False)
         rows = rows.keep(mask)
-        rows.columns = rows.columns[:asked]
+        rows.columns = rows.columns[:num_fields]
         return rows
 
-    def _parsed(self, rows: Rows, number: int) -> Rows:
-        """Rows with the cells of a field as its kind reads them; those it cannot read are bad rows."""
-        cells = self.cells[number]
+    def _parse(self, rows: Rows, field_index: int) -> Rows:
+        """Parse the cells of field `field_index` as its kind does; a cell that fails makes its row a bad row."""
+        cells = self.cells[field_index]
         try:
-            rows.columns[number] = list(map(cells.parse, rows.columns[number]))
+            rows.columns[field_index] = list(map(cells.parse, rows.columns[field_index]))
         except ValueError:
-            parsed = list(map(self._parser(rows, number), range(len(rows)), rows.columns[number]))
-            rows.columns[number] = [cell for _, cell in parsed]
-            rows = rows.keep([good for good, _ in parsed])
+            parsed = list(map(self._parser(rows, field_index), range(len(rows)), rows.columns[field_index]))
+            rows.columns[field_index] = [cell for _, cell in parsed]
+            rows = rows.keep([valid for valid, _ in parsed])
         return rows
 
-    def _parser(self, rows: Rows, number: int) -> Callable[[int, str], tuple[bool, Any]]:
-        """A function of (place in `rows`, cell) to (whether it can be read, what it is)."""
-        cells = self.cells[number]
+    def _parser(self, rows: Rows, field_index: int) -> Callable[[int, str], tuple[bool, Any]]:
+        """Return a function of (index in `rows`, cell) that returns (whether the cell is valid, its value)."""
+        cells = self.cells[field_index]
 
-        def parse(place: int, cell: str) -> tuple[bool, Any]:
+        def parse(index: int, cell: str) -> tuple[bool, Any]:
             try:
                 return True, cells.parse(cell)
             except ValueError as error:
                 self.repairs.bad_row(
-                    f"{rows.place}, {rows.unit} {rows.lines[place]}",
+                    f"{rows.source}, {rows.unit} {rows.lines[index]}",
                     str(error),
-                    f"see whether {self.columns[number]!r} is the column of the {cells.PLURAL}",
+                    f"check whether {self.columns[field_index]!r} is the column of the {cells.PLURAL}",
                 )
                 return False, None
 
         return parse
 
 
-def plain_text(value: Any) -> Any:
-    """A number or a truth value of a settings file as the text that a cell has: 5 -> "5", true -> "true"."""
+def cell_text(value: Any) -> Any:
+    """Convert a number or boolean from a pipeline file to the text of a cell: 5 -> "5", true -> "true"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value

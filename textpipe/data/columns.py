@@ -1,6 +1,6 @@
-"""Columns of vectorized rows, memory-mapped, and gathered into padded batches without a Python loop over rows.
+"""Memory-mapped columns of vectorized rows, gathered into padded batches without a Python loop over rows.
 
-B rows of a batch, D features.
+Shapes: B batch, D features.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import numpy as np
 
 
 class Ids:
-    """Rows of token ids of any length; values stay where they lie (a memory map or an array).
+    """Rows of token ids of any length, without copying the values (a memory map or an array).
 
-    blocks: [(values int32 [total], offsets int64 [rows + 1])], the rows of one block after those of the one before.
+    blocks: [(values int32 [total], offsets int64 [rows + 1])], consecutive blocks of rows.
     """
 
     kind = "ids"
-    objective = "sequence"  # what such targets are trained by, where nobody says
+    objective = "sequence"  # default objective for targets of this type
 
     def __init__(self, blocks: Sequence[tuple[np.ndarray, np.ndarray]]):
         self.blocks = list(blocks)
@@ -27,7 +27,7 @@ class Ids:
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> "Ids":
-        """[[5, 3], [7, 8, 3]] as two rows of 2 and 3 ids."""
+        """Build from lists: [[5, 3], [7, 8, 3]] gives two rows of 2 and 3 ids."""
         lengths = [len(row) for row in lists]
         values = np.fromiter((token for row in lists for token in row), np.int32, sum(lengths))
         return cls([(values, np.cumsum([0, *lengths]))])
@@ -36,8 +36,8 @@ class Ids:
         return len(self.starts)
 
     def gather(self, rows: np.ndarray, width: int) -> np.ndarray:
-        """int32 [B, width], padded with 0; rows longer than width are an error of the caller."""
-        assert len(rows) == 0 or self.lengths[rows].max() <= width, "rows longer than the batch is wide"
+        """Return int32 [B, width], padded with 0; no row may be longer than width."""
+        assert len(rows) == 0 or self.lengths[rows].max() <= width, "rows longer than the batch width"
         batch = np.zeros((len(rows), width), np.int32)
         real = np.arange(width) < self.lengths[rows, None]  # [B, width]
         positions = self.starts[rows, None] + np.arange(width)
@@ -47,13 +47,13 @@ class Ids:
         return batch
 
     def flat(self, rows: np.ndarray) -> np.ndarray:
-        """Positions inside their blocks of every value of these rows, row after row."""
+        """Return the position, inside its block, of every value of these rows, row by row."""
         lengths = self.lengths[rows]
         ends = np.cumsum(lengths)
         return np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths) + np.repeat(self.starts[rows], lengths)
 
     def by_block(self, rows: np.ndarray):
-        """(block, which of the rows lie in it [B] bool) for each block that holds any."""
+        """Return (block, mask [B] of the rows in it) for each block that has any of the rows."""
         if len(self.values) == 1:
             return [(0, np.ones(len(rows), bool))]
         blocks = np.searchsorted(self.first_rows, rows, side="right") - 1
@@ -67,12 +67,12 @@ class Sparse:
     lengths = None  # rows are not padded
 
     def __init__(self, indices: Ids, values: Ids, dim: int):
-        assert len(indices) == len(values), "indices and values of a different number of rows"
+        assert len(indices) == len(values), "indices and values differ in their number of rows"
         self.indices, self.values, self.dim = indices, values, dim
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> "Sparse":
-        """From a scipy.sparse matrix [rows, D]."""
+        """Build from a scipy.sparse matrix [rows, D]."""
         matrix = matrix.tocsr()
         offsets = matrix.indptr.astype(np.int64)
         indices = Ids([(matrix.indices.astype(np.int32), offsets)])
@@ -82,7 +82,7 @@ class Sparse:
         return len(self.indices)
 
     def gather(self, rows: np.ndarray, width: int = 0):
-        """The tf.SparseTensor [B, D] float32 of these rows; width is not used."""
+        """Return a tf.SparseTensor [B, D] float32; width is ignored."""
         import tensorflow as tf
 
         lengths = self.indices.lengths[rows]
@@ -101,7 +101,7 @@ class Labels:
     """One class per row: int32 [rows], in 0 .. num_classes - 1."""
 
     kind = "label"
-    objective = "softmax"  # what such targets are trained by, where nobody says
+    objective = "softmax"  # default objective for targets of this type
     lengths = None  # rows are not padded
 
     def __init__(self, values: np.ndarray, num_classes: int):
@@ -112,16 +112,16 @@ class Labels:
         return len(self.values)
 
     def gather(self, rows: np.ndarray, width: int = 0) -> np.ndarray:
-        """int32 [B]; width is not used."""
+        """Return int32 [B]; width is ignored."""
         return self.values[rows]
 
 
 class Dense:
-    """Numbers: float32 [rows] or [rows, D], such as a scalar, or 1 for each label that a row has."""
+    """Numbers: float32 [rows] or [rows, D], such as scalars or multi-hot labels."""
 
     kind = "dense"
     lengths = None  # rows are not padded
-    objective = "sigmoid"  # what such targets are trained by, where nobody says
+    objective = "sigmoid"  # default objective for targets of this type
 
     def __init__(self, values: np.ndarray):
         self.values = np.asarray(values, np.float32)
@@ -130,20 +130,20 @@ class Dense:
         return len(self.values)
 
     def gather(self, rows: np.ndarray, width: int = 0) -> np.ndarray:
-        """float32 [B, D] or [B]; width is not used."""
+        """Return float32 [B, D] or [B]; width is ignored."""
         return self.values[rows]
 
 
 Column = Ids | Sparse | Labels | Dense
 
 
-def column(tables: list[Any], name: str) -> Ids:
-    """A list column of Arrow tables, without copying its values."""
+def list_column(tables: list[Any], name: str) -> Ids:
+    """Return a list column of Arrow tables, without copying its values."""
     chunks = [chunk for table in tables for chunk in table[name].chunks if len(chunk)]
     return Ids([(chunk.values.to_numpy(), chunk.offsets.to_numpy().astype(np.int64)) for chunk in chunks])
 
 
-def values(tables: list[Any], name: str, kind: str) -> np.ndarray:
-    """A column of numbers of Arrow tables as one array [rows] of the given type."""
+def scalar_column(tables: list[Any], name: str, kind: str) -> np.ndarray:
+    """Return a numeric column of Arrow tables as one array [rows] of the given dtype."""
     chunks = [chunk.to_numpy() for table in tables for chunk in table[name].chunks]
     return np.concatenate([np.zeros(0, kind), *chunks])

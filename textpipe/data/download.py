@@ -1,4 +1,4 @@
-"""Download the files of a data set: checked before they get their names, gone on with where a transfer broke off."""
+"""Download the files of a dataset: verify checksums before moving files into place, resume interrupted transfers."""
 
 import hashlib
 import http.client
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set; path is relative to the mirror, the download folder or, bundled, to the data folder."""
+    """One file of a dataset; path is relative to the mirror, the download folder or, if bundled, the data folder."""
 
     path: str
     sha256: str = ""
@@ -36,92 +36,92 @@ class File:
     also: tuple[str, ...] = ()
 
 
-def mismatch(path: Path, file: File) -> str:
-    """What is wrong with a file's checksum, or nothing."""
+def checksum_error(path: Path, file: File) -> str:
+    """Return a message if a file's checksum differs from the card's, else ""."""
     if not file.sha256:
         return ""
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    return "" if found in (file.sha256, *file.also) else f"SHA-256 {found} where the card has {file.sha256}"
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return "" if digest in (file.sha256, *file.also) else f"SHA-256 {digest} where the card has {file.sha256}"
 
 
 def fetch(file: File, target: Path, progress: Progress | None) -> None:
-    """Download a file; it gets its name only after its checksum was found right."""
+    """Download a file; it is moved to `target` only after its checksum was verified."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     resumed = part.exists() and part.stat().st_size > 0
     while True:
-        transfer(file, part, progress)
-        made = unpack(part, file) if file.member else part
-        fault = mismatch(made, file)
-        if not fault:
+        download(file, part, progress)
+        result = extract(part, file) if file.member else part
+        error = checksum_error(result, file)
+        if not error:
             break
         part.unlink()
-        made.unlink(missing_ok=True)
-        # What an earlier run left may belong to an older version of the file: once more from the start.
+        result.unlink(missing_ok=True)
+        # The partial file of an earlier run may belong to an older version: download once more from the start.
         if not resumed:
-            raise NetworkError(f"{file.url}: {fault}; what came was removed. The file may have changed at its home")
+            raise NetworkError(
+                f"{file.url}: {error}; the download was removed. The file may have changed at its source"
+            )
         resumed = False
-    os.replace(made, target)
+    os.replace(result, target)
     part.unlink(missing_ok=True)
 
 
-def transfer(file: File, part: Path, progress: Progress | None) -> None:
-    """Bring `part` to full length, going on where an earlier transfer broke off."""
+def download(file: File, part: Path, progress: Progress | None) -> None:
+    """Download to `part`, resuming an earlier interrupted transfer."""
     for attempt in range(1, ATTEMPTS + 1):
-        have = part.stat().st_size if part.exists() else 0
+        received = part.stat().st_size if part.exists() else 0
         request = urllib.request.Request(file.url, headers={"User-Agent": "textpipe"})
-        if have:
-            request.add_header("Range", f"bytes={have}-")
+        if received:
+            request.add_header("Range", f"bytes={received}-")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                if have and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
-                    have = 0  # the server sends the whole file again
-                length = answer.headers.get("Content-Length")
-                total = have + int(length) if length else 0
-                with part.open("ab" if have else "wb") as sink:
-                    while block := answer.read(BLOCK):
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                if received and not str(response.headers.get("Content-Range", "")).startswith(f"bytes {received}-"):
+                    received = 0  # the server sends the whole file
+                length = response.headers.get("Content-Length")
+                total = received + int(length) if length else 0
+                with part.open("ab" if received else "wb") as sink:
+                    while block := response.read(BLOCK):
                         sink.write(block)
-                        have += len(block)
+                        received += len(block)
                         if progress:
-                            progress(file.path, have, total or file.bytes)
-            if not total or have == total:
+                            progress(file.path, received, total or file.bytes)
+            if not total or received == total:
                 return
-            finding = f"broke off after {have:,} of {total:,} bytes"
+            problem = f"connection lost after {received:,} of {total:,} bytes"
         except urllib.error.HTTPError as error:
-            if error.code == 416 and have:  # nothing is left to send, or the file became shorter
-                if not file.member and not mismatch(part, file):
+            if error.code == 416 and received:  # already complete, or the file became shorter
+                if not file.member and not checksum_error(part, file):
                     return
                 part.unlink()
                 continue
             if error.code < 500:
                 raise NetworkError(
-                    f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its home"
+                    f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its source"
                 ) from None
-            finding = f"the server answers {error.code} {error.reason}"
+            problem = f"the server answers {error.code} {error.reason}"
         except http.client.IncompleteRead:
-            finding = f"broke off after {part.stat().st_size if part.exists() else 0:,} bytes"
+            problem = f"connection lost after {part.stat().st_size if part.exists() else 0:,} bytes"
         except urllib.error.URLError as error:
-            finding = f"cannot be reached ({error.reason})"
+            problem = f"cannot be reached ({error.reason})"
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.filename is not None:
                 raise
-            finding = f"broke off ({error})"
-        log.warning("%s: %s; attempt %d of %d", file.url, finding, attempt, ATTEMPTS)
-    raise NetworkError(
-        f"{file.url}: {finding}; run again to go on where it stopped, or set {MIRROR} to a folder that has {file.path}"
-    )
+            problem = f"connection lost ({error})"
+        log.warning("%s: %s; attempt %d of %d", file.url, problem, attempt, ATTEMPTS)
+    raise NetworkError(f"{file.url}: {problem}; run again to resume, or set {MIRROR} to a folder that has {file.path}")
 
 
-def unpack(archive: Path, file: File) -> Path:
-    """The member of a downloaded zip archive, beside it."""
-    made = archive.with_name(archive.name + ".member")
+def extract(archive: Path, file: File) -> Path:
+    """Extract the member of a downloaded zip archive into the same folder; return its path."""
+    result = archive.with_name(archive.name + ".member")
     try:
-        with zipfile.ZipFile(archive) as opened, opened.open(file.member) as source, made.open("wb") as sink:
+        with zipfile.ZipFile(archive) as opened, opened.open(file.member) as source, result.open("wb") as sink:
             shutil.copyfileobj(source, sink)
     except (zipfile.BadZipFile, KeyError) as error:
         archive.unlink()
         raise DataError(
             f"{file.url}: not a zip archive with a member {file.member!r} ({error}); it was removed"
         ) from None
-    return made
+    return result

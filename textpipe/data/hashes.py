@@ -1,4 +1,4 @@
-"""Hashes of rows: where a row falls, and whether it was seen before, at 8 bytes a row."""
+"""Hashes of rows, for assigning splits and finding duplicates at 8 bytes per row."""
 
 import hashlib
 import re
@@ -10,23 +10,25 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-BETWEEN = "\0"  # parts texts that are handled as one string; ingest has removed it from them
-ASCII_SKELETON = bytes(code if code > 127 or chr(code).isalnum() or chr(code) == BETWEEN else 32 for code in range(256))
+SEPARATOR = "\0"  # between texts joined into one string; ingest removes it from the texts
+ASCII_SKELETON = bytes(
+    code if code > 127 or chr(code).isalnum() or chr(code) == SEPARATOR else 32 for code in range(256)
+)
 
 
 def normal_forms(texts: Sequence[str]) -> list[bytes]:
-    """Texts as they count for splitting and leakage: letters, marks and digits alone, compatibility form, case folded.
+    """Normalize texts for splitting and leak detection: NFKC, case folded, only letters, marks and digits.
 
-    ["  Hello,\u00a0WORLD!", "?!"] -> [b"hello world", b"?!"]; one without letters and digits keeps all but white space.
+    ["  Hello,\u00a0WORLD!", "?!"] -> [b"hello world", b"?!"]; a text without letters and digits keeps its other symbols.
     """
-    whole = BETWEEN.join(texts)
-    if not whole.isascii():
-        whole = unicodedata.normalize("NFKC", whole)
-        # Marks stay, for the vowels of many scripts are marks.
-        odd = [letter for letter in set(whole) if letter > "\x7f" and unicodedata.category(letter)[0] in "PSZC"]
-        if odd:
-            whole = re.sub(f"[{re.escape(''.join(odd))}]", " ", whole)
-    data = whole.casefold().encode().translate(ASCII_SKELETON)
+    joined = SEPARATOR.join(texts)
+    if not joined.isascii():
+        joined = unicodedata.normalize("NFKC", joined)
+        # Marks are kept because they are the vowels of many scripts.
+        symbols = [letter for letter in set(joined) if letter > "\x7f" and unicodedata.category(letter)[0] in "PSZC"]
+        if symbols:
+            joined = re.sub(f"[{re.escape(''.join(symbols))}]", " ", joined)
+    data = joined.casefold().encode().translate(ASCII_SKELETON)
     while b"  " in data:
         data = data.replace(b"  ", b" ")
     forms = data.replace(b" \0", b"\0").replace(b"\0 ", b"\0").strip(b" ").split(b"\0")
@@ -36,23 +38,23 @@ def normal_forms(texts: Sequence[str]) -> list[bytes]:
 
 
 def text_keys(texts: Iterable[bytes]) -> "np.ndarray":
-    """[N] uint64: 64 bits of BLAKE2b (RFC 7693) of each text, the same on every machine and in every year."""
+    """Return [N] uint64: 64 bits of BLAKE2b (RFC 7693) of each text, stable across machines and versions."""
     import numpy as np
 
     return np.frombuffer(b"".join([hashlib.blake2b(text, digest_size=8).digest() for text in texts]), "<u8")
 
 
-def run_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
-    """[N] uint64: Python's own hash of each row, quick, and good within this process only."""
+def process_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
+    """Return [N] uint64: Python's hash of each row; fast, but only valid within this process."""
     import numpy as np
 
     return np.array(list(map(hash, rows)), np.int64).view(np.uint64)
 
 
 class KeySet:
-    """A growing set of 64-bit keys, held as a few sorted arrays: 8 bytes a key, not the 60 and more of a Python set.
+    """A growing set of 64-bit keys in a few sorted arrays: 8 bytes per key, where a Python set takes 60 or more.
 
-    Sorted runs of doubling sizes are merged as a binary counter carries, so n keys cost O(n log n) in all.
+    Sorted runs of doubling sizes are merged like the carries of a binary counter, so n keys cost O(n log n) in total.
     """
 
     def __init__(self) -> None:
@@ -62,18 +64,18 @@ class KeySet:
         return sum(len(run) for run in self._runs)
 
     def contains(self, keys: "np.ndarray") -> "np.ndarray":
-        """[N] bool: which of the keys [N] uint64 are in the set. Quickest when the keys are sorted."""
+        """Return [N] bool: which of the keys [N] uint64 are in the set. Fastest when the keys are sorted."""
         import numpy as np
 
-        found = np.zeros(len(keys), bool)
+        contained = np.zeros(len(keys), bool)
         for run in self._runs:
             at = np.searchsorted(run, keys)
             at[at == len(run)] = 0
-            found |= run[at] == keys
-        return found
+            contained |= run[at] == keys
+        return contained
 
     def add(self, keys: "np.ndarray") -> "np.ndarray":
-        """Put keys [N] uint64 into the set; [N] bool: which were new, each key once.
+        """Add keys [N] uint64; return [N] bool: the first occurrence of each key that was not in the set.
 
         {7}.add([8, 7, 8]) -> [True, False, False]
         """

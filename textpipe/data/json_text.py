@@ -1,4 +1,4 @@
-"""JSON as rows need it: numbers keep their spelling, and names given twice are told."""
+"""JSON parsing for rows: keeps the spelling of numbers and reports duplicate names."""
 
 import json
 import math
@@ -8,60 +8,59 @@ from typing import Any
 BOM = "\ufeff"
 
 
-class Repeated(dict):
-    """An object some of whose names are given more than once, with unequal values; `names` says which."""
+class ObjectWithDuplicateNames(dict):
+    """An object with duplicate names that have different values; `names` are those names."""
 
     names: frozenset[str]
 
 
-def number(text: str) -> str | float:
-    """A number with a fraction or an exponent, as it is written; an infinity when no float64 holds it.
+def parse_number(text: str) -> str | float:
+    """Keep a number with a fraction or an exponent as written; return infinity if it overflows float64.
 
     "1.50" -> "1.50";  "1e999" -> inf
     """
     return text if math.isfinite(value := float(text)) else value
 
 
-def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object from its names and values."""
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    names = frozenset(name for name, value in pairs if value != found[name])
+def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from its (name, value) pairs."""
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    names = frozenset(name for name, value in pairs if value != values[name])
     if not names:
-        return found
-    repeated = Repeated(found)
-    repeated.names = names
-    return repeated
+        return values
+    duplicates = ObjectWithDuplicateNames(values)
+    duplicates.names = names
+    return duplicates
 
 
-# Integers as text as well: Python refuses to convert those of more than 4,300 digits.
-QUICK = json.JSONDecoder(parse_int=str, parse_float=number)
-CAREFUL = json.JSONDecoder(parse_int=str, parse_float=number, object_pairs_hook=table)
+# Integers stay text too, because Python refuses to convert more than 4,300 digits.
+FAST_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number)
+STRICT_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number, object_pairs_hook=build_object)
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text; numbers are texts, NaN and infinities floats. Raises ValueError saying what is wrong."""
-    return decode(CAREFUL, text)
+    """Parse a JSON text; numbers become strings, NaN and infinities floats. Raises ValueError with the reason."""
+    return decode(STRICT_DECODER, text)
 
 
-def row(text: str, names: Iterable[str]) -> Any:
-    """As `parse`, quicker, of a text without white space around; names given twice are told of `names` alone, and of the
-    outermost object."""
+def parse_row(text: str, names: Iterable[str]) -> Any:
+    """Like `parse`, but faster. Expects stripped text; reports duplicates only for `names` in the outermost object."""
     try:
-        value, end = QUICK.raw_decode(text)
+        value, end = FAST_DECODER.raw_decode(text)
     except (ValueError, RecursionError):
-        return decode(CAREFUL, text)  # without the mark, or for its message
-    # As many names as there are colons behind them: none is given twice.
-    twice = (
+        return decode(STRICT_DECODER, text)  # strips a byte order mark, or raises with a better message
+    # If the number of names equals the number of '":', no name is duplicated.
+    duplicates = (
         type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
     )
-    return decode(CAREFUL, text) if twice or end != len(text) else value
+    return decode(STRICT_DECODER, text) if duplicates or end != len(text) else value
 
 
 def decode(decoder: json.JSONDecoder, text: str) -> Any:
-    """decoder.decode, without a byte order mark."""
+    """Decode text, without its byte order mark."""
     try:
         return decoder.decode(text.removeprefix(BOM))
     except RecursionError:
-        raise ValueError("lists or objects are nested too deep") from None
+        raise ValueError("lists or objects are nested too deeply") from None

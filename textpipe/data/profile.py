@@ -1,4 +1,4 @@
-"""What a split looks like: lengths, scripts and labels, counted batch by batch, in memory that rows do not add to."""
+"""Profiles of a split: lengths, scripts and labels, counted batch by batch in constant memory."""
 
 import unicodedata
 from collections import Counter
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-MOST_CLASSES = 10_000  # a label column with more is no label column, and is no longer counted
-# First word of a character's Unicode name -> script, where the two differ.
+MAX_CLASSES = 10_000  # a column with more distinct values is not a label column; counting stops
+# First word of a character's Unicode name -> its script, where they differ.
 SCRIPTS = {
     **dict.fromkeys(("Cjk", "Ideographic"), "Han"),
     **dict.fromkeys(("Fullwidth", "Feminine", "Masculine", "Kelvin", "Angstrom", "Modifier"), "Latin"),
@@ -23,7 +23,7 @@ SCRIPTS = {
 
 
 class TextProfile:
-    """Lengths in characters and in words (runs without ASCII white space), and letters by script, of one text field."""
+    """Lengths in characters and in words (runs without ASCII whitespace), and letters per script, of a text field."""
 
     def __init__(self) -> None:
         self.characters: Counter[int] = Counter()
@@ -33,12 +33,12 @@ class TextProfile:
         self._codes: Counter[int] = Counter()
 
     def add(self, rows: "np.ndarray", texts: "pa.StringArray") -> None:
-        """Count texts, none of them empty; rows are their positions in the source."""
+        """Add a batch of non-empty texts; rows are their positions in the source."""
         import numpy as np
         import pyarrow.compute as pc
 
         lengths = pc.utf8_length(texts).to_numpy()
-        count(self.characters, lengths)
+        add_counts(self.characters, lengths)
         longest = int(lengths.argmax())
         if lengths[longest] > self.longest[0]:
             self.longest = (int(lengths[longest]), int(rows[longest]))
@@ -46,19 +46,19 @@ class TextProfile:
         starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]  # [N + 1]
         octets = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
         starts = starts[:-1] - starts[0]
-        count(self.words, num_words(octets, starts))
-        found = np.bincount(octets, minlength=256)
-        self._ascii_letters += int(found[65:91].sum() + found[97:123].sum())
-        if found[128:].any():
+        add_counts(self.words, num_words(octets, starts))
+        byte_counts = np.bincount(octets, minlength=256)
+        self._ascii_letters += int(byte_counts[65:91].sum() + byte_counts[97:123].sum())
+        if byte_counts[128:].any():
             codes = np.frombuffer(octets.tobytes().decode().encode("utf-32-le"), np.uint32)
-            count(self._codes, codes[codes > 127])
+            add_counts(self._codes, codes[codes > 127])
 
     def table(self) -> dict[str, Any]:
         """{"characters": {"mean": ..., "p50": ...}, "words": {...}, "longest": {...}, "scripts": {"Latin": 0.99}}"""
         scripts = Counter({"Latin": self._ascii_letters} if self._ascii_letters else {})
         for code, count in self._codes.items():
             if unicodedata.category(chr(code)).startswith("L"):
-                scripts[script(chr(code))] += count
+                scripts[script_of(chr(code))] += count
         letters = scripts.total()
         ranked = sorted(scripts.items(), key=lambda item: (-item[1], item[0]))
         return {
@@ -71,49 +71,49 @@ class TextProfile:
 
 
 class LabelProfile:
-    """How many rows each class of a label field has."""
+    """Number of rows per class of a label field."""
 
     def __init__(self) -> None:
         self.classes: Counter[str] = Counter()
         self.too_many = False
 
     def add(self, rows: "np.ndarray", texts: "pa.StringArray") -> None:
-        """Count labels, until there are too many to be labels."""
+        """Add a batch of labels; stops counting beyond MAX_CLASSES distinct ones."""
         if not self.too_many:
             self.classes.update(texts.to_pylist())
-            self.too_many = len(self.classes) > MOST_CLASSES
+            self.too_many = len(self.classes) > MAX_CLASSES
 
     def table(self) -> dict[str, Any]:
-        """{"num_classes": 2, "classes": {"no": 1938, "yes": 1719}}, the most frequent first."""
+        """{"num_classes": 2, "classes": {"no": 1938, "yes": 1719}}, most frequent first."""
         ranked = sorted(self.classes.items(), key=lambda item: (-item[1], item[0]))
         return {"num_classes": len(ranked), "complete": not self.too_many, "classes": dict(ranked)}
 
     def fault(self, name: str, rows: int) -> str | None:
-        """Why training rows cannot be learned from, where they cannot: one class only."""
+        """Return a message if the training rows cannot be learned from because they have only one class."""
         if len(self.classes) != 1:
             return None
         (only,) = self.classes
-        return f"{name} has one class only, {only!r}, in all {rows:,} rows; a classifier needs two"
+        return f"{name} has only one class, {only!r}, in all {rows:,} rows; a classifier needs two"
 
 
 def profiles(fields: Sequence[Field]) -> dict[str, Any]:
-    """An empty profile per field, as its kind counts."""
+    """Create an empty profile for each field, of the type its kind defines."""
     return {field.name: field.cells.profile() for field in fields}
 
 
-def count(counts: Counter[int], values: "np.ndarray") -> None:
+def add_counts(counts: Counter[int], values: "np.ndarray") -> None:
     """Add integers [N] to counts."""
     import numpy as np
 
-    found, times = np.unique(values, return_counts=True)
-    for value, more in zip(found.tolist(), times.tolist(), strict=True):
-        counts[value] += more
+    unique, occurrences = np.unique(values, return_counts=True)
+    for value, number in zip(unique.tolist(), occurrences.tolist(), strict=True):
+        counts[value] += number
 
 
 def num_words(octets: "np.ndarray", starts: "np.ndarray") -> "np.ndarray":
-    """[N] number of words of texts that lie one behind the other in octets [M] uint8 and begin at starts [N].
+    """Return [N]: the number of words of texts concatenated in octets [M] uint8, starting at starts [N].
 
-    Counts where a word begins: at a text's first byte or behind a blank.
+    Counts word starts: non-blank bytes at the start of a text or after a blank.
     """
     import numpy as np
 
@@ -125,25 +125,26 @@ def num_words(octets: "np.ndarray", starts: "np.ndarray") -> "np.ndarray":
     return np.add.reduceat(begins, starts, dtype=np.int32)
 
 
-def script(letter: str) -> str:
-    """The script of a letter, from the first word of its Unicode name: "ж" -> "Cyrillic", "字" -> "Han"."""
+def script_of(letter: str) -> str:
+    """Return the script of a letter, from the first word of its Unicode name: "ж" -> "Cyrillic", "字" -> "Han"."""
     word = unicodedata.name(letter, "Unnamed").split()[0].split("-")[0].capitalize()
     return SCRIPTS.get(word, word)
 
 
 def distribution(counts: Mapping[int, int]) -> dict[str, float | int]:
-    """Mean, smallest, largest and percentiles (nearest rank) of values given as {value: count}."""
+    """Return mean, minimum, maximum and nearest-rank percentiles of values given as {value: count}."""
     total = sum(counts.values())
     if not total:
         return {}
-    found: dict[str, float | int] = {"mean": round(sum(value * count for value, count in counts.items()) / total, 3)}
+    mean = sum(value * count for value, count in counts.items()) / total
+    statistics: dict[str, float | int] = {"mean": round(mean, 3)}
     ranked = sorted(counts.items())
-    found["min"] = ranked[0][0]
-    waiting = list(PERCENTILES)
-    seen = 0
+    statistics["min"] = ranked[0][0]
+    remaining = list(PERCENTILES)
+    cumulative = 0
     for value, count in ranked:
-        seen += count
-        while waiting and seen * 100 >= waiting[0] * total:
-            found[f"p{waiting.pop(0)}"] = value
-    found["max"] = ranked[-1][0]
-    return found
+        cumulative += count
+        while remaining and cumulative * 100 >= remaining[0] * total:
+            statistics[f"p{remaining.pop(0)}"] = value
+    statistics["max"] = ranked[-1][0]
+    return statistics

@@ -1,10 +1,10 @@
-"""Rows on disk: one folder a split, shards of at most 100,000 rows, read back as a stream.
+"""Sharded rows on disk: one folder per split, shards of at most 100,000 rows, read as a stream.
 
     folder/train/00000.parquet  folder/train/00001.parquet ...      between ingest and tokenize
     folder/train/00000.arrow ...                                    after vectorize: memory-mapped, no decoding
 
-The bytes of a shard depend on its rows alone: settings are fixed and incoming batches are cut anew, so a stage that
-is run again writes equal files and the stages after it need not run.
+The bytes of a shard depend only on its rows: settings are fixed and incoming batches are re-chunked, so a stage that
+runs again writes identical files and later stages are not rerun.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SPLITS = ("train", "valid", "test")
-ROWS = 100_000
-GROUP_ROWS = 10_000  # rows of one Parquet row group or Arrow record batch; divides ROWS
-GROUP_BYTES = 32 * 2**20  # groups of very long rows are cut earlier, so that a group always fits in memory
+SHARD_ROWS = 100_000
+GROUP_ROWS = 10_000  # rows per Parquet row group or Arrow record batch; divides SHARD_ROWS
+GROUP_BYTES = 32 * 2**20  # groups of very long rows are smaller, so that a group always fits in memory
 SUFFIXES = (".parquet", ".arrow")
 
 
 class Writer:
-    """Writes the rows of one split and cuts the shards.
+    """Writes the rows of one split as shards.
 
         with Writer(folder, "train", schema) as writer:
             for batch in batches:
-                writer.write(batch)             # pa.Table or pa.RecordBatch of exactly this schema
+                writer.write(batch)             # pa.Table or pa.RecordBatch with exactly this schema
 
-    A shard gets its name when it is complete; when the block raises, every shard of the split is removed. A split
-    without rows gets one empty shard, which keeps its schema.
+    A shard is renamed to its final name when it is complete; if the block raises, all shards of the split are removed.
+    A split without rows gets one empty shard, which records the schema.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Writer:
         self.folder = Path(folder) / split
         self.schema = schema
         self.kind = kind
-        self.rows = 0  # rows written so far, those still held back included
+        self.rows = 0  # rows written so far, including buffered ones
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
         self._shard = -1
@@ -62,52 +62,56 @@ class Writer:
             if error is None:
                 self.close()
         except BaseException:
-            self._abandon()
+            self.discard()
             raise
         if error is not None:
-            self._abandon()
+            self.discard()
 
     def write(self, rows: "pa.Table | pa.RecordBatch") -> None:
-        """Append rows; they reach the disk in groups of 10,000."""
+        """Append rows, which are written to disk in groups of 10,000."""
         import pyarrow as pa
 
         assert rows.schema.equals(self.schema), f"{rows.schema}\nwhere the writer has\n{self.schema}"
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
             start = 0
             while start < batch.num_rows:
-                room = min(GROUP_ROWS - self._pending_rows, ROWS - self.rows % ROWS)
-                piece = batch.slice(start, room)
-                start += piece.num_rows
-                self._pending.append(piece)
-                self._pending_rows += piece.num_rows
-                self._pending_bytes += piece.nbytes
-                self.rows += piece.num_rows
-                if piece.num_rows == room or self._pending_bytes >= GROUP_BYTES:
+                capacity = min(GROUP_ROWS - self._pending_rows, SHARD_ROWS - self.rows % SHARD_ROWS)
+                chunk = batch.slice(start, capacity)
+                start += chunk.num_rows
+                self._pending.append(chunk)
+                self._pending_rows += chunk.num_rows
+                self._pending_bytes += chunk.nbytes
+                self.rows += chunk.num_rows
+                if chunk.num_rows == capacity or self._pending_bytes >= GROUP_BYTES:
                     self._flush()
 
     def close(self) -> None:
-        """Write what is held back and finish the last shard; leaving the `with` block does this."""
+        """Write buffered rows and finish the last shard; called when the `with` block ends."""
         self._flush()
         if self._shard < 0:
             self._open()
         self._finish()
 
     def discard(self) -> None:
-        """Remove every shard of the split."""
-        self._abandon()
+        """Remove all shards of the split."""
+        if self._sink is not None:
+            with contextlib.suppress(Exception):  # the disk may be full; the first error is the one to report
+                self._sink.close()
+            self._sink = None
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _flush(self) -> None:
         import pyarrow as pa
 
         if not self._pending_rows:
             return
-        # Copied, not sliced: Arrow pads a slice with the bytes of the rows behind it, which would reach the file.
+        # Copied, not sliced: Arrow pads a slice with the bytes of the following rows, which would end up in the file.
         columns = [pa.concat_arrays([batch.column(n) for batch in self._pending]) for n in range(len(self.schema))]
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         if self._sink is None:
             self._open()
         self._sink.write_table(pa.Table.from_arrays(columns, schema=self.schema))
-        if self.rows % ROWS == 0:
+        if self.rows % SHARD_ROWS == 0:
             self._finish()
 
     def _path(self) -> Path:
@@ -120,7 +124,7 @@ class Writer:
         self._shard += 1
         part = self._path().with_name(self._path().name + ".part")
         if self.kind == "parquet":
-            # Text hardly repeats: a dictionary would be built, outgrown and thrown away for every row group.
+            # Texts rarely repeat: a dictionary would be built, outgrown and discarded for every row group.
             self._sink = pq.ParquetWriter(
                 part,
                 self.schema,
@@ -140,22 +144,15 @@ class Writer:
             part = self._path().with_name(self._path().name + ".part")
             part.replace(self._path())
 
-    def _abandon(self) -> None:
-        if self._sink is not None:
-            with contextlib.suppress(Exception):  # the disk may be full; the first error is the one to report
-                self._sink.close()
-            self._sink = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 def paths(folder: str | Path, split: str) -> list[Path]:
-    """The shards of a split in row order; empty when there is no such split."""
-    place = Path(folder) / split
-    return sorted(path for path in place.glob("[0-9]*") if path.suffix in SUFFIXES)
+    """Return the shards of a split in row order; [] if there is no such split."""
+    folder = Path(folder) / split
+    return sorted(path for path in folder.glob("[0-9]*") if path.suffix in SUFFIXES)
 
 
 def schema(folder: str | Path, split: str) -> "pa.Schema":
-    """The columns of a split; raises ArtifactError when it has no shards."""
+    """Return the schema of a split. Raises ArtifactError if it has no shards."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -169,9 +166,9 @@ def schema(folder: str | Path, split: str) -> "pa.Schema":
 
 
 def read(folder: str | Path, split: str, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
-    """The rows of a split in order, as record batches of 1 to 10,000 rows; nothing when there is no such split.
+    """Yield the rows of a split in order, as record batches of 1 to 10,000 rows; none if there is no such split.
 
-    columns: the columns wanted, in this order; all when None. Arrow shards are memory-mapped, not copied.
+    columns: the columns to read, in this order; all if None. Arrow shards are memory-mapped, not copied.
     """
     for path in paths(folder, split):
         for batch in _batches(path, columns):
@@ -179,8 +176,8 @@ def read(folder: str | Path, split: str, columns: Sequence[str] | None = None) -
                 yield batch.slice(start, GROUP_ROWS)
 
 
-def count(folder: str | Path, split: str) -> int:
-    """How many rows a split has, from the shards' footers; 0 when there is no such split."""
+def count_rows(folder: str | Path, split: str) -> int:
+    """Return the number of rows of a split, from the shards' footers; 0 if there is no such split."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -203,11 +200,11 @@ def _batches(path: Path, columns: Sequence[str] | None) -> "Iterator[pa.RecordBa
         if path.suffix == ".parquet":
             with pq.ParquetFile(path, memory_map=True) as file:
                 _check_columns(path, file.schema_arrow.names, columns)
-                wanted = None if columns is None else list(columns)
-                for batch in file.iter_batches(GROUP_ROWS, columns=wanted, use_threads=False):
+                selected = None if columns is None else list(columns)
+                for batch in file.iter_batches(GROUP_ROWS, columns=selected, use_threads=False):
                     yield batch if columns is None else batch.select(list(columns))
         else:
-            source = pa.memory_map(str(path))  # left open: the batches are views of it
+            source = pa.memory_map(str(path))  # left open because the batches are views of it
             reader = pa.ipc.open_file(source)
             _check_columns(path, reader.schema.names, columns)
             for number in range(reader.num_record_batches):
@@ -217,7 +214,7 @@ def _batches(path: Path, columns: Sequence[str] | None) -> "Iterator[pa.RecordBa
         raise ArtifactError(f"{path}: damaged ({error}); delete the artifact and run its stage again") from None
 
 
-def _check_columns(path: Path, found: list[str], columns: Sequence[str] | None) -> None:
+def _check_columns(path: Path, names: list[str], columns: Sequence[str] | None) -> None:
     for name in columns or ():
-        if name not in found:
-            raise ArtifactError(f"{path}: no column {name!r}{suggest(name, found)}")
+        if name not in names:
+            raise ArtifactError(f"{path}: no column {name!r}{suggest(name, names)}")

@@ -1,4 +1,4 @@
-"""Where rows come from: files or a dataset card, turned into sources per split and read by their format."""
+"""Locate the files or dataset that rows come from, as sources per split, and read them by their format."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,157 +10,166 @@ from textpipe.data import catalog, shards, text_file
 from textpipe.data.rows import Repairs, Rows
 from textpipe.errors import DataError, suggest
 
-Source = Path | dict[str, Path]  # a file or folder, or {column: file} for line files side by side
+Source = Path | dict[str, Path]  # a file or folder, or {column: file} for parallel line files
 
-ROOM = "data.formats"
+PACKAGE = "data.formats"
 
 
-def guess(files: Any) -> str | None:
-    """The format of files by the name of the first: "mail.tsv.gz" -> "tsv"; {"en": ..., "de": ...} -> "lines".
+def infer_format(files: Any) -> str | None:
+    """Guess the format from the first file's name: "mail.tsv.gz" -> "tsv"; {"en": ..., "de": ...} -> "lines".
 
-    None when it cannot be told; `read` then says so.
+    Returns None if the name does not tell; `locate` then raises DataError.
     """
     if isinstance(files, dict) and files and set(files) <= set(shards.SPLITS):
-        return guess(next(iter(files.values())))
+        return infer_format(next(iter(files.values())))
     if isinstance(files, dict) and files:
         return "lines"
     if isinstance(files, list) and files:
-        return guess(files[0]) or ("lines" if len(files) > 1 and side_by_side(files) else None)
+        return infer_format(files[0]) or ("lines" if len(files) > 1 and are_parallel(files) else None)
     if not isinstance(files, str | Path):
         return None
     path = Path(files)
     if path.is_dir():
         return "mail"
-    suffix = Path(text_file.bare_name(path)).suffix.lower()
-    for name in plugins.names(ROOM):
-        if suffix in plugins.find(ROOM, name).SUFFIXES:
+    suffix = Path(text_file.strip_compression(path)).suffix.lower()
+    for name in plugins.names(PACKAGE):
+        if suffix in plugins.find(PACKAGE, name).SUFFIXES:
             return name
     return None
 
 
-def options_of(place: Path, form: Any, *, given: bool) -> Section:
-    """A format of data.formats with its settings; given: by the caller, not guessed from the name. Raises DataError."""
+def format_options(path: Path, form: Any, *, given: bool) -> Section:
+    """Validate a format's options; given: set by the caller, not guessed from the name. Raises DataError."""
     try:
-        return Plugin.check(ROOM, form)
+        return Plugin.check(PACKAGE, form)
     except ValueError as error:
-        reason = f"--format: {error}" if given else f"the format cannot be told from the name; give --format ({error})"
-        raise DataError(f"{place}: {reason}") from None
+        reason = (
+            f"--format: {error}" if given else f"the format cannot be inferred from the name; give --format ({error})"
+        )
+        raise DataError(f"{path}: {reason}") from None
 
 
-def unlike(files: Any) -> str | None:
-    """A file whose name tells another format than the first one's, among files that are tables of their own."""
+def find_mismatched_file(files: Any) -> str | None:
+    """Return the first file whose name suggests another format than the first file's, or None.
+
+    Parallel line files are not compared.
+    """
     if isinstance(files, dict):
-        parts = files.values() if set(files) <= set(shards.SPLITS) else ()
-        paths = [path for part in parts for path in (part if isinstance(part, list) else [part])]
+        groups = files.values() if set(files) <= set(shards.SPLITS) else ()
+        paths = [path for group in groups for path in (group if isinstance(group, list) else [group])]
     else:
-        paths = files if isinstance(files, list) and not side_by_side(files) else []
-    kinds = [(path, guess(path)) for path in paths if isinstance(path, str | Path)]
+        paths = files if isinstance(files, list) and not are_parallel(files) else []
+    kinds = [(path, infer_format(path)) for path in paths if isinstance(path, str | Path)]
     first = next((kind for _, kind in kinds if kind), None)
     return next((str(path) for path, kind in kinds if kind not in (None, first)), None)
 
 
-def side_by_side(files: Sequence[Any]) -> bool:
-    """Whether paths differ in their last suffix only: train.en.gz, train.de.gz."""
+def are_parallel(files: Sequence[Any]) -> bool:
+    """Whether paths differ only in their last suffix, such as train.en.gz and train.de.gz."""
     if not all(isinstance(path, str | Path) for path in files):
         return False
-    names = [Path(path).parent / text_file.bare_name(Path(path)) for path in files]
+    names = [Path(path).parent / text_file.strip_compression(Path(path)) for path in files]
     return len({name.with_suffix("") for name in names}) == 1 and len({name.suffix for name in names}) == len(names)
 
 
 def locate(
-    dataset: str | None, files: Any, options: Section | None, wanted: Sequence[str | int]
+    dataset: str | None, files: Any, options: Section | None, columns: Sequence[str | int]
 ) -> dict[str, list[Source]]:
-    """{split: sources}; files without splits are train. A dataset's files are fetched, those of wanted columns only."""
+    """Return {split: sources}; files without splits are train. Downloads a dataset's files for the requested columns."""
     if dataset is not None:
-        files = dataset_files(dataset, wanted)
+        files = dataset_files(dataset, columns)
     if options is None:
-        first = catalog.split_paths(plain(files))
-        kinds = ", ".join(plugins.names(ROOM))
+        first = catalog.split_paths(paths_to_strings(files))
+        kinds = ", ".join(plugins.names(PACKAGE))
         raise DataError(
-            f"{first[0] if first else 'files'}: the format cannot be told from the name; set format to one of {kinds}"
+            f"{first[0] if first else 'files'}: the format cannot be inferred from the name; set format to one of {kinds}"
         )
-    given = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
+    by_split = files if isinstance(files, dict) and set(files) <= set(shards.SPLITS) and files else {"train": files}
     keys = getattr(options, "keys", None)
-    if given.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
-        given = dict.fromkeys(keys, given["train"])  # one document that holds every split
+    if by_split.keys() == {"train"} and isinstance(keys, dict) and "train" in keys:
+        by_split = dict.fromkeys(keys, by_split["train"])  # one document that contains all splits
     if isinstance(files, dict) and set(files) & set(shards.SPLITS) and not set(files) <= set(shards.SPLITS):
-        stray = min(set(files) - set(shards.SPLITS))
-        raise DataError(f"files.{stray}: no such split{suggest(stray, shards.SPLITS)}")
-    origin = {split: sources_of(value, options) for split, value in given.items()}
+        unknown = min(set(files) - set(shards.SPLITS))
+        raise DataError(f"files.{unknown}: no such split{suggest(unknown, shards.SPLITS)}")
+    origin = {split: split_sources(value, options) for split, value in by_split.items()}
     if "train" not in origin:
         raise DataError(f"files: no train split, only {', '.join(sorted(origin))}; give files.train")
     for sources in origin.values():
         for source in sources:
             for path in source.values() if isinstance(source, dict) else [source]:
-                text_file.must_exist(path)
+                text_file.check_exists(path)
     return origin
 
 
-def dataset_files(name: str, wanted: Sequence[str | int]) -> dict[str, Any]:
-    """A card's splits with their files on disk."""
-    card = catalog.card(name)
+def dataset_files(name: str, columns: Sequence[str | int]) -> dict[str, Any]:
+    """Return a card's splits with the paths of their files on disk."""
+    card = catalog.load_card(name)
     if not card.splits:
-        raise DataError(f"dataset {name!r} has no split that can be read: {card.recipe or card.homepage}")
+        raise DataError(f"dataset {name!r} has no readable split: {card.recipe or card.homepage}")
 
-    def chosen(value: Any) -> Any:
+    def select(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        text_file.columns_at(f"dataset {name!r}", list(value), wanted)
+        text_file.column_indices(f"dataset {name!r}", list(value), columns)
         numbered = list(value)
-        return {key: value[key] for key in (numbered[w] if isinstance(w, int) else w for w in wanted)}
+        return {key: value[key] for key in (numbered[w] if isinstance(w, int) else w for w in columns)}
 
-    splits = {split: chosen(value) for split, value in card.splits.items()}
+    splits = {split: select(value) for split, value in card.splits.items()}
     root = catalog.get(name, only=catalog.split_paths(splits))
 
-    def placed(value: Any) -> Any:
+    def resolve(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: placed(part) for key, part in value.items()}
-        return [placed(part) for part in value] if isinstance(value, list) else root / value
+            return {key: resolve(item) for key, item in value.items()}
+        return [resolve(item) for item in value] if isinstance(value, list) else root / value
 
-    return placed(splits)
+    return resolve(splits)
 
 
-def plain(files: Any) -> Any:
-    """Paths as strings, as catalog.split_paths takes them."""
+def paths_to_strings(files: Any) -> Any:
+    """Convert paths to strings, as catalog.split_paths expects."""
     if isinstance(files, dict):
-        return {key: plain(value) for key, value in files.items()}
-    return [plain(value) for value in files] if isinstance(files, list) else str(files)
+        return {key: paths_to_strings(value) for key, value in files.items()}
+    return [paths_to_strings(value) for value in files] if isinstance(files, list) else str(files)
 
 
-def sources_of(value: Any, options: Section) -> list[Source]:
-    """The sources of one split.
+def split_sources(value: Any, options: Section) -> list[Source]:
+    """Return the sources of one split.
 
-    A list of line files is one source, its columns named by the files' suffixes. {"en": [a, b], "de": [c, d]} is two:
-    a beside c, then b beside d. Raises DataError for names and lists that do not allow this.
+    A list of line files is one source with columns named by the files' suffixes. {"en": [a, b], "de": [c, d]} gives two
+    sources, the pairs (a, c) and (b, d). Raises DataError for duplicate suffixes and lists of unequal length.
     """
     lines = getattr(options, "kind", "") == "lines"
     if isinstance(value, list) and lines and len(value) > 1:
-        columns = [Path(text_file.bare_name(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)]
-        twice = next((name for name in columns if columns.count(name) > 1), None)
-        if twice is not None:
+        columns = [
+            Path(text_file.strip_compression(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)
+        ]
+        duplicate = next((name for name in columns if columns.count(name) > 1), None)
+        if duplicate is not None:
             raise DataError(
-                f"{value[columns.index(twice)]}: {columns.count(twice)} files have the suffix .{twice}, which names a column "
+                f"{value[columns.index(duplicate)]}: {columns.count(duplicate)} files have the suffix .{duplicate}, which names a column "
                 'of format = "lines"; name the columns: files = { COLUMN = FILE, ... }'
             )
         return [dict(zip(columns, value, strict=True))]
     if isinstance(value, dict):
         if not lines:
             raise DataError(
-                f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from files of their own'
+                f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from separate files'
             )
-        lists = {name: part if isinstance(part, list) else [part] for name, part in value.items()}
-        lengths = {name: len(part) for name, part in lists.items()}
+        lists = {name: paths if isinstance(paths, list) else [paths] for name, paths in value.items()}
+        lengths = {name: len(paths) for name, paths in lists.items()}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            raise DataError(f"files: {counted}; file k of each column must be one table")
+            raise DataError(f"files: {counted}; file k of each column must belong to one table")
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return list(value) if isinstance(value, list) else [value]
 
 
-def read(source: Source, options: Section, repairs: Repairs, wanted: Sequence[str | int], split: str) -> Iterator[Rows]:
-    """The wanted columns of one source, by the format `options` belongs to."""
+def read(
+    source: Source, options: Section, repairs: Repairs, columns: Sequence[str | int], split: str
+) -> Iterator[Rows]:
+    """Yield the requested columns of one source; `options` determines the format."""
     kind: str = options.kind
-    module = plugins.find(ROOM, kind)
+    module = plugins.find(PACKAGE, kind)
     if hasattr(module, "for_split"):
         options = module.for_split(options, split)
-    return module.read(source, options, repairs, wanted)
+    return module.read(source, options, repairs, columns)

@@ -1,9 +1,9 @@
-"""Which split a row goes to: that of a hash of its source text, unless a label would then be missing where it must not.
+"""Assign rows to splits by a hash of their source text, with corrections so that splits have the labels they need.
 
-Each share of the unit interval is a split's, so equal texts never part and a row appended tomorrow does not move the
-old ones. Where that leaves a label without a row in train, its first text that fell elsewhere is moved there; where it
-leaves a split without a label that has rows enough for it, the label's first text in train is moved. Only such texts
-move, each with all its rows. A label with fewer rows stays in train alone.
+Each split owns a share of the unit interval, so equal texts stay together and appending rows does not move existing
+ones. If this leaves a label without rows in train, its first text in another split is moved to train; if it leaves a
+split without a label that has enough rows for it, the label's first text in train is moved there. Only such texts
+move, each with all its rows. A label with fewer rows occurs only in train.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,26 +11,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from textpipe.data import shards
-from textpipe.data.profile import MOST_CLASSES
+from textpipe.data.profile import MAX_CLASSES
 from textpipe.data.splits import Batch, Split
 
 if TYPE_CHECKING:
     import numpy as np
 
-KEPT = 3  # source texts remembered of each label in each split
-LOOKED_AT = 50  # rows of one label looked at in a batch
-ANY = ""  # stands for the label where a task has none
+KEYS_PER_LABEL = 3  # source keys stored per label and split
+ROWS_PER_LABEL = 50  # rows per label scanned in a batch
+NO_LABEL = ""  # the label of all rows of a task without labels
 
 
 @dataclass
-class FirstTexts:
-    """The first few source keys of each label in each split, from rows as they are written."""
+class FirstKeys:
+    """The first few source keys of each label in each split, collected while rows are written."""
 
     keys: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def add(self, split: str, labels: Any, keys: "np.ndarray") -> None:
-        """Look at rows of a split: labels [N], an array of strings, of lists of them, or None for a task without; and
-        source keys [N] uint64.
+        """Scan rows of a split: labels [N], an array of strings or of lists of strings, None for a task without labels;
+        and source keys [N] uint64.
         """
         import numpy as np
         import pyarrow as pa
@@ -38,37 +38,37 @@ class FirstTexts:
 
         known = self.keys.setdefault(split, {})
         if labels is None:
-            if len(known.get(ANY, ())) < KEPT:
-                self._extend(known, ANY, keys)
+            if len(known.get(NO_LABEL, ())) < KEYS_PER_LABEL:
+                self._extend(known, NO_LABEL, keys)
             return
         if pa.types.is_list(labels.type):
             labels, keys = labels.flatten(), keys[pc.list_parent_indices(labels).to_numpy()]
         encoded = labels.dictionary_encode()
         names = encoded.dictionary.to_pylist()
-        short = [number for number, name in enumerate(names) if len(known.get(name, ())) < KEPT]
-        if not short or len(known) > MOST_CLASSES:
+        incomplete = [number for number, name in enumerate(names) if len(known.get(name, ())) < KEYS_PER_LABEL]
+        if not incomplete or len(known) > MAX_CLASSES:
             return
         numbers = encoded.indices.to_numpy()
         order = np.argsort(numbers, kind="stable")
-        begins = np.searchsorted(numbers[order], short)
-        ends = np.searchsorted(numbers[order], short, "right")
-        for number, begin, end in zip(short, begins, ends, strict=True):
-            self._extend(known, names[number], keys[order[begin:end]])
+        starts = np.searchsorted(numbers[order], incomplete)
+        ends = np.searchsorted(numbers[order], incomplete, "right")
+        for number, start, end in zip(incomplete, starts, ends, strict=True):
+            self._extend(known, names[number], keys[order[start:end]])
 
     @staticmethod
     def _extend(known: dict[str, list[int]], label: str, keys: "np.ndarray") -> None:
         first = known.setdefault(label, [])
-        for key in keys[:LOOKED_AT].tolist():
-            if len(first) < KEPT and key not in first:
+        for key in keys[:ROWS_PER_LABEL].tolist():
+            if len(first) < KEYS_PER_LABEL and key not in first:
                 first.append(key)
 
 
 @dataclass
-class Dealer:
-    """Writes batches to the splits they belong to.
+class SplitAssigner:
+    """Writes the rows of batches to their splits.
 
-    label: the number of the label's column, None for a task without. moves: {source key: split} against the hash.
-    classes: labels that a split cut from train may hold, all when None; rows of others are counted in left_out.
+    label: index of the label column, None for a task without labels. moves: {source key: split}, overrides the hash.
+    classes: labels allowed in splits cut from train, all if None; rows with others are counted in left_out.
     """
 
     splits: dict[str, Split]
@@ -78,37 +78,37 @@ class Dealer:
     max_rows: int | None = None
     moves: dict[int, str] = field(default_factory=dict)
     classes: frozenset[str] | None = None
-    first: FirstTexts = field(default_factory=FirstTexts)
+    first: FirstKeys = field(default_factory=FirstKeys)
     left_out: int = 0
 
     def deal(self, batch: Batch, name: str, shares: Mapping[str, float]) -> None:
-        """Write a batch from the files of split `name`, some of it to the splits cut from it."""
+        """Write a batch from the files of split `name` to that split and to the splits cut from it by shares."""
         import numpy as np
 
         if not shares:
             self._add(batch, self.splits[name], cut=())
             return
-        place = batch.source_keys / 2.0**64  # [N], from 0 to 1
-        owner = np.full(len(batch), shards.SPLITS.index(name))
-        left = np.ones(len(batch), bool)
-        below = 0.0
-        for other in ("test", "valid"):  # test has the lowest part of the interval, valid the next
+        position = batch.source_keys / 2.0**64  # [N], from 0 to 1
+        assigned = np.full(len(batch), shards.SPLITS.index(name))
+        unassigned = np.ones(len(batch), bool)
+        limit = 0.0
+        for other in ("test", "valid"):  # test owns the lowest part of the interval, valid the next
             if other in shares:
-                below += shares[other]
-                chosen = left & (place < below)
-                left &= ~chosen
-                owner[chosen] = shards.SPLITS.index(other)
+                limit += shares[other]
+                chosen = unassigned & (position < limit)
+                unassigned &= ~chosen
+                assigned[chosen] = shards.SPLITS.index(other)
         if self.moves:
             moved = np.isin(batch.source_keys, np.array(list(self.moves), np.uint64))
             for row in np.flatnonzero(moved).tolist():
-                owner[row] = shards.SPLITS.index(self.moves[int(batch.source_keys[row])])
+                assigned[row] = shards.SPLITS.index(self.moves[int(batch.source_keys[row])])
         for number in (2, 1, 0):
-            part = batch.take(owner == number)
-            if len(part):
-                self._add(part, self.splits[shards.SPLITS[number]], cut=shares)
+            rows = batch.select(assigned == number)
+            if len(rows):
+                self._add(rows, self.splits[shards.SPLITS[number]], cut=shares)
 
     def _add(self, batch: Batch, split: Split, *, cut: Collection[str]) -> None:
-        """Write a batch to a split, as far as max_rows leaves room; cut: splits that get parts of the same files."""
+        """Write a batch to a split, up to max_rows; cut: splits that are cut from the same files."""
         import numpy as np
 
         if self.classes is not None and split.name in cut and self.label is not None:
@@ -116,89 +116,91 @@ class Dealer:
             cells = batch.columns[self.label].to_pylist()
             known = np.array([self.classes.issuperset(names(cell)) for cell in cells], bool)
             self.left_out += int((~known).sum())
-            batch = batch.take(known)
+            batch = batch.select(known)
         while self.max_rows is not None and len(batch):
-            room = self.max_rows - split.counts["rows"]
-            if room <= 0:
+            remaining = self.max_rows - split.counts["rows"]
+            if remaining <= 0:
                 return
-            head = np.arange(len(batch)) < room
-            self._add_whole(batch.take(head), split, cut)
-            batch = batch.take(~head)
-        self._add_whole(batch, split, cut)
+            head = np.arange(len(batch)) < remaining
+            self._write(batch.select(head), split, cut)
+            batch = batch.select(~head)
+        self._write(batch, split, cut)
 
-    def _add_whole(self, batch: Batch, split: Split, cut: Collection[str]) -> None:
-        """Count duplicates and leaks of a batch, drop what is to be dropped, and write the rest."""
+    def _write(self, batch: Batch, split: Split, cut: Collection[str]) -> None:
+        """Count duplicates and leaks of a batch, drop them if configured, and write the rest."""
         import numpy as np
 
         if not len(batch):
             return
-        first = split.see(batch)
+        first = split.add_keys(batch)
         keep = first if self.drop_duplicates else np.ones(len(batch), bool)
         drop = self.on_leak == "drop"
-        # Leaks into train are counted at the end. Splits cut from the same files have no text in common.
-        same = {split.name, *cut} if split.name in cut else {split.name}
+        # Leaks into train are counted at the end. Splits cut from the same files share no texts.
+        disjoint = {split.name, *cut} if split.name in cut else {split.name}
         leaked = np.zeros(len(batch), bool)
         for other in self.splits.values() if drop or split.name != "train" else ():
-            if other.name != "train" and other.name not in same:
+            if other.name != "train" and other.name not in disjoint:
                 leaked |= other.source_keys.contains(batch.source_keys)
         split.counts["leaks_dropped" if drop else "leaks_held_out"] += int((keep & leaked).sum())
-        kept = batch.take(keep & ~leaked if drop else keep)
+        kept = batch.select(keep & ~leaked if drop else keep)
         if len(kept):
             split.write(kept)
             if cut:
                 self.first.add(split.name, None if self.label is None else kept.columns[self.label], kept.source_keys)
 
 
-def counts(split: Split) -> dict[str, int] | None:
-    """{label: rows} of a split, {ANY: rows} of one without labels; None when there are too many labels to be labels."""
+def label_counts(split: Split) -> dict[str, int] | None:
+    """Return {label: rows} of a split, {NO_LABEL: rows} without labels; None if there are more than MAX_CLASSES."""
     for item in split.fields:
         profile = split.profiles[item.name]
         if item.side == "target" and hasattr(item.cells, "names"):
             return None if profile.too_many else dict(profile.classes)
-    return {ANY: split.counts["rows"]} if split.counts["rows"] else {}
+    return {NO_LABEL: split.counts["rows"]} if split.counts["rows"] else {}
 
 
-def pulls(dealer: Dealer, shares: Iterable[str]) -> dict[int, str]:
-    """Moves into train that labels need which have no row there."""
-    train = counts(dealer.splits["train"])
-    found: dict[int, str] = {}
-    served = set(train or ())
+def moves_into_train(dealer: SplitAssigner, shares: Iterable[str]) -> dict[int, str]:
+    """Return moves into train for labels that have no row there."""
+    train = label_counts(dealer.splits["train"])
+    moves: dict[int, str] = {}
+    present = set(train or ())
     for other in sorted(shares, reverse=True) if train is not None else ():
-        for label in counts(dealer.splits[other]) or ():
+        for label in label_counts(dealer.splits[other]) or ():
             key = next(iter(dealer.first.keys.get(other, {}).get(label, ())), None)
-            if label not in served and key is not None and dealer.moves.get(key) != "train":
-                served.add(label)
-                found[key] = "train"
-    return found
+            if label not in present and key is not None and dealer.moves.get(key) != "train":
+                present.add(label)
+                moves[key] = "train"
+    return moves
 
 
-def pushes(dealer: Dealer, shares: Mapping[str, float]) -> dict[int, str]:
-    """Moves out of train for labels with rows enough for a split that has none of them."""
-    tables = {name: counts(dealer.splits[name]) for name in ("train", *shares)}
+def moves_out_of_train(dealer: SplitAssigner, shares: Mapping[str, float]) -> dict[int, str]:
+    """Return moves out of train for labels that are missing in a split although they have enough rows for it."""
+    tables = {name: label_counts(dealer.splits[name]) for name in ("train", *shares)}
     train = tables["train"]
-    found: dict[int, str] = {}
+    moves: dict[int, str] = {}
     if train is None or any(table is None for table in tables.values()):
-        return found
+        return moves
     for label in train:
         rows = sum((table or {}).get(label, 0) for table in tables.values())
         keys = list(dealer.first.keys.get("train", {}).get(label, ()))
         for other, share in shares.items():
-            # One text at least stays; another label's move may have taken one already.
-            keys = [key for key in keys if key not in found]
+            # At least one text stays in train; another label's move may have used one already.
+            keys = [key for key in keys if key not in moves]
             if label not in (tables[other] or {}) and rows * share >= 1 and len(keys) > 1:
-                found[keys.pop(0)] = other
-    return found
+                moves[keys.pop(0)] = other
+    return moves
 
 
-def train_only(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, dict[str, int]]:
-    """{split cut from train: {label it has no row of: rows of it in train}}, the most frequent first."""
-    train = counts(splits["train"]) or {}
-    found = {}
-    for other in shares:
-        there = counts(splits[other])
+def labels_only_in_train(splits: Mapping[str, Split], shares: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Return {split cut from train: {label missing there: its rows in train}}, most frequent first."""
+    train = label_counts(splits["train"]) or {}
+    result = {}
+    for split in shares:
+        present = label_counts(splits[split])
         missing = (
-            {} if there is None or ANY in train else {name: rows for name, rows in train.items() if name not in there}
+            {}
+            if present is None or NO_LABEL in train
+            else {name: rows for name, rows in train.items() if name not in present}
         )
         if missing:
-            found[other] = dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
-    return found
+            result[split] = dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
+    return result

@@ -1,4 +1,4 @@
-"""Batches of clean rows and the splits they are written to, with all that is counted on the way."""
+"""Batches of clean rows, and the splits they are written to, with their statistics."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textpipe.config.fields import Field
 from textpipe.data import shards
-from textpipe.data.hashes import KeySet, normal_forms, run_keys, text_keys
+from textpipe.data.hashes import KeySet, normal_forms, process_keys, text_keys
 from textpipe.data.profile import profiles
 from textpipe.data.rows import Rows
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Batch:
-    """Clean rows with three keys each: columns in the order of the task's fields, rows [N] int64, keys [N] uint64.
+    """Clean rows with three hash keys each: columns in the order of the task's fields, rows [N] int64, keys [N] uint64.
 
-    source_keys, of the normal form of the source texts, decide the split, so they are the same for ever; sources without
-    text count as they stand. pair_keys add the target; row_keys are of the row as it stands.
+    source_keys hash the normalized source texts and determine the split, so they must never change; sources without
+    text are hashed as they are. pair_keys include the target; row_keys hash the unnormalized row.
     """
 
     rows: "np.ndarray"
@@ -32,30 +32,30 @@ class Batch:
     row_keys: "np.ndarray"
 
     @classmethod
-    def of(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
-        """Rows with their keys; start is what the files before this one add to the row numbers."""
+    def from_rows(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
+        """Compute the keys of rows; start is the offset of their row numbers, the rows of earlier files."""
         import numpy as np
         import pyarrow as pa
 
         sources = [item for item in fields if item.side == "source"]
         chosen = [item for item in sources if item.has_text] or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
-        normal = [normal_forms(as_texts(by_name[item.name])) for item in chosen]
+        normal = [normal_forms(comparison_texts(by_name[item.name])) for item in chosen]
         targets = [by_name[item.name] for item in fields if item.side == "target"]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
         return cls(
             np.array(rows.positions, np.int64) + start,
             [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
             text_keys(joined),
-            run_keys(zip(joined, *targets, strict=True)),
-            run_keys(zip(*rows.columns, strict=True)),
+            process_keys(zip(joined, *targets, strict=True)),
+            process_keys(zip(*rows.columns, strict=True)),
         )
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, mask: "np.ndarray") -> "Batch":
-        """The rows whose mask [N] is true."""
+    def select(self, mask: "np.ndarray") -> "Batch":
+        """Return the rows whose mask [N] is true."""
         import pyarrow as pa
 
         if mask.all():
@@ -65,14 +65,14 @@ class Batch:
         return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
 
 
-def as_texts(column: Sequence[Any]) -> Sequence[str]:
-    """Cells as what they are compared by: texts as they are, others as Python writes them."""
+def comparison_texts(column: Sequence[Any]) -> Sequence[str]:
+    """Convert cells to texts for comparison: strings unchanged, other values by their repr."""
     return column if not column or isinstance(column[0], str) else list(map(repr, column))
 
 
 @dataclass
 class Split:
-    """One split while it is written, and what is known of it."""
+    """A split being written, with its statistics."""
 
     name: str
     fields: Sequence[Field]
@@ -85,16 +85,16 @@ class Split:
     def __post_init__(self) -> None:
         self.profiles = profiles(self.fields)
         self.writer: shards.Writer | None = None
-        self.held_out_keys: list[np.ndarray] = []  # source keys of every row, valid and test only
+        self.held_out_keys: list[np.ndarray] = []  # source keys of all rows, only for valid and test
 
     def schema(self) -> "pa.Schema":
-        """row, then a column per field."""
+        """Return the schema: the column row, then a column per field."""
         import pyarrow as pa
 
         return pa.schema([("row", pa.int64()), *((item.name, item.cells.arrow()) for item in self.fields)])
 
-    def see(self, batch: Batch) -> "np.ndarray":
-        """Note a batch's keys and count its duplicates; [N] bool: which rows are the first of their kind."""
+    def add_keys(self, batch: Batch) -> "np.ndarray":
+        """Add a batch's keys and count duplicates; return [N] bool: the first occurrences of rows."""
         self.source_keys.add(batch.source_keys)
         self.pair_keys.add(batch.pair_keys)
         first = self.row_keys.add(batch.row_keys)
@@ -102,7 +102,7 @@ class Split:
         return first
 
     def write(self, batch: Batch) -> None:
-        """Append rows and count them."""
+        """Append rows and add them to the statistics."""
         import pyarrow as pa
 
         if self.writer is None:
@@ -115,20 +115,20 @@ class Split:
         self.writer.write(pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns], schema=self.schema()))
 
     def discard(self) -> None:
-        """Remove what was written, so that the split can be written anew."""
+        """Remove the written shards, so that the split can be written again."""
         if self.writer is not None:
             self.writer.discard()
 
     def close(self, error: BaseException | None) -> None:
-        """Finish the last shard, or after an error remove what was written."""
+        """Finish the last shard, or remove all shards after an error."""
         if self.writer is not None:
             self.writer.__exit__(type(error) if error else None, error, None)
 
     def table(self) -> dict[str, Any]:
-        """Rows, duplicates, conflicts and profiles for stats.json.
+        """Return rows, duplicates, conflicts and profiles for stats.json.
 
-        duplicates: rows equal in every field to an earlier one. conflicts: answers beyond the first that a source text
-        has, sources being compared in their normal form.
+        duplicates: rows equal to an earlier row in all fields. conflicts: number of distinct targets beyond the first
+        of each source, sources being compared in normalized form.
         """
         return {
             "rows": self.counts["rows"],
@@ -140,11 +140,11 @@ class Split:
         }
 
     def leakage(self, train: "Split") -> dict[str, Any]:
-        """How many rows of this split have a source text that occurs in train, rows dropped from train included.
+        """Count rows of this split whose source text occurs in train, including rows dropped from train.
 
-        held_out: rows of this split that have one that occurs in the split read before it, test before valid.
+        held_out: rows whose source text occurs in the other held-out split, if that was read before this one.
         """
-        found = sum(int(train.source_keys.contains(keys).sum()) for keys in self.held_out_keys)
-        share = round(found / max(self.counts["rows"], 1), 6)
+        rows = sum(int(train.source_keys.contains(keys).sum()) for keys in self.held_out_keys)
+        share = round(rows / max(self.counts["rows"], 1), 6)
         held_out = self.counts["leaks_held_out"]
-        return {"rows": found, "share": share} | ({"held_out": held_out} if held_out else {})
+        return {"rows": rows, "share": share} | ({"held_out": held_out} if held_out else {})

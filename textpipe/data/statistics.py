@@ -1,4 +1,4 @@
-"""What ingest says of the rows it read: stats.json, and the same as a table for the terminal."""
+"""Statistics of ingest: stats.json and its summary for the terminal."""
 
 import logging
 from collections.abc import Mapping
@@ -8,43 +8,43 @@ from textpipe.config import plugins
 from textpipe.data import shards
 from textpipe.data.rows import Repairs
 from textpipe.data.splits import Split
-from textpipe.errors import listed
+from textpipe.errors import join_names
 
 log = logging.getLogger(__name__)
 
 REPAIRS = {
     "empty_rows": "empty rows dropped",
     "bad_rows": "malformed rows dropped",
-    "filtered_rows": "rows left out by filter",
+    "filtered_rows": "rows excluded by filter",
     "too_long_rows": "rows dropped for their length",
     "cut_rows": "rows cut for their length",
     "invalid_utf8_rows": "rows with bytes that are not UTF-8",
     "invalid_utf8_bytes": "bytes that are not UTF-8",
     "nul_characters": "NUL characters removed",
-    "not_finite_numbers": "numbers that are not finite (NaN, infinity), taken for nothing",
+    "not_finite_numbers": "non-finite numbers (NaN, infinity) read as empty",
     "rare_label_rows": "rows with labels rarer than min_count",
-    "unlearned_rows": "rows left out of valid and test, for max_rows left train without their labels",
+    "unlearned_rows": "rows excluded from valid and test because max_rows left train without their labels",
 }
-# Counted where there was one.
+# Reported only if nonzero.
 MAIL_REPAIRS = {
-    "mended_headers": "mails' headers and boundaries mended",
-    "plain_text_in_base64": "mails with plain text among base64",
-    "unknown_charsets": "mails' texts of an unknown charset",
-    "footers_left_out": "mailing lists' footers left out",
-    "html_beside_plain": "HTML parts left out beside plain text",
-    "stray_texts": "mails without a part to show, read from outside their parts",
+    "mended_headers": "mail headers and boundaries repaired",
+    "plain_text_in_base64": "mails with plain text inside base64",
+    "unknown_charsets": "mail texts with an unknown charset",
+    "footers_left_out": "mailing list footers removed",
+    "html_beside_plain": "HTML parts skipped in favor of plain text",
+    "stray_texts": "mails without a displayable part, read from text outside their parts",
 }
 
 
-def tell(place: object, repairs: Repairs) -> None:
-    """Log what was repaired of rows that no stats.json tells of."""
-    said = [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
-    if said:
-        log.warning("%s: %s", place, "; ".join(said))
+def log_repairs(source: object, repairs: Repairs) -> None:
+    """Log repairs of rows for which no stats.json is written."""
+    lines = [f"{(REPAIRS | MAIL_REPAIRS)[name]}: {count:,}" for name, count in repairs.counts.items() if count]
+    if lines:
+        log.warning("%s: %s", source, "; ".join(lines))
 
 
-def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
-    """The content of stats.json; read: rows read for each split, before any was left out."""
+def build_stats(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
+    """Build the content of stats.json; read: rows read for each split, before any were dropped."""
     names = [name for name in shards.SPLITS if name in splits]
     train = splits["train"]
     return {
@@ -55,14 +55,14 @@ def tables(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repair
         "splits": {name: splits[name].table() for name in names},
         "leakage": {name: splits[name].leakage(train) for name in names if name != "train"},
         "encodings": {
-            path: {"encoding": found.name, "guessed": found.guessed}
-            for path, found in sorted(repairs.encodings.items())
+            path: {"encoding": encoding.name, "guessed": encoding.guessed}
+            for path, encoding in sorted(repairs.encodings.items())
         },
     }
 
 
 def summary(stats: Mapping[str, Any]) -> str:
-    """stats.json as lines for the terminal: a table of splits, a line a field, a line for each kind of repair."""
+    """Format stats.json for the terminal: a table of splits, a line per field, a line per kind of repair."""
     lines = [f"{'split':<7}{'rows':>11}{'duplicates':>12}{'conflicts':>11}{'in train':>10}"]
     for name, split in stats["splits"].items():
         shown = f"{stats['leakage'][name]['rows']:,}" if name in stats["leakage"] else "-"
@@ -78,24 +78,24 @@ def summary(stats: Mapping[str, Any]) -> str:
         if leakage.get("held_out"):
             other = "test" if name == "valid" else "valid"
             lines.append(f"{name} rows whose source text is in {other}: {leakage['held_out']:,}")
-    for path, found in stats.get("encodings", {}).items():
-        lines.append(f"{path}: read as {found['encoding']}" + (", a guess" if found["guessed"] else ""))
+    for path, encoding in stats.get("encodings", {}).items():
+        lines.append(f"{path}: read as {encoding['encoding']}" + (" (guessed)" if encoding["guessed"] else ""))
     rare = stats.get("rare_labels")
     if rare and rare["labels"]:
-        fate = f"are now {rare['merged_into']!r}" if rare["merged_into"] is not None else "are left out"
+        action = f"merged into {rare['merged_into']!r}" if rare["merged_into"] is not None else "dropped"
         lines.append(
-            f"{plural(rare['labels'])} with fewer rows than {rare['min_count']} {fate}: {counted(rare['labels'])}"
+            f"{num_labels(rare['labels'])} with fewer rows than {rare['min_count']} {action}: {labels_with_rows(rare['labels'])}"
         )
     for name, labels in stats.get("labels_in_train_only", {}).items():
-        lines.append(f"{plural(labels)} too rare for {name}, only in train: {counted(labels)}")
+        lines.append(f"{num_labels(labels)} too rare for {name}, only in train: {labels_with_rows(labels)}")
     return "\n".join(lines)
 
 
-def plural(labels: Mapping[str, int]) -> str:
+def num_labels(labels: Mapping[str, int]) -> str:
     """ "1 label", "2 labels"."""
     return f"{len(labels):,} label{'' if len(labels) == 1 else 's'}"
 
 
-def counted(labels: Mapping[str, int]) -> str:
-    """Labels with their rows, the first thirty: "later (1), never (1) and 20 more"."""
-    return listed(f"{name} ({rows:,})" for name, rows in labels.items())
+def labels_with_rows(labels: Mapping[str, int]) -> str:
+    """List labels with their numbers of rows, thirty at most: "later (1), never (1) and 20 more"."""
+    return join_names(f"{name} ({rows:,})" for name, rows in labels.items())

@@ -1,7 +1,7 @@
-"""Lines of text files, plain or compressed, in blocks of about one megabyte.
+"""Read lines of text files, plain or compressed, in blocks of about one megabyte.
 
-Compression is told by the first bytes, not by the name: gzip, bzip2, xz, and one member of a zip archive. The encoding is
-what Repairs declares, else what encodings.py finds.
+Compression is detected by the first bytes, not by the name: gzip, bzip2, xz, or one member of a zip archive. The encoding
+is declared by Repairs or detected by encodings.py.
 """
 
 import bz2
@@ -15,33 +15,33 @@ from pathlib import Path
 from typing import IO, AnyStr, cast
 
 from textpipe.data import encodings
-from textpipe.data.rows import LIMIT, Repairs
+from textpipe.data.rows import BATCH_ROWS, Repairs
 from textpipe.errors import DataError, suggest
 
 BLOCK = 1 << 20
-LONGEST = 1 << 28  # a line of more bytes than this is not text, and would have to fit in memory
+MAX_LINE_BYTES = 1 << 28  # a longer line is not text, and would have to fit in memory
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
 
-def must_exist(path: Path) -> None:
-    """Raise DataError naming near files when a path is missing."""
+def check_exists(path: Path) -> None:
+    """Raise DataError, suggesting similar names, if a path does not exist."""
     if not path.exists():
-        near = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+        siblings = sorted(sibling.name for sibling in path.parent.iterdir()) if path.parent.is_dir() else []
         if not path.parent.is_dir():
             raise DataError(f"{path}: no such file; there is no folder {path.parent} (below {Path.cwd()})")
-        raise DataError(f"{path}: no such file{suggest(path.name, near)}")
+        raise DataError(f"{path}: no such file{suggest(path.name, siblings)}")
 
 
-def bare_name(path: Path) -> str:
-    """A file's name without the suffix of its compression: mail.tsv.gz -> mail.tsv."""
+def strip_compression(path: Path) -> str:
+    """Return a file's name without its compression suffix: mail.tsv.gz -> mail.tsv."""
     return path.name.removesuffix(path.suffix) if path.suffix in COMPRESSED else path.name
 
 
 def open_bytes(path: Path, member: str | None = None) -> IO[bytes]:
-    """The bytes of a file, unpacked; `member` names one of a zip archive's, needed when it has several."""
-    must_exist(path)
+    """Open a file, decompressing it if necessary; `member` is required for a zip archive with several files."""
+    check_exists(path)
     if path.is_dir():
-        raise DataError(f"{path}: is a folder where a file was expected")
+        raise DataError(f"{path}: is a folder, but a file was expected")
     with path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
@@ -58,58 +58,58 @@ def open_bytes(path: Path, member: str | None = None) -> IO[bytes]:
 
 
 def open_member(path: Path, member: str | None) -> IO[bytes]:
-    """One member of a zip archive; the only one when `member` is None."""
+    """Open a member of a zip archive; the only one if `member` is None."""
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: the compressed file is damaged or cut off ({error}); fetch it again") from None
+        raise DataError(f"{path}: the compressed file is damaged or truncated ({error}); download it again") from None
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if member is None and len(names) != 1:
-        raise DataError(f"{path}: holds {len(names)} files ({', '.join(names[:5])}); say which with format.member")
+        raise DataError(f"{path}: contains {len(names)} files ({', '.join(names[:5])}); choose one with format.member")
     if member is not None and member not in names:
         raise DataError(f"{path}: no member {member!r}{suggest(member, names)}")
     try:
         return archive.open(member or names[0])
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or a rare compression
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or unsupported compression
         raise DataError(f"{path}: {member or names[0]} cannot be unpacked ({error}); unpack it yourself") from None
 
 
 def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None) -> Iterator[str]:
-    """Whole lines as text, a megabyte or one long line at a time, without the last line end of each block.
+    """Yield blocks of complete lines, a megabyte or one long line at a time, without the last line end of each block.
 
-    Bytes that the file's encoding does not have come out as lone surrogates. Raises DataError for a missing, empty or
-    cut-off file.
+    Bytes that are invalid in the file's encoding become lone surrogates. Raises DataError for a missing, empty or
+    truncated file.
     """
     repairs = repairs or Repairs()
     with open_bytes(path, member) as file:
         start = read_chunk(path, file)
         if not start:
             raise DataError(f"{path}: the file is empty")
-        found = encodings.of_start(path, start, repairs.encoding)
+        encoding = encodings.detect(path, start, repairs.encoding)
         chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
-        if found.name != encodings.UTF8:
-            repairs.note_encoding(path, found)
-            yield from other_blocks(path, found.name, chunks, warn=repairs.encoding is not None)
+        if encoding.name != encodings.UTF8:
+            repairs.record_encoding(path, encoding)
+            yield from decoded_blocks(path, encoding.name, chunks, warn=repairs.encoding is not None)
             return
         guess = repairs.encoding is None and repairs.on_invalid == "replace" and not start.startswith(encodings.BOM)
-        utf8 = encodings.Utf8Lines(path, guess=guess)
+        utf8 = encodings.Utf8LineDecoder(path, guess=guess)
         for block in whole_lines(path, utf8.chunks(chunks), b"\n"):
             text = utf8.text(block)
-            if utf8.found.guessed:
-                repairs.note_encoding(path, utf8.found)
+            if utf8.encoding.guessed:
+                repairs.record_encoding(path, utf8.encoding)
             yield text.removeprefix(encodings.MARK) if start else text
             start = b""
 
 
-def other_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
-    """Blocks of a file in another encoding than UTF-8; warn of text outside ASCII that would be UTF-8."""
-    decoder = encodings.decoder(name)
+def decoded_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) -> Iterator[str]:
+    """Yield blocks of a file in an encoding other than UTF-8; warn: log a warning if its text looks like UTF-8."""
+    decoder = encodings.incremental_decoder(name)
 
     def texts() -> Iterator[str]:
-        suspect = warn and not name.startswith("utf")
+        check = warn and not name.startswith("utf")
         for chunk in chunks:
-            if suspect and not chunk.isascii():
-                suspect = False
+            if check and not chunk.isascii():
+                check = False
                 encodings.warn_if_utf8(path, name, chunk)
             yield decoder.decode(chunk)
         yield decoder.decode(b"", final=True)
@@ -121,37 +121,37 @@ def other_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool) 
 
 
 def whole_lines(path: Path, chunks: Iterable[AnyStr], end: AnyStr) -> Iterator[AnyStr]:
-    """Chunks cut anew at line ends, each without its last one."""
-    held: list[AnyStr] = []
+    """Split chunks at line ends instead; each yielded block lacks its final line end."""
+    pending: list[AnyStr] = []
     size = 0
     for chunk in chunks:
         cut = chunk.rfind(end)
         if cut >= 0:
-            held.append(chunk[:cut])
-            yield end[:0].join(held)
-            held, size = [], 0
+            pending.append(chunk[:cut])
+            yield end[:0].join(pending)
+            pending, size = [], 0
             chunk = chunk[cut + 1 :]
-        held.append(chunk)
+        pending.append(chunk)
         size += len(chunk)
-        if size > LONGEST:
-            raise DataError(f"{path}: a line of more than {LONGEST >> 20} MB; is this a text file?")
+        if size > MAX_LINE_BYTES:
+            raise DataError(f"{path}: a line of more than {MAX_LINE_BYTES >> 20} MB; is this a text file?")
     if size:
-        yield end[:0].join(held)
+        yield end[:0].join(pending)
 
 
 def read_chunk(path: Path, file: IO[bytes]) -> bytes:
     try:
         return file.read(BLOCK)
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the compressed file is damaged or cut off ({error}); fetch it again") from None
+        raise DataError(f"{path}: the compressed file is damaged or truncated ({error}); download it again") from None
     except OSError as error:
         if isinstance(file, bz2.BZ2File) and error.errno is None:
-            raise DataError(f"{path}: the compressed file is damaged ({error}); fetch it again") from None
+            raise DataError(f"{path}: the compressed file is damaged ({error}); download it again") from None
         raise
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 as text, bytes that are not as lone surrogates."""
+    """Decode UTF-8; invalid bytes become lone surrogates."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -159,34 +159,31 @@ def decode(data: bytes) -> str:
 
 
 def lines(path: Path, member: str | None = None, repairs: Repairs | None = None) -> Iterator[tuple[int, list[str]]]:
-    """(number of the first line, lines without their ends): CRLF and LF both end a line; at most 10,000 lines each."""
+    """Yield (number of the first line, at most 10,000 lines without their ends); CRLF and LF both end a line."""
     number = 1
     for text in blocks(path, member, repairs):
-        found = text.split("\n")
+        block = text.split("\n")
         if "\r" in text:
-            found = [line.removesuffix("\r") for line in found]
-        for start in range(0, len(found), LIMIT):
-            yield number + start, found[start : start + LIMIT]
-        number += len(found)
+            block = [line.removesuffix("\r") for line in block]
+        for start in range(0, len(block), BATCH_ROWS):
+            yield number + start, block[start : start + BATCH_ROWS]
+        number += len(block)
 
 
-def columns_at(place: str, names: Sequence[str], wanted: Sequence[str | int], cure: str = "") -> list[int]:
-    """Where the wanted columns stand; raises DataError with a suggestion when one is missing or ambiguous."""
-    found = []
-    for column in wanted:
+def column_indices(source: str, names: Sequence[str], columns: Sequence[str | int], cure: str = "") -> list[int]:
+    """Return the indices of columns given by name or number. Raises DataError if one is missing or ambiguous."""
+    indices = []
+    for column in columns:
         if isinstance(column, int):
             if not 0 <= column < len(names):
-                raise DataError(f"{place}: no column number {column}; it has {len(names)}, counted from 0")
-            found.append(column)
+                raise DataError(f"{source}: no column number {column}; it has {len(names)}, counted from 0")
+            indices.append(column)
         elif column not in names:
-            raise DataError(f"{place}: no column {column!r}{suggest(column, set(names))}{cure}")
+            raise DataError(f"{source}: no column {column!r}{suggest(column, set(names))}{cure}")
         elif list(names).count(column) > 1:
             raise DataError(
-                f"{place}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
+                f"{source}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
             )
         else:
-            found.append(list(names).index(column))
-    return found
-
-
-__all__ = ["blocks", "columns_at", "lines", "must_exist", "open_bytes"]
+            indices.append(list(names).index(column))
+    return indices

@@ -1,4 +1,4 @@
-"""One token after another, never going back: what greedy search and sampling share.
+"""Generation token by token without backtracking, shared by greedy search and sampling.
 
 Shapes: B rows, K answers of a row, N = B * K, T source, U answer, V vocabulary.
 """
@@ -8,55 +8,64 @@ import tensorflow as tf
 from textpipe.decoding import _deadline
 from textpipe.decoding._search import (
     ABSENT,
-    attention_at,
-    caps,
-    constant,
-    growing,
-    join,
+    any_shape,
+    gather_attention,
+    join_memory,
     length_penalty,
+    max_lengths,
     next_token_mask,
+    row_shape,
     source_ids,
-    split,
-    stepper,
+    split_memory,
+    step_function,
 )
 
 
-def chain(model, inputs, config, rules, choose, *, copies):
+def generate(model, inputs, config, rules, choose, *, copies):
     """`copies` answers for each row, each token given by choose(allowed [N, V], step, done [N]) -> [N] int32.
 
     inputs {field: [B, T]} -> {"ids": [B, K, U], "scores": [B, K], "log_probs": [B, K], "attention": [B, K, U, T]}
 
-    allowed: the model's logits, -inf for what lengths and rules bar. Where they bar everything the answer is ended, and
-    its score and log_prob are -1e9 if the end is barred as well.
+    allowed: the model's logits, -inf for tokens that lengths and rules disallow. If they disallow every token, the answer
+    ends, and its score and log_prob are -1e9 if the end is disallowed as well.
     """
     source = source_ids(model, inputs)
     rows = tf.shape(source)[0]
-    cap = caps(source, model.pad_id, config, rules)
-    longest, cap = tf.reduce_max(cap), tf.repeat(cap, copies)
-    memory = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
-    fixed, state = split(model.start(memory))
-    step_once = stepper(model)
+    max_length = max_lengths(source, model.pad_id, config, rules)
+    longest, max_length = tf.reduce_max(max_length), tf.repeat(max_length, copies)
+    encoded = tf.nest.map_structure(lambda part: tf.repeat(part, copies, axis=0), model.encode(inputs))
+    memory, state = split_memory(model.start(encoded))
+    step_once = step_function(model)
 
-    def unfinished(step, state, ruled, last, done, log_probs, ids, attention):
+    def unfinished(step, state, rule_state, last, done, log_probs, ids, attention):
         return tf.logical_and(step < longest, tf.logical_not(tf.reduce_all(done)))
 
-    def advance(step, state, ruled, last, done, log_probs, ids, attention):
-        logits, after, weights = step_once(join(fixed, state), last)
+    def advance(step, state, rule_state, last, done, log_probs, ids, attention):
+        logits, after, weights = step_once(join_memory(memory, state), last)
         logits = tf.cast(logits, tf.float32)
-        permitted = rules.without(logits, ruled, step + 1)
-        allowed = permitted + next_token_mask(model, tf.shape(logits)[1], step + 1, cap, config)
+        masked = rules.mask(logits, rule_state, step + 1)
+        allowed = masked + next_token_mask(model, tf.shape(logits)[1], step + 1, max_length, config)
         if rules.rules:
             stuck = tf.reduce_all(tf.math.is_inf(allowed), axis=1)
             token = choose(tf.where(stuck[:, None], logits, allowed), step, done)
             token = tf.where(stuck, model.end_id, token)
         else:
             token = choose(allowed, step, done)
-        chosen = tf.gather(permitted, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
+        chosen = tf.gather(masked, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
         log_probs = tf.where(done, log_probs, log_probs + chosen)
         token = tf.where(done, model.pad_id, token)
         ids, attention = ids.write(step, token), attention.write(step, weights)
-        ruled = rules.advance(ruled, token)
-        return step + 1, split(after)[1], ruled, token, done | tf.equal(token, model.end_id), log_probs, ids, attention
+        rule_state = rules.advance(rule_state, token)
+        return (
+            step + 1,
+            split_memory(after)[1],
+            rule_state,
+            token,
+            done | tf.equal(token, model.end_id),
+            log_probs,
+            ids,
+            attention,
+        )
 
     loop = (
         tf.constant(0),
@@ -68,8 +77,8 @@ def chain(model, inputs, config, rules, choose, *, copies):
         tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[None]),
         tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, None]),
     )
-    invariants = list(tf.nest.map_structure(constant, loop))
-    invariants[2] = tf.nest.map_structure(growing, loop[2])
+    invariants = list(tf.nest.map_structure(row_shape, loop))
+    invariants[2] = tf.nest.map_structure(any_shape, loop[2])
     last = tf.while_loop(
         lambda *now: unfinished(*now) & _deadline.in_time(config, now[0]),
         advance,
@@ -80,13 +89,13 @@ def chain(model, inputs, config, rules, choose, *, copies):
     ids = tf.reshape(tf.transpose(ids.stack()), [rows, copies, -1])
     length = tf.reduce_sum(tf.cast(tf.not_equal(ids, model.pad_id), tf.float32), axis=-1)
     log_probs = tf.reshape(tf.maximum(log_probs, ABSENT), [rows, copies])
-    seen = attention.stack()
-    seen = tf.reshape(seen, [tf.shape(seen)[0], rows, copies, tf.shape(seen)[2]])  # [U, B, K, T]
+    weights = attention.stack()
+    weights = tf.reshape(weights, [tf.shape(weights)[0], rows, copies, tf.shape(weights)[2]])  # [U, B, K, T]
     slots = tf.broadcast_to(tf.range(copies)[None, :, None], tf.shape(ids))
-    found = {
+    outputs = {
         "ids": ids,
         "scores": tf.where(log_probs > ABSENT, log_probs / length_penalty(length, config.length_penalty), ABSENT),
         "log_probs": log_probs,
-        "attention": attention_at(seen, slots, ids, model.pad_id),
+        "attention": gather_attention(weights, slots, ids, model.pad_id),
     }
-    return _deadline.finished(config, unfinished(*last), found)
+    return _deadline.check_finished(config, unfinished(*last), outputs)

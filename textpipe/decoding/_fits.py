@@ -1,4 +1,4 @@
-"""Settings of [decode] that cannot do what they say with the model and the vocabulary of a pipeline."""
+"""Settings of [decode] without effect on the model or the vocabulary of a pipeline."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,12 @@ from textpipe.config.sections import Section
 
 
 def attends(model: Section, ensemble: Any = None) -> bool:
-    """Whether a model looks back at the source; a member of an ensemble may where the pipeline's own does not."""
+    """Whether a model attends to the source; of an ensemble, a member may even if the pipeline's own model does not."""
     return ensemble is not None or getattr(model, "attention", "") != "none"
 
 
-def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section | None = None) -> Iterator[str]:
-    """What is wrong with a decoder's Config beside a model's and a codec's: "[decode] NAME: ..."."""
+def conflicts(decode: Section, model: Section, ensemble: Any = None, codec: Section | None = None) -> Iterator[str]:
+    """Conflicts of a decoder's Config with those of model and codec: "[decode] NAME: ..."."""
     cure = "choose a [model] attention, or leave it out"
     if not attends(model, ensemble):
         if getattr(decode, "coverage_penalty", 0):
@@ -23,6 +23,6 @@ def faults(decode: Section, model: Section, ensemble: Any = None, codec: Section
     wordless = codec is not None and codec.kind != "words" and codec.kind in plugins.names("text.codecs")
     if codec is not None and wordless and getattr(decode, "replace_unknown", False):
         yield (
-            f"[decode] replace_unknown: codec {codec.kind!r} has no words to put for unknown ones; set [tokenize] "
+            f"[decode] replace_unknown: codec {codec.kind!r} has no words to replace unknown ones by; set [tokenize] "
             'codec to "words", or leave replace_unknown out'
         )

@@ -12,19 +12,19 @@ TEXTS = greedy.TEXTS
 
 
 class Config(greedy.Config):
-    """[decode] kind = "beam". Lengths count tokens of the answer with its end_id.
+    """[decode] kind = "beam". Lengths are in tokens of the answer, including end_id.
 
-    coverage_penalty: beta, what it costs that source tokens got little attention; 0 for models without attention.
-    n_best: how many answers are wanted, when not beam_size. The fewer, the sooner a search is over; the answers it gives
-    are the same, with patience too.
+    coverage_penalty: beta, penalizes source tokens that received little attention; 0 for models without attention.
+    n_best: number of answers; default beam_size. A smaller number ends the search sooner and gives the same best answers,
+        also with patience.
     patience: end the search of a row when patience * beam_size answers have ended among its beam_size best candidates
-    (Kasai et al. 2022, A Call for Clarity in Beam Search, algorithm 1), also where a better one could still come. None
-    searches on while any can win.
+        (Kasai et al. 2022, A Call for Clarity in Beam Search, algorithm 1), even if a better one is possible. By default
+        the search continues while any hypothesis can win.
     """
 
     kind: Literal["beam"] = "beam"
-    beam_size: int = Field(5, ge=1)  # hypotheses kept of each row
-    length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger ones long answers
+    beam_size: int = Field(5, ge=1)  # hypotheses kept per row
+    length_penalty: float = Field(1.0, ge=0)  # alpha: 0 favours short answers, larger values long ones
     coverage_penalty: float = Field(0.0, ge=0)
     n_best: int | None = Field(None, ge=1)
     patience: float | None = Field(None, gt=0)
@@ -46,20 +46,19 @@ def decode(model, inputs, config, options=None, *, codec=None):
         log_probs / ((5 + U) / 6) ** length_penalty
         + coverage_penalty * sum over source tokens i of ln(min(sum over j of attention[j, i], 1))
 
-    (Wu et al. 2016, equations 14 and 15). Both penalties rank finished answers and do not steer the search. A finished
-    hypothesis leaves the beam and is kept apart; the search of a row ends when no living hypothesis can overtake the
-    worst answer kept, or its patience is at its end, and the row then leaves the batch. Where there are fewer answers
-    than wanted, the rest are all padding with score and log_prob -1e9.
+    (Wu et al. 2016, equations 14 and 15). Both penalties rank finished answers and do not guide the search. A finished hypothesis leaves the beam. The search of a
+    row ends when no live hypothesis can overtake the worst answer kept, or when its patience is exhausted; the row then
+    leaves the batch. If fewer answers are found, the rest is padding with score and log_prob -1e9.
 
-    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
+    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, override the config's fields.
     codec: the target's, for texts and rules.
     """
     import tensorflow as tf
 
     from textpipe.decoding._compact import search
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._search import Rules, with_options
 
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     answers = config.beam_size if config.n_best is None else tf.minimum(config.n_best, config.beam_size)
     return search(model, inputs, config, rules, answers=answers)

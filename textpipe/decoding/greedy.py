@@ -1,4 +1,4 @@
-"""The likeliest next token, again and again."""
+"""Greedy search: the likeliest next token at each step."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.config.sections import Plugin, Section
 
-# What a caller may set for one call, and its dtype. max_ratio: 0 for none.
+# Options of a call and their dtypes. max_ratio: 0 for none.
 OPTIONS = {
     "max_length": "int32",
     "max_ratio": "float32",
@@ -14,24 +14,24 @@ OPTIONS = {
     "min_length": "int32",
     "length_penalty": "float32",
 }
-# What a caller of a served model may set them to at most; see _bounds.py.
+# Upper bounds of options for a served model; see _bounds.py.
 BOUNDS = {"max_length": 1024, "max_ratio": 100, "max_extra": 1024, "min_length": 1024, "length_penalty": 10}
-# What a caller may set for one call as a text for each row.
+# Options of a call that are a text per row.
 TEXTS = ("prefix",)
 
 
 class Config(Section):
-    """[decode] kind = "greedy". Lengths count tokens of the answer with its end_id."""
+    """[decode] kind = "greedy". Lengths are in tokens of the answer, including end_id."""
 
     kind: Literal["greedy"] = "greedy"
-    max_length: int = Field(100, ge=1)  # at this length an answer is ended
-    max_ratio: float | None = Field(None, gt=0)  # or at ceil(max_ratio * source tokens) + max_extra, if less
+    max_length: int = Field(100, ge=1)  # maximum length of an answer
+    max_ratio: float | None = Field(None, gt=0)  # limits the length also to ceil(max_ratio * source tokens) + max_extra
     max_extra: int = Field(10, ge=1)  # see max_ratio
-    min_length: int = Field(1, ge=1)  # no end_id before this length
-    length_penalty: float = Field(0.0, ge=0)  # alpha in the reported score; changes no answer
-    prefix: str = ""  # what an answer begins with, whatever max_length is; its last word may go on
-    rules: list[Plugin.of("decoding.rules")] = []  # what may not come next
-    replace_unknown: bool = False  # a word answered as <unk> is the source word attended to most, or its translation
+    min_length: int = Field(1, ge=1)  # minimum length of an answer
+    length_penalty: float = Field(0.0, ge=0)  # alpha in the reported score; does not change answers
+    prefix: str = ""  # text that every answer starts with, regardless of max_length; its last word may be extended
+    rules: list[Plugin.of("decoding.rules")] = []  # rules for the next token, such as no_repeat_ngram or trie
+    replace_unknown: bool = False  # replace <unk> by the source word with most attention, or by its translation
 
     @model_validator(mode="after")
     def lengths_fit(self):
@@ -45,22 +45,22 @@ def decode(model, inputs, config, options=None, *, codec=None):
 
     inputs {field: [B, T]} -> {"ids": [B, 1, U], "scores": [B, 1], "log_probs": [B, 1], "attention": [B, 1, U, T]}
 
-    log_probs is the natural logarithm of the whole answer's probability, its end_id included; scores divides it by the
-    length penalty (Wu et al. 2016, equation 14). An answer that reaches its longest length is ended there. So is one
-    for which the rules leave nothing; both are then -1e9 if they bar the end as well.
+    log_probs is the natural logarithm of the probability of the whole answer, including end_id; scores divides it by the
+    length penalty (Wu et al. 2016, equation 14). An answer ends when it reaches its maximum length, or when the rules
+    disallow every token; if they disallow the end as well, both values are -1e9.
 
-    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, in place of the config's fields.
+    options: {name of OPTIONS: scalar tensor} and {name of TEXTS: [B] or [1] string}, override the config's fields.
     codec: the target's, for texts and rules.
     """
     import tensorflow as tf
 
-    from textpipe.decoding._chain import chain
-    from textpipe.decoding._search import Rules, settings
+    from textpipe.decoding._chain import generate
+    from textpipe.decoding._search import Rules, with_options
 
-    config = settings(config, options, OPTIONS, TEXTS)
+    config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
 
     def choose(allowed, step, done):
         return tf.argmax(allowed, axis=1, output_type=tf.int32)
 
-    return chain(model, inputs, config, rules, choose, copies=1)
+    return generate(model, inputs, config, rules, choose, copies=1)

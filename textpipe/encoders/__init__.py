@@ -1,1 +1,1 @@
-"""Encoders, found by file name: from the tokens of a text to a vector for each of them."""
+"""Encoders, found by file name: a vector for each token of a text."""

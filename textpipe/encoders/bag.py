@@ -1,4 +1,4 @@
-"""A bag of tokens: embeddings alone, whose order pooling forgets (Joulin et al. 2017; Iyyer et al. 2015)."""
+"""A bag of tokens: embeddings only, so that pooling ignores word order (Joulin et al. 2017; Iyyer et al. 2015)."""
 
 from typing import Any, Literal
 
@@ -11,12 +11,12 @@ READS = ("ids",)
 
 
 class Config(Section):
-    """A state is the token's embedding and nothing else."""
+    """The state of a token is its embedding."""
 
     kind: Literal["bag"] = "bag"
     embedding_size: int = Field(128, ge=1)  # width of a token's embedding
-    embedding_dropout: Rate = 0.0  # of single numbers of embeddings
-    word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
+    embedding_dropout: Rate = 0.0  # drops single components of embeddings
+    word_dropout: Rate = 0.0  # drops the embeddings of whole words (Sennrich et al. 2016)
 
 
 def build(config: Config, size: dict[str, Any], *, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Convolution over token embeddings: filters of several sizes side by side (Kim 2014)."""
+"""Convolution over token embeddings: filters of several sizes in parallel (Kim 2014)."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,23 +11,25 @@ READS = ("ids",)
 
 
 class Config(Section):
-    """One layer with max pooling above it is the text CNN of Kim (2014)."""
+    """One layer followed by max pooling is the text CNN of Kim (2014)."""
 
     kind: Literal["convolution"] = "convolution"
     embedding_size: int = Field(128, ge=1)  # width of a token's embedding
-    filters: int = Field(128, ge=1)  # of each kernel size
-    kernel_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 3, 4), min_length=1)  # tokens a filter sees
-    layers: int = Field(1, ge=1)  # of convolution, one above the other
+    filters: int = Field(128, ge=1)  # number of filters of each kernel size
+    kernel_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 3, 4), min_length=1)  # filter widths in tokens
+    layers: int = Field(1, ge=1)  # number of stacked convolution layers
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "relu"  # after each layer
     dropout: Rate = 0.0  # between layers
-    embedding_dropout: Rate = 0.0  # of single numbers of embeddings
-    word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
+    embedding_dropout: Rate = 0.0  # drops single components of embeddings
+    word_dropout: Rate = 0.0  # drops the embeddings of whole words (Sennrich et al. 2016)
 
     @field_validator("kernel_sizes")
     @classmethod
-    def different(cls, kernel_sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def sizes_differ(cls, kernel_sizes: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(kernel_sizes)) < len(kernel_sizes):
-            raise ValueError(f"expected different sizes, found {list(kernel_sizes)}; raise filters for more of a size")
+            raise ValueError(
+                f"expected different sizes, found {list(kernel_sizes)}; raise filters for more of one size"
+            )
         return kernel_sizes
 
 

@@ -1,4 +1,4 @@
-"""Recurrent layers over token embeddings, read in one direction or both (Schuster & Paliwal 1997; Graves et al. 2013)."""
+"""Recurrent layers over token embeddings, in one direction or both (Schuster & Paliwal 1997; Graves et al. 2013)."""
 
 from typing import Any, Literal
 
@@ -11,28 +11,28 @@ READS = ("ids",)
 
 
 class Config(Section):
-    """cell: of all layers. initialization: of the input kernels; recurrent ones start orthogonal."""
+    """cell: type of all layers. initialization: of the input kernels; recurrent kernels start orthogonal."""
 
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"
-    direction: Literal["bidirectional", "forward"] = "bidirectional"  # whether the text is read both ways
-    units: int = Field(256, ge=1)  # of a layer's directions together
-    layers: int = Field(1, ge=1)  # one above the other
-    residual: bool = False  # every layer but the lowest adds what is below it
+    direction: Literal["bidirectional", "forward"] = "bidirectional"  # whether the text is read in both directions
+    units: int = Field(256, ge=1)  # of a layer, both directions together
+    layers: int = Field(1, ge=1)  # number of stacked layers
+    residual: bool = False  # each layer but the lowest adds its input to its output
     embedding_size: int = Field(128, ge=1)  # width of a token's embedding
     dropout: Rate = 0.0  # between layers
-    embedding_dropout: Rate = 0.3  # of single numbers of embeddings
-    recurrent_dropout: Rate = 0.0  # of what gates see of the state; one mask for all time steps
-    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: a row's masks are alike at all places
-    word_dropout: Rate = 0.0  # of whole words' embeddings (Sennrich et al. 2016)
+    embedding_dropout: Rate = 0.3  # drops single components of embeddings
+    recurrent_dropout: Rate = 0.0  # of the state as the gates read it; one mask for all time steps
+    dropout_kind: Literal["standard", "variational"] = "standard"  # variational: one mask per row for all positions
+    word_dropout: Rate = 0.0  # drops the embeddings of whole words (Sennrich et al. 2016)
     initialization: Literal["glorot_uniform", "glorot_normal", "he_normal", "lecun_normal"] = "glorot_uniform"
 
     @model_validator(mode="after")
     def sizes_fit(self) -> "Config":
         if self.units % self.directions:
-            raise ValueError(f"units = {self.units} cannot be halved for two directions; make it even")
+            raise ValueError(f"units = {self.units} must be even for two directions")
         if self.residual and self.layers == 1:
-            raise ValueError("residual needs a layer above another, found layers = 1; raise it or leave residual out")
+            raise ValueError("residual needs at least two layers, found layers = 1; raise it or leave residual out")
         return self
 
     @property

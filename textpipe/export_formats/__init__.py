@@ -1,1 +1,1 @@
-"""Forms of a model for other engines, one a module; the SavedModel is written by stages/export.py."""
+"""Export formats for other inference engines, one module each; stages/export.py writes the SavedModel."""

@@ -1,14 +1,14 @@
-"""A TransformerModel's weights under CTranslate2's names.   Shapes: D model, K outputs."""
+"""The weights of a TransformerModel under CTranslate2's names.   Shapes: D model, K outputs."""
 
 from typing import Any
 
-from textpipe.text.special_tokens import MARKS, START_ID
+from textpipe.text.special_tokens import SPECIAL_TOKENS, START_ID
 
 EPSILON = 1e-6  # of layers/normalization.py
 
 
-def specification(model: Any, places: int) -> Any:
-    """The weights of a TransformerModel as CTranslate2 names them, with positions up to `places`."""
+def build_spec(model: Any, num_positions: int) -> Any:
+    """A CTranslate2 TransformerSpec with the model's weights and a position table of num_positions rows."""
     import ctranslate2
     import numpy as np
 
@@ -27,17 +27,17 @@ def specification(model: Any, places: int) -> Any:
         options |= {"rotary_dim": config.d_model // config.num_heads, "rotary_interleave": False}
     specs = ctranslate2.specs.transformer_spec
     encoder = specs.TransformerEncoderSpec(len(model.encoder), config.num_heads, **options)
-    aligning = {"alignment_layer": max(len(model.decoder) - 2, 0), "alignment_heads": config.num_heads}
-    decoder = specs.TransformerDecoderSpec(len(model.decoder), config.num_heads, **options, **aligning)
+    alignment = {"alignment_layer": max(len(model.decoder) - 2, 0), "alignment_heads": config.num_heads}
+    decoder = specs.TransformerDecoderSpec(len(model.decoder), config.num_heads, **options, **alignment)
     if config.positions == "rotary":
         del encoder.position_encodings
     else:
-        table = array(sinusoidal(np.arange(places), config.d_model))
+        table = to_array(sinusoidal(np.arange(num_positions), config.d_model))
         encoder.position_encodings.encodings = decoder.position_encodings.encodings = table
-    shared = array(model.target_embedding)
+    shared = to_array(model.target_embedding)
     decoder.embeddings.weight = shared
-    encoder.embeddings[0].weight = shared if config.share_embeddings else array(model.source_embedding)
-    decoder.projection.weight = shared if config.tie_embeddings else array(model.output_weight)
+    encoder.embeddings[0].weight = shared if config.share_embeddings else to_array(model.source_embedding)
+    decoder.projection.weight = shared if config.tie_embeddings else to_array(model.output_weight)
     for side, blocks, norm in (
         (encoder, model.encoder, model.encoder_norm),
         (decoder, model.decoder, model.decoder_norm),
@@ -47,25 +47,25 @@ def specification(model: Any, places: int) -> Any:
         if norm is not None:
             fill_norm(side.layer_norm, norm)
     spec = specs.TransformerSpec(encoder, decoder)
-    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = MARKS[1:]
-    spec.config.decoder_start_token = MARKS[START_ID]
-    spec.config.add_source_eos = True  # as features/ids.py appends it
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = SPECIAL_TOKENS[1:]
+    spec.config.decoder_start_token = SPECIAL_TOKENS[START_ID]
+    spec.config.add_source_eos = True  # as in features/ids.py
     spec.config.layer_norm_epsilon = EPSILON
     return spec
 
 
 def fill_block(layer: Any, block: Any) -> None:
-    """One block: self-attention, in a decoder attention over the memory, feed-forward, each with its normalization."""
+    """Fill one block: self-attention, in a decoder cross-attention, and feed-forward, each with its normalization."""
     fill_linear(layer.self_attention.linear[0], block.itself.reads)
     fill_linear(layer.self_attention.linear[1], block.itself.writes)
-    parts = [layer.self_attention, layer.ffn]
+    sublayers = [layer.self_attention, layer.ffn]
     if block.memory is not None:
         linears = block.memory.reads, block.memory.remembers, block.memory.writes
-        for part, linear in zip(layer.attention.linear, linears, strict=True):
-            fill_linear(part, linear)
-        parts.insert(1, layer.attention)
-    for part, norm in zip(parts, block.norms, strict=True):
-        fill_norm(part.layer_norm, norm)
+        for spec, linear in zip(layer.attention.linear, linears, strict=True):
+            fill_linear(spec, linear)
+        sublayers.insert(1, layer.attention)
+    for sublayer, norm in zip(sublayers, block.norms, strict=True):
+        fill_norm(sublayer.layer_norm, norm)
     inner = block.feed_forward
     if inner.activation == "swiglu":
         fill_linear(layer.ffn.linear_0, inner.reads, slice(0, inner.size))
@@ -76,23 +76,23 @@ def fill_block(layer: Any, block: Any) -> None:
 
 
 def fill_linear(spec: Any, linear: Any, columns: slice = slice(None)) -> None:
-    """A kernel [D, K] and its bias, or some of their columns; CTranslate2 keeps the transposed kernel [K, D]."""
-    spec.weight, spec.bias = array(linear.kernel)[:, columns].T.copy(), array(linear.bias)[columns]
+    """Fill in a kernel [D, K] and its bias, or some of their columns; CTranslate2 stores the transposed kernel [K, D]."""
+    spec.weight, spec.bias = to_array(linear.kernel)[:, columns].T.copy(), to_array(linear.bias)[columns]
 
 
 def fill_norm(spec: Any, norm: Any) -> None:
-    spec.gamma, spec.beta = array(norm.gain), array(norm.shift)
+    spec.gamma, spec.beta = to_array(norm.gain), to_array(norm.shift)
 
 
-def array(variable: Any) -> Any:
-    """A variable as float32."""
+def to_array(variable: Any) -> Any:
+    """A variable as a float32 array."""
     import keras
 
     return keras.ops.convert_to_numpy(variable).astype("float32")
 
 
 def vocabulary(codec: Any) -> list[str]:
-    """The tokens by id, as CTranslate2 writes them."""
+    """The tokens in id order, as text for CTranslate2's vocabulary files."""
     import tensorflow as tf
 
     names = codec.pieces(tf.range(codec.vocab_size)[None])[0].numpy()

@@ -1,4 +1,4 @@
-"""A folder that is whole or absent."""
+"""Write a folder atomically."""
 
 import os
 import secrets
@@ -11,18 +11,18 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import loader
 
 
-def fill(place: Path, work: Callable[[Path], Any]) -> Any:
-    """Run `work` on an empty folder and put it at `place`; what work returns.
+def write_folder(place: Path, work: Callable[[Path], Any]) -> Any:
+    """Run `work` on an empty folder, then move it to `place`; returns the result of `work`.
 
-    An earlier export there is replaced, anything else is left alone. Raises ModelError when something else is there.
+    Replaces an earlier export. Raises ModelError when something else is there.
     """
     if place.exists() and not (place.is_dir() and "format" in loader.read_about(place)):
-        raise ModelError(f"{place}: exists and is no export of textpipe; name another folder with --output")
+        raise ModelError(f"{place}: exists and is not an export of textpipe; give another folder with --output")
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f".{place.name}.{secrets.token_hex(8)}.part")
     part.mkdir()
     try:
-        told = work(part)
+        result = work(part)
         if place.exists():
             old = place.with_name(f"{part.name}.old")
             os.replace(place, old)
@@ -30,6 +30,6 @@ def fill(place: Path, work: Callable[[Path], Any]) -> Any:
             shutil.rmtree(old)
         else:
             os.replace(part, place)
-        return told
+        return result
     finally:
         shutil.rmtree(part, ignore_errors=True)

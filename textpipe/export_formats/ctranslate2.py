@@ -1,12 +1,12 @@
-"""A transformer for CTranslate2, an engine for transformers alone, quick on a CPU.
+"""Export a transformer for CTranslate2, an inference engine for transformers, fast on CPUs.
 
-    config.json, model.bin, *_vocabulary.json   what ctranslate2.Translator reads
-    *.model                                     the sentencepiece models, where the codec is one
-    textpipe.json                               how text becomes tokens, limits, and beam settings near the pipeline's
-    README.md                                   how to call it, and how far it agreed with the pipeline's own decoder
+    config.json, model.bin, *_vocabulary.json   the files of ctranslate2.Translator
+    *.model                                     the sentencepiece models, if the codec has them
+    textpipe.json                               tokenization, limits, and beam settings close to the pipeline's
+    README.md                                   how to call it, and its agreement with the pipeline's decoder
 
-What is written answers golden rows before it is kept: CTranslate2 must hold the pipeline's own answers as probable as
-the pipeline does, token by token, and must find the same answers by greedy search.
+The export is kept only if CTranslate2 gives the pipeline's answers to golden rows the same log-probabilities, and finds
+the same answers by greedy search.
 """
 
 import json
@@ -24,16 +24,20 @@ from textpipe.version import __version__
 FORMAT = "ctranslate2"
 NEEDS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 DECODERS = ("greedy", "beam")
-UNKNOWN = {"rules": [], "replace_unknown": False, "prefix": ""}  # what it cannot do, left out
-PLACES = 1024  # positions written with the model; CTranslate2 cuts sources there
+UNSUPPORTED = {
+    "rules": [],
+    "replace_unknown": False,
+    "prefix": "",
+}  # options CTranslate2 lacks, at their neutral values
+MIN_POSITIONS = 1024  # positions exported with the model; CTranslate2 truncates sources there
 
 
 def check(sections: Mapping[str, Section]) -> None:
-    """Raise ConfigError for a pipeline that CTranslate2 cannot express, and where the package is missing."""
+    """Raise ConfigError for a pipeline that CTranslate2 cannot run, or when the package is missing."""
     model, decode = sections["train"].model, sections["export"].decode
     if model.kind != "transformer":
         raise ConfigError(
-            f'[model] kind = "{model.kind}": CTranslate2 runs transformers alone; export this one as a SavedModel'
+            f'[model] kind = "{model.kind}": CTranslate2 runs only transformers; export this one as a SavedModel'
         )
     if decode.kind not in DECODERS:
         raise ConfigError(
@@ -43,8 +47,8 @@ def check(sections: Mapping[str, Section]) -> None:
         raise ConfigError(
             "ensemble: CTranslate2 runs one model; leave ensemble out, or export the ensemble as a SavedModel"
         )
-    for name, nothing in UNKNOWN.items():
-        if getattr(decode, name) != nothing:
+    for name, neutral in UNSUPPORTED.items():
+        if getattr(decode, name) != neutral:
             raise ConfigError(
                 f"[decode] {name} = {getattr(decode, name)!r}: CTranslate2 has no such option; leave it out, or add "
                 "-s decode=beam to export the model"
@@ -58,20 +62,20 @@ def check(sections: Mapping[str, Section]) -> None:
 
 
 def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path], folder: Path) -> str:
-    """Write the model to an empty folder, check it on golden rows, and return what to tell of it.
+    """Write the model to an empty folder and check it on golden rows; returns a summary.
 
     sections: a pipeline's, by stage; inputs: the artifacts of NEEDS. Raises ConfigError as `check` does, and ModelError
-    when CTranslate2 does not answer as the pipeline's own code does.
+    when CTranslate2 and the pipeline answer differently.
     """
     check(sections)
     from textpipe.servable.graph import Servable
 
-    # It cannot tell how long an answer may be by its source; max_length remains.
+    # CTranslate2 cannot limit an answer by its source's length; max_length still applies.
     decode = sections["export"].decode.model_copy(update={"max_ratio": None})
     servable = Servable.load(inputs, plugins.find("tasks", task), decode)
     source, target = (servable.features[field] for field in (servable.source, servable.target))
-    places = max(PLACES, source.max_length, decode.max_length + 1)
-    spec = _ctranslate2_weights.specification(servable.model, places)
+    num_positions = max(MIN_POSITIONS, source.max_length, decode.max_length + 1)
+    spec = _ctranslate2_weights.build_spec(servable.model, num_positions)
     spec.register_source_vocabulary(_ctranslate2_weights.vocabulary(source.codec))
     spec.register_target_vocabulary(_ctranslate2_weights.vocabulary(target.codec))
     spec.validate()
@@ -82,30 +86,32 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
         if path.is_file():
             (folder / path.name).write_bytes(path.read_bytes())
     rows = _ctranslate2_check.golden_rows(sections["export"].golden_rows, dict(inputs), servable)
-    found = _ctranslate2_check.compare(servable, rows, folder, decode)
+    agreement = _ctranslate2_check.compare(servable, rows, folder, decode)
     about = {
         "format": FORMAT,
         "task": task,
-        "source": described(servable.source, inputs, codecs, source.max_length),
-        "target": described(servable.target, inputs, codecs, target.max_length),
+        "source": describe_field(servable.source, inputs, codecs, source.max_length),
+        "target": describe_field(servable.target, inputs, codecs, target.max_length),
         "decode": {
             "pipeline": sections["export"].decode.model_dump(mode="json"),
-            "ctranslate2": _ctranslate2_check.settings(decode, found["mean_tokens"]),
+            "ctranslate2": _ctranslate2_check.translate_options(decode, agreement["mean_tokens"]),
         },
-        "agreement": found,
+        "agreement": agreement,
         "version": __version__,
     }
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(readme(about), encoding="utf-8")
     return (
-        f"{found['rows']} golden rows: log-probabilities within {found['largest_difference']:.1e} nats a token, "
-        f"greedy {found['greedy_equal']} equal, beam {found['beam_equal']} equal"
+        f"{agreement['rows']} golden rows: log-probabilities within {agreement['largest_difference']:.1e} nats per token, "
+        f"greedy {agreement['greedy_equal']} equal, beam {agreement['beam_equal']} equal"
     )
 
 
-def described(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int) -> dict[str, Any]:
-    """How a field's text becomes tokens."""
+def describe_field(
+    field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any], max_length: int
+) -> dict[str, Any]:
+    """The normalization and tokenization of a field."""
     steps = json.loads((inputs["normalize"] / "normalize.json").read_text(encoding="utf-8"))[field]
     model = f"{codecs[field]['name']}.model"
     file = model if (inputs["tokenize"] / model).is_file() else None
@@ -119,23 +125,23 @@ def described(field: str, inputs: Mapping[str, Path], codecs: Mapping[str, Any],
 
 
 def readme(about: Mapping[str, Any]) -> str:
-    """How to call the model, with this model's own limits and figures."""
-    source, target, found = about["source"], about["target"], about["agreement"]
+    """The README of an exported model, with its limits and figures."""
+    source, target, agreement = about["source"], about["target"], about["agreement"]
     settings = about["decode"]["ctranslate2"]
     steps = ", ".join(step["kind"] for step in source["normalize"]) or "none"
     return README.format(
         task=about["task"],
-        rows=found["rows"],
-        difference=f"{found['largest_difference']:.1e}",
-        greedy=found["greedy_equal"],
-        beam=found["beam_equal"],
+        rows=agreement["rows"],
+        difference=f"{agreement['largest_difference']:.1e}",
+        greedy=agreement["greedy_equal"],
+        beam=agreement["beam_equal"],
         steps=steps,
         longest=source["max_length"] - 1,
         encode=ENCODE[source["sentencepiece"] is not None].format(file=source["sentencepiece"], codec=source["codec"]),
         decode=DECODE[target["sentencepiece"] is not None].format(file=target["sentencepiece"], codec=target["codec"]),
         settings="".join(f"    {name}={value!r},\n" for name, value in settings.items()),
         alpha=about["decode"]["pipeline"]["length_penalty"],
-        mean=found["mean_tokens"],
+        mean=agreement["mean_tokens"],
         version=about["version"],
     )
 
@@ -158,21 +164,21 @@ import sentencepiece
 
 texts = ["..."]    # normalized as in training: {steps}
 {encode}
-engine = ctranslate2.Translator(".", compute_type="float32")    # or "int8", smaller and quicker, less exact
-found = engine.translate_batch(
-    [row[:{longest}] for row in pieces],    # what is longer was cut in training
+engine = ctranslate2.Translator(".", compute_type="float32")    # or "int8": smaller and faster, less exact
+results = engine.translate_batch(
+    [row[:{longest}] for row in pieces],    # longer texts were truncated in training
     max_batch_size=32,
 {settings})
-best = [row.hypotheses[0] for row in found]
+best = [row.hypotheses[0] for row in results]
 {decode}
 ```
 
-The SavedModel of the same pipeline normalizes by itself; here the steps above are yours to apply.
+The SavedModel of the same pipeline normalizes texts itself; here you must apply the steps above.
 
-Checked when it was written, on {rows} rows of the data and of awkward texts: log-probabilities of the pipeline's
-answers agree within {difference} nats a token; {greedy} greedy answers and {beam} answers by beam search are equal.
+Checked at export on {rows} data rows and awkward texts: log-probabilities of the pipeline's answers agree within
+{difference} nats per token; {greedy} greedy answers and {beam} answers by beam search are equal.
 Answers by beam search may differ, because CTranslate2 ends a search earlier and divides log-probabilities by
-length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. The x above ranks alike around {mean} tokens,
-the mean of the checked answers. A pipeline's max_ratio has no counterpart. With length_penalty=0 and num_hypotheses=beam_size the log-probabilities come as they
-are, to be ranked by any formula.
+length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. With the x above both rank alike around {mean} tokens,
+the mean length of the checked answers. max_ratio has no equivalent. With length_penalty=0 and num_hypotheses=beam_size
+you get unnormalized log-probabilities, to rank by any formula.
 """

@@ -1,1 +1,1 @@
-"""What a model reads of a field: token ids, hashed n-gram counts, TF-IDF, class numbers."""
+"""Features that models read: token ids, hashed n-gram counts, TF-IDF, class indices, standardized numbers."""

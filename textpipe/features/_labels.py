@@ -1,4 +1,4 @@
-"""Class names to class numbers and back.
+"""Class names to class indices and back.
 
 Shapes: N rows, C classes.
 """
@@ -14,7 +14,7 @@ UNKNOWN = -1
 
 
 class Labels(tf.Module):
-    """classes: the names in the order of their numbers.
+    """classes: the names in the order of their indices.
 
     Labels(["no", "yes"]).ids(["yes", "maybe"]) -> [1, -1];  .name([0]) -> ["no"]
     """
@@ -33,7 +33,7 @@ class Labels(tf.Module):
         return {"kind": "label", "classes": list(self.classes)}
 
     def ids(self, names: tf.Tensor) -> tf.Tensor:
-        """[N] string -> [N] int32, -1 for a name that is no class."""
+        """[N] string -> [N] int32, -1 for a name that is not a class."""
         return self.table.lookup(names)
 
     def name(self, ids: tf.Tensor) -> tf.Tensor:
@@ -47,9 +47,9 @@ class Labels(tf.Module):
         return [pa.field(name, pa.int32())]
 
     def arrays(self, names: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] string -> the column of `schema`; counts the rows of each class into stats."""
-        numbers = self.ids(names).numpy()
-        assert (numbers != UNKNOWN).all(), "labels that `check` has not seen"
-        counts = np.bincount(numbers, minlength=len(self.classes)).tolist()
+        """[N] string -> the column of `schema`; adds the number of rows of each class to stats."""
+        ids = self.ids(names).numpy()
+        assert (ids != UNKNOWN).all(), "labels were not checked with `check`"
+        counts = np.bincount(ids, minlength=len(self.classes)).tolist()
         stats.update({name: count for name, count in zip(self.classes, counts, strict=True) if count})
-        return [pa.array(numbers)]
+        return [pa.array(ids)]

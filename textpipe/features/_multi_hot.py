@@ -1,4 +1,4 @@
-"""Sets of classes as rows of zeros and ones, in graph, as an Arrow column, and for training.
+"""Sets of classes as multi-hot rows: in the graph, as an Arrow column, and for training.
 
 Shapes: N rows, B rows of a batch, C classes.
 """
@@ -11,7 +11,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from textpipe.data.columns import Ids
-from textpipe.kinds.labels import BETWEEN
+from textpipe.kinds.labels import SEPARATOR
 
 
 class MultiHot(tf.Module):
@@ -34,33 +34,33 @@ class MultiHot(tf.Module):
         return {"kind": "multi_hot", "classes": list(self.classes)}
 
     def ids(self, cells: tf.Tensor) -> tf.RaggedTensor:
-        """[N] string -> the numbers of each row's classes [N, None] int32; names that are no class are left out."""
-        numbers = tf.ragged.map_flat_values(self.table.lookup, tf.strings.split(cells, BETWEEN))
-        return tf.ragged.boolean_mask(numbers, numbers >= 0)
+        """[N] string -> the class indices of each row [N, None] int32, without names that are not classes."""
+        ids = tf.ragged.map_flat_values(self.table.lookup, tf.strings.split(cells, SEPARATOR))
+        return tf.ragged.boolean_mask(ids, ids >= 0)
 
     def __call__(self, cells: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N, C] float32."""
-        numbers = self.ids(cells)
-        places = tf.stack([numbers.value_rowids(), tf.cast(numbers.flat_values, tf.int64)], axis=1)
-        ones = tf.scatter_nd(places, tf.ones_like(numbers.flat_values), [tf.size(cells, tf.int64), len(self.classes)])
-        return tf.cast(ones > 0, tf.float32)
+        ids = self.ids(cells)
+        indices = tf.stack([ids.value_rowids(), tf.cast(ids.flat_values, tf.int64)], axis=1)
+        counts = tf.scatter_nd(indices, tf.ones_like(ids.flat_values), [tf.size(cells, tf.int64), len(self.classes)])
+        return tf.cast(counts > 0, tf.float32)
 
     def schema(self, name: str) -> list[pa.Field]:
-        """name: list<int32>, the numbers of a row's classes."""
+        """name: list<int32>, the class indices of a row."""
         return [pa.field(name, pa.list_(pa.int32()))]
 
     def arrays(self, cells: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] string -> the column of `schema`; counts the rows of each class into stats."""
-        numbers = self.ids(cells)
-        flat = numbers.flat_values.numpy()
+        """[N] string -> the column of `schema`; adds the number of rows of each class to stats."""
+        ids = self.ids(cells)
+        flat = ids.flat_values.numpy()
         counts = np.bincount(flat, minlength=len(self.classes)).tolist()
         stats.update({name: count for name, count in zip(self.classes, counts, strict=True) if count})
-        offsets = pa.array(numbers.row_splits.numpy(), pa.int32())
+        offsets = pa.array(ids.row_splits.numpy(), pa.int32())
         return [pa.ListArray.from_arrays(offsets, pa.array(flat))]
 
 
 class MultiHotColumn:
-    """A set of classes per row, gathered as zeros and ones."""
+    """A set of classes per row, gathered as multi-hot rows."""
 
     kind = "multi_hot"
     lengths = None  # nothing is padded
@@ -75,7 +75,7 @@ class MultiHotColumn:
         """float32 [B, C]; width is not used."""
         lengths = self.ids.lengths[rows]
         batch = np.zeros((len(rows), self.num_classes), np.float32)
-        classes = self.ids.gather(rows, int(lengths.max(initial=0)))  # [B, most classes of a row], padded with 0
+        classes = self.ids.gather(rows, int(lengths.max(initial=0)))  # [B, most classes in a row], padded with 0
         real = np.arange(classes.shape[1]) < lengths[:, None]
         batch[np.nonzero(real)[0], classes[real]] = 1
         return batch

@@ -1,4 +1,4 @@
-"""The options counts and tfidf share."""
+"""Options and functions shared by counts and tfidf."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 class Ngrams(Section):
     """Which n-grams are counted, and how.
 
-    words, characters, pieces: [shortest, longest] runs of words, of characters inside words, of the codec's tokens;
+    words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
         [] for none.
-    punctuation: whether a mark (? ! ,) is a word of its own or nothing.
+    punctuation: whether punctuation marks (? ! ,) count as words or are ignored.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
-    num_buckets: n-grams are hashed into so many; of 100,000 different ones a tenth share a bucket at 2**20.
-    min_df: buckets in fewer training texts are dropped.
+    num_buckets: number of hash buckets; at 2**20, a tenth of 100,000 different n-grams share a bucket.
+    min_df: buckets in fewer training texts than this are dropped.
     """
 
     words: list[int] = [1, 2]
@@ -32,16 +32,16 @@ class Ngrams(Section):
 
     @field_validator("words", "characters", "pieces")
     @classmethod
-    def a_range(cls, sizes: list[int]) -> list[int]:
+    def check_range(cls, sizes: list[int]) -> list[int]:
         if sizes and (len(sizes) != 2 or not 1 <= sizes[0] <= sizes[1] <= 20):
             raise ValueError(f"expected [shortest, longest] with 1 <= shortest <= longest <= 20, or []; found {sizes}")
         return sizes
 
     @model_validator(mode="after")
-    def something(self) -> "Ngrams":
+    def check_any(self) -> "Ngrams":
         if not (self.words or self.characters or self.pieces):
             raise ValueError(
-                "words, characters and pieces are all []: no n-gram is left to count; give one a range such as [1, 2]"
+                "words, characters and pieces are all []: no n-gram is left to count; set one of them to a range such as [1, 2]"
             )
         return self
 
@@ -51,17 +51,17 @@ class Ngrams(Section):
 
     @property
     def separate_families(self) -> bool:
-        """Whether words, characters and pieces are hashed into buckets of their own."""
+        """Whether words, characters and pieces are hashed into separate buckets."""
         return False
 
     @property
     def total_buckets(self) -> int:
-        families = sum(map(bool, (self.words, self.characters, self.pieces)))
-        return self.num_buckets * (families if self.separate_families else 1)
+        num_families = sum(map(bool, (self.words, self.characters, self.pieces)))
+        return self.num_buckets * (num_families if self.separate_families else 1)
 
 
-def load(path: Any) -> Any:
-    """An array of the feature's assets."""
+def load_array(path: Any) -> Any:
+    """Load an array of the feature's assets."""
     import numpy as np
 
     return np.load(path)
@@ -71,11 +71,11 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sp
     """The n-grams of each row, from vectorize's tables, without copying them."""
     from textpipe.data import columns
 
-    indices, values = (columns.column(tables, f"{name}.{part}") for part in ("indices", "values"))
+    indices, values = (columns.list_column(tables, f"{name}.{suffix}") for suffix in ("indices", "values"))
     return columns.Sparse(indices, values, size["dim"])
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many n-grams a split's rows have, and how many rows have none."""
+    """The average number of n-grams per row of a split, and the number of rows without any."""
     empty = f", {stats['empty']:,} rows without any" if stats.get("empty") else ""
     return f"{stats.get('nonzeros', 0) / max(rows, 1):.1f} of {size['dim']:,} n-grams a row{empty}"

@@ -1,4 +1,4 @@
-"""Standardized numbers, in graph and as an Arrow column.   Shapes: N rows."""
+"""Standardized numbers, in the graph and as an Arrow column.   Shapes: N rows."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ class Scalar(tf.Module):
         return {"kind": "scalar", "mean": self.mean, "deviation": self.deviation}
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """[N] float32, NaN where a number is missing -> [N] float32."""
+        """[N] float32, NaN for missing values -> [N] float32."""
         return tf.where(tf.math.is_nan(values), 0.0, (values - self.mean) / self.deviation)
 
     def schema(self, name: str) -> list[pa.Field]:
@@ -27,6 +27,6 @@ class Scalar(tf.Module):
         return [pa.field(name, pa.float32())]
 
     def arrays(self, values: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] float32 -> the column of `schema`; counts missing numbers into stats."""
+        """[N] float32 -> the column of `schema`; adds the number of missing values to stats."""
         stats["missing"] += int(tf.math.count_nonzero(tf.math.is_nan(values)))
         return [pa.array(self(values).numpy())]

@@ -1,6 +1,6 @@
-"""What a model reads of a text, as TensorFlow ops, and the same as Arrow columns.
+"""Text features, as TensorFlow ops and as Arrow columns.
 
-Each feature is called with text [N] and has `size`, its size table in features.json.
+Each feature is called with text [N] and has a `size`, its size table in features.json.
 
 Shapes: N texts, T tokens, D columns.
 """
@@ -18,9 +18,9 @@ from textpipe.text import ngrams
 
 
 class Ids(tf.Module):
-    """Token ids with the end appended, padded to the longest row.
+    """Token ids followed by the end id, padded to the longest row.
 
-    codec: a codec.Codec; max_length: tokens kept of a text, the end among them.
+    codec: a codec.Codec; max_length: the maximum number of tokens, including the end.
     """
 
     def __init__(self, codec: Any, max_length: int):
@@ -30,48 +30,48 @@ class Ids(tf.Module):
 
     @property
     def size(self) -> dict:
-        # What else a codec says of its ids, for the models that ask: a hybrid's number of words.
-        more = getattr(self.codec, "size", {})
-        return {"kind": "ids", "vocab_size": self.codec.vocab_size, "max_length": self.max_length, **more}
+        # Codecs may add entries for the models that read them: the hybrid codec adds num_words.
+        codec_size = getattr(self.codec, "size", {})
+        return {"kind": "ids", "vocab_size": self.codec.vocab_size, "max_length": self.max_length, **codec_size}
 
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N, T] int32."""
         return self.rows(text)[0].to_tensor(self.codec.pad_id)
 
     def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """[N] string -> ids without padding [N, None] int32, and how many of the N texts were cut, [] int64."""
-        whole = self.codec.encode(text)
-        kept = whole[:, : self.max_length - 1]
+        """[N] string -> ids without padding [N, None] int32, and the number of truncated texts [] int64."""
+        ids = self.codec.encode(text)
+        truncated = ids[:, : self.max_length - 1]
         end = tf.fill([tf.shape(text)[0], 1], self.codec.end_id)
-        return tf.concat([kept, end], axis=1), tf.math.count_nonzero(whole.row_lengths() >= self.max_length)
+        return tf.concat([truncated, end], axis=1), tf.math.count_nonzero(ids.row_lengths() >= self.max_length)
 
     @cached_property
     def traced(self) -> Any:
-        """`rows` as one graph."""
-        return arrow.graph(self.rows)
+        """`rows` as a traced function."""
+        return arrow.trace_text_function(self.rows)
 
     def schema(self, name: str) -> list[pa.Field]:
         """name: list<int32>."""
         return [pa.field(name, pa.list_(pa.int32()))]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] string -> the columns of `schema`; counts tokens, rows cut, and the longest row into stats."""
-        kept, cut = self.traced(text)
-        offsets = kept.row_splits.numpy()
+        """[N] string -> the columns of `schema`; updates the tokens, truncated rows and longest row of stats."""
+        ids, num_truncated = self.traced(text)
+        offsets = ids.row_splits.numpy()
         stats["tokens"] += int(offsets[-1])
-        stats["truncated"] += int(cut)
+        stats["truncated"] += int(num_truncated)
         stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max()))
-        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(kept.flat_values.numpy(), pa.int32()))]
+        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids.flat_values.numpy(), pa.int32()))]
 
 
 class Counts(tf.Module):
-    """N-gram counts. seen: the buckets that have a column, ascending [D]."""
+    """N-gram counts. buckets: the hash buckets that have a column, ascending [D]."""
 
-    def __init__(self, config: Any, seen: Any, *, codec: Any = None):
+    def __init__(self, config: Any, buckets: Any, *, codec: Any = None):
         super().__init__(name="counts")
         self.options = lambda: config  # a closure: tf.Module would wrap the section's lists
         self.codec = codec if config.needs_codec else None
-        self.columns = ngrams.Columns(seen)
+        self.columns = ngrams.Columns(buckets)
 
     @property
     def size(self) -> dict:
@@ -81,13 +81,13 @@ class Counts(tf.Module):
         """[N] string -> [N, D] float32, indices in canonical order."""
         config = self.options()
         columns = self.columns(ngrams.buckets(text, config, self.codec))
-        counts = ngrams.counted(columns, self.columns.dim, binary=config.frequency == "binary")
-        return ngrams.weighted(counts, config.frequency)
+        counts = ngrams.count_columns(columns, self.columns.dim, binary=config.frequency == "binary")
+        return ngrams.scale_counts(counts, config.frequency)
 
     @cached_property
     def traced(self) -> Any:
-        """The feature as one graph."""
-        return arrow.graph(self.__call__)
+        """The feature as a traced function."""
+        return arrow.trace_text_function(self.__call__)
 
     def schema(self, name: str) -> list[pa.Field]:
         """name.indices: list<int32>, name.values: list<float32>."""
@@ -97,29 +97,27 @@ class Counts(tf.Module):
         ]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
-        """[N] string -> the columns of `schema`; counts entries and rows without any into stats."""
+        """[N] string -> the columns of `schema`; adds the numbers of entries and of empty rows to stats."""
         rows = self.traced(text)
-        number, column = rows.indices.numpy().T
-        lengths = np.bincount(number, minlength=int(text.shape[0]))
+        row, column = rows.indices.numpy().T
+        lengths = np.bincount(row, minlength=int(text.shape[0]))
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
         stats["nonzeros"] += len(column)
         stats["empty"] += int((lengths == 0).sum())
         indices, values = pa.array(column.astype(np.int32)), pa.array(rows.values.numpy())
-        return [pa.ListArray.from_arrays(offsets, part) for part in (indices, values)]
+        return [pa.ListArray.from_arrays(offsets, array) for array in (indices, values)]
 
 
 class Tfidf(Counts):
-    """N-gram counts times the inverse document frequency, each row, or each family's part of it, of unit length.
-    idf: [D].
-    """
+    """N-gram counts times inverse document frequency (idf: [D]), normalized per row or per family of n-grams."""
 
-    def __init__(self, config: Any, seen: Any, idf: Any, *, codec: Any = None):
-        super().__init__(config, seen, codec=codec)
+    def __init__(self, config: Any, buckets: Any, idf: Any, *, codec: Any = None):
+        super().__init__(config, buckets, codec=codec)
         self.idf = tf.constant(idf, tf.float32)
-        self.family = self.columns.seen // config.num_buckets if config.separate_families else None
+        self.family = self.columns.buckets // config.num_buckets if config.separate_families else None
 
     def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
         """[N] string -> [N, D] float32, indices in canonical order."""
         counts = super().__call__(text)
         rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
-        return rows if self.options().norm == "none" else ngrams.normalized(rows, self.family)
+        return rows if self.options().norm == "none" else ngrams.l2_normalize(rows, self.family)

@@ -18,21 +18,21 @@ class Config(_ngrams.Ngrams):
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:
-    """Write folder/name.buckets.npy, the buckets of the training texts; values() gives string tensors [N]."""
+    """Write folder/name.buckets.npy, the hash buckets of the training texts; values() yields string tensors [N]."""
     from textpipe.text import document_frequency
 
-    seen, _, _ = document_frequency.learn(config, values, codec)
-    document_frequency.save(folder, f"{name}.buckets", seen)
+    buckets, _, _ = document_frequency.learn(config, values, codec)
+    document_frequency.save(folder, f"{name}.buckets", buckets)
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
     """The feature: [N] string -> SparseTensor [N, D] float32.
 
-    ["no no"] with words = [1, 2] -> {"no": 2, "no no": 1}, each in its column
+    ["no no"] with words = [1, 2] -> {"no": 2, "no no": 1}, each in its own column
     """
     from textpipe.features._text import Counts
 
-    return Counts(config, _ngrams.load(Path(folder) / f"{name}.buckets.npy"), codec=codec)
+    return Counts(config, _ngrams.load_array(Path(folder) / f"{name}.buckets.npy"), codec=codec)
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sparse":
@@ -41,5 +41,5 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sp
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many n-grams a split's rows have, and how many rows have none."""
+    """The average number of n-grams per row of a split, and the number of rows without any."""
     return _ngrams.line(stats, size, rows)

@@ -16,7 +16,7 @@ OF = ("text",)
 
 
 class Config(Section):
-    """max_length: tokens kept of a text, the end among them."""
+    """max_length: maximum number of tokens of a text, including the end; longer texts are truncated."""
 
     kind: Literal["ids"] = "ids"
     max_length: int = Field(256, gt=1)
@@ -31,9 +31,9 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
-    """The feature: [N] string -> [N, T] int32, T the tokens of the longest row, at most max_length.
+    """The feature: [N] string -> [N, T] int32, with T the length of the longest row, at most max_length.
 
-    ["to be", "so"] -> [[17, 9, 3], [31, 3, 0]]   (3 ends, 0 pads)
+    ["to be", "so"] -> [[17, 9, 3], [31, 3, 0]]   (3 is the end id, 0 padding)
     """
     from textpipe.features._text import Ids
 
@@ -44,10 +44,10 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Id
     """The ids of each row, from vectorize's tables, without copying them."""
     from textpipe.data import columns
 
-    return columns.column(tables, name)
+    return columns.list_column(tables, name)
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many tokens a split's rows have, and how many rows were cut."""
+    """The average number of tokens per row of a split, and the number of truncated rows."""
     cut = f", {stats['truncated']:,} rows cut" if stats.get("truncated") else ""
     return f"{stats.get('tokens', 0) / max(rows, 1):.1f} of at most {size['max_length']} tokens a row{cut}"

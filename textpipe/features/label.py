@@ -1,4 +1,4 @@
-"""The number of a label's class."""
+"""The class index of a label."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,21 +16,21 @@ OF = ("label",)
 
 
 class Config(Section):
-    """The classes are the labels of train, in the order of their code points."""
+    """The classes are the labels of train, sorted by code point."""
 
     kind: Literal["label"] = "label"
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
-    """Write folder/name.classes.json; values() gives string tensors [N]. Raises DataError when there are fewer than two."""
-    seen = _classes.counted(values)
-    if len(seen) < 2:
-        found = f"only the label {next(iter(seen))!r}" if seen else "no label"
+    """Write folder/name.classes.json; values() yields string tensors [N]. Raises DataError for fewer than two."""
+    counts = _classes.count_labels(values)
+    if len(counts) < 2:
+        found = f"only the label {next(iter(counts))!r}" if counts else "no label"
         raise DataError(
-            f"[vectorize] train: the {sum(seen.values()):,} rows have {found} in {name!r}, and a classifier needs two "
+            f"[vectorize] train: the {sum(counts.values()):,} rows have {found} in {name!r}, but a classifier needs two "
             "or more; check [ingest] columns, or add rows with other labels"
         )
-    _classes.write(folder, name, sorted(seen))
+    _classes.write(folder, name, sorted(counts))
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
@@ -44,26 +44,26 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
 
 
 def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any, Any]]]) -> None:
-    """Raise DataError that lists every label of valid and test that train has not.
+    """Raise a DataError that lists the labels of valid and test that train does not have.
 
-    values() gives (split, row numbers [N], string tensor [N]).
+    values() yields (split, row numbers [N], string tensor [N]).
     """
 
-    def strange() -> Iterator[tuple[str, int, list[str]]]:
+    def unknown_labels() -> Iterator[tuple[str, int, list[str]]]:
         for split, rows, labels in values():
-            for place in (feature.ids(labels).numpy() < 0).nonzero()[0].tolist():
-                yield split, rows[place], [labels[place].numpy().decode()]
+            for index in (feature.ids(labels).numpy() < 0).nonzero()[0].tolist():
+                yield split, rows[index], [labels[index].numpy().decode()]
 
-    _classes.check(feature.classes, name, strange)
+    _classes.check(feature.classes, name, unknown_labels)
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Labels":
     """The class of each row, from vectorize's tables."""
     from textpipe.data import columns
 
-    return columns.Labels(columns.values(tables, name, "int32"), len(size["classes"]))
+    return columns.Labels(columns.scalar_column(tables, name, "int32"), len(size["classes"]))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many of the classes a split has."""
+    """The number of classes that occur in a split."""
     return f"{len(stats):,} of {len(size['classes']):,} classes"

@@ -1,4 +1,4 @@
-"""A set of labels as a row of zeros and ones, a column a class."""
+"""A set of labels as a multi-hot row, with one column per class."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ OF = ("labels",)
 
 
 class Config(Section):
-    """The classes are the labels of train, in the order of their code points."""
+    """The classes are the labels of train, sorted by code point."""
 
     kind: Literal["multi_hot"] = "multi_hot"
 
@@ -28,11 +28,11 @@ def names(cells: Iterable[bytes]) -> list[tuple[str, ...]]:
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
-    """Write folder/name.classes.json; values() gives string tensors [N]. Raises DataError when train has no label."""
-    seen = {label for batch in values() for cell in names(batch.numpy().tolist()) for label in cell}
-    if not seen:
+    """Write folder/name.classes.json; values() yields string tensors [N]. Raises DataError when train has no label."""
+    classes = {label for batch in values() for cell in names(batch.numpy().tolist()) for label in cell}
+    if not classes:
         raise DataError(f"[vectorize] train: no row has a label in {name!r}; check [ingest] columns")
-    _classes.write(folder, name, sorted(seen))
+    _classes.write(folder, name, sorted(classes))
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
@@ -46,9 +46,9 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
 
 
 def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any, Any]]]) -> None:
-    """Raise DataError that lists every label of valid and test that train has not.
+    """Raise a DataError that lists the labels of valid and test that train does not have.
 
-    values() gives (split, row numbers [N], string tensor [N]).
+    values() yields (split, row numbers [N], string tensor [N]).
     """
     _classes.check(
         feature.classes,
@@ -66,9 +66,9 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "MultiHotCo
     from textpipe.data import columns
     from textpipe.features._multi_hot import MultiHotColumn
 
-    return MultiHotColumn(columns.column(tables, name), len(size["classes"]))
+    return MultiHotColumn(columns.list_column(tables, name), len(size["classes"]))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many of the classes a split has, and how many a row has."""
+    """The number of classes that occur in a split, and the average number per row."""
     return f"{len(stats):,} of {len(size['classes']):,} classes, {sum(stats.values()) / max(rows, 1):.2f} a row"

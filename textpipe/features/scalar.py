@@ -1,4 +1,4 @@
-"""A number, standardized by the mean and deviation of train; a missing one is the mean."""
+"""A number, standardized by the mean and standard deviation of train; a missing value counts as the mean."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -16,18 +16,18 @@ OF = ("number",)
 
 
 class Config(Section):
-    """(value - mean) / standard deviation, both of train; a deviation of 0 counts as 1."""
+    """(value - mean) / standard deviation, both computed on train; a deviation of 0 counts as 1."""
 
     kind: Literal["scalar"] = "scalar"
 
 
-def file(folder: Path, name: str) -> Path:
-    """Where the mean and deviation of a field are kept."""
+def scalar_path(folder: Path, name: str) -> Path:
+    """The file that holds the mean and standard deviation of a field."""
     return Path(folder) / f"{name}.scalar.json"
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
-    """Write folder/name.scalar.json; values() gives float32 tensors [N], NaN where a number is missing.
+    """Write folder/name.scalar.json; values() yields float32 tensors [N], with NaN for missing values.
 
     Raises DataError when train has no number.
     """
@@ -44,7 +44,7 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     mean = sum(float(numbers.sum()) for numbers in present()) / count
     variance = sum(float(((numbers - mean) ** 2).sum()) for numbers in present()) / count
     table = {"mean": mean, "deviation": variance**0.5 or 1.0}
-    file(folder, name).write_text(json.dumps(table), encoding="utf-8")
+    scalar_path(folder, name).write_text(json.dumps(table), encoding="utf-8")
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
@@ -54,17 +54,17 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
     """
     from textpipe.features._scalar import Scalar
 
-    return Scalar(**json.loads(file(folder, name).read_text(encoding="utf-8")))
+    return Scalar(**json.loads(scalar_path(folder, name).read_text(encoding="utf-8")))
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Dense":
     """The number of each row, from vectorize's tables."""
     from textpipe.data import columns
 
-    return columns.Dense(columns.values(tables, name, "float32"))
+    return columns.Dense(columns.scalar_column(tables, name, "float32"))
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """What was subtracted and divided by, and how many numbers of a split are missing."""
+    """The mean and deviation of train, and the number of missing values of a split."""
     missing = f", {stats['missing']:,} missing" if stats.get("missing") else ""
     return f"mean {size['mean']:g} and deviation {size['deviation']:g} of train{missing}"

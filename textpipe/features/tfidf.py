@@ -1,4 +1,4 @@
-"""Hashed n-grams weighted by how rare they are: TF-IDF."""
+"""TF-IDF of hashed n-grams."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,8 +14,8 @@ OF = ("text",)
 
 
 class Config(_ngrams.Ngrams):
-    """norm: "l2" divides each row by its Euclidean length; "family" does so for its words, its characters and its
-    pieces each, so that the many n-grams of characters do not drown those of words.
+    """norm: "l2" divides each row by its Euclidean length; "family" normalizes word, character and piece n-grams
+    separately, so that the many character n-grams do not outweigh the word n-grams.
     """
 
     kind: Literal["tfidf"] = "tfidf"
@@ -27,17 +27,17 @@ class Config(_ngrams.Ngrams):
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:
-    """Write folder/name.buckets.npy and name.idf.npy, from training texts alone; values() gives string tensors [N].
+    """Write folder/name.buckets.npy and name.idf.npy, from the training texts; values() yields string tensors [N].
 
-    idf = ln((1 + n) / (1 + df)) + 1 with n texts, df of them holding the n-gram: scikit-learn's smooth_idf.
+    idf = ln((1 + n) / (1 + df)) + 1 for n texts, of which df contain the n-gram: scikit-learn's smooth_idf.
     """
     import numpy as np
 
     from textpipe.text import document_frequency
 
-    seen, frequency, rows = document_frequency.learn(config, values, codec)
-    document_frequency.save(folder, f"{name}.buckets", seen)
-    idf = np.log((1.0 + rows) / (1.0 + frequency.astype(np.float64))) + 1.0
+    buckets, frequency, num_texts = document_frequency.learn(config, values, codec)
+    document_frequency.save(folder, f"{name}.buckets", buckets)
+    idf = np.log((1.0 + num_texts) / (1.0 + frequency.astype(np.float64))) + 1.0
     document_frequency.save(folder, f"{name}.idf", idf.astype(np.float32))
 
 
@@ -48,8 +48,8 @@ def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:
     """
     from textpipe.features._text import Tfidf
 
-    seen, idf = (_ngrams.load(Path(folder) / f"{name}.{part}.npy") for part in ("buckets", "idf"))
-    return Tfidf(config, seen, idf, codec=codec)
+    buckets, idf = (_ngrams.load_array(Path(folder) / f"{name}.{suffix}.npy") for suffix in ("buckets", "idf"))
+    return Tfidf(config, buckets, idf, codec=codec)
 
 
 def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sparse":
@@ -58,5 +58,5 @@ def column(tables: list[Any], name: str, size: Mapping[str, Any]) -> "columns.Sp
 
 
 def line(stats: Mapping[str, int], size: Mapping[str, Any], rows: int) -> str:
-    """How many n-grams a split's rows have, and how many rows have none."""
+    """The average number of n-grams per row of a split, and the number of rows without any."""
     return _ngrams.line(stats, size, rows)

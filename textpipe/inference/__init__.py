@@ -1,1 +1,1 @@
-"""Answers from an exported model: row by row, in bulk, from Python, from a server."""
+"""Inference with exported models: row by row, in bulk, from Python, from a server."""

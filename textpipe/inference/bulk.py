@@ -1,7 +1,7 @@
-"""Answer a file of any size: read and written piece by piece, and taken up again where a run was broken off.
+"""Answer files of any size in chunks, and resume interrupted runs.
 
-Answers collect in OUT.part, forced to the disk after each piece; OUT.part.json says of what. A run with the same question
-goes on behind the last whole record. OUT appears, whole, when the last row is answered.
+Answers are appended to OUT.part and synced to disk after every chunk; OUT.part.json records the request. A run with the
+same request resumes after the last complete record. OUT.part is renamed to OUT when the last row is answered.
 """
 
 import contextlib
@@ -19,173 +19,177 @@ from textpipe.cache.store import write_atomically
 from textpipe.errors import ArtifactError, ConfigError, DataError, ResourceError, suggest
 from textpipe.inference import records
 
-PIECE = 1024  # rows answered between two writes
-INPUTS = "inputs"  # to keep: all fields of the model
-EARLIER = "earlier"  # in OUT.part.json: {version of the model: rows answered until it was left}
+CHUNK_ROWS = 1024  # rows per write
+INPUTS = "inputs"  # in --keep: all fields of the model
+EARLIER = "earlier"  # in OUT.part.json: {earlier version of the model: rows answered when it was replaced}
 
 Predict = Callable[[list[Any]], list[dict[str, Any]]]
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
-def bulk(
+def answer_file(
     predict: Predict,
     rows: Iterator[Any],
     output: Path,
     *,
-    question: Mapping[str, Any],
+    request: Mapping[str, Any],
     force: bool = False,
-    piece: int = PIECE,
-    kind: str = "jsonl",
+    chunk_rows: int = CHUNK_ROWS,
+    file_format: str = "jsonl",
     new_version: bool = False,
-    told: Told = lambda done, resumed: None,
+    on_progress: OnProgress = lambda done, resumed: None,
 ) -> int:
-    """Write an answer for each row to output; how many there are now.
+    """Write an answer for each row to output; returns the number of rows.
 
-    question: what the answers depend on; a part that was begun for another one is not gone on with, unless only the
-    model's "version" differs and new_version is set. kind: of records.KINDS. told(done, resumed): hears of every piece.
-    Raises ArtifactError when output is there already and force is not set, or when another run is writing it, and
-    ResourceError when the disk is full.
+    request: everything the answers depend on. An unfinished output of another request is refused, unless only the model's
+    "version" differs and new_version is set. file_format: one of records.FORMATS. on_progress(done, resumed): called
+    after every chunk. Raises ArtifactError if output exists and force is not set, or if another run is writing it, and
+    ResourceError if the disk is full.
     """
-    part, about = parts_of(output)
-    with kept_when_full(part):
+    part, about = part_paths(output)
+    with explain_full_disk(part):
         output.parent.mkdir(parents=True, exist_ok=True)
-        with alone(output, part, force) as file:
-            done = resumed = taken_up(part, about, question, kind, new_version)
-            told(done, resumed)
+        with lock_part(output, part, force) as file:
+            done = resumed = resume(part, about, request, file_format, new_version)
+            on_progress(done, resumed)
             rows = itertools.islice(rows, done, None)
-            while batch := list(itertools.islice(rows, piece)):
+            while batch := list(itertools.islice(rows, chunk_rows)):
                 answers = predict(batch)
                 if not os.fstat(file.fileno()).st_size and answers:
-                    file.write(records.header(kind, list(answers[0])))
-                file.write(records.encoded(kind, answers))
+                    file.write(records.encode_header(file_format, list(answers[0])))
+                file.write(records.encode(file_format, answers))
                 file.flush()
                 os.fsync(file.fileno())
                 done += len(batch)
-                told(done, resumed)
+                on_progress(done, resumed)
             os.replace(part, output)
             about.unlink()
     return done
 
 
-def stream(
-    predict: Predict, rows: Iterator[Any], sink: BinaryIO, *, kind: str = "jsonl", piece: int = PIECE,
-    told: Told = lambda done, resumed: None,
+def answer_stream(
+    predict: Predict, rows: Iterator[Any], sink: BinaryIO, *, file_format: str = "jsonl", chunk_rows: int = CHUNK_ROWS,
+    on_progress: OnProgress = lambda done, resumed: None,
 ) -> int:  # fmt: skip
-    """Write an answer for each row to an open file, nothing kept for another run; how many there are."""
+    """Write an answer for each row to an open file, without resuming; returns the number of rows."""
     done = 0
-    while batch := list(itertools.islice(rows, piece)):
+    while batch := list(itertools.islice(rows, chunk_rows)):
         answers = predict(batch)
         if not done and answers:
-            sink.write(records.header(kind, list(answers[0])))
-        sink.write(records.encoded(kind, answers))
+            sink.write(records.encode_header(file_format, list(answers[0])))
+        sink.write(records.encode(file_format, answers))
         sink.flush()
         done += len(batch)
-        told(done, 0)
+        on_progress(done, 0)
     return done
 
 
-def parts_of(output: Path) -> tuple[Path, Path]:
+def part_paths(output: Path) -> tuple[Path, Path]:
     """OUT.part and OUT.part.json."""
     return output.with_name(output.name + ".part"), output.with_name(output.name + ".part.json")
 
 
 @contextlib.contextmanager
-def kept_when_full(part: Path) -> Iterator[None]:
-    """A full disk as an error with its cure."""
+def explain_full_disk(part: Path) -> Iterator[None]:
+    """Turn a full disk into a ResourceError that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ResourceError(
-            f"{part}: the disk is full; the rows answered so far are kept: free some space, and the same command goes on"
+            f"{part}: the disk is full; the rows answered so far are kept; free some space and run the same command again"
         ) from None
 
 
 @contextlib.contextmanager
-def alone(output: Path, part: Path, force: bool) -> Iterator[BinaryIO]:
-    """The part, open at its end, for nobody else as long as it is; raises ArtifactError when another run has it."""
+def lock_part(output: Path, part: Path, force: bool) -> Iterator[BinaryIO]:
+    """OUT.part, opened for appending and locked; raises ArtifactError if another run holds the lock."""
     with part.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = os.path.samestat(os.fstat(file.fileno()), part.stat())
-        except (BlockingIOError, FileNotFoundError):  # at work, or done this moment
-            ours = False
-        if not ours:
-            raise ArtifactError(f"{part}: another run is writing it; wait for that, or name another output")
+            locked = os.path.samestat(os.fstat(file.fileno()), part.stat())
+        except (BlockingIOError, FileNotFoundError):  # another run holds it, or has just finished
+            locked = False
+        if not locked:
+            raise ArtifactError(
+                f"{part}: another run is writing this file; wait until it ends, or choose another output"
+            )
         if output.exists() and not force:
             if not part.stat().st_size:
                 part.unlink()
-            raise ArtifactError(f"{output}: is there already; name another file, or give --force to replace it")
+            raise ArtifactError(f"{output}: already exists; choose another file, or give --force to overwrite it")
         yield file
 
 
-def begun(output: Path) -> dict[str, Any] | None:
-    """The question that an earlier run was broken off at, None when there is none or it cannot be read."""
-    part, about = parts_of(output)
+def read_request(output: Path) -> dict[str, Any] | None:
+    """The request of an interrupted run, None if there is none or it cannot be read."""
+    part, about = part_paths(output)
     try:
-        before = json.loads(about.read_text(encoding="utf-8"))
+        earlier = json.loads(about.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(before, dict) or not part.exists():
+    if not isinstance(earlier, dict) or not part.exists():
         return None
-    named = re.fullmatch(r"(.+?)(?:/versions)?/([0-9]+)", str(before.get("model", "")))
-    if "version" not in before and named:  # as earlier versions wrote it
-        before |= {"model": named[1], "version": named[2]}
-    return before
+    named = re.fullmatch(r"(.+?)(?:/versions)?/([0-9]+)", str(earlier.get("model", "")))
+    if "version" not in earlier and named:  # the format of earlier releases
+        earlier |= {"model": named[1], "version": named[2]}
+    return earlier
 
 
-def taken_up(part: Path, about: Path, question: Mapping[str, Any], kind: str, new_version: bool) -> int:
-    """Whole records of an earlier run for the same question; one that was cut is dropped. Else begins a new part."""
-    asked = json.loads(json.dumps(question))
-    before = begun(part.with_name(part.name.removesuffix(".part")))
-    if before is None and about.exists() and part.stat().st_size:
-        raise ArtifactError(f"{about}: is damaged, so what {part} was begun for is not known; delete both")
-    if before is None:
+def resume(part: Path, about: Path, request: Mapping[str, Any], file_format: str, new_version: bool) -> int:
+    """The number of complete records of an interrupted run for the same request; truncates a partial record. Else starts
+    a new OUT.part.
+    """
+    current = json.loads(json.dumps(request))
+    earlier = read_request(part.with_name(part.name.removesuffix(".part")))
+    if earlier is None and about.exists() and part.stat().st_size:
+        raise ArtifactError(f"{about}: is damaged, so the request of {part} is unknown; delete both files")
+    if earlier is None:
         os.truncate(part, 0)
-        write_atomically(about, json.dumps(asked, indent=1) + "\n")
+        write_atomically(about, json.dumps(current, indent=1) + "\n")
         return 0
-    earlier = before.pop(EARLIER, {})
-    differ = sorted(key for key in {*asked, *before} if before.get(key) != asked.get(key))
-    if differ == ["version"] and not new_version:
+    versions = earlier.pop(EARLIER, {})
+    changed = sorted(key for key in {*current, *earlier} if earlier.get(key) != current.get(key))
+    if changed == ["version"] and not new_version:
         raise ArtifactError(
-            f"{part}: was begun with version {before.get('version')} of the model; give --model-version {asked['version']} to "
-            f"go on with that one, or delete {part.name} to begin again"
+            f"{part}: was started with version {earlier.get('version')} of the model; give --model-version {current['version']} "
+            f"to continue with that one, or delete {part.name} to start over"
         )
-    if differ and differ != ["version"]:
+    if changed and changed != ["version"]:
         raise ArtifactError(
-            f"{part}: was begun for another question ({', '.join(differ)} differ); delete it, or name another output"
+            f"{part}: was started for another request ({', '.join(changed)} changed); delete it, or choose another output"
         )
     with part.open("rb+") as file:
-        count, end = records.whole(kind, file)
+        count, end = records.count_complete(file_format, file)
         file.truncate(end)
-    if differ:
+    if changed:
         write_atomically(
-            about, json.dumps({**asked, EARLIER: {**earlier, str(before.get("version")): count}}, indent=1) + "\n"
+            about, json.dumps({**current, EARLIER: {**versions, str(earlier.get("version")): count}}, indent=1) + "\n"
         )
     return count
 
 
-def read(
+def read_rows(
     path: Path, fields: tuple[str, ...], columns: Mapping[str, str | int], form: Any = None
 ) -> Iterator[dict[str, str]]:
-    """The rows of a file by field, as [ingest] reads them; a file whose name tells no format has a text on each line.
+    """The rows of a file by field, read as in [ingest]; a file of unknown format is read as one text per line.
 
-    Raises DataError naming file and line, ConfigError for a column of a field the model has not.
+    Raises DataError naming file and line, ConfigError for a field that the model does not have.
     """
-    return (row for row, _ in read_kept(path, fields, columns, form))
+    return (row for row, _ in read_rows_and_kept(path, fields, columns, form))
 
 
-def read_kept(
+def read_rows_and_kept(
     path: Path,
     fields: tuple[str, ...],
     columns: Mapping[str, str | int],
     form: Any = None,
     keep: Sequence[str | int] = (),
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The rows of a file by field, and of each what is to be repeated beside its answer, by name.
+    """The rows of a file by field, each with the cells to copy in front of its answer, by name.
 
-    keep: columns of the file by name or number, fields of the model, and "inputs" for all of these.
+    keep: columns of the file by name or number, fields of the model, and "inputs" for all fields.
     """
     from textpipe.data import sources, statistics, text_file
     from textpipe.data.rows import Repairs
@@ -193,57 +197,57 @@ def read_kept(
     for field in columns:
         if field not in fields:
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
-    names = list(dict.fromkeys(name for asked in keep for name in (fields if asked == INPUTS else (asked,))))
-    further = [name for name in names if name not in fields]
-    text_file.must_exist(path)
-    guessed = form or sources.guess(path)
-    wanted: list[str | int] = [columns.get(field, field) for field in fields]
+    names = list(dict.fromkeys(name for kept in keep for name in (fields if kept == INPUTS else (kept,))))
+    extra = [name for name in names if name not in fields]
+    text_file.check_exists(path)
+    file_format = form or sources.infer_format(path)
+    column_names: list[str | int] = [columns.get(field, field) for field in fields]
     origin: sources.Source = path
-    if guessed in (None, "lines"):
+    if file_format in (None, "lines"):
         if len(fields) > 1:
             raise DataError(
-                f"{path}: the model takes {', '.join(fields)}, which lines of text do not hold; give a table"
+                f"{path}: the model reads {', '.join(fields)}, but lines of text hold only one field; give a table"
             )
-        guessed, origin, wanted = "lines", {fields[0]: path}, [fields[0]]
-    wanted += further
-    options = sources.options_of(path, guessed, given=form is not None)
+        file_format, origin, column_names = "lines", {fields[0]: path}, [fields[0]]
+    column_names += extra
+    options = sources.format_options(path, file_format, given=form is not None)
     repairs = Repairs()
-    for found in sources.read(origin, options, repairs, wanted, "test"):
-        found = repairs.mend(found)
-        for values in zip(*found.columns, strict=True):
-            cells = dict(zip((*fields, *further), values, strict=True))
+    for chunk in sources.read(origin, options, repairs, column_names, "test"):
+        chunk = repairs.mend(chunk)
+        for values in zip(*chunk.columns, strict=True):
+            cells = dict(zip((*fields, *extra), values, strict=True))
             yield {field: cells[field] for field in fields}, {str(name): cells[name] for name in names}
-    statistics.tell(path, repairs)
+    statistics.log_repairs(path, repairs)
 
 
-def lines(stream: BinaryIO, field: str, place: str) -> Iterator[dict[str, str]]:
-    """Lines of an open file as they come, mended as ingest does."""
+def read_lines(stream: BinaryIO, field: str, source: str) -> Iterator[dict[str, str]]:
+    """The lines of an open file as they arrive, repaired as in ingest."""
     from textpipe.data import encodings, statistics
     from textpipe.data.rows import Repairs, Rows
 
     repairs = Repairs()
     for number, line in enumerate(stream):
         if number == 0:
-            encodings.of_start(place, line[:1024], encodings.UTF8)
+            encodings.detect(source, line[:1024], encodings.UTF8)
         raw = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
         text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
-        for mended in zip(*repairs.mend(Rows(place, [number], [number + 1], [[text]])).columns, strict=True):
-            yield {field: mended[0]}
-    statistics.tell(place, repairs)
+        for repaired in zip(*repairs.mend(Rows(source, [number], [number + 1], [[text]])).columns, strict=True):
+            yield {field: repaired[0]}
+    statistics.log_repairs(source, repairs)
 
 
-def answered(predict: Predict, batch: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]) -> list[dict[str, Any]]:
-    """The answers to rows of read_kept, what is kept of each row before its answer."""
+def answer_chunk(
+    predict: Predict, batch: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]
+) -> list[dict[str, Any]]:
+    """The answers to rows of read_rows_and_kept, each after the cells kept of its row."""
     answers = predict([row for row, _ in batch])
     for name in batch[0][1]:
         if name in answers[0]:
-            raise ConfigError(
-                f"--keep {name}: the model's answers have a {name!r} of their own; rename the column of IN"
-            )
+            raise ConfigError(f"--keep {name}: the model's answers also have {name!r}; rename the column of IN")
     return [{**kept, **answer} for (_, kept), answer in zip(batch, answers, strict=True)]
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What tells one file from another without reading it."""
+    """Identifies a file without reading it: path, size and modification time."""
     state = path.stat()
     return {"file": str(path.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}

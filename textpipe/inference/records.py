@@ -1,6 +1,6 @@
-"""Answers as records of a text file: a JSON object a line, CSV (RFC 4180) or TSV.
+"""Answers as records of a text file: JSON lines, CSV (RFC 4180) or TSV.
 
-TSV has no way to hold its own separators: they are written as \\\\t, \\\\n, \\\\r, and a backslash as two.
+TSV cannot quote its separators, so they are escaped as \\\\t, \\\\n, \\\\r, and a backslash as two.
 """
 
 import json
@@ -8,45 +8,45 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-KINDS = ("jsonl", "csv", "tsv")
-ENDINGS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+FORMATS = ("jsonl", "csv", "tsv")
+FORMATS_BY_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def kind_of(path: Path) -> str:
-    """By the ending of a file's name; JSON lines when it tells nothing."""
-    return ENDINGS.get(path.suffix.lower(), "jsonl")
+def format_of(path: Path) -> str:
+    """The format by file suffix; JSON lines if it is unknown."""
+    return FORMATS_BY_SUFFIX.get(path.suffix.lower(), "jsonl")
 
 
-def encoded(kind: str, rows: Iterable[dict[str, Any]]) -> bytes:
-    """Records in UTF-8. What is no text is written as JSON: 0.93, ["no", "yes"]."""
-    if kind == "jsonl":
+def encode(file_format: str, rows: Iterable[dict[str, Any]]) -> bytes:
+    """Records as UTF-8. Cells that are not texts are written as JSON: 0.93, ["no", "yes"]."""
+    if file_format == "jsonl":
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     else:
-        lines = [line(kind, row.values()) for row in rows]
+        lines = [format_record(file_format, row.values()) for row in rows]
     return b"".join(text.encode("utf-8", "replace") + b"\n" for text in lines)
 
 
-def header(kind: str, names: Sequence[str]) -> bytes:
-    """The first record of a table; nothing for JSON lines."""
-    return b"" if kind == "jsonl" else line(kind, names).encode("utf-8", "replace") + b"\n"
+def encode_header(file_format: str, names: Sequence[str]) -> bytes:
+    """The header row of a table; empty for JSON lines."""
+    return b"" if file_format == "jsonl" else format_record(file_format, names).encode("utf-8", "replace") + b"\n"
 
 
-def line(kind: str, values: Iterable[Any]) -> str:
-    """One record of a table, without its end."""
+def format_record(file_format: str, values: Iterable[Any]) -> str:
+    """One row of a table, without its line end."""
     texts = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
-    if kind == "tsv":
+    if file_format == "tsv":
         return "\t".join(text.translate(ESCAPES) for text in texts)
     return ",".join('"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text for text in texts)
 
 
-def whole(kind: str, file: BinaryIO) -> tuple[int, int]:
-    """(records, bytes) of what was written whole: a record that was cut does not count, nor does a table's header."""
+def count_complete(file_format: str, file: BinaryIO) -> tuple[int, int]:
+    """(records, bytes) of the complete records; a truncated last record and a table's header do not count."""
     count = end = size = quotes = 0
     for text in file:
         size += len(text)
-        if kind == "csv":  # a line end inside of quotation marks ends no record
+        if file_format == "csv":  # a line end inside quotes does not end the record
             quotes += text.count(b'"')
         if text.endswith(b"\n") and quotes % 2 == 0:
             count, end = count + 1, size
-    return (count if kind == "jsonl" else max(0, count - 1)), end
+    return (count if file_format == "jsonl" else max(0, count - 1)), end

@@ -1,1 +1,1 @@
-"""What a cell of a column may be: a text, a label, a number."""
+"""Kinds of column values: text, label, labels, number."""

@@ -1,4 +1,4 @@
-"""One of a closed set of names."""
+"""A label: one of a closed set of names."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 NOUN, PLURAL = "a label", "labels"
 FEATURE = "label"
-OPTIONAL = False  # a row with an empty cell is left out
-LONGEST = 1_000  # characters; a longer one is no label, but a column taken for one
+OPTIONAL = False  # rows with an empty cell are dropped
+MAX_CHARACTERS = 1_000  # a longer cell is not a label; the column was probably chosen by mistake
 profile = LabelProfile
 
 
@@ -31,32 +31,32 @@ def spec() -> "tf.TensorSpec":
 
 
 def parse(cell: str) -> str:
-    """The name without blanks around it: " yes" -> "yes"; ValueError for one that is too long."""
+    """Strip the name: " yes" -> "yes". Raises ValueError if it is too long."""
     name = cell.strip()
-    if len(name) > LONGEST:
-        raise ValueError(f"a label of {len(name):,} characters, and a label has at most {LONGEST:,}")
+    if len(name) > MAX_CHARACTERS:
+        raise ValueError(f"a label of {len(name):,} characters, where at most {MAX_CHARACTERS:,} are allowed")
     return name
 
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
-    """A column as callers send it: [N] string."""
+    """Convert a column to the tensor that callers send: [N] string."""
     from textpipe.data import arrow
 
-    return arrow.tensor(column)
+    return arrow.to_tensor(column)
 
 
 def names(cell: str) -> tuple[str, ...]:
-    """The classes a cell names."""
+    """Return the class names in a cell."""
     return (cell,)
 
 
 def replace(cell: str, function: Callable[[str], str | None]) -> str | None:
-    """The cell with function(name) in place of its name; None where that is None, and the row is left out."""
+    """Apply function to the cell's name; None if the function returns None, which drops the row."""
     return function(cell)
 
 
 def line(table: Mapping[str, Any]) -> str:
-    """A profile for the terminal: the most frequent classes."""
+    """Summarize a profile for the terminal: the most frequent classes."""
     classes = list(table["classes"].items())
     shown = ", ".join(f"{name} {count:,}" for name, count in classes[:5])
     more = f" and {len(classes) - 5:,} more" if len(classes) > 5 else ""

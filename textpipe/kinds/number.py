@@ -1,4 +1,4 @@
-"""A number; an empty cell is a missing one."""
+"""A number; an empty cell is a missing value."""
 
 import math
 from collections.abc import Mapping
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
 NOUN, PLURAL = "a number", "numbers"
 FEATURE = "scalar"
 OPTIONAL = True  # an empty cell is a value
-TRUTH = {"true": 1.0, "false": 0.0}  # as JSON and Parquet files have them
+BOOLEANS = {"true": 1.0, "false": 0.0}  # booleans of JSON and Parquet files
 
 
 class NumberProfile:
-    """Mean, standard deviation and bounds of the numbers that are there."""
+    """Mean, standard deviation, minimum and maximum of the numbers that are not missing."""
 
     def __init__(self) -> None:
         self.rows = self.missing = 0
-        self.mean = self.squares = 0.0  # squares: of the distances from the mean, summed
+        self.mean = self.squares = 0.0  # squares: sum of squared deviations from the mean
         self.low, self.high = math.inf, -math.inf
 
     def add(self, rows: "np.ndarray", cells: "pa.Array") -> None:
-        """Count numbers (Chan, Golub and LeVeque 1979: the sums of two parts from those of each)."""
+        """Add a batch of numbers, merging means and squares pairwise (Chan, Golub and LeVeque 1979)."""
         values = cells.drop_null().to_numpy()
         self.missing += cells.null_count
         if not len(values):
             return
-        before, self.rows = self.rows, self.rows + len(values)
+        previous, self.rows = self.rows, self.rows + len(values)
         mean = float(values.mean())
-        step = mean - self.mean
-        self.mean += step * len(values) / self.rows
-        self.squares += float(((values - mean) ** 2).sum()) + step**2 * before * len(values) / self.rows
+        delta = mean - self.mean
+        self.mean += delta * len(values) / self.rows
+        self.squares += float(((values - mean) ** 2).sum()) + delta**2 * previous * len(values) / self.rows
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
 
     def table(self) -> dict[str, Any]:
-        """{"missing": 3, "mean": 2.5, "deviation": 1.1, "min": 1.0, "max": 9.0}; no figures of no numbers."""
+        """{"missing": 3, "mean": 2.5, "deviation": 1.1, "min": 1.0, "max": 9.0}; only "missing" without numbers."""
         if not self.rows:
             return {"missing": self.missing}
         deviation = math.sqrt(self.squares / self.rows)
-        figures = {"mean": self.mean, "deviation": deviation, "min": self.low, "max": self.high}
-        return {"missing": self.missing, **{name: float(f"{value:.9g}") for name, value in figures.items()}}
+        statistics = {"mean": self.mean, "deviation": deviation, "min": self.low, "max": self.high}
+        return {"missing": self.missing, **{name: float(f"{value:.9g}") for name, value in statistics.items()}}
 
 
 profile = NumberProfile
@@ -56,19 +56,19 @@ def arrow() -> "pa.DataType":
 
 
 def spec() -> "tf.TensorSpec":
-    """[B] float32; NaN is a missing number."""
+    """[B] float32; NaN is a missing value."""
     import tensorflow as tf
 
     return tf.TensorSpec([None], tf.float32)
 
 
 def parse(cell: str) -> float | None:
-    """ "3.5" -> 3.5, "true" -> 1, "" -> None; ValueError for what is no finite number."""
+    """ "3.5" -> 3.5, "true" -> 1, "" -> None. Raises ValueError for other text and non-finite numbers."""
     text = cell.strip()
     if not text:
         return None
-    if text in TRUTH:
-        return TRUTH[text]
+    if text in BOOLEANS:
+        return BOOLEANS[text]
     try:
         value = float(text)
     except ValueError:
@@ -79,7 +79,7 @@ def parse(cell: str) -> float | None:
 
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
-    """A column as callers send it: [N] float32, NaN where a number is missing."""
+    """Convert a column to the tensor that callers send: [N] float32, NaN for missing values."""
     import pyarrow.compute as pc
     import tensorflow as tf
 
@@ -87,7 +87,7 @@ def tensor(column: "pa.Array") -> "tf.Tensor":
 
 
 def line(table: Mapping[str, Any]) -> str:
-    """A profile for the terminal: mean, bounds, and how many are missing."""
+    """Summarize a profile for the terminal: mean, deviation, range, and number of missing values."""
     missing = f", {table['missing']:,} missing" if table["missing"] else ""
     if "mean" not in table:
         return f"no numbers{missing}"

@@ -1,4 +1,4 @@
-"""Text, of any length and language."""
+"""Text of any length and language."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 NOUN, PLURAL = "a text", "texts"
 FEATURE = "ids"
-OPTIONAL = False  # a row with an empty cell is left out
+OPTIONAL = False  # rows with an empty cell are dropped
 profile = TextProfile
 
 
@@ -30,27 +30,27 @@ def spec() -> "tf.TensorSpec":
 
 
 def tensor(column: "pa.Array") -> "tf.Tensor":
-    """A column as callers send it: [N] string."""
+    """Convert a column to the tensor that callers send: [N] string."""
     from textpipe.data import arrow
 
-    return arrow.tensor(column)
+    return arrow.to_tensor(column)
 
 
 def texts(column: "pa.Array") -> "pa.StringArray":
-    """The texts in a column, in order."""
+    """Return the texts in a column, in order."""
     return column
 
 
 def map_text(column: "pa.Array", function: Callable[["pa.StringArray"], "pa.StringArray"]) -> "pa.Array":
-    """The column with function(its texts) in their place."""
+    """Replace the texts of a column by function(texts)."""
     return function(column)
 
 
 def line(table: Mapping[str, Any]) -> str:
-    """A profile for the terminal: lengths and scripts."""
+    """Summarize a profile for the terminal: lengths and scripts."""
     words, characters = table["words"], table["characters"]
     scripts = ", ".join(f"{name} {share:.1%}" for name, share in list(table["scripts"].items())[:3] if share >= 0.0005)
     return (
-        f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} most; "
+        f"words {words['p50']} median, {words['p95']} at 95 %, {words['max']} max; "
         f"characters {characters['p50']}, {characters['p95']}, {characters['max']}; letters {scripts or 'none'}"
     )

@@ -1,4 +1,4 @@
-"""The kinds of attention by the names of [model] attention."""
+"""Attention layers by the value of [model] attention."""
 
 from textpipe.layers.additive_attention import AdditiveAttention
 from textpipe.layers.dot_attention import DotAttention, GeneralAttention, MultiHeadAttention, ScaledDotAttention

@@ -8,11 +8,10 @@ from keras import ops
 
 
 class Convolution(keras.layers.Layer):
-    """Filters of several sizes, what they find side by side (Kim 2014, equation 2): [B, T, D] -> [B, T, sizes * F].
+    """Filters of several sizes, their outputs concatenated (Kim 2014, equation 2): [B, T, D] -> [B, T, sizes * F].
 
-    A filter of size K sees at place t the inputs from t - (K - 1) // 2 to t + K // 2, zeros beyond the ends. It is one
-    matrix product over all places for each size. Zeros after the last token are like no more tokens, so that rows may be
-    padded to any width.
+    At position t, a filter of size K reads the inputs from t - (K - 1) // 2 to t + K // 2, zeros beyond the ends. Each size
+    is one matrix product over all positions. Inputs at padding must be zero; a row may then be padded to any width.
     """
 
     def __init__(
@@ -36,12 +35,12 @@ class Convolution(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         width, widest = ops.shape(inputs)[1], max(self.kernel_sizes)
-        before = (widest - 1) // 2
-        padded = ops.pad(inputs, ((0, 0), (before, widest // 2), (0, 0)))
-        # windows[t] holds the inputs of places t - before to t + widest // 2; that of a smaller filter is a part of it.
-        windows = ops.concatenate([padded[:, place : place + width] for place in range(widest)], axis=-1)
-        found = []
+        left = (widest - 1) // 2
+        padded = ops.pad(inputs, ((0, 0), (left, widest // 2), (0, 0)))
+        # windows[t] holds the inputs from t - left to t + widest // 2; the window of a smaller filter is a slice of it.
+        windows = ops.concatenate([padded[:, offset : offset + width] for offset in range(widest)], axis=-1)
+        outputs = []
         for size, kernel in zip(self.kernel_sizes, self.kernels, strict=True):
-            first = (before - (size - 1) // 2) * self.inputs
-            found.append(ops.matmul(windows[..., first : first + size * self.inputs], kernel))  # [B, T, F]
-        return ops.concatenate(found, axis=-1) + self.bias
+            first = (left - (size - 1) // 2) * self.inputs
+            outputs.append(ops.matmul(windows[..., first : first + size * self.inputs], kernel))  # [B, T, F]
+        return ops.concatenate(outputs, axis=-1) + self.bias

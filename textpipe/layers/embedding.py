@@ -12,11 +12,11 @@ PAD_ID = 0
 
 
 class Embedding(keras.layers.Layer):
-    """Looks tokens up in a table [V, E]: ids -> vectors and a mask that is False at padding.
+    """Looks up tokens in a table [V, E]: ids -> vectors and a mask that is False at padding.
 
-    stddev: of the table's entries when training begins, times which it is multiplied by `scale` where it is read.
-    word_dropout: share of the tokens whose whole vector is dropped in training, each occurrence by itself (Sennrich et
-    al. 2016, "Edinburgh Neural Machine Translation Systems for WMT 16").
+    stddev: standard deviation of the table's initial entries; scale: factor applied to the vectors that are looked up.
+    word_dropout: share of tokens whose whole vector is dropped in training, each occurrence independently (Sennrich et al.
+    2016, "Edinburgh Neural Machine Translation Systems for WMT 16").
 
     [[17, 3, 0]] -> [[table[17], table[3], table[0]]], [[True, True, False]]
     """

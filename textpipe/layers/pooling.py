@@ -1,7 +1,7 @@
 """Pooling: one vector for a sequence.   Shapes: B batch, T tokens, D states, A attention size.
 
-Each layer is called as layer(states [B, T, D], mask [B, T]) -> [B, D]; what stands at padding does not matter. A
-sequence without tokens gives zeros.
+Each layer is called as layer(states [B, T, D], mask [B, T]) -> [B, D]; states at padding are ignored. A sequence without
+tokens gives zeros.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from textpipe.layers.attention import MASKED, bias_of
+from textpipe.layers.attention import MASKED, padding_bias
 from textpipe.layers.normalization import softmax
 
 
 class Pooling(keras.layers.Layer):
-    """What the kinds have in common.
+    """Base class.
 
-    size: D. backward_size: how many of the D, the last ones, come from reading the sequence from its end; see Last.
+    size: D. backward_size: how many of the last of the D features were read from the end of the sequence; see Last.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Pooling(keras.layers.Layer):
 
 
 class Max(Pooling):
-    """The largest of each feature over all tokens (Collobert et al. 2011; Kim 2014)."""
+    """The maximum of each feature over all tokens (Collobert et al. 2011; Kim 2014)."""
 
     def call(self, states: Any, mask: Any) -> Any:
         mask = mask[:, :, None]
@@ -49,7 +49,7 @@ class Mean(Pooling):
 
 
 class Last(Pooling):
-    """The state where reading ended: at the last token, of features that were read backward at the first."""
+    """The final state: at the last token, and for features read backward at the first."""
 
     def call(self, states: Any, mask: Any) -> Any:
         real = ops.cast(mask, states.dtype)
@@ -62,7 +62,7 @@ class Last(Pooling):
 
 
 class Attention(Pooling):
-    """The sum of all states by how much each is like one learned query (Yang et al. 2016, equations 5 to 7; Lin et al. 2017).
+    """The states weighted by attention of one learned query (Yang et al. 2016, equations 5 to 7; Lin et al. 2017).
 
     score_t = query . tanh(W state_t + b);   weights = softmax(score);   pooled = sum_t weights_t state_t
     """
@@ -80,8 +80,8 @@ class Attention(Pooling):
     def call(self, states: Any, mask: Any) -> Any:
         real = ops.cast(mask, states.dtype)
         keys = ops.tanh(ops.matmul(states, self.kernel) + self.bias)  # [B, T, A]
-        scores = ops.matmul(keys, self.query)[:, :, 0] + bias_of(real)
-        weights = softmax(scores) * real  # [B, T]; the product clears rows without tokens
+        scores = ops.matmul(keys, self.query)[:, :, 0] + padding_bias(real)
+        weights = softmax(scores) * real  # [B, T]; the product zeroes rows without tokens
         return ops.matmul(weights[:, None, :], states)[:, 0]
 
 

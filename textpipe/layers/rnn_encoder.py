@@ -10,7 +10,7 @@ from textpipe.layers.uniform_dropout import Dropout
 def dropout(config, seeds, rate=None, *, time_axis=0):
     """Dropout over [time, B, .], or with time_axis = 1 over [B, time, .].
 
-    variational: a row's mask is the same at all time steps (Gal & Ghahramani 2016).
+    variational: a row has the same mask at all time steps (Gal & Ghahramani 2016).
     """
     noise_shape = None
     if config.dropout_kind == "variational":
@@ -19,10 +19,10 @@ def dropout(config, seeds, rate=None, *, time_axis=0):
 
 
 class Encoder(keras.layers.Layer):
-    """Embedded source -> memory and the last state of each layer, for a decoder to start from.
+    """Embedded source -> memory and the last state of each layer, from which a decoder starts.
 
-    A layer reads the sequence in one direction or in both; what both say is set side by side. With `residual` every
-    layer but the lowest adds what it read to what it says (Wu et al. 2016, equation 5).
+    A layer reads the sequence in one direction or in both, and concatenates their outputs. With `residual` each layer but
+    the lowest adds its input to its output (Wu et al. 2016, equation 5).
     """
 
     def __init__(self, config, seeds, **kwargs):
@@ -52,12 +52,12 @@ class Encoder(keras.layers.Layer):
 
     def call(self, inputs, real, training=False):
         """inputs [T, B, E], real [T, B] -> outputs [T, B, M], the last state of each layer (tuples of [B, M])."""
-        outputs, lasts = inputs, []
+        outputs, last_states = inputs, []
         for layer, cells in enumerate(self.cells):
             below = self.drops[layer - 1](outputs, training=training) if layer else outputs
-            read = [cell(below, real=real, reverse=index == 1, training=training) for index, cell in enumerate(cells)]
-            states = ops.concatenate([states for states, _ in read], axis=-1) if len(read) == 2 else read[0][0]
+            results = [cell(below, real=real, reverse=i == 1, training=training) for i, cell in enumerate(cells)]
+            states = ops.concatenate([states for states, _ in results], axis=-1) if len(results) == 2 else results[0][0]
             outputs = outputs + states if self.residual and layer else states
-            parts = zip(*(last for _, last in read), strict=True)
-            lasts.append(tuple(ops.concatenate(part, axis=-1) for part in parts))
-        return outputs, tuple(lasts)
+            tensors = zip(*(last for _, last in results), strict=True)
+            last_states.append(tuple(ops.concatenate(tensor, axis=-1) for tensor in tensors))
+        return outputs, tuple(last_states)

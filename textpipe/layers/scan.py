@@ -1,18 +1,19 @@
-"""Loops over sequences whose length is known only when they run."""
+"""Loops over sequences whose length is unknown until they run."""
 
 from keras import ops, tree
 
 
 def scan(f, init, xs, reverse=False):
-    """keras.ops.scan, also over several sequences of a length that no trace knows: each x of xs is [T, ...].
+    """keras.ops.scan that also accepts several sequences of unknown length; each x of xs is [T, ...].
 
-    There Keras compares static lengths that do not exist. So the loop goes over numbers, and each step takes its parts.
+    Keras compares the static lengths of the sequences, which are None here. So the loop runs over indices instead, and
+    each step gathers its slices.
     """
-    parts = tree.flatten(xs)
-    if len(parts) == 1 or isinstance(parts[0].shape[0], int):
+    sequences = tree.flatten(xs)
+    if len(sequences) == 1 or isinstance(sequences[0].shape[0], int):
         return ops.scan(f, init, xs, reverse=reverse)
 
-    def step(carry, place):
-        return f(carry, tree.map_structure(lambda part: ops.take(part, place, axis=0), xs))
+    def step(carry, index):
+        return f(carry, tree.map_structure(lambda sequence: ops.take(sequence, index, axis=0), xs))
 
-    return ops.scan(step, init, ops.arange(ops.shape(parts[0])[0]), reverse=reverse)
+    return ops.scan(step, init, ops.arange(ops.shape(sequences[0])[0]), reverse=reverse)

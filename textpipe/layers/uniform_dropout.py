@@ -1,14 +1,14 @@
-"""Keras's dropout, with decisions of float32 whatever is computed in."""
+"""Keras's dropout, with float32 random numbers whatever the compute dtype."""
 
 import keras
 from keras import ops
 
 
 class Dropout(keras.layers.Dropout):
-    """keras.layers.Dropout: a uniform number for each entry, or for each of `noise_shape`, decides whether it is dropped.
+    """keras.layers.Dropout: a uniform number for each entry, or each entry of `noise_shape`, decides whether it is dropped.
 
-    Of bfloat16 inputs Keras draws bfloat16 numbers, multiples of 1/128, and 0.001 drops eight times as many. Here the
-    numbers are float32 then too.
+    For bfloat16 inputs Keras draws bfloat16 numbers, multiples of 1/128, and a rate of 0.001 drops eight times as many
+    entries. Here the numbers are float32 in that case too.
     """
 
     def call(self, inputs, training=False):

@@ -1,1 +1,1 @@
-"""How good answers are: figures, their confidence intervals, and the signatures that make them comparable."""
+"""Evaluation metrics, their confidence intervals, significance tests, and sacrebleu signatures."""

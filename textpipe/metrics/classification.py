@@ -1,6 +1,6 @@
-"""Scores of labels and probabilities.   Shapes: N rows, C classes.
+"""Classification metrics.   Shapes: N rows, C classes.
 
-Definitions are scikit-learn's; the calibration error is Guo et al. 2017, equation 3.
+Definitions follow scikit-learn; the calibration error is Guo et al. 2017, equation 3.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ NAMES = (
     "log_loss",
     "calibration_error",
 )
-BINARY = ("f1", "precision", "recall")  # of the positive class, classes[1]; there is none among three
-BINS = 15
+BINARY_ONLY = ("f1", "precision", "recall")  # of the positive class, labels[1]; only defined for two classes
+NUM_BINS = 15
 
 
 def score(
@@ -36,62 +36,64 @@ def score(
     resamples: int = 1000,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Figures, intervals and the confusion matrix of N answered rows.
+    """Return metrics, intervals and the confusion matrix of N answers.
 
-    labels: the C class names, in the order of the columns of probabilities [N, C]; of two classes the second is
-    positive. roc_auc averages one class against the rest over the classes both present and absent in the references; it
-    is None when no class is. A figure of no rows is None. confusion[i][j] counts references i answered j. Raises
-    DataError when a reference is not among the labels.
+    labels: the C class names, in the order of the columns of probabilities [N, C]; the second of two is the positive
+    class. roc_auc is the one-vs-rest average over classes that are both present in and absent from the references; None
+    if there is no such class. Metrics of no rows are None. confusion[i][j] counts references i with answer j. Raises
+    DataError if a reference is not among the labels.
     """
     from sklearn import metrics
 
     labels = list(labels)
     known = {label: number for number, label in enumerate(labels)}
-    strange = sorted(set(references) - set(known))
-    if strange:
+    unknown = sorted(set(references) - set(known))
+    if unknown:
         raise DataError(
-            f"label {strange[0]!r}: found in the rows to score but not in training ({len(strange)} such); "
+            f"label {unknown[0]!r}: occurs in the rows to score but not in training ({len(unknown)} such labels); "
             "train on every label, or drop the rows"
         )
     true = np.array([known[label] for label in references], np.int64)  # [N]
-    found = np.array([known[label] for label in answers], np.int64)  # [N]
+    predicted = np.array([known[label] for label in answers], np.int64)  # [N]
     probabilities = np.asarray(probabilities, np.float64).reshape(len(true), len(labels))  # [N, C]
     confusion = np.zeros((len(labels), len(labels)), np.int64)  # [C, C]
-    np.add.at(confusion, (true, found), 1)
-    figures: dict[str, float | None] = dict.fromkeys(NAMES)
+    np.add.at(confusion, (true, predicted), 1)
+    values: dict[str, float | None] = dict.fromkeys(NAMES)
     intervals: dict[str, list[float]] = {}
     if len(labels) != 2:
-        figures = {name: None for name in NAMES if name not in BINARY}
+        values = {name: None for name in NAMES if name not in BINARY_ONLY}
     if len(true):
-        figures |= counted(confusion)
-        # float32 probabilities sum to 1 within 1e-7, which log_loss would warn about.
+        values |= confusion_metrics(confusion)
+        # Renormalize, because float32 probabilities sum to 1 only within 1e-7.
         probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
         losses = -np.log(np.clip(probabilities[np.arange(len(true)), true], np.finfo(np.float64).eps, 1))
-        figures["log_loss"] = float(losses.mean())
-        figures["calibration_error"] = calibration_error(probabilities.max(axis=1), found == true)
+        values["log_loss"] = float(losses.mean())
+        values["calibration_error"] = calibration_error(probabilities.max(axis=1), predicted == true)
         areas = [
             metrics.roc_auc_score(true == number, probabilities[:, number])
             for number in range(len(labels))
             if 0 < np.count_nonzero(true == number) < len(true)
         ]
-        figures["roc_auc"] = float(np.mean(areas)) if areas else None
+        values["roc_auc"] = float(np.mean(areas)) if areas else None
     if len(true) and resamples:
         size = len(labels)
-        mean = bootstrap.interval(
-            np.stack([found == true, losses], axis=1), lambda total: total[0], resamples=resamples, seed=seed
+        mean = bootstrap.confidence_interval(
+            np.stack([predicted == true, losses], axis=1), lambda total: total[0], resamples=resamples, seed=seed
         )
         intervals["accuracy"] = [bound / len(true) for bound in mean]
-        mean = bootstrap.interval(losses[:, None], lambda total: total[0], resamples=resamples, seed=seed)
+        mean = bootstrap.confidence_interval(losses[:, None], lambda total: total[0], resamples=resamples, seed=seed)
         intervals["log_loss"] = [bound / len(true) for bound in mean]
-        cells = true * size + found
-        drawn = [
-            counted(np.bincount(cells, weights=draw, minlength=size * size).reshape(size, size))
-            for draw in bootstrap.weights(len(true), resamples, seed)
+        cells = true * size + predicted
+        resampled = [
+            confusion_metrics(np.bincount(cells, weights=draw, minlength=size * size).reshape(size, size))
+            for draw in bootstrap.resample_weights(len(true), resamples, seed)
         ]
         for name in ("f1_macro", "f1") if size == 2 else ("f1_macro",):
-            intervals[name] = [float(bound) for bound in np.quantile([one[name] for one in drawn], [0.025, 0.975])]
+            intervals[name] = [
+                float(bound) for bound in np.quantile([sample[name] for sample in resampled], [0.025, 0.975])
+            ]
     return {
-        "metrics": figures,
+        "metrics": values,
         "intervals": intervals,
         "labels": labels,
         "confusion": confusion.tolist(),
@@ -99,33 +101,33 @@ def score(
     }
 
 
-def counted(confusion: np.ndarray) -> dict[str, float]:
-    """Figures that follow from the confusion matrix [C, C] alone; precision of a class never answered is 0.
+def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:
+    """Compute the metrics that follow from the confusion matrix [C, C]; precision of a class never predicted is 0.
 
-    Macro averages run over classes that occur in the references or the answers, as scikit-learn's do.
+    Macro averages include classes that occur in the references or the answers, as in scikit-learn.
     """
-    right = np.diag(confusion).astype(np.float64)  # [C]
-    answered, present = confusion.sum(axis=0), confusion.sum(axis=1)  # [C]
-    seen = (answered + present) > 0
-    precision = right / np.maximum(answered, 1)
-    recall = right / np.maximum(present, 1)
-    f1 = 2 * right / np.maximum(answered + present, 1)
-    figures = {
-        "accuracy": float(right.sum() / confusion.sum()),
-        "f1_macro": float(f1[seen].mean()),
-        "precision_macro": float(precision[seen].mean()),
-        "recall_macro": float(recall[seen].mean()),
+    correct = np.diag(confusion).astype(np.float64)  # [C]
+    predicted, actual = confusion.sum(axis=0), confusion.sum(axis=1)  # [C]
+    occurs = (predicted + actual) > 0
+    precision = correct / np.maximum(predicted, 1)
+    recall = correct / np.maximum(actual, 1)
+    f1 = 2 * correct / np.maximum(predicted + actual, 1)
+    values = {
+        "accuracy": float(correct.sum() / confusion.sum()),
+        "f1_macro": float(f1[occurs].mean()),
+        "precision_macro": float(precision[occurs].mean()),
+        "recall_macro": float(recall[occurs].mean()),
     }
     if len(confusion) == 2:
-        figures |= {"f1": float(f1[1]), "precision": float(precision[1]), "recall": float(recall[1])}
-    return figures
+        values |= {"f1": float(f1[1]), "precision": float(precision[1]), "recall": float(recall[1])}
+    return values
 
 
 def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error over 15 bins of equal width: confidences [N], correct [N] -> a share.
+    """Expected calibration error over 15 equal-width bins: confidences [N], correct [N] -> 0 to 1.
 
-    How far the confidence of a bin's rows lies from their accuracy, on average over rows.
+    The mean over rows of the gap between a bin's confidence and its accuracy.
     """
-    bins = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)  # a bin is (low, high]
-    gaps = np.bincount(bins, weights=confidences - correct, minlength=BINS)  # [BINS], rows x gap
+    bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)  # a bin is (low, high]
+    gaps = np.bincount(bins, weights=confidences - correct, minlength=NUM_BINS)  # [BINS], rows x gap
     return float(np.abs(gaps).sum() / len(confidences))

@@ -1,7 +1,7 @@
-"""Scores of generated text against one or several references a row, with the signatures that make them comparable.
+"""Metrics of generated text against one or several references per row, with sacrebleu's signatures.
 
-BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006) are sacrebleu's (Post 2018), taken on the
-answers as they are served against the references as they were given: neither is tokenized or normalized first.
+BLEU (Papineni et al. 2002), chrF (Popović 2015) and TER (Snover et al. 2006) are sacrebleu's (Post 2018), computed on
+served answers and original references, without prior tokenization or normalization.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from textpipe.metrics import bleu_tokenizers, bootstrap, corpus
 NAMES = ("bleu", "bleu_lowercased", "chrf", "ter", "exact_match", "length_ratio", "empty_answers", "distinct_answers")
 
 
-References = Sequence[str | Sequence[str]]  # a row's one reference, or all of them
+References = Sequence[str | Sequence[str]]  # one reference or several per row
 
 
 def score(
@@ -26,24 +26,24 @@ def score(
     seed: int = 1,
     bleu_tokenizer: str = "auto",
 ) -> dict[str, Any]:
-    """Figures, intervals and signatures of N answered rows.
+    """Return metrics, intervals and signatures of N answers.
 
     bleu_tokenizer: one of bleu_tokenizers.NAMES; "auto" chooses by the script of the references.
 
-    bleu, bleu_lowercased, chrf and ter run from 0 to 100 (ter beyond, and less is better); exact_match is the share of
-    answers equal to one of their references after runs of white space are joined; length_ratio is answer over reference in
-    BLEU's tokens; empty_answers and distinct_answers are counts. A figure of no rows is None.
+    bleu, bleu_lowercased, chrf and ter range from 0 to 100 (ter may exceed 100, and lower is better); exact_match is the
+    fraction of answers equal to one of their references after collapsing whitespace; length_ratio is answer length over
+    reference length in BLEU's tokens; empty_answers and distinct_answers are counts. Metrics of no rows are None.
     """
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    answers, references = list(answers), [as_list(one) for one in references]
+    answers, references = list(answers), [as_list(row) for row in references]
     if not answers:
         return {"metrics": dict.fromkeys(NAMES), "intervals": {}, "signatures": {}}
-    tokenize = bleu_tokenizers.choose([one for own in references for one in own], bleu_tokenizer)
-    both = {"bleu": BLEU(tokenize=tokenize), "bleu_lowercased": BLEU(lowercase=True, tokenize=tokenize)}
-    scorers = {**both, "chrf": CHRF(), "ter": TER()}
+    tokenize = bleu_tokenizers.choose([text for row in references for text in row], bleu_tokenizer)
+    bleu_scorers = {"bleu": BLEU(tokenize=tokenize), "bleu_lowercased": BLEU(lowercase=True, tokenize=tokenize)}
+    scorers = {**bleu_scorers, "chrf": CHRF(), "ter": TER()}
     statistics = {
-        name: bleu_statistics(answers, references, lowercase=name != "bleu", tokenize=tokenize) for name in both
+        name: bleu_statistics(answers, references, lowercase=name != "bleu", tokenize=tokenize) for name in bleu_scorers
     }
     edits = edit_statistics(answers, references)  # [N, 2]
     chrf = scorers["chrf"].corpus_score(answers, streams(references))
@@ -51,7 +51,7 @@ def score(
         [any(" ".join(a.split()) == " ".join(r.split()) for r in rs) for a, rs in zip(answers, references, strict=True)]
     )
     total = statistics["bleu"].sum(axis=0)
-    figures = {
+    values = {
         "bleu": bleu(total),
         "bleu_lowercased": bleu(statistics["bleu_lowercased"].sum(axis=0)),
         "chrf": chrf.score,
@@ -63,45 +63,47 @@ def score(
     }
     intervals = {}
     if resamples:
-        chosen = {"resamples": resamples, "seed": seed}
-        intervals = {name: bootstrap.interval(rows, bleu, **chosen) for name, rows in statistics.items()}
+        options = {"resamples": resamples, "seed": seed}
+        intervals = {name: bootstrap.confidence_interval(rows, bleu, **options) for name, rows in statistics.items()}
         characters = corpus.chrf_statistics(answers, references)
-        intervals["chrf"] = bootstrap.interval(characters, lambda total: float(corpus.chrf(total[None])[0]), **chosen)
-        intervals["ter"] = bootstrap.interval(edits, ter, **chosen)
-        share = bootstrap.interval(equal[:, None], lambda count: count[0], **chosen)
+        intervals["chrf"] = bootstrap.confidence_interval(
+            characters, lambda total: float(corpus.chrf(total[None])[0]), **options
+        )
+        intervals["ter"] = bootstrap.confidence_interval(edits, ter, **options)
+        share = bootstrap.confidence_interval(equal[:, None], lambda count: count[0], **options)
         intervals["exact_match"] = [bound / len(answers) for bound in share]
-    # A signature says how the scorer was set; sacrebleu only gives it after the scorer has seen references.
+    # The signature includes the number of references, which the scorer only knows after scoring.
     signatures = {}
     for name, scorer in scorers.items():
         scorer.corpus_score(answers, streams(references))
         signatures[name] = str(scorer.get_signature())
-    return {"metrics": figures, "intervals": intervals, "signatures": signatures}
+    return {"metrics": values, "intervals": intervals, "signatures": signatures}
 
 
 def as_list(references: str | Sequence[str]) -> list[str]:
-    """A row's references: "a" -> ["a"]."""
+    """Return a row's references as a list: "a" -> ["a"]."""
     return [references] if isinstance(references, str) else list(references)
 
 
 def streams(references: Sequence[Sequence[str]]) -> list[list[Any]]:
-    """By row, to sacrebleu's streams: [["a", "b"], ["c"]] -> [["a", "c"], ["b", None]]."""
+    """Transpose references per row to sacrebleu's streams: [["a", "b"], ["c"]] -> [["a", "c"], ["b", None]]."""
     return [list(stream) for stream in itertools.zip_longest(*references)]
 
 
 def bleu_statistics(
     answers: Sequence[str], references: References, *, lowercase: bool, tokenize: str = "13a"
 ) -> np.ndarray:
-    """What each row adds to corpus BLEU, [N, 10]: 4 counts of matches, 4 of n-grams, answer and reference length."""
+    """Return each row's statistics for corpus BLEU, [N, 10]: 4 match counts, 4 n-gram counts, answer and reference length."""
     from sacrebleu.metrics import BLEU
 
-    # Effective order concerns the score of a row alone, which is not used; without it sacrebleu warns.
+    # effective_order only affects sentence scores, which are not used; without it sacrebleu warns.
     scorer = BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=True)
     rows = [scorer.sentence_score(a, as_list(r)) for a, r in zip(answers, references, strict=True)]
     return np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], np.float64)
 
 
 def bleu(total: np.ndarray) -> float:
-    """Corpus BLEU, 0 to 100, of summed statistics [10], with the signature's exponential smoothing."""
+    """Corpus BLEU, 0 to 100, of summed statistics [10], with exponential smoothing as in the signature."""
     from sacrebleu.metrics import BLEU
 
     counts = [int(value) for value in total]
@@ -109,7 +111,7 @@ def bleu(total: np.ndarray) -> float:
 
 
 def edit_statistics(answers: Sequence[str], references: References) -> np.ndarray:
-    """What each row adds to corpus TER: [N, 2], edits and reference words."""
+    """Return each row's statistics for corpus TER, [N, 2]: edits and reference words."""
     from sacrebleu.metrics import TER
 
     scorer = TER()
@@ -118,6 +120,6 @@ def edit_statistics(answers: Sequence[str], references: References) -> np.ndarra
 
 
 def ter(total: np.ndarray) -> float:
-    """Corpus TER of summed statistics [2]: edits per 100 reference words; 100 for edits against nothing."""
+    """Corpus TER of summed statistics [2]: edits per 100 reference words; 100 if there are edits but no reference words."""
     edits, words = total
     return float(100 * edits / words) if words else 100.0 * bool(edits)

@@ -1,7 +1,4 @@
-"""Scores of sets of labels.   Shapes: N rows, C classes.
-
-Definitions are scikit-learn's.
-"""
+"""Multi-label classification metrics, defined as in scikit-learn.   Shapes: N rows, C classes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,44 +23,44 @@ def score(
     resamples: int = 1000,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Figures and intervals of N answered rows.
+    """Return metrics and intervals of N answers.
 
     labels: the C class names, in the order of the columns of probabilities [N, C]; references, answers: the names of each
-    row. f1_macro averages over the classes in references or answers, average_precision over those in references. A
-    figure of no rows is None. Raises DataError when a reference is not among the labels.
+    row. f1_macro averages over the classes in references or answers, average_precision over those in references.
+    Metrics of no rows are None. Raises DataError if a reference is not among the labels.
     """
     from sklearn import metrics
 
     true, answered = (multi_hot(labels, rows) for rows in (references, answers))  # [N, C] bool
-    figures: dict[str, float | None] = dict.fromkeys(NAMES)
+    values: dict[str, float | None] = dict.fromkeys(NAMES)
     intervals: dict[str, list[float]] = {}
     if len(true):
         counts = np.stack([true & answered, true, answered]).sum(axis=1, dtype=np.float64)  # [3, C]
-        right, present, given = counts
-        seen = present + given > 0
-        f1 = 2 * right / np.maximum(present + given, 1)
+        correct, actual, predicted = counts
+        occurs = actual + predicted > 0
+        f1 = 2 * correct / np.maximum(actual + predicted, 1)
         probabilities = np.asarray(probabilities, np.float64).reshape(true.shape)
         precisions = [
             metrics.average_precision_score(true[:, number], probabilities[:, number])
-            for number in np.flatnonzero(present)
+            for number in np.flatnonzero(actual)
         ]
-        figures |= {
+        values |= {
             "f1_micro": micro_f1(counts.sum(axis=1)),
-            "f1_macro": float(f1[seen].mean()) if seen.any() else None,
-            "precision_micro": float(right.sum() / max(given.sum(), 1)),
-            "recall_micro": float(right.sum() / max(present.sum(), 1)),
+            "f1_macro": float(f1[occurs].mean()) if occurs.any() else None,
+            "precision_micro": float(correct.sum() / max(predicted.sum(), 1)),
+            "recall_micro": float(correct.sum() / max(actual.sum(), 1)),
             "subset_accuracy": float((true == answered).all(axis=1).mean()),
             "average_precision": float(np.mean(precisions)) if precisions else None,
             "hamming_loss": float((true != answered).mean()),
         }
     if len(true) and resamples:
         rows = np.stack([(true & answered).sum(axis=1), true.sum(axis=1), answered.sum(axis=1)], axis=1)  # [N, 3]
-        intervals["f1_micro"] = bootstrap.interval(rows, micro_f1, resamples=resamples, seed=seed)
+        intervals["f1_micro"] = bootstrap.confidence_interval(rows, micro_f1, resamples=resamples, seed=seed)
         exact = (true == answered).all(axis=1)[:, None]
-        bounds = bootstrap.interval(exact, lambda total: total[0], resamples=resamples, seed=seed)
+        bounds = bootstrap.confidence_interval(exact, lambda total: total[0], resamples=resamples, seed=seed)
         intervals["subset_accuracy"] = [bound / len(true) for bound in bounds]
     return {
-        "metrics": figures,
+        "metrics": values,
         "intervals": intervals,
         "labels": list(labels),
         "support": true.sum(axis=0).tolist(),
@@ -73,21 +70,21 @@ def score(
 
 
 def micro_f1(totals: np.ndarray) -> float:
-    """F1 over all classes at once, from the sums of right, present and answered labels [3]; 0 where there are none."""
-    right, present, answered = totals
-    return float(2 * right / max(present + answered, 1))
+    """Micro-averaged F1, from the total numbers of correct, actual and predicted labels [3]; 0 if there are none."""
+    correct, actual, predicted = totals
+    return float(2 * correct / max(actual + predicted, 1))
 
 
 def multi_hot(labels: Sequence[str], rows: Sequence[Iterable[str]]) -> np.ndarray:
-    """[N, C] bool: which classes each row names; raises DataError for a name that is no class."""
+    """Return [N, C] bool: the classes of each row. Raises DataError for an unknown name."""
     known = {label: number for number, label in enumerate(labels)}
-    strange = sorted({name for row in rows for name in row} - set(known))
-    if strange:
+    unknown = sorted({name for row in rows for name in row} - set(known))
+    if unknown:
         raise DataError(
-            f"label {strange[0]!r}: found in the rows to score but not in training ({len(strange)} such); "
-            "train on every label, or leave it out"
+            f"label {unknown[0]!r}: occurs in the rows to score but not in training ({len(unknown)} such labels); "
+            "train on every label, or remove it"
         )
-    found = np.zeros((len(rows), len(labels)), bool)
+    encoded = np.zeros((len(rows), len(labels)), bool)
     for number, row in enumerate(rows):
-        found[number, [known[name] for name in row]] = True
-    return found
+        encoded[number, [known[name] for name in row]] = True
+    return encoded

@@ -16,7 +16,7 @@ class Config(Section):
     """units: width of each hidden layer, first to last.
 
     embedding: width of the token embeddings, for ids only. normalization: "batch" normalizes each hidden layer over
-    the batch (Ioffe and Szegedy, 2015). dropout: after each hidden layer. l1, l2: as logistic_regression's.
+    the batch (Ioffe and Szegedy, 2015). dropout: after each hidden layer. l1, l2: as in logistic_regression.
     """
 
     kind: Literal["feed_forward"] = "feed_forward"

@@ -1,8 +1,8 @@
 """Logistic regression over a bag of features: binary with one logit, multinomial otherwise.
 
 The objective is the mean over rows of the cross-entropy, plus (l1 * sum |w| + l2 / 2 * sum w^2) / rows; the bias is not
-penalized. It is scikit-learn's `LogisticRegression(C=1 / l2)`, so l2 = 1 is that library's default and
-optimizer = "lbfgs" finds the same coefficients. Larger penalties are stronger; they keep their meaning when rows are added.
+penalized. This is scikit-learn's `LogisticRegression(C=1 / l2)`: l2 = 1 is that library's default, and optimizer = "lbfgs"
+finds the same coefficients. Larger values penalize more; they keep their meaning when rows are added.
 """
 
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from textpipe.features._classes import num_logits
 
 READS = ("sparse", "ids", "scalar")
 GIVES = "logits"
-# Settings of [train] that it does not read, and why.
+# Settings of [train] that the model ignores, and why.
 UNUSED = {"precision": "is the product that makes the logits, in float32"}
 
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -23,8 +23,8 @@ Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Config(Section):
     """l1, l2: strengths of the penalties, in units of one row's loss. l1 needs an optimizer other than lbfgs.
 
-    A list of l2 is a path: each value is fitted, from the strongest, on the same rows in memory, and the one that validates
-    best is kept (optimizer lbfgs).
+    A list for l2 is a regularization path: the values are fitted in turn, from the strongest, on the same rows in memory,
+    and the one with the best validation result is kept (optimizer lbfgs).
     """
 
     kind: Literal["logistic_regression"] = "logistic_regression"
@@ -33,21 +33,21 @@ class Config(Section):
 
     @field_validator("l2")
     @classmethod
-    def different(cls, l2: float | list[float]) -> float | list[float]:
+    def values_differ(cls, l2: float | list[float]) -> float | list[float]:
         if isinstance(l2, list) and len(set(l2)) < len(l2):
             raise ValueError(f"expected different values, found {l2}")
         return l2
 
     @property
     def l2_path(self) -> list[float]:
-        """The strengths of l2 to try, strongest first."""
+        """The values of l2 to try, strongest first."""
         return sorted(self.l2, reverse=True) if isinstance(self.l2, list) else [self.l2]
 
 
 def build(config: Config, sizes, *, seed: int):
     """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C].
 
-    All weights start at 0 whatever the seed.
+    All weights start at 0; the seed has no effect.
     """
     from textpipe.layers.inputs import dim_of
     from textpipe.nets.bag import LogisticRegression

@@ -1,1 +1,1 @@
-"""Whole networks as Keras models; layers/ has their layers, models/ their settings."""
+"""Networks as Keras models; their layers are in layers/, their settings in models/."""

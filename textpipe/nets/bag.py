@@ -1,22 +1,21 @@
 """Classifiers over a bag of features.   Shapes: B batch, T source, D features, C logits, H units.
 
-A bag comes as a sparse matrix [B, D] (counts, TF-IDF) or as padded token ids [B, T]. Logits are made in the type that
-variables have: float32 also where hidden layers compute in bfloat16.
+A bag is a sparse matrix [B, D] (counts, TF-IDF) or padded token ids [B, T]. Logits are computed in the variables' dtype:
+float32 even where hidden layers compute in bfloat16.
 """
 
 import keras
 from keras import ops
 
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.uniform_dropout import Dropout
 
 
 class Linear(keras.layers.Layer):
     """A linear map without bias: numbers [B, D], sparse or dense, or ids [B, T] -> [B, H].
 
-    The kernel [D, H] is multiplied from the left. Of ids, its rows at the tokens are summed and divided by the square
-    root of the number of tokens (scale="root": about what a row of unit norm gives) or by that number (scale="mean").
-    Padding (0) does not count.
+    For ids, the kernel's rows of the tokens are summed and divided by the square root of the number of tokens
+    (scale="root", comparable to a row of unit norm) or by that number (scale="mean"). Padding (0) does not count.
 
     ids [[4, 4, 0]], scale="mean" -> kernel[4]
     """
@@ -32,7 +31,7 @@ class Linear(keras.layers.Layer):
 
     def call(self, features):
         if keras.backend.is_float_dtype(features.dtype):
-            if len(features.shape) == 1:  # one number a row
+            if len(features.shape) == 1:  # one number per row
                 features = features[:, None]
             return ops.matmul(features, self.kernel)
         real = ops.cast(ops.not_equal(features, 0), self.compute_dtype)[:, :, None]  # [B, T, 1]
@@ -42,26 +41,25 @@ class Linear(keras.layers.Layer):
 
 
 class Blocks(keras.layers.Layer):
-    """The sum of one linear map for each field: {field: numbers [B, D] or ids [B, T]} -> [B, H].
+    """The sum of a linear map for each field: {field: numbers [B, D] or ids [B, T]} -> [B, H].
 
-    dims: {field: D}; embeddings: {field: width} of the fields of ids that are averaged embeddings first.
+    dims: {field: D}; embeddings: {field: width} for fields of ids that are first mapped to averaged embeddings.
     """
 
     def __init__(self, dims, units, *, embeddings=None, initializer=None, **options):
         super().__init__(**options)
         self.fields, embeddings = tuple(dims), embeddings or {}
-        initializer = initializer or (lambda number: "zeros")
+        initializer = initializer or (lambda index: "zeros")
         self.embeddings, self.maps = [], []
-        for number, (field, dim) in enumerate(dims.items()):
+        for index, (field, dim) in enumerate(dims.items()):
             width = embeddings.get(field)
             if width is not None:
-                uniform = initializer(number + len(dims), "uniform")
-                self.embeddings.append(
-                    Linear(dim, width, scale="mean", initializer=uniform, name=f"embedding_{number}")
-                )
-            own = initializer(number)
+                uniform = initializer(index + len(dims), "uniform")
+                self.embeddings.append(Linear(dim, width, scale="mean", initializer=uniform, name=f"embedding_{index}"))
             self.maps.append(
-                Linear(width or dim, units, initializer=own, name=f"linear_{number}", dtype=self.dtype_policy)
+                Linear(
+                    width or dim, units, initializer=initializer(index), name=f"linear_{index}", dtype=self.dtype_policy
+                )
             )
         self.embedded = tuple(field for field in dims if field in embeddings)
 
@@ -71,19 +69,21 @@ class Blocks(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        read = {field: layer(inputs[field]) for field, layer in zip(self.embedded, self.embeddings, strict=True)}
-        return sum(layer(read.get(field, inputs[field])) for field, layer in zip(self.fields, self.maps, strict=True))
+        vectors = {field: layer(inputs[field]) for field, layer in zip(self.embedded, self.embeddings, strict=True)}
+        return sum(
+            layer(vectors.get(field, inputs[field])) for field, layer in zip(self.fields, self.maps, strict=True)
+        )
 
     @property
     def kernels(self):
-        """The matrices, field by field; embeddings are none."""
+        """The matrix of each field, without the embeddings."""
         return [layer.kernel for layer in self.maps]
 
 
 class LogisticRegression(keras.Model):
     """Logits of a linear classifier: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    dims: {field: D}. C = 1 for one label out of two.
+    dims: {field: D}. C = 1 for two classes.
     """
 
     convex = True
@@ -103,7 +103,7 @@ class LogisticRegression(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        return self.linear(only(inputs) if len(self.fields) == 1 else inputs) + self.bias
+        return self.linear(single_feature(inputs) if len(self.fields) == 1 else inputs) + self.bias
 
     @property
     def kernels(self):
@@ -111,9 +111,9 @@ class LogisticRegression(keras.Model):
         return [self.linear.kernel] if len(self.fields) == 1 else self.linear.kernels
 
     def penalty(self):
-        """l1 * sum |kernel| + l2 / 2 * sum kernel^2, which stands beside the summed loss of all rows; the bias is free.
+        """l1 * sum |kernel| + l2 / 2 * sum kernel^2, to be added to the summed loss of all rows; the bias is not penalized.
 
-        With l1 = 0 the total is scikit-learn's objective divided by C, for C = 1 / l2.
+        With l1 = 0 the total is scikit-learn's objective divided by C, where C = 1 / l2.
         """
         return penalty(self.kernels, self.l1, self.l2)
 
@@ -147,8 +147,8 @@ class Hidden(keras.layers.Layer):
 class FeedForward(keras.Model):
     """Logits of a multi-layer perceptron: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    dims: {field: D}. embeddings: {field: width} of the token embeddings that are averaged in front of the first hidden
-    layer, for fields of ids.
+    dims: {field: D}. embeddings: {field: width} of the token embeddings, averaged before the first hidden layer, for fields
+    of ids.
     """
 
     def __init__(
@@ -172,13 +172,13 @@ class FeedForward(keras.Model):
         first, dim = None, next(iter(dims.values()))
         if len(dims) > 1:
 
-            def initializer(number, kind="glorot"):
-                # Apart from the seeds of all other weights, also of the models of other seeds.
-                own = 1000 * seed + 500 + number
+            def initializer(index, kind="glorot"):
+                # Different from the seeds of all other weights, of models with other seeds too.
+                weight_seed = 1000 * seed + 500 + index
                 return (
-                    keras.initializers.RandomUniform(seed=own)
+                    keras.initializers.RandomUniform(seed=weight_seed)
                     if kind == "uniform"
-                    else keras.initializers.GlorotUniform(seed=own)
+                    else keras.initializers.GlorotUniform(seed=weight_seed)
                 )
 
             first = Blocks(dims, units[0], embeddings=embeddings, initializer=initializer, name="blocks")
@@ -189,7 +189,7 @@ class FeedForward(keras.Model):
             dim = width
         self.hidden = []
         for position, width in enumerate(units):
-            # Two seeds a layer, the kernel's and the dropout's, apart from those of any other seed's model.
+            # Two seeds per layer, for kernel and dropout, different from those of models with other seeds.
             layer_seed = 1000 * seed + 2 * position + 1
             self.hidden.append(
                 Hidden(
@@ -215,7 +215,7 @@ class FeedForward(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        features = only(inputs) if len(self.fields) == 1 else inputs
+        features = single_feature(inputs) if len(self.fields) == 1 else inputs
         if self.embedding is not None:
             features = self.embedding(features)
         for layer in self.hidden:
@@ -223,7 +223,7 @@ class FeedForward(keras.Model):
         return self.output_linear(features) + self.bias
 
     def penalty(self):
-        """As LogisticRegression.penalty, over the kernels of the linear maps; embeddings and biases are free."""
+        """As LogisticRegression.penalty, over the kernels of the linear maps; embeddings and biases are not penalized."""
         kernels = [layer.linear.kernel for layer in self.hidden if isinstance(layer.linear, Linear)]
         if len(self.fields) > 1:
             kernels += self.hidden[0].linear.kernels
@@ -232,7 +232,7 @@ class FeedForward(keras.Model):
 
 
 def penalty(kernels, l1, l2):
-    """l1 * sum |w| + l2 / 2 * sum w^2 over all entries; terms with a factor of 0 are left out of the graph."""
+    """l1 * sum |w| + l2 / 2 * sum w^2 over all entries; terms with a factor of 0 are not added to the graph."""
     total = ops.zeros(())
     for kernel in kernels:
         if l1:

@@ -1,7 +1,7 @@
 """Encoders: a vector for each token of a text.   Shapes: B batch, T tokens, E embedding, D states.
 
 Each layer is called as layer(ids [B, T], training=...) -> states [B, T, D], mask [B, T], True at tokens. `state_size` is D;
-`backward_size` of the D, the last ones, come from reading the text from its end. What stands at padding has no meaning.
+the last `backward_size` of the D features were read from the end of the text. States at padding are meaningless.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from textpipe.layers.attention import bias_of
+from textpipe.layers.attention import padding_bias
 from textpipe.layers.convolution import Convolution
 from textpipe.layers.dropout import Dropout
 from textpipe.layers.embedding import Embedding
@@ -23,28 +23,28 @@ from textpipe.layers.transformer_block import Block
 
 
 class Encoder(keras.layers.Layer):
-    """What the kinds have in common: seeds, and parts that are built with the layer."""
+    """Base class: seeds, and sublayers that are built with the layer."""
 
     backward_size = 0
 
     def __init__(self, config: Any, state_size: int, *, seed: int, **options: Any) -> None:
         super().__init__(**options)
         self.config, self.state_size = config, state_size
-        # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
+        # Models with consecutive seeds must not share weight seeds.
         self.seeds: Iterator[int] = itertools.count(seed * 100_003)
 
-    def parts(self) -> Iterator[keras.layers.Layer]:
-        """The layers inside, in the order in which they are built."""
+    def sublayers(self) -> Iterator[keras.layers.Layer]:
+        """The sublayers, in the order in which they are built."""
         raise NotImplementedError
 
     def build(self, input_shape: Any = None) -> None:
-        for part in self.parts():
-            part.build()
+        for layer in self.sublayers():
+            layer.build()
         self.built = True
 
 
 class BagEncoder(Encoder):
-    """Embeddings alone."""
+    """Token embeddings only."""
 
     def __init__(self, config: Any, vocab_size: int, *, seed: int, **options: Any) -> None:
         super().__init__(config, config.embedding_size, seed=seed, **options)
@@ -53,7 +53,7 @@ class BagEncoder(Encoder):
         )
         self.drop = Dropout(config.embedding_dropout, seed=next(self.seeds), name="drop")
 
-    def parts(self) -> Iterator[keras.layers.Layer]:
+    def sublayers(self) -> Iterator[keras.layers.Layer]:
         yield from (self.embedding, self.drop)
 
     def call(self, ids: Any, training: bool = False) -> tuple[Any, Any]:
@@ -62,37 +62,37 @@ class BagEncoder(Encoder):
 
 
 class ConvolutionEncoder(BagEncoder):
-    """Embeddings and, above them, layers of convolution (Kim 2014; Johnson & Zhang 2017)."""
+    """Embeddings followed by convolution layers (Kim 2014; Johnson & Zhang 2017)."""
 
     def __init__(self, config: Any, vocab_size: int, *, seed: int, **options: Any) -> None:
         super().__init__(config, vocab_size, seed=seed, **options)
         self.layers = []
         self.drops = []
-        for place in range(config.layers):
+        for index in range(config.layers):
             layer = Convolution(
-                self.state_size, config.filters, config.kernel_sizes, seeds=self.seeds, name=f"layer_{place}"
+                self.state_size, config.filters, config.kernel_sizes, seeds=self.seeds, name=f"layer_{index}"
             )
             self.layers.append(layer)
             self.state_size = layer.outputs
-        for place in range(1, config.layers):
-            self.drops.append(Dropout(config.dropout, seed=next(self.seeds), name=f"drop_{place}"))
+        for index in range(1, config.layers):
+            self.drops.append(Dropout(config.dropout, seed=next(self.seeds), name=f"drop_{index}"))
         self.activation = keras.activations.get(config.activation)
 
-    def parts(self) -> Iterator[keras.layers.Layer]:
-        yield from (*super().parts(), *self.layers, *self.drops)
+    def sublayers(self) -> Iterator[keras.layers.Layer]:
+        yield from (*super().sublayers(), *self.layers, *self.drops)
 
     def call(self, ids: Any, training: bool = False) -> tuple[Any, Any]:
         states, mask = super().call(ids, training=training)
         real = ops.cast(mask, states.dtype)[:, :, None]
-        for place, layer in enumerate(self.layers):
-            if place:
-                states = self.drops[place - 1](states, training=training)
+        for index, layer in enumerate(self.layers):
+            if index:
+                states = self.drops[index - 1](states, training=training)
             states = self.activation(layer(states * real))  # [B, T, D]
         return states, mask
 
 
 class RecurrentEncoder(Encoder):
-    """Embeddings and, above them, recurrent layers of one or both directions."""
+    """Embeddings followed by recurrent layers in one or both directions."""
 
     def __init__(self, config: Any, vocab_size: int, *, seed: int, **options: Any) -> None:
         super().__init__(config, config.memory_size, seed=seed, **options)
@@ -103,7 +103,7 @@ class RecurrentEncoder(Encoder):
         self.drop = dropout(config, self.seeds, config.embedding_dropout)
         self.layers = RecurrentLayers(config, self.seeds, name="layers")
 
-    def parts(self) -> Iterator[keras.layers.Layer]:
+    def sublayers(self) -> Iterator[keras.layers.Layer]:
         yield self.embedding
         yield self.layers
 
@@ -119,12 +119,12 @@ class RecurrentEncoder(Encoder):
 
 
 class TransformerEncoder(Encoder):
-    """Embeddings with positions and, above them, blocks of self-attention and feed-forward (Vaswani et al. 2017)."""
+    """Embeddings with positions, followed by blocks of self-attention and feed-forward (Vaswani et al. 2017)."""
 
     def __init__(self, config: Any, vocab_size: int, *, seed: int, **options: Any) -> None:
         super().__init__(config, config.d_model, seed=seed, **options)
         size = config.d_model
-        # Of unit variance where it is read, as the positions are that are added.
+        # Unit variance after scaling, like the positions added to it.
         self.embedding = Embedding(
             vocab_size,
             size,
@@ -136,12 +136,12 @@ class TransformerEncoder(Encoder):
         )
         self.drop = Dropout(config.dropout, seed=next(self.seeds), name="drop")
         self.blocks = [
-            Block(config, self.seeds, decodes=False, name=f"block_{place}") for place in range(config.layers)
+            Block(config, self.seeds, in_decoder=False, name=f"block_{index}") for index in range(config.layers)
         ]
-        # Post-norm blocks end with a normalization of their own.
+        # Post-norm blocks already end with a normalization.
         self.norm = LayerNorm(size, name="norm") if config.norm == "pre" else None
 
-    def parts(self) -> Iterator[keras.layers.Layer]:
+    def sublayers(self) -> Iterator[keras.layers.Layer]:
         yield from (self.embedding, self.drop, *self.blocks, *([self.norm] if self.norm is not None else []))
 
     def call(self, ids: Any, training: bool = False) -> tuple[Any, Any]:
@@ -149,7 +149,7 @@ class TransformerEncoder(Encoder):
         batch, width = ops.shape(ids)[0], ops.shape(ids)[1]
         if self.config.positions == "sinusoidal":
             vectors = vectors + ops.cast(sinusoidal(ops.arange(width), self.state_size), vectors.dtype)
-        bias = bias_of(ops.cast(mask, vectors.dtype))[:, None, None, :]
+        bias = padding_bias(ops.cast(mask, vectors.dtype))[:, None, None, :]
         rows = self.drop(ops.reshape(vectors, (-1, self.state_size)), training=training)  # [B * T, D]
         for block in self.blocks:
             rows = block(rows, batch=batch, bias=bias, training=training)

@@ -1,6 +1,6 @@
 """The hybrid word-character model; see models/hybrid.py.   Shapes: B batch, T source, U target, E embedding, H units,
-M memory, V vocabulary, W words of the longest row, N spellings of a batch, L letters of the longest spelling; see
-spelled_words.py for how a row of ids becomes the two.
+M memory, V vocabulary, W words of the longest row, N spellings of a batch, L letters of the longest spelling.
+layers/spelled_words.py extracts words and spellings from a row of ids.
 """
 
 import itertools
@@ -8,21 +8,21 @@ import itertools
 import keras
 from keras import ops
 
-from textpipe.layers.attention import bias_of
+from textpipe.layers.attention import padding_bias
 from textpipe.layers.attention_kinds import KINDS
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.rnn_cells import CELLS
-from textpipe.layers.spelled_words import UNK_ID, Packing, Spellings, beginnings, spelled
+from textpipe.layers.spelled_words import UNK_ID, Packing, Spellings, in_spelling, spelling_starts
 
 PAD_ID, START_ID, END_ID = 0, 2, 3
-# The logit of a letter where a word must stand, and the reverse: e^-30 of nothing. Finite, because label smoothing
-# takes the mean of all logits, and because an answer cut off inside a word must still end at some price.
+# The logit of letters outside spellings and of words inside them. Finite, because label smoothing takes the mean of all
+# logits, and because an answer cut off inside a word must still be able to end.
 MASKED = -30.0
 
 
 class Stack(keras.layers.Layer):
-    """Recurrent layers one above the other, in one direction, with dropout between them."""
+    """Stacked recurrent layers in one direction, with dropout between them."""
 
     def __init__(self, cell, input_size, units, layers, dropout, seeds, **kwargs):
         super().__init__(**kwargs)
@@ -55,60 +55,58 @@ class Stack(keras.layers.Layer):
 
 
 class Bridge(keras.layers.Layer):
-    """Vectors -> first states of a stack: one dense layer for each tensor of a state."""
+    """Vectors -> initial states of a stack: one dense layer for each tensor of a state."""
 
     def __init__(self, stack, input_size, seeds, **kwargs):
         super().__init__(**kwargs)
         self.input_size = input_size
-        squash = ("tanh", None)  # a gated unit's state lies in (-1, 1), an LSTM's cell anywhere
+        activations = ("tanh", None)  # a gated unit's state lies in (-1, 1); an LSTM's cell is unbounded
         self.parts = [
-            [dense(stack.units, squash[part], seeds, f"layer_{layer}_{part}") for part in range(cell.num_states)]
+            [dense(stack.units, activations[i], seeds, f"layer_{layer}_{i}") for i in range(cell.num_states)]
             for layer, cell in enumerate(stack.cells)
         ]
 
     def build(self, *shapes):
-        for part in itertools.chain(*self.parts):
-            part.build((None, self.input_size))
+        for layer in itertools.chain(*self.parts):
+            layer.build((None, self.input_size))
         self.built = True
 
     def call(self, vectors):
-        """vectors: one [N, D], or as many as a state has tensors."""
+        """vectors: [N, D], or one such for each tensor of a state."""
         if not isinstance(vectors, tuple | list):
             vectors = [vectors] * len(self.parts[0])
-        return tuple(tuple(part(one) for part, one in zip(parts, vectors, strict=True)) for parts in self.parts)
+        return tuple(tuple(layer(vectors[i]) for i, layer in enumerate(layers)) for layers in self.parts)
 
 
 class HybridModel(keras.Model):
     """Word encoder and decoder, letter encoder and decoder; see models/hybrid.py for the options.
 
-    source and target: (num_words, vocab_size) of the two sides. A hidden vector of `hidden` is
-    [word readout, letter readout, 1 outside spellings, 1 inside them], of which `project` is a linear function: the
-    last two raise MASKED against letters or words.
+    source and target: (num_words, vocab_size) of the two sides. `hidden` returns vectors
+    [word readout, letter readout, 1 outside spellings, 1 inside them], and `project` is linear in them: the last two
+    add MASKED to the logits of letters or words.
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
-    fixed_widths = (
-        False  # how many words and how long spellings are is known when a step runs, so widths may be as well
-    )
+    fixed_widths = False  # the number of words and the length of spellings are dynamic too
 
     def __init__(self, config, source, target, *, seed: int):
         super().__init__(name="hybrid")
         self.config = config
         (self.source_words, self.source_size), (self.target_words, self.target_size) = source, target
-        # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
+        # Models with consecutive seeds must not share weight seeds.
         self.seeds = itertools.count(seed * 100_003)
         seeds, units, size = self.seeds, config.units, config.embedding_size
         letter_size, dropout = config.letter_embedding_size, config.dropout
-        letters = (config.cell, letter_size, config.letter_units, config.letter_layers, dropout, seeds)
-        self.spell_reader = Stack(*letters, name="spell_reader")
+        letter_options = (config.cell, letter_size, config.letter_units, config.letter_layers, dropout, seeds)
+        self.spell_reader = Stack(*letter_options, name="spell_reader")
         self.spelling_to_word = dense(size, None, seeds, "spelling_to_word")
         self.encoder = [
             [CELLS[config.cell](units // 2, seeds=seeds, name=f"{name}_{layer}") for name in ("forward", "backward")]
             for layer in range(config.layers)
         ]
         self.encoder_widths = [size, *[units] * (config.layers - 1)]
-        above = range(1, config.layers)
-        self.encoder_drops = [Dropout(dropout, seed=next(seeds), name=f"encoder_drop_{layer}") for layer in above]
+        upper = range(1, config.layers)
+        self.encoder_drops = [Dropout(dropout, seed=next(seeds), name=f"encoder_drop_{layer}") for layer in upper]
         self.decoder = Stack(config.cell, size, units, config.layers, dropout, seeds, name="decoder")
         self.bridge = Bridge(self.decoder, units, seeds, name="bridge")
         self.attention = KINDS[config.attention](
@@ -116,21 +114,21 @@ class HybridModel(keras.Model):
         )
         self.readout_size = size if config.tie_embeddings else units
         self.readout = dense(self.readout_size, "tanh", seeds, "readout")
-        self.writer = Stack(*letters, name="writer")
+        self.writer = Stack(*letter_options, name="writer")
         self.writer_bridge = Bridge(self.writer, 2 * units, seeds, name="writer_bridge")
         self.letter_readout = dense(letter_size, "tanh", seeds, "letter_readout")
         self.source_drop, self.target_drop = (
             Dropout(config.embedding_dropout, seed=next(seeds), name=f"{side}_drop") for side in ("source", "target")
         )
         self.readout_drop, self.letter_drop = (
-            Dropout(dropout, seed=next(seeds), name=f"{part}_drop") for part in ("readout", "letter")
+            Dropout(dropout, seed=next(seeds), name=f"{name}_drop") for name in ("readout", "letter")
         )
 
     def build(self, input_shape=None):
         config, size = self.config, self.config.embedding_size
 
         def table(rows, name, width):
-            # As a softmax weight a row must have length about 1; as an input it is scaled up in `embed`.
+            # Rows have length about 1 as softmax weights; `embed` scales them up as inputs.
             normal = keras.initializers.RandomNormal(stddev=width**-0.5, seed=next(self.seeds))
             return self.add_weight(shape=(rows, width), initializer=normal, name=name)
 
@@ -149,8 +147,8 @@ class HybridModel(keras.Model):
         for cells, width in zip(self.encoder, self.encoder_widths, strict=True):
             for cell in cells:
                 cell.build((None, None, width))
-        for part in (self.spell_reader, self.decoder, self.bridge, self.attention, self.writer, self.writer_bridge):
-            part.build()
+        for layer in (self.spell_reader, self.decoder, self.bridge, self.attention, self.writer, self.writer_bridge):
+            layer.build()
         self.spelling_to_word.build((None, config.letter_units))
         self.readout.build((None, None, 2 * config.units))
         self.letter_readout.build((None, None, config.letter_units))
@@ -162,56 +160,56 @@ class HybridModel(keras.Model):
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
-        first = beginnings(source, self.source_words)
+        source = single_feature(inputs)
+        first = spelling_starts(source, self.source_words)
         known = ops.logical_and(ops.not_equal(source, PAD_ID), ops.less(source, self.source_words))
-        shown = ops.logical_or(known, first)
-        words, spellings = Packing(shown), Spellings(source, self.source_words)
+        visible = ops.logical_or(known, first)
+        words, spellings = Packing(visible), Spellings(source, self.source_words)
         inputs = self.read_words(words, source, first, spellings, training)
         real = ops.cast(words.real, inputs.dtype)  # [B, W]
-        outputs, time = ops.transpose(inputs, (1, 0, 2)), ops.transpose(real)
+        outputs, real_steps = ops.transpose(inputs, (1, 0, 2)), ops.transpose(real)
         for layer, cells in enumerate(self.encoder):
             if layer:
                 outputs = self.encoder_drops[layer - 1](outputs, training=training)
-            read = [cell(outputs, real=time, reverse=index == 1) for index, cell in enumerate(cells)]
-            outputs = ops.concatenate([states for states, _ in read], axis=-1)
-        last = tuple(ops.concatenate(parts, axis=-1) for parts in zip(*(last for _, last in read), strict=True))
+            results = [cell(outputs, real=real_steps, reverse=i == 1) for i, cell in enumerate(cells)]
+            outputs = ops.concatenate([states for states, _ in results], axis=-1)
+        last = tuple(ops.concatenate(pair, axis=-1) for pair in zip(*(last for _, last in results), strict=True))
         values = ops.transpose(outputs, (1, 0, 2))
         return {
             **self.attention.prepare(values),
-            "bias": bias_of(real),
+            "bias": padding_bias(real),
             "last": last,
             "rank": words.rank,
-            "shown": ops.cast(shown, inputs.dtype),
+            "shown": ops.cast(visible, inputs.dtype),
         }
 
     def read_words(self, words, source, first, spellings, training):
-        """Representations of the source's words: embeddings of those known, read letters of the others: [B, W, E]."""
+        """Representations of the source's words [B, W, E]: embeddings, or for unknown words the encoded letters."""
         letters = embed(self.source_letters, ops.maximum(spellings.letters - self.source_words, 0))  # [L, N, .]
         _, last = self.spell_reader(letters, real=ops.cast(spellings.real, letters.dtype), training=training)
-        read = self.spelling_to_word(last[-1][0])  # [N, E]
+        encoded = self.spelling_to_word(last[-1][0])  # [N, E]
         ids = ops.minimum(words.pack(source), self.source_words - 1)
         number = words.pack(spellings.number)
         unknown = ops.logical_and(words.pack(first), words.real)
-        inputs = ops.where(unknown[..., None], ops.take(read, number, axis=0), embed(self.source_embedding, ids))
+        inputs = ops.where(unknown[..., None], ops.take(encoded, number, axis=0), embed(self.source_embedding, ids))
         return self.source_drop(inputs, training=training)
 
     def hidden(self, inputs, target_in, training=False):
-        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
+        """The vectors that `project` maps to logits: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
         memory = self.encode(inputs, training=training)
-        words = Packing(self.steps_word(target_in))
+        words = Packing(self.advances_words(target_in))
         inputs = self.target_drop(self.embed_word(words.pack(target_in)), training=training)
         first = self.start(memory)["words"]
         outputs, _ = self.decoder(ops.transpose(inputs, (1, 0, 2)), first, training=training)
-        both, _ = self.attend(ops.transpose(outputs, (1, 0, 2)), memory)  # [B, W, H + M]
-        readout = self.readout_drop(self.readout(both), training=training)
+        attentional, _ = self.attend(ops.transpose(outputs, (1, 0, 2)), memory)  # [B, W, H + M]
+        readout = self.readout_drop(self.readout(attentional), training=training)
         spellings = Spellings(target_in, self.target_words)
-        # Where each spelling began: the state that answered <unk>.
-        origin = ops.take(ops.reshape(words.flat(), (-1,)), spellings.starts)
-        vectors = ops.take(ops.reshape(both, (-1, both.shape[-1])), origin, axis=0)  # [N, H + M]
+        # A spelling starts from the state that predicted its <unk>.
+        origin = ops.take(ops.reshape(words.flat_rank(), (-1,)), spellings.starts)
+        vectors = ops.take(ops.reshape(attentional, (-1, attentional.shape[-1])), origin, axis=0)  # [N, H + M]
         letters, _ = self.writer(self.embed_letter(spellings.letters), self.writer_bridge(vectors), training=training)
         letters = self.letter_drop(self.letter_readout(letters), training=training)
-        return self.joined(words.spread(readout), spellings.spread(letters), spellings.inside)
+        return self.hidden_vectors(words.unpack(readout), spellings.unpack(letters), spellings.inside)
 
     def project(self, hidden):
         """Logits from hidden vectors: [..., R] -> [..., V]."""
@@ -221,72 +219,74 @@ class HybridModel(keras.Model):
         def filled(rows, columns, value=0.0):
             return ops.full((rows, columns), value, dtype=hidden.dtype)
 
-        apart, last = filled(num_words, letters.shape[1]), filled(num_words, 1)
-        words = ops.concatenate([words, apart, last, filled(num_words, 1, MASKED)], axis=1)
-        apart, last = filled(num_letters, self.readout_size), filled(num_letters, 1)
-        letters = ops.concatenate([apart, letters, filled(num_letters, 1, MASKED), last], axis=1)
+        zeros, allowed = filled(num_words, letters.shape[1]), filled(num_words, 1)
+        words = ops.concatenate([words, zeros, allowed, filled(num_words, 1, MASKED)], axis=1)
+        zeros, allowed = filled(num_letters, self.readout_size), filled(num_letters, 1)
+        letters = ops.concatenate([zeros, letters, filled(num_letters, 1, MASKED), allowed], axis=1)
         return ops.matmul(hidden, ops.transpose(ops.concatenate([words, letters], axis=0)))
 
     def start(self, memory):
-        """memory -> state before the first step. state["memory"] never changes and is alike for a row's hypotheses."""
+        """memory -> state before the first step. state["memory"] is constant and the same for all hypotheses of a row."""
         last = memory["last"]
         rows, units = ops.shape(last[0])[0], self.config.letter_units
-        blank = tuple(
+        letter_states = tuple(
             tuple(ops.zeros((rows, units), last[0].dtype) for _ in range(cell.num_states)) for cell in self.writer.cells
         )
-        kept = {name: part for name, part in memory.items() if name != "last"}
-        return {"memory": kept, "words": self.bridge(last), "letters": blank, "inside": ops.zeros((rows,), "bool")}
+        constant = {name: value for name, value in memory.items() if name != "last"}
+        inside = ops.zeros((rows,), "bool")
+        return {"memory": constant, "words": self.bridge(last), "letters": letter_states, "inside": inside}
 
     def step(self, state, ids):
         """The next token: ids [B] -> logits [B, V], state, attention [B, T].
 
-        Inside a spelling the word decoder rests, so letters look where their <unk> looked.
+        Inside a spelling the word decoder does not advance, so its letters have the attention of its <unk>.
         """
-        memory, inside = state["memory"], spelled(ids, self.target_words)
+        memory, inside = state["memory"], in_spelling(ids, self.target_words)
         _, after = self.decoder.step(self.embed_word(ids), state["words"])
-        words = chosen(self.steps_word(ids), after, state["words"])
-        both, weights = self.attend(words[-1][0][:, None], memory)
-        both = both[:, 0]
+        words = select_states(self.advances_words(ids), after, state["words"])
+        attentional, weights = self.attend(words[-1][0][:, None], memory)
+        attentional = attentional[:, 0]
         begins = ops.logical_or(ops.equal(ids, UNK_ID), ops.logical_and(inside, ops.logical_not(state["inside"])))
-        before = chosen(begins, self.writer_bridge(both), state["letters"])
+        before = select_states(begins, self.writer_bridge(attentional), state["letters"])
         letter, after = self.writer.step(self.embed_letter(ids), before)
-        hidden = self.joined(self.readout(both), self.letter_readout(letter), inside)
+        hidden = self.hidden_vectors(self.readout(attentional), self.letter_readout(letter), inside)
         weights = ops.take_along_axis(weights[:, 0], memory["rank"], axis=1) * memory["shown"]
-        state = {"memory": memory, "words": words, "letters": chosen(inside, after, state["letters"]), "inside": inside}
+        letters = select_states(inside, after, state["letters"])
+        state = {"memory": memory, "words": words, "letters": letters, "inside": inside}
         return self.project(hidden), state, weights
 
     def exchangeable(self, ids):
-        """Which tokens may stand for each other without moving the spellings of a row: known words, [...] -> [...] bool."""
+        """Which tokens may replace each other without changing where spellings are: known words, [...] -> [...] bool."""
         return ops.logical_and(ops.not_equal(ids, UNK_ID), ops.less(ids, self.target_words))
 
-    def steps_word(self, ids):
-        """At which tokens the word decoder makes a step: words, the start, and </unk>, read as <unk>."""
-        return ops.logical_and(ops.not_equal(ids, PAD_ID), ops.logical_not(spelled(ids, self.target_words)))
+    def advances_words(self, ids):
+        """At which tokens the word decoder advances: words, the start, and </unk>, which it reads as <unk>."""
+        return ops.logical_and(ops.not_equal(ids, PAD_ID), ops.logical_not(in_spelling(ids, self.target_words)))
 
     def embed_word(self, ids):
-        """Target ids [...] -> [..., E]; a spelling's end stands for the unknown word."""
+        """Target ids [...] -> [..., E]; </unk> is embedded as <unk>."""
         return embed(self.target_embedding, ops.where(ops.less(ids, self.target_words), ids, UNK_ID))
 
     def embed_letter(self, ids):
-        """Target ids [...] -> [..., letter E]; row 0 is the beginning of a spelling."""
+        """Target ids [...] -> [..., letter E]; row 0 is the start of a spelling."""
         return embed(self.target_letters, ops.maximum(ids - self.target_words, 0))
 
     def attend(self, outputs, memory):
-        """outputs [B, W, H] -> outputs and context side by side [B, W, H + M], weights over packed words."""
+        """outputs [B, W, H] -> outputs and context concatenated [B, W, H + M], weights over packed words."""
         context, weights = self.attention(outputs, memory["keys"], memory["values"], memory["bias"])
         return ops.concatenate([outputs, context], axis=-1), weights
 
-    def joined(self, words, letters, inside):
+    def hidden_vectors(self, words, letters, inside):
         """Readouts of words [..., Rw] and letters [..., Rl], inside [...] bool -> hidden vectors [..., Rw + Rl + 2]."""
         inside = ops.cast(inside, words.dtype)[..., None]
         return ops.concatenate([words * (1 - inside), letters * inside, 1 - inside, inside], axis=-1)
 
 
-def chosen(which, ones, others):
-    """States where `which` [B] holds from `ones`, elsewhere from `others`."""
+def select_states(condition, states, otherwise):
+    """`states` where condition [B] is true, `otherwise` elsewhere; both are tuples of tuples of [B, H]."""
     return tuple(
-        tuple(ops.where(which[:, None], one, other) for one, other in zip(left, right, strict=True))
-        for left, right in zip(ones, others, strict=True)
+        tuple(ops.where(condition[:, None], left, right) for left, right in zip(*pair, strict=True))
+        for pair in zip(states, otherwise, strict=True)
     )
 
 

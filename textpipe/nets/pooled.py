@@ -8,14 +8,14 @@ import keras
 
 from textpipe.layers import pooling
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.nets.bag import Hidden, Linear
 
 
 class PooledClassifier(keras.Model):
-    """Logits from what pooling makes of an encoder's states: {field: ids [B, T]} -> [B, C]; C = 1 for two classes."""
+    """Logits from the pooled states of an encoder: {field: ids [B, T]} -> [B, C]; C = 1 for two classes."""
 
-    fixed_widths = False  # one traced training step does for batches of any width
+    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class PooledClassifier(keras.Model):
     ) -> None:
         super().__init__(**options)
         self.num_logits = num_logits
-        # The encoder's seeds begin at seed * 100_003 and end long before these.
+        # The encoder's seeds start at seed * 100_003 and stay well below these.
         seeds = itertools.count(seed * 100_003 + 50_000)
         self.encoder = encoder
         size = encoder.state_size
@@ -45,18 +45,18 @@ class PooledClassifier(keras.Model):
         )
         self.drop = Dropout(dropout, seed=next(seeds), name="drop")
         self.hidden = []
-        for place, width in enumerate(units):
-            layer_seed = next(seeds)  # and the one after it, for the layer's dropout
+        for index, width in enumerate(units):
+            layer_seed = next(seeds)  # the layer's dropout uses the next one
             next(seeds)
             self.hidden.append(
                 Hidden(
                     size, width, activation=activation, normalization="none", dropout=dropout, seed=layer_seed,
-                    name=f"hidden_{place}",
+                    name=f"hidden_{index}",
                 )
             )  # fmt: skip
             size = width
         glorot = keras.initializers.GlorotUniform(seed=next(seeds))
-        # Logits are made in the type that variables have: float32 also where the encoder computes in bfloat16.
+        # Logits are computed in the variables' dtype: float32 even where the encoder computes in bfloat16.
         precise = keras.config.dtype_policy().variable_dtype
         self.output_linear = Linear(size, num_logits, initializer=glorot, dtype=precise, name="output_linear")
 
@@ -68,8 +68,8 @@ class PooledClassifier(keras.Model):
         self.built = True
 
     def ids_of(self, inputs: Any) -> Any:
-        """The token ids [B, T] of the one field."""
-        return only(inputs)
+        """The token ids [B, T] of the only field."""
+        return single_feature(inputs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         states, mask = self.encoder(self.ids_of(inputs), training=training)

@@ -1,13 +1,13 @@
 """The recurrent sequence-to-sequence model.   Shapes: B batch, T source, U target, E embedding, R readout, M memory,
-V vocabulary. Inside, sequences are time-major: [T, B, .]."""
+V vocabulary. Internally sequences are time-major: [T, B, .]."""
 
 import itertools
 
 import keras
 from keras import ops
 
-from textpipe.layers.attention import bias_of
-from textpipe.layers.inputs import only
+from textpipe.layers.attention import padding_bias
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.rnn_decoder import Decoder
 from textpipe.layers.rnn_encoder import Encoder, dropout
 from textpipe.layers.uniform_dropout import Dropout
@@ -18,17 +18,17 @@ PAD_ID, START_ID, END_ID = 0, 2, 3
 class RecurrentModel(keras.Model):
     """Encoder, decoder and vocabulary; see models/recurrent.py for the options.
 
-    `hidden` and `project` are the halves of a call, so that a loss can project the positions it counts and no other.
+    `hidden` and `project` are the two halves of a call, so that a loss projects only the positions it counts.
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
-    fixed_widths = False  # one traced training step does for batches of any width
+    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(self, config, source_size: int, target_size: int, *, seed: int):
         super().__init__(name="recurrent")
         self.config = config
         self.source_size, self.target_size = source_size, target_size
-        # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
+        # Models with consecutive seeds must not share weight seeds.
         self.seeds = itertools.count(seed * 100_003)
         self.encoder = Encoder(config, self.seeds, name="encoder")
         self.decoder = Decoder(config, self.seeds, name="decoder")
@@ -39,7 +39,7 @@ class RecurrentModel(keras.Model):
         config, size = self.config, self.config.embedding_size
 
         def table(rows, name, width=size):
-            # As a softmax weight a row must have length about 1; as an input it is scaled up in `embed`.
+            # Rows have length about 1 as softmax weights; `embed` scales them up as inputs.
             normal = keras.initializers.RandomNormal(stddev=size**-0.5, seed=next(self.seeds))
             return self.add_weight(shape=(rows, width), initializer=normal, name=name)
 
@@ -52,7 +52,7 @@ class RecurrentModel(keras.Model):
             self.output_weight = table(self.target_size, "output_weight", self.decoder.readout_size)
         drops = [self.source_drop, self.target_drop]
         if config.word_dropout:
-            # Whole words, each occurrence by itself (Sennrich et al. 2016, Edinburgh's systems for WMT 16).
+            # Drops whole words, each occurrence independently (Sennrich et al. 2016, Edinburgh's systems for WMT 16).
             self.source_word_drop, self.target_word_drop = (
                 Dropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds)) for _ in drops
             )
@@ -66,16 +66,16 @@ class RecurrentModel(keras.Model):
         return self.project(self.hidden(inputs, target_in, training=training))
 
     def hidden(self, inputs, target_in, training=False):
-        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
+        """The vectors that `project` maps to logits: inputs {field: [B, T]}, target_in [B, U] -> [B, U, R]."""
         state = self.start(self.encode(inputs, training=training))
-        words = self.embed(self.target_embedding, ops.transpose(target_in), "target", training)
-        memory, bias, carry = apart(state)
-        return self.decoder(words, carry, memory, bias, training=training)
+        embedded = self.embed(self.target_embedding, ops.transpose(target_in), "target", training)
+        memory, bias, carry = split_state(state)
+        return self.decoder(embedded, carry, memory, bias, training=training)
 
     def project(self, hidden):
         """Logits from hidden vectors: [..., R] -> [..., V].
 
-        Without a bias: it would cost two more passes over all logits for what a constant direction of hidden can say.
+        There is no bias: it would cost two more passes over all logits, and a constant component of hidden does the same.
         """
         return ops.matmul(hidden, ops.transpose(self.softmax_weight()))
 
@@ -85,35 +85,35 @@ class RecurrentModel(keras.Model):
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
+        source = single_feature(inputs)
         ids = ops.transpose(source)
         real = ops.cast(ops.not_equal(ids, PAD_ID), self.compute_dtype)  # [T, B]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding
         outputs, last = self.encoder(self.embed(table, ids, "source", training), real, training=training)
-        memory = {"bias": bias_of(ops.transpose(real)), "last": last}
+        memory = {"bias": padding_bias(ops.transpose(real)), "last": last}
         if self.decoder.attention is not None:
             memory |= self.decoder.attention.prepare(ops.transpose(outputs, (1, 0, 2)))
         return memory
 
     def start(self, memory):
-        """memory -> state before the first step. state["memory"] never changes and is alike for a row's hypotheses."""
-        kept = {name: part for name, part in memory.items() if name != "last"}
-        return {"memory": kept, **self.decoder.start(memory["last"], memory["bias"])}
+        """memory -> state before the first step. state["memory"] is constant and the same for all hypotheses of a row."""
+        constant = {name: value for name, value in memory.items() if name != "last"}
+        return {"memory": constant, **self.decoder.start(memory["last"], memory["bias"])}
 
     def step(self, state, ids, project=None):
         """The next token: ids [B] -> logits [B, V], state, attention [B, T] (zeros without attention).
 
-        project: what gives the logits, when not `project`.
+        project: computes the logits; the method `project` by default.
         """
         inputs = self.embed(self.target_embedding, ids, "target", False)
-        memory, bias, carry = apart(state)
+        memory, bias, carry = split_state(state)
         hidden, carry, weights = self.decoder.step(inputs, carry, memory, bias)
         return (project or self.project)(hidden), {"memory": state["memory"], **carry}, weights
 
-    def stepper(self):
-        """`step`, with what is alike at all steps made once: for a loop.
+    def step_function(self):
+        """`step` for use in a loop: the softmax weight is transposed once.
 
-        A processor is slow at few rows times a wide matrix that lies the other way, and slow to turn it each time.
+        On a CPU a product of few rows with a wide transposed matrix is slow, and so is transposing it at each step.
         """
         weight = ops.transpose(self.softmax_weight())
         return lambda state, ids: self.step(state, ids, lambda hidden: ops.matmul(hidden, weight))
@@ -126,7 +126,7 @@ class RecurrentModel(keras.Model):
         return getattr(self, f"{side}_drop")(embedded, training=training)
 
 
-def apart(state):
-    """A state as the decoder takes it: what attention prepared, the bias of padding, what is carried."""
-    memory = {name: part for name, part in state["memory"].items() if name != "bias"}
-    return memory, state["memory"]["bias"], {name: part for name, part in state.items() if name != "memory"}
+def split_state(state):
+    """The decoder's arguments: prepared memory, padding bias, carry."""
+    memory = {name: value for name, value in state["memory"].items() if name != "bias"}
+    return memory, state["memory"]["bias"], {name: value for name, value in state.items() if name != "memory"}

@@ -1,9 +1,8 @@
 """The transformer.   Shapes: B batch, T source, U target, S steps so far, W hypotheses of a row, D model, H heads,
 d = D / H, V vocabulary.
 
-Between attentions all tokens of a batch are the rows of one matrix [B * T, D] (transformer_block.py). Keys and values of
-the source are made once, when it is encoded. In a step, those of the target so far come from the state, one place longer
-each time.
+Outside of attention all tokens of a batch are the rows of one matrix [B * T, D] (transformer_block.py). Keys and values of
+the source are computed once, by `encode`. Those of the target so far are in the state, and grow by one position per step.
 """
 
 import itertools
@@ -11,9 +10,9 @@ import itertools
 import keras
 from keras import ops
 
-from textpipe.layers.attention import bias_of
+from textpipe.layers.attention import padding_bias
 from textpipe.layers.dropout import Dropout
-from textpipe.layers.inputs import only
+from textpipe.layers.inputs import single_feature
 from textpipe.layers.normalization import LayerNorm
 from textpipe.layers.positions import sinusoidal
 from textpipe.layers.transformer_block import Block
@@ -25,23 +24,27 @@ MASKED = -1e9
 class TransformerModel(keras.Model):
     """Encoder, decoder and vocabulary; see models/transformer.py for the options.
 
-    `hidden` and `project` are the halves of a call, so that a loss can project the positions it counts and no other.
+    `hidden` and `project` are the two halves of a call, so that a loss projects only the positions it counts.
     """
 
     pad_id, start_id, end_id = PAD_ID, START_ID, END_ID
-    shares_memory = True  # among the hypotheses of a row: see step
-    fixed_widths = False  # one traced training step does for batches of any width
+    shares_memory = True  # the hypotheses of a row share one memory: see step
+    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(self, config, source_size: int, target_size: int, *, seed: int):
         super().__init__(name="transformer")
         self.config = config
         self.source_size, self.target_size = source_size, target_size
-        # Seeds of neighbouring models must not meet: model 1's second weight is not model 2's first.
+        # Models with consecutive seeds must not share weight seeds.
         self.seeds = seeds = itertools.count(seed * 100_003)
         encoder_layers, decoder_layers = config.encoder_layers or config.layers, config.decoder_layers or config.layers
-        self.encoder = [Block(config, seeds, decodes=False, name=f"encoder_{at}") for at in range(encoder_layers)]
-        self.decoder = [Block(config, seeds, decodes=True, name=f"decoder_{at}") for at in range(decoder_layers)]
-        # Post-norm blocks end with a normalization of their own.
+        self.encoder = [
+            Block(config, seeds, in_decoder=False, name=f"encoder_{index}") for index in range(encoder_layers)
+        ]
+        self.decoder = [
+            Block(config, seeds, in_decoder=True, name=f"decoder_{index}") for index in range(decoder_layers)
+        ]
+        # Post-norm blocks already end with a normalization.
         self.encoder_norm = LayerNorm(config.d_model, name="encoder_norm") if config.norm == "pre" else None
         self.decoder_norm = LayerNorm(config.d_model, name="decoder_norm") if config.norm == "pre" else None
         self.source_drop = Dropout(config.dropout, seed=next(seeds), name="source_drop")
@@ -53,7 +56,7 @@ class TransformerModel(keras.Model):
         size = self.config.d_model
 
         def table(rows, name):
-            # As a softmax weight a row must have length about 1; as an input it is scaled up in `embed`.
+            # Rows have length about 1 as softmax weights; `embed` scales them up as inputs.
             normal = keras.initializers.RandomNormal(stddev=size**-0.5, seed=next(self.seeds))
             return self.add_weight(shape=(rows, size), initializer=normal, name=name)
 
@@ -64,8 +67,8 @@ class TransformerModel(keras.Model):
             self.output_weight = table(self.target_size, "output_weight")
         norms = [norm for norm in (self.encoder_norm, self.decoder_norm) if norm is not None]
         drops = (self.source_drop, self.target_drop, self.source_word_drop, self.target_word_drop)
-        for part in (*self.encoder, *self.decoder, *norms, *drops):
-            part.build()
+        for layer in (*self.encoder, *self.decoder, *norms, *drops):
+            layer.build()
         self.built = True
 
     def call(self, inputs, target_in, training=False):
@@ -73,13 +76,13 @@ class TransformerModel(keras.Model):
         return self.project(self.hidden(inputs, target_in, training=training))
 
     def hidden(self, inputs, target_in, training=False):
-        """What the logits are a linear function of: inputs {field: [B, T]}, target_in [B, U] -> [B, U, D]."""
+        """The vectors that `project` maps to logits: inputs {field: [B, T]}, target_in [B, U] -> [B, U, D]."""
         memory = self.encode(inputs, training=training)
         batch, width = ops.shape(target_in)[0], ops.shape(target_in)[1]
         rows = self.embed(self.target_embedding, target_in, self.target_word_drop, self.target_drop, training)
-        places = ops.arange(width)
-        # A place sees itself and those before it; padding comes after all that anybody reads.
-        bias = ops.where(places[None, :] > places[:, None], ops.cast(MASKED, rows.dtype), ops.cast(0, rows.dtype))
+        positions = ops.arange(width)
+        # Causal mask. It needs no padding mask: padding comes after all real positions.
+        bias = ops.where(positions[None, :] > positions[:, None], ops.cast(MASKED, rows.dtype), ops.cast(0, rows.dtype))
         for layer, block in enumerate(self.decoder):
             pair = memory["keys"][layer], memory["values"][layer]
             rows = block(
@@ -97,27 +100,27 @@ class TransformerModel(keras.Model):
     def project(self, hidden):
         """Logits from hidden vectors: [..., D] -> [..., V].
 
-        Without a bias: it would cost two more passes over all logits for what a constant direction of hidden can say.
+        There is no bias: it would cost two more passes over all logits, and a constant component of hidden does the same.
         """
         weight = self.target_embedding if self.config.tie_embeddings else self.output_weight
         return ops.matmul(hidden, ops.transpose(weight))
 
     def embed(self, table, ids, word_drop, drop, training):
-        """Scaled embeddings, with positions if they are added: ids [B, T] -> [B * T, D]."""
+        """Scaled embeddings plus sinusoidal positions, if configured: ids [B, T] -> [B * T, D]."""
         size, batch, width = self.config.d_model, ops.shape(ids)[0], ops.shape(ids)[1]
         rows = ops.take(table, ops.reshape(ids, (-1,)), axis=0) * size**0.5
         if self.config.word_dropout and training:
             rows = rows * word_drop.mask((batch * width, 1), rows.dtype)
         if self.config.positions == "sinusoidal":
-            places = ops.cast(sinusoidal(ops.arange(width), size), rows.dtype)
-            rows = ops.reshape(ops.reshape(rows, (batch, width, size)) + places, (-1, size))
+            positions = ops.cast(sinusoidal(ops.arange(width), size), rows.dtype)
+            rows = ops.reshape(ops.reshape(rows, (batch, width, size)) + positions, (-1, size))
         return drop(rows, training=training)
 
     def encode(self, inputs, training=False):
         """inputs {field: ids [B, T]} -> memory: a dict of tensors whose first axis is B."""
-        source = only(inputs)
+        source = single_feature(inputs)
         batch = ops.shape(source)[0]
-        bias = bias_of(ops.cast(ops.not_equal(source, PAD_ID), self.compute_dtype))  # [B, T]
+        bias = padding_bias(ops.cast(ops.not_equal(source, PAD_ID), self.compute_dtype))  # [B, T]
         table = self.target_embedding if self.config.share_embeddings else self.source_embedding
         rows = self.embed(table, source, self.source_word_drop, self.source_drop, training)
         for block in self.encoder:
@@ -125,63 +128,63 @@ class TransformerModel(keras.Model):
         norm = self.encoder_norm
         if norm is not None:
             rows = norm.normalize(rows)
-        pairs = [block.memory.remember(rows, batch, norm) for block in self.decoder]
+        pairs = [block.memory.project_memory(rows, batch, norm) for block in self.decoder]
         keys, values = zip(*pairs, strict=True)
         return {"bias": bias, "keys": tuple(keys), "values": tuple(values)}
 
     def start(self, memory):
-        """memory -> state before the first step. state["memory"] never changes and is alike for a row's hypotheses."""
+        """memory -> state before the first step. state["memory"] is constant and the same for all hypotheses of a row."""
         bias, config = memory["bias"], self.config
-        batch, nothing = ops.shape(bias)[0], ops.shape(bias)[0] * 0
+        batch, zero = ops.shape(bias)[0], ops.shape(bias)[0] * 0
 
         def empty():
-            shape = (batch, config.num_heads, nothing, config.d_model // config.num_heads)
+            shape = (batch, config.num_heads, zero, config.d_model // config.num_heads)
             return tuple(ops.zeros(shape, dtype=bias.dtype) for _ in self.decoder)
 
         return {
             "memory": memory,
             "cache": {"keys": empty(), "values": empty()},
-            "own": ops.zeros((batch, nothing), dtype=bias.dtype),
+            "own": ops.zeros((batch, zero), dtype=bias.dtype),
             "places": ops.zeros((batch,), dtype="int32"),
         }
 
     def step(self, state, ids, project=None):
         """The next token: ids [B * W] -> logits [B * W, V], state, attention [B * W, T].
 
-        Of a state, "memory" and "cache" have B rows and all else has B * W, the W hypotheses of a row standing together.
-        A cache holds the keys and values of all hypotheses a row ever had, and own [B * W, S] is 0 for those a
-        hypothesis comes from, MASKED for others. So hypotheses are reordered without moving a cache, and a row's W
-        queries are one matrix. W is 1 for who reorders everything alike.
+        In a state, "memory" and "cache" have B rows and the rest has B * W, the W hypotheses of a row being adjacent. The
+        cache holds the keys and values of every hypothesis a row ever had, and own [B * W, S] is 0 for the ancestors of a
+        hypothesis and MASKED for others. So hypotheses are reordered without moving the cache, and a row's W queries are
+        one matrix. W is 1 for decoders that reorder the whole state.
 
-        The attention is the mean over heads of the last layer but one, where translations align best (Garg et al.
-        2019, section 4.1); of the only layer if there is but one. project: what gives the logits, when not `project`.
+        The attention is the mean over heads of the next-to-last layer, which aligns translations best (Garg et al. 2019,
+        section 4.1), or of the only layer. project: computes the logits; the method `project` by default.
         """
         memory, cache, size = state["memory"], state["cache"], self.config.d_model
         count = ops.shape(memory["bias"])[0]
         rows = ops.take(self.target_embedding, ids, axis=0) * size**0.5
         if self.config.positions == "sinusoidal":
             rows = rows + ops.cast(sinusoidal(state["places"], size), rows.dtype)
-        places = ops.reshape(state["places"], (count, -1))
-        width = ops.shape(places)[1]
+        positions = ops.reshape(state["places"], (count, -1))
+        width = ops.shape(positions)[1]
         slots = ops.arange(width)
-        mine = ops.where(slots[:, None] == slots[None, :], ops.cast(0, rows.dtype), ops.cast(MASKED, rows.dtype))
-        own = ops.concatenate([state["own"], ops.tile(mine, (count, 1))], axis=1)
+        own_slot = ops.where(slots[:, None] == slots[None, :], ops.cast(0, rows.dtype), ops.cast(MASKED, rows.dtype))
+        own = ops.concatenate([state["own"], ops.tile(own_slot, (count, 1))], axis=1)
         bias = ops.reshape(own, (count, 1, width, ops.shape(own)[1]))
         memory_bias = memory["bias"][:, None, None, :]
         keys, values, attention = [], [], None
-        aligning = max(len(self.decoder) - 2, 0)
+        reported_layer = max(len(self.decoder) - 2, 0)
         for layer, block in enumerate(self.decoder):
-            rows, after, weights = block.step(
+            rows, layer_cache, weights = block.step(
                 rows,
                 (cache["keys"][layer], cache["values"][layer]),
-                places,
+                positions,
                 bias,
                 (memory["keys"][layer], memory["values"][layer]),
                 memory_bias,
             )
-            keys.append(after[0])
-            values.append(after[1])
-            if layer == aligning:
+            keys.append(layer_cache[0])
+            values.append(layer_cache[1])
+            if layer == reported_layer:
                 attention = ops.reshape(ops.mean(weights, axis=1), (-1, ops.shape(weights)[3]))
         if self.decoder_norm is not None:
             rows = self.decoder_norm(rows)
@@ -193,7 +196,7 @@ class TransformerModel(keras.Model):
         }
         return (project or self.project)(rows), after, attention
 
-    def stepper(self):
-        """`step`, with what is alike at all steps made once: for a loop."""
+    def step_function(self):
+        """`step` for use in a loop: the softmax weight is transposed once."""
         weight = ops.transpose(self.target_embedding if self.config.tie_embeddings else self.output_weight)
         return lambda state, ids: self.step(state, ids, lambda hidden: ops.matmul(hidden, weight))

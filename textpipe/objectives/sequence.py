@@ -1,4 +1,4 @@
-"""Texts, token by token: cross-entropy over the vocabulary with the true tokens before each given (teacher forcing).
+"""Texts, token by token: cross-entropy over the vocabulary given the true tokens before (teacher forcing).
 
 Shapes: B batch, U target, N real tokens, R readout, V vocabulary.
 """
@@ -28,11 +28,11 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     real = targets != 0
     labels = tf.boolean_mask(targets, real)
-    if losses.splits(model):
-        halves = precision.Halves(model)
-        hidden = halves.hidden(inputs, losses.shift_right(targets, model.start_id), training=training)
-        return vocabulary_loss.evaluate(halves.project, tf.boolean_mask(hidden, real), labels)
-    return losses.sums_of(losses.generation_logits(model, inputs, targets, training=training), labels)
+    if losses.has_projection(model):
+        split = precision.SplitModel(model)
+        hidden = split.hidden(inputs, losses.shift_right(targets, model.start_id), training=training)
+        return vocabulary_loss.evaluate(split.project, tf.boolean_mask(hidden, real), labels)
+    return losses.cross_entropy_sums(losses.token_logits(model, inputs, targets, training=training), labels)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
@@ -46,16 +46,16 @@ def figures(sums: Mapping[str, float]) -> dict[str, float]:
 
 
 def draws(config: Any, number: int, place: int) -> tuple:
-    """What scheduled sampling needs to know of batch `place` of update `number`: the probability and the seed [2]."""
+    """The probability and the seed [2] of scheduled sampling for batch `place` of update `number`."""
     import tensorflow as tf
 
     from textpipe.training.regularization import scheduled_sampling
 
-    rule = config.scheduled_sampling
-    if rule is None:
+    sampling = config.scheduled_sampling
+    if sampling is None:
         return ()
     seed = [config.seed % 2**31, (number * config.accumulate + place) % 2**31]
-    return tf.constant(scheduled_sampling.rate(rule, number), tf.float32), tf.constant(seed, tf.int32)
+    return tf.constant(scheduled_sampling.rate(sampling, number), tf.float32), tf.constant(seed, tf.int32)
 
 
 def gradients(
@@ -71,8 +71,8 @@ def gradients(
 ) -> tuple[dict, list[Any]]:
     """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
 
-    draws: of scheduled sampling, for which each part of each replica draws its own. A model with hidden() and project() has
-    the vocabulary layer done in pieces (see vocabulary.py); any other is left to autodiff.
+    draws: of scheduled sampling; part: number of the shard over all replicas, so that each draws differently. For a model
+    with hidden() and project(), the vocabulary layer is computed in blocks (vocabulary_loss.py); any other uses autodiff.
     """
     import tensorflow as tf
 
@@ -87,20 +87,26 @@ def gradients(
         probability, seed = draws
         seed = tf.random.experimental.stateless_fold_in(seed, part)
         choose = config.scheduled_sampling.choose
-        words = scheduled_sampling.mixed(model, inputs, words, probability=probability, seed=seed, choose=choose)
-    if not losses.splits(model):
+        words = scheduled_sampling.mix_predictions(
+            model, inputs, words, probability=probability, seed=seed, choose=choose
+        )
+    if not losses.has_projection(model):
         with tf.GradientTape() as tape:
-            logits = losses.generation_logits(model, inputs, targets, training=True, words=words)
-            found = losses.sums_of(logits, labels, smoothing)
-            loss = found["loss"] / total
-        return found, tape.gradient(loss, variables, unconnected_gradients="zero")
-    halves = precision.Halves(model)
+            logits = losses.token_logits(model, inputs, targets, training=True, words=words)
+            batch_sums = losses.cross_entropy_sums(logits, labels, smoothing)
+            loss = batch_sums["loss"] / total
+        return batch_sums, tape.gradient(loss, variables, unconnected_gradients="zero")
+    split = precision.SplitModel(model)
     with tf.GradientTape() as tape:
-        hidden = halves.hidden(inputs, words, training=True)  # [B, U, R]
+        hidden = split.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
-    found, slopes, own = vocabulary_loss.gradients(halves.project, hidden, labels, variables, smoothing=smoothing)
-    below = tape.gradient(hidden, variables, output_gradients=slopes / total, unconnected_gradients="zero")
-    return found, [
-        losses.dense(one) if mine is None else losses.dense(one) + mine / total
-        for one, mine in zip(below, own, strict=True)
+    batch_sums, hidden_gradient, output_gradients = vocabulary_loss.gradients(
+        split.project, hidden, labels, variables, smoothing=smoothing
+    )
+    model_gradients = tape.gradient(
+        hidden, variables, output_gradients=hidden_gradient / total, unconnected_gradients="zero"
+    )
+    return batch_sums, [
+        losses.to_dense(gradient) if output_gradient is None else losses.to_dense(gradient) + output_gradient / total
+        for gradient, output_gradient in zip(model_gradients, output_gradients, strict=True)
     ]

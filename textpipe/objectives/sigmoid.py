@@ -1,4 +1,4 @@
-"""Any number of a closed set of labels: binary cross-entropy of each, summed over the labels."""
+"""Several labels of a closed set: binary cross-entropy, summed over the labels."""
 
 import math
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ NEEDS = "logits"
 COUNTS = "rows"
 METRICS = {"valid_loss": "min", "valid_f1": "max"}
 LABELS = "answers with labels"
-THRESHOLDS = tuple(number / 20 for number in range(1, 20))  # of which validation chooses one
-# Settings of [train] that it does not read, and why.
+THRESHOLDS = tuple(number / 20 for number in range(1, 20))  # candidates for validation
+# Settings of [train] without effect, and why.
 UNUSED = {
     **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), LABELS),
     "parallel": "trains on a batch as a whole",
@@ -24,30 +24,30 @@ def weight(targets: Any) -> Any:
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
-    """Sums over the rows of a batch; targets: [B, C], 1 for the labels that a row has and 0 for the others.
+    """Sums over the rows of a batch; targets: [B, C], 1 for the labels of a row and 0 for the others.
 
-    `loss` (nats), `weight` (rows), `actual` labels, and for F1 at each of THRESHOLDS `hits_0`, `predicted_0` and so on.
+    `loss` (nats), `weight` (rows), `actual` labels, and for F1 at each of THRESHOLDS `hits_0`, `predicted_0` etc.
     """
     import tensorflow as tf
 
     logits = tf.cast(model(inputs, training=training), tf.float32)  # [B, C]
     targets = tf.cast(targets, tf.float32)
-    found = {
+    batch_sums = {
         "loss": tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)),
         "weight": tf.cast(tf.shape(targets)[0], tf.float32),
         "actual": tf.reduce_sum(targets),
     }
     for number, threshold in enumerate(() if training else THRESHOLDS):
         predicted = tf.cast(logits >= math.log(threshold / (1 - threshold)), tf.float32)
-        found[f"hits_{number}"] = tf.reduce_sum(predicted * targets)
-        found[f"predicted_{number}"] = tf.reduce_sum(predicted)
-    return found
+        batch_sums[f"hits_{number}"] = tf.reduce_sum(predicted * targets)
+        batch_sums[f"predicted_{number}"] = tf.reduce_sum(predicted)
+    return batch_sums
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row), the best micro-averaged F1 of all thresholds, and the threshold that has it.
+    """valid_loss (nats per row), the best micro-averaged F1 over all thresholds, and its threshold.
 
-    Of several such thresholds, the nearest to .5.
+    If several are best, the nearest to .5.
     """
     scores = []
     for number in range(len(THRESHOLDS)):

@@ -1,4 +1,4 @@
-"""One of a closed set of classes: cross-entropy of the softmax; of two classes, that of the log-odds of the second."""
+"""One of a closed set of classes: softmax cross-entropy; for two classes, that of the log-odds of the second."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ NEEDS = "logits"
 COUNTS = "rows"
 METRICS = {"valid_loss": "min", "valid_accuracy": "max"}
 LABEL = "answers with a label"
-# Settings of [train] that it does not read, and why.
+# Settings of [train] without effect, and why.
 UNUSED = {
     **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), LABEL),
     "parallel": "trains on a batch as a whole",
@@ -27,7 +27,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     from textpipe.training import losses
 
-    return losses.of_classes(tf.cast(model(inputs, training=training), tf.float32), targets)
+    return losses.classification_sums(tf.cast(model(inputs, training=training), tf.float32), targets)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""A pipeline file from `textpipe new` to the stages that are run."""
+"""Pipeline files: written by `textpipe new`, loaded, planned and run."""

@@ -1,7 +1,7 @@
-"""What `--columns` of `textpipe new` means: which columns hold which fields, and which fields there are.
+"""Parse `--columns` of `textpipe new`: the fields of a task, and their columns.
 
-text=message,label=wants_reply                         the fields of the task, and the column of each
-text=subject+body,numbers=recipients,label=answered    fields named after their columns, by the kind of each
+text=message,label=wants_reply                         the fields of the task, each with its column
+text=subject+body,numbers=recipients,label=answered    kinds with their columns, which name the fields
 """
 
 import re
@@ -16,30 +16,30 @@ from textpipe.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """task: as a pipeline file has it, a name or a table; columns: {field: column}, those of other names than the field."""
+class TaskColumns:
+    """task: a name or a table, as in a pipeline file; columns: {field: column}, where the two names differ."""
 
     task: str | dict[str, Any]
     columns: dict[str, str | int]
 
     @property
     def module(self) -> ModuleType:
-        """The task's module, with its fields."""
-        return plugins.find("tasks", self.line)
+        """The task's module, with these fields."""
+        return plugins.find("tasks", self.task_line)
 
     @property
-    def line(self) -> str:
-        """The task as one line."""
-        return chosen_fields.spelled(self.task)
+    def task_line(self) -> str:
+        """The task in its one-line form: see config/chosen_fields.py."""
+        return chosen_fields.format_task(self.task)
 
 
-def chosen(task: str, columns: str, *, numbers: bool = False) -> Chosen:
-    """The task and the columns that `--columns` asks for; numbers: columns are given by number, from 0.
+def parse_columns(task: str, columns: str, *, numbers: bool = False) -> TaskColumns:
+    """The task and columns of a `--columns` value; numbers: columns are given by number, from 0.
 
-    A key is a field of the task, or a kind, in the singular or plural, whose columns, parted by "+", are fields of their own.
-    A target of another kind is another task's: labels=tags makes multi_label of classify.
+    A key is a field of the task, or a kind in the singular or plural, whose columns, separated by "+", each become a field.
+    A target of another kind selects the task with that target: labels=tags turns classify into multi_label.
     """
-    parts = {key: several(value) for key, value in pairs(columns).items()}
+    parts = {key: split_columns(value) for key, value in parse_pairs(columns).items()}
     fields = plugins.find("tasks", task).FIELDS
     kinds = {key: kind_of(key, fields) for key in parts}
     if hasattr(plugins.find("tasks", task), "choose_fields"):
@@ -48,19 +48,19 @@ def chosen(task: str, columns: str, *, numbers: bool = False) -> Chosen:
         fields = plugins.find("tasks", task).FIELDS
         names = [field.name for field in fields]
         if not all(kinds.values()) or all(key in names and len(parts[key]) == 1 for key in parts):
-            return Chosen(task, whole(parts, numbers=numbers))
-        return with_fields(task, fields, parts, kinds, numbers=numbers)
-    return Chosen(task, {key: as_column(value, numbers=numbers) for key, value in pairs(columns).items()})
+            return TaskColumns(task, join_columns(parts, numbers=numbers))
+        return fields_from_columns(task, fields, parts, kinds, numbers=numbers)
+    return TaskColumns(task, {key: as_column(value, numbers=numbers) for key, value in parse_pairs(columns).items()})
 
 
-def with_fields(
+def fields_from_columns(
     task: str, fields: Sequence[Field], parts: dict[str, list[str]], kinds: dict[str, str | None], *, numbers: bool
-) -> Chosen:
-    """The task with a field for each column."""
+) -> TaskColumns:
+    """The task with one field per column."""
     target = next(field for field in fields if field.side == "target")
     sources: dict[str, str] = {}
     columns: dict[str, str | int] = {}
-    answered = target.name
+    target_field = target.name
     for key, names in parts.items():
         kind = kinds[key]
         assert kind is not None, key
@@ -70,67 +70,67 @@ def with_fields(
             if kind != target.kind:
                 sources[name] = kind
             elif len(names) > 1:
-                raise ConfigError(f"--columns {key}={'+'.join(names)}: one column is answered; name one")
+                raise ConfigError(f"--columns {key}={'+'.join(names)}: a task has one target; name one column")
             else:
-                answered = name
+                target_field = name
     if not sources:
         raise ConfigError(f"--columns: task {task!r} needs a source; name one, for example text=message")
     mapping = {name: column for name, column in columns.items() if name != column}
-    return Chosen({"kind": task, "fields": sources, "target": answered}, mapping)
+    return TaskColumns({"kind": task, "fields": sources, "target": target_field}, mapping)
 
 
-def pairs(columns: str) -> dict[str, str]:
+def parse_pairs(columns: str) -> dict[str, str]:
     """ "text=message,label=wants" -> {"text": "message", "label": "wants"}."""
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for part in columns.split(",") if columns else []:
-        field, equals, column = (piece.strip() for piece in part.partition("="))
+        field, equals, column = (text.strip() for text in part.partition("="))
         if not equals or not field or not column:
             raise ConfigError(
                 f"--columns {columns}: expected FIELD=COLUMN,..., for example text=message,label=wants_reply"
             )
-        if field in found:
-            raise ConfigError(f"--columns {columns}: {field} stands there twice; name one column for it")
-        found[field] = column
-    return found
+        if field in pairs:
+            raise ConfigError(f"--columns {columns}: {field} is given twice; name one column for it")
+        pairs[field] = column
+    return pairs
 
 
-def several(value: str) -> list[str]:
+def split_columns(value: str) -> list[str]:
     """ "subject+body" -> ["subject", "body"]; "C++" is one column."""
     parts = [part.strip() for part in value.split("+")]
     return parts if all(parts) else [value]
 
 
-def whole(parts: dict[str, list[str]], *, numbers: bool) -> dict[str, str | int]:
-    """{field: column}, each field having one."""
+def join_columns(parts: dict[str, list[str]], *, numbers: bool) -> dict[str, str | int]:
+    """{field: column}, with the columns of each field joined by "+" again."""
     return {key: as_column("+".join(names), numbers=numbers) for key, names in parts.items()}
 
 
 def as_column(name: str, *, numbers: bool) -> str | int:
-    """A column's name, or its number."""
+    """A column as a name, or as a number where columns are given by number."""
     return int(name) if numbers and name.isdecimal() else name
 
 
 def kind_of(key: str, fields: Sequence[Field]) -> str | None:
-    """The kind that a key names: that of a field of this name, or the kind itself, or its plural; None when nothing does."""
+    """The kind a key stands for: of the field of this name, or a kind or its plural; None for anything else."""
     kinds = plugins.names("kinds")
     own = next((field.kind for field in fields if field.name == key), key if key in kinds else None)
     return own or next((kind for kind in kinds if key == plugins.find("kinds", kind).PLURAL), None)
 
 
 def target_kinds(task: str) -> dict[str, str]:
-    """{kind of a target: the task that answers it} of other tasks whose fields can be chosen and that have no field of it."""
-    found = {}
+    """{target kind: task} of tasks with configurable fields, for kinds that no field of this task has."""
+    tasks = {}
     own = {field.kind for field in plugins.find("tasks", task).FIELDS}
     for name in plugins.names("tasks"):
         module = plugins.find("tasks", name)
         target = next(field for field in module.FIELDS if field.side == "target")
         if hasattr(module, "choose_fields") and target.kind not in own:
-            found[target.kind] = name
-    return found
+            tasks[target.kind] = name
+    return tasks
 
 
 def field_name(column: str, known: Sequence[str]) -> str:
-    """The field that a column is named after: "e-mail body" -> "e_mail_body", "2" -> "column_2"."""
+    """A field name made from a column: "e-mail body" -> "e_mail_body", "2" -> "column_2"."""
     name = re.sub(r"\W", "_", column, flags=re.ASCII)
     if not name.strip("_") or name[0].isdigit() or name in chosen_fields.RESERVED:
         name = f"column_{name}"

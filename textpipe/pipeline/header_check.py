@@ -1,4 +1,4 @@
-"""Whether the columns that ingest will want are in its files, told by their headers before anything is built."""
+"""Check the headers of ingest's files for the columns it reads, before anything is built."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,52 +9,52 @@ from textpipe.data import catalog, sources, text_file
 from textpipe.data.rows import Repairs
 from textpipe.pipeline.runner import Pipeline, Step
 
-WHOLE = 1 << 25  # bytes of a JSON document, which has to be read whole, up to which it is
+MAX_JSON_BYTES = 1 << 25  # larger JSON documents are not checked, as one has to be read whole
 
 
 def check_planned(pipeline: Pipeline, steps: Iterable[Step]) -> None:
-    """Check the columns where a plan has ingest to be run; a cached one has found them."""
+    """Check the columns if a plan runs ingest; a cached ingest has read them."""
     if any(step.stage == "ingest" and step.state != "cached" for step in steps):
         check(pipeline)
 
 
 def check(pipeline: Pipeline) -> None:
-    """Raise DataError, as ingest would, when a file lacks a column that the task's fields or a filter want.
+    """Raise DataError, as ingest would, when a file lacks a column of the task's fields or of a filter.
 
-    Only the first block of a file is read. Files of a dataset that are not on this machine yet are left out.
+    Reads only the first block of each file. Skips files of a dataset that are not downloaded yet.
     """
     ingest = plugins.find("stages", "ingest")
     section: Any = pipeline.sections["ingest"]
-    wanted = ingest.wanted(section, plugins.find("tasks", pipeline.task).FIELDS)
+    columns = ingest.wanted(section, plugins.find("tasks", pipeline.task).FIELDS)
     if section.dataset is not None:
-        origin = of_dataset(section.dataset, section.format, wanted)
+        origin = dataset_files(section.dataset, section.format, columns)
     else:
-        origin = sources.locate(None, section.files, section.format, wanted)
+        origin = sources.locate(None, section.files, section.format, columns)
     for split, files in origin.items():
         for source in files:
-            read_header(source, section.format, wanted, split, section.encoding)
+            read_header(source, section.format, columns, split, section.encoding)
 
 
-def of_dataset(name: str, form: Any, wanted: Sequence[str | int]) -> dict[str, list[sources.Source]]:
-    """{split: files of a dataset that are on this machine}. Columns in files of their own are checked by the card."""
-    card = catalog.card(name)
-    root = catalog.root_of(card)
+def dataset_files(name: str, form: Any, columns: Sequence[str | int]) -> dict[str, list[sources.Source]]:
+    """{split: downloaded files of a dataset}. Where each column is a file, the card is checked instead."""
+    card = catalog.load_card(name)
+    root = catalog.root_folder(card)
     origin: dict[str, list[sources.Source]] = {}
     for split, value in card.splits.items():
         if isinstance(value, dict):
-            text_file.columns_at(f"dataset {name!r}", list(value), wanted)
+            text_file.column_indices(f"dataset {name!r}", list(value), columns)
         else:
-            files = sources.sources_of([root / path for path in catalog.split_paths(value)], form)
+            files = sources.split_sources([root / path for path in catalog.split_paths(value)], form)
             origin[split] = [path for path in files if isinstance(path, Path) and path.exists()]
     return origin
 
 
 def read_header(
-    source: sources.Source, form: Any, wanted: Sequence[str | int], split: str, encoding: str | None
+    source: sources.Source, form: Any, columns: Sequence[str | int], split: str, encoding: str | None
 ) -> None:
-    """Read as much of a file as its format needs to find the columns."""
-    module = plugins.find(sources.ROOM, form.kind)
+    """Read as much of a file as its format needs to check the columns."""
+    module = plugins.find(sources.PACKAGE, form.kind)
     if hasattr(module, "COLUMNS"):  # the same in every file
-        text_file.columns_at(str(source), module.COLUMNS, wanted)
-    elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= WHOLE):
-        next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), wanted, split), None)
+        text_file.column_indices(str(source), module.COLUMNS, columns)
+    elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= MAX_JSON_BYTES):
+        next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), columns, split), None)

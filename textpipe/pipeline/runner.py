@@ -1,4 +1,4 @@
-"""Load, plan and run a pipeline file: each stage is built when an ingredient of it changed, else taken from the store."""
+"""Load, plan and run a pipeline file: a stage is built when its fingerprint changed, else read from the store."""
 
 import functools
 import logging
@@ -21,14 +21,14 @@ from textpipe.runtime import threads
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
 ARTIFACTS = Path("data/artifacts")
 SAVED_MODELS = Path("saved_models")
-CODE = "code.json"  # in the store: what is known of modules' code
+CODE = "code.json"  # in the store: cached fingerprints of modules' code
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A checked pipeline file: its name (the file's stem), and a section per stage."""
+    """A validated pipeline file: its name (the file's stem), and a section per stage."""
 
     name: str
     place: str
@@ -37,11 +37,11 @@ class Pipeline:
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
-        """Read and check a file, or a bundled pipeline by its name; raises ConfigError with every fault at once."""
+        """Read and validate a file, or a bundled pipeline by name. Raises ConfigError with all errors at once."""
         path = bundled.find(path)
         tables = override(load(path), overrides)
         try:
-            task = tables["task"] = chosen_fields.spelled(tables.get("task"))
+            task = tables["task"] = chosen_fields.format_task(tables.get("task"))
         except ValueError as error:
             raise ConfigError(f"{path} [task] {error}") from None
         if not isinstance(task, str):
@@ -53,12 +53,12 @@ class Pipeline:
         target = next(item for item in plugins.find("tasks", task).FIELDS if item.side == "target")
         if "decode" in tables and not target.has_text:
             raise ConfigError(
-                f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which no decoder writes; leave [decode] out"
+                f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which needs no decoder; leave [decode] out"
             )
-        sections = check(str(path), {stage: module(stage).Config for stage in ORDER}, tables)
-        parts: dict[str, Any] = sections
-        export, model, codec = parts["export"], parts["train"].model, parts["tokenize"].codec
-        faults = list(_fits.faults(export.decode, model, export.ensemble, codec))
+        sections = check(str(path), {stage: stage_module(stage).Config for stage in ORDER}, tables)
+        by_stage: dict[str, Any] = sections
+        export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
+        faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
         return cls(path.stem, str(path), task, sections)
@@ -66,7 +66,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Step:
-    """What `plan` knows of one stage: "cached", "run", or "perhaps" (an input will be built again and may come out equal)."""
+    """One stage of a plan. state: "cached", "run", or "perhaps" (an input will be rebuilt and may come out equal)."""
 
     stage: str
     state: str
@@ -76,76 +76,76 @@ class Step:
 
 @dataclass
 class Result:
-    """What a run leaves: an artifact per stage, and the published SavedModel when export ran."""
+    """The result of a run: an artifact per stage, and the published SavedModel if export ran."""
 
     pipeline: Pipeline
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     saved_model: Path | None = None
 
 
-def module(stage: str) -> ModuleType:
+def stage_module(stage: str) -> ModuleType:
     """The module of a stage."""
     return plugins.find("stages", stage)
 
 
 def check_stage(stage: str | None, option: str) -> None:
-    """Refuse a stage name that is none."""
+    """Raise ConfigError for an unknown stage name."""
     if stage is not None and stage not in ORDER:
         raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, ORDER)}")
 
 
-def needed(until: str | None) -> list[str]:
-    """The stages up to one, in order: only those it reads, directly or not."""
+def stages_until(until: str | None) -> list[str]:
+    """The stages needed to run up to `until`, in order: itself and those it reads, directly or not."""
     if until is None:
         return list(ORDER)
-    wanted, waiting = set(), [until]
+    stages, waiting = set(), [until]
     while waiting:
         stage = waiting.pop()
-        wanted.add(stage)
-        waiting += module(stage).INPUTS
-    return [stage for stage in ORDER if stage in wanted]
+        stages.add(stage)
+        waiting += stage_module(stage).INPUTS
+    return [stage for stage in ORDER if stage in stages]
 
 
 def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
-    """The stages whose outputs a stage reads under its settings: some of its INPUTS, or all."""
-    code = module(stage)
+    """The stages whose outputs a stage reads under its settings: its INPUTS or some of them."""
+    code = stage_module(stage)
     return code.reads(pipeline.sections[stage]) if hasattr(code, "reads") else code.INPUTS
 
 
-def ingredients(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
-    """What decides a stage's result; a stage that rebuilds the graph also depends on the plug-ins behind it."""
-    code = module(stage)
+def stage_fingerprint(pipeline: Pipeline, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """Everything a stage's result depends on; a stage that rebuilds the graph also depends on the plug-ins of PLUGINS_OF."""
+    code = stage_module(stage)
     behind = [pipeline.sections[other] for other in getattr(code, "PLUGINS_OF", ())]
-    return fingerprint.ingredients(stage, code.__name__, pipeline.sections[stage], inputs, behind)
+    return fingerprint.compute(stage, code.__name__, pipeline.sections[stage], inputs, behind)
 
 
 def plan(
     pipeline: Pipeline, *, until: str | None = None, artifacts: Path = ARTIFACTS, contents: bool = False
 ) -> list[Step]:
-    """What `run` would do, stage by stage, and why. Reads only; raises DataError when an input file is missing.
+    """What `run` would do, stage by stage, and why. Writes nothing. Raises DataError when an input file is missing.
 
-    contents: compare the sums of all files, for whoever reads the results.
+    contents: verify the checksums of all cached files, for callers that read the results.
     """
     check_stage(until, "--until")
-    with fingerprint.remembered(artifacts / CODE):
-        return steps_of(pipeline, until, Store(artifacts), contents)
+    with fingerprint.cached_analyses(artifacts / CODE):
+        return plan_steps(pipeline, until, Store(artifacts), contents)
 
 
-def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
+def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
     """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
-    for stage in needed(until):
-        needs = inputs_of(pipeline, stage)
-        unknown = [name for name in needs if name not in known]
-        wanted = ingredients(pipeline, stage, {name: known.get(name, "?") for name in needs})
-        found = None if unknown else store.find(stage, fingerprint.key(wanted), contents=contents)
-        if found:
-            known[stage] = found.digest
-            steps.append(Step(stage, "cached", (), found.path))
+    for stage in stages_until(until):
+        inputs = inputs_of(pipeline, stage)
+        unknown = [name for name in inputs if name not in known]
+        current = stage_fingerprint(pipeline, stage, {name: known.get(name, "?") for name in inputs})
+        artifact = None if unknown else store.find(stage, fingerprint.key(current), contents=contents)
+        if artifact:
+            known[stage] = artifact.digest
+            steps.append(Step(stage, "cached", (), artifact.path))
             continue
         last = store.latest(stage, pipeline.name)
-        reasons = [] if last is None else [r for r in fingerprint.changes(last, wanted) if not r.startswith("inputs ")]
+        reasons = [] if last is None else [r for r in fingerprint.changes(last, current) if not r.startswith("inputs ")]
         if last is None:
             steps.append(Step(stage, "run", ("never run",), None))
         elif reasons:
@@ -153,7 +153,7 @@ def steps_of(pipeline: Pipeline, until: str | None, store: Store, contents: bool
         elif unknown:
             steps.append(Step(stage, "perhaps", tuple(f"input {name} is built again" for name in unknown), None))
         else:
-            changed = list(fingerprint.changes(last, wanted)) or ["its result was deleted or damaged"]
+            changed = list(fingerprint.changes(last, current)) or ["its result was deleted or damaged"]
             steps.append(Step(stage, "run", tuple(changed), None))
     return steps
 
@@ -171,23 +171,23 @@ def run(
 ) -> Result:
     """Run a pipeline, or its stages up to `until`.
 
-    start: build this stage and those after it again, even when cached; force: build every stage again.
-    contents: compare the sums of cached results' files too, for whoever builds something from them.
+    start: rebuild this stage and those after it, even when cached; force: rebuild every stage.
+    contents: verify the checksums of cached files too, for callers that build something from them.
     on_event(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
-    Raises TextpipeError; what earlier stages finished stays in the store. A ThresholdError has the result so far.
+    Raises TextpipeError; results of finished stages stay in the store. A ThresholdError carries the result so far.
     """
     check_stage(until, "--until")
     check_stage(start, "--from")
     store, result = Store(artifacts), Result(pipeline)
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
         threads.limit_intra_op()
-    tell = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
-    again = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
-    with fingerprint.remembered(artifacts / CODE):
+    notify = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
+    rebuild = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
+    with fingerprint.cached_analyses(artifacts / CODE):
         try:
-            build(result, store, needed(until), again, tell, contents)
+            build(result, store, stages_until(until), rebuild, notify, contents)
             if "export" in result.artifacts:
-                result.saved_model = published(result, store, saved_models / pipeline.name, tell)
+                result.saved_model = publish_export(result, store, saved_models / pipeline.name, notify)
         except ThresholdError as error:
             error.result = result
             raise
@@ -198,58 +198,62 @@ def build(
     result: Result,
     store: Store,
     stages: list[str],
-    again: set[str],
-    tell: Callable[[str, str, str], None],
+    rebuild: set[str],
+    notify: Callable[[str, str, str], None],
     contents: bool = False,
 ) -> None:
-    """Fill result.artifacts stage by stage, from the store or anew; stages in `again` are built even when cached.
+    """Fill result.artifacts stage by stage, from the store or by building; stages in `rebuild` are built even when cached.
 
-    Before a stage is built, the sums of what it reads are compared. A damaged input is set aside and the stages from there
-    on are gone through once more.
+    Before a stage is built, the checksums of its inputs are verified. A damaged input is set aside, and the loop restarts
+    from its stage.
     """
     pipeline = result.pipeline
     keys: dict[str, str] = {}
-    sound: set[str] = set()  # stages whose files have their sums
+    verified: set[str] = set()  # stages whose checksums were compared
     at = 0
     while at < len(stages):
         stage = stages[at]
-        code = module(stage)
+        code = stage_module(stage)
         inputs = {name: result.artifacts[name] for name in inputs_of(pipeline, stage)}
-        wanted = ingredients(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
-        key = keys[stage] = fingerprint.key(wanted)
-        artifact = None if stage in again else store.find(stage, key, contents=contents and stage not in sound)
+        current = stage_fingerprint(pipeline, stage, {name: artifact.digest for name, artifact in inputs.items()})
+        key = keys[stage] = fingerprint.key(current)
+        artifact = None if stage in rebuild else store.find(stage, key, contents=contents and stage not in verified)
         if artifact:
-            tell(stage, "cached", str(artifact.path))
+            notify(stage, "cached", str(artifact.path))
         else:
-            unsure = [name for name in stages[:at] if name in inputs and name not in sound]
-            damaged = next((name for name in unsure if not store.find(name, keys[name], contents=True)), None)
+            unverified = [name for name in stages[:at] if name in inputs and name not in verified]
+            damaged = next((name for name in unverified if not store.find(name, keys[name], contents=True)), None)
             if damaged:
                 at = stages.index(damaged)
                 continue
-            sound.update(unsure)
-            tell(stage, "run", "")
+            verified.update(unverified)
+            notify(stage, "run", "")
             began = time.monotonic()
-            paths = {name: other.path for name, other in inputs.items()}
+            paths = {name: source.path for name, source in inputs.items()}
             section = pipeline.sections[stage]
             work = functools.partial(code.run, section, paths)
-            artifact = store.build(stage, key, wanted, work, force=stage in again)
-            again = again - {stage}
-            sound.add(stage)
-            shown = code.summary(artifact.path) if hasattr(code, "summary") else ""
-            tell(stage, "done", f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{shown}" if shown else ""))
+            artifact = store.build(stage, key, current, work, force=stage in rebuild)
+            rebuild = rebuild - {stage}
+            verified.add(stage)
+            summary = code.summary(artifact.path) if hasattr(code, "summary") else ""
+            notify(
+                stage,
+                "done",
+                f"{time.monotonic() - began:.1f} s  {artifact.path}" + (f"\n{summary}" if summary else ""),
+            )
         store.remember(pipeline.name, artifact)
         result.artifacts[stage] = artifact
-        if hasattr(code, "verdict"):
-            code.verdict(pipeline.sections[stage], artifact.path)
+        if hasattr(code, "check_thresholds"):
+            code.check_thresholds(pipeline.sections[stage], artifact.path)
         at += 1
 
 
-def published(result: Result, store: Store, base: Path, tell: Callable[[str, str, str], None]) -> Path:
-    """Publish the exported model; a damaged one is set aside and exported again."""
+def publish_export(result: Result, store: Store, base: Path, notify: Callable[[str, str, str], None]) -> Path:
+    """Publish the exported model; if its artifact is damaged, export it again first."""
     from textpipe.savedmodel import publish
 
     try:
         return publish.publish(result.artifacts["export"].path / "model", base)
     except ModelError:
-        build(result, store, list(result.artifacts), set(), tell, contents=True)
+        build(result, store, list(result.artifacts), set(), notify, contents=True)
         return publish.publish(result.artifacts["export"].path / "model", base)

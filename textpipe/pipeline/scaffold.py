@@ -1,4 +1,4 @@
-"""`textpipe new`: a commented pipeline file over the user's own rows, checked against them."""
+"""`textpipe new`: write a commented pipeline file for the user's data, checked against it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from textpipe.config import plugins, sections
 from textpipe.errors import ConfigError
 from textpipe.pipeline import columns_option, templates
 
-COUNTED = 200_000  # rows that are read to see how large the data is
-MANY = 5_000  # rows from which on a smaller share is validated on
+MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
+MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
 
 Files = Path | list[Path] | dict[str, Any]
 
@@ -26,25 +26,25 @@ def write(
     header: bool = True,
     encoding: str | None = None,
 ) -> None:
-    """Write a pipeline file for a task over files of rows; never overwrites one.
+    """Write a pipeline file for a task and data files; never overwrites a file.
 
-    files: one file or folder, a list of them, or either by split, as [ingest] takes them; line files side by side are a list of files
-    that differ in their last suffix. columns: "text=message,label=wants_reply"; a field not named has its own name as
-    column; "text=subject+body,numbers=recipients,label=answered" makes fields of columns (pipeline/columns_option.py); numbers from 0 where the files
-    have no header. The rows are read, so that a wrong column is refused here with the columns there are,
-    and the settings fit their number. Raises ConfigError and DataError.
+    files: a file or folder, a list of them, or either by split, as in [ingest]; parallel line files are a list of files that
+    differ in their last suffix. columns: "text=message,label=wants_reply", where a field not listed is the column of its
+    own name, or "text=subject+body,numbers=recipients,label=answered", which makes fields of columns
+    (pipeline/columns_option.py); numbers from 0 for files without a header. Reads the rows, to reject unknown columns and
+    to fit the settings to their number. Raises ConfigError and DataError.
     """
-    chosen = columns_option.chosen(task, columns, numbers=not header)
+    chosen = columns_option.parse_columns(task, columns, numbers=not header)
     module, mapping = chosen.module, chosen.columns
     fields = module.FIELDS
     if path.exists():
-        raise ConfigError(f"{path}: exists already; name another with --output")
-    ingest = {"files": plain(files), "columns": mapping}
-    kind = (format["kind"] if isinstance(format, dict) else format) or guessed(files)
+        raise ConfigError(f"{path}: exists already; give another path with --output")
+    ingest = {"files": to_plain(files), "columns": mapping}
+    kind = (format["kind"] if isinstance(format, dict) else format) or guess_format(files)
     if not header:
         if kind not in ("tsv", "csv"):
             raise ConfigError(
-                f"--header none: only TSV and CSV files have a header, these are {kind or 'of an unknown format'}"
+                f"--header none: only TSV and CSV files have a header, and these are {kind or 'of an unknown format'}"
             )
         ingest["format"] = {**(format if isinstance(format, dict) else {"kind": kind}), "header": False}
     elif format:
@@ -54,10 +54,12 @@ def write(
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = plugins.find("stages", "ingest")
-    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.line, "ingest": ingest})["ingest"]
-    size = measured(section, [field.name for field in fields], stage.wanted(section, fields))
-    # A twentieth of many rows is enough to choose by, and leaves more to learn from.
-    split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY else 0.1 for name in missing}
+    section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
+        "ingest"
+    ]
+    size = measure(section, [field.name for field in fields], stage.wanted(section, fields))
+    # With many rows, a twentieth is enough for validation.
+    split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
     tables = getattr(templates, module.TEMPLATE)(size, module, mail=kind == "mail" or getattr(module, "OF_MAIL", False))
     lines = [
@@ -68,7 +70,7 @@ def write(
         "[ingest]",
         *(f"{key} = {toml(value)}" for key, value in ingest.items() if value and key != "split"),
         *([] if mapping else ['# columns = { FIELD = "COLUMN" }']),
-        *([f"split = {toml(split)}  # by a hash of the source text: equal texts never part"] if split else []),
+        *([f"split = {toml(split)}  # by a hash of the source text: equal texts stay together"] if split else []),
         "",
         tables,
     ]
@@ -77,49 +79,51 @@ def write(
 
 
 def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:
-    """The task and what its rows have: a name with a comment behind it, a table with one above it."""
-    told = f"# a row has: {', '.join(names)}"
+    """The lines of `task`, with its fields in a comment: behind a name, above a table."""
+    comment = f"# a row has: {', '.join(names)}"
     return (
-        [f"task = {toml(task)}                   {told}"] if isinstance(task, str) else [told, f"task = {toml(task)}"]
+        [f"task = {toml(task)}                   {comment}"]
+        if isinstance(task, str)
+        else [comment, f"task = {toml(task)}"]
     )
 
 
-def arranged(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
-    """The files of [ingest] from those of the command line: all rows (data), or those of the splits."""
+def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
+    """`files` of [ingest] from the command line's options: all rows (data), or those of each split."""
     if bool(data) == bool(train):
         both = "both were given" if data else "neither was given"
-        raise ConfigError(f"--data, --train: {both}; give all rows by --data, or the training rows by --train")
+        raise ConfigError(f"--data, --train: {both}; give all rows with --data, or the training rows with --train")
     if data and not (valid or test):
         return data[0] if len(data) == 1 else list(data)
-    named = {"train": train or data, "valid": valid, "test": test}
-    return {split: paths[0] if len(paths) == 1 else list(paths) for split, paths in named.items() if paths}
+    by_split = {"train": train or data, "valid": valid, "test": test}
+    return {split: paths[0] if len(paths) == 1 else list(paths) for split, paths in by_split.items() if paths}
 
 
-def guessed(files: Files) -> str | None:
-    """The format of the files by their names; see sources.guess."""
+def guess_format(files: Files) -> str | None:
+    """The format of the files, guessed from their names; see sources.infer_format."""
     from textpipe.data import sources
 
-    return sources.guess(plain(files))
+    return sources.infer_format(to_plain(files))
 
 
-def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> templates.Size:
-    """How many training rows there are, COUNTED at most, and how long their texts; the first rows of other splits are read
-    as well, so that each file has the columns. Raises DataError when a file is missing, empty or lacks a column."""
+def measure(section: Any, names: Sequence[str], columns: list[str | int]) -> templates.Size:
+    """Count the training rows, up to MAX_ROWS_READ, and the mean length of their texts. The first rows of other splits are
+    read to check their columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.data import sources
     from textpipe.data.rows import Repairs
 
     size = templates.Size()
     characters, words = [0] * len(names), [0] * len(names)
     repairs = Repairs("replace", "drop", encoding=section.encoding)
-    for split, origin in sources.locate(None, section.files, section.format, wanted).items():
+    for split, origin in sources.locate(None, section.files, section.format, columns).items():
         for source in origin:
-            for rows in sources.read(source, section.format, repairs, wanted, split):
+            for rows in sources.read(source, section.format, repairs, columns, split):
                 if split == "train":
                     size.rows += len(rows)
                     for at, column in enumerate(rows.columns[: len(names)]):
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
-                    if size.rows >= COUNTED:
+                    if size.rows >= MAX_ROWS_READ:
                         break
                 elif len(rows):
                     break
@@ -129,11 +133,11 @@ def measured(section: Any, names: Sequence[str], wanted: list[str | int]) -> tem
     return size
 
 
-def plain(files: Files) -> Any:
-    """Files as they stand in a pipeline file: strings, lists and tables."""
+def to_plain(files: Files) -> Any:
+    """Files as in a pipeline file: strings, lists and tables."""
     if isinstance(files, dict):
-        return {name: plain(part) for name, part in files.items()}
-    return [plain(part) for part in files] if isinstance(files, list) else str(files)
+        return {name: to_plain(value) for name, value in files.items()}
+    return [to_plain(file) for file in files] if isinstance(files, list) else str(files)
 
 
 def toml(value: Any) -> str:
@@ -141,12 +145,12 @@ def toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key(name)} = {toml(part)}" for name, part in value.items()) + " }"
+        return "{ " + ", ".join(f"{key(name)} = {toml(item)}" for name, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
 
 
 def key(name: str) -> str:
-    """A TOML key: bare where that is allowed."""
+    """A TOML key, bare where allowed."""
     return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else toml(name)

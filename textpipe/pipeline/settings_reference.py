@@ -1,6 +1,7 @@
-"""The reference of every setting: what keys there are, what they take, and what they do, read from the Configs themselves.
+"""The reference of all settings, generated from the Configs: keys, types, defaults, bounds and descriptions.
 
-What a field does is said where it stands (config/documentation.py). Nothing here needs TensorFlow; docs/settings.md is `textpipe settings --markdown`.
+Descriptions come from comments and docstrings (config/documentation.py). Needs no TensorFlow; docs/settings.md is the
+output of `textpipe settings --markdown`.
 """
 
 import inspect
@@ -16,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from textpipe.config import plugins
-from textpipe.config.documentation import described, first_line, key_of, lead
+from textpipe.config.documentation import describe_field, field_key, first_paragraph, introduction
 from textpipe.config.sections import SHARED, Section
 from textpipe.errors import ConfigError, suggest
 from textpipe.pipeline import runner
@@ -24,19 +25,19 @@ from textpipe.pipeline import runner
 NAMES = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", dict: "table", type(None): "nothing",
 }  # fmt: skip
-DERIVED = {("Ensemble", "models")}  # filled in from the others, and refused in a file
+DERIVED = {("Ensemble", "models")}  # derived from other keys, and rejected in a file
 SHARED_ABOUT = {
-    "task": "What the rows are and what is answered; kind, fields { name = kind } and target where the file chooses the fields.",
-    "seed": "Where every random choice begins: the same seed gives the same result.",
-    "model": "Which model is trained: a table [model] with its kind and settings.",
-    "decode": "How a generator searches for an answer: a table [decode] with its kind and settings.",
-    "ensemble": "Trained models that answer together; reaches evaluate and export.",
+    "task": "The task; a table with kind, fields { name = kind } and target when the file defines the fields.",
+    "seed": "The seed of all random choices: the same seed gives the same result.",
+    "model": "The model to train: a table [model] with its kind and settings.",
+    "decode": "How a generator searches for answers: a table [decode] with its kind and settings.",
+    "ensemble": "Trained models that answer together with this one, in evaluate and export.",
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One key: what it takes, its default and bounds as text, and what it does."""
+    """One key: its type, default and bounds as text, and its description."""
 
     name: str
     takes: str
@@ -47,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Group:
-    """The keys of one table. key: "train", "train.early_stopping", "model.recurrent"; place: how a file says it."""
+    """The keys of one table. key: "train", "train.early_stopping", "model.recurrent"; place: as written in a file."""
 
     key: str
     place: str
@@ -56,51 +57,53 @@ class Group:
 
 
 def groups() -> list[Group]:
-    """Every table of a pipeline file, in the order in which a file has them; plug-ins follow the key that names them."""
-    found = [Group("top", "at the top of the file", "Settings that reach every stage that has them.", shared())]
+    """Every table of a pipeline file, in file order; plug-ins follow the key that names them."""
+    groups = [
+        Group("top", "at the top of the file", "Settings shared by every stage that has them.", shared_settings())
+    ]
     done: set[str] = set()
     for stage in runner.ORDER:
-        config = runner.module(stage).Config
+        config = runner.stage_module(stage).Config
         names = [name for name in config.model_fields if name not in SHARED]
-        about = first_line(inspect.getmodule(config))
-        found.append(Group(stage, f"[{stage}]", about, tuple(setting(config, name) for name in names)))
+        about = first_paragraph(inspect.getmodule(config))
+        groups.append(Group(stage, f"[{stage}]", about, tuple(setting(config, name) for name in names)))
         for name in names:
-            found += below(f"{stage}.{key_of(config, name)}", config.model_fields[name], done)
+            groups += nested_groups(f"{stage}.{field_key(config, name)}", config.model_fields[name], done)
         for name in ("model", "decode", "ensemble"):
             if name in config.model_fields:
-                found += below(name, config.model_fields[name], done)
-    return found
+                groups += nested_groups(name, config.model_fields[name], done)
+    return groups
 
 
-def shared() -> tuple[Setting, ...]:
+def shared_settings() -> tuple[Setting, ...]:
     """The keys at the top of a file."""
-    configs = [runner.module(stage).Config for stage in runner.ORDER]
-    found = []
+    configs = [runner.stage_module(stage).Config for stage in runner.ORDER]
+    settings = []
     for name, about in SHARED_ABOUT.items():
         config = next(config for config in configs if name in config.model_fields)
-        one = setting(config, name)
-        kinds = (
-            f"{either(*map(json.dumps, plugins.names('tasks')))}, or a table with kind, fields and target"
+        shared = setting(config, name)
+        types = (
+            f"{join_with_or(*map(json.dumps, plugins.names('tasks')))}, or a table with kind, fields and target"
             if name == "task"
-            else one.takes
+            else shared.takes
         )
-        found.append(Setting(name, kinds, one.default, one.bounds, about))
-    return tuple(found)
+        settings.append(Setting(name, types, shared.default, shared.bounds, about))
+    return tuple(settings)
 
 
-def below(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
-    """The tables that a key may hold: a plug-in's of each kind, or a nested table's; each once."""
-    for part in parts(info.annotation, info.metadata):
+def nested_groups(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
+    """The tables a key may hold, each once: of every plug-in of a package, or a nested table."""
+    for part in nested_types(info.annotation, info.metadata):
         if isinstance(part, str):
             for name in plugins.names(part):
                 module = plugins.find(part, name)
                 config = getattr(module, "Config", None)
-                # A feature's Config may stand for a key of its own, too: once is enough.
+                # The Config of a feature may also be that of another key; list it once.
                 if config is None or f"{part}.{name}" in done:
                     continue
                 done.add(f"{part}.{name}")
-                yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_line(module), done)
-        elif part.__module__ + part.__qualname__ not in done and not plugged(part):
+                yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_paragraph(module), done)
+        elif part.__module__ + part.__qualname__ not in done and not is_plugin(part):
             done.add(part.__module__ + part.__qualname__)
             yield from table_of(key, part, f"{place_of(key)} = {{ ... }}", "", done)
 
@@ -108,19 +111,19 @@ def below(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
 def table_of(key: str, config: type[Section], place: str, about: str, done: set[str]) -> Iterator[Group]:
     """The group of a Config, and of the tables below it."""
     names = [name for name in config.model_fields if name != "kind" and (config.__name__, name) not in DERIVED]
-    told = " ".join(part for part in (about, lead(config)) if part)
-    yield Group(key, place, told, tuple(setting(config, name) for name in names))
+    description = " ".join(text for text in (about, introduction(config)) if text)
+    yield Group(key, place, description, tuple(setting(config, name) for name in names))
     for name in names:
-        yield from below(f"{key}.{key_of(config, name)}", config.model_fields[name], done)
+        yield from nested_groups(f"{key}.{field_key(config, name)}", config.model_fields[name], done)
 
 
-def plugged(config: type[Section]) -> bool:
-    """Whether a Config is that of a plug-in, which stands under the key that names its kind."""
+def is_plugin(config: type[Section]) -> bool:
+    """Whether a Config belongs to a plug-in, which is listed under the key that names its kind."""
     return "kind" in config.model_fields
 
 
 def place_of(key: str) -> str:
-    """How a file names a key: train.init -> [train] init; decode.beam.rules -> [decode] rules; model -> [model]."""
+    """A key as written in a file: train.init -> [train] init; decode.beam.rules -> [decode] rules; model -> [model]."""
     table, *names = key.split(".")
     if table == "ensemble":
         return table
@@ -128,39 +131,39 @@ def place_of(key: str) -> str:
 
 
 def plugin_place(key: str, kind: str) -> str:
-    """How a file names a plug-in: [model] kind = "recurrent"; [train] optimizer = { kind = "adam" }."""
+    """A plug-in as written in a file: [model] kind = "recurrent"; [train] optimizer = { kind = "adam" }."""
     if "." not in key:
         return f'{place_of(key)} kind = "{kind}"'
     value = f'{{ kind = "{kind}" }}'
-    several = key.rpartition(".")[2] in ("steps", "rules")
-    return f"{place_of(key)} = {f'[{value}]' if several else value}"
+    is_list = key.rpartition(".")[2] in ("steps", "rules")
+    return f"{place_of(key)} = {f'[{value}]' if is_list else value}"
 
 
 # One setting
 
 
 def setting(config: type[Section], name: str) -> Setting:
-    """A field of a Config."""
+    """The setting of a Config's field."""
     info = config.model_fields[name]
     default = info.get_default(call_default_factory=True)
     written = "required" if default is PydanticUndefined else toml(default)
-    about = described(config, name) or ""
-    limits = bounds([*info.metadata, *(inner for part in nested(info.annotation) for inner in part)])
-    return Setting(key_of(config, name), takes(info.annotation, info.metadata), written, limits, about)
+    about = describe_field(config, name) or ""
+    limits = bounds([*info.metadata, *(item for items in nested_metadata(info.annotation) for item in items)])
+    return Setting(field_key(config, name), takes(info.annotation, info.metadata), written, limits, about)
 
 
 def takes(annotation: Any, metadata: Any = ()) -> str:
     """A type in words: Literal["a", "b"] -> '"a" or "b"', list[str] -> "[text]", dict[str, int] -> "{ text = whole number }"."""
-    room = next((part for part in metadata if isinstance(part, str)), None)
-    if room:
-        return either(*map(json.dumps, plugins.names(room))) + ", or a table with this kind"
+    package = next((item for item in metadata if isinstance(item, str)), None)
+    if package:
+        return join_with_or(*map(json.dumps, plugins.names(package))) + ", or a table with this kind"
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return takes(inner[0], [*metadata, *inner[1:]])
     if origin is Literal:
-        return either(*map(json.dumps, inner))
+        return join_with_or(*map(json.dumps, inner))
     if origin in (Union, types.UnionType):
-        return either(*(takes(part) for part in inner if part is not type(None)))
+        return join_with_or(*(takes(part) for part in inner if part is not type(None)))
     if origin in (list, tuple):
         return f"[{takes(inner[0])}]" if inner else "list"
     if origin is dict:
@@ -170,36 +173,38 @@ def takes(annotation: Any, metadata: Any = ()) -> str:
     return NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-def either(*words: str) -> str:
+def join_with_or(*words: str) -> str:
     """("a", "b", "c") -> "a, b or c" """
     words = tuple(dict.fromkeys(words))
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
-def nested(annotation: Any) -> Iterator[tuple[Any, ...]]:
-    """What Annotated types inside a type say of their values."""
+def nested_metadata(annotation: Any) -> Iterator[tuple[Any, ...]]:
+    """The metadata of Annotated types inside a type."""
     for part in get_args(annotation):
         if get_origin(part) is Annotated:
-            told = get_args(part)[1:]
-            yield tuple(inner for one in told for inner in (one.metadata if isinstance(one, FieldInfo) else [one]))
+            metadata = get_args(part)[1:]
+            yield tuple(
+                inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])
+            )
 
 
 def bounds(metadata: Any) -> str:
-    """What a value is held to: [Ge(0), Lt(1)] -> "at least 0, below 1"."""
+    """The bounds of a value: [Ge(0), Lt(1)] -> "at least 0, below 1"."""
     words: dict[Any, str] = {annotated_types.Ge: "at least {}", annotated_types.Gt: "above {}", annotated_types.Le: "at most {}",
              annotated_types.Lt: "below {}", annotated_types.MinLen: "at least {} of them"}  # fmt: skip
-    found = []
-    for one in metadata:
+    limits = []
+    for item in metadata:
         for kind, text in words.items():
-            if isinstance(one, kind):
-                slots: Any = getattr(one, "__slots__", ())
-                limit = next(iter(vars(one).values())) if hasattr(one, "__dict__") else getattr(one, slots[0])
-                found.append(text.format(f"{limit:,}" if isinstance(limit, int) and limit < 2**31 else limit))
-    return ", ".join(found)
+            if isinstance(item, kind):
+                slots: Any = getattr(item, "__slots__", ())
+                limit = next(iter(vars(item).values())) if hasattr(item, "__dict__") else getattr(item, slots[0])
+                limits.append(text.format(f"{limit:,}" if isinstance(limit, int) and limit < 2**31 else limit))
+    return ", ".join(limits)
 
 
 def toml(value: Any) -> str:
-    """A default as a file would say it; what is left out is a dash."""
+    """A default as written in a file; a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, Section):
@@ -211,83 +216,82 @@ def toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, Path) else json.dumps(str(value))
 
 
-def parts(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
+def nested_types(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
     """The plug-in packages (by name) and Sections that a type mentions."""
-    room = next((part for part in metadata if isinstance(part, str)), None)
-    if room:
-        yield room
+    package = next((item for item in metadata if isinstance(item, str)), None)
+    if package:
+        yield package
     elif isinstance(annotation, type) and issubclass(annotation, Section) and annotation is not Section:
         yield annotation
     elif get_origin(annotation) is Annotated:
-        yield from parts(get_args(annotation)[0], get_args(annotation)[1:])
+        yield from nested_types(get_args(annotation)[0], get_args(annotation)[1:])
     elif get_origin(annotation) is not Literal:
         for part in get_args(annotation):
-            yield from parts(part)
+            yield from nested_types(part)
 
 
 # The reference as text
 
 
-def chosen(name: str | None) -> list[Group]:
-    """The groups that a name means: all, a stage with what is below it, or STAGE.KIND; raises ConfigError for none."""
-    found = groups()
+def select(name: str | None) -> list[Group]:
+    """The groups of a name: all for None, a stage with its nested tables, or STAGE.KIND. Raises ConfigError for an unknown name."""
+    known = groups()
     if name is None:
-        return found
-    wanted = name.split(".")
-    below_it = [one for one in found if one.key.split(".")[: len(wanted)] == wanted]
-    # tokenize.bpe is tokenize.codec.bpe, and recurrent model.recurrent.
-    by_kind = [one for one in found if (path := one.key.split("."))[-1] == wanted[-1] and len(path) > 1
-               and path[: len(wanted) - 1] == wanted[:-1]]  # fmt: skip
-    if below_it or by_kind:
-        return below_it or by_kind
+        return known
+    parts = name.split(".")
+    nested = [group for group in known if group.key.split(".")[: len(parts)] == parts]
+    # tokenize.bpe finds tokenize.codec.bpe, and recurrent finds model.recurrent.
+    by_kind = [group for group in known if (path := group.key.split("."))[-1] == parts[-1] and len(path) > 1
+               and path[: len(parts) - 1] == parts[:-1]]  # fmt: skip
+    if nested or by_kind:
+        return nested or by_kind
     table, _, key = name.rpartition(".")
-    single = [Group(one.key, one.place, "", tuple(s for s in one.settings if s.name == key)) for one in found
-              if one.key == (table or "top")]  # fmt: skip
+    single = [Group(group.key, group.place, "", tuple(s for s in group.settings if s.name == key)) for group in known
+              if group.key == (table or "top")]  # fmt: skip
     if single and single[0].settings:
         return single
-    known = [one.key for one in found]
-    raise ConfigError(f"settings {name}: no such stage, kind or key{suggest(name, known)}")
+    raise ConfigError(f"settings {name}: no such stage, kind or key{suggest(name, [group.key for group in known])}")
 
 
-def text(found: list[Group]) -> str:
-    """Groups as a terminal shows them."""
+def text(groups: list[Group]) -> str:
+    """Groups as text for the terminal."""
     import textwrap
 
     lines: list[str] = []
-    for group in found:
+    for group in groups:
         lines += [group.place, *textwrap.wrap(group.about, 100, initial_indent="  ", subsequent_indent="  ")]
-        for one in group.settings:
-            limits = f", {one.bounds}" if one.bounds else ""
+        for setting in group.settings:
+            limits = f", {setting.bounds}" if setting.bounds else ""
             lines.append(
-                f"  {one.name}    {one.takes}{limits}; default {one.default}".replace(
+                f"  {setting.name}    {setting.takes}{limits}; default {setting.default}".replace(
                     "; default required", "; required"
                 )
             )
-            lines += textwrap.wrap(one.about, 100, initial_indent="      ", subsequent_indent="      ")
+            lines += textwrap.wrap(setting.about, 100, initial_indent="      ", subsequent_indent="      ")
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def markdown(found: list[Group]) -> str:
-    """Groups as docs/settings.md has them."""
+def markdown(groups: list[Group]) -> str:
+    """Groups as Markdown, for docs/settings.md."""
     lines = [
         "# Settings", "",
-        "Every key of a pipeline file. Written by `textpipe settings --markdown > docs/settings.md` from the Configs; a",
-        "test keeps it true. `textpipe settings train`, `textpipe settings model.recurrent` print parts of it. On the",
-        "command line any key is set by `-s TABLE.KEY=VALUE`. A dash as default: the key is left out.", "",
+        "Every key of a pipeline file, generated from the Configs by `textpipe settings --markdown > docs/settings.md`; a test",
+        "checks that it is up to date. `textpipe settings train` and `textpipe settings model.recurrent` print parts of it. On",
+        "the command line, set any key with `-s TABLE.KEY=VALUE`. A dash as default means that the key is not set.", "",
     ]  # fmt: skip
-    for group in found:
+    for group in groups:
         level = "##" if "." not in group.key else "###"
         title = "The top of the file" if group.key == "top" else group.key
         lines += [f"{level} {title}", "", *([] if group.key == "top" else [f"`{group.place}`", ""])]
         lines += [group.about, ""] if group.about else []
         if group.settings:
-            lines += ["| key | takes | default | bounds | what it does |", "|---|---|---|---|---|"]
-            for one in group.settings:
-                cells = [f"`{one.name}`", one.takes, f"`{one.default}`", one.bounds, one.about]
+            lines += ["| key | type | default | bounds | description |", "|---|---|---|---|---|"]
+            for setting in group.settings:
+                cells = [f"`{setting.name}`", setting.takes, f"`{setting.default}`", setting.bounds, setting.about]
                 lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
-__all__ = ["Group", "Setting", "chosen", "groups", "markdown", "text"]
+__all__ = ["Group", "Setting", "groups", "markdown", "select", "text"]

@@ -1,4 +1,4 @@
-"""What a new pipeline file says after [ingest]: settings that follow from the size and the kind of the data."""
+"""The tables of a new pipeline file after [ingest], with settings chosen by the size and kind of the data."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from types import ModuleType
 MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation"]
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
-CHARACTERS = 200_000_000  # of all training texts; beyond, n-grams of characters take hours and memory
-L2 = [3, 1, 0.3, 0.1, 0.03, 0.01]
+MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
+L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
 @dataclass
 class Size:
-    """What was counted of the training rows. rows: those that train will have; characters: mean length of a text by field."""
+    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field."""
 
     rows: int = 0
     characters: dict[str, float] = field(default_factory=dict)
@@ -23,25 +23,25 @@ class Size:
 def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
     return (
-        before_model(size, task, mail=mail)
+        bag_of_words_tables(size, task, mail=mail)
         + f"""\
 [model]
 kind = "logistic_regression"        # or "feed_forward"
-l2 = {L2}   # the value that is best on valid is kept; larger: smoother
+l2 = {L2_CANDIDATES}   # the best value on valid is chosen; larger is smoother
 
 [train]
-optimizer = "lbfgs"                 # exact and quick for logistic_regression; "adam" for feed_forward
+optimizer = "lbfgs"                 # exact and fast for logistic_regression; "adam" for feed_forward
 
 [evaluate.require]
-# accuracy = 0.9                    # nothing is exported below it
+# accuracy = 0.9                    # below this nothing is exported
 """
     )
 
 
 def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
-    """The tables of a classifier that gives a row any number of labels."""
+    """The tables of a classifier with any number of labels per row."""
     return (
-        before_model(size, task, mail=mail)
+        bag_of_words_tables(size, task, mail=mail)
         + """\
 [model]
 kind = "feed_forward"               # or "logistic_regression"
@@ -56,28 +56,28 @@ schedule = "cosine"
 early_stopping = { metric = "valid_loss", patience = 5 }
 
 [evaluate.require]
-# f1_micro = 0.8                    # nothing is exported below it
+# f1_micro = 0.8                    # below this nothing is exported
 """
     )
 
 
-def before_model(size: Size, task: ModuleType, *, mail: bool) -> str:
+def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables up to the features of a bag-of-words model."""
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
-    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= CHARACTERS
+    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= MAX_CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
-    others = "" if mail else f'# For mails put before "casefold": {listed(MAIL + MASKS)}\n'
+    others = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
 [normalize]
-# Applied in order, in training and in the exported graph alike.
-{others}steps = [{listed(steps)}]
+# Applied in order, both in training and in the exported graph.
+{others}steps = [{quoted_list(steps)}]
 
 [tokenize]
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
 
 [vectorize]
-# TF-IDF of runs of words and of characters inside words, each family scaled to length 1; or {{ kind = "ids" }}
+# TF-IDF of word n-grams and of character n-grams inside words, each scaled to unit norm; or {{ kind = "ids" }}
 features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family" }}
 
 """
@@ -89,25 +89,25 @@ def generate(size: Size, task: ModuleType, *, mail: bool) -> str:
     plan = Plan.of(size, target)
     steps = """\
 [normalize]
-# Applied in order, in training and in the exported graph alike.
+# Applied in order, both in training and in the exported graph.
 steps = ["unicode", "whitespace"]
 """
     if mail:
         steps += f"""
 [normalize.fields]
-{source} = [{listed(["unicode", *MAIL, *MASKS, "whitespace"])}]   # the message's own words
+{source} = [{quoted_list(["unicode", *MAIL, *MASKS, "whitespace"])}]   # only the text that the sender wrote
 """
     return f"""\
 {steps}
 [tokenize]
-codec = {{ kind = "unigram", vocab_size = {plan.vocab_size} }}   # subwords: no word is ever unknown
-vocabulary = "joint"                # one vocabulary for both sides; "separate" for two
+codec = {{ kind = "unigram", vocab_size = {plan.vocab_size} }}   # subwords: no unknown words
+vocabulary = "joint"                # one vocabulary for source and target; "separate" for two
 
 [vectorize]
-features = {{ kind = "ids", max_length = {plan.max_length} }}     # longer texts are cut, and counted
+features = {{ kind = "ids", max_length = {plan.max_length} }}     # longer texts are truncated, and counted
 
-# The sizes below follow from about {size.rows:,} training pairs of {size.words.get(target, 0):.0f} words: {plan.updates:,} updates an epoch,
-# {plan.updates * plan.epochs:,} in all. With ten times the data, call `textpipe new` again.
+# The sizes below are chosen for about {size.rows:,} training pairs of {size.words.get(target, 0):.0f} words: {plan.updates:,} updates per
+# epoch, {plan.updates * plan.epochs:,} in total. With ten times the data, run `textpipe new` again.
 [model]
 kind = "recurrent"                  # "transformer" from about 20,000 pairs on
 units = {plan.units}
@@ -131,15 +131,15 @@ beam_size = 5
 max_length = {plan.max_length}
 
 [evaluate.require]
-# bleu = 30                         # nothing is exported below it
+# bleu = 30                         # below this nothing is exported
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a sequence-to-sequence model of this much data is trained.
+    """Training settings of a sequence-to-sequence model for a given amount of data.
 
-    A small set needs small batches, many epochs and a short warm-up to come to a few thousand updates at all.
+    A small data set needs small batches, many epochs and a short warm-up to reach a few thousand updates.
     """
 
     vocab_size: int
@@ -155,7 +155,7 @@ class Plan:
     @classmethod
     def of(cls, size: Size, target: str) -> "Plan":
         longest = max(size.words.values(), default=10.0)
-        # With padding a word takes about two tokens, more where the vocabulary is small; on the longer side.
+        # With padding, a word of the longer side takes about two tokens, more with a small vocabulary.
         tokens = max(1.0, size.rows * longest * (1.8 if size.rows >= 10_000 else 2.8))
         batch_tokens = min(4096, max(512, 2 ** round(math.log2(tokens / 100))))
         updates = max(1, round(tokens / batch_tokens))
@@ -174,6 +174,6 @@ class Plan:
         )
 
 
-def listed(names: list[str]) -> str:
-    """ "a", "b" as they stand in TOML."""
+def quoted_list(names: list[str]) -> str:
+    """["a", "b"] as items of a TOML list: "a", "b"."""
     return ", ".join(f'"{name}"' for name in names)

@@ -1,4 +1,4 @@
-"""What charts are drawn with: number axes with round ticks, and the marks of SVG."""
+"""Axes of charts with round ticks, and SVG elements."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from textpipe.report.markup import attribute
 
 WIDTH, HEIGHT = 360, 220
 TOP, RIGHT, BOTTOM = 10, 12, 38
-LETTER = 6.1  # width of a digit, for the room that labels need
+LETTER_WIDTH = 6.1  # width of a digit, to reserve space for labels
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Scale:
         """In pixels."""
         return (self.start + self.end) / 2
 
-    def words(self) -> list[str]:
-        """The ticks as text, all with as many decimals as their distance needs."""
+    def tick_labels(self) -> list[str]:
+        """The ticks as text, with as many decimals as their distance needs."""
         step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else self.high - self.low
         if step < 1e-3:
             return [f"{tick:.3g}" for tick in self.ticks]
@@ -52,13 +52,13 @@ def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> li
 
 
 def axes(xs: Sequence[float], ys: Sequence[float], *, zero: bool = False, whole: bool = False) -> tuple[Scale, Scale]:
-    """Scales x and y that hold all points; zero: y begins at 0; whole: x has whole numbers at its ticks."""
+    """Scales x and y that include all points; zero: y includes 0; whole: the ticks of x are whole numbers."""
     low, high = min(ys), max(ys)
     if zero:
         low, high = min(0.0, low), max(0.0, high)
     marks = ticks(low, high)
     y = Scale(marks[0], marks[-1], HEIGHT - BOTTOM, TOP, marks)
-    left = 10 + LETTER * max(map(len, y.words()))
+    left = 10 + LETTER_WIDTH * max(map(len, y.tick_labels()))
     low, high = min(xs), max(xs)
     if low == high:
         low, high = low - 0.5, high + 0.5
@@ -66,29 +66,29 @@ def axes(xs: Sequence[float], ys: Sequence[float], *, zero: bool = False, whole:
     return Scale(low, high, left, WIDTH - RIGHT, inside or [low]), y
 
 
-def frame(x: Scale, y: Scale, x_label: str, *, x_words: Sequence[str] | None = None) -> str:
-    """Grid lines, tick labels and the name of the x axis."""
+def frame(x: Scale, y: Scale, x_label: str, *, x_labels: Sequence[str] | None = None) -> str:
+    """Grid lines, tick labels and the label of the x axis."""
     out = [line(x.start, y(tick), x.end, y(tick), "grid") for tick in y.ticks]
-    out += [label(x.start - 6, y(tick) + 3.5, word, "end") for tick, word in zip(y.ticks, y.words(), strict=True)]
-    words = x.words() if x_words is None else x_words
-    for tick, word in zip(x.ticks, words, strict=True):
-        # The last label stays within the drawing.
-        out.append(label(min(x(tick), WIDTH - LETTER * len(word) / 2), HEIGHT - BOTTOM + 15, word, "middle"))
+    out += [label(x.start - 6, y(tick) + 3.5, word, "end") for tick, word in zip(y.ticks, y.tick_labels(), strict=True)]
+    labels = x.tick_labels() if x_labels is None else x_labels
+    for tick, word in zip(x.ticks, labels, strict=True):
+        # Keep the last label within the drawing.
+        out.append(label(min(x(tick), WIDTH - LETTER_WIDTH * len(word) / 2), HEIGHT - BOTTOM + 15, word, "middle"))
     return "".join([*out, label(x.middle, HEIGHT - 4, x_label, "middle", "name")])
 
 
-def element(tag: str, style: str, inside: str = "", **place: float | str) -> str:
-    """One mark of SVG: element("circle", "dot a", cx=3.14159, r=2) -> <circle class="dot a" cx="3.1" r="2.0"/>"""
+def element(tag: str, style: str, content: str = "", **attributes: float | str) -> str:
+    """An SVG element: element("circle", "dot a", cx=3.14159, r=2) -> <circle class="dot a" cx="3.1" r="2.0"/>"""
     parts = [tag, f'class="{style}"'] if style else [tag]
-    for name, value in place.items():
-        written = value if isinstance(value, str) else f"{value:.1f}"
-        parts.append(f'{name.replace("_", "-")}="{written}"')
-    return f"<{' '.join(parts)}>{inside}</{tag}>" if inside else f"<{' '.join(parts)}/>"
+    for name, value in attributes.items():
+        text = value if isinstance(value, str) else f"{value:.1f}"
+        parts.append(f'{name.replace("_", "-")}="{text}"')
+    return f"<{' '.join(parts)}>{content}</{tag}>" if content else f"<{' '.join(parts)}/>"
 
 
-def label(x: float, y: float, words: str, anchor: str, style: str = "") -> str:
-    """A text that begins, ends or has its middle at x."""
-    return element("text", style, attribute(words), x=x, y=y, text_anchor=anchor)
+def label(x: float, y: float, text: str, anchor: str, style: str = "") -> str:
+    """A text anchored at x by its start, middle or end."""
+    return element("text", style, attribute(text), x=x, y=y, text_anchor=anchor)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
@@ -96,12 +96,12 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
     return element("line", style, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def dot(x: float, y: float, colour: str, said: str, radius: float = 2.2) -> str:
-    """A point whose figures show as its title."""
-    return element("circle", f"dot {colour}", f"<title>{attribute(said)}</title>", cx=x, cy=y, r=radius)
+def dot(x: float, y: float, colour: str, tooltip: str, radius: float = 2.2) -> str:
+    """A point with a tooltip."""
+    return element("circle", f"dot {colour}", f"<title>{attribute(tooltip)}</title>", cx=x, cy=y, r=radius)
 
 
-def bar(left: float, top: float, right: float, bottom: float, colour: str, said: str) -> str:
-    """A bar whose figures show as its title; one of no height is still a line."""
-    place = {"x": left, "y": top, "width": right - left, "height": max(bottom - top, 0.6)}
-    return element("rect", f"bar {colour}", f"<title>{attribute(said)}</title>", **place)
+def bar(left: float, top: float, right: float, bottom: float, colour: str, tooltip: str) -> str:
+    """A bar with a tooltip; a bar of height 0 is drawn as a line."""
+    box = {"x": left, "y": top, "width": right - left, "height": max(bottom - top, 0.6)}
+    return element("rect", f"bar {colour}", f"<title>{attribute(tooltip)}</title>", **box)

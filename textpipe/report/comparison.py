@@ -1,11 +1,11 @@
-"""What `textpipe compare` finds: figures with their significance, and the rows on which systems differ most."""
+"""The results of `textpipe compare`: metrics with their significance, and the rows on which systems differ most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from textpipe.report.number_format import figure, p_value, signed, span
+from textpipe.report.number_format import format_figure, format_interval, format_p_value, format_signed
 from textpipe.report.system_answers import Answers
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Comparison:
     """K systems on N rows; the first is the baseline.
 
-    table: what --json prints; drawn: resampled figures [K, R] by metric; scores [K, N]: of texts chrF of every answer
-    alone, of labels 1 where the answer is right.
+    table: the output of --json; drawn: resampled metrics [K, R] by name; scores [K, N]: chrF of each text, or 1 for a
+    correct label and 0 for a wrong one.
     """
 
     systems: Sequence[Answers]
@@ -27,13 +27,13 @@ class Comparison:
 
     @property
     def frame(self) -> "pd.DataFrame":
-        """The figures as a DataFrame, a row for each metric and system: value, low and high of its interval, difference
-        from the first with its interval, and both p-values."""
+        """A DataFrame with one row per metric and system: value, low and high of its interval, difference from the first
+        system with its interval, and both p-values."""
         import pandas as pd
 
         rows = []
-        for metric, found in self.table["metrics"].items():
-            for name, figures in zip(self.table["systems"], found["systems"], strict=True):
+        for metric, results in self.table["metrics"].items():
+            for name, figures in zip(self.table["systems"], results["systems"], strict=True):
                 low, high = figures["interval"]
                 row = {"metric": metric, "system": name, "value": figures["value"], "low": low, "high": high}
                 row["difference"] = figures.get("difference")
@@ -44,29 +44,30 @@ class Comparison:
 
     @property
     def rows(self) -> "pd.DataFrame":
-        """A row for each row that was asked: source, reference, and of each system its answer and the row's score, which
-        is chrF of a text and 1 or 0 of a label."""
+        """A DataFrame with one row per source: source, reference, and for each system its answer and the row's score: chrF
+        of a text, 1 or 0 of a label."""
         import pandas as pd
 
-        asked = self.systems[0].rows
-        columns: dict[str, Any] = {"source": asked.sources, "reference": asked.references}
-        for one, scores in zip(self.systems, self.scores, strict=True):
-            columns |= {f"answer, {one.name}": one.answers, f"score, {one.name}": scores}
+        rows = self.systems[0].rows
+        columns: dict[str, Any] = {"source": rows.sources, "reference": rows.references}
+        for system, scores in zip(self.systems, self.scores, strict=True):
+            columns |= {f"answer, {system.name}": system.answers, f"score, {system.name}": scores}
         return pd.DataFrame(columns)
 
     def __str__(self) -> str:
-        return text(self)
+        return render_text(self)
 
     def __repr__(self) -> str:
         first = next(iter(self.table["metrics"]))
         figures = self.table["metrics"][first]["systems"]
-        told = ", ".join(
-            f"{name} {figure(one['value'])}" for name, one in zip(self.table["systems"], figures, strict=True)
+        values = ", ".join(
+            f"{name} {format_figure(result['value'])}"
+            for name, result in zip(self.table["systems"], figures, strict=True)
         )
-        return f"Comparison({self.table['rows']} rows, {first}: {told})"
+        return f"Comparison({self.table['rows']} rows, {first}: {values})"
 
     def _repr_html_(self) -> str:
-        """The figures as a table, for notebooks."""
+        """The metrics as a table, for notebooks."""
         return self.frame.to_html(index=False, na_rep="", float_format="{:.4g}".format)
 
 
@@ -79,7 +80,7 @@ def compare(
     show: int = 5,
     bleu_tokenizer: str = "auto",
 ) -> Comparison:
-    """Compare systems on the same rows; show: rows kept of those on which one is better, and worse, than the first."""
+    """Compare systems on the same rows; show: number of rows kept on which a system is better, and worse, than the first."""
     from textpipe.metrics import comparison, significance
 
     rows, answers = systems[0].rows, [system.answers for system in systems]
@@ -97,24 +98,23 @@ def compare(
         "systems": [system.name for system in systems],
         "positive": compared.positive(answers, rows.references, metrics),
         "metrics": metrics,
-        "pairs": [pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
+        "pairs": [compare_pair(systems[0], other, scores[[0, at]], show) for at, other in enumerate(systems[1:], 1)],
     }
     return Comparison(systems, table, drawn, scores)
 
 
-def pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, Any]:
-    """Of one system beside the baseline: rows answered alike, and the rows on which each is better by most.
+def compare_pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, Any]:
+    """Compare one system with the baseline: rows with the same answer, and the rows on which they differ most.
 
-    scores [2, N] of the two. Rows come with the greatest difference first; of labels, where the wrong answer was
-    surest.
+    scores [2, N] of the two. Rows are ordered by difference; with labels, by the confidence of the wrong answer.
     """
     rows, compared = first.rows, first.rows.view.compared
     difference = scores[1] - scores[0]
     equal = sum(a == b for a, b in zip(first.answers, other.answers, strict=True))
-    found: dict[str, Any] = {"baseline": first.name, "system": other.name, "same_answer": equal}
-    found |= compared.agreement(first, other, rows.references)
+    result: dict[str, Any] = {"baseline": first.name, "system": other.name, "same_answer": equal}
+    result |= compared.agreement(first, other, rows.references)
 
-    def shown(at: int) -> dict[str, Any]:
+    def entry(at: int) -> dict[str, Any]:
         line = {"row": at + 1, "source": rows.sources[at], "reference": rows.references[at]}
         line["answers"] = [first.answers[at], other.answers[at]]
         return line | compared.row(at, first, other, scores)
@@ -124,51 +124,51 @@ def pair(first: Answers, other: Answers, scores: Any, show: int) -> dict[str, An
     gain, loss = compared.order(first, other, difference)
     better.sort(key=gain)
     worse.sort(key=loss)
-    return found | {
+    return result | {
         "better_rows": len(better),
         "worse_rows": len(worse),
-        "better": [shown(at) for at in better[:show]],
-        "worse": [shown(at) for at in worse[:show]],
+        "better": [entry(at) for at in better[:show]],
+        "worse": [entry(at) for at in worse[:show]],
     }
 
 
-def text(found: Comparison) -> str:
-    """The comparison as the terminal shows it: a block per metric, then the rows that differ most."""
-    table = found.table
+def render_text(comparison: Comparison) -> str:
+    """The comparison for the terminal: a block per metric, then the rows that differ most."""
+    table = comparison.table
     names, width = table["systems"], max(map(len, table["systems"]))
-    how = (
+    header = (
         f"{table['rows']} rows; {100 * table['level']:.0f} % intervals from {table['resamples']:,} paired resamples; "
         f"p-values two-sided, by bootstrap and by {table['trials']:,} random swaps"
     )
-    lines = [how, ""]
+    lines = [header, ""]
     titles = {name: f"f1 of {one_line(table['positive'])}" if name == "f1" else name for name in table["metrics"]}
     label = max(map(len, titles.values()))
     for name, metric in table["metrics"].items():
         for at, system in enumerate(metric["systems"]):
-            line = f"{titles[name] if not at else '':<{label}}  {names[at]:<{width}}  {figure(system['value']):>7}  "
-            line += f"{span(system['interval']):<16}"
+            line = f"{titles[name] if not at else '':<{label}}  {names[at]:<{width}}  {format_figure(system['value']):>7}  "
+            line += f"{format_interval(system['interval']):<16}"
             if at:
-                line += f"  {signed(system['difference'])} {span(system['difference_interval'], signed):<18}"
-                line += f"  p {p_value(system['p_bootstrap'])}, {p_value(system['p_randomization'])}"
+                line += f"  {format_signed(system['difference'])} {format_interval(system['difference_interval'], format_signed):<18}"
+                line += f"  p {format_p_value(system['p_bootstrap'])}, {format_p_value(system['p_randomization'])}"
             lines.append(line.rstrip())
     lines += [
         "",
         *(f"{name}: {metric['signature']}" for name, metric in table["metrics"].items() if metric["signature"]),
     ]
     if any(metric["less_is_better"] for metric in table["metrics"].values()):
-        lines.append("of ter less is better")
-    for one in table["pairs"]:
-        lines += ["", *told(one, found.systems[0].rows.view.compared)]
+        lines.append("ter: lower is better")
+    for pair in table["pairs"]:
+        lines += ["", *pair_lines(pair, comparison.systems[0].rows.view.compared)]
     return "\n".join(line.rstrip() for line in lines).strip()
 
 
-def told(one: dict[str, Any], compared: ModuleType) -> list[str]:
-    """The rows of a pair, as lines."""
-    first, other = one["baseline"], one["system"]
-    lines = [f"{other} beside {first}: the same answer to {one['same_answer']} rows"]
-    lines[0] += compared.summary(one)
+def pair_lines(pair: dict[str, Any], compared: ModuleType) -> list[str]:
+    """The rows of a pair of systems as lines of text."""
+    first, other = pair["baseline"], pair["system"]
+    lines = [f"{other} vs. {first}: the same answer to {pair['same_answer']} rows"]
+    lines[0] += compared.summary(pair)
     width = max(len("reference"), len(first), len(other))
-    for title, rows in (("better", one["better"]), ("worse", one["worse"])):
+    for title, rows in (("better", pair["better"]), ("worse", pair["worse"])):
         for row in rows:
             measure = compared.measure(row, title == "better", other)
             lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
@@ -181,6 +181,6 @@ def told(one: dict[str, Any], compared: ModuleType) -> list[str]:
 
 
 def one_line(answer: str) -> str:
-    """A text on one line of a terminal, without marks that would steer it."""
+    """A text on one line of a terminal, without control characters."""
     joined = " / ".join(part.strip() for part in answer.splitlines() if part.strip())
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in joined)

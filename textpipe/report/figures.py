@@ -1,4 +1,4 @@
-"""Pictures where people would rather look: an attention map, a learning curve, the pipeline as a diagram."""
+"""Pictures with matplotlib: an attention map, a learning curve, a diagram of the pipeline."""
 
 import json
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ INK, QUIET, ACCENT = "#1b1f24", "#8a939e", "#2f6fb0"
 
 
 def figure(width: float, height: float) -> Any:
-    """A figure that needs no display, in inches."""
+    """A figure of a size in inches, which needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(made)
-    return made
+    fig = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(fig)
+    return fig
 
 
-def save(made: Any, path: Path) -> Path:
-    """Write a figure; PNG bytes carry no date, so equal figures are equal files."""
+def save(fig: Any, path: Path) -> Path:
+    """Write a figure; without a date in the PNG, so that equal figures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path, dpi=130, metadata={"Software": None})
+    fig.savefig(path, dpi=130, metadata={"Software": None})
     return path
 
 
 def attention_map(weights: Any, source: Sequence[str], target: Sequence[str], path: Path) -> Path:
-    """Where each target piece looked: weights [U, T], rows are target pieces, columns source pieces.
+    """Attention weights [U, T]: rows are target pieces, columns source pieces.
 
     attention_map(weights, ["▁Hallo", "▁Welt"], ["▁Hello", "▁world"], Path("attention.png"))
     """
-    made = figure(1.4 + 0.42 * len(source), 1.2 + 0.34 * len(target))
-    axes = made.add_subplot()
+    fig = figure(1.4 + 0.42 * len(source), 1.2 + 0.34 * len(target))
+    axes = fig.add_subplot()
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(
         range(len(source)), [plain(piece) for piece in source], rotation=60, ha="left", rotation_mode="anchor"
@@ -41,12 +41,12 @@ def attention_map(weights: Any, source: Sequence[str], target: Sequence[str], pa
     axes.tick_params(length=0, colors=INK)
     for edge in axes.spines.values():
         edge.set_visible(False)
-    made.colorbar(image, ax=axes, fraction=0.03, pad=0.02, label="attention weight")
-    return save(made, path)
+    fig.colorbar(image, ax=axes, fraction=0.03, pad=0.02, label="attention weight")
+    return save(fig, path)
 
 
 def plain(piece: str) -> str:
-    """A piece as it is shown; matplotlib would read a dollar sign as mathematics."""
+    """A piece for matplotlib, which would read a dollar sign as mathematics."""
     return piece.replace("$", r"\$")
 
 
@@ -56,9 +56,9 @@ def history(path: Path) -> list[dict[str, Any]]:
 
 
 def learning_curve(lines: Sequence[dict[str, Any]], path: Path, *, title: str = "") -> Path:
-    """Training and validation loss by epoch, the kept weights marked; lines are those of history.jsonl."""
-    made = figure(6.4, 3.6)
-    axes = made.add_subplot()
+    """Training and validation loss by epoch, with the best validation marked; lines: those of history.jsonl."""
+    fig = figure(6.4, 3.6)
+    axes = fig.add_subplot()
     epochs = [line["epoch"] for line in lines]
     axes.plot(epochs, [line["loss"] for line in lines], color=QUIET, label="train")
     valid = [(line["epoch"], line["valid_loss"]) for line in lines if line.get("valid_loss") is not None]
@@ -71,16 +71,16 @@ def learning_curve(lines: Sequence[dict[str, Any]], path: Path, *, title: str = 
     axes.legend(frameon=False)
     for edge in ("top", "right"):
         axes.spines[edge].set_visible(False)
-    return save(made, path)
+    return save(fig, path)
 
 
 def diagram(stages: Sequence[tuple[str, str]], path: Path) -> Path:
-    """The pipeline as boxes: (name, what comes out) per stage, in order."""
+    """The pipeline as boxes: (name, product) per stage, in order."""
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     step, width, height = 1.62, 1.3, 1.05
-    made = figure(step * len(stages) + 0.3, 2.0)
-    axes = made.add_subplot()
+    fig = figure(step * len(stages) + 0.3, 2.0)
+    axes = fig.add_subplot()
     axes.set(xlim=(-0.15, step * len(stages) - 0.1), ylim=(-0.25, 1.55))
     axes.axis("off")
     for index, (name, product) in enumerate(stages):
@@ -112,4 +112,4 @@ def diagram(stages: Sequence[tuple[str, str]], path: Path) -> Path:
         va="center",
         ha="right",
     )
-    return save(made, path)
+    return save(fig, path)

@@ -1,7 +1,7 @@
-"""Text and tables as HTML that nothing in the data can break out of.
+"""Text and tables as HTML, safe for untrusted data.
 
-Every string of a page goes through `escape`: markup is inert, what cannot be seen is named, and a right-to-left text
-stays within its own place.
+Every string of a page goes through `escape`: markup is inert, invisible characters are shown by code point, and
+right-to-left text cannot affect its surroundings.
 """
 
 import difflib
@@ -11,39 +11,39 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-LONGEST = 1500  # characters of a text that are shown
-COMPARED = 400  # words beyond which two texts are not compared word by word
-KEPT = "\n\t\u200c\u200d"  # joiners are part of words in Persian and of joined emoji
-# Private use is left alone: icons of a font, not marks that steer.
-UNSEEN = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
+MAX_CHARACTERS = 1500  # a longer text is truncated
+MAX_COMPARED_WORDS = 400  # longer texts are not compared word by word
+VISIBLE_FORMATS = "\n\t\u200c\u200d"  # joiners are part of words in Persian and of joined emoji
+# Private-use characters are kept: icons of a font, not control characters.
+INVISIBLE = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
 NONCHARACTER = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 
 
-def unseen(letter: str) -> bool:
-    """Whether a character has no look of its own: controls, bidirectional overrides, zero widths, lone surrogates."""
-    return letter not in KEPT and unicodedata.category(letter) in UNSEEN
+def is_invisible(letter: str) -> bool:
+    """Whether a character is invisible: controls, bidirectional overrides, zero-width characters, lone surrogates."""
+    return letter not in VISIBLE_FORMATS and unicodedata.category(letter) in INVISIBLE
 
 
-def name(letter: str) -> str:
+def code_point(letter: str) -> str:
     """U+202E"""
     return f"U+{ord(letter):04X}"
 
 
-def plain(text: str) -> str:
-    """A text for places that hold no markup, such as titles: unseen characters by their number.
+def plain_text(text: str) -> str:
+    """A text for places without markup, such as titles: invisible characters by their code points.
 
     "a\\u202eb<i>" -> "a[U+202E]b<i>"
     """
-    return "".join(f"[{name(letter)}]" if unseen(letter) else letter for letter in text)
+    return "".join(f"[{code_point(letter)}]" if is_invisible(letter) else letter for letter in text)
 
 
 def attribute(text: str) -> str:
-    """A text inside quotation marks of an attribute, or in SVG."""
-    return html.escape(plain(text), quote=True)
+    """A text inside a quoted attribute, or in SVG."""
+    return html.escape(plain_text(text), quote=True)
 
 
 def escape(text: str) -> str:
-    """A text as HTML, its unseen characters as small labels.
+    """A text as HTML, its invisible characters as small labels.
 
     "<b>\\0" -> "&lt;b&gt;<span class=u title=...>U+0000</span>"
     """
@@ -51,16 +51,16 @@ def escape(text: str) -> str:
         return html.escape(text, quote=True)
     out = []
     for letter in text:
-        if unseen(letter):
+        if is_invisible(letter):
             about = html.escape(unicodedata.name(letter, "control character").lower())
-            out.append(f'<span class="u" title="{about}">{name(letter)}</span>')
+            out.append(f'<span class="u" title="{about}">{code_point(letter)}</span>')
         else:
             out.append(html.escape(letter, quote=True))
     return "".join(out)
 
 
-def shown(text: str, *, longest: int = LONGEST) -> str:
-    """A text of the data as HTML, cut when it is very long; an empty one is said to be so."""
+def text_html(text: str, *, longest: int = MAX_CHARACTERS) -> str:
+    """A text of the data as HTML, truncated when very long; "empty" or "blank" when there is nothing to see."""
     if not text.strip():
         return f'<i class="quiet">{"blank" if text else "empty"}</i>'
     if len(text) <= longest:
@@ -68,43 +68,46 @@ def shown(text: str, *, longest: int = LONGEST) -> str:
     return escape(text[:longest]) + f'<i class="quiet"> … and {len(text) - longest:,} characters more</i>'
 
 
-def differing(text: str, others: str | Sequence[str]) -> str:
-    """A text as HTML, the words that another has not in these places marked; of several others the most similar counts.
+def mark_differences(text: str, others: str | Sequence[str]) -> str:
+    """A text as HTML with the words marked that differ from another text; of several, from the most similar one.
 
     ("a red dog", "a dog") -> "a <mark>red</mark> dog"
     """
-    other = others if isinstance(others, str) else max(others, key=lambda one: likeness(text, one))
-    if not text.strip() or len(text) > LONGEST or len(other) > LONGEST:
-        return shown(text)
-    ours, theirs = (re.findall(r"\s+|\S+", one) for one in (text, other))
-    if max(len(ours), len(theirs)) > 2 * COMPARED:
-        return shown(text)
+    other = others if isinstance(others, str) else max(others, key=lambda candidate: similarity(text, candidate))
+    if not text.strip() or len(text) > MAX_CHARACTERS or len(other) > MAX_CHARACTERS:
+        return text_html(text)
+    ours, theirs = (re.findall(r"\s+|\S+", each) for each in (text, other))
+    if max(len(ours), len(theirs)) > 2 * MAX_COMPARED_WORDS:
+        return text_html(text)
     out = []
     for kind, start, end, _, _ in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        piece = "".join(ours[start:end])
-        word = piece.strip()
+        span = "".join(ours[start:end])
+        word = span.strip()
         if kind == "equal" or not word:
-            out.append(escape(piece))
+            out.append(escape(span))
         else:
-            before, after = piece.split(word)
+            before, after = span.split(word)
             out.append(f"{escape(before)}<mark>{escape(word)}</mark>{escape(after)}")
     return "".join(out)
 
 
-def likeness(text: str, other: str) -> float:
-    """How alike two texts are, word by word: 0 to 1."""
-    return difflib.SequenceMatcher(None, text.split()[:COMPARED], other.split()[:COMPARED], autojunk=False).ratio()
+def similarity(text: str, other: str) -> float:
+    """Similarity of two texts by words: 0 to 1."""
+    return difflib.SequenceMatcher(
+        None, text.split()[:MAX_COMPARED_WORDS], other.split()[:MAX_COMPARED_WORDS], autojunk=False
+    ).ratio()
 
 
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "", texts: Sequence[int] = (0,)
 ) -> str:
-    """An HTML table that scrolls sideways where the screen is narrow; columns in `texts` are not figures.
+    """An HTML table that scrolls horizontally on narrow screens; columns in `texts` are text, the others numbers.
 
     Cells are escaped unless they are Raw; None is a dash.
     """
     head = "".join(
-        f'<th scope="col"{"" if at in texts else " class=n"}>{cell(value)}</th>' for at, value in enumerate(headers)
+        f'<th scope="col"{"" if at in texts else " class=n"}>{cell_html(value)}</th>'
+        for at, value in enumerate(headers)
     )
     body = []
     for row in rows:
@@ -112,7 +115,7 @@ def table(
         for at, value in enumerate(row):
             tag = "th scope=row" if at == 0 and 0 in texts else "td"
             side = ' dir="auto"' if at in texts else " class=n"
-            cells.append(f"<{tag}{side}>{cell(value)}</{tag.split()[0]}>")
+            cells.append(f"<{tag}{side}>{cell_html(value)}</{tag.split()[0]}>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     label = f' aria-label="{attribute(caption)}"' if caption else ""
@@ -123,18 +126,18 @@ def table(
 
 
 class Raw(str):
-    """HTML that is already safe."""
+    """HTML that is already escaped."""
 
 
-def cell(value: Any) -> str:
-    """A table's cell."""
+def cell_html(value: Any) -> str:
+    """The HTML of a table cell."""
     if isinstance(value, Raw):
         return value
-    return "–" if value is None else escape(number(value) if isinstance(value, int | float) else str(value))
+    return "–" if value is None else escape(format_number(value) if isinstance(value, int | float) else str(value))
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Four digits, thousands grouped: 0.0312, 36.58, 12,345; a dash for a figure that is not defined."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Four significant digits, thousands grouped: 0.0312, 36.58, 12,345; a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):

@@ -1,4 +1,4 @@
-"""What a run from Python leaves: paths, figures, and tables as DataFrames."""
+"""The result of a run from Python: paths, metrics, and tables as DataFrames."""
 
 import html
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from textpipe.report import results
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 3  # metrics of a short repr
+NUM_SHOWN = 3  # metrics in the repr
 
 
 @dataclass(repr=False, eq=False)
 class Result(runner.Result):
-    """pipeline.Result, with what its stages found read when it is asked for."""
+    """runner.Result with lazy access to the results of its stages."""
 
     @classmethod
-    def of(cls, found: runner.Result) -> "Result":
-        """The same result, as Python callers have it."""
-        return cls(found.pipeline, found.artifacts, found.saved_model)
+    def of(cls, result: runner.Result) -> "Result":
+        """Wrap the runner's result."""
+        return cls(result.pipeline, result.artifacts, result.saved_model)
 
     @property
     def paths(self) -> dict[str, Path]:
-        """{stage: its result's folder}, and "saved_model": the published version, when export ran."""
+        """{stage: the folder of its result}, and "saved_model": the published version, if export ran."""
         paths = {stage: artifact.path for stage, artifact in self.artifacts.items()}
         return {**paths, "saved_model": self.saved_model} if self.saved_model else paths
 
     @property
     def report(self) -> dict[str, Any]:
-        """metrics.json as evaluate wrote it: metrics, their intervals, signatures, notes."""
-        return results.read(self.path_of("evaluate") / results.METRICS)
+        """metrics.json of evaluate: metrics, their intervals, signatures, notes."""
+        return results.read_json(self.path_of("evaluate") / results.METRICS)
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """{metric: figure on the evaluated split}; None for one that is not defined."""
+        """{metric: value on the evaluated split}; None if undefined."""
         return self.report["metrics"]
 
     @property
@@ -47,33 +47,35 @@ class Result(runner.Result):
 
     @property
     def history(self) -> "pd.DataFrame":
-        """A row for each validation during training: epoch, step, losses, and what else was measured."""
+        """One row per validation during training: epoch, step, losses and other measurements."""
         return self.frame("train", "history.jsonl")
 
     @property
     def predictions(self) -> "pd.DataFrame":
-        """A row for each row that was evaluated: its number, the task's fields, the answer and its score."""
+        """One row per evaluated row: its number, the task's fields, the answer and its score."""
         return self.frame("evaluate", results.PREDICTIONS)
 
     def frame(self, stage: str, file: str) -> "pd.DataFrame":
         """A file of JSON lines as a DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(results.lines(self.path_of(stage) / file))
+        return pd.DataFrame(results.read_json_lines(self.path_of(stage) / file))
 
     def path_of(self, stage: str) -> Path:
-        """The folder of a stage's result; raises ArtifactError when the run ended before it."""
+        """The folder of a stage's result; raises ArtifactError if the run ended before that stage."""
         if stage not in self.artifacts:
             last = list(self.artifacts)[-1] if self.artifacts else "nothing"
             raise ArtifactError(
-                f"{self.pipeline.name}: {stage} has not run, only up to {last}; run it with until={stage!r}"
+                f"{self.pipeline.name}: {stage} has not run (last stage: {last}); run the pipeline with until={stage!r}"
             )
         return self.artifacts[stage].path
 
     def __repr__(self) -> str:
         parts = []
         if "evaluate" in self.artifacts:
-            parts.append(", ".join(f"{name} {figure(value)}" for name, value in list(self.metrics.items())[:SHOWN]))
+            parts.append(
+                ", ".join(f"{name} {format_figure(value)}" for name, value in list(self.metrics.items())[:NUM_SHOWN])
+            )
         parts.append(str(self.saved_model or (list(self.paths.values())[-1] if self.paths else "nothing was run")))
         return f"Result({self.pipeline.name}: {'; '.join(parts)})"
 
@@ -83,8 +85,8 @@ class Result(runner.Result):
         if "evaluate" in self.artifacts:
             intervals = self.intervals
             for name, value in self.metrics.items():
-                bounds = " to ".join(map(figure, intervals[name])) if name in intervals else ""
-                rows.append((name, figure(value), bounds))
+                bounds = " to ".join(map(format_figure, intervals[name])) if name in intervals else ""
+                rows.append((name, format_figure(value), bounds))
         rows += [(name, str(path), "") for name, path in self.paths.items()]
         cells = "".join(
             "<tr><th style='text-align:left'>" + "</th>".join(map(html.escape, row[:1])) + "</th>"
@@ -94,6 +96,6 @@ class Result(runner.Result):
         return f"<table><caption>{html.escape(self.pipeline.name)}</caption>{cells}</table>"
 
 
-def figure(value: float | None) -> str:
-    """Four digits, or a dash for a figure that is not defined."""
+def format_figure(value: float | None) -> str:
+    """Four significant digits, or a dash for an undefined value."""
     return "-" if value is None else f"{value:.4g}"

@@ -1,15 +1,15 @@
-"""One self-contained HTML page: its style, its head, its sections. Nothing is fetched and no script runs."""
+"""A self-contained HTML page. It fetches nothing and runs no script."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from textpipe.cache import store
-from textpipe.report.markup import attribute, escape, shown
+from textpipe.report.markup import attribute, escape, text_html
 
 STYLE = Path(__file__).with_name("style.css")
 
-# Names as people write them; others are told as they stand.
+# Display names of metrics; other names are shown with spaces for underscores.
 TITLES = {
     "bleu": "BLEU", "bleu_lowercased": "BLEU, lowercased", "chrf": "chrF", "ter": "TER", "exact_match": "exact match",
     "length_ratio": "length ratio", "empty_answers": "empty answers", "distinct_answers": "distinct answers",
@@ -18,15 +18,15 @@ TITLES = {
     "log_loss": "log loss", "calibration_error": "calibration error",
 }  # fmt: skip
 
-OF_ONE_CLASS = ("f1", "precision", "recall")  # where there are two classes, of the second
+PER_CLASS = ("f1", "precision", "recall")  # with two classes: figures of the second class
 
-# No script, no fetch: what a page of data must never do, a browser is told to refuse.
+# Browsers enforce that a page of untrusted data runs no script and fetches nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, an identifier to link to, what it says first (text), and its HTML."""
+    """A heading, an anchor, the HTML of its body, and an introductory text."""
 
     title: str
     key: str
@@ -35,39 +35,39 @@ class Section:
 
 
 def tile(label: str, value: str, note: str = "") -> str:
-    """A figure in large type."""
+    """A figure in large type, with its label and a note."""
     small = f"<small>{escape(note)}</small>" if note else ""
     return f"<div><dt>{escape(label)}</dt><dd>{escape(value)}{small}</dd></div>"
 
 
-def titled(name: str, positive: str | None = None) -> str:
-    """A metric's name for people; positive: the class that F1, precision and recall of two classes are of.
+def metric_title(name: str, positive: str | None = None) -> str:
+    """The display name of a metric; positive: the class of F1, precision and recall when there are two classes.
 
     ("f1", "yes") -> "F1 of “yes”"
     """
     title = TITLES.get(name, name.replace("_", " "))
-    return f"{title} of “{positive}”" if positive is not None and name in OF_ONE_CLASS else title
+    return f"{title} of “{positive}”" if positive is not None and name in PER_CLASS else title
 
 
-def sentence(facts: Sequence[str], entries: Sequence[tuple[str, str]]) -> str:
-    """A row of the data on a card: facts (text) above, then (label, HTML) pairs."""
-    told = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
+def row_card(facts: Sequence[str], entries: Sequence[tuple[str, str]]) -> str:
+    """A card for a row of the data: facts (text), then (label, HTML) pairs."""
+    header = "".join(f"<span>{escape(fact)}</span>" for fact in facts)
     pairs = "".join(f'<dt>{escape(label)}</dt><dd dir="auto">{value}</dd>' for label, value in entries)
-    return f'<article class="card sentence"><p class="facts">{told}</p><dl>{pairs}</dl></article>'
+    return f'<article class="card sentence"><p class="facts">{header}</p><dl>{pairs}</dl></article>'
 
 
-def references(given: str | Sequence[str]) -> str:
-    """What should have been answered, each reference on a line of its own."""
-    return "<br>".join(shown(one) for one in ([given] if isinstance(given, str) else given))
+def references_html(references: str | Sequence[str]) -> str:
+    """One reference or several, each on its own line."""
+    return "<br>".join(map(text_html, [references] if isinstance(references, str) else references))
 
 
-def opening(title: str, body: str) -> str:
-    """A card of HTML behind a heading that opens."""
+def collapsible(title: str, body: str) -> str:
+    """A collapsible card of HTML."""
     return f'<details class="card"><summary>{escape(title)}</summary>{body}</details>'
 
 
-def group(title: str, cards: Sequence[str], *, opened: bool = False) -> str:
-    """Cards behind a heading that opens."""
+def card_group(title: str, cards: Sequence[str], *, opened: bool = False) -> str:
+    """A collapsible group of cards."""
     if not cards:
         return ""
     state = " open" if opened else ""
@@ -83,14 +83,14 @@ def document(
     footer: str = "",
     made_of: str = "",
 ) -> str:
-    """The page as text; made_of: a word by which a later run knows whether the page is still true."""
-    links = "".join(f'<a href="#{one.key}">{escape(one.title)}</a>' for one in sections)
+    """The page as HTML; made_of: fingerprint of its contents, by which a later run knows whether it is up to date."""
+    links = "".join(f'<a href="#{section.key}">{escape(section.title)}</a>' for section in sections)
     parts = []
-    for one in sections:
-        lead = f"<p>{escape(one.lead)}</p>" if one.lead else ""
+    for section in sections:
+        lead = f"<p>{escape(section.lead)}</p>" if section.lead else ""
         parts.append(
-            f'<section id="{one.key}" aria-labelledby="{one.key}-title">'
-            f'<h2 id="{one.key}-title">{escape(one.title)}</h2>{lead}{one.body}</section>'
+            f'<section id="{section.key}" aria-labelledby="{section.key}-title">'
+            f'<h2 id="{section.key}-title">{escape(section.title)}</h2>{lead}{section.body}</section>'
         )
     cards = f'<dl class="tiles">{"".join(tiles)}</dl>' if tiles else ""
     return (
@@ -107,18 +107,18 @@ def document(
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page so that a reader sees the old one or the new one, never half."""
+    """Write a page atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with store.out_of_space(path):
+    with store.explain_disk_errors(path):
         store.write_atomically(path, text)
 
 
-def made_of(path: Path) -> str | None:
-    """What a written page was made of; None when there is no page."""
+def fingerprint_of(path: Path) -> str | None:
+    """The fingerprint in a written page; None when there is no page."""
     try:
         with path.open(encoding="utf-8") as file:
             head = file.read(4000)
     except (OSError, UnicodeDecodeError):
         return None
-    _, found, rest = head.partition('<meta name="made-of" content="')
-    return rest.partition('"')[0] if found else None
+    _, marker, rest = head.partition('<meta name="made-of" content="')
+    return rest.partition('"')[0] if marker else None

@@ -12,7 +12,7 @@ from textpipe.cache import integrity
 from textpipe.config import plugins
 from textpipe.errors import ArtifactError
 from textpipe.pipeline import runner
-from textpipe.report.system_answers import pair, view_of
+from textpipe.report.system_answers import source_and_target, view_of
 from textpipe.version import __version__
 
 METRICS, PREDICTIONS, ATTENTION = "metrics.json", "predictions.jsonl", "attention.jsonl"
@@ -20,56 +20,59 @@ METRICS, PREDICTIONS, ATTENTION = "metrics.json", "predictions.jsonl", "attentio
 
 @dataclass(frozen=True)
 class Run:
-    """The results of one run: its name, and the artifact of each stage that is there; evaluate and train always are."""
+    """The results of one run: its name, and the artifacts of its stages, always including train and evaluate."""
 
     name: str
     artifacts: Mapping[str, Path]
 
     @classmethod
-    def find(cls, place: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = runner.ARTIFACTS) -> "Run":
-        """From a pipeline file as it stands, or an evaluate artifact's directory; raises ArtifactError if not built."""
-        place = Path(place)
-        if place.is_dir():
-            return cls.around(place)
-        loaded = runner.Pipeline.load(place, overrides)
+    def find(cls, source: str | Path, overrides: tuple[str, ...] = (), artifacts: Path = runner.ARTIFACTS) -> "Run":
+        """From a pipeline file with its current settings, or an evaluate artifact's directory.
+
+        Raises ArtifactError if the run is not complete.
+        """
+        path = Path(source)
+        if path.is_dir():
+            return cls.from_artifact(path)
+        loaded = runner.Pipeline.load(path, overrides)
         steps = runner.plan(loaded, until="evaluate", artifacts=artifacts, contents=True)
         missing = next((step for step in steps if step.path is None), None)
         if missing:
             why = "; ".join(missing.reasons)
             raise ArtifactError(
-                f"{place}: its {missing.stage} is not in {artifacts} ({why}); run `textpipe evaluate {place}` first"
+                f"{path}: the result of {missing.stage} is not in {artifacts} ({why}); run `textpipe evaluate {path}` first"
             )
         return cls(loaded.name, {step.stage: step.path for step in steps if step.path})
 
     @classmethod
-    def around(cls, evaluate: Path) -> "Run":
-        """From an evaluate artifact, and beside it in the store the results it was made from."""
+    def from_artifact(cls, evaluate: Path) -> "Run":
+        """From an evaluate artifact and the results in the same store that it was computed from."""
         integrity.check(evaluate)
-        inputs = manifest(evaluate)["ingredients"]["inputs"]
-        found = {"evaluate": evaluate}
+        inputs = read_manifest(evaluate)["ingredients"]["inputs"]
+        artifacts = {"evaluate": evaluate}
         for stage, digest in inputs.items():
             for other in sorted((evaluate.parent.parent / stage).glob(f"*/{integrity.MANIFEST}")):
                 if other.parent.suffix != ".damaged" and digest_of(other.parent) == digest:
-                    found[stage] = other.parent
-        if "train" not in found:
+                    artifacts[stage] = other.parent
+        if "train" not in artifacts:
             raise ArtifactError(
-                f"{evaluate}: the training it belongs to is not in {evaluate.parent.parent}; train again"
+                f"{evaluate}: the train artifact it was computed from is not in {evaluate.parent.parent}; train again"
             )
-        return cls(named(evaluate), found)
+        return cls(pipeline_name(evaluate), artifacts)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json"""
-        return read(self.artifacts["evaluate"] / METRICS)
+        return read_json(self.artifacts["evaluate"] / METRICS)
 
     @cached_property
     def predictions(self) -> list[dict[str, Any]]:
-        """The lines of predictions.jsonl; where there are several source fields, with all of them as one text besides."""
-        found, (source, _) = lines(self.artifacts["evaluate"] / PREDICTIONS), self.sides
+        """The rows of predictions.jsonl; with several source fields, also all of them joined into one text."""
+        rows, (source, _) = read_json_lines(self.artifacts["evaluate"] / PREDICTIONS), self.sides
         if len(self.sources) > 1:
-            for line in found:
-                line[source] = "\n".join(f"{name}: {line[name]}" for name in self.sources)
-        return found
+            for row in rows:
+                row[source] = "\n".join(f"{name}: {row[name]}" for name in self.sources)
+        return rows
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -79,66 +82,66 @@ class Run:
 
     @cached_property
     def sides(self) -> tuple[str, str]:
-        """The names of the source and the target field; of several sources, all of their names."""
-        _, target = pair(plugins.find("tasks", self.metrics["task"]).FIELDS)
+        """The names of the source and the target field; several source names are joined by commas."""
+        _, target = source_and_target(plugins.find("tasks", self.metrics["task"]).FIELDS)
         return ", ".join(self.sources), target.name
 
     @cached_property
     def view(self) -> ModuleType:
-        """How the report shows the task's answers: a module of views/."""
+        """The module of views/ that shows the task's answers."""
         return view_of(plugins.find("tasks", self.metrics["task"]).ANSWER)
 
     @cached_property
     def positive(self) -> str | None:
-        """Of a classifier of two classes, the one that F1, precision and recall are of."""
+        """The class of F1, precision and recall of a classifier with two classes, else None."""
         labels: list[str] = self.metrics.get("labels") or []
         return labels[1] if len(labels) == 2 else None
 
     @cached_property
     def made_of(self) -> str:
-        """Changes when the page would."""
+        """Fingerprint of everything the page shows."""
         parts = [
             f"{path.name[:12]}.{(path / integrity.MANIFEST).stat().st_mtime_ns}" for path in self.artifacts.values()
         ]
         return " ".join([__version__, self.name, *parts])
 
 
-def manifest(artifact: Path) -> dict[str, Any]:
-    """An artifact's manifest; raises ArtifactError when there is none, or it is damaged."""
+def read_manifest(artifact: Path) -> dict[str, Any]:
+    """An artifact's manifest; raises ArtifactError if it is missing or damaged."""
     try:
         return integrity.read_manifest(artifact)[0]
     except FileNotFoundError:
         raise ArtifactError(
-            f"{artifact}: is no finished result of a stage; give a pipeline file or an evaluate artifact"
+            f"{artifact}: is not a finished result of a stage; give a pipeline file or an evaluate artifact"
         ) from None
     except ValueError as error:
         raise ArtifactError(f"{artifact / integrity.MANIFEST}: {error}; run its pipeline again") from None
 
 
 def digest_of(artifact: Path) -> str | None:
-    """The digest a manifest gives, or None when it cannot be read."""
+    """The digest in a manifest, or None if it cannot be read."""
     try:
         return integrity.read_manifest(artifact)[0]["digest"]
     except (OSError, ValueError):
         return None
 
 
-def named(evaluate: Path) -> str:
-    """The pipeline that an evaluate artifact was last used by, else the first letters of its key."""
+def pipeline_name(evaluate: Path) -> str:
+    """The pipeline that last used an evaluate artifact, or the start of its key."""
     for path in sorted((evaluate.parent.parent / "latest").glob("*/evaluate.json")):
-        if read(path).get("path") == evaluate.name:
+        if read_json(path).get("path") == evaluate.name:
             return path.parent.name
     return evaluate.name[:8]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A JSON file."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Parse a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON lines; empty when it is not there."""
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Parse a file of JSON lines; an empty list if it does not exist."""
     if not path.is_file():
         return []
-    # Only a line feed ends a line: a text may hold other separators.
+    # Split at line feeds only: a text may contain other line separators.
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

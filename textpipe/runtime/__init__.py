@@ -1,1 +1,1 @@
-"""The process textpipe runs in: threads, oneDNN, the garbage collector, stderr, folders and memory."""
+"""The process: threads, oneDNN, garbage collection, stderr, temporary folders, errors of the environment."""

@@ -1,72 +1,78 @@
-"""What the machine must have, and what is said where it lacks: folders that can be written, space, memory, libraries.
+"""Errors of the environment (folders, disk space, memory, libraries), and a fallback for the temporary folder.
 
-TensorFlow asks Python for the folder of temporary files when it is imported, and Python raises an error where the root is
-read-only and no such folder is mounted, as in many containers. Nothing that answers needs one.
+TensorFlow asks Python for the temporary folder when it is imported, and Python raises an error when the root file
+system is read-only and no temporary folder is mounted, as in many containers. Prediction and serving do not need one.
 """
 
 import errno
 import os
 import sys
 
-# What is wrong with the call, not with the machine.
-CALLERS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-FULL = (errno.ENOSPC, errno.EDQUOT)
-# What libraries with errors of their own (TensorFlow, HDF5, Arrow) quote of the operating system.
-QUOTED = (*FULL, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
-MISTAKE, RESOURCE = 2, 4  # exit codes
+# Errors of the call, not of the machine.
+CALLER_ERRNOS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+# Errors of the operating system that TensorFlow, HDF5 and Arrow quote in their own exceptions.
+QUOTED_ERRNOS = (*DISK_FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
+USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
 
 
-def find_temporary_folder() -> None:
-    """Where nothing that Python would take for temporary files can be written: memory's folder, else a name alone."""
-    places = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
-    places = [*filter(None, places), "/tmp", "/var/tmp", "/usr/tmp", "."]
-    if any(map(writable, places)):
+def ensure_temporary_folder() -> None:
+    """If Python finds no writable temporary folder, use /dev/shm, or else set a folder without checking it."""
+    candidates = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    candidates = [*filter(None, candidates), "/tmp", "/var/tmp", "/usr/tmp", "."]
+    if any(map(is_writable, candidates)):
         return
-    if writable("/dev/shm"):
+    if is_writable("/dev/shm"):
         os.environ["TMPDIR"] = "/dev/shm"
         return
     import tempfile
 
-    tempfile.tempdir = places[0]
+    tempfile.tempdir = candidates[0]
 
 
-def writable(folder: str) -> bool:
-    """Whether a folder is there, may be written, and has room."""
+def is_writable(folder: str) -> bool:
+    """Whether a folder exists, is writable, and has free space."""
     try:
         return os.access(folder, os.W_OK | os.X_OK) and os.statvfs(folder).f_bfree > 0
     except OSError:
         return False
 
 
-def explained(error: BaseException) -> tuple[str, int] | None:
-    """One line for an error of the surroundings, and the exit code; None for a fault of the code, which needs its traceback."""
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """A message and an exit code for an error of the environment; None for a bug, which needs its traceback."""
     if isinstance(error, MemoryError):
-        return "out of memory; ask for smaller batches or shorter texts, or give the machine more", RESOURCE
+        return "out of memory; use smaller batches or shorter texts, or add memory", RESOURCE_ERROR
     if type(error).__name__ == "ResourceExhaustedError" and type(error).__module__.startswith("tensorflow"):
-        return f"out of memory: {first_line(error)}; ask for smaller batches, or give the machine more", RESOURCE
+        return f"out of memory: {first_line(error)}; use smaller batches, or add memory", RESOURCE_ERROR
     if isinstance(error, OSError) and "No usable temporary directory" in str(error):
-        return "no folder for temporary files can be written, or all are full; set TMPDIR to one that can", RESOURCE
-    library = imported(error)
+        return (
+            "no temporary folder is writable and has free space; set TMPDIR to one that is",
+            RESOURCE_ERROR,
+        )
+    library = failed_import(error)
     if library:
-        return f"{library} cannot be imported ({first_line(error)}); `textpipe doctor` says what is installed", RESOURCE
+        return (
+            f"{library} cannot be imported ({first_line(error)}); `textpipe doctor` lists what is installed",
+            RESOURCE_ERROR,
+        )
     if isinstance(error, OSError) and error.errno is not None:
-        return of_system(error)
-    if isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in QUOTED):
-        return first_line(error), RESOURCE
+        return explain_os_error(error)
+    if isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in QUOTED_ERRNOS):
+        return first_line(error), RESOURCE_ERROR
     return None
 
 
-def of_system(error: OSError) -> tuple[str, int]:
-    """What an error of the operating system says, and whether the caller or the machine is to blame."""
-    place = error.filename if error.filename is not None else "output" if error.errno in FULL else None
-    where = "" if place is None else f"{os.fsdecode(place) if isinstance(place, bytes) else place}: "
-    if error.errno in FULL:
-        return f"{where}the disk is full ({error.strerror}); free some space and run again", RESOURCE
-    return f"{where}{error.strerror}", MISTAKE if error.errno in CALLERS and where else RESOURCE
+def explain_os_error(error: OSError) -> tuple[str, int]:
+    """A message for an error of the operating system, and the exit code of a wrong call or of a machine's problem."""
+    path = error.filename if error.filename is not None else "output" if error.errno in DISK_FULL_ERRNOS else None
+    prefix = "" if path is None else f"{os.fsdecode(path) if isinstance(path, bytes) else path}: "
+    if error.errno in DISK_FULL_ERRNOS:
+        return f"{prefix}the disk is full ({error.strerror}); free some space and run again", RESOURCE_ERROR
+    return f"{prefix}{error.strerror}", USER_ERROR if error.errno in CALLER_ERRNOS and prefix else RESOURCE_ERROR
 
 
-def imported(error: BaseException) -> str | None:
-    """The library of others whose import failed: one that is not there, or the innermost whose module was being run."""
+def failed_import(error: BaseException) -> str | None:
+    """The third-party library whose import failed: a missing one, or the innermost one whose module was executing."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("textpipe"):
         return error.name
     traceback, library = error.__traceback__, None
@@ -84,15 +90,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def write_any_text() -> None:
-    """Let standard output take every text: where its encoding is not UTF-8, what it lacks is written as \\\\u escapes."""
+def escape_unencodable_output() -> None:
+    """If standard output is not UTF-8, write characters that its encoding lacks as \\u escapes instead of failing."""
     encoding = getattr(sys.stdout, "encoding", None)
     if encoding and encoding.lower().replace("_", "-") != "utf-8" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def abandon_output() -> None:
-    """After standard output failed: what it still holds must not be tried again when Python ends."""
+def discard_output() -> None:
+    """After standard output failed, discard its buffer, so that Python does not flush it again at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (AttributeError, OSError, ValueError):

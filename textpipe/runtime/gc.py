@@ -1,24 +1,24 @@
-"""How often Python looks for garbage among millions of objects that are none.
+"""Thresholds of Python's garbage collector, for processes with millions of long-lived objects.
 
-A graph is made of many small objects that live as long as it does, and Python's collector, left alone, looks through
-all of them again and again: a fifth of the time it takes to build one, and a pause of half a second in a server.
+A graph consists of many small objects that live as long as it does. By default Python's collector scans all of them
+again and again, which takes a fifth of the time of building a graph and pauses a server for half a second.
 """
 
 import gc
 
-# Objects made since the last look; young looks before one at the middle-aged, and of these before one at all.
+# Thresholds of generations 0, 1 and 2; see gc.set_threshold.
 BUILDING = 200_000, 50, 1000
 SERVING = 10_000, 10, 10
 
 
 def relax_gc() -> None:
-    """For a process that builds graphs."""
+    """Collect rarely, in a process that builds graphs."""
     gc.set_threshold(*BUILDING)
 
 
 def freeze_gc() -> None:
-    """After models were loaded or let go: look through everything once, leave what is left alone, and look often again,
-    for what requests leave behind is little to look through.
+    """After models are loaded or unloaded: collect once, exclude the surviving objects from later collections, and
+    collect often, because requests leave few objects to scan.
     """
     gc.unfreeze()
     gc.collect()

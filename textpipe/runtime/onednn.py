@@ -1,28 +1,28 @@
-"""oneDNN's kernels for training, TensorFlow's own for answering.
+"""oneDNN's kernels for training, TensorFlow's own for inference.
 
-TensorFlow has oneDNN's on by default only where a processor has AVX-512's. With AVX2 alone they save a fifth of a
-transformer's training step, whose shapes are few. A server meets a new shape with nearly every batch and step of a search,
-and oneDNN keeps something for each: .3 MB a minute, for no more speed. Where it was measured answers are the same texts and
-scores within 3e-6.
+TensorFlow enables oneDNN by default only on processors with AVX-512. With AVX2 alone it saves a fifth of a
+transformer's training step, which has few shapes. A server sees a new shape in nearly every batch and search step, and
+oneDNN caches data for each of them: 0.3 MB a minute, without a gain in speed. In measurements, texts were equal with
+both kernels and scores differed by at most 3e-6.
 
-TensorFlow reads the variable when it is imported; what a caller has set stands.
+TensorFlow reads the variable when it is imported. A value set by the caller takes precedence.
 """
 
 import os
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-CHOSEN = "TEXTPIPE_CHOSE_ONEDNN"  # the same value where it was chosen here, for processes that inherit both
+CHOSEN_VARIABLE = "TEXTPIPE_CHOSE_ONEDNN"  # has the same value if this module set it; child processes inherit both
 
 
-def for_training() -> None:
-    choose("1")
+def enable_by_default() -> None:
+    set_default("1")
 
 
-def for_answering() -> None:
-    """For processes that only answer; has no effect once TensorFlow is imported."""
-    choose("0")
+def disable_by_default() -> None:
+    """For processes that only predict; has no effect once TensorFlow is imported."""
+    set_default("0")
 
 
-def choose(value: str) -> None:
-    if os.environ.get(VARIABLE) == os.environ.get(CHOSEN):
-        os.environ[VARIABLE] = os.environ[CHOSEN] = value
+def set_default(value: str) -> None:
+    if os.environ.get(VARIABLE) == os.environ.get(CHOSEN_VARIABLE):
+        os.environ[VARIABLE] = os.environ[CHOSEN_VARIABLE] = value

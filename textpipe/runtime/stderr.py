@@ -1,8 +1,8 @@
-"""Keep TensorFlow's start-up chatter off the terminal.
+"""Filter TensorFlow's start-up messages out of stderr.
 
-TensorFlow and sentencepiece write lines such as "Could not find cuda drivers" straight to file descriptor 2, before any
-setting of theirs is read. While a command runs, what native code writes there goes through grep, which drops those
-lines and passes every other on. grep is a process of its own so that the last words of a crash still arrive.
+TensorFlow and sentencepiece write lines such as "Could not find cuda drivers" directly to file descriptor 2, before
+they read any setting. While a command runs, the output of native code goes through grep, which drops these lines and
+passes on all others. grep is a separate process, so that the last lines before a crash still arrive.
 """
 
 import contextlib
@@ -19,35 +19,35 @@ NOISE = (
 )
 
 
-def start() -> None:
-    """Filter descriptor 2 from now on; Python's own sys.stderr stays on the terminal. Without grep nothing changes."""
+def start_filter() -> None:
+    """Filter descriptor 2 from now on; Python's sys.stderr still writes to the terminal. Does nothing without grep."""
     grep = shutil.which("grep")
     try:
-        ours = sys.stderr.fileno() == 2
+        is_descriptor_2 = sys.stderr.fileno() == 2
     except (AttributeError, OSError, ValueError):
         return
-    if not grep or not ours:
+    if not grep or not is_descriptor_2:
         return
-    kept = os.dup(2)
+    terminal = os.dup(2)
     try:
-        # A session of its own: Ctrl-C must stop the command, not what shows its last lines.
+        # A new session, so that Ctrl-C stops the command but not the filter of its last lines.
         child = subprocess.Popen(
-            [grep, "--line-buffered", "-avE", NOISE], stdin=subprocess.PIPE, stdout=kept, stderr=subprocess.DEVNULL,
+            [grep, "--line-buffered", "-avE", NOISE], stdin=subprocess.PIPE, stdout=terminal, stderr=subprocess.DEVNULL,
             env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")}, start_new_session=True,
         )  # fmt: skip
     except OSError:
-        os.close(kept)
+        os.close(terminal)
         return
     assert child.stdin is not None
     os.dup2(child.stdin.fileno(), 2)
     child.stdin.close()
-    child.returncode = 0  # nobody waits for it: it ends when the last writer of descriptor 2 does
-    sys.stderr = open(kept, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
+    child.returncode = 0  # never waited for: it ends with the last writer of descriptor 2
+    sys.stderr = open(terminal, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
 
 
 @contextlib.contextmanager
-def loggers(*names: str) -> Iterator[None]:
-    """Only errors of these loggers for the length of a block."""
+def quiet_loggers(*names: str) -> Iterator[None]:
+    """Limit these loggers to errors inside a with block."""
     levels = {name: logging.getLogger(name).level for name in names}
     try:
         for name in names:

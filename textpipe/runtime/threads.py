@@ -1,40 +1,42 @@
-"""How work is shared out to cores: all of them at each operation, or a few at each of several pieces that go side by side.
+"""Distribution of work over cores: all cores per operation, or a few cores for each of several parallel shards.
 
-TensorFlow by default lets all cores into each operation. In a training step or a beam search, whose operations are many
-and small, they then wait for one another several hundred times. One core an operation, and as many batches or shares of a
-batch side by side as there are cores, was 1.2 to 1.4 times as fast on two.
+By default TensorFlow uses all cores for each operation. A training step or beam search has many small operations, so
+the cores wait for one another several hundred times. One core per operation, with as many batches or shards of a batch
+in parallel as there are cores, was 1.2 to 1.4 times as fast on two cores.
 """
 
 import os
 import sys
 
-VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores an operation may have; TensorFlow reads it when it first does something
-MOST = 4  # pieces side by side; more would be too small to be worth it
+VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores per operation; TensorFlow reads it when it runs its first operation
+MAX_SHARDS = 4  # shards in parallel; more would be too small to pay off
 
 
 def limit_intra_op() -> None:
-    """Leave cores for several operations at a time, unless TensorFlow has begun or TF_NUM_INTRAOP_THREADS is set."""
+    """Limit the cores per operation, unless TensorFlow has started or TF_NUM_INTRAOP_THREADS is set."""
     if VARIABLE in os.environ:
         return
-    few = max(1, count() // MOST)
+    num_threads = max(1, num_cores() // MAX_SHARDS)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         try:
-            tensorflow.config.threading.set_intra_op_parallelism_threads(few)
-        except RuntimeError:  # it has begun
+            tensorflow.config.threading.set_intra_op_parallelism_threads(num_threads)
+        except RuntimeError:  # already started
             return
-    os.environ[VARIABLE] = str(few)
+    os.environ[VARIABLE] = str(num_threads)
 
 
 def num_shards() -> int:
-    """How many pieces of work go side by side: 1 where all cores are at each operation.
+    """The number of shards to process in parallel; 1 when each operation uses all cores.
 
-    2 cores, one an operation: 2;   16 cores, four an operation: 4
+    2 cores, one per operation: 2;   16 cores, four per operation: 4
     """
-    few = os.environ.get(VARIABLE, "")
-    return max(1, min(MOST, count() // int(few))) if few.isdecimal() and int(few) else 1
+    num_threads = os.environ.get(VARIABLE, "")
+    return (
+        max(1, min(MAX_SHARDS, num_cores() // int(num_threads))) if num_threads.isdecimal() and int(num_threads) else 1
+    )
 
 
-def count() -> int:
-    """The cores this process may use."""
+def num_cores() -> int:
+    """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

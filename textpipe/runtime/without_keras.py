@@ -1,7 +1,8 @@
-"""TensorFlow as a SavedModel needs it: the runtime and TensorFlow Text's ops, without Keras.
+"""Import what a SavedModel needs: TensorFlow and TensorFlow Text's ops, without Keras.
 
-`import tensorflow` ends by importing Keras, which brings scikit-learn, SciPy and Matplotlib where they are installed: more
-than half of its time. TensorFlow Text's Python package imports Keras too, where a graph only needs the op libraries beside it.
+`import tensorflow` also imports Keras, which imports scikit-learn, SciPy and Matplotlib where they are installed: more
+than half of the import time. TensorFlow Text's Python package imports Keras too, although a graph only needs its op
+libraries.
 """
 
 import importlib.util
@@ -12,15 +13,15 @@ from pathlib import Path
 from types import ModuleType
 
 
-def tensorflow() -> ModuleType:
-    """The module tensorflow, with TensorFlow Text's ops registered. Raises ImportError when either is missing."""
+def import_tensorflow() -> ModuleType:
+    """The tensorflow module, with TensorFlow Text's ops registered. Raises ImportError when either is missing."""
     with without_keras():
         import tensorflow as tf
     if "tensorflow_text" not in sys.modules:
         spec = importlib.util.find_spec("tensorflow_text")
         if spec is None or not spec.submodule_search_locations:
             raise ImportError("No module named 'tensorflow_text'")
-        # A library that is loaded already is not loaded again.
+        # Loading a library twice is a no-op.
         for library in sorted(Path(spec.submodule_search_locations[0]).glob("python/ops/_*.so")):
             tf.load_op_library(str(library))
     return tf
@@ -28,10 +29,10 @@ def tensorflow() -> ModuleType:
 
 @contextmanager
 def without_keras() -> Iterator[None]:
-    """What is imported inside does not bring Keras, unless it is there already; who asks for it afterwards gets it."""
+    """Imports inside do not import Keras, unless it is imported already; afterwards it can be imported normally."""
     blocked = "keras" not in sys.modules and "tensorflow" not in sys.modules
     if blocked:
-        sys.modules["keras"] = None  # type: ignore[assignment]  # its import fails, which TensorFlow is prepared for
+        sys.modules["keras"] = None  # type: ignore[assignment]  # makes its import fail, which TensorFlow handles
     try:
         yield
     finally:

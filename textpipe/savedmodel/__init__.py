@@ -1,1 +1,1 @@
-"""What an exported model is: its files, its signatures, and how it is loaded and published."""
+"""Exported models: files, signatures, loading and publishing."""

@@ -1,4 +1,4 @@
-"""Many rows through a function of tensors: in batches of similar length, several side by side."""
+"""Run many rows through a function of tensors: in batches of similar length, several in parallel."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +7,11 @@ from typing import Any
 from textpipe.runtime import threads
 
 BATCH_ROWS = 128
-LEAST_ROWS = 32  # fewer rows are not cut into two batches, so that each core has one
-ROW_BYTES = 400  # texts longer than this on average are answered fewer at a time
+MIN_ROWS = 32  # batches are not made smaller than this to occupy every core
+ROW_BYTES = 400  # average bytes of a row; batches of longer texts have fewer rows
 
 
-def answered(
+def run_in_batches(
     function: Callable[..., Mapping[str, Any]],
     columns: Mapping[str, Sequence[Any]],
     *,
@@ -20,11 +20,11 @@ def answered(
 ) -> list[dict[str, Any]]:
     """One dict of outputs per row, in the rows' order.
 
-    columns: texts as bytes, or numbers. function: takes tensors [B] of these by name, strings and float32, and the tensors
-    of `fixed`; gives tensors whose first axis is B.
+    columns: texts as bytes, or numbers. function: takes them by name as tensors [B], strings or float32, and the tensors of
+    `fixed`; returns tensors whose first axis is B.
 
-    Rows go in sorted by length, so that a batch pads little; of long ones fewer than batch_rows go in at once. A search
-    waits for its many small operations: with one batch at a time a third of two cores would stand idle.
+    Rows are sorted by length to reduce padding; batches of long rows have fewer than batch_rows. Batches run in parallel
+    because a search has many small operations: one batch at a time leaves a third of two cores idle.
     """
     import tensorflow as tf
 
@@ -40,23 +40,23 @@ def answered(
     rows: list[dict[str, Any]] = [{} for _ in order]
 
     def answer(batch: Sequence[int]) -> None:
-        given = {name: tf.constant([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
-        for name, values in sorted(function(**given, **(fixed or {})).items()):
+        inputs = {name: tf.constant([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
+        for name, values in sorted(function(**inputs, **(fixed or {})).items()):
             for at, value in zip(batch, values.numpy(), strict=True):
-                rows[at][name] = plain(value)
+                rows[at][name] = to_python(value)
 
-    # The longest first: begun last, one would be waited for alone.
-    at_once = min(threads.MOST, threads.count())
-    batch_rows = min(batch_rows, max(LEAST_ROWS, -(-len(order) // at_once)))
-    waiting = list(batches(order, lengths, batch_rows))[::-1]
-    with ThreadPoolExecutor(max(1, min(at_once, len(waiting)))) as pool:
-        for _ in pool.map(answer, waiting):
+    # The longest first: started last, it would run alone at the end.
+    num_threads = min(threads.MAX_SHARDS, threads.num_cores())
+    batch_rows = min(batch_rows, max(MIN_ROWS, -(-len(order) // num_threads)))
+    queued = list(batches(order, lengths, batch_rows))[::-1]
+    with ThreadPoolExecutor(max(1, min(num_threads, len(queued)))) as pool:
+        for _ in pool.map(answer, queued):
             pass
     return rows
 
 
 def batches(order: Sequence[int], lengths: Sequence[int], batch_rows: int) -> Iterator[list[int]]:
-    """Rows, in this order of rising length, cut into batches of at most batch_rows and of bounded size."""
+    """Split rows, ordered by increasing length, into batches of at most batch_rows and of bounded size."""
     batch: list[int] = []
     for row in order:
         if batch and (len(batch) == batch_rows or (len(batch) + 1) * lengths[row] > batch_rows * ROW_BYTES):
@@ -67,12 +67,12 @@ def batches(order: Sequence[int], lengths: Sequence[int], batch_rows: int) -> It
         yield batch
 
 
-def plain(value: Any) -> Any:
-    """A NumPy value as Python's own: b'x' -> 'x', float32 -> float, arrays -> nested lists."""
+def to_python(value: Any) -> Any:
+    """Convert a NumPy value to Python types: b'x' -> 'x', float32 -> float, arrays -> nested lists."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [to_python(item) for item in value]
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Rows that callers give, as the tensors of a model's fields hold them."""
+"""Convert callers' rows to the values of a model's input tensors."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,26 +10,26 @@ Row = str | Mapping[str, Any]
 
 
 def encode(text: str) -> bytes:
-    """UTF-8, with whatever Python could not hold as text left for the graph to replace."""
+    """Encode as UTF-8; lone surrogates become bytes that the graph replaces."""
     return text.encode("utf-8", errors="surrogatepass")
 
 
-def columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Cells as ingest keeps them, as batching.answered takes them: texts as bytes, a number that is missing as NaN."""
-    return {name: [as_value(cell) for cell in cells] for name, cells in raw.items()}
+def encode_columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Convert cells from ingest for batching.run_in_batches: texts to bytes, missing numbers to NaN."""
+    return {name: [encode_cell(cell) for cell in cells] for name, cells in raw.items()}
 
 
-def as_value(cell: Any) -> Any:
+def encode_cell(cell: Any) -> Any:
     """ "hi" -> b"hi", None -> NaN, 3 -> 3.0."""
     if isinstance(cell, str):
         return encode(cell)
     return math.nan if cell is None else float(cell)
 
 
-def by_field(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
-    """A row by field: texts as str, numbers as float, NaN for one that is missing. Raises ModelError with the row's number.
+def parse_row(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
+    """A row by field: texts as str, numbers as float, NaN when missing. Raises ModelError with the row number.
 
-    fields: {field: dtype}, as Model.dtypes; a plain text is the one field.
+    fields: {field: dtype}, as in Model.dtypes; a str is the row of a model with one field.
     """
     if isinstance(row, str):
         if len(fields) != 1:
@@ -38,11 +38,11 @@ def by_field(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]
     for field in row:
         if field not in fields:
             raise ModelError(f"row {number}: the model has no field {field!r}{suggest(field, fields)}")
-    return {field: cell_of(row.get(field), dtype, field, number) for field, dtype in fields.items()}
+    return {field: parse_cell(row.get(field), dtype, field, number) for field, dtype in fields.items()}
 
 
-def cell_of(value: Any, dtype: str, field: str, number: int) -> Any:
-    """A cell of a row as a tensor of the dtype holds it: "3.5" or 3.5 -> 3.5, None or "" -> NaN, for a number."""
+def parse_cell(value: Any, dtype: str, field: str, number: int) -> Any:
+    """Convert a cell to the dtype; for a number, "3.5" or 3.5 -> 3.5, None or "" -> NaN."""
     if dtype == "string":
         if not isinstance(value, str):
             raise ModelError(f"row {number}: field {field!r} must be a text, found {value!r}")
@@ -50,16 +50,16 @@ def cell_of(value: Any, dtype: str, field: str, number: int) -> Any:
     if value is None or value == "":
         return math.nan
     try:
-        found = float(value)
+        result = float(value)
     except (TypeError, ValueError):
-        found = math.inf
-    if not math.isfinite(found):
+        result = math.inf
+    if not math.isfinite(result):
         raise ModelError(f"row {number}: field {field!r} must be a number, found {value!r}")
-    return found
+    return result
 
 
-def examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
-    """Serialized tf.Examples, one a row, with a feature of bytes or of a float for each field."""
+def to_examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
+    """Serialized tf.Examples, one per row, with a bytes or float feature per field."""
     import tensorflow as tf
 
     def feature_of(value: Any) -> Any:

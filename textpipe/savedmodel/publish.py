@@ -1,7 +1,7 @@
-"""Put an exported model where servers look: saved_models/NAME/VERSION, TensorFlow Serving's layout.
+"""Publish an exported model to saved_models/NAME/VERSION, TensorFlow Serving's layout.
 
-A version appears by one rename of a complete copy and is never written again, so a server that polls the folder cannot
-read half of one. Versions are integers and only grow; entries with other names are left alone.
+A version is created by renaming a complete copy and never modified, so a server that polls the folder cannot read half
+of one. Versions are increasing integers; entries with other names are ignored.
 """
 
 import contextlib
@@ -21,36 +21,36 @@ log = logging.getLogger(__name__)
 
 
 def publish(model: Path, base: Path) -> Path:
-    """Copy a complete model directory to base/<next integer>; the path of the version.
+    """Copy a complete model directory to base/<next integer>; returns the version's path.
 
-    When the latest version holds the same files, it is returned and nothing is written. Processes that publish at once
-    take turns: equal models get one version, others one each. Raises ModelError when the model is not what its manifest
-    says, and ResourceError when the copy cannot be written; then nothing new is visible.
+    If the latest version has the same files, returns it and writes nothing. Concurrent processes take turns: equal models
+    share a version. Raises ModelError when the model differs from its manifest, and ResourceError when the copy cannot be
+    written; then no new version is visible.
     """
     before = latest_version(base)
-    if latest := current(model, before):
+    if latest := reusable_version(model, before):
         return latest
     manifest.verify(model)
     description.check(model, description.read(model))
     copy = base / f".{secrets.token_hex(8)}.part"
     try:
-        with unwritable(base):
+        with explain_write_errors(base):
             base.mkdir(parents=True, exist_ok=True)
-            with turn(base):
+            with publish_lock(base):
                 latest = latest_version(base)
-                if latest is not None and latest != before and current(model, latest):
+                if latest is not None and latest != before and reusable_version(model, latest):
                     return latest
                 shutil.copytree(model, copy)
                 manifest.verify(copy)
-                flush(copy)
-                return settle(copy, base)
+                fsync_tree(copy)
+                return rename_to_next_version(copy, base)
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def turn(base: Path) -> Iterator[None]:
-    """Hold the right to publish below base; another process waits."""
+def publish_lock(base: Path) -> Iterator[None]:
+    """Hold an exclusive lock on publishing below `base`; other processes wait."""
     descriptor = os.open(base, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -59,47 +59,47 @@ def turn(base: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def settle(copy: Path, base: Path) -> Path:
-    """Rename a copy to the next free version; another tool may take a number first."""
+def rename_to_next_version(copy: Path, base: Path) -> Path:
+    """Rename a copy to the next free version; retries if another tool takes the number first."""
     while True:
-        place = base / str(max(taken(base), default=0) + 1)
+        target = base / str(max(version_numbers(base), default=0) + 1)
         try:
-            os.rename(copy, place)
-            return place
+            os.rename(copy, target)
+            return target
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
 
 
-def taken(base: Path) -> list[int]:
-    """Version numbers that any entry of base bears, complete or not."""
+def version_numbers(base: Path) -> list[int]:
+    """Version numbers among the entries of `base`, complete or not."""
     return [int(name) for name in os.listdir(base) if name.isascii() and name.isdigit()] if base.is_dir() else []
 
 
 def latest_version(base: Path) -> Path | None:
-    """The directory of the highest version that holds a saved_model.pb, or None."""
-    for number in sorted(taken(base), reverse=True):
-        place = base / str(number)
-        if (place / "saved_model.pb").is_file():
-            return place
+    """The directory of the highest version with a saved_model.pb, or None."""
+    for number in sorted(version_numbers(base), reverse=True):
+        folder = base / str(number)
+        if (folder / "saved_model.pb").is_file():
+            return folder
     return None
 
 
-def current(model: Path, latest: Path | None) -> Path | None:
-    """The latest version, when there is one, undamaged, that lists the same files; else None."""
+def reusable_version(model: Path, latest: Path | None) -> Path | None:
+    """The latest version if it is undamaged and has the same files, else None."""
     try:
         if latest is None or manifest.read(model) != manifest.read(latest):
             return None
-        fault = manifest.damage(latest, sums=True)
+        fault = manifest.find_damage(latest, sums=True)
     except ModelError:
         return None
     if fault:
-        log.warning("%s; the model is published anew", latest / fault)
+        log.warning("%s; publishing the model again", latest / fault)
     return None if fault else latest
 
 
-def flush(folder: Path) -> None:
-    """Force files to the disk before their directory gets its name: after a power cut a version is whole or absent."""
+def fsync_tree(folder: Path) -> None:
+    """Sync files to disk before the directory is renamed, so that after a power cut a version is complete or absent."""
     for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -109,14 +109,14 @@ def flush(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def unwritable(base: Path):
-    """Turn a full disk or a folder that cannot be written into an error with a cure."""
+def explain_write_errors(base: Path):
+    """Raise ResourceError with a cure for a full disk or a folder that is not writable."""
     try:
         yield
     except (OSError, shutil.Error) as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise ResourceError(
-                f"{base}: the disk is full, so nothing was published; free some space and run again"
+                f"{base}: the disk is full and nothing was published; free some space and run again"
             ) from None
-        raise ResourceError(f"{base}: cannot be published to ({error}); make it a writable folder") from None
+        raise ResourceError(f"{base}: cannot be published to ({error}); make the folder writable") from None

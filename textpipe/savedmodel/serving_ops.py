@@ -1,8 +1,8 @@
-"""Which releases of TensorFlow Serving can load a SavedModel: it must know every op of the graph.
+"""Which releases of TensorFlow Serving can load a SavedModel, judged by the ops of its graph.
 
 TensorFlow Serving X.Y is linked with TensorFlow X.Y, and with a TensorFlow Text that may be older: release 2.19 has
-Text 2.12.1 (tensorflow/serving#2267), 2.20 has Text 2.20. What TensorFlow and Text 2.21 register beyond 2.12.1 was
-found by asking both.
+Text 2.12.1 (tensorflow/serving#2267), 2.20 has Text 2.20. The ops that TensorFlow and Text 2.21 register beyond 2.12.1
+were found by comparing their op registries.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 
 from textpipe.errors import ModelError
 
-# TensorFlow Text's ops that 2.12.1 registers already.
-TEXT = frozenset(
+# Ops that TensorFlow Text 2.12.1 registers.
+TEXT_OPS = frozenset(
     [
         "CaseFoldUTF8",
         "ConstrainedSequence",
@@ -49,11 +49,11 @@ TEXT = frozenset(
         "WordpieceTokenizeWithOffsets",
     ]
 )
-# Those that came later, and one that is not linked in although it is old (tensorflow/serving#2064).
-LATER_TEXT = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
-UNLINKED = frozenset(("FastBertNormalize",))
-# TensorFlow's own of after 2.12 that a processor runs; which release brought each is not known here.
-LATER = frozenset(
+# Later ops of TensorFlow Text, and an older one that is not linked in (tensorflow/serving#2064).
+LATER_TEXT_OPS = frozenset(("TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"))
+UNLINKED_OPS = frozenset(("FastBertNormalize",))
+# CPU ops that TensorFlow added after 2.12; the release of each is not recorded.
+LATER_OPS = frozenset(
     [
         "CheckPinned",
         "Conv",
@@ -84,46 +84,46 @@ LATER = frozenset(
         "WeightedFlatMapDataset",
     ]
 )
-RELEASES = {"2.19": UNLINKED | LATER_TEXT, "2.20": UNLINKED, "2.21": UNLINKED}
+MISSING_OPS = {"2.19": UNLINKED_OPS | LATER_TEXT_OPS, "2.20": UNLINKED_OPS, "2.21": UNLINKED_OPS}
 
 
-def of_model(path: str | Path) -> list[str]:
-    """The ops of a SavedModel's graphs and functions, by name. Raises ModelError when it cannot be read."""
+def model_ops(path: str | Path) -> list[str]:
+    """The sorted names of ops in a SavedModel's graphs and functions. Raises ModelError when it cannot be read."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     from textpipe.savedmodel import loader
 
-    place = loader.find(Path(path))
+    folder = loader.find_version(Path(path))
     try:
-        saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
-        raise ModelError(f"{place / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
-    found: set[str] = set()
+        raise ModelError(f"{folder / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
+    ops: set[str] = set()
     for graph in saved.meta_graphs:
         functions = graph.graph_def.library.function
         nodes: list[Any] = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
-        found |= {node.op for node in nodes} - {function.signature.name for function in functions}
-    return sorted(found)
+        ops |= {node.op for node in nodes} - {function.signature.name for function in functions}
+    return sorted(ops)
 
 
 def report(path: str | Path) -> tuple[list[str], bool]:
-    """Lines to show, and whether a release of TensorFlow Serving loads the model."""
-    found = of_model(path)
-    text = [name for name in found if name in TEXT | LATER_TEXT | UNLINKED or name.startswith("TFText>")]
-    lines = [f"{len(found)} ops, {len(text)} of them TensorFlow Text's: {', '.join(text) or 'none'}"]
-    strange = [name for name in text if name not in TEXT | LATER_TEXT | UNLINKED]
-    newer = [name for name in found if name in LATER]
+    """A report as lines, and whether any release of TensorFlow Serving can load the model."""
+    ops = model_ops(path)
+    text_ops = [name for name in ops if name in TEXT_OPS | LATER_TEXT_OPS | UNLINKED_OPS or name.startswith("TFText>")]
+    lines = [f"{len(ops)} ops, {len(text_ops)} of them TensorFlow Text's: {', '.join(text_ops) or 'none'}"]
+    unknown = [name for name in text_ops if name not in TEXT_OPS | LATER_TEXT_OPS | UNLINKED_OPS]
+    newer = [name for name in ops if name in LATER_OPS]
     loads = False
-    for release, lacks in RELEASES.items():
-        missing = sorted(lacks & set(found))
+    for release, absent in MISSING_OPS.items():
+        missing = sorted(absent & set(ops))
         if missing:
             lines.append(f"TensorFlow Serving {release}: cannot load it, lacks {', '.join(missing)}")
-        elif strange or newer:
-            lines.append(f"TensorFlow Serving {release}: may lack {', '.join([*strange, *newer])}; try it")
+        elif unknown or newer:
+            lines.append(f"TensorFlow Serving {release}: may lack {', '.join([*unknown, *newer])}; try it")
             loads = True
         else:
             lines.append(f"TensorFlow Serving {release}: knows every op")
             loads = True
-    lines += ["textpipe serve: loads it wherever TensorFlow and TensorFlow Text of this environment do"]
+    lines += ["textpipe serve: loads it with the TensorFlow and TensorFlow Text of this environment"]
     return lines, loads

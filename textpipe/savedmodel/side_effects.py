@@ -1,9 +1,9 @@
-"""Which ops of a SavedModel reach beyond its own memory: files, other processes, the network.
+"""Find ops of a SavedModel with side effects: access to files, other processes or the network.
 
-A SavedModel is a program, and TensorFlow runs whatever it is made of with the rights of the process that loads it
-(TensorFlow's SECURITY.md). The names below are the ops that TensorFlow 2.21 registers and that open a path, a socket or
-a Python function, found by reading its list of ops; all others work on tensors. Two things that every model does are
-allowed: what saves and restores its variables may do so, and tables may be filled from the model's own assets.
+A SavedModel is a program that TensorFlow runs with the rights of the loading process (TensorFlow's SECURITY.md). The
+names below are the ops registered by TensorFlow 2.21 that open a path, a socket or a Python function, from a review of
+its op list; all others only compute tensors. Two uses are allowed: saving and restoring the model's variables, and
+filling tables from the model's own assets.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 from textpipe.errors import ModelError
 
-# Without "Experimental" before them and a version behind: ExperimentalCSVDatasetV2 -> CSVDataset.
+# Without the prefix "Experimental" and a version suffix: ExperimentalCSVDatasetV2 -> CSVDataset.
 FILES = frozenset(
     [
         "ReadFile",
@@ -91,74 +91,74 @@ NETWORK = frozenset(
     ]
 )
 CHECKPOINTS = frozenset(["Save", "SaveSlices", "Restore", "RestoreSlice", "MergeCheckpoints"])
-TABLE = "InitializeTableFromTextFile"
-DECORATION = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
-STARTED = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
-PASSED = ("Identity", "StopGradient", "EnsureShape")
+TABLE_FROM_FILE = "InitializeTableFromTextFile"
+AFFIXES = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
+INIT_KEYS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
+PASS_THROUGH = ("Identity", "StopGradient", "EnsureShape")
 
 
-def bare(op: str) -> str:
+def base_op(op: str) -> str:
     """ExperimentalCSVDatasetV2 -> CSVDataset;   SaveV2 -> Save;   MergeV2Checkpoints -> MergeCheckpoints"""
-    return DECORATION.sub("", op)
+    return AFFIXES.sub("", op)
 
 
-def of_model(place: Path, saved: Any = None) -> list[str]:
-    """The names of such ops in a SavedModel directory, "ReadFile (serve)" where a function has it; [] for none.
+def find_side_effects(folder: Path, saved: Any = None) -> list[str]:
+    """The ops with side effects in a SavedModel directory, as "ReadFile (serve)" inside a function; [] for none.
 
-    saved: its SavedModel message where that was read before. Raises ModelError when it cannot be read.
+    saved: its SavedModel message, if already read. Raises ModelError when it cannot be read.
     """
-    found: set[str] = set()
-    for meta_graph in (saved or read(place)).meta_graphs:
-        found.update(Graph(meta_graph).found())
-        found.update(
+    effects: set[str] = set()
+    for meta_graph in (saved or read_saved_model(folder)).meta_graphs:
+        effects.update(Graph(meta_graph).side_effects())
+        effects.update(
             f"the asset {asset.filename}"
             for asset in meta_graph.asset_file_def
             if asset.filename.startswith("/") or ".." in Path(asset.filename).parts
         )
-    return sorted(found)
+    return sorted(effects)
 
 
-def refuse(place: Path, saved: Any = None) -> None:
-    """Raises ModelError for a model that has such ops."""
-    if found := of_model(place, saved):
+def refuse(folder: Path, saved: Any = None) -> None:
+    """Raise ModelError for a model that has ops with side effects."""
+    if effects := find_side_effects(folder, saved):
         raise ModelError(
-            f"{place}: its graph reaches for files, processes or the network: {', '.join(found[:8])}"
-            f"{' and others' if len(found) > 8 else ''}; --trust-models serves it all the same, if you know who made it"
+            f"{folder}: its graph accesses files, processes or the network: {', '.join(effects[:8])}"
+            f"{' and others' if len(effects) > 8 else ''}; if you trust its author, serve it with --trust-models"
         )
 
 
 def report(path: str | Path) -> list[str]:
-    """Lines to show of a model that has such ops; [] for one that has none."""
+    """Report lines, one per op with side effects; [] for none."""
     from textpipe.savedmodel import loader
 
     return [
-        f"fault             {what}: reaches for files, processes or the network; textpipe serve refuses the model "
+        f"fault             {op}: accesses files, processes or the network; textpipe serve refuses the model "
         "without --trust-models"
-        for what in of_model(loader.find(Path(path)))
+        for op in find_side_effects(loader.find_version(Path(path)))
     ]
 
 
-def read(place: Path) -> Any:
+def read_saved_model(folder: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     try:
-        return saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+        return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
-        raise ModelError(f"{place / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
+        raise ModelError(f"{folder / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
 
 
 class Graph:
-    """A MetaGraphDef: its main graph (called "" here), and its functions by name."""
+    """A MetaGraphDef: its main graph (container ""), and its functions by name."""
 
     def __init__(self, meta_graph: Any):
         self.meta_graph = meta_graph
         library = meta_graph.graph_def.library.function
         self.functions = {function.signature.name: function for function in library}
         self.main = {node.name: node for node in meta_graph.graph_def.node}
-        self.saving = self.of_the_saver()
+        self.saving = self.saver_only()
 
-    def found(self) -> Iterator[str]:
+    def side_effects(self) -> Iterator[str]:
         for node in self.main.values():
             if self.reaches(node, "", allowed=node.name in self.saving[0]):
                 yield node.op
@@ -168,13 +168,13 @@ class Graph:
                     yield f"{node.op} ({name})"
 
     def reaches(self, node: Any, container: str, *, allowed: bool) -> bool:
-        """Whether a node reaches beyond memory; allowed: it belongs to what saves and restores variables."""
+        """Whether a node has a side effect; allowed: it is part of saving and restoring variables."""
         if node.op in self.functions:
             return False
-        op = bare(node.op)
+        op = base_op(node.op)
         if op in CHECKPOINTS:
             return not allowed
-        if op == TABLE:
+        if op == TABLE_FROM_FILE:
             return len(node.input) < 2 or not self.is_asset(container, node.input[1], set())
         if op in FILES | PROCESSES | NETWORK:
             return True
@@ -187,114 +187,114 @@ class Graph:
         if op == "Print":
             return attributes["output_stream"].s.startswith(b"file:")
         if op == "CacheDataset":
-            return len(node.input) < 2 or self.constant(container, node.input[1]) != b""
+            return len(node.input) < 2 or self.string_constant(container, node.input[1]) != b""
         return False
 
-    # What saves and restores
+    # Saving and restoring
 
-    def of_the_saver(self) -> tuple[set[str], set[str]]:
-        """(nodes of the main graph, functions) that serve the saver alone."""
+    def saver_only(self) -> tuple[set[str], set[str]]:
+        """(nodes of the main graph, functions) used only by the saver."""
         saver, signatures = self.meta_graph.saver_def, self.meta_graph.signature_def.values()
-        asked = {tensor.name for signature in signatures for tensor in signature.outputs.values()}
-        for key in STARTED:
-            asked.update(self.meta_graph.collection_def[key].node_list.value)
-        nodes = self.behind([saver.save_tensor_name, saver.restore_op_name]) - self.behind(asked)
-        theirs = self.called(node for name, node in self.main.items() if name in nodes)
-        others = self.called(node for name, node in self.main.items() if name not in nodes)
+        outputs = {tensor.name for signature in signatures for tensor in signature.outputs.values()}
+        for key in INIT_KEYS:
+            outputs.update(self.meta_graph.collection_def[key].node_list.value)
+        nodes = self.ancestors([saver.save_tensor_name, saver.restore_op_name]) - self.ancestors(outputs)
+        saver_functions = self.called_functions(node for name, node in self.main.items() if name in nodes)
+        others = self.called_functions(node for name, node in self.main.items() if name not in nodes)
         others |= set(self.meta_graph.object_graph_def.concrete_functions)
-        loose = set(self.functions) - theirs
-        others |= loose | self.called(node for name in others | loose for node in self.nodes(name).values())
-        return nodes, theirs - others
+        others |= set(self.functions) - saver_functions
+        others |= self.called_functions(node for name in others for node in self.nodes(name).values())
+        return nodes, saver_functions - others
 
-    def behind(self, names: Iterable[str]) -> set[str]:
-        """Nodes of the main graph that these tensors need."""
-        found: set[str] = set()
-        waiting = [node_of(name) for name in names]
+    def ancestors(self, names: Iterable[str]) -> set[str]:
+        """Nodes of the main graph that these tensors depend on."""
+        nodes: set[str] = set()
+        waiting = [node_name(name) for name in names]
         while waiting:
             name = waiting.pop()
-            if name in self.main and name not in found:
-                found.add(name)
-                waiting += map(node_of, self.main[name].input)
-        return found
+            if name in self.main and name not in nodes:
+                nodes.add(name)
+                waiting += map(node_name, self.main[name].input)
+        return nodes
 
-    def called(self, nodes: Iterable[Any]) -> set[str]:
-        """Functions that nodes call, and those that these call."""
-        found: set[str] = set()
+    def called_functions(self, nodes: Iterable[Any]) -> set[str]:
+        """Functions that nodes call, directly or not."""
+        called: set[str] = set()
         waiting = list(nodes)
         while waiting:
             for name in callees(waiting.pop()) & set(self.functions):
-                if name not in found:
-                    found.add(name)
+                if name not in called:
+                    called.add(name)
                     waiting += self.functions[name].node_def
-        return found
+        return called
 
-    # Where a path comes from
+    # Origin of a path
 
     def nodes(self, container: str) -> dict[str, Any]:
         if not container:
             return self.main
         return {node.name: node for node in self.functions[container].node_def} if container in self.functions else {}
 
-    def constant(self, container: str, reference: str) -> bytes | None:
+    def string_constant(self, container: str, reference: str) -> bytes | None:
         """A string constant's value; None for any other tensor."""
-        node = self.nodes(container).get(node_of(reference))
+        node = self.nodes(container).get(node_name(reference))
         if node is None or node.op != "Const" or not node.attr["value"].tensor.string_val:
             return None
         return bytes(node.attr["value"].tensor.string_val[0])
 
     def is_asset(self, container: str, reference: str, seen: set[tuple[str, str]]) -> bool:
-        """Whether a tensor is the path of one of the model's assets wherever it is handed over."""
-        name = node_of(reference)
+        """Whether a tensor is always the path of one of the model's assets, traced through calls."""
+        name = node_name(reference)
         if (container, name) in seen:
             return False
         seen = seen | {(container, name)}
-        if not container and name in {node_of(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
+        if not container and name in {node_name(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
             return True
         node = self.nodes(container).get(name)
         if node is not None:
             if node.op == "ReadVariableOp" and not container:
-                return self.holds_asset(node_of(node.input[0]), seen)
-            return node.op in PASSED and bool(node.input) and self.is_asset(container, node.input[0], seen)
+                return self.holds_asset(node_name(node.input[0]), seen)
+            return node.op in PASS_THROUGH and bool(node.input) and self.is_asset(container, node.input[0], seen)
         if not container:
             return False
         arguments = [argument.name for argument in self.functions[container].signature.input_arg]
         if name not in arguments:
             return False
-        given = list(self.handed_over(container, arguments.index(name), len(arguments), seen))
-        return bool(given) and all(given)
+        results = list(self.argument_is_asset(container, arguments.index(name), len(arguments), seen))
+        return bool(results) and all(results)
 
     def holds_asset(self, variable: str, seen: set[tuple[str, str]]) -> bool:
-        """Whether nothing but an asset's path is ever put into a variable of the main graph."""
-        users = [node for node in self.main.values() if variable in map(node_of, node.input)]
-        given = [node.input[1] for node in users if node.op == "AssignVariableOp"]
-        plain = all(node.op in ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp") for node in users)
-        return plain and bool(given) and all(self.is_asset("", value, seen) for value in given)
+        """Whether a variable of the main graph is only ever assigned an asset's path."""
+        users = [node for node in self.main.values() if variable in map(node_name, node.input)]
+        assigned = [node.input[1] for node in users if node.op == "AssignVariableOp"]
+        only_assigned = all(node.op in ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp") for node in users)
+        return only_assigned and bool(assigned) and all(self.is_asset("", value, seen) for value in assigned)
 
-    def handed_over(self, function: str, place: int, count: int, seen: set[tuple[str, str]]) -> Iterator[bool]:
-        """For each place where a function gets its argument: whether that is an asset."""
+    def argument_is_asset(self, function: str, position: int, count: int, seen: set[tuple[str, str]]) -> Iterator[bool]:
+        """For each call of a function, yield whether the argument at a position is an asset."""
         objects = self.meta_graph.object_graph_def
         if function in objects.concrete_functions:
             bound = objects.concrete_functions[function].bound_inputs
-            at = place - (count - len(bound))
+            at = position - (count - len(bound))
             yield at >= 0 and objects.nodes[bound[at]].WhichOneof("kind") == "asset"
         for container in ("", *self.functions):
             for node in self.nodes(container).values():
                 if function in callees(node):
-                    calls = bare(node.op) in ("PartitionedCall", "StatefulPartitionedCall") or node.op == function
-                    yield calls and len(node.input) > place and self.is_asset(container, node.input[place], seen)
+                    calls = base_op(node.op) in ("PartitionedCall", "StatefulPartitionedCall") or node.op == function
+                    yield calls and len(node.input) > position and self.is_asset(container, node.input[position], seen)
 
 
-def node_of(reference: str) -> str:
+def node_name(reference: str) -> str:
     """^init -> init;   Const_3:0 -> Const_3;   read:contents:0 -> read"""
     return reference.removeprefix("^").partition(":")[0]
 
 
 def callees(node: Any) -> set[str]:
     """Names of the functions that a node may call."""
-    found = {node.op}
+    names = {node.op}
     for value in node.attr.values():
         kind = value.WhichOneof("value")
-        found.update(
+        names.update(
             call.name for call in ([value.func] if kind == "func" else value.list.func if kind == "list" else [])
         )
-    return found
+    return names

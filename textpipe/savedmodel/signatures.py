@@ -1,41 +1,41 @@
-"""What a model can be asked: signatures as values, and the table of each in textpipe.json.
+"""Signatures of a model as values, and as tables in textpipe.json.
 
     {"serving_default": {
         "inputs": {"text": {"kind": "text", "dtype": "string", "shape": [null]}}, "outputs": ["answer", "score"],
         "gives": "answer", "method": "predict", "mergeable": true, "follows": null, "search": null}}
 
-Nothing outside of answers/ asks for a signature by its name: what it is for is what it `gives`.
+Code outside of answers/ looks up signatures by what they `give`, never by name.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# What signatures give.
+# Values of `gives`.
 ANSWER = "answer"  # answers with their scores
-FEATURES = "features"  # what the model reads
-LIKELIHOOD = "likelihood"  # how probable given answers are
-TOKEN_COUNTS = "token_counts"  # how long texts are
-ATTENTION = "attention"  # where an answer looked
-STATE = "state"  # an answer that grows
+FEATURES = "features"  # the model's inputs
+LIKELIHOOD = "likelihood"  # log-probabilities of given answers
+TOKEN_COUNTS = "token_counts"  # lengths of texts in tokens
+ATTENTION = "attention"  # attention maps
+STATE = "state"  # a partial answer, for streaming
 GIVES = (ANSWER, FEATURES, LIKELIHOOD, TOKEN_COUNTS, ATTENTION, STATE)
 
-# Methods, as TensorFlow Serving has them.
+# Methods of TensorFlow Serving.
 PREDICT, CLASSIFY = "predict", "classify"
 
-# Kinds of inputs that are no fields of a row.
+# Kinds of inputs other than fields of a row.
 EXAMPLES = "examples"  # serialized tf.Examples with the fields
 OPTION = "option"  # a setting of the decoder for this call
 DEADLINE = "deadline"  # Unix seconds at which a search ends
-STREAMED = "state"  # an output of the signature that is followed
-NO_FIELDS = (EXAMPLES, OPTION, DEADLINE, STREAMED)
+STATE_INPUT = "state"  # an output of the signature that this one follows
+NON_FIELD_KINDS = (EXAMPLES, OPTION, DEADLINE, STATE_INPUT)
 
 Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class Input:
-    """kind: that of the field it is, or one of NO_FIELDS; dtype: TensorFlow's name; shape: None for any size."""
+    """An input tensor. kind: of the field, or one of NON_FIELD_KINDS; dtype: TensorFlow's name; shape: with None for any size."""
 
     kind: str
     dtype: str = "string"
@@ -44,9 +44,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Search:
-    """What answers in a signature's place where a call has options or a deadline.
+    """The signature to call instead when a call has options or a deadline.
 
-    signature: its name; outputs: {output: its name there}; first: whether only the first answer of each row is given.
+    signature: its name; outputs: {output: its name there}; first: whether to keep only the first answer of each row.
     """
 
     signature: str
@@ -58,10 +58,10 @@ class Search:
 class Signature:
     """A function of named tensors.
 
-    inputs: by name; gives: one of GIVES, or "" where that is not known; call: {name: tensor} -> {output: tensor}; defaults:
-    of inputs that may be left out, as NumPy values or tensors; method: TensorFlow Serving's; mergeable: whether rows of
-    several requests may be answered together; follows: the signature whose outputs are its inputs; state: the inputs of
-    one that follows another, which are known when that one has been traced.
+    inputs: by name; gives: one of GIVES, or "" when unknown; call: {name: tensor} -> {output: tensor}; defaults: of optional
+    inputs, as NumPy values or tensors; method: of TensorFlow Serving; mergeable: whether rows of several requests may
+    share a batch; follows: the signature whose outputs are its inputs; state: returns the inputs of one that follows
+    another, known once that one has been traced.
     """
 
     name: str
@@ -76,33 +76,33 @@ class Signature:
     search: Search | None = None
     state: Callable[[], Mapping[str, Input]] | None = None
 
-    def of_kind(self, *kinds: str) -> tuple[str, ...]:
+    def inputs_of_kind(self, *kinds: str) -> tuple[str, ...]:
         """The names of the inputs of these kinds."""
-        return tuple(name for name, one in self.inputs.items() if one.kind in kinds)
+        return tuple(name for name, spec in self.inputs.items() if spec.kind in kinds)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The inputs that are fields of a row."""
-        return tuple(name for name, one in self.inputs.items() if one.kind not in NO_FIELDS)
+        return tuple(name for name, spec in self.inputs.items() if spec.kind not in NON_FIELD_KINDS)
 
     @property
     def options(self) -> tuple[str, ...]:
         """The inputs that are settings of the decoder."""
-        return self.of_kind(OPTION)
+        return self.inputs_of_kind(OPTION)
 
     @property
     def deadline(self) -> str | None:
         """The input that says when a search ends."""
-        return next(iter(self.of_kind(DEADLINE)), None)
+        return next(iter(self.inputs_of_kind(DEADLINE)), None)
 
 
 def table(signature: Signature) -> dict[str, Any]:
-    """A signature as textpipe.json has it."""
+    """The table of a signature in textpipe.json."""
     search = signature.search
     return {
         "inputs": {
-            name: {"kind": one.kind, "dtype": one.dtype, "shape": list(one.shape)}
-            for name, one in signature.inputs.items()
+            name: {"kind": spec.kind, "dtype": spec.dtype, "shape": list(spec.shape)}
+            for name, spec in signature.inputs.items()
         },
         "outputs": list(signature.outputs),
         "gives": signature.gives,
@@ -114,11 +114,11 @@ def table(signature: Signature) -> dict[str, Any]:
 
 
 def read(name: str, table: Mapping[str, Any]) -> Signature:
-    """The signature of a table; the table has the right shape (export_format.check)."""
+    """The signature of a table that description.check has validated."""
     search = table.get("search")
     return Signature(
         name,
-        {key: Input(one["kind"], one["dtype"], tuple(one["shape"])) for key, one in table["inputs"].items()},
+        {key: Input(spec["kind"], spec["dtype"], tuple(spec["shape"])) for key, spec in table["inputs"].items()},
         table["gives"],
         tuple(table["outputs"]),
         method=table["method"],
@@ -128,21 +128,21 @@ def read(name: str, table: Mapping[str, Any]) -> Signature:
     )
 
 
-def giving(signatures: Iterable[Signature], gives: str) -> Signature | None:
-    """The first signature that gives this and continues no other; None when there is none."""
-    return next((one for one in signatures if one.gives == gives and one.follows is None), None)
+def find_giving(signatures: Iterable[Signature], gives: str) -> Signature | None:
+    """The first signature with this `gives` that follows no other, or None."""
+    return next((item for item in signatures if item.gives == gives and item.follows is None), None)
 
 
-def taking_options(signatures: Iterable[Signature]) -> Signature | None:
-    """The signature that takes settings of the decoder; None when there is none."""
-    return next((one for one in signatures if one.options), None)
+def find_with_options(signatures: Iterable[Signature]) -> Signature | None:
+    """The signature that takes options of the decoder, or None."""
+    return next((item for item in signatures if item.options), None)
 
 
-def ranked(signatures: Iterable[Signature]) -> Signature | None:
-    """The signature that gives the best answers of each row, several where there are; None when all give one."""
-    return next((one for one in signatures if one.search is not None and not one.search.first), None)
+def find_n_best(signatures: Iterable[Signature]) -> Signature | None:
+    """The signature that gives several answers per row, or None."""
+    return next((item for item in signatures if item.search is not None and not item.search.first), None)
 
 
-def following(signatures: Iterable[Signature], name: str) -> Signature | None:
-    """The signature that continues another; None when there is none."""
-    return next((one for one in signatures if one.follows == name), None)
+def find_following(signatures: Iterable[Signature], name: str) -> Signature | None:
+    """The signature that follows another, or None."""
+    return next((item for item in signatures if item.follows == name), None)

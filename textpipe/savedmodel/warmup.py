@@ -1,8 +1,8 @@
-"""Warm-up requests in TensorFlow Serving's format: it runs them when it loads a version, before that answers anyone.
+"""Warm-up requests in TensorFlow Serving's format, which it runs when it loads a version, before serving it.
 
 assets.extra/tf_serving_warmup_requests is a TFRecord file of at most 1,000 PredictionLog messages
-(tensorflow_serving/apis/prediction_log.proto). The messages are encoded here field by field, so that exporting does not
-need tensorflow-serving-api.
+(tensorflow_serving/apis/prediction_log.proto). Messages are encoded here field by field, so that export does not need
+tensorflow-serving-api.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MODEL_SPEC_NAME, MODEL_SPEC_SIGNATURE_NAME = 1, 3
 MAP_KEY, MAP_VALUE = 1, 2
 
 
-def varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
     """Protocol buffers' variable-length integer: 300 -> b'\\xac\\x02'."""
     out = bytearray()
     while value > 0x7F:
@@ -30,23 +30,23 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def field(number: int, value: bytes | str) -> bytes:
+def encode_field(number: int, value: bytes | str) -> bytes:
     """A string, bytes or message field in protocol buffers' wire format (wire type 2)."""
     value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
+    return encode_varint(number << 3 | 2) + encode_varint(len(value)) + value
 
 
 def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
-    """A serialized PredictionLog that asks a model's signature for the answers to a batch; inputs: tensors, or NumPy arrays."""
+    """A serialized PredictionLog that calls a model's signature on a batch; inputs: tensors or NumPy arrays."""
     import tensorflow as tf
 
-    spec = field(MODEL_SPEC_NAME, name) + field(MODEL_SPEC_SIGNATURE_NAME, signature)
-    request = field(PREDICT_REQUEST_MODEL_SPEC, spec)
+    spec = encode_field(MODEL_SPEC_NAME, name) + encode_field(MODEL_SPEC_SIGNATURE_NAME, signature)
+    request = encode_field(PREDICT_REQUEST_MODEL_SPEC, spec)
     for key, values in inputs.items():
         tensor = tf.make_tensor_proto(values)
-        entry = field(MAP_KEY, key) + field(MAP_VALUE, tensor.SerializeToString(deterministic=True))
-        request += field(PREDICT_REQUEST_INPUTS, entry)
-    return field(PREDICTION_LOG_PREDICT_LOG, field(PREDICT_LOG_REQUEST, request))
+        entry = encode_field(MAP_KEY, key) + encode_field(MAP_VALUE, tensor.SerializeToString(deterministic=True))
+        request += encode_field(PREDICT_REQUEST_INPUTS, entry)
+    return encode_field(PREDICTION_LOG_PREDICT_LOG, encode_field(PREDICT_LOG_REQUEST, request))
 
 
 def write(folder: Path, logs: Sequence[bytes]) -> None:

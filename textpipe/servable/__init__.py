@@ -1,1 +1,1 @@
-"""The way of a row as one graph, and the SavedModel written from it."""
+"""The graph from raw rows to answers, and the SavedModel written from it."""

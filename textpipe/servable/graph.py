@@ -1,7 +1,7 @@
-"""The whole way of a row as one graph: clean, normalize, encode, model, answer.
+"""The graph from raw rows to answers: clean, normalize, encode, model, answer.
 
-The same object answers in evaluate and is written by export, so the reported figure is that of the served model. What an
-answer is says the task's ANSWER, a module of answers/.   Shapes: B batch, D sparse dimension, T source.
+evaluate and export use the same object, so reported metrics are those of the served model. The task's ANSWER names the
+module of answers/ that defines the outputs.   Shapes: B batch, D sparse dimension, T source.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from textpipe.errors import ConfigError
 from textpipe.savedmodel import model_rows
 from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
-from textpipe.servable.ensemble import Ensemble, joined
+from textpipe.servable.ensemble import Ensemble, build_ensemble
 from textpipe.servable.tracing import Tensors
 from textpipe.text import vectorizer
 from textpipe.text.normalizer import Normalizer
@@ -31,12 +31,12 @@ from textpipe.text.normalizer import Normalizer
 class Servable(tf.Module):
     """Raw rows in, answers out.
 
-    task: its FIELDS and ANSWER; normalizer and features {field: feature or Labels} as training used them; decode: a
-    decoding/ Config, greedy when None; bounds: upper bounds of its options, where not the decoder's own; attends: whether
-    the model looks back at the source; trained: train.json. The Keras model is reached through a closure and its variables through a list: what is
-    saved is then the graph and its weights, without a trace of Keras, and loads where Keras is absent.
+    task: its FIELDS and ANSWER; normalizer and features {field: feature or Labels}: as used in training; decode: a
+    decoding/ Config, greedy when None; bounds: upper bounds of its options that replace the decoder's; attends: whether
+    the model attends to the source; trained: train.json.
 
-    output: what answers and names the signatures; see answers/.
+    The Keras model is held in a closure and its variables in a list, so that the SavedModel has the graph and its weights
+    only, and loads without Keras. output: makes the outputs and signatures; see answers/.
     """
 
     def __init__(
@@ -55,18 +55,16 @@ class Servable(tf.Module):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
         sources = tuple(field.name for field in task.FIELDS if field.side == "source")
-        self.fields, self._sources = (
-            lambda: fields,
-            lambda: sources,
-        )  # what is no function would be saved with the graph
+        # In lambdas: other attributes would be saved with the graph.
+        self.fields, self._sources = lambda: fields, lambda: sources
         self.target = next(field.name for field in task.FIELDS if field.side == "target")
-        # Traced once for all signatures: a pipeline's steps are a few hundred operations.
+        # Traced once for all signatures, as the steps are a few hundred operations.
         self.cleaner = functools.cache(normalizer.traced)
         self.normalizer = normalizer
         self.features = dict(features)
         self.weights = [variable.value for variable in model.weights]
-        self.reach = lambda: model
-        self.told_of_training = lambda: dict(trained or {})
+        self._model = lambda: model
+        self._trained = lambda: dict(trained or {})
         self.output = plugins.find("answers", task.ANSWER).output(
             self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends
         )
@@ -81,22 +79,22 @@ class Servable(tf.Module):
         ensemble: Ensemble | None = None,
         bounds: Mapping[str, float] | None = None,
     ) -> "Servable":
-        """From the artifacts of normalize, tokenize, vectorize and train, by stage name.
+        """Load from the artifacts of normalize, tokenize, vectorize and train, by stage name.
 
-        decode: a decoding/ Config; greedy when None. What searches no answer ignores it. ensemble: trained models that answer
-        together with that of train. bounds: upper bounds of the decoder's options, where not its own.
+        decode: a decoding/ Config, greedy when None; ignored by classifiers. ensemble: trained models that answer together
+        with that of train. bounds: upper bounds of the decoder's options that replace its own.
         """
         module = plugins.find("tasks", task) if isinstance(task, str) else task
-        described = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
-        sizes = Sizes.from_tables(described["sizes"], module.FIELDS)
-        config = Plugin.check("models", described["model"])
+        tables = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
+        sizes = Sizes.from_tables(tables["sizes"], module.FIELDS)
+        config = Plugin.check("models", tables["model"])
         decode = decode or Plugin.check("decoding", "greedy")
-        if fault := next(_fits.faults(decode, config, ensemble), None):
+        if fault := next(_fits.conflicts(decode, config, ensemble), None):
             raise ConfigError(fault)
-        model = plugins.find("models", described["model"]["kind"]).build(config, sizes, seed=0)
+        model = plugins.find("models", tables["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
         if ensemble:
-            model = joined(ensemble, model, artifacts["train"], module)
+            model = build_ensemble(ensemble, model, artifacts["train"], module)
         return cls(
             module,
             Normalizer(artifacts["normalize"]),
@@ -112,12 +110,12 @@ class Servable(tf.Module):
     @property
     def model(self) -> Any:
         """The Keras model."""
-        return self.reach()
+        return self._model()
 
     @property
     def trained(self) -> dict[str, Any]:
-        """train.json: how training ended, and the figures of the weights that were kept."""
-        return self.told_of_training()
+        """train.json: how training ended, and the metrics of the kept weights."""
+        return self._trained()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -126,42 +124,42 @@ class Servable(tf.Module):
 
     @property
     def source(self) -> str:
-        """The one source field, of models that read one."""
+        """The source field, for models that read exactly one."""
         (name,) = self.sources
         return name
 
     @property
     def row_inputs(self) -> dict[str, Input]:
         """The source fields as inputs of signatures."""
-        return {name: self.as_input(name) for name in self.sources}
+        return {name: self.input_of(name) for name in self.sources}
 
     @property
     def target_input(self) -> dict[str, Input]:
-        """The target field as an input of signatures that take answers."""
-        return {self.target: self.as_input(self.target)}
+        """The target field as an input, for signatures that take answers."""
+        return {self.target: self.input_of(self.target)}
 
-    def as_input(self, field: str) -> Input:
-        """A field as an input of signatures: as callers send it."""
-        one = self.fields()[field]
-        spec = one.cells.spec()
-        return Input(one.kind, spec.dtype.name, tuple(spec.shape.as_list()))
+    def input_of(self, field: str) -> Input:
+        """The signature input for a field, as callers send it."""
+        config = self.fields()[field]
+        spec = config.cells.spec()
+        return Input(config.kind, spec.dtype.name, tuple(spec.shape.as_list()))
 
     def has_text(self, field: str) -> bool:
-        """Whether there is text in a field, which is normalized and tokenized."""
+        """Whether a field has text, which is normalized and tokenized."""
         return self.fields()[field].has_text
 
-    def texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
-        """The texts of each row as one, by lines: {field: cells} -> [B]."""
+    def row_texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
+        """The texts of each row joined by newlines: {field: cells} -> [B]."""
         columns = [cells for name, cells in raw.items() if self.has_text(name)]
         return ["\n".join(cells) for cells in zip(*columns, strict=True)]
 
-    def spelled(self, references: Sequence[Any]) -> list[str]:
-        """Cells of the target field as answers are written."""
-        spell = getattr(self.fields()[self.target].cells, "spelled", str)
-        return [spell(one) for one in references]
+    def format_targets(self, references: Sequence[Any]) -> list[str]:
+        """Cells of the target field in the form of answers."""
+        format_cell = getattr(self.fields()[self.target].cells, "spelled", str)
+        return [format_cell(cell) for cell in references]
 
     def raw_tensor(self, field: str, cells: Sequence[Any]) -> tf.Tensor:
-        """Cells of a field, as ingest keeps them, as callers send them: [B, ...]. A text may hold lone surrogates."""
+        """Convert cells from ingest to the tensor [B, ...] that callers send. Texts may have lone surrogates."""
         if all(isinstance(cell, str) for cell in cells):
             return tf.constant([model_rows.encode(cell) for cell in cells], tf.string, shape=[len(cells)])
         import pyarrow as pa
@@ -170,45 +168,46 @@ class Servable(tf.Module):
         return kind.tensor(pa.array(cells, kind.arrow()))
 
     def inputs(self, raw: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        """The source fields' features for raw rows: {field: [B]} -> {field: ids [B, T], or a sparse [B, D]}."""
+        """The features of raw rows: {field: [B]} -> {field: ids [B, T], or a sparse [B, D]}."""
         return {name: self.encode(name, raw[name]) for name in self.sources}
 
     def encode(self, field: str, raw: tf.Tensor) -> Any:
-        """A field's cells as the feature training saw: [B] -> ids [B, T], a sparse [B, D], or numbers [B]."""
+        """Encode a field's cells as in training: [B] -> ids [B, T], a sparse [B, D], or numbers [B]."""
         return self.features[field](self.clean(field, raw) if self.has_text(field) else raw)
 
     def clean(self, field: str, text: tf.Tensor) -> tf.Tensor:
-        """A field's raw texts, normalized: [B] -> [B]."""
+        """Normalize a field's raw texts: [B] -> [B]."""
         return self.cleaner(field)(text)
 
     @functools.cached_property
     def definitions(self) -> list[Signature]:
-        """All signatures; one that follows another has no inputs yet."""
+        """All signatures; one that follows another has no inputs before it is traced."""
         return self.output.signatures()
 
     def definition(self, name: str) -> Signature:
         """The signature of this name."""
-        return next(one for one in self.definitions if one.name == name)
+        return next(definition for definition in self.definitions if definition.name == name)
 
-    @functools.cache  # noqa: B019  one servable lives as long as its process
+    @functools.cache  # noqa: B019  a servable lives as long as its process
     def signature(self, name: str) -> Callable[..., Tensors]:
-        """The exported function of this name, traced when it is first asked for; it takes its inputs by name."""
+        """The exported function of this name, traced on first use; takes its inputs by name."""
         definition = self.definition(name)
         if definition.follows is not None:
-            self.signature(definition.follows)  # which says what a state is made of
+            self.signature(definition.follows)  # defines the tensors of a state
             assert definition.state is not None
             definition = dataclasses.replace(definition, inputs=definition.state())
-        return tracing.traced(definition)
+        return tracing.trace(definition)
 
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """All exported functions by signature name."""
-        return {one.name: self.signature(one.name) for one in self.definitions}
+        return {definition.name: self.signature(definition.name) for definition in self.definitions}
 
     def described(self) -> list[Signature]:
-        """All signatures, traced, with what they take and give."""
-        found = []
-        for one in self.definitions:
-            function: Any = self.signature(one.name)
-            inputs = one.state() if one.state else one.inputs
-            found.append(dataclasses.replace(one, inputs=inputs, outputs=tuple(sorted(function.structured_outputs))))
-        return found
+        """All signatures, traced, with their inputs and outputs filled in."""
+        described = []
+        for definition in self.definitions:
+            function: Any = self.signature(definition.name)
+            inputs = definition.state() if definition.state else definition.inputs
+            outputs = tuple(sorted(function.structured_outputs))
+            described.append(dataclasses.replace(definition, inputs=inputs, outputs=outputs))
+        return described

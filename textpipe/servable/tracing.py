@@ -1,4 +1,4 @@
-"""What every exported model tells beside its answers, and how the functions of its signatures are traced.
+"""The outputs that every exported model has besides answers, and tracing of signature functions.
 
 Shapes: B batch, K non-zero features, T source.
 """
@@ -10,17 +10,17 @@ import tensorflow as tf
 
 from textpipe.savedmodel.signatures import Input, Signature
 
-ABSENT = -1e9  # the log-probability of what cannot be; finite, so that JSON can carry it
+ABSENT = -1e9  # the log-probability of an impossible answer; finite, so that JSON can represent it
 
 Tensors = dict[str, tf.Tensor]
 Raw = Mapping[str, tf.Tensor]  # {field: [B, ...]} as callers send rows
 
 
 class Graph(Protocol):
-    """What answers are made from: servable.Servable, as answers/ sees it.
+    """The interface of servable.Servable that answers/ uses.
 
     features: {field: its features/ object}; row_inputs, target_input: the source fields and the target as inputs of
-    signatures; source: the one source field of models that read one.
+    signatures; source: the source field of models that read exactly one.
     """
 
     features: Mapping[str, Any]
@@ -47,18 +47,18 @@ class Graph(Protocol):
 def features(graph: Graph, raw: Raw) -> Tensors:
     """The model's inputs as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K].
 
-    Of several source fields the names are "<field>.ids" and so on.
+    With several source fields the names are "<field>.ids" and so on.
     """
     inputs = graph.inputs(raw)
     return {
         name if len(inputs) == 1 else f"{field}.{name}": value
-        for field, one in inputs.items()
-        for name, value in dense(one).items()
+        for field, feature in inputs.items()
+        for name, value in to_dense(feature).items()
     }
 
 
-def dense(feature: Any) -> Tensors:
-    """A feature of a batch as dense tensors."""
+def to_dense(feature: Any) -> Tensors:
+    """The feature of a batch as dense tensors."""
     if not isinstance(feature, tf.SparseTensor):
         return {"ids" if feature.dtype.is_integer else "values": feature}
     rows, columns = feature.indices[:, 0], tf.cast(feature.indices[:, 1], tf.int32)
@@ -69,69 +69,69 @@ def dense(feature: Any) -> Tensors:
     return {"indices": indices.to_tensor(-1), "values": values.to_tensor()}
 
 
-def tokens(graph: Graph, raw: Raw) -> Tensors:
-    """How long source texts are in tokens, without asking the model: {field: [B]} -> int32 [B] each.
+def token_counts(graph: Graph, raw: Raw) -> Tensors:
+    """Lengths of source texts in tokens, without running the model: {field: [B]} -> int32 [B] each.
 
-    source_tokens: without end marks. source_unknown: those that are no piece of the vocabulary: <unk>, or bytes that spell
-    out a character. A source of n-grams counts its features instead. Several source fields are added up.
+    source_tokens: without end tokens. source_unknown: tokens outside the vocabulary: <unk>, or bytes of a character that is
+    no piece. For n-grams the features are counted instead. Several source fields are summed.
     """
     total: Tensors = {}
-    for field, one in graph.inputs(raw).items():
+    for field, feature in graph.inputs(raw).items():
         if graph.has_text(field):
-            for name, counts in lengths(one, graph.features[field]).items():
+            for name, counts in field_token_counts(feature, graph.features[field]).items():
                 total[name] = total[name] + counts if name in total else counts
     return total
 
 
-def lengths(feature: Any, of: Any) -> Tensors:
-    """source_tokens and source_unknown of one field; of: its features/ object."""
-    if isinstance(feature, tf.SparseTensor):
-        rows = tf.cast(feature.dense_shape[0], tf.int32)
-        counts = tf.math.bincount(tf.cast(feature.indices[:, 0], tf.int32), minlength=rows, maxlength=rows)
+def field_token_counts(values: Any, feature: Any) -> Tensors:
+    """source_tokens and source_unknown of one field; feature: its features/ object."""
+    if isinstance(values, tf.SparseTensor):
+        rows = tf.cast(values.dense_shape[0], tf.int32)
+        counts = tf.math.bincount(tf.cast(values.indices[:, 0], tf.int32), minlength=rows, maxlength=rows)
         return {"source_tokens": counts, "source_unknown": tf.zeros_like(counts)}
-    unknown = tf.math.count_nonzero(of.codec.unknown(feature), axis=1, dtype=tf.int32)
-    return {"source_tokens": counted(feature, of.codec), "source_unknown": unknown}
+    unknown = tf.math.count_nonzero(feature.codec.unknown(values), axis=1, dtype=tf.int32)
+    return {"source_tokens": count_tokens(values, feature.codec), "source_unknown": unknown}
 
 
-def counted(ids: tf.Tensor, codec: Any) -> tf.Tensor:
-    """Tokens of each row [B], padding and end marks aside."""
+def count_tokens(ids: tf.Tensor, codec: Any) -> tf.Tensor:
+    """Tokens per row [B], without padding and end tokens."""
     return tf.math.count_nonzero((ids != codec.pad_id) & (ids != codec.end_id), axis=1, dtype=tf.int32)
 
 
 def example_spec(graph: Graph) -> dict[str, tf.io.FixedLenFeature]:
-    """How the source fields stand in a tf.Example: a string or a number each, "" or NaN where there is none."""
-    found = {}
-    for name, one in graph.row_inputs.items():
-        default: Any = "" if one.dtype == "string" else float("nan")
-        found[name] = tf.io.FixedLenFeature(one.shape[1:], one.dtype, default_value=default)
-    return found
+    """Parsing spec of the source fields in a tf.Example: a string or a number each; "" or NaN when missing."""
+    specs = {}
+    for name, field in graph.row_inputs.items():
+        default: Any = "" if field.dtype == "string" else float("nan")
+        specs[name] = tf.io.FixedLenFeature(field.shape[1:], field.dtype, default_value=default)
+    return specs
 
 
-def traced(signature: Signature) -> Callable[..., Tensors]:
-    """The traced function of a signature, whose first input has a row for each answer; of no rows it gives no rows.
+def trace(signature: Signature) -> Callable[..., Tensors]:
+    """The traced function of a signature. The first axis of its first input is the batch, which may be empty.
 
-    Models and decoders may assume a batch of at least one row, so an empty one is answered with a row that is dropped.
+    Models and decoders may assume a batch of at least one row, so an empty batch is run with one row that is dropped.
     """
-    specs = {name: tf.TensorSpec(one.shape, one.dtype, name=name) for name, one in signature.inputs.items()}
+    specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
     call = signature.call
     assert call is not None
 
     @tf.function(input_signature=list(specs.values()), autograph=False)
     def serve(*values: tf.Tensor) -> Tensors:
-        given = dict(zip(specs, values, strict=True))
+        inputs = dict(zip(specs, values, strict=True))
         if signature.follows is not None:
-            return {output: tf.identity(value, name=output) for output, value in call(given).items()}
+            return {output: tf.identity(value, name=output) for output, value in call(inputs).items()}
         rows = tf.shape(values[0])[0]
         for name, spec in specs.items():
             if spec.shape.rank:
-                given[name] = tf.concat([given[name], row_for(given[name])], axis=0)
-        return {output: tf.identity(value[:rows], name=output) for output, value in call(given).items()}
+                inputs[name] = tf.concat([inputs[name], filler_row(inputs[name])], axis=0)
+        return {output: tf.identity(value[:rows], name=output) for output, value in call(inputs).items()}
 
     return serve.get_concrete_function()
 
 
-def row_for(value: tf.Tensor) -> tf.Tensor:
-    """A row of nothing for a batch [B, ...] of no rows, else no row."""
+def filler_row(value: tf.Tensor) -> tf.Tensor:
+    """One empty row for an empty batch [B, ...], else no row."""
     count = tf.cast(tf.equal(tf.shape(value)[0], 0), tf.int32)
-    nothing = "" if value.dtype == tf.string else tf.zeros([], value.dtype)
-    return tf.fill(tf.concat([[count], tf.shape(value)[1:]], axis=0), nothing)
+    empty = "" if value.dtype == tf.string else tf.zeros([], value.dtype)
+    return tf.fill(tf.concat([[count], tf.shape(value)[1:]], axis=0), empty)

@@ -1,8 +1,8 @@
 """Write a servable as a SavedModel whose bytes depend on the model alone.
 
-TensorFlow numbers functions by how many a process has traced, writes maps in no fixed order and draws a random
-fingerprint, so two exports of one model differ; and it marks every signature as a predict one. Both are put right in
-the written graph.
+TensorFlow numbers functions by how many the process has traced, writes maps in no fixed order and adds a random
+fingerprint, so two exports of one model differ; and it gives every signature the method predict. Both are fixed in the
+written graph.
 """
 
 import re
@@ -13,24 +13,24 @@ from textpipe.runtime import stderr
 from textpipe.savedmodel.signatures import PREDICT
 
 NUMBER = re.compile(r"\d+")
-# Unused inputs of a loop's condition, named after the number of its function.
-REDUNDANT = re.compile(r"_\d+(___redundant_placeholder\d+)$")
-# What the function that fills a table calls its tensors.
-FILLING = re.compile(r"\bkey_value_init\d+")
-# Values of _gradient_op_type: a process-wide counter that means nothing once the graph is written.
-COUNTED = re.compile(rb"^(PartitionedCallUnused|CustomGradient)-\d+$")
+# Unused inputs of a loop condition, named after the number of its function.
+REDUNDANT_PLACEHOLDER = re.compile(r"_\d+(___redundant_placeholder\d+)$")
+# Tensor names in the function that initializes a table.
+TABLE_INITIALIZER = re.compile(r"\bkey_value_init\d+")
+# Values of _gradient_op_type: a process-wide counter, meaningless in a written graph.
+NUMBERED_GRADIENT = re.compile(rb"^(PartitionedCallUnused|CustomGradient)-\d+$")
 
 
 def save(servable: Any, folder: Path) -> None:
-    """Write saved_model.pb, variables/ and assets/ of a servable to folder."""
+    """Write saved_model.pb, variables/ and assets/ of a servable to `folder`."""
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
-    # Gradients are for who trains further; without them the graph is smaller and functions refer to no gradients.
+    # Gradients are only needed for further training; without them the graph is smaller and functions name no gradients.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    with stderr.loggers("tensorflow", "absl"):  # they report how captured tensors are renamed, and where assets go
+    with stderr.quiet_loggers("tensorflow", "absl"):  # they log renamed captures and the assets folder
         tf.saved_model.save(servable, str(folder), signatures=servable.signatures(), options=options)
-    # A fingerprint holds a random number and the sum of the graph as it was; nothing needs one to load.
+    # It has a random number and a checksum of the unmodified graph; loading does not need it.
     (folder / "fingerprint.pb").unlink(missing_ok=True)
     path = folder / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -46,12 +46,12 @@ def save(servable: Any, folder: Path) -> None:
 
 
 def renumber(graph: Any) -> None:
-    """Name functions and tables of a MetaGraphDef by their order, and sort them: what else was traced is gone."""
+    """Rename functions and tables of a MetaGraphDef by their order, and sort them, independent of what else was traced."""
     functions = graph.graph_def.library.function
-    assert not graph.graph_def.library.gradient, "saved with gradients, which name functions too"
-    names = canonical([function.signature.name for function in functions])
+    assert not graph.graph_def.library.gradient, "saved with gradients, which also name functions"
+    names = canonical_names([function.signature.name for function in functions])
     nodes = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
-    tables = canonical([name for node in nodes if (name := table_name(node))])
+    tables = canonical_names([name for node in nodes if (name := table_name(node))])
     for node in nodes:
         node.op = names.get(node.op, node.op)
         if table_name(node):
@@ -61,62 +61,62 @@ def renumber(graph: Any) -> None:
             for called in [value.func] if kind == "func" else value.list.func if kind == "list" else []:
                 called.name = names.get(called.name, called.name)
             if key == "_gradient_op_type":
-                value.s = COUNTED.sub(rb"\1", value.s)
+                value.s = NUMBERED_GRADIENT.sub(rb"\1", value.s)
     for function in functions:
-        settle(function, names[function.signature.name])
+        rename_function(function, names[function.signature.name])
     functions.sort(key=lambda function: function.signature.name)
     rename_objects(graph.object_graph_def, names)
 
 
-def settle(function: Any, name: str) -> None:
-    """Give a FunctionDef its new name, and what is named by a counter inside it names without one."""
+def rename_function(function: Any, name: str) -> None:
+    """Give a FunctionDef its new name, and remove counters from the names inside it."""
     from google.protobuf import text_format
 
     function.signature.name = name
-    for given in function.signature.input_arg:
-        given.name = REDUNDANT.sub(r"\1", given.name)
-    # A captured tensor's argument is named after its number; wherever the body reads it, it gets that of its place.
-    places = {}
-    for place, argument in function.arg_attr.items():
-        if "_user_specified_name" in argument.attr and argument.attr["_user_specified_name"].s.isdigit():
-            del argument.attr["_user_specified_name"]
-            places[function.signature.input_arg[place].name] = f"captured_{place}"
-    for given in function.signature.input_arg:
-        given.name = places.get(given.name, given.name)
+    for argument in function.signature.input_arg:
+        argument.name = REDUNDANT_PLACEHOLDER.sub(r"\1", argument.name)
+    # The argument of a captured tensor is named after a counter; rename it, and its uses in the body, by position.
+    names = {}
+    for position, attributes in function.arg_attr.items():
+        if "_user_specified_name" in attributes.attr and attributes.attr["_user_specified_name"].s.isdigit():
+            del attributes.attr["_user_specified_name"]
+            names[function.signature.input_arg[position].name] = f"captured_{position}"
+    for argument in function.signature.input_arg:
+        argument.name = names.get(argument.name, argument.name)
     for node in function.node_def:
-        node.input[:] = [places.get(read, read) for read in node.input]
+        node.input[:] = [names.get(read, read) for read in node.input]
     for output, read in function.ret.items():
-        function.ret[output] = places.get(read, read)
+        function.ret[output] = names.get(read, read)
     if name.startswith("__inference__initializer"):
-        text = FILLING.sub("key_value_init", text_format.MessageToString(function))
+        text = TABLE_INITIALIZER.sub("key_value_init", text_format.MessageToString(function))
         function.CopyFrom(text_format.Parse(text, type(function)()))
 
 
 def rename_objects(graph: Any, names: dict[str, str]) -> None:
-    """The same names where a SavedObjectGraph uses them."""
+    """Apply the new names to a SavedObjectGraph."""
     for node in graph.nodes:
         if node.WhichOneof("kind") == "bare_concrete_function":
             bare = node.bare_concrete_function
             bare.concrete_function_name = names.get(bare.concrete_function_name, bare.concrete_function_name)
         elif node.WhichOneof("kind") == "function":
             node.function.concrete_functions[:] = [names.get(name, name) for name in node.function.concrete_functions]
-    kept = {
+    renamed = {
         names.get(name, name): type(saved).FromString(saved.SerializeToString())
         for name, saved in graph.concrete_functions.items()
     }
     graph.concrete_functions.clear()
-    for name, saved in kept.items():
+    for name, saved in renamed.items():
         graph.concrete_functions[name].CopyFrom(saved)
 
 
 def table_name(node: Any) -> str:
-    """The name of the table a node makes when TensorFlow drew it from a counter, else ''."""
+    """The name of the table that a node makes, if TensorFlow took it from a counter, else ''."""
     name = node.attr["shared_name"].s.decode() if node.op == "HashTableV2" else ""
     return name if name.isdigit() else ""
 
 
-def canonical(names: list[str]) -> dict[str, str]:
-    """New names, numbered from 0 within each stem in the order of the old numbers.
+def canonical_names(names: list[str]) -> dict[str, str]:
+    """{old name: new name}, numbered from 0 within each stem, in the order of the old numbers.
 
     ["f_917", "f_88", "g_5"] -> {"f_88": "f_0", "f_917": "f_1", "g_5": "g_0"}
     """

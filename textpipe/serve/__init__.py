@@ -1,1 +1,1 @@
-"""Exported models behind TensorFlow Serving's REST and gRPC. Knows nothing of stages: any SavedModel will do."""
+"""Serves exported models over TensorFlow Serving's REST and gRPC. Independent of the pipeline: any SavedModel works."""

@@ -1,4 +1,4 @@
-"""Who may ask, how a request is called in the log, and the log itself."""
+"""Authentication, request ids and the access log."""
 
 import hmac
 import itertools
@@ -13,26 +13,26 @@ from typing import Any, TextIO
 
 from textpipe.errors import ConfigError
 
-ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
 
-class Gate:
-    """Bearer tokens; without any, everybody passes."""
+class TokenAuth:
+    """Bearer tokens; without tokens every request is allowed."""
 
-    refusal = "a bearer token is needed: send the header Authorization: Bearer TOKEN"
+    rejection = "a bearer token is needed: send the header Authorization: Bearer TOKEN"
 
     def __init__(self, tokens: Sequence[str] = (), path: Path | None = None):
         self.tokens, self.path = [token.encode() for token in tokens], path
 
     @classmethod
-    def read(cls, path: Path | None) -> "Gate":
-        """From a file of one token a line; raises ConfigError when it has none, for that would let everybody in."""
-        made = cls(path=path)
-        made.reload()
-        return made
+    def read(cls, path: Path | None) -> "TokenAuth":
+        """From a file with one token per line; raises ConfigError for an empty file, which would allow every request."""
+        auth = cls(path=path)
+        auth.reload()
+        return auth
 
     def reload(self) -> None:
-        """Takes the tokens that the file holds now; raises ConfigError and keeps those it has when it cannot."""
+        """Reads the file again; raises ConfigError and keeps the previous tokens when it cannot be used."""
         if self.path is None:
             return
         try:
@@ -42,38 +42,38 @@ class Gate:
                 f"--token-file {self.path}: cannot be read ({error.strerror}); name a file of tokens"
             ) from None
         except UnicodeDecodeError:
-            raise ConfigError(f"--token-file {self.path}: is not UTF-8; write a token a line") from None
+            raise ConfigError(f"--token-file {self.path}: is not UTF-8; write one token per line") from None
         tokens = [line.strip().encode() for line in lines if line.strip()]
         if not tokens:
             raise ConfigError(
-                f"--token-file {self.path}: expected a token on a line, found none; write one or leave --token-file out"
+                f"--token-file {self.path}: expected one token per line, found none; add one or omit --token-file"
             )
         self.tokens = tokens
 
-    def passes(self, authorization: bytes) -> bool:
-        """Whether the header carries a token; the time it takes tells nothing of how much was right."""
+    def allows(self, authorization: bytes) -> bool:
+        """Whether the header carries a valid token; compared in constant time."""
         if not self.tokens:
             return True
-        scheme, _, given = authorization.partition(b" ")
-        found = [hmac.compare_digest(given.strip(), token) for token in self.tokens]
-        return scheme.lower() == b"bearer" and any(found)
+        scheme, _, credentials = authorization.partition(b" ")
+        matches = [hmac.compare_digest(credentials.strip(), token) for token in self.tokens]
+        return scheme.lower() == b"bearer" and any(matches)
 
 
-def request_id(given: bytes | None) -> str:
-    """The caller's own id where it is one, else a new one: this process's name and a number."""
-    return given.decode() if given and ID.fullmatch(given) else f"{PROCESS}{next(NUMBERS):08x}"
+def request_id(header: bytes | None) -> str:
+    """The client's own id if it is valid, else a new one: this process's name and a number."""
+    return header.decode() if header and REQUEST_ID.fullmatch(header) else f"{PROCESS_NAME}{next(COUNTER):08x}"
 
 
-PROCESS, NUMBERS = secrets.token_hex(4), itertools.count()
+PROCESS_NAME, COUNTER = secrets.token_hex(4), itertools.count()
 
 
-class Log:
-    """A JSON object a request, on one line; texts only when asked for."""
+class AccessLog:
+    """One JSON object per request and line; with the requests' texts only if texts=True."""
 
     def __init__(self, stream: TextIO | None = None, *, texts: bool = False):
         self.stream, self.texts = stream or sys.stderr, texts
 
-    def write(self, **line: Any) -> None:
+    def write(self, **fields: Any) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        self.stream.write(json.dumps({"time": stamp + "Z", **line}, ensure_ascii=False) + "\n")
+        self.stream.write(json.dumps({"time": stamp + "Z", **fields}, ensure_ascii=False) + "\n")
         self.stream.flush()

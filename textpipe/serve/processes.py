@@ -1,7 +1,7 @@
-"""Several servers side by side on the same ports, for one of Python's processes does one thing at a time.
+"""Runs several server processes on the same ports, because one Python process runs on one core at a time.
 
-The parent reserves the ports, starts the servers and hands on what they write; it loads nothing itself. The kernel gives
-each new connection to one of them. A server that dies is started anew; when the parent ends, however it ends, they end.
+The parent reserves the ports, starts the servers and forwards their output; it loads no models. The kernel assigns each new
+connection to one of them. A server that dies is restarted; when the parent ends, for whatever reason, its servers end too.
 """
 
 import contextlib
@@ -19,20 +19,20 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from textpipe.errors import ConfigError
-from textpipe.serve.engine.metrics import SHARED
+from textpipe.serve.engine.metrics import MULTIPROCESS_DIR
 
 READY = "ready: "
-AGAIN = 1.0  # seconds before a server that died is started anew
-LOOK = 0.2  # seconds between two looks at the processes
-SPARE = 3.0  # seconds that a server may take to end beyond its grace
+RESTART_DELAY = 1.0  # seconds before a dead server is restarted
+POLL_SECONDS = 0.2
+EXTRA_GRACE = 3.0  # seconds that a server may take to exit after its grace period
 
 
-class Child:
-    """A server; `ready` when it said so."""
+class ServerProcess:
+    """A server; `ready` is set once it reports so. on_event(line) gets its other output."""
 
-    def __init__(self, command: Sequence[str], told: Callable[[str], None]):
-        self.told, self.ready = told, threading.Event()
-        # Its standard input closes when this process ends: that is how it knows.
+    def __init__(self, command: Sequence[str], on_event: Callable[[str], None]):
+        self.on_event, self.ready = on_event, threading.Event()
+        # Its standard input closes when this process ends, which tells it to exit.
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
         )
@@ -45,107 +45,109 @@ class Child:
             if line.startswith(READY):
                 self.ready.set()
             else:
-                self.told(line.rstrip("\n"))
+                self.on_event(line.rstrip("\n"))
 
 
 def run(
-    count: int, arguments: Sequence[str], host: str, ports: dict[str, int | None], told: Callable[[str], None],
+    count: int, arguments: Sequence[str], host: str, ports: dict[str, int | None], on_event: Callable[[str], None],
     grace_seconds: float = 30.0,
 ) -> int:  # fmt: skip
-    """Serves until SIGTERM or SIGINT; the exit code.
+    """Serves until SIGTERM or SIGINT; returns the exit code.
 
-    arguments: of `textpipe serve`; ports: {"rest": 8501, "grpc": None}, 0 for any; told(line): hears what
-    the servers write. Raises ConfigError for a port that cannot be had. A second signal ends the servers at once,
-    SIGHUP is handed on to them.
+    arguments: of `textpipe serve`; ports: {"rest": 8501, "grpc": None}, 0 for any; on_event(line): gets the servers'
+    output. A second signal kills the servers; SIGHUP is forwarded to them. Raises ConfigError when a port is not available.
     """
-    family = Family(told)
+    group = ServerGroup(on_event)
     with contextlib.ExitStack() as stack:
         for number, handler in (
-            (signal.SIGTERM, family.stop),
-            (signal.SIGINT, family.stop),
-            (signal.SIGHUP, family.hand_on),
+            (signal.SIGTERM, group.stop),
+            (signal.SIGINT, group.stop),
+            (signal.SIGHUP, group.forward),
         ):
-            before = signal.signal(number, handler)
-            stack.callback(signal.signal, number, before)
-        taken = {
-            door: stack.enter_context(reserved(host, port, door)) for door, port in ports.items() if port is not None
+            previous = signal.signal(number, handler)
+            stack.callback(signal.signal, number, previous)
+        reserved = {
+            endpoint: stack.enter_context(reserve_port(host, port, endpoint))
+            for endpoint, port in ports.items()
+            if port is not None
         }
-        doors = [f"--{door}-port={taken.get(door, -1)}" for door in ports]
-        os.environ[SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
-        command = [sys.executable, "-m", "textpipe", "serve", *arguments, *doors, "--processes=1", "--beside"]
-        return watched(count, command, family, taken, host, grace_seconds)
+        options = [f"--{endpoint}-port={reserved.get(endpoint, -1)}" for endpoint in ports]
+        os.environ[MULTIPROCESS_DIR] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
+        command = [sys.executable, "-m", "textpipe", "serve", *arguments, *options, "--processes=1", "--beside"]
+        return supervise(count, command, group, reserved, host, grace_seconds)
 
 
-class Family:
-    """The servers, and what was signalled: `code` is that of the second signal to end."""
+class ServerGroup:
+    """The servers and their shutdown: `exit_code` is set by a second signal."""
 
-    def __init__(self, told: Callable[[str], None]):
-        self.told, self.over, self.code = told, threading.Event(), 0
-        self.children: list[Child] = []
+    def __init__(self, on_event: Callable[[str], None]):
+        self.on_event, self.stopping, self.exit_code = on_event, threading.Event(), 0
+        self.servers: list[ServerProcess] = []
 
     def stop(self, number: int, frame: Any) -> None:
-        if self.over.is_set():
-            self.code = 128 + number
-            for child in self.children:
-                child.process.kill()
-        self.over.set()
+        if self.stopping.is_set():
+            self.exit_code = 128 + number
+            for server in self.servers:
+                server.process.kill()
+        self.stopping.set()
 
-    def hand_on(self, number: int, frame: Any) -> None:
-        for child in self.children:
-            child.process.send_signal(number)
+    def forward(self, number: int, frame: Any) -> None:
+        for server in self.servers:
+            server.process.send_signal(number)
 
 
-def watched(
-    count: int, command: Sequence[str], family: Family, ports: dict[str, int], host: str, grace_seconds: float
+def supervise(
+    count: int, command: Sequence[str], group: ServerGroup, ports: dict[str, int], host: str, grace_seconds: float
 ) -> int:  # fmt: skip
-    told = family.told
-    children = family.children = [Child(command, told) for _ in range(count)]
-    begun = False
+    on_event = group.on_event
+    servers = group.servers = [ServerProcess(command, on_event) for _ in range(count)]
+    ready = False
     try:
-        while not family.over.wait(LOOK):
-            if not begun and all(child.ready.is_set() for child in children):
-                begun = True
+        while not group.stopping.wait(POLL_SECONDS):
+            if not ready and all(server.ready.is_set() for server in servers):
+                ready = True
                 names = {"rest": "REST", "grpc": "gRPC"}
-                doors = ", ".join(f"{names[door]} on {host}:{port}" for door, port in ports.items())
-                told(f"{READY}{doors}, {count} processes")
-            for place, child in enumerate(children):
-                code = child.process.poll()
+                endpoints = ", ".join(f"{names[endpoint]} on {host}:{port}" for endpoint, port in ports.items())
+                on_event(f"{READY}{endpoints}, {count} processes")
+            for index, server in enumerate(servers):
+                code = server.process.poll()
                 if code is None:
                     continue
-                if not begun:
-                    child.reader.join()
+                if not ready:
+                    server.reader.join()
                     return code or 1
-                multiprocess.mark_process_dead(child.process.pid)
-                told(f"a server ended ({code}); another is started in its place")
-                time.sleep(AGAIN)
-                children[place] = Child(command, told)
+                multiprocess.mark_process_dead(server.process.pid)
+                on_event(f"a server exited with code {code}; restarting it")
+                time.sleep(RESTART_DELAY)
+                servers[index] = ServerProcess(command, on_event)
     finally:
-        for child in children:
-            child.process.terminate()
-        end = time.monotonic() + grace_seconds + SPARE
-        for child in children:
+        for server in servers:
+            server.process.terminate()
+        end = time.monotonic() + grace_seconds + EXTRA_GRACE
+        for server in servers:
             try:
-                child.process.wait(max(0.0, end - time.monotonic()))
+                server.process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-            child.reader.join()
-    return family.code
+                server.process.kill()
+                server.process.wait()
+            server.reader.join()
+    return group.exit_code
 
 
 @contextlib.contextmanager
-def reserved(host: str, port: int, door: str) -> Iterator[int]:
-    """A port that the servers may share, and nobody else has."""
+def reserve_port(host: str, port: int, endpoint: str) -> Iterator[int]:
+    """A port that the servers can share and no other process uses."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as place:
+    with socket.socket(family) as reserved:
         try:
             if port:
-                socket.create_server((host, port), family=family).close()  # sharing would not say that it is taken
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            place.bind((host, port))
+                socket.create_server((host, port), family=family).close()  # SO_REUSEPORT would hide that it is in use
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((host, port))
         except OSError as error:
+            reason = os.strerror(error.errno or 0)
             raise ConfigError(
-                f"port {port} on {host} cannot be had ({os.strerror(error.errno or 0)}); name another with --{door}-port"
+                f"port {port} on {host} is not available ({reason}); choose another with --{endpoint}-port"
             ) from None
-        yield place.getsockname()[1]
+        yield reserved.getsockname()[1]

@@ -15,14 +15,14 @@ BATCH_ROWS, WAIT_SECONDS = 64, 0.005
 
 @serve.deployment
 class Answers:
-    """One model; its latest version when the replica starts."""
+    """The latest version of one model, chosen when the replica starts."""
 
     def __init__(self, model: str):
         from textpipe.runtime import onednn, threads
         from textpipe.savedmodel.loader import Model
 
         threads.limit_intra_op()
-        onednn.for_answering()
+        onednn.disable_by_default()
         self.model = Model.load(model)
 
     @serve.batch(max_batch_size=BATCH_ROWS, batch_wait_timeout_s=WAIT_SECONDS)
@@ -39,12 +39,12 @@ class Answers:
 
         try:
             instances = (await request.json())["instances"]
-            found = await asyncio.gather(*(self.answer(row) for row in instances))
+            predictions = await asyncio.gather(*(self.answer(row) for row in instances))
         except (ValueError, KeyError, TypeError):
             return JSONResponse({"error": 'expected {"instances": [...]}'}, 400)
         except ModelError as error:
             return JSONResponse({"error": without_paths(str(error), self.model.path.parent.parent)}, 400)
-        return {"predictions": found}
+        return {"predictions": predictions}
 
 
 app = cast(Any, Answers).bind(os.environ.get("TEXTPIPE_MODEL", ""))

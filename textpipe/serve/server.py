@@ -1,4 +1,4 @@
-"""Both doors in one process: opened when the models are loaded, closed after the requests that are under way."""
+"""The REST and gRPC endpoints in one process: opened when the models are loaded, closed when running requests are done."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,20 @@ from typing import Any
 import uvicorn
 
 from textpipe.errors import ConfigError
-from textpipe.serve.access import Gate, Log
+from textpipe.serve.access import AccessLog, TokenAuth
 from textpipe.serve.engine import warmup
-from textpipe.serve.engine.batch_queue import Limits, Queue
-from textpipe.serve.engine.drift import Watch
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.metrics import Measures
-from textpipe.serve.engine.repository import Policy, Repository
+from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
+from textpipe.serve.engine.drift import DriftMonitor
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.metrics import Metrics
+from textpipe.serve.engine.model_state import VersionPolicy
+from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.search_limits import OptionLimits
 from textpipe.serve.engine.service import Service
 from textpipe.serve.grpc import services
 from textpipe.serve.rest.app import App
 from textpipe.serve.rest.connection import Connection
-from textpipe.serve.rest.http import Http
+from textpipe.serve.rest.http import HttpServer
 from textpipe.serve.tls import Certificate
 
 log = logging.getLogger(__name__)
@@ -36,52 +37,55 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What `textpipe serve` can be told; see its help."""
+    """Options of `textpipe serve`; see its help."""
 
     folder: Path
     host: str = "127.0.0.1"
     rest_port: int | None = 8501
     grpc_port: int | None = 8500
-    policy: Policy = Policy()
-    policies: dict[str, Policy] | None = None
+    policy: VersionPolicy = VersionPolicy()
+    policies: dict[str, VersionPolicy] | None = None
     labels: dict[str, dict[str, int]] | None = None
-    gate: Gate = Gate()
+    auth: TokenAuth = TokenAuth()
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    limits: Limits = Limits()
+    limits: QueueLimits = QueueLimits()
     option_limits: OptionLimits = OptionLimits()
     trust_models: bool = False
     deadline_seconds: float = 60.0
-    most_bytes: int = 16 << 20
-    most_rows: int = 1024
-    most_text: int = 1 << 20
-    most_connections: int = 1024
+    max_body_bytes: int = 16 << 20
+    max_rows: int = 1024
+    max_text_bytes: int = 1 << 20
+    max_connections: int = 1024
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     grace_seconds: float = 30.0
     poll_seconds: float = 1.0
-    watch_seconds: float = 1.0
+    drift_seconds: float = 1.0
     access_log: bool = False
     log_texts: bool = False
-    beside: bool = False  # one of several on the same ports, which ends when its standard input does
+    shared_ports: bool = False  # one of several processes on the same ports, which exits when its standard input closes
 
 
-IN_MEMORY = 4  # bytes of a tensor for each of a body: JSON writes a number in two
-MARGIN = 0.1  # of the grace, a second at most: for telling those who are broken off
+TENSOR_BYTES_PER_BODY_BYTE = 4  # JSON can write a number in two bytes
+ABORT_MARGIN = 0.1  # of the grace period, 1 second at most: to send errors to unfinished requests
 
 
 class Server:
-    """`run` until SIGTERM or SIGINT; told(text) hears where the doors are.
+    """`run` serves until SIGTERM or SIGINT. on_event(text): gets the endpoints' addresses and other events.
 
-    leave(code): ends the process at once, for a call of TensorFlow can be neither interrupted nor waited for; without it
-    nobody but the caller of `run` ends anything.
+    exit_process(code): ends the process at once, because a TensorFlow call can be neither interrupted nor awaited; without
+    it, `run` returns while such calls still run.
     """
 
     def __init__(
-        self, options: Options, told: Callable[[str], None] = log.info, leave: Callable[[int], None] | None = None
+        self,
+        options: Options,
+        on_event: Callable[[str], None] = log.info,
+        exit_process: Callable[[int], None] | None = None,
     ):
-        self.options, self.told, self.leave = options, told, leave
-        self.log = Log(texts=options.log_texts) if options.access_log else None
+        self.options, self.on_event, self.exit_process = options, on_event, exit_process
+        self.log = AccessLog(texts=options.log_texts) if options.access_log else None
         certificate, key = options.tls_cert, options.tls_key
         self.certificate = Certificate(certificate, key) if certificate and key else None
         self.repository = Repository(
@@ -94,105 +98,110 @@ class Server:
             limits=options.option_limits,
             trust=options.trust_models,
         )
-        self.measures = Measures(known=lambda name: name in self.repository.shelves)
+        self.metrics = Metrics(has_model=lambda name: name in self.repository.models)
         self.ports: dict[str, int] = {}
 
     async def run(self) -> bool:
-        """Whether all ended in time; else calls of TensorFlow are still at work, in threads of this process."""
+        """Returns whether everything ended within the grace period; if not, TensorFlow calls still run in threads."""
         options = self.options
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        self.over = over
-        if options.beside:
-            threading.Thread(target=self.end_with_parent, args=(loop,), daemon=True).start()
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: a test's
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        self.stopping = stopping
+        if options.shared_ports:
+            threading.Thread(target=self.stop_with_parent, args=(loop,), daemon=True).start()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread, as in tests
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop, number)
             loop.add_signal_handler(signal.SIGHUP, self.reload)
-        begun, told = (
+        loaded, stopped = (
             asyncio.ensure_future(asyncio.to_thread(self.repository.start)),
-            asyncio.ensure_future(over.wait()),
+            asyncio.ensure_future(stopping.wait()),
         )
-        await asyncio.wait((begun, told), return_when=asyncio.FIRST_COMPLETED)
-        if not begun.done():
+        await asyncio.wait((loaded, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if not loaded.done():
             return False
-        await begun
-        queue = Queue(options.limits, self.measures.batch)
-        watch = Watch(self.measures, options.watch_seconds)
+        await loaded
+        scheduler = BatchScheduler(options.limits, self.metrics.observe_batch)
+        drift_monitor = DriftMonitor(self.metrics, options.drift_seconds)
         self.service = service = Service(
-            self.repository, queue, deadline_seconds=options.deadline_seconds, most_rows=options.most_rows,
-            most_text=options.most_text, most_bytes=IN_MEMORY * options.most_bytes, watch=watch,
+            self.repository, scheduler, deadline_seconds=options.deadline_seconds, max_rows=options.max_rows,
+            max_text_bytes=options.max_text_bytes, max_tensor_bytes=TENSOR_BYTES_PER_BODY_BYTE * options.max_body_bytes,
+            drift_monitor=drift_monitor,
         )  # fmt: skip
-        watching = asyncio.create_task(watch.run(queue), name="watch")
-        http = await self.open_rest(service) if options.rest_port is not None else None
-        remote = await self.open_grpc(service) if options.grpc_port is not None else None
-        self.told("ready: " + ", ".join(f"{door} on {options.host}:{port}" for door, port in self.ports.items()))
-        await told
+        monitoring = asyncio.create_task(drift_monitor.run(scheduler), name="drift")
+        rest = await self.start_rest(service) if options.rest_port is not None else None
+        grpc_server = await self.start_grpc(service) if options.grpc_port is not None else None
+        endpoints = (f"{endpoint} on {options.host}:{port}" for endpoint, port in self.ports.items())
+        self.on_event("ready: " + ", ".join(endpoints))
+        await stopped
         service.draining = True
-        self.told("stopping; requests under way are finished")
-        closing = [asyncio.ensure_future(remote.stop(options.grace_seconds))] if remote else []
-        if http:
-            http[0].drain()
-            closing.append(http[1])
-        await self.finish(closing, queue)
-        watching.cancel()
-        ended = queue.close()
+        self.on_event("stopping; finishing running requests")
+        closing = [asyncio.ensure_future(grpc_server.stop(options.grace_seconds))] if grpc_server else []
+        if rest:
+            rest[0].drain()
+            closing.append(rest[1])
+        await self.finish(closing, scheduler)
+        monitoring.cancel()
+        ended = scheduler.close()
         if not ended:
-            self.told(
-                f"calls of TensorFlow that were at work for longer than the grace: {len(queue.running)}; broken off"
-            )
+            self.on_event(f"aborted {len(scheduler.running)} TensorFlow calls that exceeded the grace period")
         return await asyncio.to_thread(self.repository.stop, 1.0) and ended
 
-    async def finish(self, closing: list[asyncio.Future], queue: Queue) -> None:
-        """Waits for the doors to close, for the grace at most; shortly before its end, who still waits is told so."""
+    async def finish(self, closing: list[asyncio.Future], scheduler: BatchScheduler) -> None:
+        """Waits for the endpoints to close, up to the grace period; shortly before its end, unfinished requests fail."""
         grace = self.options.grace_seconds
-        margin = min(1.0, MARGIN * grace)
+        margin = min(1.0, ABORT_MARGIN * grace)
         if closing:
             await asyncio.wait(closing, timeout=grace - margin)
-        if any(not one.done() for one in closing):
-            queue.break_off(Fault("UNAVAILABLE", "the server is shutting down", retry_after=1))
+        if any(not task.done() for task in closing):
+            scheduler.abort(ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1))
             await asyncio.wait(closing, timeout=margin)
-        for one in closing:
-            one.cancel()
+        for task in closing:
+            task.cancel()
         await asyncio.gather(*closing, return_exceptions=True)
 
     def stop(self, number: int) -> None:
-        """At a signal to end; at the second, at once."""
-        if self.leave is not None:
-            if self.over.is_set():
-                self.leave(128 + number)
-            late = threading.Timer(self.options.grace_seconds + 1, self.leave, (0,))  # should ending itself not end
-            late.daemon = True
-            late.start()
-        self.over.set()
+        """Stops on the first signal, and ends the process on the second."""
+        if self.exit_process is not None:
+            if self.stopping.is_set():
+                self.exit_process(128 + number)
+            # In case the shutdown itself hangs.
+            timer = threading.Timer(self.options.grace_seconds + 1, self.exit_process, (0,))
+            timer.daemon = True
+            timer.start()
+        self.stopping.set()
 
     def reload(self) -> None:
-        """At SIGHUP: certificate and tokens are read again, for what is asked from now on."""
-        for name, held in (("certificate", self.certificate), ("tokens", self.options.gate)):
-            if held is None or (held is self.options.gate and held.path is None):
+        """On SIGHUP: reloads certificate and tokens for new requests."""
+        for name, loaded in (("certificate", self.certificate), ("tokens", self.options.auth)):
+            if loaded is None or (loaded is self.options.auth and loaded.path is None):
                 continue
             try:
-                held.reload()
-            except Exception as error:  # ConfigError, and whatever else a half-written file leads to
-                self.told(f"{name} not read again, those from before stay: {error}")
+                loaded.reload()
+            except Exception as error:  # ConfigError, and whatever else a half-written file causes
+                self.on_event(f"{name} not reloaded, the previous one stays in use: {error}")
             else:
-                self.told(f"{name} read again")
+                self.on_event(f"{name} reloaded")
 
-    def end_with_parent(self, loop: asyncio.AbstractEventLoop) -> None:
+    def stop_with_parent(self, loop: asyncio.AbstractEventLoop) -> None:
         while os.read(sys.stdin.fileno(), 1024):
             pass
-        loop.call_soon_threadsafe(self.over.set)
+        loop.call_soon_threadsafe(self.stopping.set)
 
-    async def open_rest(self, service: Service) -> tuple[Http, "asyncio.Task"]:
+    async def start_rest(self, service: Service) -> tuple[HttpServer, "asyncio.Task"]:
         options = self.options
         application = App(
             service,
-            options.gate,
-            self.measures,
+            options.auth,
+            self.metrics,
             self.log,
-            most_bytes=options.most_bytes,
+            max_body_bytes=options.max_body_bytes,
             body_seconds=options.body_seconds,
         )
-        settings = {"header_seconds": options.header_seconds, "most": options.most_connections, "refused": set()}
+        settings = {
+            "header_seconds": options.header_seconds,
+            "max_connections": options.max_connections,
+            "refused": set(),
+        }
         certificate = self.certificate
         protocol = type("Connection", (Connection,), settings)
         config = uvicorn.Config(
@@ -200,42 +209,43 @@ class Server:
             timeout_keep_alive=75,
             ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )  # fmt: skip
-        place = listening(options.host, options.rest_port or 0, shared=options.beside)
-        self.ports["REST"] = place.getsockname()[1]
-        http = Http(config, options.grace_seconds)
-        task = asyncio.create_task(http.serve(sockets=[place]), name="rest")
+        listener = listen(options.host, options.rest_port or 0, shared=options.shared_ports)
+        self.ports["REST"] = listener.getsockname()[1]
+        http = HttpServer(config, options.grace_seconds)
+        task = asyncio.create_task(http.serve(sockets=[listener]), name="rest")
         while not http.started:
             await asyncio.sleep(0.01)
         return http, task
 
-    async def open_grpc(self, service: Service) -> Any:
+    async def start_grpc(self, service: Service) -> Any:
         options = self.options
-        made = services.server(
-            service, self.measures, options.gate, self.log,
-            most_bytes=options.most_bytes, most_calls=options.most_connections,
-            shared=options.beside,
+        server = services.create_server(
+            service, self.metrics, options.auth, self.log,
+            max_message_bytes=options.max_body_bytes, max_calls=options.max_connections,
+            shared_port=options.shared_ports,
         )  # fmt: skip
         address = f"{options.host}:{options.grpc_port or 0}"
         try:
             if self.certificate:
-                port = made.add_secure_port(address, self.certificate.for_grpc())
+                port = server.add_secure_port(address, self.certificate.for_grpc())
             else:
-                port = made.add_insecure_port(address)
+                port = server.add_insecure_port(address)
         except RuntimeError:
             raise ConfigError(
-                f"port {options.grpc_port} on {options.host} cannot be had; name another with --grpc-port"
+                f"port {options.grpc_port} on {options.host} is not available; choose another with --grpc-port"
             ) from None
-        await made.start()
+        await server.start()
         self.ports["gRPC"] = port
-        return made
+        return server
 
 
-def listening(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A socket that callers can reach; raises ConfigError when the address cannot be had."""
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; raises ConfigError when the address is not available."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise ConfigError(
-            f"port {port} on {host} cannot be had ({os.strerror(error.errno or 0)}); name another with --rest-port"
+            f"port {port} on {host} is not available ({reason}); choose another with --rest-port"
         ) from None

@@ -1,4 +1,4 @@
-"""The certificate and key of both endpoints: checked before anything is served, and read again when told."""
+"""The certificate and key of both endpoints: checked before the server starts, and reloaded on demand."""
 
 import ssl
 from pathlib import Path
@@ -6,38 +6,38 @@ from typing import Any
 
 from textpipe.errors import ConfigError
 
-# The key of another certificate, of the same kind and of another: an RSA key beside a certificate of elliptic curves.
+# A key that belongs to another certificate, of the same type or of another (an RSA key, an elliptic-curve certificate).
 MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
-class Protected(Exception):
-    """A key asks for a passphrase."""
+class PassphraseRequired(Exception):
+    """A key is protected by a passphrase."""
 
 
 class Certificate:
-    """cert, key: PEM files. Raises ConfigError when they are no pair that a server can use.
+    """cert, key: PEM files. Raises ConfigError when a server cannot use them.
 
-    context: for a server that keeps one for as long as it listens. Each handshake is done with what was read last, in a
-    context of its own: a context that is given another pair keeps the one before where that is of another kind of key.
+    context: for a server that keeps one while it listens. Each handshake uses a separate context with the pair read last:
+    a context that loads a second pair also keeps the first if its key is of another type.
     """
 
     def __init__(self, cert: Path, key: Path):
         self.cert, self.key = cert, key
         self.reload()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.sni_callback = self.take  # called whether a client names the server or not
+        self.context.sni_callback = self.use_current  # called whether a client names the server or not
 
-    def take(self, connection: ssl.SSLObject, name: str | None, listening: ssl.SSLContext) -> None:
-        """Gives a connection that begins the certificate of now."""
+    def use_current(self, connection: ssl.SSLObject, name: str | None, listening: ssl.SSLContext) -> None:
+        """Gives a new connection the current certificate."""
         connection.context = self.current
 
     def reload(self) -> None:
-        """Takes what the files hold now, for connections from now on. Raises ConfigError and stays as it was when they
-        cannot be used."""
-        self.pair, self.current = read(self.cert, self.key)
+        """Reads the files again, for new connections. Raises ConfigError and keeps the previous pair when they cannot be
+        used."""
+        self.pair, self.current = load_pair(self.cert, self.key)
 
     def for_grpc(self) -> Any:
-        """gRPC's credentials, which ask for the pair at each handshake."""
+        """gRPC's credentials, which read the pair at each handshake."""
         import grpc
 
         def configuration() -> Any:
@@ -46,41 +46,41 @@ class Certificate:
         return grpc.dynamic_ssl_server_credentials(configuration(), configuration)
 
 
-def checked(cert: Path, key: Path) -> tuple[bytes, bytes]:
-    """(key, certificates) as they lie in the files; raises ConfigError naming what is wrong, and how to put it right."""
-    return read(cert, key)[0]
+def check(cert: Path, key: Path) -> tuple[bytes, bytes]:
+    """(key, certificates) as in the files; raises ConfigError with the problem and its cure."""
+    return load_pair(cert, key)[0]
 
 
-def read(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContext]:
-    """As checked, and a context that has the two."""
-    chain, private = content(cert, "--tls-cert"), content(key, "--tls-key")
+def load_pair(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContext]:
+    """The pair, as `check` returns it, and a context that uses it."""
+    chain, private = read_pem(cert, "--tls-cert"), read_pem(key, "--tls-key")
     if b"-----BEGIN CERTIFICATE-----" not in chain:
         raise ConfigError(f"--tls-cert {cert}: expected a certificate in PEM, found none; convert it with openssl x509")
     if b"PRIVATE KEY-----" not in private:
         raise ConfigError(f"--tls-key {key}: expected a private key in PEM, found none; convert it with openssl pkey")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(cert, key, password=asked)
-    except Protected:
+        context.load_cert_chain(cert, key, password=no_passphrase)
+    except PassphraseRequired:
         raise ConfigError(
             f"--tls-key {key}: is protected by a passphrase, which a server cannot ask for; "
             f"write it without one: openssl pkey -in {key} -out KEY"
         ) from None
     except ssl.SSLError as error:
         if error.reason in MISMATCHES:
-            raise ConfigError(f"--tls-key {key}: is not the key of {cert}; give the two that belong together") from None
+            raise ConfigError(f"--tls-key {key}: is not the key of {cert}; give a matching pair") from None
         raise ConfigError(f"--tls-cert {cert}, --tls-key {key}: cannot be used ({error.reason or error})") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"--tls-cert {cert}, --tls-key {key}: cannot be used ({error})") from None
     return (private, chain), context
 
 
-def content(path: Path, option: str) -> bytes:
+def read_pem(path: Path, option: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{option} {path}: cannot be read ({error.strerror}); name a file in PEM") from None
 
 
-def asked() -> str:
-    raise Protected
+def no_passphrase() -> str:
+    raise PassphraseRequired

@@ -1,4 +1,4 @@
-"""Attention maps of a few rows, for the report: attention.jsonl.   T source pieces, U pieces of the answer."""
+"""Attention maps of a few rows, for the report: attention.jsonl.   Shapes: T source tokens, U answer tokens."""
 
 import itertools
 import json
@@ -7,49 +7,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textpipe.text.special_tokens import MARKS, PAD_ID
+from textpipe.text.special_tokens import PAD_ID, SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
 
 NAME = "attention.jsonl"
 ROWS = 4
-TRIED = 32  # rows drawn, of which the first that fit on a page are kept
-WIDEST = 40  # pieces on either side
+NUM_CANDIDATES = 32  # rows drawn; the first ROWS of them that fit on a page are kept
+MAX_TOKENS = 40  # on either side
 DECIMALS = 4
 
 
 def write(
     servable: "Servable", rows: Sequence[int], raw: Mapping[str, Sequence[Any]], output: Path, *, seed: int
 ) -> None:
-    """Draw rows by lot and write a line for each: {"row", "source_tokens" [T], "target_tokens" [U], "weights" [U, T]}.
+    """Write a line for each of a few random rows: {"row", "source_tokens" [T], "target_tokens" [U], "weights" [U, T]}.
 
-    Nothing is written for a classifier, nor for a model without attention, whose weights are all 0.
+    Writes nothing for a classifier or a model without attention (all weights 0).
     """
     from textpipe.savedmodel import batching, model_rows, signatures
 
-    looking = signatures.giving(servable.definitions, signatures.ATTENTION)
-    if looking is None:
+    definition = signatures.find_giving(servable.definitions, signatures.ATTENTION)
+    if definition is None:
         return
-    order, sources = list(range(len(rows))), servable.texts(raw)
+    order, sources = list(range(len(rows))), servable.row_texts(raw)
     random.Random(seed).shuffle(order)
-    # A piece has at least one character, so very long texts need not be decoded to be left out.
-    drawn = sorted(order[:TRIED], key=lambda at: len(sources[at]) > 10 * WIDEST)[: ROWS * 2]
+    # A token has at least one character, so very long texts can be skipped without decoding them.
+    drawn = sorted(order[:NUM_CANDIDATES], key=lambda at: len(sources[at]) > 10 * MAX_TOKENS)[: ROWS * 2]
     columns = {name: [cells[at] for at in drawn] for name, cells in raw.items()}
-    found = batching.answered(servable.signature(looking.name), model_rows.columns(columns))
+    answers = batching.run_in_batches(servable.signature(definition.name), model_rows.encode_columns(columns))
     lines = []
-    for at, answer in zip(drawn, found, strict=True):
-        source, target = filled(answer["source_tokens"]), filled(answer["target_tokens"])
+    for at, answer in zip(drawn, answers, strict=True):
+        source, target = strip_padding(answer["source_tokens"]), strip_padding(answer["target_tokens"])
         weights = [
             [round(weight, DECIMALS) for weight in line[: len(source)]] for line in answer["weights"][: len(target)]
         ]
-        if source and target and max(len(source), len(target)) <= WIDEST and any(map(any, weights)):
+        if source and target and max(len(source), len(target)) <= MAX_TOKENS and any(map(any, weights)):
             line = {"row": rows[at], "source_tokens": source, "target_tokens": target, "weights": weights}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     if lines:
         (output / NAME).write_text("".join(lines[:ROWS]), encoding="utf-8")
 
 
-def filled(pieces: Sequence[str]) -> list[str]:
-    """Pieces up to the padding, the end mark included."""
-    return list(itertools.takewhile(lambda piece: piece not in ("", MARKS[PAD_ID]), pieces))
+def strip_padding(tokens: Sequence[str]) -> list[str]:
+    """Tokens up to the padding, the end token included."""
+    return list(itertools.takewhile(lambda token: token not in ("", SPECIAL_TOKENS[PAD_ID]), tokens))

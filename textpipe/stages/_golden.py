@@ -1,6 +1,6 @@
-"""Rows with what training-side code makes of them: they go with an exported model, and whoever loads it can compare.
+"""Golden rows: inputs with the features and answers of training-side code, exported with a model so that any loader can compare.
 
-Data rows of all splits, and texts that are awkward.
+They are data rows of all splits, and awkward texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 128
 
-# What people send beside sentences: nothing, blanks, marks, other scripts, joined emoji, markup, broken bytes.
+# Inputs other than sentences: nothing, blanks, punctuation, other scripts, joined emoji, markup, broken bytes.
 AWKWARD = (
     "",
     " ",
@@ -42,32 +42,32 @@ AWKWARD = (
 )
 
 
-def rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
-    """Rows with what training-side code makes of them, similar lengths together: {"raw": {field: cell}, "features":
-    {field: as vectorize wrote it}, "origin", and what answers/ says}.
+def build_rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
+    """Golden rows sorted by length: {"raw": {field: cell}, "features": {field: as vectorize wrote it}, "origin", and the
+    answer's keys from answers/}.
 
-    The features of data rows are those vectorize wrote; the answers come from the model and the decoder called op by
-    op, not through the function that is exported, so that a replay can find a difference.
+    Features of data rows are those vectorize wrote. Answers come from the model and decoder called op by op, not from
+    the exported function, so that a replay can find a difference.
     """
-    found = [*data_rows(count, inputs, servable.sources)]
-    if not found:
-        raise DataError("[export] there are no rows to replay; give ingest some rows")
-    found += awkward_rows(servable, found[0]["raw"])
-    found.sort(key=lambda row: (length(row), list(map(str, row["raw"].values()))))
-    for start in range(0, len(found), BATCH_ROWS):
-        batch = found[start : start + BATCH_ROWS]
+    rows = [*data_rows(count, inputs, servable.sources)]
+    if not rows:
+        raise DataError("[export] there are no rows to replay; check the rows of [ingest]")
+    rows += awkward_rows(servable, rows[0]["raw"])
+    rows.sort(key=lambda row: (text_length(row), list(map(str, row["raw"].values()))))
+    for start in range(0, len(rows), BATCH_ROWS):
+        batch = rows[start : start + BATCH_ROWS]
         fill_features(servable, batch)
         fill_answers(servable, batch)
-    return found
+    return rows
 
 
-def length(row: dict[str, Any]) -> int:
-    """Characters of a row's texts."""
+def text_length(row: dict[str, Any]) -> int:
+    """The number of characters in a row's texts."""
     return sum(len(cell) for cell in row["raw"].values() if isinstance(cell, str))
 
 
 def awkward_rows(servable: "Servable", like: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each awkward text, which stands in all fields of text; other fields have the cells of a row of data."""
+    """A row for each awkward text, which fills all text fields; other fields take the cells of the data row `like`."""
     return [
         {
             "raw": {name: text if servable.has_text(name) else cell for name, cell in like.items()},
@@ -81,7 +81,7 @@ def awkward_rows(servable: "Servable", like: dict[str, Any]) -> list[dict[str, A
 def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     """About `count` rows spread over the splits, each with the features that vectorize wrote for it.
 
-    They come from the first 10,000 of a split, so that a long one need not be read.
+    They come from the first 10,000 rows of a split, so that a long one is not read whole.
     """
     from textpipe.data import shards
 
@@ -92,18 +92,18 @@ def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Ite
             continue
         chosen = sorted({at * raw.num_rows // share for at in range(share)}) if share else []
         count -= len(chosen)
-        wanted = {raw["row"][at].as_py(): {name: raw[name][at].as_py() for name in fields} for at in chosen}
+        selected = {raw["row"][at].as_py(): {name: raw[name][at].as_py() for name in fields} for at in chosen}
         for batch in shards.read(inputs["vectorize"], split):
             for at, row in enumerate(batch["row"].to_pylist()):
-                if row in wanted:
-                    features = {name: vectorized(batch, at, name) for name in fields}
-                    yield {"raw": wanted.pop(row), "features": features, "origin": f"{split} row {row}"}
-            if not wanted:
+                if row in selected:
+                    features = {name: read_feature(batch, at, name) for name in fields}
+                    yield {"raw": selected.pop(row), "features": features, "origin": f"{split} row {row}"}
+            if not selected:
                 break
-        assert not wanted, f"vectorize has no rows {sorted(wanted)} of {split}"
+        assert not selected, f"vectorize has no rows {sorted(selected)} of {split}"
 
 
-def vectorized(batch: Any, at: int, field: str) -> dict[str, Any]:
+def read_feature(batch: Any, at: int, field: str) -> dict[str, Any]:
     """A feature as vectorize wrote it: {"ids": [...]}, {"indices": [...], "values": [...]}, or {"values": number}."""
     if field not in batch.schema.names:
         return {name: batch[f"{field}.{name}"][at].as_py() for name in ("indices", "values")}
@@ -112,53 +112,53 @@ def vectorized(batch: Any, at: int, field: str) -> dict[str, Any]:
 
 
 def raw_tensors(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The cells of rows as callers send them: {field: [B, ...]}."""
+    """The cells of rows as a caller sends them: {field: [B, ...]}."""
     return {name: servable.raw_tensor(name, [row["raw"][name] for row in rows]) for name in servable.sources}
 
 
 def fill_features(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
-    """Features, op by op, for the rows that vectorize never saw."""
+    """Compute features, op by op, for rows that are not in vectorize's output."""
     import tensorflow as tf
 
     for row in rows:
         if row["features"]:
             continue
-        for name, found in servable.inputs(raw_tensors(servable, [row])).items():
-            if isinstance(found, tf.SparseTensor):
-                table = {"indices": found.indices[:, 1].numpy().tolist(), "values": found.values.numpy().tolist()}
-            elif found.dtype.is_integer:
-                table = {"ids": [token for token in found[0].numpy().tolist() if token]}
+        for name, feature in servable.inputs(raw_tensors(servable, [row])).items():
+            if isinstance(feature, tf.SparseTensor):
+                table = {"indices": feature.indices[:, 1].numpy().tolist(), "values": feature.values.numpy().tolist()}
+            elif feature.dtype.is_integer:
+                table = {"ids": [token for token in feature[0].numpy().tolist() if token]}
             else:
-                table = {"values": found[0].numpy().tolist()}
+                table = {"values": feature[0].numpy().tolist()}
             row["features"][name] = table
 
 
 def fill_answers(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
-    """texts and scores of each row, best first, and probabilities for a classifier, from the features in the rows.
+    """Add texts and scores to each row, best first, and probabilities for a classifier, from the features in the rows.
 
-    log_prob is what the best of the texts scores when it is given back as an answer.
+    log_prob is the score of the best text when it is passed back as an answer.
     """
-    servable.output.golden(raw_tensors(servable, rows), model_inputs(servable, rows), rows)
+    servable.output.add_golden_answers(raw_tensors(servable, rows), model_inputs(servable, rows), rows)
 
 
 def model_inputs(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The features of rows as one batch, by field: ids [B, T] padded with 0, a sparse [B, D], or numbers [B, ...]."""
-    return {name: batch_of(servable, name, [row["features"][name] for row in rows]) for name in servable.sources}
+    return {name: to_batch(servable, name, [row["features"][name] for row in rows]) for name in servable.sources}
 
 
-def batch_of(servable: "Servable", field: str, features: Sequence[dict[str, Any]]) -> Any:
-    """One field's features as a batch."""
+def to_batch(servable: "Servable", field: str, features: Sequence[dict[str, Any]]) -> Any:
+    """One field's features as a batch: see model_inputs."""
     import numpy as np
     import tensorflow as tf
 
     if "ids" in features[0]:
-        batch = np.zeros((len(features), max(len(one["ids"]) for one in features)), np.int32)
-        for at, one in enumerate(features):
-            batch[at, : len(one["ids"])] = one["ids"]
+        batch = np.zeros((len(features), max(len(row["ids"]) for row in features)), np.int32)
+        for at, row in enumerate(features):
+            batch[at, : len(row["ids"])] = row["ids"]
         return tf.constant(batch)
     if "indices" not in features[0]:
-        return tf.constant([one["values"] for one in features], tf.float32)
-    pairs = [(at, index) for at, one in enumerate(features) for index in one["indices"]]
-    values = [value for one in features for value in one["values"]]
+        return tf.constant([row["values"] for row in features], tf.float32)
+    pairs = [(at, index) for at, row in enumerate(features) for index in row["indices"]]
+    values = [value for row in features for value in row["values"]]
     shape = (len(features), servable.features[field].size["dim"])
     return tf.SparseTensor(np.array(pairs, np.int64).reshape(-1, 2), np.array(values, np.float32), shape)

@@ -1,11 +1,12 @@
-"""Answer golden rows with an exported model and compare: run by path, with TensorFlow and TensorFlow Text alone.
+"""Answer golden rows with an exported model and compare. Runs as a script, with TensorFlow and TensorFlow Text only.
 
     echo '{"folder": MODEL_DIR, "batch_rows": 64}' | python -I _replay.py
 
-The request is read once TensorFlow is imported, so that the process can be started while the model is still written. It prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt is a
-row of which the searched answers alone differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
-Rounding may have done it, which only training-side code can tell (_rounding.py). A fault of this script's own is a
-traceback and another exit status.
+The request is read after TensorFlow is imported, so that the process can start while the model is still being written.
+It prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt
+is a row where only the searched answers differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
+Rounding may explain it, which only training-side code can check (_rounding.py). If the script itself fails, it leaves
+a traceback and another exit status.
 """
 
 import importlib.util
@@ -15,16 +16,16 @@ import sys
 from pathlib import Path
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
-SHOWN = 10
+MAX_SHOWN = 10
 
 
-def imported():
-    """TensorFlow with TensorFlow Text's ops; imports of textpipe and Keras fail from here on, for a server has neither."""
+def import_tensorflow():
+    """TensorFlow with TensorFlow Text's ops. Imports of textpipe and Keras fail from here on, as a server has neither."""
     sys.modules["textpipe"] = sys.modules["keras"] = None
     import tensorflow as tf
 
-    (place,) = importlib.util.find_spec("tensorflow_text").submodule_search_locations
-    for library in sorted(Path(place).glob("python/ops/_*.so")):
+    (folder,) = importlib.util.find_spec("tensorflow_text").submodule_search_locations
+    for library in sorted(Path(folder).glob("python/ops/_*.so")):
         tf.load_op_library(str(library))
     return tf
 
@@ -35,30 +36,30 @@ def replay(tf, folder, batch_rows):
     about = json.loads((folder / "textpipe.json").read_text(encoding="utf-8"))
     described, sources = about["signatures"], about["inputs"]
     target = next(field["name"] for field in about["fields"] if field["side"] == "target")
-    kinds = {name: one for part in described.values() for name, one in part["inputs"].items() if name in sources}
+    kinds = {name: spec for table in described.values() for name, spec in table["inputs"].items() if name in sources}
     lines = (folder / "assets.extra/golden.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     standard = defaults(tf, folder)
     faults, doubts = [], []
     for start in range(0, len(rows), batch_rows):
         batch = rows[start : start + batch_rows]
-        fields = {name: tensor(tf, kinds[name], [row["raw"][name] for row in batch]) for name in sources}
-        fields[target] = tf.constant([row["texts"][0].encode() for row in batch])  # what training-side code gave
-        found = {}
+        fields = {name: to_tensor(tf, kinds[name], [row["raw"][name] for row in batch]) for name in sources}
+        fields[target] = tf.constant([row["texts"][0].encode() for row in batch])  # training-side answers
+        results = {}
         for name in sorted(loaded.signatures, key=lambda name: described[name]["follows"] is not None):
-            inputs, given = described[name]["inputs"], dict(standard.get(name, {}))
-            if described[name]["follows"]:  # from where that one led
-                led = found[described[name]["follows"]]
-                given |= {key: tf.constant(led[key]) for key in inputs}
-            for key, one in inputs.items():
-                if one["kind"] == "examples":
-                    given[key] = examples(tf, {name: fields[name] for name in sources})
-                elif key in fields and key not in given:
-                    given[key] = fields[key]
-            found[name] = {key: value.numpy() for key, value in loaded.signatures[name](**given).items()}
+            specs, inputs = described[name]["inputs"], dict(standard.get(name, {}))
+            if described[name]["follows"]:  # continues from the outputs of that signature
+                state = results[described[name]["follows"]]
+                inputs |= {key: tf.constant(state[key]) for key in specs}
+            for key, spec in specs.items():
+                if spec["kind"] == "examples":
+                    inputs[key] = to_examples(tf, {name: fields[name] for name in sources})
+                elif key in fields and key not in inputs:
+                    inputs[key] = fields[key]
+            results[name] = {key: value.numpy() for key, value in loaded.signatures[name](**inputs).items()}
         for at, row in enumerate(batch):
-            outputs = {name: {key: value[at] for key, value in part.items()} for name, part in found.items()}
-            certain, doubtful = examined(start + at, row, outputs, described)
+            outputs = {name: {key: value[at] for key, value in tensors.items()} for name, tensors in results.items()}
+            certain, doubtful = compare_row(start + at, row, outputs, described)
             faults += certain
             doubts += doubtful
     return len(rows), faults + [f"saved with the Keras object {name}" for name in keras_objects(folder)], doubts
@@ -72,7 +73,7 @@ def graphs(folder):
 
 
 def defaults(tf, folder):
-    """What a server gives to inputs that a request leaves out: {signature: {input: tensor}}."""
+    """The values a server fills in for inputs that a request omits: {signature: {input: tensor}}."""
     return {
         name: {key: tf.constant(tf.make_ndarray(value)) for key, value in signature.defaults.items()}
         for graph in graphs(folder)
@@ -81,19 +82,19 @@ def defaults(tf, folder):
 
 
 def keras_objects(folder):
-    """Objects that a loader would rebuild through Keras."""
+    """Names of saved objects that a loader would rebuild with Keras."""
     identifiers = {node.user_object.identifier for graph in graphs(folder) for node in graph.object_graph_def.nodes}
     return sorted(name for name in identifiers if "keras" in name)
 
 
-def tensor(tf, one, cells):
-    """Cells of JSON as an input takes them: [B, ...]; a number that is missing is NaN."""
-    if one["dtype"] == "string":
+def to_tensor(tf, spec, cells):
+    """JSON cells as an input tensor [B, ...]; a missing number is NaN."""
+    if spec["dtype"] == "string":
         return tf.constant([cell.encode("utf-8", "surrogatepass") for cell in cells])
-    return tf.constant([math.nan if cell is None else cell for cell in cells], one["dtype"])
+    return tf.constant([math.nan if cell is None else cell for cell in cells], spec["dtype"])
 
 
-def examples(tf, fields):
+def to_examples(tf, fields):
     """Serialized tf.Examples of the source fields, {name: [B]}."""
     out = []
     for cells in zip(*(values.numpy().tolist() for values in fields.values())):
@@ -107,132 +108,133 @@ def examples(tf, fields):
     return tf.constant(out)
 
 
-def examined(at, row, outputs, described):
-    """(faults, doubts) of a row's outputs by signature; described: the signatures of textpipe.json."""
-    place = f"row {at} {named(row)}"
-    giving = {name: described[name]["gives"] for name in outputs}
-    features = [one for name, one in outputs.items() if giving[name] == "features"]
-    likelihoods = [one for name, one in outputs.items() if giving[name] == "likelihood"]
-    answers = {name: one for name, one in outputs.items() if giving[name] == "answer"}
-    certain = [f"{place}: {fault}" for one in features for fault in differences(row, one)]
-    certain += [f"{place}: {fault}" for fault in misjudged(row, answers)]
-    answers = {name: searched(one) for name, one in answers.items() if "answer" in one or "texts" in one}
-    doubtful = [f"{place}: {fault}" for name, one in answers.items() for fault in unlike(row, name, one)]
-    given = [f"{place}: {fault}" for one in likelihoods for fault in forced(row, one)]
-    if doubtful and not certain + given and "probabilities" not in row:
+def compare_row(at, row, outputs, described):
+    """(faults, doubts) of a row. outputs: by signature; described: the signatures of textpipe.json."""
+    place = f"row {at} {describe_row(row)}"
+    gives = {name: described[name]["gives"] for name in outputs}
+    features = [output for name, output in outputs.items() if gives[name] == "features"]
+    likelihoods = [output for name, output in outputs.items() if gives[name] == "likelihood"]
+    answers = {name: output for name, output in outputs.items() if gives[name] == "answer"}
+    certain = [f"{place}: {fault}" for output in features for fault in feature_differences(row, output)]
+    certain += [f"{place}: {fault}" for fault in probability_differences(row, answers)]
+    answers = {name: ranked_answers(output) for name, output in answers.items() if {"answer", "texts"} & output.keys()}
+    doubtful = [
+        f"{place}: {fault}" for name, answer in answers.items() for fault in answer_differences(row, name, answer)
+    ]
+    likelihood = [f"{place}: {fault}" for output in likelihoods for fault in likelihood_differences(row, output)]
+    if doubtful and not certain + likelihood and "probabilities" not in row:
         return [], [{"at": at, "faults": doubtful, "answers": answers}]
-    return certain + doubtful or given, []
+    return certain + doubtful or likelihood, []
 
 
-def named(row):
-    """A row as a message shows it: its text, or its fields."""
+def describe_row(row):
+    """A row as messages show it: its text, or its fields."""
     raw = row["raw"]
     if len(raw) == 1:
         return repr(str(*raw.values())[:60])
     return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())
 
 
-def searched(outputs):
-    """A row's answers, best first: {"texts": [...], "scores": [...]}; "single" where there is no more than the best."""
+def ranked_answers(outputs):
+    """A row's answers, best first: {"texts": [...], "scores": [...]}; with "single" where only the best is given."""
     if "answer" in outputs:
         return {"texts": [outputs["answer"].decode()], "scores": [float(outputs["score"])], "single": True}
     return {"texts": [text.decode() for text in outputs["texts"]], "scores": outputs["scores"].tolist()}
 
 
-def unlike(row, name, answers):
-    """Where a signature's answers to a row are not the first of those training-side code gave."""
+def answer_differences(row, name, answers):
+    """Yield where a signature's answers to a row differ from the first ones of training-side code."""
     ranked, texts, scores = answers["scores"], row["texts"], row["scores"]
     single = answers.get("single", False)
     if single:
-        wanted = scores[:1]
-        if not all_close(ranked, wanted):
+        expected = scores[:1]
+        if not all_close(ranked, expected):
             yield f"score {ranked[0]} where training-side code gave {scores[0]}"
     else:
-        wanted = scores
-        if not all_close(ranked, wanted):
+        expected = scores
+        if not all_close(ranked, expected):
             yield f"{name} scores {ranked} where training-side code gave {scores}"
-    # Answers of equal score may change places.
-    for text, score in zip(answers["texts"], wanted):
-        if not any(text == other and all_close([score], [mine]) for other, mine in zip(texts, scores)):
-            of_it, gave = ("answer", texts[0]) if single else (name, texts)
-            yield f"{of_it} {text!r} where training-side code gave {gave!r}"
+    # Answers of equal score may swap places.
+    for text, score in zip(answers["texts"], expected):
+        if not any(text == other and all_close([score], [value]) for other, value in zip(texts, scores)):
+            subject, reference = ("answer", texts[0]) if single else (name, texts)
+            yield f"{subject} {text!r} where training-side code gave {reference!r}"
 
 
-def differences(row, features):
-    """Where what a row is made of is not what training-side code made of it."""
-    for field, made in row["features"].items():
+def feature_differences(row, features):
+    """Yield where a row's features differ from those of training-side code."""
+    for field, expected in row["features"].items():
         place, prefix = ("", "") if len(row["features"]) == 1 else (f"{field}: ", f"{field}.")
-        if "ids" in made:
-            ids = trimmed(features[f"{prefix}ids"].tolist(), 0)
-            if ids != made["ids"]:
-                yield f"{place}ids {ids} where training had {made['ids']}"
+        if "ids" in expected:
+            ids = strip_padding(features[f"{prefix}ids"].tolist(), 0)
+            if ids != expected["ids"]:
+                yield f"{place}ids {ids} where training had {expected['ids']}"
             continue
         values = features[f"{prefix}values"].tolist()
-        if "indices" in made:
-            indices = trimmed(features[f"{prefix}indices"].tolist(), -1)
+        if "indices" in expected:
+            indices = strip_padding(features[f"{prefix}indices"].tolist(), -1)
             values = values[: len(indices)]
-            if indices != made["indices"]:
-                yield f"{place}feature indices {indices} where training had {made['indices']}"
+            if indices != expected["indices"]:
+                yield f"{place}feature indices {indices} where training had {expected['indices']}"
                 continue
-        if not all_close(flat(values), flat(made["values"])):
-            yield f"{place}feature values {values} where training had {made['values']}"
+        if not all_close(flatten(values), flatten(expected["values"])):
+            yield f"{place}feature values {values} where training had {expected['values']}"
 
 
-def flat(values):
-    """Numbers of any nesting as one list."""
-    return [one for part in values for one in flat(part)] if isinstance(values, list) else [values]
+def flatten(values):
+    """Nested lists of numbers as one list."""
+    return [number for value in values for number in flatten(value)] if isinstance(values, list) else [values]
 
 
-def misjudged(row, answers):
-    """Where classes are not as probable as training-side code holds them, or one signature says otherwise than another."""
+def probability_differences(row, answers):
+    """Yield where class probabilities differ from training-side code, or between signatures."""
     if "probabilities" not in row:
         return
     for name, answer in answers.items():
         if "probabilities" not in answer:
             continue
         if not all_close(answer["probabilities"].tolist(), row["probabilities"]):
-            found = answer["probabilities"].tolist()
-            yield f"probabilities {found} where training-side code gave {row['probabilities']}"
+            yield f"probabilities {answer['probabilities'].tolist()} where training-side code gave {row['probabilities']}"
         for other, classified in answers.items():
             if "classes" not in classified:
                 continue
             if classified["scores"].tolist() != answer["probabilities"].tolist():
-                yield f"{other} gives other scores than {name}"
+                yield f"{other} has different scores from {name}"
             if classified["classes"].tolist() != answer["labels"].tolist():
-                yield f"{other} gives other classes than {name}"
+                yield f"{other} has different classes from {name}"
 
 
-def forced(row, outputs):
-    """Where a given answer is not as probable as training-side code holds it."""
-    found = float(outputs["log_prob"])
-    if not all_close([found], [row["log_prob"]]):
-        yield f"log-probability {found} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
+def likelihood_differences(row, outputs):
+    """Yield where the log-probability of a given answer differs from training-side code."""
+    log_prob = float(outputs["log_prob"])
+    if not all_close([log_prob], [row["log_prob"]]):
+        yield f"log-probability {log_prob} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
 
 
-def trimmed(values, padding):
-    """A row without the padding at its end."""
+def strip_padding(values, padding):
+    """A row without its trailing padding."""
     while values and values[-1] == padding:
         values.pop()
     return values
 
 
-def all_close(found, expected):
-    """Whether two lists of numbers agree but for rounding."""
-    return len(found) == len(expected) and all(
-        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in zip(found, expected)
+def all_close(values, expected):
+    """Whether two lists of numbers agree up to rounding."""
+    return len(values) == len(expected) and all(
+        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in zip(values, expected)
     )
 
 
 def main():
-    """Replay and print what was found."""
-    tf = imported()
+    """Read a request, replay and print the result."""
+    tf = import_tensorflow()
     line = sys.stdin.readline()
-    if not line:  # whoever started this has given up
+    if not line:  # the parent process has given up
         return
     request = json.loads(line)
     rows, faults, doubts = replay(tf, Path(request["folder"]), request["batch_rows"])
-    more = max(0, len(faults) - SHOWN)
-    print(json.dumps({"rows": rows, "faults": faults[:SHOWN], "more": more, "doubts": doubts}))
+    more = max(0, len(faults) - MAX_SHOWN)
+    print(json.dumps({"rows": rows, "faults": faults[:MAX_SHOWN], "more": more, "doubts": doubts}))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Whether rounding alone explains that an exported model answered a row otherwise than training-side code.
+"""Whether rounding alone explains that an exported model and training-side code answer a row differently.
 
-Two kernels' logits differ in their last digits, and a search makes much of little: a hypothesis at the edge of the beam
-falls off, two tokens as likely as each other change places, a drawn number lies on the other side of a boundary. Then
-the answer of the exported model is one that training-side code gives too, with the same score, when its own logits are
-changed by as much as rounding changes them. An answer of other weights, another vocabulary or another search is not.
+The logits of two kernels differ in their last digits, and a search amplifies that: a hypothesis at the edge of the beam
+is dropped, two equally likely tokens swap places, a random number falls on the other side of a boundary. In that case
+training-side code gives the exported model's answer too, with the same score, once its own logits are perturbed by as
+much as rounding changes them. An answer from other weights, another vocabulary or another search does not pass.
 """
 
 from collections.abc import Sequence
@@ -14,31 +14,33 @@ from textpipe.stages import _golden, _replay
 if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
 
-ROUNDING = 1e-5  # of a row's largest logit: about what two kernels differ by
-TRIED = 32  # changes of the logits that are tried for a row
-SHARE = 32  # one row in SHARE may be in doubt, and LEAST anyway: rounding does not change more
-LEAST = 4
+ROUNDING = 1e-5  # of a row's largest logit: about the difference between two kernels
+NUM_PERTURBATIONS = 32  # perturbations of the logits tried for a row
+ROWS_PER_DOUBT = 32  # one row in this many, or MIN_DOUBTS rows, may be in doubt: rounding does not change more
+MIN_DOUBTS = 4
 
 
-def faults(servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]) -> list[str]:
-    """What is left of _replay.py's doubts about golden rows."""
-    if len(doubts) > max(LEAST, len(rows) // SHARE):
+def unexplained_faults(
+    servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]
+) -> list[str]:
+    """The faults of those of _replay.py's doubts that rounding does not explain."""
+    if len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
         return [fault for doubt in doubts for fault in doubt["faults"]]
-    found = []
+    faults = []
     for doubt in doubts:
         row = rows[doubt["at"]]
-        others = alternatives(servable, row)
+        candidates = (row, *perturbed_answers(servable, row))
         for name, answers in doubt["answers"].items():
-            if not any(not list(_replay.unlike(one, name, answers)) for one in (row, *others)):
-                found += list(doubt["faults"])
+            if not any(not list(_replay.answer_differences(candidate, name, answers)) for candidate in candidates):
+                faults += list(doubt["faults"])
                 break
-    return found
+    return faults
 
 
-def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
-    """What training-side code answers to a row when its logits are changed by rounding: texts and scores each.
+def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
+    """Training-side answers to a row under perturbed logits: texts and scores of each.
 
-    The scores are of the logits as they are.   Shapes: C = TRIED copies of the row, N answers, U tokens.
+    The scores are those of the unperturbed logits.   Shapes: C = NUM_PERTURBATIONS copies of the row, N answers, U tokens.
     """
     import tensorflow as tf
 
@@ -46,41 +48,42 @@ def alternatives(servable: "Servable", row: dict[str, Any], seed: int = 1) -> li
     from textpipe.training import likelihood
 
     model, output = servable.model, servable.output
-    copies = [row] * TRIED
-    texts = _golden.raw_tensors(servable, copies)
-    inputs = output.searched(texts, _golden.model_inputs(servable, copies))
-    found = output.decoded(inputs, model=Rounded(model, seed))
-    rows, answers, length = tf.unstack(tf.shape(found["ids"]))
-    ids = tf.reshape(found["ids"], [rows * answers, length])
+    copies = [row] * NUM_PERTURBATIONS
+    raw = _golden.raw_tensors(servable, copies)
+    inputs = output.search_inputs(raw, _golden.model_inputs(servable, copies))
+    outputs = output.generate(inputs, model=PerturbedModel(model, seed))
+    rows, answers, length = tf.unstack(tf.shape(outputs["ids"]))
+    ids = tf.reshape(outputs["ids"], [rows * answers, length])
     repeated = tf.nest.map_structure(lambda part: tf.repeat(part, answers, axis=0), inputs)
-    exact = tf.reduce_sum(likelihood.of_tokens(model, repeated, ids), axis=1)
+    exact = tf.reduce_sum(likelihood.token_log_probs(model, repeated, ids), axis=1)
     tokens = tf.reduce_sum(tf.cast(ids != model.pad_id, tf.float32), axis=1)
     penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
-    off = (tf.reshape(exact, [rows, answers]) - found["log_probs"]) / tf.reshape(penalty, [rows, answers])
-    nothing = _search.nothing(_search.source_ids(model, inputs), model.pad_id)
-    there = (found["scores"] > _search.ABSENT) & ~nothing[:, None]
-    scores = tf.where(there, found["scores"] + off, found["scores"])
+    off = (tf.reshape(exact, [rows, answers]) - outputs["log_probs"]) / tf.reshape(penalty, [rows, answers])
+    nothing = _search.is_empty(_search.source_ids(model, inputs), model.pad_id)
+    there = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
+    scores = tf.where(there, outputs["scores"] + off, outputs["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
-    spelled = output.spelled(found, texts)["texts"]
-    spelled, scores = (tf.gather(part, order, batch_dims=1).numpy().tolist() for part in (spelled, scores))
+    texts = output.detokenize(outputs, raw)["texts"]
+    texts, scores = (tf.gather(values, order, batch_dims=1).numpy().tolist() for values in (texts, scores))
     return [
-        {"texts": [text.decode() for text in some], "scores": best} for some, best in zip(spelled, scores, strict=True)
+        {"texts": [text.decode() for text in answers], "scores": ranked}
+        for answers, ranked in zip(texts, scores, strict=True)
     ]
 
 
-class Rounded:
-    """A model whose logits are off by rounding, otherwise in each row and each step; called op by op."""
+class PerturbedModel:
+    """A model with noise of rounding size added to its logits, different in each row and step; called op by op."""
 
     def __init__(self, model: Any, seed: int):
         self.model, self.seed, self.steps = model, seed, 0
 
     def __getattr__(self, name: str) -> Any:
-        if name == "stepper":  # a decoder asks whether there is one
+        if name == "step_function":  # a decoder asks whether there is one
             raise AttributeError(name)
         return getattr(self.model, name)
 
     def step(self, state: Any, ids: Any) -> Any:
-        """The model's step."""
+        """The model's step, with noise added to the logits."""
         import tensorflow as tf
 
         logits, state, attention = self.model.step(state, ids)

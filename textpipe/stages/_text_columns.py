@@ -1,6 +1,4 @@
-"""What normalize, tokenize and vectorize share: a task's fields, and columns of text on their way into a graph and
-out of it.
-"""
+"""What normalize, tokenize and vectorize share: a task's fields, and text columns as batches for a graph."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,15 +7,15 @@ from typing import Any
 from textpipe.config import plugins
 from textpipe.config.fields import Field
 from textpipe.data import shards
-from textpipe.data.arrow import column, graph, tensor
+from textpipe.data.arrow import to_arrow, to_tensor, trace_text_function
 from textpipe.errors import ConfigError
 
-ROWS = 4096  # texts of one call of a graph
-BYTES = 4 * 2**20  # and their bytes, so that long texts do not fill the memory with n-grams
+MAX_ROWS = 4096  # texts in one call of a graph
+MAX_BYTES = 4 * 2**20  # and their bytes, so that n-grams of long texts do not exhaust memory
 
 
 def fields_of(task: str) -> tuple[Field, ...]:
-    """The task's fields; raises ConfigError when there is no such task."""
+    """The task's fields; raises ConfigError for an unknown task."""
     return plugins.find("tasks", task).FIELDS
 
 
@@ -26,8 +24,8 @@ def text_fields(task: str) -> tuple[str, ...]:
     return tuple(field.name for field in fields_of(task) if field.has_text)
 
 
-def checked_task(task: str) -> str:
-    """The task's name; raises ValueError, as a section's validator must, when there is none."""
+def validate_task(task: str) -> str:
+    """Return the task's name; raises ValueError, as a pydantic validator must, for an unknown task."""
     try:
         fields_of(task)
     except ConfigError as error:
@@ -36,8 +34,9 @@ def checked_task(task: str) -> str:
 
 
 def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """The rows of a split as record batches that one call of a graph can take: few rows, and few bytes in `texts`,
-    names of columns with text in them.
+    """The rows of a split as record batches small enough for one call of a graph.
+
+    texts: the columns with text, whose bytes are limited.
     """
     import numpy as np
     import pyarrow as pa
@@ -46,20 +45,29 @@ def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[st
     for batch in shards.read(folder, split, columns):
         size = np.zeros(batch.num_rows, np.int64)
         for name in texts:
-            if pa.types.is_string(batch.schema.field(name).type):  # several texts in a cell: the number of rows will do
+            if pa.types.is_string(batch.schema.field(name).type):  # for several texts in a cell the row limit suffices
                 size += np.asarray(pc.fill_null(pc.binary_length(batch.column(name)), 0))
         before = np.concatenate([[0], np.cumsum(size)])
         start = 0
         while start < batch.num_rows:
-            end = int(np.searchsorted(before, before[start] + BYTES, "right")) - 1
-            end = min(max(end, start + 1), start + ROWS, batch.num_rows)
+            end = int(np.searchsorted(before, before[start] + MAX_BYTES, "right")) - 1
+            end = min(max(end, start + 1), start + MAX_ROWS, batch.num_rows)
             yield batch.slice(start, end - start)
             start = end
 
 
-def shares(count: int, total: int) -> float:
-    """count / total, 0 of nothing is 0; rounded, so that the files that hold it are easy to read."""
+def ratio(count: int, total: int) -> float:
+    """count / total, and 0 when total is 0; rounded for readable files."""
     return round(count / total, 6) if total else 0.0
 
 
-__all__ = ["batches", "checked_task", "column", "fields_of", "graph", "shares", "tensor", "text_fields"]
+__all__ = [
+    "batches",
+    "fields_of",
+    "ratio",
+    "text_fields",
+    "to_arrow",
+    "to_tensor",
+    "trace_text_function",
+    "validate_task",
+]

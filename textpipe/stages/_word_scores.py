@@ -1,4 +1,4 @@
-"""How well rows are answered whose words training hardly saw."""
+"""Metrics of rows with words that are rare in training or unseen."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
 
 
-def by_training(
+def rare_word_metrics(
     config: Any,
     servable: "Servable",
     ingested: Path,
@@ -20,34 +20,34 @@ def by_training(
     outputs: Mapping[str, Sequence[Any]],
     score: Callable[..., dict[str, Any]],
 ) -> tuple[dict[str, Any], list[str]]:
-    """What metrics.json says under "unseen_words" and "rare_words", and how these are defined.
+    """The entries "unseen_words" and "rare_words" of metrics.json, and notes that define them.
 
-    config: evaluate's. score(outputs, references, resamples=0)["metrics"] are a task's metrics of some rows.
+    config: of evaluate. score(outputs, references, resamples=0)["metrics"]: the task's metrics of some rows.
     """
     from textpipe.metrics import words
 
     answering = plugins.find("answers", plugins.find("tasks", config.task).ANSWER)
-    seen = training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
-    seen_targets = functools.cache(lambda: training_words(ingested, [servable.target]))
-    found: dict[str, Any] = {}
+    seen = count_training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
+    seen_targets = functools.cache(lambda: count_training_words(ingested, [servable.target]))
+    tables: dict[str, Any] = {}
     for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
-        chosen = [at for at, text in enumerate(sources) if words.seen_between(seen, least, most, text)]
-        part = {output: [values[at] for at in chosen] for output, values in outputs.items()}
-        metrics = score(part, [references[at] for at in chosen], resamples=0)["metrics"]
-        found[name] = {"rows": len(chosen), "metrics": metrics}
-        metrics |= answering.measured_answers(servable, part["answer"])
-        found[name] |= answering.measured_words(
+        chosen = [at for at, text in enumerate(sources) if words.has_word_with_count(seen, least, most, text)]
+        selected = {output: [values[at] for at in chosen] for output, values in outputs.items()}
+        metrics = score(selected, [references[at] for at in chosen], resamples=0)["metrics"]
+        tables[name] = {"rows": len(chosen), "metrics": metrics}
+        metrics |= answering.answer_metrics(servable, selected["answer"])
+        tables[name] |= answering.word_metrics(
             outputs["answer"], references, seen_targets, least, most, resamples=config.resamples, seed=config.seed
         )
     notes = [
-        "unseen_words: the rows whose source holds a word that no training source holds, case aside.",
-        f"rare_words: the rows whose source holds a word that the training sources hold 1 to {config.rare} times.",
+        "unseen_words: rows whose source has a word that no training source has, ignoring case.",
+        f"rare_words: rows whose source has a word that occurs 1 to {config.rare} times in the training sources.",
     ]
-    return found, [*notes, *answering.WORD_NOTES]
+    return tables, [*notes, *answering.WORD_NOTES]
 
 
-def training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
-    """How often the training texts of these fields hold each word: {word: times}."""
+def count_training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
+    """Count the words of the training texts of these fields: {word: count}."""
     from textpipe.data import shards
     from textpipe.metrics import words
     from textpipe.text import counting
@@ -56,6 +56,6 @@ def training_words(folder: Path, fields: Sequence[str]) -> Mapping[str, int]:
         for batch in shards.read(folder, "train", tuple(fields)):
             for field in fields:
                 for text in batch.column(field).to_pylist():
-                    yield words.split(text or "")
+                    yield words.split_words(text or "")
 
     return counting.count(texts())

@@ -1,10 +1,10 @@
-"""Send raw rows through the graph that is served, and score its answers.
+"""Answer raw rows with the served graph and score the answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "rare_words", "notes"}, "warnings" where the answers hardly depend on the texts, and for classifiers
-"labels", "confusion" and "support". The two of words are {"rows", "metrics"}: of the rows whose source holds such a
-word; and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row a line, in the
-split's order. attention.jsonl, of generators that attend: where the answers to a few rows looked (stages/_attention.py).
+"unseen_words", "rare_words", "notes"}; "warnings" when the answers hardly depend on the texts; for classifiers "labels",
+"confusion" and "support". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
+word, and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row per line, in
+the split's order. attention.jsonl, for generators with attention: attention maps of a few rows (stages/_attention.py).
 """
 
 import functools
@@ -34,21 +34,22 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """[evaluate]
 
-    join_sources: rows of one source text are one question, and all their targets its references.
-    limit: score only the first rows of the split, or questions; resamples: draws behind a confidence interval, 0 for none.
-    require: what a metric must reach before anything is exported, {bleu = 30}; a metric of which less is better, such
-    as log_loss or perplexity, must not exceed its value. bleu_tokenizer: sacrebleu's tokenizer that BLEU counts in; auto
-    chooses by the script of the references (zh, ja-mecab, ko-mecab, char), else 13a. rare: words that train has this often at most are rare.
+    join_sources: rows with the same source text are answered once, with all their targets as references.
+    limit: score only the first rows of the split, or the first sources with join_sources; resamples: bootstrap samples for
+    a confidence interval, 0 for none. require: the value each metric must reach before anything is exported, {bleu = 30};
+    where lower is better, as for log_loss or perplexity, the value it must not exceed. bleu_tokenizer: the sacrebleu
+    tokenizer for BLEU; auto chooses by the script of the references (zh, ja-mecab, ko-mecab, char), else 13a. rare: words
+    that occur at most this often in train are rare.
     """
 
     task: str
     seed: int = Field(1, ge=0)
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
     ensemble: Ensemble | None = None
-    split: Literal["test", "valid"] = "test"  # which rows are scored
+    split: Literal["test", "valid"] = "test"  # the rows to score
     join_sources: bool = False
     limit: int | None = Field(None, ge=1)
-    batch_rows: int = Field(128, ge=1)  # rows answered together
+    batch_rows: int = Field(128, ge=1)  # rows per batch
     resamples: int = Field(1000, ge=0)
     rare: int = Field(5, ge=1)
     bleu_tokenizer: bleu_tokenizers.Name = "auto"
@@ -75,16 +76,16 @@ class Config(Section):
         return self
 
     def extra_files(self) -> list[Path]:
-        """The files of the models that answer together with the pipeline's."""
+        """The files of the other models of an ensemble."""
         return self.ensemble.files if self.ensemble else []
 
     def plugins(self) -> list[tuple[str, str]]:
-        """What answers."""
+        """The module of answers/ that makes the outputs."""
         return [("answers", plugins.find("tasks", self.task).ANSWER)]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Score a split."""
+    """Answer and score a split."""
     from textpipe.metrics import collapse
     from textpipe.savedmodel import batching, loader, model_rows
     from textpipe.servable.graph import Servable
@@ -92,59 +93,61 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     task = plugins.find("tasks", config.task)
     answering = plugins.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
-    rows = read(inputs["ingest"], config, (*servable.sources, servable.target))
-    several = None
+    rows = read_rows(inputs["ingest"], config, (*servable.sources, servable.target))
+    grouped = None
     if config.join_sources:
-        rows, several = joined(rows, servable.sources, servable.target, config.limit)
+        rows, grouped = group_by_source(rows, servable.sources, servable.target, config.limit)
     if not rows["row"]:
         raise DataError(
-            f"[evaluate] split {config.split!r}: has no rows; give ingest rows for it, or score another split"
+            f"[evaluate] split {config.split!r} has no rows; give ingest rows for it, or score another split"
         )
     raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
-    sources = servable.texts(raw)
+    sources = servable.row_texts(raw)
     serve = servable.signature(loader.DEFAULT)
     began = time.monotonic()
-    answers = batching.answered(serve, model_rows.columns(raw), batch_rows=config.batch_rows)
+    answers = batching.run_in_batches(serve, model_rows.encode_columns(raw), batch_rows=config.batch_rows)
     seconds = time.monotonic() - began
     log.info("%d rows answered in %.1f s, %.0f a second", len(answers), seconds, len(answers) / seconds)
 
     score = functools.partial(task.metrics, seed=config.seed)
     if "bleu_tokenizer" in inspect.signature(task.metrics).parameters:
-        # Chosen once, so that parts of the rows are counted as the whole is.
-        every = [text for own in several for text in own] if several else references
-        score = functools.partial(score, bleu_tokenizer=bleu_tokenizers.choose(every, config.bleu_tokenizer))
+        # Chosen once, so that subsets of the rows use the same tokenizer.
+        texts = [text for group in grouped for text in group] if grouped else references
+        score = functools.partial(score, bleu_tokenizer=bleu_tokenizers.choose(texts, config.bleu_tokenizer))
     outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
-    report = score(outputs, several or references, resamples=config.resamples)
+    report = score(outputs, grouped or references, resamples=config.resamples)
     notes = []
-    if several:
-        count = sum(map(len, several))
+    if grouped:
+        count = sum(map(len, grouped))
         notes.append(
-            f"references: {count} of {len(several)} source texts; perplexity and the words' F1 are of the first of each."
+            f"references: {count} for {len(grouped)} source texts; perplexity and the F1 of words use the first of each."
         )
-    extra, lines = answering.measured(servable, sources, references, outputs["answer"], config.batch_rows)
-    report["metrics"] |= extra
+    metrics, lines = answering.extra_metrics(servable, sources, references, outputs["answer"], config.batch_rows)
+    report["metrics"] |= metrics
     notes += lines
-    found, lines = _word_scores.by_training(config, servable, inputs["ingest"], sources, references, outputs, score)
-    report, notes = report | found, notes + lines
+    word_tables, lines = _word_scores.rare_word_metrics(
+        config, servable, inputs["ingest"], sources, references, outputs, score
+    )
+    report, notes = report | word_tables, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
-    if warnings := collapse.warnings(outputs["answer"], servable.spelled(references)):
+    if warnings := collapse.warnings(outputs["answer"], servable.format_targets(references)):
         report["warnings"] = warnings
 
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for at, (row, reference, answer) in enumerate(zip(rows["row"], references, answers, strict=True)):
-            given = {name: cells[at] for name, cells in raw.items()}
-            line = {"row": row, **given, servable.target: reference, **answering.kept(answer)}
-            if several:
-                line["references"] = several[at]
+            cells_of_row = {name: cells[at] for name, cells in raw.items()}
+            line = {"row": row, **cells_of_row, servable.target: reference, **answering.stored_prediction(answer)}
+            if grouped:
+                line["references"] = grouped[at]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     _attention.write(servable, rows["row"], raw, output, seed=config.seed)
     (output / "logs").mkdir()
     write_json(output / "logs" / "speed.json", {"rows": len(answers), "seconds": seconds})
 
 
-def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
-    """The raw rows to score, by column: row and the task's fields."""
+def read_rows(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[Any]]:
+    """The raw rows to score, by column: "row" and the task's fields."""
     from textpipe.data import shards
 
     columns: dict[str, list[Any]] = {name: [] for name in ("row", *fields)}
@@ -156,65 +159,68 @@ def read(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, list[
     return {name: values[: None if config.join_sources else config.limit] for name, values in columns.items()}
 
 
-def joined(
+def group_by_source(
     rows: Mapping[str, list[Any]], sources: Sequence[str], target: str, limit: int | None
 ) -> tuple[dict[str, list[Any]], list[list[str]]]:
-    """The first row of each source, and every distinct target that it has, in the order of the rows.
+    """Group rows by source: the first row of each source, and its distinct targets, in row order.
 
     source a, a, b and target x, y, z -> source a, b, target x, z and [["x", "y"], ["z"]]
     """
-    places: dict[tuple[Any, ...], list[int]] = {}
-    for place, cells in enumerate(zip(*(rows[name] for name in sources), strict=True)):
-        places.setdefault(cells, []).append(place)
-    chosen = list(places.values())[:limit]
-    references = [list(dict.fromkeys(rows[target][place] for place in own)) for own in chosen]
-    return {name: [values[own[0]] for own in chosen] for name, values in rows.items()}, references
+    positions: dict[tuple[Any, ...], list[int]] = {}
+    for position, cells in enumerate(zip(*(rows[name] for name in sources), strict=True)):
+        positions.setdefault(cells, []).append(position)
+    chosen = list(positions.values())[:limit]
+    references = [list(dict.fromkeys(rows[target][position] for position in group)) for group in chosen]
+    return {name: [values[group[0]] for group in chosen] for name, values in rows.items()}, references
 
 
-def verdict(config: Config, output: Path) -> None:
-    """Raise ThresholdError naming every metric that misses what is required, and then all figures."""
-    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+def check_thresholds(config: Config, output: Path) -> None:
+    """Raise ThresholdError, naming each metric that misses its threshold, and then all metrics."""
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["metrics"]
     directions = plugins.find("tasks", config.task).METRICS
     misses = []
     for name, bound in config.require.items():
-        value, less = found.get(name), directions.get(name) == "min"
-        if value is None or not (value <= bound if less else value >= bound):
-            misses.append(f"{name} {'at most' if less else 'at least'} {bound:g}, found {number(value)}")
+        value, minimize = metrics.get(name), directions.get(name) == "min"
+        if value is None or not (value <= bound if minimize else value >= bound):
+            misses.append(f"{name} {'at most' if minimize else 'at least'} {bound:g}, found {format_number(value)}")
     if misses:
-        figures = ", ".join(f"{name} {number(value)}" for name, value in found.items())
+        figures = ", ".join(f"{name} {format_number(value)}" for name, value in metrics.items())
         raise ThresholdError(
             f"[evaluate.require] {'; '.join(misses)}; nothing is exported: improve the model or lower the bound\n"
-            f"all figures: {figures}"
+            f"all metrics: {figures}"
         )
 
 
-def number(value: float | None) -> str:
-    """Four digits, or a dash for a figure that is not defined."""
+def format_number(value: float | None) -> str:
+    """Four significant digits, or a dash for an undefined value."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON: NaN is not a figure."""
+    """Write strict JSON; raises ValueError for NaN."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def summary(output: Path) -> str:
-    """A line per figure, with its 95 % interval."""
+    """One line per metric, with its 95 % interval."""
     report = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     lines = [f"{report['rows']} {report['split']} rows"]
     width = max(map(len, report["metrics"]))
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name, (None, None))
         lines.append(
-            f"{name:<{width}}  {number(value):>8}" + (f"  [{number(low)}, {number(high)}]" if low is not None else "")
+            f"{name:<{width}}  {format_number(value):>8}"
+            + (f"  [{format_number(low)}, {format_number(high)}]" if low is not None else "")
         )
     if "f1" in report["metrics"]:
-        lines.append(f"f1, precision and recall are of the class {report['labels'][1]!r}")
+        lines.append(f"f1, precision and recall are those of class {report['labels'][1]!r}")
     for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
-        part = report[name]
-        first = next(iter(part["metrics"]))
-        line = f"{part['rows']} rows with words {kind}: {first} {number(part['metrics'][first])}"
-        if found := part.get("target_words"):
-            line += f"; F1 of such words in the answers {number(found['f1'])} ({found['reference_words']} expected)"
+        table = report[name]
+        first = next(iter(table["metrics"]))
+        line = f"{table['rows']} rows with words {kind}: {first} {format_number(table['metrics'][first])}"
+        if words := table.get("target_words"):
+            line += (
+                f"; F1 of such words in the answers {format_number(words['f1'])} ({words['reference_words']} expected)"
+            )
         lines.append(line)
     return "\n".join(lines + [f"WARNING: {warning}" for warning in report.get("warnings", [])])

@@ -1,4 +1,4 @@
-"""Read rows, mend or refuse damaged ones, split them, and count what was found.
+"""Read rows, repair or reject damaged ones, split them, and collect statistics.
 
 data/mail.tsv                       ->  train/00000.parquet ...   row, text, label
 "Please reply.\\tyes"                    valid/...  test/...
@@ -25,32 +25,32 @@ from textpipe.data.splits import Split
 from textpipe.errors import ConfigError, DataError, suggest
 
 INPUTS: tuple[str, ...] = ()
-READING_ORDER = ("test", "valid", "train")  # train last: only then is it known which of its sources leak
+READING_ORDER = ("test", "valid", "train")  # train last: its leaks into the others are then known
 
 log = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """Where rows come from, and what becomes of them.
+    """Where rows come from, and how they are filtered and split.
 
-    dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for line files side by
-    side, or {split: any of these}. Paths are relative to the working directory. format: guessed from the first name.
-    encoding: of text files, "cp1252" for example; by default UTF-8, or what a file shows (a guess is logged).
-    columns: {field of the task: column, or its number from 0}; a field not named has its own name as column.
-    filter: {column: value or values}; other rows are left out. Blanks around a cell do not count.
-    min_count: labels with fewer rows in the train files are left out, or become rare_label where that is given.
-    rare_label: the label that rare ones become.
-    split: shares cut from the train rows, by a hash of the source text, for splits the files do not give. Every label
-    stays in train, and is in a split that has a share for it of a row or more.
-    drop_duplicates: keep the first of equal rows of a split.
+    dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for parallel line files,
+    or {split: any of these}. Paths are relative to the working directory. format: guessed from the first file name.
+    encoding: of text files, "cp1252" for example; by default UTF-8, or detected from the file (and logged).
+    columns: {field of the task: column, or its number from 0}; a field not listed is read from the column of its own name.
+    filter: {column: value or values}; other rows are dropped. White space around a cell is ignored.
+    min_count: labels with fewer rows in the train files are dropped, or replaced by rare_label where that is set.
+    rare_label: the label that replaces rare ones.
+    split: shares taken from the train rows, by a hash of the source text, for splits without files. Every label stays in
+    train, and is in each split whose share of its rows is at least one row.
+    drop_duplicates: keep only the first of equal rows of a split.
     on_leak: "drop" removes train rows whose source text occurs in valid or test, and valid rows whose source text
     occurs in test.
-    on_invalid: what becomes of bytes that are not of the file's encoding: U+FFFD for each, what cp1252 reads there, their row dropped, or
-    an error.
-    on_bad_rows: what becomes of rows that do not fit their format.
-    max_characters: a row with a longer text in a field is dropped, or the text cut, or it is an error, as on_too_long says.
-    on_too_long: what becomes of a row with a longer text than max_characters.
-    max_rows: rows kept of each split, the first ones.
+    on_invalid: bytes that are invalid in the file's encoding: replace each with U+FFFD, decode them as cp1252, drop their
+    row, or raise an error.
+    on_bad_rows: whether a row that does not fit its format is an error or is dropped.
+    max_characters: the longest text of a field; on_too_long says how longer ones are handled.
+    on_too_long: drop a row with a longer text than max_characters, cut the text, or raise an error.
+    max_rows: keep at most this many rows of each split, the first ones.
     """
 
     task: TaskName
@@ -74,31 +74,32 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def guess_format(cls, table: Any) -> Any:
-        """Fill `format` in, so that it is part of the section and thereby of the result's key."""
+        """Fill in `format`, so that it is part of the section and of the cache key."""
         if not isinstance(table, dict) or table.get("format") is not None:
             return table
         dataset, files = table.get("dataset"), table.get("files")
         if isinstance(dataset, str) and files is None:
-            return {**table, "format": catalog.card(dataset).format or sources.guess(catalog.card(dataset).splits)}
+            return {
+                **table,
+                "format": catalog.load_card(dataset).format or sources.infer_format(catalog.load_card(dataset).splits),
+            }
         if files is not None and dataset is None:
-            other = sources.unlike(files)
-            if other is not None:
+            unlike = sources.find_mismatched_file(files)
+            if unlike is not None:
                 raise ValueError(
-                    f"files: {other} is of another format than the first; give files of one format, or name it in format"
+                    f"files: {unlike} has another format than the first; give files of one format, or name it in format"
                 )
-            return {**table, "format": sources.guess(files)}
+            return {**table, "format": sources.infer_format(files)}
         return table
 
     @field_validator("filter", mode="before")
     @classmethod
     def values_as_text(cls, table: Any) -> Any:
-        """5 -> "5", true -> "true": cells are texts."""
+        """5 -> "5", true -> "true": cells are compared as texts."""
         if not isinstance(table, dict):
             return table
         return {
-            name: [cleaning.plain_text(item) for item in value]
-            if isinstance(value, list)
-            else cleaning.plain_text(value)
+            name: [cleaning.cell_text(item) for item in value] if isinstance(value, list) else cleaning.cell_text(value)
             for name, value in table.items()
         }
 
@@ -106,31 +107,33 @@ class Config(Section):
     @classmethod
     def known_encoding(cls, name: str | None) -> str | None:
         if name is not None:
-            encodings.checked(name)
+            encodings.canonical_name(name)
         return name
 
     @model_validator(mode="after")
     def check_choices(self) -> "Config":
-        """Exactly one origin, columns of the task's fields, shares that leave rows for train."""
+        """Check that there is exactly one origin, columns name fields of the task, and shares leave rows for train."""
         if (self.dataset is None) == (self.files is None):
             raise ValueError("give either dataset (a card's name) or files" + (", not both" if self.dataset else ""))
         if self.files is not None and not isinstance(self.files, Path) and not self.files:
-            raise ValueError("files: names no file; give a file, a list of files, or a table of them")
+            raise ValueError("files: is empty; give a file, a list of files, or a table of them")
         fields = fields_of(self.task)
         known = [item.name for item in fields]
         labels = [item.name for item in fields if item.side == "target" and hasattr(item.cells, "names")]
-        for key, given in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
-            if given and not labels:
+        for key, is_set in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
+            if is_set and not labels:
                 raise ValueError(f"{key}: task {self.task!r} has no labels; leave it out")
         if self.rare_label is not None and (self.min_count == 1 or not self.rare_label.strip()):
-            raise ValueError("rare_label: is the name that rarer labels get; set min_count to 2 or more, and a name")
+            raise ValueError(
+                "rare_label: replaces labels rarer than min_count; set min_count to 2 or more, and rare_label to a name"
+            )
         kind = getattr(self.format, "kind", None)
         if (
             self.encoding is not None
             and kind is not None
-            and not getattr(plugins.find(sources.ROOM, kind), "TAKES_ENCODING", False)
+            and not getattr(plugins.find(sources.PACKAGE, kind), "TAKES_ENCODING", False)
         ):
-            raise ValueError(f"encoding: files of format {kind!r} say themselves what their texts are; leave it out")
+            raise ValueError(f"encoding: files of format {kind!r} declare their own encoding; leave it out")
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
@@ -142,15 +145,15 @@ class Config(Section):
         return self
 
     def extra_files(self) -> list[Path]:
-        """Files a dataset's name stands for: its card, whose checksums stand for the data, and bundled data."""
+        """The files of a dataset: its card, whose checksums identify the data, and bundled data."""
         if self.dataset is None:
             return []
-        card = catalog.card(self.dataset)
-        return [card.place, *catalog.bundled(card)]
+        card = catalog.load_card(self.dataset)
+        return [card.place, *catalog.bundled_files(card)]
 
 
 def fields_of(task: str) -> tuple[Field, ...]:
-    """A task's fields; raises ValueError when there is no such task."""
+    """A task's fields; raises ValueError for an unknown task."""
     try:
         return plugins.find("tasks", task).FIELDS
     except ConfigError as error:
@@ -158,32 +161,35 @@ def fields_of(task: str) -> tuple[Field, ...]:
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write {split}/00000.parquet ..., stats.json and logs/origin.json (files or dataset, and columns); raises DataError
-    naming file and line.
+    """Write {split}/00000.parquet ..., stats.json and logs/origin.json (files or dataset, and columns).
+
+    Raises DataError with file and line.
     """
     fields = fields_of(config.task)
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
-    assert config.format is not None, "locate has refused what no format reads"
+    assert config.format is not None, "sources.locate raises for files of no known format"
     repairs = Repairs(
         config.on_invalid, config.on_bad_rows, config.max_characters,
         on_too_long=config.on_too_long, encoding=config.encoding,
     )  # fmt: skip
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
-    reader = cleaning.Reader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
+    reader = cleaning.RowReader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
     if config.min_count > 1 and reader.label is not None:
         reader.count_labels(origin["train"])
     splits: dict[str, Split] = {}
     shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
-        dealer = split_assignment.Dealer(splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows)
+        dealer = split_assignment.SplitAssigner(
+            splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows
+        )
         for name in READING_ORDER:
             if name in origin:
                 cut = shares if name == "train" else {}
-                splits.update({other: Split(other, fields, output) for other in (name, *cut)})
+                splits.update({split: Split(split, fields, output) for split in (name, *cut)})
                 write(reader, dealer, name, origin[name], cut)
                 log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
         if shares:
-            settle(reader, dealer, origin["train"], shares)
+            rebalance_labels(reader, dealer, origin["train"], shares)
         for split in splits.values():
             require_rows(split, reader.read, repairs, shares)
             split.close(None)
@@ -192,15 +198,18 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             split.close(error)
         raise
     repairs.counts["unlearned_rows"] = dealer.left_out
-    told = {
+    origin_table = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
     }
-    # Among the logs, which no digest counts: rows from a file that was renamed are the same rows.
+    # Under logs/, which digests ignore: renaming a file does not change its rows.
     (output / "logs").mkdir()
-    write_json(output / "logs" / "origin.json", told)
-    labels = {"rare_labels": rare.table(), "labels_in_train_only": split_assignment.train_only(splits, shares)}
-    write_json(output / "stats.json", {**statistics.tables(splits, reader.read, repairs), **labels})
+    write_json(output / "logs" / "origin.json", origin_table)
+    labels = {
+        "rare_labels": rare.table(),
+        "labels_in_train_only": split_assignment.labels_only_in_train(splits, shares),
+    }
+    write_json(output / "stats.json", {**statistics.build_stats(splits, reader.read, repairs), **labels})
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:
@@ -208,68 +217,78 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
 
 
 def write(
-    reader: cleaning.Reader,
-    dealer: split_assignment.Dealer,
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
     name: str,
     files: Sequence[sources.Source],
     shares: dict[str, float],
 ) -> None:
-    """Write the rows of one split's files to it and to the splits that shares cut from it."""
-    fed = [dealer.splits[other] for other in (name, *shares)]
+    """Write the rows of one split's files to it and to the splits that take shares of it."""
+    targets = [dealer.splits[split] for split in (name, *shares)]
     for batch in reader.batches(name, files):
         dealer.deal(batch, name, shares)
-        if dealer.max_rows is not None and all(split.counts["rows"] >= dealer.max_rows for split in fed):
+        if dealer.max_rows is not None and all(split.counts["rows"] >= dealer.max_rows for split in targets):
             break
     if not reader.read[name]:
         places = ", ".join(str(source) for source in files)
-        raise DataError(f"{places}: no row was found for {name}; give a file with rows below its header")
+        raise DataError(f"{places}: no rows for {name}; give a file with rows below its header")
 
 
-def settle(
-    reader: cleaning.Reader, dealer: split_assignment.Dealer, files: Sequence[sources.Source], shares: dict[str, float]
+def rebalance_labels(
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
+    files: Sequence[sources.Source],
+    shares: dict[str, float],
 ) -> None:
-    """Write the train files once more where the hash left train without a label, or a split without one it has room for."""
-    moves = split_assignment.pulls(dealer, shares)
+    """Rewrite the splits where the hash left train without a label, or a split without a label that its share calls for."""
+    moves = split_assignment.moves_into_train(dealer, shares)
     if dealer.max_rows is not None:
-        if moves:  # the rows that would be moved may lie behind those that are kept
-            again(reader, dealer, files, shares, {}, frozenset(split_assignment.counts(dealer.splits["train"]) or ()))
+        if moves:  # the rows to move may come after the kept ones
+            rewrite_train(
+                reader,
+                dealer,
+                files,
+                shares,
+                {},
+                frozenset(split_assignment.label_counts(dealer.splits["train"]) or ()),
+            )
         return
-    moves |= split_assignment.pushes(dealer, shares)
+    moves |= split_assignment.moves_out_of_train(dealer, shares)
     while moves:
-        again(reader, dealer, files, shares, dealer.moves | moves, None)
-        moves = split_assignment.pulls(dealer, shares)
+        rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None)
+        moves = split_assignment.moves_into_train(dealer, shares)
 
 
-def again(
-    reader: cleaning.Reader,
-    dealer: split_assignment.Dealer,
+def rewrite_train(
+    reader: cleaning.RowReader,
+    dealer: split_assignment.SplitAssigner,
     files: Sequence[sources.Source],
     shares: dict[str, float],
     moves: dict[int, str],
     classes: frozenset[str] | None,
 ) -> None:
-    """Write the train files anew with other moves and classes."""
+    """Write the rows of the train files again with other moves and classes."""
     for name in ("train", *shares):
         split = dealer.splits[name]
         split.discard()
         dealer.splits[name] = Split(name, split.fields, split.output)
-    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstTexts(), moves, classes
+    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstKeys(), moves, classes
     reader.forget("train")
     write(reader, dealer, "train", files, shares)
 
 
 def summary(output: Path) -> str:
-    """Splits, fields and repairs as lines for the terminal."""
+    """Splits, fields and repairs, as lines for the terminal."""
     return statistics.summary(json.loads((output / "stats.json").read_text(encoding="utf-8")))
 
 
 def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
-    """The columns to read: one per field, then those a filter looks at."""
+    """The columns to read: one per field, then those of filters."""
     return [*(config.columns.get(item.name, item.name) for item in fields), *config.filter]
 
 
 def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float]) -> None:
-    """A split that was asked for must have rows, and a label in train at least two classes."""
+    """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes)."""
     rows = split.counts["rows"]
     if not rows and split.name == "train":
         causes = [
@@ -279,14 +298,14 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dic
         ]
         causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
         raise DataError(
-            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); mend the file or ask for less"
+            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
         )
     if not rows and split.name in shares:
-        found = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
-        cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file of its own"
-        raise DataError(f"{split.name}: no rows fell into it ({found}); {cure}")
+        share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
+        cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
+        raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
     if not rows:
-        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; mend the file, or ask for less")
+        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; repair the file or relax [ingest]")
     for name, profile in split.profiles.items():
         fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
         if fault:

@@ -1,4 +1,4 @@
-"""Clean the text fields by a list of steps, the very TensorFlow ops the exported model runs."""
+"""Normalize the text fields with a list of steps: the same TensorFlow ops that the exported model runs."""
 
 import functools
 import json
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """steps: for every text field, in order; fields: other steps for single fields.
+    """steps: applied in order to every text field; fields: other steps for single fields.
 
     steps = ["unicode", { kind = "mask_urls", token = "<url>" }, "whitespace"]
     fields = { target = ["unicode", "whitespace"] }
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     steps: list[Plugin.of("text.steps")] = Limits(["unicode", "whitespace"], validate_default=True)
     fields: dict[str, list[Plugin.of("text.steps")]] = {}
 
@@ -44,8 +44,7 @@ class Config(Section):
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write the splits with normalized text, normalize.json {field: [step tables]} and stats.json.
 
-    stats.json: {field: {split: {"rows", "changed", "emptied"}}}, emptied being texts of which nothing is left; they
-    stay as empty rows.
+    stats.json: {field: {split: {"rows", "changed", "emptied"}}}; emptied texts have nothing left and stay as empty rows.
     """
     from textpipe.text import normalizer
 
@@ -53,10 +52,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     names = [field.name for field in fields]
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
-    (output / normalizer.FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
-    # Read back from the file, as the exported graph is: there is one way from a pipeline file to the ops.
+    (output / normalizer.STEPS_FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
+    # Read back from the file, as the exported graph does, so that both build the same ops.
     clean = normalizer.Normalizer(output)
-    graphs = {name: _text_columns.graph(functools.partial(clean, name)) for name in names}
+    graphs = {name: _text_columns.trace_text_function(functools.partial(clean, name)) for name in names}
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     for split in shards.SPLITS:
         if not shards.paths(inputs["ingest"], split):
@@ -66,36 +65,36 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
             for batch in _text_columns.batches(inputs["ingest"], split, names):
                 for field in fields:
-                    batch = normalized(batch, field, graphs[field.name], stats[field.name][split])
+                    batch = normalize_column(batch, field, graphs[field.name], stats[field.name][split])
                 writer.write(batch)
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, splits in stats.items():
         emptied = sum(counts["emptied"] for counts in splits.values())
         if emptied:
-            logger.warning("[normalize] %s: nothing is left of %d texts; they go on as empty rows", name, emptied)
+            logger.warning("[normalize] %s: nothing is left of %d texts; they stay as empty rows", name, emptied)
 
 
-def normalized(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
-    """The batch with the texts of one column cleaned, and their counts added to `stats`."""
+def normalize_column(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
+    """Normalize the texts of one column, and add the counts to `stats`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     def clean(before: Any) -> Any:
-        after = _text_columns.column(steps(_text_columns.tensor(before)), before.type)
+        after = _text_columns.to_arrow(steps(_text_columns.to_tensor(before)), before.type)
         stats["rows"] += len(after)
         stats["changed"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
         emptied = pc.and_(pc.equal(pc.binary_length(after), 0), pc.greater(pc.binary_length(before), 0))
         stats["emptied"] += pc.sum(emptied).as_py() or 0
         return after
 
-    place = batch.schema.get_field_index(field.name)
-    cleaned = field.cells.map_text(batch.column(place), clean)
-    columns = [cleaned if number == place else column for number, column in enumerate(batch.columns)]
+    position = batch.schema.get_field_index(field.name)
+    cleaned = field.cells.map_text(batch.column(position), clean)
+    columns = [cleaned if number == position else column for number, column in enumerate(batch.columns)]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def summary(output: Path) -> str:
-    """One line a field: how many texts changed, and how many are empty now."""
+    """One line per field: how many texts changed, and how many became empty."""
     stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
     steps = json.loads((output / "normalize.json").read_text(encoding="utf-8"))
     lines = []

@@ -1,4 +1,4 @@
-"""Learn the vocabularies, on the training texts alone."""
+"""Learn the vocabularies, from the training texts only."""
 
 import json
 import logging
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """codec: how text becomes tokens ("none" where only n-grams of words and characters are wanted); vocabulary: one
-    for all text fields ("joint") or one for each ("separate"), where a task has several.
-    lexicon: learn which target word each source word is mostly aligned with, for [decode] replace_unknown.
+    """codec: how text becomes tokens ("none" when only n-grams of words and characters are used); vocabulary: one for all
+    text fields ("joint") or one per field ("separate"), where a task has several.
+    lexicon: learn the target word that each source word is most often aligned with, for [decode] replace_unknown.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     seed: int = 1
     codec: Plugin.of("text.codecs") = Limits("unigram", validate_default=True)
     vocabulary: Literal["joint", "separate"] = "joint"
@@ -38,7 +38,7 @@ class Config(Section):
     def lexicon_has_words(self):
         if self.lexicon and self.codec.kind != "words":
             raise ValueError(
-                f"lexicon: is of words, and the codec is {self.codec.kind!r}; set codec to 'words' or leave lexicon out"
+                f"lexicon: needs a codec of words, and the codec is {self.codec.kind!r}; set codec to 'words' or leave lexicon out"
             )
         if self.lexicon and not any(
             item.side == "target" and item.has_text for item in _text_columns.fields_of(self.task)
@@ -47,8 +47,8 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def several_share(self):
-        """What is shared, or not, by one field alone, and what "none" would need a vocabulary for."""
+    def vocabulary_applies(self):
+        """Reject `vocabulary` for a task with one text field and for the codec "none"."""
         if "vocabulary" in self.model_fields_set:
             if len(_text_columns.text_fields(self.task)) < 2:
                 raise ValueError(f"vocabulary: task {self.task!r} has one text field; leave vocabulary out")
@@ -58,12 +58,12 @@ class Config(Section):
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, where asked for lexicon.json
-    {source word: target word}, and stats.json.
+    """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, lexicon.json {source word: target word}
+    if configured, and stats.json.
 
     stats.json: "vocabularies" {name: {"vocab_size", "asked", "reduced"}} and "splits" {split: {field: {"rows",
-    "words", "tokens", "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are what
-    white space parts.
+    "words", "tokens", "unknown", "rows_with_unknown", "longest", "tokens_per_word", "unknown_rate"}}}; words are
+    separated by white space.
     """
     from textpipe.text import vectorizer
 
@@ -84,12 +84,12 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
-    (output / vectorizer.CODECS).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
+    (output / vectorizer.CODECS_FILE).write_text(json.dumps(codecs, indent=1, ensure_ascii=False), encoding="utf-8")
     if config.lexicon:
         from textpipe.text import lexicon
 
-        found = lexicon.learn(training_words(inputs["normalize"], config.task))
-        (output / vectorizer.LEXICON).write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf-8")
+        pairs = lexicon.learn(training_words(inputs["normalize"], config.task))
+        (output / vectorizer.LEXICON_FILE).write_text(json.dumps(pairs, indent=0, ensure_ascii=False), encoding="utf-8")
     stats: dict[str, Any] = {"codec": config.codec.model_dump(mode="json"), "vocabularies": {}, "splits": {}}
     if config.codec.kind != "none":
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
@@ -98,9 +98,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip
-        graphs = {name: _text_columns.graph(measures(loaded[stems[name]])) for name in names}
+        graphs = {name: _text_columns.trace_text_function(make_measure(loaded[stems[name]])) for name in names}
         stats["splits"] = {
-            split: {name: measured(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
+            split: {name: measure_split(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
             for split in shards.SPLITS
             if shards.paths(inputs["normalize"], split)
         }
@@ -108,20 +108,20 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
 
 def require_text(folder: Path, field: Field) -> None:
-    """Raise DataError when no training row has a text in the field."""
+    """Raise DataError when the field is empty in all training rows."""
     rows = 0
     for batch in shards.read(folder, "train", (field.name,)):
         if any(field.cells.texts(batch.column(0)).to_pylist()):
             return
         rows += batch.num_rows
     raise DataError(
-        f"[tokenize] train: there is no text to learn from: {field.name!r} is empty in all {rows:,} rows; check [ingest] columns, "
-        "and whether the [normalize] steps leave nothing"
+        f"[tokenize] train: no text to learn from: {field.name!r} is empty in all {rows:,} rows; check [ingest] columns, "
+        "and whether the [normalize] steps remove everything"
     )
 
 
 def training_lines(folder: Path, fields: Sequence[Field]) -> Callable[[], Iterator[str]]:
-    """The training texts of these fields as a stream that can be started again."""
+    """A function that streams the training texts of these fields from the start."""
 
     def lines() -> Iterator[str]:
         for batch in shards.read(folder, "train", [field.name for field in fields]):
@@ -132,20 +132,20 @@ def training_lines(folder: Path, fields: Sequence[Field]) -> Callable[[], Iterat
 
 
 def training_words(folder: Path, task: str) -> Iterator[tuple[list[str], list[str]]]:
-    """The training rows, each as the words of its source and those of its target."""
+    """The training rows as (source words, target words)."""
     from textpipe.text import words
 
     texts = [field for field in _text_columns.fields_of(task) if field.has_text]
     names = [next(field.name for field in texts if field.side == side) for side in ("source", "target")]
-    split = _text_columns.graph(words.split)
+    split = _text_columns.trace_text_function(words.split)
     for batch in _text_columns.batches(folder, "train", names, names):
-        columns = [split(_text_columns.tensor(batch.column(name))).to_list() for name in names]
+        columns = [split(_text_columns.to_tensor(batch.column(name))).to_list() for name in names]
         for source, target in zip(*columns, strict=True):
             yield [word.decode() for word in source], [word.decode() for word in target]
 
 
-def measures(codec: Any) -> Callable[[Any], Any]:
-    """A function of text [N] to [5] int64: words, tokens, unknown tokens, rows with one, tokens of the longest row."""
+def make_measure(codec: Any) -> Callable[[Any], Any]:
+    """A function from text [N] to [5] int64: words, tokens, unknown tokens, rows with unknown tokens, tokens of the longest row."""
 
     def measure(text: Any) -> Any:
         import tensorflow as tf
@@ -156,7 +156,7 @@ def measures(codec: Any) -> Callable[[Any], Any]:
         unknown = tf.reduce_sum(tf.cast(ids == codec.unk_id, tf.int64), axis=1)  # [N]
         return tf.stack(
             [
-                tf.size(words.blank_separated(text).flat_values, tf.int64),
+                tf.size(words.split_whitespace(text).flat_values, tf.int64),
                 tf.size(ids.flat_values, tf.int64),
                 tf.reduce_sum(unknown),
                 tf.math.count_nonzero(unknown),
@@ -167,16 +167,16 @@ def measures(codec: Any) -> Callable[[Any], Any]:
     return measure
 
 
-def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
-    """The counts of one field of one split."""
+def measure_split(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
+    """The statistics of one field of one split."""
     rows = words = tokens = unknown = rows_with_unknown = longest = 0
     for batch in _text_columns.batches(folder, split, (field.name,), (field.name,)):
-        found = measure(_text_columns.tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
+        counts = measure(_text_columns.to_tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
         rows += batch.num_rows
         words, tokens, unknown, rows_with_unknown = (
-            total + part for total, part in zip((words, tokens, unknown, rows_with_unknown), found[:4], strict=True)
+            total + count for total, count in zip((words, tokens, unknown, rows_with_unknown), counts[:4], strict=True)
         )
-        longest = max(longest, found[4])
+        longest = max(longest, counts[4])
     return {
         "rows": rows,
         "words": words,
@@ -184,25 +184,25 @@ def measured(folder: Path, split: str, field: Field, measure: Any) -> dict[str, 
         "unknown": unknown,
         "rows_with_unknown": rows_with_unknown,
         "longest": longest,
-        "tokens_per_word": _text_columns.shares(tokens, words),
-        "unknown_rate": _text_columns.shares(unknown, tokens),
+        "tokens_per_word": _text_columns.ratio(tokens, words),
+        "unknown_rate": _text_columns.ratio(unknown, tokens),
     }
 
 
 def summary(output: Path) -> str:
-    """The vocabularies, and for each split and field tokens per word and the share of unknown tokens."""
+    """The vocabularies; for each split and field, tokens per word and the share of unknown tokens."""
     stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
     if stats["codec"]["kind"] == "none":
         return "no vocabulary (codec none)"
     lines = [
-        f"{stats['codec']['kind']} vocabulary {name}: {found['vocab_size']:,}"
-        + (f" of {found['asked']:,} asked for: the training text allows no more" if found["reduced"] else "")
-        for name, found in stats["vocabularies"].items()
+        f"{stats['codec']['kind']} vocabulary {name}: {table['vocab_size']:,}"
+        + (f" of {table['asked']:,} configured: the training text allows no more" if table["reduced"] else "")
+        for name, table in stats["vocabularies"].items()
     ]
     for split, fields in stats["splits"].items():
-        for name, found in fields.items():
+        for name, table in fields.items():
             lines.append(
-                f"{split} {name}: {found['tokens_per_word']:.2f} tokens a word, {found['unknown_rate']:.2%} unknown, "
-                f"longest row {found['longest']:,} tokens"
+                f"{split} {name}: {table['tokens_per_word']:.2f} tokens per word, {table['unknown_rate']:.2%} unknown, "
+                f"longest row {table['longest']:,} tokens"
             )
     return "\n".join(lines)

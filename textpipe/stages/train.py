@@ -1,8 +1,8 @@
 """Train the model on the vectorized rows.
 
-Reads vectorize. Writes model.json (the [model] table and the features' sizes: what it takes to build the model again),
-vocabulary.json (what the weights' vocabulary axes stand for), model.weights.h5, history.jsonl (a line per validation),
-train.json (how it ended) and logs/ (training curve with wall-clock figures, speed and peak memory, TensorBoard events).
+Reads vectorize. Writes model.json (the [model] table and the sizes of the features, from which the model can be rebuilt),
+vocabulary.json (the meaning of the weights' vocabulary axes), model.weights.h5, history.jsonl (one line per validation),
+train.json (a summary) and logs/ (training curve with wall-clock times, speed and peak memory, TensorBoard events).
 resume/ holds the checkpoint of an interrupted run.
 """
 
@@ -20,11 +20,11 @@ from textpipe.errors import ConfigError, DataError
 from textpipe.training.settings import Settings
 from textpipe.training.warm_start import source_weights
 
-# Rows come from vectorize. Codecs are for what weights stand for, raw texts (ingest) for BLEU on the way.
+# Rows come from vectorize, codecs for vocabulary.json from tokenize, references for validation BLEU from ingest.
 INPUTS = ("ingest", "tokenize", "vectorize")
 PLUGINS_OF = ("tokenize", "vectorize")
 
-ANSWERS = {"logits": "label", "tokens": "text"}  # what a model's GIVES answers with
+ANSWERS = {"logits": "label", "tokens": "text"}  # what a model with these GIVES answers
 
 
 class Config(Settings):
@@ -35,10 +35,10 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def fits(self):
-        """What can be refused before any data is read."""
+        """Refuses contradictory settings before any data is read."""
         module = plugins.find("models", self.model.kind)
         objective = self.objective
-        if module.GIVES == objective.NEEDS:  # else check refuses the model
+        if module.GIVES == objective.NEEDS:  # otherwise check() refuses the model
             metrics = {self.metric, self.early_stopping.metric if self.early_stopping else None} - {None}
             for metric in metrics - objective.METRICS.keys():
                 noun = str(metric).removeprefix("valid_").replace("bleu", "BLEU")
@@ -61,45 +61,46 @@ class Config(Settings):
 
     @property
     def objective(self) -> ModuleType:
-        """The task's module of objectives/."""
+        """The objective module of the task."""
         return plugins.find("objectives", plugins.find("tasks", self.task).OBJECTIVE)
 
     def plugins(self) -> list[tuple[str, str]]:
-        """What the model is trained by."""
+        """Plug-ins that no key names."""
         return [("objectives", plugins.find("tasks", self.task).OBJECTIVE)]
 
-    def lbfgs_faults(self) -> list[str]:
-        """As in Settings, an l1 penalty, and another objective than the one that it knows."""
+    def lbfgs_conflicts(self) -> list[str]:
+        """Those of Settings, an l1 penalty, and an objective other than softmax."""
         l1 = getattr(self.model, "l1", 0)
         cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
-        faults = [*super().lbfgs_faults(), *([cure] if l1 else [])]
+        faults = [*super().lbfgs_conflicts(), *([cure] if l1 else [])]
         objective = plugins.find("tasks", self.task).OBJECTIVE
         if plugins.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
             faults.append(
-                f'optimizer: lbfgs minimizes softmax alone, and {self.task} is trained by {objective}; use "adam"'
+                f'optimizer: lbfgs minimizes only softmax, but {self.task} is trained with {objective}; use "adam"'
             )
         return faults
 
     def extra_files(self) -> list[Path]:
-        """The files of the run that this one starts from."""
+        """The files of the run named by init."""
         return source_weights.locate(self.init).files if self.init else []
 
 
 def reads(config: Config) -> tuple[str, ...]:
-    """Of INPUTS, those that are read under these settings."""
+    """The stages of INPUTS that are read under these settings."""
     return INPUTS if config.measures_bleu else INPUTS[1:]
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
-    """Trains, or goes on where output/resume says an earlier run stopped.
+    """Trains the model, or resumes an interrupted run from output/resume.
 
-    Raises ConfigError when the features do not fit the model or training diverges, DataError when there is nothing to
-    learn from.
+    Raises ConfigError if the features do not fit the model or training diverges, DataError if there is nothing to learn
+    from.
     """
+    task, module = plugins.find("tasks", config.task), plugins.find("models", config.model.kind)
+    objective = plugins.find("objectives", task.OBJECTIVE)
     tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
-    fields = plugins.find("tasks", config.task).FIELDS
-    sizes = Sizes.from_tables(tables, fields)
-    check(config, sizes)
+    sizes = Sizes.from_tables(tables, task.FIELDS)
+    check(config, sizes, module, objective)
 
     import keras
     import tensorflow as tf
@@ -112,55 +113,58 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
         options = config.subword_sampling
-        data["train"] = subword_sampling.sampled(data["train"], inputs["tokenize"], sizes, options, seed=config.seed)
-    vocabulary = vocabulary_axes.vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
-    donor = source_weights.Donor(config.init, config.model, sizes, vocabulary) if config.init else None
-    # Names of layers count up inside a process and stand in the weights file, which must not differ from run to run.
+        data["train"] = subword_sampling.with_samplers(
+            data["train"], inputs["tokenize"], sizes, options, seed=config.seed
+        )
+    vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
+    # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
     strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
     measures = []
     if config.measures_bleu and len(data["valid"]):
-        measures.append(validation_bleu.of_stage(inputs, sizes, data["valid"], config.valid_bleu_rows))
+        measures.append(validation_bleu.from_artifacts(inputs, sizes, data["valid"], config.valid_bleu_rows))
     with strategy.scope():
         with precision.policy(config.precision):
-            model = plugins.find("models", config.model.kind).build(config.model, sizes, seed=config.seed)
-        started: dict[str, Any] = {"init": donor.give(model)} if donor else {}
+            model = module.build(config.model, sizes, seed=config.seed)
+        initial: dict[str, Any] = {"init": source.apply(model)} if source else {}
         if config.freeze:
-            started["frozen"] = parameters.freeze(model, config.freeze)
-        result = loop.fit(model, data, config, output, measures, config.objective)
+            initial["frozen"] = parameters.freeze(model, config.freeze)
+        result = loop.fit(model, data, config, output, measures, objective)
     write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / source_weights.VOCABULARY, vocabulary)
-    write(output / "train.json", {**result, **started})
+    write(output / "train.json", {**result, **initial})
 
 
-def check(config: Config, sizes: Sizes) -> None:
-    """Whether the model takes these features and answers this target, and whether they leave a setting without use."""
+def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleType) -> None:
+    """Raises if the model does not take these features or this target, or if a setting has no effect on them."""
     kind = config.model.kind
-    module = plugins.find("models", kind)
     for name, size in sizes.inputs.items():
         if size["kind"] not in module.READS:
-            wanted = "ids" if "ids" in module.READS else "counts or tfidf"
+            expected = "ids" if "ids" in module.READS else "counts or tfidf"
             raise ConfigError(
                 f"[model] {kind}: expects {' or '.join(module.READS)} features, found {size['kind']} for "
-                f"{name!r}; set [vectorize] features to {wanted}"
+                f"{name!r}; set [vectorize] features to {expected}"
             )
     if not any(size["kind"] == "ids" for size in sizes.inputs.values()):
         for name, section in (("embedding", config.model), ("num_shapes", config)):
             if name in section.model_fields_set and getattr(section, name) is not None:
-                place = "[train]" if section is config else "[model]"
-                raise ConfigError(f"{place} {name}: is for rows of token ids, and these are sparse; leave {name} out")
-    needs = config.objective.NEEDS
+                table = "[train]" if section is config else "[model]"
+                raise ConfigError(
+                    f"{table} {name}: applies to rows of token ids, but these are sparse; leave {name} out"
+                )
+    needs = objective.NEEDS
     if needs != module.GIVES:
-        others = [name for name in plugins.names("models") if needs == plugins.find("models", name).GIVES]
+        matching = [name for name in plugins.names("models") if needs == plugins.find("models", name).GIVES]
         raise ConfigError(
             f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {ANSWERS[needs]}; "
-            f"use {' or '.join(others)}"
+            f"use {' or '.join(matching)}"
         )
     if "classes" in sizes.target and len(sizes.target["classes"]) < 2:
         raise DataError(
             f"train: expected at least two classes in {sizes.target_name!r}, found {sizes.target['classes']}; "
-            "a classifier needs rows of every class it shall tell apart"
+            "a classifier needs rows of every class"
         )
 
 

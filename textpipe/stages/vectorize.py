@@ -1,4 +1,4 @@
-"""Cells to what a model reads, token ids, sparse n-gram rows or class numbers, by the very op the exported model runs."""
+"""Turn cells into model inputs (token ids, sparse n-gram rows, class numbers) with the same ops as the exported model."""
 
 import json
 import logging
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """features: what the model reads of the source fields that it can be made of; others have the feature of their kind.
-    target: the ids of a target text, where the task answers with text (as `features` when those are ids, else with their
-    defaults). fields: other features for single fields.
+    """features: the feature of each source field it can be made of; other fields have the default feature of their kind.
+    target: the ids of a target text, where the task answers with text (default: as `features` when those are ids, else
+    the defaults of ids). fields: other features for single fields.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     features: Plugin.of("features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
     fields: dict[str, Plugin.of("features")] = {}
@@ -45,28 +45,28 @@ class Config(Section):
 
     @model_validator(mode="after")
     def features_fit(self) -> "Config":
-        """Each feature reads the kind of its field, and `features` that of a source."""
+        """Check that each feature can be made of its field, and `features` of a source."""
         known = {item.name: item for item in _text_columns.fields_of(self.task)}
         sources = [item for item in known.values() if item.side == "source"]
         if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
             kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
-            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{likely(sources)}")
+            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{suggest_features(sources)}")
         for name, section in self.fields.items():
             if name not in known:
                 raise ValueError(f"fields.{name}: task {self.task!r} has no such field{suggest(name, known)}")
             if not can_read(section, known[name]):
                 raise ValueError(
-                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{likely([known[name]])}"
+                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{suggest_features([known[name]])}"
                 )
         return self
 
     def plugins(self) -> list[tuple[str, str]]:
-        """Features that no key names: the result depends on their code as well."""
-        return [("features", kind_of(section_of(self, item))) for item in _text_columns.fields_of(self.task)]
+        """Features that no key names; the result depends on their code as well."""
+        return [("features", kind_of(feature_section(self, item))) for item in _text_columns.fields_of(self.task)]
 
 
 def kind_of(section: Any) -> str:
-    """The key of a feature: its file's name, or its dotted name."""
+    """The key of a feature: its file name, or its dotted name."""
     return section.kind
 
 
@@ -75,18 +75,18 @@ def can_read(section: Section, field: fields.Field) -> bool:
     return field.kind in plugins.find("features", kind_of(section)).OF
 
 
-def likely(asked: Sequence[fields.Field]) -> str:
-    """Features that can be made of fields, as the end of an error."""
+def suggest_features(targets: Sequence[fields.Field]) -> str:
+    """The end of an error message: the features that can be made of these fields."""
     known = [
         name
         for name in plugins.names("features")
-        if {item.kind for item in asked} & {*plugins.find("features", name).OF}
+        if {item.kind for item in targets} & {*plugins.find("features", name).OF}
     ]
-    return f"; take one of {', '.join(known)}"
+    return f"; use one of {', '.join(known)}"
 
 
-def section_of(config: Config, field: fields.Field) -> Section:
-    """The feature of a field: its own, the source's `features` or the `target`, or that of its kind."""
+def feature_section(config: Config, field: fields.Field) -> Section:
+    """The feature section of a field: from `fields`, `target` or `features`, else the default of its kind."""
     own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
     if own is not None:
         return own
@@ -108,10 +108,12 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     task_fields = _text_columns.fields_of(config.task)
     folder = inputs["normalize"]
-    sections = {field.name: section_of(config, field) for field in task_fields}
-    write_json(output / vectorizer.FEATURES, {name: item.model_dump(mode="json") for name, item in sections.items()})
+    sections = {field.name: feature_section(config, field) for field in task_fields}
+    write_json(
+        output / vectorizer.FEATURES_FILE, {name: item.model_dump(mode="json") for name, item in sections.items()}
+    )
     features = {}
-    # Targets first: the mistakes of labels are found in a moment, and vocabularies of n-grams take longer.
+    # Targets first: wrong labels are found at once, while n-gram vocabularies take time.
     for field in sorted(task_fields, key=lambda field: field.side == "source"):
         section: Any = sections[field.name]
         module = plugins.find("features", section.kind)
@@ -124,23 +126,23 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             module.check(feature, field.name, held_out_values(folder, field))
     features = {field.name: features[field.name] for field in task_fields}
     sizes = {name: {**feature.size, "feature": kind_of(sections[name])} for name, feature in features.items()}
-    write_json(output / vectorizer.SIZES, sizes)
+    write_json(output / vectorizer.SIZES_FILE, sizes)
     splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
-    stats = {split: vectorized(folder, output, split, task_fields, features) for split in splits}
+    stats = {split: vectorize_split(folder, output, split, task_fields, features) for split in splits}
     write_json(output / "stats.json", stats)
 
 
-def vectorized(
+def vectorize_split(
     folder: Path, output: Path, split: str, task_fields: Sequence[fields.Field], features: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write one split and give its statistics."""
+    """Write one split; returns its statistics."""
     import pyarrow as pa
 
-    parts = [part for name, feature in features.items() for part in feature.schema(name)]
-    schema = pa.schema([pa.field("row", pa.int64()), *parts])
+    columns = [column for name, feature in features.items() for column in feature.schema(name)]
+    schema = pa.schema([pa.field("row", pa.int64()), *columns])
     stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
     with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text_columns.batches(folder, split, texts_of(task_fields), ("row", *features)):
+        for batch in _text_columns.batches(folder, split, names_with_text(task_fields), ("row", *features)):
             arrays = [batch.column("row").cast(pa.int64())]
             for field in task_fields:
                 cells = field.cells.tensor(batch.column(field.name))
@@ -150,25 +152,25 @@ def vectorized(
     return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
 
 
-def texts_of(task_fields: Sequence[fields.Field]) -> list[str]:
-    """The fields with text: what makes a batch large."""
+def names_with_text(task_fields: Sequence[fields.Field]) -> list[str]:
+    """The names of fields with text, which determine the size of a batch."""
     return [field.name for field in task_fields if field.has_text]
 
 
 def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[Any]]:
-    """The training cells of a field as a stream of tensors that can be started again."""
+    """A function that streams the training cells of a field as tensors, from the start."""
     return lambda: (
         field.cells.tensor(batch.column(0))
-        for batch in _text_columns.batches(folder, "train", texts_of([field]), (field.name,))
+        for batch in _text_columns.batches(folder, "train", names_with_text([field]), (field.name,))
     )
 
 
 def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[tuple[str, Any, Any]]]:
-    """The cells of valid and test as a stream of (split, row numbers [N], tensor [N, ...])."""
+    """A function that streams the cells of valid and test as (split, row numbers [N], tensor [N, ...])."""
     return lambda: (
         (split, batch.column("row").to_pylist(), field.cells.tensor(batch.column(field.name)))
         for split in ("valid", "test")
-        for batch in _text_columns.batches(folder, split, texts_of([field]), ("row", field.name))
+        for batch in _text_columns.batches(folder, split, names_with_text([field]), ("row", field.name))
     )
 
 
@@ -177,7 +179,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def summary(output: Path) -> str:
-    """A line for each field of each split: tokens, non-zero n-grams, or classes, and what was cut or is empty."""
+    """One line per split and field: tokens, non-zero n-grams or classes, and how many rows were cut or are empty."""
     sizes = json.loads((output / "features.json").read_text(encoding="utf-8"))
     lines = []
     for split, counts in json.loads((output / "stats.json").read_text(encoding="utf-8")).items():

@@ -1,6 +1,6 @@
-"""A text gets one of a closed set of labels.
+"""Classification: assign one of a closed set of labels to a text.
 
-Its sources may be other fields, chosen in the pipeline file:
+A pipeline file may choose other fields:
 task = { kind = "classify", fields = { subject = "text", body = "text", recipients = "number" }, target = "answered" }
 """
 
@@ -24,16 +24,16 @@ TEMPLATE = "classify"  # what `textpipe new` writes
 
 
 def choose_fields(line: str) -> ModuleType:
-    """This task with the fields of a line: "classify(subject: text, body: text) -> answered"."""
+    """Return this task with the fields of a signature: "classify(subject: text, body: text) -> answered"."""
     return chosen_fields.with_fields(sys.modules[__name__], line)
 
 
 def metrics(
     outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
 ) -> dict[str, Any]:
-    """Scores of what the signature serving_default gave for N rows; see scores.classification.score.
+    """Score the outputs of the signature serving_default for N rows; see metrics.classification.score.
 
-    outputs: answer [N], labels [N, C] and probabilities [N, C]; of no rows, an empty report.
+    outputs: answer [N], labels [N, C] and probabilities [N, C]. All metrics are None if there are no rows.
     """
     from textpipe.metrics import classification
 

@@ -1,6 +1,6 @@
-"""A text gets any number of a closed set of labels.
+"""Multi-label classification: assign any number of a closed set of labels to a text.
 
-Its sources may be other fields, chosen in the pipeline file:
+A pipeline file may choose other fields:
 task = { kind = "multi_label", fields = { subject = "text", body = "text" }, target = "tags" }
 """
 
@@ -24,17 +24,17 @@ OBJECTIVE = "sigmoid"
 
 
 def choose_fields(line: str) -> ModuleType:
-    """This task with the fields of a line: "multi_label(subject: text, body: text) -> tags"."""
+    """Return this task with the fields of a signature: "multi_label(subject: text, body: text) -> tags"."""
     return chosen_fields.with_fields(sys.modules[__name__], line)
 
 
 def metrics(
     outputs: Mapping[str, Any], references: Sequence[str | Sequence[str]], *, resamples: int = 1000, seed: int = 1
 ) -> dict[str, Any]:
-    """Scores of what the signature serving_default gave for N rows; see scores.multi_label.score.
+    """Score the outputs of the signature serving_default for N rows; see metrics.multi_label.score.
 
-    outputs: answer [N], the names that apply, parted by "|"; labels [N, C] and probabilities [N, C]. references: the
-    names of each row, so parted or a sequence. Of no rows, an empty report.
+    outputs: answer [N], the assigned labels separated by "|"; labels [N, C] and probabilities [N, C]. references: the
+    labels of each row, separated by "|" or as a sequence. All metrics are None if there are no rows.
     """
     from textpipe.kinds.labels import parse
     from textpipe.metrics import multi_label

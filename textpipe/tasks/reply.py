@@ -1,11 +1,11 @@
-"""A message is answered by a short reply."""
+"""Reply generation: answer a message with a short reply."""
 
 from textpipe.config.fields import Field
 from textpipe.tasks.translate import ANSWER, METRICS, OBJECTIVE, TEMPLATE, metrics
 
 FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
-VIEW = "replies"  # the page offers them to be taken
+VIEW = "replies"  # the page offers the replies for selection
 
-OF_MAIL = True  # messages are mails, more often than not
+OF_MAIL = True  # messages are usually mails
 
 __all__ = ["ANSWER", "FIELDS", "METRICS", "OBJECTIVE", "OF_MAIL", "TEMPLATE", "VIEW", "metrics"]

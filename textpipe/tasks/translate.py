@@ -1,4 +1,4 @@
-"""A sentence of one language is answered by its translation."""
+"""Translation: answer a sentence with its translation into another language."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def metrics(
     seed: int = 1,
     bleu_tokenizer: str = "auto",
 ) -> dict[str, Any]:
-    """Scores of what the signature serving_default gave for N rows, answer [N]; see scores.generation.score."""
+    """Score the output `answer` [N] of the signature serving_default; see metrics.generation.score."""
     from textpipe.metrics import generation
 
     return generation.score(

@@ -1,9 +1,9 @@
-"""A lexicon from translated sentences: which target word a source word is most often aligned with.
+"""A bilingual lexicon from parallel sentences: the target word that each source word is most often aligned with.
 
-IBM Model 1 (Brown et al. 1993, section 4.1) in both directions; an alignment counts where both agree (Och & Ney 2003,
-section 2.2), so that a rare word is not made to translate what nothing else does.
+IBM Model 1 (Brown et al. 1993, section 4.1) in both directions; only alignments in which both directions agree count
+(Och & Ney 2003, section 2.2), because Model 1 aligns rare words with target words that have no other translation.
 
-Shapes: S source words of all rows, E pairs of places of one row, over all rows, P different pairs of words.
+Shapes: S source words of all rows, E pairs of positions within a row, over all rows, P distinct pairs of words.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,43 +11,47 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 ITERATIONS = 5
-NULL = ""  # every row's source has it: target words that translate nothing come from it
-LONGEST = 80  # words of a side; longer rows say little of their words and have most of the pairs
-MOST = 10_000_000  # pairs of places held at once, about 500 MB; of more, every second, third ... row is learned from
+NULL = ""  # a word of every source, for target words that translate nothing
+MAX_SENTENCE_LENGTH = 80  # words per side; longer rows say little about their words and have most of the pairs
+MAX_PAIRS = 10_000_000  # position pairs in memory, about 500 MB; with more, only every second, third ... row is used
 
 
 def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
-    """{source word: target word} of rows of words; a word whose alignments are never certain is left out.
+    """{source word: target word} from pairs of word lists; words without an agreed alignment are left out.
 
-    [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], each split -> {"dog": "Hund", ...}
+    [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], split into words -> {"dog": "Hund", ...}
     """
-    kept = [(source, target) for source, target in rows if 0 < len(source) <= LONGEST and 0 < len(target) <= LONGEST]
+    kept = [
+        (source, target)
+        for source, target in rows
+        if 0 < len(source) <= MAX_SENTENCE_LENGTH and 0 < len(target) <= MAX_SENTENCE_LENGTH
+    ]
     if not kept:
         return {}
-    kept = kept[:: -(-sum(len(source) * len(target) for source, target in kept) // MOST)]
-    sources, source_ids, source_lengths = numbered([source for source, _ in kept])
-    targets, target_ids, target_lengths = numbered([target for _, target in kept])
-    source_place, target_place = pairs(source_lengths, target_lengths)
-    agreed = best(source_ids, target_ids, source_place, target_place)
-    agreed &= best(target_ids, source_ids, target_place, source_place)
-    keys = source_ids[source_place[agreed]].astype(np.int64) * len(targets) + target_ids[target_place[agreed]]
+    kept = kept[:: -(-sum(len(source) * len(target) for source, target in kept) // MAX_PAIRS)]
+    sources, source_ids, source_lengths = index_words([source for source, _ in kept])
+    targets, target_ids, target_lengths = index_words([target for _, target in kept])
+    source_position, target_position = position_pairs(source_lengths, target_lengths)
+    agreed = best_alignments(source_ids, target_ids, source_position, target_position)
+    agreed &= best_alignments(target_ids, source_ids, target_position, source_position)
+    keys = source_ids[source_position[agreed]].astype(np.int64) * len(targets) + target_ids[target_position[agreed]]
     keys, counts = np.unique(keys, return_counts=True)
-    # Most frequent last, so that it is the one a dictionary keeps; of equals, the one that comes first by its letters.
+    # Most frequent last, because a dictionary keeps the last; of equal counts, the alphabetically first target word.
     order = np.lexsort((-(keys % len(targets)), counts))
-    found = {sources[key // len(targets)]: targets[key % len(targets)] for key in keys[order]}
-    return dict(sorted(found.items()))
+    lexicon = {sources[key // len(targets)]: targets[key % len(targets)] for key in keys[order]}
+    return dict(sorted(lexicon.items()))
 
 
-def numbered(texts: list[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Words in order, the number of each word of all texts [S], and how many each text has [rows]."""
+def index_words(texts: list[Sequence[str]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The sorted vocabulary, the index of each word of all texts [S], and the length of each text [rows]."""
     words = sorted({word for text in texts for word in text})
-    numbers = {word: number for number, word in enumerate(words)}
+    indices = {word: index for index, word in enumerate(words)}
     lengths = np.array([len(text) for text in texts])
-    return words, np.fromiter((numbers[word] for text in texts for word in text), np.int32, lengths.sum()), lengths
+    return words, np.fromiter((indices[word] for text in texts for word in text), np.int32, lengths.sum()), lengths
 
 
-def pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every place of a row's source with every place of its target: two [E], counted over all rows.
+def position_pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every source position of a row paired with every target position: two [E], counted over all rows.
 
     [2], [1] -> [0, 1], [0, 0]
     """
@@ -59,24 +63,28 @@ def pairs(source_lengths: np.ndarray, target_lengths: np.ndarray) -> tuple[np.nd
     return first_source[row] + inside % width, first_target[row] + inside // width
 
 
-def best(given: np.ndarray, wanted: np.ndarray, given_place: np.ndarray, wanted_place: np.ndarray) -> np.ndarray:
-    """Whether the first place of a pair is what the second is translated from: [E] bool.
+def best_alignments(
+    source: np.ndarray, target: np.ndarray, source_position: np.ndarray, target_position: np.ndarray
+) -> np.ndarray:
+    """True for pairs whose source position is the most probable alignment of the target position: [E] bool.
 
-    Each word of `wanted` comes from one word of `given` in its row or from NULL, whichever Model 1 holds most probable.
+    Model 1 aligns each target word with one source word of its row or with NULL.
     """
-    size = int(wanted.max()) + 1
-    keys, pair = np.unique(given[given_place].astype(np.int64) * size + wanted[wanted_place], return_inverse=True)
-    of_given = keys // size  # [P]
+    size = int(target.max()) + 1
+    keys, pair = np.unique(
+        source[source_position].astype(np.int64) * size + target[target_position], return_inverse=True
+    )
+    source_word = keys // size  # [P]
     probability = np.full(len(keys), 1 / size)
-    null = np.full(size, 1 / size)  # of each word of `wanted`, given NULL
+    null = np.full(size, 1 / size)  # p(target word | NULL)
     for _ in range(ITERATIONS):
         share = probability[pair]  # [E]
-        total = np.bincount(wanted_place, share, len(wanted)) + null[wanted]
-        counts: np.ndarray = np.bincount(pair, share / total[wanted_place], len(keys))
-        probability = counts / np.bincount(of_given, counts)[of_given]
-        null = np.bincount(wanted, null[wanted] / total, size)
+        total = np.bincount(target_position, share, len(target)) + null[target]
+        counts: np.ndarray = np.bincount(pair, share / total[target_position], len(keys))
+        probability = counts / np.bincount(source_word, counts)[source_word]
+        null = np.bincount(target, null[target] / total, size)
         null = null / null.sum()
     share = probability[pair]
-    largest = null[wanted].copy()
-    np.maximum.at(largest, wanted_place, share)
-    return (share == largest[wanted_place]) & (share > null[wanted][wanted_place])
+    largest = null[target].copy()
+    np.maximum.at(largest, target_position, share)
+    return (share == largest[target_position]) & (share > null[target][target_position])

@@ -1,28 +1,33 @@
-"""What a sentencepiece model knows: its pieces by id."""
+"""The pieces of a sentencepiece model."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-BLANK_MARK = "▁"
+SPACE_SYMBOL = "▁"
 
 
 class Pieces:
-    """The pieces of a sentencepiece model: `names`, `scores` [V], and `plain` [V], true of pieces that spell text.
+    """The pieces of a sentencepiece model by id: `names`, `scores` [V], and `plain` [V], true for pieces of text.
 
-    `opens` [V]: pieces that begin a unit, those with a blank in front; none does where a piece holds a blank elsewhere.
+    `opens` [V]: true for pieces that begin a unit, those with a leading space. All false if any piece has a space
+    elsewhere.
     """
 
     def __init__(self, names: Sequence[str], scores: Sequence[float], plain: Sequence[bool]):
         self.names, self.scores = list(names), np.asarray(scores, np.float64)
         self.plain = np.asarray(plain, bool)
-        across = any(BLANK_MARK in name[1:] for name, spells in zip(self.names, self.plain, strict=True) if spells)
-        self.opens = np.array([not across and name.startswith(BLANK_MARK) for name in self.names], bool) & self.plain
+        spans_words = any(
+            SPACE_SYMBOL in name[1:] for name, is_plain in zip(self.names, self.plain, strict=True) if is_plain
+        )
+        self.opens = (
+            np.array([not spans_words and name.startswith(SPACE_SYMBOL) for name in self.names], bool) & self.plain
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Pieces":
-        """From a .model file of the unigram or the BPE codec."""
+        """Read a .model file of the unigram or the BPE codec."""
         import sentencepiece
 
         model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
@@ -31,9 +36,9 @@ class Pieces:
         return cls(
             [model.id_to_piece(number) for number in ids],
             [model.get_score(number) for number in ids],
-            [not any(of(number) for of in special) for number in ids],
+            [not any(test(number) for test in special) for number in ids],
         )
 
     def ids(self) -> dict[str, int]:
-        """The plain pieces by name."""
+        """{name: id} of the plain pieces."""
         return {name: number for number, name in enumerate(self.names) if self.plain[number]}

@@ -1,4 +1,4 @@
-"""The four ids every codec keeps for itself: padding, unknown, start and end."""
+"""The special tokens of every codec and their ids: padding, unknown, start and end."""
 
 PAD_ID, UNK_ID, START_ID, END_ID = 0, 1, 2, 3
-MARKS = ("<pad>", "<unk>", "<s>", "</s>")
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")

@@ -1,4 +1,4 @@
-"""Learn a sentencepiece model from a stream of lines."""
+"""Train a sentencepiece model on a stream of lines."""
 
 import io
 import logging
@@ -15,46 +15,43 @@ from textpipe.text.special_tokens import END_ID, PAD_ID, START_ID, UNK_ID
 
 logger = logging.getLogger(__name__)
 
-LONGEST = 1000  # characters of one training line; longer ones are cut, for sentencepiece would leave them out
-# A line break, a tab and U+2585 have a meaning of their own inside the trainer, NUL ends its strings, U+2581 is its
-# blank.
+MAX_LINE_LENGTH = 1000  # characters of a training line; longer lines are split, because sentencepiece drops them
+# Line breaks, tabs and U+2585 have a special meaning in the trainer, NUL ends its strings, and U+2581 is its space.
 RESERVED = re.compile("[\0\t\n\r▁▅]+")
-# The learned model depends, in the last digits of its scores, on the number of threads: it is fixed, whatever the
-# machine has.
-THREADS = 2
-LEAST_COVERAGE = 0.98  # sentencepiece's own bound
+# Fixed on every machine, because the number of threads affects the last digits of the model's scores.
+NUM_THREADS = 2
+MIN_COVERAGE = 0.98  # sentencepiece's limit
 
 
-def checked_coverage(share: float) -> float:
-    """A character coverage that sentencepiece takes; raises ValueError for others."""
-    if not LEAST_COVERAGE <= share <= 1:
+def check_coverage(share: float) -> float:
+    """Return a character coverage that sentencepiece accepts; raises ValueError for others."""
+    if not MIN_COVERAGE <= share <= 1:
         raise ValueError(
-            f"expected a share of the characters from {LEAST_COVERAGE} to 1, found {share:g}; the characters beyond "
-            f"{LEAST_COVERAGE} are few and cheap: for a smaller vocabulary lower vocab_size"
+            f"expected a share of the characters from {MIN_COVERAGE} to 1, found {share:g}; "
+            "for a smaller vocabulary lower vocab_size"
         )
     return share
 
 
-# A larger vocabulary is a typing error, and would crash the trainer near 2**31.
+# A larger vocabulary is a typo, and would crash the trainer near 2**31.
 VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
-Coverage = Annotated[float, AfterValidator(checked_coverage)]
+Coverage = Annotated[float, AfterValidator(check_coverage)]
 
 
 def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int) -> None:
-    """Write folder/name.model, learned from at most config.max_lines lines drawn evenly with `seed`.
+    """Train on at most config.max_lines lines, sampled uniformly with `seed`, and write folder/name.model.
 
-    The model does not normalize (our steps did), falls back to bytes for characters it does not know, and keeps
-    every blank. Where the text does not allow config.vocab_size pieces, the model has as many as it allows and a
-    warning is logged.  Kudo and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et
-    al. (2016), BPE.
+    The model does not normalize (the normalization steps did), falls back to bytes for unknown characters, and keeps
+    all spaces. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
+    and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
 
-    Raises DataError when there is no text, ConfigError when vocab_size does not hold the characters of the text.
+    Raises DataError when there is no text, ConfigError when vocab_size is too small for the characters of the text.
     """
     import sentencepiece
 
-    sample = reservoir((piece for line in lines() for piece in cut(line)), config.max_lines, seed)
+    sample = reservoir_sample((chunk for line in lines() for chunk in split_line(line)), config.max_lines, seed)
     if not sample:
-        raise DataError(f"[tokenize] codec {config.kind!r}: no text to learn from; every training row is empty")
+        raise DataError(f"[tokenize] codec {config.kind!r}: no text to learn from: every training row is empty")
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -63,14 +60,14 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
             model_type=model_type,
             vocab_size=config.vocab_size,
             character_coverage=config.character_coverage,
-            max_sentence_length=8 * LONGEST,
+            max_sentence_length=8 * MAX_LINE_LENGTH,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=True,
             byte_fallback=True,
             hard_vocab_limit=False,
             split_digits=config.split_digits,
-            num_threads=THREADS,
+            num_threads=NUM_THREADS,
             pad_id=PAD_ID,
             unk_id=UNK_ID,
             bos_id=START_ID,
@@ -79,52 +76,52 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
             minloglevel=2,
         )
     except RuntimeError as error:
-        needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
-        if needed:
+        required = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+        if required:
             raise ConfigError(
-                f"[tokenize] codec vocab_size: {config.vocab_size} does not hold the text's characters, 256 bytes and "
-                f"4 marks; set at least {needed[1]}, or lower character_coverage"
+                f"[tokenize] codec vocab_size: {config.vocab_size} is too small for the text's characters, 256 bytes and "
+                f"4 special tokens; set at least {required[1]}, or lower character_coverage"
             ) from None
         raise ConfigError(
             f"[tokenize] codec {config.kind!r}: sentencepiece cannot learn from the {len(sample):,} lines of training text "
             f"({' '.join(str(error).split())[:300]}); give more text, another vocab_size, or another codec"
         ) from None
     (folder / f"{name}.model").write_bytes(model.getvalue())
-    found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
-    if found < config.vocab_size:
+    vocab_size = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
+    if vocab_size < config.vocab_size:
         logger.warning(
-            "[tokenize] codec vocab_size: the training text allows %d pieces where %d were asked for; it has %d",
-            found,
+            "[tokenize] codec vocab_size: the training text allows only %d of %d pieces; using %d",
+            vocab_size,
             config.vocab_size,
-            found,
+            vocab_size,
         )
 
 
-def cut(line: str) -> Iterator[str]:
-    """Training lines of at most LONGEST characters, cut at a blank where there is one.
+def split_line(line: str) -> Iterator[str]:
+    """Training lines of at most MAX_LINE_LENGTH characters, split at a space where possible.
 
-    A text of several lines gives several, so that no piece reaches over a line break.
+    Also splits at line breaks, so that no piece spans one.
     """
-    for part in RESERVED.split(line):
-        while len(part) > LONGEST:
-            end = part.rfind(" ", 1, LONGEST)
-            end = end if end > 0 else LONGEST
-            yield part[:end]
-            part = part[end:]
-        if part.strip():
-            yield part
+    for rest in RESERVED.split(line):
+        while len(rest) > MAX_LINE_LENGTH:
+            end = rest.rfind(" ", 1, MAX_LINE_LENGTH)
+            end = end if end > 0 else MAX_LINE_LENGTH
+            yield rest[:end]
+            rest = rest[end:]
+        if rest.strip():
+            yield rest
 
 
-def reservoir(items: Iterable[str], size: int, seed: int) -> list[str]:
-    """At most `size` items, each with equal chance, in one pass.   Vitter (1985), algorithm R.
+def reservoir_sample(items: Iterable[str], size: int, seed: int) -> list[str]:
+    """A uniform sample of at most `size` items, in one pass.   Vitter (1985), algorithm R.
 
-    All of them, in order, when there are no more than `size`.
+    All items, in order, if there are no more than `size`.
     """
-    draw = random.Random(seed)
-    kept: list[str] = []
+    rng = random.Random(seed)
+    sample: list[str] = []
     for number, item in enumerate(items):
         if number < size:
-            kept.append(item)
-        elif (place := draw.randrange(number + 1)) < size:
-            kept[place] = item
-    return kept
+            sample.append(item)
+        elif (index := rng.randrange(number + 1)) < size:
+            sample[index] = item
+    return sample

@@ -1,10 +1,10 @@
-"""What to tell when the loss is no longer a number."""
+"""The error message for a loss that is no longer finite."""
 
 from textpipe.training.settings import Settings
 
 
 def message(settings: Settings, epoch: int, step: int, kept: bool) -> str:
-    """The error and its cure; kept: whether there is a checkpoint of before."""
+    """The error and its cure; kept: whether there is an earlier checkpoint."""
     learning_rate, clip = settings.optimizer.learning_rate, settings.clip_norm
     cure = f"lower optimizer.learning_rate (now {learning_rate:g})"
     cure += f" or clip_norm (now {clip:g})" if clip else " or set clip_norm, for example to 1"

@@ -9,10 +9,11 @@ from textpipe.training.batching.rows import Rows
 
 
 class Objective:
-    """Mean loss per row, with the model's penalty, as a function of all its trainable weights in one vector [P].
+    """Mean loss per row plus the model's penalty, as a function of all trainable weights in one vector [P].
 
-    model: logits are the sum of feature @ kernel over model.kernels, one a field, + model.bias, the only trainable weights. The products are those of
-    compressed rows, which even with the compression take half the time of a SparseTensor's.
+    model: logits are the sum of feature @ kernel over model.kernels, one per field, + model.bias; these are the only
+    trainable weights. Products use compressed sparse rows: including the compression, they take half the time of those
+    of a SparseTensor.
     """
 
     def __init__(self, model, rows: Rows):
@@ -31,11 +32,11 @@ class Objective:
         self.graph = tf.function(self.gradient, autograph=False)
 
     def start(self) -> np.ndarray:
-        """The model's weights now, [P] float32."""
+        """The current weights of the model, [P] float32."""
         return np.concatenate([np.asarray(weight.value).ravel() for weight in (*self.kernels, self.bias)])
 
     def assign(self, point: np.ndarray) -> None:
-        """Gives the model these weights."""
+        """Assigns these weights to the model."""
         first = 0
         for weight in (*self.kernels, self.bias):
             last = first + int(np.prod(weight.shape))
@@ -45,8 +46,8 @@ class Objective:
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient [P] float32."""
         self.assign(point)
-        value, *slopes = self.graph()
-        return float(value), np.concatenate([slope.numpy().ravel() for slope in slopes])
+        value, *gradients = self.graph()
+        return float(value), np.concatenate([gradient.numpy().ravel() for gradient in gradients])
 
     def gradient(self):
         weights = [weight.value for weight in (*self.kernels, self.bias)]
@@ -58,22 +59,23 @@ class Objective:
             for other in others:
                 logits += other
             logits += bias
-            value = losses.of_classes(logits, self.labels)["loss"] / self.num_rows
-        slopes = tape.gradient(value, [*kernels, bias])
+            value = losses.classification_sums(logits, self.labels)["loss"] / self.num_rows
+        loss_gradients = tape.gradient(value, [*kernels, bias])
         with tf.GradientTape() as tape:
             penalty = self.model.penalty() / self.num_rows
-        extra = tape.gradient(penalty, weights)
+        penalty_gradients = tape.gradient(penalty, weights)
         return value + penalty, *(
-            one if other is None else one + other for one, other in zip(slopes, extra, strict=True)
+            loss_gradient if penalty_gradient is None else loss_gradient + penalty_gradient
+            for loss_gradient, penalty_gradient in zip(loss_gradients, penalty_gradients, strict=True)
         )
 
 
 class Block:
-    """A field of all rows, ready to be multiplied by its matrix."""
+    """A field of all rows, prepared for products with its kernel."""
 
     def __init__(self, column: Column, dim: int):
         if isinstance(column, Ids):
-            column = bags(column, dim)
+            column = bag_rows(column, dim)
         self.matrix = column.gather(np.arange(len(column)))
         self.sparse = isinstance(self.matrix, tf.SparseTensor)
         if self.sparse:
@@ -87,23 +89,23 @@ class Block:
 
     @tf.custom_gradient
     def compressed_product(self, kernel):
-        logits = tf.raw_ops.SparseMatrixMatMul(a=compressed(self.matrix), b=kernel)
+        logits = tf.raw_ops.SparseMatrixMatMul(a=to_csr(self.matrix), b=kernel)
 
-        def gradient(slopes):
-            return tf.raw_ops.SparseMatrixMatMul(a=compressed(self.transposed), b=slopes)
+        def gradient(logit_gradients):
+            return tf.raw_ops.SparseMatrixMatMul(a=to_csr(self.transposed), b=logit_gradients)
 
         return logits, gradient
 
 
-def compressed(batch: tf.SparseTensor):
-    """The compressed sparse rows of a SparseTensor in canonical order."""
+def to_csr(batch: tf.SparseTensor):
+    """A SparseTensor in canonical order as compressed sparse rows."""
     return tf.raw_ops.SparseTensorToCSRSparseMatrix(
         indices=batch.indices, values=batch.values, dense_shape=batch.dense_shape
     )
 
 
-def bags(ids, dim: int) -> Sparse:
-    """Ids as the sparse rows that layers.bag.Linear makes of them: counts over the root of the number of tokens."""
+def bag_rows(ids, dim: int) -> Sparse:
+    """Ids as sparse rows, like layers.bag.Linear: counts divided by the square root of the number of tokens."""
     import scipy.sparse
 
     lengths = ids.lengths

@@ -1,9 +1,9 @@
 """Limited-memory BFGS for smooth convex functions of very many variables.   P variables, m curvature pairs.
 
-Liu and Nocedal, 1989, with the two-loop recursion run on coefficients instead of on vectors (Chen, Wang and Zhou, 2014):
-the pairs are the rows of one matrix [2m, P], so an iteration reads them twice, in two matrix-vector products, instead of
-40 times one by one. With 1.8 million variables that is most of the solver's time. NumPy alone; float32 is enough, because
-scalars are float64 and the line search tests slopes, which rounding hurts less than differences of function values.
+Liu and Nocedal, 1989, with the two-loop recursion on coefficients instead of vectors (Chen, Wang and Zhou, 2014): the
+pairs are the rows of one matrix [2m, P], so an iteration reads them twice, in two matrix-vector products, instead of 40
+times one by one. With 1.8 million variables that is most of the solver's time. Pure NumPy; float32 is enough, because
+scalars are float64 and the line search tests slopes, which suffer less from rounding than differences of values.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ import numpy as np
 # Wolfe's conditions with the constants of Nocedal and Wright, 2006, section 3.1.
 DECREASE, CURVATURE = 1e-4, 0.9
 TRIALS = 20
-# Two values of a float32 mean nearer to each other than this, relatively, are equal.
+# Relative difference below which two values of a float32 mean count as equal.
 NOISE = 1e-6
-# Iterations in a row that may lower neither the value nor the gradient before both are taken for rounding.
+# Iterations without a lower value or gradient after which only rounding is left.
 PATIENCE = 10
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]  # [P] -> value, gradient [P]
@@ -24,8 +24,8 @@ Function = Callable[[np.ndarray], tuple[float, np.ndarray]]  # [P] -> value, gra
 
 @dataclass(frozen=True)
 class Minimum:
-    """stopped: "converged" (no entry of the gradient above the tolerance), "iterations", or "rounding": steps no
-    longer lower the value by more than its own rounding."""
+    """stopped: "converged" (no entry of the gradient exceeds the tolerance), "iterations", or "rounding" (steps lower the
+    value by no more than its rounding error)."""
 
     point: np.ndarray
     value: float
@@ -37,7 +37,7 @@ class Minimum:
 
 @dataclass
 class Trial:
-    """A point on the line: how far along, its value and gradient, and the slope of the value along the line."""
+    """A point on the search line: its distance from the origin, value and gradient, and the slope along the line."""
 
     length: float
     point: np.ndarray
@@ -55,10 +55,10 @@ def minimize(
     memory: int = 10,
     report: Callable[[float, np.ndarray], None] = lambda value, gradient: None,
 ) -> Minimum:
-    """The minimum of a convex function from `start` [P]; report(value, gradient) is called after each iteration."""
+    """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration."""
     point = start.astype(np.float32)
     value, gradient = function(point)
-    pairs = Pairs(len(point), memory)
+    pairs = CurvaturePairs(len(point), memory)
     iterations, calls, stopped = 0, 1, "converged"
     lowest, flattest, stale = value, np.inf, 0
     while (steepest := float(np.abs(gradient).max())) > tolerance:
@@ -70,7 +70,7 @@ def minimize(
             stopped = "rounding" if stale == PATIENCE else "iterations"
             break
         direction = pairs.direction(gradient)
-        # Only the first direction has no scale; the pairs give the later ones theirs, and a length of 1 mostly serves.
+        # The first direction has no scale; later ones are scaled by the pairs, so that a length of 1 usually works.
         length = 1.0 if pairs.count else 1.0 / float(np.linalg.norm(gradient))
         trial, tried = search(function, Trial(0.0, point, value, gradient, dot(gradient, direction)), direction, length)
         calls += tried
@@ -85,9 +85,9 @@ def minimize(
 
 
 def search(function: Function, origin: Trial, direction: np.ndarray, length: float) -> tuple[Trial | None, int]:
-    """A point along the direction that meets Wolfe's conditions, or None, and how many points were tried.
+    """A point along the direction that meets Wolfe's conditions, or None, and the number of points tried.
 
-    The slope of a convex function never falls along a line, so its sign says on which side of the minimum a point is.
+    The slope of a convex function never decreases along a line, so its sign tells the side of the minimum.
     """
     low, high, last = origin, None, None
     for tried in range(1, TRIALS + 1):
@@ -108,30 +108,30 @@ def search(function: Function, origin: Trial, direction: np.ndarray, length: flo
 
 
 def between(low: Trial, high: Trial) -> float:
-    """Where the slope would be zero if it were a straight line, kept off the ends."""
+    """Where a linear slope would be zero, kept away from both ends."""
     span, share = high.length - low.length, 0.5
     if np.isfinite(high.slope) and high.slope > low.slope:
         share = -low.slope / (high.slope - low.slope)
     return low.length + span * min(max(share, 0.1), 0.9)
 
 
-class Pairs:
-    """The latest m steps s and changes of gradient y, and the inverse Hessian they imply."""
+class CurvaturePairs:
+    """The latest m steps s and changes of gradient y, and the implied inverse Hessian."""
 
     def __init__(self, size: int, memory: int):
         self.memory, self.count = memory, 0
         self.rows = np.zeros((2 * memory, size), np.float32)  # steps, then changes; slot i holds pair i, i + m, ...
-        self.products = np.zeros((2 * memory, 2 * memory))  # of every two rows
+        self.products = np.zeros((2 * memory, 2 * memory))  # of all pairs of rows
 
     def add(self, step: np.ndarray, change: np.ndarray) -> None:
-        """Takes a pair in, over the oldest one; one without positive curvature is dropped, as rounding can make it."""
+        """Adds a pair in place of the oldest; a pair without positive curvature, caused by rounding, is dropped."""
         if dot(step, change) <= 0:
             return
         slot = self.count % self.memory
-        places = [slot, slot + self.memory]
-        self.rows[places] = step, change
-        self.products[places] = self.rows @ step, self.rows @ change
-        self.products[:, places] = self.products[places].T
+        indices = [slot, slot + self.memory]
+        self.rows[indices] = step, change
+        self.products[indices] = self.rows @ step, self.rows @ change
+        self.products[:, indices] = self.products[indices].T
         self.count += 1
 
     def direction(self, gradient: np.ndarray) -> np.ndarray:

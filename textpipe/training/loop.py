@@ -1,9 +1,9 @@
 """The training loop: steps in a planned order, validation, early stopping, checkpoints.
 
-Why not keras's fit: it miscounts batches of unknown cardinality (keras#23084), fails under MultiWorkerMirroredStrategy
-(keras#20585), and cannot resume inside an epoch. Here position (epoch, step), the variables (optimizer's and
-random seeds' among them) and the history are the whole state, so a run that is killed anywhere and started again ends
-with the same weights, bit for bit.
+Why not Keras's fit: it miscounts batches of unknown cardinality (keras#23084), fails under MultiWorkerMirroredStrategy
+(keras#20585), and cannot resume within an epoch. Here the whole state is the position (epoch, step), the variables
+(including those of the optimizer and the random seeds) and the history, so a run that is killed at any point and started
+again ends with the same weights, bit for bit.
 """
 
 import json
@@ -28,7 +28,7 @@ from textpipe.training.divergence import message
 from textpipe.training.settings import Settings
 from textpipe.training.state import checkpoint, early_stopping
 from textpipe.training.state.interrupts import Interrupts
-from textpipe.training.state.retention import Kept
+from textpipe.training.state.retention import CheckpointRetention
 from textpipe.training.steps import Steps, fixed_widths
 from textpipe.training.telemetry.curve import Curve
 from textpipe.training.telemetry.progress import Progress
@@ -37,6 +37,8 @@ from textpipe.training.totals import describe, empty_sums, means
 from textpipe.training.validation import Measure, Validation
 
 log = logging.getLogger(__name__)
+
+STATE = ("epoch", "step", "global_step", "history", "sums", "learning_rate", "stopped")  # of Loop, in checkpoints
 
 
 def fit(
@@ -49,20 +51,19 @@ def fit(
 ) -> dict[str, Any]:
     """Trains a built model in place and leaves the best (or the last, or averaged) weights in it.
 
-    data: {"train": rows, "valid": rows}; without "valid", or with none of it, there is no early stopping and the last
-    weights are the result. measures: figures of a validation beside the
-    objective's. objective: a module of objectives/; the usual one for such targets when left out. Under a tf.distribute strategy,
-    build the model and call this inside its scope.
+    data: {"train": rows, "valid": rows}; without validation rows, early stopping is off and the last weights are kept.
+    measures: validation metrics in addition to the objective's.
+    objective: a module of objectives/; by default the one for the type of the targets.
 
-    Writes output/model.weights.h5, output/history.jsonl, output/logs/ and, while it runs, output/resume/; calling it
-    again with the same arguments and a resume/ left by a killed run goes on where that stopped. Returns what
-    train.json holds: `warnings` (where the schedule does not fit the run), `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; of L-BFGS "converged",
-    "iterations" or "rounding"), `epochs`, `steps`, `best` (the history's line whose weights were kept), `parameters`,
-    and with settings.average `average`: the `steps` whose weights were averaged, what validation says of the mean, and
-    whether that is `worse` than of the best one.
+    Under a tf.distribute strategy, build the model and call this inside its scope. Writes output/model.weights.h5,
+    output/history.jsonl, output/logs/ and, while it runs, output/resume/; called again with the same arguments, it resumes
+    a killed run from there. Returns the content of train.json: `warnings` (problems of the schedule), `stopped` ("epochs", "early_stopping", "max_steps", "max_minutes"; for L-BFGS
+    "converged", "iterations" or "rounding"), `epochs`, `steps`, `best` (the history entry whose weights were kept),
+    `parameters`, and with settings.average `average`: the `steps` whose weights were averaged, the validation metrics of
+    the mean, and whether it is `worse` than the best single validation.
 
-    Raises DataError when there is nothing to train on, ConfigError when the loss is no longer a number.
-    KeyboardInterrupt passes through after a checkpoint.
+    Raises DataError if there are no training rows, ConfigError if the loss is no longer finite. KeyboardInterrupt is
+    re-raised after a checkpoint.
     """
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,15 +74,20 @@ def fit(
         raise DataError("train: expected rows to train on, found none; check the splits that ingest wrote")
     if not valid:
         valid = None
-        log.warning("valid: no rows, so there is no early stopping and the last weights are kept")
+        log.warning("valid: no rows, so early stopping is off and the last weights are kept")
     optimizer = plugins.find("training.optimizers", settings.optimizer.kind)
     if hasattr(optimizer, "minimize"):
         summary, history = optimizer.minimize(settings.optimizer, model, train, valid, settings, objective)
     else:
-        settings, budget = batch_budget.settle(
-            model, train, settings, objective, output / "resume" / "batch_tokens.json"
-        )
-        loop = Loop(model, train, valid, settings, output, objective, measures)
+        schedule = plugins.find("training.schedules", settings.schedule.kind)
+
+        def new_steps() -> Steps:
+            keras_optimizer = optimizer.build(settings.optimizer, model.trainable_variables)
+            keras_optimizer.build(model.trainable_variables)
+            return Steps(model, keras_optimizer, settings, tf.distribute.get_strategy(), len(train), objective)
+
+        settings, budget = batch_budget.resolve(new_steps, train, settings, output / "resume" / "batch_tokens.json")
+        loop = Loop(new_steps(), train, valid, settings, schedule, output, measures)
         summary, history = loop.run(), loop.history
         if budget:
             summary["batch_tokens"] = {name: budget[name] for name in ("batch_tokens", "ended_by")}
@@ -92,185 +98,184 @@ def fit(
 
 
 class Loop:
-    """A run over the plan's batches. `epoch` counts from 1; `step` is how many updates of it are done."""
+    """A training run over the batches of a plan. `epoch` counts from 1; `step` is the number of updates done in it."""
 
     def __init__(
         self,
-        model,
+        steps: Steps,
         train: Rows,
         valid: Rows | None,
         settings: Settings,
+        schedule: ModuleType,
         output: Path,
-        objective: ModuleType,
         measures: Sequence[Measure] = (),
     ):
-        self.model, self.train, self.settings = model, train, settings
+        self.steps, self.model, self.optimizer = steps, steps.model, steps.optimizer
+        self.train, self.settings, self.schedule = train, settings, schedule
         self.resume, self.logs = output / "resume", output / "logs"
-        self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(model))
+        self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(steps.model))
         self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
         self.total_steps = min(self.total_steps, settings.max_steps or self.total_steps)
-        self.warnings = schedule_check.warnings(settings, self.total_steps)
+        self.warnings = schedule_check.warnings(schedule, settings.schedule, self.total_steps)
         for warning in self.warnings:
             log.warning("%s", warning)
-        module = plugins.find("training.optimizers", settings.optimizer.kind)
-        self.schedule = plugins.find("training.schedules", settings.schedule.kind)
-        self.optimizer = module.build(settings.optimizer, model.trainable_variables)
-        self.optimizer.build(model.trainable_variables)
-        self.steps = Steps(model, self.optimizer, settings, tf.distribute.get_strategy(), len(train), objective)
-        self.validation = Validation(self.steps, valid, measures, settings)
-        self.metric, self.metrics = settings.chosen_by, objective.METRICS
+        self.validation = Validation(steps, valid, measures, settings)
+        self.metric, self.metrics = settings.best_metric, steps.objective.METRICS
         if settings.average and settings.average.best and not valid:
             raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
-        self.kept = Kept(self.resume / "validated", self.metric, self.metrics, settings.average)
-        self.unit, self.resources = objective.COUNTS, Resources(objective.COUNTS)
-        self.epoch, self.step, self.taken = 1, 0, 0
+        self.retention = CheckpointRetention(self.resume / "validated", self.metric, self.metrics, settings.average)
+        self.unit, self.resources = steps.objective.COUNTS, Resources(steps.objective.COUNTS)
+        self.epoch, self.step, self.global_step = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums, self.recent = empty_sums(), empty_sums()  # since the last validation, the last point of the curve
+        self.sums, self.curve_sums = (
+            empty_sums(),
+            empty_sums(),
+        )  # since the last validation; since the last point of the curve
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; the model then holds the weights that are kept."""
+        """Trains to the end and leaves the kept weights in the model."""
         self.resources.start(self.restore())
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
         with (
             Interrupts() as self.interrupts,
-            Curve(self.logs, self.resume, self.taken) as self.curve,
-            Progress(self.total_steps, self.taken, self.unit) as self.progress,
+            Curve(self.logs, self.resume, self.global_step) as self.curve,
+            Progress(self.total_steps, self.global_step, self.unit) as self.progress,
         ):
             while self.stopped is None:
                 self.rows, single = batches.epoch(self.plan, self.train, self.epoch)
-                order = accumulation.groups(single, self.settings.accumulate)
+                order = accumulation.group_batches(single, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):
-                    self.take(order[self.step])
-                    self.between_steps()
+                    self.update(order[self.step])
+                    self.after_step()
                 if self.stopped is None:
                     self.end_epoch()
             if self.sums["steps"]:  # stopped between two validations
-                self.report()
+                self.validate()
                 self.save()
         return self.finish()
 
-    def take(self, group: list[batches.Batch]) -> None:
-        """One update."""
+    def update(self, group: list[batches.Batch]) -> None:
+        """Performs one update from a group of batches."""
         began = time.monotonic()
-        rate = self.rate()
+        rate = self.next_learning_rate()
         if rate != self.learning_rate:
             self.optimizer.learning_rate.assign(rate)
             self.learning_rate = rate
-        figures = self.steps.train(self.rows, group, self.taken + 1)
+        figures = self.steps.train(self.rows, group, self.global_step + 1)
         loss = figures["loss"] / figures["weight"] + figures["penalty"]
         if not math.isfinite(loss) or not math.isfinite(figures["gradient_norm"]):
-            raise ConfigError(self.divergence())
-        self.step, self.taken = self.step + 1, self.taken + 1
+            raise ConfigError(self.divergence_message())
+        self.step, self.global_step = self.step + 1, self.global_step + 1
         seconds = time.monotonic() - began
         self.resources.add(seconds, figures["weight"])
         for name, figure in (*figures.items(), ("steps", 1.0)):
             self.sums[name] += figure
-            self.recent[name] += figure
-        self.recent["seconds"] += seconds
+            self.curve_sums[name] += figure
+        self.curve_sums["seconds"] += seconds
         self.progress.advance(loss, figures["weight"])
-        if self.taken % self.settings.curve_steps == 0:
-            speed = self.recent["weight"] / self.recent["seconds"]
+        if self.global_step % self.settings.curve_steps == 0:
+            speed = self.curve_sums["weight"] / self.curve_sums["seconds"]
             timing = {f"{self.unit}_per_second": speed, "seconds": self.resources.elapsed()}
-            self.curve.write(self.taken, epoch=self.epoch, learning_rate=rate, **means(self.recent), **timing)
-            self.recent = empty_sums()
+            self.curve.write(self.global_step, epoch=self.epoch, learning_rate=rate, **means(self.curve_sums), **timing)
+            self.curve_sums = empty_sums()
 
-    def between_steps(self) -> None:
-        """What may fall due after a step: validation, a checkpoint, the end of the time, Ctrl-C."""
+    def after_step(self) -> None:
+        """Does what is due after a step: validation, a checkpoint, a limit on time or steps, Ctrl-C."""
         settings = self.settings
-        if settings.validate_steps and self.taken % settings.validate_steps == 0:
-            self.report()
-        self.pause()
+        if settings.validate_steps and self.global_step % settings.validate_steps == 0:
+            self.validate()
+        self.stop_if_interrupted()
         if self.stopped is None and settings.max_minutes and self.resources.elapsed() >= 60 * settings.max_minutes:
             self.stopped = "max_minutes"
-        if self.stopped is None and self.taken == settings.max_steps:
+        if self.stopped is None and self.global_step == settings.max_steps:
             self.stopped = "max_steps"
-        minutes = (time.monotonic() - self.saved) / 60
-        due = settings.checkpoint_steps and self.taken % settings.checkpoint_steps == 0
+        minutes = (time.monotonic() - self.saved_at) / 60
+        due = settings.checkpoint_steps and self.global_step % settings.checkpoint_steps == 0
         if due or (settings.checkpoint_minutes and minutes >= settings.checkpoint_minutes):
             self.save()
 
     def end_epoch(self) -> None:
         last = self.epoch == self.settings.epochs
         if not self.settings.validate_steps or (last and self.sums["steps"]):
-            self.report()
+            self.validate()
         self.epoch, self.step = self.epoch + 1, 0
         if self.stopped is None and self.epoch > self.settings.epochs:
             self.stopped = "epochs"
         self.save()
-        self.pause()
+        self.stop_if_interrupted()
 
-    def report(self) -> None:
-        """Validates, adds a line to the history, keeps the weights if they are wanted, and applies early stopping."""
-        line: dict[str, Any] = {"epoch": self.epoch, "step": self.taken, **means(self.sums)}
+    def validate(self) -> None:
+        """Validates, extends the history, saves the weights if they may be needed, and applies early stopping."""
+        line: dict[str, Any] = {"epoch": self.epoch, "step": self.global_step, **means(self.sums)}
         line["learning_rate"] = self.learning_rate
         with self.validation.weights():
             line |= self.validation.figures()
             if not math.isfinite(line.get("valid_loss", 0.0)):
-                raise ConfigError(self.divergence())
+                raise ConfigError(self.divergence_message())
             if "valid_loss" in line and self.metric not in line:
-                raise ConfigError(f"[train] metric: {self.metric} is not measured; measured are {', '.join(line)}")
+                raise ConfigError(f"[train] metric: {self.metric} is not measured; available: {', '.join(line)}")
             self.sums = empty_sums()
             self.history.append(line)
-            self.kept.add(self.history, self.model.weights)
+            self.retention.add(self.history, self.model.weights)
         log.info("%s, %.0f seconds", describe(line), self.resources.elapsed())
-        found = {name: value for name, value in line.items() if name.startswith("valid_")}
+        figures = {name: value for name, value in line.items() if name.startswith("valid_")}
         timing = {**self.validation.seconds, "seconds": self.resources.elapsed()}
-        self.curve.write(self.taken, epoch=self.epoch, learning_rate=line["learning_rate"], **found, **timing)
+        self.curve.write(self.global_step, epoch=self.epoch, learning_rate=line["learning_rate"], **figures, **timing)
         rule = self.settings.early_stopping
-        if found and rule and early_stopping.should_stop(self.history, rule, self.metrics):
+        if figures and rule and early_stopping.should_stop(self.history, rule, self.metrics):
             self.stopped = "early_stopping"
 
-    def rate(self) -> float:
+    def next_learning_rate(self) -> float:
         """The learning rate of the next step."""
         losses = early_stopping.losses(self.history, self.metric, self.metrics)
-        factor = self.schedule.factor(self.settings.schedule, self.taken + 1, self.total_steps, losses)
+        factor = self.schedule.factor(self.settings.schedule, self.global_step + 1, self.total_steps, losses)
         return self.settings.optimizer.learning_rate * factor
 
-    def pause(self) -> None:
-        """After Ctrl-C: a checkpoint, and KeyboardInterrupt."""
+    def stop_if_interrupted(self) -> None:
+        """After Ctrl-C: saves a checkpoint and raises KeyboardInterrupt."""
         if self.interrupts.pending:
             self.save()
-            log.warning("interrupted at epoch %d, step %d; run again to go on from there", self.epoch, self.step)
+            log.warning("interrupted at epoch %d, step %d; run again to resume", self.epoch, self.step)
             raise KeyboardInterrupt
 
     def variables(self) -> list[Any]:
-        """Everything a step changes: weights, random seeds, the optimizer's moments and step count, moving averages."""
+        """All variables that a step changes: weights, random seeds, optimizer state, moving averages."""
         return [*self.model.variables, *self.optimizer.variables, *self.steps.variables]
 
     def save(self) -> None:
+        """Writes a checkpoint; raises ConfigError if a weight is not finite."""
         for weight in self.model.trainable_variables:
             if not np.isfinite(np.asarray(weight)).all():
-                raise ConfigError(self.divergence())
-        own = ("epoch", "step", "taken", "history", "sums", "learning_rate", "stopped")
-        state = {**{name: getattr(self, name) for name in own}, "parallel": self.steps.parallel}
+                raise ConfigError(self.divergence_message())
+        state = {**{name: getattr(self, name) for name in STATE}, "parallel": self.steps.parallel}
         resources = self.resources.state()
         checkpoint.save(self.resume / "checkpoint", self.variables(), {"loop": state, "resources": resources})
-        self.kept.prune(self.history)
-        self.saved = time.monotonic()
+        self.retention.prune(self.history)
+        self.saved_at = time.monotonic()
 
     def restore(self) -> dict[str, Any] | None:
-        """Where a killed run stopped, or nothing; what it had used up by then."""
+        """Restores the checkpoint of a killed run, if there is one, and returns the resources it had used."""
         state = checkpoint.restore(self.resume / "checkpoint", self.variables())
         if state is None:
             return None
-        # Gradients are summed as before, also where there are other cores now: the same bits go on.
-        self.steps.parallel = state["loop"].pop("parallel")
-        for name, value in state["loop"].items():
-            setattr(self, name, value)
+        # Gradients keep being summed in as many shards on a machine with another number of cores, for the same bits.
+        self.steps.parallel = state["loop"]["parallel"]
+        for name in STATE:
+            setattr(self, name, state["loop"][name])
         log.info("resuming at epoch %d, step %d", self.epoch, self.step)
         return state["resources"]
 
     def finish(self) -> dict[str, Any]:
-        """The kept weights into the model; what train.json says. Figures that time and machine decide go to logs/."""
+        """Loads the kept weights and returns the content of train.json. Figures that vary between runs go to logs/."""
         best = early_stopping.best(self.history, self.metric, self.metrics)
         line = self.history[-1 if best is None or self.settings.keep == "last" else best]
-        result = {"stopped": self.stopped, "epochs": self.history[-1]["epoch"], "steps": self.taken, "best": line}
+        result = {"stopped": self.stopped, "epochs": self.history[-1]["epoch"], "steps": self.global_step, "best": line}
         if self.settings.average:
-            result["average"] = self.average()
+            result["average"] = self.average_weights()
         elif best is not None and self.settings.keep == "best":
-            self.kept.restore(line, self.model.weights)
+            self.retention.restore(line, self.model.weights)
         elif self.steps.average:
             self.steps.average.swap()
         if self.warnings:
@@ -280,10 +285,10 @@ class Loop:
         self.resources.write(self.logs / "resources.json", parallel=self.steps.parallel)
         return result
 
-    def average(self) -> dict[str, Any]:
-        """Averages the kept weights into the model; their steps, and how the mean validates beside the best of them."""
-        lines = [self.history[position] for position in self.kept.wanted(self.history)]
-        self.kept.restore_mean(lines, self.model.weights)
+    def average_weights(self) -> dict[str, Any]:
+        """Loads the mean of the kept weights; returns their steps and the validation metrics of the mean."""
+        lines = [self.history[position] for position in self.retention.positions(self.history)]
+        self.retention.restore_mean(lines, self.model.weights)
         result: dict[str, Any] = {"steps": [line["step"] for line in lines], **self.validation.figures()}
         if self.metric in result:
             mean = early_stopping.losses([result], self.metric, self.metrics)[0]
@@ -291,5 +296,5 @@ class Loop:
             log.info("the mean of steps %s: %s %.4g", result["steps"], self.metric, result[self.metric])
         return result
 
-    def divergence(self) -> str:
+    def divergence_message(self) -> str:
         return message(self.settings, self.epoch, self.step + 1, (self.resume / "checkpoint").exists())

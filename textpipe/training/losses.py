@@ -1,4 +1,4 @@
-"""What objectives share: cross-entropy of logits, and the decoder's inputs of teacher forcing.
+"""Shared by the objectives: cross-entropy of logits, and decoder inputs for teacher forcing.
 
 Shapes: B batch, U target, C classes, N real tokens, V vocabulary.
 """
@@ -8,23 +8,23 @@ import tensorflow as tf
 Sums = dict[str, tf.Tensor]  # sums over a batch: loss (nats), correct, weight (rows or tokens)
 
 
-def splits(model) -> bool:
-    """Whether a generator's call is project(hidden(...))."""
+def has_projection(model) -> bool:
+    """Whether a generator offers hidden() and project(), the two halves of its call."""
     return hasattr(model, "hidden") and hasattr(model, "project")
 
 
-def of_classes(logits, labels) -> Sums:
-    """Sums over rows of logits [B, C]: one is the log-odds of class 1, more are unnormalized log-probabilities."""
+def classification_sums(logits, labels) -> Sums:
+    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1."""
     if logits.shape[-1] > 1:
-        return sums_of(logits, labels)
+        return cross_entropy_sums(logits, labels)
     logit = logits[:, 0]
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logit)
     correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
-    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
+    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
 
 
-def generation_logits(model, inputs, target, *, training: bool, words=None):
-    """Logits [N, V] of the real tokens of target [B, U], each seeing the true ones before it, or words [B, U]."""
+def token_logits(model, inputs, target, *, training: bool, words=None):
+    """Logits [N, V] of the real tokens of target [B, U], given the true tokens before them, or words [B, U]."""
     words = shift_right(target, model.start_id) if words is None else words
     return tf.cast(tf.boolean_mask(model(inputs, words, training=training), target != 0), tf.float32)
 
@@ -32,27 +32,27 @@ def generation_logits(model, inputs, target, *, training: bool, words=None):
 def shift_right(target, start_id: int):
     """Decoder inputs for teacher forcing: [B, U] -> [B, U].
 
-    [[7, 8, 3, 0]] -> [[2, 7, 8, 3]]   (2 starts, 3 ends; what stands over padding is not read)
+    [[7, 8, 3, 0]] -> [[2, 7, 8, 3]]   (2 starts, 3 ends; values at padding are ignored)
     """
     return tf.concat([tf.fill([tf.shape(target)[0], 1], start_id), target[:, :-1]], axis=1)
 
 
-def sums_of(logits, labels, smoothing: float = 0.0) -> Sums:
+def cross_entropy_sums(logits, labels, smoothing: float = 0.0) -> Sums:
     """Sums over rows of logits [N, V] or [B, C]; the loss is vocabulary_loss.py's smoothed cross-entropy."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     if smoothing:
         label_logits = tf.gather(logits, labels, axis=1, batch_dims=1)
         losses += smoothing * (label_logits - tf.reduce_mean(logits, axis=1))
     correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
-    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": count(labels)}
+    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
 
 
-def count(labels):
+def num_labels(labels):
     return tf.cast(tf.size(labels), tf.float32)
 
 
-def dense(gradient):
-    """A gradient as one tensor: an embedding's comes as rows, some of them twice, and its norm needs their sums."""
+def to_dense(gradient):
+    """A gradient as one tensor. That of an embedding comes as rows, some of them twice; its norm needs their sums."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
     return gradient

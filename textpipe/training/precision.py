@@ -1,9 +1,9 @@
 """Mixed precision: layers compute in bfloat16, variables stay float32 (Micikevicius et al., 2018).
 
-bfloat16 has float32's exponent, so gradients do not vanish and no loss scale is needed; it has 8 bits of mantissa, so
-the product that gives the vocabulary's logits, the loss, and the sums over shares and batches are float32.
+bfloat16 has the exponent of float32, so gradients do not vanish and no loss scaling is needed. It has 8 bits of mantissa,
+so the projection to the vocabulary, the loss, and the sums over shards and batches are computed in float32.
 
-On hardware without bfloat16 units this computes the right thing slowly: TensorFlow converts back and forth.
+On hardware without bfloat16 units the results are right but slow to compute: TensorFlow converts back and forth.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ def policy(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_full(model) -> Iterator[None]:
-    """While open, what is traced of a model computes in float32, as the model will that is served."""
-    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()  # no public way to nested layers
+def float32_layers(model) -> Iterator[None]:
+    """While open, a model is traced in float32, as it will be served."""
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()  # no public API for nested layers
     before = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype == "bfloat16"]
     for layer, _ in before:
         layer.dtype_policy = "float32"
@@ -39,22 +39,22 @@ def in_full(model) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-class Halves:
-    """hidden and project of a generator, whatever the model computes in: hidden vectors come as float32, and `project` makes
-    the logits of them by a float32 product with the float32 variables.
+class SplitModel:
+    """A generator's hidden() and project() in any precision: hidden vectors are cast to float32, and `project` multiplies
+    them with the float32 variables in float32.
     """
 
     def __init__(self, model):
         self.hidden, self.project = model.hidden, model.project
         if getattr(model, "compute_dtype", "float32") != "float32":
-            self.hidden, self.project = as_call(model, model.hidden), in_float32(model.project)
+            self.hidden, self.project = in_compute_dtype(model, model.hidden), project_in_float32(model.project)
 
 
-def as_call(model, method: Callable) -> Callable:
-    """A method of a model as if it were its call: arguments and variables are read in the model's compute dtype.
+def in_compute_dtype(model, method: Callable) -> Callable:
+    """Runs a method of a model like its call: arguments and variables are cast to the model's compute dtype.
 
-    Keras converts them inside a layer's __call__ alone, so the method runs as that of a layer without weights. Of what is
-    given by name Keras passes on what the signature of `call` names, so `training` stands there.
+    Keras casts only inside a layer's __call__, so the method is wrapped in a layer without weights. Keras passes on only
+    the keyword arguments in the signature of `call`, hence `training`.
     """
 
     class Method(keras.layers.Layer):
@@ -72,6 +72,6 @@ def as_call(model, method: Callable) -> Callable:
     return run
 
 
-def in_float32(project: Callable) -> Callable:
-    """project with hidden vectors and result in float32. Outside a layer's __call__ variables are read as they are: float32."""
+def project_in_float32(project: Callable) -> Callable:
+    """project() with input and output in float32. Outside a layer's __call__, variables are read uncast: float32."""
     return lambda hidden: tf.cast(project(tf.cast(hidden, tf.float32)), tf.float32)

@@ -1,17 +1,16 @@
-"""What a learning-rate schedule cannot do in the updates a run has."""
+"""Warns of a learning-rate schedule that does not fit the number of updates."""
 
-from textpipe.config import plugins
-from textpipe.training.settings import Settings
+from types import ModuleType
+
+from textpipe.config.sections import Section
 
 
-def warnings(settings: Settings, total_steps: int) -> list[str]:
-    """What is wrong with the schedule of a run of so many updates, as sentences.
+def warnings(schedule: ModuleType, config: Section, total_steps: int) -> list[str]:
+    """Problems of the schedule in a run of `total_steps` updates, as sentences.
 
     warmup_steps = 200 and 150 updates -> ["the learning rate still rises ..."]
     """
-    config = settings.schedule
-    factor = plugins.find("training.schedules", config.kind).factor
-    first, last = (factor(config, step, total_steps, []) for step in (max(1, total_steps - 1), total_steps))
+    first, last = (schedule.factor(config, step, total_steps, []) for step in (max(1, total_steps - 1), total_steps))
     if last <= first:
         return []
     warmup = getattr(config, "warmup_steps", None)

@@ -1,4 +1,4 @@
-"""What is added up over steps, and a line of the history in words."""
+"""Sums over steps, their means, and an entry of the history as text."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ def empty_sums() -> dict[str, float]:
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """loss per row or token, the penalty in it, and gradient_norm per step."""
+    """loss per row or token including the penalty, and gradient_norm per step."""
     loss = sums["loss"] / sums["weight"] + sums["penalty"] / sums["steps"]
     return {"loss": loss, "gradient_norm": sums["gradient_norm"] / sums["steps"]}
 

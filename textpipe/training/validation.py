@@ -1,4 +1,4 @@
-"""What validation measures: loss and accuracy over every row, and whatever else a run asks for (dev BLEU)."""
+"""Validation: loss and accuracy over every row, and further metrics of a run (BLEU)."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from textpipe.training.steps import Steps, fixed_widths
 
 
 class Measure(Protocol):
-    """One more figure of a model, under its own name in the history."""
+    """A further metric of a model, under its name in the history."""
 
     name: str
 
@@ -25,16 +25,16 @@ class Measure(Protocol):
 class Validation:
     """Measures the model, or with settings.ema the moving average of its weights.
 
-    rows: the validation split; None or empty measures nothing.
+    rows: the validation split; if None or empty, nothing is measured.
     """
 
     def __init__(self, steps: Steps, rows: Rows | None, measures: Sequence[Measure], settings: Settings):
         self.steps, self.rows, self.measures = steps, rows, tuple(measures) if rows else ()
         self.batches = batches.plan(rows, settings, fixed_widths=fixed_widths(steps.model)).epoch(0) if rows else []
-        self.seconds: dict[str, float] = {}  # of the last time, by what was measured
+        self.seconds: dict[str, float] = {}  # of the last validation, by metric
 
     def figures(self) -> dict[str, float]:
-        """valid_loss, valid_accuracy, of texts valid_perplexity, and each measure's, of the weights in the model."""
+        """valid_loss, valid_accuracy, for texts valid_perplexity, and the further metrics, with the current weights."""
         if not self.rows:
             return {}
         began = time.monotonic()
@@ -47,5 +47,5 @@ class Validation:
         return figures
 
     def weights(self):
-        """A context in which the model holds the weights that are measured and kept."""
+        """A context in which the model holds the weights to measure and keep."""
         return self.steps.average.in_place() if self.steps.average else nullcontext()

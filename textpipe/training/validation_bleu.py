@@ -1,4 +1,4 @@
-"""BLEU of the validation rows while training: greedy answers, detokenized, against the untouched references.
+"""BLEU on the validation rows during training: greedy answers, detokenized, against the raw references.
 
 Shapes: B batch, T source, U answer.
 """
@@ -19,25 +19,28 @@ from textpipe.metrics import bleu_tokenizers
 from textpipe.training import precision
 from textpipe.training.batching.batches import Batch
 from textpipe.training.batching.rows import Rows
-from textpipe.training.steps import spec, tensors
+from textpipe.training.steps import batch_spec, tensors
 
 log = logging.getLogger(__name__)
 
-# Rows decoded at once: enough for the matrix products, few enough that rows of like length stay together.
+# Rows decoded at once: enough for the matrix products, few enough that rows of similar length stay together.
 ROWS = 256
 
-# An untrained model does not know where to end: an answer is cut at RATIO * source length + EXTRA tokens.
+# An untrained model does not end its answers: they are cut at RATIO * source length + EXTRA tokens.
 RATIO, EXTRA = 1.5, 10
 
 
-class DevBleu:
-    """Corpus BLEU (sacrebleu, cased) of greedy answers, 0 to 100, in the tokens that the references' script asks for.
+class ValidationBleu:
+    """Corpus BLEU (sacrebleu, cased) of greedy answers, 0 to 100, with the tokenizer that fits the references' script.
 
-    codec: the target's. inputs: {field: column} of the validation rows. references: their texts as ingest wrote them, in the same
-    order. max_length: tokens of an answer at most. limit: so many rows, evenly spread; all when None.
+    codec: the target's.
+    inputs: {field: column} of the validation rows.
+    references: their texts as ingest wrote them, in the same order.
+    max_length: maximum number of tokens of an answer.
+    limit: number of rows to translate, evenly spread; all if None.
 
-    A model in mixed precision answers in float32, as the one that is served. The graph is traced once, for any width: rows are put in order of their length and cut into batches that are each as
-    wide as their longest row.
+    A model in mixed precision answers in float32, like the served one. The graph is traced once, for any width; rows are
+    sorted by length, and each batch is as wide as its longest row.
     """
 
     name = "valid_bleu"
@@ -53,7 +56,7 @@ class DevBleu:
     ):
 
         count = len(references)
-        assert all(len(column) == count for column in inputs.values()), "a reference for each row"
+        assert all(len(column) == count for column in inputs.values()), "expected a reference for each row"
         self.codec, self.inputs, self.references = codec, inputs, references
         rows = np.arange(count) if limit is None else np.unique(np.linspace(0, count - 1, limit).astype(int))
         padded = [column.lengths[rows] for column in inputs.values() if column.lengths is not None]
@@ -74,20 +77,20 @@ class DevBleu:
         )
 
     def answers(self, model) -> list[str]:
-        """The answer to each of self.rows, in their order."""
+        """The answers to self.rows, in this order."""
         if self.decode is None:
-            with precision.in_full(model):
-                specs = {name: spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
+            with precision.float32_layers(model):
+                specs = {name: batch_spec(part, fixed=False) for name, part in self.batch(self.rows[:1]).items()}
                 self.decode = cast(Any, self.traced(model)).get_concrete_function(specs)
-        found = []
+        answers = []
         for start in range(0, len(self.rows), ROWS):
             batch = self.rows[start : start + ROWS]
             texts = self.decode(self.batch(batch)).numpy()
-            found += [text.decode("utf-8", errors="replace") for text in texts]
-        return found
+            answers += [text.decode("utf-8", errors="replace") for text in texts]
+        return answers
 
     def batch(self, rows: np.ndarray) -> dict[str, Any]:
-        """{field: feature} of these rows, each as wide as its longest."""
+        """{field: feature} of these rows, padded to the longest."""
         widths = {
             name: int(column.lengths[rows].max()) for name, column in self.inputs.items() if column.lengths is not None
         }
@@ -105,19 +108,19 @@ class DevBleu:
         return decode
 
     def described(self) -> dict[str, Any]:
-        """For train.json: the scorer's signature, and how many rows were decoded how."""
+        """For train.json: the scorer's signature, the number of rows and the decoder's settings."""
         from sacrebleu.metrics import BLEU
 
         bleu = BLEU(tokenize=self.tokenize)
-        bleu.corpus_score([""], [[""]])  # only a scorer that has seen references tells its signature
+        bleu.corpus_score([""], [[""]])  # a scorer has a signature only once it has scored
         decode = self.config.model_dump(mode="json")
         return {"signature": str(bleu.get_signature()), "rows": len(self.rows), "decode": decode}
 
 
-def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> DevBleu:
-    """From the artifacts of ingest, tokenize and vectorize.
+def from_artifacts(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | None) -> ValidationBleu:
+    """ValidationBleu from the artifacts of ingest, tokenize and vectorize.
 
-    Raises DataError when the references of the validation rows are not in ingest's output.
+    Raises DataError if the references of the validation rows are not in ingest's output.
     """
     from textpipe.data import shards
     from textpipe.text import vectorizer
@@ -130,6 +133,6 @@ def of_stage(inputs: dict[str, Path], sizes: Sizes, valid: Rows, limit: int | No
     for batch in shards.read(inputs["vectorize"], "valid", ("row",)):
         rows += batch.column("row").to_pylist()
     if len(rows) != len(valid) or not raw.keys() >= set(rows):
-        raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, {len(raw)} raw ones; run ingest again")
+        raise DataError(f"[train] valid_bleu: {len(rows)} validation rows, but {len(raw)} raw ones; run ingest again")
     codec, references = vectorizer.load_codec(inputs["tokenize"], name), [raw[row] for row in rows]
-    return DevBleu(codec, valid.inputs, references, max_length=sizes.target["max_length"], limit=limit)
+    return ValidationBleu(codec, valid.inputs, references, max_length=sizes.target["max_length"], limit=limit)

@@ -1,4 +1,4 @@
-"""Comma-separated values as RFC 4180 has them: quoted fields may hold commas, doubled quotes and line ends."""
+"""Comma-separated values (RFC 4180): quoted fields may contain commas, doubled quotes and line breaks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ class Config(delimited.Delimited):
     """format = "csv", or { kind = "csv", delimiter = ";" }."""
 
     kind: Literal["csv"] = "csv"
-    delimiter: str = ","  # what stands between two cells
+    delimiter: str = ","  # separator between cells
     quoting: Literal["none", "csv"] = "csv"
 
 
-def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
-    """The wanted columns of a CSV file."""
-    return delimited.read(source, config, repairs, wanted)
+def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
+    """Yield the requested columns of a CSV file."""
+    return delimited.read(source, config, repairs, columns)

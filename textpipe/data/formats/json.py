@@ -1,6 +1,6 @@
-"""One JSON document that holds lists of rows, as CLINC150's {"train": [["text", "label"], ...], "val": ...}.
+"""One JSON document with lists of rows, such as CLINC150's {"train": [["text", "label"], ...], "val": ...}.
 
-The document is read whole, so it must fit in memory; larger data belongs into JSON lines.
+The document is loaded completely, so it must fit in memory; use JSON lines for larger data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,30 +11,30 @@ from pydantic import field_validator
 
 from textpipe.config.sections import Section
 from textpipe.data import json_text, shards, text_file
-from textpipe.data.rows import LIMIT, Repairs, Rows
+from textpipe.data.rows import BATCH_ROWS, Repairs, Rows
 from textpipe.errors import DataError, suggest
 
-SUFFIXES = ()  # a .json file is guessed to hold JSON lines, which stream
+SUFFIXES = ()  # .json files are guessed to be JSON lines, which can be streamed
 TAKES_ENCODING = True
 
 
 class Config(Section):
     """format = { kind = "json", columns = ["text", "label"], keys = { train = "train", valid = "val" } }
 
-    keys: {split: the list of the document that holds its rows}; key: that of splits keys does not name, the document
-    itself when None. One file with keys for several splits gives those splits. columns: names of the cells when a row is
-    a list. member: the file inside a zip archive.
+    keys: {split: key of the list with its rows}; one file with several keys provides several splits. key: used for
+    splits that keys does not name; if None, the document itself is the list. columns: names of the cells if a row is a
+    list. member: the file inside a zip archive.
     """
 
     kind: Literal["json"] = "json"
     columns: tuple[str, ...] | None = None
     keys: dict[str, str] | None = None
-    key: str | None = None  # the list that holds the rows of every split that `keys` does not name
+    key: str | None = None  # key of the list with the rows of splits that `keys` does not name; none: the document
     member: str | None = None  # the file inside a zip archive
 
     @field_validator("keys")
     @classmethod
-    def keys_are_splits(cls, keys: dict[str, str] | None) -> dict[str, str] | None:
+    def check_keys(cls, keys: dict[str, str] | None) -> dict[str, str] | None:
         for name in keys or {}:
             if name not in shards.SPLITS:
                 raise ValueError(f"{name}: no such split{suggest(name, shards.SPLITS)}")
@@ -42,24 +42,24 @@ class Config(Section):
 
 
 def for_split(config: Config, split: str) -> Config:
-    """The options to read one split with."""
+    """Return the options for reading one split."""
     return config.model_copy(update={"key": (config.keys or {}).get(split, config.key)})
 
 
-def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
-    """The wanted cells of each row."""
-    records = load(source, config, repairs)
+def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
+    """Yield the requested columns of each row."""
+    records = load_records(source, config, repairs)
     if not records:
         raise DataError(f"{source}: no rows{f' in {config.key!r}' if config.key else ''}")
     first = records[0]
     names = list(first) if isinstance(first, dict) else config.columns or [f"column {n}" for n in range(len(first))]
-    at = text_file.columns_at(str(source), names, wanted)
-    for start in range(0, len(records), LIMIT):
-        rows = Rows(str(source), [], [], [[] for _ in wanted], "row")
-        for position, record in enumerate(records[start : start + LIMIT], start):
-            cells = cells_of(record, names, at, repairs)
+    indices = text_file.column_indices(str(source), names, columns)
+    for start in range(0, len(records), BATCH_ROWS):
+        rows = Rows(str(source), [], [], [[] for _ in columns], "row")
+        for position, record in enumerate(records[start : start + BATCH_ROWS], start):
+            cells = record_cells(record, names, indices, repairs)
             if cells is None:
-                repairs.bad_row(f"{source}, row {position + 1}", "not a row of texts like the first", "mend it")
+                repairs.bad_row(f"{source}, row {position + 1}", "not a row of texts like the first", "fix it")
                 continue
             rows.positions.append(position)
             rows.lines.append(position + 1)
@@ -68,22 +68,24 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def cells_of(record: object, names: Sequence[str], at: Sequence[int], repairs: Repairs) -> list[str] | None:
-    """The wanted cells of a row; None when it lacks one, or has one that is no text."""
+def record_cells(record: object, names: Sequence[str], indices: Sequence[int], repairs: Repairs) -> list[str] | None:
+    """Return the requested cells of a row; None if one is missing or not text."""
     if isinstance(record, dict):
-        values = [record.get(names[number], ()) for number in at]
-        if isinstance(record, json_text.Repeated) and not record.names.isdisjoint(names[number] for number in at):
+        values = [record.get(names[index], ()) for index in indices]
+        if isinstance(record, json_text.ObjectWithDuplicateNames) and not record.names.isdisjoint(
+            names[index] for index in indices
+        ):
             return None
     elif isinstance(record, list) and len(record) == len(names):
-        values = [record[number] for number in at]
+        values = [record[index] for index in indices]
     else:
         return None
     cells = [repairs.value_text(value) for value in values]
     return None if None in cells else cells  # type: ignore[return-value]
 
 
-def load(source: Path, config: Config, repairs: Repairs) -> list:
-    """The list of rows in the document."""
+def load_records(source: Path, config: Config, repairs: Repairs) -> list:
+    """Load the list of rows from the document."""
     text = "\n".join(text_file.blocks(source, config.member, repairs))
     try:
         document = json_text.parse(text)
@@ -95,5 +97,5 @@ def load(source: Path, config: Config, repairs: Repairs) -> list:
             raise DataError(f"{source}: no list {config.key!r}{known}")
         document = document[config.key]
     if not isinstance(document, list) or (document and not isinstance(document[0], list | dict)):
-        raise DataError(f"{source}: expected a list of rows; name the key that holds it with format.keys")
+        raise DataError(f"{source}: expected a list of rows; name its key with format.keys")
     return document

@@ -1,7 +1,7 @@
-"""JSON lines: one object a line.
+"""JSON lines: one object per line.
 
-Numbers become text as they are written, booleans "true" and "false", null an empty text; so do NaN and numbers beyond
-float64, which are counted. A list or an object is no text, and a name given twice with unequal values is none either.
+Numbers become text as written, booleans "true" and "false", null the empty string. NaN and numbers that overflow float64
+also become empty and are counted. Lists, objects and duplicate names with different values are bad rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,35 +24,35 @@ class Config(Section):
     member: str | None = None  # the file inside a zip archive
 
 
-def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
-    """The wanted keys of each object."""
-    for column in wanted:
+def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
+    """Yield the requested keys of each object."""
+    for column in columns:
         if isinstance(column, int):
-            raise DataError(f"{source}: column {column} is a number, and the columns of JSON lines have names")
-    names = [str(name) for name in wanted]
+            raise DataError(f"{source}: column {column} is a number, but the columns of JSON lines have names")
+    names = [str(name) for name in columns]
     checked = False
     for number, lines in text_file.lines(source, config.member, repairs):
-        rows = Rows(str(source), [], [], [[] for _ in wanted])
+        rows = Rows(str(source), [], [], [[] for _ in columns])
         for line, text in enumerate(lines, number):
             text = text.strip()
             if not text:
                 repairs.counts["empty_rows"] += 1
                 continue
-            table = parse(source, line, text, repairs, names)
+            table = parse_line(source, line, text, repairs, names)
             if table is None:
                 continue
             if not checked:
-                text_file.columns_at(f"{source}, line {line}", list(table), wanted)
+                text_file.column_indices(f"{source}, line {line}", list(table), columns)
                 checked = True
             cells = [cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names]
             if None in cells:
-                name = wanted[cells.index(None)]
-                finding = f"{name!r} is a list or a table" if name in table else f"no key {name!r}"
-                repairs.bad_row(f"{source}, line {line}", finding, "give it a text")
+                name = columns[cells.index(None)]
+                problem = f"{name!r} is a list or an object" if name in table else f"no key {name!r}"
+                repairs.bad_row(f"{source}, line {line}", problem, "give it a text")
                 continue
-            if isinstance(table, json_text.Repeated) and not table.names.isdisjoint(wanted):
-                name = next(name for name in wanted if name in table.names)
-                repairs.bad_row(f"{source}, line {line}", f"{name!r} is given twice, with unequal values", "keep one")
+            if isinstance(table, json_text.ObjectWithDuplicateNames) and not table.names.isdisjoint(columns):
+                name = next(name for name in columns if name in table.names)
+                repairs.bad_row(f"{source}, line {line}", f"{name!r} occurs twice with different values", "keep one")
                 continue
             rows.positions.append(line - 1)
             rows.lines.append(line)
@@ -61,18 +61,18 @@ def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | 
         yield rows
 
 
-def parse(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
-    """The object of a line; a line that has none is a bad row."""
+def parse_line(source: Path, line: int, text: str, repairs: Repairs, names: Sequence[str]) -> dict | None:
+    """Parse the object of a line; a line without one is a bad row."""
     try:
-        table = json_text.row(text, names)
+        table = json_text.parse_row(text, names)
     except ValueError as error:
-        cure = 'set format = "json" if the file is one document' if text in ("[", "{") else "write one object a line"
+        cure = 'set format = "json" if the file is one document' if text in ("[", "{") else "write one object per line"
         repairs.bad_row(f"{source}, line {line}", f"not JSON: {error}", cure)
         return None
     if not isinstance(table, dict):
         document = isinstance(table, list) and table and isinstance(table[0], dict)
-        cure = 'set format = "json" if the file is one document' if document else "write one object a line"
-        kind = {list: "a list", str: "a text or a number", bool: "a truth value"}.get(type(table), "no object")
+        cure = 'set format = "json" if the file is one document' if document else "write one object per line"
+        kind = {list: "a list", str: "a text or a number", bool: "a boolean"}.get(type(table), "another value")
         repairs.bad_row(f"{source}, line {line}", f"{kind} where an object was expected", cure)
         return None
     return table

@@ -1,4 +1,4 @@
-"""Line files side by side: line k of train.en and line k of train.de are one row."""
+"""Parallel line files: line k of train.en and line k of train.de form one row."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -12,15 +12,15 @@ from textpipe.errors import DataError
 
 SUFFIXES = (".txt",)
 TAKES_ENCODING = True
-STEP = 100  # lines taken from each file at first: the others' may be long where the first file's are short
-MOST = 1_000  # taken at a time where lines turn out short
-CHARACTERS = 1 << 24  # of lines side by side that are held at once
+FIRST_STEP = 100  # lines read from each file at first; lines of the other files may be much longer
+MAX_STEP = 1_000  # lines read at a time once lines have proved short
+MAX_CHARACTERS = 1 << 24  # characters of all files held in memory at once
 
 
 class Config(Section):
-    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file with the column "text".
+    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file that is the column "text".
 
-    member: the file inside a zip archive, of the same name in each.
+    member: the file inside a zip archive; the same name is used for all archives.
     """
 
     kind: Literal["lines"] = "lines"
@@ -28,55 +28,56 @@ class Config(Section):
 
 
 def read(
-    source: Path | dict[str, Path], config: Config, repairs: Repairs, wanted: Sequence[str | int]
+    source: Path | dict[str, Path], config: Config, repairs: Repairs, columns: Sequence[str | int]
 ) -> Iterator[Rows]:
-    """Rows of the wanted files; raises DataError naming both counts when they have unequal numbers of lines."""
+    """Yield rows of parallel files. Raises DataError with the line counts if they differ."""
     files = source if isinstance(source, dict) else {"text": source}
     names = list(files)
-    place = " and ".join(str(files[name]) for name in names)
-    chosen = [files[names[number]] for number in text_file.columns_at(place, names, wanted)]
-    leading = text_file.lines(chosen[0], config.member, repairs)
+    source_names = " and ".join(str(files[name]) for name in names)
+    paths = [files[names[index]] for index in text_file.column_indices(source_names, names, columns)]
+    first = text_file.lines(paths[0], config.member, repairs)
     others = [
-        chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in chosen[1:]
+        chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in paths[1:]
     ]
-    total, step = 0, STEP
-    for _, lines in leading:
-        columns: list[list[str]] = [[] for _ in chosen]
+    total, step = 0, FIRST_STEP
+    for _, lines in first:
+        batch: list[list[str]] = [[] for _ in paths]
         size = start = 0
         while start < len(lines):
-            part = [lines[start : start + step]]
-            start += len(part[0])
-            part += [list(islice(other, len(part[0]))) for other in others]
-            if any(len(column) != len(part[0]) for column in part):
-                held = total + len(columns[0])
-                counts = [total + len(lines) + sum(len(more) for _, more in leading)]
+            chunk = [lines[start : start + step]]
+            start += len(chunk[0])
+            chunk += [list(islice(other, len(chunk[0]))) for other in others]
+            if any(len(column) != len(chunk[0]) for column in chunk):
+                read_so_far = total + len(batch[0])
+                counts = [total + len(lines) + sum(len(rest) for _, rest in first)]
                 counts += [
-                    held + len(column) + sum(1 for _ in other) for column, other in zip(part[1:], others, strict=True)
+                    read_so_far + len(column) + sum(1 for _ in other)
+                    for column, other in zip(chunk[1:], others, strict=True)
                 ]
-                raise unequal(chosen, counts)
-            for column, more in zip(columns, part, strict=True):
-                column += more
-            taken = sum(len(line) for more in part for line in more)
-            step = max(1, min(MOST, CHARACTERS // 16 * len(part[0]) // (taken + 1)))
-            size += taken
-            if size > CHARACTERS:
-                yield rows_at(place, total, columns)
-                total += len(columns[0])
-                columns, size = [[] for _ in chosen], 0
-        yield rows_at(place, total, columns)
-        total += len(columns[0])
-    left = [sum(1 for _ in other) for other in others]
-    if any(left):
-        raise unequal(chosen, [total, *(total + more for more in left)])
+                raise line_count_error(paths, counts)
+            for column, new_lines in zip(batch, chunk, strict=True):
+                column += new_lines
+            characters = sum(len(line) for column in chunk for line in column)
+            step = max(1, min(MAX_STEP, MAX_CHARACTERS // 16 * len(chunk[0]) // (characters + 1)))
+            size += characters
+            if size > MAX_CHARACTERS:
+                yield make_rows(source_names, total, batch)
+                total += len(batch[0])
+                batch, size = [[] for _ in paths], 0
+        yield make_rows(source_names, total, batch)
+        total += len(batch[0])
+    remaining = [sum(1 for _ in other) for other in others]
+    if any(remaining):
+        raise line_count_error(paths, [total, *(total + count for count in remaining)])
 
 
-def rows_at(place: str, start: int, columns: list[list[str]]) -> Rows:
-    """Rows from the line after `start` on."""
+def make_rows(source_names: str, start: int, columns: list[list[str]]) -> Rows:
+    """Build rows from columns of lines; start: number of lines before them."""
     stop = start + len(columns[0])
-    return Rows(place, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
+    return Rows(source_names, list(range(start, stop)), list(range(start + 1, stop + 1)), columns)
 
 
-def unequal(paths: Sequence[Path], counts: Sequence[int]) -> DataError:
-    """The error that names every file and its number of lines."""
+def line_count_error(paths: Sequence[Path], counts: Sequence[int]) -> DataError:
+    """Return the error that lists every file and its number of lines."""
     parts = [f"{path} has {count:,} lines" for path, count in zip(paths, counts, strict=True)]
     return DataError(f"{' where '.join(parts)}; line k of each must be one row")

@@ -1,8 +1,8 @@
-"""Mail: an mbox file, one raw message (.eml), or a folder of raw messages.
+"""Mail: an mbox file, a raw message (.eml), or a folder of raw messages.
 
-Columns: body (what the mail itself says: its plain text, else its HTML; attachments, attached mails and list footers are
-no part of it; line ends are "\\n"), subject, from, to, date, message_id, file (name of the message's file), folder (name
-of the folder it lies in: spam/0001.eml -> "spam").
+Columns: body (the mail's plain text, else its HTML, without attachments, attached mails and list footers; line ends are
+"\\n"), subject, from, to, date, message_id, file (name of the message's file), folder (name of the file's folder:
+spam/0001.eml -> "spam").
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,50 +18,49 @@ from textpipe.errors import DataError
 SUFFIXES = (".mbox", ".eml")
 COLUMNS = ("body", "subject", "from", "to", "date", "message_id", "file", "folder")
 HEADERS = {"subject": "Subject", "from": "From", "to": "To", "date": "Date", "message_id": "Message-ID"}
-BATCH = 500  # mails are longer than lines
+BATCH_MAILS = 500  # fewer than BATCH_ROWS because mails are longer than lines
 
 
 class Config(Section):
-    """format = "mail"; pattern chooses the files of a folder, folders below it included."""
+    """format = "mail"; pattern selects the files of a folder, including subfolders."""
 
     kind: Literal["mail"] = "mail"
-    pattern: str = "*"  # which files of a folder are read, folders below it included
+    pattern: str = "*"  # glob pattern of the files to read in a folder, including subfolders
 
 
-def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
-    """The wanted columns of each mail; a row is a mail."""
-    at = text_file.columns_at(str(source), COLUMNS, wanted)
-    names = [COLUMNS[number] for number in at]
-    text_file.must_exist(source)
-    rows = Rows(str(source), [], [], [[] for _ in wanted], "mail")
+def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
+    """Yield the requested columns of each mail, one row per mail."""
+    names = [COLUMNS[index] for index in text_file.column_indices(str(source), COLUMNS, columns)]
+    text_file.check_exists(source)
+    rows = Rows(str(source), [], [], [[] for _ in columns], "mail")
     count = 0
-    for path, raw in mails(source, config.pattern):
-        cells = columns_of(path, raw, names, repairs)
+    for path, raw in read_messages(source, config.pattern):
+        cells = message_columns(path, raw, names, repairs)
         for column, name in zip(rows.columns, names, strict=True):
             column.append(cells[name])
         rows.positions.append(count)
         count += 1
         rows.lines.append(count)
-        if len(rows) == BATCH:
+        if len(rows) == BATCH_MAILS:
             yield rows
-            rows = Rows(str(source), [], [], [[] for _ in wanted], "mail")
+            rows = Rows(str(source), [], [], [[] for _ in columns], "mail")
     if not count:
         raise DataError(f"{source}: no mails")
     yield rows
 
 
-def mails(source: Path, pattern: str) -> Iterator[tuple[Path, bytes]]:
-    """(file, raw bytes) of each mail, files of a folder in the order of their names."""
+def read_messages(source: Path, pattern: str) -> Iterator[tuple[Path, bytes]]:
+    """Yield (file, raw bytes) of each mail; files of a folder are sorted by name."""
     paths = sorted(path for path in source.rglob(pattern) if path.is_file()) if source.is_dir() else [source]
     for path in paths:
         with text_file.open_bytes(path) as file:
             yield from ((path, raw) for raw in mbox.messages(file))
 
 
-def columns_of(path: Path, raw: bytes, names: Sequence[str], repairs: Repairs) -> dict[str, str]:
-    """The named columns of one raw message; what had to be mended is counted."""
+def message_columns(path: Path, raw: bytes, names: Sequence[str], repairs: Repairs) -> dict[str, str]:
+    """Return the named columns of one raw message, counting repairs."""
     message = headers.parse(raw, repairs.counts)
-    cells = {name: headers.text(message, HEADERS[name]) for name in names if name in HEADERS}
+    cells = {name: headers.header_text(message, HEADERS[name]) for name in names if name in HEADERS}
     if "body" in names:
         cells["body"] = structure.body(message, repairs.counts)
     return {**cells, "file": path.name, "folder": path.parent.name}

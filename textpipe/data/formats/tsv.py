@@ -1,4 +1,4 @@
-"""Tab-separated values. A quotation mark is a character like any other, unless quoting = "csv"."""
+"""Tab-separated values. Quotation marks are ordinary characters unless quoting = "csv"."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +17,6 @@ class Config(delimited.Delimited):
     kind: Literal["tsv"] = "tsv"
 
 
-def read(source: Path, config: Config, repairs: Repairs, wanted: Sequence[str | int]) -> Iterator[Rows]:
-    """The wanted columns of a TSV file."""
-    return delimited.read(source, config, repairs, wanted)
+def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str | int]) -> Iterator[Rows]:
+    """Yield the requested columns of a TSV file."""
+    return delimited.read(source, config, repairs, columns)

@@ -1,1 +1,1 @@
-"""Reading mail: charsets, headers, MIME's structure, and where a mail begins in an mbox."""
+"""Mail parsing: charsets, headers, MIME structure and mbox files."""

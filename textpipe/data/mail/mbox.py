@@ -1,4 +1,4 @@
-"""Where a mail begins in an mbox (RFC 4155, and what mail programs write)."""
+"""Split an mbox into messages (RFC 4155 and the variants that mail programs write)."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ PREFIXES = (b"From ", b">")
 ZONE = rb"(?:[A-Za-z]{1,5}(?:[+-][0-9]{1,4})?|[+-][0-9]{4}|\([A-Za-z ]+\))"
 CLOCK = rb"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
 DAY, MONTH = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)", rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-# asctime's form, its time zone before or after the year or absent; RFC 5322's form; ISO 8601's.
+# The formats of asctime (with an optional time zone before or after the year), RFC 5322 and ISO 8601.
 DATE = (
     rb"(?:" + DAY + rb",?[ \t]+" + MONTH + rb"[ \t]+[0-9]{1,2},?[ \t]+" + CLOCK
     + rb"(?:[ \t]+" + ZONE + rb")*[ \t]+[0-9]{2,4}"
@@ -24,11 +24,11 @@ SEPARATOR = re.compile(
     + rb")*(?:[ \t]+remote from [^\r\n]*)?[ \t]*\r?\n?",
     re.IGNORECASE,
 )
-# Without a date the sender must look like one.
+# Without a date, the sender must look like an address.
 DATELESS = re.compile(rb"From[ \t]+(?:[^\s@]+@[^\s@]+|<[^>\r\n]*>|-|MAILER-DAEMON)[ \t]*\r?\n?")
 HEADER = re.compile(rb">?From |[!-9;-~]+[ \t]*:")
-# Header fields that a mail's first line has, for separators that are none by their own form.
-FIRST = re.compile(
+# Headers that a mail may start with; required after separators without a date.
+FIRST_HEADER = re.compile(
     rb"(?:Return-Path|Received|Delivered-To|Envelope-To|X-[A-Za-z-]+|Message-ID|Date|From|To|Subject|MIME-Version|Status"
     rb"|Content-Type|Reply-To|Sender|DKIM-Signature|ARC-[A-Za-z-]+|Authentication-Results|Path|Newsgroups)[ \t]*:",
     re.IGNORECASE,
@@ -36,10 +36,10 @@ FIRST = re.compile(
 
 
 def messages(file: Iterator[bytes]) -> Iterator[bytes]:
-    """Raw messages of an mbox; a file that does not begin with a separator is one message.
+    """Yield the raw messages of an mbox; a file that does not start with a separator is one message.
 
-    A separator is known by its own form and by the header that follows, with an empty line before it or without; so a
-    sentence that begins with "From " stays in its mail. mboxrd's ">From " is unquoted once.
+    A separator is recognized by its form and the header after it, not by an empty line before it, so a sentence that
+    starts with "From " does not split a mail. mboxrd's ">From " is unquoted once.
     """
     lines = iter(file)
     line = next(lines, None)
@@ -50,40 +50,39 @@ def messages(file: Iterator[bytes]) -> Iterator[bytes]:
     if line is None:
         return
     following = next(lines, b"")
-    box = is_first(line, following)
-    if not box:
+    if not is_mbox_start(line, following):
         yield b"".join([line, following, *lines])
         return
-    held: list[bytes] = []
-    awaiting: bytes | None = None  # a line that may be a separator, which the next one decides
+    message: list[bytes] = []
+    candidate: bytes | None = None  # a possible separator; the next line decides
     for line in chain([following] if following else [], lines):
-        if awaiting is not None:
-            if separates(awaiting, line, blank=not held or not held[-1].strip()):
-                yield b"".join(held)
-                held = []
+        if candidate is not None:
+            if is_separator(candidate, line, blank=not message or not message[-1].strip()):
+                yield b"".join(message)
+                message = []
             else:
-                held.append(awaiting)
-            awaiting = None
+                message.append(candidate)
+            candidate = None
         if line.startswith(PREFIXES):
             if line.startswith(b"From "):
-                awaiting = line
+                candidate = line
                 continue
             line = re.sub(rb"^>(>*From )", rb"\1", line)
-        held.append(line)
-    if awaiting is not None:
-        held.append(awaiting)
-    yield b"".join(held)
+        message.append(line)
+    if candidate is not None:
+        message.append(candidate)
+    yield b"".join(message)
 
 
-def is_first(line: bytes, following: bytes) -> bool:
-    """Whether a file's first line is an mbox's: here a separator may have any form if a header follows."""
+def is_mbox_start(line: bytes, following: bytes) -> bool:
+    """Whether a file's first line starts an mbox; this separator may have any form if a header follows."""
     if not line.startswith(b"From "):
         return False
     return bool(SEPARATOR.fullmatch(line) or not following.strip() or HEADER.match(following))
 
 
-def separates(line: bytes, following: bytes, blank: bool) -> bool:
-    """Whether a line that begins with "From " ends one mail and begins the next; blank: an empty line is above it."""
+def is_separator(line: bytes, following: bytes, blank: bool) -> bool:
+    """Whether a line that starts with "From " separates two mails; blank: whether the line before it is empty."""
     if SEPARATOR.fullmatch(line):
         return bool(HEADER.match(following))
-    return blank and bool(DATELESS.fullmatch(line) and FIRST.match(following))
+    return blank and bool(DATELESS.fullmatch(line) and FIRST_HEADER.match(following))

@@ -1,7 +1,7 @@
-"""A mail's own text, found by MIME's structure (RFC 2045, 2046, 2183, 2387).
+"""Extract a mail's text from its MIME structure (RFC 2045, 2046, 2183, 2387).
 
-Of alternatives one is chosen, inline parts count in their order; attachments, attached mails and machine-readable parts
-never do.
+Takes one of several alternatives and all inline parts in order; skips attachments, attached mails and machine-readable
+parts.
 """
 
 import email
@@ -13,8 +13,8 @@ from html import escape
 
 from textpipe.data.mail import headers, payload
 
-# Subtypes of text that a mail program offers as a file and does not show.
-DATA = frozenset(
+# Subtypes of text that mail programs offer as files instead of displaying them.
+FILE_SUBTYPES = frozenset(
     [
         "calendar",
         "csv",
@@ -50,27 +50,27 @@ DATA = frozenset(
         "x-sql",
     ]
 )
-DEEPEST = 50  # levels of parts in parts
+MAX_DEPTH = 50  # levels of nested parts
 BOUNDARY = re.compile(r"^--([^\s-][^\r\n]*?|-+[^\r\n\s-][^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
-# A list's footer as a part of its own: mailman's rule of underscores, a signature's mark, or how to leave the list.
+# A mailing list footer in a separate part: mailman's line of underscores, a signature separator, or how to unsubscribe.
 FOOTER = re.compile(
     r"\s*(?:(?:_{5,}|-{5,}|={5,}|\*{5,}|~{5,}|-- ?|--~[-~]+)[ \t]*(?:\n|\Z))|.{0,600}(?:\bunsubscribe\b|\bmailman\b|listinfo/)",
     re.DOTALL | re.IGNORECASE,
 )
 FOOTER_LENGTH = 1500
-RICH = re.compile(r"<(?:param>.*?</param|/?[A-Za-z-]{1,60})>", re.DOTALL | re.IGNORECASE)
+ENRICHED_COMMAND = re.compile(r"<(?:param>.*?</param|/?[A-Za-z-]{1,60})>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass
-class Shown:
-    """A part that a mail program shows: kind is "plain" or "html"."""
+class DisplayedPart:
+    """A part that a mail program displays; kind is "plain" or "html"."""
 
     kind: str
     text: str
 
     @property
     def blank(self) -> bool:
-        """Whether there is nothing to read: of HTML, no picture counts."""
+        """Whether the part has no visible text; images in HTML do not count."""
         text = self.text
         if self.kind == "html" and len(text) < 5_000:
             text = re.sub(r"(?is)<!--.*?-->|<(head|style|script|title)\b.*?</\1\s*>|<[^>]*>|&nbsp;?|&#160;?", "", text)
@@ -78,10 +78,10 @@ class Shown:
 
 
 def body(message: email.message.Message, counts: Counter[str]) -> str:
-    """The text that a mail says itself: plain text where it has some, else HTML, else nothing."""
-    parts = [part for part in shown(message, counts, root=True) if not part.blank]
+    """Return a mail's text: plain text if it has any, else HTML, else ""."""
+    parts = [part for part in displayed_parts(message, counts, root=True) if not part.blank]
     if not parts:
-        parts = [Shown("plain", text) for text in stray_text(message, counts) if text.strip()]
+        parts = [DisplayedPart("plain", text) for text in text_outside_parts(message, counts) if text.strip()]
     if not parts:
         return ""
     kind = parts[0].kind
@@ -93,49 +93,53 @@ def body(message: email.message.Message, counts: Counter[str]) -> str:
             texts.append(part.text)
         elif kind == "html":
             texts.append(f"<p>{escape(part.text, quote=False).replace(chr(10), '<br>' + chr(10))}</p>")
-        else:  # HTML beside plain text says it again
+        else:  # HTML next to plain text repeats it
             counts["html_beside_plain"] += 1
     return "\n\n".join(texts)
 
 
-def shown(part: email.message.Message, counts: Counter[str], *, root: bool = False, depth: int = 0) -> list[Shown]:
-    """What a mail program shows of a part, in order; root: it is the mail itself, which no name makes an attachment."""
+def displayed_parts(
+    part: email.message.Message, counts: Counter[str], *, root: bool = False, depth: int = 0
+) -> list[DisplayedPart]:
+    """Return the displayed parts of a part, in order; root: the part is the mail, which is never an attachment by name."""
     main, sub = part.get_content_maintype(), part.get_content_subtype()
     if is_attachment(part, root):
         return []
     if main == "multipart":
-        return shown_of_parts(sub, part, counts, depth)
+        return displayed_in_multipart(sub, part, counts, depth)
     if main == "application" and sub == "xhtml+xml":
-        return [Shown("html", payload.text(part, counts))]
-    if main != "text" or sub in DATA:
+        return [DisplayedPart("html", payload.part_text(part, counts))]
+    if main != "text" or sub in FILE_SUBTYPES:
         return []
     if sub in ("html", "x-html"):
-        return [Shown("html", payload.text(part, counts))]
-    text = payload.text(part, counts)
-    return [Shown("plain", unenrich(text) if sub in ("enriched", "richtext") else text)]
+        return [DisplayedPart("html", payload.part_text(part, counts))]
+    text = payload.part_text(part, counts)
+    return [DisplayedPart("plain", enriched_to_plain(text) if sub in ("enriched", "richtext") else text)]
 
 
-def shown_of_parts(sub: str, part: email.message.Message, counts: Counter[str], depth: int) -> list[Shown]:
-    """What is shown of a multipart, by its subtype; one that is not known is read as mixed (RFC 2046, 5.1.3)."""
-    if sub in ("digest", "encrypted") or depth > DEEPEST:
+def displayed_in_multipart(
+    sub: str, part: email.message.Message, counts: Counter[str], depth: int
+) -> list[DisplayedPart]:
+    """Return the displayed parts of a multipart by its subtype; unknown subtypes are read as mixed (RFC 2046, 5.1.3)."""
+    if sub in ("digest", "encrypted") or depth > MAX_DEPTH:
         return []
-    parts = parts_of(part, counts)
+    parts = subparts(part, counts)
     if sub == "signed":
         parts = parts[:1]
     if sub == "report":
         parts = parts[:1]
     if sub == "related":
-        parts = [root_of(part, parts)] if parts else []
-    each = [found for one in parts if (found := shown(one, counts, depth=depth + 1))]
+        parts = [related_root(part, parts)] if parts else []
+    groups = [group for part in parts if (group := displayed_parts(part, counts, depth=depth + 1))]
     if sub != "alternative":
-        return [found for one in each for found in one]
-    spoken = [found for found in each if not all(one.blank for one in found)]
-    plain = [found for found in spoken if next(one for one in found if not one.blank).kind == "plain"]
-    return next(iter(plain or spoken), [])
+        return [displayed for group in groups for displayed in group]
+    readable = [group for group in groups if not all(displayed.blank for displayed in group)]
+    plain = [group for group in readable if next(shown for shown in group if not shown.blank).kind == "plain"]
+    return next(iter(plain or readable), [])
 
 
 def is_attachment(part: email.message.Message, root: bool) -> bool:
-    """Whether a part is a file: it says so, or has a file's name, which only a text needs to have for that."""
+    """Whether a part is an attachment: declared as one, or a text with a file name (non-text is handled by type)."""
     disposition = str(part.get("Content-Disposition", "")).strip().lower()
     if re.match(r"attachment(?![a-z-])", disposition):
         return True
@@ -144,25 +148,25 @@ def is_attachment(part: email.message.Message, root: bool) -> bool:
     return bool(part.get_filename() or re.search(r"\bfilename\b", disposition))
 
 
-def parts_of(part: email.message.Message, counts: Counter[str]) -> list[email.message.Message]:
-    """A multipart's parts; where its boundary is missing or wrong, by the boundary that its lines show."""
-    found = part.get_payload()
-    if isinstance(found, list):
-        return [one for one in found if isinstance(one, email.message.Message)]
-    if not isinstance(found, str):
+def subparts(part: email.message.Message, counts: Counter[str]) -> list[email.message.Message]:
+    """Return a multipart's parts; if its boundary is missing or wrong, it is guessed from the lines."""
+    content = part.get_payload()
+    if isinstance(content, list):
+        return [child for child in content if isinstance(child, email.message.Message)]
+    if not isinstance(content, str):
         return []
-    boundary = likely_boundary(found)
+    boundary = likely_boundary(content)
     if boundary is None:
         return []
     counts["mended_headers"] += 1
-    again = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{found}'
-    policy = headers.lenient(counts)
-    parts = email.message_from_bytes(again.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
-    return [one for one in parts if isinstance(one, email.message.Message)] if isinstance(parts, list) else []
+    repaired = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{content}'
+    policy = headers.lenient_policy(counts)
+    parts = email.message_from_bytes(repaired.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
+    return [child for child in parts if isinstance(child, email.message.Message)] if isinstance(parts, list) else []
 
 
 def likely_boundary(text: str) -> str | None:
-    """The first line that begins with "--" and is followed by a part's header, or whose closing form is there."""
+    """Return the first line after "--" that is followed by a part's header or has a matching closing line."""
     for match in BOUNDARY.finditer(text):
         name = match[1]
         if name.rstrip() in ("", "-") or '"' in name or len(name) > 200:
@@ -173,24 +177,24 @@ def likely_boundary(text: str) -> str | None:
     return None
 
 
-def root_of(part: email.message.Message, parts: list[email.message.Message]) -> email.message.Message:
-    """The part that a multipart/related is about: the one that `start` names, else the first."""
+def related_root(part: email.message.Message, parts: list[email.message.Message]) -> email.message.Message:
+    """Return the root of a multipart/related: the part named by the parameter `start`, else the first."""
     start = payload.parameter(part, "start").strip("<>")
-    for one in parts:
-        if start and str(one.get("Content-ID", "")).strip().strip("<>") == start:
-            return one
+    for child in parts:
+        if start and str(child.get("Content-ID", "")).strip().strip("<>") == start:
+            return child
     return parts[0]
 
 
-def stray_text(message: email.message.Message, counts: Counter[str]) -> list[str]:
-    """Text of a multipart that has no part to show: what stands where its parts should, or before the first of them."""
+def text_outside_parts(message: email.message.Message, counts: Counter[str]) -> list[str]:
+    """Return the text of a multipart without displayable parts: its unparsed content, or the text before its parts."""
     if message.get_content_maintype() != "multipart" or is_attachment(message, root=True):
         return []
-    found = message.get_payload()
-    if isinstance(found, str) and parts_of(message, counts) == []:
+    content = message.get_payload()
+    if isinstance(content, str) and subparts(message, counts) == []:
         plain = email.message.Message()
-        plain.set_payload(found)
-        text = payload.text(plain, counts)
+        plain.set_payload(content)
+        text = payload.part_text(plain, counts)
     else:
         text = message.preamble or ""
     if re.match(r"\s*This is an? (?:OpenPGP|S/MIME|MIME|multi-?part|cryptographically)", text, re.IGNORECASE):
@@ -200,11 +204,10 @@ def stray_text(message: email.message.Message, counts: Counter[str]) -> list[str
     return [text.strip("\r\n")]
 
 
-def unenrich(text: str) -> str:
-    """text/enriched (RFC 1896) as plain text: commands out, "<<" is "<", a single line break is a blank.
+def enriched_to_plain(text: str) -> str:
+    """Convert text/enriched (RFC 1896) to plain text: drop commands, "<<" -> "<", single line break -> blank.
 
     "<bold>Now</bold> is\\nthe time <<3\\n\\nEnd" -> "Now is the time <3\\nEnd"
     """
-    pieces = [RICH.sub("", piece) for piece in text.split("<<")]
-    text = "<".join(pieces)
+    text = "<".join(ENRICHED_COMMAND.sub("", segment) for segment in text.split("<<"))
     return re.sub(r"\n+", lambda breaks: " " if len(breaks[0]) == 1 else breaks[0][1:], text)

@@ -1,9 +1,9 @@
-"""What a comparison of sets of labels shows: whether whole sets are right."""
+"""Comparison of sets of labels: a set is right as a whole or wrong."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textpipe.kinds.labels import spelled
+from textpipe.kinds.labels import join
 from textpipe.report.views import _bars_compared as one_label
 from textpipe.report.views._bars_compared import (
     answer,
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from textpipe.metrics.corpus import Measure
 
 
-def sets(references: Sequence[Any]) -> list[str]:
-    """References as answers are written: ["b", "a"] -> "a|b"."""
-    return [one if isinstance(one, str) else spelled(sorted(one)) for one in references]
+def joined_labels(references: Sequence[Any]) -> list[str]:
+    """References in the format of answers: ["b", "a"] -> "a|b"."""
+    return [labels if isinstance(labels, str) else join(sorted(labels)) for labels in references]
 
 
 def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_tokenizer: str) -> "list[Measure]":
-    """The share of rows with exactly the labels wanted."""
-    return one_label.measures(answers, sets(references), bleu_tokenizer)[:1]
+    """The share of rows with exactly the expected labels."""
+    return one_label.measures(answers, joined_labels(references), bleu_tokenizer)[:1]
 
 
 def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "np.ndarray":
-    """1 where the labels are exactly those wanted, else 0: [K, N]."""
-    return one_label.row_scores(answers, sets(references))
+    """1 for exactly the expected labels, else 0: [K, N]."""
+    return one_label.row_scores(answers, joined_labels(references))
 
 
 def positive(answers: Sequence[Sequence[str]], references: Sequence[Any], metrics: Collection[str]) -> str | None:
-    """No label stands before the others."""
+    """None: no label is the positive class."""
     return None
 
 
 def agreement(first: Any, other: Any, references: Sequence[Any]) -> dict[str, Any]:
-    """Which is right on how many rows, and McNemar's test."""
-    return one_label.agreement(first, other, sets(references))
+    """Counts of rows on which either, both or neither system is right, and McNemar's test."""
+    return one_label.agreement(first, other, joined_labels(references))
 
 
 __all__ = [

@@ -1,18 +1,18 @@
-"""Rows of like length."""
+"""Rows grouped by length."""
 
-GROUPS = 6  # of source lengths
+NUM_RANGES = 6  # ranges of source lengths
 
 
-def groups(lengths: list[int], count: int = GROUPS) -> list[tuple[int, int]]:
-    """Ranges of lengths, ends included, that hold about equally many rows.
+def length_ranges(lengths: list[int], count: int = NUM_RANGES) -> list[tuple[int, int]]:
+    """Inclusive ranges of lengths with about equally many rows each.
 
-    groups([3, 3, 4, 5, 9, 12], 3) -> [(3, 3), (4, 5), (9, 12)]
+    length_ranges([3, 3, 4, 5, 9, 12], 3) -> [(3, 3), (4, 5), (9, 12)]
     """
     ordered = sorted(lengths)
     ranges: list[tuple[int, int]] = []
     start = 0
     while start < len(ordered):
-        # What is left is shared among the groups that are left; equal lengths stay together.
+        # Divide the remaining rows among the remaining ranges; equal lengths stay together.
         end = min(len(ordered), start + max(1, round((len(ordered) - start) / max(1, count - len(ranges)))))
         while end < len(ordered) and ordered[end] == ordered[end - 1]:
             end += 1

@@ -1,4 +1,4 @@
-"""What a classifier's report shows: what it mistakes for what, and whether its probabilities can be trusted."""
+"""The report of a classifier: its confusions, and the calibration of its probabilities."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,33 +11,33 @@ from textpipe.report.page import Section
 from textpipe.report.results import Run
 from textpipe.report.views import _bars_compared as compared
 
-SHOWN = 10
-DRAWN = 20  # classes up to which the whole confusion matrix is shown
-BINS = 10
+NUM_SHOWN = 10
+MAX_CLASSES = 20  # the confusion matrix is shown for at most this many classes
+NUM_BINS = 10
 
 
 def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Figures in large type."""
+    """Metrics shown as tiles."""
     return ("accuracy", "f1" if "f1" in metrics else "f1_macro", "roc_auc", "log_loss", "calibration_error")
 
 
 def sections(run: Run) -> list[Section]:
-    """All of them, in order."""
-    return [classes(run), calibration(run), errors(run)]
+    """All sections, in order."""
+    return [classes_section(run), calibration_section(run), errors_section(run)]
 
 
-def classes(run: Run) -> Section:
-    """The confusion matrix, or of many classes its largest entries; then precision, recall and F1 of each class."""
+def classes_section(run: Run) -> Section:
+    """The confusion matrix, or its largest entries for many classes; then precision, recall and F1 of each class."""
     labels, matrix = run.metrics["labels"], run.metrics["confusion"]
-    figures = by_class(labels, matrix)
+    figures = class_figures(labels, matrix)
     parts = []
-    if len(labels) <= DRAWN:
+    if len(labels) <= MAX_CLASSES:
         highest = max(max(line) for line in matrix)
         parts.append(
             charts.heat_map(
-                "Confusion matrix", matrix, labels, labels, row_name="wanted", column_name="answered", highest=highest,
-                write=lambda count: f"{count:,}" if count else "",
-                note="Rows: the label wanted. Columns: the label answered.",
+                "Confusion matrix", matrix, labels, labels, row_name="expected", column_name="predicted", highest=highest,
+                format_cell=lambda count: f"{count:,}" if count else "",
+                note="Rows: expected labels. Columns: predicted labels.",
             )
         )  # fmt: skip
     else:
@@ -47,7 +47,10 @@ def classes(run: Run) -> Section:
         )
         rows = [[labels[i], labels[j], count, count / max(sum(matrix[i]), 1)] for count, i, j in wrong[:25]]
         table = markup.table(
-            ["wanted", "answered", "rows", "of the wanted"], rows, caption="Most frequent confusions", texts=(0, 1)
+            ["expected", "predicted", "rows", "share of the expected"],
+            rows,
+            caption="Most frequent confusions",
+            texts=(0, 1),
         )
         parts.append(f'<div class="card">{table}</div>')
         parts.append(
@@ -55,39 +58,38 @@ def classes(run: Run) -> Section:
                 "F1 of the classes", [row[3] for row in figures], "F1", low=0, high=1, bins=20, counted="classes"
             )
         )
-    many = parts.pop() if len(labels) > DRAWN else ""
+    many = parts.pop() if len(labels) > MAX_CLASSES else ""
     figures.sort(key=lambda row: row[3])
-    table = markup.table(["class", "precision", "recall", "F1", "rows"], figures, caption="Classes, the hardest first")
+    table = markup.table(["class", "precision", "recall", "F1", "rows"], figures, caption="Classes, by increasing F1")
     parts += [f'<div class="card">{table}</div>', many]
     return Section("Classes", "classes", f'<div class="half">{"".join(parts)}</div>')
 
 
-def by_class(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[list[Any]]:
-    """[label, precision, recall, F1, rows] of each class; precision of a class never answered is 0."""
+def class_figures(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[list[Any]]:
+    """[label, precision, recall, F1, rows] of each class; precision is 0 for a class that is never predicted."""
     rows = []
     for at, label in enumerate(labels):
-        right, wanted = matrix[at][at], sum(matrix[at])
-        answered = sum(line[at] for line in matrix)
-        rows.append(
-            [label, right / max(answered, 1), right / max(wanted, 1), 2 * right / max(answered + wanted, 1), wanted]
-        )
+        correct, expected = matrix[at][at], sum(matrix[at])
+        predicted = sum(line[at] for line in matrix)
+        f1 = 2 * correct / max(predicted + expected, 1)
+        rows.append([label, correct / max(predicted, 1), correct / max(expected, 1), f1, expected])
     return rows
 
 
-def calibration(run: Run) -> Section:
-    """Accuracy of answers by how sure the model was, and what is left when unsure answers are held back."""
+def calibration_section(run: Run) -> Section:
+    """Accuracy by confidence, and accuracy when answers with low confidence are withheld."""
     _, target = run.sides
-    sure = [line["score"] for line in run.predictions]
+    confidences = [line["score"] for line in run.predictions]
     right = [line["answer"] == line[target] for line in run.predictions]
-    bins: list[list[int]] = [[] for _ in range(BINS)]
-    for at, confidence in enumerate(sure):
-        bins[min(BINS - 1, max(0, math.ceil(confidence * BINS) - 1))].append(at)
+    bins: list[list[int]] = [[] for _ in range(NUM_BINS)]
+    for at, confidence in enumerate(confidences):
+        bins[min(NUM_BINS - 1, max(0, math.ceil(confidence * NUM_BINS) - 1))].append(at)
     filled = [members for members in bins if members]
-    means = [sum(sure[at] for at in members) / len(members) for members in filled]
+    means = [sum(confidences[at] for at in members) / len(members) for members in filled]
     shares = [sum(right[at] for at in members) / len(members) for members in filled]
-    bounds = [wilson(sum(right[at] for at in members), len(members)) for members in filled]
+    bounds = [wilson_interval(sum(right[at] for at in members), len(members)) for members in filled]
     notes = [
-        f"sure by {mean:.3f} on average, right in {share:.3f} of {len(members):,} rows"
+        f"mean confidence {mean:.3f}, accuracy {share:.3f}, {len(members):,} rows"
         for mean, share, members in zip(means, shares, filled, strict=True)
     ]
     most = max(map(len, filled))
@@ -95,48 +97,48 @@ def calibration(run: Run) -> Section:
         "Accuracy by confidence",
         Series("answers", means, shares, "a", low=[b[0] for b in bounds], high=[b[1] for b in bounds], notes=notes),
         "confidence", "accuracy", low=0, high=1, radius=lambda at: 2.5 + 5 * math.sqrt(len(filled[at]) / most),
-        note="On the dashed line probabilities mean what they say. Larger dots: more rows; whiskers: 95 % (Wilson).",
+        note="On the dashed line confidence equals accuracy. Larger dots: more rows; whiskers: 95 % (Wilson).",
     )  # fmt: skip
-    spread = charts.histogram("Confidence of the answers", sure, "confidence", low=0, high=1, bins=20)
-    order = sorted(range(len(sure)), key=lambda at: -sure[at])
-    kept = [count / len(order) for count in range(1, len(order) + 1)]
+    spread = charts.histogram("Confidence of the answers", confidences, "confidence", low=0, high=1, bins=20)
+    order = sorted(range(len(confidences)), key=lambda at: -confidences[at])
+    coverage = [count / len(order) for count in range(1, len(order) + 1)]
     accuracy = [hits / count for count, hits in enumerate(accumulate(right[at] for at in order), 1)]
-    xs, ys = charts.thinned(kept, accuracy)
-    held = charts.lines(
-        "Accuracy when only the surest answers are given", [Series("accuracy", xs, ys, "c")], "share of rows answered",
-        note="What a threshold on the confidence buys.",
+    xs, ys = charts.downsample(coverage, accuracy)
+    selective = charts.lines(
+        "Accuracy when only the most confident answers are given", [Series("accuracy", xs, ys, "c")], "share of rows answered",
+        note="The effect of a threshold on the confidence.",
     )  # fmt: skip
     error = run.metrics["metrics"].get("calibration_error")
-    lead = f"Expected calibration error {markup.number(error)} over 15 bins." if error is not None else ""
-    return Section("Confidence", "confidence", f'<div class="charts">{reliability}{spread}{held}</div>', lead)
+    lead = f"Expected calibration error {markup.format_number(error)} over 15 bins." if error is not None else ""
+    return Section("Confidence", "confidence", f'<div class="charts">{reliability}{spread}{selective}</div>', lead)
 
 
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): wilson(9, 10) -> (.596, .982)"""
+def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927): wilson_interval(9, 10) -> (.596, .982)"""
     z = 1.959964
     share, spread = hits / rows, z * math.sqrt(hits / rows * (1 - hits / rows) / rows + (z / (2 * rows)) ** 2)
     middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def errors(run: Run) -> Section:
-    """The wrong answers that the model was surest of, and the answers of which it was least sure."""
+def errors_section(run: Run) -> Section:
+    """The most confident wrong answers, and the least confident answers."""
     source, target = run.sides
     wrong = [line for line in run.predictions if line["answer"] != line[target]]
-    surest = sorted(wrong, key=lambda line: -line["score"])[:SHOWN]
-    unsure = sorted(run.predictions, key=lambda line: line["score"])[:SHOWN]
+    confident = sorted(wrong, key=lambda line: -line["score"])[:NUM_SHOWN]
+    unconfident = sorted(run.predictions, key=lambda line: line["score"])[:NUM_SHOWN]
 
     def card(line: dict[str, Any]) -> str:
         others = ", ".join(f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:3])
         entries = [
-            (source, markup.shown(line[source])),
-            ("wanted", markup.shown(line[target])),
-            ("answered", markup.shown(line["answer"])),
+            (source, markup.text_html(line[source])),
+            ("expected", markup.text_html(line[target])),
+            ("predicted", markup.text_html(line["answer"])),
         ]
-        return page.sentence([f"row {line['row']}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row']}", f"confidence {line['score']:.3f}", others], entries)
 
-    body = page.group(f"The {len(surest)} surest errors", list(map(card, surest)), opened=True)
-    body += page.group(f"The {len(unsure)} least sure answers", list(map(card, unsure)))
+    body = page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
+    body += page.card_group(f"The {len(unconfident)} least confident answers", list(map(card, unconfident)))
     lead = f"{len(wrong):,} of {len(run.predictions):,} answers are wrong." if wrong else "No answer is wrong."
     return Section("Errors", "errors", body, lead)
 

@@ -1,1 +1,1 @@
-"""Models in memory, and the requests that wait for them; the same for REST and gRPC."""
+"""Loaded models and the requests waiting for them, shared by REST and gRPC."""

@@ -1,12 +1,12 @@
-"""Requests wait in lanes, are put together, and go to TensorFlow outside the event loop.
+"""Requests are queued, merged into batches, and run by TensorFlow outside the event loop.
 
-There is a lane for each version and signature, and one for every request that cannot be put together with others. A
-worker that comes free takes the lane whose oldest request has waited longest: that request, and as many of those behind
-it as fit into a batch and are not much longer or shorter, so that little is padded. On an idle server nobody waits for
-company. While another worker is at work, a few rows wait up to PATIENCE for more: they cost least together.
+There is one batch queue per version and signature, and one for each request that cannot be batched. A free worker takes
+the queue whose oldest request has waited longest: that request, and as many of those behind it as fit into a batch and
+are of similar length, so that there is little padding. On an idle server a request runs at once. While another worker is
+busy, a small batch waits up to BATCH_WAIT_SECONDS for more rows: that costs least per row.
 
-The queue is bounded in rows; beyond that a request is refused. A request whose deadline passes or whose client
-left is dropped before it costs anything.
+The number of waiting rows is bounded; beyond that requests are refused. A request whose deadline has passed or whose client
+has disconnected is dropped before it runs.
 """
 
 import asyncio
@@ -20,43 +20,42 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.batch_outputs import Part, Whole
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.batch_outputs import BatchOutputs, OutputSlice
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 
 Tensors = dict[str, np.ndarray]
-SPARE = (
-    2  # workers more, for full batches: cores would be idle while those that have an answer wait for the interpreter
-)
-PATIENCE = 0.002  # seconds that fewer rows than COMPANY wait while another worker is at work
-COMPANY = 16  # rows: with so many, a call's fixed cost no longer matters
-ALIKE = 2  # texts of a batch are up to 2^2 times as long or short as its oldest
-REFUSALS = 200  # a second that are told at once
-LONGEST = 1.0  # seconds that a refusal is held back
+# Extra workers for full batches: otherwise cores are idle while workers with a result wait for the interpreter.
+SPARE_WORKERS = 2
+BATCH_WAIT_SECONDS = 0.002  # that fewer than ENOUGH_ROWS rows wait while another worker is busy
+ENOUGH_ROWS = 16  # with so many rows the fixed cost of a call no longer matters
+MAX_LENGTH_GAP = 2  # texts of a batch are at most 2^2 times longer or shorter than its oldest
+REFUSALS_PER_SECOND = 200  # sent without delay
+MAX_REFUSAL_DELAY = 1.0  # seconds
 
 
 @dataclass(eq=False)
 class Request:
-    """A call that waits: its tensors, rows and length, until when by time.monotonic(), and whether its caller has left."""
+    """A waiting call. deadline: by time.monotonic(); disconnected: whether its client has gone."""
 
     signature: Signature
     tensors: Tensors
     rows: int
     length: int
-    until: float
-    answer: asyncio.Future
-    gone: Callable[[], bool] | None = None
-    begun: bool = False
-    since: float = field(default_factory=time.monotonic)
+    deadline: float
+    result: asyncio.Future
+    disconnected: Callable[[], bool] | None = None
+    started: bool = False
+    enqueued_at: float = field(default_factory=time.monotonic)
 
-    def fail(self, fault: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(fault)
+    def fail(self, error: Exception) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
 
 
 @dataclass(eq=False)
-class Lane:
-    """What may be answered together, the oldest first."""
+class BatchQueue:
+    """Requests that may share a batch, oldest first."""
 
     version: Version
     requests: list[Request] = field(default_factory=list)
@@ -66,179 +65,180 @@ class Lane:
         self.requests.append(request)
         self.rows += request.rows
 
-    def drop(self, request: Request) -> None:
+    def remove(self, request: Request) -> None:
         self.requests.remove(request)
         self.rows -= request.rows
 
-    def take(self, most: int) -> list[Request]:
-        """The oldest and others like it, up to so many rows."""
+    def take(self, max_rows: int) -> list[Request]:
+        """Removes and returns the oldest request and others of similar length, up to max_rows rows."""
         length, rows = self.requests[0].length, 0
-        chosen: list[Request] = []
-        left: list[Request] = []
-        for at, request in enumerate(self.requests):
-            if chosen and rows + request.rows > most:
-                left += self.requests[at:]
+        batch: list[Request] = []
+        remaining: list[Request] = []
+        for index, request in enumerate(self.requests):
+            if batch and rows + request.rows > max_rows:
+                remaining += self.requests[index:]
                 break
-            if abs(request.length - length) > ALIKE:
-                left.append(request)
+            if abs(request.length - length) > MAX_LENGTH_GAP:
+                remaining.append(request)
             else:
-                chosen.append(request)
+                batch.append(request)
                 rows += request.rows
-        self.requests = left
+        self.requests = remaining
         self.rows -= rows
-        return chosen
+        return batch
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Sizes of the queue. workers: calls of TensorFlow at a time, and SPARE more where full batches wait; rows: of a
-    batch; waiting: rows in the queue."""
+class QueueLimits:
+    """workers: concurrent TensorFlow calls, plus SPARE_WORKERS when full batches wait; batch_rows: rows of a batch;
+    waiting_rows: rows in all queues."""
 
     workers: int = 2
-    rows: int = 64
-    waiting: int = 2048
+    batch_rows: int = 64
+    waiting_rows: int = 2048
 
 
-class Queue:
-    """To be used from one event loop. batch(rows, seconds): told of every call of TensorFlow."""
+class BatchScheduler:
+    """For use from one event loop. on_batch(version, rows, seconds): called after each TensorFlow call."""
 
-    def __init__(self, limits: Limits, batch: Callable[[Version, int, float], None] = lambda *figures: None):
-        self.limits, self.batch = limits, batch
-        self.pool = ThreadPoolExecutor(limits.workers + SPARE, thread_name_prefix="tensorflow")
-        self.free = limits.workers
-        self.running: dict[asyncio.Future, tuple[float, list[Request]]] = {}  # since when, what for
-        self.lanes: dict[tuple, Lane] = {}
-        self.waiting = 0
-        self.later: asyncio.TimerHandle | None = None
-        self.turn = 0.0  # of the last refusal, by time.monotonic()
+    def __init__(self, limits: QueueLimits, on_batch: Callable[[Version, int, float], None] = lambda *batch: None):
+        self.limits, self.on_batch = limits, on_batch
+        self.pool = ThreadPoolExecutor(limits.workers + SPARE_WORKERS, thread_name_prefix="tensorflow")
+        self.free_workers = limits.workers
+        self.running: dict[asyncio.Future, tuple[float, list[Request]]] = {}  # start time and batch
+        self.queues: dict[tuple, BatchQueue] = {}
+        self.waiting_rows = 0
+        self.timer: asyncio.TimerHandle | None = None
+        self.last_refusal = 0.0  # when it is sent, by time.monotonic()
 
-    async def ask(
+    async def submit(
         self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
-        gone: Callable[[], bool] | None = None, own: bool = False,
+        disconnected: Callable[[], bool] | None = None, internal: bool = False,
     ) -> Tensors:  # fmt: skip
-        """The outputs for a request's tensors. deadline: by time.monotonic(); own: asked by the server for itself, which
-        takes no caller's place in the queue.
+        """The outputs for a request's tensors. deadline: by time.monotonic(); internal: the server's own request, which
+        does not count against the limit of waiting rows.
 
-        Raises Fault: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the caller has left
-        before it was begun, or what the model says.
+        Raises ServingError: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the client
+        disconnected before the request was started, or the model's own error.
         """
         loop = asyncio.get_running_loop()
-        together = joinable(signature, tensors)
-        rows = 0 if own else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
+        batched = can_batch(signature, tensors)
+        rows = 0 if internal else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
         self.admit(rows)
-        request = Request(
-            signature, tensors, rows, length(tensors) if together else 0, deadline, loop.create_future(), gone
-        )
-        lane = (id(version), signature.name if together else id(request))
-        self.lanes.setdefault(lane, Lane(version)).add(request)
-        self.waiting += rows
-        timer = loop.call_later(deadline - request.since, request.fail, search_limits.late())
-        self.pump()
+        length = length_bucket(tensors) if batched else 0
+        request = Request(signature, tensors, rows, length, deadline, loop.create_future(), disconnected)
+        key = (id(version), signature.name if batched else id(request))
+        self.queues.setdefault(key, BatchQueue(version)).add(request)
+        self.waiting_rows += rows
+        timer = loop.call_later(deadline - request.enqueued_at, request.fail, search_limits.deadline_exceeded())
+        self.dispatch()
         try:
-            return await request.answer
+            return await request.result
         finally:
             timer.cancel()
-            if not request.begun:
-                self.lanes[lane].drop(request)
-                self.left(lane, request.rows)
+            if not request.started:
+                self.queues[key].remove(request)
+                self.count_removed(key, request.rows)
 
     def admit(self, rows: int) -> None:
-        """Raises Fault when there is no room for so many; an empty queue has room for any request."""
-        if self.waiting and self.waiting + rows > self.limits.waiting:
-            raise Fault("RESOURCE_EXHAUSTED", f"{self.waiting} rows are waiting; ask again later", retry_after=1)
+        """Raises ServingError when so many rows do not fit; an empty queue takes any request."""
+        if self.waiting_rows and self.waiting_rows + rows > self.limits.waiting_rows:
+            raise ServingError(
+                "RESOURCE_EXHAUSTED", f"{self.waiting_rows} rows are waiting; try again later", retry_after=1
+            )
 
-    def left(self, lane: tuple, rows: int) -> None:
-        """Rows of a lane wait no more."""
-        self.waiting -= rows
-        if not self.lanes[lane].requests:
-            del self.lanes[lane]
+    def count_removed(self, key: tuple, rows: int) -> None:
+        """Counts rows that left a queue, and deletes the queue when it is empty."""
+        self.waiting_rows -= rows
+        if not self.queues[key].requests:
+            del self.queues[key]
 
-    def pump(self) -> None:
-        """Gives free workers what has waited longest."""
-        while self.free > -SPARE and self.lanes:
-            name = min(self.lanes, key=lambda name: self.lanes[name].requests[0].since)
-            lane = self.lanes[name]
-            if self.free <= 0 and lane.rows < self.limits.rows:
+    def dispatch(self) -> None:
+        """Starts batches on free workers, longest-waiting queue first."""
+        while self.free_workers > -SPARE_WORKERS and self.queues:
+            key = min(self.queues, key=lambda key: self.queues[key].requests[0].enqueued_at)
+            queue = self.queues[key]
+            if self.free_workers <= 0 and queue.rows < self.limits.batch_rows:
                 return
-            if self.free < self.limits.workers and lane.rows < min(COMPANY, self.limits.rows):
-                patience = PATIENCE - (time.monotonic() - lane.requests[0].since)
-                if patience > 0:
-                    self.again(patience)
+            if self.free_workers < self.limits.workers and queue.rows < min(ENOUGH_ROWS, self.limits.batch_rows):
+                wait = BATCH_WAIT_SECONDS - (time.monotonic() - queue.requests[0].enqueued_at)
+                if wait > 0:
+                    self.dispatch_later(wait)
                     return
-            chosen = self.take(name)
-            if chosen:
-                self.free -= 1
-                task = asyncio.get_running_loop().run_in_executor(self.pool, work, chosen)
-                self.running[task] = time.monotonic(), chosen
-                task.add_done_callback(functools.partial(self.done, chosen=chosen, version=lane.version))
+            batch = self.take_batch(key)
+            if batch:
+                self.free_workers -= 1
+                task = asyncio.get_running_loop().run_in_executor(self.pool, run_batch, batch)
+                self.running[task] = time.monotonic(), batch
+                task.add_done_callback(functools.partial(self.finish_batch, batch=batch, version=queue.version))
 
-    def again(self, seconds: float) -> None:
-        """Pumps after so many seconds, unless that is going to happen anyway."""
-        if self.later is None:
-            self.later = asyncio.get_running_loop().call_later(seconds, self.try_again)
+    def dispatch_later(self, seconds: float) -> None:
+        """Dispatches after so many seconds, unless a timer is already set."""
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(seconds, self.on_timer)
 
-    def try_again(self) -> None:
-        self.later = None
-        self.pump()
+    def on_timer(self) -> None:
+        self.timer = None
+        self.dispatch()
 
-    def take(self, name: tuple) -> list[Request]:
-        """A batch of a lane; none when all callers have left."""
-        chosen = []
-        for request in self.lanes[name].take(self.limits.rows):
-            request.begun = True
-            self.waiting -= request.rows
-            if request.gone is not None and request.gone():
-                request.fail(Fault("CANCELLED", "the client left"))
+    def take_batch(self, key: tuple) -> list[Request]:
+        """The next batch of a queue; empty when all its clients have disconnected."""
+        batch = []
+        for request in self.queues[key].take(self.limits.batch_rows):
+            request.started = True
+            self.waiting_rows -= request.rows
+            if request.disconnected is not None and request.disconnected():
+                request.fail(ServingError("CANCELLED", "the client disconnected"))
             else:
-                chosen.append(request)
-        self.left(name, 0)
-        return chosen
+                batch.append(request)
+        self.count_removed(key, 0)
+        return batch
 
-    def done(self, task: asyncio.Future, chosen: list[Request], version: Version) -> None:
-        self.free += 1
+    def finish_batch(self, task: asyncio.Future, batch: list[Request], version: Version) -> None:
+        self.free_workers += 1
         self.running.pop(task, None)
-        answers, seconds = task.result()
-        if rows := sum(request.rows for request in chosen):
-            self.batch(version, rows, seconds)
-        for request, answer in zip(chosen, answers, strict=True):
-            if isinstance(answer, Exception):
-                request.fail(answer)
-            elif not request.answer.done():
-                request.answer.set_result(answer)
-        self.pump()
+        results, seconds = task.result()
+        if rows := sum(request.rows for request in batch):
+            self.on_batch(version, rows, seconds)
+        for request, result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                request.fail(result)
+            elif not request.result.done():
+                request.result.set_result(result)
+        self.dispatch()
 
-    async def refused(self) -> None:
-        """Returns when a refusal may be told: at once, or in its turn where there are many, after LONGEST at most.
+    async def delay_refusal(self) -> None:
+        """Returns when a refusal may be sent: at once, or rate-limited when there are many, after MAX_REFUSAL_DELAY at most.
 
-        To read and to refuse a request takes time from those that were let in; ten callers for each that can be
-        answered, told at once, would ask again at once.
+        Reading and refusing a request takes time from accepted ones. Under ten times the load that can be answered, clients
+        refused at once would retry at once.
         """
         now = time.monotonic()
-        self.turn = min(max(now, self.turn + 1 / REFUSALS), now + LONGEST)
-        await asyncio.sleep(self.turn - now)
+        self.last_refusal = min(max(now, self.last_refusal + 1 / REFUSALS_PER_SECOND), now + MAX_REFUSAL_DELAY)
+        await asyncio.sleep(self.last_refusal - now)
 
-    def stuck(self, seconds: float) -> bool:
-        """Whether every worker has been at one call for longer than so many seconds."""
+    def stalled(self, seconds: float) -> bool:
+        """Whether every worker has been busy with one call for longer than so many seconds."""
         now = time.monotonic()
-        return sum(now - since > seconds for since, _ in self.running.values()) >= self.limits.workers
+        return sum(now - start > seconds for start, _ in self.running.values()) >= self.limits.workers
 
-    def break_off(self, fault: Fault) -> None:
-        """All that wait or are being answered get no answer; TensorFlow is not interrupted by that."""
-        requests = [request for _, chosen in self.running.values() for request in chosen]
-        requests += [request for lane in self.lanes.values() for request in lane.requests]
+    def abort(self, error: ServingError) -> None:
+        """Fails all waiting and running requests; TensorFlow calls are not interrupted."""
+        requests = [request for _, batch in self.running.values() for request in batch]
+        requests += [request for queue in self.queues.values() for request in queue.requests]
         for request in requests:
-            request.fail(fault)
+            request.fail(error)
 
     def close(self) -> bool:
         """Whether all calls have ended; one that has not keeps its thread."""
-        if self.later is not None:
-            self.later.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
         self.pool.shutdown(wait=not self.running, cancel_futures=True)
         return not self.running
 
 
-def joinable(signature: Signature, tensors: Tensors) -> bool:
-    """Whether a request's rows may be answered beside another's: texts alone, of a signature whose rows do not mix."""
+def can_batch(signature: Signature, tensors: Tensors) -> bool:
+    """Whether a request's rows may share a batch with others: only texts, of a signature that treats rows independently."""
     return (
         signature.mergeable
         and all(array.dtype == object and array.ndim == 1 for array in tensors.values())
@@ -247,33 +247,33 @@ def joinable(signature: Signature, tensors: Tensors) -> bool:
     )
 
 
-def length(tensors: Tensors) -> int:
-    """The longest text's, as a power of 2: 33 to 64 bytes -> 6."""
+def length_bucket(tensors: Tensors) -> int:
+    """The length of the longest text, as a power of 2: 33 to 64 bytes -> 6."""
     longest = max(len(text) for array in tensors.values() for text in array)
     return max(4, math.ceil(math.log2(longest + 1)))
 
 
-def work(requests: list[Request]) -> tuple[list[Tensors | Exception], float]:
-    """What TensorFlow answers, request by request, and how long it took; never raises."""
-    began = time.monotonic()
-    signature = requests[0].signature
-    # For as long as anyone waits, on the clock that a graph reads.
-    until = time.time() + max(request.until for request in requests) - began
+def run_batch(batch: list[Request]) -> tuple[list[Tensors | Exception], float]:
+    """A result or an exception for each request, and the seconds it took; never raises."""
+    start = time.monotonic()
+    signature = batch[0].signature
+    # The latest deadline, on the clock that a graph reads.
+    deadline = time.time() + max(request.deadline for request in batch) - start
     try:
-        if len(requests) == 1:
-            return [signature.call(requests[0].tensors, until)], time.monotonic() - began
-        found = signature.call(
-            {name: np.concatenate([request.tensors[name] for request in requests]) for name in requests[0].tensors},
-            until,
+        if len(batch) == 1:
+            return [signature.call(batch[0].tensors, deadline)], time.monotonic() - start
+        outputs = signature.call(
+            {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors},
+            deadline,
         )
     except Exception as error:
-        if len(requests) == 1 or (isinstance(error, Fault) and error.code == "DEADLINE_EXCEEDED"):
-            return [error] * len(requests), time.monotonic() - began
-        # One text must not spoil the others' answers.
-        return [work([request])[0][0] for request in requests], time.monotonic() - began
-    answers: list[Tensors | Exception] = []
-    whole, start = Whole(found), 0
-    for request in requests:
-        answers.append(Part(whole, start, start + request.rows))
-        start += request.rows
-    return answers, time.monotonic() - began
+        if len(batch) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
+            return [error] * len(batch), time.monotonic() - start
+        # One bad text must not fail the other requests.
+        return [run_batch([request])[0][0] for request in batch], time.monotonic() - start
+    results: list[Tensors | Exception] = []
+    whole, begin = BatchOutputs(outputs), 0
+    for request in batch:
+        results.append(OutputSlice(whole, begin, begin + request.rows))
+        begin += request.rows
+    return results, time.monotonic() - start

@@ -1,7 +1,7 @@
-"""Are the texts that come like those the model was trained on? A sample is counted in tokens, beside the answers.
+"""Do incoming texts look like those of training? A sample of them is tokenized and counted, beside the requests.
 
-Drift is the population stability index of lengths, cut at the deciles of training: sum (p - q) ln(p / q), p the share
-of texts in a class and q that of training's; .1 is a shift, .25 a change.
+Drift is the population stability index of text lengths, binned at the deciles of training: sum (p - q) ln(p / q), where p is
+the share of incoming texts in a bin and q that of training; .1 is a shift, .25 a change.
 """
 
 import asyncio
@@ -18,120 +18,131 @@ from typing import Any
 import numpy as np
 
 from textpipe.errors import ModelError
-from textpipe.serve.engine.errors import Fault
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_version import Signature, Version
-from textpipe.serve.tensors.json_values import strings
+from textpipe.serve.tensors.json_values import bytes_array
 
 log = logging.getLogger(__name__)
 
-MOST = 64  # texts that are counted at a time; others go by uncounted
-REMEMBERED = 2000
-LEAST = 200  # texts before a drift is told: of fewer, chance alone makes one
+MAX_SAMPLES = 64  # texts per interval; more are not sampled
+WINDOW = 2000  # latest texts that the figures are taken over
+MIN_TEXTS = 200  # before drift is reported: with fewer, chance alone produces some
 
 
-class Watch:
-    """note() what was answered; run() counts some of it, every so many seconds."""
+class DriftMonitor:
+    """record() samples answered requests; run() counts the samples at every interval (seconds)."""
 
-    def __init__(self, measures: Measures, every: float = 1.0):
-        self.measures, self.every = measures, every
-        self.noted: deque[tuple[Version, bytes, bytes]] = deque(maxlen=MOST)
+    def __init__(self, metrics: Metrics, interval: float = 1.0):
+        self.metrics, self.interval = metrics, interval
+        self.samples: deque[tuple[Version, bytes, bytes]] = deque(maxlen=MAX_SAMPLES)
         self.lengths: dict[str, deque[int]] = {}
         self.unknown: dict[str, deque[tuple[int, int]]] = {}
-        self.told: weakref.WeakSet[Version] = weakref.WeakSet()  # versions of which a fault was logged
+        self.warned: weakref.WeakSet[Version] = weakref.WeakSet()
 
-    def note(
-        self, version: Version, signature: Signature, given: dict[str, np.ndarray], found: dict[str, np.ndarray]
+    def record(
+        self, version: Version, signature: Signature, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]
     ) -> None:
-        """The texts of a request and their answers; of a model that counts no tokens, nothing."""
-        if version.counts is None or not signature.answers_rows:
+        """Samples a request's texts and answers, if the model can count tokens and has a single text input."""
+        if version.token_counts is None or not signature.answers_rows:
             return
-        if len(self.noted) == MOST or len(given) != 1:
+        if len(self.samples) == MAX_SAMPLES or len(inputs) != 1:
             return
-        (texts,) = given.values()
-        answers = found.get("answer", found.get("texts"))
+        (texts,) = inputs.values()
+        answers = outputs.get("answer", outputs.get("texts"))
         if texts.dtype != object or texts.ndim != 1 or not len(texts) or answers is None:
             return
         if answers.dtype != object or not answers.ndim or len(answers) != len(texts) or not answers.size:
             return
         best = answers.reshape(len(texts), -1)[:, 0]
-        self.noted.extend((version, text, answer) for text, answer in zip(texts[:MOST], best[:MOST], strict=True))
+        pairs = zip(texts[:MAX_SAMPLES], best[:MAX_SAMPLES], strict=True)
+        self.samples.extend((version, text, answer) for text, answer in pairs)
 
-    async def run(self, queue: Any) -> None:
-        """Until it is cancelled."""
+    async def run(self, scheduler: Any) -> None:
+        """Runs until it is cancelled."""
         while True:
-            await asyncio.sleep(self.every)
-            self.measures.waiting.set(queue.waiting)
-            noted, self.noted = list(self.noted), deque(maxlen=MOST)
-            for version in {id(one[0]): one[0] for one in noted}.values():
+            await asyncio.sleep(self.interval)
+            self.metrics.waiting.set(scheduler.waiting_rows)
+            samples, self.samples = list(self.samples), deque(maxlen=MAX_SAMPLES)
+            for version in {id(sample[0]): sample[0] for sample in samples}.values():
                 try:
-                    await self.count(queue, version, [one for one in noted if one[0] is version])
-                except Fault:  # what cannot be counted now is not worth a retry
+                    await self.count(scheduler, version, [sample for sample in samples if sample[0] is version])
+                except ServingError:  # overload or a deadline: not worth a retry
                     pass
-                except Exception as error:  # one model's fault is not to end the counting of the others
-                    self.tell(version, error)
+                except Exception as error:  # an error of one model must not stop counting for the others
+                    self.warn(version, error)
 
-    def tell(self, version: Version, error: Exception) -> None:
-        """Logs, once for each version, what keeps its texts from being counted or compared with training's."""
-        if version not in self.told:
-            self.told.add(version)
-            why = error if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-            log.warning("%s version %d: its texts are not watched in full: %s", version.name, version.number, why)
+    def warn(self, version: Version, error: Exception) -> None:
+        """Logs, once per version, why its drift cannot be computed in full."""
+        if version not in self.warned:
+            self.warned.add(version)
+            reason = error if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+            log.warning("%s version %d: drift is not computed in full: %s", version.name, version.number, reason)
 
-    async def count(self, queue: Any, version: Version, noted: Sequence[tuple[Version, bytes, bytes]]) -> None:
-        signature = version.counts
+    async def count(self, scheduler: Any, version: Version, samples: Sequence[tuple[Version, bytes, bytes]]) -> None:
+        signature = version.token_counts
         assert signature is not None
-        columns = [strings(one[1] for one in noted), strings(one[2] for one in noted)]
-        given = {name: columns[name not in version.model.fields] for name in signature.inputs}
+        columns = [bytes_array(text for _, text, _ in samples), bytes_array(answer for _, _, answer in samples)]
+        inputs = {name: columns[name not in version.model.fields] for name in signature.inputs}
         with version.hold():
-            found = await queue.ask(version, signature, given, deadline=time.monotonic() + 10, own=True)
-        self.add(version, found)
+            counts = await scheduler.submit(version, signature, inputs, deadline=time.monotonic() + 10, internal=True)
+        self.update(version, counts)
 
-    def add(self, version: Version, found: dict[str, np.ndarray]) -> None:
-        name, measures = version.name, self.measures
-        tokens, unknown = found["source_tokens"].tolist(), found["source_unknown"].tolist()
-        measures.texts.labels(name).inc(len(tokens))
-        measures.tokens.labels(name, "source").inc(sum(tokens))
-        measures.tokens.labels(name, "unknown").inc(sum(unknown))
-        if "target_tokens" in found:
-            measures.tokens.labels(name, "target").inc(int(found["target_tokens"].sum()))
+    def update(self, version: Version, counts: dict[str, np.ndarray]) -> None:
+        name, metrics = version.name, self.metrics
+        tokens, unknown = counts["source_tokens"].tolist(), counts["source_unknown"].tolist()
+        metrics.texts.labels(name).inc(len(tokens))
+        metrics.tokens.labels(name, "source").inc(sum(tokens))
+        metrics.tokens.labels(name, "unknown").inc(sum(unknown))
+        if "target_tokens" in counts:
+            metrics.tokens.labels(name, "target").inc(int(counts["target_tokens"].sum()))
         for length in tokens:
-            measures.lengths.labels(name).observe(length)
-        lengths = self.lengths.setdefault(name, deque(maxlen=REMEMBERED))
+            metrics.lengths.labels(name).observe(length)
+        lengths = self.lengths.setdefault(name, deque(maxlen=WINDOW))
         lengths.extend(tokens)
-        pairs = self.unknown.setdefault(name, deque(maxlen=REMEMBERED))
+        pairs = self.unknown.setdefault(name, deque(maxlen=WINDOW))
         pairs.extend(zip(unknown, tokens, strict=True))
-        measures.unknown.labels(name).set(sum(one for one, _ in pairs) / max(1, sum(all_ for _, all_ in pairs)))
-        if trained := checked(version.about.get("texts") or {}):
-            measures.trained_unknown.labels(name).set(trained["unknown_share"])
-            if len(lengths) >= LEAST:
-                measures.drift.labels(name).set(drift(lengths, **trained["source_tokens"]))
+        metrics.unknown.labels(name).set(sum(count for count, _ in pairs) / max(1, sum(total for _, total in pairs)))
+        if trained := training_stats(version.about.get("texts") or {}):
+            metrics.trained_unknown.labels(name).set(trained["unknown_share"])
+            if len(lengths) >= MIN_TEXTS:
+                metrics.drift.labels(name).set(stability_index(lengths, **trained["source_tokens"]))
 
 
-def checked(texts: Any) -> dict[str, Any]:
-    """What textpipe.json says of the texts of training; raises ModelError when it is not of the shape that drift takes."""
+def training_stats(texts: Any) -> dict[str, Any]:
+    """Statistics of the training texts from textpipe.json; raises ModelError when they are malformed."""
     if not texts:
         return {}
-    expected = '{"unknown_share": number, "source_tokens": {"at_most": N numbers in order, "shares": N + 1 numbers}}'
+    expected = '{"unknown_share": number, "source_tokens": {"at_most": N sorted numbers, "shares": N + 1 numbers}}'
     lengths = texts.get("source_tokens") if isinstance(texts, dict) else None
-    if isinstance(lengths, dict) and set(lengths) == {"at_most", "shares"} and numbers([texts.get("unknown_share")]):
+    if (
+        isinstance(lengths, dict)
+        and set(lengths) == {"at_most", "shares"}
+        and is_number_list([texts.get("unknown_share")])
+    ):
         bounds, shares = lengths["at_most"], lengths["shares"]
-        if numbers(bounds) and numbers(shares) and len(shares) == len(bounds) + 1 and sorted(bounds) == bounds:
+        if (
+            is_number_list(bounds)
+            and is_number_list(shares)
+            and len(shares) == len(bounds) + 1
+            and sorted(bounds) == bounds
+        ):
             return texts
     raise ModelError(f"textpipe.json: texts: expected {expected}, found {texts!r:.100}; export the model again")
 
 
-def numbers(value: Any) -> bool:
+def is_number_list(value: Any) -> bool:
     """Whether it is a list of finite numbers."""
     return isinstance(value, list) and all(
-        type(one) in (int, float) and abs(one) <= sys.float_info.max for one in value
+        type(number) in (int, float) and abs(number) <= sys.float_info.max for number in value
     )
 
 
-def drift(lengths: Sequence[int], at_most: Sequence[float], shares: Sequence[float]) -> float:
-    """The population stability index of lengths, against the shares of others up to these bounds and beyond the last.
+def stability_index(lengths: Sequence[int], at_most: Sequence[float], shares: Sequence[float]) -> float:
+    """The population stability index of lengths against the shares of training texts in bins with these upper bounds, the
+    last bin unbounded.
 
-    A class that nobody is in counts as half a text.
+    An empty bin counts as half a text.
     """
     counts = [0] * len(shares)
     for length in lengths:

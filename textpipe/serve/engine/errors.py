@@ -1,7 +1,7 @@
-"""What a server says when it does not answer: a code by gRPC's names, and the HTTP status of each."""
+"""Errors of a request: a gRPC code, and its HTTP status."""
 
 # As TensorFlow Serving maps them (http_rest_api_util); 499 is nginx's "client closed request".
-HTTP = {
+HTTP_STATUS = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
     "INVALID_ARGUMENT": 400,
@@ -21,10 +21,10 @@ HTTP = {
 }
 
 
-class Fault(Exception):
-    """A request that gets no answer; code is a key of HTTP, str() the message a client reads.
+class ServingError(Exception):
+    """A request failed. code: a key of HTTP_STATUS; str(): the message for the client.
 
-    retry_after: seconds after which it is worth asking again.
+    retry_after: seconds after which a retry may succeed.
     """
 
     def __init__(self, code: str, message: str, *, retry_after: int | None = None):
@@ -34,9 +34,9 @@ class Fault(Exception):
 
     @property
     def status(self) -> int:
-        return HTTP[self.code]
+        return HTTP_STATUS[self.code]
 
 
-def invalid(message: str) -> Fault:
-    """The client's mistake."""
-    return Fault("INVALID_ARGUMENT", message)
+def invalid_argument(message: str) -> ServingError:
+    """The request is wrong."""
+    return ServingError("INVALID_ARGUMENT", message)

@@ -1,7 +1,7 @@
-"""What lies below the folder of models, NAME/VERSION/saved_model.pb, and why some of it cannot be read.
+"""Reads the folder of models, NAME/VERSION/saved_model.pb, and reports why some of it cannot be read.
 
-Links may lead from one place of the folder to another, and inside a version to its own model's directory; those that
-lead out are not followed.
+Links may point anywhere inside the folder, and links inside a version to its own model's directory; links that point
+outside are not followed.
 """
 
 import errno
@@ -13,65 +13,67 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NUMBER = re.compile(r"[0-9]{1,19}")
-LARGEST = 2**63 - 1  # TensorFlow Serving's versions are int64
-GRAPH = "saved_model.pb"
+VERSION_NAME = re.compile(r"[0-9]{1,19}")
+MAX_VERSION = 2**63 - 1  # TensorFlow Serving's versions are int64
+GRAPH_FILE = "saved_model.pb"
 
 
 @dataclass
 class Listing:
-    """A model's directory: its versions; `fault` why it cannot be listed, `faults` why a version cannot be looked at."""
+    """A model's directory: its versions; `error`: why it cannot be listed; `errors`: why a version cannot be read."""
 
     versions: dict[int, Path] = field(default_factory=dict)
-    faults: dict[int, str] = field(default_factory=dict)
-    fault: str = ""
+    errors: dict[int, str] = field(default_factory=dict)
+    error: str = ""
 
 
 def scan(folder: Path, known: Container[str] = ()) -> dict[str, Listing]:
     """The models of a folder by name. Raises OSError when the folder itself cannot be listed.
 
-    known: names that were models before; what now stands in their place is told, and not taken for something else.
+    known: names of earlier models; something else under such a name is reported as an error.
     """
-    found: dict[str, Listing] = {}
+    listings: dict[str, Listing] = {}
     for name in sorted(os.listdir(folder)):
-        if name.startswith(".") or not is_text(name):
+        if name.startswith(".") or not is_utf8(name):
             continue
-        place = folder / name
+        path = folder / name
         try:
-            directory = is_directory(place) and inside(place, folder)
+            directory = is_directory(path) and is_inside(path, folder)
             if directory:
-                found[name] = versions(place, folder)
-            elif name in known and os.path.lexists(place):
-                found[name] = Listing(fault="the model's folder was replaced by something that is none")
+                listings[name] = list_versions(path, folder)
+            elif name in known and os.path.lexists(path):
+                listings[name] = Listing(error="the model's folder was replaced by something that is not a folder")
         except OSError as error:
-            found[name] = Listing(fault=f"the model's folder cannot be read ({reason(error)})")
-    return found
+            listings[name] = Listing(error=f"the model's folder cannot be read ({error_text(error)})")
+    return listings
 
 
-def versions(model: Path, folder: Path) -> Listing:
-    """The versions of a model's directory. Raises OSError when it cannot be listed."""
-    found = Listing()
+def list_versions(model: Path, folder: Path) -> Listing:
+    """The versions in a model's directory. Raises OSError when it cannot be listed."""
+    listing = Listing()
     for name in sorted(os.listdir(model), key=lambda name: (len(name), name)):
-        if not NUMBER.fullmatch(name) or int(name) > LARGEST or int(name) in {*found.versions, *found.faults}:
+        if not VERSION_NAME.fullmatch(name) or int(name) > MAX_VERSION:
             continue
-        place, number = model / name, int(name)
+        path, number = model / name, int(name)
+        if number in {*listing.versions, *listing.errors}:
+            continue
         try:
-            if not is_directory(place):
-                if place.exists():
-                    found.faults[number] = "is a file where a version's folder was expected"
-            elif inside(place, folder):
-                mode = mode_of(place / GRAPH)
+            if not is_directory(path):
+                if path.exists():
+                    listing.errors[number] = "is a file where a version's folder was expected"
+            elif is_inside(path, folder):
+                mode = file_mode(path / GRAPH_FILE)
                 if mode is not None and stat.S_ISREG(mode):
-                    found.versions[number] = place
+                    listing.versions[number] = path
                 elif mode is not None:
-                    found.faults[number] = f"{GRAPH} is no file"
+                    listing.errors[number] = f"{GRAPH_FILE} is not a file"
         except OSError as error:
-            found.faults[number] = f"cannot be read ({reason(error)})"
-    return found
+            listing.errors[number] = f"cannot be read ({error_text(error)})"
+    return listing
 
 
-def is_text(name: str) -> bool:
-    """Whether a name can be said in UTF-8, as everything that names it must."""
+def is_utf8(name: str) -> bool:
+    """Whether a name can be encoded in UTF-8, as every message that contains it must be."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -79,69 +81,69 @@ def is_text(name: str) -> bool:
     return True
 
 
-def mode_of(place: Path) -> int | None:
-    """What a path leads to; None for nothing. Raises OSError when that cannot be found out."""
+def file_mode(path: Path) -> int | None:
+    """The mode of the file a path leads to, None when there is none. Raises OSError when it cannot be read."""
     try:
-        return place.stat().st_mode
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def is_directory(place: Path) -> bool:
-    mode = mode_of(place)
+def is_directory(path: Path) -> bool:
+    mode = file_mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
 
-def inside(place: Path, folder: Path) -> bool:
-    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+def is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def reason(error: OSError) -> str:
-    """What went wrong, without the path it went wrong with."""
+def error_text(error: OSError) -> str:
+    """The error's message without its path."""
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
-def strays(version: Path) -> str:
-    """Why the files of a version are not to be opened: a link that leads out of the model's directory, or something that
-    is neither a file nor a directory; '' when all are its own. Raises OSError."""
-    own = Path(os.path.realpath(version))
-    allowed = (own, own.parent)
-    for name, place in below(version):
-        real = Path(os.path.realpath(place))
-        if not any(real.is_relative_to(root) for root in allowed):
-            return f"{name}: is a link that leads out of the model's folder; put a copy in its place"
-        mode = mode_of(place)
+def find_unsafe_file(version: Path) -> str:
+    """Why a version must not be opened: it has a link that points outside the model's directory, or something that is
+    neither a file nor a directory; '' when it is safe. Raises OSError."""
+    root = Path(os.path.realpath(version))
+    allowed = (root, root.parent)
+    for name, path in walk(version):
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(folder) for folder in allowed):
+            return f"{name}: is a link that points outside the model's folder; put a copy in its place"
+        mode = file_mode(path)
         if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return f"{name}: is neither a file nor a folder"
     return ""
 
 
-def below(version: Path) -> Iterator[tuple[str, Path]]:
-    """(name in the version, path) of all that lies below it, each directory entered once."""
-    waiting, entered = [version], set()
-    while waiting:
-        directory = waiting.pop()
+def walk(version: Path) -> Iterator[tuple[str, Path]]:
+    """(name relative to the version, path) of everything below it, each directory entered once."""
+    pending, entered = [version], set()
+    while pending:
+        directory = pending.pop()
         real = os.path.realpath(directory)
         if real in entered:
             continue
         entered.add(real)
         for name in sorted(os.listdir(directory)):
-            place = directory / name
-            yield place.relative_to(version).as_posix(), place
-            if is_directory(place):
-                waiting.append(place)
+            path = directory / name
+            yield path.relative_to(version).as_posix(), path
+            if is_directory(path):
+                pending.append(path)
 
 
-def footprint(version: Path) -> tuple:
-    """Names, sizes and times of a version's files, and which are links: whether anything has changed since."""
-    found: list[tuple[Any, ...]] = []
-    for name, place in below(version):
+def fingerprint(version: Path) -> tuple:
+    """Names, sizes and times of a version's files, and which are links: equal as long as nothing has changed."""
+    entries: list[tuple[Any, ...]] = []
+    for name, path in walk(version):
         try:
-            state = place.stat()
-        except OSError as error:  # a link to nothing, or a file that has just gone
-            found.append((name, -1, error.errno or errno.ENOENT))
+            state = path.stat()
+        except OSError as error:  # a broken link, or a file that was just deleted
+            entries.append((name, -1, error.errno or errno.ENOENT))
         else:
-            link = place.is_symlink()
+            link = path.is_symlink()
             if link or not stat.S_ISDIR(state.st_mode):
-                found.append((name, state.st_size, state.st_mtime_ns, link))
-    return tuple(found)
+                entries.append((name, state.st_size, state.st_mtime_ns, link))
+    return tuple(entries)

@@ -1,4 +1,4 @@
-"""A model in the server: which of its versions are wanted, and what each of them is at."""
+"""The state of a model in the server: which of its versions to serve, and the state of each."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,46 +10,46 @@ START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UN
 
 
 @dataclass
-class Slot:
-    """A version: its state, what went wrong, and when its files last changed."""
+class VersionState:
+    """A version: its state, its error, the loaded model, and the fingerprint of the files it was loaded from."""
 
     number: int
     path: Path
     state: str = START
-    fault: str = ""
-    version: Version | None = None
-    seen: tuple = ()
+    error: str = ""
+    loaded: Version | None = None
+    fingerprint: tuple = ()
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Which of the versions on disk are wanted: the latest few, all, or some by number."""
+class VersionPolicy:
+    """Which versions on disk to serve: the latest few, all, or some by number."""
 
     kind: str = "latest"
     count: int = 1
     numbers: tuple[int, ...] = ()
 
-    def wanted(self, found: list[int]) -> list[int]:
-        """Of version numbers in rising order."""
+    def select(self, available: list[int]) -> list[int]:
+        """The versions to serve out of those available, given in ascending order."""
         if self.kind == "all":
-            return found
+            return available
         if self.kind == "specific":
-            return [number for number in found if number in self.numbers]
-        return found[-self.count :]
+            return [number for number in available if number in self.numbers]
+        return available[-self.count :]
 
 
 @dataclass
-class Shelf:
-    """A model's slots by version, and its labels.
+class ModelState:
+    """A model's versions by number, and its labels.
 
-    wanted: whether the folder has it; fault: why that cannot be said, while what is loaded serves on.
+    on_disk: whether the folder has the model; error: why that is unknown, while loaded versions continue to serve.
     """
 
     name: str
-    slots: dict[int, Slot] = field(default_factory=dict)
+    versions: dict[int, VersionState] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
-    wanted: bool = False
-    fault: str = ""
+    on_disk: bool = False
+    error: str = ""
 
     def serving(self) -> list[int]:
-        return sorted(number for number, slot in self.slots.items() if slot.state == AVAILABLE)
+        return sorted(number for number, version in self.versions.items() if version.state == AVAILABLE)

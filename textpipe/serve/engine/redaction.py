@@ -1,4 +1,4 @@
-"""Messages without the server's own paths: what callers read must not tell where things lie on its disk."""
+"""Removes the server's own paths from messages: clients must not learn where files are on its disk."""
 
 import os
 import re
@@ -8,24 +8,24 @@ from functools import cache
 from pathlib import Path
 
 # /srv/models/mail/3/saved_model.pb -> saved_model.pb
-ABSOLUTE = re.compile(r"(?<![\w.~/:>-])(?:/[^\s/:;,\"'()\[\]{}<>]+)*/(?=[^\s/])")
-FRAME = re.compile(r'(?<=File ")(?:/[^"/]+)*/')
+ABSOLUTE_FOLDER = re.compile(r"(?<![\w.~/:>-])(?:/[^\s/:;,\"'()\[\]{}<>]+)*/(?=[^\s/])")
+TRACEBACK_FOLDER = re.compile(r'(?<=File ")(?:/[^"/]+)*/')
 
 
 def without_paths(text: str, *folders: Path) -> str:
-    """A message of the server's own making: below `folders` the relative path is left, of any other path the last name."""
-    return ABSOLUTE.sub("", re.sub(r"\bfile:/+", "/", without_roots(text, *folders)))
+    """For messages of the server itself: below `folders` keeps the relative path, of any other path the file name."""
+    return ABSOLUTE_FOLDER.sub("", re.sub(r"\bfile:/+", "/", without_roots(text, *folders)))
 
 
 def without_roots(text: str, *folders: Path) -> str:
-    """A message that may hold a caller's own words: the places that this server lies in are taken out of it."""
-    for pattern in (*map(below, map(str, folders)), *surroundings()):
+    """For messages that may quote the client's input: removes `folders` and this process's own folders only."""
+    for pattern in (*map(root_pattern, map(str, folders)), *process_roots()):
         text = pattern.sub("", text)
-    return FRAME.sub("", text)
+    return TRACEBACK_FOLDER.sub("", text)
 
 
 @cache
-def below(root: str) -> re.Pattern[str]:
+def root_pattern(root: str) -> re.Pattern[str]:
     return (
         re.compile(rf"(?<![\w.-]){re.escape(root.rstrip('/'))}(?:/+|(?![\w.-]))")
         if root.strip("/")
@@ -34,11 +34,11 @@ def below(root: str) -> re.Pattern[str]:
 
 
 @cache
-def surroundings() -> tuple[re.Pattern[str], ...]:
-    """Of this process, the longest first: none is cut short by another that holds it."""
-    places = {sys.prefix, sys.base_prefix, os.getcwd(), tempfile.gettempdir(), str(Path(__file__).parents[3])}
+def process_roots() -> tuple[re.Pattern[str], ...]:
+    """Folders of this process, longest first, so that a folder is removed before those that contain it."""
+    folders = {sys.prefix, sys.base_prefix, os.getcwd(), tempfile.gettempdir(), str(Path(__file__).parents[3])}
     home = os.path.expanduser("~")
     if home != "~":
-        places.add(home)
-    places |= {os.path.realpath(place) for place in places}
-    return tuple(below(place) for place in sorted(places, key=len, reverse=True))
+        folders.add(home)
+    folders |= {os.path.realpath(folder) for folder in folders}
+    return tuple(root_pattern(folder) for folder in sorted(folders, key=len, reverse=True))

@@ -1,10 +1,10 @@
-"""The models below a folder: which versions serve, which are coming, and why others do not.
+"""The models below a folder: which versions serve, which are loading, and why others do not.
 
     folder/NAME/3/saved_model.pb
 
-A thread looks each second. A version that appears is read, compared with its manifest, and asked (serve/engine/warmup.py) before any
-caller sees it; only then the one it replaces is let go, after the calls it has taken. What is half copied or damaged
-never serves: the version before stays, and status says why.
+A thread polls the folder. A new version is loaded, verified against its manifest, and tested (serve/engine/warmup.py) before
+it serves; only then is the version it replaces unloaded, once its running requests are done. A half-copied or damaged version
+never serves: the previous one stays, and status reports why.
 """
 
 import logging
@@ -15,23 +15,31 @@ from pathlib import Path
 
 from textpipe.errors import TextpipeError
 from textpipe.runtime import gc
-from textpipe.serve.engine import model_folder as disk
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.model_state import AVAILABLE, END, LOADING, UNLOADING, Policy, Shelf, Slot
+from textpipe.serve.engine import model_folder
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.model_state import (
+    AVAILABLE,
+    END,
+    LOADING,
+    UNLOADING,
+    ModelState,
+    VersionPolicy,
+    VersionState,
+)
 from textpipe.serve.engine.model_version import Hold, Version
 from textpipe.serve.engine.redaction import without_paths
 from textpipe.serve.engine.search_limits import OptionLimits
 
 log = logging.getLogger(__name__)
 
-BETWEEN = 10.0  # seconds between two clean-ups
-KEPT = 8  # versions that ended, of which status still tells
+GC_INTERVAL = 10.0  # seconds
+MAX_ENDED_VERSIONS = 8  # ended versions of a model that status still lists
 
 
 class Repository:
-    """Keeps `shelves` as the folder says; everything public may be called from any thread.
+    """Keeps `models` in step with the folder; all public methods are thread-safe.
 
-    policy: of every model that `policies` does not name; limits: of models' options; trust: whether models may read and
+    policy: of every model that is not in `policies`; limits: of models' options; trust: whether models may read and
     write files.
     """
 
@@ -39,231 +47,233 @@ class Repository:
         self,
         folder: Path,
         *,
-        policy: Policy = Policy(),
-        policies: Mapping[str, Policy] | None = None,
+        policy: VersionPolicy = VersionPolicy(),
+        policies: Mapping[str, VersionPolicy] | None = None,
         labels: Mapping[str, Mapping[str, int]] | None = None,
         check: Callable[[Version], None] = lambda version: None,
         poll_seconds: float = 1.0,
         limits: OptionLimits = OptionLimits(),
         trust: bool = False,
     ):
-        self.given, self.folder = folder, folder.resolve()
+        self.unresolved_folder, self.folder = folder, folder.resolve()
         self.limits, self.trust = limits, trust
         self.policy, self.policies = policy, dict(policies or {})
-        self.labels = {name: dict(given) for name, given in (labels or {}).items()}
+        self.labels = {name: dict(versions) for name, versions in (labels or {}).items()}
         self.check = check
         self.poll_seconds = poll_seconds
-        self.shelves: dict[str, Shelf] = {}
+        self.models: dict[str, ModelState] = {}
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.thread: threading.Thread | None = None
-        self.ended, self.settled = False, 0.0
-        self.said: dict[str, str] = {}
+        self.has_garbage, self.collected_at = False, 0.0
+        self.logged: dict[str, str] = {}
 
     def start(self) -> None:
-        """Loads what is there, then watches."""
-        self.look()
-        self.settle()
-        self.thread = threading.Thread(target=self.watch, name="repository", daemon=True)
+        """Loads the models, then polls the folder in a thread."""
+        self.refresh()
+        self.collect_garbage()
+        self.thread = threading.Thread(target=self.poll, name="repository", daemon=True)
         self.thread.start()
 
-    def stop(self, patience: float | None = None) -> bool:
-        """Waits for a load that is under way, so many seconds; whether it came to its end."""
+    def stop(self, timeout: float | None = None) -> bool:
+        """Waits up to `timeout` seconds for a running load; returns whether it ended."""
         self.stopping.set()
         if self.thread:
-            self.thread.join(patience)
+            self.thread.join(timeout)
         return self.thread is None or not self.thread.is_alive()
 
-    def watch(self) -> None:
+    def poll(self) -> None:
         while not self.stopping.wait(self.poll_seconds):
-            self.look()
-            if self.ended and time.monotonic() > self.settled + BETWEEN:
-                self.settle()
+            self.refresh()
+            if self.has_garbage and time.monotonic() > self.collected_at + GC_INTERVAL:
+                self.collect_garbage()
 
-    def settle(self) -> None:
-        """Gives back what versions that ended still hold; requests wait meanwhile, so not after each of many."""
-        self.ended = False
+    def collect_garbage(self) -> None:
+        """Frees the memory of unloaded versions. Requests wait meanwhile, so this does not run after each of many."""
+        self.has_garbage = False
         gc.freeze_gc()
-        self.settled = time.monotonic()
+        self.collected_at = time.monotonic()
 
-    # What a caller asks
+    # Lookups by requests
 
     def hold(self, name: str, version: int | None = None, label: str | None = None) -> Hold:
-        """The version a request means, in memory until the end of a with statement; raises Fault when there is none."""
+        """The requested version, in memory until the end of a with statement; raises ServingError when there is none."""
         with self.lock:
             return self.find(name, version, label).hold()
 
-    def meant(self, name: str, version: int | None, label: str | None) -> tuple[Shelf | None, int | None]:
-        """A model's shelf, and the version by number where it was given by label."""
-        shelf = self.shelves.get(name)
+    def resolve(self, name: str, version: int | None, label: str | None) -> tuple[ModelState | None, int | None]:
+        """A model's state, and the version's number, looked up if it was given by label."""
+        model = self.models.get(name)
         if label is None:
-            return shelf, version
-        if shelf is None or label not in shelf.labels:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        return shelf, shelf.labels[label]
+            return model, version
+        if model is None or label not in model.labels:
+            raise invalid_argument(f"Unrecognized servable version label: {label}")
+        return model, model.labels[label]
 
     def find(self, name: str, version: int | None, label: str | None) -> Version:
-        shelf, version = self.meant(name, version, label)
-        serving = shelf.serving() if shelf else []
+        model, version = self.resolve(name, version, label)
+        serving = model.serving() if model else []
         number = version if version is not None else max(serving, default=None)
-        if shelf is None or number not in serving:
+        if model is None or number not in serving:
             which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise Fault("NOT_FOUND", f"Servable not found for request: {which}")
-        found = shelf.slots[number].version
-        assert found is not None
-        return found
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
+        loaded = model.versions[number].loaded
+        assert loaded is not None
+        return loaded
 
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[dict]:
-        """TensorFlow Serving's model_version_status, newest first; raises Fault for a model nobody ever saw."""
+        """TensorFlow Serving's model_version_status, newest first; raises ServingError for an unknown model."""
         with self.lock:
-            shelf, version = self.meant(name, version, label)
-            slots = [] if shelf is None else [slot for slot in shelf.slots.values() if version in (None, slot.number)]
-            fault = shelf.fault if shelf else ""
-        if fault and not slots and version is None:  # no version is known, for its folder cannot be read
-            slots = [Slot(0, self.folder / name, END, fault)]
-        if not slots:
+            model, version = self.resolve(name, version, label)
+            states = [] if model is None else [v for v in model.versions.values() if version in (None, v.number)]
+            model_error = model.error if model else ""
+        if model_error and not states and version is None:  # the folder is unreadable, so no version is known
+            states = [VersionState(0, self.folder / name, END, model_error)]
+        if not states:
             missing = f"version {version} of model {name}" if version is not None else f"any versions of model {name}"
-            raise Fault("NOT_FOUND", f"Could not find {missing}")
-        slots.sort(key=lambda slot: -slot.number)
-        faults = [slot.fault or fault for slot in slots]
+            raise ServingError("NOT_FOUND", f"Could not find {missing}")
+        states.sort(key=lambda state: -state.number)
+        errors = [state.error or model_error for state in states]
         return [
             {
-                "version": str(slot.number),
-                "state": slot.state,
-                "status": {"error_code": "UNKNOWN" if why else "OK", "error_message": why},
+                "version": str(state.number),
+                "state": state.state,
+                "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
             }
-            for slot, why in zip(slots, faults, strict=True)
+            for state, error in zip(states, errors, strict=True)
         ]
 
     def names(self) -> list[str]:
         with self.lock:
-            return sorted(name for name, shelf in self.shelves.items() if shelf.wanted or shelf.serving())
+            return sorted(name for name, model in self.models.items() if model.on_disk or model.serving())
 
     def ready(self) -> bool:
-        """Whether every model that the folder has serves a version, and there is one."""
+        """Whether the folder has models, and each of them serves a version."""
         with self.lock:
-            wanted = [shelf for shelf in self.shelves.values() if shelf.wanted]
-            return bool(wanted) and all(shelf.serving() for shelf in wanted)
+            expected = [model for model in self.models.values() if model.on_disk]
+            return bool(expected) and all(model.serving() for model in expected)
 
-    # What the folder says
+    # Following the folder
 
-    def look(self) -> None:
-        """One look at the folder: loads what is new and wanted, then lets go what is not; never raises."""
+    def refresh(self) -> None:
+        """Reads the folder once: loads new versions, then unloads those no longer wanted; never raises."""
         try:
             with self.lock:
-                known = frozenset(self.shelves)
-            listings = disk.scan(self.folder, known)
+                known = frozenset(self.models)
+            listings = model_folder.scan(self.folder, known)
         except OSError as error:
-            self.say("", f"the folder of models cannot be read ({disk.reason(error)}); what is loaded serves on")
+            reason = model_folder.error_text(error)
+            self.log_change("", f"the folder of models cannot be read ({reason}); loaded models continue to serve")
             return
-        self.say("", "")
+        self.log_change("", "")
         for name, listing in listings.items():
             try:
                 self.update(name, listing)
-            except Exception as error:  # whatever is wrong with one model, the others are looked at
-                self.say(f"{name}/", f"{name}: cannot be looked at ({type(error).__name__}: {error})")
+            except Exception as error:  # an error of one model must not stop the others
+                self.log_change(f"{name}/", f"{name}: cannot be read ({type(error).__name__}: {error})")
             else:
-                self.say(f"{name}/", "")
+                self.log_change(f"{name}/", "")
         with self.lock:
-            gone = [shelf for name, shelf in self.shelves.items() if name not in listings]
-        for shelf in gone:
-            shelf.wanted, shelf.fault = False, ""
-            self.let_go(shelf, [])
+            removed = [model for name, model in self.models.items() if name not in listings]
+        for model in removed:
+            model.on_disk, model.error = False, ""
+            self.unload_others(model, [])
 
-    def say(self, name: str, message: str) -> None:
-        """To the log, once for each change."""
-        if message != self.said.get(name, ""):
-            self.said[name] = message
+    def log_change(self, key: str, message: str) -> None:
+        """Logs an error when it differs from the previous one of the same key; '' resets it."""
+        if message != self.logged.get(key, ""):
+            self.logged[key] = message
             if message:
                 log.error("%s", message)
 
-    def update(self, name: str, listing: disk.Listing) -> None:
-        """Makes a model's shelf as its listing says."""
-        found = listing.versions
+    def update(self, name: str, listing: model_folder.Listing) -> None:
+        """Brings a model's state in line with its listing."""
+        paths = listing.versions
         with self.lock:
-            if name not in self.shelves and not (found or listing.faults or listing.fault):
+            if name not in self.models and not (paths or listing.errors or listing.error):
                 return
-            shelf = self.shelves.setdefault(name, Shelf(name, labels=self.labels.get(name, {})))
-            shelf.fault = listing.fault
-            if found or not (listing.fault or listing.faults):
-                shelf.wanted = bool(found)
-            # What serves stays as it is while its folder cannot be looked at.
-            kept = [number for number in listing.faults if number in shelf.serving()]
-        self.say(name, listing.fault and f"{name}: {listing.fault}")
-        if listing.fault:
+            model = self.models.setdefault(name, ModelState(name, labels=self.labels.get(name, {})))
+            model.error = listing.error
+            if paths or not (listing.error or listing.errors):
+                model.on_disk = bool(paths)
+            # Serving versions stay while their folder cannot be read.
+            unreadable = [number for number in listing.errors if number in model.serving()]
+        self.log_change(name, listing.error and f"{name}: {listing.error}")
+        if listing.error:
             return
-        wanted = self.policies.get(name, self.policy).wanted(sorted([*found, *kept]))
-        labelled = {number for number in shelf.labels.values() if number in found}
-        for number in sorted(labelled.union(wanted)):
-            slot = shelf.slots.get(number)
-            if number in found and (slot is None or slot.state == END):
-                self.bring(shelf, number, found[number], slot)
-        for number, reason in listing.faults.items():
-            slot = shelf.slots.get(number)
-            if slot is None or (slot.state == END and slot.fault != reason):
-                failed = Slot(number, self.folder / name / str(number))
+        selected = self.policies.get(name, self.policy).select(sorted([*paths, *unreadable]))
+        labelled = {number for number in model.labels.values() if number in paths}
+        for number in sorted(labelled.union(selected)):
+            state = model.versions.get(number)
+            if number in paths and (state is None or state.state == END):
+                self.load(model, number, paths[number], state)
+        for number, reason in listing.errors.items():
+            state = model.versions.get(number)
+            if state is None or (state.state == END and state.error != reason):
+                failed = VersionState(number, self.folder / name / str(number))
                 with self.lock:
-                    shelf.slots[number] = failed
+                    model.versions[number] = failed
                 self.fail(failed, f"version {number} of {name} {reason}", reason)
-        self.let_go(shelf, wanted)
+        self.unload_others(model, selected)
 
-    def bring(self, shelf: Shelf, number: int, path: Path, before: Slot | None) -> None:
-        """Loads a version and asks it before anybody else can; one that failed `before` only when its files changed."""
-        slot, stray = Slot(number, path, LOADING), ""
+    def load(self, model: ModelState, number: int, path: Path, previous: VersionState | None) -> None:
+        """Loads and tests a version before it serves; one that failed before is tried again only when its files changed."""
+        state, unsafe = VersionState(number, path, LOADING), ""
         try:
-            slot.seen = disk.footprint(path)
-            if before is not None and before.fault and before.seen == slot.seen:
+            state.fingerprint = model_folder.fingerprint(path)
+            if previous is not None and previous.error and previous.fingerprint == state.fingerprint:
                 return
-            stray = disk.strays(path)
+            unsafe = model_folder.find_unsafe_file(path)
         except OSError as error:
-            stray = f"cannot be read ({disk.reason(error)})"
-            if before is not None and before.fault == stray:
+            unsafe = f"cannot be read ({model_folder.error_text(error)})"
+            if previous is not None and previous.error == unsafe:
                 return
         with self.lock:
-            shelf.slots[number] = slot
-        if stray:
-            self.fail(slot, f"{path}: {stray}", stray)
+            model.versions[number] = state
+        if unsafe:
+            self.fail(state, f"{path}: {unsafe}", unsafe)
             return
         try:
-            version = Version.load(shelf.name, number, path, self.limits, trust=self.trust)
+            version = Version.load(model.name, number, path, self.limits, trust=self.trust)
             self.check(version)
         except TextpipeError as error:
-            self.fail(slot, str(error))
-        except Exception as error:  # what a damaged graph raises is TensorFlow's choice
-            self.fail(slot, f"{path}: {type(error).__name__}: {error}")
+            self.fail(state, str(error))
+        except Exception as error:  # TensorFlow may raise anything for a damaged graph
+            self.fail(state, f"{path}: {type(error).__name__}: {error}")
         else:
             with self.lock:
-                slot.version, slot.state = version, AVAILABLE
-            log.info("%s version %d serves", shelf.name, number)
+                state.loaded, state.state = version, AVAILABLE
+            log.info("%s version %d is serving", model.name, number)
 
-    def fail(self, slot: Slot, message: str, told: str | None = None) -> None:
-        """message: for the log; told: what status says, by default the message without this server's paths."""
+    def fail(self, state: VersionState, message: str, public: str | None = None) -> None:
+        """message: for the log; public: for status, by default the message without the server's paths."""
         with self.lock:
-            slot.state, slot.fault = END, told or without_paths(message, self.folder, self.given.absolute())
+            state.state = END
+            state.error = public or without_paths(message, self.folder, self.unresolved_folder.absolute())
         log.error("%s", message)
 
-    def let_go(self, shelf: Shelf, wanted: list[int]) -> None:
-        """Ends versions that neither the policy nor a label wants, once what the policy wants serves."""
+    def unload_others(self, model: ModelState, selected: list[int]) -> None:
+        """Unloads versions that are neither selected nor labelled, once a selected version serves."""
         with self.lock:
-            serving = shelf.serving()
-            if wanted and not set(wanted) & set(serving):
+            serving = model.serving()
+            if selected and not set(selected) & set(serving):
                 return
-            kept = set(wanted) | set(shelf.labels.values()) if wanted else set()
-            ending = [shelf.slots[number] for number in serving if number not in kept]
-            for slot in ending:
-                slot.state = UNLOADING
-        for slot in ending:
-            name = f"unload {shelf.name} {slot.number}"
-            threading.Thread(target=self.end, args=(shelf, slot), name=name, daemon=True).start()
+            kept = set(selected) | set(model.labels.values()) if selected else set()
+            ending = [model.versions[number] for number in serving if number not in kept]
+            for state in ending:
+                state.state = UNLOADING
+        for state in ending:
+            name = f"unload {model.name} {state.number}"
+            threading.Thread(target=self.unload, args=(model, state), name=name, daemon=True).start()
 
-    def end(self, shelf: Shelf, slot: Slot) -> None:
-        """After the last call it took, a version leaves memory."""
-        assert slot.version is not None
-        slot.version.retire()
+    def unload(self, model: ModelState, state: VersionState) -> None:
+        """Frees a version after its last request."""
+        assert state.loaded is not None
+        state.loaded.wait_until_released()
         with self.lock:
-            slot.version, slot.state = None, END
-            ended = sorted(number for number, other in shelf.slots.items() if other.state == END)
-            for number in ended[:-KEPT]:
-                del shelf.slots[number]
-        self.ended = True
-        log.info("%s version %d ended", shelf.name, slot.number)
+            state.loaded, state.state = None, END
+            ended = sorted(number for number, version in model.versions.items() if version.state == END)
+            for number in ended[:-MAX_ENDED_VERSIONS]:
+                del model.versions[number]
+        self.has_garbage = True
+        log.info("%s version %d is unloaded", model.name, state.number)

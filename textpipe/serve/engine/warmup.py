@@ -1,6 +1,4 @@
-"""What a version must do before it serves: its warm-up requests, then golden rows with the answers its maker wrote
-down.
-"""
+"""Tests a version before it serves: its warm-up requests, then golden rows whose answers were recorded at export."""
 
 import itertools
 import json
@@ -13,33 +11,33 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import warmup
 from textpipe.savedmodel.loader import DEFAULT, GOLDEN
 from textpipe.savedmodel.model_rows import encode
-from textpipe.serve.engine.errors import Fault
+from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 from textpipe.serve.engine.request_limits import RequestLimits
-from textpipe.serve.tensors.json_values import strings
+from textpipe.serve.tensors.json_values import bytes_array
 
-CLOSE = 1e-3  # relative; another processor's kernels round in another way
-UNLIMITED = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # who made the model made its warm-up requests
-NEAR_TIES = 0.02  # of the rows may have another answer: rounding makes a search or a draw go another way
+TOLERANCE = 1e-3  # relative; kernels round differently on another processor
+NO_LIMITS = RequestLimits(1 << 62, 1 << 62, 1 << 62)  # the warm-up requests are the model author's
+NEAR_TIES = 0.02  # share of rows that may differ: rounding can change a search or a sample
 
 
 def check(version: Version, *, golden_rows: int = 64) -> None:
-    """Raises ModelError when a request fails or when the model does not answer as it did where it was exported."""
-    for number, request in enumerate(requests(version)):
+    """Raises ModelError when a request fails or when the answers differ from those at export."""
+    for number, request in enumerate(read_requests(version)):
         try:
             signature = version.signature(request.model_spec.signature_name)
-            signature.call(signature.complete(tensors_of(request, signature, version.definitions[signature.name])))
-        except Fault as fault:
+            signature.call(signature.complete(request_tensors(request, signature, version.definitions[signature.name])))
+        except ServingError as error:
             raise ModelError(
-                f"{version.path}: warm-up request {number} failed ({fault}); export the model again"
+                f"{version.path}: warm-up request {number} failed ({error}); export the model again"
             ) from None
-    rows = golden(version, golden_rows)
+    rows = read_golden_rows(version, golden_rows)
     if rows:
-        compare(version, rows)
+        check_golden_rows(version, rows)
 
 
-def requests(version: Version) -> list[Any]:
-    """Requests of each warm-up log, as messages; raises ModelError when the file cannot be read."""
+def read_requests(version: Version) -> list[Any]:
+    """The requests of the warm-up log, as messages; raises ModelError when the file cannot be read."""
     path = version.path / warmup.FILE
     if not path.is_file():
         return []
@@ -56,25 +54,25 @@ def requests(version: Version) -> list[Any]:
     return [getattr(log, kind).request for log, kind in kinds if kind in ("predict_log", "classify_log", "regress_log")]
 
 
-def tensors_of(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
-    """A warm-up request's tensors; raises Fault where they are not the signature's, whose SignatureDef is given."""
+def request_tensors(request: Any, signature: Signature, definition: Any) -> dict[str, np.ndarray]:
+    """A warm-up request's tensors; raises ServingError when they do not fit the signature. definition: its SignatureDef."""
     from textpipe.serve.tensors import tensor_protos
 
     if hasattr(request, "input"):
-        return {"inputs": tensor_protos.examples(request.input, UNLIMITED)}
-    tensor_protos.check(request.inputs, signature, definition, UNLIMITED)
-    return tensor_protos.arrays(request.inputs, signature, UNLIMITED)
+        return {"inputs": tensor_protos.serialize_input(request.input, NO_LIMITS)}
+    tensor_protos.check_inputs(request.inputs, signature, definition, NO_LIMITS)
+    return tensor_protos.to_arrays(request.inputs, signature, NO_LIMITS)
 
 
-def golden(version: Version, count: int) -> list[dict[str, Any]]:
-    """Rows spread over the file, the same at every start."""
+def read_golden_rows(version: Version, count: int) -> list[dict[str, Any]]:
+    """At most `count` golden rows, evenly spread over the file."""
     path = version.path / GOLDEN
     if not version.about or not path.is_file() or DEFAULT not in version.signatures:
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     try:
         return (
-            [json.loads(lines[at * len(lines) // count]) for at in range(count)]
+            [json.loads(lines[index * len(lines) // count]) for index in range(count)]
             if len(lines) > count
             else list(map(json.loads, lines))
         )
@@ -82,43 +80,43 @@ def golden(version: Version, count: int) -> list[dict[str, Any]]:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
 
 
-def compare(version: Version, rows: list[dict[str, Any]]) -> None:
-    """Raises ModelError naming a row that is answered with another score, or more rows answered otherwise than a few."""
+def check_golden_rows(version: Version, rows: list[dict[str, Any]]) -> None:
+    """Raises ModelError naming a row with the same answer but another score, or when more than a few answers differ."""
     signature = version.signature(DEFAULT)
-    if any(name not in raw_of(row, signature) for row in rows for name in signature.inputs):
+    if any(name not in row_inputs(row, signature) for row in rows for name in signature.inputs):
         raise ModelError(f"{version.path}: golden rows lack inputs of the signature; export the model again")
-    found = signature.call(
+    outputs = signature.call(
         {
-            name: array_of([raw_of(row, signature)[name] for row in rows], dtype)
+            name: input_array([row_inputs(row, signature)[name] for row in rows], dtype)
             for name, dtype in signature.inputs.items()
         }
     )
-    others = 0
-    for row, answer, score in zip(rows, found["answer"].tolist(), found["score"].tolist(), strict=True):
-        close = math.isclose(score, row["scores"][0], rel_tol=CLOSE, abs_tol=CLOSE)
+    num_different = 0
+    for row, answer, score in zip(rows, outputs["answer"].tolist(), outputs["score"].tolist(), strict=True):
+        close = math.isclose(score, row["scores"][0], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         same = answer.decode("utf-8", "replace") == row["texts"][0]
-        others += not same
-        if (same and not close) or others > max(1, NEAR_TIES * len(rows)):
+        num_different += not same
+        if (same and not close) or num_different > max(1, NEAR_TIES * len(rows)):
             raise ModelError(
-                f"{version.path}: golden row {shown(raw_of(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
-                f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it anew"
+                f"{version.path}: golden row {format_row(row_inputs(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
+                f"({score:.6g}) where the export says {row['texts'][0]!r} ({row['scores'][0]:.6g}); copy it again"
             )
 
 
-def raw_of(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
-    """The cells of a golden row; exports of format 1 have rows of one text."""
+def row_inputs(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
+    """The inputs of a golden row; in exports of format 1 a row has a single text."""
     return row["raw"] if "raw" in row else dict.fromkeys(signature.inputs, row["text"])
 
 
-def array_of(cells: list[Any], dtype: str) -> np.ndarray:
-    """Cells of JSON as a signature takes them: [B]; a number that is missing is NaN."""
+def input_array(cells: list[Any], dtype: str) -> np.ndarray:
+    """JSON cells as a signature's input [B]; a missing number is NaN."""
     if dtype == "string":
-        return strings(encode(cell) for cell in cells)
+        return bytes_array(encode(cell) for cell in cells)
     return np.array([math.nan if cell is None else cell for cell in cells], dtype)
 
 
-def shown(raw: dict[str, Any]) -> str:
-    """A row for a message: its text, or its fields."""
+def format_row(raw: dict[str, Any]) -> str:
+    """A row for an error message: its text, or its fields."""
     if len(raw) == 1:
         return repr(str(*raw.values())[:60])
     return ", ".join(f"{name} {str(cell)[:40]!r}" for name, cell in raw.items())

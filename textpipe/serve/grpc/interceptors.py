@@ -1,18 +1,18 @@
-"""What every gRPC call passes before its method: who may call, and whether the message can be parsed."""
+"""Interceptors of all gRPC calls: authentication, and the error for a message that cannot be parsed."""
 
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from textpipe.serve.access import Gate
+from textpipe.serve.access import TokenAuth
 
 HEALTH = "/grpc.health.v1.Health/"
-CORRUPT = object()
+UNPARSED = object()
 
 
-class Parsing(grpc.aio.ServerInterceptor):
-    """A message that cannot be parsed is the client's mistake; gRPC itself would call it the server's."""
+class ParseErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Reports a message that cannot be parsed as INVALID_ARGUMENT; gRPC itself reports INTERNAL."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, Any] = {}
@@ -22,42 +22,42 @@ class Parsing(grpc.aio.ServerInterceptor):
             handler = await continuation(details)
             if handler is None or handler.unary_unary is None:
                 return handler
-            self.handlers[details.method] = careful(handler)
+            self.handlers[details.method] = reject_unparsed(handler)
         return self.handlers[details.method]
 
 
-def careful(handler: Any) -> Any:
-    """A handler that ends a call whose request is no message of its type."""
+def reject_unparsed(handler: Any) -> Any:
+    """A handler that aborts calls whose request is not a message of its type."""
 
-    def read(body: bytes) -> Any:
+    def deserialize(body: bytes) -> Any:
         try:
             return handler.request_deserializer(body)
         except DecodeError:
-            return CORRUPT
+            return UNPARSED
 
     async def answer(request: Any, context: Any) -> Any:
-        if request is CORRUPT:
+        if request is UNPARSED:
             text = "the request cannot be parsed as a message of this method's type"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         return await handler.unary_unary(request, context)
 
-    return handler._replace(request_deserializer=read, unary_unary=answer)
+    return handler._replace(request_deserializer=deserialize, unary_unary=answer)
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Turns away calls without a token; health may be asked by anyone."""
+class AuthInterceptor(grpc.aio.ServerInterceptor):
+    """Rejects calls without a valid token; health checks need none."""
 
-    def __init__(self, gate: Gate):
-        self.gate = gate
+    def __init__(self, auth: TokenAuth):
+        self.auth = auth
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         if details.method.startswith(HEALTH):
             return await continuation(details)
-        given = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
-        if self.gate.passes(given.encode() if isinstance(given, str) else given):
+        header = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
+        if self.auth.allows(header.encode() if isinstance(header, str) else header):
             return await continuation(details)
 
         async def refuse(request: Any, context: Any) -> None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.gate.refusal)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.auth.rejection)
 
         return grpc.unary_unary_rpc_method_handler(refuse)

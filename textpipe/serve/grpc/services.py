@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC door: PredictionService and ModelService from its own stubs, and gRPC's health checking."""
+"""TensorFlow Serving's gRPC endpoint: PredictionService and ModelService from its own stubs, and gRPC health checking."""
 
 import asyncio
 import logging
@@ -21,240 +21,246 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from textpipe.serve.access import Gate, Log, request_id
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import AccessLog, TokenAuth, request_id
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
-from textpipe.serve.engine.service import Service, Tensors
-from textpipe.serve.grpc.interceptors import Guard, Parsing
+from textpipe.serve.engine.service import Cancellation, Service, Tensors
+from textpipe.serve.grpc.interceptors import AuthInterceptor, ParseErrorInterceptor
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, tensor_protos
 
 log = logging.getLogger(__name__)
 
-METHODS = {
+TASK_METHODS = {
     "tensorflow/serving/classify": ("classify", "classification_result"),
     "tensorflow/serving/regress": ("regress", "regression_result"),
 }
-MOST_DETAILS = 2000  # characters of a message: what is longer is more than clients take as metadata
+MAX_DETAILS = 2000  # characters of a message: clients limit the size of metadata
 STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 
 
-def target_of(request: Any, verb: str) -> Target:
+def read_target(request: Any, method: str) -> Target:
     """The target of a request with a model_spec."""
     spec = request.model_spec
     if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
-    if not spec.name and verb != "status":
-        raise invalid("ModelSpec has no name specified.")
+        raise invalid_argument("Missing ModelSpec")
+    if not spec.name and method != "status":
+        raise invalid_argument("ModelSpec has no name specified.")
     which = spec.WhichOneof("version_choice")
     version = spec.version.value if which == "version" else None
-    return Target(spec.name, version, spec.version_label if which == "version_label" else None, verb)
+    return Target(spec.name, version, spec.version_label if which == "version_label" else None, method)
 
 
-def fill(spec: Any, version: Version, signature: str) -> None:
+def fill_model_spec(spec: Any, version: Version, signature: str) -> None:
     spec.name, spec.signature_name = version.name, signature
     spec.version.value = version.number
 
 
-class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: Service, measures: Measures, log: Log | None):
-        self.service, self.measures, self.log = service, measures, log
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: Service, metrics: Metrics, log: AccessLog | None):
+        self.service, self.metrics, self.log = service, metrics, log
 
-    async def answered(
-        self, context: Any, request: Any, verb: str, work: Callable[[Target, float | None], Awaitable[Any]]
+    async def run(
+        self, context: Any, request: Any, method: str, work: Callable[[Target, float | None], Awaitable[Any]]
     ) -> Any:
-        """Runs a call, counts it, and ends it with the code of its fault."""
-        began, code, model = time.monotonic(), "OK", ""
+        """Runs work(target, timeout), records it in metrics and log, and aborts the call with the code of its error."""
+        start, code, model = time.monotonic(), "OK", ""
         try:
-            target = target_of(request, verb)
+            target = read_target(request, method)
             model = target.name
             return await work(target, context.time_remaining())
-        except Fault as fault:
-            code = fault.code
+        except ServingError as error:
+            code = error.code
             if code == "RESOURCE_EXHAUSTED":
-                await self.service.queue.refused()
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
+                await self.service.scheduler.delay_refusal()
+            await context.abort(getattr(grpc.StatusCode, error.code), str(error)[:MAX_DETAILS])
         except (grpc.aio.AbortError, asyncio.CancelledError):
             raise
         except Exception:
             code = "INTERNAL"
-            log.exception("%s of %r", verb, model)
-            await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server's; its log says more")
+            log.exception("%s of %r", method, model)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal server error; see the server's log")
         finally:
-            seconds = time.monotonic() - began
-            self.measures.request("grpc", model, verb, code, seconds)
+            seconds = time.monotonic() - start
+            self.metrics.count_request("grpc", model, method, code, seconds)
             if self.log:
-                given = next(
-                    (value for name, value in context.invocation_metadata() or () if name == "x-request-id"), ""
-                )
-                who = {"id": request_id(str(given).encode()), "door": "grpc", "client": context.peer()}
-                self.log.write(**who, model=model, verb=verb, code=code, seconds=round(seconds, 6))
+                metadata = context.invocation_metadata() or ()
+                header = next((value for name, value in metadata if name == "x-request-id"), "")
+                caller = {"id": request_id(str(header).encode()), "door": "grpc", "client": context.peer()}
+                self.log.write(**caller, model=model, verb=method, code=code, seconds=round(seconds, 6))
 
     async def Predict(self, request: Any, context: Any) -> Any:
         name = request.model_spec.signature_name or DEFAULT
 
         def read(version: Version) -> tuple[Signature, Tensors]:
             if name not in version.signatures:
-                raise Fault("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+                raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
             signature = version.signatures[name]
-            tensor_protos.check(request.inputs, signature, version.definitions[name], self.service.request_limits)
-            filtered(request.output_filter, signature.outputs)
-            return signature, tensor_protos.arrays(request.inputs, signature, self.service.request_limits)
+            limits = self.service.request_limits
+            tensor_protos.check_inputs(request.inputs, signature, version.definitions[name], limits)
+            check_output_filter(request.output_filter, signature.outputs)
+            return signature, tensor_protos.to_arrays(request.inputs, signature, limits)
 
-        async def work(target: Target, seconds: float | None) -> Any:
-            version, signature, found = await self.service.answer(target, read, (seconds, None))
+        async def work(target: Target, timeout: float | None) -> Any:
+            version, signature, outputs = await self.service.answer(target, read, Cancellation(timeout))
             response = predict_pb2.PredictResponse()
-            fill(response.model_spec, version, signature.name)
-            for output in request.output_filter or found:
-                response.outputs[output].CopyFrom(tensor_protos.proto(found[output]))
+            fill_model_spec(response.model_spec, version, signature.name)
+            for name in request.output_filter or outputs:
+                response.outputs[name].CopyFrom(tensor_protos.to_proto(outputs[name]))
             return response
 
-        return await self.answered(context, request, "predict", work)
+        return await self.run(context, request, "predict", work)
 
-    async def judged(self, request: Any, context: Any, verb: str, response: Any, write: Callable[..., None]) -> Any:
-        """What Classify and Regress have in common; write(response.result, outputs, rows) puts the outputs in."""
+    async def run_on_examples(
+        self, request: Any, context: Any, method: str, response: Any, write: Callable[..., None]
+    ) -> Any:
+        """Classify or Regress; write(response.result, outputs, rows) fills the response."""
         rows = 0
 
         def read(version: Version) -> tuple[Signature, Tensors]:
             nonlocal rows
-            signature = examples.signature(version, request.model_spec.signature_name, verb)
-            serialized = tensor_protos.examples(request.input, self.service.request_limits)
+            signature = examples.find_signature(version, request.model_spec.signature_name, method)
+            serialized = tensor_protos.serialize_input(request.input, self.service.request_limits)
             rows = len(serialized)
             return signature, {examples.INPUTS: serialized}
 
-        async def work(target: Target, seconds: float | None) -> Any:
-            version, signature, found = await self.service.answer(target, read, (seconds, None))
-            fill(response.model_spec, version, signature.name)
-            write(response.result, found, rows)
+        async def work(target: Target, timeout: float | None) -> Any:
+            version, signature, outputs = await self.service.answer(target, read, Cancellation(timeout))
+            fill_model_spec(response.model_spec, version, signature.name)
+            write(response.result, outputs, rows)
             return response
 
-        return await self.answered(context, request, verb, work)
+        return await self.run(context, request, method, work)
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self.judged(request, context, "classify", classification_pb2.ClassificationResponse(), classified)
+        return await self.run_on_examples(
+            request, context, "classify", classification_pb2.ClassificationResponse(), write_classifications
+        )
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self.judged(request, context, "regress", regression_pb2.RegressionResponse(), regressed)
+        return await self.run_on_examples(
+            request, context, "regress", regression_pb2.RegressionResponse(), write_regressions
+        )
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        """All tasks are checked before one is begun; their rows count together, and one version answers them all."""
+        """Checks all tasks before running any; their rows are counted together, and one version answers them all."""
 
-        async def work(target: Target, seconds: float | None) -> Any:
+        async def work(target: Target, timeout: float | None) -> Any:
             self.service.admit()
-            deadline, limits = self.service.deadline((seconds, None)), self.service.request_limits
+            deadline, limits = self.service.deadline(Cancellation(timeout)), self.service.request_limits
             response = inference_pb2.MultiInferenceResponse()
             with self.service.repository.hold(target.name, target.version, target.label) as version:
-                tasks = tasks_of(request, version)
-                serialized = tensor_protos.examples(request.input, limits)
-                limits.rows(examples.EXAMPLES, len(serialized) * len(tasks))
-                for signature, write, part in tasks:
-                    given = signature.complete({examples.INPUTS: serialized})
-                    found = await self.service.queue.ask(version, signature, given, deadline=deadline)
+                tasks = read_tasks(request, version)
+                serialized = tensor_protos.serialize_input(request.input, limits)
+                limits.check_rows(examples.EXAMPLES, len(serialized) * len(tasks))
+                for signature, write, result_field in tasks:
+                    inputs = signature.complete({examples.INPUTS: serialized})
+                    outputs = await self.service.scheduler.submit(version, signature, inputs, deadline=deadline)
                     result = response.results.add()
-                    fill(result.model_spec, version, signature.name)
-                    write(getattr(result, part), found, len(serialized))
+                    fill_model_spec(result.model_spec, version, signature.name)
+                    write(getattr(result, result_field), outputs, len(serialized))
             return response
 
-        asked = predict_pb2.PredictRequest(model_spec=request.tasks[0].model_spec if request.tasks else None)
-        asked.model_spec.SetInParent()
-        return await self.answered(context, asked, "multi_inference", work)
+        first = predict_pb2.PredictRequest(model_spec=request.tasks[0].model_spec if request.tasks else None)
+        first.model_spec.SetInParent()
+        return await self.run(context, first, "multi_inference", work)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        async def work(target: Target, seconds: float | None) -> Any:
+        async def work(target: Target, timeout: float | None) -> Any:
             if not request.metadata_field:
-                raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+                raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
             for name in request.metadata_field:
                 if name != "signature_def":
-                    raise invalid(f"Metadata field {name} is not supported")
+                    raise invalid_argument(f"Metadata field {name} is not supported")
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             with self.service.repository.hold(target.name, target.version, target.label) as version:
-                told = get_model_metadata_pb2.SignatureDefMap()
+                definitions = get_model_metadata_pb2.SignatureDefMap()
                 for name, definition in version.definitions.items():
-                    told.signature_def[name].CopyFrom(definition)
-                fill(response.model_spec, version, "")
+                    definitions.signature_def[name].CopyFrom(definition)
+                fill_model_spec(response.model_spec, version, "")
             packed = any_pb2.Any()
-            packed.Pack(told)
+            packed.Pack(definitions)
             response.metadata["signature_def"].CopyFrom(packed)
             return response
 
-        return await self.answered(context, request, "metadata", work)
+        return await self.run(context, request, "metadata", work)
 
 
-def tasks_of(request: Any, version: Version) -> list[tuple[Signature, Callable[..., None], str]]:
-    """What each task of a MultiInferenceRequest asks: its signature, what writes its result, and the result's field."""
-    found: dict[str, tuple[Signature, Callable[..., None], str]] = {}
+def read_tasks(request: Any, version: Version) -> list[tuple[Signature, Callable[..., None], str]]:
+    """For each task of a MultiInferenceRequest: its signature, the function that writes its result, and the result's field."""
+    tasks: dict[str, tuple[Signature, Callable[..., None], str]] = {}
     for task in request.tasks:
         if not task.model_spec.name:
-            raise invalid("Found ModelSpec with an empty model name.")
+            raise invalid_argument("Found ModelSpec with an empty model name.")
         if task.model_spec.name != request.tasks[0].model_spec.name:
-            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+            raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         name = task.model_spec.signature_name or DEFAULT
-        if name in found:
-            raise invalid(f"Duplicate evaluation of signature: {name}")
+        if name in tasks:
+            raise invalid_argument(f"Duplicate evaluation of signature: {name}")
         if name not in version.signatures:
-            raise invalid(f"Requested signature not found in model graph: {name}")
-        if task.method_name not in METHODS:
-            raise Fault("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
-        verb, part = METHODS[task.method_name]
-        signature = examples.signature(version, name, verb)
-        found[name] = signature, classified if verb == "classify" else regressed, part
-    return list(found.values())
+            raise invalid_argument(f"Requested signature not found in model graph: {name}")
+        if task.method_name not in TASK_METHODS:
+            raise ServingError("UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}")
+        method, result_field = TASK_METHODS[task.method_name]
+        signature = examples.find_signature(version, name, method)
+        tasks[name] = signature, write_classifications if method == "classify" else write_regressions, result_field
+    return list(tasks.values())
 
 
-def filtered(outputs: Any, known: Sequence[str]) -> None:
-    """Raises Fault for an output_filter that names what there is not, or twice what there is."""
-    for at, output in enumerate(outputs):
+def check_output_filter(outputs: Any, known: Sequence[str]) -> None:
+    """Raises ServingError for an output_filter with an unknown or repeated output."""
+    for index, output in enumerate(outputs):
         if output not in known:
             names = ",".join(known)
-            raise invalid(
+            raise invalid_argument(
                 f"output tensor alias not found in signature: {output} Outputs expected to be in the set {{{names}}}."
             )
-        if output in outputs[:at]:
-            raise invalid(f"duplicate output tensor alias: {output}")
+        if output in outputs[:index]:
+            raise invalid_argument(f"duplicate output tensor alias: {output}")
 
 
-def classified(result: Any, found: Tensors, rows: int) -> None:
-    classes, scores = examples.classified(found, rows)
-    given = scores if classes is None else classes
-    assert given is not None
+def write_classifications(result: Any, outputs: Tensors, rows: int) -> None:
+    classes, scores = examples.class_scores(outputs, rows)
+    either = scores if classes is None else classes
+    assert either is not None
     for row in range(rows):
         classification = result.classifications.add()
-        for column in range(given.shape[1]):
+        for column in range(either.shape[1]):
             label = "" if classes is None else classes[row, column].decode("utf-8", "replace")
             classification.classes.add(label=label, score=0.0 if scores is None else float(scores[row, column]))
 
 
-def regressed(result: Any, found: Tensors, rows: int) -> None:
-    for value in examples.regressed(found, rows).tolist():
+def write_regressions(result: Any, outputs: Tensors, rows: int) -> None:
+    for value in examples.regression_values(outputs, rows).tolist():
         result.regressions.add(value=value)
 
 
-class Models(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, service: Service):
         self.service = service
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
         try:
-            found = self.service.status(target_of(request, "status"))["model_version_status"]
-        except Fault as fault:
-            await context.abort(getattr(grpc.StatusCode, fault.code), str(fault)[:MOST_DETAILS])
+            versions = self.service.status(read_target(request, "status"))["model_version_status"]
+        except ServingError as error:
+            await context.abort(getattr(grpc.StatusCode, error.code), str(error)[:MAX_DETAILS])
         response = get_model_status_pb2.GetModelStatusResponse()
-        for line in found:
-            status = response.model_version_status.add(version=int(line["version"]), state=STATES[line["state"]])
-            status.status.error_code = 0 if line["status"]["error_code"] == "OK" else 2
-            status.status.error_message = line["status"]["error_message"]
+        for version in versions:
+            status = response.model_version_status.add(version=int(version["version"]), state=STATES[version["state"]])
+            status.status.error_code = 0 if version["status"]["error_code"] == "OK" else 2
+            status.status.error_message = version["status"]["error_message"]
         return response
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
-        """Not offered: which models serve is said by the folder, and a caller must not be able to name others."""
-        text = "this server takes its models from the folder it was started with; put or remove versions there"
+        """Not supported: the folder defines the models, and clients must not be able to load others."""
+        text = "this server takes its models from the folder it was started with; add or remove versions there"
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
         return model_management_pb2.ReloadConfigResponse()
 
 
-class Health(health_pb2_grpc.HealthServicer):
-    """SERVING while every model serves and the server is not about to stop."""
+class HealthService(health_pb2_grpc.HealthServicer):
+    """SERVING while every model serves and the server is not stopping."""
 
     def __init__(self, service: Service):
         self.service = service
@@ -264,25 +270,31 @@ class Health(health_pb2_grpc.HealthServicer):
         if request.service not in known:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service}")
         kinds = health_pb2.HealthCheckResponse
-        return kinds(status=kinds.NOT_SERVING if self.service.unready() else kinds.SERVING)
+        return kinds(status=kinds.NOT_SERVING if self.service.unready_reason() else kinds.SERVING)
 
     async def Watch(self, request: Any, context: Any) -> None:
-        """Not offered: each watcher would hold one of the calls that the server answers at a time."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not stream its health; ask with Check")
+        """Not supported: each watcher would occupy one of the server's concurrent calls."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not stream its health; use Check")
 
 
-def server(
-    service: Service, measures: Measures, gate: Gate, log: Log | None, *, most_bytes: int, most_calls: int,
-    shared: bool = False,
+def create_server(
+    service: Service, metrics: Metrics, auth: TokenAuth, log: AccessLog | None, *, max_message_bytes: int,
+    max_calls: int, shared_port: bool = False,
 ) -> Any:  # fmt: skip
-    """A gRPC server that is not yet bound to a port; shared: with other processes of one server."""
-    sizes = [
-        ("grpc.max_receive_message_length", most_bytes),
+    """A gRPC server that is not yet bound to a port. shared_port: with other processes of this server."""
+    options = [
+        ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", int(shared)),  # another server on the port must be told, not given half of the calls
+        ("grpc.so_reuseport", int(shared_port)),  # another server on the port must fail, not get half of the calls
     ]
-    made = grpc.aio.server(interceptors=[Guard(gate), Parsing()], options=sizes, maximum_concurrent_rpcs=most_calls)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(service, measures, log), made)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(service), made)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(service), made)
-    return made
+    server = grpc.aio.server(
+        interceptors=[AuthInterceptor(auth), ParseErrorInterceptor()],
+        options=options,
+        maximum_concurrent_rpcs=max_calls,
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(service, metrics, log), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService(service), server)
+    return server

@@ -1,1 +1,1 @@
-"""TensorFlow Serving's REST API, and the page."""
+"""TensorFlow Serving's REST API, and the demo page."""

@@ -1,15 +1,15 @@
-"""The HTTP side as one ASGI application: the gate, the log and the counters around both the REST door and the small
+"""The HTTP endpoint as one ASGI application: authentication, log and metrics around the REST API and the operational
 routes.
 
 /v1/...      TensorFlow Serving's REST (serve/rest/predict_api.py)
 /            the page, for browsers
-/healthz     the process answers; /readyz: every model has a version that serves, workers come free, and the server is not
-             stopping
-/models      what there is: versions, tasks, fields, options
+/healthz     the process is alive; /readyz: every model serves a version, workers are not stalled, and the server is
+             not stopping
+/models      models with their versions, tasks, fields, options
 /metrics     Prometheus
 /openapi.json
 
-The small ones answer GET and HEAD, other methods with 405.
+Operational routes take GET and HEAD; other methods get 405.
 """
 
 import time
@@ -19,74 +19,75 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from textpipe.serve.access import Gate, Log, request_id
-from textpipe.serve.engine.errors import HTTP
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.access import AccessLog, TokenAuth, request_id
+from textpipe.serve.engine.errors import HTTP_STATUS
+from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.service import Service
 from textpipe.serve.rest import openapi, paths
-from textpipe.serve.rest.predict_api import Door, page
+from textpipe.serve.rest.predict_api import PredictApi, error_page
 from textpipe.serve.tensors import to_json
 
-PAGE = Path(__file__).with_name("page.html")
-OPEN = ("/healthz", "/readyz")  # for who watches over the process: they tell nothing of models
-SMALL = ["GET", "HEAD"]  # methods of the small routes
-CODES = {status: code for code, status in reversed(HTTP.items())}
+PAGE_FILE = Path(__file__).with_name("page.html")
+PUBLIC_PATHS = ("/healthz", "/readyz")  # for health checks without a token; they reveal nothing about models
+READ_METHODS = ["GET", "HEAD"]  # of the operational routes
+CODE_OF_STATUS = {status: code for code, status in reversed(HTTP_STATUS.items())}
 
 
 class App:
     """An ASGI application."""
 
     def __init__(
-        self, service: Service, gate: Gate, measures: Measures, log: Log | None = None, *, most_bytes: int = 64 << 20,
-        body_seconds: float = 30.0,
+        self, service: Service, auth: TokenAuth, metrics: Metrics, log: AccessLog | None = None, *,
+        max_body_bytes: int = 64 << 20, body_seconds: float = 30.0,
     ):  # fmt: skip
-        self.gate, self.measures, self.log = gate, measures, log
-        self.door = Door(service, most_bytes=most_bytes, body_seconds=body_seconds, texts=bool(log and log.texts))
-        self.routes = routes(service, measures)
-        self.known = {getattr(route, "path", "") for route in self.routes.routes}
+        self.auth, self.metrics, self.log = auth, metrics, log
+        log_texts = bool(log and log.texts)
+        self.api = PredictApi(service, max_body_bytes=max_body_bytes, body_seconds=body_seconds, log_texts=log_texts)
+        self.routes = operational_routes(service, metrics)
+        self.route_paths = {getattr(route, "path", "") for route in self.routes.routes}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self.routes(scope, receive, send)
             return
-        began, headers = time.monotonic(), dict(scope["headers"])
-        name, told = request_id(headers.get(b"x-request-id")), {"status": 0, "bytes_out": 0}
-        found: dict[str, Any] = {}
-        scope["told"] = found
+        start, headers = time.monotonic(), dict(scope["headers"])
+        name, response = request_id(headers.get(b"x-request-id")), {"status": 0, "bytes_out": 0}
+        fields: dict[str, Any] = {}
+        scope["log_fields"] = fields
 
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
-                told["status"] = message["status"]
+                response["status"] = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]
             else:
-                told["bytes_out"] += len(message.get("body", b""))
+                response["bytes_out"] += len(message.get("body", b""))
             await send(message)
 
         try:
-            if scope["path"] not in OPEN and not self.gate.passes(headers.get(b"authorization", b"")):
-                await refuse(answer, self.gate.refusal)
-            elif scope["path"] in self.known and self.wanted(scope, headers):
+            if scope["path"] not in PUBLIC_PATHS and not self.auth.allows(headers.get(b"authorization", b"")):
+                await send_unauthorized(answer, self.auth.rejection)
+            elif scope["path"] in self.route_paths and self.is_operational(scope, headers):
                 await self.routes(scope, receive, answer)
             else:
-                await self.door(scope, receive, answer)
+                await self.api(scope, receive, answer)
         finally:
-            seconds = time.monotonic() - began
-            code = found.get("code") or CODES.get(told["status"], "OK" if told["status"] < 400 else "UNKNOWN")
+            seconds, status = time.monotonic() - start, response["status"]
+            code = fields.get("code") or CODE_OF_STATUS.get(status, "OK" if status < 400 else "UNKNOWN")
             if scope["path"].lower().startswith(paths.PREFIX):
-                self.measures.request("rest", found.get("model", ""), found.get("verb", ""), code, seconds)
+                self.metrics.count_request("rest", fields.get("model", ""), fields.get("verb", ""), code, seconds)
             if self.log:
                 client = (scope.get("client") or ("", 0))[0]
                 line = {"id": name, "door": "rest", "client": client, "method": scope["method"], "path": scope["path"]}
-                self.log.write(**line, **told, seconds=round(seconds, 6), **found)
+                self.log.write(**line, **response, seconds=round(seconds, 6), **fields)
 
-    def wanted(self, scope: dict, headers: dict[bytes, bytes]) -> bool:
-        """TensorFlow Serving has nothing at /, and its clients may rely on that: the page is for who asks for HTML."""
+    def is_operational(self, scope: dict, headers: dict[bytes, bytes]) -> bool:
+        """Whether an operational route answers: / only for browsers, because TensorFlow Serving answers it with 404."""
         return scope["path"] != "/" or b"text/html" in headers.get(b"accept", b"")
 
 
-async def refuse(send: Any, why: str) -> None:
+async def send_unauthorized(send: Any, message: str) -> None:
     """401, the same for every path."""
-    body = to_json.error(why).encode()
+    body = to_json.error(message).encode()
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
@@ -96,47 +97,47 @@ async def refuse(send: Any, why: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def routes(service: Service, measures: Measures) -> FastAPI:
-    """What stands beside the REST door."""
-    page_text = PAGE.read_text(encoding="utf-8")
-    made = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
+def operational_routes(service: Service, metrics: Metrics) -> FastAPI:
+    """The routes beside the REST API."""
+    page_text = PAGE_FILE.read_text(encoding="utf-8")
+    app = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 
-    @made.api_route("/", methods=SMALL, response_class=HTMLResponse)
+    @app.api_route("/", methods=READ_METHODS, response_class=HTMLResponse)
     async def index() -> HTMLResponse:
-        own = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-        policy = f"default-src 'none'; {own}; base-uri 'none'"
-        guarded = {
+        sources = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        policy = f"default-src 'none'; {sources}; base-uri 'none'"
+        headers = {
             "content-security-policy": policy,
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
         }
-        return HTMLResponse(page_text, headers=guarded)
+        return HTMLResponse(page_text, headers=headers)
 
-    @made.api_route("/healthz", methods=SMALL)
+    @app.api_route("/healthz", methods=READ_METHODS)
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    @made.api_route("/readyz", methods=SMALL)
+    @app.api_route("/readyz", methods=READ_METHODS)
     async def readyz() -> JSONResponse:
-        why = service.unready()
-        return JSONResponse({"status": why or "ok"}, 503 if why else 200)
+        reason = service.unready_reason()
+        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
 
-    @made.api_route("/models", methods=SMALL)
+    @app.api_route("/models", methods=READ_METHODS)
     async def models() -> JSONResponse:
-        return JSONResponse(service.described())
+        return JSONResponse(service.describe_models())
 
-    @made.api_route("/metrics", methods=SMALL)
-    async def metrics() -> Response:
-        body, kind = measures.text()
-        return Response(body, media_type=kind)
+    @app.api_route("/metrics", methods=READ_METHODS)
+    async def prometheus() -> Response:
+        body, content_type = metrics.exposition()
+        return Response(body, media_type=content_type)
 
-    @made.api_route("/openapi.json", methods=SMALL)
+    @app.api_route("/openapi.json", methods=READ_METHODS)
     async def description() -> JSONResponse:
-        return JSONResponse(openapi.description(service.options()))
+        return JSONResponse(openapi.description(service.describe_options()))
 
-    @made.exception_handler(405)
-    async def other_method(request: Any, error: Any) -> Response:
-        status, body, kind = page(405, "Method Not Allowed")
-        return Response(body, status, media_type=kind.decode(), headers={"allow": ", ".join(SMALL)})
+    @app.exception_handler(405)
+    async def method_not_allowed(request: Any, error: Any) -> Response:
+        status, body, content_type = error_page(405, "Method Not Allowed")
+        return Response(body, status, media_type=content_type.decode(), headers={"allow": ", ".join(READ_METHODS)})
 
-    return made
+    return app

@@ -1,7 +1,8 @@
-"""A connection of HTTP: what a head may measure, how long it may take, and an end that lets the client read its answer.
+"""An HTTP connection with limits on the size and duration of request headers, and a close that lets the client read the
+response.
 
-uvicorn's parser keeps a head in memory until it is complete, and appends to a field for each piece that arrives. So
-bytes are counted before they are parsed: neither memory nor time grows with what a client sends beyond the bounds.
+uvicorn's parser buffers a head until it is complete, and appends to a field with each chunk received. So bytes are counted
+before they are parsed: neither memory nor time grows with what a client sends beyond the limits.
 """
 
 import asyncio
@@ -13,20 +14,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from textpipe.serve.tensors import to_json
 
-MOST_HEAD = 64 << 10  # bytes of a request line and its fields; of chunk extensions and trailers beside a body
-MOST_URL = 16 << 10
-MOST_FIELDS = 256
-SLICE = 64 << 10  # bytes that are parsed at a time
-LINGER = 2.0  # seconds in which what a client still sends is read and dropped, so that it can read why
-MOST_DROPPED = 256 << 20
-PER_CHUNK, PER_BYTE = 16, 2  # bytes that a body sent in chunks may take more
+MAX_HEAD = 64 << 10  # bytes of a request line and its fields, or of the chunk extensions and trailers of a body
+MAX_URL = 16 << 10
+MAX_FIELDS = 256
+PARSE_BYTES = 64 << 10  # parsed at a time
+LINGER_SECONDS = 2.0  # in which further input is read and dropped, so that the client can read the response
+MAX_DROPPED = 256 << 20
+PER_CHUNK, PER_BYTE = 16, 2  # overhead in bytes that chunked encoding may add to a body
 
 IDLE, HEAD, BODY = "idle", "head", "body"
 
 
-def answer(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
-    """A whole response, after which the connection is closed."""
-    body = to_json.error(why).encode()
+def response(status: HTTPStatus, message: str, *fields: bytes) -> bytes:
+    """A complete response that closes the connection."""
+    body = to_json.error(message).encode()
     head = [
         b"HTTP/1.1 %d %s" % (status, status.phrase.encode()), b"content-type: application/json",
         b"content-length: %d" % len(body), *fields, b"connection: close", b"", b"",
@@ -34,18 +35,20 @@ def answer(status: HTTPStatus, why: str, *fields: bytes) -> bytes:
     return b"\r\n".join(head) + body
 
 
-FULL = answer(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again later", b"retry-after: 1")
-LONG_URL = answer(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MOST_URL} bytes")
-MANY_FIELDS = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-LONG_HEAD = answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MOST_HEAD} bytes")
-NO_TUNNEL = answer(HTTPStatus.NOT_IMPLEMENTED, "this server opens no tunnels")
-LONG_REST = answer(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MOST_HEAD} bytes"
+TOO_MANY_CONNECTIONS = response(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again later", b"retry-after: 1"
+)
+URL_TOO_LONG = response(HTTPStatus.REQUEST_URI_TOO_LONG, f"the URL is longer than {MAX_URL} bytes")
+TOO_MANY_FIELDS = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MAX_FIELDS} header fields")
+HEAD_TOO_LONG = response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are longer than {MAX_HEAD} bytes")
+NO_TUNNEL = response(HTTPStatus.NOT_IMPLEMENTED, "this server does not open tunnels")
+TRAILERS_TOO_LONG = response(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"chunk extensions or trailers are longer than {MAX_HEAD} bytes"
 )
 
 
-class Ending:
-    """The transport as a response sees it: its `close` is Connection.end."""
+class ResponseTransport:
+    """The transport that uvicorn writes a response to: its `close` is Connection.end."""
 
     __slots__ = ("close", "is_closing", "write")
 
@@ -54,90 +57,89 @@ class Ending:
 
 
 class Connection(HttpToolsProtocol):
-    """Its headers are complete header_seconds after it was opened, or after a request's first byte. Where there are
-    `most` already it is closed with 503: those that are open are served on. While `draining`, each answer is its last.
+    """header_seconds: from opening the connection, or from a request's first byte, until its headers are complete;
+    max_connections: further ones are closed with 503; draining: each response closes its connection.
     """
 
-    header_seconds, most, draining = 10.0, 1024, False
-    refused: ClassVar[set["Connection"]] = set()  # those beyond `most`, until they have read so
-    headers_until: float | None = None  # by the loop's clock, while a head is awaited
-    headers_due: asyncio.TimerHandle | None = None
-    linger_due: asyncio.TimerHandle | None = None
-    part, ended = IDLE, False
-    fed = began = (
-        0  # bytes so far; those before the slice in which this head, or the slice behind which this body begins
-    )
-    content = chunks = dropped = 0
-    plain: bytes | None = None  # the head of a request that asked for an upgrade, without that
+    header_seconds, max_connections, draining = 10.0, 1024, False
+    refused: ClassVar[set["Connection"]] = set()  # connections beyond max_connections, until they are closed
+    headers_deadline: float | None = None  # by the loop's clock, while headers are expected
+    headers_timer: asyncio.TimerHandle | None = None
+    linger_timer: asyncio.TimerHandle | None = None
+    phase, ended = IDLE, False
+    # Bytes received, and those before the current head (rounded down to a slice) or body (rounded up to one).
+    num_received = phase_start = 0
+    body_bytes = num_chunks = num_dropped = 0
+    plain_head: bytes | None = None  # of a request for an upgrade: its head without the Upgrade fields
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.ending = Ending(self)
-        if len(self.connections) > self.most:
+        self.response_transport = ResponseTransport(self)
+        if len(self.connections) > self.max_connections:
             self.connections.discard(self)
-            if len(self.refused) >= self.most:
+            if len(self.refused) >= self.max_connections:
                 transport.close()
                 return
             self.refused.add(self)
-            transport.write(FULL)
+            transport.write(TOO_MANY_CONNECTIONS)
             self.end(linger=True)
             return
         self.await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.refused.discard(self)
-        for timer in (self.headers_due, self.linger_due):
+        for timer in (self.headers_timer, self.linger_timer):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
-    # What arrives
+    # Receiving
 
     def await_headers(self) -> None:
-        self.headers_until = self.loop.time() + self.header_seconds
-        if self.headers_due is None:
-            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        self.headers_deadline = self.loop.time() + self.header_seconds
+        if self.headers_timer is None:
+            self.headers_timer = self.loop.call_at(self.headers_deadline, self.check_headers)
 
     def check_headers(self) -> None:
-        """One timer serves all requests of a connection: at its end it waits on for the head that is awaited then."""
-        self.headers_due = None
-        if self.headers_until is None:
+        """Closes the connection if its headers are late. One timer serves all requests of a connection."""
+        self.headers_timer = None
+        if self.headers_deadline is None:
             return
-        if self.loop.time() < self.headers_until:
-            self.headers_due = self.loop.call_at(self.headers_until, self.check_headers)
+        if self.loop.time() < self.headers_deadline:
+            self.headers_timer = self.loop.call_at(self.headers_deadline, self.check_headers)
         elif self.transport and not self.transport.is_closing():
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self.ended:
-            self.dropped += len(data)
-            if self.dropped > MOST_DROPPED:
+            self.num_dropped += len(data)
+            if self.num_dropped > MAX_DROPPED:
                 self.transport.abort()
             return
-        if self.headers_until is None and (self.cycle is None or self.cycle.response_complete):
+        if self.headers_deadline is None and (self.cycle is None or self.cycle.response_complete):
             self.await_headers()
-        if len(data) <= SLICE:
+        if len(data) <= PARSE_BYTES:
             self.feed(data)
             return
-        for start in range(0, len(data), SLICE):
+        for start in range(0, len(data), PARSE_BYTES):
             if not self.closing():
-                self.feed(data[start : start + SLICE])
+                self.feed(data[start : start + PARSE_BYTES])
 
     def feed(self, data: bytes) -> None:
-        """Parses a slice, and counts what of it was neither a complete head nor a body."""
-        self.fed += len(data)
+        """Parses a slice, and limits the bytes that are neither a complete head nor a body."""
+        self.num_received += len(data)
         self.parse(data)
-        if self.part is HEAD:
-            if self.fed - self.began > MOST_HEAD + SLICE:
-                self.refuse(LONG_URL if len(self.url) > MOST_URL else LONG_HEAD)
-        elif self.part is BODY:
-            allowed = MOST_HEAD + (1 + PER_BYTE) * self.content + PER_CHUNK * self.chunks
-            if self.fed - self.began > allowed:
-                self.refuse(LONG_REST)
+        if self.phase is HEAD:
+            if self.num_received - self.phase_start > MAX_HEAD + PARSE_BYTES:
+                self.refuse(URL_TOO_LONG if len(self.url) > MAX_URL else HEAD_TOO_LONG)
+        elif self.phase is BODY:
+            allowed = MAX_HEAD + (1 + PER_BYTE) * self.body_bytes + PER_CHUNK * self.num_chunks
+            if self.num_received - self.phase_start > allowed:
+                self.refuse(TRAILERS_TOO_LONG)
 
     def parse(self, data: bytes) -> None:
-        """Feeds the parser, which ends a request at its head where the head asks for another protocol, though a body may
-        follow: such a head is parsed again without its Upgrade fields, as a server may ignore them (RFC 9110, 7.8).
+        """Feeds the parser. It ends a request at its head if that asks for an upgrade, even if a body follows: such a head is
+        parsed again without its Upgrade fields, which a server may ignore (RFC 9110, 7.8).
         """
         self._unset_keepalive_if_required()
         while True:
@@ -145,7 +147,7 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as end:
-                head, self.plain = self.plain, None
+                head, self.plain_head = self.plain_head, None
                 if self.closing():
                     return
                 data = (head or b"") + data[end.args[0] :]
@@ -156,34 +158,34 @@ class Connection(HttpToolsProtocol):
                 return
 
     def without_upgrade(self) -> bytes:
-        """The head that has been parsed, without its Upgrade fields."""
+        """The parsed head, without its Upgrade fields."""
         line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         fields = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([line, *fields, b"", b""])
 
     def on_message_begin(self) -> None:
-        self.part, self.began = HEAD, max(0, self.fed - SLICE)
+        self.phase, self.phase_start = HEAD, max(0, self.num_received - PARSE_BYTES)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.ended:
             return
-        self.headers_came()
-        if len(self.url) > MOST_URL:
-            self.refuse(LONG_URL)
-        elif len(self.headers) > MOST_FIELDS:
-            self.refuse(MANY_FIELDS)
-        elif self.fed - self.began > MOST_HEAD and self.head_bytes() > MOST_HEAD:
-            self.refuse(LONG_HEAD)
+        self.headers_received()
+        if len(self.url) > MAX_URL:
+            self.refuse(URL_TOO_LONG)
+        elif len(self.headers) > MAX_FIELDS:
+            self.refuse(TOO_MANY_FIELDS)
+        elif self.num_received - self.phase_start > MAX_HEAD and self.head_bytes() > MAX_HEAD:
+            self.refuse(HEAD_TOO_LONG)
         elif self.parser.get_method() == b"CONNECT":
             self.refuse(NO_TUNNEL)
         elif self.parser.should_upgrade():
-            self.plain = self.without_upgrade()
+            self.plain_head = self.without_upgrade()
         else:
-            self.part, self.began, self.content, self.chunks = BODY, self.fed, 0, 0
+            self.phase, self.phase_start, self.body_bytes, self.num_chunks = BODY, self.num_received, 0, 0
             super().on_headers_complete()
-            self.headers = []  # of trailers, which are not to be taken for fields of the head
-            self.cycle.transport = cast(asyncio.Transport, self.ending)
+            self.headers = []  # trailers go here and must not become fields of the head
+            self.cycle.transport = cast(asyncio.Transport, self.response_transport)
             if self.draining:
                 self.cycle.keep_alive = False
 
@@ -191,61 +193,61 @@ class Connection(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_chunk_header(self) -> None:
-        self.chunks += 1
+        self.num_chunks += 1
 
     def on_body(self, body: bytes) -> None:
         if not self.ended:
-            self.content += len(body)
+            self.body_bytes += len(body)
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.ended and self.plain is None:
-            self.part = IDLE
+        if not self.ended and self.plain_head is None:
+            self.phase = IDLE
             super().on_message_complete()
 
-    def headers_came(self) -> None:
-        self.headers_until = None
+    def headers_received(self) -> None:
+        self.headers_deadline = None
 
-    # Its end
+    # Closing
 
     def closing(self) -> bool:
         return self.ended or self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
-        self.refuse(answer(HTTPStatus.BAD_REQUEST, msg))
+        self.refuse(response(HTTPStatus.BAD_REQUEST, msg))
 
-    def refuse(self, text: bytes) -> None:
-        """Answers what is being read, and ends. A request that is being answered already is broken off."""
+    def refuse(self, response: bytes) -> None:
+        """Answers the request being read with an error, and closes. A response that has begun is cut off."""
         if self.closing():
             return
-        self.headers_came()
+        self.headers_received()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if self.cycle.response_started:
                 self.transport.close()
                 return
-        self.transport.write(text)
+        self.transport.write(response)
         self.end(linger=True)
 
     def end(self, *, linger: bool = False) -> None:
-        """Closes the connection behind what was written to it.
+        """Closes the connection after what was written to it.
 
-        Where the client may still be sending, closing would reset the connection, and with it what the client has not
-        read yet: so only the server's side is closed, and what still comes is dropped for a moment.
+        While the client may still be sending, closing would reset the connection before it has read the response: so only
+        the server's side is closed, and further input is dropped for LINGER_SECONDS.
         """
         if self.ended:
             return
         self.ended = True
-        self.headers_came()
+        self.headers_received()
         self.pipeline.clear()
-        if not linger and self.part is IDLE:
+        if not linger and self.phase is IDLE:
             self.transport.close()
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
-        self.linger_due = self.loop.call_later(LINGER, self.transport.close)
+        self.linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def on_response_complete(self) -> None:
         if self.ended:
@@ -254,7 +256,7 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
 
     def shutdown(self) -> None:
-        """Ends it when it has been answered, or now."""
+        """Closes now, or after the current response."""
         if self.cycle is None or self.cycle.response_complete:
             self.end(linger=True)
         else:

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the HTTP side."""
+"""The OpenAPI description of the HTTP endpoint."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,15 +6,15 @@ from typing import Any
 
 from textpipe.version import __version__
 
-PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+NOT_ALLOWED = re.compile(r"[^A-Za-z0-9._-]")
 VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list of these, or {"b64": ...} for bytes.'}
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
 def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None) -> dict[str, Any]:
-    """OpenAPI 3.1 of every path a caller may use.
+    """OpenAPI 3.1 of all public paths.
 
-    options: what callers may set of models' searches, {model: (signature, {option: its schema})}; they become components.
+    options: search options of the models, {model: (signature, {option: its schema})}; they become components.
     """
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
     version = {
@@ -24,78 +24,87 @@ def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None)
         "schema": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     }
     label = {"name": "label", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
-    which: tuple[tuple[str, list[dict[str, Any]]], ...] = (
+    targets: tuple[tuple[str, list[dict[str, Any]]], ...] = (
         ("", []),
         ("/versions/{version}", [version]),
         ("/labels/{label}", [label]),
     )
-    found: dict[str, Any] = {}
-    for suffix, more in which:
-        base, parameters = "/v1/models/{name}" + suffix, [name, *more]
-        found[base] = {
+    paths: dict[str, Any] = {}
+    for suffix, parameter in targets:
+        base, parameters = "/v1/models/{name}" + suffix, [name, *parameter]
+        paths[base] = {
             "parameters": parameters,
             "get": operation("The versions of a model and their states.", status()),
         }
-        found[base + "/metadata"] = {
+        paths[base + "/metadata"] = {
             "parameters": parameters,
             "get": operation("Signatures, inputs and outputs.", {"type": "object"}),
         }
-        for verb, body, answer in (
+        for method, body, answer in (
             ("predict", predict(), predictions()),
             ("classify", examples(), results({"type": "array"})),
-            ("regress", examples(), results(NUMBERS)),
+            ("regress", examples(), results(NUMBER)),
         ):
-            found[f"{base}:{verb}"] = {"parameters": parameters, "post": operation(VERBS[verb], answer, body)}
-    for path, text in SMALL.items():
-        asked = {"summary": text, "responses": {"200": {"description": "OK"}, **refused("401", "405", "503")}}
-        found[path] = {"get": asked, "head": asked}
-    about = {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": found}
-    return about | {"components": {"schemas": dict(components(options))}} if options else about
+            paths[f"{base}:{method}"] = {
+                "parameters": parameters,
+                "post": operation(METHOD_SUMMARIES[method], answer, body),
+            }
+    for path, text in OPERATIONAL_PATHS.items():
+        operational = {
+            "summary": text,
+            "responses": {"200": {"description": "OK"}, **error_responses("401", "405", "503")},
+        }
+        paths[path] = {"get": operational, "head": operational}
+    document = {"openapi": "3.1.0", "info": {"title": "textpipe", "version": __version__}, "paths": paths}
+    return document | {"components": {"schemas": dict(components(options))}} if options else document
 
 
 def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Schemas of what goes beside the texts of the signature that takes options, by names that OpenAPI allows."""
+    """Schemas of each model's options, under names that OpenAPI allows."""
     for model, (signature, schemas) in options.items():
         text = f'Inputs of {model} with signature_name "{signature}", beside its texts.'
-        yield f"{PLAIN.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
+        yield f"{NOT_ALLOWED.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 
-VERBS = {
+METHOD_SUMMARIES = {
     "predict": "Answers of a signature, in rows (instances) or columns (inputs).",
     "classify": "Labels and scores for examples.",
     "regress": "A number for each example.",
 }
-SMALL = {
+OPERATIONAL_PATHS = {
     "/healthz": "The process answers.",
     "/readyz": "Every model has a version that serves, and a worker has come free within the deadline.",
     "/models": "What there is to ask.",
     "/metrics": "Counters for Prometheus.",
 }
-NUMBERS = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+NUMBER = {"anyOf": [{"type": "number"}, {"type": "string"}]}
 
 
 def operation(summary: str, answer: dict[str, Any], body: dict[str, Any] | None = None) -> dict[str, Any]:
-    made: dict[str, Any] = {"summary": summary}
+    description: dict[str, Any] = {"summary": summary}
     if body:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    good = {"description": "OK", "content": {"application/json": {"schema": answer}}}
-    made["responses"] = {"200": good, **refused("400", "401", "404", "429", "500", "501", "503", "504")}
-    return made
+        description["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    success = {"description": "OK", "content": {"application/json": {"schema": answer}}}
+    description["responses"] = {
+        "200": success,
+        **error_responses("400", "401", "404", "429", "500", "501", "503", "504"),
+    }
+    return description
 
 
-def refused(*statuses: str) -> dict[str, Any]:
+def error_responses(*statuses: str) -> dict[str, Any]:
     return {
         status: {"description": "No answer", "content": {"application/json": {"schema": ERROR}}} for status in statuses
     }
 
 
 def status() -> dict[str, Any]:
-    line = {
+    version = {
         "type": "object",
         "required": ["version", "state", "status"],
         "properties": {"version": {"type": "string"}, "state": {"type": "string"}, "status": {"type": "object"}},
     }
-    return {"type": "object", "properties": {"model_version_status": {"type": "array", "items": line}}}
+    return {"type": "object", "properties": {"model_version_status": {"type": "array", "items": version}}}
 
 
 def predict() -> dict[str, Any]:
@@ -114,14 +123,14 @@ def predictions() -> dict[str, Any]:
 
 
 def examples() -> dict[str, Any]:
-    one = {"type": "object", "additionalProperties": VALUE}
+    features = {"type": "object", "additionalProperties": VALUE}
     return {
         "type": "object",
         "required": ["examples"],
         "properties": {
             "signature_name": {"type": "string"},
-            "context": one,
-            "examples": {"type": "array", "minItems": 1, "items": one},
+            "context": features,
+            "examples": {"type": "array", "minItems": 1, "items": features},
         },
     }
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST door, as an ASGI application for everything below /v1/."""
+"""TensorFlow Serving's REST API, an ASGI application for everything below /v1/."""
 
 import asyncio
 import logging
@@ -8,10 +8,10 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
-from textpipe.serve.engine.search_limits import late
-from textpipe.serve.engine.service import Patience, Service
+from textpipe.serve.engine.search_limits import deadline_exceeded
+from textpipe.serve.engine.service import Cancellation, Service
 from textpipe.serve.rest import paths
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, from_json, json_document, to_json
@@ -20,29 +20,30 @@ from textpipe.serve.tensors.json_writer import malformed
 
 log = logging.getLogger(__name__)
 
-MALFORMED = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+HTTP_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ORIGIN = re.compile(rb"https?://")
 JSON, HTML = b"application/json", b"text/html"
-TIMEOUT = b"x-request-timeout"
-IN_LOOP = 1 << 16  # bytes of a body that is read where it arrives; a longer one would hold up the others
-SLOW = 2  # long bodies at a time that Python's own reader cannot read: each takes the interpreter from all others
-PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
+TIMEOUT_HEADER = b"x-request-timeout"
+INLINE_BYTES = 1 << 16  # of a body that is parsed on the event loop; a longer one would block other requests
+MAX_SLOW_READS = 2  # long bodies that json_reader parses at a time: each keeps the interpreter busy
+ERROR_PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
 
 Receive = Callable[[], Awaitable[dict]]
 Send = Callable[[dict], Awaitable[None]]
 
 
-class Door:
-    """most_bytes: of a body, before and after it is unpacked; body_seconds: what a client may take to send it.
+class PredictApi:
+    """max_body_bytes: of a body, before and after decompression; body_seconds: how long a client may take to send it.
 
-    What a request turned out to be is left in scope["told"]: model, verb, version, rows, code, and with texts the body.
+    Adds to scope["log_fields"]: model, verb, version, rows, code, and with log_texts the body.
     """
 
     def __init__(
-        self, service: Service, *, most_bytes: int = 64 << 20, body_seconds: float = 30.0, texts: bool = False
+        self, service: Service, *, max_body_bytes: int = 64 << 20, body_seconds: float = 30.0, log_texts: bool = False
     ):
-        self.service, self.most_bytes, self.body_seconds, self.texts = service, most_bytes, body_seconds, texts
-        self.slow = asyncio.Semaphore(SLOW)
+        self.service, self.max_body_bytes = service, max_body_bytes
+        self.body_seconds, self.log_texts = body_seconds, log_texts
+        self.slow_reads = asyncio.Semaphore(MAX_SLOW_READS)
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -50,220 +51,230 @@ class Door:
         path = raw.decode("latin-1")
         if scope["query_string"]:
             path += "?" + scope["query_string"].decode("latin-1")
-        headers, told = dict(scope["headers"]), scope.setdefault("told", {})
+        headers, fields = dict(scope["headers"]), scope.setdefault("log_fields", {})
         try:
-            if method not in MALFORMED:
-                status, body, kind = page(501, "Not Implemented")
+            if method not in HTTP_METHODS:
+                status, body, content_type = error_page(501, "Not Implemented")
             elif not path.lower().startswith(paths.PREFIX):
-                status, body, kind = page(404, "Not Found")
+                status, body, content_type = error_page(404, "Not Found")
             elif method == "OPTIONS":
-                status, body, kind = 200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", JSON
+                status, body, content_type = 200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", JSON
             else:
-                target = paths.read(method, path)
-                told |= {"model": target.name, "verb": target.verb}
-                if target.verb == "stream":
-                    await self.stream(target, headers, receive, send, told)
+                target = paths.parse(method, path)
+                fields |= {"model": target.name, "verb": target.method}
+                if target.method == "stream":
+                    await self.stream(target, headers, receive, send, fields)
                     return
-                text = await self.answer(target, headers, receive, told)
-                status, body, kind = 200, text.encode(), JSON
-            more: list = []
-        except Fault as fault:
-            if fault.code == "RESOURCE_EXHAUSTED":
-                await self.service.queue.refused()
-            status, body, kind = fault.status, to_json.error(str(fault)).encode("utf-8", "replace"), JSON
-            more = [(b"retry-after", b"%d" % fault.retry_after)] if fault.retry_after else []
-            told["code"] = fault.code
+                text = await self.answer(target, headers, receive, fields)
+                status, body, content_type = 200, text.encode(), JSON
+            extra: list = []
+        except ServingError as error:
+            if error.code == "RESOURCE_EXHAUSTED":
+                await self.service.scheduler.delay_refusal()
+            status, body, content_type = error.status, to_json.error(str(error)).encode("utf-8", "replace"), JSON
+            extra = [(b"retry-after", b"%d" % error.retry_after)] if error.retry_after else []
+            fields["code"] = error.code
         except Exception:
             log.exception("%s %s", method, path)
-            status, body, kind, more = (
+            status, body, content_type, extra = (
                 500,
-                to_json.error("a fault of the server's; its log says more").encode(),
+                to_json.error("internal server error; see the server's log").encode(),
                 JSON,
                 [],
             )
-            told["code"] = "INTERNAL"
-        head = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
-        await send({"type": "http.response.start", "status": status, "headers": head})
+            fields["code"] = "INTERNAL"
+        response_headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
+        await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     async def stream(
-        self, target: Target, headers: dict[bytes, bytes], receive: Receive, send: Send, told: dict
+        self, target: Target, headers: dict[bytes, bytes], receive: Receive, send: Send, fields: dict
     ) -> None:
-        """Server-sent events: data: {"text": "Ein Mann", "tokens": 3, "done": false}; ended when the client leaves."""
+        """Server-sent events: data: {"text": "Ein Mann", "tokens": 3, "done": false}; stops when the client disconnects."""
         self.service.admit()
-        request, seconds = await self.request(headers, receive, told)
+        request, seconds = await self.request(headers, receive, fields)
 
         def read(version: Version) -> from_json.Tensors:
             assert version.stream is not None
             tensors, _ = from_json.predict(request, version.stream[0].inputs, limits=self.service.request_limits)
             if any(len(array.reshape(-1)) != 1 for array in tensors.values()):
-                raise invalid("a stream is the answer to one text; send one")
+                raise invalid_argument("a stream answers exactly one text; send one")
             return {name: array.reshape(1) for name, array in tensors.items()}
 
-        events = self.service.stream(target, read, (seconds, None))
-        first = await anext(events)  # what is wrong with a request is said with its status
-        head = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": head})
-        gone = asyncio.ensure_future(receive())
+        events = self.service.stream(target, read, Cancellation(seconds))
+        first = await anext(events)  # a bad request fails here, before the status is sent
+        response_headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": response_headers})
+        disconnected = asyncio.ensure_future(receive())
         try:
-            found: dict | None = first
-            while found is not None and not gone.done():
-                told["tokens"] = found["tokens"]
-                line = f"data: {to_json.line(found)}\n\n".encode()
+            event: dict | None = first
+            while event is not None and not disconnected.done():
+                fields["tokens"] = event["tokens"]
+                line = f"data: {to_json.line(event)}\n\n".encode()
                 await send({"type": "http.response.body", "body": line, "more_body": True})
                 try:
-                    found = await anext(events, None)
-                except Fault as fault:  # too late for a status
-                    told["code"] = fault.code
-                    line = f"event: error\ndata: {to_json.line({'error': str(fault)})}\n\n".encode()
+                    event = await anext(events, None)
+                except ServingError as error:  # too late for an HTTP status
+                    fields["code"] = error.code
+                    line = f"event: error\ndata: {to_json.line({'error': str(error)})}\n\n".encode()
                     await send({"type": "http.response.body", "body": line, "more_body": True})
                     break
-            if gone.done():
-                told["code"] = "CANCELLED"
+            if disconnected.done():
+                fields["code"] = "CANCELLED"
             else:
                 await send({"type": "http.response.body", "body": b""})
         finally:
-            gone.cancel()
+            disconnected.cancel()
             await events.aclose()
 
-    async def answer(self, target: Target, headers: dict[bytes, bytes], receive: Receive, told: dict) -> str:
-        if target.verb == "status":
-            return to_json.written(self.service.status(target))
-        if target.verb == "metadata":
-            return to_json.written(self.service.metadata(target))
+    async def answer(self, target: Target, headers: dict[bytes, bytes], receive: Receive, fields: dict) -> str:
+        if target.method == "status":
+            return to_json.indented(self.service.status(target))
+        if target.method == "metadata":
+            return to_json.indented(self.service.metadata(target))
         self.service.admit()
-        request, seconds = await self.request(headers, receive, told)
+        request, seconds = await self.request(headers, receive, fields)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):
             raise malformed(request, "not formatted correctly. 'signature_name' key must be a string value.")
-        work = self.predict if target.verb == "predict" else self.examples
-        return await work(target, name, request, (seconds, gone(receive)), told)
+        method = self.predict if target.method == "predict" else self.examples
+        return await method(target, name, request, Cancellation(seconds, disconnect_check(receive)), fields)
 
-    async def request(self, headers: dict[bytes, bytes], receive: Receive, told: dict) -> tuple[dict[str, Any], float]:
-        """A body's JSON object, and the seconds that are left to answer it: reading takes of them."""
+    async def request(
+        self, headers: dict[bytes, bytes], receive: Receive, fields: dict
+    ) -> tuple[dict[str, Any], float]:
+        """The body's JSON object, and the seconds left to answer it after reading."""
         body = await self.body(headers, receive)
-        told["bytes_in"] = len(body)
-        if self.texts:
-            told["body"] = body.decode("utf-8", "replace")
-        until = self.service.deadline((seconds_of(headers.get(TIMEOUT)), None))
-        if len(body) <= IN_LOOP:
-            request = json_document.parse(body, until)
-        elif (request := await asyncio.to_thread(json_document.quick, body)) is None:
-            request = await self.read_slowly(body, until)
+        fields["bytes_in"] = len(body)
+        if self.log_texts:
+            fields["body"] = body.decode("utf-8", "replace")
+        deadline = self.service.deadline(Cancellation(parse_timeout(headers.get(TIMEOUT_HEADER))))
+        if len(body) <= INLINE_BYTES:
+            request = json_document.parse(body, deadline)
+        elif (request := await asyncio.to_thread(json_document.parse_fast, body)) is None:
+            request = await self.read_slowly(body, deadline)
         if not isinstance(request, dict):
             raise malformed(request, "Is not object")
-        seconds = until - time.monotonic()
+        seconds = deadline - time.monotonic()
         if seconds <= 0:
-            raise late()
+            raise deadline_exceeded()
         return request, seconds
 
-    async def read_slowly(self, body: bytes, until: float) -> Any:
-        """What the slow reader reads, when its turn comes; raises Fault past the deadline."""
+    async def read_slowly(self, body: bytes, deadline: float) -> Any:
+        """Parses a long body that needs json_reader, in turn; raises ServingError past the deadline."""
         try:
-            async with asyncio.timeout(until - time.monotonic()):
-                await self.slow.acquire()
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self.slow_reads.acquire()
         except TimeoutError:
-            raise late() from None
+            raise deadline_exceeded() from None
         try:
-            return await asyncio.to_thread(Reader(body, until).document)
+            return await asyncio.to_thread(Reader(body, deadline).document)
         finally:
-            self.slow.release()
+            self.slow_reads.release()
 
-    async def predict(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
+    async def predict(
+        self, target: Target, name: str, request: dict[str, Any], cancellation: Cancellation, fields: dict
+    ) -> str:
         in_rows = False
 
         def read(version: Version) -> tuple[Signature, from_json.Tensors]:
             nonlocal in_rows
             signature = version.signature(name)
             if not signature.inputs:
-                raise invalid(f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}")
+                raise invalid_argument(
+                    f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}"
+                )
             tensors, in_rows = from_json.predict(
                 request, signature.inputs, signature.defaults, self.service.request_limits
             )
             return signature, tensors
 
-        version, _, found = await self.service.answer(target, read, patience)
-        told |= {"version": version.number, "signature": name}
-        return to_json.predict(found, in_rows=in_rows)
+        version, _, outputs = await self.service.answer(target, read, cancellation)
+        fields |= {"version": version.number, "signature": name}
+        return to_json.predict(outputs, in_rows=in_rows)
 
-    async def examples(self, target: Target, name: str, request: dict[str, Any], patience: Patience, told: dict) -> str:
-        serialized = examples.serialized(request, self.service.request_limits)
+    async def examples(
+        self, target: Target, name: str, request: dict[str, Any], cancellation: Cancellation, fields: dict
+    ) -> str:
+        serialized = examples.serialize_document(request, self.service.request_limits)
 
         def read(version: Version) -> tuple[Signature, from_json.Tensors]:
-            return examples.signature(version, name, target.verb), {examples.INPUTS: serialized}
+            return examples.find_signature(version, name, target.method), {examples.INPUTS: serialized}
 
-        version, _, found = await self.service.answer(target, read, patience)
-        told |= {"version": version.number, "signature": name, "rows": len(serialized)}
-        write = examples.classify if target.verb == "classify" else examples.regress
-        return write(found, len(serialized))
+        version, _, outputs = await self.service.answer(target, read, cancellation)
+        fields |= {"version": version.number, "signature": name, "rows": len(serialized)}
+        write = examples.classify_json if target.method == "classify" else examples.regress_json
+        return write(outputs, len(serialized))
 
     async def body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """All of a request's body, unpacked; raises Fault when it is longer than allowed or its client left."""
-        told = headers.get(b"content-length", b"")
-        if told.isdigit() and int(told.lstrip(b"0")[:20] or b"0") > self.most_bytes:  # int() takes 4300 digits at most
-            raise self.too_long()
-        if is_there(receive):
-            body = await self.whole(receive)
+        """The whole body, decompressed; raises ServingError when it is too long or the client disconnects."""
+        length = headers.get(b"content-length", b"")
+        if (
+            length.isdigit() and int(length.lstrip(b"0")[:20] or b"0") > self.max_body_bytes
+        ):  # int() refuses more than 4300 digits
+            raise self.body_too_long()
+        if body_received(receive):
+            body = await self.receive_all(receive)
         else:
             try:
                 async with asyncio.timeout(self.body_seconds):
-                    body = await self.whole(receive)
+                    body = await self.receive_all(receive)
             except TimeoutError:
-                why = f"the body took longer than {self.body_seconds:g} seconds to arrive"
-                raise Fault("DEADLINE_EXCEEDED", why) from None
-        return self.unpacked(body) if b"gzip" in headers.get(b"content-encoding", b"") else body
+                message = f"the body took longer than {self.body_seconds:g} seconds to arrive"
+                raise ServingError("DEADLINE_EXCEEDED", message) from None
+        return self.gunzip(body) if b"gzip" in headers.get(b"content-encoding", b"") else body
 
-    async def whole(self, receive: Receive) -> bytes:
-        parts, size = [], 0
+    async def receive_all(self, receive: Receive) -> bytes:
+        chunks, size = [], 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Fault("CANCELLED", "the client left")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self.most_bytes:
-                raise self.too_long()
+                raise ServingError("CANCELLED", "the client disconnected")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self.max_body_bytes:
+                raise self.body_too_long()
             if not message.get("more_body"):
-                return b"".join(parts)
+                return b"".join(chunks)
 
-    def unpacked(self, body: bytes) -> bytes:
-        """One gzip member and nothing behind it; what is not that is an empty body to TensorFlow Serving."""
+    def gunzip(self, body: bytes) -> bytes:
+        """Decompresses exactly one gzip member; anything else is an empty body, as in TensorFlow Serving."""
         reader = zlib.decompressobj(wbits=31)
         try:
-            found = reader.decompress(body, self.most_bytes + 1)
+            content = reader.decompress(body, self.max_body_bytes + 1)
         except zlib.error:
             return b""
-        if len(found) > self.most_bytes:
-            raise self.too_long()
-        return found if reader.eof and not reader.unused_data else b""
+        if len(content) > self.max_body_bytes:
+            raise self.body_too_long()
+        return content if reader.eof and not reader.unused_data else b""
 
-    def too_long(self) -> Fault:
-        return invalid(f"the body is longer than the {self.most_bytes} bytes this server takes")
+    def body_too_long(self) -> ServingError:
+        return invalid_argument(f"the body is longer than the {self.max_body_bytes} bytes this server takes")
 
 
-def is_there(receive: Receive) -> bool:
-    """Whether all of the body has come, as uvicorn's connection knows; of another server's, nobody can say."""
+def body_received(receive: Receive) -> bool:
+    """Whether the whole body has arrived, if the server is uvicorn; False for others."""
     return not getattr(getattr(receive, "__self__", None), "more_body", True)
 
 
-def gone(receive: Receive) -> Callable[[], bool]:
-    """Whether the client has left, as uvicorn's connection knows; another server's says nothing, and nobody has."""
+def disconnect_check(receive: Receive) -> Callable[[], bool]:
+    """Whether the client has disconnected, if the server is uvicorn; always False for others."""
     connection = getattr(receive, "__self__", None)
     return lambda: bool(getattr(connection, "disconnected", False))
 
 
-def seconds_of(given: bytes | None) -> float | None:
-    """What a client says it will wait; raises Fault when that is no time."""
-    if given is None:
+def parse_timeout(header: bytes | None) -> float | None:
+    """The client's timeout in seconds; raises ServingError for an invalid value."""
+    if header is None:
         return None
     try:
-        seconds = float(given)
+        seconds = float(header)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise invalid(f"{TIMEOUT.decode()}: expected seconds, found {given.decode('latin-1')[:40]!r}")
+        raise invalid_argument(f"{TIMEOUT_HEADER.decode()}: expected seconds, found {header.decode('latin-1')[:40]!r}")
     return seconds
 
 
-def page(status: int, text: str) -> tuple[int, bytes, bytes]:
-    return status, PAGE.format(status, text).encode(), HTML
+def error_page(status: int, text: str) -> tuple[int, bytes, bytes]:
+    return status, ERROR_PAGE.format(status, text).encode(), HTML

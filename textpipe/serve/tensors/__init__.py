@@ -1,1 +1,1 @@
-"""JSON, tf.Examples and TensorProtos as tensors, and back."""
+"""Converts JSON, tf.Examples and TensorProtos to tensors, and back."""

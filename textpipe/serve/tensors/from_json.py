@@ -1,8 +1,8 @@
-"""A predict request's JSON as tensors, by TensorFlow Serving's rules (its json_tensor).
+"""Converts a predict request's JSON to tensors, by TensorFlow Serving's rules (its json_tensor).
 
-A tensor is NumPy: numbers by their type, strings as bytes in arrays of objects. Rows ("instances") are stacked; columns
-("inputs") are taken as they are. Messages are TensorFlow Serving's own, for clients that read them. What is well formed
-is taken all at once; only where that does not succeed are values looked at one by one.
+Tensors are NumPy arrays, strings are bytes in arrays of objects. Rows ("instances") are stacked, columns ("inputs") are taken
+as they are. Error messages are copied from TensorFlow Serving, because clients read them. Well-formed values are converted
+all at once; only if that fails, one by one.
 """
 
 import math
@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.engine.request_limits import MOST_AXES, RequestLimits
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.request_limits import MAX_RANK, RequestLimits
 from textpipe.serve.tensors.json_reader import members
-from textpipe.serve.tensors.json_values import BOUNDS, LIMITS, is_bytes, scalar, strings, written
-from textpipe.serve.tensors.json_writer import malformed, shown
+from textpipe.serve.tensors.json_values import INT_BOUNDS, RANGE_OF, bytes_array, format_shape, is_bytes, scalar
+from textpipe.serve.tensors.json_writer import format_value, malformed
 
 ROWS, COLUMNS = "instances", "inputs"
 Tensors = dict[str, np.ndarray]
@@ -28,125 +28,127 @@ def predict(
     optional: Container[str] = (),
     limits: RequestLimits = RequestLimits(),
 ) -> tuple[Tensors, bool]:
-    """The tensors of a request and whether it is in rows; dtypes: {input: "float32", "string", ...}, in name order.
+    """The tensors of a request, and whether it is in rows. dtypes: {input: "float32", "string", ...}, sorted by name.
 
-    optional: inputs with a default, which may be left out of columns and have no place in rows, for they are no rows'.
-    Raises Fault with TensorFlow Serving's message where the document does not fit.
+    optional: inputs with a default, which may be omitted from columns and are not allowed in rows, because they have no batch
+    axis. Raises ServingError with TensorFlow Serving's message.
     """
     if ROWS in document and COLUMNS in document:
         raise malformed(
             document, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
         )
-    needed = {name: dtype for name, dtype in dtypes.items() if name not in optional}
+    required = {name: dtype for name, dtype in dtypes.items() if name not in optional}
     if ROWS in document:
         rows = document[ROWS]
         if not isinstance(rows, list):
             raise malformed(document, "Expecting 'instances' to be an list/array")
         if not rows:
             raise malformed(document, "No values in 'instances' array")
-        limits.rows(ROWS, len(rows))
-        return from_rows(rows, needed), True
+        limits.check_rows(ROWS, len(rows))
+        return from_rows(rows, required), True
     if COLUMNS in document:
         value = document[COLUMNS]
-        given = {
-            name: dtype for name, dtype in dtypes.items() if name in needed or (is_object(value) and name in value)
+        present = {
+            name: dtype for name, dtype in dtypes.items() if name in required or (is_object(value) and name in value)
         }
-        return from_columns(value, given, limits), False
-    raise invalid("Missing 'inputs' or 'instances' key")
+        return from_columns(value, present, limits), False
+    raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
 def from_rows(rows: list, dtypes: Mapping[str, str]) -> Tensors:
     """[4, 5] or [{"x": 4}, {"x": 5}] -> {"x": [4, 5]}"""
     if not isinstance(rows[0], dict) and len(dtypes) != 1:
-        raise invalid(
+        raise invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    return at_once(rows, dtypes) or row_by_row(rows, dtypes)
+    return stack_regular(rows, dtypes) or row_by_row(rows, dtypes)
 
 
-def at_once(rows: list, dtypes: Mapping[str, str]) -> Tensors | None:
-    """The tensors of rows that are as they should be, None for others."""
+def stack_regular(rows: list, dtypes: Mapping[str, str]) -> Tensors | None:
+    """The tensors of well-formed rows, None for others."""
     if not isinstance(rows[0], dict):
         ((name, dtype),) = dtypes.items()
-        array = regular(rows, dtype)
+        array = regular_array(rows, dtype)
         return None if array is None else {name: array}
     if set(map(type, rows)) != {dict} or any(row.keys() != dtypes.keys() for row in rows):
         return None
-    found = {}
+    tensors = {}
     for name, dtype in dtypes.items():
-        array = regular([row[name] for row in rows], dtype)
+        array = regular_array([row[name] for row in rows], dtype)
         if array is None:
             return None
-        found[name] = array
-    return found
+        tensors[name] = array
+    return tensors
 
 
 def row_by_row(rows: list, dtypes: Mapping[str, str]) -> Tensors:
-    """The tensors of rows in which something is unusual, if only a text in base64."""
+    """The tensors of other rows: malformed, or just with base64."""
     named = is_object(rows[0])
     columns = {name: Column(dtype) for name, dtype in dtypes.items()}
     first = next(iter(columns), "")
-    for at, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if is_object(row) != named:
             if named:
-                raise invalid(f"Expecting object but got list at item {at} of input list")
-            raise invalid(f"Expecting value/list but got object at item {at} of input list")
+                raise invalid_argument(f"Expecting object but got list at item {index} of input list")
+            raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
         if not named:
-            add(columns[first], row, f"Failed to process element: {at} of 'instances' list.")
+            add_value(columns[first], row, f"Failed to process element: {index} of 'instances' list.")
             continue
         names = set()
         for name, value in members(row):
-            name = name.partition("\0")[0]  # names end there for TensorFlow Serving
-            place = f"Failed to process element: {at} key: {name} of 'instances' list."
+            name = name.partition("\0")[0]  # TensorFlow Serving ends names there
+            prefix = f"Failed to process element: {index} key: {name} of 'instances' list."
             if name not in columns:
-                raise invalid(f"{place} Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}")
-            add(columns[name], value, place, keep=name not in names)
+                raise invalid_argument(
+                    f"{prefix} Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}"
+                )
+            add_value(columns[name], value, prefix, keep=name not in names)
             names.add(name)
         if names != columns.keys():
-            raise invalid(
-                f"Failed to process element: {at} of 'instances' list. JSON object: {shown(row)} "
+            raise invalid_argument(
+                f"Failed to process element: {index} of 'instances' list. JSON object: {format_value(row)} "
                 "keys must be equal to: " + ",".join(dtypes)
             )
     return {name: column.tensor(name) for name, column in columns.items() if column.shape is not None}
 
 
-def add(column: "Column", value: Any, place: str, *, keep: bool = True) -> None:
+def add_value(column: "Column", value: Any, prefix: str, *, keep: bool = True) -> None:
     try:
         column.add(value, keep=keep)
-    except Fault as fault:
-        raise invalid(f"{place} Error: {fault.code}: {fault}") from None
+    except ServingError as error:
+        raise invalid_argument(f"{prefix} Error: {error.code}: {error}") from None
 
 
 def from_columns(value: Any, dtypes: Mapping[str, str], limits: RequestLimits) -> Tensors:
     """{"x": [4, 5]}, or [4, 5] where there is one input -> {"x": [4, 5]}"""
     if not is_object(value):
         if len(dtypes) != 1:
-            raise invalid(
+            raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                 "tensorinfo_map"
             )
         value = dict.fromkeys(dtypes, value)
-    found = {}
+    tensors = {}
     for name, dtype in dtypes.items():
         if name not in value:
-            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+            raise invalid_argument(f"Missing named input: {name} in 'inputs' object.")
         if isinstance(value[name], list):
-            limits.rows(name, len(value[name]))
-        found[name] = one(name, value[name], dtype)
-    return found
+            limits.check_rows(name, len(value[name]))
+        tensors[name] = full_tensor(name, value[name], dtype)
+    return tensors
 
 
-def one(name: str, value: Any, dtype: str) -> np.ndarray:
-    """A tensor written out whole."""
-    if isinstance(value, list) and (array := regular(value, dtype)) is not None:
+def full_tensor(name: str, value: Any, dtype: str) -> np.ndarray:
+    """A tensor given as one nested list or scalar."""
+    if isinstance(value, list) and (array := regular_array(value, dtype)) is not None:
         return array
     shape = shape_of(value)
-    return tensor(name, flat(value, shape, dtype), shape, dtype)
+    return shaped_tensor(name, flatten(value, shape, dtype), shape, dtype)
 
 
 class Column:
-    """Values of one input, row by row; the first row says what shape all have."""
+    """Values of one input, row by row; the first row determines the shape of all."""
 
     def __init__(self, dtype: str):
         self.dtype = dtype
@@ -155,83 +157,83 @@ class Column:
         self.values: list[Any] = []
 
     def add(self, row: Any, *, keep: bool = True) -> None:
-        """keep: False to check a row and no more."""
+        """keep: False to only check the row."""
         shape = shape_of(row)
-        values = flat(row, shape, self.dtype)
+        values = flatten(row, shape, self.dtype)
         if self.shape is None:
             self.shape = shape
         elif math.prod(shape) != math.prod(self.shape):
-            raise invalid(f"Expecting tensor size: {math.prod(self.shape)} but got: {math.prod(shape)}")
+            raise invalid_argument(f"Expecting tensor size: {math.prod(self.shape)} but got: {math.prod(shape)}")
         elif shape != self.shape:
-            raise invalid(f"Expecting shape {written(self.shape)} but got: {written(shape)}")
+            raise invalid_argument(f"Expecting shape {format_shape(self.shape)} but got: {format_shape(shape)}")
         if keep:
             self.values += values
             self.rows += 1
 
     def tensor(self, name: str) -> np.ndarray:
         assert self.shape is not None
-        return tensor(name, self.values, (self.rows, *self.shape), self.dtype)
+        return shaped_tensor(name, self.values, (self.rows, *self.shape), self.dtype)
 
 
-def regular(values: list, dtype: str) -> np.ndarray | None:
-    """A list as a tensor if it is nested evenly and its values need no looking at one by one, else None."""
+def regular_array(values: list, dtype: str) -> np.ndarray | None:
+    """A regularly nested list as a tensor if its values need no individual checks, else None."""
     shape = [len(values)]
-    kinds = set(map(type, values))
-    while kinds == {list}:
+    types = set(map(type, values))
+    while types == {list}:
         sizes = set(map(len, values))
-        if len(sizes) != 1 or len(shape) == MOST_AXES:
+        if len(sizes) != 1 or len(shape) == MAX_RANK:
             return None
         shape.append(sizes.pop())
         values = list(chain.from_iterable(values))
-        kinds = set(map(type, values))
+        types = set(map(type, values))
     if not values:
         return None
     if dtype == "string":
-        return strings([text.encode() for text in values]).reshape(shape) if kinds == {str} else None
+        return bytes_array([text.encode() for text in values]).reshape(shape) if types == {str} else None
     if dtype in ("float32", "float64"):
-        simple = kinds == {float} or (kinds <= {float, int} and largest(values) < 2**63)
-    elif dtype in LIMITS:
-        low, high = BOUNDS[LIMITS[dtype]]
-        simple = kinds == {int} and low <= min(values) and max(values) <= high
+        simple = types == {float} or (types <= {float, int} and largest_integer(values) < 2**63)
+    elif dtype in RANGE_OF:
+        low, high = INT_BOUNDS[RANGE_OF[dtype]]
+        simple = types == {int} and low <= min(values) and max(values) <= high
     else:
-        simple = dtype == "bool" and kinds == {bool}
+        simple = dtype == "bool" and types == {bool}
     return array_of(values, dtype).reshape(shape) if simple else None
 
 
-def largest(numbers: list[Any]) -> int:
+def largest_integer(numbers: list[Any]) -> int:
     """The largest magnitude among the integers."""
-    whole = [number for number in numbers if type(number) is int]
-    return max(max(whole), -min(whole))
+    integers = [number for number in numbers if type(number) is int]
+    return max(max(integers), -min(integers))
 
 
-def tensor(name: str, values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def shaped_tensor(name: str, values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Checked values as a tensor."""
-    if len(shape) > MOST_AXES:
-        raise invalid(f"tensor parsing error: {name}")
+    if len(shape) > MAX_RANK:
+        raise invalid_argument(f"tensor parsing error: {name}")
     return array_of(values, dtype).reshape(shape)
 
 
 def array_of(values: list[Any], dtype: str) -> np.ndarray:
     """Checked values as an array [n]."""
     if dtype == "string":
-        return strings(values)
+        return bytes_array(values)
     if dtype == "float32":
-        with np.errstate(over="ignore"):  # what is too large for a float is infinite
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite
             return np.asarray(values, np.float64).astype(np.float32)
-    if dtype in LIMITS:
-        # 8 and 16 bits keep the lowest bits, as a cast in C does.
+    if dtype in RANGE_OF:
+        # 8 and 16 bit integers keep the lowest bits, like a cast in C.
         wide = np.uint64 if dtype == "uint64" else np.int64
         return np.asarray(values, wide).astype(dtype)
     return np.asarray(values, dtype)
 
 
 def is_object(value: Any) -> bool:
-    """Whether a value has named parts; {"b64": "..."} stands for bytes."""
+    """Whether a value is an object; {"b64": "..."} is bytes."""
     return isinstance(value, dict) and not is_bytes(value)
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """[[1, 2], ...] -> (n, 2): what the first values say; others are held to it by `flat`."""
+    """[[1, 2], ...] -> (n, 2), from the first values; `flatten` checks the others."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
@@ -241,30 +243,30 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def flat(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
-    """The values of a nested list in order, checked; raises Fault where the nesting is not that of shape."""
+def flatten(value: Any, shape: tuple[int, ...], dtype: str) -> list[Any]:
+    """The values of a nested list in order, checked; raises ServingError when its nesting differs from shape."""
     if not isinstance(value, list):
         return [scalar(value, dtype)]
     out: list[Any] = []
     stack: list[Any] = [iter((value,))]
     while stack:
         level = len(stack) - 1
-        for found in stack[-1]:
-            if not isinstance(found, list):
+        for item in stack[-1]:
+            if not isinstance(item, list):
                 if level != len(shape):
-                    raise invalid(
-                        f"JSON Value: {shown(found)} found at incorrect level: {level + 1} in the JSON DOM. "
+                    raise invalid_argument(
+                        f"JSON Value: {format_value(item)} found at incorrect level: {level + 1} in the JSON DOM. "
                         f"Expected at level: {len(shape)}"
                     )
-                out.append(scalar(found, dtype))
+                out.append(scalar(item, dtype))
                 continue
             if level >= len(shape):
-                raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-            if len(found) != shape[level]:
-                raise invalid(
-                    f"Encountered list at unexpected size: {len(found)} at level: {level} expected size: {shape[level]}"
+                raise invalid_argument(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+            if len(item) != shape[level]:
+                raise invalid_argument(
+                    f"Encountered list at unexpected size: {len(item)} at level: {level} expected size: {shape[level]}"
                 )
-            stack.append(iter(found))
+            stack.append(iter(item))
             break
         else:
             stack.pop()

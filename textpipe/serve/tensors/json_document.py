@@ -1,8 +1,8 @@
-"""A request's JSON as RapidJSON reads it for TensorFlow Serving: NaN and Inf are numbers, the first of two equal names
-counts, and what follows the document is ignored.
+"""Parses a request's JSON as RapidJSON does for TensorFlow Serving: NaN and Inf are numbers, the first of two equal names
+counts, and text after the document is ignored.
 
-Python's own reader does the work where both agree. It is checked for the few spellings on which they do not, and where
-it finds a fault, the reader (serve/tensors/json_reader.py) says what RapidJSON would.
+Python's json module parses what both read alike. Documents with one of the few differences, and those it rejects, go to
+serve/tensors/json_reader.py, which gives RapidJSON's result or error.
 """
 
 import json
@@ -10,45 +10,47 @@ import math
 import re
 from typing import Any
 
-from textpipe.serve.engine.errors import invalid
-from textpipe.serve.tensors.json_reader import LARGEST_EXPONENT, Reader, first_of_each
+from textpipe.serve.engine.errors import invalid_argument
+from textpipe.serve.tensors.json_reader import MAX_EXPONENT, Reader, keep_first
 
 BLANKS = " \n\r\t"
-# Python takes half a surrogate pair and any exponent; RapidJSON neither. Both are rare: a false alarm costs little.
+# Python accepts half a surrogate pair and any exponent, RapidJSON neither. Both are rare: a false positive costs little.
 HIGH, LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-HALF = re.compile(rf"{HIGH}(?!{LOW})|(?<!{HIGH}){LOW}")
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # found ten times as quickly as half of a pair
-LARGE = re.compile(r"[eE]\+?([0-9]{3,})")
-LONG = 300  # digits of a number that may be more than a double holds
+LONE_SURROGATE = re.compile(rf"{HIGH}(?!{LOW})|(?<!{HIGH}){LOW}")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # ten times as fast to find as a lone surrogate
+LARGE_EXPONENT = re.compile(r"[eE]\+?([0-9]{3,})")
+LONG_NUMBER = 300  # digits of a number that may overflow a double
 DIGIT, DIGITS = re.compile(rb"[0-9]"), re.compile(rb"[0-9]*")
-# Possessive, and to the end where a text is never closed: what was read is not read again.
+# Possessive, and matches an unclosed string to the end, so that nothing is scanned twice.
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
-MOST_PARTS = 1 << 20  # lists and objects of a document: each takes up to a hundred bytes, even when it is empty
+MAX_CONTAINERS = 1 << 20  # lists and objects of a document: each takes up to 100 bytes of memory, even if empty
 
 
-def parse(body: bytes, until: float = math.inf) -> Any:
-    """The document's value; raises a Fault that says what is wrong, and at which byte.
+def parse(body: bytes, deadline: float = math.inf) -> Any:
+    """The document's value; raises ServingError with the problem and its byte offset.
 
-    until: by time.monotonic(), where the slow reader is needed.
+    deadline: by time.monotonic(), for documents that need json_reader.
     """
-    value = quick(body)
-    return Reader(body, until).document() if value is None else value
+    value = parse_fast(body)
+    return Reader(body, deadline).document() if value is None else value
 
 
-def quick(body: bytes) -> dict[str, Any] | None:
-    """A document that Python's own reader reads as RapidJSON does and that is an object; None for one to be read slowly."""
+def parse_fast(body: bytes) -> dict[str, Any] | None:
+    """An object that Python's json module reads as RapidJSON does; None for documents that need json_reader."""
     if not body:
-        raise invalid("JSON Parse error: The document is empty")
+        raise invalid_argument("JSON Parse error: The document is empty")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise invalid(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from None
-    if len(body) > MOST_PARTS and parts(body) > MOST_PARTS:
-        raise invalid(f"JSON Parse error: more than {MOST_PARTS} lists and objects, which is what this server takes")
+        raise invalid_argument(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from None
+    if len(body) > MAX_CONTAINERS and count_containers(body) > MAX_CONTAINERS:
+        raise invalid_argument(
+            f"JSON Parse error: more than {MAX_CONTAINERS} lists and objects, which is what this server takes"
+        )
     text = text.removeprefix("\ufeff")
-    if not (SURROGATE.search(text) and HALF.search(text)) and not has_long_number(body):
+    if not (SURROGATE.search(text) and LONE_SURROGATE.search(text)) and not has_long_number(body):
         try:
-            value = QUICK.raw_decode(text, len(text) - len(text.lstrip(BLANKS)))[0]
+            value = FAST_DECODER.raw_decode(text, len(text) - len(text.lstrip(BLANKS)))[0]
         except (ValueError, RecursionError):
             pass
         else:
@@ -57,33 +59,33 @@ def quick(body: bytes) -> dict[str, Any] | None:
     return None
 
 
-def parts(body: bytes) -> int:
-    """How many lists and objects there are; brackets in texts are counted only when there are few."""
+def count_containers(body: bytes) -> int:
+    """The number of lists and objects; when there are at most MAX_CONTAINERS, brackets in strings are counted too."""
     count = body.count(b"[") + body.count(b"{")
-    if count <= MOST_PARTS:
+    if count <= MAX_CONTAINERS:
         return count
-    bare = STRING.sub(b"", body)
-    return bare.count(b"[") + bare.count(b"{")
+    structure = STRING.sub(b"", body)
+    return structure.count(b"[") + structure.count(b"{")
 
 
 def has_long_number(body: bytes) -> bool:
-    """Whether LONG digits stand together, or a few less: so many cover a place that is a multiple of LONG."""
-    if len(body) < LONG:
+    """Whether there are about LONG_NUMBER digits in a row: these cover a position that is a multiple of LONG_NUMBER."""
+    if len(body) < LONG_NUMBER:
         return False
-    for found in DIGIT.finditer(body[::LONG]):
-        at = found.start() * LONG
-        behind = DIGITS.match(body, at).end() - at  # type: ignore[union-attr]
-        before = DIGITS.match(body[max(0, at - LONG) : at][::-1]).end()  # type: ignore[union-attr]
-        if behind + before >= LONG:
+    for match in DIGIT.finditer(body[::LONG_NUMBER]):
+        start = match.start() * LONG_NUMBER
+        after = DIGITS.match(body, start).end() - start  # type: ignore[union-attr]
+        before = DIGITS.match(body[max(0, start - LONG_NUMBER) : start][::-1]).end()  # type: ignore[union-attr]
+        if after + before >= LONG_NUMBER:
             return True
     return False
 
 
-def number(text: str) -> float:
-    """Raises ValueError for an exponent that may be more than RapidJSON takes."""
-    if ("e" in text or "E" in text) and (found := LARGE.search(text)) and float(found[1]) > LARGEST_EXPONENT:
+def parse_float(text: str) -> float:
+    """Raises ValueError for an exponent that may be too large for RapidJSON."""
+    if ("e" in text or "E" in text) and (match := LARGE_EXPONENT.search(text)) and float(match[1]) > MAX_EXPONENT:
         raise ValueError(text)
     return float(text)
 
 
-QUICK = json.JSONDecoder(object_pairs_hook=first_of_each, parse_float=number)
+FAST_DECODER = json.JSONDecoder(object_pairs_hook=keep_first, parse_float=parse_float)

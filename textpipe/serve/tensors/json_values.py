@@ -1,4 +1,4 @@
-"""A JSON value as one of a tensor's."""
+"""Converts single JSON values to values of a tensor."""
 
 import base64
 import re
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.serve.engine.errors import Fault, invalid
-from textpipe.serve.tensors.json_writer import shown, type_of
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.tensors.json_writer import format_value, type_of
 
 B64 = "b64"
-# How TensorFlow writes types, and the integers it takes from JSON: 8 and 16 bits wrap around, others are bounded.
-NAMES = {"float32": "float", "float64": "double", "float16": "half"}
-LIMITS = {
+# TensorFlow's names of types, and the range it checks JSON integers against: 8 and 16 bits then wrap around.
+TYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+RANGE_OF = {
     "int8": "int32",
     "int16": "int32",
     "uint8": "int32",
@@ -22,26 +22,28 @@ LIMITS = {
     "uint32": "uint32",
     "uint64": "uint64",
 }
-BOUNDS = {name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int32", "int64", "uint32", "uint64")}
-PADDED = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
-BLANKS = str.maketrans("", "", " \t\n\v\f\r")
+INT_BOUNDS = {
+    name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int32", "int64", "uint32", "uint64")
+}
+BASE64 = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
+WHITESPACE = str.maketrans("", "", " \t\n\v\f\r")
 
 
-def strings(values: Iterable[bytes]) -> np.ndarray:
-    """[n] bytes as an array of objects, which NumPy would else cut or nest."""
-    found = list(values)
-    array = np.empty(len(found), object)
-    array[:] = found
+def bytes_array(values: Iterable[bytes]) -> np.ndarray:
+    """[n] bytes as an array of objects; np.array would strip or nest them."""
+    items = list(values)
+    array = np.empty(len(items), object)
+    array[:] = items
     return array
 
 
 def is_bytes(value: Any) -> bool:
-    """Whether a value is {"b64": "..."} and nothing beside; a name that stands twice makes two members."""
+    """Whether a value is {"b64": "..."} without other members; a repeated name counts as two."""
     return type(value) is dict and len(value) == 1 and isinstance(value.get(B64), str)
 
 
 def scalar(value: Any, dtype: str) -> Any:
-    """A JSON value as one of a tensor's; raises Fault where TensorFlow Serving would."""
+    """A JSON value as a value of a tensor; raises ServingError where TensorFlow Serving does."""
     kind = type(value)
     if dtype == "string":
         if kind is str:
@@ -53,40 +55,42 @@ def scalar(value: Any, dtype: str) -> Any:
     elif dtype in ("float32", "float64"):
         if kind in (int, float):
             return float(value)
-    elif dtype in LIMITS:
-        low, high = BOUNDS[LIMITS[dtype]]
+    elif dtype in RANGE_OF:
+        low, high = INT_BOUNDS[RANGE_OF[dtype]]
         if kind is int and low <= value <= high:
             return value
     elif dtype == "bool":
         if kind is bool:
             return value
     else:
-        raise Fault("UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {NAMES.get(dtype, dtype)}")
-    raise invalid(
-        f"JSON Value: {shown(value)} Type: {type_of(value)} is not of expected type: {NAMES.get(dtype, dtype)}"
+        raise ServingError(
+            "UNIMPLEMENTED", f"Conversion of JSON Value: {format_value(value)} to type: {TYPE_NAMES.get(dtype, dtype)}"
+        )
+    raise invalid_argument(
+        f"JSON Value: {format_value(value)} Type: {type_of(value)} is not of expected type: {TYPE_NAMES.get(dtype, dtype)}"
     )
 
 
 def from_base64(value: dict[str, Any]) -> bytes:
     """{"b64": "aGk="} -> b"hi"."""
     if not is_bytes(value):
-        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+        raise invalid_argument(f"JSON Value: {format_value(value)} not formatted correctly for base64 data")
     try:
-        return decoded(value[B64])
+        return decode_base64(value[B64])
     except ValueError:
-        raise invalid("Unable to base64 decode") from None
+        raise invalid_argument("Unable to base64 decode") from None
 
 
-def decoded(text: str) -> bytes:
-    """Base64 as Abseil's decoder takes it: blanks anywhere, and the end filled with "=" or "." as it should be, or not
-    at all. Raises ValueError for others.
+def decode_base64(text: str) -> bytes:
+    """Decodes base64 as Abseil does: blanks anywhere, and complete padding with "=" or ".", or none. Raises ValueError for
+    other text.
     """
-    found = PADDED.fullmatch(text.translate(BLANKS))
-    if not found or len(found[1]) % 4 == 1 or len(found[2]) not in (0, -len(found[1]) % 4):
+    match = BASE64.fullmatch(text.translate(WHITESPACE))
+    if not match or len(match[1]) % 4 == 1 or len(match[2]) not in (0, -len(match[1]) % 4):
         raise ValueError("not base64")
-    return base64.b64decode(found[1] + "=" * (-len(found[1]) % 4))
+    return base64.b64decode(match[1] + "=" * (-len(match[1]) % 4))
 
 
-def written(shape: tuple[int, ...]) -> str:
+def format_shape(shape: tuple[int, ...]) -> str:
     """(1, 2) -> "[1,2]"."""
     return f"[{','.join(map(str, shape))}]"

@@ -1,4 +1,4 @@
-"""JSON values in messages, as RapidJSON's PrettyWriter spells them for TensorFlow Serving."""
+"""JSON values in error messages, formatted as by RapidJSON's PrettyWriter in TensorFlow Serving."""
 
 import math
 import re
@@ -6,50 +6,50 @@ from decimal import Decimal
 from json.encoder import encode_basestring as in_quotes
 from typing import Any
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.tensors.json_reader import members
 
-SHOWN = 256  # bytes of a value after which nothing more of it is begun; what is begun is written out
-LONGEST = 1 << 14  # characters of one text, which TensorFlow Serving writes out whatever its length
-LOWEST, HIGHEST = -(2**63), 2**64 - 1  # integers beyond these are doubles
+MAX_SHOWN = 256  # bytes of a value after which no further part of it is started
+MAX_TEXT = 1 << 14  # characters of one text; TensorFlow Serving has no such limit
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # integers outside are doubles
 ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it: members of objects in lines of their own, lists in one line, cut where it is long.
+def format_value(value: Any) -> str:
+    """A value for an error message: members of objects on separate lines, lists on one line, cut when it is long.
 
     {"a": [1, 2.50]} -> '{\\n    "a": [1, 2.5]\\n}'
     """
     writer = Writer()
     writer.write(value)
-    return "".join(writer.pieces)
+    return "".join(writer.chunks)
 
 
-def malformed(value: Any, message: str) -> Fault:
-    """The client's mistake in a value, which the message begins with."""
-    return invalid(f"JSON Value: {shown(value)} {message}")
+def malformed(value: Any, message: str) -> ServingError:
+    """INVALID_ARGUMENT with a message that begins with the value."""
+    return invalid_argument(f"JSON Value: {format_value(value)} {message}")
 
 
 class Writer:
-    """Writes until SHOWN bytes are there, or a number is not finite: JSON has no spelling for that."""
+    """Writes until MAX_SHOWN bytes are reached, or until a number that is not finite, which JSON cannot express."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
+        self.chunks: list[str] = []
         self.size = 0
-        self.levels: list[list] = []  # of each list or object that is open: whether it is a list, how much it has
+        self.levels: list[list] = []  # of each open list or object: whether it is a list, number of items
 
     def write(self, value: Any) -> bool:
-        """Whether to go on."""
+        """Returns whether to continue."""
         if isinstance(value, dict):
             if not self.begin("{", False):
                 return False
             for name, inner in members(value):
-                if not self.add(quoted(name[:LONGEST])) or not self.write(inner):
+                if not self.add(quote(name[:MAX_TEXT])) or not self.write(inner):
                     return False
             return self.end("}")
         if isinstance(value, list):
             return self.begin("[", True) and all(map(self.write, value)) and self.end("]")
-        return self.add(spelled(value)) and not (isinstance(value, float) and not math.isfinite(value))
+        return self.add(format_scalar(value)) and not (isinstance(value, float) and not math.isfinite(value))
 
     def begin(self, bracket: str, is_list: bool) -> bool:
         written = self.add(bracket)
@@ -57,47 +57,47 @@ class Writer:
         return written
 
     def end(self, bracket: str) -> bool:
-        if self.size >= SHOWN:
+        if self.size >= MAX_SHOWN:
             return False
         is_list, count = self.levels.pop()
         self.put(bracket if is_list or not count else "\n" + self.indent() + bracket)
         return True
 
     def add(self, text: str) -> bool:
-        """A value, a name or an opening bracket, with what must stand before it."""
-        if self.size >= SHOWN:
+        """Adds a value, a name or an opening bracket, after its separator."""
+        if self.size >= MAX_SHOWN:
             return False
-        before = ""
+        separator = ""
         if self.levels:
             is_list, count = self.levels[-1]
             if is_list:
-                before = ", " if count else ""
+                separator = ", " if count else ""
             elif count % 2:
-                before = ": "
+                separator = ": "
             else:
-                before = (",\n" if count else "\n") + self.indent()
+                separator = (",\n" if count else "\n") + self.indent()
             self.levels[-1][1] += 1
-        self.put(before + text)
+        self.put(separator + text)
         return True
 
     def indent(self) -> str:
         return "    " * len(self.levels)
 
     def put(self, text: str) -> None:
-        self.pieces.append(text)
+        self.chunks.append(text)
         self.size += len(text.encode())
 
 
-def spelled(value: Any) -> str:
-    """What is neither list nor object; nothing for numbers that are not finite."""
+def format_scalar(value: Any) -> str:
+    """A scalar; empty for numbers that are not finite."""
     if isinstance(value, str):
-        return quoted(value[:LONGEST])
+        return quote(value[:MAX_TEXT])
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return double(float(value)) if is_double(value) else str(value)
+    return format_double(float(value)) if is_double(value) else str(value)
 
 
-def double(value: float) -> str:
+def format_double(value: float) -> str:
     """2.50 -> "2.5", 1e+30 -> "1e30", 1e21 -> "1e21", 1e20 -> "100000000000000000000.0"."""
     if not math.isfinite(value):
         return ""
@@ -117,21 +117,21 @@ def double(value: float) -> str:
     return "-" * sign + text
 
 
-def quoted(text: str) -> str:
-    """A JSON string as RapidJSON writes it: its hexadecimal digits are capitals."""
-    found = in_quotes(text)
-    if r"\u" not in found:
-        return found
-    return ESCAPE.sub(lambda match: rf"\u{match[1].upper()}" if match[1] else match[0], found)
+def quote(text: str) -> str:
+    """A JSON string as RapidJSON writes it, with hexadecimal digits in upper case."""
+    quoted = in_quotes(text)
+    if r"\u" not in quoted:
+        return quoted
+    return ESCAPE.sub(lambda match: rf"\u{match[1].upper()}" if match[1] else match[0], quoted)
 
 
 def is_double(value: Any) -> bool:
-    """Whether RapidJSON holds a number as a double: integers of more than 64 bits too."""
-    return type(value) is float or (type(value) is int and not LOWEST <= value <= HIGHEST)
+    """Whether RapidJSON stores a number as a double, as it does integers of more than 64 bits."""
+    return type(value) is float or (type(value) is int and not MIN_INTEGER <= value <= MAX_INTEGER)
 
 
 def type_of(value: Any) -> str:
-    """RapidJSON's name for what a value is."""
+    """RapidJSON's name of a value's type."""
     if value is None or isinstance(value, bool):
         return {None: "Null", True: "True", False: "False"}[value]
     if isinstance(value, dict):

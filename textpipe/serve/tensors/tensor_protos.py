@@ -1,8 +1,7 @@
-"""Protocol buffers of TensorFlow Serving's gRPC as arrays, and back.
+"""Converts the TensorProtos of TensorFlow Serving's gRPC to arrays, and back.
 
-A message of a few bytes can describe a tensor of any size: what it says is checked, and held against the limits of a
-request, before anything of it is made. What is sound, and which values there are, is as in TensorFlow's
-Tensor::FromProto.
+A message of a few bytes can describe a tensor of any size, so it is checked for consistency and against the request limits
+before memory is allocated. Both the checks and the values follow TensorFlow's Tensor::FromProto.
 """
 
 import functools
@@ -12,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.serve.engine.errors import Fault, invalid
+from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import Signature
-from textpipe.serve.engine.request_limits import MOST_AXES, RequestLimits
-from textpipe.serve.tensors.examples import joined
-from textpipe.serve.tensors.json_values import NAMES, strings
+from textpipe.serve.engine.request_limits import MAX_RANK, RequestLimits
+from textpipe.serve.tensors.examples import serialize
+from textpipe.serve.tensors.json_values import TYPE_NAMES, bytes_array
 
-MOST_VALUES = 2**63 - 1  # of a tensor
-# By TensorFlow's enumeration: where values that are not packed stand, and how many of them make one.
+MAX_VALUES = 2**63 - 1  # of a tensor
+# By TensorFlow's enum: dtype, field with values that are not packed, and how many of these make one value.
 FIELDS = {
     1: ("float32", "float_val", 1),
     2: ("float64", "double_val", 1),
@@ -38,73 +37,72 @@ FIELDS = {
     22: ("uint32", "uint32_val", 1),
     23: ("uint64", "uint64_val", 1),
 }
-# Each text is a Python object, made while nobody else is served: where rows are many, they may have so many on average.
-MOST_TEXTS, TEXTS_A_ROW = 1 << 16, 64
-STRING, POINTER = 7, 8  # bytes of each text beside its own
+# Each text is a Python object, created while the event loop is blocked; requests with many rows may have TEXTS_PER_ROW each.
+MAX_TEXTS, TEXTS_PER_ROW = 1 << 16, 64
+STRING, POINTER = 7, 8  # enum value; bytes per text in addition to its own
 # Types that TensorFlow reads but no signature here takes: resources, variants, quantized numbers.
-OTHERS = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
+UNSUPPORTED_TYPES = {11, 12, 13, 15, 16, 20, 21, *range(24, 34)}
 
 
-def check(inputs: Mapping[str, Any], signature: Signature, definition: Any, limits: RequestLimits) -> None:
-    """Raises Fault for inputs that lack or that there are not, for TensorProtos that contradict themselves, and for texts
-    beyond the limits.
+def check_inputs(inputs: Mapping[str, Any], signature: Signature, definition: Any, limits: RequestLimits) -> None:
+    """Raises ServingError for missing or unknown inputs, inconsistent TensorProtos, and texts beyond the limits.
 
     definition: the signature's SignatureDef.
     """
-    given, known, defaults = sorted(inputs), list(signature.inputs), sorted(signature.defaults)
-    if len(given) > len(known) or (len(given) < len(known) and not defaults):
-        raise invalid(
-            f"input size does not match signature: {len(given)}!={len(known)} "
-            f"len({{{','.join(given)}}}) != len({{{','.join(known)}}}). "
-            f"Sent extra: {{{','.join(sorted(set(given) - set(known)))}}}. "
-            f"Missing but required: {{{','.join(sorted(set(known) - set(given)))}}}."
+    sent, known, defaults = sorted(inputs), list(signature.inputs), sorted(signature.defaults)
+    if len(sent) > len(known) or (len(sent) < len(known) and not defaults):
+        raise invalid_argument(
+            f"input size does not match signature: {len(sent)}!={len(known)} "
+            f"len({{{','.join(sent)}}}) != len({{{','.join(known)}}}). "
+            f"Sent extra: {{{','.join(sorted(set(sent) - set(known)))}}}. "
+            f"Missing but required: {{{','.join(sorted(set(known) - set(sent)))}}}."
         )
     for name in known:
         if name in inputs:
-            if not sound(inputs[name], name, limits):
-                raise invalid(f"tensor parsing error: {name}")
+            if not is_consistent(inputs[name], name, limits):
+                raise invalid_argument(f"tensor parsing error: {name}")
         elif name not in defaults:
-            raise invalid(
+            raise invalid_argument(
                 f"Signature input alias: {name}(feed name: {definition.inputs[name].name}) not found in request and no "
-                f"default value provided. Inputs expected to be in the request {{{','.join(given)}}}, or default input "
+                f"default value provided. Inputs expected to be in the request {{{','.join(sent)}}}, or default input "
                 f"alias set: {','.join(defaults)}"
             )
-    used = [name for name in given if name in known]
-    if used != given:
-        raise invalid(
-            f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(given)}"
+    used = [name for name in sent if name in known]
+    if used != sent:
+        raise invalid_argument(
+            f"Inputs contains invalid name. Used request inputs: {','.join(used)}, request input: {','.join(sent)}"
         )
 
 
-def sound(proto: Any, name: str, limits: RequestLimits) -> bool:
-    """Whether type, shape and packed content belong together; values that are not packed may be too many or too few.
+def is_consistent(proto: Any, name: str, limits: RequestLimits) -> bool:
+    """Whether type, shape and packed content fit together; the number of unpacked values may differ.
 
-    Raises Fault for more packed texts than a request may have: to find out whether they are sound takes time for each.
+    Raises ServingError for too many packed texts, because checking takes time for each.
     """
-    if len(proto.tensor_shape.dim) > MOST_AXES:
+    if len(proto.tensor_shape.dim) > MAX_RANK:
         return False
     count = 1
     sizes = shape_of(proto)
     for size in sizes:
         count *= size
-        if size < 0 or count > MOST_VALUES:
+        if size < 0 or count > MAX_VALUES:
             return False
     if proto.dtype not in FIELDS:
-        return proto.dtype in OTHERS
+        return proto.dtype in UNSUPPORTED_TYPES
     if not count or not proto.tensor_content:
         return True
     if proto.dtype == STRING:
-        bound_texts(name, sizes, limits)
-        return lengths(proto.tensor_content, count) is not None
+        check_num_texts(name, sizes, limits)
+        return string_sizes(proto.tensor_content, count) is not None
     return len(proto.tensor_content) == count * array_type(proto.dtype).itemsize
 
 
-def bound_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
-    """Raises Fault for a tensor of more texts than a request may have, from its shape alone."""
-    limits.shape(name, sizes, POINTER)
-    count, most = math.prod(sizes), max(MOST_TEXTS, TEXTS_A_ROW * limits.most_rows)
-    if count > most:
-        raise invalid(f"{name}: {count} texts where this server takes {most} in a tensor")
+def check_num_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> None:
+    """Raises ServingError for a tensor with too many texts, from its shape alone."""
+    limits.check_shape(name, sizes, POINTER)
+    count, limit = math.prod(sizes), max(MAX_TEXTS, TEXTS_PER_ROW * limits.max_rows)
+    if count > limit:
+        raise invalid_argument(f"{name}: {count} texts where this server takes {limit} in a tensor")
 
 
 def shape_of(proto: Any) -> list[int]:
@@ -121,49 +119,49 @@ def array_type(kind: int) -> np.dtype:
     return np.dtype(object if name == "string" else name)
 
 
-def lengths(packed: bytes, count: int) -> list[int] | None:
-    """The sizes of packed strings, variable-length integers before the strings themselves; None when there are not so
-    many, or when they do not add up.
-    """
-    found: list[int] = []
-    at = 0
+def string_sizes(packed: bytes, count: int) -> list[int] | None:
+    """The sizes of packed strings, varints that precede the strings; None when there are too few or they do not add up."""
+    sizes: list[int] = []
+    pos = 0
     if count > len(packed):
         return None
-    while len(found) < count:
+    while len(sizes) < count:
         size = shift = 0
         while True:
-            if at == len(packed) or shift > 28:
+            if pos == len(packed) or shift > 28:
                 return None
-            byte = packed[at]
-            at += 1
+            byte = packed[pos]
+            pos += 1
             size |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 break
-        found.append(size & 0xFFFFFFFF)
-    return found if at + sum(found) == len(packed) else None
+        sizes.append(size & 0xFFFFFFFF)
+    return sizes if pos + sum(sizes) == len(packed) else None
 
 
-def arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
-    """TensorProtos that were checked, by name; raises Fault for another type than the signature's and beyond limits."""
-    found, total = {}, 0
-    for at, (name, dtype) in enumerate(signature.inputs.items()):
+def to_arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
+    """Arrays of TensorProtos that passed check_inputs; raises ServingError for wrong types and beyond the limits."""
+    result, total = {}, 0
+    for index, (name, dtype) in enumerate(signature.inputs.items()):
         if name not in inputs:
             continue
         proto = inputs[name]
         kind = FIELDS[proto.dtype][0] if proto.dtype in FIELDS else type_name(proto.dtype)
         if kind != dtype:
-            raise invalid(f"Expects arg[{at}] to be {NAMES.get(dtype, dtype)} but {NAMES.get(kind, kind)} is provided")
+            raise invalid_argument(
+                f"Expects arg[{index}] to be {TYPE_NAMES.get(dtype, dtype)} but {TYPE_NAMES.get(kind, kind)} is provided"
+            )
         if proto.dtype not in FIELDS:
-            raise Fault("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
+            raise ServingError("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
         if proto.dtype == STRING:
-            bound_texts(name, shape_of(proto), limits)
+            check_num_texts(name, shape_of(proto), limits)
         else:
-            limits.shape(name, shape_of(proto), array_type(proto.dtype).itemsize)
-        found[name] = array = texts(proto, name, limits) if proto.dtype == STRING else numbers(proto)
+            limits.check_shape(name, shape_of(proto), array_type(proto.dtype).itemsize)
+        result[name] = array = string_array(proto, name, limits) if proto.dtype == STRING else numeric_array(proto)
         total += array.nbytes
-        limits.size(name, total)
-    return found
+        limits.check_bytes(name, total)
+    return result
 
 
 def type_name(kind: int) -> str:
@@ -173,22 +171,22 @@ def type_name(kind: int) -> str:
     return types_pb2.DataType.Name(kind).removeprefix("DT_").lower()
 
 
-def numbers(proto: Any) -> np.ndarray:
-    """Packed values; or those of a field, of which the last counts for all that are not there."""
-    _, field, parts = FIELDS[proto.dtype]
+def numeric_array(proto: Any) -> np.ndarray:
+    """The values of a numeric tensor; if the field has too few, its last value fills the rest."""
+    _, field, num_parts = FIELDS[proto.dtype]
     dtype, sizes = array_type(proto.dtype), shape_of(proto)
     count = math.prod(sizes)
     if proto.tensor_content and count:
         return np.frombuffer(proto.tensor_content, dtype).reshape(sizes)
-    given = getattr(proto, field)[: count * parts]
-    if parts == 2:
-        values = np.asarray(given[: len(given) // 2 * 2], f"float{dtype.itemsize * 4}").view(dtype)
+    items = getattr(proto, field)[: count * num_parts]
+    if num_parts == 2:
+        values = np.asarray(items[: len(items) // 2 * 2], f"float{dtype.itemsize * 4}").view(dtype)
     elif field == "half_val":
-        values = np.asarray(given, np.int64).astype(np.uint16).view(dtype)
+        values = np.asarray(items, np.int64).astype(np.uint16).view(dtype)
     elif field == "int_val":
-        values = np.asarray(given, np.int64).astype(dtype)
+        values = np.asarray(items, np.int64).astype(dtype)
     else:
-        values = np.asarray(given, dtype)
+        values = np.asarray(items, dtype)
     if len(values) == count:
         return values.reshape(sizes)
     array = np.full(count, values[-1] if len(values) else 0, dtype)
@@ -196,44 +194,45 @@ def numbers(proto: Any) -> np.ndarray:
     return array.reshape(sizes)
 
 
-def texts(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
-    """The texts of a tensor, packed or not."""
+def string_array(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
+    """The texts of a string tensor, packed or not."""
     sizes = shape_of(proto)
     count = math.prod(sizes)
     values: list[bytes]
     if proto.tensor_content and count:
         values, packed = [], proto.tensor_content
-        found = lengths(packed, count) or []
-        at = len(packed) - sum(found)
-        for size in found:
-            values.append(packed[at : at + size])
-            at += size
+        lengths = string_sizes(packed, count) or []
+        pos = len(packed) - sum(lengths)
+        for length in lengths:
+            values.append(packed[pos : pos + length])
+            pos += length
     else:
         values = list(proto.string_val[:count])
     last = values[-1] if values else b""
-    limits.text(name, max(map(len, values), default=0))
-    limits.size(name, POINTER * count + sum(map(len, values)) + (count - len(values)) * len(last))
-    return strings(values + [last] * (count - len(values))).reshape(sizes)
+    limits.check_text(name, max(map(len, values), default=0))
+    limits.check_bytes(name, POINTER * count + sum(map(len, values)) + (count - len(values)) * len(last))
+    return bytes_array(values + [last] * (count - len(values))).reshape(sizes)
 
 
-def proto(array: np.ndarray) -> Any:
-    """An array as TensorProto."""
+def to_proto(array: np.ndarray) -> Any:
+    """An array as a TensorProto."""
     import tensorflow as tf
 
     return tf.make_tensor_proto(array, tf.string if array.dtype == object else None, array.shape)
 
 
-def examples(given: Any, limits: RequestLimits) -> np.ndarray:
-    """An Input message's examples, serialized [B]; those of a list with context have its features too."""
+def serialize_input(message: Any, limits: RequestLimits) -> np.ndarray:
+    """The examples of an Input message, serialized [B], each with the features of the context if there is one."""
     from tensorflow.core.example import example_pb2
 
-    kind = given.WhichOneof("kind")
+    kind = message.WhichOneof("kind")
     context: Any = example_pb2.Example()
-    found: Sequence[Any] = ()
+    rows: Sequence[Any] = ()
     if kind == "example_list":
-        found = given.example_list.examples
+        rows = message.example_list.examples
     elif kind == "example_list_with_context":
-        context, found = given.example_list_with_context.context, given.example_list_with_context.examples
-    if not found:
-        raise invalid("Input is empty.")
-    return joined(context, found, limits)
+        with_context = message.example_list_with_context
+        context, rows = with_context.context, with_context.examples
+    if not rows:
+        raise invalid_argument("Input is empty.")
+    return serialize(context, rows, limits)

@@ -1,6 +1,4 @@
-"""A model's answer as TensorFlow Serving's JSON: rows or columns, its spelling of numbers, base64 by the output's
-name.
-"""
+"""Writes outputs as TensorFlow Serving's JSON: in rows or columns, with its number format, and base64 by output name."""
 
 import base64
 import json
@@ -11,138 +9,138 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.serve.engine.batch_outputs import by_row
-from textpipe.serve.engine.errors import invalid
-from textpipe.serve.tensors.json_values import NAMES
-from textpipe.serve.tensors.json_writer import quoted as in_capitals
+from textpipe.serve.engine.batch_outputs import write_rows
+from textpipe.serve.engine.errors import invalid_argument
+from textpipe.serve.tensors.json_values import TYPE_NAMES
+from textpipe.serve.tensors.json_writer import quote as in_capitals
 
-BYTES = "_bytes"  # an output whose name ends so holds bytes
-WRITTEN = {"float32", "float64", "string", "bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
+BYTES_SUFFIX = "_bytes"  # outputs whose name ends so are written in base64
+JSON_TYPES = {"float32", "float64", "string", "bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 
 
 def predict(tensors: Mapping[str, np.ndarray], *, in_rows: bool) -> str:
     """{"y": [2.5, 3]} -> {"predictions": [2.5, 3.0]} in rows, {"outputs": [2.5, 3.0]} in columns.
 
-    Raises Fault for values of a type JSON has no spelling for and, in rows, for outputs that are not of one batch.
+    Raises ServingError for types that JSON cannot express and, in rows, for outputs of different batch sizes.
     """
     if not tensors:
-        raise invalid("Cannot convert empty tensor map to JSON")
+        raise invalid_argument("Cannot convert empty tensor map to JSON")
     if not in_rows:
         return columns(tensors)
-    lines = by_row(tensors, rows)
-    return f'{{\n    "predictions": [{", ".join(lines)}\n    ]\n}}' if lines else '{\n    "predictions": []\n}'
+    rows_json = write_rows(tensors, rows)
+    return f'{{\n    "predictions": [{", ".join(rows_json)}\n    ]\n}}' if rows_json else '{\n    "predictions": []\n}'
 
 
 def columns(tensors: Mapping[str, np.ndarray]) -> str:
     if len(tensors) == 1:
         ((name, array),) = tensors.items()
-        return f'{{\n    "outputs": {nested(array, name)}\n}}'
-    inside = ",\n        ".join(f"{in_quotes(name)}: {nested(array, name)}" for name, array in tensors.items())
+        return f'{{\n    "outputs": {format_array(array, name)}\n}}'
+    inside = ",\n        ".join(f"{in_quotes(name)}: {format_array(array, name)}" for name, array in tensors.items())
     return f'{{\n    "outputs": {{\n        {inside}\n    }}\n}}'
 
 
 def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
-    """Each row as JSON: a value where there is one output, else an object."""
+    """Each row as JSON: a value for a single output, else an object."""
     count = None
     for name, array in tensors.items():
         if not array.ndim:
-            raise invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid_argument(f"Tensor name: {name} has no shape information ")
         if count is None:
             count = len(array)
         elif len(array) != count:
-            raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}")
+            raise invalid_argument(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}")
     if not count:
         return []
-    fields = {name: pattern(array.shape[1:]) for name, array in tensors.items()}
+    fields = {name: format_pattern(array.shape[1:]) for name, array in tensors.items()}
     if len(fields) == 1:
         (row,) = fields.values()
     else:
         inside = (f"{in_quotes(name).replace('%', '%%')}: {field}" for name, field in fields.items())
         row = "{\n            " + ",\n            ".join(inside) + "\n        }"
-    fillings: list[list[str]] = []  # one for each %s of a row
+    cells: list[list[str]] = []  # one for each %s in a row
     for name, array in tensors.items():
-        found, size = texts(array.reshape(-1), name), math.prod(array.shape[1:])
-        fillings += [found[at::size] for at in range(size)]
-    if not fillings:
+        values, size = format_values(array.reshape(-1), name), math.prod(array.shape[1:])
+        cells += [values[offset::size] for offset in range(size)]
+    if not cells:
         return [row % ()] * count
-    return [row % values for values in zip(*fillings, strict=True)]
+    return [row % values for values in zip(*cells, strict=True)]
 
 
 def dtype_of(array: np.ndarray) -> str:
     return DTYPES.get(array.dtype.char) or array.dtype.name
 
 
-# NumPy takes ten times as long to make a name up.
-DTYPES = {np.dtype(name).char: name for name in WRITTEN - {"string"}} | {"O": "string"}
+# Ten times as fast as array.dtype.name.
+DTYPES = {np.dtype(name).char: name for name in JSON_TYPES - {"string"}} | {"O": "string"}
 
 
-def enum_of(array: np.ndarray) -> str:
-    """The name of a type in protocol buffers: "DT_FLOAT"."""
-    kind = dtype_of(array)
-    return f"DT_{NAMES.get(kind, kind).upper()}"
+def type_enum(array: np.ndarray) -> str:
+    """The type's name in protocol buffers: "DT_FLOAT"."""
+    dtype = dtype_of(array)
+    return f"DT_{TYPE_NAMES.get(dtype, dtype).upper()}"
 
 
-def nested(array: np.ndarray, name: str) -> str:
-    """All of an array."""
-    return pattern(array.shape) % tuple(texts(array.reshape(-1), name))
+def format_array(array: np.ndarray, name: str) -> str:
+    """A whole array as nested lists."""
+    return format_pattern(array.shape) % tuple(format_values(array.reshape(-1), name))
 
 
-def pattern(shape: tuple[int, ...]) -> str:
-    """Where values go: (2, 3) -> "[[%s, %s, %s], [%s, %s, %s]]"."""
+def format_pattern(shape: tuple[int, ...]) -> str:
+    """(2, 3) -> "[[%s, %s, %s], [%s, %s, %s]]"."""
     if 0 in shape:
-        shape = shape[: shape.index(0) + 1]  # of no values, however many they would be
-    made = "%s"
+        shape = shape[: shape.index(0) + 1]  # an empty list instead of many empty lists
+    pattern = "%s"
     for size in reversed(shape):
-        made = f"[{', '.join([made] * size)}]"
-    return made
+        pattern = f"[{', '.join([pattern] * size)}]"
+    return pattern
 
 
-def texts(flat: np.ndarray, name: str) -> list[str]:
-    """The values of [n] as JSON."""
-    kind = dtype_of(flat)
-    if len(flat) and kind not in WRITTEN:
-        raise invalid(f"Failed to write JSON value for tensor type: {NAMES.get(kind, kind)}")
+def format_values(flat: np.ndarray, name: str) -> list[str]:
+    """The values of an array [n] as JSON."""
+    dtype = dtype_of(flat)
+    if len(flat) and dtype not in JSON_TYPES:
+        raise invalid_argument(f"Failed to write JSON value for tensor type: {TYPE_NAMES.get(dtype, dtype)}")
     if flat.dtype == object:
-        if name.endswith(BYTES):
+        if name.endswith(BYTES_SUFFIX):
             return [f'{{"b64": "{base64.b64encode(value).decode()}"}}' for value in flat.tolist()]
         values = flat.tolist()
-        known = {value: quoted(value) for value in set(values)}  # labels are few
-        return [known[value] for value in values]
+        quoted = {value: quote(value) for value in set(values)}  # labels repeat
+        return [quoted[value] for value in values]
     if flat.dtype.kind == "f":
-        return numbers(flat)
+        return format_floats(flat)
     return list(map(json.dumps, flat.tolist()))
 
 
-def quoted(value: bytes) -> str:
-    """A string output; bytes that are not UTF-8 become U+FFFD, for JSON cannot carry them."""
+def quote(value: bytes) -> str:
+    """A string output as JSON; bytes that are not UTF-8 become U+FFFD."""
     return in_capitals(value.decode("utf-8", "replace"))
 
 
-def numbers(flat: np.ndarray) -> list[str]:
-    """Six digits of a float32 when they give the same number back, else nine; float64 in full.
+def format_floats(flat: np.ndarray) -> list[str]:
+    """float32 with six digits if they round-trip, else nine; float64 in full.
 
     [0.2, 1/3, 9e6, 3] -> ["0.2", "0.333333343", "9e+06", "3.0"]
     """
     values = flat.tolist()
     if flat.dtype != np.float32:
-        return [whole(repr(value)) for value in values]
-    # All at once: one by one would cost as much as all else that an answer needs.
+        return [with_point(repr(value)) for value in values]
+    # All at once: one by one would cost as much as the rest of the response.
     six = ("%.6g " * len(values) % tuple(values)).split()
     nine = ("%.9g " * len(values) % tuple(values)).split()
-    with np.errstate(over="ignore"):  # the six digits of one of the largest float32 are larger than all
+    with np.errstate(over="ignore"):  # six digits of the largest float32 overflow
         same = np.array(list(map(float, six))).astype(np.float32) == flat
-    found = [few if enough else many for few, many, enough in zip(six, nine, same.tolist(), strict=True)]
-    return [text if "." in text else whole(text) for text in found]
+    texts = [short if exact else long for short, long, exact in zip(six, nine, same.tolist(), strict=True)]
+    return [text if "." in text else with_point(text) for text in texts]
 
 
-SPELLED = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def whole(text: str) -> str:
-    """A number that looks like a float: "3" -> "3.0"."""
+def with_point(text: str) -> str:
+    """A number that reads as a float: "3" -> "3.0"."""
     if "." in text or "e" in text:
         return text
-    return SPELLED.get(text) or text + ".0"
+    return NOT_FINITE.get(text) or text + ".0"
 
 
 def error(message: str) -> str:
@@ -154,6 +152,6 @@ def line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def written(value: Any) -> str:
-    """What is neither rows nor columns: status, metadata."""
+def indented(value: Any) -> str:
+    """For status and metadata."""
     return json.dumps(value, ensure_ascii=False, indent=1)

@@ -12,11 +12,11 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Nothing to learn."""
+    """Do nothing: there is nothing to learn."""
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "né" -> ["<0x6E>", "<0xC3>", "<0xA9>"]
     """

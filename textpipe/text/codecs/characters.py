@@ -11,7 +11,7 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """vocab_size: the most frequent characters known, the 4 marks among them; min_count: rarer characters are
+    """vocab_size: number of ids: the most frequent characters and 4 special tokens; min_count: rarer characters are
     unknown.
     """
 
@@ -21,15 +21,15 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Write folder/name.json, the known characters, most frequent first."""
-    from textpipe.text.counting import count, most_frequent
+    """Write folder/name.json: the known characters by frequency."""
+    from textpipe.text.counting import count, select_vocabulary
 
-    known = most_frequent(count(lines()), config)
+    known = select_vocabulary(count(lines()), config)
     (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "née" -> ["n", "é", "e"]
     """

@@ -1,6 +1,6 @@
-"""Whole words and punctuation marks as tokens; unknown words are spelled letter by letter in the same row of ids.
+"""Whole words and punctuation marks as tokens; unknown words are spelled in characters within the same row of ids.
 
-For models that read such rows as words and letters (models/hybrid.py): Luong & Manning (2016).
+For models that read such rows as words and characters (models/hybrid.py): Luong & Manning (2016).
 """
 
 import json
@@ -14,9 +14,9 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """vocab_size: all ids: 4 marks, the most frequent words, the end of a spelling, the letters; min_count: rarer words
-    are spelled. A model learns to spell from the words of train that are spelled, so some must be: hence 2.
-    num_letters: the most frequent characters known; others are written U+FFFD.
+    """vocab_size: number of ids: 4 special tokens, the most frequent words, the end of a spelling, and the characters;
+    min_count: rarer words are spelled. The model learns to spell from the spelled words of train, so keep it above 1.
+    num_letters: number of characters for spelling, by frequency; others become U+FFFD.
     """
 
     kind: Literal["hybrid"] = "hybrid"
@@ -28,32 +28,32 @@ class Config(Section):
     def words_fit(self):
         if self.num_letters + 6 > self.vocab_size:
             raise ValueError(
-                f"vocab_size = {self.vocab_size} leaves no room for words beside num_letters = {self.num_letters}; "
+                f"vocab_size = {self.vocab_size} leaves no ids for words next to num_letters = {self.num_letters}; "
                 "raise vocab_size or lower num_letters"
             )
         return self
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Write folder/name.json {"words", "letters"}, each most frequent first.
+    """Write folder/name.json {"words", "letters"}, each by frequency.
 
-    Letters are those of all words, not of the spelled ones alone: any word of a new text may be unknown.
+    Letters come from all words, not only from the spelled ones, because any word of a new text may be unknown.
 
     Raises DataError when no word is frequent enough.
     """
     from collections import Counter
 
     from textpipe.errors import DataError
-    from textpipe.text.counting import count, first_of, words_of
+    from textpipe.text.counting import count, iter_words, most_common
 
-    counter = count(words_of(lines()))
-    seen_letters: Counter[str] = Counter()
-    for word, seen in counter.items():
+    counter = count(iter_words(lines()))
+    letter_counts: Counter[str] = Counter()
+    for word, number in counter.items():
         for letter in word:
-            seen_letters[letter] += seen
-    letters = first_of(seen_letters, config.num_letters)
-    # The marks, the end of a spelling and U+FFFD have ids too.
-    known = first_of(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
+            letter_counts[letter] += number
+    letters = most_common(letter_counts, config.num_letters)
+    # 6 ids are the special tokens, the end of a spelling and U+FFFD.
+    known = most_common(counter, config.vocab_size - 6 - len(letters), min_count=config.min_count)
     if not known:
         raise DataError(
             f"[tokenize] codec 'hybrid': no word of the training text occurs {config.min_count} times; lower "
@@ -64,11 +64,11 @@ def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "a dog yodels" -> ["a", "dog", "<unk>", "y", "o", "d", "e", "l", "s", "</unk>"], where "yodels" is unknown
     """
-    from textpipe.text.spelled_words import SpellingCodec
+    from textpipe.text.hybrid_codec import HybridCodec
 
     known = json.loads((Path(folder) / f"{table['name']}.json").read_text(encoding="utf-8"))
-    return SpellingCodec(known["words"], [ord(letter) for letter in known["letters"]])
+    return HybridCodec(known["words"], [ord(letter) for letter in known["letters"]])

@@ -1,4 +1,4 @@
-"""No vocabulary, for features that need none (counts and TF-IDF of words and characters)."""
+"""No codec, for features that need none (counts and TF-IDF of words and characters)."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,11 +13,11 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Nothing to learn and nothing to read."""
+    """Do nothing, without reading the lines."""
 
 
 def load(table: dict, folder: Path):
-    """Always raises ConfigError: whoever asks for a codec needs another one."""
+    """Raise ConfigError, because the caller needs a codec."""
     raise ConfigError(
-        "[tokenize] codec: 'none' makes no token ids, and the features or the target ask for them; take 'unigram'"
+        "[tokenize] codec: 'none' makes no token ids, but the features or the target need them; use 'unigram'"
     )

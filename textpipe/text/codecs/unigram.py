@@ -11,9 +11,9 @@ from textpipe.text import subwords
 
 
 class Config(Section):
-    """vocab_size: pieces, the 256 bytes and 4 marks among them; character_coverage: the share of the text's
-    characters, from 0.98 to 1, that become pieces (the rest is spelled in bytes); split_digits: every digit a piece;
-    max_lines: as many lines, drawn evenly, are learned from, which bounds memory and time.
+    """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
+    characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
+    separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
     """
 
     kind: Literal["unigram"] = "unigram"
@@ -24,12 +24,12 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Write folder/name.model; see subwords.learn."""
+    """Train a model and write folder/name.model; see subwords.learn."""
     subwords.learn(config, lines, folder, name, model_type="unigram", seed=seed)
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "unhappily" -> ["▁un", "happi", "ly"]
     """

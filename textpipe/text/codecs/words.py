@@ -11,7 +11,7 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """vocab_size: the most frequent words known, the 4 marks among them; min_count: rarer words are unknown."""
+    """vocab_size: number of ids: the most frequent words and 4 special tokens; min_count: rarer words are unknown."""
 
     kind: Literal["words"] = "words"
     vocab_size: int = Field(20_000, gt=4)
@@ -19,15 +19,15 @@ class Config(Section):
 
 
 def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
-    """Write folder/name.json, the known words, most frequent first."""
-    from textpipe.text.counting import count, most_frequent, words_of
+    """Write folder/name.json: the known words by frequency."""
+    from textpipe.text.counting import count, iter_words, select_vocabulary
 
-    known = most_frequent(count(words_of(lines())), config)
+    known = select_vocabulary(count(iter_words(lines())), config)
     (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")
 
 
 def load(table: dict, folder: Path):
-    """The codec of a field; table: its entry in codecs.json.
+    """Load the codec of a field. table: its entry in codecs.json.
 
     "Don't panic!" -> ["Don't", "panic", "!"]
     """

@@ -1,9 +1,10 @@
-"""What Outlook, Gmail, Apple Mail and Thunderbird write around the mail that is answered or forwarded, by language.
+"""Headers and separators that Outlook, Gmail, Apple Mail and Thunderbird write around a quoted or forwarded mail, by
+language.
 
-Patterns in RE2's syntax, to be read without regard to case.
+Case-insensitive patterns in RE2's syntax.
 """
 
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
 FROM = (
     "from|von|de|da|van|från|fra|lähettäjä|od|nadawca|от|от кого|відправник|від|kimden|gönderen|feladó|de la|από"
@@ -52,7 +53,7 @@ FORWARDED = (
     "|轉寄的郵件|轉寄郵件|轉寄訊息|已转发邮件|转发的原邮件|전달된 메시지|전달된 메일|전달 메시지|전달된메시지"
     "|missatge reenviat|thư đã chuyển tiếp|pesan terusan"
 )
-# Apple Mail's, without dashes and with a colon.
+# Apple Mail's separators, without dashes and with a colon.
 BEGIN_FORWARDED = (
     "begin forwarded message|anfang der weitergeleiteten nachricht|anfang der weitergeleiteten e-mail"
     "|début du message réexpédié|début du message transféré|inicio del mensaje reenviado|inizio messaggio inoltrato"
@@ -64,7 +65,7 @@ BEGIN_FORWARDED = (
     "|yönlendirilen ileti başlangıcı|továbbított levél kezdete|転送されたメッセージ|转发邮件开始|下面是被转发的邮件|以下是轉寄的郵件|開始轉寄郵件"
     "|전달된 메시지|아래는 전달된 메시지"
 )
-# A header's name as a mail program writes it into a text, perhaps in bold.
+# Around a header's name in a quoted mail, which may be bold.
 START, END = r"[ \t*_\x{200e}\x{200f}]*", r"[*_]*[ \t\x{a0}]*[:：]"
 DASHES = r"[-=*_]{2,}"
 ORIGINAL_LINE = rf"(?im)^[ \t]*{DASHES}[ \t]*(?:{ORIGINAL})[ \t]*:?[ \t]*{DASHES}[ \t]*$"
@@ -72,8 +73,8 @@ FORWARD_LINE = (
     rf"(?im)^[ \t]*(?:{DASHES}[ \t]*(?:{FORWARDED}|forwarded by [^\n]*)[ \t]*[:：]?[ \t]*[-=*_]*"
     rf"|\**(?:{BEGIN_FORWARDED})[ \t\x{{a0}}]*[:：]\**)[ \t]*$"
 )
-# Noncharacters that mark, for as long as a step works, what a line is: RE2 refuses patterns that name all languages at
-# each place.
+# Noncharacters that mark the type of a line while a step runs: RE2 rejects patterns that repeat the words of all
+# languages.
 OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
     "\ufdd2",
     "\ufdd3",
@@ -82,10 +83,11 @@ OF_FROM, OF_SUBJECT, OF_DATE, OF_OTHER, OF_FORWARD, OF_ORIGINAL = (
     "\ufdd6",
     "\ufdd7",
 )
-MARKS = "\ufdd2-\ufdd7"
-# A header goes on in indented lines, or in one that lists addresses. Text made from HTML has an empty line between two.
-MORE = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKS}]*[;@][^\n:]*)*"
-NEXT = r"\n(?:[ \t]*\n)?"
+MARKERS = "\ufdd2-\ufdd7"
+# A header continues in indented lines, or in one that lists addresses. Text made from HTML has empty lines between
+# headers.
+CONTINUATION = rf"(?:\n[ \t]+[^\n]+|\n[^\n:{MARKERS}]*[;@][^\n:]*)*"
+NEXT_LINE = r"\n(?:[ \t]*\n)?"
 RULE = r"[ \t]*[_=\-]{5,}[ \t]*"
 
 
@@ -94,20 +96,21 @@ COLON = rf"[ \t*_]*{NAME}(?: {NAME}){{0,2}}[*_]*[ \t\x{{a0}}]*[:：](?:[^/\n][^\
 LIKELY = rf"(?m)^{COLON}\n(?:[ \t]*\n|[ \t][^\n]*\n)?{COLON}$"
 
 
-def line(marks: str) -> str:
-    """A header line with one of the marks, and the lines it goes on in."""
-    return rf"[{marks}][^\n]*{MORE}"
+def header_line(markers: str) -> str:
+    """A pattern for a header line with one of the markers, and its continuation lines."""
+    return rf"[{markers}][^\n]*{CONTINUATION}"
 
 
-HEADER = line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
+HEADER = header_line(OF_FROM + OF_SUBJECT + OF_DATE + OF_OTHER)
 
-# Headers of the mail that is answered, which stands below them: three at least, its sender first and its date or subject among them.
+# Headers of the quoted mail below an answer: at least three, beginning with the sender and including the date or
+# subject.
 ANSWERED = (
-    rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{line(OF_FROM)}{NEXT}"
-    rf"(?:{line(OF_DATE)}{NEXT}{HEADER}"
-    rf"|(?:{HEADER}{NEXT}){{1,5}}?{line(OF_DATE + OF_SUBJECT)})(?s:\n.*|\z)"
+    rf"(?m)^(?:{RULE}\n(?:[ \t]*\n)*)?{header_line(OF_FROM)}{NEXT_LINE}"
+    rf"(?:{header_line(OF_DATE)}{NEXT_LINE}{HEADER}"
+    rf"|(?:{HEADER}{NEXT_LINE}){{1,5}}?{header_line(OF_DATE + OF_SUBJECT)})(?s:\n.*|\z)"
 )
-# Where nothing but such words stands above, or the line of a forwarded mail, the mail below is passed on.
+# If only these words, or the separator of a forwarded mail, are above it, the mail below is forwarded.
 NOTE = (
     r"(?:(?:hi|hello|hey|hallo|bonjour|salut|hola|ciao)(?:[ \t]+[^\s,.!?]+){0,3}|fyi|f\.y\.i\.|fwd|fw|see (?:the )?(?:below|attached|mail below|e-?mail below)|please see (?:below|the mail below)"
     r"|for your information|forwarding|zur info|zur information|zur kenntnis|z\. ?k\.|zk|siehe unten|s\. ?u\."
@@ -119,41 +122,41 @@ PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{OF_FORWARD}[^\n]*\s*|\s*{OF_O
 
 
 def mark_headers(text):
-    """Marks before lines of a sender or a subject, and before other headers and separators in texts that have these.
+    """Put markers before sender and subject lines, and in texts that have them before other headers and separators too.
 
-    [N] string -> [N] string, and the places [M, 1] of the texts that have such lines.
+    [N] string -> the marked texts [M] string, and their indices [M, 1].
     """
     import tensorflow as tf
 
-    # Few texts have two lines, one after the other, that could be headers: the others skip the search for their names.
+    # Few texts have two consecutive lines that could be headers; the others skip the expensive search for header names.
     likely = tf.where(contains(text, LIKELY))  # [L, 1]
-    before = tf.gather_nd(text, likely)
-    found = before
+    unmarked = tf.gather_nd(text, likely)
+    marked = unmarked
     for mark, names in ((OF_FROM, FROM), (OF_SUBJECT, SUBJECT)):
-        found = tf.strings.regex_replace(found, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
-    changed = tf.where(found != before)  # [M, 1]
-    some, places = tf.gather_nd(found, changed), tf.gather_nd(likely, changed)
+        marked = tf.strings.regex_replace(marked, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    changed = tf.where(marked != unmarked)  # [M, 1]
+    marked, indices = tf.gather_nd(marked, changed), tf.gather_nd(likely, changed)
     for mark, names in ((OF_DATE, DATE), (OF_OTHER, OTHER)):
-        some = tf.strings.regex_replace(some, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
-    some = tf.strings.regex_replace(some, FORWARD_LINE, OF_FORWARD + r"\0")
-    some = tf.strings.regex_replace(some, ORIGINAL_LINE, OF_ORIGINAL + r"\0")
-    return some, places
+        marked = tf.strings.regex_replace(marked, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    marked = tf.strings.regex_replace(marked, FORWARD_LINE, OF_FORWARD + r"\0")
+    marked = tf.strings.regex_replace(marked, ORIGINAL_LINE, OF_ORIGINAL + r"\0")
+    return marked, indices
 
 
-def unmark(text):
-    """The text without marks: [M] string -> [M] string."""
+def remove_markers(text):
+    """The texts without markers: [M] string -> [M] string."""
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, f"[{MARKS}]", "")
+    return tf.strings.regex_replace(text, f"[{MARKERS}]", "")
 
 
-def above_answered(marked):
-    """What stands above the headers of a mail that is quoted below, and whether it is an answer to that mail.
+def split_answered_mail(marked):
+    """The text above the headers of a quoted mail, and whether it is an answer to that mail.
 
-    [M] string with marks -> [M] string, [M] bool. A mail below a line that says so, or below nothing of one's own, is
-    forwarded and not answered.
+    [M] string with markers -> [M] string, [M] bool. A mail below a separator of forwarded mails, or without any other
+    text above it, is forwarded and not answered.
     """
     import tensorflow as tf
 
-    own = tf.strings.regex_replace(marked, ANSWERED, "", replace_global=False)
-    return own, ~tf.strings.regex_full_match(own, PASSED_ON) & (own != marked)
+    answer = tf.strings.regex_replace(marked, ANSWERED, "", replace_global=False)
+    return answer, ~tf.strings.regex_full_match(answer, PASSED_ON) & (answer != marked)

@@ -1,4 +1,4 @@
-"""Fold case, so that texts equal but for case become equal bytes."""
+"""Fold case, so that texts that differ only in case become equal."""
 
 from typing import Literal
 
@@ -12,8 +12,8 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string. Idempotent.
 
-    This is Unicode's NFKC_Casefold: beside folding case it applies NFKC and drops invisible characters such as the zero
-    width joiner. Where letters must stay as a reader knows them (a German target), take the step `lowercase`.
+    Unicode's NFKC_Casefold: also applies NFKC and removes invisible characters such as the zero width joiner. For text
+    that people read (a German target), use the step `lowercase`.
 
     "Straße ﬁx" -> "strasse fix"
     """

@@ -1,4 +1,4 @@
-"""Drop control characters."""
+"""Remove control characters."""
 
 from typing import Literal
 
@@ -10,9 +10,9 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without NUL and the other C0 and C1 controls and without byte order marks. Idempotent.
+    """[N] string -> [N] string without C0 and C1 control characters and byte order marks. Idempotent.
 
-    Tab and the line breaks (\\n, vertical tab, form feed, \\r, U+0085) stay: they are white space.
+    Tab and the line breaks (\\n, vertical tab, form feed, \\r, U+0085) stay, as white space.
 
     "a\\x00b\\x1b[1m\\tc" -> "ab[1m\\tc"
     """

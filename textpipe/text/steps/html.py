@@ -1,4 +1,4 @@
-"""Take HTML's tags out and turn its entities into the characters they stand for."""
+"""Remove HTML tags and decode entities."""
 
 import re
 from functools import lru_cache
@@ -6,22 +6,22 @@ from html.entities import html5 as entities_of_html
 from typing import Literal
 
 from textpipe.config.sections import Section
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
-# Comments, markup declarations (Office's <![if !mso]> and <?xml:namespace ...> among them), and elements that no browser
-# shows. A title, unlike a script, is only taken out where it ends: mails write "<title>" for a blank to fill in.
+# Comments, markup declarations (including Office's <![if !mso]> and <?xml:namespace ...>), and elements that browsers
+# do not show. A title, unlike a script, must have an end tag: mails use "<title>" as a placeholder.
 INVISIBLE = (
     r"(?is)<!--(?:-?>|.*?(?:--!?>|\z))|<script(?:[\s/][^>]*)?>.*?(?:</script\s*[^>]*>|\z)"
     r"|<style(?:[\s/][^>]*)?>.*?(?:</style\s*[^>]*>|\z)"
     r"|<!(?:[a-z]|\[)[^>]*>|<\?[a-z][^>]*>"
 )
-# Each by itself: a search that several unclosed elements keep open reads the rest of the text once a match.
+# Separate patterns: with several unclosed elements in one pattern, each match would read the rest of the text.
 TITLE = r"(?is)<title(?:[\s/][^>]*)?>.*?</title\s*>"
 UNSHOWN = r"(?is)<(?:template|noframes|noembed|iframe)(?:[\s/][^>]*)?>.*?</(?:template|noframes|noembed|iframe)\s*>"
-# In quotes that follow "=", ">" ends no tag.
+# Inside quotes after "=", ">" does not end a tag.
 ATTRIBUTES = r"(?:=\s*\"[^\"]*\"|=\s*'[^']*'|[^<>])*"
-# A tag's name is followed by a blank, a slash or the end: <a@b.org> and <https://a.org> are no tags, nor is "a < b". A
-# name may have a prefix (<o:p>) and hyphens (<my-card>); one with full stops could be a host's, so it needs attributes.
+# A tag's name is followed by a space, a slash or the end: <a@b.org>, <https://a.org> and "a < b" are not tags. A name
+# may have a prefix (<o:p>) and hyphens (<my-card>); one with dots could be a host name, so it needs attributes.
 NAME = r"[a-zA-Z][a-zA-Z0-9_]*(?:-+[a-zA-Z0-9_]+)*-*(?::[a-zA-Z][a-zA-Z0-9_\-]*)?"
 DOTTED = r"[a-zA-Z][a-zA-Z0-9_.:\-]*"
 BREAKING = (
@@ -32,11 +32,11 @@ BREAKING = (
 )
 TAG = (
     rf"</?{NAME}(?:\s{ATTRIBUTES}|/\s*[a-zA-Z\-]+={ATTRIBUTES})?/?>|</{DOTTED}\s*>|<{DOTTED}\s+[a-zA-Z:\-]+={ATTRIBUTES}>"
-    # A tag that the end of the text cuts off.
+    # A tag cut off by the end of the text.
     r"|</?[a-zA-Z][a-zA-Z0-9:\-]*\s+[a-zA-Z:\-]+\s*=[^<>]*\z"
 )
-# Names that HTML knows without ";" for the sake of old pages. Accented letters may stand inside a word, others not:
-# "?a=1&copy=2" is seldom meant as a sign, but "&copyright" never.
+# Entities that HTML allows without ";" for old pages. Accented letters may occur inside a word, others only at its end:
+# "&copy" in "?a=1&copy=2" is rarely meant as a sign, and in "&copyright" never.
 BARE = tuple(sorted(name for name in entities_of_html if not name.endswith(";")))
 ACCENTED = "|".join(
     name for name in BARE if re.fullmatch(r"[A-Za-z]{1,2}(?:acute|grave|circ|tilde|uml|cedil|ring|slash|lig)", name)
@@ -44,29 +44,29 @@ ACCENTED = "|".join(
 OTHERS = "|".join(name for name in BARE if not re.fullmatch(ACCENTED, name))
 NUMERIC = "#[0-9]+;?|#[xX][0-9a-fA-F]+;?"
 ENTITY = rf"&(?:{NUMERIC}|[A-Za-z][A-Za-z0-9]{{1,31}};|(?:{ACCENTED})|(?:{OTHERS})\b)"
-# A noncharacter parts entities from text; a text that holds it spells it as an entity first, so nothing is lost.
+# A noncharacter separates entities from text. It is first replaced by its entity where it occurs in the text.
 MARK = "\ufdd1"
-SPELLED = "&#64977;"
+ESCAPED_MARK = "&#64977;"
 LAST_CODE = 0x10FFFF
-# HTML's parsing standard reads the references 128-159 as windows-1252.
+# HTML's parsing standard decodes the references 128-159 as windows-1252.
 WINDOWS = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ"
 
 
 class Config(Section):
-    """tags: "strip" takes tags, comments, scripts and style sheets out; "keep" leaves them and unescapes alone."""
+    """tags: "strip" removes tags, comments, scripts and style sheets; "keep" only decodes entities."""
 
     kind: Literal["html"] = "html"
     tags: Literal["strip", "keep"] = "strip"
 
 
 def apply(text, config):
-    """[N] string -> [N] string: tags out (those that break a line leave one), then entities to characters.
+    """[N] string -> [N] string: removes tags (block elements leave a line break), then decodes entities.
 
-    Tags are what a browser takes for some, Office's <o:p> and <![if !mso]> and elements of one's own among them; what
-    could be an address (<a@b.org>) or arithmetic (a < b) stays. Titles, scripts, style sheets and templates go with
-    what they hold. All 2,125 named entities of HTML 5 that end in ";" are known, all numeric ones, and the 106 that need
-    no ";" before the end of a word, accented letters (&uuml) anywhere. An unknown name stays as it stands. Not
-    idempotent by nature: "&amp;lt;" -> "&lt;". Put it before the masks, whose tokens look like tags.
+    Tags are recognized as in a browser, including Office's <o:p> and <![if !mso]> and custom elements; addresses
+    (<a@b.org>) and arithmetic (a < b) stay. Titles, scripts, style sheets and templates are removed with their content.
+    Decodes all 2,125 named entities of HTML 5 that end in ";", all numeric ones, and the 106 that need no ";", at the
+    end of a word or, for accented letters (&uuml), anywhere. Unknown names stay. Not idempotent: "&amp;lt;" -> "&lt;".
+    Put it before the masks, whose tokens look like tags.
 
     "<p>Fish &amp; chips&#33;<br/>5 &lt; 6</p>" -> "\\nFish & chips!\\n5 < 6\\n"
     """
@@ -74,14 +74,14 @@ def apply(text, config):
 
     if config.tags == "strip":
         tagged = tf.where(contains(text, "<[a-zA-Z/!?]"))  # [M, 1]
-        text = tf.tensor_scatter_nd_update(text, tagged, strip(tf.gather_nd(text, tagged)))
-    # Few rows hold an entity: the others skip the split and the join.
+        text = tf.tensor_scatter_nd_update(text, tagged, strip_tags(tf.gather_nd(text, tagged)))
+    # Few texts have an entity; the others skip the split and the join.
     escaped = tf.where(contains(text, "&"))  # [M, 1]
     return tf.tensor_scatter_nd_update(text, escaped, unescape(tf.gather_nd(text, escaped)))
 
 
-def strip(text):
-    """Tags out: [M] string -> [M] string."""
+def strip_tags(text):
+    """Remove tags: [M] string -> [M] string."""
     import tensorflow as tf
 
     for pattern, replacement in ((INVISIBLE, ""), (TITLE, ""), (UNSHOWN, ""), (BREAKING, "\n"), (TAG, "")):
@@ -90,38 +90,38 @@ def strip(text):
 
 
 def unescape(text):
-    """Entities to characters: [M] string -> [M] string.
+    """Decode entities: [M] string -> [M] string.
 
     ["a &lt; b"] -> ["a < b"]
     """
     import tensorflow as tf
 
-    text = tf.strings.regex_replace(text, MARK, SPELLED)
+    text = tf.strings.regex_replace(text, MARK, ESCAPED_MARK)
     text = tf.strings.regex_replace(text, ENTITY, MARK + r"\0" + MARK)
     parts = tf.strings.split(text, MARK)  # [M, None]
     flat = parts.flat_values
     numeric = tf.strings.regex_full_match(flat, r"&#(?:[0-9]+|[xX][0-9a-fA-F]+);?")
-    spots = tf.where(numeric)
-    flat = tf.tensor_scatter_nd_update(named(flat), spots, numbered(tf.gather_nd(flat, spots)))
+    indices = tf.where(numeric)
+    flat = tf.tensor_scatter_nd_update(decode_named(flat), indices, decode_numeric(tf.gather_nd(flat, indices)))
     return tf.strings.reduce_join(parts.with_flat_values(flat), axis=-1)
 
 
-def named(entity):
-    """Named entities to characters, all else unchanged: [P] string -> [P] string.
+def decode_named(entity):
+    """Decode named entities and leave other strings unchanged: [P] string -> [P] string.
 
     ["&eacute;", "&nonsense;", "x"] -> ["é", "&nonsense;", "x"]
     """
     import tensorflow as tf
 
     names, characters, hashes = entities()
-    # Constants and a binary search, not a lookup table: a table made while a graph is traced cannot be exported.
-    place = tf.searchsorted(hashes, hash_of(entity))
-    place = tf.minimum(place, names.shape[0] - 1)
-    return tf.where(tf.gather(names, place) == entity, tf.gather(characters, place), entity)
+    # Constants and binary search, because a lookup table that is created while tracing cannot be exported.
+    index = tf.searchsorted(hashes, hash_names(entity))
+    index = tf.minimum(index, names.shape[0] - 1)
+    return tf.where(tf.gather(names, index) == entity, tf.gather(characters, index), entity)
 
 
-def numbered(entity):
-    """Numeric references to characters, by HTML's parsing standard: [P] string -> [P] string.
+def decode_numeric(entity):
+    """Decode numeric references as in HTML's parsing standard: [P] string -> [P] string.
 
     ["&#33;", "&#x1F600;", "&#150;", "&#0;"] -> ["!", "😀", "–", "\\ufffd"]
     """
@@ -135,15 +135,15 @@ def numbered(entity):
     values = codes - tf.where(codes < ord("A"), ord("0"), tf.where(codes < ord("a"), ord("A") - 10, ord("a") - 10))
     powers = base ** tf.range(6, -1, -1)[None]
     code = tf.reduce_sum(values * powers, axis=1)  # [P], below 16 ** 7
-    wrong = too_long | (code == 0) | (code > LAST_CODE) | ((code >= 0xD800) & (code <= 0xDFFF))
+    invalid = too_long | (code == 0) | (code > LAST_CODE) | ((code >= 0xD800) & (code <= 0xDFFF))
     windows = tf.constant([ord(character) for character in WINDOWS])
     is_windows = (code >= 128) & (code < 160)
     code = tf.where(is_windows, tf.gather(windows, tf.where(is_windows, code - 128, 0)), code)
-    code = tf.where(wrong, 0xFFFD, code)
+    code = tf.where(invalid, 0xFFFD, code)
     return tf.strings.unicode_encode(code[:, None], "UTF-8")
 
 
-def hash_of(name):
+def hash_names(name):
     """A 62-bit hash of each name: [P] string -> [P] int64."""
     import tensorflow as tf
 
@@ -152,7 +152,7 @@ def hash_of(name):
 
 @lru_cache(maxsize=1)
 def entity_table():
-    """Names, characters and hashes of all named entities as NumPy arrays, in order of their hash."""
+    """Names, characters and hashes of all named entities as NumPy arrays, sorted by hash."""
     import numpy as np
     import tensorflow as tf
 
@@ -160,14 +160,14 @@ def entity_table():
     names = np.array([name.encode() for name in table], dtype=object)
     characters = np.array([value.encode() for value in table.values()], dtype=object)
     with tf.init_scope():
-        hashes = hash_of(tf.constant(names)).numpy()
+        hashes = hash_names(tf.constant(names)).numpy()
     order = np.argsort(hashes)
     assert len(set(hashes.tolist())) == len(names), "two entities share a hash"
     return names[order], characters[order], hashes[order]
 
 
 def entities():
-    """entity_table() as constants of the graph in hand."""
+    """entity_table() as constants of the current graph."""
     import tensorflow as tf
 
     return tuple(tf.constant(array) for array in entity_table())

@@ -1,13 +1,13 @@
-"""Lower case letters and leave all else as it is."""
+"""Convert letters to lower case."""
 
 from typing import Literal
 
 from textpipe.config.sections import Section
 
-# The capitals that SpecialCasing.txt of Unicode maps by language; I is followed by nothing that matters once it is small.
+# The capitals whose lower case depends on the language in Unicode's SpecialCasing.txt, with their default lower case.
 BY_LOCALE = {"I": "i", "J": "j", "Į": "į", "Ì": "ì", "Í": "í", "Ĩ": "ĩ", "İ": "i\u0307"}
 
-# Each of them alone, and before a mark above, which Lithuanian heeds.
+# Each alone and before a combining mark above, which matters in Lithuanian.
 PROBE = [capital + mark for capital in BY_LOCALE for mark in ("", "\u0300", "\u0307")]
 
 
@@ -16,23 +16,23 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string, each character mapped by Unicode's lower-case rules. Idempotent.
+    """[N] string -> [N] string, with each character mapped by Unicode's default lower-case rules. Idempotent.
 
-    The same in every environment: ICU, which tf.strings.lower asks, maps the letters below by the locale of the process
-    where that is Turkish, Azerbaijani or Lithuanian. They are mapped first, by the rules that hold for all languages.
+    Independent of the environment: tf.strings.lower uses ICU, which maps the letters of BY_LOCALE differently in a
+    Turkish, Azerbaijani or Lithuanian locale. In such a locale they are first mapped by the default rules.
 
     "Die STRASSE, die Straße" -> "die strasse, die straße"
     """
     import tensorflow as tf
 
-    # Asked where the graph runs, not where it is made.
-    asked = tf.strings.lower(tf.constant(PROBE), encoding="utf-8")
-    usual = tf.reduce_all(tf.equal(asked, tf.constant([probe_in_root(text) for text in PROBE])))
-    return tf.cond(usual, lambda: tf.strings.lower(text, encoding="utf-8"), lambda: lower_in_any_locale(text))
+    # Probed where the graph runs, not where it is traced.
+    probe = tf.strings.lower(tf.constant(PROBE), encoding="utf-8")
+    is_default = tf.reduce_all(tf.equal(probe, tf.constant([lowercase_in_root_locale(text) for text in PROBE])))
+    return tf.cond(is_default, lambda: tf.strings.lower(text, encoding="utf-8"), lambda: lower_in_any_locale(text))
 
 
 def lower_in_any_locale(text):
-    """[N] string -> [N] string: what the locale would map by rules of its own is mapped first."""
+    """[N] string -> [N] string: maps the locale-dependent letters before ICU does."""
     import tensorflow as tf
 
     for capital, small in BY_LOCALE.items():
@@ -40,6 +40,6 @@ def lower_in_any_locale(text):
     return tf.strings.lower(text, encoding="utf-8")
 
 
-def probe_in_root(text):
-    """What a probe becomes by the rules that hold for all languages."""
+def lowercase_in_root_locale(text):
+    """The lower case of a probe by the default rules."""
     return "".join(BY_LOCALE.get(character, character) for character in text)

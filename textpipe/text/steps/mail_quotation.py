@@ -1,14 +1,14 @@
-"""Drop what a mail quotes of the mail it answers."""
+"""Remove the quoted text of the mail that a mail answers."""
 
 from typing import Literal
 
 from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
-from textpipe.text.steps._gates import contains
+from textpipe.text.steps._search import contains
 
 QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
-# "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", often broken over two or three lines by the mail program.
-# Each needs a digit (the date), so that a sentence such as "On this my boss wrote:" stays.
+# "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", which mail programs often wrap to two or three lines.
+# Each needs a digit (the date), so that a sentence like "On this my boss wrote:" stays.
 FIRST = r"[^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?"
 END = r"[ \t\x{a0}]*[:：][ \t]*(?:\n|\z)"
 PREFIXED = (
@@ -28,7 +28,7 @@ PREFIXED = (
     rf"|Pada {FIRST}[ \n]menulis|Vào {FIRST}[ \n]đã viết"
     rf"|在[^\n]*[0-9][^\n]*(?:\n[^\n]+){{0,2}}?(?:写道|寫道)"
 )
-# Languages that name the date first or the writer: a clock time, a full date or an address must be there.
+# Languages that begin with the date or the writer: a time of day, a full date or an address is required.
 DATED = r"[^\n]*(?:[0-9]{1,2}[:.h][0-9]{2}|[0-9]{4}|[0-9] ?[年년])[^\n]*"
 BARE = (
     rf"{DATED}(?:\n[^\n]+)?[ \n>](?:skrev[^\n:]*(?:\n[^\n:]*)?|kirjoitti[^\n:]*|(?:на)?писал(?:\(а\)|а)?|пишет|пише"
@@ -41,9 +41,9 @@ BARE = (
     r"|Am [^\n]*[0-9][^\n]*[ \n]hat[ \n][^\n]*[ \n]geschrieben"
 )
 ATTRIBUTION = rf"(?m)^[ \t]*(?:{PREFIXED}|{BARE}){END}"
-# Outlook and others quote the whole mail below this line, unmarked.
+# Outlook and others quote the whole mail below this line, without ">".
 ORIGINAL = rf"{words.ORIGINAL_LINE}(?s:.*)"
-COLONS = (r":[ \t]*(?:\n|\z)", r"：[ \t]*(?:\n|\z)")  # each begins with a literal, as a quick search needs it
+COLONS = (r":[ \t]*(?:\n|\z)", r"：[ \t]*(?:\n|\z)")  # each begins with a literal, for a fast search
 
 
 class Config(Section):
@@ -51,13 +51,12 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without quoted lines (>), their attribution line, and the answered mail below
+    """[N] string -> [N] string without quoted lines (>), their attribution line, and the quoted mail below
     "-----Original Message-----" or below the headers that Outlook copies (From:, Sent:, To:, Subject:).
 
-    A mail below such headers is forwarded, and stays for `mail_forwarded`, where nothing of one's own stands above
-    them but "FYI" or the like, or the line "---- Forwarded message ----". Attribution lines, headers and those lines
-    are known in the languages of Europe, Turkish, Japanese, Chinese and Korean. Reads lines: put it before
-    `whitespace`. Idempotent.
+    If only "FYI" or the like, or the line "---- Forwarded message ----", is above such headers, the mail is forwarded
+    and is left to `mail_forwarded`. Recognizes the languages of Europe, Turkish, Japanese, Chinese and Korean. Needs
+    line breaks: put it before `whitespace`. Idempotent.
 
     "Yes.\\nOn 3 May 2021, Ann wrote:\\n> Coming?\\n" -> "Yes.\\n"
     "Yes.\\n\\nFrom: Ann\\nSent: Monday\\nSubject: Tea\\n\\nComing?" -> "Yes.\\n\\n"
@@ -65,13 +64,13 @@ def apply(text, config):
     import tensorflow as tf
 
     text = tf.strings.regex_replace(text, "\r\n", "\n")
-    own = tf.strings.regex_replace(text, ORIGINAL, "", replace_global=False)
-    text = tf.where(tf.strings.regex_full_match(own, r"\s*"), text, own)
-    marked, places = words.mark_headers(text)
-    own, answered = words.above_answered(marked)
-    own = tf.where(answered, own, marked)
-    text = tf.tensor_scatter_nd_update(text, places, words.unmark(own))
+    answer = tf.strings.regex_replace(text, ORIGINAL, "", replace_global=False)
+    text = tf.where(tf.strings.regex_full_match(answer, r"\s*"), text, answer)
+    marked, indices = words.mark_headers(text)
+    answer, is_answer = words.split_answered_mail(marked)
+    answer = tf.where(is_answer, answer, marked)
+    text = tf.tensor_scatter_nd_update(text, indices, words.remove_markers(answer))
     text = tf.strings.regex_replace(text, QUOTED_LINE, "")
-    places = tf.where(contains(text, COLONS[0]) | contains(text, COLONS[1]))  # [M, 1]
-    own = tf.strings.regex_replace(tf.gather_nd(text, places), ATTRIBUTION, "")
-    return tf.tensor_scatter_nd_update(text, places, own)
+    indices = tf.where(contains(text, COLONS[0]) | contains(text, COLONS[1]))  # [M, 1]
+    answer = tf.strings.regex_replace(tf.gather_nd(text, indices), ATTRIBUTION, "")
+    return tf.tensor_scatter_nd_update(text, indices, answer)

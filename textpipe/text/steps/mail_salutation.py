@@ -1,4 +1,4 @@
-"""Drop the salutation that opens a mail."""
+"""Remove the salutation of a mail."""
 
 from typing import Literal
 
@@ -8,8 +8,7 @@ GREETING = (
     r"(?i:hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)"
     r"|hallo|guten (?:tag|morgen|abend)|moin|liebe[rs]?|sehr geehrte[rs]?|bonjour|cher|chère)"
 )
-# In running text only what looks like a name may stand between the greeting and its comma: "Hello can you come, ..."
-# stays.
+# In running text, only names may come between the greeting and its comma: "Hello can you come, ..." stays.
 NAME = (
     r"(?:\p{Lu}[\p{L}\p{M}.'’\-]*"
     r"|(?i:there|all|both|team|everyone|everybody|folks|guys|sir|madam|or|und|and|frau|herr|zusammen))"
@@ -24,11 +23,10 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string without the greeting line, or the greeting before the first comma, in English, German,
-    French.
+    """[N] string -> [N] string without the greeting line, or without the greeting before the first comma.
 
-    A greeting that is the whole text stays, for it is then the message. Names are told by their capital: put it
-    before `casefold`. Idempotent.
+    Recognizes English, German and French. A text that is only a greeting stays. Names are recognized by their capital:
+    put it before `casefold`. Idempotent.
 
     "Dear Ms Lee,\\n\\nplease call." -> "please call.";  "Hi Bob, are you in?" -> "are you in?"
     """

@@ -1,13 +1,13 @@
-"""Drop the closing words and the signature that end a mail."""
+"""Remove the closing and the signature of a mail."""
 
 from typing import Literal
 
 from textpipe.config.sections import Section
 
-# RFC 3676, section 4.3: two dashes and a blank on a line of their own. Programs that lose the blank are believed where
-# what follows is short and asks nothing.
+# RFC 3676, section 4.3: a line of two dashes and a space. Some programs lose the space: then the text below must be
+# short and without a question.
 SEPARATED = r"(?s)(?:\A|\n)-- (?:\n.*|\z)|(?:\A|\n)--(?:\n[^\n?]*){0,10}\s*\z"
-# A device has a name or is one of these; "sent from my old desk yesterday" is a sentence.
+# A device is a name or one of these words; "sent from my old desk yesterday" is a sentence.
 KNOWN_DEVICE = r"(?i:i?phone|ipad|ipod|blackberry|android|mobile|handy|smartphone|tablet|cell ?phone|handheld|phone|samsung|galaxy|pixel)"
 MODEL = r"(?:[ \t](?:[A-Z0-9][^\s,;:?!()]*|(?i:phone|smartphone|tablet|device|wireless|handheld|mobile|pro|mini|plus))){0,4}"
 DEVICE = rf"(?:{KNOWN_DEVICE}|[a-z]?[A-Z][^\s,;:?!.()]*)(?:['’]a|u)?{MODEL}"
@@ -31,8 +31,8 @@ CLOSING = (
     r"|(?:lieben |besten )?(?:gruß|dank)|mfg|lg|vg"
     r"|cordialement|bien à vous|merci)"
 )
-# Below it stand names and titles, whose words have capitals, and where a person is found; a sentence has neither. The
-# classes are coarse and each stands here once, for RE2 refuses patterns of more than some thousand ranges.
+# Names and titles, which are capitalized, and contact details follow a closing; a sentence has neither. The character
+# classes are coarse and used once, because RE2 rejects patterns with more than a few thousand ranges.
 LETTER = r"[^\x00-@\[-`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff20}]"
 JOINING = r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu)\b"
 WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
@@ -54,12 +54,12 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) that only names,
-    titles, addresses and telephone numbers follow.
+    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) followed only by
+    names, titles, addresses and telephone numbers.
 
-    Lines such as "Sent from my iPhone" go too. Sentences and questions below a closing line stay, and the closing with
-    them. Closings are known in English, German and French, must stand on a line of their own, and are kept when nothing
-    stands above them. Reads lines: put it before `whitespace`. Idempotent.
+    Also removes lines like "Sent from my iPhone". A closing that is followed by sentences or questions stays, and so
+    does a closing without text above it. Recognizes closings in English, German and French on a separate line. Needs
+    line breaks: put it before `whitespace`. Idempotent.
 
     "See you.\\n\\nBest regards,\\nAnn\\n+49 30 1234" -> "See you."
     """

@@ -1,11 +1,11 @@
-"""Replace numbers by one token."""
+"""Replace numbers with a token."""
 
 from typing import Literal
 
 from pydantic import field_validator
 
 from textpipe.config.sections import Section
-from textpipe.text.patterns import literal
+from textpipe.text.patterns import escape_replacement
 
 # Digits inside a word (mp3, B2B) are part of its name and stay.
 NUMBER = r"\b[0-9]+(?:[.,:'’][0-9]+)*\b|[^\P{Nd}0-9]+"
@@ -13,13 +13,13 @@ NUMBER = r"\b[0-9]+(?:[.,:'’][0-9]+)*\b|[^\P{Nd}0-9]+"
 
 class Config(Section):
     kind: Literal["mask_numbers"] = "mask_numbers"
-    token: str = "<number>"  # what stands for a number; without digits
+    token: str = "<number>"  # replacement for each number; must not contain digits
 
     @field_validator("token")
     @classmethod
-    def without_digits(cls, token: str) -> str:
+    def check_no_digits(cls, token: str) -> str:
         if any(character.isdecimal() for character in token):
-            raise ValueError(f"{token!r} holds a digit, which would itself be masked; choose a token without digits")
+            raise ValueError(f"{token!r} contains a digit, which would itself be masked; choose a token without digits")
         return token
 
 
@@ -30,4 +30,4 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    return tf.strings.regex_replace(text, NUMBER, literal(config.token))
+    return tf.strings.regex_replace(text, NUMBER, escape_replacement(config.token))

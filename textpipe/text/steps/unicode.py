@@ -1,4 +1,4 @@
-"""Bring text into one Unicode normalization form."""
+"""Convert text to a Unicode normalization form."""
 
 from typing import Literal
 

@@ -1,9 +1,8 @@
-"""One update from several batches: their summed gradients, divided once by all their tokens.
+"""Gradient accumulation: one update from several batches, whose summed gradients are divided once by all their tokens.
 
-The update is then that of one large batch, up to rounding, at the memory of a small one. A mean of the batches' means
-would not be: it weighs the tokens of a short batch more.
-
-An update begins and ends between two steps of the loop, so the sums are empty whenever a checkpoint is written.
+Up to rounding, this is the update of one large batch, at the memory of a small one. A mean of the batches' means would
+not be: it weighs the tokens of a short batch more. An update starts and ends between two steps of the loop, so the sums
+are empty whenever a checkpoint is written.
 """
 
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ import tensorflow as tf
 from textpipe.training.batching.batches import Batch
 
 
-def groups(order: list[Batch], size: int) -> list[list[Batch]]:
-    """The batches of each update: at most `size` consecutive ones, shared out evenly.
+def group_batches(order: list[Batch], size: int) -> list[list[Batch]]:
+    """The batches of each update: at most `size` consecutive ones, distributed evenly.
 
     7 batches, size 3: 3, 2 and 2   (3, 3 and 1 would give the last batch three times the weight)
     """
@@ -27,12 +26,12 @@ def groups(order: list[Batch], size: int) -> list[list[Batch]]:
 
 
 def num_updates(num_batches: int, size: int) -> int:
-    """How many updates so many batches make."""
+    """Number of updates that `num_batches` make."""
     return -(-num_batches // size)
 
 
 class Accumulator:
-    """Sums of gradients, one for each variable and each replica: one more copy of the trainable weights."""
+    """Sums of gradients for each variable and replica: a further copy of the trainable weights in memory."""
 
     def __init__(self, variables: Sequence[Any]):
         self.sums = [
@@ -46,12 +45,12 @@ class Accumulator:
         ]
 
     def add(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Adds a batch's gradients, inside a replica."""
+        """Adds the gradients of a batch, in replica context."""
         for total, gradient in zip(self.sums, gradients, strict=True):
             total.assign_add(gradient)
 
-    def take(self) -> list[tf.Tensor]:
-        """The sums so far, inside a replica; they begin anew."""
+    def pop(self) -> list[tf.Tensor]:
+        """Returns the sums and resets them, in replica context."""
         totals = [tf.identity(total.read_value()) for total in self.sums]
         with tf.control_dependencies(totals):
             for total in self.sums:

@@ -1,7 +1,8 @@
 """The order in which rows are trained on: a pure function of (lengths, batch size, seed, epoch).
 
-Rows of like length share a batch, so that little of it is padding. Where a step is traced for each padded width, batches
-come in a few widths; where it takes any width, in as many as save padding (training/batching/grouping.py). Position (epoch, step) is all the iterator state there is: a killed run resumes exactly.
+Rows of similar length share a batch, so that little of it is padding. If a step is traced for each padded width, batches
+come in a few widths; if it takes any width, in as many as save padding (training/batching/grouping.py). The position
+(epoch, step) is the whole iterator state, so a killed run resumes exactly.
 """
 
 import logging
@@ -11,27 +12,27 @@ from typing import NamedTuple
 import numpy as np
 
 from textpipe.errors import ConfigError
-from textpipe.training.batching.grouping import groups
+from textpipe.training.batching.grouping import group_rows
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Widths are multiples of this many tokens: finer ones cost traces and save little padding.
-MULTIPLE = 4
+# Widths are multiples of this many tokens: finer widths cost traces and save little padding.
+WIDTH_MULTIPLE = 4
 
-# Share of all padded tokens that one more width must save to be worth the seconds its step takes to trace.
-WORTH_A_SHAPE = 0.02
+# Share of all padded tokens that another width must save to be worth the seconds of tracing its step.
+MIN_SAVING = 0.02
 
-# Padded widths when the settings name no number, where a step is traced for each.
+# Default number of padded widths if a step is traced for each.
 NUM_SHAPES = 6
 
-# A batch's size when the settings name none: tokens for texts, rows for classifiers.
+# Default batch size: tokens for texts, rows for classifiers.
 BATCH_TOKENS, BATCH_ROWS = 4096, 64
 
 
 class Batch(NamedTuple):
-    """Row indices, and the width that each padded field is padded to."""
+    """Row indices, and the padded width of each field."""
 
     rows: np.ndarray
     widths: dict[str, int]
@@ -51,15 +52,16 @@ class Bucket(NamedTuple):
 
 
 class Plan:
-    """Batches of every epoch.
+    """The batches of every epoch.
 
-    lengths: tokens per row, {field: [N]}, of the fields that are padded; num_rows: N, where there is none.
-    batch_tokens: rows * the widest field of a batch stays within it.
-    batch_rows: rows of a batch stay within it. At least one of the two is given.
-    num_shapes: how many padded widths there are at most; None where a step takes any width.
-    redrawn: lengths differ from epoch to epoch. The given ones decide the shapes, once and for all, so that no step is
-    traced again; `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as any row
-    was in every field. Where a step takes any width, rows are grouped anew in each epoch.
+    lengths: tokens per row, {field: [N]}, of the padded fields.
+    num_rows: N, needed if no field is padded.
+    batch_tokens: upper bound on rows * widest field of a batch.
+    batch_rows: upper bound on the rows of a batch. At least one of the two is given.
+    num_shapes: maximum number of padded widths; None if a step takes any width.
+    redrawn: lengths differ between epochs. The given lengths then fix the shapes, so that no step is traced again:
+        `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as the longest row in
+        every field. If a step takes any width, rows are regrouped in each epoch.
     """
 
     def __init__(
@@ -77,19 +79,19 @@ class Plan:
         self.seed, self.num_shapes, self.redrawn = seed, num_shapes, redrawn
         self.batch_tokens, self.batch_rows = batch_tokens, batch_rows
         self.num_rows = len(next(iter(lengths.values()))) if lengths else num_rows or 0
-        self.buckets = self.cut(lengths)
+        self.buckets = self.make_buckets(lengths)
 
-    def cut(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
-        """The rows in groups of like widths."""
-        multiple = MULTIPLE if self.num_shapes else 1
+    def make_buckets(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
+        """Groups rows of similar widths."""
+        multiple = WIDTH_MULTIPLE if self.num_shapes else 1
         widths = np.zeros((self.num_rows, len(lengths)), np.int64)
-        for place, tokens in enumerate(lengths.values()):
-            widths[:, place] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
+        for column, tokens in enumerate(lengths.values()):
+            widths[:, column] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
         if self.num_shapes:
             parts = partition(widths, self.num_shapes)
         else:
             assert self.batch_tokens or self.batch_rows
-            parts = groups(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
+            parts = group_rows(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
         buckets = []
         for number, rows in enumerate(parts):
             widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
@@ -108,34 +110,34 @@ class Plan:
 
     @property
     def num_batches(self) -> int:
-        """Batches of an epoch. Every epoch has so many; where lengths are redrawn, about so many."""
+        """Batches per epoch; approximate if lengths are redrawn."""
         return sum(-(-len(bucket.rows) // bucket.limit) for bucket in self.buckets)
 
     @property
     def widths(self) -> dict[str, int]:
-        """The widest shape's widths by field: where lengths are redrawn, what a row must keep to."""
+        """The largest width of each field; redrawn rows must not be longer."""
         names = self.buckets[0].widths if self.buckets else {}
         return {name: max(bucket.widths[name] for bucket in self.buckets) for name in names}
 
     def epoch(self, number: int, lengths: Mapping[str, np.ndarray] | None = None) -> list[Batch]:
         """The batches of an epoch: each row once, shuffled by (seed, epoch).
 
-        lengths: this epoch's, where they are redrawn.
+        lengths: those of this epoch, if they are redrawn.
         """
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
         buckets = self.buckets
         if lengths is not None:
-            buckets = self.refill(lengths) if self.num_shapes else self.cut(lengths)
+            buckets = self.reassign(lengths) if self.num_shapes else self.make_buckets(lengths)
         batches = []
         for rows, widths, limit in buckets:
-            # Split evenly rather than leave a tail: a batch of three rows would weigh its rows like a full one.
+            # Split evenly: in a remainder of three rows, each row would weigh as much as many rows of a full batch.
             for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
                 if len(part):
                     batches.append(Batch(part, widths))
         return [batches[position] for position in random.permutation(len(batches))]
 
-    def refill(self, lengths: Mapping[str, np.ndarray]) -> list[Bucket]:
-        """The same shapes with every row in the one of fewest padded tokens that holds it."""
+    def reassign(self, lengths: Mapping[str, np.ndarray]) -> list[Bucket]:
+        """Puts every row into the existing shape of fewest padded tokens that holds it."""
         chosen = np.full(self.num_rows, -1)
         for shape in np.argsort([bucket.tokens for bucket in self.buckets], kind="stable")[::-1]:
             holds = np.ones(len(chosen), bool)
@@ -143,13 +145,13 @@ class Plan:
                 holds &= np.asarray(tokens) <= self.buckets[shape].widths[name]
             chosen[holds] = shape
         assert (chosen >= 0).all(), "rows longer than every shape"
-        return [bucket._replace(rows=np.flatnonzero(chosen == at)) for at, bucket in enumerate(self.buckets)]
+        return [bucket._replace(rows=np.flatnonzero(chosen == number)) for number, bucket in enumerate(self.buckets)]
 
 
 def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
-    """The rows of an epoch, segmented anew where they are to be, and the batches that hold each once.
+    """The rows of an epoch, resegmented where they have samplers, and its batches, each row once.
 
-    A pure function of its arguments. A row drawn longer than any shape is wide keeps the codec's own ids.
+    A pure function of its arguments. A row that would be longer than the widest shape keeps the codec's own ids.
     """
     if not rows.samplers:
         return rows, plan.epoch(number)
@@ -158,24 +160,24 @@ def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
 
 
 def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
-    """The plan of a split: tokens are budgeted where the target is padded, rows otherwise.
+    """The plan of a split: by default batches are limited in tokens if the target is padded, and in rows otherwise.
 
-    fixed_widths: a step is traced for each padded width, so there must be few, also where settings.num_shapes is not given.
-    Where rows are segmented anew each epoch, the first epoch's lengths decide the shapes; no row's own ids are longer.
+    fixed_widths: a step is traced for each padded width, so there must be few.
+    If rows are resegmented in each epoch, the maximum of the codec's and the first epoch's lengths fixes the shapes.
     """
     lengths = rows.lengths
     texts = rows.target_name in lengths
     batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
     if batch_tokens and not lengths:
         raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
-    assert batch_tokens != "auto", "batch_budget finds the number"
+    assert batch_tokens != "auto", "batch_budget resolves it"
     if batch_tokens is None and batch_rows is None:
         batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
     if rows.samplers:
         drawn = rows.for_epoch(1).lengths
         for name in rows.samplers:
             own, new = lengths[name].mean(), drawn[name].mean()
-            log.info("subword_sampling: %s: %.1f tokens a row where the codec has %.1f", name, new, own)
+            log.info("subword_sampling: %s: %.1f tokens per row, %.1f without sampling", name, new, own)
         lengths = {name: np.maximum(own, drawn[name]) for name, own in lengths.items()}
     return Plan(
         lengths,
@@ -189,10 +191,10 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
 
 
 def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
-    """Row indices in at most num_shapes groups, so that the padded tokens of all rows are as few as can be.
+    """Row indices in at most num_shapes groups with the fewest padded tokens over all rows.
 
-    widths: [N, F], of F fields. Rows are put in order of their summed widths, and the order is cut where dynamic programming over
-    the distinct sums finds the least padding; a cut that saves next to nothing is not made.
+    widths: [N, F], of F fields. Rows are sorted by their summed widths, and dynamic programming over the distinct sums
+    finds the cuts of least padding; a cut that saves almost nothing is omitted.
     """
     if len(widths) == 0:
         return []
@@ -210,7 +212,7 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
         # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
         options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
         better = np.minimum(best, options.min(axis=0))
-        if better[-1] > (1 - WORTH_A_SHAPE) * best[-1]:
+        if better[-1] > (1 - MIN_SAVING) * best[-1]:
             break
         cuts.append(np.where(better < best, options.argmin(axis=0), -1))
         best = better

@@ -12,15 +12,16 @@ from textpipe.config.fields import Sizes
 from textpipe.data.columns import Column, Ids
 from textpipe.errors import DataError
 
-Lengths = dict[str, np.ndarray]  # {field: tokens of each row [N]}, of the fields whose rows are padded
+Lengths = dict[str, np.ndarray]  # {field: tokens of each row [N]}, of the padded fields
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What goes into a model and what it must answer, row by row.
+    """Inputs and targets, row by row.
 
-    inputs: {field: column}, in the order of the task's fields. samplers: {field: a text.sampling.Sampler} of fields that
-    are segmented anew for each epoch, with seed.
+    inputs: {field: column}, in the order of the task's fields.
+    samplers: {field: a text.sampling.Sampler} of the fields that are resegmented in each epoch.
+    seed: of the samplers.
     """
 
     inputs: Mapping[str, Column]
@@ -41,39 +42,39 @@ class Rows:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The columns of all fields, the target's last."""
+        """The columns of all fields, the target last."""
         return {**self.inputs, self.target_name: self.target}
 
     @property
     def lengths(self) -> Lengths:
-        """Tokens of each row, of the fields whose rows are padded."""
+        """Tokens of each row, of the padded fields."""
         return {name: column.lengths for name, column in self.columns.items() if column.lengths is not None}
 
     def for_epoch(self, number: int, widths: Mapping[str, int] | None = None) -> "Rows":
-        """What is trained on in an epoch: fields with a sampler drawn by (seed, epoch, row), the others as they are.
+        """The rows of an epoch: fields with a sampler are drawn by (seed, epoch, row), the others stay as they are.
 
-        widths: by field; a row that is drawn longer, or longer than max_length, keeps the codec's own ids.
+        widths: by field; a row drawn longer, or longer than max_length, keeps the codec's own ids.
         """
         from textpipe.text import sampling_random
 
         drawn: dict[str, Column] = self.columns
-        for place, name in enumerate(self.columns):
+        for position, name in enumerate(self.columns):
             if name in self.samplers:
-                key = sampling_random.key_of(self.seed, number, place)
+                key = sampling_random.draw_key(self.seed, number, position)
                 drawn[name] = Ids(self.samplers[name].draw(key, widths and widths[name]))
         target = drawn.pop(self.target_name)
         return replace(self, inputs=drawn, target=target, samplers={})
 
 
 def read(folder: Path, split: str, sizes: Sizes) -> Rows:
-    """A split of vectorize's output; values stay in the memory-mapped files."""
+    """Reads a split of vectorize's output; values stay in the memory-mapped files."""
     import pyarrow as pa
 
     paths = sorted((folder / split).glob("*.arrow"))
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-    found = {
+    columns = {
         name: plugins.find("features", size["feature"]).column(tables, name, size)
         for name, size in sizes.tables.items()
     }
-    target = found.pop(sizes.target_name)
-    return Rows(found, target, sizes.target_name)
+    target = columns.pop(sizes.target_name)
+    return Rows(columns, target, sizes.target_name)

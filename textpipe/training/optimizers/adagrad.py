@@ -11,13 +11,13 @@ class Config(Section):
     """a <- a + gradient^2;  w <- w - learning_rate * gradient / sqrt(a + epsilon)."""
 
     kind: Literal["adagrad"] = "adagrad"
-    learning_rate: float = Field(default=0.1, gt=0)  # the size of a step
-    initial_accumulator: float = Field(default=0.1, ge=0)  # where the sum of squares begins
-    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
+    learning_rate: float = Field(default=0.1, gt=0)  # step size
+    initial_accumulator: float = Field(default=0.1, ge=0)  # initial value of the sum of squares
+    epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 
 def build(config: Config, variables=()):
-    """The keras optimizer of this section."""
+    """The Keras optimizer with these settings."""
     import keras
 
     return keras.optimizers.Adagrad(

@@ -8,17 +8,17 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """Running means of the gradient (beta_1) and of its square (beta_2), corrected for their start at zero."""
+    """Running means of the gradient (beta_1) and of its square (beta_2), with bias correction."""
 
     kind: Literal["adam"] = "adam"
-    learning_rate: float = Field(default=0.001, gt=0)  # the size of a step
-    beta_1: float = Field(default=0.9, ge=0, lt=1)  # decay of the gradient's running mean
-    beta_2: float = Field(default=0.999, ge=0, lt=1)  # decay of its square's running mean
-    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
+    learning_rate: float = Field(default=0.001, gt=0)  # step size
+    beta_1: float = Field(default=0.9, ge=0, lt=1)  # decay rate of the running mean of gradients
+    beta_2: float = Field(default=0.999, ge=0, lt=1)  # decay rate of the running mean of squared gradients
+    epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 
 def build(config: Config, variables=()):
-    """The keras optimizer of this section."""
+    """The Keras optimizer with these settings."""
     import keras
 
     return keras.optimizers.Adam(

@@ -8,18 +8,18 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """Adam's step, and w <- w - learning_rate * weight_decay * w beside it; vectors (biases, norms) do not decay."""
+    """Adam's step plus w <- w - learning_rate * weight_decay * w; vectors (biases, norms) do not decay."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(default=0.001, gt=0)  # the size of a step
-    weight_decay: float = Field(default=0.01, ge=0)  # share of the rate by which weights shrink
-    beta_1: float = Field(default=0.9, ge=0, lt=1)  # decay of the gradient's running mean
-    beta_2: float = Field(default=0.999, ge=0, lt=1)  # decay of its square's running mean
-    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
+    learning_rate: float = Field(default=0.001, gt=0)  # step size
+    weight_decay: float = Field(default=0.01, ge=0)  # weight decay relative to the learning rate
+    beta_1: float = Field(default=0.9, ge=0, lt=1)  # decay rate of the running mean of gradients
+    beta_2: float = Field(default=0.999, ge=0, lt=1)  # decay rate of the running mean of squared gradients
+    epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 
 def build(config: Config, variables=()):
-    """The keras optimizer of this section; variables of fewer than two axes are left out of the decay."""
+    """The Keras optimizer with these settings; variables with fewer than two axes do not decay."""
     import keras
 
     optimizer = keras.optimizers.AdamW(

@@ -1,6 +1,6 @@
-"""L-BFGS on the whole training split at once, for convex models: see training/lbfgs.py.
+"""L-BFGS on the whole training split at once, for convex models; see training/lbfgs.py.
 
-No randomness and no learning rate. A run that is killed starts over: it takes seconds.
+There is no randomness and no learning rate. A killed run starts over: training takes seconds.
 """
 
 import logging
@@ -15,22 +15,24 @@ log = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """Stops when no entry of the gradient of the mean loss is over `tolerance` (scikit-learn's `tol`), or after
-    `max_iterations`. memory: how many curvature pairs are kept.
+    """Stops when no entry of the gradient of the mean loss exceeds `tolerance` (scikit-learn's `tol`), or after
+    `max_iterations`.
+
+    memory: number of curvature pairs.
     """
 
     kind: Literal["lbfgs"] = "lbfgs"
-    tolerance: float = Field(default=1e-4, gt=0)  # of the gradient's largest entry, at which the search is over
-    max_iterations: int = Field(default=1000, ge=1)  # iterations after which it ends in any case
+    tolerance: float = Field(default=1e-4, gt=0)  # stop when no entry of the gradient is larger than this
+    max_iterations: int = Field(default=1000, ge=1)  # maximum number of iterations
     memory: int = Field(default=10, ge=1)
 
 
 def minimize(config: Config, model, train, valid, settings, objective) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Brings the model's weights to the minimum of its objective over `train`, for the l2 of its path that is best on `valid`.
+    """Minimizes the model's objective over `train`; of several values of l2, keeps the best on `valid`.
 
-    Returns the summary and the history that loop.fit documents: a line per iteration with `loss` (objective per row) and
-    `gradient_norm`, the last one with the validation metrics. Raises ConfigError for a model that is not convex, and for
-    an L1 penalty, which has no gradient at 0.
+    Returns the summary and the history as documented in loop.fit: an entry per iteration with `loss` (objective per row)
+    and `gradient_norm`, the last one of each l2 with the validation metrics. Raises ConfigError for a model that is not
+    convex, and for an L1 penalty, which has no gradient at 0.
     """
     import numpy as np
     import tensorflow as tf
@@ -49,13 +51,13 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     path = getattr(model, "l2_path", (model.l2,))
     if len(path) > 1 and not valid:
         raise ConfigError(
-            f"[model] l2: {len(path)} values, and no rows to choose one on; set [ingest] split.valid, or give one value"
+            f"[model] l2: {len(path)} values, but no validation rows to choose one; set [ingest] split.valid, or give one value"
         )
     function = Objective(model, train)
     steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train), objective) if valid else None
     order = batches.plan(valid, settings).epoch(0) if valid else []
     history: list[dict[str, Any]] = []
-    # Of each l2 the last line of its history, its optimum, and why the search for it ended.
+    # For each l2, the last entry of its history, the optimum, and why the search ended.
     lines: list[dict[str, Any]] = []
     points: list[np.ndarray] = []
     stopped: list[str] = []
@@ -66,7 +68,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         history.append({"epoch": len(history) + 1, "step": len(history) + 1, "loss": value, "gradient_norm": norm})
 
     for l2 in path:
-        # A weaker penalty moves the optimum by a gradient that is smaller too: (change of l2) * weight / rows.
+        # For a weaker penalty, gradients near the optimum are smaller: (change of l2) * weight / rows.
         tolerance = config.tolerance * (min(1.0, l2) if len(path) > 1 and l2 else 1.0)
         limits: dict[str, Any] = {
             "tolerance": tolerance,
@@ -74,16 +76,16 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
             "memory": config.memory,
         }
         function.penalize(l2)
-        # From the optimum of the stronger penalty before, which is near.
+        # The optimum of the previous, stronger penalty is near.
         start = points[-1] if points else function.start()
         before = len(history)
         result = lbfgs.minimize(function, start, report=report, **limits)
         function.assign(result.point)
         if result.stopped != "converged":
             largest = float(np.abs(result.gradient).max())
-            cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no nearer"
+            cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no better"
             log.warning(
-                "lbfgs: gradient %.1e after %d iterations, asked for %g; %s",
+                "lbfgs: gradient %.1e after %d iterations, tolerance %g; %s",
                 largest,
                 result.iterations,
                 tolerance,
@@ -105,7 +107,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         points.append(result.point)
         stopped.append(result.stopped)
         iterations, calls = iterations + result.iterations, calls + result.calls
-    kept = chosen(lines, len(valid) if valid else 0)
+    kept = choose_fit(lines, len(valid) if valid else 0)
     best = lines[kept]
     if len(path) > 1:
         function.penalize(best["l2"])
@@ -113,20 +115,20 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         ends = {"least": min(path), "greatest": max(path)}
         for word, end in ends.items():
             if best["l2"] == end:
-                log.warning("[model] l2: the %s of the values, %g, is the best; try a path beyond it", word, end)
+                log.warning("[model] l2: the %s of the values, %g, is the best; try values beyond it", word, end)
     summary = {"stopped": stopped[kept], "epochs": iterations, "steps": calls, "best": best}
     return summary, history
 
 
-def chosen(lines: list[dict[str, Any]], num_rows: int) -> int:
-    """Which fit is kept: of those whose accuracy on num_rows valid rows is within a standard error of the best, the one
-    with the lowest loss.
+def choose_fit(lines: list[dict[str, Any]], num_rows: int) -> int:
+    """Index of the fit to keep: the lowest loss of those whose accuracy on num_rows rows is within a standard error of
+    the best.
 
-    Accuracies of a few hundred rows differ by chance; the loss is the finer scale (Breiman et al. 1984, the 1 SE rule).
+    Accuracies on a few hundred rows differ by chance; the loss is the finer measure (Breiman et al. 1984, the 1 SE rule).
     """
     if not num_rows:
         return 0
     best = max(line["valid_accuracy"] for line in lines)
     least = best - (best * (1 - best) / num_rows) ** 0.5
-    close = [at for at, line in enumerate(lines) if line["valid_accuracy"] >= least]
-    return min(close, key=lambda at: lines[at]["valid_loss"])
+    close = [index for index, line in enumerate(lines) if line["valid_accuracy"] >= least]
+    return min(close, key=lambda index: lines[index]["valid_loss"])

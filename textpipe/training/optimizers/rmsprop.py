@@ -11,14 +11,14 @@ class Config(Section):
     """a <- rho * a + (1 - rho) * gradient^2;  w <- w - learning_rate * gradient / sqrt(a + epsilon)."""
 
     kind: Literal["rmsprop"] = "rmsprop"
-    learning_rate: float = Field(default=0.001, gt=0)  # the size of a step
-    rho: float = Field(default=0.9, ge=0, lt=1)  # decay of the squares' running mean
-    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the last step that is taken again
-    epsilon: float = Field(default=1e-7, gt=0)  # keeps the division from 0
+    learning_rate: float = Field(default=0.001, gt=0)  # step size
+    rho: float = Field(default=0.9, ge=0, lt=1)  # decay rate of the running mean of squared gradients
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the previous step that is added to the next
+    epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 
 def build(config: Config, variables=()):
-    """The keras optimizer of this section."""
+    """The Keras optimizer with these settings."""
     import keras
 
     return keras.optimizers.RMSprop(

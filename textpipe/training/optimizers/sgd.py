@@ -11,21 +11,21 @@ class Config(Section):
     """v <- momentum * v - learning_rate * gradient;  w <- w + v."""
 
     kind: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(default=0.1, gt=0)  # the size of a step
-    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the last step that is taken again
-    nesterov: bool = False  # take the gradient where momentum leads to
+    learning_rate: float = Field(default=0.1, gt=0)  # step size
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # share of the previous step that is added to the next
+    nesterov: bool = False  # use Nesterov momentum
 
     @model_validator(mode="after")
     def nesterov_has_momentum(self):
         if self.nesterov and not self.momentum:
             raise ValueError(
-                "nesterov: is a kind of momentum, which is 0; set momentum, 0.9 for example, or leave nesterov out"
+                "nesterov: needs momentum, which is 0; set momentum, 0.9 for example, or leave nesterov out"
             )
         return self
 
 
 def build(config: Config, variables=()):
-    """The keras optimizer of this section."""
+    """The Keras optimizer with these settings."""
     import keras
 
     return keras.optimizers.SGD(config.learning_rate, momentum=config.momentum, nesterov=config.nesterov)

@@ -1,1 +1,1 @@
-"""What keeps a model from learning its training rows by heart."""
+"""Regularization: scheduled sampling, subword sampling, and moving averages of the weights."""

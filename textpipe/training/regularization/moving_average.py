@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights (Polyak and Juditsky, 1992), validated and kept in their place."""
+"""An exponential moving average of the weights (Polyak and Juditsky, 1992), validated and kept instead of them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,10 @@ import tensorflow as tf
 class MovingAverage:
     """average <- d * average + (1 - d) * weight after update t, with d = min(decay, (1 + t) / (10 + t)).
 
-    The second bound lets the average leave the untrained weights behind soon; it is
-    tf.train.ExponentialMovingAverage's.
-    Only trainable weights are averaged: the others (batch normalization's statistics) are running means already.
+    The second bound, as in tf.train.ExponentialMovingAverage, lets the average forget the untrained weights soon.
+    Only trainable weights are averaged: the others (statistics of batch normalization) are running means already.
 
-    decay = 0.999, a weight that is 0, then 1, then 2: the average is 0, 0.818, 1.705
+    decay = 0.999, a weight of 0, then 1, then 2: the average is 0, 0.818, 1.705
     """
 
     def __init__(self, weights: list[Any], decay: float):
@@ -33,7 +32,7 @@ class MovingAverage:
         ]
 
     def update(self, count) -> None:
-        """After an update, in graph; count: updates so far, this one included (a scalar)."""
+        """Updates the averages, in graph; count: scalar, number of updates including this one."""
         count = tf.cast(count, tf.float32)
         decay = tf.minimum(self.decay, (1 + count) / (10 + count))
         for average, weight in zip(self.variables, self.weights, strict=True):
@@ -41,7 +40,7 @@ class MovingAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """While open the model holds the averages; afterwards its own weights, bit for bit."""
+        """While open, the model holds the averages; afterwards its own weights, bit for bit."""
         self.swap()
         try:
             yield
@@ -49,7 +48,7 @@ class MovingAverage:
             self.swap()
 
     def swap(self) -> None:
-        """Averages and weights change places."""
+        """Swaps averages and weights."""
         for average, weight in zip(self.variables, self.weights, strict=True):
             held = np.array(weight)
             weight.assign(np.array(average))

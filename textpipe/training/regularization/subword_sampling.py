@@ -1,4 +1,4 @@
-"""Subword regularization: training rows are segmented anew for each epoch; validation is not."""
+"""Subword regularization: training rows are segmented anew in each epoch; validation rows are not."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,28 +12,28 @@ from textpipe.errors import ConfigError
 
 
 class SubwordSampling(Section):
-    """Which sides are drawn, and how far from the codec's own segmentation.
+    """Which sides are sampled, and how far from the codec's own segmentation. Give either alpha or dropout.
 
-    alpha, of the unigram codec: segmentations have their probability to this power (Kudo, 2018); 0.1 is a strong
-    setting (rows of Multi30k become twice as long), 0.5 a weak one. dropout, of BPE: the share of merges left out at
-    random (Provilkov et al., 2020); 0.1 is usual. One of the two is given.
+    alpha: for the codec unigram; a segmentation is drawn with its probability to this power (Kudo, 2018). 0.1 is strong
+        (rows of Multi30k become twice as long), 0.5 weak.
+    dropout: for the codec bpe; the share of merges skipped at random (Provilkov et al., 2020). 0.1 is usual.
     """
 
-    alpha: float | None = Field(default=None, ge=0)  # of the codec unigram: the power of a segmentation's probability
-    dropout: float | None = Field(default=None, ge=0, lt=1)  # of the codec bpe: the share of merges left out
-    sides: Literal["both", "source", "target"] = "both"  # which texts are segmented anew
+    alpha: float | None = Field(default=None, ge=0)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    sides: Literal["both", "source", "target"] = "both"  # which texts are sampled
 
     @model_validator(mode="after")
-    def one(self):
+    def exactly_one(self):
         if (self.alpha is None) == (self.dropout is None):
             raise ValueError("give either alpha (codec unigram) or dropout (codec bpe), for example { dropout = 0.1 }")
         return self
 
 
-def sampled(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> Any:
-    """The training rows (rows.Rows) with samplers for the sides that are drawn: see Rows.for_epoch.
+def with_samplers(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampling, *, seed: int) -> Any:
+    """The training rows (rows.Rows) with samplers for the sampled sides; see Rows.for_epoch.
 
-    tokenize: the stage's output. Raises ConfigError when a side has no subwords, or a codec of the other kind.
+    tokenize: the stage's output. Raises ConfigError if a side has no subwords, or a codec of the other kind.
     """
     from textpipe.text import sampling
 

@@ -1,4 +1,4 @@
-"""The learning rate stays as it is, after an optional warm-up."""
+"""A constant learning rate after an optional warm-up."""
 
 from typing import Literal
 
@@ -8,17 +8,17 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """warmup_steps: steps over which the rate climbs in a straight line from 0."""
+    """warmup_steps: steps of linear warm-up from 0."""
 
     kind: Literal["constant"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:
-    """What the learning rate is multiplied with at a step.
+    """The factor of the learning rate at a step.
 
-    step counts from 1 over the whole run, total_steps is how many are planned, losses are the validation losses so
-    far, oldest first. Pure, so that a resumed run has no state of the schedule to restore.
+    step: from 1, over the whole run. total_steps: number of planned steps. losses: validation losses so far, oldest
+    first. The function is pure, so a resumed run has no state of the schedule to restore.
 
     warmup_steps = 4: 0.25 at step 1, 1.0 from step 4 on
     """

@@ -9,12 +9,12 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """`steps` from the end of the warm-up to `lowest` (a fraction of the rate); 0 means the whole planned run."""
+    """Decays the learning rate within `steps` after the warm-up to the fraction `lowest`."""
 
     kind: Literal["cosine"] = "cosine"
-    steps: int = Field(default=0, ge=0)  # from the warm-up to the lowest rate; 0: the whole planned run
-    lowest: float = Field(default=0.0, ge=0, le=1)  # where the rate ends, as a fraction of it
-    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
+    steps: int = Field(default=0, ge=0)  # steps of the decay; 0: the rest of the planned run
+    lowest: float = Field(default=0.0, ge=0, le=1)  # final fraction of the learning rate
+    warmup_steps: int = Field(default=0, ge=0)  # steps of linear warm-up from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""The learning rate falls by the same ratio every so many steps."""
+"""Exponential decay of the learning rate."""
 
 from typing import Literal
 
@@ -8,12 +8,12 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """Multiplied by `rate` every `steps` steps, smoothly; `warmup_steps` climb to the full rate first."""
+    """Multiplies the learning rate by `rate` every `steps` steps, smoothly, after the warm-up."""
 
     kind: Literal["exponential"] = "exponential"
-    rate: float = Field(default=0.5, gt=0, le=1)  # what the learning rate is multiplied by
-    steps: int = Field(default=1000, gt=0)  # how many steps that takes
-    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
+    rate: float = Field(default=0.5, gt=0, le=1)  # factor of the learning rate
+    steps: int = Field(default=1000, gt=0)  # steps over which it decays by this factor
+    warmup_steps: int = Field(default=0, ge=0)  # steps of linear warm-up from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

@@ -8,11 +8,11 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """`start` validations pass before a halving may begin; 0 lets the first failure begin it."""
+    """Halving starts after `start` validations at the earliest."""
 
     kind: Literal["halving"] = "halving"
-    start: int = Field(default=0, ge=0)  # validations before a halving may begin
-    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
+    start: int = Field(default=0, ge=0)  # validations before halving may start
+    warmup_steps: int = Field(default=0, ge=0)  # steps of linear warm-up from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

@@ -1,6 +1,6 @@
 """Linear warm-up, then the inverse square root of the step (Vaswani et al., 2017, equation 3, scaled to peak at 1).
 
-Equation 3's d_model^-0.5 is a constant and belongs to the learning rate: for its rates, set
+The constant d_model^-0.5 of equation 3 is left to the learning rate: for the rates of the paper, set
 learning_rate = d_model^-0.5 * warmup_steps^-0.5.
 """
 
@@ -12,7 +12,7 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """warmup_steps: where the rate peaks."""
+    """warmup_steps: step at which the learning rate peaks."""
 
     kind: Literal["inverse_square_root"] = "inverse_square_root"
     warmup_steps: int = Field(default=4000, gt=0)

@@ -1,4 +1,4 @@
-"""The transformer's schedule with its width in it (Vaswani et al., 2017, equation 3)."""
+"""The original schedule of the transformer, including its width (Vaswani et al., 2017, equation 3)."""
 
 from typing import Literal
 
@@ -8,11 +8,14 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """d_model: the model's width. The optimizer's learning_rate multiplies equation 3: 1 is the paper's, 2 a usual one."""
+    """Equation 3 times the optimizer's learning_rate: 1 is that of the paper, 2 is usual.
+
+    d_model: width of the model.
+    """
 
     kind: Literal["noam"] = "noam"
     d_model: int = Field(default=512, ge=1)
-    warmup_steps: int = Field(default=4000, gt=0)  # where the rate peaks
+    warmup_steps: int = Field(default=4000, gt=0)  # step at which the learning rate peaks
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""The learning rate falls whenever the validation loss has stopped falling."""
+"""Reduces the learning rate when the validation loss stops improving."""
 
 from typing import Literal
 
@@ -8,14 +8,14 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """After `patience` validations without a new best, times `decrease`; never under `lowest` of the rate."""
+    """Multiplies the learning rate by `decrease` after `patience` validations without a new best."""
 
     kind: Literal["plateau"] = "plateau"
-    decrease: float = Field(default=0.5, gt=0, lt=1)  # what the rate is multiplied by
-    patience: int = Field(default=1, ge=1)  # validations without a new best before that
-    min_delta: float = Field(default=0.0, ge=0)  # a new best has to be better by more than this
-    lowest: float = Field(default=0.0, ge=0, le=1)  # the rate's least fraction
-    warmup_steps: int = Field(default=0, ge=0)  # steps over which the rate climbs in a straight line from 0
+    decrease: float = Field(default=0.5, gt=0, lt=1)  # factor of the learning rate
+    patience: int = Field(default=1, ge=1)  # validations without a new best before a decrease
+    min_delta: float = Field(default=0.0, ge=0)  # smaller improvements do not count
+    lowest: float = Field(default=0.0, ge=0, le=1)  # lowest fraction of the learning rate
+    warmup_steps: int = Field(default=0, ge=0)  # steps of linear warm-up from 0
 
 
 def factor(config: Config, step: int, total_steps: int, losses: list[float]) -> float:

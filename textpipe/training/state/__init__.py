@@ -1,1 +1,1 @@
-"""What a training run keeps of itself: checkpoints, the best weights, when to stop."""
+"""The state of a training run: checkpoints, the best weights, early stopping."""

@@ -1,7 +1,7 @@
-"""Everything a training run needs to go on exactly where it was killed, in one file that is either old or new.
+"""Checkpoints: everything a training run needs to resume exactly, in one file that is replaced atomically.
 
-A checkpoint is a zip of arrays (NumPy's .npz) with the position and the history as JSON beside them. It is written
-under another name, flushed to the disk and renamed into place.
+A checkpoint is a zip of arrays (NumPy's .npz) together with the position and the history as JSON. It is written under
+another name, flushed to disk and renamed into place.
 """
 
 import json
@@ -17,9 +17,9 @@ from textpipe.errors import ArtifactError
 
 
 def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
-    """Writes the values of keras variables, in order, and a JSON-able state. Atomic.
+    """Atomically writes the values of Keras variables, in order, and a JSON-serializable state.
 
-    Raises ArtifactError when the disk does not take it; the file of before is then untouched.
+    Raises ArtifactError if the file cannot be written; the previous file is then untouched.
     """
     arrays: dict[str, Any] = {f"{position:05d}": np.asarray(variable) for position, variable in enumerate(variables)}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
@@ -44,9 +44,9 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
 
 
 def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any] | None:
-    """Assigns the saved values and returns the saved state; None, and nothing assigned, when there is no checkpoint.
+    """Assigns the saved values and returns the saved state; without a checkpoint, assigns nothing and returns None.
 
-    Raises ArtifactError when the file is damaged or holds another model's variables.
+    Raises ArtifactError if the file is damaged or holds the variables of another model.
     """
     try:
         with open(path, "rb") as file, np.load(file) as saved:

@@ -1,6 +1,6 @@
-"""Which validation was best and whether to go on: pure functions of the history, so nothing of it needs saving.
+"""The best validation, and when to stop: pure functions of the history, so no further state needs saving.
 
-metrics: whether a metric is better when it is greater, {name: "min" | "max"}, as an objective's METRICS.
+metrics: whether a metric is to be minimized or maximized, {name: "min" | "max"}; METRICS of an objective.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from textpipe.training.settings import EarlyStopping
 
 
 def losses(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> list[float]:
-    """The metric at each validation, turned so that lower is better.
+    """The metric at each validation, with its sign such that lower is better.
 
     valid_accuracy .5, .7 -> -.5, -.7
     """
@@ -19,12 +19,12 @@ def losses(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str
 
 
 def best(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> int | None:
-    """Position in the history of the first line with the best value; None before any validation."""
+    """Position of the first entry with the best value; None before any validation."""
     return next(iter(ranking(history, metric, metrics)), None)
 
 
 def ranking(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, str]) -> list[int]:
-    """Positions in the history from the best value to the worst, the earlier of two equal ones first.
+    """Positions in the history from the best value to the worst, the earlier of two equal values first.
 
     valid_loss 3, 1, 2, 1 -> 1, 3, 2, 0
     """
@@ -34,7 +34,7 @@ def ranking(history: list[dict[str, Any]], metric: str, metrics: Mapping[str, st
 
 
 def should_stop(history: list[dict[str, Any]], rule: EarlyStopping, metrics: Mapping[str, str]) -> bool:
-    """Whether `patience` validations in a row have not improved on the best before them by more than min_delta.
+    """Whether the last `patience` validations have not improved on the best before them by more than min_delta.
 
     patience = 2, valid_loss 3, 2, 2.1, 2.2: True
     """

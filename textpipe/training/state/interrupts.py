@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that what is saved is a state between two steps."""
+"""Delays Ctrl-C to the end of a step, so that a checkpoint is always a state between two steps."""
 
 import signal
 import threading
@@ -6,9 +6,9 @@ from typing import Self
 
 
 class Interrupts:
-    """While open, the first Ctrl-C only sets `pending`; a second one stops at once.
+    """While open, the first Ctrl-C only sets `pending`; a second one raises KeyboardInterrupt at once.
 
-    Outside the main thread Python delivers no signals, and nothing changes.
+    Has no effect outside the main thread, where Python delivers no signals.
     """
 
     def __init__(self):

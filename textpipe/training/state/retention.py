@@ -1,8 +1,8 @@
-"""The weights of past validations that may yet be the result: the best one's, and those that are averaged.
+"""Weights of past validations that may become the result: the best ones, or those to be averaged.
 
-Averaging the last or the best checkpoints of one run is Vaswani et al. (2017), section 6.1. Which validations count is
-a pure function of the history. Each one's weights are a file of their own, named by its step, and a file goes only
-after a checkpoint whose history no longer needs it is on the disk: a run killed in between finds all it had.
+Averaging the last or the best checkpoints of a run follows Vaswani et al. (2017), section 6.1. Which validations are
+retained is a pure function of the history. The weights of each are a file named by its step. A file is deleted only after
+a checkpoint whose history no longer needs it is on disk, so a run killed in between finds all its files.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,18 @@ from textpipe.training.settings import Average
 from textpipe.training.state import checkpoint, early_stopping
 
 
-class Kept:
+class CheckpointRetention:
     """Files of weights in `folder`, by the step of their validation.
 
-    metric: what "best" means; metrics: an objective's METRICS. average: None keeps the best validation's weights alone.
+    metric: the one that makes a validation best; metrics: METRICS of the objective.
+    average: None retains only the weights of the best validation.
     """
 
     def __init__(self, folder: Path, metric: str, metrics: Mapping[str, str], average: Average | None = None):
         self.folder, self.metric, self.metrics, self.average = folder, metric, metrics, average
 
-    def wanted(self, history: list[dict[str, Any]]) -> list[int]:
-        """Positions in the history of the lines whose weights the result would be made of now, oldest first.
+    def positions(self, history: list[dict[str, Any]]) -> list[int]:
+        """Positions of the validations whose weights would make the result if training ended now, oldest first.
 
         valid_loss 3, 1, 2, 4: [1]; average.best = 2: [1, 2]; average.last = 2: [2, 3]
         """
@@ -37,24 +38,24 @@ class Kept:
         )
 
     def add(self, history: list[dict[str, Any]], weights: list[Any]) -> None:
-        """Saves the weights of the history's last line, if they are wanted."""
-        if len(history) - 1 in self.wanted(history):
+        """Saves the weights of the last validation, if they are retained."""
+        if len(history) - 1 in self.positions(history):
             checkpoint.save(self.path(history[-1]), weights, {})
 
     def prune(self, history: list[dict[str, Any]]) -> None:
-        """Deletes what this history does not need; to be called once it is in a checkpoint."""
-        names = {self.path(history[position]).name for position in self.wanted(history)}
+        """Deletes the files that this history does not need; call it after the history is in a checkpoint."""
+        names = {self.path(history[position]).name for position in self.positions(history)}
         for path in self.folder.glob("*"):
             if path.name not in names:
                 path.unlink()
 
     def restore(self, line: dict[str, Any], weights: list[Any]) -> None:
-        """Assigns the weights of a line of the history."""
+        """Assigns the weights of an entry of the history."""
         if checkpoint.restore(self.path(line), weights) is None:
             raise ArtifactError(f"{self.path(line)}: the weights of step {line['step']} are gone; train from the start")
 
     def restore_mean(self, lines: list[dict[str, Any]], weights: list[Any]) -> None:
-        """Assigns the mean, taken in float64, of the weights of these lines; of integers, the last line's."""
+        """Assigns the mean of the weights of these entries, computed in float64; integers are those of the last entry."""
         sums: list[Any] = [0.0] * len(weights)
         for line in lines:
             self.restore(line, weights)

@@ -1,1 +1,1 @@
-"""What a training run tells while it runs: progress, curves, time and memory."""
+"""Progress, curves, time and memory of a training run."""

@@ -1,7 +1,7 @@
 """The training curve with wall-clock figures: logs/curve.jsonl and TensorBoard events.
 
-They stand in logs/ because they differ from run to run, and what a run produces must not. Of an interrupted run only
-resume/ is left, so the lines are kept there too.
+They go to logs/ because they differ between runs, unlike the results. An interrupted run leaves only resume/, so the
+lines are kept there too.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Self
 
 import tensorflow as tf
 
-# What tf.summary.scalar writes beside a number; that function itself needs the tensorboard package.
+# The metadata that tf.summary.scalar writes; that function itself needs the tensorboard package.
 SCALAR = tf.compat.v1.SummaryMetadata(
     data_class="DATA_CLASS_SCALAR",
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
@@ -22,9 +22,9 @@ NAME = "curve.jsonl"
 
 
 class Curve:
-    """Appends lines of named numbers by step, to files in both folders and to TensorBoard, while open.
+    """While open, appends named numbers by step to a file in each of both folders and to TensorBoard.
 
-    done: the step a run resumes at; lines beyond it, from before it was killed, are taken out.
+    done: the step at which a run resumes; later lines, written before it was killed, are removed.
     """
 
     def __init__(self, logs: Path, resume: Path, done: int = 0):
@@ -33,18 +33,18 @@ class Curve:
     def __enter__(self) -> Self:
         for folder in (self.logs, self.resume):
             folder.mkdir(parents=True, exist_ok=True)
-        before = self.before()
-        replace(self.resume / NAME, before)
-        replace(self.logs / NAME, before)
+        previous = self.previous_lines()
+        write_atomically(self.resume / NAME, previous)
+        write_atomically(self.logs / NAME, previous)
         self.files = [(folder / NAME).open("a", encoding="utf-8") for folder in (self.resume, self.logs)]
         shutil.rmtree(self.logs / "tensorboard", ignore_errors=True)
         self.events = tf.summary.create_file_writer(str(self.logs / "tensorboard"))
-        for line in before:
-            self.show(**json.loads(line))
+        for line in previous:
+            self.write_event(**json.loads(line))
         return self
 
-    def before(self) -> list[str]:
-        """The lines up to the step that is resumed at, without half a line that a kill may have left."""
+    def previous_lines(self) -> list[str]:
+        """The lines up to the step at which the run resumes, without an incomplete last line."""
         try:
             lines = (self.resume / NAME).read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
@@ -60,17 +60,17 @@ class Curve:
         for file in self.files:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
             file.flush()
-        self.show(step, **numbers)
+        self.write_event(step, **numbers)
 
-    def show(self, step: int, **numbers: float) -> None:
-        """To TensorBoard."""
+    def write_event(self, step: int, **numbers: float) -> None:
+        """Writes the numbers to TensorBoard."""
         with self.events.as_default(step=step):
             for name, number in numbers.items():
                 tf.summary.write(name, tf.constant(number, tf.float32), metadata=SCALAR)
 
 
-def replace(path: Path, lines: list[str]) -> None:
-    """Writes the file anew; it is either as it was or whole."""
+def write_atomically(path: Path, lines: list[str]) -> None:
+    """Replaces the content of a file atomically."""
     part = path.with_name(path.name + ".part")
     part.write_text("".join(lines), encoding="utf-8")
     os.replace(part, path)

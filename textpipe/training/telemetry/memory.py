@@ -1,4 +1,4 @@
-"""How much memory this process uses and may still take, from Linux's own figures; bytes everywhere."""
+"""Memory that this process uses and that is still available, in bytes, as reported by Linux."""
 
 import re
 import resource
@@ -7,26 +7,26 @@ from pathlib import Path
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
-# What cgroup version 1 writes for "no limit" is a page short of this.
+# cgroup version 1 writes one page less than this for "no limit".
 UNLIMITED = 2**62
 
 
 def resident() -> int:
-    """Resident memory now; 0 where Linux's /proc is absent."""
-    return field("self/status", "VmRSS")
+    """Current resident memory; 0 without /proc."""
+    return read_field("self/status", "VmRSS")
 
 
 def peak() -> int:
-    """The most memory that was resident since the process began, or since reset_peak."""
-    found = field("self/status", "VmHWM")
-    if found:
-        return found
+    """Peak of the resident memory since the process started, or since reset_peak."""
+    high_water = read_field("self/status", "VmHWM")
+    if high_water:
+        return high_water
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def reset_peak() -> bool:
-    """Lets the peak be counted anew; False where the system does not."""
+    """Resets the peak; returns False if the system does not support it."""
     try:
         (PROC / "self/clear_refs").write_text("5")
     except OSError:
@@ -35,13 +35,15 @@ def reset_peak() -> bool:
 
 
 def available() -> int:
-    """What can still be taken without swapping: of the machine, or of this process's control groups if that is less."""
-    return min([left for left in (field("meminfo", "MemAvailable"), *limits()) if left is not None], default=0)
+    """Memory available without swapping, on the machine or in this process's control groups, whichever is less."""
+    return min(
+        [left for left in (read_field("meminfo", "MemAvailable"), *remaining_by_group()) if left is not None], default=0
+    )
 
 
-def limits() -> list[int]:
-    """What is left in each control group above this process that has a limit; cached files count as free."""
-    found = []
+def remaining_by_group() -> list[int]:
+    """Memory left in each control group of this process that has a limit; cached files count as free."""
+    amounts = []
     try:
         lines = (PROC / "self/cgroup").read_text().splitlines()
     except OSError:
@@ -54,19 +56,19 @@ def limits() -> list[int]:
             root, names = CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
-        # Inside a container the path may be the host's: the root that is mounted is then the container's own group.
+        # In a container the path may be that of the host; the mounted root is then the container's own group.
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
-            left = left_in(folder, *names)
+            left = remaining(folder, *names)
             if left is not None:
-                found.append(left)
+                amounts.append(left)
             if folder == root:
                 break
-    return found
+    return amounts
 
 
-def left_in(folder: Path, limit: str, used: str, droppable: str) -> int | None:
-    """Limit less use of one control group; None when it has none."""
+def remaining(folder: Path, limit: str, used: str, droppable: str) -> int | None:
+    """Limit minus usage of a control group; None without a limit."""
     try:
         most = (folder / limit).read_text().strip()
         if most == "max" or int(most) >= UNLIMITED:
@@ -78,10 +80,10 @@ def left_in(folder: Path, limit: str, used: str, droppable: str) -> int | None:
         return None
 
 
-def field(path: str, name: str) -> int:
-    """A line of /proc such as "VmHWM:   1234 kB", in bytes; 0 when there is none."""
+def read_field(path: str, name: str) -> int:
+    """A field of /proc such as "VmHWM:   1234 kB", in bytes; 0 if it is missing."""
     try:
-        found = re.search(rf"^{name}:\s+(\d+) kB$", (PROC / path).read_text(), re.MULTILINE)
+        match = re.search(rf"^{name}:\s+(\d+) kB$", (PROC / path).read_text(), re.MULTILINE)
     except OSError:
         return 0
-    return int(found[1]) * 1024 if found else 0
+    return int(match[1]) * 1024 if match else 0

@@ -1,4 +1,4 @@
-"""How far training is: a bar on a terminal, a log line now and then elsewhere, both on stderr."""
+"""Training progress on stderr: a bar on a terminal, a log line at intervals elsewhere."""
 
 import logging
 import sys
@@ -7,15 +7,14 @@ from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
-# Seconds between two log lines where there is no terminal.
+# Seconds between two log lines without a terminal.
 INTERVAL = 30.0
 
 
 class Progress:
-    """Shows loss, tokens per second and time left while open.
+    """While open, shows loss, tokens per second and remaining time.
 
-    total_steps: of the whole run; done: steps already taken by the run that this one resumes; unit: what is counted
-    per second ("tokens" or "rows").
+    total_steps: of the whole run; done: steps done before the run was resumed; unit: "tokens" or "rows", for the speed.
     """
 
     def __init__(self, total_steps: int, done: int, unit: str):
@@ -24,9 +23,9 @@ class Progress:
         self.task: Any = None
 
     def __enter__(self) -> Self:
-        self.started = self.spoken = time.monotonic()
+        self.started = self.logged_at = time.monotonic()
         self.first, self.counted = self.done, 0.0
-        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # else --quiet
+        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # not with --quiet
             self.open_bar()
         return self
 
@@ -45,14 +44,14 @@ class Progress:
             self.bar.stop()
 
     def advance(self, loss: float, count: float) -> None:
-        """One more step, of this mean loss over so many tokens or rows."""
+        """Records a step with this mean loss over `count` tokens or rows."""
         self.done += 1
         self.counted += count
         if self.bar is not None:
             status = f"loss {loss:.3f} · {self.rate():,.0f} {self.unit}/s"
             self.bar.update(self.task, completed=self.done, status=status)
-        elif time.monotonic() - self.spoken >= INTERVAL:
-            self.spoken = time.monotonic()
+        elif time.monotonic() - self.logged_at >= INTERVAL:
+            self.logged_at = time.monotonic()
             log.info(
                 "step %d of %d, loss %.3f, %.0f %s/s, %s left at most",
                 self.done,
@@ -60,15 +59,15 @@ class Progress:
                 loss,
                 self.rate(),
                 self.unit,
-                self.left(),
+                self.time_left(),
             )
 
     def rate(self) -> float:
-        """Tokens or rows per second since this run began."""
+        """Tokens or rows per second since this process started training."""
         return self.counted / max(time.monotonic() - self.started, 1e-9)
 
-    def left(self) -> str:
-        """Time to the last planned step at the pace so far, as h:mm:ss."""
+    def time_left(self) -> str:
+        """Time to the last planned step at the current pace, as h:mm:ss."""
         pace = (time.monotonic() - self.started) / max(self.done - self.first, 1)
         seconds = int(pace * (self.total_steps - self.done))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -1,6 +1,6 @@
-"""Time, work and memory of a training, what came before an interruption included.
+"""Time, work and memory of a training run, including what came before an interruption.
 
-They differ from run to run, so they stand in logs/, which do not count in an artifact's digest.
+They differ between runs, so they go to logs/, which does not count in an artifact's digest.
 """
 
 import json
@@ -12,7 +12,7 @@ from textpipe.training.telemetry import memory
 
 
 class Resources:
-    """Counts from `start` on. unit: what the work is counted in, "tokens" or "rows" of the target."""
+    """Counts from `start` on. unit: of the work, "tokens" or "rows" of the target."""
 
     def __init__(self, unit: str):
         self.unit = unit
@@ -20,7 +20,7 @@ class Resources:
         self.step_seconds, self.counted = 0.0, 0.0
 
     def start(self, state: dict[str, Any] | None = None) -> None:
-        """Begins, or goes on from the `state` of a checkpoint."""
+        """Starts counting, or continues from the `state` of a checkpoint."""
         self.started = time.monotonic()
         memory.reset_peak()
         if state:
@@ -33,7 +33,7 @@ class Resources:
         return {"seconds": self.elapsed(), "peak": self.peak(), **own}
 
     def add(self, seconds: float, count: float) -> None:
-        """An update that took so long, over so many tokens or rows."""
+        """Adds an update over `count` tokens or rows."""
         self.step_seconds, self.counted = self.step_seconds + seconds, self.counted + count
 
     def elapsed(self) -> float:
@@ -41,13 +41,13 @@ class Resources:
         return self.seconds_before + time.monotonic() - self.started
 
     def peak(self) -> int:
-        """Most bytes that were resident."""
+        """Peak of the resident memory in bytes."""
         return max(self.peak_before, memory.peak())
 
     def write(self, path: Path, *, parallel: int) -> None:
-        """seconds; step_seconds, those of updates; tokens (or rows), and how many a second of updates; peak_rss_bytes.
+        """Writes seconds; step_seconds, those of updates; tokens (or rows), also per second of updates; peak_rss_bytes.
 
-        parallel: shares of a batch that went side by side.
+        parallel: number of shards of a batch computed in parallel.
         """
         speed = self.counted / self.step_seconds if self.step_seconds else 0.0
         table = {

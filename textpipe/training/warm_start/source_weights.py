@@ -1,7 +1,7 @@
-"""Start from another run's weights, whose vocabulary may be another.
+"""Initializes a model with the weights of another run, whose vocabulary may differ.
 
-Rows of embeddings and softmax weights are carried over by the pieces they stand for, columns of n-grams by their
-buckets, those of classes by their labels; everything else is copied by name.
+Rows of embeddings and softmax weights are matched by their subword pieces, columns of n-grams by their buckets, those of
+classes by their labels; all other weights are copied by name.
 """
 
 import json
@@ -23,17 +23,17 @@ from textpipe.training.warm_start import parameters, vocabulary_axes
 VOCABULARY = "vocabulary.json"
 MODEL = "model.json"
 WEIGHTS = "model.weights.h5"
-BESIDE = "assets.extra"  # where an exported model has model.json and vocabulary.json
-SHOWN = 3  # mismatches an error lists
+EXTRA_DIR = "assets.extra"  # folder of an exported model with model.json and vocabulary.json
+MAX_SHOWN = 3  # mismatches that an error lists
 
 log = logging.getLogger(__name__)
 
 
 class Init(Section):
-    """Another run's weights to start from.
+    """Weights of another run to start from.
 
-    from: a train artifact, data/artifacts/latest/PIPELINE for a pipeline's newest, or saved_models/NAME[/VERSION].
-    only: the parts taken over, as freeze names them; all when left out, and then each must fit.
+    from: a train artifact, data/artifacts/latest/PIPELINE for the latest of a pipeline, or saved_models/NAME[/VERSION].
+    only: the parts to take over, named as in freeze; by default all, which then must all fit.
     """
 
     model_config = pydantic.ConfigDict(populate_by_name=True)
@@ -44,7 +44,7 @@ class Init(Section):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run's model lies: its model.json and vocabulary.json, and its weights (a file, or a SavedModel's folder)."""
+    """Paths of a run's model: model.json, vocabulary.json, and the weights (a file, or the folder of a SavedModel)."""
 
     model: Path
     vocabulary: Path
@@ -52,39 +52,41 @@ class Origin:
 
     @property
     def files(self) -> list[Path]:
-        """Every file read, for the cache key."""
+        """All files that are read, for the cache key."""
         weights = [self.weights] if self.weights.suffix == ".h5" else sorted(self.weights.iterdir())
         return [self.model, self.vocabulary, *weights]
 
     def check(self) -> None:
-        """Compare the run's files with the sums of its manifest, where it has one, and an exported model's format.
+        """Checks the files against the checksums of their manifest, if there is one, and the format of an exported model.
 
-        Raises ArtifactError or ModelError; a damaged artifact is set aside, so that its pipeline builds it again.
+        Raises ArtifactError or ModelError; a damaged artifact is set aside, so that its pipeline rebuilds it.
         """
         root = self.weights.parent
         if self.weights.suffix == ".h5":
             integrity.check(root)
         else:
-            integrity.check_listed(root, self.files)
+            integrity.check_model_files(root, self.files)
             description.check(root, description.read(root))
 
 
 def locate(init: Init) -> Origin:
-    """The files behind init.from; raises ConfigError when there is no such run."""
-    place = Path(init.from_)
-    if (place / "train.json").is_file() and not (place / MODEL).exists():  # data/artifacts/latest/PIPELINE
-        place = place.parent.parent / "train" / newest(place / "train.json")
-    versions = [part for part in place.iterdir() if part.name.isdecimal()] if place.is_dir() else []
-    if versions and not (place / "saved_model.pb").exists():
-        place = max(versions, key=lambda part: int(part.name))
-    if (place / "saved_model.pb").exists():
-        origin = Origin(place / BESIDE / MODEL, place / BESIDE / VOCABULARY, place / "variables")
+    """The files that init.from names; raises ConfigError if there is no such run."""
+    folder = Path(init.from_)
+    if (folder / "train.json").is_file() and not (folder / MODEL).exists():  # data/artifacts/latest/PIPELINE
+        folder = folder.parent.parent / "train" / latest_artifact(folder / "train.json")
+    versions = [version for version in folder.iterdir() if version.name.isdecimal()] if folder.is_dir() else []
+    if versions and not (folder / "saved_model.pb").exists():
+        folder = max(versions, key=lambda version: int(version.name))
+    if (folder / "saved_model.pb").exists():
+        origin = Origin(folder / EXTRA_DIR / MODEL, folder / EXTRA_DIR / VOCABULARY, folder / "variables")
     else:
-        origin = Origin(place / MODEL, place / VOCABULARY, place / WEIGHTS)
+        origin = Origin(folder / MODEL, folder / VOCABULARY, folder / WEIGHTS)
     for path in (origin.model, origin.weights, origin.vocabulary):
         if not path.exists():
-            found = f"no {path.relative_to(place)} in it" if place.is_dir() else "no such folder"
-            cure = "run that pipeline again, its result is of an older version" if place.is_dir() else "check the path"
+            found, cure = "no such folder", "check the path"
+            if folder.is_dir():
+                found = f"no {path.relative_to(folder)} in it"
+                cure = "run that pipeline again, its result is from an older version"
             raise ConfigError(
                 f"[train] init.from: {init.from_}: expected a train artifact, data/artifacts/latest/PIPELINE or an "
                 f"exported model, found {found}; {cure}"
@@ -92,118 +94,116 @@ def locate(init: Init) -> Origin:
     return origin
 
 
-def newest(path: Path) -> str:
-    """The name of the artifact that a pipeline used last; raises ConfigError when it does not say."""
+def latest_artifact(path: Path) -> str:
+    """The name of the latest artifact of a pipeline; raises ConfigError if the file is damaged."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["path"])
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"[train] init.from: {path}: is damaged; run that pipeline again") from None
 
 
-class Donor:
-    """The other run's weights, read and ready to be put into a model of `config` and `sizes`.
+class SourceWeights:
+    """The weights of another run, ready to initialize a model of `config` and `sizes`.
 
-    Builds models: call it before the model that is trained is built, since layers are numbered as they are made.
+    vocabulary: of the model to train, as vocabulary_axes.describe_vocabulary returns it. Builds models: create it before
+    the model to train, because layers are numbered in the order of their creation.
 
-    Raises ConfigError when the other run's model is of another kind.
+    Raises ConfigError if the other run's model is of another kind.
     """
 
-    def __init__(self, init: Init, config: Section, sizes: Sizes, mine: dict[str, Any]):
-        self.init, self.config, self.mine = init, config, mine
+    def __init__(self, init: Init, config: Section, sizes: Sizes, vocabulary: dict[str, Any]):
+        self.init, self.config, self.vocabulary = init, config, vocabulary
         origin = locate(init)
         origin.check()
         described = json.loads(origin.model.read_text(encoding="utf-8"))
-        self.theirs = read_vocabulary(origin.vocabulary)
+        self.source_vocabulary = read_vocabulary(origin.vocabulary)
         self.options = described["model"]
         if self.options["kind"] != config.kind:
             raise ConfigError(
                 f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
                 f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
             )
-        theirs = sizes_of(self.theirs, described["sizes"])
-        self.fields = counterparts(sizes, theirs)
-        donor = vocabulary_axes.build(Plugin.check("models", self.options), theirs)
-        load(donor, origin.weights)
+        theirs = sizes_from_vocabulary(self.source_vocabulary, described["sizes"])
+        self.fields = match_fields(sizes, theirs)
+        source = vocabulary_axes.build_model(Plugin.check("models", self.options), theirs)
+        load(source, origin.weights)
         import numpy as np
 
-        self.weights = {parameters.name_of(weight): np.array(weight.value) for weight in donor.weights}
-        self.grown, self.shapes = vocabulary_axes.grown_shapes(config, sizes)
+        self.weights = {name: np.array(weight.value) for name, weight in parameters.weights_by_name(source).items()}
+        self.enlarged, self.shapes = vocabulary_axes.enlarged_shapes(config, sizes)
         self.axes: vocabulary_axes.Axes = {}
 
-    def give(self, model: Any) -> dict[str, Any]:
-        """Puts into a built model what fits it; what was carried over, for train.json.
+    def apply(self, model: Any) -> dict[str, Any]:
+        """Assigns the weights that fit to a built model and returns a report for train.json.
 
-        {"from", "copied": [names of weights as they were], "carried": {name: {field: {"carried", "of"}}}, "fresh": [names]}
+        {"from", "copied": [names of weights], "carried": {name: {field: {"carried", "of"}}}, "fresh": [names]}
 
-        Rows without a counterpart stay as the model's initializer made them: the mean of the carried rows with their
-        spread as noise (Hewitt, 2021) did worse (Multi30k en-fr from en-de, 2,302 of 5,000 pieces carried over: validation
-        loss 3.85 after 100 steps, 3.91 with means, 3.99 from nothing).
+        Rows without a counterpart keep their initial values: the mean of the carried rows with noise of their spread
+        (Hewitt, 2021) did worse (Multi30k en-fr from en-de, 2,302 of 5,000 pieces carried over: validation loss 3.85
+        after 100 steps, 3.91 with means, 3.99 from scratch).
 
-        Raises ConfigError when a weight that is asked for is not there or has another shape.
+        Raises ConfigError if a requested weight is missing in the other run or has another shape there.
         """
-        self.axes = vocabulary_axes.of_model(model, self.grown, self.shapes)
-        names = list(self.axes)
-        wanted = parameters.chosen(self.init.only, names, "[train] init.only") if self.init.only else set(names)
-        faults = [
-            fault for weight in model.weights if parameters.name_of(weight) in wanted and (fault := self.fault(weight))
-        ]
-        if faults:
-            raise ConfigError(self.misfit(faults, len(wanted)))
+        weights = parameters.weights_by_name(model)
+        self.axes = vocabulary_axes.find_axes(weights, self.enlarged, self.shapes)
+        names = list(weights)
+        requested = parameters.match_names(self.init.only, names, "[train] init.only") if self.init.only else set(names)
+        checked = (self.mismatch(name, tuple(weights[name].shape)) for name in names if name in requested)
+        mismatches = [mismatch for mismatch in checked if mismatch]
+        if mismatches:
+            raise ConfigError(self.mismatch_error(mismatches, len(requested)))
         report: dict[str, Any] = {"from": self.init.from_, "copied": [], "carried": {}, "fresh": []}
-        for weight in model.weights:
-            name = parameters.name_of(weight)
-            if name not in wanted:
+        for name, weight in weights.items():
+            if name not in requested:
                 report["fresh"].append(name)
             elif not self.axes[name]:
                 weight.assign(self.weights[name])
                 report["copied"].append(name)
             else:
-                self.carry(weight, name, report)
-        self.tell(report)
+                self.copy_common(weight, name, report)
+        self.log_report(report)
         return report
 
-    def fault(self, weight: Any) -> str | None:
-        """What keeps a weight from being taken over, or None: a missing counterpart, or other sizes but the vocabularies'."""
-        name, shape = parameters.name_of(weight), tuple(weight.shape)
+    def mismatch(self, name: str, shape: tuple[int, ...]) -> str | None:
+        """Why a weight cannot be taken over, or None: it is missing, or differs in an axis that is not a vocabulary."""
         if name not in self.weights:
             return f"{name} {list(shape)} is not there"
-        found = self.weights[name].shape
+        source_shape = self.weights[name].shape
         free = self.axes[name]
-        if len(found) != len(shape) or any(
-            one != other for axis, (one, other) in enumerate(zip(shape, found, strict=True)) if axis not in free
-        ):
-            return f"{name} is {list(found)} there and {list(shape)} here"
+        fixed = [axis for axis in range(len(shape)) if axis not in free]
+        if len(source_shape) != len(shape) or any(shape[axis] != source_shape[axis] for axis in fixed):
+            return f"{name} is {list(source_shape)} there and {list(shape)} here"
         return None
 
-    def misfit(self, faults: list[str], count: int) -> str:
-        """The error for weights that do not fit: the first of them, and the options that differ."""
+    def mismatch_error(self, mismatches: list[str], count: int) -> str:
+        """The error message for weights that do not fit: the first of them, and the differing options."""
         mine = self.config.model_dump(mode="json")
         differing = [
             f"{name} = {json.dumps(value)}"
             for name, value in self.options.items()
             if name in mine and mine[name] != value
         ]
-        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        more = f" and {len(mismatches) - MAX_SHOWN} more" if len(mismatches) > MAX_SHOWN else ""
         cure = f"set [model] {', '.join(differing)} as there, or " if differing else ""
         return (
-            f"[train] init.from: {self.init.from_}: {len(faults)} of {count} weights do not fit: "
-            f"{'; '.join(faults[:SHOWN])}{more}; {cure}name the parts to take over in init.only"
+            f"[train] init.from: {self.init.from_}: {len(mismatches)} of {count} weights do not fit: "
+            f"{'; '.join(mismatches[:MAX_SHOWN])}{more}; {cure}name the parts to take over in init.only"
         )
 
-    def carry(self, weight: Any, name: str, report: dict[str, Any]) -> None:
-        """Assign a weight with vocabulary axes: where both runs have the piece, bucket or class, the other's numbers."""
+    def copy_common(self, weight: Any, name: str, report: dict[str, Any]) -> None:
+        """Copies the rows or columns of the pieces, buckets or classes that both runs have."""
         import numpy as np
 
         values, theirs = np.array(weight.value), self.weights[name]
         here, there = [], []
         counts = {}
         for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
-            grows = self.axes[name].get(axis)
-            pairs = self.pairs(*grows, size, other) if grows else [(at, at) for at in range(size)]
-            here.append([at for at, _ in pairs])
-            there.append([at for _, at in pairs])
-            if grows:
-                counts[grows[0]] = {"carried": len(pairs), "of": size}
+            field_part = self.axes[name].get(axis)
+            pairs = self.common_positions(*field_part, size, other) if field_part else [(i, i) for i in range(size)]
+            here.append([i for i, _ in pairs])
+            there.append([i for _, i in pairs])
+            if field_part:
+                counts[field_part[0]] = {"carried": len(pairs), "of": size}
         values[np.ix_(*here)] = theirs[np.ix_(*there)]
         weight.assign(values)
         if all(count["carried"] for count in counts.values()):
@@ -211,73 +211,77 @@ class Donor:
         else:
             report["fresh"].append(name)
 
-    def pairs(self, field: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
-        """(place here, place there) of what both vocabularies have, for an axis of this size here and that one there.
+    def common_positions(self, field: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
+        """(position here, position there) of the entries common to both vocabularies.
 
-        part: "all" of a vocabulary, its "words" or its "letters".
+        part: "all" of a vocabulary, its "words" or its "letters"; size, other: lengths of the axis here and there.
         """
         if field not in self.fields:
             return []
-        mine, theirs = self.mine[field], self.theirs[self.fields[field]]
+        mine, theirs = self.vocabulary[field], self.source_vocabulary[self.fields[field]]
         if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
-            return []  # n-grams of token numbers, which mean other pieces there
-        names, others = vocabulary_axes.part_of(mine, part), vocabulary_axes.part_of(theirs, part)
+            return []  # n-grams of token ids, which stand for other pieces there
+        names, others = names_of_part(mine, part), names_of_part(theirs, part)
         if names == others and size == other:
-            return [(at, at) for at in range(size)]  # also the one logit of two classes
+            return [(i, i) for i in range(size)]  # also the single logit of two classes
         if size != len(names) or other != len(others):
             return []
-        places = {name: at for at, name in enumerate(counted(others))}
-        return [(at, places[name]) for at, name in enumerate(counted(names)) if name in places]
+        positions = {name: i for i, name in enumerate(number_duplicates(others))}
+        return [(i, positions[name]) for i, name in enumerate(number_duplicates(names)) if name in positions]
 
-    def tell(self, report: dict[str, Any]) -> None:
-        """The report as lines of the log."""
+    def log_report(self, report: dict[str, Any]) -> None:
+        """Logs the report."""
         log.info("init: %d weights copied from %s", len(report["copied"]), self.init.from_)
         for name, fields in report["carried"].items():
-            shown = ", ".join(
-                f"{count['carried']:,} of {count['of']:,} of the {field}'s" for field, count in fields.items()
-            )
-            log.info("init: %s: %s carried over, the others start afresh", name, shown)
+            shown = ", ".join(f"{count['carried']:,} of {count['of']:,} of {field}" for field, count in fields.items())
+            log.info("init: %s: %s carried over, the rest is freshly initialized", name, shown)
         if report["fresh"]:
             log.info("init: not taken over: %s", ", ".join(report["fresh"]))
 
 
 def read_vocabulary(path: Path) -> dict[str, Any]:
-    """What a run's vocabulary axes stand for, by field: see axes.vocabulary."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if "field" in found.get("source", {}):  # an export of format 1 or 2 has {side: {"field", ...}}
-        return {table.pop("field"): {"side": side, **table} for side, table in found.items()}
-    return found
+    """The vocabularies of a run by field; see vocabulary_axes.describe_vocabulary."""
+    vocabulary = json.loads(path.read_text(encoding="utf-8"))
+    if "field" in vocabulary.get("source", {}):  # an export of format 1 or 2 has {side: {"field", ...}}
+        return {table.pop("field"): {"side": side, **table} for side, table in vocabulary.items()}
+    return vocabulary
 
 
-def sizes_of(vocabulary: dict[str, Any], tables: dict[str, Any]) -> Sizes:
-    """A run's sizes, from its vocabulary and its size tables {field: table}."""
+def sizes_from_vocabulary(vocabulary: dict[str, Any], tables: dict[str, Any]) -> Sizes:
+    """The Sizes of a run, from its vocabulary and its size tables {field: table}."""
     inputs = {name: tables[name] for name, table in vocabulary.items() if table["side"] == "source"}
     target = next(name for name, table in vocabulary.items() if table["side"] == "target")
     return Sizes(inputs, target, tables[target])
 
 
-def counterparts(mine: Sizes, theirs: Sizes) -> dict[str, str]:
-    """{field here: field there}: targets, inputs of one name, and the only input of each, whatever they are called."""
-    found = {name: name for name in mine.inputs if name in theirs.inputs}
+def match_fields(mine: Sizes, theirs: Sizes) -> dict[str, str]:
+    """{field here: field there}: targets, inputs of the same name, and single inputs of any name."""
+    matches = {name: name for name in mine.inputs if name in theirs.inputs}
     if len(mine.inputs) == len(theirs.inputs) == 1:
-        found = dict(zip(mine.inputs, theirs.inputs, strict=True))
-    return {**found, mine.target_name: theirs.target_name}
+        matches = dict(zip(mine.inputs, theirs.inputs, strict=True))
+    return {**matches, mine.target_name: theirs.target_name}
 
 
-def counted(names: Sequence[Any]) -> list[tuple[Any, int]]:
-    """Names that may occur twice with the number of times they did before: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
-    seen: dict[Any, int] = {}
-    out = []
+def names_of_part(vocabulary: dict[str, Any], part: str) -> list[Any]:
+    """The names in a vocabulary: all, or only its words or letters."""
+    cut = vocabulary.get("num_words", 0)
+    return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
+
+
+def number_duplicates(names: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Makes names unique by the number of earlier occurrences: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
+    counts: dict[Any, int] = {}
+    numbered = []
     for name in names:
-        out.append((name, seen.get(name, 0)))
-        seen[name] = seen.get(name, 0) + 1
-    return out
+        numbered.append((name, counts.get(name, 0)))
+        counts[name] = counts.get(name, 0) + 1
+    return numbered
 
 
 def load(model: Any, weights: Path) -> None:
-    """A run's weights into its own model, built again; raises ArtifactError when the file is damaged."""
+    """Loads the weights of a run into its rebuilt model; raises ArtifactError if the file is damaged."""
     if weights.suffix == ".h5":
         try:
             model.load_weights(weights)
@@ -286,7 +290,7 @@ def load(model: Any, weights: Path) -> None:
         return
     import tensorflow as tf
 
-    # A servable keeps its model's weights as a list, in the order of the model's.
+    # A servable keeps the weights of its model as a list, in the order of model.weights.
     reader = tf.train.load_checkpoint(str(weights / "variables"))
     for position, weight in enumerate(model.weights):
         weight.assign(reader.get_tensor(f"weights/{position}/.ATTRIBUTES/VARIABLE_VALUE"))

@@ -1,6 +1,6 @@
-"""Which axes of which weights stand for a vocabulary, and what their places stand for.
+"""Finds the axes of weights that are indexed by a vocabulary, and describes the vocabularies.
 
-No model need say it: built a second time with larger vocabularies, it shows by its weights' shapes.
+Models need not declare these axes: a second model with larger vocabularies differs in exactly these.
 """
 
 import json
@@ -12,49 +12,47 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.training.warm_start import parameters
 
-Grown = dict[int, tuple[str, str]]  # {by how much: (field, part of its vocabulary)}
+Enlarged = dict[int, tuple[str, str]]  # {increment: (field, part of its vocabulary)}
 Axes = dict[str, dict[int, tuple[str, str]]]  # {weight: {axis: (field, part)}}
 
 
-def growth(number: int) -> dict[str, int]:
-    """By how much the vocabulary of field `number` is made larger to see which axes grow with it.
+def increments(number: int) -> dict[str, int]:
+    """By how much the vocabulary of field `number` is enlarged, to find the axes that grow with it.
 
-    No two of these numbers, of any fields, are equal. Where a vocabulary is words and letters that spell unknown ones
-    (num_words), the two are told apart.
+    All increments of all fields differ. Those of words and letters tell the two parts of a vocabulary with num_words apart.
     """
     return {"words": 3 * number + 1, "letters": 3 * number + 2, "all": 6 * number + 3}
 
 
-def vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
-    """What the places of each field's vocabulary axes stand for, as vocabulary.json holds it.
+def describe_vocabulary(tokenize: Path, vectorize: Path, sizes: Sizes) -> dict[str, Any]:
+    """The vocabulary of each field, as stored in vocabulary.json.
 
     {field: {"side": "source" | "target", "kind": "ids" | "sparse" | "label" | ..., "names": pieces, buckets or classes}}.
-    N-grams also have their "features", for buckets mean something only together with the options they were counted by; of
-    words and letters, the first "num_words" are words.
+    N-grams also have "features", because buckets are meaningful only with the options they were counted by. Of words and
+    letters, the first "num_words" are words.
     """
     return {
         name: {
             "side": "target" if name == sizes.target_name else "source",
-            **named(tokenize, vectorize, name, size),
+            **describe_field(tokenize, vectorize, name, size),
         }
         for name, size in sizes.tables.items()
     }
 
 
-def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
-    """The kind and the names of one field's axis."""
+def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> dict[str, Any]:
+    """The kind and the names of one field."""
     if "classes" in size:
         return {"kind": size["kind"], "names": size["classes"]}
-    if size["kind"] not in ("ids", "sparse"):  # numbers: no place stands for a name
+    if size["kind"] not in ("ids", "sparse"):  # numbers have no names
         return {"kind": size["kind"], "names": []}
     from textpipe.text import vectorizer
 
     if size["kind"] == "sparse":
         import numpy as np
 
-        section = json.loads((vectorize / vectorizer.FEATURES).read_text(encoding="utf-8"))[name]
+        section = json.loads((vectorize / vectorizer.FEATURES_FILE).read_text(encoding="utf-8"))[name]
         counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
         buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
         features = {option: section[option] for option in counted}
@@ -69,52 +67,46 @@ def named(tokenize: Path, vectorize: Path, name: str, size: dict[str, Any]) -> d
     return {"kind": "ids", **words, "names": [piece.decode("utf-8", errors="replace") for piece in pieces.tolist()]}
 
 
-def part_of(table: dict[str, Any], part: str) -> list[Any]:
-    """The names of all of a vocabulary, of its words or of its letters."""
-    cut = table.get("num_words", 0)
-    return {"all": table["names"], "words": table["names"][:cut], "letters": table["names"][cut:]}[part]
-
-
-def build(config: Section, sizes: Sizes) -> Any:
-    """A model whose layers are numbered from the beginning."""
+def build_model(config: Section, sizes: Sizes) -> Any:
+    """Builds a model whose layers are numbered from the start."""
     import keras
 
     keras.utils.clear_session(free_memory=False)
     return plugins.find("models", config.kind).build(config, sizes, seed=0)
 
 
-def grown_shapes(config: Section, sizes: Sizes) -> tuple[Grown, list[tuple[int, ...]]]:
-    """The shapes of a model's weights where the vocabularies are larger; and what is larger by how much."""
-    grow = {name: growth(number) for number, name in enumerate(sizes.tables)}
+def enlarged_shapes(config: Section, sizes: Sizes) -> tuple[Enlarged, list[tuple[int, ...]]]:
+    """The increments of the vocabularies, and the shapes of a model's weights with the enlarged vocabularies."""
+    grow = {name: increments(number) for number, name in enumerate(sizes.tables)}
     try:
-        model = build(config, larger(sizes, grow))
-    except ConfigError:  # fields share one vocabulary
+        model = build_model(config, enlarge(sizes, grow))
+    except ConfigError:  # the fields share a vocabulary
         grow = {sizes.target_name: grow[sizes.target_name]}
-        model = build(config, larger(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
-    grown = {by: (name, part) for name, parts_of in grow.items() for part, by in parts_of.items()}
-    return grown, [tuple(weight.shape) for weight in model.weights]
+        model = build_model(config, enlarge(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
+    enlarged = {by: (name, part) for name, parts in grow.items() for part, by in parts.items()}
+    return enlarged, [tuple(weight.shape) for weight in model.weights]
 
 
-def of_model(model: Any, grown: Grown, shapes: list[tuple[int, ...]]) -> Axes:
-    """The axes of a model's weights that grow with a vocabulary, from grown_shapes.
+def find_axes(weights: Mapping[str, Any], enlarged: Enlarged, shapes: list[tuple[int, ...]]) -> Axes:
+    """The axes of weights, by name, that grow with a vocabulary. enlarged, shapes: from enlarged_shapes.
 
-    A recurrent model with one embedding for each side -> {"source_embedding": {0: ("source", "all")},
+    A recurrent model with an embedding for each side -> {"source_embedding": {0: ("source", "all")},
     "target_embedding": {0: ("target", "all")}, "decoder/readout/kernel": {}, ...}
     """
-    target = list(grown)[-1]  # all of the target's, which is the last field
+    target = list(enlarged)[-1]  # "all" of the target, the last field
     axes = {}
-    for weight, shape in zip(model.weights, shapes, strict=True):
+    for (name, weight), shape in zip(weights.items(), shapes, strict=True):
         steps = [new - old for old, new in zip(weight.shape, shape, strict=True)]
         if steps and steps[-1] and weight.shape[-1] == 1:
-            steps[-1] = target  # two classes have one logit, more have one each
-        axes[parameters.name_of(weight)] = {axis: grown[step] for axis, step in enumerate(steps) if step}
+            steps[-1] = target  # two classes share one logit, more have one each
+        axes[name] = {axis: enlarged[step] for axis, step in enumerate(steps) if step}
     return axes
 
 
-def larger(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
-    """Size tables of vocabularies that are larger by so much, {field: {part: by}}."""
+def enlarge(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
+    """Size tables with vocabularies enlarged by {field: {part: increment}}."""
 
-    def grown(size: dict[str, Any], by: Mapping[str, int]) -> dict[str, Any]:
+    def enlarged(size: dict[str, Any], by: Mapping[str, int]) -> dict[str, Any]:
         if "classes" in size:
             return {**size, "classes": [*size["classes"], *(f"{number}" for number in range(by["all"]))]}
         if size["kind"] not in ("ids", "sparse"):
@@ -124,5 +116,5 @@ def larger(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
         key = "dim" if size["kind"] == "sparse" else "vocab_size"
         return {**size, key: size[key] + by["all"]}
 
-    inputs = {name: grown(size, grow[name]) for name, size in sizes.inputs.items()}
-    return Sizes(inputs, sizes.target_name, grown(sizes.target, grow[sizes.target_name]))
+    inputs = {name: enlarged(size, grow[name]) for name, size in sizes.inputs.items()}
+    return Sizes(inputs, sizes.target_name, enlarged(sizes.target, grow[sizes.target_name]))

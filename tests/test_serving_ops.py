@@ -1,4 +1,4 @@
-"""Which releases of TensorFlow Serving know a model's ops."""
+"""Compatibility of exported models with releases of TensorFlow Serving."""
 
 import pytest
 import tensorflow as tf
@@ -8,13 +8,13 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import serving_ops
 
 
-def test_what_is_exported_loads_everywhere(generator, classifier):
+def test_exported_models_load_in_every_release(generator, classifier):
     for outputs in (generator, classifier):
         lines, loads = serving_ops.report(outputs["export"] / "model")
         assert loads and [line for line in lines if "knows every op" in line] == lines[1:4], lines
 
 
-def test_an_op_that_came_later_is_named(tmp_path):
+def test_a_later_op_is_reported(tmp_path):
     class Binary(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
         def answer(self, text):
@@ -26,14 +26,14 @@ def test_an_op_that_came_later_is_named(tmp_path):
     assert "TensorFlow Serving 2.19: cannot load it, lacks TFText>Utf8Binarize" in lines and loads
 
 
-def test_every_op_of_tensorflow_text_is_accounted_for():
+def test_every_listed_op_of_tensorflow_text_exists():
     from tensorflow.python.framework import op_def_registry
 
-    for name in serving_ops.TEXT | serving_ops.LATER_TEXT | serving_ops.UNLINKED:
+    for name in serving_ops.TEXT_OPS | serving_ops.LATER_TEXT_OPS | serving_ops.UNLINKED_OPS:
         assert op_def_registry.get(name) is not None, name
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path):
+def test_an_invalid_model_file_is_reported(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 50)
     with pytest.raises(ModelError, match="cannot be read"):
         serving_ops.report(tmp_path)

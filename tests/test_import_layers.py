@@ -1,4 +1,4 @@
-"""The house has floors: imports go down or level, never up, and never in a circle."""
+"""Import layers: modules import from their own layer or lower ones, without cycles."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from textpipe.cache import fingerprint
 from textpipe.config import plugins
 
 # Lowest first; modules of one entry may import each other.
-FLOORS = (
+LAYERS = (
     {"errors", "runtime", "version"},
     {"config"},
     {"cache"},
@@ -30,12 +30,12 @@ FLOORS = (
     {"commands"},
     {"cli", "__main__"},
 )
-LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
+LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 
 
 def modules():
-    for path in sorted(plugins.HOME.rglob("*.py")):
-        parts = path.relative_to(plugins.HOME).with_suffix("").parts
+    for path in sorted(plugins.PACKAGE_FOLDER.rglob("*.py")):
+        parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
         if parts != ("__init__",):
             yield ".".join(("textpipe", *parts)).removesuffix(".__init__")
 
@@ -43,32 +43,32 @@ def modules():
 def edges():
     for module in modules():
         for target in fingerprint.imports_of(module):
-            if target.startswith("textpipe.") and fingerprint.source_of(target):
+            if target.startswith("textpipe.") and fingerprint.source_path(target):
                 yield module, target
 
 
-def test_every_module_stands_on_a_floor():
+def test_every_module_has_a_layer():
     assert {name.split(".")[1] for name in modules()} <= set(LEVEL)
 
 
-def test_imports_never_climb():
-    climbs = [f"{a} imports {b}" for a, b in edges() if LEVEL[b.split(".")[1]] > LEVEL[a.split(".")[1]]]
-    assert not climbs
+def test_no_module_imports_from_a_higher_layer():
+    violations = [f"{a} imports {b}" for a, b in edges() if LEVEL[b.split(".")[1]] > LEVEL[a.split(".")[1]]]
+    assert not violations
 
 
-def test_imports_have_no_circle():
+def test_imports_have_no_cycle():
     graph: dict[str, set[str]] = {}
     for module, target in edges():
-        if fingerprint.source_of(target).name != "__init__.py":
+        if fingerprint.source_path(target).name != "__init__.py":
             graph.setdefault(module, set()).add(target)
-    done: set[str] = set()
+    visited: set[str] = set()
 
-    def walk(module, trail):
-        assert module not in trail, " -> ".join((*trail, module))
-        if module not in done:
+    def walk(module, path):
+        assert module not in path, " -> ".join((*path, module))
+        if module not in visited:
             for target in graph.get(module, ()):
-                walk(target, (*trail, module))
-            done.add(module)
+                walk(target, (*path, module))
+            visited.add(module)
 
     for module in graph:
         walk(module, ())
@@ -89,7 +89,7 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "room",
+    "package",
     [
         "answers",
         "stages",
@@ -105,11 +105,11 @@ HEAVY = (
         "commands",
     ],
 )
-def test_checking_a_config_loads_nothing_heavy(room):
+def test_checking_a_config_imports_no_heavy_library(package):
     script = (
         f"import sys, textpipe, textpipe.cli, textpipe.pipeline.runner; from textpipe.config import plugins\n"
-        f"assert plugins.names({room!r})\n"
-        f"for name in plugins.names({room!r}): plugins.find({room!r}, name)\n"
+        f"assert plugins.names({package!r})\n"
+        f"for name in plugins.names({package!r}): plugins.find({package!r}, name)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What is sampled of requests, and that a model of which nothing can be counted leaves the others alone."""
+"""Which requests are sampled, and that an error in counting for one model does not affect the others."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from prometheus_client import generate_latest
 
 from textpipe.errors import ModelError
 from textpipe.serve.engine import drift
-from textpipe.serve.engine.drift import Watch
-from textpipe.serve.engine.metrics import Measures
+from textpipe.serve.engine.drift import DriftMonitor
+from textpipe.serve.engine.metrics import Metrics
 
 TEXTS = {"rows": 9, "unknown_share": 0.1, "source_tokens": {"at_most": [2, 4], "shares": [0.5, 0.25, 0.25]}}
 
@@ -21,25 +21,25 @@ ANSWERS = SimpleNamespace(answers_rows=True)
 
 
 class Model:
-    """A version that answers, as far as the watch asks."""
+    """A version, as far as the monitor needs it."""
 
     number, model = 3, SimpleNamespace(fields=("source",))
 
     def __init__(self, name, about):
         self.name, self.about = name, about
-        self.counts = SimpleNamespace(inputs={"source": "string"}) if about else None
+        self.token_counts = SimpleNamespace(inputs={"source": "string"}) if about else None
 
     def hold(self):
         return contextlib.nullcontext()
 
 
-class Asked:
-    waiting = 0
+class Scheduler:
+    waiting_rows = 0
 
-    async def ask(self, version, signature, given, **how):
+    async def submit(self, version, signature, inputs, **options):
         if version.about.get("odd"):
             return {}
-        count = len(given["source"])
+        count = len(inputs["source"])
         return {"source_tokens": np.full(count, 3), "source_unknown": np.zeros(count, int)}
 
 
@@ -47,20 +47,20 @@ def texts(*words):
     return np.array([word.encode() for word in words], object)
 
 
-def noted(model, given, found):
-    watcher = Watch(Measures())
-    watcher.note(model, ANSWERS, given, found)
-    return len(watcher.noted)
+def num_sampled(model, inputs, outputs):
+    monitor = DriftMonitor(Metrics())
+    monitor.record(model, ANSWERS, inputs, outputs)
+    return len(monitor.samples)
 
 
-def test_the_text_of_a_model_and_its_answer_are_noted():
+def test_texts_and_answers_are_sampled():
     model = Model("m", {"format": 1})
-    assert noted(model, {"source": texts("a", "b")}, {"answer": texts("c", "d")}) == 2
-    assert noted(model, {"source": texts("a")}, {"texts": texts("c", "d").reshape(1, 2)}) == 1
+    assert num_sampled(model, {"source": texts("a", "b")}, {"answer": texts("c", "d")}) == 2
+    assert num_sampled(model, {"source": texts("a")}, {"texts": texts("c", "d").reshape(1, 2)}) == 1
 
 
 @pytest.mark.parametrize(
-    ("about", "given", "found"),
+    ("about", "inputs", "outputs"),
     [
         ({}, {"source": texts("a")}, {"answer": texts("b")}),
         ({"format": 1}, {"a": texts("a"), "b": texts("b")}, {"answer": texts("c")}),
@@ -73,24 +73,24 @@ def test_the_text_of_a_model_and_its_answer_are_noted():
         ({"format": 1}, {"source": texts("a")}, {"answer": np.zeros((1, 0), object)}),
     ],
 )
-def test_of_a_model_that_is_asked_otherwise_nothing_is_noted(about, given, found):
-    assert noted(Model("m", about), given, found) == 0
+def test_other_inputs_and_outputs_are_not_sampled(about, inputs, outputs):
+    assert num_sampled(Model("m", about), inputs, outputs) == 0
 
 
-def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_are_counted(caplog):
+def test_a_model_that_cannot_be_counted_is_logged_once_and_the_others_are_counted(caplog):
     models = [
         Model("hurt", {"format": 1, "texts": "x"}),
         Model("other", {"format": 1, "odd": True}),
         Model("good", {"format": 1, "texts": TEXTS}),
     ]
-    watcher = Watch(Measures(), every=0)
+    monitor = DriftMonitor(Metrics(), interval=0)
 
     async def scene():
-        task = asyncio.ensure_future(watcher.run(Asked()))
+        task = asyncio.ensure_future(monitor.run(Scheduler()))
         for _ in range(3):
             for model in models:
-                watcher.note(model, ANSWERS, {"source": texts("a b c")}, {"answer": texts("d")})
-            while watcher.noted:
+                monitor.record(model, ANSWERS, {"source": texts("a b c")}, {"answer": texts("d")})
+            while monitor.samples:
                 await asyncio.sleep(0)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -101,8 +101,8 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
         asyncio.run(scene())
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["hurt version 3", "other version 3"]
     assert "textpipe.json: texts: expected" in caplog.text and "found 'x'" in caplog.text
-    assert list(watcher.lengths["good"]) == list(watcher.lengths["hurt"]) == [3, 3, 3]
-    assert b'textpipe_training_unknown_share{model="good"} 0.1' in generate_latest(watcher.measures.registry)
+    assert list(monitor.lengths["good"]) == list(monitor.lengths["hurt"]) == [3, 3, 3]
+    assert b'textpipe_training_unknown_share{model="good"} 0.1' in generate_latest(monitor.metrics.registry)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_a_model_of_which_nothing_can_be_counted_is_logged_once_and_the_others_a
         {**TEXTS, "source_tokens": {"at_most": [2, None], "shares": [0.5, 0.25, 0.25]}},
     ],
 )
-def test_texts_of_training_that_are_of_another_shape_are_named(hurt):
+def test_malformed_training_statistics_are_reported(hurt):
     with pytest.raises(ModelError, match="texts: expected .* found .*; export the model again"):
-        drift.checked(hurt)
+        drift.training_stats(hurt)
 
 
-def test_texts_of_training_may_be_left_out():
-    assert drift.checked({}) == {} and drift.checked(TEXTS) == TEXTS
+def test_training_statistics_are_optional():
+    assert drift.training_stats({}) == {} and drift.training_stats(TEXTS) == TEXTS

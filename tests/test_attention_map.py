@@ -1,4 +1,4 @@
-"""Attention as text and as a picture: whom a token looked at, in any script, without a warning."""
+"""Attention as text and as a picture, in any script and without warnings."""
 
 import json
 import re
@@ -22,9 +22,9 @@ def weights_of(rows, columns, seed=1):
 
 
 class Reverses(tf.Module):
-    """Answers a text with its words from the last to the first, each looking at its own place; blind ones nowhere.
+    """Answers a text with its words in reverse order, each attending to its source word; without attention if not `sees`.
 
-    As of a beam whose best answer is the shorter one, two places of padding follow the answer.
+    Two positions of padding follow the answer, as in a beam whose best answer is shorter than others.
     """
 
     def __init__(self, sees):
@@ -51,7 +51,7 @@ class Reverses(tf.Module):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Exported models: one that writes text, one of those without attention, and a classifier."""
+    """Exported models: a generator, one without attention, and a classifier."""
     folder, built = tmp_path_factory.mktemp("exported"), {}
     for name, sees, labels in (("generator", 1.0, None), ("blind", 0.0, None), ("classifier", 1.0, ["no", "yes"])):
         model = Reverses(sees)
@@ -69,13 +69,13 @@ def attention(*words):
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_a_token_is_paired_with_the_one_it_looked_at_most_and_end_marks_with_none():
+def test_a_token_is_aligned_to_its_largest_weight_and_end_tokens_to_none():
     weights = [[0.1, 0.8, 0.1], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.9, 0.1, 0.0]]
-    assert attention_map.pairs(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
-    assert attention_map.pairs([[1.0]], ["</s>"], ["</s>"]) == []
+    assert attention_map.hard_alignment(weights, ["a", "b", "</s>"], ["w", "x", "y", "</s>"]) == [(1, 0), (0, 1)]
+    assert attention_map.hard_alignment([[1.0]], ["</s>"], ["</s>"]) == []
 
 
-def test_the_command_prints_the_pairs_and_draws_them(exported, tmp_path):
+def test_the_command_prints_the_alignment_and_draws_it(exported, tmp_path):
     code, out, err = attention(exported["generator"], "the old dog", "--output", tmp_path / "new" / "a.html")
     assert code == 0 and out.splitlines() == [
         "2-0 1-1 0-2",
@@ -95,10 +95,10 @@ def test_every_cell_of_the_page_has_its_weight_and_text_is_escaped(tmp_path):
     found = [float(value) for value in re.findall(r"--w:([0-9.]+)", page)]
     np.testing.assert_allclose(np.reshape(found, (len(ANSWER), len(SCRIPTS))), weights, atol=6e-4)
     assert "&amp;&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page and "␊" in page
-    assert page.count('class="best"') == len(attention_map.pairs(weights, SCRIPTS, ANSWER))
+    assert page.count('class="best"') == len(attention_map.hard_alignment(weights, SCRIPTS, ANSWER))
 
 
-def test_pictures_of_any_script_draw_without_a_warning_and_name_what_no_font_has(tmp_path):
+def test_any_script_is_drawn_without_warnings_and_missing_glyphs_are_reported(tmp_path):
     weights = weights_of(len(ANSWER), len(SCRIPTS))
     missing = attention_map.draw(weights, SCRIPTS, ANSWER, tmp_path / "a.png", title="$_")
     assert "\U000e0fff" in missing and not set(missing) & set("Haus▁5שלום")
@@ -109,7 +109,7 @@ def test_pictures_of_any_script_draw_without_a_warning_and_name_what_no_font_has
     assert {"▁שלום", "▁مرحبا", "北京", "▁$5_x^2", "&<b>", "␊"} <= texts
 
 
-def test_equal_pictures_are_equal_files_and_long_sentences_stay_within_what_a_viewer_opens(tmp_path):
+def test_equal_pictures_are_equal_files_and_long_sentences_have_a_bounded_size(tmp_path):
     source, target = [f"▁wort{k}" for k in range(95)], [f"▁word{k}" for k in range(90)]
     weights = weights_of(90, 95)
     for name in ("a.png", "b.png"):
@@ -117,19 +117,19 @@ def test_equal_pictures_are_equal_files_and_long_sentences_stay_within_what_a_vi
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-    assert 90 * 20 < height < 8000 and 95 * 20 < width < 8000  # every token has a line of its own
+    assert 90 * 20 < height < 8000 and 95 * 20 < width < 8000  # every token has its own line
 
 
 @pytest.mark.parametrize(
     ("name", "output", "words"),
     [
-        ("classifier", "a.png", "is a classifier and looks at no token"),
+        ("classifier", "a.png", "is a classifier and has no attention"),
         ("blind", "a.png", "has no attention to draw"),
         ("generator", "a.gif", "expected a name that ends in .png, .svg or .html"),
         ("nothing", "a.png", "no such model"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(exported, tmp_path, name, output, words):
+def test_models_and_formats_without_pictures_are_refused(exported, tmp_path, name, output, words):
     place = exported.get(name, tmp_path / "nothing")
     code, _, err = attention(place, "the dog 5 is red", "--output", tmp_path / output)
     assert code == 2 and words in err and not (tmp_path / output).exists()
@@ -150,5 +150,5 @@ def test_what_cannot_be_drawn_is_refused(exported, tmp_path, name, output, words
         ({}, "attention"),
     ],
 )
-def test_a_picture_says_whose_weights_it_shows(model, words):
-    assert attention_map.described(model) == words
+def test_a_picture_names_the_weights_it_shows(model, words):
+    assert attention_map.describe_weights(model) == words

@@ -1,4 +1,4 @@
-"""A key changes when, and only when, something changes that can change the result."""
+"""A key changes if and only if something changes that can affect the result."""
 
 from pathlib import Path
 
@@ -16,21 +16,21 @@ class Ingest(Section):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A module of the user's own, in the working directory."""
+    """Writes a user's module to the working directory."""
     monkeypatch.chdir(tmp_path)
 
     def write(text, name="own_stage"):
         (tmp_path / f"{name}.py").write_text(text)
-        fingerprint.source_of.cache_clear()
-        fingerprint.facts.cache_clear()
+        fingerprint.source_path.cache_clear()
+        fingerprint.analyze.cache_clear()
 
     yield write
-    fingerprint.source_of.cache_clear()
-    fingerprint.facts.cache_clear()
+    fingerprint.source_path.cache_clear()
+    fingerprint.analyze.cache_clear()
 
 
 def key(section=None, inputs=None):
-    return fingerprint.key(fingerprint.ingredients("ingest", "own_stage", section or Ingest(), inputs or {}, []))
+    return fingerprint.key(fingerprint.compute("ingest", "own_stage", section or Ingest(), inputs or {}, []))
 
 
 def test_comments_docstrings_and_layout_do_not_count(module):
@@ -40,7 +40,7 @@ def test_comments_docstrings_and_layout_do_not_count(module):
     assert key() == before
 
 
-def test_code_counts_also_where_it_is_only_reached(module):
+def test_imported_code_counts(module):
     module("def step(x):\n    return x\n", "own_step")
     module("def run(x):\n    import own_step\n    return own_step.step(x)\n")
     before = key()
@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(module, tmp_path):
         key(Ingest(files={"train": [tmp_path / "tran.tsv"]}))
 
 
-def test_changes_are_told_by_name():
+def test_changes_are_named():
     old = {"section": {"epochs": 3, "model": {"units": 8}}, "code": {"textpipe.x": "1"}, "versions": {"keras": "3.15"}}
     new = {"section": {"epochs": 3, "model": {"units": 9}}, "code": {"textpipe.x": "2"}, "versions": {"keras": "3.16"}}
     assert fingerprint.changes(old, new) == [
@@ -76,48 +76,48 @@ def test_changes_are_told_by_name():
     ]
 
 
-def test_relative_and_inner_imports_are_followed():
-    reached = fingerprint.reached({"textpipe.pipeline.runner"})
+def test_relative_imports_and_imports_in_functions_are_followed():
+    modules = fingerprint.reachable_modules({"textpipe.pipeline.runner"})
     assert {
         "textpipe.pipeline.runner",
         "textpipe.cache.store",
         "textpipe.errors",
         "textpipe.savedmodel.publish",
-    } <= reached
-    assert not any(name.startswith("textpipe.cli") for name in reached)
+    } <= modules
+    assert not any(name.startswith("textpipe.cli") for name in modules)
 
 
-def test_a_stage_depends_on_no_code_that_only_a_caller_runs():
-    """Every module imports the package itself, which must not count as all that the package offers."""
+def test_a_stage_does_not_depend_on_code_of_its_callers():
+    """Every import imports the package itself, which must not count as everything that the package exports."""
     for stage in ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate"):
-        reached = {name.split(".")[1] for name in fingerprint.reached({f"textpipe.stages.{stage}"})}
-        assert reached & {"api", "pipeline", "report", "commands", "cli", "inference", "serve"} == set(), stage
-        assert {"runtime", "stages", "errors"} <= reached
-    assert "textpipe.stages.tokenize" not in fingerprint.reached({"textpipe.stages.ingest"})
-    assert "textpipe.servable.graph" not in fingerprint.reached({"textpipe.stages.train"})
+        packages = {name.split(".")[1] for name in fingerprint.reachable_modules({f"textpipe.stages.{stage}"})}
+        assert packages & {"api", "pipeline", "report", "commands", "cli", "inference", "serve"} == set(), stage
+        assert {"runtime", "stages", "errors"} <= packages
+    assert "textpipe.stages.tokenize" not in fingerprint.reachable_modules({"textpipe.stages.ingest"})
+    assert "textpipe.servable.graph" not in fingerprint.reachable_modules({"textpipe.stages.train"})
 
 
-def test_remembered_code_is_not_parsed_again_and_changed_code_is(module, tmp_path, monkeypatch):
+def test_only_changed_code_is_parsed_again(module, tmp_path, monkeypatch):
     module("x = 1\n")
-    monkeypatch.setattr(fingerprint, "FACTS", {})
-    with fingerprint.remembered(tmp_path / "code.json"):
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         before = key()
-    monkeypatch.setattr(fingerprint, "FACTS", {})
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
     parsed = []
-    genuine = fingerprint.tree_of
-    monkeypatch.setattr(fingerprint, "tree_of", lambda text: parsed.append(text) or genuine(text))
-    fingerprint.facts.cache_clear()
-    with fingerprint.remembered(tmp_path / "code.json"):
+    parse_code = fingerprint.parse_code
+    monkeypatch.setattr(fingerprint, "parse_code", lambda text: parsed.append(text) or parse_code(text))
+    fingerprint.analyze.cache_clear()
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         assert key() == before and not parsed
         module("x = 2\n")
         assert key() != before and parsed == ["x = 2\n"]
 
 
-def test_a_damaged_memory_of_code_does_no_harm(module, tmp_path, monkeypatch):
+def test_a_damaged_code_cache_is_ignored(module, tmp_path, monkeypatch):
     module("x = 1\n")
     before = key()
     (tmp_path / "code.json").write_text("{")
-    monkeypatch.setattr(fingerprint, "FACTS", {})
-    fingerprint.facts.cache_clear()
-    with fingerprint.remembered(tmp_path / "code.json"):
+    monkeypatch.setattr(fingerprint, "ANALYSES", {})
+    fingerprint.analyze.cache_clear()
+    with fingerprint.cached_analyses(tmp_path / "code.json"):
         assert key() == before

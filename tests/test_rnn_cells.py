@@ -1,4 +1,4 @@
-"""GRU and LSTM against NumPy in float64, against Keras's own layers, and against finite differences."""
+"""GRU and LSTM compared with NumPy in float64, Keras's layers and finite differences."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def sigmoid(x):
 
 
 def gru_step(x, state, weights):
-    """Cho et al. 2014 as the docstring of GRU writes it, one row at a time."""
+    """The equations in the docstring of GRU, one row at a time."""
     kernel, recurrent, bias, candidate_bias = weights
     (h,) = state
     (wz, wr, wn), (uz, ur, un), (bz, br, bn) = (np.split(part, 3, axis=-1) for part in (kernel, recurrent, bias))
@@ -38,7 +38,7 @@ FORMULAS = {"gru": gru_step, "lstm": lstm_step}
 
 
 def reference(cell, inputs, state, weights, lengths, reverse):
-    """Each row by itself over its own tokens: outputs [T, B, H] (NaN at padding), last states."""
+    """Each row alone, without padding: outputs [T, B, H] (NaN at padding), last states."""
     outputs = np.full((len(inputs), len(lengths), UNITS), np.nan)
     last = [np.empty((len(lengths), UNITS)) for _ in state]
     for row, length in enumerate(lengths):
@@ -88,34 +88,34 @@ def test_a_padded_batch_equals_the_formula_on_each_row_alone(cell, reverse):
     expected, expected_last = reference(cell, inputs, state, arrays(layer), LENGTHS, reverse)
     known = ~np.isnan(expected)
     np.testing.assert_allclose(outputs.numpy()[known], expected[known], rtol=1e-10, atol=1e-12)
-    for found, wanted in zip(last, expected_last, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    for actual, expected_part in zip(last, expected_last, strict=True):
+        np.testing.assert_allclose(actual, expected_part, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_stepping_equals_running(cell):
+def test_single_steps_equal_the_loop(cell):
     layer, inputs = layer_of(cell), numbers(STEPS, ROWS, INPUTS)
     outputs, last = layer(inputs)
     state = layer.zero_state(ROWS)
     for step in range(STEPS):
         output, state = layer.step(inputs[step], state)
         np.testing.assert_allclose(output, outputs[step], rtol=1e-12, atol=1e-14)
-    for found, wanted in zip(state, last, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+    for actual, expected_part in zip(state, last, strict=True):
+        np.testing.assert_allclose(actual, expected_part, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_padding_holds_the_state_bit_for_bit_in_float32(cell):
+def test_padding_carries_the_state_over_bit_for_bit_in_float32(cell):
     layer = layer_of(cell, "float32")
     inputs = (100 * numbers(STEPS, ROWS, INPUTS)).astype("float32")
     _, short = layer(inputs[:2], real=np.ones((2, ROWS), "float32"))
     _, padded = layer(inputs, real=real_of(np.array([2, 2, 2])).astype("float32"))
-    for found, wanted in zip(padded, short, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for actual, expected_part in zip(padded, short, strict=True):
+        np.testing.assert_array_equal(actual, expected_part)
 
 
 def keras_gru(layer):
-    """keras.layers.GRU computes h' = z h + (1 - z) n, so its z is our 1 - z: the signs of that gate turn."""
+    """keras.layers.GRU computes h' = z h + (1 - z) n, so its z is our 1 - z, and the signs of that gate change."""
     kernel, recurrent, bias, candidate_bias = arrays(layer)
     sign = np.concatenate([-np.ones(UNITS), np.ones(2 * UNITS)])
     other = keras.layers.GRU(UNITS, return_sequences=True, return_state=True, dtype="float64")
@@ -146,8 +146,8 @@ def test_outputs_and_input_gradients_equal_those_of_keras(cell, convert):
         theirs = tf.transpose(theirs, (1, 0, 2))
         our_sum, their_sum = (tf.reduce_sum(weights * one) for one in (ours, theirs))
     np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
-    for found, wanted in zip(our_last, their_last, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    for actual, expected_part in zip(our_last, their_last, strict=True):
+        np.testing.assert_allclose(actual, expected_part, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(tape.gradient(our_sum, inputs), tape.gradient(their_sum, inputs), rtol=1e-9, atol=1e-12)
 
 
@@ -170,8 +170,8 @@ def test_every_gradient_agrees_with_central_differences(cell, reverse):
 
     variables = [inputs, *state, *(variable.value for variable in layer.trainable_variables)]
     with tf.GradientTape() as tape:
-        found = value()
-    gradients = tape.gradient(found, variables)
+        actual = value()
+    gradients = tape.gradient(actual, variables)
     for index, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
         direction = numbers(*variable.shape, seed=40 + index)
         before, size = variable.numpy(), 1e-5
@@ -185,8 +185,8 @@ def test_every_gradient_agrees_with_central_differences(cell, reverse):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_what_a_mask_hides_of_the_state_no_gate_sees(cell):
-    """A mask of a row's state is the same as one of the rows of the recurrent kernel, for that row of the batch."""
+def test_a_dropout_mask_hides_units_of_the_state_from_every_gate(cell):
+    """Masking a row's state equals masking the rows of the recurrent kernel, for that row of the batch."""
     layer, inputs = layer_of(cell), tf.constant(numbers(STEPS, ROWS, INPUTS))
     mask = 2.0 * (numbers(ROWS, UNITS, seed=5) > 0)
     kernel, state = layer.recurrent_kernel.numpy(), state_of(layer)
@@ -194,7 +194,7 @@ def test_what_a_mask_hides_of_the_state_no_gate_sees(cell):
     weights = numbers(STEPS, ROWS, UNITS, seed=3)
     with tf.GradientTape() as tape:
         tape.watch(gates)
-        hiddens, last = layer.recur(gates, state, False, mask)
+        hiddens, last = layer.run_loop(gates, state, False, mask)
         total = tf.reduce_sum(weights * hiddens) + sum(tf.reduce_sum(part) for part in last)
     d_gates, d_kernel = tape.gradient(total, [gates, layer.recurrent_kernel.value])
     summed = np.zeros_like(kernel)
@@ -203,7 +203,7 @@ def test_what_a_mask_hides_of_the_state_no_gate_sees(cell):
         with tf.GradientTape() as tape:
             one = tf.constant(gates[:, row : row + 1])
             tape.watch(one)
-            expected, ends = layer.recur(one, tuple(part[row : row + 1] for part in state), False, None)
+            expected, ends = layer.run_loop(one, tuple(part[row : row + 1] for part in state), False, None)
             total = tf.reduce_sum(weights[:, row : row + 1] * expected) + sum(tf.reduce_sum(part) for part in ends)
         np.testing.assert_allclose(hiddens[:, row], expected[:, 0], rtol=1e-12, atol=1e-14)
         d_one, d_row = tape.gradient(total, [one, layer.recurrent_kernel.value])
@@ -215,8 +215,8 @@ def test_what_a_mask_hides_of_the_state_no_gate_sees(cell):
 def test_recurrent_dropout_draws_one_mask_for_a_sequence_and_none_in_inference():
     layer = GRU(UNITS, recurrent_dropout=0.5)
     layer.build((None, None, INPUTS))
-    assert layer.mask(ROWS, training=False) is None
-    mask = layer.mask(ROWS, training=True)
+    assert layer.dropout_mask(ROWS, training=False) is None
+    mask = layer.dropout_mask(ROWS, training=True)
     assert mask.shape == (ROWS, UNITS)
     assert set(np.unique(mask)) == {0.0, 2.0}
     inputs = numbers(STEPS, ROWS, INPUTS).astype("float32")
