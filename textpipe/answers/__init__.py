@@ -6,9 +6,10 @@ WORD_NOTES: tuple[str, ...]                         # evaluate's notes on its me
 def check(task, *, decode, bounds, join_sources) -> None    # ValueError for settings that do not apply
 def check_ensemble(model) -> None                   # ConfigError where models of this kind cannot be ensembled
 def join(models, mean) -> model                     # the ensemble of several models
-def output(graph, *, decode, lexicon, bounds, attends) -> Output
+READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
+def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}
 def stored_prediction(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
-def extra_metrics(graph, sources, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
+def extra_metrics(graph, raw, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
 def answer_metrics(graph, answers) -> dict        # those that depend on answers only, for subsets of the rows
 def word_metrics(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: count}
 def names(answer) -> Sequence[str]                  # of a closed set: the labels in an answer

@@ -86,7 +86,7 @@ class Output(tf.Module):
         found = self.replies(raw, tf.constant(REPLIES), tf.constant(True))
         return {"answer": found["replies"][:, 0], "score": found["scores"][:, 0], **found}
 
-    def optional(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
+    def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """As many replies as num_replies says, with or without diversity."""
         return self.replies(inputs, inputs["num_replies"], inputs["diverse"])
 
@@ -162,18 +162,21 @@ class Output(tf.Module):
     def signatures(self) -> list[Signature]:
         """All of them."""
         graph, rows = self.graph, self.graph.row_inputs
-        options = {"num_replies": Input(signatures.OPTION, "int32", ()), "diverse": Input(signatures.OPTION, "bool", ())}
+        options = {
+            "num_replies": Input(signatures.OPTION, "int32", ()),
+            "diverse": Input(signatures.OPTION, "bool", ()),
+        }
         defaults = {"num_replies": np.int32(REPLIES), "diverse": np.bool_(True)}
         return [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=Search("nbest", {"texts": "texts", "scores": "scores"})),
-            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.optional, defaults=defaults),
+            Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", {**rows, **graph.target_input}, signatures.LIKELIHOOD, call=self.score),
-            Signature("tokens", rows, signatures.TOKEN_COUNTS, call=functools.partial(tracing.tokens, graph)),
+            Signature("tokens", rows, signatures.TOKEN_COUNTS, call=functools.partial(tracing.token_counts, graph)),
         ]  # fmt: skip
 
-    def golden(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """Fill in texts and scores of each row, best first, and log_prob of the best.
 
         raw: the rows as callers send them; inputs: their features as the model takes them.

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from textpipe.answers._ranking import Output
 
 
-def measured(
-    output: "Output", raw: Mapping[str, Sequence[Any]], references: Sequence[str], batch_rows: int
+def measure(
+    graph: Any, raw: Mapping[str, Sequence[Any]], references: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """(metrics, notes): coverage, precision at 1, 3, 10 and 20 and mean reciprocal rank of the rows whose reply has a wording of a
     response, the same rows' mean reciprocal rank by frequency, and 1-of-100 accuracy over all rows."""
-    graph = output.graph
+    output: Output = graph.output
     members: dict[str, int] = {}
     for number, response in enumerate(output.responses()):
         for text in (response.text, *response.variants):
@@ -35,10 +35,9 @@ def measured(
         scores = output.scores_of(messages[-1]).numpy()[known]
         places.append(ranking.ranks(scores, own[rows][known]))
     found: dict[str, float] = {"coverage": float(np.mean(own >= 0))}
-    notes = [
-        f"ranks are those of the {np.count_nonzero(own >= 0):,} rows whose reply, but for case and punctuation, is one of the "
-        f"{len(output.responses()):,} responses or its variants; equal scores share their mean rank."
-    ]
+    count = np.count_nonzero(own >= 0)
+    note = f"ranks are of the {count:,} rows whose reply, apart from case and punctuation, is in the response set"
+    notes = [f"{note} of {len(output.responses()):,}, itself or as a variant; equal scores share their mean rank."]
     if found["coverage"]:
         found |= ranking.figures(np.concatenate(places))
         counts = [response.count for response in output.responses()]

@@ -27,9 +27,11 @@ class Response:
 
 def write(path: Path, responses: Iterable[Response]) -> None:
     """A line each, under the names of COLUMNS."""
-    names = {value: name for name, value in POLARITIES.items() if name not in ("neutral",)}
+    names = {value: name for name, value in POLARITIES.items() if name != "neutral"}
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None, escapechar="\\")
+        table = csv.writer(
+            file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None, escapechar="\\"
+        )
         table.writerow(COLUMNS)
         for one in responses:
             table.writerow([one.text, one.intent, names[one.polarity], one.count, BETWEEN.join(one.variants)])
@@ -55,7 +57,11 @@ def read(path: Path) -> list[Response]:
         if len(cells) != len(head):
             raise DataError(f"{path}, line {number}: {len(cells)} columns where the header has {len(head)}")
         row = dict(zip(head, cells, strict=True))
-        text, polarity, count = row["response"].strip(), row.get("polarity", "").strip(), row.get("count", "1").strip() or "1"
+        text, polarity, count = (
+            row["response"].strip(),
+            row.get("polarity", "").strip(),
+            row.get("count", "1").strip() or "1",
+        )
         if not text:
             raise DataError(f"{path}, line {number}: expected a response, found an empty cell; drop the line")
         if text in found:

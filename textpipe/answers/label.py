@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.config.sections import Section
@@ -36,7 +37,8 @@ def join(models: Sequence[Any], mean: str) -> Any:
 
 
 def output(
-    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
+    artifacts: Mapping[str, Path],
 ) -> "Output":  # fmt: skip
     """The outputs of a graph."""
     from textpipe.answers._label import Output
@@ -51,7 +53,7 @@ def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extra_metrics(
-    graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
+    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """Nothing in addition to the task's metrics."""
     return {}, []

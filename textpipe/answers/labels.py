@@ -1,6 +1,7 @@
 """Answers that are any subset of a closed set of labels, with an independent probability for each."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.answers.label import (
@@ -35,7 +36,8 @@ def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = No
 
 
 def output(
-    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
+    artifacts: Mapping[str, Path],
 ) -> "Output":  # fmt: skip
     """The outputs of a graph, with the threshold chosen by validation."""
     from textpipe.answers._labels import Output

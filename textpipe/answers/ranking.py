@@ -1,12 +1,19 @@
 """The answer is a reply out of a response set, with others beside it, best first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.answers.label import (
-    SCORES, check as check_label, measured_answers, measured_words, score_line, score_row, score_summary, score_totals,
-)  # fmt: skip
+    SCORES,
+    answer_metrics,
+    score_line,
+    score_row,
+    score_summary,
+    score_totals,
+    word_metrics,
+)
+from textpipe.answers.label import check as check_label
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
@@ -36,27 +43,27 @@ def join(models: Sequence[Any], mean: str) -> Any:
 
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
-    assets: Mapping[str, Path],
+    artifacts: Mapping[str, Path],
 ) -> "Output":  # fmt: skip
     """The part of a graph that answers, with the response set that the stage `responses` left."""
     from textpipe.answers import _response_set
     from textpipe.answers._ranking import Output
 
-    return Output(graph, _response_set.read(assets["responses"] / _response_set.FILE))
+    return Output(graph, _response_set.read(artifacts["responses"] / _response_set.FILE))
 
 
-def kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What predictions.jsonl keeps of an answer: all replies, their probabilities and their intents."""
     return {name: answer[name] for name in ("answer", "score", "replies", "scores", "intents")}
 
 
-def measured(
+def extra_metrics(
     graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """How the references rank: among the response set, and each among 100 rows' references; see metrics/ranking.py."""
     from textpipe.answers import _ranking_measures
 
-    return _ranking_measures.measured(graph.output, raw, references, batch_rows)
+    return _ranking_measures.measure(graph, raw, references, batch_rows)
 
 
 def names(answer: str) -> Sequence[str]:
@@ -65,6 +72,21 @@ def names(answer: str) -> Sequence[str]:
 
 
 __all__ = [
-    "READS", "SCORES", "VIEW", "WORD_NOTES", "check", "check_ensemble", "join", "kept", "measured", "measured_answers",
-    "measured_words", "names", "output", "score_line", "score_row", "score_summary", "score_totals",
+    "READS",
+    "SCORES",
+    "VIEW",
+    "WORD_NOTES",
+    "answer_metrics",
+    "check",
+    "check_ensemble",
+    "extra_metrics",
+    "join",
+    "names",
+    "output",
+    "score_line",
+    "score_row",
+    "score_summary",
+    "score_totals",
+    "stored_prediction",
+    "word_metrics",
 ]  # fmt: skip

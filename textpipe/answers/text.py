@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.config import plugins
@@ -40,7 +41,8 @@ def join(models: Sequence[Any], mean: str) -> Any:
 
 
 def output(
-    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool
+    graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
+    artifacts: Mapping[str, Path],
 ) -> "Output":  # fmt: skip
     """The outputs of a graph."""
     from textpipe.answers._text import Output
@@ -54,10 +56,10 @@ def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extra_metrics(
-    graph: "Graph", sources: Sequence[str], references: Sequence[str], answers: Sequence[str], batch_rows: int
+    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """The perplexity of the references, and the number of answers with an unknown word."""
-    metrics, note = reference_perplexity(graph, sources, references, batch_rows)
+    metrics, note = reference_perplexity(graph, raw[graph.source], references, batch_rows)
     return metrics | answer_metrics(graph, answers), [note]
 
 

@@ -73,7 +73,7 @@ def write_report(result: Any, overrides: tuple[str, ...], folder: Path, steps: S
     from textpipe.report import run as report
     from textpipe.report.results import Run
 
-    paths = {stage: result.artifacts[stage].path for stage in runner.stages_until("evaluate")}
+    paths = {stage: result.artifacts[stage].path for stage in runner.stages_until(result.pipeline, "evaluate")}
     name = result.pipeline.name
     path = folder / report.file_name(name, overrides)
     if report.write(Run(report.title(name, overrides), paths), path, always=False) and not steps.quiet:

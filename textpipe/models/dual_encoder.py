@@ -23,7 +23,9 @@ class Config(Section):
 
     kind: Literal["dual_encoder"] = "dual_encoder"
     embedding_size: int = Field(256, ge=1)  # width of an n-gram's or token's embedding
-    units: tuple[PositiveInt, ...] = Field((256,), min_length=1)  # widths of a tower's layers; the last is that of the vectors
+    units: tuple[PositiveInt, ...] = Field(
+        (256,), min_length=1
+    )  # widths of a tower's layers; the last is that of the vectors
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "tanh"  # between a tower's layers
     dropout: Rate = 0.0  # in front of each layer of a tower
     similarity: Literal["cosine", "dot"] = "cosine"

@@ -94,7 +94,8 @@ class DualEncoder(keras.Model):
             self.joint = [tower(number, size, "message_joint"), tower(number + 1, size, "reply_joint")]
 
     def build(self, input_shape: Any = None) -> None:
-        for layer in (*self.embeddings, self.reply_embedding, *self.message_towers, *self.reply_towers, *self.joint):
+        layers: list[Any] = [*self.embeddings, self.reply_embedding]
+        for layer in (*layers, *self.message_towers, *self.reply_towers, *self.joint):
             layer.build()
         # exp of it is the scale of cosines, 10 at first.
         self.log_scale = self.add_weight(

@@ -59,7 +59,10 @@ def same(targets: Any) -> Any:
 
     if isinstance(targets, tf.SparseTensor):
         rows = tf.cast(targets.dense_shape[0], tf.int32)
-        parts = [tf.math.unsorted_segment_sum(mixed(targets.indices[:, 1], salt), targets.indices[:, 0], rows) for salt in (1, 2)]
+        parts = [
+            tf.math.unsorted_segment_sum(mixed(targets.indices[:, 1], salt), targets.indices[:, 0], rows)
+            for salt in (1, 2)
+        ]
     else:
         places = tf.range(tf.shape(targets, out_type=tf.int64)[1])
         at = tf.where(targets > 0, tf.cast(targets, tf.int64) + (places << 32), 0)

@@ -18,7 +18,7 @@ from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.pipeline import bundled
 from textpipe.runtime import threads
 
-ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")
+ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")  # unless the task has STAGES
 ARTIFACTS = Path("data/artifacts")
 SAVED_MODELS = Path("saved_models")
 CODE = "code.json"  # in the store: cached fingerprints of modules' code
@@ -55,13 +55,18 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which needs no decoder; leave [decode] out"
             )
-        sections = check(str(path), {stage: stage_module(stage).Config for stage in ORDER}, tables)
+        sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
         faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
         return cls(path.stem, str(path), task, sections)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of its task, in order."""
+        return stages_of(self.task)
 
 
 @dataclass(frozen=True)
@@ -88,22 +93,27 @@ def stage_module(stage: str) -> ModuleType:
     return plugins.find("stages", stage)
 
 
-def check_stage(stage: str | None, option: str) -> None:
-    """Raise ConfigError for an unknown stage name."""
-    if stage is not None and stage not in ORDER:
-        raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, ORDER)}")
+def stages_of(task: str) -> tuple[str, ...]:
+    """The stages of a task, in order: its STAGES, or ORDER."""
+    return getattr(plugins.find("tasks", task), "STAGES", ORDER)
 
 
-def stages_until(until: str | None) -> list[str]:
-    """The stages needed to run up to `until`, in order: itself and those it reads, directly or not."""
+def check_stage(pipeline: Pipeline, stage: str | None, option: str) -> None:
+    """Raise ConfigError for a stage that the pipeline does not have."""
+    if stage is not None and stage not in pipeline.stages:
+        raise ConfigError(f"{option} {stage}: no such stage{suggest(stage, pipeline.stages)}")
+
+
+def stages_until(pipeline: Pipeline, until: str | None) -> list[str]:
+    """The stages needed to run up to `until`, in order: itself and those it may read, directly or not."""
     if until is None:
-        return list(ORDER)
+        return list(pipeline.stages)
     stages, waiting = set(), [until]
     while waiting:
         stage = waiting.pop()
         stages.add(stage)
-        waiting += stage_module(stage).INPUTS
-    return [stage for stage in ORDER if stage in stages]
+        waiting += {*stage_module(stage).INPUTS, *inputs_of(pipeline, stage)} - stages
+    return [stage for stage in pipeline.stages if stage in stages]
 
 
 def inputs_of(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
@@ -126,7 +136,7 @@ def plan(
 
     contents: verify the checksums of all cached files, for callers that read the results.
     """
-    check_stage(until, "--until")
+    check_stage(pipeline, until, "--until")
     with fingerprint.cached_analyses(artifacts / CODE):
         return plan_steps(pipeline, until, Store(artifacts), contents)
 
@@ -135,7 +145,7 @@ def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bo
     """The steps of `plan`."""
     steps: list[Step] = []
     known: dict[str, str] = {}
-    for stage in stages_until(until):
+    for stage in stages_until(pipeline, until):
         inputs = inputs_of(pipeline, stage)
         unknown = [name for name in inputs if name not in known]
         current = stage_fingerprint(pipeline, stage, {name: known.get(name, "?") for name in inputs})
@@ -176,16 +186,17 @@ def run(
     on_event(stage, state, text) is called as each stage begins ("run") and ends ("cached" or "done").
     Raises TextpipeError; results of finished stages stay in the store. A ThresholdError carries the result so far.
     """
-    check_stage(until, "--until")
-    check_stage(start, "--from")
+    check_stage(pipeline, until, "--until")
+    check_stage(pipeline, start, "--from")
     store, result = Store(artifacts), Result(pipeline)
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
         threads.limit_intra_op()
     notify = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
-    rebuild = set(ORDER) if force else set(ORDER[ORDER.index(start) :] if start else ())
+    stages = pipeline.stages
+    rebuild = set(stages) if force else set(stages[stages.index(start) :] if start else ())
     with fingerprint.cached_analyses(artifacts / CODE):
         try:
-            build(result, store, stages_until(until), rebuild, notify, contents)
+            build(result, store, stages_until(pipeline, until), rebuild, notify, contents)
             if "export" in result.artifacts:
                 result.saved_model = publish_export(result, store, saved_models / pipeline.name, notify)
         except ThresholdError as error:

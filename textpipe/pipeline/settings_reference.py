@@ -62,7 +62,7 @@ def groups() -> list[Group]:
         Group("top", "at the top of the file", "Settings shared by every stage that has them.", shared_settings())
     ]
     done: set[str] = set()
-    for stage in runner.ORDER:
+    for stage in every_stage():
         config = runner.stage_module(stage).Config
         names = [name for name in config.model_fields if name not in SHARED]
         about = first_paragraph(inspect.getmodule(config))
@@ -75,9 +75,14 @@ def groups() -> list[Group]:
     return groups
 
 
+def every_stage() -> list[str]:
+    """The stages of most tasks in order, then those that single tasks add."""
+    return [*runner.ORDER, *(name for name in plugins.names("stages") if name not in runner.ORDER)]
+
+
 def shared_settings() -> tuple[Setting, ...]:
     """The keys at the top of a file."""
-    configs = [runner.stage_module(stage).Config for stage in runner.ORDER]
+    configs = [runner.stage_module(stage).Config for stage in every_stage()]
     settings = []
     for name, about in SHARED_ABOUT.items():
         config = next(config for config in configs if name in config.model_fields)

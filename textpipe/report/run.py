@@ -12,7 +12,6 @@ from typing import Any
 
 from textpipe.cache import store
 from textpipe.cache.fingerprint import flatten
-from textpipe.pipeline import runner
 from textpipe.report import learning_curves, markup, page
 from textpipe.report.page import Section, metric_title
 from textpipe.report.results import Run, read_json, read_manifest
@@ -117,8 +116,8 @@ def provenance_section(run: Run) -> Section:
         parts.append(f'<div class="card">{markup.table(headers, rows, caption="Rows")}</div>')
     settings: list[list[Any]] = []
     versions: dict[str, str] = {}
-    for stage in runner.ORDER:
-        if stage in run.artifacts and (run.artifacts[stage] / store.MANIFEST).is_file():
+    for stage in run.artifacts:
+        if (run.artifacts[stage] / store.MANIFEST).is_file():
             ingredients = read_manifest(run.artifacts[stage])["ingredients"]
             settings += [
                 [f"{stage}.{key}", format_setting(value)] for key, value in flatten(ingredients["section"]).items()

@@ -51,6 +51,7 @@ class Servable(tf.Module):
         bounds: Mapping[str, float] | None = None,
         attends: bool = True,
         trained: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Path] | None = None,
     ):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
@@ -66,8 +67,9 @@ class Servable(tf.Module):
         self._model = lambda: model
         self._trained = lambda: dict(trained or {})
         self.output = plugins.find("answers", task.ANSWER).output(
-            self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends
-        )
+            self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends,
+            artifacts=artifacts or {},
+        )  # fmt: skip
 
     @classmethod
     def load(
@@ -105,6 +107,7 @@ class Servable(tf.Module):
             bounds=bounds,
             attends=_fits.attends(config, ensemble),
             trained=json.loads((artifacts["train"] / "train.json").read_text(encoding="utf-8")),
+            artifacts=artifacts,
         )
 
     @property

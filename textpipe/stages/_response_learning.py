@@ -68,9 +68,10 @@ class Learner:
         """Whether a word of a text is a name: inside of sentences it is capitalized as often as not, here as well."""
         for match in WORD.finditer(text):
             word = match.group()
-            if word[0].isupper() and word not in NAMES_ALIKE and not SENTENCE_START.search(text[: match.start()]):
-                if self.capitalized[word.casefold()] >= NAME_SHARE * self.inside[word.casefold()]:
-                    return True
+            if not word[0].isupper() or word in NAMES_ALIKE or SENTENCE_START.search(text[: match.start()]):
+                continue
+            if self.capitalized[word.casefold()] >= NAME_SHARE * self.inside[word.casefold()]:
+                return True
         return False
 
     def chosen(

@@ -84,6 +84,11 @@ class Config(Section):
         return [("answers", plugins.find("tasks", self.task).ANSWER)]
 
 
+def reads(config: Config) -> tuple[str, ...]:
+    """INPUTS, and the results that the task's answers are made of."""
+    return (*INPUTS, *getattr(plugins.find("answers", plugins.find("tasks", config.task).ANSWER), "READS", ()))
+
+
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Answer and score a split."""
     from textpipe.metrics import collapse
@@ -122,7 +127,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         notes.append(
             f"references: {count} for {len(grouped)} source texts; perplexity and the F1 of words use the first of each."
         )
-    metrics, lines = answering.extra_metrics(servable, sources, references, outputs["answer"], config.batch_rows)
+    metrics, lines = answering.extra_metrics(servable, raw, references, outputs["answer"], config.batch_rows)
     report["metrics"] |= metrics
     notes += lines
     word_tables, lines = _word_scores.rare_word_metrics(

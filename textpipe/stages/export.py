@@ -71,6 +71,11 @@ class Config(Section):
         return [("answers", plugins.find("tasks", self.task).ANSWER)]
 
 
+def reads(config: Config) -> tuple[str, ...]:
+    """INPUTS, and the results that the task's answers are made of."""
+    return (*INPUTS, *getattr(plugins.find("answers", plugins.find("tasks", config.task).ANSWER), "READS", ()))
+
+
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write output/model. Raises ModelError when the written model and training-side code answer differently."""
     with replay_process() as process:

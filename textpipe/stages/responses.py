@@ -77,7 +77,11 @@ def summary(output: Path) -> str:
     stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
     if "file" in stats:
         return f"{stats['responses']:,} responses from {stats['file']}"
-    left = {name: stats[name] for name in ("rare", "few_senders", "long", "private", "blocked", "beyond_max_size") if name in stats}
+    left = {
+        name: stats[name]
+        for name in ("rare", "few_senders", "long", "private", "blocked", "beyond_max_size")
+        if name in stats
+    }
     share = stats["covered"] / max(1, stats["rows"])
     lines = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in left.items())
     return f"{stats['responses']:,} responses, which {share:.1%} of {stats['rows']:,} replies mean; left out: {lines or 'none'}"

@@ -50,6 +50,6 @@ def metrics(
         return {"metrics": {"suggested": None}, "intervals": {}}
     report: dict[str, Any] = {"metrics": {"suggested": float(hits.mean())}, "intervals": {}}
     if resamples:
-        sums = bootstrap.interval(hits[:, None], lambda total: total[0], resamples=resamples, seed=seed)
+        sums = bootstrap.confidence_interval(hits[:, None], lambda total: total[0], resamples=resamples, seed=seed)
         report["intervals"]["suggested"] = [bound / len(hits) for bound in sums]
     return report
