@@ -12,7 +12,7 @@ import tensorflow as tf
 from textpipe.answers._response_set import Response
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
-from textpipe.savedmodel.signatures import Input, Search, Signature
+from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import Graph, Raw, Tensors
 
@@ -166,10 +166,10 @@ class Output(tf.Module):
             "num_replies": Input(signatures.OPTION, "int32", ()),
             "diverse": Input(signatures.OPTION, "bool", ()),
         }
-        defaults = {"num_replies": np.int32(REPLIES), "diverse": np.bool_(True)}
+        defaults = {"num_replies": tf.constant(REPLIES), "diverse": tf.constant(True)}
         return [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
-            Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=Search("nbest", {"texts": "texts", "scores": "scores"})),
+            Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True),
             Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
             Signature("score", {**rows, **graph.target_input}, signatures.LIKELIHOOD, call=self.score),

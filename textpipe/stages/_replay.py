@@ -207,7 +207,8 @@ def probability_differences(row, answers):
 def likelihood_differences(row, outputs):
     """Yield where the log-probability of a given answer differs from training-side code."""
     log_prob = float(outputs["log_prob"])
-    if not all_close([log_prob], [row["log_prob"]]):
+    # A relative difference between probabilities is an absolute one between their logarithms.
+    if not all_close([log_prob], [row["log_prob"]], absolute=RELATIVE):
         yield f"log-probability {log_prob} of {row['texts'][0]!r} where training-side code gave {row['log_prob']}"
 
 
@@ -218,10 +219,10 @@ def strip_padding(values, padding):
     return values
 
 
-def all_close(values, expected):
+def all_close(values, expected, absolute=ABSOLUTE):
     """Whether two lists of numbers agree up to rounding."""
     return len(values) == len(expected) and all(
-        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in zip(values, expected)
+        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=absolute) for a, b in zip(values, expected)
     )
 
 

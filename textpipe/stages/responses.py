@@ -27,7 +27,7 @@ class Config(Section):
     person. blocked: words and phrases that no suggestion may hold.
     """
 
-    task: Annotated[TaskName, AfterValidator(_text_columns.checked_task)]
+    task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     file: Path | None = None
     max_size: int = Field(2000, ge=2, le=100_000)  # responses at most
     min_count: int = Field(2, ge=1)  # training rows that must hold a reply, in any wording

@@ -24,7 +24,7 @@ from textpipe.training.warm_start import source_weights
 INPUTS = ("ingest", "tokenize", "vectorize")
 PLUGINS_OF = ("tokenize", "vectorize")
 
-ANSWERS = {"logits": "label", "tokens": "text"}  # what a model with these GIVES answers
+ANSWERS = {"logits": "label", "tokens": "text", "vectors": "ranking"}  # what a model with these GIVES answers
 
 
 class Config(Settings):

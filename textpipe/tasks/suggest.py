@@ -19,6 +19,7 @@ ANSWER = "ranking"
 METRICS = dict.fromkeys(
     ("suggested", "mrr", "p_at_1", "p_at_3", "p_at_10", "p_at_20", "one_of_100", "coverage", "mrr_by_frequency"), "max"
 )
+VIEW = "replies"  # the page shows replies as buttons
 TEMPLATE = "suggest"  # what `textpipe new` writes
 
 
