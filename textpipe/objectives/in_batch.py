@@ -65,7 +65,7 @@ def same(targets: Any) -> Any:
         ]
     else:
         places = tf.range(tf.shape(targets, out_type=tf.int64)[1])
-        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + (places << 32), 0)
+        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + places * 2**32, 0)
         parts = [tf.reduce_sum(tf.where(targets > 0, mixed(at, salt), 0), axis=1) for salt in (1, 2)]
     return tf.reduce_all(tf.stack([part[:, None] == part[None] for part in parts]), axis=0)
 
