@@ -123,7 +123,7 @@ def test_vocab_size_holds_words_and_letters(tmp_path):
     found = json.loads((tmp_path / "x.json").read_text())
     assert found == {"words": ["abc", "abd"], "letters": ["a", "b", "c"]}
     assert module.load({"name": "x"}, tmp_path).vocab_size == 11
-    with pytest.raises(ValueError, match="leaves no room for words"):
+    with pytest.raises(ValueError, match="leaves no ids for words"):
         module.Config(vocab_size=20, num_letters=15)
 
 
