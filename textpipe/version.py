@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-=======
 """The version number, defined only here."""
 
 __version__ = "0.2.0"
->>>>>>> refs/heads/merge
