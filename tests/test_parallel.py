@@ -141,8 +141,8 @@ import os, sys
 from textpipe.runtime import threads
 threads.count = lambda: 2
 {first}
-threads.side_by_side()
-print(os.environ.get(threads.VARIABLE), threads.pieces())
+threads.limit_intra_op()
+print(os.environ.get(threads.VARIABLE), threads.num_shards())
 if "tensorflow" in sys.modules:
     print(sys.modules["tensorflow"].config.threading.get_intra_op_parallelism_threads())
 """
