@@ -71,7 +71,7 @@ def test_blocks_of_the_vocabulary_layer_do_not_change_the_scores(generator, monk
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
     whole = likelihood.token_log_probs(model, {"source": source}, target)
     monkeypatch.setattr(
-        "textpipe.training.vocabulary_loss.PIECE_LOGITS", 300 * 4
+        "textpipe.training.vocabulary_loss.BLOCK_LOGITS", 300 * 4
     )  # blocks of four tokens, and a last one of three
     np.testing.assert_allclose(likelihood.token_log_probs(model, {"source": source}, target), whole, rtol=1e-6)
 

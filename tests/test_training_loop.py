@@ -257,7 +257,7 @@ def test_without_validation_rows_the_last_weights_are_kept_with_a_warning(caplog
     settings = Settings(epochs=2, num_shapes=1, early_stopping={"patience": 1})
     result = loop.fit(classifier(), {"train": labelled(64), "valid": labelled(0)}, settings)
     assert (result["stopped"], result["epochs"]) == ("epochs", 2)
-    assert "no early stopping" in caplog.text
+    assert "early stopping is off" in caplog.text
 
 
 def test_an_empty_training_split_is_refused():
