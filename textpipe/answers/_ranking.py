@@ -26,14 +26,16 @@ BLOCKED = -1e9
 class Output(tf.Module):
     """Replies from a response set: {field: [B]} -> outputs by name.
 
-    responses: the set; their vectors are computed once and saved with the graph. prior_weight: how much of the log-probability of a
-    response among all training replies is added to its score; a negative one favours rare responses.
+    responses: the set; their vectors are computed once and saved with the graph. prior_weight: of the log-probability of a response
+    among all training replies, which is added to its score. Trained against the replies of other rows, which are drawn by how
+    frequent they are, a model's score is that of a reply given the message over that of the reply alone, up to a constant: with a
+    weight of 1 their sum ranks by the probability given the message; less suggests rarer replies.
     """
 
     decode = None
     bounds: Mapping[str, Any] = MappingProxyType({"num_replies": (1, 100)})
 
-    def __init__(self, graph: Graph, responses: Sequence[Response], *, prior_weight: float = 0.0):
+    def __init__(self, graph: Graph, responses: Sequence[Response], *, prior_weight: float = 1.0):
         super().__init__(name="output")
         self._graph = lambda: graph  # an attribute would be saved with this one
         self.responses = lambda: tuple(responses)
