@@ -17,7 +17,7 @@ ROWS = 2500
 
 
 class Served:
-    """Versions of one model as TensorFlow Serving offers them; an answer names its version. `drop` after so many calls."""
+    """Versions of one model as TensorFlow Serving offers them; an answer names its version. `drop`: after how many calls it is unloaded."""
 
     def __init__(self):
         self.versions, self.calls, self.drop = ["1"], 0, None

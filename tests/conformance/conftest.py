@@ -155,8 +155,8 @@ def pytest_generate_tests(metafunc):
 
 
 def searched(generators):
-    """Greedy and beam search over every variant of every model; the other decoders, which share their loops and see no
-    more of a model than they do, over one variant of each."""
+    """Greedy and beam search over every variant of every model; the other decoders, which share their
+    loops and use the same methods of a model, over one variant of each."""
     first = {case.kind: case for case in reversed(generators)}
     for case, decoder in itertools.product(generators, plugins.names("decoding")):
         if decoder in ("greedy", "beam") or case is first[case.kind]:

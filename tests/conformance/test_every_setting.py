@@ -183,7 +183,17 @@ SHOWN = {
 
 def configs():
     """{(module, class name): class} of every section, including those of plug-ins and nested ones."""
-    for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
+    for package in (
+        "models",
+        "encoders",
+        "decoding",
+        "training",
+        "features",
+        "text",
+        "data",
+        "stages",
+        "export_formats",
+    ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
             parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
