@@ -39,7 +39,7 @@ SHOWN = {
         "replace_unknown": "test_replace_unknown.py::test_unseen_names_are_copied_for_unknown_tokens",
     },
     "decoding.beam": {
-        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
+        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_complete_plain_search",
         "length_penalty": LIKE_BEAM,
         "coverage_penalty": "test_beam.py::test_the_coverage_penalty_agrees_with_enumeration",
         "n_best": "test_beam.py::test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search",
