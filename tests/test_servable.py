@@ -73,9 +73,9 @@ def test_raw_text_gives_the_sparse_rows_that_vectorize_wrote(classifier):
     (texts,) = columns(paths["ingest"], "test", ["text"])
     indices, values = columns(paths["vectorize"], "test", ["text.indices", "text.values"])
     found = call(servable, "features", texts)
-    for at, (wanted, weights) in enumerate(zip(indices, values, strict=True)):
+    for at, (expected, weights) in enumerate(zip(indices, values, strict=True)):
         real = found["indices"][at] >= 0
-        assert found["indices"][at][real].tolist() == wanted
+        assert found["indices"][at][real].tolist() == expected
         np.testing.assert_array_equal(found["values"][at][real], np.float32(weights))
         assert not found["values"][at][~real].any()
 
@@ -107,9 +107,9 @@ def test_examples_are_classified_like_their_texts(classifier):
     examples = model_rows.to_examples({"text": texts})
     without_text = tf.train.Example().SerializeToString()
     found = call(servable, "classify", [*examples, without_text])
-    wanted = call(servable, "serving_default", [*texts, b""])
-    np.testing.assert_array_equal(found["scores"], wanted["probabilities"])
-    np.testing.assert_array_equal(found["classes"], wanted["labels"])
+    expected = call(servable, "serving_default", [*texts, b""])
+    np.testing.assert_array_equal(found["scores"], expected["probabilities"])
+    np.testing.assert_array_equal(found["classes"], expected["labels"])
 
 
 def test_no_rows_give_no_rows(classifier, generator):
@@ -217,7 +217,7 @@ def test_a_streamed_answer_ends_as_the_greedy_one(generator):
     greedy = Servable.load(paths, "translate", Plugin.check("decoding", {"kind": "greedy", "max_length": 8}))
     (texts,) = columns(paths["ingest"], "test", ["source"])
     texts = [text.encode() for text in texts[:20]] + [b"", b"x"]
-    wanted = call(greedy, "serving_default", texts)["answer"].tolist()
+    expected = call(greedy, "serving_default", texts)["answer"].tolist()
     state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
     advance = servable.signature("advance")
     for step in range(1, 9):
@@ -227,7 +227,7 @@ def test_a_streamed_answer_ends_as_the_greedy_one(generator):
         if found["done"].numpy().all():
             break
     assert found["done"].numpy().all()
-    assert found["text"].numpy().tolist() == wanted
+    assert found["text"].numpy().tolist() == expected
 
 
 def test_source_and_target_tokens_are_counted(generator):

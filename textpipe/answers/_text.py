@@ -105,7 +105,7 @@ class Output(tf.Module):
     def nbest_until(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """As nbest, but the call fails at a deadline. inputs: the source fields [B] and the deadline in Unix seconds.
 
-        Servers answer with it, because nothing outside of a graph can stop a search. Unlike that of answer_with_options
+        Servers use it, because nothing outside of a graph can stop a search. Unlike that of answer_with_options
         its search has fixed sizes, and takes half as long.
         """
         return self.detokenize(self.generate(self.search_inputs(inputs), {DEADLINE: inputs[DEADLINE]}), inputs)

@@ -119,8 +119,8 @@ class Signature:
 
 @dataclass(frozen=True)
 class Search:
-    """A signature with options that replaces another. outputs: {output: its name in `options`}; first: take the first answer
-    of each row.
+    """A signature with a deadline that replaces another. outputs: {output: its name in `options`}; first: take the first
+    answer of each row.
     """
 
     options: Signature
