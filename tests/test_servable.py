@@ -37,7 +37,7 @@ def columns(folder, split, names):
 
 
 def test_signature_inputs_are_named_after_the_fields(classifier, generator):
-    generating = {"nbest", "nbest_until", "attention", "options", "begin", "advance"}
+    generating = {"nbest", "answer_until", "nbest_until", "attention", "options", "begin", "advance"}
     for (_, servable), names in ((classifier, {"classify"}), (generator, generating)):
         signatures = servable.signatures()
         assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
@@ -54,7 +54,7 @@ def test_signature_inputs_are_named_after_the_fields(classifier, generator):
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
                 numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
-            if name == "nbest_until":
+            if name.endswith("_until"):
                 expected["deadline"] = tf.TensorSpec([], tf.float64, name="deadline")
             assert loader.input_specs(function) == expected
 
@@ -121,7 +121,7 @@ def test_no_rows_give_no_rows(classifier, generator):
             else:
                 paired = name == "score" or (name == "tokens" and servable.target == "target")
                 others = {servable.target: np.array([], object)} if paired else {}
-                others |= {"deadline": np.float64(0)} if name == "nbest_until" else {}
+                others |= {"deadline": np.float64(0)} if name.endswith("_until") else {}
                 found = call(servable, name, np.array([], object), **others)
             for key, value in found.items():
                 assert value.shape[0] == 0, (name, key)

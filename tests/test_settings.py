@@ -74,7 +74,8 @@ def test_descriptions_come_from_comments_or_docstrings():
     from textpipe.text.codecs import characters
 
     assert (
-        documentation.describe_field(recurrent.Config, "residual") == "each layer but the lowest adds its input to its output"
+        documentation.describe_field(recurrent.Config, "residual")
+        == "each layer but the lowest adds its input to its output"
     )
     assert documentation.describe_field(characters.Config, "min_count") == "rarer characters are unknown"
     assert (
