@@ -297,9 +297,9 @@ def test_the_saved_model_gives_the_answers_of_python(trained):
     texts = ["the dog 321 is red", "", "the zebra 12 is turquoise and the house 900 is new", "ünknown"]
     signatures = tf.saved_model.load(str(folder)).signatures
     for name in ("serving_default", "nbest", "attention"):
-        wanted = servable.signature(name)(source=tf.constant(texts))
+        expected = servable.signature(name)(source=tf.constant(texts))
         found = signatures[name](source=tf.constant(texts))
-        for key, value in wanted.items():
+        for key, value in expected.items():
             if value.dtype == tf.string:
                 np.testing.assert_array_equal(found[key].numpy(), value.numpy())
             else:

@@ -15,6 +15,7 @@ SIGNATURES = {
     *(
         "serving_default",
         "nbest",
+        "answer_until",
         "nbest_until",
         "options",
         "classify",

@@ -109,11 +109,11 @@ def by_hand(model, target, smoothing):
                 continue
             logits = table[before] @ weight + bias
             log_probabilities = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-            wanted = np.full(30, smoothing / 30)
-            wanted[label] += 1 - smoothing
-            loss -= wanted @ log_probabilities
+            expected = np.full(30, smoothing / 30)
+            expected[label] += 1 - smoothing
+            loss -= expected @ log_probabilities
             correct += logits.argmax() == label
-            difference = np.exp(log_probabilities) - wanted
+            difference = np.exp(log_probabilities) - expected
             slopes[0][before] += weight @ difference
             slopes[1] += np.outer(table[before], difference)
             slopes[2] += difference

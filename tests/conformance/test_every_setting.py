@@ -1,4 +1,4 @@
-"""No setting without a test: every field of every Config there is has one that shows what it changes."""
+"""No setting without a test: every field of every Config has one that shows its effect."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ from textpipe.config.sections import Section
 
 TESTS = Path(__file__).parents[1]
 
-# Packages whose settings have a table of their own here, and the test that compares it with the fields there are.
+# Packages whose settings are listed in separate tables, and the test that compares each table with the fields.
 TABLES = {
     "models": "test_every_setting_of_every_model_is_tested",
     "encoders": "test_every_setting_of_every_encoder_is_tested",
@@ -23,7 +23,7 @@ TABLES = {
     "features": "test_every_setting_of_every_plug_in_is_tested",
 }
 
-# Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
+# For all other settings, the test of the effect, by the module that declares the field. A Config that inherits a field inherits the test.
 RUN = "conformance/test_training_settings.py::test_a_setting_changes_the_run"
 SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_changes_the_run"
 LIKE_BEAM = "test_beam.py::test_a_wide_beam_equals_exhaustive_enumeration"
@@ -39,7 +39,7 @@ SHOWN = {
         "replace_unknown": "test_replace_unknown.py::test_unseen_names_are_copied_for_unknown_tokens",
     },
     "decoding.beam": {
-        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
+        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_complete_plain_search",
         "length_penalty": LIKE_BEAM,
         "coverage_penalty": "test_beam.py::test_the_coverage_penalty_agrees_with_enumeration",
         "n_best": "test_beam.py::test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search",
@@ -172,7 +172,7 @@ SHOWN = {
     },
     "stages.export": {
         "task": "test_export.py::test_textpipe_json_describes_the_model",
-        "decode": "test_export.py::test_options_left_out_have_the_values_of_the_pipeline_and_others_count",
+        "decode": "test_export.py::test_omitted_options_have_the_values_of_the_pipeline_and_given_ones_apply",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
         "golden_rows": "test_export.py::test_golden_rows_are_many_and_include_the_awkward_ones",
         "warmup_rows": "test_export.py::test_the_model_answers_its_warm_up_requests",
@@ -182,8 +182,18 @@ SHOWN = {
 
 
 def configs():
-    """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
-    for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
+    """{(module, class name): class} of every section, including those of plug-ins and nested ones."""
+    for package in (
+        "models",
+        "encoders",
+        "decoding",
+        "training",
+        "features",
+        "text",
+        "data",
+        "stages",
+        "export_formats",
+    ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
             parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
@@ -202,16 +212,16 @@ def configs():
 
 
 def declared():
-    """(table in SHOWN, field) of every field, where it is declared."""
+    """(table in SHOWN, field) for every field, where it is declared."""
     for (module, name), config in configs().items():
-        if not any(module.startswith(room + ".") for room in TABLES):
+        if not any(module.startswith(package + ".") for package in TABLES):
             for field in config.model_fields.keys() & config.__annotations__.keys() - {"kind"}:
                 yield (f"{module}.{name}" if module == "training.settings" else module), field
 
 
 @functools.cache
 def functions(file):
-    """{name of a test: its source} of a file, and the source of the whole file."""
+    """{test name: its source} of a file, and the source of the whole file."""
     source = (TESTS / file).read_text(encoding="utf-8")
     tree = ast.parse(source)
     return {
@@ -225,18 +235,18 @@ def test_every_field_has_a_test_that_shows_what_it_changes():
     assert not fields - shown, (
         f"settings without a test: add them to SHOWN, with the test that shows what they change: {fields - shown}"
     )
-    assert not shown - fields, f"no longer settings: take them out of SHOWN: {shown - fields}"
+    assert not shown - fields, f"no longer settings: remove them from SHOWN: {shown - fields}"
 
 
-def test_packages_with_a_table_of_their_own_have_the_test_that_completes_it():
+def test_packages_with_separate_tables_have_the_test_that_checks_them():
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    for room, test in TABLES.items():
-        assert f"def {test}(" in sources, room
-        assert plugins.names(room)
+    for package, test in TABLES.items():
+        assert f"def {test}(" in sources, package
+        assert plugins.names(package)
 
 
 @pytest.mark.parametrize("table", SHOWN)
-def test_the_tests_that_are_named_exist(table):
+def test_the_named_tests_exist(table):
     for field, test in SHOWN[table].items():
         file, _, name = test.partition("::")
         tests, _ = functions(file)

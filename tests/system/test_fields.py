@@ -11,7 +11,7 @@ OTHERS = "the a we you please mail hello thanks team about from with".split()
 
 
 def mails(count=400, seed=1):
-    """Subjects and bodies that name what they are about; long lists of recipients are seldom answered."""
+    """Subjects and bodies that name their topic; mails with many recipients are rarely answered."""
     draw = random.Random(seed)
     yield "subject,body,recipients,answered,tags"
     for _ in range(count):

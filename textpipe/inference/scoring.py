@@ -55,7 +55,7 @@ class Scorer:
         target = next(field["name"] for field in model.about["fields"] if field["side"] == "target")
         fields = {name: scoring.inputs[name].dtype for name in (*model.about["inputs"], target)}
         labels = tuple(model.about["labels"] or ())
-        # A loaded signature does not keep its variables alive, so the model is kept beside it.
+        # A loaded signature does not keep its variables alive, so the model is kept too.
         answers = answer_module(model.about, scoring.outputs)
         function = BoundFunction(model, model.signatures[scoring.name])
         return cls(model.path, fields, target, labels, answers, function)

@@ -119,8 +119,8 @@ class Signature:
 
 @dataclass(frozen=True)
 class Search:
-    """A signature with options that replaces another. outputs: {output: its name in `options`}; first: take the first answer
-    of each row.
+    """A signature with a deadline that replaces another. outputs: {output: its name in `options`}; first: take the first
+    answer of each row.
     """
 
     options: Signature
@@ -197,9 +197,10 @@ class Version:
         for key, signature in signatures.items():
             if record := signature.described.search:
                 # Without options first: a search of fixed sizes is quicker.
-                stoppable = [item for item in signatures.values() if item.deadline_input and not item.described.options]
-                stoppable += [signatures[record.signature]] if record.signature in signatures else []
-                searches = [Search(item, dict(record.outputs), record.first) for item in stoppable]
+                same = {output: output for output in signature.outputs}
+                searches = [Search(item, same, False) for item in signatures.values() if not item.described.options]
+                if record.signature in signatures:
+                    searches.append(Search(signatures[record.signature], dict(record.outputs), record.first))
                 search = next((item for item in searches if item.can_replace(signature)), None)
                 signatures[key] = replace(signature, search=search)
         self.signatures = signatures
