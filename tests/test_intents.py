@@ -12,7 +12,6 @@ from textpipe.answers._response_set import Response
 from textpipe.errors import DataError
 from textpipe.metrics import clustering
 from textpipe.stages import _intent_propagation as propagation
-from textpipe.stages import _intents
 from textpipe.stages._intents import Propagation
 
 MAIL = Path(__file__).parents[1] / "data" / "mail"
@@ -168,7 +167,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_polarity_spreads_with_the_intent(tmp_path):
     path = written(tmp_path, "response\tintent\tpolarity\nYes, I can.\tyes\tpositive\nno sorry\tno\tnegative\n")
-    found = _intents.spread(responses(), path, Propagation(), seed=1)
+    found = propagation.spread(responses(), path, Propagation(), seed=1)
     assert [(one.intent, one.polarity) for one in found] == [("yes", 1), ("yes", 1), ("no", -1), ("no", -1)]
     assert [one.text for one in found] == LIKE  # in their order
 
@@ -176,7 +175,7 @@ def test_polarity_spreads_with_the_intent(tmp_path):
 def test_intents_of_the_response_set_are_examples_too(tmp_path):
     path = written(tmp_path, "No, sorry.\tno\n")
     given = [Response("Yes, I can.", intent="yes", polarity=1), *responses()[1:]]
-    found = _intents.spread(given, path, Propagation(), seed=1)
+    found = propagation.spread(given, path, Propagation(), seed=1)
     assert [(one.intent, one.polarity) for one in found] == [("yes", 1), ("yes", 1), ("no", 0), ("no", 0)]
 
 
@@ -194,15 +193,15 @@ def test_intents_of_the_response_set_are_examples_too(tmp_path):
 )  # fmt: skip
 def test_a_fault_of_the_intents_is_named_with_its_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
-        _intents.spread(responses(), written(tmp_path, text), Propagation(), seed=1)
+        propagation.spread(responses(), written(tmp_path, text), Propagation(), seed=1)
 
 
 def test_an_intent_of_the_response_set_is_not_overruled(tmp_path):
     given = [Response("Yes, I can.", intent="yes"), *responses()[1:]]
     with pytest.raises(DataError, match="has the intent 'no' here and 'yes' in the response set"):
-        _intents.spread(given, written(tmp_path, "Yes, I can.\tno\n"), Propagation(), seed=1)
+        propagation.spread(given, written(tmp_path, "Yes, I can.\tno\n"), Propagation(), seed=1)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="intents.tsv: cannot be read: No such file"):
-        _intents.spread(responses(), tmp_path / "intents.tsv", Propagation(), seed=1)
+        propagation.spread(responses(), tmp_path / "intents.tsv", Propagation(), seed=1)

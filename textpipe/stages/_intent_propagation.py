@@ -12,11 +12,14 @@ and become examples; when no more are sure, up to 100 of the others are drawn as
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from textpipe.stages._intents import Propagation
+from textpipe.answers._response_set import Response
+from textpipe.stages._intents import Propagation, examples
 from textpipe.text.canonical import canonical
 
 BLOCK = 128  # intents computed together; they depend on each other only in what is taken at the end
@@ -87,6 +90,22 @@ def new_names(responses: Sequence[str], intents: np.ndarray, numbers: range, tak
         taken.add(name)
         names.append(name)
     return names
+
+
+def spread(responses: Sequence[Response], path: Path, settings: Propagation, *, seed: int) -> list[Response]:
+    """The responses with intents: those of a file of examples, and what follows from them for the others; see `examples` for errors.
+
+    An intent has one polarity. A response that has an intent already keeps it, and is an example itself.
+    """
+    intents, polarities = examples(path, responses)
+    order = sorted(range(len(responses)), key=lambda place: (-responses[place].count, place))
+    texts = [responses[place].text for place in order]
+    seeds = {responses[place].text: intent for place, intent in intents.items()}
+    labels = dict(zip(order, propagate(texts, seeds, seed=seed, settings=settings), strict=True))
+    return [
+        replace(one, intent=labels[place][0], polarity=polarities.get(labels[place][0], one.polarity))
+        for place, one in enumerate(responses)
+    ]
 
 
 def features(text: str) -> set[str]:
@@ -182,4 +201,4 @@ def samples(weights: sparse.csr_matrix, places: np.ndarray, most: int, rng: np.r
     return np.array(sorted(drawn), int)
 
 
-__all__ = ["propagate"]
+__all__ = ["propagate", "spread"]

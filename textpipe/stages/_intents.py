@@ -1,7 +1,6 @@
 """Which intents a person gave to responses, and how they spread to the others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -109,22 +108,4 @@ def signs(responses: Sequence[Response], given: Mapping[str, int]) -> dict[str, 
     )
 
 
-def spread(responses: Sequence[Response], path: Path, settings: Propagation, *, seed: int) -> list[Response]:
-    """The responses with intents: those of a file of examples, and what follows from them for the others; see `examples` for errors.
-
-    An intent has one polarity. A response that has an intent already keeps it, and is an example itself.
-    """
-    from textpipe.stages._intent_propagation import propagate
-
-    intents, polarities = examples(path, responses)
-    order = sorted(range(len(responses)), key=lambda place: (-responses[place].count, place))
-    texts = [responses[place].text for place in order]
-    seeds = {responses[place].text: intent for place, intent in intents.items()}
-    labels = dict(zip(order, propagate(texts, seeds, seed=seed, settings=settings), strict=True))
-    return [
-        replace(one, intent=labels[place][0], polarity=polarities.get(labels[place][0], one.polarity))
-        for place, one in enumerate(responses)
-    ]
-
-
-__all__ = ["Propagation", "examples", "read", "spread"]
+__all__ = ["Propagation", "examples", "read"]

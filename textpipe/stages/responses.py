@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, field_validator
 from textpipe.config.chosen_fields import TaskName
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError, suggest
-from textpipe.stages import _intents, _text_columns
+from textpipe.stages import _text_columns
 from textpipe.stages._intents import Propagation
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                 "lower min_count or min_senders, or raise max_words"
             )
     if config.intents:
-        responses = _intents.spread(responses, config.intents, config.propagation, seed=config.seed)
+        from textpipe.stages._intent_propagation import spread
+
+        responses = spread(responses, config.intents, config.propagation, seed=config.seed)
     _response_set.write(output / _response_set.FILE, responses)
     named = [one.intent for one in responses if one.intent]
     stats = {
