@@ -1,6 +1,6 @@
 """The response set of a ranking, as responses.tsv keeps it: a person can read, edit and feed it back."""
 
-import csv
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,12 @@ FILE = "responses.tsv"
 COLUMNS = ("response", "intent", "polarity", "count", "variants")
 POLARITIES = {"negative": -1, "": 0, "neutral": 0, "positive": 1}
 BETWEEN = " | "  # variants of a response
+ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
+UNESCAPES = {written: character for character, written in ESCAPES.items()}
+ESCAPED, WRITTEN = re.compile(r"[\\\t\n\r]"), re.compile(r"\\[\\tnr]")
+MAX_RESPONSES = 100_000
+MAX_BYTES = 500_000_000  # of a file
+MAX_DIGITS = 12  # of a count
 
 
 @dataclass(frozen=True)
@@ -26,34 +32,47 @@ class Response:
 
 
 def write(path: Path, responses: Iterable[Response]) -> None:
-    """A line each, under the names of COLUMNS."""
+    """A line each, under the names of COLUMNS; a backslash, tab or line break in a text is written as \\\\, \\t, \\n or \\r."""
     names = {value: name for name, value in POLARITIES.items() if name != "neutral"}
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(
-            file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None, escapechar="\\"
-        )
-        table.writerow(COLUMNS)
+        file.write("\t".join(COLUMNS) + "\n")
         for one in responses:
-            table.writerow([one.text, one.intent, names[one.polarity], one.count, BETWEEN.join(one.variants)])
+            cells = [one.text, one.intent, names[one.polarity], str(one.count), BETWEEN.join(one.variants)]
+            file.write("\t".join(ESCAPED.sub(lambda match: ESCAPES[match.group()], cell) for cell in cells) + "\n")
 
 
-def read(path: Path) -> list[Response]:
-    """The responses of a file; the first column alone is needed. Raises DataError that names the line of a fault."""
+def lines(path: Path) -> list[str]:
+    """The lines of a table, without their ends; raises DataError for a file that cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(f"{path}: expected {MAX_BYTES:,} bytes at most, found {size:,}")
+        text = path.read_text(encoding="utf-8-sig")  # line ends become \n alone; other separators belong to a text
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8, found byte {error.object[error.start]:#x} at {error.start}") from None
-    table = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, escapechar="\\")
-    head = next(table, [])
-    unknown = [name for name in head if name not in COLUMNS]
-    if "response" not in head or unknown:
-        raise DataError(f"{path}, line 1: expected the columns {', '.join(COLUMNS)} (at least response), found {head}")
+    return text.removesuffix("\n").split("\n")
+
+
+def unescape(cell: str) -> str:
+    """What `write` escaped; a backslash before any other character is one."""
+    return WRITTEN.sub(lambda match: UNESCAPES[match.group()], cell) if "\\" in cell else cell
+
+
+def read(path: Path) -> list[Response]:
+    """The responses of a file; the first column alone is needed. Raises DataError that names the line of a fault."""
+    rows = lines(path)
+    head = rows[0].split("\t")
+    if "response" not in head or not set(head) <= set(COLUMNS) or len(set(head)) < len(head):
+        raise DataError(
+            f"{path}, line 1: expected the columns {', '.join(COLUMNS)} (at least response), each once, found {head}"
+        )
     found: dict[str, Response] = {}
-    for number, cells in enumerate(table, 2):
-        if not cells:
+    for number, line in enumerate(rows[1:], 2):
+        if not line.strip():
             continue
+        cells = [unescape(cell) for cell in line.split("\t")]
         if len(cells) != len(head):
             raise DataError(f"{path}, line {number}: {len(cells)} columns where the header has {len(head)}")
         row = dict(zip(head, cells, strict=True))
@@ -70,8 +89,10 @@ def read(path: Path) -> list[Response]:
             raise DataError(
                 f"{path}, line {number}: expected a polarity of positive, negative or nothing, found {polarity!r}"
             )
-        if not count.isdecimal():
-            raise DataError(f"{path}, line {number}: expected a whole number in the column count, found {count!r}")
+        if not count.isdecimal() or len(count) > MAX_DIGITS:
+            raise DataError(f"{path}, line {number}: expected a whole number in the column count, found {count[:60]!r}")
+        if len(found) == MAX_RESPONSES:
+            raise DataError(f"{path}, line {number}: expected {MAX_RESPONSES:,} responses at most; drop the rest")
         variants = tuple(filter(None, row.get("variants", "").split(BETWEEN)))
         found[text] = Response(text, row.get("intent", "").strip(), POLARITIES[polarity], int(count), variants)
     if not found:
@@ -79,4 +100,4 @@ def read(path: Path) -> list[Response]:
     return list(found.values())
 
 
-__all__ = ["FILE", "Response", "read", "write"]
+__all__ = ["FILE", "Response", "lines", "read", "write"]

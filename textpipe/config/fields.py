@@ -19,12 +19,13 @@ LONGEST_TEXT = 1_000_000
 class Field:
     """A column that a task needs.
 
-    side: "source" for an input of the model, "target" for what it predicts.
+    side: "source" for an input of the model, "target" for what it predicts, "about" for a column that ingest keeps and no model reads,
+    such as who wrote a row; no task has one, [ingest] keep adds them.
     kind: the kind of its cells: a module of kinds/, or the dotted name of a user's module.
     """
 
     name: str
-    side: Literal["source", "target"]
+    side: Literal["source", "target", "about"]
     kind: str
 
     @property

@@ -76,7 +76,9 @@ class RowReader:
         self.rare = rare
         self.read: Counter[str] = Counter()
         self.cells = [item.cells for item in fields]
-        self.required = [field_index for field_index, cells in enumerate(self.cells) if not cells.OPTIONAL]
+        self.required = [
+            field_index for field_index, item in enumerate(fields) if not item.cells.OPTIONAL and item.side != "about"
+        ]
         targets = [field_index for field_index, item in enumerate(fields) if item.side == "target"]
         self.label = next((field_index for field_index in targets if hasattr(self.cells[field_index], "names")), None)
         self._before: dict[str, Counter[str]] = {}

@@ -48,7 +48,7 @@ class Batch:
             [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
             text_keys(joined),
             process_keys(zip(joined, *targets, strict=True)),
-            process_keys(zip(*rows.columns, strict=True)),
+            process_keys(zip(*(by_name[item.name] for item in fields if item.side != "about"), strict=True)),
         )
 
     def __len__(self) -> int:

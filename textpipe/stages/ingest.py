@@ -16,7 +16,7 @@ from pydantic import Field as Limits
 from pydantic import field_validator, model_validator
 
 from textpipe.config import plugins
-from textpipe.config.chosen_fields import TaskName
+from textpipe.config.chosen_fields import NAME, RESERVED, TaskName
 from textpipe.config.fields import LONGEST_TEXT, Field
 from textpipe.config.sections import Plugin, Section
 from textpipe.data import catalog, cleaning, encodings, sources, split_assignment, statistics
@@ -38,6 +38,8 @@ class Config(Section):
     encoding: of text files, "cp1252" for example; by default UTF-8, or detected from the file (and logged).
     columns: {field of the task: column, or its number from 0}; a field not listed is read from the column of its own name.
     filter: {column: value or values}; other rows are dropped. White space around a cell is ignored.
+    keep: columns kept beside the fields, as texts that may be empty, for stages that ask for them (who wrote a reply, for example); no
+    model reads them, and rows that differ in them alone are equal.
     min_count: labels with fewer rows in the train files are dropped, or replaced by rare_label where that is set.
     rare_label: the label that replaces rare ones.
     split: shares taken from the train rows, by a hash of the source text, for splits without files. Every label stays in
@@ -60,6 +62,7 @@ class Config(Section):
     encoding: str | None = None
     columns: dict[str, str | int] = {}
     filter: dict[str, str | list[str]] = {}
+    keep: list[str] = []
     min_count: int = Limits(default=1, ge=1)
     rare_label: str | None = None
     split: dict[Literal["valid", "test"], float] = {"valid": 0.1, "test": 0.1}
@@ -118,7 +121,17 @@ class Config(Section):
         if self.files is not None and not isinstance(self.files, Path) and not self.files:
             raise ValueError("files: is empty; give a file, a list of files, or a table of them")
         fields = fields_of(self.task)
-        known = [item.name for item in fields]
+        for name in self.keep:
+            if (
+                not NAME.fullmatch(name)
+                or name in (*RESERVED, *(item.name for item in fields))
+                or self.keep.count(name) > 1
+            ):
+                raise ValueError(
+                    f"keep: {name!r} cannot be kept; expected a name of letters, digits and underscores, once, that is no field "
+                    f"and not {', '.join(RESERVED)}; columns gives a column another name"
+                )
+        known = [*(item.name for item in fields), *self.keep]
         labels = [item.name for item in fields if item.side == "target" and hasattr(item.cells, "names")]
         for key, is_set in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
             if is_set and not labels:
@@ -165,7 +178,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     Raises DataError with file and line.
     """
-    fields = fields_of(config.task)
+    fields = (*fields_of(config.task), *(Field(name, "about", "text") for name in config.keep))
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
     assert config.format is not None, "sources.locate raises for files of no known format"
     repairs = Repairs(

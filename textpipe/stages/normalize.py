@@ -46,9 +46,12 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     stats.json: {field: {split: {"rows", "changed", "emptied"}}}; emptied texts have nothing left and stay as empty rows.
     """
+    import pyarrow as pa
+
     from textpipe.text import normalizer
 
-    fields = [field for field in _text_columns.fields_of(config.task) if field.has_text]
+    task_fields = {field.name: field for field in _text_columns.fields_of(config.task)}
+    fields = [field for field in task_fields.values() if field.has_text]
     names = [field.name for field in fields]
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
@@ -62,8 +65,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             continue
         for name in names:
             stats[name][split] = {"rows": 0, "changed": 0, "emptied": 0}
-        with shards.Writer(output, split, shards.schema(inputs["ingest"], split)) as writer:
-            for batch in _text_columns.batches(inputs["ingest"], split, names):
+        schema = shards.schema(inputs["ingest"], split)
+        kept = [name for name in schema.names if name == "row" or name in task_fields]  # not what [ingest] keep adds
+        schema = pa.schema([schema.field(name) for name in kept])
+        with shards.Writer(output, split, schema) as writer:
+            for batch in _text_columns.batches(inputs["ingest"], split, names, kept):
                 for field in fields:
                     batch = normalize_column(batch, field, graphs[field.name], stats[field.name][split])
                 writer.write(batch)

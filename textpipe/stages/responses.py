@@ -5,16 +5,19 @@ left out.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from textpipe.config.chosen_fields import TaskName
 from textpipe.config.sections import Section
-from textpipe.errors import DataError
+from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.stages import _text_columns
+from textpipe.stages._intents import Propagation
+
+if TYPE_CHECKING:
+    from textpipe.stages._response_learning import Learner
 
 INPUTS = ("ingest",)
 
@@ -22,9 +25,14 @@ INPUTS = ("ingest",)
 class Config(Section):
     """[responses]
 
-    file: a response set that is used as it is, such as an edited responses.tsv; the other keys then have no effect.
-    min_senders: how many different people must have written a reply (k-anonymity); where rows have no sender, each row counts as a
-    person. blocked: words and phrases that no suggestion may hold.
+    file: a response set that is used as it is, such as an edited responses.tsv; only intents and propagation then have an effect beside it.
+    min_senders: how many different people must have written a reply (k-anonymity).
+    sender: the column that says who wrote a reply, one of [ingest] keep; without it each row counts as a person. A row where it is empty
+    may be anybody's and adds no person.
+    blocked: words and phrases that no suggestion may hold.
+    intents: a file of lines with a response, its intent and perhaps its polarity (positive, negative or neutral), with tabs between them.
+    No two replies of one intent are suggested together.
+    propagation: how these intents spread to the other responses.
     """
 
     task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
@@ -32,8 +40,20 @@ class Config(Section):
     max_size: int = Field(2000, ge=2, le=100_000)  # responses at most
     min_count: int = Field(2, ge=1)  # training rows that must hold a reply, in any wording
     min_senders: int = Field(5, ge=1)
+    sender: str | None = None
     max_words: int = Field(15, ge=1)  # of a response
     blocked: list[str] = []
+    intents: Path | None = None
+    propagation: Propagation = Propagation()
+    seed: int = 1
+
+    @field_validator("blocked")
+    @classmethod
+    def phrases_hold_something(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if not phrase.strip():
+                raise ValueError("expected words or phrases, found an empty text; drop it")
+        return phrases
 
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
@@ -46,7 +66,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         stats: dict[str, Any] = {"file": config.file.name}
     else:
         learner = Learner()
-        learner.add(replies(config, inputs["ingest"]))
+        learn(learner, config, inputs["ingest"])
         responses, stats = learner.chosen(
             max_size=config.max_size, min_count=config.min_count, min_senders=config.min_senders,
             max_words=config.max_words, blocked=config.blocked,
@@ -57,26 +77,53 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                 f"[responses] expected at least two replies that may be suggested, found {len(responses)} ({counts}); "
                 "lower min_count or min_senders, or raise max_words"
             )
+    if config.intents:
+        from textpipe.stages._intent_propagation import spread
+
+        responses = spread(responses, config.intents, config.propagation, seed=config.seed)
     _response_set.write(output / _response_set.FILE, responses)
-    stats = {"responses": len(responses), "covered": sum(one.count for one in responses), **stats}
+    named = [one.intent for one in responses if one.intent]
+    stats = {
+        "responses": len(responses),
+        "covered": sum(one.count for one in responses),
+        "intents": len(set(named)),
+        "with_intent": len(named),
+        **stats,
+    }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def replies(config: Config, folder: Path) -> Iterator[tuple[str, str]]:
-    """(reply, sender) of each training row; the sender is "" where the rows have none."""
+def learn(learner: "Learner", config: Config, folder: Path) -> None:
+    """Count the training rows: their replies and senders, and the words of their other texts.
+
+    Raises ConfigError where rows have no column of the name that [responses] sender gives.
+    """
     from textpipe.data import shards
 
-    target = next(field.name for field in _text_columns.fields_of(config.task) if field.side == "target")
-    for batch in shards.read(folder, "train", (target,)):
-        for text in batch.column(target).to_pylist():
-            yield text, ""
+    fields = _text_columns.fields_of(config.task)
+    target = next(field.name for field in fields if field.side == "target")
+    others = [field for field in fields if field.side == "source" and field.has_text]
+    names = shards.schema(folder, "train").names
+    sender = config.sender
+    kept = [name for name in names if name != "row" and name not in {field.name for field in fields}]
+    if sender is not None and sender not in kept:
+        raise ConfigError(
+            f"[responses] sender: no column {sender!r} was kept{suggest(sender, kept)}; add it to [ingest] keep, or leave sender out"
+        )
+    for batch in shards.read(folder, "train", [name for name in names if name != "row"]):
+        texts = batch.column(target).to_pylist()
+        senders = batch.column(sender).to_pylist() if sender else [None] * len(texts)
+        learner.add(zip(texts, senders, strict=True))
+        for field in others:
+            learner.observe(field.cells.texts(batch.column(field.name)).to_pylist())
 
 
 def summary(output: Path) -> str:
     """How many responses, what share of the training replies they stand for, and what was left out."""
     stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
+    intents = f", {stats['with_intent']:,} of them with one of {stats['intents']:,} intents" if stats["intents"] else ""
     if "file" in stats:
-        return f"{stats['responses']:,} responses from {stats['file']}"
+        return f"{stats['responses']:,} responses from {stats['file']}{intents}"
     left = {
         name: stats[name]
         for name in ("rare", "few_senders", "long", "private", "blocked", "beyond_max_size")
@@ -84,4 +131,4 @@ def summary(output: Path) -> str:
     }
     share = stats["covered"] / max(1, stats["rows"])
     lines = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in left.items())
-    return f"{stats['responses']:,} responses, which {share:.1%} of {stats['rows']:,} replies mean; left out: {lines or 'none'}"
+    return f"{stats['responses']:,} responses, which {share:.1%} of {stats['rows']:,} replies mean{intents}; left out: {lines or 'none'}"
