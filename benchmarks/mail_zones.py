@@ -34,12 +34,21 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "mail_zones.json"
 PEERS = HERE / "peers" / "mail_zones_peers.py"
-# In the order of pipeline/templates.py, with the zone that each cuts.
-STEPS = {
-    "mail_forwarded": "quotation",
-    "mail_quotation": "quotation",
-    "mail_signature": "closing",
-    "mail_salutation": "salutation",
+# Pipelines of steps, each with the zone that it cuts: `mail_zones` zone by zone, and the single steps in the order of
+# pipeline/templates.py.
+PIPELINES = {
+    "textpipe": [
+        ({"kind": "mail_zones", "cut": ["quotation"]}, "quotation"),
+        ({"kind": "mail_zones", "cut": ["attachments"]}, "other"),
+        ({"kind": "mail_zones", "cut": ["closing"]}, "closing"),
+        ({"kind": "mail_zones", "cut": ["salutation"]}, "salutation"),
+    ],
+    "textpipe (single steps)": [
+        ({"kind": "mail_forwarded"}, "quotation"),
+        ({"kind": "mail_quotation"}, "quotation"),
+        ({"kind": "mail_signature"}, "closing"),
+        ({"kind": "mail_salutation"}, "salutation"),
+    ],
 }
 ZONES = ("body", "salutation", "closing", "other", "quotation")
 
@@ -145,7 +154,7 @@ def score(mails, answers):
     return table
 
 
-def textpipe_answers(texts):
+def textpipe_answers(texts, pipeline):
     """[(zone, text left), ...] for each mail, and microseconds of processor time a mail of each step."""
     import tensorflow as tf
 
@@ -154,16 +163,16 @@ def textpipe_answers(texts):
 
     stages, microseconds = [[] for _ in texts], {}
     left = tf.constant(list(texts))
-    for step, zone in STEPS.items():
+    for step, zone in pipeline:
         plugin = Plugin.check("text.steps", step)
-        run = tf.function(lambda text, plugin=plugin: normalizer.apply([plugin], text))
+        run = tf.function(lambda text, plugin=plugin: normalizer.apply([plugin], text), autograph=False)
         outputs = run(left)
         fastest = float("inf")
         for _ in range(5):
             start = time.process_time()
             run(left)
             fastest = min(fastest, time.process_time() - start)
-        microseconds[step] = round(1e6 * fastest / len(texts), 1)
+        microseconds[f"{step['kind']} ({zone})"] = round(1e6 * fastest / len(texts), 1)
         left = outputs
         for mail, text in zip(stages, left.numpy(), strict=True):
             mail.append((zone, text.decode()))
@@ -199,16 +208,18 @@ def main():
     data = read(Path(os.environ["TEXTPIPE_DATA"]) / "mail_zones" / "mail_zones.tar.gz")
     if arguments.errors:
         texts = [text for _, text, _ in data[arguments.errors]]
-        show_errors(data[arguments.errors], textpipe_answers(texts)[0])
+        show_errors(data[arguments.errors], textpipe_answers(texts, PIPELINES["textpipe"])[0])
         return
     results, versions = {}, {"tensorflow": tf.__version__}
     for part, mails in data.items():
         if part.split("_")[-1] not in arguments.parts:
             continue
         texts = [text for _, text, _ in mails]
-        stages, microseconds = textpipe_answers(texts)
+        table = {}
+        for name, pipeline in PIPELINES.items():
+            stages, microseconds = textpipe_answers(texts, pipeline)
+            table[name] = {**score(mails, stages), "microseconds": microseconds}
         lines = Counter(zone for _, text, spans in mails for zone in gold_zones(text, spans) if zone)
-        table = {"textpipe": {**score(mails, stages), "microseconds": microseconds}}
         if arguments.peers:
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
             output = subprocess.run(

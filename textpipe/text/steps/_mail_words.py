@@ -29,7 +29,7 @@ OTHER = (
     "|κοιν|宛先|返信先|收件人|收件者|副本|抄送|回复|받는 사람|받는사람|참조|수신|tới|kepada|ถึง|אל|עותק|إلى|نسخة"
 )
 ORIGINAL = (
-    "original message|original appointment|replied message|reply message|original email|original-nachricht"
+    "original message|reply separator|original appointment|replied message|reply message|original email|original-nachricht"
     "|ursprüngliche nachricht|ursprüngliche mail|originalnachricht|original nachricht|message d['’]origine|message original"
     "|message initial|mensaje original|messaggio originale|messaggio originario|mensagem original"
     "|oorspronkelijk bericht|oorspronkelijke bericht|origineel bericht|ursprungligt meddelande|originalmeddelande"
@@ -66,7 +66,7 @@ BEGIN_FORWARDED = (
     "|전달된 메시지|아래는 전달된 메시지"
 )
 # Around a header's name in a quoted mail, which may be bold.
-START, END = r"[ \t*_\x{200e}\x{200f}]*", r"[*_]*[ \t\x{a0}]*[:：]"
+START, END = r"(?:[ \t*_\x{200e}\x{200f}]|=09|=20)*", r"[*_]*[ \t\x{a0}]*[:：]"
 DASHES = r"[-=*_]{2,}"
 ORIGINAL_LINE = rf"(?im)^[ \t]*{DASHES}[ \t]*(?:{ORIGINAL})[ \t]*:?[ \t]*{DASHES}[ \t]*$"
 FORWARD_LINE = (
@@ -141,6 +141,26 @@ def mark_headers(text):
     marked = tf.strings.regex_replace(marked, FORWARD_LINE, OF_FORWARD + r"\0")
     marked = tf.strings.regex_replace(marked, ORIGINAL_LINE, OF_ORIGINAL + r"\0")
     return marked, indices
+
+
+# A line of dashes with words behind them, or a header line above another or above an empty line.
+SEPARATED = rf"(?m)^[ \t]*{DASHES}[ \t]*[^\s\-=*_]|{LIKELY}"
+
+
+def mark_lines(text):
+    """Put markers before all headers and separators of texts that may have any.
+
+    [N] string -> the marked texts [M] string, and their indices [M, 1]. Finds more texts than `mark_headers`: those
+    with a separator alone, too.
+    """
+    import tensorflow as tf
+
+    indices = tf.where(contains(text, SEPARATED))  # [M, 1]
+    marked = tf.gather_nd(text, indices)
+    for mark, names in ((OF_FROM, FROM), (OF_SUBJECT, SUBJECT), (OF_DATE, DATE), (OF_OTHER, OTHER)):
+        marked = tf.strings.regex_replace(marked, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    marked = tf.strings.regex_replace(marked, FORWARD_LINE, OF_FORWARD + r"\0")
+    return tf.strings.regex_replace(marked, ORIGINAL_LINE, OF_ORIGINAL + r"\0"), indices
 
 
 def remove_markers(text):

@@ -6,7 +6,11 @@ from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
 from textpipe.text.steps._search import contains
 
-QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
+# A list or a mail program that breaks long quoted lines leaves their rest without a sign: a line between two quoted ones
+# of which the first is long and no complete sentence.
+SIGN = r"[ \t]*(?:>|&gt;)"
+REST = r"[^\s>&][^\n]*\n"
+QUOTED_LINE = rf"(?m)^(?:{SIGN}[^\n]{{40,}}[^\s.?!:]\s*\n(?:{REST}){{1,2}}|{SIGN}[^\n]*\n)*{SIGN}[^\n]*(?:\n|\z)"
 # "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", which mail programs often wrap to two or three lines.
 # Each needs a digit (the date), so that a sentence like "On this my boss wrote:" stays.
 FIRST = r"[^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?"
