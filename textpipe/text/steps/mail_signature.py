@@ -23,30 +23,61 @@ SENT_FROM = (
     r"|iPhone'?umdan gönderildi|Lähetetty iPhonesta|iPhoneから送信|发自我的[^\n?？。]{1,20}|從我的[^\n?？。]{1,20}傳送"
     r"|나의 [^\n?.]{1,20}에서 보냄)[ \t]*[.!]?[ \t]*(?:\n|\z)"
 )
+THANKS = (
+    r"(?:(?:many|much) )?(?:thanks|thanx|thnx|thank you|thx|tx)(?: again| in advance| so much| very much| a lot)?"
+    r"(?: (?:for|to|and)[ \t][^\n.?!]+)?"
+)
+REGARDS = r"(?:with )?(?:my )?(?:best|kind|kindest|warm|warmest|many)? ?(?:regards|rgds)"
 CLOSING = (
-    r"(?i:(?:with )?(?:best|kind|kindest|warm|warmest|many)? ?regards|(?:all the )?best(?: wishes)?"
-    r"|(?:many )?thanks(?: again| in advance| so much)?|thank you(?: very much| so much| in advance)?|thx"
-    r"|cheers|cordially|respectfully|take care|(?:yours )?(?:sincerely|truly|faithfully)(?: yours)?"
-    r"|mit (?:freundlichen|besten|herzlichen) grüßen|(?:viele|liebe|beste|herzliche|schöne) grüße"
-    r"|(?:lieben |besten )?(?:gruß|dank)|mfg|lg|vg"
-    r"|cordialement|bien à vous|merci)"
+    rf"(?i:{THANKS}|(?:{THANKS} (?:&|and) )?{REGARDS}|(?:all the |my )?best(?: wishes)?|hth|hope (?:this|that|it) helps"
+    r"|cheers|cordially|respectfully|greetings|warmly|take care|(?:with )?love|good luck|later|(?:yours )?(?:sincerely|truly|faithfully)(?: yours)?"
+    r"|have a (?:nice|great|good|wonderful) [^\n.?!]+|talk to you (?:soon|later)|see you (?:soon|later|then|there|tomorrow)"
+    r"|mit (?:freundlichen|besten|herzlichen|lieben) grüßen|(?:viele|liebe|beste|herzliche|schöne|freundliche) grüße"
+    r"|(?:lieben |besten |vielen |herzlichen |schönen )?(?:gruß|gruss|dank)(?: im voraus)?|danke(?: schön| sehr)?(?: im voraus)?|mfg|lg|vg"
+    r"|(?:bien )?cordialement|bien à vous|merci(?: d['’]avance| beaucoup)?|salutations|amicalement"
+    r"|(?:un )?saludos?(?: cordiales)?|(?:muchas )?gracias|atentamente|(?:cordiali |distinti )?saluti|grazie(?: mille)?"
+    r"|atenciosamente|obrigad[oa]|abraços?|cumprimentos|met vriendelijke groet(?:en)?|(?:hartelijke )?groet(?:en|jes)?|mvg|bedankt"
+    r"|pozdrawiam|(?:med )?vänliga hälsningar|hälsningar|mvh|med venlig hilsen|(?:venlig )?hilsen|s pozdravem"
+    r"|(?:ystävällisin )?terveisin|saygılarımla|с уважением)"
 )
 # Names and titles, which are capitalized, and contact details follow a closing; a sentence has neither. The character
 # classes are coarse and used once, because RE2 rejects patterns with more than a few thousand ranges.
 LETTER = r"[^\x00-@\[-`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff20}]"
-JOINING = r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu)\b"
+JOINING = (
+    r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu"
+    r"|phone|fax|cell|mobile|office|direct|tel|home|work|wireless|pager|ext|ph)\b"
+)
 WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
 GAP = r"[ \t,/|&+·•–—\-()*_~=\"“”@:;.®™\[\]<>]"
 NAMES = rf"{GAP}*(?:{WORD}{GAP}*)*"
 NICKNAME = rf"[ \t]*[~\-–—]?[ \t]*{LETTER}(?:{LETTER}|[.'’\-])*[ \t]*"
 ADDRESS = r"(?:[^\s?!@]+@[^\s?!@]+|(?:https?://|www\.)[^\s?!]+)"
-PLACE = rf"[ \t]*(?:{LETTER}+[ \t]*[:.]?[ \t]+)?{ADDRESS}(?:[ \t,;|/]+{ADDRESS})*[ \t]*"
+PLACE = rf"[ \t]*(?:{LETTER}+[ \t]*[:.]?[ \t]+)?{ADDRESS}(?:[ \t,;|/]+{ADDRESS})*[ \t]*(?:\([^\n()?]*\))?[ \t]*"
 LABELLED = (
     r"(?i:[ \t]*(?:tel|telefon|telephone|phone|ph|mobile?|mob|cell|handy|fax|office|direct|home|work|skype|e-?mail|mail|web"
     r"|website|url|icq|aim|msn|im|[tmfepwhoc])[ \t]*[.:#]+[^\n?!]*)"
 )
 SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}))"
-CLOSED = rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*[,.!;\-]*[ \t]*(?:(?:\n[ \t]*)*\n{NICKNAME})?{SIGNED}*)+\s*\z"
+UPPER = r"[A-Z\x{c0}-\x{de}\x{100}-\x{17f}\x{400}-\x{42f}]"
+FULL_NAME = rf"{UPPER}(?:{LETTER}|[.'’\-])*(?:[ \t]+(?:{UPPER}(?:{LETTER}|[.'’\-])*|v[ao]n|de[rn]?|la|bin))*"
+# "Thanks, Karen.", "Cheers -- Rick": one word, or names.
+SAME_LINE = rf"[,.!\-–—]+[ \t]*(?:{LETTER}+|{FULL_NAME})[.!]?[ \t]*"
+CLOSED = (
+    rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*(?:[,.!;\-]*[ \t]*|{SAME_LINE})"
+    rf"(?:(?:\n[ \t]*)*\n{NICKNAME})?{SIGNED}*)+\s*\z"
+)
+# Without a closing: a name alone behind an empty line, after a complete sentence, or a name with an address or number.
+DASHES = r"[ \t]*[*_=\-–—~>]*[ \t]*"
+NUMBERED = r"[^\n?!]*(?:@|www\.|://|[0-9]{3})[^\n?!]*"
+NAMED = (
+    rf"([.?!:;)…][ \t*_]*)\n(?:[ \t]*\n)+{DASHES}(?:{FULL_NAME}|[a-z]+)[ \t]*{SIGNED}*\s*\z"
+    rf"|([.?!:;)…][ \t*_]*)\n+{DASHES}-[ \t]*{LETTER}+[.]?{SIGNED}*\s*\z"
+    rf"|\n(?:[ \t]*\n)+(?:{DASHES}\n)?[ \t]*{FULL_NAME}(?:,[^\n?!.]*)?[ \t]*{SIGNED}*?\n{NUMBERED}{SIGNED}*\s*\z"
+)
+# A closing with its name above more text, such as a postscript.
+INSIDE = (
+    rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}[ \t]*\n([ \t]*\n|[\-_*=]{{3}}|(?i:ps|p\. ?s\.))"
+)
 
 
 class Config(Section):
@@ -68,4 +99,6 @@ def apply(text, config):
     text = tf.strings.regex_replace(text, "\r\n", "\n")
     text = tf.strings.regex_replace(text, SENT_FROM, "")
     text = tf.strings.regex_replace(text, SEPARATED, "", replace_global=False)
-    return tf.strings.regex_replace(text, CLOSED, "", replace_global=False)
+    text = tf.strings.regex_replace(text, CLOSED, "", replace_global=False)
+    text = tf.strings.regex_replace(text, NAMED, r"\1\2", replace_global=False)
+    return tf.strings.regex_replace(text, INSIDE, r"\1")
