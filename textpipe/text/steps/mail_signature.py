@@ -3,6 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
+from textpipe.text.steps._search import contains
 
 # RFC 3676, section 4.3: a line of two dashes and a space. Some programs lose the space: then the text below must be
 # short and without a question.
@@ -57,26 +58,39 @@ LABELLED = (
     r"(?i:[ \t]*(?:tel|telefon|telephone|phone|ph|mobile?|mob|cell|handy|fax|office|direct|home|work|skype|e-?mail|mail|web"
     r"|website|url|icq|aim|msn|im|[tmfepwhoc])[ \t]*[.:#]+[^\n?!]*)"
 )
-SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}))"
 UPPER = r"[A-Z\x{c0}-\x{de}\x{100}-\x{17f}\x{400}-\x{42f}]"
-FULL_NAME = rf"{UPPER}(?:{LETTER}|[.'’\-])*(?:[ \t]+(?:{UPPER}(?:{LETTER}|[.'’\-])*|v[ao]n|de[rn]?|la|bin))*"
+CAPITALIZED = rf"{UPPER}(?:{LETTER}|[.'’\-])*"
+FULL_NAME = rf"{CAPITALIZED}(?:[ \t]+(?:{CAPITALIZED}|v[ao]n|de[rn]?|la|bin))*"
 # "Thanks, Karen.", "Cheers -- Rick": one word, or names.
 SAME_LINE = rf"[,.!\-–—]+[ \t]*(?:{LETTER}+|{FULL_NAME})[.!]?[ \t]*"
-CLOSED = (
-    rf"(?:\s*\n[ \t]*{CLOSING}[ \t]*(?:[,.!;\-]*[ \t]*|{SAME_LINE})"
-    rf"(?:(?:\n[ \t]*)*\n{NICKNAME})?{SIGNED}*)+\s*\z"
+CLOSING_LINE = (
+    rf"[ \t]*{CLOSING}[ \t]*(?:[,.!;\-]*[ \t]*|{SAME_LINE})(?:(?:\n[ \t]*)*\n{NICKNAME})?"
 )
-# Without a closing: a name alone behind an empty line, after a complete sentence, or a name with an address or number.
-DASHES = r"[ \t]*[*_=\-–—~>]*[ \t]*"
-NUMBERED = r"[^\n?!]*(?:@|www\.|://|[0-9]{3})[^\n?!]*"
+SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}|{CLOSING_LINE}))*\s*\z"
+CLOSED = rf"\s*\n{CLOSING_LINE}{SIGNED}"
+# Without a closing: a name behind an empty line or a dash. It is no signature unless there is a complete sentence or a
+# line of some length above it, or an address or number below it.
+RULE = r"[ \t]*[*_=\-–—~>]*[ \t]*"
 NAMED = (
-    rf"([.?!:;)…][ \t*_]*)\n(?:[ \t]*\n)+{DASHES}(?:{FULL_NAME}|[a-z]+)[ \t]*{SIGNED}*\s*\z"
-    rf"|([.?!:;)…][ \t*_]*)\n+{DASHES}-[ \t]*{LETTER}+[.]?{SIGNED}*\s*\z"
-    rf"|\n(?:[ \t]*\n)+(?:{DASHES}\n)?[ \t]*{FULL_NAME}(?:,[^\n?!.]*)?[ \t]*{SIGNED}*?\n{NUMBERED}{SIGNED}*\s*\z"
+    rf"(?:\n(?:[ \t]*\n)+(?:{RULE}\n)?{RULE}(?:{FULL_NAME}|[a-z]+)(?:,[^\n?!.]*)?|\n+{RULE}-[ \t]*{LETTER}+[.]?)[ \t]*{SIGNED}"
 )
+COMPLETE = r"(?:[.?!:;)…][ \t*_]*|[^\n]{25})\z"
+NUMBERED = r"@|www\.|://|[0-9]{3}"
 # A closing with its name above more text, such as a postscript.
 INSIDE = (
-    rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}[ \t]*\n([ \t]*\n|[\-_*=]{{3}}|(?i:ps|p\. ?s\.))"
+    rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}[ \t]*\n"
+    r"([ \t]*\n|[\-_*=]{3}|(?i:ps|p\. ?s\.))"
+)
+
+
+# Added below a mail by its sender's company or by the program that sent it.
+DISCLAIMER = (
+    r"(?i)\n(?:[ \t]*\n|[ \t]*[*_=\-]{3,}[ \t]*\n)+[ \t*]*(?:(?:legal |important |email )?(?:confidentiality )?(?:notice|disclaimer)\b"
+    r"|confidential(?:ity)? (?:notice|note)|the (?:information|content)s?[^.\n]* in this (?:e-?mail|message|communication|transmission)"
+    r"|this (?:e-?mail|message|communication|transmission|electronic)[^.\n]*\n?[^.\n]*(?:confidential|privileged|private|intended)"
+    r"|diese (?:e-?mail|nachricht)[^.\n]*\n?[^.\n]*(?:vertraulich|bestimmt)|ce (?:message|courriel|mail)[^.\n]*\n?[^.\n]*(?:confidentiel|exclusi)"
+    r"|do you yahoo|get your (?:private, )?free|join the world['’]s largest|sent (?:via|by) (?:the )?[^\n.?!]*(?:free|hotmail)"
+    r"|chat with friends online|express yourself with|get free (?:e-?mail|download))(?s:.*)"
 )
 
 
@@ -98,7 +112,11 @@ def apply(text, config):
 
     text = tf.strings.regex_replace(text, "\r\n", "\n")
     text = tf.strings.regex_replace(text, SENT_FROM, "")
+    text = tf.strings.regex_replace(text, DISCLAIMER, "", replace_global=False)
     text = tf.strings.regex_replace(text, SEPARATED, "", replace_global=False)
+    text = tf.strings.regex_replace(text, INSIDE, r"\1")
     text = tf.strings.regex_replace(text, CLOSED, "", replace_global=False)
-    text = tf.strings.regex_replace(text, NAMED, r"\1\2", replace_global=False)
-    return tf.strings.regex_replace(text, INSIDE, r"\1")
+    rest = tf.strings.regex_replace(text, NAMED, "", replace_global=False)
+    size = tf.strings.length(rest)
+    signature = tf.strings.substr(text, size, tf.strings.length(text) - size)
+    return tf.where(contains(rest, COMPLETE) | contains(signature, NUMBERED), rest, text)

@@ -31,7 +31,8 @@ BLOCK = (
 QUOTED_MAIL = rf"^(?:{SEPARATOR}|{NOTES}|{NOTES_LINE}|{BLOCK})"
 BELOW = rf"(?m){QUOTED_MAIL}(?s:.*)"
 # Nothing but headers above a mail: it was forwarded without a word, and its text is the message.
-ABOVE = rf"(?m)\A(?:\s*{QUOTED_MAIL}[^\n]*{words.CONTINUATION}(?:{LATER_HEADER})*\s*?(?:\n|\z))+"
+WRAPPED = r"(?:\n[ \t]*(?:[0-9]{1,2}:[0-9]{2}[ \t]*)?(?:[AP]M[ \t]*)?-{3,}[ \t=]*)?"
+ABOVE = rf"(?m)\A(?:\s*{QUOTED_MAIL}[^\n]*{WRAPPED}{words.CONTINUATION}(?:{LATER_HEADER})*\s*?(?:\n|\z))+"
 # Below an attribution line no line is quoted: all of it is the mail that is answered.
 UNQUOTED = rf"{mail_quotation.ATTRIBUTION}(?:[ \t]*(?:[^\s>][^\n]*)?\n)*[ \t]*(?:[^\s>][^\n]*)?\z"
 FILE = r"[^\n<>/@]{1,80}\.(?i:docx?|xlsx?|pptx?|pdf|te?xt|rtf|csv|zip|html?|jpe?g|gif|png|tiff?|bmp|wpd|eml|ics|vcf|mpg|avi)"
