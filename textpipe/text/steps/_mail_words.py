@@ -143,8 +143,8 @@ def mark_headers(text):
     return marked, indices
 
 
-# A line of dashes with words behind them, or a header line above another or above an empty line.
-SEPARATED = rf"(?m)^[ \t]*{DASHES}[ \t]*[^\s\-=*_]|{LIKELY}"
+# A line of dashes with words behind them, a header line above another, or a line of recipients.
+SEPARATED = rf"(?m)^[ \t]*(?:{DASHES}[ \t]*[^\s\-=*_]|(?:=09|=20|[ \t])*(?:To|An):)|{LIKELY}"
 
 
 def mark_lines(text):

@@ -46,9 +46,9 @@ CLOSING = (
 LETTER = r"[^\x00-@\[-`{-\x{bf}\x{2000}-\x{206f}\x{3000}-\x{303f}\x{ff00}-\x{ff20}]"
 JOINING = (
     r"(?:v[ao]n|vom|und|and|of|for|the|den?|der|d[ieau]|del|la|le|du|des|et|y|für|at|in|zu"
-    r"|phone|fax|cell|mobile|office|direct|tel|home|work|wireless|pager|ext|ph)\b"
+    r"|phone|fax|cell|mobile|office|direct|tel|home|work|wireless|pager|ext|extension|ph)\b"
 )
-WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
+WORD = rf"(?:\p{{Lu}}(?:{LETTER}|[0-9.'’\-])*|{JOINING}|[#(]?x?[0-9](?:{LETTER}|[0-9.,:/()\-])*)"
 GAP = r"[ \t,/|&+·•–—\-()*_~=\"“”@:;.®™\[\]<>]"
 NAMES = rf"{GAP}*(?:{WORD}{GAP}*)*"
 NICKNAME = rf"[ \t]*[~\-–—]?[ \t]*{LETTER}(?:{LETTER}|[.'’\-])*[ \t]*"
