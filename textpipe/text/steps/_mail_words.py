@@ -119,6 +119,15 @@ NOTE = (
     r"|tiedoksi|do wiadomości|pro informaci|для информации|к сведению|bilginize|ご参考まで|参考|请参阅|供参考|참고)"
 )
 PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{OF_FORWARD}[^\n]*\s*|\s*{OF_ORIGINAL}[^\n]*\s*"
+# Words that stand alone and capitalized on a line as a name does, and are none.
+NO_NAME = (
+    r"(?i:yes|no|yep|nope|yeah|ok|okay|sure|thanks?|thx|agreed|done|great|good|fine|right|correct|exactly|perfect|please"
+    r"|sorry|welcome|well|also|however|so|but|and|note|attached|attention|subject|re|fyi|ps|summary|agenda|update|question|regards|best"
+    r"|cheers|kind|sincerely|cordially|to|from|cc|date|sent|ja|nein|doch|danke|gut|gern|gerne|bitte|genau|anbei|viele|oui|non|merci|voici"
+    r"|sí|si|gracias|grazie|never|always|maybe|perhaps|today|tomorrow|tonight|none|nothing|both|neither|either"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|montags?|dienstags?|mittwochs?|donnerstags?|freitags?|samstags?|sonntags?|heute|morgen|vielleicht)\b"
+)
 
 
 def mark_headers(text):

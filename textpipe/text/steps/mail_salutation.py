@@ -3,6 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
+from textpipe.text.steps import _mail_words as words
 from textpipe.text.steps._search import contains
 
 GREETING = (
@@ -23,12 +24,7 @@ CAPITALIZED = r"\p{Lu}[\p{L}\p{M}.'’\-]*"
 NAMES = rf"{CAPITALIZED}(?:(?:[ \t]*[,/&+][ \t]*|[ \t]+(?:(?:and|und|et|y|e|en)[ \t]+)?){CAPITALIZED})*"
 NAMED = rf"{NAMES}(?:[ \t]+(?:all|et al))?[ \t]*(?:,|:|!|[ \t]--?|–|—)[ \t]*\n"
 OPENING_OR_NAMES = rf"\A(?:\s*(?:{ON_ITS_OWN_LINE}|{BEFORE_A_COMMA}|{NAMED}))+\s*"
-# Capitalized at the beginning of a line as well, and no names.
-ANSWER = (
-    r"(?im)^[ \t]*(?:yes|no|yep|nope|yeah|ok|okay|sure|thanks?|thx|agreed|done|great|good|fine|right|correct|exactly|perfect|please"
-    r"|sorry|welcome|well|also|however|so|but|and|note|attached|attention|subject|re|fyi|ps|summary|agenda|update|question|regards|best|cheers"
-    r"|kind|sincerely|cordially|to|from|cc|date|sent|ja|nein|danke|gut|gern|bitte|genau|anbei|viele|oui|non|merci|voici|sí|si|gracias|grazie)\b"
-)
+NO_NAMES = rf"(?m)^[ \t]*{words.NO_NAME}"
 
 
 class Config(Section):
@@ -38,8 +34,9 @@ class Config(Section):
 def apply(text, config):
     """[N] string -> [N] string without the greeting line, or without the greeting before the first comma.
 
-    Recognizes English, German and French. A text that is only a greeting stays. Names are recognized by their capital:
-    put it before `casefold`. Idempotent.
+    Names alone on the first line count with a comma, a colon or a dash behind them ("Frank & Hector,"). Recognizes the
+    languages of western Europe and Polish. A text that is only a greeting stays. Names are recognized by their capital:
+    put it before `casefold`. Needs line breaks for names alone. Idempotent.
 
     "Dear Ms Lee,\\n\\nplease call." -> "please call.";  "Hi Bob, are you in?" -> "are you in?"
     """
@@ -49,5 +46,5 @@ def apply(text, config):
     size = tf.strings.length(text) - tf.strings.length(rest)
     removed = tf.strings.substr(text, tf.zeros_like(size), size)
     without_names = tf.strings.regex_replace(text, OPENING, "", replace_global=False)
-    rest = tf.where(contains(removed, ANSWER), without_names, rest)
+    rest = tf.where(contains(removed, NO_NAMES), without_names, rest)
     return tf.where(tf.strings.length(rest) > 0, rest, text)

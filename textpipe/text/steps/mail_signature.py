@@ -3,6 +3,7 @@
 from typing import Literal
 
 from textpipe.config.sections import Section
+from textpipe.text.steps import _mail_words as words
 from textpipe.text.steps._search import contains
 
 # RFC 3676, section 4.3: a line of two dashes and a space. Some programs lose the space: then the text below must be
@@ -59,8 +60,8 @@ LABELLED = (
     r"|website|url|icq|aim|msn|im|[tmfepwhoc])[ \t]*[.:#]+[^\n?!]*)"
 )
 UPPER = r"[A-Z\x{c0}-\x{de}\x{100}-\x{17f}\x{400}-\x{42f}]"
-CAPITALIZED = rf"{UPPER}(?:{LETTER}|[.'’\-])*"
-FULL_NAME = rf"{CAPITALIZED}(?:[ \t]+(?:{CAPITALIZED}|v[ao]n|de[rn]?|la|bin))*"
+CAPITALIZED = rf"{UPPER}(?:{LETTER}|['’\-])*"
+FULL_NAME = rf"{CAPITALIZED}(?:\.?[ \t]+(?:{CAPITALIZED}|v[ao]n|de[rn]?|la|bin))*"
 # "Thanks, Karen.", "Cheers -- Rick": one word, or names.
 SAME_LINE = rf"[,.!\-–—]+[ \t]*(?:{LETTER}+|{FULL_NAME})[.!]?[ \t]*"
 CLOSING_LINE = (
@@ -74,23 +75,30 @@ RULE = r"[ \t]*[*_=\-–—~>]*[ \t]*"
 NAMED = (
     rf"(?:\n(?:[ \t]*\n)+(?:{RULE}\n)?{RULE}(?:{FULL_NAME}|[a-z]+)(?:,[^\n?!.]*)?|\n+{RULE}-[ \t]*{LETTER}+[.]?)[ \t]*{SIGNED}"
 )
-COMPLETE = r"(?:[.?!:;)…][ \t*_]*|[^\n]{25})\z"
+COMPLETE = r"(?:[.?!)…][ \t*_]*|[^\n]{24}[^\n:,;])\z"
 NUMBERED = r"@|www\.|://|[0-9]{3}"
+ANNOUNCED = r"[:,;]\s*\z"
 # A closing with its name above more text, such as a postscript.
 INSIDE = (
     rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}[ \t]*\n"
-    r"([ \t]*\n|[\-_*=]{3}|(?i:ps|p\. ?s\.))"
+    r"([ \t]*\n\s*\S|[\-_*=]{3}|(?i:ps|p\. ?s\.))"
 )
-
-
-# Added below a mail by its sender's company or by the program that sent it.
+# Added below a mail by its sender's company; one of the second words must follow.
 DISCLAIMER = (
-    r"(?i)\n(?:[ \t]*\n|[ \t]*[*_=\-]{3,}[ \t]*\n)+[ \t*]*(?:(?:legal |important |email )?(?:confidentiality )?(?:notice|disclaimer)\b"
+    r"(?i)\n(?:[ \t]*\n|[ \t]*[*_=\-]{3,}[ \t]*\n)+[ \t*]*(?:(?:legal |important |e-?mail )?(?:confidentiality )?(?:notice|disclaimer)\b"
     r"|confidential(?:ity)? (?:notice|note)|the (?:information|content)s?[^.\n]* in this (?:e-?mail|message|communication|transmission)"
     r"|this (?:e-?mail|message|communication|transmission|electronic)[^.\n]*\n?[^.\n]*(?:confidential|privileged|private|intended)"
-    r"|diese (?:e-?mail|nachricht)[^.\n]*\n?[^.\n]*(?:vertraulich|bestimmt)|ce (?:message|courriel|mail)[^.\n]*\n?[^.\n]*(?:confidentiel|exclusi)"
-    r"|do you yahoo|get your (?:private, )?free|join the world['’]s largest|sent (?:via|by) (?:the )?[^\n.?!]*(?:free|hotmail)"
-    r"|chat with friends online|express yourself with|get free (?:e-?mail|download))(?s:.*)"
+    r"|(?:der inhalt )?diese[rs]? (?:e-?mail|nachricht)[^.\n]*\n?[^.\n]*(?:vertraulich|bestimmt)"
+    r"|ce (?:message|courriel|mail)[^.\n]*\n?[^.\n]*(?:confidentiel|exclusi))(?s:.*)"
+)
+LEGAL = (
+    r"(?i)recipient|addressee|in error|disclos|prohibited|unauthori[sz]ed|notify|disseminat"
+    r"|empfänger|adressat|irrtümlich|unbefugt|destinataire|par erreur|interdit"
+)
+# By the program that sent it, below a line.
+ADVERTISEMENT = (
+    r"(?i)\n[ \t]*_{9,}[ \t]*\n(?:[ \t]*\n)*[ \t]*(?:do you yahoo|get (?:your|free|more)|join the world|chat with friends|express yourself"
+    r"|send (?:and receive|free)|kostenlos|gratis)(?s:.*)"
 )
 
 
@@ -99,24 +107,36 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string, cut at the line "-- " or at a closing line ("Best regards," ...) followed only by
-    names, titles, addresses and telephone numbers.
+    """[N] string -> [N] string, cut at the line "-- ", at a closing line ("Best regards," ..., "Thanks - Ann") followed
+    only by names, titles, addresses and telephone numbers, or at a name with such lines below it.
 
-    Also removes lines like "Sent from my iPhone". A closing that is followed by sentences or questions stays, and so
-    does a closing without text above it. Recognizes closings in English, German and French on a separate line. Needs
-    line breaks: put it before `whitespace`. Idempotent.
+    A name alone needs an empty line and a complete sentence above it. Also removes a closing with its name above a
+    postscript, lines like "Sent from my iPhone", a disclaimer and a mail service's advertisement. A closing that is
+    followed by sentences or questions stays, and so does a closing without text above it. Recognizes closings in the
+    languages of western Europe, Polish, Czech, Finnish, Turkish and Russian. Needs line breaks and capitals: put it
+    before `whitespace` and `casefold`. Idempotent.
 
-    "See you.\\n\\nBest regards,\\nAnn\\n+49 30 1234" -> "See you."
+    "See you.\\n\\nBest regards,\\nAnn\\n+49 30 1234" -> "See you.";  "It is at five.\\n\\nAnn" -> "It is at five."
     """
     import tensorflow as tf
 
     text = tf.strings.regex_replace(text, "\r\n", "\n")
     text = tf.strings.regex_replace(text, SENT_FROM, "")
-    text = tf.strings.regex_replace(text, DISCLAIMER, "", replace_global=False)
+    text = tf.strings.regex_replace(text, ADVERTISEMENT, "", replace_global=False)
+    rest = tf.strings.regex_replace(text, DISCLAIMER, "", replace_global=False)
+    text = tf.where(contains(end_of(text, rest), LEGAL), rest, text)
     text = tf.strings.regex_replace(text, SEPARATED, "", replace_global=False)
     text = tf.strings.regex_replace(text, INSIDE, r"\1")
     text = tf.strings.regex_replace(text, CLOSED, "", replace_global=False)
     rest = tf.strings.regex_replace(text, NAMED, "", replace_global=False)
-    size = tf.strings.length(rest)
-    signature = tf.strings.substr(text, size, tf.strings.length(text) - size)
-    return tf.where(contains(rest, COMPLETE) | contains(signature, NUMBERED), rest, text)
+    signature = end_of(text, rest)
+    is_signature = (contains(rest, COMPLETE) | contains(signature, NUMBERED)) & ~contains(rest, ANNOUNCED)
+    return tf.where(is_signature & ~contains(signature, rf"\A\s*{words.NO_NAME}"), rest, text)
+
+
+def end_of(text, start):
+    """What follows in texts behind their starts: [N], [N] string -> [N] string."""
+    import tensorflow as tf
+
+    size = tf.strings.length(start)
+    return tf.strings.substr(text, size, tf.strings.length(text) - size)

@@ -58,7 +58,7 @@ def apply(text, config):
     """
     import tensorflow as tf
 
-    text = tf.strings.regex_replace(text, "\r\n", "\n")
+    text = tf.strings.strip(tf.strings.regex_replace(text, "\r\n", "\n"))
     if "quotation" in config.cut:
         text = unless_blank(newest_message(text), text)
     if "attachments" in config.cut:
