@@ -103,9 +103,7 @@ def kept_lines(text, answer):
         rows.add(mail[size][1])
         size += 1
     mail, kept = mail[size:], kept[size:]
-    fits = [
-        [line == part or (2 * len(part) >= len(line) and part in line) for part in kept] for line, _ in mail
-    ]
+    fits = [[line == part or (2 * len(part) >= len(line) and part in line) for part in kept] for line, _ in mail]
     longest = [[0] * (len(kept) + 1) for _ in range(len(mail) + 1)]
     for i in range(len(mail) - 1, -1, -1):
         here, below = longest[i], longest[i + 1]
@@ -190,14 +188,16 @@ def show_errors(mails, answers):
             for row, line in enumerate(text.split("\n")):
                 if row in near:
                     mark = ("+" if row in kept else "-") if row in wrong else " "
-                    print(f"{mark} {zones[row] or '':10} {row in kept and 'kept' or '':4} | {line[:160]}")
+                    print(f"{mark} {zones[row] or '':10} {'kept' if row in kept else '':4} | {line[:160]}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["train", "eval"], choices=["train", "eval"])
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with the four libraries")
-    parser.add_argument("--errors", metavar="PART", help="print the lines that textpipe gets wrong, such as of asf_train")
+    parser.add_argument(
+        "--errors", metavar="PART", help="print the lines that textpipe gets wrong, such as of asf_train"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
@@ -223,14 +223,21 @@ def main():
         if arguments.peers:
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
             output = subprocess.run(
-                [arguments.peers, str(PEERS)], input=json.dumps(texts), capture_output=True, text=True, check=True, env=environment
+                [arguments.peers, str(PEERS)],
+                input=json.dumps(texts),
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
             )
             answers = json.loads(output.stdout)
             versions |= answers["versions"]
             for name, system in answers["systems"].items():
                 failed = sum(stages is None for stages in system["answers"])
                 table[name] = {
-                    **score(mails, system["answers"]), "microseconds": system["microseconds"], "failed": failed
+                    **score(mails, system["answers"]),
+                    "microseconds": system["microseconds"],
+                    "failed": failed,
                 }
         results[part] = {"mails": len(mails), "lines": {zone: lines[zone] for zone in ZONES}, "systems": table}
         print(f"{part}: {len(mails)} mails, lines {dict(lines)}")

@@ -74,16 +74,16 @@ def test_what_each_program_puts_below_an_answer_is_cut(program):
     assert zones(mail, "salutation", "attachments") == mail
 
 
-@pytest.mark.parametrize("program", ["outlook", "outlook in german", "forwarded", "notes", "notes, one line", "notes, from"])
+@pytest.mark.parametrize(
+    "program", ["outlook", "outlook in german", "forwarded", "notes", "notes, one line", "notes, from"]
+)
 def test_a_mail_forwarded_without_a_word_is_its_own_message(program):
     assert zones(BELOW[program]) == "Shall we go by boat?"
     assert zones(f"\n\n{BELOW['forwarded'].split('Shall')[0]}{BELOW[program]}") == "Shall we go by boat?"
 
 
 def test_answers_between_quoted_lines_stay():
-    mail = (
-        "On Mon, 3 May 2021, Ann wrote:\n> Shall we go by boat?\n\nYes, at nine.\n\n> Is a coat needed?\nIt is.\n> And food?\n\nNo.\n\nBob\n"
-    )
+    mail = "On Mon, 3 May 2021, Ann wrote:\n> Shall we go by boat?\n\nYes, at nine.\n\n> Is a coat needed?\nIt is.\n> And food?\n\nNo.\n\nBob\n"
     assert zones(mail) == "Yes, at nine.\n\nIt is.\n\nNo."
 
 
@@ -129,7 +129,12 @@ def test_a_closing_above_a_postscript_is_cut_and_the_postscript_stays():
 
 
 def test_a_second_run_changes_nothing_in_whole_mails():
-    mails = [f"{opening}\n\n{MESSAGE}\n\n{closing}\n\n{below}" for opening in OPENINGS for closing in CLOSINGS for below in BELOW.values()]
+    mails = [
+        f"{opening}\n\n{MESSAGE}\n\n{closing}\n\n{below}"
+        for opening in OPENINGS
+        for closing in CLOSINGS
+        for below in BELOW.values()
+    ]
     config = mail_zones.Config()
     once = mail_zones.apply(tf.constant(random.Random(1).sample(mails, 2000)), config).numpy()
     assert (mail_zones.apply(tf.constant(once), config).numpy() == once).all()
@@ -138,7 +143,9 @@ def test_a_second_run_changes_nothing_in_whole_mails():
 
 def test_the_closing_is_that_of_mail_signature_and_a_whole_text_is_never_cut():
     text = f"{MESSAGE}\n\nBest,\nBob"
-    assert zones(text, "closing") == mail_signature.apply(tf.constant([text]), mail_signature.Config()).numpy()[0].decode()
+    assert (
+        zones(text, "closing") == mail_signature.apply(tf.constant([text]), mail_signature.Config()).numpy()[0].decode()
+    )
     assert zones("> Shall we?\n> Ann") == "> Shall we?\n> Ann"
     assert zones("Hi Ann,") == "Hi Ann,"
 

@@ -79,7 +79,9 @@ def main():
                 seconds = min(seconds, time.process_time() - start)
             results[name] = {"answers": answers, "microseconds": round(1e6 * seconds / len(mails), 1)}
     packages = ("mail-parser-reply", "email-reply-parser", "talon", "unquotemail")
-    json.dump({"systems": results, "versions": {name: importlib.metadata.version(name) for name in packages}}, sys.stdout)
+    json.dump(
+        {"systems": results, "versions": {name: importlib.metadata.version(name) for name in packages}}, sys.stdout
+    )
 
 
 if __name__ == "__main__":

@@ -64,23 +64,19 @@ CAPITALIZED = rf"{UPPER}(?:{LETTER}|['’\-])*"
 FULL_NAME = rf"{CAPITALIZED}(?:\.?[ \t]+(?:{CAPITALIZED}|v[ao]n|de[rn]?|la|bin))*"
 # "Thanks, Karen.", "Cheers -- Rick": one word, or names.
 SAME_LINE = rf"[,.!\-–—]+[ \t]*(?:{LETTER}+|{FULL_NAME})[.!]?[ \t]*"
-CLOSING_LINE = (
-    rf"[ \t]*{CLOSING}[ \t]*(?:[,.!;\-]*[ \t]*|{SAME_LINE})(?:(?:\n[ \t]*)*\n{NICKNAME})?"
-)
+CLOSING_LINE = rf"[ \t]*{CLOSING}[ \t]*(?:[,.!;\-]*[ \t]*|{SAME_LINE})(?:(?:\n[ \t]*)*\n{NICKNAME})?"
 SIGNED = rf"(?:\n(?:{NAMES}|{PLACE}|{LABELLED}|{CLOSING_LINE}))*\s*\z"
 CLOSED = rf"\s*\n{CLOSING_LINE}{SIGNED}"
 # Without a closing: a name behind an empty line or a dash. It is no signature unless there is a complete sentence or a
 # line of some length above it, or an address or number below it.
 RULE = r"[ \t]*[*_=\-–—~>]*[ \t]*"
-NAMED = (
-    rf"(?:\n(?:[ \t]*\n)+(?:{RULE}\n)?{RULE}(?:{FULL_NAME}|[a-z]+)(?:,[^\n?!.]*)?|\n+{RULE}-[ \t]*{LETTER}+[.]?)[ \t]*{SIGNED}"
-)
+NAMED = rf"(?:\n(?:[ \t]*\n)+(?:{RULE}\n)?{RULE}(?:{FULL_NAME}|[a-z]+)(?:,[^\n?!.]*)?|\n+{RULE}-[ \t]*{LETTER}+[.]?)[ \t]*{SIGNED}"
 COMPLETE = r"(?:[.?!)…][ \t*_]*|[^\n]{24}[^\n:,;])\z"
 NUMBERED = r"@|www\.|://|[0-9]{3}"
 ANNOUNCED = r"[:,;]\s*\z"
 # A closing with its name above more text, such as a postscript.
 INSIDE = (
-    rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}[ \t]*\n"
+    rf"(?m)^[ \t]*{CLOSING}[ \t]*[,.!]?[ \t]*\n(?:[ \t]*\n)?[ \t]*[\-–—~]*[ \t]*{FULL_NAME}\.?[ \t]*\n"
     r"([ \t]*\n\s*\S|[\-_*=]{3}|(?i:ps|p\. ?s\.))"
 )
 # Added below a mail by its sender's company; one of the second words must follow.
