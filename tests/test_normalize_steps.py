@@ -62,7 +62,7 @@ def test_a_step_accepts_any_text(kind):
     assert len(run(kind, *TEXTS)) == len(TEXTS)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STEPS if kind != "html"])
+@pytest.mark.parametrize("kind", [kind for kind in STEPS if kind not in ("html", "mail_zones")])
 def test_a_step_is_idempotent(kind):
     once = run(kind, *TEXTS)
     for before, first, second in zip(TEXTS, once, run(kind, *once), strict=True):

@@ -31,6 +31,7 @@ SCHEDULES = {
 }
 STEPS = {
     "html": {"tags": "keep"},
+    "mail_zones": {"cut": ["attachments"]},
     "mask_addresses": {"token": "WHO"},
     "mask_numbers": {"token": "COUNT"},
     "mask_phones": {"token": "CALL"},
@@ -117,7 +118,7 @@ def test_a_setting_of_a_schedule_gives_other_rates(kind, name, value):
 
 TEXTS = (
     (
-        "<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
+        "Hi Ann,\n\n<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
         "see https://example.org/a for 250 more\n"
     ),
 )

@@ -29,7 +29,7 @@ OTHER = (
     "|κοιν|宛先|返信先|收件人|收件者|副本|抄送|回复|받는 사람|받는사람|참조|수신|tới|kepada|ถึง|אל|עותק|إلى|نسخة"
 )
 ORIGINAL = (
-    "original message|original appointment|replied message|reply message|original email|original-nachricht"
+    "original message|reply separator|original appointment|replied message|reply message|original email|original-nachricht"
     "|ursprüngliche nachricht|ursprüngliche mail|originalnachricht|original nachricht|message d['’]origine|message original"
     "|message initial|mensaje original|messaggio originale|messaggio originario|mensagem original"
     "|oorspronkelijk bericht|oorspronkelijke bericht|origineel bericht|ursprungligt meddelande|originalmeddelande"
@@ -66,7 +66,7 @@ BEGIN_FORWARDED = (
     "|전달된 메시지|아래는 전달된 메시지"
 )
 # Around a header's name in a quoted mail, which may be bold.
-START, END = r"[ \t*_\x{200e}\x{200f}]*", r"[*_]*[ \t\x{a0}]*[:：]"
+START, END = r"(?:[ \t*_\x{200e}\x{200f}]|=09|=20)*", r"[*_]*[ \t\x{a0}]*[:：]"
 DASHES = r"[-=*_]{2,}"
 ORIGINAL_LINE = rf"(?im)^[ \t]*{DASHES}[ \t]*(?:{ORIGINAL})[ \t]*:?[ \t]*{DASHES}[ \t]*$"
 FORWARD_LINE = (
@@ -119,6 +119,15 @@ NOTE = (
     r"|tiedoksi|do wiadomości|pro informaci|для информации|к сведению|bilginize|ご参考まで|参考|请参阅|供参考|참고)"
 )
 PASSED_ON = rf"(?is)\s*(?:{NOTE}[\s.!:,…-]*)*|.*{OF_FORWARD}[^\n]*\s*|\s*{OF_ORIGINAL}[^\n]*\s*"
+# Words that stand alone and capitalized on a line as a name does, and are none.
+NO_NAME = (
+    r"(?i:yes|no|yep|nope|yeah|ok|okay|sure|thanks?|thx|agreed|done|great|good|fine|right|correct|exactly|perfect|please"
+    r"|sorry|welcome|well|also|however|so|but|and|note|attached|attention|subject|re|fyi|ps|summary|agenda|update|question|regards|best"
+    r"|cheers|kind|sincerely|cordially|to|from|cc|date|sent|ja|nein|doch|danke|gut|gern|gerne|bitte|genau|anbei|viele|oui|non|merci|voici"
+    r"|sí|si|gracias|grazie|never|always|maybe|perhaps|today|tomorrow|tonight|none|nothing|both|neither|either"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|montags?|dienstags?|mittwochs?|donnerstags?|freitags?|samstags?|sonntags?|heute|morgen|vielleicht)\b"
+)
 
 
 def mark_headers(text):
@@ -141,6 +150,26 @@ def mark_headers(text):
     marked = tf.strings.regex_replace(marked, FORWARD_LINE, OF_FORWARD + r"\0")
     marked = tf.strings.regex_replace(marked, ORIGINAL_LINE, OF_ORIGINAL + r"\0")
     return marked, indices
+
+
+# A line of dashes with words behind them, a header line above another, or a line of recipients.
+SEPARATED = rf"(?m)^[ \t]*(?:{DASHES}[ \t]*[^\s\-=*_]|(?:=09|=20|[ \t])*(?:To|An):)|{LIKELY}"
+
+
+def mark_lines(text):
+    """Put markers before all headers and separators of texts that may have any.
+
+    [N] string -> the marked texts [M] string, and their indices [M, 1]. Finds more texts than `mark_headers`: those
+    with a separator alone, too.
+    """
+    import tensorflow as tf
+
+    indices = tf.where(contains(text, SEPARATED))  # [M, 1]
+    marked = tf.gather_nd(text, indices)
+    for mark, names in ((OF_FROM, FROM), (OF_SUBJECT, SUBJECT), (OF_DATE, DATE), (OF_OTHER, OTHER)):
+        marked = tf.strings.regex_replace(marked, rf"(?im)^{START}(?:{names}){END}", mark + r"\0")
+    marked = tf.strings.regex_replace(marked, FORWARD_LINE, OF_FORWARD + r"\0")
+    return tf.strings.regex_replace(marked, ORIGINAL_LINE, OF_ORIGINAL + r"\0"), indices
 
 
 def remove_markers(text):

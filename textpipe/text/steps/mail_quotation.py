@@ -6,7 +6,11 @@ from textpipe.config.sections import Section
 from textpipe.text.steps import _mail_words as words
 from textpipe.text.steps._search import contains
 
-QUOTED_LINE = r"(?m)^[ \t]*(?:>|&gt;).*(?:\n|\z)"
+# A list or a mail program that breaks long quoted lines leaves their rest without a sign: a line between two quoted ones
+# of which the first is long and no complete sentence.
+SIGN = r"[ \t]*(?:>|&gt;)"
+REST = r"[^\s>&][^\n]*\n"
+QUOTED_LINE = rf"(?m)^(?:{SIGN}[^\n]{{40,}}[^\s.?!:]\s*\n(?:{REST}){{1,6}}|{SIGN}[^\n]*\n)*{SIGN}[^\n]*(?:\n|\z)"
 # "On Mon, 3 May 2021 at 10:00, Ann <a@b.org> wrote:", which mail programs often wrap to two or three lines.
 # Each needs a digit (the date), so that a sentence like "On this my boss wrote:" stays.
 FIRST = r"[^\n]*[0-9][^\n]*(?:\n[^\n]+){0,2}?"
@@ -35,6 +39,7 @@ BARE = (
     r"|(?:напи|пи)са(?:в|ла)(?:\(ла\))?|(?:na)?pisał(?:\(a\)|a)?|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|yazdı"
     r"|şun(?:u|ları) yazdı|ezt írta[^\n:]*|írta|tarihinde şunları yazdı)"
     rf"|{DATED}(?:\n[^\n]+)?(?:写道|寫道|님이 작성|이\(가\) 작성|작성|님이 쓴 글|のメール|のメッセージ|は書きました|さんが書きました|が書いた)"
+    r"|[^\n]*[^\s<@]@[^\s>@]+>?\)?[ \n]wrote"
     r"|[^\n]*[0-9][^\n]*[0-9]{1,2}[:.h][0-9]{2}[^\n]*<[^\n<>@]+@[^\n<>@]+>"
     r"|Wiadomość napisana przez[^\n]*[0-9][^\n]*"
     r"|[^\n]*[^\n<][ \n](?:schrieb|a écrit|wrote)[ \n]+(?:am|le|on)[ \n]+[^\n]*[0-9][^\n]*?"
