@@ -9,7 +9,8 @@ from textpipe.data.mail import headers
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 COMMENT = re.compile(r"\([^()]*\)")
 BRACKETED = re.compile(r"<\s*(?:mailto:)?([^<>\s@]+@[^<>\s@]+)\s*>", re.IGNORECASE)
-ADDRESS = re.compile(r"[^\s<>,;:\"()\[\]']+@[^\s<>,;:\"()\[\]']+")
+# Only from the start of a word, so that a long word without "@" is read once.
+ADDRESS = re.compile(r"(?<![^\s<>,;:\"()\[\]'])[^\s<>,;:\"()\[\]']+@[^\s<>,;:\"()\[\]']+")
 MAX_HEADER = 1 << 18  # characters of a header that are read for addresses
 MAX_RECIPIENTS = 5_000
 
@@ -39,7 +40,7 @@ def sender(message: email.message.Message) -> str:
     """
     written = headers.header_text(message, "From")
     names = addresses(written)
-    if re.search(r"\bvia\b.*<", written, re.IGNORECASE):
+    if re.search(r"\bvia\b", written.rpartition("<")[0], re.IGNORECASE):
         for name in ("X-Original-From", "Reply-To"):
             writer = [address for address in addresses(headers.header_text(message, name)) if address not in names]
             if writer:

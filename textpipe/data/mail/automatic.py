@@ -5,7 +5,6 @@ Headers: RFC 3834 (Auto-Submitted), RFC 3464 (delivery reports), RFC 2369 and RF
 
 import email.message
 import re
-from collections.abc import Callable
 
 from textpipe.data.mail import headers, subjects
 
@@ -34,10 +33,10 @@ def is_from_list(message: email.message.Message) -> bool:
     return header(message, "Precedence") in ("list", "bulk")
 
 
-def automatic_kind(message: email.message.Message, subject: str, body: Callable[[], bytes]) -> str:
+def automatic_kind(message: email.message.Message, subject: str, raw: bytes, start: int) -> str:
     """Return "bounce", "auto_reply", "invitation" or "digest"; "automatic" for other mail of a machine; "" for a person's.
 
-    subject: decoded. body: returns the raw bytes behind the headers, asked for only where needed.
+    subject: decoded. raw: the whole mail, whose headers end at `start`.
     """
     submitted = header(message, "Auto-Submitted")
     content_type = message.get_content_type()
@@ -56,7 +55,7 @@ def automatic_kind(message: email.message.Message, subject: str, body: Callable[
         return "digest"
     if content_type == "text/calendar" or header(message, "Content-Class").endswith("calendarmessage"):
         return "invitation"
-    if content_type.startswith("multipart/") and CALENDAR_PART.search(body()[:PARTS_READ]):
+    if content_type.startswith("multipart/") and CALENDAR_PART.search(raw, start, start + PARTS_READ):
         return "invitation"
     return "automatic" if submitted not in ("", "no") or precedence == "junk" else ""
 

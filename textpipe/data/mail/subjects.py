@@ -8,7 +8,7 @@ REPLY_MARKS = (
     "תשובה", "ตอบ",
 )  # fmt: skip
 FORWARD_MARKS = (
-    "fw", "fwd", "wg", "weitergeleitet", "tr", "rv", "enc", "i", "pd", "vb", "vl", "vl", "fs", "doorst", "továbbítás", "továbbított",
+    "fw", "fwd", "wg", "weitergeleitet", "tr", "rv", "enc", "i", "pd", "vb", "vl", "fs", "doorst", "továbbítás", "továbbított",
     "ilt", "i̇lt", "πρθ", "пересл", "转发", "轉寄", "転送", "전달", "إعادة توجيه", "הועבר",
 )  # fmt: skip
 AUTOMATIC = re.compile(
@@ -26,6 +26,7 @@ MARK = re.compile(
 )  # fmt: skip
 TAG = re.compile(r"\s*\[(?![0-9]+\])[^\[\]\r\n]{1,60}\]")  # of a list: "[users]"
 ENDING = re.compile(r"\s*(?:\((?:fwd?|was:?[^()]{1,200})\)|\[(?:fwd?|was:?[^\[\]]{1,200})\])\s*\Z", re.IGNORECASE)
+MAX_SUBJECT = 1_000  # characters that are read
 MAX_MARKS = 50  # marks and tags read at the start of one subject
 
 
@@ -34,6 +35,7 @@ def split_subject(subject: str) -> tuple[str, str]:
 
     "[users] AW: Re: The  Budget" -> ("reply", "the budget"); "Fwd: Re: Lunch" -> ("forward", "lunch"); "Lunch" -> ("", "lunch")
     """
+    subject = subject[:MAX_SUBJECT]
     mark, start = "", 0
     for _ in range(MAX_MARKS):
         match = MARK.match(subject, start)

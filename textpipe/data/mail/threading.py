@@ -8,6 +8,7 @@ import email.message
 import email.utils
 import hashlib
 import re
+from bisect import bisect_left
 from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +22,7 @@ MAIL_HEADERS = frozenset("from to date subject message-id received return-path s
 MAX_RECIPIENTS_KEPT = 50  # addresses of a mail that subjects are compared with
 MAX_IDS = 1_000  # of a References header, the last ones
 MAX_CANDIDATES = 30  # mails of one subject, the latest ones, of which one may be what a mail answers
+MAX_COMPARED = 500  # mails of one subject that are looked at for candidates
 MIN_OVERLAP = 0.5  # share of the quoted runs of words that must be in the mail that is answered
 SECONDS_PER_DAY = 86_400
 LATEST = 4_102_444_800.0  # 2100: a later date is a mailer's mistake
@@ -82,8 +84,8 @@ def read_index(mailbox: Mailbox) -> Index:
         if id in seen:
             index.counts["duplicate_mails"] += 1
             continue
-        subject = headers.header_text(message, "Subject")
-        kind = automatic.automatic_kind(message, subject, lambda raw=raw, start=head_length: raw[start:])
+        subject = headers.header_text(message, "Subject")[: subjects.MAX_SUBJECT]
+        kind = automatic.automatic_kind(message, subject, raw, head_length)
         if kind in DROPPED:
             index.counts[DROPPED[kind]] += 1
             continue
@@ -146,12 +148,12 @@ def find_parents(index: Index, mailbox: Mailbox, *, subject_days: int) -> list[i
             unnamed.append(at)
         elif parents[at] < 0:
             index.counts["missing_starts"] += 1
-    topics: dict[int, list[int]] = {index.mails[at].topic: [] for at in unnamed}
+    topics: dict[int, list[tuple[float, int]]] = {index.mails[at].topic: [] for at in unnamed}
     for at, mail in enumerate(index.mails):
         if mail.topic in topics:
-            topics[mail.topic].append(at)
+            topics[mail.topic].append((mail.time, at))
     for members in topics.values():
-        members.sort(key=lambda at: (index.mails[at].time, at))
+        members.sort()
     texts = QuotedTexts(index, mailbox)
     for at in sorted(unnamed, key=lambda at: (index.mails[at].topic, index.mails[at].time, at)):
         parents[at] = parent_by_subject(index, texts, at, topics[index.mails[at].topic], subject_days * SECONDS_PER_DAY)
@@ -159,30 +161,30 @@ def find_parents(index: Index, mailbox: Mailbox, *, subject_days: int) -> list[i
     return parents
 
 
-def parent_by_subject(index: Index, texts: "QuotedTexts", at: int, members: list[int], seconds: float) -> int:
+def parent_by_subject(
+    index: Index, texts: "QuotedTexts", at: int, members: list[tuple[float, int]], seconds: float
+) -> int:
     """Return the position of the mail of the same subject that a mail answers, or -1.
 
-    Mails by others, not later and at most `seconds` earlier. If the mail quotes, the one most of the quoted text is from,
+    members: (time, position) of the mails of that subject, sorted. Only mails by others, at most `seconds` earlier, count. If the mail quotes, the one most of the quoted text is from,
     where that is at least half; otherwise the latest by somebody to whom the mail is addressed.
     """
     mail = index.mails[at]
-    candidates = [
-        other
-        for other in members
-        if other != at
-        and index.mails[other].sender != mail.sender
-        and 0 <= mail.time - index.mails[other].time <= seconds
-        and (index.mails[other].time, other) < (mail.time, at)
-    ][-MAX_CANDIDATES:]
+    latest = bisect_left(members, (mail.time, at))
+    candidates: list[int] = []
+    for time, other in reversed(members[max(0, latest - MAX_COMPARED) : latest]):
+        if mail.time - time > seconds or len(candidates) == MAX_CANDIDATES:
+            break
+        if index.mails[other].sender != mail.sender:
+            candidates.append(other)
     if not candidates:
         return -1
     quoted = texts.quoted(at)
     if quoted:
         overlaps = [(quotation.overlap(quoted, texts.written(other)), other) for other in candidates]
-        best, parent = max(overlaps, key=lambda pair: (pair[0], candidates.index(pair[1])))
+        best, parent = max(overlaps, key=lambda pair: pair[0])  # of equals the latest, which is the first
         return parent if best >= MIN_OVERLAP else -1
-    addressed = [other for other in candidates if index.mails[other].sender in mail.recipients]
-    return addressed[-1] if addressed else -1
+    return next((other for other in candidates if index.mails[other].sender in mail.recipients), -1)
 
 
 class QuotedTexts:
