@@ -48,10 +48,10 @@ def automatic_kind(message: email.message.Message, subject: str, raw: bytes, sta
     if any(header(message, name) not in ("", "no") for name in AUTOREPLY_HEADERS):
         return "auto_reply"
     from_list = is_from_list(message)
-    is_answer = "In-Reply-To" in message or subjects.split_subject(subject)[0] == "reply"
-    if precedence == "junk" and is_answer:
+    marked = subjects.split_subject(subject)[0] == "reply"
+    if precedence == "junk" and (marked or "In-Reply-To" in message):
         return "auto_reply"  # as vacation(1) and its kin mark their answers; "bulk" is what lists say, too
-    if content_type == "multipart/digest" or (from_list and not is_answer and DIGEST_SUBJECT.search(subject)):
+    if content_type == "multipart/digest" or (from_list and not marked and DIGEST_SUBJECT.search(subject)):
         return "digest"
     if content_type == "text/calendar" or header(message, "Content-Class").endswith("calendarmessage"):
         return "invitation"

@@ -99,7 +99,7 @@ class Mailbox:
 class MailLines:
     """The lines of a file for mbox.messages, and the place of the mail they belong to.
 
-    Of what is longer than MAX_MAIL only lines that may separate two mails are given, each between its neighbours.
+    Of what is longer than MAX_MAIL only lines that may separate two mails are given, each with its neighbours.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -107,20 +107,22 @@ class MailLines:
         self.mail_start = self.place = 0  # bytes: where this mail and the next line start
         self.previous = self.before_previous = 0  # where the last two given lines start
         self.cut = self.ended = False
-        self._line_start = True
+        self._line_start, self._after_from = True, False
         self._queue: list[tuple[int, bytes]] = []
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if not self._queue and self.place - self.mail_start > MAX_MAIL:
+        # The line after "From " tells whether it separates two mails.
+        if not self._queue and not self._after_from and self.place - self.mail_start > MAX_MAIL:
             self._skip()
         start, line = self._queue.pop(0) if self._queue else self._read()
         if not line:
             self.ended = True
             raise StopIteration
         self.before_previous, self.previous = self.previous, start
+        self._after_from = line.startswith(b"From ")
         return line
 
     def _read(self) -> tuple[int, bytes]:
@@ -132,7 +134,7 @@ class MailLines:
         return start, line
 
     def _skip(self) -> None:
-        """Read up to a line that may separate two mails, and queue it between its neighbours."""
+        """Read up to a line that may separate two mails, and queue it behind the line before it."""
         before = (self.place, b"")
         while True:
             at, line = self._read()
@@ -140,7 +142,7 @@ class MailLines:
                 break
             self.cut, before = True, (at, line)
         self._queue += [before] if before[1] else []
-        self._queue += [(at, line), self._read()] if line else []
+        self._queue += [(at, line)] if line else []
 
     @property
     def stop(self) -> int:

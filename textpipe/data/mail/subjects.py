@@ -13,7 +13,7 @@ FORWARD_MARKS = (
 )  # fmt: skip
 AUTOMATIC = re.compile(
     r"\s*(?:auto(?:matic)?[- ]?(?:matic )?(?:reply|response|antwort|svar)|autoreply|auto-response|out of (?:the )?office|away from my mail"
-    r"|vacation reply|automatische antwort|abwesenheit|abwesend|réponse automatique|absence du bureau|respuesta automática|fuera de (?:la )?oficina"
+    r"|vacation reply|automatische antwort|abwesenheits\w*|abwesend|réponse automatique|absence du bureau|respuesta automática|fuera de (?:la )?oficina"
     r"|risposta automatica|fuori ufficio|automatisch antwoord|afwezig|automaattinen vastaus|autosvar|automatiskt svar|automatisk svar|frånvaro"
     r"|resposta automática|odpowiedź automatyczna|automatická odpověď|автоответ|автоматический ответ|自動応答|自动答复|자동 회신)\b",
     re.IGNORECASE,
