@@ -6,6 +6,7 @@ Memory is bounded by MAX_MAIL whatever the mailbox: of a longer mail only the st
 import tempfile
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
@@ -117,7 +118,9 @@ class MailLines:
         # The line after "From " tells whether it separates two mails.
         if not self._queue and not self._after_from and self.place - self.mail_start > MAX_MAIL:
             self._skip()
-        start, line = self._queue.pop(0) if self._queue else self._read()
+        if not self._queue:
+            self._queue += self._pieces(*self._read())
+        start, line = self._queue.pop(0)
         if not line:
             self.ended = True
             raise StopIteration
@@ -125,24 +128,32 @@ class MailLines:
         self._after_from = line.startswith(b"From ")
         return line
 
-    def _read(self) -> tuple[int, bytes]:
-        start, line = self.place, self.file.readline(MAX_LINE)
+    def _read(self) -> tuple[int, bytes, bool]:
+        """Read a line, or MAX_LINE bytes of a longer one: (its place, the bytes, whether a line starts with them)."""
+        start, line, line_start = self.place, self.file.readline(MAX_LINE), self._line_start
+        if len(line) == MAX_LINE:
+            line += self.file.readline(2)  # a line end alone would look like an empty line
         self.place += len(line)
-        if not self._line_start and line.startswith(b"From "):
-            line = b" " + line  # the middle of a long line separates nothing
         self._line_start = line.endswith(b"\n")
-        return start, line
+        return start, line, line_start
+
+    def _pieces(self, start: int, line: bytes, line_start: bool) -> list[tuple[int, bytes]]:
+        """Cut the middle of a long line so that no piece looks like the start of a separator or of a quoted one."""
+        if line_start or not line.startswith((b"From ", b">")):
+            return [(start, line)]
+        marks = len(line) - len(line.lstrip(b">"))
+        cuts = [0, *([marks] if marks else []), *([marks + 1] if line[marks:].startswith(b"From ") else []), len(line)]
+        return [(start + cut, line[cut:end]) for cut, end in pairwise(cuts) if cut < end]
 
     def _skip(self) -> None:
         """Read up to a line that may separate two mails, and queue it behind the line before it."""
-        before = (self.place, b"")
+        before: list[tuple[int, bytes]] = []
         while True:
-            at, line = self._read()
-            if not line or line.startswith(b"From "):
+            at, line, line_start = self._read()
+            if not line or (line_start and line.startswith(b"From ")):
                 break
-            self.cut, before = True, (at, line)
-        self._queue += [before] if before[1] else []
-        self._queue += [(at, line)] if line else []
+            self.cut, before = True, self._pieces(at, line, line_start)
+        self._queue += [*before, *([(at, line)] if line else [])]
 
     @property
     def stop(self) -> int:
