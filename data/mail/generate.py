@@ -107,10 +107,10 @@ def new_mail(grammar, intent, phrasing, seen, rng):
 class Mail:
     """One mail: its people and slot values, drawn once, and the texts filled with them."""
 
-    def __init__(self, grammar, intent, phrasing, rng):
+    def __init__(self, grammar, intent, phrasing, rng, values=None):
         self.rng = rng
         self.slots = {**grammar["slots"], **intent.get("slots", {})}
-        self.values = people(grammar["people"], rng)
+        self.values = values or people(grammar["people"], rng)
         scene = grammar["scenes"][intent["scene"]]
 
         core = self.sentences(phrasing)

@@ -125,6 +125,13 @@ SHOWN = {
     "data.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
     "data.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
     "data.formats.mail": {"pattern": "test_tables.py::test_folders_of_raw_mails_can_be_labels"},
+    "data.formats.threads": {
+        "me": "test_threads.py::test_with_me_rows_are_the_mails_of_others_and_only_own_answers_count",
+        "answers": "test_threads.py::test_the_first_answer_is_the_earliest_and_the_others_are_counted",
+        "unanswered": "test_threads.py::test_mails_without_an_answer_can_be_dropped",
+        "subject_days": "test_threads.py::test_a_match_by_subject_has_a_longest_time",
+        "pattern": "test_threads.py::test_files_that_are_no_mails_are_counted_and_a_pattern_leaves_them_out",
+    },
     "stages.normalize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
         "steps": "test_text_stages.py::test_normalize_changes_texts_and_nothing_else",

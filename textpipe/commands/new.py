@@ -25,6 +25,15 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
     multiple=True,
     help="Data file: TSV, CSV, JSONL, Parquet, text, mbox. Several files are concatenated; train.en and train.de are read in parallel.",
 )
+@click.option(
+    "--mbox",
+    type=FILE,
+    multiple=True,
+    help="Instead of --data: a mailbox to take messages and their answers from: mbox file, Maildir or folder of .eml; several are read as one, such as inbox and sent mail.",
+)
+@click.option(
+    "--me", metavar="ADDRESS", multiple=True, help="Your address in --mbox, or @DOMAIN: only your answers count."
+)
 @click.option("--train", type=FILE, multiple=True, help="Training file, if each split has its own file.")
 @click.option("--valid", type=FILE, multiple=True, help="Validation file; taken from the other rows if omitted.")
 @click.option("--test", type=FILE, multiple=True, help="Test file; taken from the other rows if omitted.")
@@ -45,7 +54,7 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
 @click.option(
     "--output", type=FILE, help="Pipeline file to write.  [default: pipelines/NAME.toml, after the data file]"
 )
-def command(task, data, train, valid, test, columns, format, header, encoding, output) -> None:
+def command(task, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
     """Write a pipeline file for your own data.
 
     TASK is classify, multi_label, translate or reply. The file is commented, and its settings suit the number of rows.
@@ -53,9 +62,12 @@ def command(task, data, train, valid, test, columns, format, header, encoding, o
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold
 
-    files = scaffold.arrange_files(data, train, valid, test)
-    path = output or Path("pipelines") / f"{(data or train)[0].name.split('.')[0]}.toml"
-    scaffold.write(task, files, columns, path, format=read_format(format), header=header == "first", encoding=encoding)
+    form = read_format(format)
+    if mbox or me:
+        form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
+    files = scaffold.arrange_files(mbox or data, train, valid, test)
+    path = output or Path("pipelines") / f"{(mbox or data or train)[0].name.split('.')[0]}.toml"
+    scaffold.write(task, files, columns, path, format=form, header=header == "first", encoding=encoding)
     click.echo(str(path))
 
 

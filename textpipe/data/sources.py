@@ -136,9 +136,13 @@ def split_sources(value: Any, options: Section) -> list[Source]:
     """Return the sources of one split.
 
     A list of line files is one source with columns named by the files' suffixes. {"en": [a, b], "de": [c, d]} gives two
-    sources, the pairs (a, c) and (b, d). Raises DataError for duplicate suffixes and lists of unequal length.
+    sources, the pairs (a, c) and (b, d). A format with ONE_SOURCE reads a list of files as one source, {"0": a, "1": b}.
+    Raises DataError for duplicate suffixes and lists of unequal length.
     """
-    lines = getattr(options, "kind", "") == "lines"
+    kind = getattr(options, "kind", "")
+    lines = kind == "lines"
+    if isinstance(value, list) and getattr(plugins.find(PACKAGE, kind), "ONE_SOURCE", False):
+        return [{str(number): path for number, path in enumerate(value)}]
     if isinstance(value, list) and lines and len(value) > 1:
         columns = [
             Path(text_file.strip_compression(path)).suffix.removeprefix(".") or str(k) for k, path in enumerate(value)

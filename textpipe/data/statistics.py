@@ -33,6 +33,19 @@ MAIL_REPAIRS = {
     "footers_left_out": "mailing list footers removed",
     "html_beside_plain": "HTML parts skipped in favor of plain text",
     "stray_texts": "mails without a displayable part, read from text outside their parts",
+    "not_mails": "files or messages without mail headers dropped",
+    "cut_mails": "mails of which only the first 8 MB were read",
+    "duplicate_mails": "further copies of mails dropped",
+    "bounces": "bounces dropped",
+    "auto_replies": "automatic answers dropped",
+    "invitations": "calendar invitations dropped",
+    "digests": "digests of mailing lists dropped",
+    "missing_starts": "answers to mails that are not in the mailbox",
+    "threaded_by_subject": "answers matched by their subject, as they name no mail",
+    "follow_ups": "answers to the writer's own mail, not counted as answers",
+    "own_mails": "own mails that answer no message here dropped",
+    "further_answers": "second and later answers to a message dropped",
+    "unanswered_mails": "messages without an answer dropped",
 }
 
 

@@ -61,7 +61,9 @@ def write(
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
-    tables = getattr(templates, module.TEMPLATE)(size, module, mail=kind == "mail" or getattr(module, "OF_MAIL", False))
+    tables = getattr(templates, module.TEMPLATE)(
+        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False)
+    )
     lines = [
         f"# textpipe run {path}",
         *task_lines(chosen.task, [field.name for field in fields]),
@@ -86,6 +88,22 @@ def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:
         if isinstance(task, str)
         else [comment, f"task = {toml(task)}"]
     )
+
+
+def mailbox_options(
+    task: str, mailbox: Sequence[Path], me: Sequence[str], columns: str, *, others: bool
+) -> tuple[dict[str, Any], str]:
+    """`format` of [ingest] and the columns for --mbox and --me; others: whether options of other data were given.
+
+    A task with the fields message and reply reads them from body and reply, and only mails that were answered.
+    """
+    if not mailbox or others:
+        problem = "--me: belongs to --mbox" if not mailbox else "--mbox: --data, --train or --format was given as well"
+        raise ConfigError(f"{problem}; give a mailbox with --mbox, and nothing else to read")
+    options: dict[str, Any] = {"kind": "threads", **({"me": list(me)} if me else {})}
+    if {"message", "reply"} <= {field.name for field in plugins.find("tasks", task).FIELDS}:
+        return {**options, "unanswered": "drop"}, columns or "message=body"
+    return options, columns
 
 
 def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:
