@@ -57,7 +57,7 @@ def test_the_card_states_what_the_mailbox_holds():
 def test_answers_stand_in_the_thread_of_the_mail_they_quote():
     # Independent of the headers: the text quoted below an answer is that of its message.
     rows, _ = read("body reply", unanswered="drop")
-    quoting = [(body, reply) for body, reply in rows if "\n> " in reply]
+    quoting = [(body, reply) for body, reply in rows if "\n> " in reply and "\n-----Original" not in reply]
     assert len(quoting) > 100
     for body, reply in quoting:
         lines = [line.removeprefix("> ") for line in reply.split(" wrote:\n", 1)[1].strip().split("\n")]
@@ -70,5 +70,5 @@ def test_at_least_five_people_write_answers():
 
 
 def test_people_and_pages_are_of_reserved_domains():
-    text = BOX.read_text(encoding="ascii")
+    text = BOX.read_text(encoding="ascii").replace("=\n", "")  # soft line breaks of quoted-printable
     assert set(re.findall(r"@([A-Za-z.]+[A-Za-z])", text)) <= {"example.org", "example.com"}
