@@ -1,4 +1,4 @@
-"""textpipe serve as a process of its own, for a project of tests/system."""
+"""textpipe serve in a separate process, for a project of tests/system."""
 
 import contextlib
 import subprocess

@@ -1,4 +1,4 @@
-"""What all tests share: the kernels a user has, two pipelines run once, and the order they are started in."""
+"""Shared by all tests: the kernels that users have, two pipelines run once, and the order of the tests."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 import textpipe  # noqa: F401  chooses TensorFlow's kernels, which it must do before a test imports TensorFlow
 from textpipe.runtime import gc, threads
 
-# All cores at each operation: to trace a step's shares takes longer than the tests' few small steps. What is said of shares
-# (test_parallel.py) and of exact resume (test_resume.py) asks for them.
+# All cores per operation: tracing the shards of a step takes longer than the tests' few small steps. The tests of shards
+# (test_parallel.py) and of exact resume (test_resume.py) enable them.
 os.environ.setdefault(threads.VARIABLE, str(threads.num_cores()))
 
 gc.relax_gc()  # as the command line does

@@ -1,10 +1,9 @@
-"""The command line in a process of its own that need not import TensorFlow again.
+"""Runs the command line in a separate process without importing TensorFlow again.
 
-A server process imports what commands import and does no more; each command is a fork of it, with its own folder, environment, standard
-streams and exit code. The code that runs is `python -m textpipe`'s. What a process imports and when, how it starts and
-how it ends by a signal are tested by commands that start from nothing.
+A server process imports the libraries that commands use; each command is a fork of it, with its own folder, environment, standard
+streams and exit code, and runs `python -m textpipe`. Tests of imports, start-up and signals start a new process instead.
 
-    python forkserver.py     a request a line in, {"words", "cwd", "env", "stdin", "stdout", "stderr"}; its exit code out
+    python forkserver.py     one request per line in, {"words", "cwd", "env", "stdin", "stdout", "stderr"}; its exit code out
 """
 
 import atexit
@@ -18,25 +17,25 @@ import threading
 import traceback
 from pathlib import Path
 
-servers: dict[int, subprocess.Popen] = {}  # by the process that asks, for a fork of it has no use for the pipes
+servers: dict[int, subprocess.Popen] = {}  # by process id: a fork cannot use its parent's pipes
 
 
 def run(words, cwd, env, stdin=b""):
-    """(exit code, standard output, standard error) of textpipe with these words."""
+    """(exit code, standard output, standard error) of textpipe with these arguments."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        (place / "stdin").write_bytes(stdin)
-        streams = {name: str(place / name) for name in ("stdin", "stdout", "stderr")}
+        path = Path(folder)
+        (path / "stdin").write_bytes(stdin)
+        streams = {name: str(path / name) for name in ("stdin", "stdout", "stderr")}
         request = {"words": list(words), "cwd": str(cwd), "env": dict(env), **streams}
         process = server()
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
         code = json.loads(process.stdout.readline())
-        return code, (place / "stdout").read_bytes(), (place / "stderr").read_bytes()
+        return code, (path / "stdout").read_bytes(), (path / "stderr").read_bytes()
 
 
 def server():
-    """The server of this process, started at the first command."""
+    """The server of this process, started by the first command."""
     if os.getpid() not in servers:
         process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         servers[os.getpid()] = process
@@ -74,7 +73,7 @@ def serve():
 
 
 def command(request):
-    """In the fork: the command, and the end of the process."""
+    """Run the command in the fork, then exit."""
     for number, (name, flags) in enumerate(
         (("stdin", os.O_RDONLY), ("stdout", os.O_RDWR | os.O_CREAT), ("stderr", os.O_RDWR | os.O_CREAT))
     ):

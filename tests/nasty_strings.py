@@ -52,7 +52,7 @@ NASTY = (
 
 
 def random_texts(count: int, seed: int) -> list[str]:
-    """Texts of up to 40 characters, each from one of several ranges; no surrogates, which UTF-8 has not."""
+    """Texts of up to 40 characters, each from one of several ranges; no surrogates, which UTF-8 cannot encode."""
     draw = random.Random(seed)
     ranges = ((0, 0x7F), (0x20, 0x7E), (0x80, 0x24F), (0x250, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF))
     ranges += ((0x2000, 0x206F),)

@@ -102,8 +102,8 @@ def test_the_moving_average_is_validated_and_kept(monkeypatch, tmp_path):
         average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)]
         expected.append(average)
     for validation in range(3):
-        for found, wanted in zip(seen[validation], expected[4 * validation + 3], strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        for weight, average in zip(seen[validation], expected[4 * validation + 3], strict=True):
+            np.testing.assert_allclose(weight, average, rtol=1e-5, atol=1e-6)
     assert tests.same(seen[1], tests.weights(model))  # the best validation's
 
 

@@ -54,7 +54,7 @@ def test_a_mean_that_is_worse_than_the_best_is_reported(lowest, worse, monkeypat
 
 def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights(monkeypatch, tmp_path):
     """Validations after the last checkpoint displace older weights that the resumed history still needs."""
-    wanted, checkpoints = {"best": 2}, []
+    average, checkpoints = {"best": 2}, []
     settings = {"batch_rows": 16, "validate_steps": 2, "checkpoint_minutes": None}  # 4 steps per epoch
 
     def dying(self):
@@ -67,14 +67,14 @@ def test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights(
     falling = [5.0, 4.0, 3.0, 2.0]
     monkeypatch.setattr(loop.Loop, "save", dying)
     with pytest.raises(SystemExit):
-        run(monkeypatch, wanted, tmp_path / "killed", falling, **settings)
+        run(monkeypatch, average, tmp_path / "killed", falling, **settings)
     assert len(list((tmp_path / "killed/resume/validated").iterdir())) == 4
     monkeypatch.setattr(loop.Loop, "save", save)
     # Time is up right after resuming, so that only the two validations before the checkpoint remain.
     settings["max_minutes"] = 1e-9
     seen = tests.scripted(monkeypatch, [9.0, 9.0, 9.0])
     model, rows = tests.classifier(), tests.labelled(64)
-    settings = Settings(epochs=4, num_shapes=1, average=wanted, **settings)
+    settings = Settings(epochs=4, num_shapes=1, average=average, **settings)
     result = loop.fit(model, {"train": rows, "valid": rows}, settings, tmp_path / "killed")
     assert result["average"]["steps"] == [2, 4]
     assert tests.same(seen[-1], tests.weights(model))

@@ -1,6 +1,6 @@
 """Greedy and beam decoding against exhaustive enumeration and against a plain Python search, on a tiny vocabulary.
 
-The model is a table: the logits of a place depend on the row's first source token and on the whole history, which the
+The model is a table: the logits of a position depend on the row's first source token and on the whole history, which the
 state holds as a number. So a state that follows the wrong parent changes every answer.
 """
 
@@ -168,7 +168,7 @@ def test_a_beam_wider_than_the_number_of_answers_pads_the_rest():
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("beam_size", [1, 2, 4])
-def test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end(beam_size, alpha):
+def test_a_narrow_beam_with_early_stop_equals_a_complete_plain_search(beam_size, alpha):
     config = beam.Config(beam_size=beam_size, max_length=9, length_penalty=alpha)
     for seed in range(4):
         model = Table(seed, end_bonus=seed)
@@ -382,18 +382,16 @@ def test_grouped_top_k_finds_the_best_tokens_of_a_row(size):
     random = np.random.default_rng(size)
     logits = random.normal(size=(4 * 3, size)).astype("float32")
     behind = random.normal(size=(4, 3)).astype("float32")
-    for wanted in (1, 7, 25):
-        found = Top(tf.constant(logits)).best(tf.constant(behind), wanted)
+    for count in (1, 7, 25):
+        found = Top(tf.constant(logits)).best(tf.constant(behind), count)
         total, hypothesis, token = (part.numpy() for part in found)
         every = logits.reshape(4, 3, size) + behind[:, :, None]
         for row in range(4):
-            assert len(set(zip(hypothesis[row], token[row], strict=True))) == total.shape[1] >= wanted
+            assert len(set(zip(hypothesis[row], token[row], strict=True))) == total.shape[1] >= count
             there = token[row] < size
             np.testing.assert_array_equal(total[row][there], every[row, hypothesis[row][there], token[row][there]])
             assert np.all(total[row][~there] == -np.inf)
-            np.testing.assert_array_equal(
-                np.sort(total[row])[::-1][:wanted], np.sort(every[row].ravel())[::-1][:wanted]
-            )
+            np.testing.assert_array_equal(np.sort(total[row])[::-1][:count], np.sort(every[row].ravel())[::-1][:count])
 
 
 @pytest.mark.parametrize("shift", [0.0, 59.0, -59.0, 300.0, -300.0])

@@ -103,11 +103,11 @@ def test_an_exported_model_records_how_its_signatures_derive_from_options(model)
     every = model.predict(texts, signature="options")
     searches = {name: one.search for name, one in model.described.items() if one.search}
     assert set(searches) == {"serving_default", "nbest"}
-    for name, told in searches.items():
+    for name, search in searches.items():
         results = model.predict(texts, signature=name)
         for row, one in zip(every, results, strict=True):
-            for output, of_options in told.outputs.items():
-                expected = row[of_options][0] if told.first else row[of_options]
+            for output, of_options in search.outputs.items():
+                expected = row[of_options][0] if search.first else row[of_options]
                 assert one[output] == (pytest.approx(expected) if output.startswith("score") else expected)
     assert "deadline" not in model.option_defaults() | model.bounds()
     with pytest.raises(ModelError, match="no option 'deadline'"):

@@ -17,7 +17,7 @@ ROWS = 2500
 
 
 class Served:
-    """Versions of one model as TensorFlow Serving offers them; an answer tells its version. `drop` after so many calls."""
+    """Versions of one model as TensorFlow Serving offers them; an answer names its version. `drop`: after how many calls it is unloaded."""
 
     def __init__(self):
         self.versions, self.calls, self.drop = ["1"], 0, None
@@ -91,7 +91,7 @@ def answers(path):
 
 
 def test_a_version_unloaded_during_the_run_ends_it_and_lists_the_available_ones(served, textpipe, tmp_path):
-    served.drop = 20  # in the second piece
+    served.drop = 20  # in the second chunk
     code, _, err = textpipe("bulk", served.url, "in.txt", "out.jsonl")
     assert (
         code == 2 and "version 1 no longer exists; available: 2; continue with one of them by --model-version N" in err

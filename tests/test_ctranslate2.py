@@ -1,4 +1,4 @@
-"""CTranslate2 runs the very transformer that was trained, and what it cannot run is refused."""
+"""CTranslate2 runs the trained transformer, and unsupported pipelines are refused."""
 
 import json
 import subprocess
@@ -86,13 +86,13 @@ def test_any_transformer_gives_the_same_token_probabilities(options, tmp_path):
         variable.assign(variable.numpy() + random.normal(scale=0.2, size=variable.shape))
     engine = engine_of(model, tmp_path)
     rows = [random.integers(4, VOCABULARY, size=(2, length)).tolist() for length in (1, 9, 4, 17)]
-    spelled = [[[TOKENS[token] for token in side] for side in pair] for pair in rows]
-    scored = engine.score_batch([source for source, _ in spelled], [target for _, target in spelled])
+    tokens = [[[TOKENS[token] for token in side] for side in pair] for pair in rows]
+    scored = engine.score_batch([source for source, _ in tokens], [target for _, target in tokens])
     for (source, target), found in zip(rows, scored, strict=True):
-        wanted = likelihood.token_log_probs(
+        expected = likelihood.token_log_probs(
             model, {"source": tf.constant([[*source, 3]])}, tf.constant([[*target, 3]])
         )[0]
-        np.testing.assert_allclose(found.log_probs, wanted, atol=2e-4)
+        np.testing.assert_allclose(found.log_probs, expected, atol=2e-4)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_a_folder_with_other_files_is_left_alone(project, monkeypatch):
 
 
 @pytest.mark.parametrize(("alpha", "mean"), [(1.0, 14.0), (0.6, 9.0)])
-def test_length_penalties_rank_alike_around_the_mean_length(alpha, mean):
+def test_length_penalties_rank_equally_around_the_mean_length(alpha, mean):
     decode = sections.Plugin.check("decoding", {"kind": "beam", "length_penalty": alpha})
     power = agreement.translate_options(decode, mean)["length_penalty"]
 

@@ -21,7 +21,7 @@ ANSWERS = SimpleNamespace(answers_rows=True)
 
 
 class Model:
-    """A version, as far as the monitor needs it."""
+    """A version with the attributes that the monitor uses."""
 
     number, model = 3, SimpleNamespace(fields=("source",))
 

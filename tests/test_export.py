@@ -330,7 +330,7 @@ def test_every_signature_takes_rows(published):
     assert len(features["indices"]) == len(features["values"]) > 5
 
 
-def test_options_left_out_have_the_values_of_the_pipeline_and_others_count(generator):
+def test_omitted_options_have_the_values_of_the_pipeline_and_given_ones_apply(generator):
     model = Model.load(generator["export"] / "model")
     assert model.option_defaults() == {
         "beam_size": 3, "length_penalty": 1.0, "coverage_penalty": 0.0, "patience": 0.0, "max_length": 8,
@@ -357,7 +357,7 @@ def test_options_left_out_have_the_values_of_the_pipeline_and_others_count(gener
         ({"max_length": True}, "option max_length expects a whole number, found True"),
     ],
 )
-def test_options_that_cannot_be_are_refused(generator, options, words):
+def test_impossible_options_are_refused(generator, options, words):
     model = Model.load(generator["export"] / "model")
     with pytest.raises(ModelError, match=words):
         model.predict(["the dog"], options=options)

@@ -18,7 +18,7 @@ from textpipe.training.warm_start import source_weights
 
 EXPORTS = Path(__file__).parent / "exports"
 NAMES = sorted(path.name.removesuffix(".tar.xz") for path in EXPORTS.glob("*.tar.xz"))
-OPTIONS = {"beam_size": 2, "max_length": 5}  # what the answers under "options" were asked with
+OPTIONS = {"beam_size": 2, "max_length": 5}  # the options of the recorded answers of the signature "options"
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +31,16 @@ def exports(tmp_path_factory):
     return {name: folder / name / "1" for name in NAMES}
 
 
-def alike(found, wanted):
+def assert_close(found, expected):
     """The same texts, and numbers to 1e-5."""
-    if isinstance(wanted, dict):
-        assert found.keys() >= wanted.keys()
-        for name, value in wanted.items():
-            alike(found[name], value)
-    elif isinstance(wanted, str) or (isinstance(wanted, list) and wanted and isinstance(wanted[0], str)):
-        assert found == wanted
+    if isinstance(expected, dict):
+        assert found.keys() >= expected.keys()
+        for name, value in expected.items():
+            assert_close(found[name], value)
+    elif isinstance(expected, str) or (isinstance(expected, list) and expected and isinstance(expected[0], str)):
+        assert found == expected
     else:
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,20 +49,20 @@ def test_an_export_of_an_earlier_version_answers_the_same(exports, name):
     texts = [row["text"] for row in rows]
     model = loader.Model.load(exports[name])
     served = Version.load(name, 1, exports[name])
-    warmup.check(served)  # its warm-up requests and golden rows, as a server does before it opens
+    warmup.check(served)  # runs its warm-up requests and golden rows, as a server does
     assert len(rows) == 10
     for signature in ("serving_default", "nbest", "options"):
         if signature not in rows[0]:
             continue
         options = OPTIONS if signature == "options" else None
         for found, row in zip(model.predict(texts, signature=signature, options=options), rows, strict=True):
-            alike(found, row[signature])
+            assert_close(found, row[signature])
         function = served.signature(signature)
         given = {model.fields[0]: np.array([model_rows.encode(text) for text in texts], object)}
         given |= {key: np.array(value, function.inputs[key]) for key, value in (options or {}).items()}
         found = function.call(function.complete(given))
         for at, row in enumerate(rows):
-            alike({key: text_of(value[at]) for key, value in found.items()}, row[signature])
+            assert_close({key: text_of(value[at]) for key, value in found.items()}, row[signature])
     sides = {field["side"]: field["name"] for field in model.about["fields"]}
     pairs = [{sides["source"]: row["text"], sides["target"]: row["serving_default"]["answer"]} for row in rows]
     columns = {field: np.array([model_rows.encode(pair[field]) for pair in pairs], object) for field in sides.values()}

@@ -260,7 +260,9 @@ def test_a_result_has_metrics_and_tables(classifier, tmp_path, monkeypatch):
     )
     assert "<td" in result._repr_html_() and "accuracy" in result._repr_html_()
     partial = textpipe.run("classifier.toml", until="normalize")
-    with pytest.raises(ArtifactError, match="evaluate has not run, only up to normalize"):
+    with pytest.raises(
+        ArtifactError, match="evaluate has not run .last stage: normalize.; run the pipeline with until=.evaluate."
+    ):
         partial.metrics  # noqa: B018
     assert "normalize" in repr(partial)
 

@@ -123,7 +123,7 @@ def test_vocab_size_holds_words_and_letters(tmp_path):
     found = json.loads((tmp_path / "x.json").read_text())
     assert found == {"words": ["abc", "abd"], "letters": ["a", "b", "c"]}
     assert module.load({"name": "x"}, tmp_path).vocab_size == 11
-    with pytest.raises(ValueError, match="leaves no room for words"):
+    with pytest.raises(ValueError, match="leaves no ids for words"):
         module.Config(vocab_size=20, num_letters=15)
 
 
@@ -297,9 +297,9 @@ def test_the_saved_model_gives_the_answers_of_python(trained):
     texts = ["the dog 321 is red", "", "the zebra 12 is turquoise and the house 900 is new", "ünknown"]
     signatures = tf.saved_model.load(str(folder)).signatures
     for name in ("serving_default", "nbest", "attention"):
-        wanted = servable.signature(name)(source=tf.constant(texts))
+        expected = servable.signature(name)(source=tf.constant(texts))
         found = signatures[name](source=tf.constant(texts))
-        for key, value in wanted.items():
+        for key, value in expected.items():
             if value.dtype == tf.string:
                 np.testing.assert_array_equal(found[key].numpy(), value.numpy())
             else:

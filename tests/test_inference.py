@@ -1,4 +1,4 @@
-"""What only answers imports no Keras, and leaves Keras to be imported by who wants it."""
+"""Inference does not import Keras, and Keras can still be imported afterwards."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ def run(code):
     return done.stdout.splitlines()[-1]
 
 
-def test_an_exported_model_answers_without_keras_and_keras_comes_when_it_is_asked_for(generator):
+def test_an_exported_model_answers_without_keras_and_keras_can_be_imported_afterwards(generator):
     code = f"""
 import sys
 import textpipe

@@ -134,7 +134,7 @@ def test_a_label_is_in_every_split_for_which_it_has_enough_rows(tmp_path):
 
 def test_equal_texts_of_rare_labels_stay_together_and_appended_rows_move_none(tmp_path):
     rows = [(form, f"l{n % 180}") for n in range(200) for form in (f"Case {n}", f"case, {n}!")]
-    rows += [(f"CASE {n}", f"again {n}") for n in range(0, 200, 3)]  # and with a label of their own
+    rows += [(f"CASE {n}", f"again {n}") for n in range(0, 200, 3)]  # and with a separate label
     splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows))
     homes = {}
     for text, split in splits_of(splits).items():

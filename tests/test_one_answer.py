@@ -34,13 +34,13 @@ def test_the_best_answers_do_not_depend_on_n_best(search):
         every = beam.decode(
             model, {"source": sources(*FIRSTS)}, beam.Config(**{"beam_size": 3, "max_length": 12, **search})
         )
-        for wanted in (1, 2):
-            config = beam.Config(**{"beam_size": 3, "max_length": 12, "n_best": wanted, **search})
+        for n_best in (1, 2):
+            config = beam.Config(**{"beam_size": 3, "max_length": 12, "n_best": n_best, **search})
             some = beam.decode(model, {"source": sources(*FIRSTS)}, config)
             for row in range(len(FIRSTS)):
-                for place in range(wanted):
+                for place in range(n_best):
                     assert words_of(some["ids"][row, place].numpy()) == words_of(every["ids"][row, place].numpy())
-            np.testing.assert_allclose(some["scores"], every["scores"][:, :wanted], rtol=1e-5)
+            np.testing.assert_allclose(some["scores"], every["scores"][:, :n_best], rtol=1e-5)
 
 
 @pytest.mark.volume
@@ -200,12 +200,12 @@ def test_a_search_for_fewer_answers_ends_sooner():
     for seed in SEEDS:
         model = Table(seed, end_bonus=2.0)
         steps = []
-        for wanted in (1, 5):
+        for n_best in (1, 5):
             model.steps = 0
             beam.decode(
                 model,
                 {"source": sources(*FIRSTS)},
-                beam.Config(beam_size=5, n_best=wanted, max_length=30, patience=4.0),
+                beam.Config(beam_size=5, n_best=n_best, max_length=30, patience=4.0),
             )
             steps.append(model.steps)
         assert steps[0] <= steps[1]

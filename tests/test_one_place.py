@@ -12,7 +12,20 @@ OWNERS = ("answers", "features", "kinds", "objectives", "tasks", "text/features"
 KIND_EXCEPTIONS: set[str] = set()
 KINDS = {"text", "label"}
 SIGNATURES = {
-    *("serving_default", "nbest", "options", "classify", "features", "score", "tokens", "attention", "begin", "advance")
+    *(
+        "serving_default",
+        "nbest",
+        "answer_until",
+        "nbest_until",
+        "options",
+        "classify",
+        "features",
+        "score",
+        "tokens",
+        "attention",
+        "begin",
+        "advance",
+    )
 }
 # Names of signature tables and look-up functions, as seen in syntax trees.
 TABLES = ("signatures", "definitions", "described", "signature_def", "methods", "records")

@@ -124,16 +124,16 @@ def test_a_resumed_run_keeps_its_number_of_shards(tmp_path, monkeypatch):
     assert not tests.same(run(tmp_path / "alone"), whole)
 
 
-@pytest.mark.parametrize(("tables", "make", "wanted"), [
+@pytest.mark.parametrize(("tables", "make", "expected"), [
     (tiny.GENERATOR, tiny.generator_rows, True), (tiny.CLASSIFIER, tiny.classifier_rows, False),
 ])  # fmt: skip
-def test_a_pipeline_of_texts_leaves_cores_for_its_shards(tables, make, wanted, tmp_path, monkeypatch):
+def test_a_pipeline_of_texts_leaves_cores_for_its_shards(tables, make, expected, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(threads, "limit_intra_op", lambda: asked.append(True))
     file = tmp_path / "tiny.toml"
     file.write_text(tiny.toml({**tables, "ingest": {"files": str(make(tmp_path / "rows.tsv", 30))}}), encoding="utf-8")
     runner.run(runner.Pipeline.load(file), until="ingest", artifacts=tmp_path / "artifacts")
-    assert bool(asked) == wanted
+    assert bool(asked) == expected
 
 
 PROGRAM = """
@@ -141,8 +141,8 @@ import os, sys
 from textpipe.runtime import threads
 threads.num_cores = lambda: 2
 {first}
-threads.side_by_side()
-print(os.environ.get(threads.VARIABLE), threads.pieces())
+threads.limit_intra_op()
+print(os.environ.get(threads.VARIABLE), threads.num_shards())
 if "tensorflow" in sys.modules:
     print(sys.modules["tensorflow"].config.threading.get_intra_op_parallelism_threads())
 """

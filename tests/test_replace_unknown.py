@@ -25,8 +25,8 @@ def words_of(*texts):
 
 
 def attention(rows):
-    """[B, N, U, T] from the place each step looks at; a step is spread a little over all places."""
-    width = max(place for row in rows for beam in row for place in beam) + 2  # the end of the source is a place as well
+    """[B, N, U, T] from the position that each step attends to; a little attention is spread over all positions."""
+    width = max(place for row in rows for beam in row for place in beam) + 2  # the end of the source is a position too
     weights = np.full((len(rows), len(rows[0]), len(rows[0][0]), width), 0.01, np.float32)
     for b, row in enumerate(rows):
         for n, beam in enumerate(row):
@@ -61,7 +61,7 @@ def test_without_attention_nothing_is_replaced():
     assert found.numpy().tolist() == [[[b""] * 3] * 2]
 
 
-def test_words_of_a_truncated_source_are_truncated_alike():
+def test_words_of_a_truncated_source_are_truncated_too():
     found = UnknownWordReplacer()(words_of("one two three four five"), attention([[[0, 1]]]))
     assert found.numpy().tolist() == [[[b"one", b"two"]]]
 
@@ -109,17 +109,17 @@ def test_model_1_matches_its_equations():
                     counts[s, t] += table[s, t] / total
         table = {(s, t): counts[s, t] / sum(v for (o, _), v in counts.items() if o == s) for s, t in counts}
         null = {t: value / sum(nulls.values()) for t, value in nulls.items()}
-    wanted = []
+    expected = []
     for source, target in rows:
         for t in target:
             largest = max(null[t], *(table[s, t] for s in source))
-            wanted += [table[s, t] == largest and table[s, t] > null[t] for s in source]
+            expected += [table[s, t] == largest and table[s, t] > null[t] for s in source]
     _, source_ids, source_lengths = lexicon.index_words([source for source, _ in rows])
     _, target_ids, target_lengths = lexicon.index_words([target for _, target in rows])
     places = lexicon.position_pairs(source_lengths, target_lengths)
     found = lexicon.best_alignments(source_ids, target_ids, *places)
-    assert found.tolist() == wanted
-    assert any(wanted) and not all(wanted)
+    assert found.tolist() == expected
+    assert any(expected) and not all(expected)
 
 
 def test_rows_without_words_do_not_affect_the_lexicon():
@@ -168,7 +168,7 @@ def servables(paths):
 
 
 def answers(servable, name="serving_default", key="answer"):
-    """What a signature gives, without tracing all of them."""
+    """The outputs of one signature, without tracing the others."""
     method = {"serving_default": servable.output.answer, "nbest": servable.output.nbest}[name]
     return np.vectorize(bytes.decode)(method({"source": tf.constant(TEXTS)})[key].numpy()).tolist()
 

@@ -56,7 +56,7 @@ def another_vocabulary(servable):
 
 
 class NextPiece:
-    """A feature whose vocabulary has lost a piece: all behind it moved up by one."""
+    """A feature whose vocabulary lacks one piece, so that all later ids are shifted by one."""
 
     def __init__(self, feature):
         self.feature, self.codec = feature, feature.codec

@@ -458,7 +458,7 @@ class Attending:
 
     definitions = (signatures.Signature("attention", gives=signatures.ATTENTION),)
 
-    def texts(self, raw):
+    def row_texts(self, raw):
         return raw["source"]
 
     def signature(self, name):

@@ -56,8 +56,8 @@ def test_greedy_takes_the_likeliest_allowed_token():
         while not ids or ids[-1] != END:
             _, passed = along(model, first, (*ids, END))
             logits = model.logits[first, passed[-1]].copy()
-            barred = [token for token in range(8) if repeats((*ids, token), 2)]
-            logits[[PAD, test_beam.START, *barred]] = -np.inf
+            disallowed = [token for token in range(8) if repeats((*ids, token), 2)]
+            logits[[PAD, test_beam.START, *disallowed]] = -np.inf
             ids += (END,) if len(ids) == 29 else (int(np.argmax(logits)),)
         log_prob, _ = along(model, first, ids)
         compare(found, row, [(log_prob, log_prob, ids)])

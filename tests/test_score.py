@@ -71,7 +71,7 @@ def test_blocks_of_the_vocabulary_layer_do_not_change_the_scores(generator, monk
     source, target = tf.fill([5, 4], 9), tf.constant(np.arange(4, 39).reshape(5, 7), tf.int32)
     whole = likelihood.token_log_probs(model, {"source": source}, target)
     monkeypatch.setattr(
-        "textpipe.training.vocabulary_loss.PIECE_LOGITS", 300 * 4
+        "textpipe.training.vocabulary_loss.BLOCK_LOGITS", 300 * 4
     )  # blocks of four tokens, and a last one of three
     np.testing.assert_allclose(likelihood.token_log_probs(model, {"source": source}, target), whole, rtol=1e-6)
 
@@ -106,9 +106,9 @@ def test_the_test_set_has_the_perplexity_that_evaluate_reports(generator, tmp_pa
     lines = (paths["evaluate"] / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     pairs = [json.loads(line) for line in lines]
     found = text.score_totals(scoring.Scorer.load(saved).score(pairs))
-    wanted = json.loads((paths["evaluate"] / "metrics.json").read_text())
-    assert math.isclose(found["perplexity"], wanted["metrics"]["perplexity"], rel_tol=1e-5)
-    assert f"over {found['tokens']} tokens" in wanted["notes"][0] and found["pairs"] == wanted["rows"]
+    expected = json.loads((paths["evaluate"] / "metrics.json").read_text())
+    assert math.isclose(found["perplexity"], expected["metrics"]["perplexity"], rel_tol=1e-5)
+    assert f"over {found['tokens']} tokens" in expected["notes"][0] and found["pairs"] == expected["rows"]
 
 
 def test_two_files_of_lines_score_like_two_columns_of_one(generator, tmp_path):
@@ -141,16 +141,16 @@ def test_a_classifier_scores_the_probability_of_the_label(classifier, tmp_path):
     texts = ["could you send the plan 3", "thank you for the report 7", ""]
     (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"{text}\tno\n" for text in texts))
     code, out, err = score(model.path, tmp_path / "rows.tsv")
-    wanted = [row["probabilities"][row["labels"].index("no")] for row in model.predict(texts)]
+    expected = [row["probabilities"][row["labels"].index("no")] for row in model.predict(texts)]
     found = np.array([line.split("\t") for line in out.splitlines()], float)
-    np.testing.assert_allclose(found[:, 1], wanted, rtol=1e-4)
-    np.testing.assert_allclose(found[:, 0], np.log(wanted), rtol=1e-4)
-    assert code == 0 and f"log loss {-np.log(wanted).mean():.4g}" in err
+    np.testing.assert_allclose(found[:, 1], expected, rtol=1e-4)
+    np.testing.assert_allclose(found[:, 0], np.log(expected), rtol=1e-4)
+    assert code == 0 and f"log loss {-np.log(expected).mean():.4g}" in err
 
 
 def test_an_unknown_label_is_refused_and_has_probability_0_in_the_signature(classifier):
     place = classifier["export"] / "model"
-    with pytest.raises(DataError, match="row 0: 'yess' is not a label of .*did you mean 'yes'"):
+    with pytest.raises(DataError, match="row 0: 'yess' is no known value of .*did you mean 'yes'"):
         scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
     given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
     found = loader.Model.load(place).signatures["score"](**given)

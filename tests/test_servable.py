@@ -37,7 +37,7 @@ def columns(folder, split, names):
 
 
 def test_signature_inputs_are_named_after_the_fields(classifier, generator):
-    generating = {"nbest", "attention", "options", "begin", "advance"}
+    generating = {"nbest", "answer_until", "nbest_until", "attention", "options", "begin", "advance"}
     for (_, servable), names in ((classifier, {"classify"}), (generator, generating)):
         signatures = servable.signatures()
         assert set(signatures) == {"serving_default", "features", "score", "tokens"} | names
@@ -54,6 +54,8 @@ def test_signature_inputs_are_named_after_the_fields(classifier, generator):
                 numbers |= {"max_ratio": tf.float32, "max_extra": tf.int32, "min_length": tf.int32}
                 numbers |= {"coverage_penalty": tf.float32, "patience": tf.float32, "deadline": tf.float64}
                 expected |= {key: tf.TensorSpec([], dtype, name=key) for key, dtype in numbers.items()}
+            if name.endswith("_until"):
+                expected["deadline"] = tf.TensorSpec([], tf.float64, name="deadline")
             assert loader.input_specs(function) == expected
 
 
@@ -71,9 +73,9 @@ def test_raw_text_gives_the_sparse_rows_that_vectorize_wrote(classifier):
     (texts,) = columns(paths["ingest"], "test", ["text"])
     indices, values = columns(paths["vectorize"], "test", ["text.indices", "text.values"])
     found = call(servable, "features", texts)
-    for at, (wanted, weights) in enumerate(zip(indices, values, strict=True)):
+    for at, (expected, weights) in enumerate(zip(indices, values, strict=True)):
         real = found["indices"][at] >= 0
-        assert found["indices"][at][real].tolist() == wanted
+        assert found["indices"][at][real].tolist() == expected
         np.testing.assert_array_equal(found["values"][at][real], np.float32(weights))
         assert not found["values"][at][~real].any()
 
@@ -105,9 +107,9 @@ def test_examples_are_classified_like_their_texts(classifier):
     examples = model_rows.to_examples({"text": texts})
     without_text = tf.train.Example().SerializeToString()
     found = call(servable, "classify", [*examples, without_text])
-    wanted = call(servable, "serving_default", [*texts, b""])
-    np.testing.assert_array_equal(found["scores"], wanted["probabilities"])
-    np.testing.assert_array_equal(found["classes"], wanted["labels"])
+    expected = call(servable, "serving_default", [*texts, b""])
+    np.testing.assert_array_equal(found["scores"], expected["probabilities"])
+    np.testing.assert_array_equal(found["classes"], expected["labels"])
 
 
 def test_no_rows_give_no_rows(classifier, generator):
@@ -119,6 +121,7 @@ def test_no_rows_give_no_rows(classifier, generator):
             else:
                 paired = name == "score" or (name == "tokens" and servable.target == "target")
                 others = {servable.target: np.array([], object)} if paired else {}
+                others |= {"deadline": np.float64(0)} if name.endswith("_until") else {}
                 found = call(servable, name, np.array([], object), **others)
             for key, value in found.items():
                 assert value.shape[0] == 0, (name, key)
@@ -214,7 +217,7 @@ def test_a_streamed_answer_ends_as_the_greedy_one(generator):
     greedy = Servable.load(paths, "translate", Plugin.check("decoding", {"kind": "greedy", "max_length": 8}))
     (texts,) = columns(paths["ingest"], "test", ["source"])
     texts = [text.encode() for text in texts[:20]] + [b"", b"x"]
-    wanted = call(greedy, "serving_default", texts)["answer"].tolist()
+    expected = call(greedy, "serving_default", texts)["answer"].tolist()
     state = servable.signature("begin")(**{servable.source: tf.constant(texts)})
     advance = servable.signature("advance")
     for step in range(1, 9):
@@ -224,7 +227,7 @@ def test_a_streamed_answer_ends_as_the_greedy_one(generator):
         if found["done"].numpy().all():
             break
     assert found["done"].numpy().all()
-    assert found["text"].numpy().tolist() == wanted
+    assert found["text"].numpy().tolist() == expected
 
 
 def test_source_and_target_tokens_are_counted(generator):

@@ -326,7 +326,7 @@ def pairs(tmp_path_factory):
 
 
 def curve(folder):
-    """Parameters of a curve, as openssl req wants them in a file."""
+    """Parameters of a curve, as a file for openssl req."""
     path = folder / "curve.txt"
     subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-out", path], check=True, capture_output=True)
     return path

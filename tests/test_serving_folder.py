@@ -284,8 +284,8 @@ def test_no_message_reveals_paths(tmp_path, exports, classifier):
                 '{"instances": ["x"]}',
                 '{"instances": [[[1.0]], [1.0]]}',
             ):
-                for verb in ("predict", "classify", "regress", "stream"):
-                    bodies.append(server.ask("POST", f"/v1/models/{model}:{verb}", body)[2].decode())
+                for method in ("predict", "classify", "regress", "stream"):
+                    bodies.append(server.ask("POST", f"/v1/models/{model}:{method}", body)[2].decode())
         for path in ("/models", "/metrics", "/readyz", "/healthz", "/nothing"):
             bodies.append(server.ask("GET", path)[2].decode())
             bodies.append(server.ask("POST", path, "x")[2].decode())

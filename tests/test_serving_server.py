@@ -317,7 +317,7 @@ def test_a_damaged_version_never_serves_and_its_status_says_why(tmp_path, mail):
         until(lambda: states(server, "mail")[1][0] == "END")
 
 
-def test_a_labelled_version_stays_loaded_beside_the_latest(tmp_path):
+def test_a_labelled_version_stays_loaded_next_to_the_latest(tmp_path):
     for number in (1, 2, 3):
         add(tmp_path / "plus" / str(number), number)
     with running(tmp_path, labels={"plus": {"stable": 1}}) as server:

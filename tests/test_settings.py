@@ -1,4 +1,4 @@
-"""The reference of settings says what the Configs say, and lacks none of their keys."""
+"""The settings reference agrees with the Configs and lists all of their keys."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def groups():
     return settings_reference.groups()
 
 
-def test_every_setting_says_what_it_does(groups):
+def test_every_setting_is_described(groups):
     silent = [f"{group.key}.{one.name}" for group in groups for one in group.settings if not one.about]
     assert not silent, "describe these by a comment behind the field, or by `name: ...` in the docstring of its Config"
 
@@ -74,7 +74,8 @@ def test_descriptions_come_from_comments_or_docstrings():
     from textpipe.text.codecs import characters
 
     assert (
-        documentation.describe_field(recurrent.Config, "residual") == "every layer but the lowest adds what is below it"
+        documentation.describe_field(recurrent.Config, "residual")
+        == "each layer but the lowest adds its input to its output"
     )
     assert documentation.describe_field(characters.Config, "min_count") == "rarer characters are unknown"
     assert (

@@ -109,7 +109,7 @@ def test_the_multi_label_loss_is_the_sum_over_labels():
     assert result["best"]["valid_f1"] > 0.9
 
 
-def test_lbfgs_knows_one_objective_and_says_so():
+def test_lbfgs_refuses_other_objectives():
     model = {"kind": "logistic_regression"}
     with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
         train.Config(task="multi_label", model=model, optimizer="lbfgs")

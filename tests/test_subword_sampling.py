@@ -168,14 +168,14 @@ def test_frequencies_are_those_of_the_enumerated_distribution(table, expected, k
     found = Counter(
         map(tuple, lists(Sampler(rows.blocks, pieces, lambda p, u: kind(p, u, strength), max_length=50).draw(5)))
     )
-    wanted = {(*(number[name] for name in way), 3): chance for way, chance in expected("▁abab", strength).items()}
-    assert sum(wanted.values()) == pytest.approx(1)
-    assert set(found) <= set(wanted)
-    assert len(wanted) > 4
+    distribution = {(*(number[name] for name in way), 3): chance for way, chance in expected("▁abab", strength).items()}
+    assert sum(distribution.values()) == pytest.approx(1)
+    assert set(found) <= set(distribution)
+    assert len(distribution) > 4
     # Rare ones are pooled: chi-square needs at least five of each.
-    common = [way for way, chance in wanted.items() if chance * draws >= 5]
+    common = [way for way, chance in distribution.items() if chance * draws >= 5]
     counts = [found[way] for way in common]
-    chances = [draws * wanted[way] for way in common]
+    chances = [draws * distribution[way] for way in common]
     if draws - sum(chances) > 5:
         counts, chances = [*counts, draws - sum(counts)], [*chances, draws - sum(chances)]
     chances = [chance * sum(counts) / sum(chances) for chance in chances]

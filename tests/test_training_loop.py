@@ -109,11 +109,11 @@ def by_hand(model, target, smoothing):
                 continue
             logits = table[before] @ weight + bias
             log_probabilities = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-            wanted = np.full(30, smoothing / 30)
-            wanted[label] += 1 - smoothing
-            loss -= wanted @ log_probabilities
+            expected = np.full(30, smoothing / 30)
+            expected[label] += 1 - smoothing
+            loss -= expected @ log_probabilities
             correct += logits.argmax() == label
-            difference = np.exp(log_probabilities) - wanted
+            difference = np.exp(log_probabilities) - expected
             slopes[0][before] += weight @ difference
             slopes[1] += np.outer(table[before], difference)
             slopes[2] += difference
@@ -257,7 +257,7 @@ def test_without_validation_rows_the_last_weights_are_kept_with_a_warning(caplog
     settings = Settings(epochs=2, num_shapes=1, early_stopping={"patience": 1})
     result = loop.fit(classifier(), {"train": labelled(64), "valid": labelled(0)}, settings)
     assert (result["stopped"], result["epochs"]) == ("epochs", 2)
-    assert "no early stopping" in caplog.text
+    assert "early stopping is off" in caplog.text
 
 
 def test_an_empty_training_split_is_refused():

@@ -69,10 +69,10 @@ def given(folder, model, sizes, vocabulary, only=(), seed=1):
 
 
 def expect_rows(weight, fresh, old, here, there):
-    """Rows are those of the other run if it has the piece, and otherwise freshly initialized."""
+    """Rows are those of the other run if it has the piece, else freshly initialized."""
     for place, name in enumerate(here):
-        wanted = old[there.index(name)] if name in there else fresh[place]
-        np.testing.assert_array_equal(weight[place], wanted, err_msg=str(name))
+        expected = old[there.index(name)] if name in there else fresh[place]
+        np.testing.assert_array_equal(weight[place], expected, err_msg=str(name))
 
 
 def joint(names):

@@ -77,10 +77,10 @@ def test_walks_of_a_large_trie_agree_with_a_set_of_prefixes(file):
     walks[:400] = [[*ids, *[PAD] * (9 - len(ids))] for ids in draw.sample(answers, 400)]
     state = rule.start(tf.constant(500))
     for place in range(9):
-        barred = rule.disallowed(state, tf.constant(place + 1), tf.constant(8)).numpy()
+        disallowed = rule.disallowed(state, tf.constant(place + 1), tf.constant(8)).numpy()
         for row, walk in enumerate(walks):
             allowed = [token for token in range(8) if (*walk[:place], token) in begun]
-            assert np.flatnonzero(~barred[row]).tolist() == allowed
+            assert np.flatnonzero(~disallowed[row]).tolist() == allowed
         state = rule.advance(state, tf.constant(walks[:, place], tf.int32))
     # No table of nodes by vocabulary: three numbers per edge.
     assert rule.keys.shape[0] + 1 == len(begun)
@@ -89,9 +89,9 @@ def test_walks_of_a_large_trie_agree_with_a_set_of_prefixes(file):
 def test_the_mask_covers_a_vocabulary_larger_than_the_tokens_of_the_list(file):
     rule = trie.load(trie.Config(file=file(["ab", "b"])), Letters())
     state = rule.advance(rule.start(tf.constant(3)), tf.constant([WORDS[0], 90, WORDS[0] + 91], tf.int32))
-    barred = rule.disallowed(state, tf.constant(2), tf.constant(100)).numpy()
-    assert np.flatnonzero(~barred[0]).tolist() == [WORDS[1]]
-    assert barred[1:].all()
+    disallowed = rule.disallowed(state, tf.constant(2), tf.constant(100)).numpy()
+    assert np.flatnonzero(~disallowed[0]).tolist() == [WORDS[1]]
+    assert disallowed[1:].all()
 
 
 def test_the_content_of_the_list_is_part_of_the_cache_key(file):

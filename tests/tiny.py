@@ -31,7 +31,7 @@ GENERATOR = {
 
 
 def classifier_rows(path: Path, rows: int = 300) -> Path:
-    """Short mails that want a reply or do not, as TSV."""
+    """Short mails that need a reply or do not, as TSV."""
     draw = random.Random(1)
     asks = ("could you send", "please tell me", "when will you bring")
     tells = ("thank you for", "i have read", "we received")
@@ -76,11 +76,11 @@ def build(folder: Path, tables: dict, rows: Path, *, until: str) -> dict[str, Pa
 
 
 def once(base: Path, name: str, tables: dict, rows: Callable[[Path], Path]) -> dict[str, Path]:
-    """A pipeline of `tables` run to its export, once for all who test: {stage: its output}. To be read, not changed.
+    """A pipeline of `tables` run up to its export, once for all tests: {stage: its output}. Read only.
 
-    base: pytest's folder for this run. The project lies in base/name: name.toml, data/artifacts and saved_models.
+    base: pytest's folder for this run. The project is in base/name: name.toml, data/artifacts and saved_models.
     """
-    # Processes that test side by side have folders of their own in the one they share.
+    # Parallel test processes have their own folders inside a shared one.
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
     done = folder / "done.json"

@@ -1,4 +1,4 @@
-"""How often what proves by volume is repeated: a few times in `make test`, its full number in `make prove`."""
+"""Repetitions of the randomized tests: few in `make test`, many in `make prove`."""
 
 import os
 

@@ -1,9 +1,9 @@
-"""Write the synthetic mail corpus: train.jsonl, valid.jsonl and test.jsonl, from grammar.toml beside this file.
+"""Write the synthetic mail corpus: train.jsonl, valid.jsonl and test.jsonl, from grammar.toml in the same folder.
 
     python data/mail/generate.py [--seed N] [--out DIR]
 
-Same seed, same bytes, on every Python from 3.11 on and with the standard library alone. For that reason numbers come
-from Random.random() only (choice and shuffle have changed between versions), and no set is ever walked through.
+The same seed gives the same bytes on every Python from 3.11 on; only the standard library is needed. Therefore numbers come
+from Random.random() only (choice and shuffle have changed between versions), and no set is iterated over.
 """
 
 import argparse
@@ -85,10 +85,10 @@ def corpus(grammar, *, seed=SEED):
 
 
 def new_mail(grammar, intent, phrasing, seen, rng):
-    """A row (without its id) whose message is not among those seen, and is added to them."""
+    """A row (without its id) whose message is not in `seen`; adds it there."""
     for attempt in range(200):
         mail = Mail(grammar, intent, phrasing, rng)
-        # Two mails that differ in their signature alone are nearly one mail: insist on a new body while there is one.
+        # Mails that differ only in their signature are nearly duplicates: require a new body while there is one.
         new_body = mail.body not in seen or attempt >= 20
         if new_body and mail.message not in seen:
             seen.add(mail.body)
@@ -137,7 +137,7 @@ class Mail:
         salutation, sign_off = self.fill(choice(rng, salutations)), self.fill(choice(rng, scene["sign_offs"]))
         self.message = "\n\n".join(part for part in (salutation, body, sign_off, self.trailer(scene)) if part)
 
-        # Only replies whose slots stand in the message: a reply can copy a day, it cannot guess one.
+        # Only replies whose slots occur in the message: a reply can copy a day but not guess one.
         known = slot_names(phrasing)
         replies = [text for text in intent.get("replies", []) if all(name in known for name in slot_names(text))]
         assert bool(replies) == (intent["wants_reply"] == "yes"), f"{intent['key']}: no reply fits {phrasing!r}"
@@ -153,7 +153,7 @@ class Mail:
         return SLOT.sub(lambda match: self.value(match[1]), template)
 
     def value(self, name):
-        """The value of a slot, the same wherever the mail names it; day2 is drawn from day and differs from it."""
+        """The value of a slot, the same wherever the mail mentions it; day2 is drawn from day and differs from it."""
         if name not in self.values:
             listed = self.slots[name.rstrip("23")]
             other = self.values.get(name.rstrip("23"))
@@ -210,7 +210,7 @@ def slot_names(template):
 
 
 def repeats(text, other):
-    """Do two texts share a sentence opening or three words in a row? Side by side they would read badly."""
+    """Do two texts share a sentence opening or three words in a row? If so, they read badly one after the other."""
     return any(pairs & more for pairs, more in zip(wordings(text), wordings(other), strict=False))
 
 
@@ -244,7 +244,7 @@ def wrapped(text):
 
 
 def stream(seed, *names):
-    """A generator of its own for each purpose."""
+    """A separate generator for each purpose."""
     return random.Random(zlib.crc32("/".join((str(seed), *names)).encode()))
 
 

@@ -1,8 +1,8 @@
-"""Writes the PHRASES corpus: train.tsv, valid.tsv and test.tsv of English-German pairs, the same bytes for a seed.
+"""Write the phrases corpus: train.tsv, valid.tsv and test.tsv of English-German pairs; a seed always gives the same bytes.
 
     python data/phrases/generate.py [--seed N] [--out DIR]
 
-Every pair of content words (verb and object, verb and subject, adjective and noun) is dealt by a hash to one split.
+Every pair of content words (verb and object, verb and subject, adjective and noun) is assigned to one split by a hash.
 A sentence goes to train only if all its pairs are train's, so each sentence of valid and test joins words that train
 never joins, out of words and patterns that train has.
 """
@@ -55,11 +55,11 @@ def words(sentence):
 
 
 def build(seed=SEED, sizes=SIZES):
-    """{split: [Sentence, ...]}, no English twice. Raises ValueError if an English side draws two German ones."""
+    """{split: [Sentence, ...]}, no English sentence twice. Raises ValueError if one gets two German translations."""
     sampler = Sampler(Lexicon(), seed)
     pools = {split: [] for split in sizes}
     german = {}
-    # Some candidates fall away below, so valid and test are drawn a little beyond their size.
+    # Some candidates are dropped below, so a few more than needed are drawn for valid and test.
     while len(pools["train"]) < sizes["train"] or any(len(pools[s]) < 1.2 * sizes[s] for s in ("valid", "test")):
         sentence = draw(sampler)
         if sentence is None or not all(len(text.split()) in WORDS for text in (sentence.en, sentence.de)):
@@ -84,7 +84,7 @@ def build(seed=SEED, sizes=SIZES):
 
 
 def write(splits, out):
-    """One TSV a split, with the header en<TAB>de; UTF-8 and newlines alone, whatever the system."""
+    """One TSV per split, with the header en<TAB>de, in UTF-8 with "\n" line ends on every system."""
     out.mkdir(parents=True, exist_ok=True)
     for split, sentences in splits.items():
         lines = ["en\tde", *(f"{s.en}\t{s.de}" for s in sentences)]

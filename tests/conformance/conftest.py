@@ -1,6 +1,6 @@
-"""Every model file and every decoder there is, each in small variants: what the suite beside it runs over.
+"""Every model file and every decoder, each in small variants, as parameters of the conformance suite.
 
-A new file in models/ or decoding/ is found here by itself and tested with its defaults; SMALL adds variants.
+A new file in models/ or decoding/ is found automatically and tested with its defaults; SMALL adds variants.
 """
 
 import itertools
@@ -91,14 +91,14 @@ class Case:
         return Plugin.check("models", {"kind": self.kind, **self.options})
 
     def build(self, seed=1):
-        # num_words: what the codec "hybrid" adds; ids beyond it are letters, and models that spell no words ignore it.
+        # num_words: added by the codec "hybrid"; ids from it on are letters. Models that do not spell words ignore it.
         ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
         source = {"ids": ids, "sparse": {"kind": "sparse", "dim": DIM}, "scalar": {"kind": "scalar"}}[self.source]
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
         return self.module.build(self.config, Sizes({"source": source}, "target", target), seed=seed)
 
     def random(self, seed=1):
-        """Built, with random numbers in every weight, so that none that starts at zero hides a fault."""
+        """Built, with random numbers in every weight, because weights that start at zero could hide an error."""
         model = self.build()
         random = np.random.default_rng(seed)
         for variable in model.trainable_variables:
@@ -106,7 +106,7 @@ class Case:
         return model
 
     def inputs(self, lengths=(7, 3, 1, 5), seed=2):
-        """The positional arguments of a call: ({field: feature},), with target_in of one that writes text."""
+        """The positional arguments of a call: ({field: feature},), and target_in for a generator."""
         random = np.random.default_rng(seed)
         if self.source == "sparse":
             dense = random.poisson(0.7, size=(len(lengths), DIM)) * random.uniform(0.5, 1.5, size=DIM)
@@ -141,7 +141,7 @@ CASES = list(cases())
 
 
 def pytest_generate_tests(metafunc):
-    """`case` is any model, `reader` one of ids, `generator` one that writes text, `decoder` a decoder's name."""
+    """`case` is any model, `reader` one of ids, `generator` one that generates text, `decoder` a decoder's name."""
     chosen = {
         "case": CASES,
         "reader": [case for case in CASES if case.source == "ids"],
@@ -155,8 +155,8 @@ def pytest_generate_tests(metafunc):
 
 
 def searched(generators):
-    """Greedy and beam search over every variant of every model; the other decoders, which share their loops and see no
-    more of a model than they do, over one variant of each."""
+    """Greedy and beam search over every variant of every model; the other decoders, which share their
+    loops and use the same methods of a model, over one variant of each."""
     first = {case.kind: case for case in reversed(generators)}
     for case, decoder in itertools.product(generators, plugins.names("decoding")):
         if decoder in ("greedy", "beam") or case is first[case.kind]:

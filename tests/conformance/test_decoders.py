@@ -1,4 +1,4 @@
-"""What every decoder promises over every model that generates."""
+"""The contract of every decoder, over every model that generates text."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from textpipe.config import plugins
 from textpipe.config.sections import Plugin
 
 MAX_LENGTH = 8
-ABSENT = -1e9  # the score of an answer that there is not
+ABSENT = -1e9  # the score of an absent answer
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_answers_are_tokens_then_the_end_then_padding(generator, decoder, answer
     ids = found["ids"].numpy()
     assert ids.shape[0] == len(source)
     assert ids.shape[2] <= MAX_LENGTH
-    # A row has a best answer, and perhaps fewer of the others than were asked for.
+    # A row has a best answer, and possibly fewer others than requested.
     there = found["scores"].numpy() > ABSENT
     assert there[:, 0].all()
     assert not ids[~there].any()

@@ -1,4 +1,4 @@
-"""No setting without a test: every field of every Config there is has one that shows what it changes."""
+"""No setting without a test: every field of every Config has one that shows its effect."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ from textpipe.config.sections import Section
 
 TESTS = Path(__file__).parents[1]
 
-# Packages whose settings have a table of their own here, and the test that compares it with the fields there are.
+# Packages whose settings are listed in separate tables, and the test that compares each table with the fields.
 TABLES = {
     "models": "test_every_setting_of_every_model_is_tested",
     "encoders": "test_every_setting_of_every_encoder_is_tested",
@@ -23,7 +23,7 @@ TABLES = {
     "features": "test_every_setting_of_every_plug_in_is_tested",
 }
 
-# Of all others the test that shows it, by the module that declares the field. A Config that inherits a field inherits the test.
+# For all other settings, the test of the effect, by the module that declares the field. A Config that inherits a field inherits the test.
 RUN = "conformance/test_training_settings.py::test_a_setting_changes_the_run"
 SAMPLED = "conformance/test_training_settings.py::test_a_setting_of_scheduled_sampling_changes_the_run"
 LIKE_BEAM = "test_beam.py::test_a_wide_beam_equals_exhaustive_enumeration"
@@ -36,10 +36,10 @@ SHOWN = {
         "length_penalty": LIKE_BEAM,
         "prefix": "test_prefix.py::test_a_prefix_of_a_call_overrides_that_of_the_pipeline_file",
         "rules": "test_rules.py::test_greedy_takes_the_likeliest_allowed_token",
-        "replace_unknown": "test_replace_unknown.py::test_names_nobody_saw_are_copied_where_the_model_says_unknown",
+        "replace_unknown": "test_replace_unknown.py::test_unseen_names_are_copied_for_unknown_tokens",
     },
     "decoding.beam": {
-        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_plain_search_to_the_very_end",
+        "beam_size": "test_beam.py::test_a_narrow_beam_with_early_stop_equals_a_complete_plain_search",
         "length_penalty": LIKE_BEAM,
         "coverage_penalty": "test_beam.py::test_the_coverage_penalty_agrees_with_enumeration",
         "n_best": "test_beam.py::test_patience_with_a_small_n_best_gives_the_answers_of_a_plain_search",
@@ -64,8 +64,8 @@ SHOWN = {
     "decoding.rules.trie": {"file": "test_trie.py::test_narrow_searches_and_samples_stay_within_the_list"},
     "servable.ensemble": {
         "members": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "mean": "test_ensemble.py::test_probabilities_are_the_mean_of_the_members_",
-        "models": "test_ensemble.py::test_members_bytes_and_code_count_in_what_a_result_depends_on",
+        "mean": "test_ensemble.py::test_probabilities_are_the_mean_over_the_members",
+        "models": "test_ensemble.py::test_results_depend_on_the_members_files_and_code",
     },
     "stages.ingest": {
         "task": "test_ingest.py::test_an_invalid_section_is_rejected_with_the_name_of_its_key",
@@ -110,21 +110,21 @@ SHOWN = {
     },
     "stages.normalize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
-        "steps": "test_text_stages.py::test_normalize_cleans_texts_and_leaves_the_rest",
-        "fields": "test_text_stages.py::test_a_field_can_have_steps_of_its_own",
+        "steps": "test_text_stages.py::test_normalize_changes_texts_and_nothing_else",
+        "fields": "test_text_stages.py::test_a_field_can_have_its_own_steps",
     },
     "stages.tokenize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
         "seed": "test_text_stages.py::test_running_again_writes_the_same_bytes",
-        "codec": "test_text_stages.py::test_vocabularies_are_learned_on_train_alone_and_unknown_tokens_counted",
-        "vocabulary": "test_text_stages.py::test_a_joint_vocabulary_is_one_and_separate_ones_are_two",
-        "lexicon": "test_replace_unknown.py::test_tokenize_learns_a_lexicon_of_words_the_vocabulary_lacks_too",
+        "codec": "test_text_stages.py::test_vocabularies_are_learned_from_train_only_and_unknown_tokens_are_counted",
+        "vocabulary": "test_text_stages.py::test_a_joint_vocabulary_is_shared_and_separate_ones_are_not",
+        "lexicon": "test_replace_unknown.py::test_the_lexicon_includes_words_outside_the_vocabulary",
     },
     "stages.vectorize": {
         "task": "test_text_stages.py::test_mistakes_in_sections_are_named",
-        "features": "test_text_stages.py::test_sparse_rows_are_those_of_the_exported_op",
-        "target": "test_text_stages.py::test_target_texts_are_ids_whatever_the_source_is",
-        "fields": "test_text_stages.py::test_a_field_can_have_a_feature_of_its_own",
+        "features": "test_text_stages.py::test_sparse_rows_equal_those_of_the_exported_op",
+        "target": "test_text_stages.py::test_target_texts_are_ids_for_any_source_feature",
+        "fields": "test_text_stages.py::test_a_field_can_have_its_own_feature",
     },
     "stages.train": {
         "task": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",
@@ -137,7 +137,7 @@ SHOWN = {
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
-        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_samples",
+        "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
         "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_others_change",
         "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better",
@@ -157,40 +157,50 @@ SHOWN = {
     "training.regularization.subword_sampling": {
         "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
-        "sides": "test_subword_sampling.py::test_one_side_alone_may_be_drawn",
+        "sides": "test_subword_sampling.py::test_one_side_alone_can_be_sampled",
     },
     "training.warm_start.source_weights": {
         "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
         "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",
     },
     "stages.evaluate": {
-        "task": "test_export.py::test_a_threshold_on_no_metric_of_the_task_is_refused_before_anything_runs",
-        "seed": "test_compare.py::test_bootstrap_of_few_rows_nears_the_count_of_every_resample",
+        "task": "test_export.py::test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs",
+        "seed": "test_compare.py::test_bootstrap_of_few_rows_approximates_the_enumeration_of_resamples",
         "decode": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "split": "test_export.py::test_limit_and_split_choose_the_rows",
-        "join_sources": "test_export.py::test_rows_of_one_source_are_one_question_with_all_their_targets",
-        "limit": "test_export.py::test_limit_and_split_choose_the_rows",
+        "split": "test_export.py::test_limit_and_split_select_the_rows",
+        "join_sources": "test_export.py::test_rows_with_the_same_source_are_answered_once_with_all_their_targets",
+        "limit": "test_export.py::test_limit_and_split_select_the_rows",
         "batch_rows": "test_export.py::test_batches_hold_all_rows_and_few_of_the_long_ones",
         "bleu_tokenizer": "test_metrics.py::test_bleu_uses_the_requested_tokenizer",
         "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
-        "require": "test_export.py::test_a_missed_threshold_is_told_with_every_figure",
+        "require": "test_export.py::test_a_missed_threshold_is_reported_with_all_metrics",
     },
     "stages.export": {
-        "task": "test_export.py::test_the_description_says_what_the_model_is",
-        "decode": "test_export.py::test_options_left_out_have_the_values_of_the_pipeline_and_others_count",
+        "task": "test_export.py::test_textpipe_json_describes_the_model",
+        "decode": "test_export.py::test_omitted_options_have_the_values_of_the_pipeline_and_given_ones_apply",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",
-        "golden_rows": "test_export.py::test_golden_rows_are_many_and_hold_the_awkward_ones",
-        "warmup_rows": "test_export.py::test_warm_up_requests_are_prediction_logs_that_the_model_answers",
-        "bounds": "test_bounds.py::test_a_pipeline_sets_bounds_and_its_own_settings_are_always_within",
+        "golden_rows": "test_export.py::test_golden_rows_are_many_and_include_the_awkward_ones",
+        "warmup_rows": "test_export.py::test_the_model_answers_its_warm_up_requests",
+        "bounds": "test_bounds.py::test_a_pipeline_may_set_bounds_that_include_its_own_settings",
     },
 }  # fmt: skip
 
 
 def configs():
-    """{(module, class name): class} of every section there is, the plug-ins' and those inside others."""
-    for package in ("models", "encoders", "decoding", "training", "features", "text", "tables", "stages", "exports"):
+    """{(module, class name): class} of every section, including those of plug-ins and nested ones."""
+    for package in (
+        "models",
+        "encoders",
+        "decoding",
+        "training",
+        "features",
+        "text",
+        "data",
+        "stages",
+        "export_formats",
+    ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
             parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
@@ -209,16 +219,16 @@ def configs():
 
 
 def declared():
-    """(table in SHOWN, field) of every field, where it is declared."""
+    """(table in SHOWN, field) for every field, where it is declared."""
     for (module, name), config in configs().items():
-        if not any(module.startswith(room + ".") for room in TABLES):
+        if not any(module.startswith(package + ".") for package in TABLES):
             for field in config.model_fields.keys() & config.__annotations__.keys() - {"kind"}:
                 yield (f"{module}.{name}" if module == "training.settings" else module), field
 
 
 @functools.cache
 def functions(file):
-    """{name of a test: its source} of a file, and the source of the whole file."""
+    """{test name: its source} of a file, and the source of the whole file."""
     source = (TESTS / file).read_text(encoding="utf-8")
     tree = ast.parse(source)
     return {
@@ -232,18 +242,18 @@ def test_every_field_has_a_test_that_shows_what_it_changes():
     assert not fields - shown, (
         f"settings without a test: add them to SHOWN, with the test that shows what they change: {fields - shown}"
     )
-    assert not shown - fields, f"no longer settings: take them out of SHOWN: {shown - fields}"
+    assert not shown - fields, f"no longer settings: remove them from SHOWN: {shown - fields}"
 
 
-def test_packages_with_a_table_of_their_own_have_the_test_that_completes_it():
+def test_packages_with_separate_tables_have_the_test_that_checks_them():
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    for room, test in TABLES.items():
-        assert f"def {test}(" in sources, room
-        assert plugins.names(room)
+    for package, test in TABLES.items():
+        assert f"def {test}(" in sources, package
+        assert plugins.names(package)
 
 
 @pytest.mark.parametrize("table", SHOWN)
-def test_the_tests_that_are_named_exist(table):
+def test_the_named_tests_exist(table):
     for field, test in SHOWN[table].items():
         file, _, name = test.partition("::")
         tests, _ = functions(file)

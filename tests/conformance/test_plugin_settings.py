@@ -1,4 +1,4 @@
-"""Every setting of every optimizer, schedule, normalization step, codec and feature changes what that gives."""
+"""Every setting of every optimizer, schedule, normalization step, codec and feature changes its result."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from textpipe.config.sections import Plugin
 from textpipe.training import loop
 from textpipe.training.settings import Settings
 
-# Another value of each setting, or (another value, what must stand beside it for the setting to act).
+# Another value of each setting, or (another value, other settings needed for it to have an effect).
 OPTIMIZERS = {
     "adagrad": {"learning_rate": 0.3, "initial_accumulator": 0.7, "epsilon": 0.2},
     "adam": {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 0.2},
@@ -67,22 +67,22 @@ def cases(table):
     ]
 
 
-def both(room, kind, name, value):
+def both(package, kind, name, value):
     """The plug-in's module, its config without and with another value of a setting."""
-    value, beside = value if isinstance(value, tuple) else (value, {})
-    module, table = plugins.find(room, kind), {"kind": kind, **beside}
-    return module, Plugin.check(room, table), Plugin.check(room, {**table, name: value})
+    value, needed = value if isinstance(value, tuple) else (value, {})
+    module, table = plugins.find(package, kind), {"kind": kind, **needed}
+    return module, Plugin.check(package, table), Plugin.check(package, {**table, name: value})
 
 
-@pytest.mark.parametrize("room", TABLES)
-def test_every_setting_of_every_plug_in_is_tested(room):
-    fields = {kind: set(plugins.find(room, kind).Config.model_fields) - {"kind"} for kind in plugins.names(room)}
-    tested = {kind: set(row) for kind, row in TABLES[room].items()}
+@pytest.mark.parametrize("package", TABLES)
+def test_every_setting_of_every_plug_in_is_tested(package):
+    fields = {kind: set(plugins.find(package, kind).Config.model_fields) - {"kind"} for kind in plugins.names(package)}
+    tested = {kind: set(row) for kind, row in TABLES[package].items()}
     assert {kind: names for kind, names in fields.items() if names} == tested
 
 
 def after_updates(module, config):
-    """A variable after three updates that do not point the same way."""
+    """A variable after three updates in different directions."""
     variable = keras.Variable(np.linspace(-1, 2, 6, dtype=np.float32).reshape(2, 3))
     optimizer = module.build(config, [variable])
     optimizer.build([variable])
@@ -101,7 +101,7 @@ def after_lbfgs(config):
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(OPTIMIZERS))
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_setting_of_an_optimizer_leads_elsewhere(kind, name, value):
+def test_a_setting_of_an_optimizer_changes_the_result(kind, name, value):
     module, one, other = both("training.optimizers", kind, name, value)
     found = [after_lbfgs(config) if kind == "lbfgs" else after_updates(module, config) for config in (one, other)]
     assert np.abs(found[0] - found[1]).max() > 1e-7

@@ -1,4 +1,4 @@
-"""Every setting of the training loop changes what it says it changes, in a run of the loop itself."""
+"""Every setting of the training loop has its documented effect, in a run of the loop."""
 
 import json
 
@@ -14,7 +14,7 @@ ROWS, VALID = tests.reversals(24), tests.reversals(8, seed=1)
 
 
 class Run:
-    """A run of six updates in two epochs, but for what settings change."""
+    """A run of six updates in two epochs, unless `settings` change that."""
 
     def __init__(self, folder, **settings):
         settings = Settings(**{**BASE, **settings})
@@ -27,7 +27,7 @@ class Run:
         self.resources = json.loads((folder / "logs/resources.json").read_text())
 
 
-# Another value of each setting, and what it makes of a run that was like `base` otherwise.
+# Another value of each setting, and a check of its effect compared with `base`.
 def weights(base, run):
     assert np.abs(base.weights - run.weights).max() > 1e-4
 
@@ -61,7 +61,7 @@ SETTINGS = {
     "seed": (2, weights),
     "epochs": (3, steps(9)),
     "batch_rows": (12, steps(4)),
-    "batch_tokens": (32, steps(12)),  # of rows that are padded to 8, beside batch_rows = 8
+    "batch_tokens": (32, steps(12)),  # for rows padded to 8, with batch_rows = 8
     "accumulate": (3, steps(2)),
     "optimizer": ("adam", weights),
     "schedule": ("cosine", weights),
@@ -79,7 +79,7 @@ SETTINGS = {
     "curve_steps": (1, lambda base, run: base.curve < run.curve),
     "parallel": (2, lambda base, run: (base.resources["parallel"], run.resources["parallel"]) == (1, 2)),
 }
-# What those settings say in their turn.
+# The settings nested in scheduled_sampling.
 SAMPLING = {"probability": 0.1, "start": 5, "steps": 9, "curve": "exponential", "choose": "sample"}
 
 
@@ -106,7 +106,7 @@ def test_a_setting_of_scheduled_sampling_changes_the_run(name, tmp_path):
 
 
 def test_there_are_at_most_num_shapes_padded_widths():
-    """Also for a model that takes any width, whose batches otherwise have as many as save padding."""
+    """Also for a model that takes any width, which by default uses as many widths as save padding."""
     from textpipe.training.batching import batches
 
     rows = tests.reversals(3000)

@@ -78,7 +78,7 @@ class Project:
         return subprocess.CompletedProcess(self.command(*words), code, out.decode(), err.decode())
 
     def fails(self, *words: str, code: int = 2, **options) -> str:
-        """The message of a command that must fail as a user's mistake does: code 2, or another, and no traceback."""
+        """The message of a command that must fail without a traceback; code: the expected exit code."""
         done = self.textpipe(*words, **options)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -90,7 +90,7 @@ class Project:
         return done.stdout
 
     def heavy_imports(self, *words: str) -> list[str]:
-        """What a command that must succeed imports of the heavy libraries, in a process that starts from nothing."""
+        """The heavy libraries that a command imports, in a new process; the command must succeed."""
         script = (
             "import sys; from textpipe.cli import main\n"
             f"try: main({list(words)!r})\n"
@@ -105,7 +105,7 @@ class Project:
         return done.stdout.splitlines()[-1].removeprefix("heavy:").split()
 
     def leftovers(self) -> list[str]:
-        """Half-built things below the store and the published models."""
+        """Incomplete results in the store and among the published models."""
         found = [*self.folder.glob("data/artifacts/*/*.work"), *self.folder.glob("saved_models/*/.*")]
         return [str(path) for path in found]
 
@@ -117,7 +117,7 @@ def project(tmp_path):
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
-    """A project whose pipeline ran, once for all who test; to be copied. What the run said is in first.txt."""
+    """A project whose pipeline has run, once for all tests; to be copied. The output of the run is in first.txt."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     with (folder.with_suffix(".lock")).open("w") as lock:
@@ -125,13 +125,13 @@ def trained_once(tmp_path_factory):
         if not (folder / "first.txt").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            said = Project(folder).succeeds("run", "mail.toml", "--show", "2")
-            (folder / "first.txt").write_text(said, encoding="utf-8")
+            output = Project(folder).succeeds("run", "mail.toml", "--show", "2")
+            (folder / "first.txt").write_text(output, encoding="utf-8")
     return folder
 
 
 def copied(folder, place):
-    """A copy of a project; its artifacts are taken for the same by their times."""
+    """A copy of a project that keeps modification times, so its artifacts count as unchanged."""
     shutil.copytree(folder, place, dirs_exist_ok=True, copy_function=shutil.copy2)
     copy = object.__new__(Project)
     copy.folder = place
@@ -148,5 +148,5 @@ def trained(trained_once, tmp_path_factory):
 
 @pytest.fixture
 def trained_copy(trained_once, tmp_path):
-    """A trained project of the test's own, to damage."""
+    """A trained project that the test may damage."""
     return copied(trained_once, tmp_path)

@@ -76,7 +76,7 @@ def test_subwords_never_answer_with_an_unknown_token(named):
 
 
 def test_words_count_unknown_words(named):
-    # Twelve words: some of train's own are unknown, so the model learns to answer with the mark.
+    # Twelve words: some of those in train are unknown, so the model learns to answer with <unk>.
     metrics, splits = scores(named, '{ kind = "words", vocab_size = 16 }')
     assert splits["test"]["source"]["rows_with_unknown"] == metrics["rows"]
     assert splits["test"]["target"]["unknown_rate"] > 0.2

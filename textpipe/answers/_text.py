@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from textpipe.answers._target_encoder import TargetEncoder
 from textpipe.config import plugins
 from textpipe.config.sections import Section
 from textpipe.decoding import _bounds, _search
@@ -20,18 +21,6 @@ from textpipe.training import likelihood
 
 BLANK_PATTERN = r"[\s\p{Z}\p{Cc}\p{Cf}]*"
 OPTIONS, DEADLINE = "options", "deadline"
-
-
-class TargetEncoder:
-    """Encodes target texts that are not data, for example a prefix: normalizes them like the field, then applies its codec."""
-
-    def __init__(self, graph: Graph):
-        self.codec, self.graph = graph.features[graph.target].codec, graph
-        self.unk_id, self.end_id = self.codec.unk_id, self.codec.end_id
-
-    def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """[N] string -> ids without end tokens [N, None]."""
-        return self.codec.encode(self.graph.clean(self.graph.target, text))
 
 
 class Output(tf.Module):
@@ -95,12 +84,16 @@ class Output(tf.Module):
         The answer to a blank text is the empty text with score 0, without a search, unless a prefix or phrases are
         required.
         """
-        outputs = self.detokenize(self.generate(self.search_inputs(raw), n_best=1), raw)
+        outputs = self.detokenize(self.generate(self.search_inputs(raw), self.until(raw), n_best=1), raw)
         return {"answer": outputs["texts"][:, 0], "score": outputs["scores"][:, 0]}
 
     def nbest(self, raw: Raw) -> Tensors:
         """The N best answers, best first: texts [B, N], scores [B, N]."""
-        return self.detokenize(self.generate(self.search_inputs(raw)), raw)
+        return self.detokenize(self.generate(self.search_inputs(raw), self.until(raw)), raw)
+
+    def until(self, raw: Raw) -> Tensors:
+        """The deadline as an option of the search, where the inputs have one; nothing outside of a graph can stop a search."""
+        return {DEADLINE: raw[DEADLINE]} if DEADLINE in raw else {}
 
     def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """As nbest, with decoder settings of this call. inputs: the source fields [B] and all names of `defaults`.
@@ -264,11 +257,16 @@ class Output(tf.Module):
         for name, value in defaults.items():
             kind = signatures.DEADLINE if name == DEADLINE else signatures.OPTION
             options.setdefault(name, Input(kind, value.dtype.name, ()))
+        deadline, no_deadline = {DEADLINE: options[DEADLINE]}, {DEADLINE: defaults[DEADLINE]}
         best = Search(OPTIONS, {"answer": "texts", "score": "scores"}, first=True)
         nbest = Search(OPTIONS, {"texts": "texts", "scores": "scores"})
         definitions = [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=best),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True, search=nbest),
+            *(
+                Signature(f"{name}_until", {**rows, **deadline}, signatures.ANSWER, call=call, defaults=no_deadline)
+                for name, call in (("answer", self.answer), ("nbest", self.nbest))
+            ),
             Signature(
                 OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults
             ),

@@ -207,5 +207,5 @@ def explain_disk_errors(path: Path) -> Iterator[None]:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether a library's error stands for ENOSPC."""
+    """Whether a library's error means that the disk is full."""
     return any(words in str(error) for words in (os.strerror(errno.ENOSPC), f"errno = {errno.ENOSPC}"))

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -115,6 +114,8 @@ def open_source(source: Path, form: str | None, *, streamed: bool) -> Iterator[t
     elif streamed and form is None:
         yield None, {}
     else:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="textpipe-") as folder:
             copy = Path(folder) / "standard input"
             with bulk.explain_full_disk(copy), copy.open("wb") as file:

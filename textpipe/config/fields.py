@@ -11,7 +11,7 @@ from textpipe.config import plugins
 from textpipe.errors import ConfigError
 
 # Characters. ingest drops or cuts longer texts, and every normalizer cuts them first, in training and in the exported
-# graph, so that no later step needs a limit of its own.
+# graph, so that no later step needs its own limit.
 LONGEST_TEXT = 1_000_000
 
 

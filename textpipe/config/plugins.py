@@ -5,6 +5,7 @@ textpipe/models/recurrent.py. A dotted name loads a user's module from the worki
 There is no registry: the directory is the list.
 """
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -18,9 +19,14 @@ PACKAGE_FOLDER = Path(__file__).parents[1]
 
 def names(package: str) -> list[str]:
     """The plug-ins of a package, without importing them: names("models") -> ["feed_forward", ...]."""
-    folder = PACKAGE_FOLDER.joinpath(*package.split("."))
+    return list(scan(PACKAGE_FOLDER.joinpath(*package.split("."))))
+
+
+@functools.cache  # a cached run asks a hundred times
+def scan(folder: Path) -> tuple[str, ...]:
+    """The modules in a folder, sorted, without packages and private ones."""
     modules = pkgutil.iter_modules([str(folder)])
-    return sorted(info.name for info in modules if not info.name.startswith("_") and not info.ispkg)
+    return tuple(sorted(info.name for info in modules if not info.name.startswith("_") and not info.ispkg))
 
 
 def noun(package: str) -> str:

@@ -6,7 +6,7 @@ anything that can, since they are less probable. It is dropped, a row without li
 done leave the batch. The answers are those of a search that drops nothing.
 
 With patience, ended answers are counted, including those of hypotheses that cannot win. Then no single hypothesis is
-dropped, and a row is done when its patience is over or none can win. The answers are again the same, and any number of requested answers is a prefix of the same list.
+dropped, and a row is done when its patience is exhausted or none can win. The answers are again the same, and any number of requested answers is a prefix of the same list.
 
 Shapes: B source rows, R rows not done, K = beam_size, w hypotheses of a row (1 at first, then at most K), H = R * w,
 N answers kept, C candidates, L tokens so far, T source, U answer, V vocabulary.

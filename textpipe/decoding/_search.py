@@ -141,7 +141,7 @@ def is_empty(source, pad_id):
 def with_empty_answers(outputs, rows, end_id):
     """A decoder's outputs with empty answers in `rows` [B] bool: only end_id, with score and log_prob 0.
 
-    The further answers of such a row are absent.
+    Such a row has no further answers.
     """
     more = tf.maximum(0, 1 - tf.shape(outputs["ids"])[2])  # room for end_id
     ids = tf.pad(outputs["ids"], [[0, 0], [0, 0], [0, more]])

@@ -145,7 +145,7 @@ def translate_options(decode: Section, mean_tokens: float) -> dict[str, Any]:
     """Arguments of Translator.translate_batch that best match the pipeline's decoder.
 
     CTranslate2 divides an answer's log-probability by length ** x, the pipeline by ((5 + length) / 6) ** alpha (Wu et
-    al. 2016). Both rank alike around a length m where their slopes over the logarithm of the length are equal:
+    al. 2016). Both rank equally around a length m where their slopes over the logarithm of the length are equal:
     x = alpha * m / (5 + m), with m the mean length of the golden answers.
     """
     beam = getattr(decode, "beam_size", 1)

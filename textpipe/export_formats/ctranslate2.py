@@ -178,7 +178,7 @@ The SavedModel of the same pipeline normalizes texts itself; here you must apply
 Checked at export on {rows} data rows and awkward texts: log-probabilities of the pipeline's answers agree within
 {difference} nats per token; {greedy} greedy answers and {beam} answers by beam search are equal.
 Answers by beam search may differ, because CTranslate2 ends a search earlier and divides log-probabilities by
-length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. With the x above both rank alike around {mean} tokens,
+length ** x where the pipeline divides by ((5 + length) / 6) ** {alpha}. With the x above both rank equally around {mean} tokens,
 the mean length of the checked answers. max_ratio has no equivalent. With length_penalty=0 and num_hypotheses=beam_size
 you get unnormalized log-probabilities, to rank by any formula.
 """

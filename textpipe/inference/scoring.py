@@ -55,7 +55,7 @@ class Scorer:
         target = next(field["name"] for field in model.about["fields"] if field["side"] == "target")
         fields = {name: scoring.inputs[name].dtype for name in (*model.about["inputs"], target)}
         labels = tuple(model.about["labels"] or ())
-        # A loaded signature does not keep its variables alive, so the model is kept beside it.
+        # A loaded signature does not keep its variables alive, so the model is kept too.
         answers = answer_module(model.about, scoring.outputs)
         function = BoundFunction(model, model.signatures[scoring.name])
         return cls(model.path, fields, target, labels, answers, function)
@@ -103,7 +103,7 @@ class Scorer:
             for label in self.answers.names(row[self.target]) if self.labels else ():
                 if label not in self.labels:
                     raise DataError(
-                        f"row {number}: {label!r} is not a {self.target} of {self.path}{suggest(label, self.labels)}"
+                        f"row {number}: {label!r} is no known value of {self.target!r} in {self.path}{suggest(label, self.labels)}"
                     )
         scores = batching.run_in_batches(self.function, columns, batch_rows=batch_rows)
         return list(map(self.answers.score_row, scores))

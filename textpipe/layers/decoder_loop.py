@@ -3,7 +3,7 @@ H units, G gates, C context, R readout, and those of attention.py. Sequences are
 
 With input feeding (Luong et al. 2015, section 3.3) the lowest layer reads the readout of the previous step; with coverage
 attention sees its own past weights. Either ties the readout, attention and all cells of a step together, so that no layer
-can run over all steps by itself. The loop is organized as in rnn_loop.py: what depends on no previous step is computed
+can run over all steps alone. The loop is organized as in rnn_loop.py: what depends on no previous step is computed
 outside of it for all steps, and so are the local gradients of the gates; the backward loop carries the gradients of what
 the forward loop carries; the gradient of each weight is one product after it.
 """

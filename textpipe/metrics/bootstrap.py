@@ -13,7 +13,7 @@ def confidence_interval(
 ) -> list[float]:
     """Return [low, high], the 95 % interval of metric(sum of the rows' statistics).
 
-    statistics: [N, S], each row's contribution to the sums; metric maps such a sum [S] to a number. Each row is scored
+    statistics: [N, S], each row's contribution to the sums; metric maps a sum [S] to a number. Each row is scored
     once, so a resample is only a weighted sum and 1,000 of them take milliseconds.
 
     interval(correct[:, None], lambda total: total[0] / len(correct)) -> [0.81, 0.87]

@@ -22,7 +22,7 @@ Differences from the paper, and why:
 - The letter networks may be narrower than the word networks, with a dense layer between.
 - The spelling of a source word begins with <unk> and ends without </unk>.
 
-As in the paper, the word decoder reads <unk> "as is" after a spelling, not the word spelled, so that all spellings of a
+As in the paper, the word decoder reads <unk> "as is" after a spelling, not the spelled word, so that all spellings of a
 batch are computed in parallel. [train] scheduled_sampling replaces only known words, by known words.
 """
 

@@ -1,7 +1,7 @@
 """The transformer.   Shapes: B batch, T source, U target, S steps so far, W hypotheses of a row, D model, H heads,
 d = D / H, V vocabulary.
 
-Outside of attention all tokens of a batch are the rows of one matrix [B * T, D] (transformer_block.py). Keys and values of
+Outside of attention all tokens of a batch are the rows of one matrix [B * T, D] (layers/transformer_block.py). Keys and values of
 the source are computed once, by `encode`. Those of the target so far are in the state, and grow by one position per step.
 """
 

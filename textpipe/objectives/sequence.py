@@ -72,7 +72,7 @@ def gradients(
     """Sums of `loss` and `weight`, and the gradient of loss / total for each variable.
 
     draws: of scheduled sampling; part: number of the shard over all replicas, so that each draws differently. For a model
-    with hidden() and project(), the vocabulary layer is computed in blocks (vocabulary_loss.py); any other uses autodiff.
+    with hidden() and project(), the vocabulary layer is computed in blocks (training/vocabulary_loss.py); any other uses autodiff.
     """
     import tensorflow as tf
 

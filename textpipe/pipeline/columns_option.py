@@ -111,7 +111,7 @@ def as_column(name: str, *, numbers: bool) -> str | int:
 
 
 def kind_of(key: str, fields: Sequence[Field]) -> str | None:
-    """The kind a key stands for: of the field of this name, or a kind or its plural; None for anything else."""
+    """The kind that a key means: that of the field of this name, or a kind or its plural; None for anything else."""
     kinds = plugins.names("kinds")
     own = next((field.kind for field in fields if field.name == key), key if key in kinds else None)
     return own or next((kind for kind in kinds if key == plugins.find("kinds", kind).PLURAL), None)

@@ -67,11 +67,11 @@ def magnitude(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """4618.7 -> 1 h 17 min"""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    if whole >= 60:
-        return f"{whole // 60} min {whole % 60} s"
+    total = round(seconds)
+    if total >= 3600:
+        return f"{total // 3600} h {total % 3600 // 60} min"
+    if total >= 60:
+        return f"{total // 60} min {total % 60} s"
     return f"{seconds:.1f} s"
 
 

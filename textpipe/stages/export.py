@@ -233,7 +233,7 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
             f"  {shown}"
         )
     if doubts:
-        log.info("%d golden rows differ as rounding explains", len(doubts))
+        log.info("%d golden rows differ only by rounding", len(doubts))
     log.info("%d golden rows replayed", result["rows"])
 
 

@@ -55,7 +55,7 @@ class Codec(tf.Module):
     vocab_size: int
 
     def unknown(self, ids: tf.Tensor) -> tf.Tensor:
-        """True for ids that stand for text outside the vocabulary: [...] -> [...] bool."""
+        """True for ids of text outside the vocabulary: [...] -> [...] bool."""
         return ids == UNK_ID
 
 

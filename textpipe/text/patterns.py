@@ -14,5 +14,5 @@ WORD_CHARACTER = r"\p{L}\p{M}\p{N}_"
 
 
 def escape_replacement(token: str) -> str:
-    """A replacement string that stands for `token` itself: RE2 would read a backslash in it as a group reference."""
+    """A replacement string that yields `token` literally: RE2 would read a backslash in it as a group reference."""
     return token.replace("\\", "\\\\")

@@ -38,7 +38,7 @@ def shift_right(target, start_id: int):
 
 
 def cross_entropy_sums(logits, labels, smoothing: float = 0.0) -> Sums:
-    """Sums over rows of logits [N, V] or [B, C]; the loss is vocabulary_loss.py's smoothed cross-entropy."""
+    """Sums over rows of logits [N, V] or [B, C]; the loss is training/vocabulary_loss.py's smoothed cross-entropy."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     if smoothing:
         label_logits = tf.gather(logits, labels, axis=1, batch_dims=1)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# Logits per block, 24 MB: larger blocks leave the cache, and the allocator maps their memory anew at every step.
+# Logits per block, 24 MB: larger blocks leave the cache, and the allocator maps their memory again at every step.
 BLOCK_LOGITS = 6_000_000
 
 

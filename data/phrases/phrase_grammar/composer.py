@@ -1,4 +1,4 @@
-"""Sentences from chosen slots rather than drawn ones: what the tests and the curious call."""
+"""Sentences from given slots instead of random ones, for tests and experiments."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ SPATIAL = {"under": "unter", "next to": "neben", "in front of": "vor", "behind":
 
 
 class Composer:
-    """Reads English phrases into trees and says clauses in both languages.
+    """Parses English phrases into trees and generates clauses in both languages.
 
     Composer().statement("read", "the old woman", object="a book", tense="past")
     -> ("The old woman read a book.", "Die alte Frau hat ein Buch gelesen.")
@@ -85,7 +85,7 @@ class Composer:
         raise ValueError(f"'{word}': no verb of grammar.toml with that frame; tried {', '.join(frames)}")
 
     def clause(self, verb, subject, **slots):
-        """A tree. `object` fills the role the verb's frame has, `to` is the receiver beside it, `adjective` (and
+        """A tree. `object` fills the role the verb's frame has, `to` is the indirect object, `adjective` (and
         `than`) what follows be; the other slots are those of Clause, given in English."""
         verb = self.verb(verb, slots)
         frame = verb if isinstance(verb, str) else verb.frame
@@ -121,7 +121,7 @@ class Composer:
         return finish(english.imperative(clause), "!"), finish(german.imperative(clause), "!")
 
     def linked(self, outer, conjunction, inner):
-        """Two clauses, the second under a pair such as ("because", "weil")."""
+        """Two clauses, the second introduced by a pair such as ("because", "weil")."""
         en = f"{english.statement(outer)} {conjunction[0]} {english.statement(inner)}"
         return finish(en), finish(f"{german.main_clause(outer)}, {german.subordinate(inner, conjunction[1])}")
 
@@ -131,7 +131,7 @@ class Composer:
         return finish(en), finish(f"{german.main_clause(outer)}, {german.to_infinitive(inner, conjunction)}")
 
     def relative(self, text, verb, **slots):
-        """A phrase with a relative clause; the slot given as "*" is the one the phrase stands for."""
+        """A phrase with a relative clause; the slot given as "*" is the one that the phrase replaces."""
         phrase = self.phrase(text)
         gap = Gap(phrase.noun, phrase.plural)
         slots = {key: gap if value == "*" else value for key, value in slots.items()}

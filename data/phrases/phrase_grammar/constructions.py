@@ -1,4 +1,4 @@
-"""All sentence patterns together: SHARES says how often each is drawn, `draw` draws one finished pair."""
+"""All sentence patterns: SHARES are their frequencies, `draw` draws a finished pair."""
 
 import re
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ SHARES = {
 
 
 def draw(sampler):
-    """One sentence, or None when the choices made do not go together."""
+    """One sentence, or None if the choices are incompatible."""
     construction = sampler.weighted(list(SHARES.items()))
     found = construction(sampler)
     if found is None:

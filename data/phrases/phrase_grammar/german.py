@@ -43,7 +43,7 @@ WILL = {"1sg": "werde", "2sg": "wirst", "3sg": "wird", "1pl": "werden", "3pl": "
 
 
 def ending(table, case, gender, plural):
-    """DER_ENDINGS, "dat", "f", False -> "er"; "-" in a table stands for no ending."""
+    """DER_ENDINGS, "dat", "f", False -> "er"; "-" in a table means no ending."""
     return table[case].split()[COLUMNS.index("pl" if plural else gender)].strip("-")
 
 
@@ -105,7 +105,7 @@ def nominal(phrase, case):
 
 
 def with_preposition(preposition, phrase, case):
-    """("in", "the garden", dat) -> "im Garten"; a contraction only swallows the plain article."""
+    """("in", "the garden", dat) -> "im Garten"; only the plain article is contracted."""
     text = nominal(phrase, case)
     first, _, rest = text.partition(" ")
     plain = isinstance(phrase, NounPhrase) and (phrase.determiner == "the" or isinstance(phrase.owner, NounPhrase))
@@ -178,7 +178,7 @@ def middle(clause, subject=True):
     standing = (NounPhrase, Name)
     receiver = [nominal(dative, "dat")] if isinstance(dative, standing) and is_definite(dative) else []
     time = [adverbial(clause.time)] if clause.time and fronted != "time" else []
-    # Beside a second object the receiver would rather stand first: "gibt dem Kind heute ein Buch".
+    # With a second object, the indirect object usually comes first: "gibt dem Kind heute ein Buch".
     parts += receiver + time if accusative is not None else time + receiver
     says_no = clause.negated and takes_no(accusative)
     held = isinstance(accusative, standing) and fronted != "accusative"

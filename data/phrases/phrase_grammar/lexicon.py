@@ -134,7 +134,7 @@ PRONOUNS = {
     "we": Pronoun("we", "us", "wir", "uns", "uns", "uns", "1pl"),
     "they": Pronoun("they", "them", "sie", "sie", "ihnen", "sich", "3pl"),
 }
-# Only ever an object that takes up a noun just named, so that its gender is known.
+# Only as an object that refers to a noun just mentioned, so that its gender is known.
 THING_PRONOUNS = {
     "m": Pronoun("it", "it", "er", "ihn", "ihm", "sich", "3sg"),
     "f": Pronoun("it", "it", "sie", "sie", "ihr", "sich", "3sg"),
@@ -279,7 +279,7 @@ def read_modal(row):
 
 
 class Lexicon:
-    """All of grammar.toml. Raises ValueError naming the word when a selection names nothing that exists."""
+    """All of grammar.toml. Raises ValueError naming the word when a selection names something unknown."""
 
     def __init__(self, path=GRAMMAR):
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -317,7 +317,7 @@ class Lexicon:
         self.check(Path(path).name)
 
     def select(self, selection):
-        """Nouns that bear one of the tags, belong to one of the groups, or are named outright, in lexicon order."""
+        """Nouns that have one of the tags, belong to one of the groups, or are named directly, in lexicon order."""
         key = tuple(selection)
         if key not in self.selections:
             tags = [tag for word in key for tag in self.groups.get(word, [word])]
@@ -325,7 +325,7 @@ class Lexicon:
         return self.selections[key]
 
     def both(self, one, other):
-        """The English words of the nouns that bear out both selections."""
+        """The English words of the nouns that match both selections."""
         return [noun.en for noun in self.select(one) if self.suits(noun, other)]
 
     def suits(self, noun, selection):

@@ -1,4 +1,4 @@
-"""Draws phrases that make sense: every choice goes through the lexicon's selections."""
+"""Draws plausible phrases: every choice respects the lexicon's selections."""
 
 import random
 
@@ -22,7 +22,7 @@ def gender(phrase):
 
 
 class PhraseSampler:
-    """A stream of choices. Built on Random.random() alone, whose sequence is the same in every Python."""
+    """A stream of choices. Uses only Random.random(), whose sequence is the same in every Python."""
 
     def __init__(self, lexicon, seed):
         self.lexicon = lexicon
@@ -44,7 +44,7 @@ class PhraseSampler:
         return options[-1][0]
 
     def determiner(self, noun, plural, *, indefinite=True, counted=True, generic=False):
-        """A determiner the noun can bear. indefinite: a, bare; counted: many, some, numbers; generic: no "a"."""
+        """A determiner that suits the noun. indefinite: a, bare; counted: many, some, numbers; generic: no "a"."""
         kin, own = "kin" in noun.tags, "own" in noun.tags
         owned = self.pick(list(POSSESSIVES))
         if noun.mass:
@@ -74,14 +74,14 @@ class PhraseSampler:
         return NounPhrase(noun, plural, chosen, described, possessor)
 
     def selection(self, verb, subject):
-        """What the verb may have as its object; men are not sent into skirts."""
+        """What the verb may have as its object; men do not wear skirts."""
         chosen = verb.options["object"]
         if verb.options.get("each") and gender(subject) == "he":
             return [noun.en for noun in self.lexicon.select(chosen) if "ladies" not in noun.tags]
         return chosen
 
     def ones_own(self, phrase, subject):
-        """The phrase, its possessive made the subject's: one takes off one's own hat."""
+        """The phrase with the subject's possessive: one takes off one's own hat."""
         if not isinstance(phrase, NounPhrase) or (phrase.owner is None and phrase.determiner not in POSSESSIVES):
             return phrase
         if isinstance(subject, Pronoun):
@@ -145,7 +145,7 @@ class PhraseSampler:
         return Prepositional(en, de, case, NounPhrase(noun, adjective=adjective))
 
     def where(self, verb):
-        """The place or direction a verb of location or direction calls for."""
+        """The place or direction that a verb of location or direction needs."""
         options, towards = verb.options, verb.frame == "direction"
         if options.get("home") and self.chance(0.15):
             return HOME if towards else AT_HOME
@@ -156,7 +156,7 @@ class PhraseSampler:
         return self.place(options["places"], "to" if towards else "at")
 
     def surface(self, case, noun):
-        """Where the noun lies, stands or is put: vehicles by a building, all else at a piece of furniture."""
+        """Where the noun is or is put: vehicles by a building, all else at a piece of furniture."""
         if "vehicle" in noun.tags:
             (en, de), sites = self.pick(SIDES), ["building"]
         else:

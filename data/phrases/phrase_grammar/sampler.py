@@ -12,7 +12,7 @@ class Sampler(PhraseSampler):
         return self.pick(list(self.lexicon.verbs[frame].values()))
 
     def clause(self, verb, *, subject=None, negated=False, definite=False, kind=None):
-        """A clause in the present with all the verb asks for and nothing more."""
+        """A clause in the present with only the complements that the verb needs."""
         options = verb.options
         kind = kind or {}
         subject = subject or self.subject(options["subject"], indefinite=False if negated else None)
@@ -74,7 +74,7 @@ class Sampler(PhraseSampler):
         return clause
 
     def recurs(self, clause):
-        """False for what is done once to its object: one does not build the house every day."""
+        """False for an action done only once to its object: one does not build the house every day."""
         phrase = clause.accusative or clause.prepositional
         if not isinstance(phrase, NounPhrase) or (phrase.owner is None and phrase.determiner == "bare"):
             return True
@@ -108,7 +108,7 @@ class Sampler(PhraseSampler):
             if label == "present" and not self.recurs(clause):
                 return clause
             clause = clause.but(time=adverb, manner=None if label == "present" else clause.manner)
-            # Behind a definite object German would rather have nicht and the time change places.
+            # After a definite object, "nicht" and the time usually change places in German.
             held = clause.negated and any(p is not None and is_definite(p) for p in (clause.accusative, clause.dative))
             if adverb.front and (held or self.chance(front)):
                 return clause.but(front="time")
@@ -134,7 +134,7 @@ class Sampler(PhraseSampler):
         return Complement(degree[0] + adjective.en, degree[1] + adjective.de, (("adjective", adjective.en, noun.en),))
 
     def comparison(self):
-        """(noun, complement): one noun and what it is compared with, both of a kind."""
+        """(noun, complement): one noun and what it is compared with, both of the same kind."""
         adjective = self.lexicon.adjectives[self.pick(self.lexicon.degrees["compare"])]
         kinds = [word for word in adjective.of if len(self.lexicon.select([word])) > 1]
         if not kinds:

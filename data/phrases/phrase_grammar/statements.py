@@ -1,6 +1,6 @@
 """Patterns of one or two main clauses.
 
-Each draws (English, German, final mark, combinations), or None when what it drew does not go together.
+Each draws (English, German, final mark, combinations), or None if the choices are incompatible.
 """
 
 from . import english, german
@@ -8,7 +8,7 @@ from .lexicon import PRONOUNS, THING_PRONOUNS
 from .phrases import gender
 from .trees import Clause, Complement, NounPhrase, agreement, combinations, is_definite, phrase_combinations
 
-# What a clause is drawn from; a frame's share is how often it stands here.
+# The frames to draw a clause from; a frame's share is its number of occurrences here.
 FRAMES = [
     "intransitive",
     "transitive",

@@ -7,7 +7,7 @@ from .trees import Adverbial, Clause, Complement, Gap, NounPhrase, Prepositional
 
 
 def under(outer, inner, en, de):
-    """Both languages of a clause with a second one under the conjunction."""
+    """A clause with a second one introduced by the conjunction, in both languages."""
     return (
         f"{english.statement(outer)} {en} {english.statement(inner)}",
         f"{german.main_clause(outer)}, {german.subordinate(inner, de)}",
@@ -15,7 +15,7 @@ def under(outer, inner, en, de):
 
 
 def embedded(s, *, past, positive=False):
-    """A short clause to put under a conjunction; in the past if the clause above it is."""
+    """A short clause to follow a conjunction; in the past if the clause above it is."""
     draw = s.random()
     if draw < 0.2:
         noun = s.pick(s.lexicon.select(["adult", "young", "animal", "text", "vehicle", "building", "food", "show"]))
@@ -79,7 +79,7 @@ def because(s):
         subject = s.phrase(noun, adjective=0, indefinite=False, owner=0)
         pronoun = PRONOUNS["they"] if subject.plural else PRONOUNS[noun.pronoun]
         pairs = {("subject", verb.id, noun.en), ("adjective", mood, noun.en)}
-    # The tired have been at it for a while; other moods come of one particular thing.
+    # Tiredness comes from a longer activity, other moods from a single event.
     reason = s.clause(verb, subject=pronoun, definite=s.chance(0.8)).but(tense="past")
     if getattr(reason.accusative, "noun", None) is noun:
         return None

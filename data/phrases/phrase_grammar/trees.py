@@ -1,4 +1,4 @@
-"""The trees both languages are read off: phrases, clauses, and the combinations of content words in them."""
+"""The trees from which both languages are generated: phrases, clauses, and the combinations of content words in them."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ class NounPhrase:
 
 @dataclass(frozen=True)
 class Gap:
-    """Where a relative pronoun stands for the noun before the clause."""
+    """Where a relative pronoun replaces the noun before the clause."""
 
     noun: Noun
     plural: bool = False
@@ -56,7 +56,7 @@ class Complement:
 
 @dataclass(frozen=True)
 class Clause:
-    """One clause, before either language has ordered it.
+    """One clause, before word order is applied.
 
     tense is present, progressive, past or future; front names the part that opens the sentence
     (time, frequency or place) or is empty; pattern is the English order of two objects (double or to).
@@ -102,7 +102,7 @@ def is_definite(phrase):
 
 
 def takes_no(phrase):
-    """True when the negation of the clause is said by kein: a book -> kein Buch."""
+    """True when the negation of the clause is expressed by kein: a book -> kein Buch."""
     return isinstance(phrase, NounPhrase) and phrase.owner is None and phrase.determiner in ("a", "bare")
 
 

@@ -272,8 +272,8 @@ def run_batch(batch: list[Request]) -> tuple[list[Tensors | Exception], float]:
         # One bad text must not fail the other requests.
         return [run_batch([request])[0][0] for request in batch], time.monotonic() - start
     results: list[Tensors | Exception] = []
-    whole, begin = BatchOutputs(outputs), 0
+    batch_outputs, begin = BatchOutputs(outputs), 0
     for request in batch:
-        results.append(OutputSlice(whole, begin, begin + request.rows))
+        results.append(OutputSlice(batch_outputs, begin, begin + request.rows))
         begin += request.rows
     return results, time.monotonic() - start

@@ -1,4 +1,4 @@
-"""Do incoming texts look like those of training? A sample of them is tokenized and counted, beside the requests.
+"""Do incoming texts look like those of training? A sample of them is tokenized and counted in the background.
 
 Drift is the population stability index of text lengths, binned at the deciles of training: sum (p - q) ln(p / q), where p is
 the share of incoming texts in a bin and q that of training; .1 is a shift, .25 a change.

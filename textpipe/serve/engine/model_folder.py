@@ -30,7 +30,7 @@ class Listing:
 def scan(folder: Path, known: Container[str] = ()) -> dict[str, Listing]:
     """The models of a folder by name. Raises OSError when the folder itself cannot be listed.
 
-    known: names of earlier models; something else under such a name is reported as an error.
+    known: names of earlier models; something else under one of these names is reported as an error.
     """
     listings: dict[str, Listing] = {}
     for name in sorted(os.listdir(folder)):

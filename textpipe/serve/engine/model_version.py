@@ -119,8 +119,8 @@ class Signature:
 
 @dataclass(frozen=True)
 class Search:
-    """A signature with options that replaces another. outputs: {output: its name in `options`}; first: take the first answer
-    of each row.
+    """A signature with a deadline that replaces another. outputs: {output: its name in `options`}; first: take the first
+    answer of each row.
     """
 
     options: Signature
@@ -195,11 +195,14 @@ class Version:
                 bounds = limits.bounds(name, self.about, signature.option_defaults)
                 signatures[key] = replace(signature, bounds=bounds)
         for key, signature in signatures.items():
-            record = signature.described.search
-            if record and record.signature in signatures:
-                search = Search(signatures[record.signature], dict(record.outputs), record.first)
-                if search.can_replace(signature):
-                    signatures[key] = replace(signature, search=search)
+            if record := signature.described.search:
+                # Without options first: a search of fixed sizes is quicker.
+                same = {output: output for output in signature.outputs}
+                searches = [Search(item, same, False) for item in signatures.values() if not item.described.options]
+                if record.signature in signatures:
+                    searches.append(Search(signatures[record.signature], dict(record.outputs), record.first))
+                search = next((item for item in searches if item.can_replace(signature)), None)
+                signatures[key] = replace(signature, search=search)
         self.signatures = signatures
         described = [signature.described for signature in signatures.values()]
         self.options_signature = self.find(records.find_with_options(described))

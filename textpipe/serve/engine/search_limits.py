@@ -1,8 +1,8 @@
 """Limits of a generator's search: bounds of its options, and its deadline.
 
 An export states both: textpipe.json has {"bounds": {option: [low, high]}}, and the signature `options` has an input `deadline`
-in Unix seconds, past which the search loop fails. textpipe.json also says how the outputs of other signatures are made of those
-of `options`, so that these can have a deadline too. For exports without bounds, the options below are bounded, because memory
+in Unix seconds, past which the search loop fails. textpipe.json also says how the outputs of other signatures follow from
+those of `options`, so that these can have a deadline too. For exports without bounds, the options below are bounded, because memory
 grows with them; nothing is known about models of other tools.
 """
 

@@ -98,7 +98,7 @@ async def send_unauthorized(send: Any, message: str) -> None:
 
 
 def operational_routes(service: Service, metrics: Metrics) -> FastAPI:
-    """The routes beside the REST API."""
+    """The routes besides the REST API."""
     page_text = PAGE_FILE.read_text(encoding="utf-8")
     app = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 

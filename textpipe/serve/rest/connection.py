@@ -138,7 +138,7 @@ class Connection(HttpToolsProtocol):
                 self.refuse(TRAILERS_TOO_LONG)
 
     def parse(self, data: bytes) -> None:
-        """Feeds the parser. It ends a request at its head if that asks for an upgrade, even if a body follows: such a head is
+        """Feeds the parser. It ends a request at its head if that asks for an upgrade, even if a body follows: that head is
         parsed again without its Upgrade fields, which a server may ignore (RFC 9110, 7.8).
         """
         self._unset_keepalive_if_required()

@@ -62,7 +62,7 @@ def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None)
 def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Schemas of each model's options, under names that OpenAPI allows."""
     for model, (signature, schemas) in options.items():
-        text = f'Inputs of {model} with signature_name "{signature}", beside its texts.'
+        text = f'Inputs of {model} with signature_name "{signature}", besides its texts.'
         yield f"{NOT_ALLOWED.sub('_', model)}.options", {"type": "object", "description": text, "properties": schemas}
 
 

@@ -1,7 +1,7 @@
 """Parses a request's JSON as RapidJSON does for TensorFlow Serving: NaN and Inf are numbers, the first of two equal names
 counts, and text after the document is ignored.
 
-Python's json module parses what both read alike. Documents with one of the few differences, and those it rejects, go to
+Python's json module parses what both read the same way. Documents with one of the few differences, and those it rejects, go to
 serve/tensors/json_reader.py, which gives RapidJSON's result or error.
 """
 

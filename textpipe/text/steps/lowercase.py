@@ -19,7 +19,7 @@ def apply(text, config):
     """[N] string -> [N] string, with each character mapped by Unicode's default lower-case rules. Idempotent.
 
     Independent of the environment: tf.strings.lower uses ICU, which maps the letters of BY_LOCALE differently in a
-    Turkish, Azerbaijani or Lithuanian locale. In such a locale they are first mapped by the default rules.
+    Turkish, Azerbaijani or Lithuanian locale. In these locales they are first mapped by the default rules.
 
     "Die STRASSE, die Straße" -> "die strasse, die straße"
     """

@@ -1,4 +1,4 @@
-"""Subword regularization: training rows are segmented anew in each epoch; validation rows are not."""
+"""Subword regularization: training rows are segmented differently in each epoch; validation rows are not."""
 
 from dataclasses import replace
 from pathlib import Path

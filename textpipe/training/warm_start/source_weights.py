@@ -222,7 +222,7 @@ class SourceWeights:
         if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
-            return []  # n-grams of token ids, which stand for other pieces there
+            return []  # n-grams of token ids, which mean other pieces there
         names, others = names_of_part(mine, part), names_of_part(theirs, part)
         if names == others and size == other:
             return [(i, i) for i in range(size)]  # also the single logit of two classes

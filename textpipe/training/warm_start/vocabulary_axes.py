@@ -56,7 +56,7 @@ def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, A
         counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
         buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
         features = {option: section[option] for option in counted}
-        if section.get("norm") == "family":  # each family has buckets of its own
+        if section.get("norm") == "family":  # each family has its own buckets
             features["norm"] = "family"
         return {"kind": "sparse", "features": features, "names": buckets}
     import tensorflow as tf
