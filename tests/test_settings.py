@@ -79,7 +79,7 @@ def test_descriptions_come_from_comments_or_docstrings():
     )
     assert documentation.describe_field(characters.Config, "min_count") == "rarer characters are unknown"
     assert (
-        documentation.describe_field(tfidf.Config, "min_df") == "buckets in fewer training texts are dropped"
+        documentation.describe_field(tfidf.Config, "min_df") == "buckets in fewer training texts than this are dropped"
     )  # its parent's
 
 

@@ -58,9 +58,8 @@ class Group:
 
 def groups() -> list[Group]:
     """Every table of a pipeline file, in file order; plug-ins follow the key that names them."""
-    groups = [
-        Group("top", "at the top of the file", "Settings shared by every stage that has them.", shared_settings())
-    ]
+    about = "Settings shared by every stage that has them."
+    groups = [Group("top", "at the top of the file", about, shared_settings())]
     done: set[str] = set()
     for stage in every_stage():
         config = runner.stage_module(stage).Config
@@ -75,8 +74,7 @@ def groups() -> list[Group]:
     return groups
 
 
-def every_stage() -> list[str]:
-    """The stages of most tasks in order, then those that single tasks add."""
+def every_stage() -> list[str]:  # of most tasks in order, then of single tasks
     return [*runner.ORDER, *(name for name in plugins.names("stages") if name not in runner.ORDER)]
 
 

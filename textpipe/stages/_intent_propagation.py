@@ -171,7 +171,7 @@ def distributions(
     pull = np.where(given != NONE, settings.seed_weight, 0.0)
     response_total = pull + uniform + np.asarray(weights.sum(axis=1)).ravel()
     feature_total = uniform + np.asarray(by_feature.sum(axis=1)).ravel()
-    response_total, feature_total = (
+    response_scale, feature_scale = (
         np.maximum(total, 1e-12)[:, None].astype(np.float32) for total in (response_total, feature_total)
     )
     for start in range(0, count, BLOCK):
@@ -181,8 +181,8 @@ def distributions(
         anchors[mine, given[mine] - start] = settings.seed_weight  # s C0
         current = (anchors > 0).astype(np.float32)
         for _ in range(settings.iterations):
-            of_features = (by_feature @ current) / feature_total
-            current = (weights @ of_features + anchors) / response_total
+            of_features = (by_feature @ current) / feature_scale
+            current = (weights @ of_features + anchors) / response_scale
         yield start, current
 
 

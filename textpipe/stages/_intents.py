@@ -25,14 +25,14 @@ class Propagation(Section):
     that have none. rounds: how often it does.
     """
 
-    seed_weight: float = Field(10.0, gt=0, le=1e6)
-    uniform_weight: float = Field(0.1, ge=0, le=1e3)
-    iterations: int = Field(5, ge=1, le=100)  # updates of all nodes
-    threshold: float = Field(0.3, ge=0, le=1)
-    margin: float = Field(1.5, ge=1, le=1e6)
-    evidence: float = Field(0.15, ge=0, le=1)
-    new_intents: int = Field(100, ge=0, le=1000)
-    rounds: int = Field(5, ge=0, le=20)
+    seed_weight: float = Field(default=10.0, gt=0, le=1e6)
+    uniform_weight: float = Field(default=0.1, ge=0, le=1e3)
+    iterations: int = Field(default=5, ge=1, le=100)  # updates of all nodes
+    threshold: float = Field(default=0.3, ge=0, le=1)
+    margin: float = Field(default=1.5, ge=1, le=1e6)
+    evidence: float = Field(default=0.15, ge=0, le=1)
+    new_intents: int = Field(default=100, ge=0, le=1000)
+    rounds: int = Field(default=5, ge=0, le=20)
 
 
 def read(path: Path) -> dict[int, tuple[str, str, str]]:
