@@ -26,6 +26,21 @@ def test_a_new_generator_file_is_valid(project):
     assert "train" in project.succeeds("plan", path)
 
 
+def test_a_new_ranker_runs_as_written(project):
+    project.write("replies.tsv", "message\treply\n" + "".join(
+        f"{asks} the {thing} {number}\t{reply}\n"
+        for number in range(30)
+        for thing in ("report", "plan")
+        for asks, reply in (("could you send", "I will send it today."), ("thank you for", "You are welcome!"))
+    ))  # fmt: skip
+    path = project.succeeds("new", "suggest", "--data", "replies.tsv").strip()
+    assert project.succeeds("run", path, "-s", "train.epochs=2").strip() == "saved_models/replies/1"
+    (answer,) = map(
+        json.loads, project.succeeds("predict", "saved_models/replies", "thank you for the cake", "--json").splitlines()
+    )
+    assert answer["replies"][0] == "You are welcome!"
+
+
 def ingested(project, path, *options):
     """Rows by split."""
     folder = project.folder / project.succeeds("ingest", path, *options).strip()

@@ -8,6 +8,7 @@ MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salu
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
+MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
 L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
@@ -177,3 +178,46 @@ class Plan:
 def quoted_list(names: list[str]) -> str:
     """["a", "b"] as items of a TOML list: "a", "b"."""
     return ", ".join(f'"{name}"' for name in names)
+
+
+def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables of a ranker of replies."""
+    sources = [field.name for field in task.FIELDS if field.side == "source" and field.has_text]
+    target = next(field.name for field in task.FIELDS if field.side == "target")
+    steps = ["unicode", *(["html", "mail_zones", *MASKS] if mail else []), "casefold", "whitespace"]
+    lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
+    # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
+    epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
+    return f"""\
+[normalize]
+# Applied in order, both in training and in the exported graph.
+steps = ["unicode", "casefold", "whitespace"]
+
+[normalize.fields]
+{lines}
+[tokenize]
+codec = "none"
+
+[vectorize]
+features = {{ kind = "counts", min_df = 2 }}
+fields = {{ {target} = {{ kind = "counts", min_df = 2 }} }}
+
+[responses]
+max_size = 2000
+min_senders = 5                     # a reply must come from so many people; rows without a sender count as one person each
+# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
+
+[model]
+kind = "dual_encoder"
+embedding_size = 256
+units = [256]
+
+[train]
+epochs = {epochs}
+batch_rows = {batch_rows}                    # the replies of the other rows of a batch are the negatives
+optimizer = {{ kind = "adam", learning_rate = 0.002 }}
+schedule = "cosine"
+
+[evaluate.require]
+# mrr = 0.2                         # below this nothing is exported
+"""
