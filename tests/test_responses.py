@@ -307,8 +307,9 @@ def stage(folder: Path, *, keep=("sender",), columns=None, **settings) -> list[R
             task="suggest", files=mailbox(folder), keep=list(keep), columns=columns or {}, split={"valid": 0, "test": 0}
         )
         ingest.run(config, {}, rows)
+        (folder / "normalize.json").write_text('{"message": [], "reply": [{"kind": "whitespace"}]}')
     output.mkdir()
-    responses.run(responses.Config(task="suggest", **settings), {"ingest": rows}, output)
+    responses.run(responses.Config(task="suggest", **settings), {"ingest": rows, "normalize": folder}, output)
     return _response_set.read(output / _response_set.FILE)
 
 
@@ -343,7 +344,9 @@ def test_an_edited_table_is_used_as_it_is_and_gets_intents(tmp_path):
     again = tmp_path / "again"
     again.mkdir()
     file = tmp_path / "responses" / _response_set.FILE
-    responses.run(responses.Config(task="suggest", file=file), {"ingest": tmp_path / "rows"}, again)
+    responses.run(
+        responses.Config(task="suggest", file=file), {"ingest": tmp_path / "rows", "normalize": tmp_path}, again
+    )
     assert (again / _response_set.FILE).read_bytes() == file.read_bytes()
 
 
@@ -389,3 +392,13 @@ def test_a_kept_column_changes_neither_rows_nor_later_stages(tmp_path):
     assert [(part["row"], part["who"]) for part in table] == [([0, 2, 3], ["p1", "", "p2"])]
     assert kept[0] == kept[1] and kept[0]
     assert issubclass(ConfigError, TextpipeError)
+
+
+def test_words_that_begin_replies_are_no_names():
+    names = Names()
+    names.observe("Peter, that works. Sure, no problem. Merci.")
+    assert [names.occur_in(text) for text in ("Sure, no problem.", "Merci.", "Peter, no problem.")] == [
+        False,
+        False,
+        True,
+    ]

@@ -35,7 +35,7 @@ REPLIES = {
     "could you send": "I will send it today.",
     "are you free for": "Yes, that time suits me.",
     "thank you for": "You are welcome!",
-    "when do we get": "Next week at the latest.",
+    "when do we get": "I think it comes next week.",
 }
 
 
@@ -255,7 +255,7 @@ def test_one_of_a_hundred_is_counted_in_groups():
 def test_a_pipeline_suggests_the_replies_that_its_rows_teach(suggested):
     result, model = suggested
     metrics = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    assert metrics["mrr"] > 0.9 > 3 * metrics["mrr_by_frequency"] / 2
+    assert metrics["mrr"] > 0.9 > metrics["mrr_by_frequency"] + 0.2
     assert metrics["coverage"] == pytest.approx(0.9, abs=0.1)
     answers = model.predict([f"{opening} the soup" for opening in REPLIES])
     assert [answer["answer"] for answer in answers] == list(REPLIES.values())

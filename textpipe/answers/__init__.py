@@ -9,6 +9,7 @@ def join(models, mean) -> model                     # the ensemble of several mo
 READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
 def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}
 def stored_prediction(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
+def references(graph, cells) -> list                # optional: cells of the target as answers are compared with them
 def extra_metrics(graph, raw, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
 def answer_metrics(graph, answers) -> dict        # those that depend on answers only, for subsets of the rows
 def word_metrics(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: count}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textpipe.servable.tracing import Graph
 
 VIEW = "rankings"
+BATCH_ROWS = 512  # replies normalized together
 READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
 WORD_NOTES: tuple[str, ...] = ()
 
@@ -50,6 +51,19 @@ def output(
     from textpipe.answers._ranking import Output
 
     return Output(graph, _response_set.read(artifacts["responses"] / _response_set.FILE))
+
+
+def references(graph: "Graph", cells: Sequence[str]) -> list[str]:
+    """The replies that were given, normalized, as the response set holds them."""
+    import tensorflow as tf
+
+    from textpipe.savedmodel.model_rows import encode
+
+    cleaned: list[str] = []
+    for start in range(0, len(cells), BATCH_ROWS):
+        texts = tf.constant([encode(cell) for cell in cells[start : start + BATCH_ROWS]])
+        cleaned += [text.decode(errors="replace") for text in graph.clean(graph.target, texts).numpy()]
+    return cleaned
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +96,7 @@ __all__ = [
     "extra_metrics",
     "join",
     "names",
-    "output",
+    "output", "references",
     "score_line",
     "score_row",
     "score_summary",

@@ -186,12 +186,13 @@ def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
     target = next(field.name for field in task.FIELDS if field.side == "target")
     steps = ["unicode", *(["html", "mail_zones", *MASKS] if mail else []), "casefold", "whitespace"]
     lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
+    reply = ["unicode", *(["html", "mail_zones"] if mail else []), "whitespace"]  # suggested as they leave it
     # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
     epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
     return f"""\
 [normalize]
-# Applied in order, both in training and in the exported graph.
-steps = ["unicode", "casefold", "whitespace"]
+# Applied in order, both in training and in the exported graph. Replies are suggested as these leave them.
+steps = [{quoted_list(reply)}]
 
 [normalize.fields]
 {lines}

@@ -23,6 +23,11 @@ NAME_SHARE = (
 )
 SURE_SHARE, SURE_USES = 0.75, 3  # from which on it is one in lower case as well
 NAMES_ALIKE = frozenset(("i", "i'm", "i'll", "i've", "i'd"))  # capitalized wherever they stand
+# Words that begin replies and may never be seen elsewhere, in few rows.
+OPENERS = frozenset(
+    "yes no sure thanks thank ok okay sorry please great good fine welcome perfect maybe alright noted approved understood agreed"
+    " ja nein danke gerne bitte leider klar oui non merci désolé bien sí gracias claro vale sim não obrigado obrigada sì grazie".split()
+)
 
 
 def is_private(text: str) -> bool:
@@ -82,7 +87,7 @@ class Names:
         """
         for word, begins in words(text):
             key = fold(word)
-            if key in NAMES_ALIKE:
+            if key in NAMES_ALIKE or (begins and key in OPENERS):
                 continue
             uses, capitals = self.inside[key], self.capitalized[key]
             if word[0].isupper():

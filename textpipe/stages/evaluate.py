@@ -106,6 +106,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         raise DataError(
             f"[evaluate] split {config.split!r} has no rows; give ingest rows for it, or score another split"
         )
+    if hasattr(answering, "references"):
+        rows[servable.target] = answering.references(servable, rows[servable.target])
     raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
     sources = servable.row_texts(raw)
     serve = servable.signature(loader.DEFAULT)

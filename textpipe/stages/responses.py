@@ -1,9 +1,10 @@
 """The response set: which replies may be suggested.
 
-Reads ingest. Writes responses.tsv (see answers/_response_set.py) and stats.json: how many replies there were, and how many each filter
+Reads ingest, and the steps of normalize: a reply is suggested as they leave it. Writes responses.tsv (see answers/_response_set.py) and stats.json: how many replies there were, and how many each filter
 left out.
 """
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from textpipe.stages._intents import Propagation
 if TYPE_CHECKING:
     from textpipe.stages._response_learning import Learner
 
-INPUTS = ("ingest",)
+INPUTS = ("ingest", "normalize")
 
 
 class Config(Section):
@@ -66,7 +67,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         stats: dict[str, Any] = {"file": config.file.name}
     else:
         learner = Learner()
-        learn(learner, config, inputs["ingest"])
+        learn(learner, config, inputs["ingest"], inputs["normalize"])
         responses, stats = learner.chosen(
             max_size=config.max_size, min_count=config.min_count, min_senders=config.min_senders,
             max_words=config.max_words, blocked=config.blocked,
@@ -93,12 +94,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def learn(learner: "Learner", config: Config, folder: Path) -> None:
-    """Count the training rows: their replies and senders, and the words of their other texts.
+def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> None:
+    """Count the training rows: their replies, normalized, their senders, and the words of their other texts.
 
     Raises ConfigError where rows have no column of the name that [responses] sender gives.
     """
     from textpipe.data import shards
+    from textpipe.text.normalizer import Normalizer
 
     fields = _text_columns.fields_of(config.task)
     target = next(field.name for field in fields if field.side == "target")
@@ -110,8 +112,11 @@ def learn(learner: "Learner", config: Config, folder: Path) -> None:
         raise ConfigError(
             f"[responses] sender: no column {sender!r} was kept{suggest(sender, kept)}; add it to [ingest] keep, or leave sender out"
         )
-    for batch in shards.read(folder, "train", [name for name in names if name != "row"]):
-        texts = batch.column(target).to_pylist()
+    clean = _text_columns.trace_text_function(functools.partial(Normalizer(normalize), target))
+    columns = [name for name in names if name != "row"]
+    for batch in _text_columns.batches(folder, "train", [target], columns):
+        replies = batch.column(target)
+        texts = _text_columns.to_arrow(clean(_text_columns.to_tensor(replies)), replies.type).to_pylist()
         senders = batch.column(sender).to_pylist() if sender else [None] * len(texts)
         learner.add(zip(texts, senders, strict=True))
         for field in others:
