@@ -13,7 +13,7 @@ import tiny
 
 from textpipe.answers import _ranking
 from textpipe.answers._response_set import Response
-from textpipe.errors import ConfigError
+from textpipe.errors import ConfigError, ModelError
 from textpipe.metrics import ranking
 from textpipe.objectives import in_batch
 from textpipe.pipeline import runner
@@ -270,6 +270,24 @@ def test_options_set_the_number_of_replies(suggested):
     assert len(answer["replies"]) == 2
     (everything,) = model.predict(["thank you for the cake"], signature="options", options={"num_replies": 100})
     assert sum(everything["scores"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_number_of_replies_outside_its_bounds_is_refused(suggested):
+    _, model = suggested
+    for number in (0, 101):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="num_replies"):
+            model.signatures["options"](
+                message=tf.constant(["hello"]), num_replies=tf.constant(number), diverse=tf.constant(True)
+            )
+
+
+def test_diversity_can_be_switched_off(suggested):
+    _, model = suggested
+    for value in (False, "false"):
+        (answer,) = model.predict(["thank you for the cake"], signature="options", options={"diverse": value})
+        assert len(answer["replies"]) == 3
+    with pytest.raises(ModelError, match="option diverse expects true or false, found 3"):
+        model.predict(["thank you for the cake"], signature="options", options={"diverse": 3})
 
 
 def test_probabilities_of_the_response_set_sum_to_one(suggested):

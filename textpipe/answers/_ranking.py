@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from textpipe.answers._response_set import Response
+from textpipe.decoding import _bounds
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
 from textpipe.savedmodel.signatures import Input, Signature
@@ -20,7 +21,7 @@ REPLIES = 3
 CANDIDATES = 10  # of the signature `nbest`
 OPTIONS = "options"
 BATCH = 512  # responses encoded together
-BLOCKED = -1e9
+TAKEN = -1e10  # the score of a reply that may not be chosen
 
 
 class Output(tf.Module):
@@ -41,7 +42,6 @@ class Output(tf.Module):
         self.responses = lambda: tuple(responses)
         self.texts = tf.constant([encode(one.text) for one in responses])  # [R]
         intents = {name: number for number, name in enumerate(dict.fromkeys(one.intent for one in responses))}
-        self.intent_names = tf.constant([encode(name) for name in intents])
         # A response without an intent is like no other.
         self.intents = tf.constant(
             [intents[one.intent] if one.intent else len(intents) + at for at, one in enumerate(responses)], tf.int32
@@ -89,8 +89,9 @@ class Output(tf.Module):
         return {"answer": found["replies"][:, 0], "score": found["scores"][:, 0], **found}
 
     def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """As many replies as num_replies says, with or without diversity."""
-        return self.replies(inputs, inputs["num_replies"], inputs["diverse"])
+        """As many replies as num_replies says, with or without diversity. The call fails for a number outside its bounds."""
+        options = _bounds.check_bounds({"num_replies": inputs["num_replies"]}, self.bounds)
+        return self.replies(inputs, options["num_replies"], inputs["diverse"])
 
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
         """replies [B, N], their probabilities and their intents; of a set with fewer intents the last places are empty texts."""
@@ -122,7 +123,7 @@ class Output(tf.Module):
             wanted = tf.where(diverse & (at == count - 1) & (at > 0), wanted, 0)
             fits = free & ((wanted[:, None] == 0) | (self.polarity[None] == wanted[:, None]))  # [B, R]
             fits = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), fits, free)
-            best = tf.argmax(tf.where(fits, logits, BLOCKED * 10), axis=1, output_type=tf.int32)
+            best = tf.argmax(tf.where(fits, logits, TAKEN), axis=1, output_type=tf.int32)
             best = tf.where(tf.reduce_any(free, axis=1), best, -1)
             intent = tf.where(best >= 0, tf.gather(self.intents, tf.maximum(best, 0)), -1)
             gone = tf.where(
@@ -150,8 +151,8 @@ class Output(tf.Module):
         The reply need not be in the set; it has no prior then.
         """
         graph = self.graph
-        logits = self.scores(graph.inputs(raw))
         messages = tf.cast(graph.model.encode(graph.inputs(raw)), tf.float32)
+        logits = self.scores_of(messages)
         replies = tf.cast(graph.model.encode_reply(graph.encode(graph.target, raw[graph.target])), tf.float32)
         own = tf.reduce_sum(messages * replies, axis=1)
         same = raw[graph.target][:, None] == self.texts[None]  # [B, R]

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from textpipe.answers.label import (
     SCORES,
     answer_metrics,
+    check,
+    join,
+    names,
     score_line,
     score_row,
     score_summary,
     score_totals,
     word_metrics,
 )
-from textpipe.answers.label import check as check_label
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
@@ -27,19 +29,9 @@ READS = ("responses",)  # stages beside the usual ones whose results the outputs
 WORD_NOTES: tuple[str, ...] = ()
 
 
-def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
-    """Raise ValueError for settings of answers that are searched or of which several are right."""
-    check_label(task, decode=decode, bounds=bounds, join_sources=join_sources)
-
-
 def check_ensemble(model: str) -> None:
     """Raise ConfigError: rankers are not joined."""
     raise ConfigError(f"ensemble: {model} ranks replies; only models that write text can be joined")
-
-
-def join(models: Sequence[Any], mean: str) -> Any:
-    """Rankers are not joined."""
-    raise AssertionError("check_ensemble raises")
 
 
 def output(
@@ -80,11 +72,6 @@ def extra_metrics(
     return _ranking_measures.measure(graph, raw, references, batch_rows)
 
 
-def names(answer: str) -> Sequence[str]:
-    """The reply itself."""
-    return (answer,)
-
-
 __all__ = [
     "READS",
     "SCORES",
@@ -96,11 +83,12 @@ __all__ = [
     "extra_metrics",
     "join",
     "names",
-    "output", "references",
+    "output",
+    "references",
     "score_line",
     "score_row",
     "score_summary",
     "score_totals",
     "stored_prediction",
     "word_metrics",
-]  # fmt: skip
+]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from textpipe.errors import ModelError, NetworkError, suggest
 from textpipe.savedmodel import description
-from textpipe.savedmodel.loader import DEFAULT, convert_outputs, parse_option
+from textpipe.savedmodel.loader import DEFAULT, convert_outputs, option_noun, parse_option
 from textpipe.savedmodel.model_rows import Row, parse_row
 from textpipe.savedmodel.signatures import find_with_options
 
@@ -166,10 +166,7 @@ class Client(JsonClient):
             dtype = dtypes[name]
             number = parse_option(value, dtype)
             if number is None:
-                type_name = (
-                    "a text" if dtype == "string" else "a whole number" if dtype.startswith("int") else "a number"
-                )
-                raise ModelError(f"{self.url}: option {name} expects {type_name}, found {value!r}")
+                raise ModelError(f"{self.url}: option {name} expects {option_noun(dtype)}, found {value!r}")
             values[name] = [value] if dtype == "string" else number
         return values
 

@@ -195,9 +195,8 @@ class Model:
                 raise ModelError(f"{self.path}: no option {name!r}{suggest(name, names)}")
             number = parse_option(value, tensors[name].dtype.name)
             if number is None:
-                kind = "a whole number" if tensors[name].dtype.is_integer else "a number"
-                kind = "a text" if tensors[name].dtype.name == "string" else kind
-                raise ModelError(f"{self.path}: option {name} expects {kind}, found {value!r}")
+                expected = option_noun(tensors[name].dtype.name)
+                raise ModelError(f"{self.path}: option {name} expects {expected}, found {value!r}")
             low, high = bounds.get(name, (number, number))
             if not low <= number <= high:
                 side = f"at least {low}" if number < low else f"at most {high}"
@@ -248,11 +247,20 @@ def read_input_defaults(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: dict(sorted(signature.defaults.items())) for name, signature in definitions}
 
 
+def option_noun(dtype: str) -> str:
+    """What messages call a value of an option: "int32" -> "a whole number"."""
+    return {"string": "a text", "bool": "true or false"}.get(
+        dtype, "a whole number" if dtype.startswith("int") else "a number"
+    )
+
+
 def parse_option(value: Any, dtype: str) -> Any:
     """Convert a caller's value to a tensor's dtype; None when it cannot be.
 
-    parsed("3", "int32") -> 3;   parsed("3.5", "int32") -> None;   parsed("Ein", "string") -> b"Ein"
+    parse_option("3", "int32") -> 3;   ("3.5", "int32") -> None;   ("Ein", "string") -> b"Ein";   ("false", "bool") -> False
     """
+    if dtype == "bool":
+        return {"true": True, "false": False}.get(str(value).lower())
     if dtype == "string":
         return encode(value) if isinstance(value, str) else None
     try:

@@ -1,7 +1,7 @@
 """The response set: which replies may be suggested.
 
-Reads ingest, and the steps of normalize: a reply is suggested as they leave it. Writes responses.tsv (see answers/_response_set.py) and stats.json: how many replies there were, and how many each filter
-left out.
+Reads ingest, and the steps of normalize: a reply is suggested as they leave it. Writes responses.tsv (see
+answers/_response_set.py) and stats.json: how many replies there were, and how many each filter left out.
 """
 
 import functools
