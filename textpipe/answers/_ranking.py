@@ -90,7 +90,7 @@ class Output(tf.Module):
 
     def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
         """As many replies as num_replies says, with or without diversity. The call fails for a number outside its bounds."""
-        options = _bounds.check_bounds({"num_replies": inputs["num_replies"]}, self.bounds)
+        options = _bounds.check_bounds({"num_replies": inputs["num_replies"]}, dict(self.bounds))
         return self.replies(inputs, options["num_replies"], inputs["diverse"])
 
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
