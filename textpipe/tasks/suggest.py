@@ -14,7 +14,7 @@ from textpipe.config.fields import Field
 
 FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
 STAGES = ("ingest", "normalize", "tokenize", "vectorize", "responses", "train", "evaluate", "export")
-OBJECTIVE = "in_batch"
+OBJECTIVE = {"vectors": "in_batch", "tokens": "sequence"}  # by what the model gives
 ANSWER = "ranking"
 METRICS = dict.fromkeys(
     ("suggested", "mrr", "p_at_1", "p_at_3", "p_at_10", "p_at_20", "one_of_100", "coverage", "mrr_by_frequency"), "max"
