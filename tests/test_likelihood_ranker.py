@@ -1,5 +1,6 @@
 """A response set ranked by likelihood: the search over its trie against scoring each text, and a pipeline to its export."""
 
+import functools
 import itertools
 import math
 import random
@@ -19,6 +20,9 @@ ABSENT = -1e9
 TEXTS = ["a", "abc", "abd", "b", "bbbbbbbbbb", "cab", "", "ca", "eaeae", "dd", "ab", "abc"]  # one occurs twice
 
 
+traced = functools.partial(tf.function, autograph=False)
+
+
 def rows_of(texts):
     """[R, U] ids with an end, padded."""
     ids = [[*ids_of(text), END] for text in texts]
@@ -36,7 +40,7 @@ def every(model, first, texts):
 
 def searched(model, inputs, texts, beam):
     trie = _trie_search.TextTrie(rows_of(texts), END)
-    return tf.function(lambda source: _trie_search.log_probs(model, {"source": source}, trie, beam=beam))(
+    return traced(lambda source: _trie_search.log_probs(model, {"source": source}, trie, beam=beam))(
         inputs["source"]
     ).numpy()
 
@@ -185,9 +189,9 @@ def test_a_ranker_scores_as_the_training_code_does(model):
     ranker, inputs = _likelihood.Likelihood(Graph(model), tf.constant(TEXTS), beam=64), {"source": SOURCE}
     expected = by_training_code(model, TEXTS)
     assert len(np.unique(expected.round(3))) > 20  # the rows and texts differ
-    np.testing.assert_allclose(tf.function(ranker.scores)(inputs), expected, rtol=1e-4)
-    np.testing.assert_allclose(tf.function(ranker.exact)(inputs), expected, rtol=1e-4)
-    narrow = tf.function(lambda rows: ranker.log_probs(rows, 2))(inputs).numpy()
+    np.testing.assert_allclose(traced(ranker.scores)(inputs), expected, rtol=1e-4)
+    np.testing.assert_allclose(traced(ranker.exact)(inputs), expected, rtol=1e-4)
+    narrow = traced(lambda rows: ranker.log_probs(rows, 2))(inputs).numpy()
     inside = narrow > ABSENT
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(narrow[inside], expected[inside], rtol=1e-4)
@@ -200,9 +204,9 @@ def test_texts_that_are_no_responses_are_scored_too():
     candidates = tf.constant([others, others[::-1], others])
     expected = by_training_code(model, others)
     expected[1] = expected[1][::-1]
-    score = tf.function(lambda source, texts: ranker.score_texts({"source": source}, texts))
+    score = traced(lambda source, texts: ranker.score_texts({"source": source}, texts))
     np.testing.assert_allclose(score(SOURCE, candidates), expected, rtol=1e-4)
-    given = tf.function(ranker.reply_scores)({"source": SOURCE}, {"reply": candidates[:, 0]})
+    given = traced(ranker.reply_scores)({"source": SOURCE}, {"reply": candidates[:, 0]})
     np.testing.assert_allclose(given, expected[:, 0], rtol=1e-4)
 
 
@@ -213,7 +217,7 @@ def test_mutual_information_takes_off_what_is_probable_whatever_the_message():
     ranker = _likelihood.Likelihood(graph, texts, beam=2, mutual_information=0.5, messages=sample)
     exact = by_training_code(model, TEXTS)
     mean = np.log(np.exp(exact).mean(axis=0))
-    scores = tf.function(ranker.scores)({"source": SOURCE}).numpy()
+    scores = traced(ranker.scores)({"source": SOURCE}).numpy()
     inside = scores > ABSENT
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(scores[inside], (exact - 0.5 * mean)[inside], rtol=1e-4)
