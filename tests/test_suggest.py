@@ -178,7 +178,7 @@ def selector(responses):
     model = SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1]))
     graph = SimpleNamespace(model=model, encode=lambda field, texts: texts, target="reply")
     output = _ranking.Output(graph, responses)
-    assert output.vectors.shape == (count, 1)
+    assert output.ranker.vectors.shape == (count, 1)
     return output
 
 

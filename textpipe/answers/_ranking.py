@@ -1,4 +1,4 @@
-"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, V vector size, N replies, K candidates."""
+"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, N replies, K candidates."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers._matching import Matching
 from textpipe.answers._response_set import Response
 from textpipe.decoding import _bounds
 from textpipe.savedmodel import signatures
@@ -20,23 +21,22 @@ from textpipe.servable.tracing import Graph, Raw, Tensors
 REPLIES = 3
 CANDIDATES = 10  # of the signature `nbest`
 OPTIONS = "options"
-BATCH = 512  # responses encoded together
 TAKEN = -1e10  # the score of a reply that may not be chosen
 
 
 class Output(tf.Module):
     """Replies from a response set: {field: [B]} -> outputs by name.
 
-    responses: the set; their vectors are computed once and saved with the graph. prior_weight: of the log-probability of a response
-    among all training replies, which is added to its score. Trained against the replies of other rows, which are drawn by how
-    frequent they are, a model's score is that of a reply given the message over that of the reply alone, up to a constant: with a
-    weight of 1 their sum ranks by the probability given the message; less suggests rarer replies.
+    responses: the set. prior_weight: of the log-probability of a response among all training replies, which is added to its
+    score. Trained against the replies of other rows, which are drawn by how frequent they are, a model that matches gives the
+    probability of a reply given the message over that of the reply alone, up to a constant: with a weight of 1 their sum ranks by
+    the probability given the message; less suggests rarer replies.
     """
 
     decode = None
     bounds: Mapping[str, Any] = MappingProxyType({"num_replies": (1, 100)})
 
-    def __init__(self, graph: Graph, responses: Sequence[Response], *, prior_weight: float = 1.0):
+    def __init__(self, graph: Graph, responses: Sequence[Response], *, prior_weight: float | None = None):
         super().__init__(name="output")
         self._graph = lambda: graph  # an attribute would be saved with this one
         self.responses = lambda: tuple(responses)
@@ -49,8 +49,9 @@ class Output(tf.Module):
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
         counts = np.array([max(1, one.count) for one in responses], np.float64)
+        self.ranker = Matching(graph, self.texts)
+        prior_weight = self.ranker.prior_weight if prior_weight is None else prior_weight
         self.prior = tf.constant(prior_weight * np.log(counts / counts.sum()), tf.float32)
-        self.vectors = tf.Variable(self.encoded(graph), trainable=False, name="response_vectors")  # [R, V]
 
     @property
     def graph(self) -> Graph:
@@ -62,21 +63,9 @@ class Output(tf.Module):
         """None: a response set is no set of classes."""
         return None
 
-    def encoded(self, graph: Graph) -> np.ndarray:
-        """The vectors of all responses [R, V]."""
-        parts = [
-            graph.model.encode_reply(graph.encode(graph.target, self.texts[start : start + BATCH]))
-            for start in range(0, len(self.texts), BATCH)
-        ]
-        return np.concatenate([np.asarray(tf.cast(part, tf.float32)) for part in parts])
-
-    def scores(self, inputs: Mapping[str, Any]) -> tf.Tensor:
-        """The score of each response, [B, R]."""
-        return self.scores_of(tf.cast(self.graph.model.encode(inputs), tf.float32))
-
-    def scores_of(self, messages: Any) -> tf.Tensor:
-        """The score of each response for messages' vectors: [B, V] -> [B, R]."""
-        return tf.matmul(messages, self.vectors, transpose_b=True) + self.prior
+    def scores(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> tf.Tensor:
+        """The score of each response, [B, R]. inputs: the features of the rows, if already computed."""
+        return self.ranker.scores(self.graph.inputs(raw) if inputs is None else inputs) + self.prior
 
     def answer(self, raw: Raw) -> Tensors:
         """Three replies of three intents to each message, with the probability of each in the whole set.
@@ -95,7 +84,7 @@ class Output(tf.Module):
 
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
         """replies [B, N], their probabilities and their intents; of a set with fewer intents the last places are empty texts."""
-        logits = self.scores(self.graph.inputs(raw))
+        logits = self.scores(raw)
         chosen = self.chosen(logits, count, diverse)  # [B, N]
         known = chosen >= 0
         places = tf.maximum(chosen, 0)
@@ -141,7 +130,7 @@ class Output(tf.Module):
 
     def nbest(self, raw: Raw) -> Tensors:
         """The responses of the highest scores, without diversity: texts [B, K] and scores [B, K], their probabilities."""
-        logits = self.scores(self.graph.inputs(raw))
+        logits = self.scores(raw)
         scores, places = tf.math.top_k(tf.nn.softmax(logits), min(CANDIDATES, len(self.responses())))
         return {"texts": tf.gather(self.texts, places), "scores": scores}
 
@@ -151,10 +140,9 @@ class Output(tf.Module):
         The reply need not be in the set; it has no prior then.
         """
         graph = self.graph
-        messages = tf.cast(graph.model.encode(graph.inputs(raw)), tf.float32)
-        logits = self.scores_of(messages)
-        replies = tf.cast(graph.model.encode_reply(graph.encode(graph.target, raw[graph.target])), tf.float32)
-        own = tf.reduce_sum(messages * replies, axis=1)
+        inputs = graph.inputs(raw)
+        logits = self.scores(raw, inputs)
+        own = self.ranker.reply_scores(inputs, raw)
         same = raw[graph.target][:, None] == self.texts[None]  # [B, R]
         member = tf.reduce_any(same, axis=1)
         own += tf.reduce_sum(tf.where(same, self.prior[None], 0.0), axis=1)
@@ -184,7 +172,7 @@ class Output(tf.Module):
 
         raw: the rows as callers send them; inputs: their features as the model takes them.
         """
-        logits = self.scores(inputs).numpy().astype(np.float64)
+        logits = self.scores(raw, inputs).numpy().astype(np.float64)
         probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
         for row, shares in zip(rows, probabilities, strict=True):
             order = np.argsort(-shares, kind="stable")[:CANDIDATES]
