@@ -67,6 +67,15 @@ SHOWN = {
         "mean": "test_ensemble.py::test_probabilities_are_the_mean_over_the_members",
         "models": "test_ensemble.py::test_results_depend_on_the_members_files_and_code",
     },
+    "answers._ranking_settings": {
+        "trigger": "test_answer_settings.py::test_messages_that_the_trigger_does_not_choose_get_no_replies",
+        "threshold": "test_answer_settings.py::test_the_threshold_is_an_option_of_a_call",
+        "coverage": "test_answer_settings.py::test_a_stated_coverage_is_looked_up_in_the_trigger",
+        "rerank": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
+        "candidates": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
+        "rerank_weight": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
+        "prior_weight": "test_answer_settings.py::test_the_weight_of_the_prior_decides_for_the_frequent",
+    },
     "stages.responses": {
         "task": "test_responses.py::test_a_kept_column_says_who_wrote_a_reply",
         "file": "test_responses.py::test_an_edited_table_is_used_as_it_is_and_gets_intents",
