@@ -131,6 +131,28 @@ def test_the_last_pair_of_vectors_is_that_of_encode_and_encode_reply(fields):
     np.testing.assert_allclose(pairs[-1][1], model.encode_reply(replies), rtol=1e-6)
 
 
+def test_numbers_change_only_the_pair_of_all_fields():
+    from textpipe.config.fields import Field, Sizes
+    from textpipe.models import dual_encoder
+
+    fields = (Field("message", "source", "text"), Field("recipients", "source", "number"))
+    tables = {"message": {"kind": "sparse", "dim": 7}, "recipients": {"kind": "scalar", "mean": 0, "deviation": 1}}
+    target = (Field("reply", "target", "text"), {"kind": "sparse", "dim": 5})
+    sizes = Sizes.from_tables({**tables, "reply": target[1]}, (*fields, target[0]))
+    model = dual_encoder.build(dual_encoder.Config(embedding_size=4, units=(3,)), sizes, seed=1)
+    inputs, replies = {"message": sparse(4, 7, 1), "recipients": tf.constant([0.0, 1, 2, 3])}, sparse(4, 5, 2)
+    changed = model({**inputs, "recipients": tf.constant([5.0, 1, 2, 3])}, replies)
+    pairs = model(inputs, replies)
+    assert len(pairs) == 2
+    np.testing.assert_allclose(pairs[-1][0], model.encode(inputs), rtol=1e-6)
+    np.testing.assert_array_equal(changed[0][0], pairs[0][0])
+    assert np.abs(changed[1][0] - pairs[1][0])[0].max() > 1e-3
+    np.testing.assert_array_equal(changed[1][0][1:], pairs[1][0][1:])
+    only = Sizes.from_tables({"recipients": tables["recipients"], "reply": target[1]}, (fields[1], target[0]))
+    with pytest.raises(ConfigError, match="expects a field of text, found only numbers: recipients"):
+        dual_encoder.build(dual_encoder.Config(), only, seed=1)
+
+
 def test_cosines_are_scaled_and_dot_products_are_not():
     inputs, replies = {"message": sparse(4, 7, 1)}, sparse(4, 5, 2)
     model = encoder(similarity="cosine")
@@ -178,7 +200,7 @@ def selector(responses):
     model = SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1]))
     graph = SimpleNamespace(model=model, encode=lambda field, texts: texts, target="reply")
     output = _ranking.Output(graph, responses)
-    assert output.vectors.shape == (count, 1)
+    assert output.ranker.vectors.shape == (count, 1)
     return output
 
 

@@ -1,44 +1,48 @@
-"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, V vector size, N replies, K candidates."""
+"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, N replies, K candidates."""
 
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers._matching import Matching
+from textpipe.answers._ranking_settings import RERANK, Config
 from textpipe.answers._response_set import Response
+from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
-from textpipe.savedmodel.signatures import Input, Signature
+from textpipe.savedmodel.signatures import Input, Search, Signature
 from textpipe.servable import tracing
+from textpipe.servable.embedded import Embedded
 from textpipe.servable.tracing import Graph, Raw, Tensors
 
-REPLIES = 3
+REPLIES, MAX_REPLIES = 3, 100
 CANDIDATES = 10  # of the signature `nbest`
 OPTIONS = "options"
-BATCH = 512  # responses encoded together
+OUTPUTS = {"replies": tf.string, "scores": tf.float32, "intents": tf.string}
 TAKEN = -1e10  # the score of a reply that may not be chosen
 
 
 class Output(tf.Module):
     """Replies from a response set: {field: [B]} -> outputs by name.
 
-    responses: the set; their vectors are computed once and saved with the graph. prior_weight: of the log-probability of a response
-    among all training replies, which is added to its score. Trained against the replies of other rows, which are drawn by how
-    frequent they are, a model's score is that of a reply given the message over that of the reply alone, up to a constant: with a
-    weight of 1 their sum ranks by the probability given the message; less suggests rarer replies.
+    responses: the set; settings: [answer]. A ranker scores each response, and prior_weight times the logarithm of its share of the
+    training replies is added. Trained against the replies of other rows, which are drawn by how frequent they are, a model that
+    matches gives the probability of a reply given the message over that of the reply alone, up to a constant: with a weight of 1
+    their sum ranks by the probability given the message.
     """
 
     decode = None
-    bounds: Mapping[str, Any] = MappingProxyType({"num_replies": (1, 100)})
 
-    def __init__(self, graph: Graph, responses: Sequence[Response], *, prior_weight: float = 1.0):
+    def __init__(self, graph: Graph, responses: Sequence[Response], settings: Config | None = None):
         super().__init__(name="output")
-        self._graph = lambda: graph  # an attribute would be saved with this one
+        settings = settings or Config()
+        # In lambdas: other attributes would be saved with the graph.
+        self._graph, self._settings = lambda: graph, lambda: settings
         self.responses = lambda: tuple(responses)
         self.texts = tf.constant([encode(one.text) for one in responses])  # [R]
         intents = {name: number for number, name in enumerate(dict.fromkeys(one.intent for one in responses))}
@@ -49,8 +53,11 @@ class Output(tf.Module):
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
         counts = np.array([max(1, one.count) for one in responses], np.float64)
+        self.ranker = Matching(graph, self.texts)
+        prior_weight = self.ranker.prior_weight if settings.prior_weight is None else settings.prior_weight
         self.prior = tf.constant(prior_weight * np.log(counts / counts.sum()), tf.float32)
-        self.vectors = tf.Variable(self.encoded(graph), trainable=False, name="response_vectors")  # [R, V]
+        self.second = Embedded(settings.rerank) if settings.rerank else None
+        self.trigger = Trigger(settings.trigger, settings) if settings.trigger else None
 
     @property
     def graph(self) -> Graph:
@@ -58,25 +65,31 @@ class Output(tf.Module):
         return self._graph()
 
     @property
+    def bounds(self) -> dict[str, Any]:
+        """The lowest and highest value of each numeric option."""
+        return {"num_replies": (1, MAX_REPLIES), **({"threshold": (0, 1)} if self.trigger else {})}
+
+    @property
     def labels(self) -> list[str] | None:
         """None: a response set is no set of classes."""
         return None
 
-    def encoded(self, graph: Graph) -> np.ndarray:
-        """The vectors of all responses [R, V]."""
-        parts = [
-            graph.model.encode_reply(graph.encode(graph.target, self.texts[start : start + BATCH]))
-            for start in range(0, len(self.texts), BATCH)
-        ]
-        return np.concatenate([np.asarray(tf.cast(part, tf.float32)) for part in parts])
+    def scores(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> tf.Tensor:
+        """The score of each response, [B, R]. inputs: the features of the rows, if already computed."""
+        scores = self.ranker.scores(self.graph.inputs(raw) if inputs is None else inputs) + self.prior
+        return scores if self.second is None else self.reranked(raw, scores)
 
-    def scores(self, inputs: Mapping[str, Any]) -> tf.Tensor:
-        """The score of each response, [B, R]."""
-        return self.scores_of(tf.cast(self.graph.model.encode(inputs), tf.float32))
-
-    def scores_of(self, messages: Any) -> tf.Tensor:
-        """The score of each response for messages' vectors: [B, V] -> [B, R]."""
-        return tf.matmul(messages, self.vectors, transpose_b=True) + self.prior
+    def reranked(self, raw: Raw, scores: tf.Tensor) -> tf.Tensor:
+        """Log-probabilities [B, R] in which the second ranker shares out anew what the first, by its scores [B, R], gives to its best
+        candidates together; the others keep theirs."""
+        assert self.second is not None
+        weight, first = self._settings().rerank_weight, tf.nn.log_softmax(scores)
+        own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))  # [B, K]
+        other = self.second.call(RERANK, {**raw, "candidates": tf.gather(self.texts, places)})["log_probs"]
+        mixed = (1 - weight) * own + weight * tf.nn.log_softmax(other)
+        anew = tf.reduce_logsumexp(own, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
+        rows = tf.broadcast_to(tf.range(tf.shape(places)[0])[:, None], tf.shape(places))
+        return tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), anew)
 
     def answer(self, raw: Raw) -> Tensors:
         """Three replies of three intents to each message, with the probability of each in the whole set.
@@ -85,17 +98,49 @@ class Output(tf.Module):
         -> {"answer": ["Yes, I am."], "score": [0.4], "replies": [["Yes, I am.", "Let me check.", "No, sorry."]],
             "scores": [[0.4, 0.2, 0.1]], "intents": [["yes", "check", "no"]]}
         """
-        found = self.replies(raw, tf.constant(REPLIES), tf.constant(True))
-        return {"answer": found["replies"][:, 0], "score": found["scores"][:, 0], **found}
+        return with_best(self.suggestions(raw, tf.constant(REPLIES), tf.constant(True)))
 
     def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """As many replies as num_replies says, with or without diversity. The call fails for a number outside its bounds."""
-        options = _bounds.check_bounds({"num_replies": inputs["num_replies"]}, dict(self.bounds))
-        return self.replies(inputs, options["num_replies"], inputs["diverse"])
+        """As many replies as num_replies says, with or without diversity, to messages from the trigger's threshold on.
+
+        The call fails for a number outside its bounds.
+        """
+        numbers = {name: inputs[name] for name in self.bounds if name in inputs}
+        options = _bounds.check_bounds(numbers, self.bounds)
+        return with_best(self.suggestions(inputs, options["num_replies"], inputs["diverse"], options.get("threshold")))
+
+    def suggestions(
+        self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor, threshold: tf.Tensor | None = None
+    ) -> Tensors:
+        """As `replies`; with a trigger also fires [B] and probability [B], and empty replies to messages that it does not choose.
+
+        Nothing is ranked when it chooses none of them.
+        """
+        if self.trigger is None:
+            return self.replies(raw, count, diverse)
+        trigger = self.trigger
+        probability = trigger.probability(raw)
+        fires = probability >= (trigger.threshold if threshold is None else threshold)  # [B]
+
+        def ranked() -> Tensors:
+            rows = tf.where(fires)[:, 0]
+            found = self.replies({name: tf.gather(raw[name], rows) for name in self.graph.sources}, count, diverse)
+            places = tf.maximum(tf.cumsum(tf.cast(fires, tf.int32)) - 1, 0)  # [B] rows of found
+            spread = {name: tf.gather(part, places) for name, part in found.items()}
+            return {name: tf.where(fires[:, None], part, nothing(part.dtype)) for name, part in spread.items()}
+
+        def nothing(dtype: tf.DType) -> tf.Tensor:
+            return tf.constant("" if dtype == tf.string else 0.0, dtype)
+
+        def unranked() -> Tensors:
+            shape = [tf.shape(fires)[0], tf.minimum(count, len(self.responses()))]
+            return {name: tf.fill(shape, nothing(dtype)) for name, dtype in OUTPUTS.items()}
+
+        return {**tf.cond(tf.reduce_any(fires), ranked, unranked), "fires": fires, "probability": probability}
 
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
         """replies [B, N], their probabilities and their intents; of a set with fewer intents the last places are empty texts."""
-        logits = self.scores(self.graph.inputs(raw))
+        logits = self.scores(raw)
         chosen = self.chosen(logits, count, diverse)  # [B, N]
         known = chosen >= 0
         places = tf.maximum(chosen, 0)
@@ -141,26 +186,24 @@ class Output(tf.Module):
 
     def nbest(self, raw: Raw) -> Tensors:
         """The responses of the highest scores, without diversity: texts [B, K] and scores [B, K], their probabilities."""
-        logits = self.scores(self.graph.inputs(raw))
+        logits = self.scores(raw)
         scores, places = tf.math.top_k(tf.nn.softmax(logits), min(CANDIDATES, len(self.responses())))
         return {"texts": tf.gather(self.texts, places), "scores": scores}
 
     def score(self, raw: Raw) -> Tensors:
         """How probable a given reply is beside the response set: log_prob [B] and probability [B].
 
-        The reply need not be in the set; it has no prior then.
+        The reply need not be in the set; it has no prior then, and the first ranker alone scores it.
         """
-        graph = self.graph
-        messages = tf.cast(graph.model.encode(graph.inputs(raw)), tf.float32)
-        logits = self.scores_of(messages)
-        replies = tf.cast(graph.model.encode_reply(graph.encode(graph.target, raw[graph.target])), tf.float32)
-        own = tf.reduce_sum(messages * replies, axis=1)
-        same = raw[graph.target][:, None] == self.texts[None]  # [B, R]
-        member = tf.reduce_any(same, axis=1)
-        own += tf.reduce_sum(tf.where(same, self.prior[None], 0.0), axis=1)
-        whole = tf.reduce_logsumexp(logits, axis=1)
-        whole = tf.where(member, whole, tf.reduce_logsumexp(tf.stack([whole, own]), axis=0))
-        return {"log_prob": own - whole, "probability": tf.exp(own - whole)}
+        inputs = self.graph.inputs(raw)
+        logits = self.ranker.scores(inputs) + self.prior
+        own = self.ranker.reply_scores(inputs, raw)
+        outside = own - tf.reduce_logsumexp(tf.concat([logits, own[:, None]], axis=1), axis=1)
+        ranked = tf.nn.log_softmax(logits if self.second is None else self.reranked(raw, logits))
+        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
+        inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)
+        log_prob = tf.where(tf.reduce_any(same, axis=1), inside, outside)
+        return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
     def signatures(self) -> list[Signature]:
         """All of them."""
@@ -170,8 +213,13 @@ class Output(tf.Module):
             "diverse": Input(signatures.OPTION, "bool", ()),
         }
         defaults = {"num_replies": tf.constant(REPLIES), "diverse": tf.constant(True)}
+        if self.trigger is not None:
+            options["threshold"] = Input(signatures.OPTION, "float32", ())
+            defaults["threshold"] = self.trigger.threshold
+        outputs = ["answer", "score", *OUTPUTS, *(["fires", "probability"] if self.trigger else [])]
+        search = Search(OPTIONS, {name: name for name in outputs})
         return [
-            Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
+            Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=search),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True),
             Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
@@ -180,14 +228,23 @@ class Output(tf.Module):
         ]  # fmt: skip
 
     def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-        """Fill in texts and scores of each row, best first, and log_prob of the best.
+        """Fill in texts and scores of each row, best first, log_prob of the best, and what the trigger says.
 
         raw: the rows as callers send them; inputs: their features as the model takes them.
         """
-        logits = self.scores(inputs).numpy().astype(np.float64)
+        logits = self.scores(raw, inputs).numpy().astype(np.float64)
         probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+        texts = [one.text for one in self.responses()]
         for row, shares in zip(rows, probabilities, strict=True):
             order = np.argsort(-shares, kind="stable")[:CANDIDATES]
-            texts = [one.text for one in self.responses()]
             row |= {"texts": [texts[at] for at in order], "scores": [float(shares[at]) for at in order]}
             row["log_prob"] = math.log(max(float(shares[order[0]]), 1e-300))
+        if self.trigger is not None:
+            threshold = float(self.trigger.threshold)
+            for row, probability in zip(rows, self.trigger.probability(raw).numpy().tolist(), strict=True):
+                row["trigger"] = {"probability": probability, "threshold": threshold}
+
+
+def with_best(found: Tensors) -> Tensors:
+    """Replies with the first as answer [B], and its score [B]."""
+    return {"answer": found["replies"][:, 0], "score": found["scores"][:, 0], **found}

@@ -1,10 +1,9 @@
-"""How a ranker places the replies that were given.   Shapes: N rows, R responses, V vector size."""
+"""How a ranker places the replies that were given.   Shapes: N rows, R responses."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from textpipe.metrics import ranking
 from textpipe.text.canonical import canonical
@@ -27,12 +26,14 @@ def measure(
     places, messages, replies = [], [], []
     for start in range(0, len(references), batch_rows):
         rows = slice(start, start + batch_rows)
-        inputs = graph.inputs({name: graph.raw_tensor(name, cells[rows]) for name, cells in raw.items()})
-        targets = graph.encode(graph.target, graph.raw_tensor(graph.target, references[rows]))
-        messages.append(tf.cast(graph.model.encode(inputs), tf.float32).numpy())
-        replies.append(tf.cast(graph.model.encode_reply(targets), tf.float32).numpy())
+        raw_rows = {name: graph.raw_tensor(name, cells[rows]) for name, cells in raw.items()}
+        target = {graph.target: graph.raw_tensor(graph.target, references[rows])}
+        inputs = graph.inputs(raw_rows)
+        if hasattr(output.ranker, "messages"):
+            messages.append(output.ranker.messages(inputs).numpy())
+            replies.append(output.ranker.replies(target).numpy())
         known = own[rows] >= 0
-        scores = output.scores_of(messages[-1]).numpy()[known]
+        scores = output.scores(raw_rows, inputs).numpy()[known]
         places.append(ranking.ranks(scores, own[rows][known]))
     found: dict[str, float] = {"coverage": float(np.mean(own >= 0))}
     count = np.count_nonzero(own >= 0)
@@ -42,7 +43,8 @@ def measure(
         found |= ranking.figures(np.concatenate(places))
         counts = [response.count for response in output.responses()]
         found["mrr_by_frequency"] = float(np.mean(1 / ranking.by_frequency(counts, own[own >= 0])))
-    found |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
+    if messages:
+        found |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
     if "one_of_100" in found:
         notes.append("one_of_100: up to 2,000 rows drawn by numpy's default_rng(1), in groups of 100.")
     return found, notes

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textpipe.answers._ranking_settings import Config
 from textpipe.answers.label import (
     SCORES,
     answer_metrics,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from textpipe.servable.tracing import Graph
 
 VIEW = "rankings"
+STORED = ("answer", "score", "replies", "scores", "intents", "fires", "probability")  # in predictions.jsonl
 BATCH_ROWS = 512  # replies normalized together
 READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
 WORD_NOTES: tuple[str, ...] = ()
@@ -36,13 +38,13 @@ def check_ensemble(model: str) -> None:
 
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
-    artifacts: Mapping[str, Path],
+    artifacts: Mapping[str, Path], settings: Config,
 ) -> "Output":  # fmt: skip
     """The part of a graph that answers, with the response set that the stage `responses` left."""
     from textpipe.answers import _response_set
     from textpipe.answers._ranking import Output
 
-    return Output(graph, _response_set.read(artifacts["responses"] / _response_set.FILE))
+    return Output(graph, _response_set.read(artifacts["responses"] / _response_set.FILE), settings)
 
 
 def references(graph: "Graph", cells: Sequence[str]) -> list[str]:
@@ -59,8 +61,8 @@ def references(graph: "Graph", cells: Sequence[str]) -> list[str]:
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer: all replies, their probabilities and their intents."""
-    return {name: answer[name] for name in ("answer", "score", "replies", "scores", "intents")}
+    """What predictions.jsonl keeps of an answer: all replies, their probabilities and their intents, and what the trigger says."""
+    return {name: answer[name] for name in STORED if name in answer}
 
 
 def extra_metrics(
@@ -77,6 +79,7 @@ __all__ = [
     "SCORES",
     "VIEW",
     "WORD_NOTES",
+    "Config",
     "answer_metrics",
     "check",
     "check_ensemble",

@@ -3,8 +3,9 @@
 A pipeline file has three kinds of content:
 
     task = "translate"            shared: passed to every stage whose Config has a field of this name
-    seed = 1                      (task, seed, model, decode, ensemble)
+    seed = 1                      (task, seed, model, decode, ensemble, answer)
     [model] / [decode]            shared tables, checked by the Config of models/<kind>.py, decoding/<kind>.py
+    [answer]                      a shared table, checked by the Config of answers/<the task's>.py
     [ingest] ... [export]         one table per stage, checked by that stage's Config
 
 Unknown keys are errors with a suggestion, and all errors of a file are reported at once.
@@ -22,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, Val
 from textpipe.config import chosen_fields, plugins
 from textpipe.errors import ConfigError, TextpipeError, suggest
 
-SHARED = ("task", "seed", "model", "decode", "ensemble")
+SHARED = ("task", "seed", "model", "decode", "ensemble", "answer")
 
 
 class Section(BaseModel):
@@ -166,7 +167,7 @@ def describe_error(path: str, stage: str, config: type[BaseModel], item: Mapping
         return f"{label}: is required"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] in ("value_error", "assertion_error"):
-        if location == [] and top_level_key(item) in ("model", "decode"):
+        if location == [] and top_level_key(item) in ("model", "decode", "answer"):
             return f"{path} [{top_level_key(item)}] {message}"
         return f"{label}: {message}"
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"

@@ -71,7 +71,8 @@ class Scorer:
         from textpipe.servable.graph import Servable
 
         paths = {stage: artifact.path for stage, artifact in artifacts.items()}
-        servable = Servable.load(paths, loaded.task, ensemble=loaded.sections["export"].ensemble)
+        export = loaded.sections["export"]
+        servable = Servable.load(paths, loaded.task, ensemble=export.ensemble, answer=export.answer)
         scoring = find_giving(servable.definitions, LIKELIHOOD)
         assert scoring is not None
         function = servable.signature(scoring.name)

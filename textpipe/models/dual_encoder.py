@@ -9,15 +9,16 @@ from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 from textpipe.layers.dropout_rate import Rate
 
-READS = ("sparse", "ids")
+READS = ("sparse", "ids", "scalar")
+REPLY_READS = ("sparse", "ids")
 GIVES = "vectors"
 
 
 class Config(Section):
     """[model] kind = "dual_encoder".
 
-    A reply fits a message as their vectors' dot product says. Each message field has towers of its own, and a further pair stands on
-    them all.
+    A reply fits a message as their vectors' dot product says. Each message field of text has towers of its own, and a further pair stands
+    on them all, and on the fields that are numbers.
     similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
     """
 
@@ -39,14 +40,18 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     from textpipe.layers.inputs import dim_of
     from textpipe.nets.dual_encoder import DualEncoder
 
-    if sizes.target["kind"] not in READS:
+    if sizes.target["kind"] not in REPLY_READS:
         raise ConfigError(
-            f"[model] dual_encoder: expects {' or '.join(READS)} features of the reply, found {sizes.target['kind']} for "
+            f"[model] dual_encoder: expects {' or '.join(REPLY_READS)} features of the reply, found {sizes.target['kind']} for "
             f"{sizes.target_name!r}"
         )
+    numbers = [name for name, size in sizes.inputs.items() if size["kind"] == "scalar"]
+    if len(numbers) == len(sizes.inputs):
+        raise ConfigError(f"[model] dual_encoder: expects a field of text, found only numbers: {', '.join(numbers)}")
     model = DualEncoder(
-        {name: dim_of(size) for name, size in sizes.inputs.items()},
+        {name: dim_of(size) for name, size in sizes.inputs.items() if name not in numbers},
         dim_of(sizes.target),
+        numbers=numbers,
         embedding_size=config.embedding_size,
         units=config.units,
         activation=config.activation,

@@ -2,7 +2,8 @@
 
 Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, section 4: a message and a reply are
 encoded apart, and the score of the pair is the dot product of the two vectors. Of several message fields each has a pair of towers
-with a loss of its own, and one pair stands on all of them (figure 4).
+with a loss of its own, and one pair stands on all of them (figure 4). Numbers, such as how many people a mail went to, are read by this
+pair alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ class Tower(keras.layers.Layer):
 class DualEncoder(keras.Model):
     """Vectors of messages and replies whose dot product says how well they fit.
 
-    dims: {message field: F}; reply_dim: F of the reply. cosine: vectors have unit length, and the dot product is
+    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot product is
     multiplied by a learned scale.
     """
 
@@ -68,10 +69,11 @@ class DualEncoder(keras.Model):
         dropout: float,
         cosine: bool,
         seed: int,
+        numbers: Sequence[str] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.fields, self.cosine = tuple(dims), cosine
+        self.fields, self.numbers, self.cosine = tuple(dims), tuple(numbers), cosine
 
         # Small, so that n-grams seen once or twice, whose embeddings hardly learn, do not drown those that did.
         def normal(number: int) -> Any:
@@ -89,9 +91,9 @@ class DualEncoder(keras.Model):
         self.message_towers = [tower(2 * number, embedding_size, f"message_{number}") for number in range(len(dims))]
         self.reply_towers = [tower(2 * number + 1, embedding_size, f"reply_{number}") for number in range(len(dims))]
         self.joint = []
-        if len(dims) > 1:
+        if len(dims) + len(numbers) > 1:
             size, number = len(dims) * units[-1], 2 * len(dims)
-            self.joint = [tower(number, size, "message_joint"), tower(number + 1, size, "reply_joint")]
+            self.joint = [tower(number, size + len(numbers), "message_joint"), tower(number + 1, size, "reply_joint")]
 
     def build(self, input_shape: Any = None) -> None:
         layers: list[Any] = [*self.embeddings, self.reply_embedding]
@@ -109,25 +111,29 @@ class DualEncoder(keras.Model):
         answers = self.of_reply(replies, training)
         pairs = list(zip(messages, answers, strict=True))
         if self.joint:
-            pairs.append(
-                tuple(
-                    tower(ops.concatenate(self.activated(parts), axis=-1), training=training)
-                    for tower, parts in zip(self.joint, (messages, answers), strict=True)
-                )
-            )
+            pairs.append((self.joined(messages, inputs, training), self.joined_reply(answers, training)))
         return [(self.scaled(message), self.unit(reply)) for message, reply in pairs]
 
     def encode(self, inputs: Mapping[str, Any]) -> Any:
         """What ranks replies to messages: {field: feature} -> [B, V], the scale in it."""
         parts = self.by_field(inputs, False)
-        whole = self.joint[0](ops.concatenate(self.activated(parts), axis=-1)) if self.joint else parts[0]
-        return self.scaled(whole)
+        return self.scaled(self.joined(parts, inputs, False) if self.joint else parts[0])
 
     def encode_reply(self, replies: Any) -> Any:
         """The vectors of replies: feature -> [R, V]."""
         parts = self.of_reply(replies, False)
-        whole = self.joint[1](ops.concatenate(self.activated(parts), axis=-1)) if self.joint else parts[0]
-        return self.unit(whole)
+        return self.unit(self.joined_reply(parts, False) if self.joint else parts[0])
+
+    def joined(self, parts: Sequence[Any], inputs: Mapping[str, Any], training: bool) -> Any:
+        """The message's vector by all fields: vectors by each text [B, V], and the numbers of `inputs` -> [B, V]."""
+        numbers = [ops.cast(inputs[name], parts[0].dtype)[:, None] for name in self.numbers]
+        return self.joint[0](
+            ops.concatenate([*map(keras.activations.tanh, parts), *numbers], axis=-1), training=training
+        )
+
+    def joined_reply(self, parts: Sequence[Any], training: bool) -> Any:
+        """The reply's vector for all fields: vectors for each field [R, V] -> [R, V]."""
+        return self.joint[1](ops.concatenate(list(map(keras.activations.tanh, parts)), axis=-1), training=training)
 
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
         """The message's vector by each field."""
@@ -138,9 +144,6 @@ class DualEncoder(keras.Model):
         """The reply's vector for each field of the message."""
         embedded = self.reply_embedding(replies)
         return [tower(embedded, training=training) for tower in self.reply_towers]
-
-    def activated(self, parts: Sequence[Any]) -> list[Any]:
-        return [keras.activations.tanh(part) for part in parts]
 
     def scaled(self, vectors: Any) -> Any:
         return self.unit(vectors) * ops.exp(self.log_scale) if self.cosine else vectors

@@ -32,6 +32,7 @@ SHARED_ABOUT = {
     "model": "The model to train: a table [model] with its kind and settings.",
     "decode": "How a generator searches for answers: a table [decode] with its kind and settings.",
     "ensemble": "Trained models that answer together with this one, in evaluate and export.",
+    "answer": "How a task with such settings answers: a table [answer].",
 }
 
 
@@ -71,6 +72,10 @@ def groups() -> list[Group]:
         for name in ("model", "decode", "ensemble"):
             if name in config.model_fields:
                 groups += nested_groups(name, config.model_fields[name], done)
+    for name in plugins.names("answers"):
+        module = plugins.find("answers", name)
+        if hasattr(module, "Config"):
+            groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
     return groups
 
 

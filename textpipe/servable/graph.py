@@ -52,6 +52,7 @@ class Servable(tf.Module):
         attends: bool = True,
         trained: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, Path] | None = None,
+        answer: Section | None = None,
     ):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
@@ -66,9 +67,11 @@ class Servable(tf.Module):
         self.weights = [variable.value for variable in model.weights]
         self._model = lambda: model
         self._trained = lambda: dict(trained or {})
-        self.output = plugins.find("answers", task.ANSWER).output(
+        answers = plugins.find("answers", task.ANSWER)
+        settings = {"settings": answer or answers.Config()} if hasattr(answers, "Config") else {}
+        self.output = answers.output(
             self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends,
-            artifacts=artifacts or {},
+            artifacts=artifacts or {}, **settings,
         )  # fmt: skip
 
     @classmethod
@@ -80,11 +83,13 @@ class Servable(tf.Module):
         *,
         ensemble: Ensemble | None = None,
         bounds: Mapping[str, float] | None = None,
+        answer: Section | None = None,
     ) -> "Servable":
         """Load from the artifacts of normalize, tokenize, vectorize and train, by stage name.
 
         decode: a decoding/ Config, greedy when None; ignored by classifiers. ensemble: trained models that answer together
-        with that of train. bounds: upper bounds of the decoder's options that replace its own.
+        with that of train. bounds: upper bounds of the decoder's options that replace its own. answer: [answer] of the
+        pipeline file, for tasks that have it.
         """
         module = plugins.find("tasks", task) if isinstance(task, str) else task
         tables = json.loads((artifacts["train"] / "model.json").read_text(encoding="utf-8"))
@@ -108,6 +113,7 @@ class Servable(tf.Module):
             attends=_fits.attends(config, ensemble),
             trained=json.loads((artifacts["train"] / "train.json").read_text(encoding="utf-8")),
             artifacts=artifacts,
+            answer=answer,
         )
 
     @property

@@ -117,6 +117,8 @@ def compare_row(at, row, outputs, described):
     answers = {name: output for name, output in outputs.items() if gives[name] == "answer"}
     certain = [f"{place}: {fault}" for output in features for fault in feature_differences(row, output)]
     certain += [f"{place}: {fault}" for fault in probability_differences(row, answers)]
+    certain += [f"{place}: {fault}" for fault in trigger_differences(row, answers)]
+    answers = {name: output for name, output in answers.items() if output.get("fires", True)}
     answers = {name: ranked_answers(output) for name, output in answers.items() if {"answer", "texts"} & output.keys()}
     doubtful = [
         f"{place}: {fault}" for name, answer in answers.items() for fault in answer_differences(row, name, answer)
@@ -202,6 +204,21 @@ def probability_differences(row, answers):
                 yield f"{other} has different scores from {name}"
             if classified["classes"].tolist() != answer["labels"].tolist():
                 yield f"{other} has different classes from {name}"
+
+
+def trigger_differences(row, answers):
+    """Yield where the trigger's probability differs from training-side code, or the answer does not follow from it."""
+    for name, answer in answers.items():
+        if "fires" not in answer:
+            continue
+        expected, threshold = row["trigger"]["probability"], row["trigger"]["threshold"]
+        probability, fires = float(answer["probability"]), bool(answer["fires"])
+        if not all_close([probability], [expected]):
+            yield f"{name} has a trigger's probability of {probability} where training-side code gave {expected}"
+        if fires != (expected >= threshold) and not all_close([expected], [threshold]):
+            yield f"{name} fires: {fires}, at a probability of {expected} and a threshold of {threshold}"
+        if not fires and (any(answer["replies"]) or any(answer["scores"])):
+            yield f"{name} has replies to a message that the trigger does not choose"
 
 
 def likelihood_differences(row, outputs):

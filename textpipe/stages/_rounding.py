@@ -23,8 +23,9 @@ MIN_DOUBTS = 4
 def unexplained_faults(
     servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """The faults of those of _replay.py's doubts that rounding does not explain."""
-    if len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
+    """The faults of those of _replay.py's doubts that rounding does not explain: all of them for answers without a search."""
+    searches = hasattr(servable.output, "search_inputs")
+    if not searches or len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
         return [fault for doubt in doubts for fault in doubt["faults"]]
     faults = []
     for doubt in doubts:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from textpipe.config import plugins
+from textpipe.config.answer_settings import Answer
 from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
 from textpipe.metrics import bleu_tokenizers
@@ -46,6 +47,7 @@ class Config(Section):
     seed: int = Field(1, ge=0)
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
     ensemble: Ensemble | None = None
+    answer: Answer = Field(None, validate_default=True)
     split: Literal["test", "valid"] = "test"  # the rows to score
     join_sources: bool = False
     limit: int | None = Field(None, ge=1)
@@ -97,7 +99,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     task = plugins.find("tasks", config.task)
     answering = plugins.find("answers", task.ANSWER)
-    servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble)
+    servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble, answer=config.answer)
     rows = read_rows(inputs["ingest"], config, (*servable.sources, servable.target))
     grouped = None
     if config.join_sources:

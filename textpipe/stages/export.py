@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from textpipe.cache import fingerprint, integrity
 from textpipe.config import plugins
+from textpipe.config.answer_settings import Answer
 from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.savedmodel import description, loader, manifest, signatures, warmup
@@ -52,6 +53,7 @@ class Config(Section):
     task: str
     decode: Plugin.of("decoding") = Field("greedy", validate_default=True)
     ensemble: Ensemble | None = None
+    answer: Answer = Field(None, validate_default=True)
     golden_rows: int = Field(240, ge=1, le=10_000)
     warmup_rows: int = Field(16, ge=0, le=warmup.LIMIT - 1)
     bounds: dict[str, float] = Field(default_factory=dict)
@@ -91,7 +93,9 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
 
     # Keras numbers layers per process, and their names are in the graph: reset the counter for reproducible bytes.
     keras.utils.clear_session(free_memory=False)
-    servable = Servable.load(inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds)
+    servable = Servable.load(
+        inputs, config.task, config.decode, ensemble=config.ensemble, bounds=config.bounds, answer=config.answer
+    )
     writer.save(servable, folder)
     rows = _golden.build_rows(config.golden_rows, inputs, servable)
     (folder / loader.GOLDEN).parent.mkdir(exist_ok=True)

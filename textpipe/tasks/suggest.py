@@ -17,7 +17,19 @@ STAGES = ("ingest", "normalize", "tokenize", "vectorize", "responses", "train", 
 OBJECTIVE = {"vectors": "in_batch", "tokens": "sequence"}  # by what the model gives
 ANSWER = "ranking"
 METRICS = dict.fromkeys(
-    ("suggested", "mrr", "p_at_1", "p_at_3", "p_at_10", "p_at_20", "one_of_100", "coverage", "mrr_by_frequency"), "max"
+    (
+        "suggested",
+        "fires",
+        "mrr",
+        "p_at_1",
+        "p_at_3",
+        "p_at_10",
+        "p_at_20",
+        "one_of_100",
+        "coverage",
+        "mrr_by_frequency",
+    ),
+    "max",
 )
 VIEW = "replies"  # the page shows replies as buttons
 TEMPLATE = "suggest"  # what `textpipe new` writes
@@ -33,7 +45,8 @@ def metrics(
 ) -> dict[str, Any]:
     """Scores of what the signature serving_default gave for N rows; how replies rank is measured by answers/ranking.py.
 
-    outputs: replies [N, 3]. suggested: the share of rows whose own reply, but for case and punctuation, is one of the three.
+    outputs: replies [N, 3], and with a trigger fires [N]. suggested: the share of rows whose own reply, but for case and punctuation,
+    is one of the three; fires: the share that the trigger chooses.
     """
     import numpy as np
 
@@ -50,6 +63,8 @@ def metrics(
     if not len(hits):
         return {"metrics": {"suggested": None}, "intervals": {}}
     report: dict[str, Any] = {"metrics": {"suggested": float(hits.mean())}, "intervals": {}}
+    if "fires" in outputs:
+        report["metrics"]["fires"] = float(np.mean(outputs["fires"]))
     if resamples:
         sums = bootstrap.confidence_interval(hits[:, None], lambda total: total[0], resamples=resamples, seed=seed)
         report["intervals"]["suggested"] = [bound / len(hits) for bound in sums]

@@ -1,0 +1,36 @@
+"""A trigger: an exported classifier that decides whether a message gets suggestions.   Shapes: B batch.
+
+Kannan et al. (2016), section 5.1: a network decides whether to suggest at all, before any reply is ranked.
+"""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from textpipe.answers._ranking_settings import Config
+from textpipe.servable.embedded import Embedded
+from textpipe.servable.tracing import Raw
+
+DEFAULT_THRESHOLD = 0.5
+
+
+class Trigger(tf.Module):
+    """The probability of the second class of an exported classifier, and the threshold from which a message gets replies.
+
+    Raises ConfigError where the threshold for a coverage is asked for and the model does not say it.
+    """
+
+    def __init__(self, folder: Path, settings: Config):
+        super().__init__(name="trigger")
+        self.model = Embedded(folder)
+        if settings.coverage is not None:
+            from textpipe.savedmodel import coverage
+
+            threshold = coverage.threshold_at(self.model.about, settings.coverage, str(folder))
+        else:
+            threshold = DEFAULT_THRESHOLD if settings.threshold is None else settings.threshold
+        self.threshold = tf.constant(threshold, tf.float32)
+
+    def probability(self, raw: Raw) -> tf.Tensor:
+        """{field: [B]} -> [B]."""
+        return self.model.call("serving_default", raw)["probabilities"][:, 1]

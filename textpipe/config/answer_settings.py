@@ -1,0 +1,36 @@
+"""[answer]: the settings of how a model answers, checked by the Config of the task's answers/ module, where it has one."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny, ValidationError, ValidationInfo
+
+from textpipe.config import plugins
+from textpipe.config.sections import Section, describe_plugin_error
+from textpipe.errors import TextpipeError
+
+
+def check(value: Any, info: ValidationInfo) -> Section | None:
+    """The checked table; None for a task whose answers have no settings. Raises ValueError."""
+    task = info.data.get("task")
+    if task is None:  # refused already
+        return None
+    try:
+        module = plugins.find("tasks", task)
+        config = getattr(plugins.find("answers", module.ANSWER), "Config", None)
+    except TextpipeError as error:
+        raise ValueError(str(error)) from None
+    if config is None:
+        if value is not None:
+            raise ValueError(f"task {task!r} has no such settings; leave [answer] out")
+        return None
+    if not isinstance(value, dict | None):
+        raise ValueError(f"expected a table [answer], found {value!r}")
+    try:
+        section = config(**(value or {}))
+    except ValidationError as error:
+        raise ValueError("; ".join(describe_plugin_error(config, item) for item in error.errors())) from None
+    section.check(module)
+    return section
+
+
+Answer = Annotated[SerializeAsAny[Section] | None, BeforeValidator(check)]
