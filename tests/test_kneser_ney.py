@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location(
-    "kneser_ney", Path(__file__).parents[1] / "benchmarks" / "kneser_ney.py"
-)
+spec = importlib.util.spec_from_file_location("kneser_ney", Path(__file__).parents[1] / "benchmarks" / "kneser_ney.py")
 kneser_ney = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kneser_ney)
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import math
 import random
 from types import SimpleNamespace
@@ -9,11 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from test_beam import END, Table, after, along, log_softmax
 from test_prefix import Letters, ids_of
 
-from textpipe.answers import _likelihood
+from textpipe.answers import _likelihood, _response_set
 from textpipe.decoding import _trie_search, beam
+from textpipe.errors import ConfigError
+from textpipe.pipeline import runner
+from textpipe.savedmodel import loader
 from textpipe.training import likelihood
 
 ABSENT = -1e9
@@ -141,9 +146,7 @@ def network(kind, **settings):
     ids = {"kind": "ids", "vocab_size": 8, "max_length": 16}
     fields = (Field("source", "source", "text"), Field("reply", "target", "text"))
     module = plugins.find("models", kind)
-    model = module.build(
-        module.Config(**settings), Sizes.from_tables({"source": ids, "reply": ids}, fields), seed=1
-    )
+    model = module.build(module.Config(**settings), Sizes.from_tables({"source": ids, "reply": ids}, fields), seed=1)
     draw = np.random.default_rng(1)  # the weights as they begin give all texts about one probability
     for variable in model.trainable_variables:
         variable.assign(variable + draw.normal(scale=0.3, size=variable.shape))
@@ -223,3 +226,91 @@ def test_mutual_information_takes_off_what_is_probable_whatever_the_message():
     np.testing.assert_allclose(scores[inside], (exact - 0.5 * mean)[inside], rtol=1e-4)
     assert (scores[~inside] == ABSENT).all()
     assert math.isclose(np.exp(ranker.marginal(sample)).sum(), np.exp(mean).sum(), rel_tol=1e-4)
+
+
+# A pipeline
+
+LIKELIHOOD = {
+    "task": "suggest",
+    "seed": 1,
+    "tokenize": {"codec": {"kind": "unigram", "vocab_size": 120}},
+    "vectorize": {"features": {"kind": "ids", "max_length": 24}},
+    "responses": {"min_senders": 1, "min_count": 3},
+    "model": {"kind": "recurrent", "units": 16, "embedding_size": 16, "attention_size": 8},
+    "train": {"epochs": 3, "batch_tokens": 1024, "optimizer": {"kind": "adam", "learning_rate": 0.01}},
+}
+
+
+def run(folder, name, tables):
+    from test_suggest import rows
+
+    file = folder / f"{name}.toml"
+    ingest = {"files": str(rows(folder / "rows.tsv"))}
+    file.write_text(tiny.toml({**tables, "ingest": ingest}), encoding="utf-8")
+    places = {"artifacts": folder / "artifacts", "saved_models": folder / "saved_models"}
+    return runner.run(runner.Pipeline.load(file), **places)
+
+
+@pytest.fixture(scope="module")
+def suggested(tmp_path_factory):
+    """(folder, result of the run, loaded model)"""
+    folder = tmp_path_factory.mktemp("likelihood")
+    result = run(folder, "likelihood", LIKELIHOOD)
+    return folder, result, loader.Model.load(result.saved_model)
+
+
+def test_a_ranker_by_likelihood_is_trained_measured_and_exported(suggested):
+    _, result, model = suggested
+    report = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))
+    metrics = report["metrics"]
+    assert metrics["mrr"] > 1.5 * metrics["mrr_by_frequency"]
+    assert 1 < metrics["perplexity"] < 20
+    assert "one_of_100" not in metrics
+    train = json.loads((result.artifacts["train"].path / "train.json").read_text(encoding="utf-8"))
+    assert "valid_perplexity" in train["best"]  # trained token by token
+    (answer,) = model.predict(["could you send the plan 7"])
+    assert answer["answer"] == "I will send it today."
+    assert len(set(answer["replies"])) == 3
+
+
+def test_candidates_of_a_call_are_scored_as_the_ranker_scores_its_responses(suggested):
+    _, result, model = suggested
+    texts = [one.text for one in _response_set.read(result.artifacts["responses"].path / _response_set.FILE)]
+    messages = tf.constant(["could you send the plan 7", "thank you for the lunch 3"])
+    found = model.signatures["rerank"](message=messages, candidates=tf.constant([texts, texts]))["log_probs"].numpy()
+    answers = model.signatures["nbest"](message=messages)
+    for row in range(2):
+        order = np.argsort(-found[row])[: answers["texts"].shape[1]]
+        assert [texts[at] for at in order] == [text.decode() for text in answers["texts"][row].numpy()]
+        shares = np.exp(found[row] - np.logaddexp.reduce(found[row]))[order]
+        np.testing.assert_allclose(answers["scores"][row], shares, rtol=1e-3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="candidates must be at most 1,000"):
+        model.signatures["rerank"](message=messages[:1], candidates=tf.fill([1, 1001], "no"))
+
+
+def test_a_ranker_by_matching_takes_it_as_the_second(suggested):
+    from test_suggest import SUGGEST
+
+    folder, *_ = suggested
+    answer = {"rerank": str(folder / "saved_models/likelihood"), "candidates": 4, "rerank_weight": 1.0}
+    result = run(folder, "cascade", {**SUGGEST, "answer": answer})
+    metrics = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    assert metrics["mrr"] > 1.5 * metrics["mrr_by_frequency"]
+    assert (
+        loader.Model.load(result.saved_model).predict(["thank you for the plan 7"])[0]["replies"][0]
+        == "You are welcome!"
+    )
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path, suggested):
+    from test_suggest import SUGGEST
+
+    with pytest.raises(ConfigError, match=r"answer.*beam_size.*greater than or equal to 1"):
+        run(tmp_path, "none", {**LIKELIHOOD, "answer": {"beam_size": 0}})
+    with pytest.raises(ConfigError, match="recurrent: needs target features of kind 'ids', found 'sparse'"):
+        fields = {"reply": {"kind": "counts"}}
+        run(tmp_path, "sparse", {**LIKELIHOOD, "vectorize": {**LIKELIHOOD["vectorize"], "fields": fields}})
+    with pytest.raises(ConfigError, match="asks for a ranking or a text; use dual_encoder"):
+        run(tmp_path, "labels", {**SUGGEST, "model": {"kind": "logistic_regression"}, "train": {}})
+    with pytest.raises(ConfigError, match="valid_bleu|BLEU"):
+        run(tmp_path, "bleu", {**SUGGEST, "train": {"metric": "valid_bleu"}})

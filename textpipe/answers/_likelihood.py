@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers._ranking_settings import MAX_CANDIDATES
 from textpipe.decoding import _trie_search
 from textpipe.decoding._search import ABSENT
-from textpipe.servable.tracing import Graph, Raw
+from textpipe.servable.tracing import Graph, Raw, Tensors
 
 BEAM = 64
 
@@ -67,9 +68,8 @@ class Likelihood(tf.Module):
 
     def exact(self, inputs: Mapping[str, Any]) -> tf.Tensor:
         """log P(response | message) of every response, each scored on its own: {field: feature} -> [B, R]."""
-        ids = tf.constant(self.ids())
         rows = tf.shape(next(iter(inputs.values())))[0]
-        return self.forced(inputs, tf.broadcast_to(ids[None], [rows, *ids.shape]))
+        return self.forced(inputs, tf.repeat(self.ids()[None], rows, axis=0))
 
     def score_texts(self, inputs: Mapping[str, Any], candidates: tf.Tensor) -> tf.Tensor:
         """log P(candidate | message), which need not be a response: {field: feature}, [B, K] string -> [B, K].
@@ -90,12 +90,21 @@ class Likelihood(tf.Module):
             found = _trie_search.forced_log_probs(model, rows, row, tf.reshape(ids, [-1, length]))
             return tf.reshape(found, [count, texts])
 
-        hypotheses = ids.shape[1] or BEAM
-        return _trie_search.in_blocks(of_block, inputs, hypotheses, self.vocab_size, ids)
+        return _trie_search.in_blocks(of_block, inputs, tf.maximum(1, tf.shape(ids)[1]), self.vocab_size, ids)
 
     def reply_scores(self, inputs: Mapping[str, Any], raw: Raw) -> tf.Tensor:
         """The scores of given replies, raw[target] [B]: -> [B]. What is no response has no penalty."""
         return self.score_texts(inputs, raw[self._graph().target][:, None])[:, 0]
+
+    def rerank(self, inputs: Mapping[str, Any], candidates: tf.Tensor) -> Tensors:
+        """The outputs of the signature that a cascade calls: {field: feature}, [B, K] string -> log_probs [B, K].
+
+        The call fails for more than MAX_CANDIDATES.
+        """
+        count = tf.shape(candidates)[1]
+        message = f"candidates must be at most {MAX_CANDIDATES:,} a row, found"
+        with tf.control_dependencies([tf.debugging.Assert(count <= MAX_CANDIDATES, [message, count])]):
+            return {"log_probs": self.score_texts(inputs, tf.identity(candidates))}
 
     def marginal(self, messages: Mapping[str, tf.Tensor]) -> np.ndarray:
         """log P(response) whatever the message: the logarithm of the mean of P(response | message) over rows: {field: feature} -> [R]."""

@@ -39,6 +39,7 @@ class Config(Section):
     rerank: an exported ranker by likelihood, saved_models/NAME, that ranks the first candidates again.
     candidates: how many responses it ranks again.
     rerank_weight: its share of a candidate's score; the rest is the first ranker's log-probability.
+    beam_size: of a ranker by likelihood, the hypotheses of its search along the responses' tokens; more find more responses.
     prior_weight: of the log-probability of a response among all training replies, which is added to its score: more suggests
         what is frequent whatever the message, less what is rare. 1 for a ranker by matching and 0 for one by likelihood if left out.
     """
@@ -49,6 +50,7 @@ class Config(Section):
     rerank: Exported | None = None
     candidates: int = Field(default=50, ge=2, le=MAX_CANDIDATES)
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
+    beam_size: int = Field(default=64, ge=1, le=1000)
     prior_weight: float | None = Field(default=None, ge=-10, le=10)
 
     @model_validator(mode="after")

@@ -147,12 +147,12 @@ def forced_log_probs(model, inputs, row, ids):
     return tf.scatter_nd(order[:, None], total, tf.shape(total))
 
 
-def in_blocks(function, inputs, hypotheses: int, vocab_size: int, *more):
+def in_blocks(function, inputs, hypotheses, vocab_size: int, *more):
     """function({field: ids [B, T]}, *more [B, ...]) -> [B, ...], a block of rows at a time, so that memory stays bounded.
 
-    hypotheses: at most so many of a row at once.
+    hypotheses: of a row, so many at most at once; a number or a tensor.
     """
-    size = max(1, BLOCK // (hypotheses * vocab_size))
+    size = tf.maximum(1, BLOCK // vocab_size // hypotheses)
     rows = tf.shape(next(iter(inputs.values())))[0]
     parts = tf.TensorArray(tf.float32, size=-(-rows // size), infer_shape=False, element_shape=[None, None])
 

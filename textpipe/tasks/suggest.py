@@ -16,7 +16,7 @@ FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
 STAGES = ("ingest", "normalize", "tokenize", "vectorize", "responses", "train", "evaluate", "export")
 OBJECTIVE = {"vectors": "in_batch", "tokens": "sequence"}  # by what the model gives
 ANSWER = "ranking"
-METRICS = dict.fromkeys(
+METRICS = {"perplexity": "min"} | dict.fromkeys(
     (
         "suggested",
         "fires",
