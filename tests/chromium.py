@@ -7,12 +7,21 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "Space": 32}
 SECONDS = 60
+# Chromium reads commands from descriptor 3 and answers on 4.
+PLACE_PIPES = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for number, end in enumerate(ends, 3):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -101,12 +110,17 @@ def browsing():
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         to_browser, commands = os.pipe()
         answers, from_browser = os.pipe()
-        options = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}")
-        # Chromium reads commands from descriptor 3 and answers on 4.
-        shell = ["sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh"]
+        options = (
+            "--headless",
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            f"--user-data-dir={profile}",
+        )
         process = subprocess.Popen(
-            [*shell, BROWSER, "--remote-debugging-pipe", *options], stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, pass_fds=(to_browser, from_browser),
+            [sys.executable, "-I", "-S", "-c", PLACE_PIPES, str(to_browser), str(from_browser), BROWSER, *options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(to_browser, from_browser),
         )  # fmt: skip
         os.close(to_browser)
         os.close(from_browser)

@@ -94,7 +94,7 @@ async function suggest(anyway) {
     const request = anyway === true && "threshold" in (one.options || {}) ? requestBody({...columns([values]), threshold: 0}, "options") : requestBody(columns([values]), one.view.signature);
     const outputs = (await ask(modelUrl(one, "predict"), request, signal)).outputs;
     if (mine !== turn) return;
-    at("latency").textContent = Math.round(performance.now() - began) + " ms";
+    at("latency").textContent = "\u00b7 " + Math.round(performance.now() - began) + " ms";
     show(one, outputs, anyway === true);
     if (outputs.probability && anyway !== true) await explain(one, values, outputs.probability[0], signal, mine);
   } catch (error) {
@@ -142,6 +142,7 @@ async function explain(one, values, probability, signal, mine) {
 function edit(text) {
   original = at("reply").value = text;
   at("editor").hidden = false;
+  at("dismiss").hidden = true;
   at("reply").focus();
 }
 
@@ -167,10 +168,11 @@ async function finish(reply) {
   }
 }
 
-function add(found, said) {
+function add(found, said, opened) {
   mails = [...found, ...mails.filter(mail => !mail.example)];
   at("listnote").textContent = said;
-  choose(mails[0], true);
+  choose(mails[0], opened);
+  if (!opened) at("mails").querySelector("[aria-current]").focus();
 }
 
 async function openFiles(files) {
@@ -185,8 +187,8 @@ async function openFiles(files) {
   if (!found.length) return at("listnote").textContent = [...files].map(file => file.name).join(", ") + ": no mail was found; open an .mbox or .eml file.";
   const time = mail => Date.parse(mail.date) || 0;
   found.sort((a, b) => time(b) - time(a));
-  add(found, (found.length < count ? "The first " + found.length + " of " + count + " mails" : found.length + (found.length === 1 ? " mail" : " mails")) + ", read by your browser."
-    + (cut.length ? " Only the first 50 MB of " + cut.join(", ") + " were read." : ""));
+  add(found, (found.length < count ? "The last " + found.length + " of " + count + " mails" : found.length + (found.length === 1 ? " mail" : " mails")) + ", read by your browser."
+    + (cut.length ? " Only the first 50 MB of " + cut.join(", ") + " were read." : ""), false);
 }
 
 function written() {
@@ -195,7 +197,7 @@ function written() {
   const mail = pasted || {from: at("newfrom").value.trim(), to: "", subject: at("newsubject").value.trim(), date: "", text: text.trim(), recipients: 1, isReply: REPLY_SUBJECT.test(at("newsubject").value), fromList: false};
   at("dialog").close();
   for (const id of ["newfrom", "newsubject", "newtext"]) at(id).value = "";
-  add([{...mail, text: mail.text.slice(0, LIMITS.text)}], "");
+  add([{...mail, text: mail.text.slice(0, LIMITS.text)}], "", true);
 }
 
 async function begin() {
@@ -232,7 +234,7 @@ at("back").addEventListener("click", () => { at("main").classList.remove("readin
 at("anyway").addEventListener("click", () => suggest(true));
 at("dismiss").addEventListener("click", () => finish(null));
 at("send").addEventListener("click", () => { const text = at("reply").value.trim(); if (text) finish(text === original.trim() ? original : text); else at("reply").focus(); });
-at("cancel").addEventListener("click", () => { at("editor").hidden = true; at("replies").querySelector("button")?.focus(); });
+at("cancel").addEventListener("click", () => { at("editor").hidden = true; at("dismiss").hidden = false; at("replies").querySelector("button")?.focus(); });
 at("file").addEventListener("change", () => { if (at("file").files.length) openFiles([...at("file").files]); at("file").value = ""; });
 at("add").addEventListener("click", () => at("dialog").showModal());
 at("close").addEventListener("click", () => at("dialog").close());

@@ -109,14 +109,15 @@ function parseMail(raw) {
   };
 }
 
-// {mails: the first LIMITS.mails, found: how many there are}
+// {mails: the last LIMITS.mails, where new mail is added, found: how many there are}
 function parseMailbox(raw) {
   if (!/^[\r\n]*From /.test(raw)) {
     const mail = parseMail(raw);
     return {mails: mail ? [mail] : [], found: mail ? 1 : 0};
   }
   const starts = [...raw.matchAll(/^From [^\n]*\n(?=[!-9;-~]+:)/gm)].map(match => [match.index, match.index + match[0].length]);
-  const mails = starts.slice(0, LIMITS.mails).map(([, start], number) => parseMail(raw.slice(start, starts[number + 1]?.[0]).replace(/^>(>*From )/gm, "$1")));
+  const ends = [...starts.slice(1).map(([end]) => end), raw.length].slice(-LIMITS.mails);
+  const mails = starts.slice(-LIMITS.mails).map(([, start], number) => parseMail(raw.slice(start, ends[number]).replace(/^>(>*From )/gm, "$1")));
   return {mails: mails.filter(mail => mail), found: starts.length};
 }
 
