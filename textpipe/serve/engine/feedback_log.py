@@ -9,9 +9,9 @@ import fcntl
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class FeedbackLog:
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES):
         self.path, self.limit_bytes = path, limit_bytes
-        self.lock = threading.Lock()  # one thread of this process waits for the file's lock, the others for this one
+        self.thread = ThreadPoolExecutor(1, "feedback-log")  # of its own: a slow disk must not hold up other work
 
     def check(self) -> None:
         """Raises ConfigError when the file cannot be written, others can read it, or it is no feedback log."""
@@ -74,7 +74,7 @@ class FeedbackLog:
         """
         line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")
         try:
-            with self.lock, self.open() as file, locked(file):
+            with self.open() as file, locked(file):
                 self.write(file, line)
         except OSError as error:
             raise ServingError("UNAVAILABLE", f"the feedback log cannot be written ({error.strerror})") from None

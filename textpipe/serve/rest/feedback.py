@@ -41,7 +41,8 @@ async def log(feedback_log: FeedbackLog | None, service: Service, target: Target
         number = version.number
     line = record(request, fields, service.request_limits)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    await asyncio.to_thread(feedback_log.append, {"time": stamp, "model": target.name, "version": number, **line})
+    whole = {"time": stamp, "model": target.name, "version": number, **line}
+    await asyncio.get_running_loop().run_in_executor(feedback_log.thread, feedback_log.append, whole)
     return number
 
 

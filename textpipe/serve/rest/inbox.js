@@ -1,5 +1,5 @@
 "use strict";
-const PAUSE = 300, MOST_WORDS = 60, WORDS_SHOWN = 5;
+const PAUSE = 300, MOST_WORDS = 60, MOST_CHARACTERS = 20_000, WORDS_SHOWN = 5;
 const EXAMPLES = [
   ["Maria Quinn <maria.quinn@example.org>", "Budget meeting", "Hello,\n\nare you free on Thursday at 3 to go through the budget? It should not take longer than half an hour.\n\nBest regards,\nMaria"],
   ["Felix Jensen <felix.jensen@example.com>", "Project plan", "Hi,\n\nthe attachment was missing from your last mail. Could you send the project plan again?\n\nThank you,\nFelix"],
@@ -82,11 +82,12 @@ async function suggest(anyway) {
   at("replies").replaceChildren();
   at("latency").textContent = at("trigger").textContent = at("curl").textContent = "";
   shown = [];
-  if (!one || !mail) return;
+  if (!mail) return;
+  if (!one) return note("This server has no models.", true);
   if (!one.inputs) return note("No version of this model is serving.", true);
   const values = row(mail);
   at("curl").textContent = curl(one, one.inputs.length > 1 ? values : values[one.inputs[0]]);
-  if (mail.done && anyway !== true) return note(mail.done === "Taken" ? "You took: " + mail.reply : "Not now.");
+  if (mail.done === "Taken") return note("You took: " + mail.reply);
   note("One moment \u2026");
   running = new AbortController();
   const signal = running.signal, began = performance.now();
@@ -126,7 +127,17 @@ async function explain(one, values, probability, signal, mine) {
     }
   }
   if (words.length < 2) return;
-  const without = (await ask(modelUrl(one, "predict"), requestBody(columns(words.map(({row}) => row)), one.view.signature), signal)).outputs.probability;
+  at("pushes").replaceChildren();
+  at("why").hidden = false;
+  if (JSON.stringify(values).length > MOST_CHARACTERS) return at("pushnote").textContent = "The mail is too long to try it without each word.";
+  at("pushnote").textContent = "One moment \u2026";
+  let without;
+  try {
+    without = (await ask(modelUrl(one, "predict"), requestBody(columns(words.map(({row}) => row)), one.view.signature), signal)).outputs.probability;
+  } catch (error) {
+    if (error.name === "AbortError" || mine !== turn) return;
+    return at("pushnote").textContent = "The words could not be tried: " + error.message;
+  }
   if (mine !== turn) return;
   const pushes = words.map(({word}, number) => [word, probability - without[number]]).filter(([, push]) => Math.abs(push) >= 0.0005);
   pushes.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
@@ -136,7 +147,6 @@ async function explain(one, values, probability, signal, mine) {
     create("b", {textContent: (push > 0 ? "+" : "\u2212") + (100 * Math.abs(push)).toFixed(1) + " points"}))));
   at("pushnote").textContent = pushes.length ? "How much each word raises (+) or lowers (\u2212) the probability: the change when it alone is left out, among the first " + words.length + " words."
     : "Leaving out any one of the first " + words.length + " words hardly changes the probability.";
-  at("why").hidden = false;
 }
 
 function edit(text) {
