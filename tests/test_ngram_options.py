@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from test_features import TEST, TRAIN, build, dense
+from test_text_stages import ingest, read, rows, run
 
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError
@@ -61,6 +62,24 @@ def test_marks_tell_a_text_from_the_same_words_in_a_longer_one(tmp_path):
 def test_a_text_without_words_has_its_marks():
     (empty,) = ngrams.word_ngrams(tf.constant([""]), (1, 2), punctuation=True, marks=True).to_list()
     assert empty == [b"<s> </s>"]
+
+
+def test_a_joint_vocabulary_numbers_an_ngram_alike_in_each_field(tmp_path):
+    texts = {"source": ["yes , thanks", "no", "call me"] * 2, "target": ["no", "yes , thanks", "sure thing"] * 2}
+    one = {"kind": "counts", "words": [1, 1]}
+    different = len({word for text in (*texts["source"], *texts["target"]) for word in text.split()})
+    for vocabulary, fields in (("joint", {}), ("separate", {}), ("joint", {"target": {**one, "min_df": 2}})):
+        folder = tmp_path / f"{vocabulary}{len(fields)}"
+        ingest(folder / "ingest", train=texts)
+        features = {"features": one, "fields": {"target": one, **fields}, "vocabulary": vocabulary}
+        output = run(folder, "translate", tokenize={"codec": "none"}, vectorize=features)["vectorize"]
+        sizes, found = read(output, "features.json"), rows(output, "train")
+        equal = found["source.indices"][:2] == found["target.indices"][1::-1]
+        if vocabulary == "joint" and not fields:
+            assert equal and sizes["source"]["dim"] == sizes["target"]["dim"] == different
+            assert sizes["source"]["joint"] == sizes["target"]["joint"] == ["source", "target"]
+        else:
+            assert not equal and "joint" not in sizes["source"] and sizes["source"]["dim"] < different
 
 
 def test_options_that_do_not_fit_are_refused():

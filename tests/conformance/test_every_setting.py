@@ -159,6 +159,7 @@ SHOWN = {
         "features": "test_text_stages.py::test_sparse_rows_equal_those_of_the_exported_op",
         "target": "test_text_stages.py::test_target_texts_are_ids_for_any_source_feature",
         "fields": "test_text_stages.py::test_a_field_can_have_its_own_feature",
+        "vocabulary": "test_ngram_options.py::test_a_joint_vocabulary_numbers_an_ngram_alike_in_each_field",
     },
     "stages.train": {
         "task": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",

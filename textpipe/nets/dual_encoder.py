@@ -52,8 +52,8 @@ class Tower(keras.layers.Layer):
 class DualEncoder(keras.Model):
     """Vectors of messages and replies whose dot product says how well they fit.
 
-    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot product is
-    multiplied by a learned scale.
+    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot
+    product is multiplied by a learned scale. share_embeddings: the reply's n-grams or tokens and those of all messages have one embedding.
     """
 
     fixed_widths = False  # one traced training step does for batches of any width
@@ -70,9 +70,11 @@ class DualEncoder(keras.Model):
         cosine: bool,
         seed: int,
         numbers: Sequence[str] = (),
+        share_embeddings: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.share_embeddings = share_embeddings
         self.fields, self.numbers, self.cosine = tuple(dims), tuple(numbers), cosine
 
         # Small, so that n-grams seen once or twice, whose embeddings hardly learn, do not drown those that did.
@@ -85,7 +87,7 @@ class DualEncoder(keras.Model):
 
         self.embeddings = [
             Linear(dim, embedding_size, initializer=normal(number), name=f"embedding_{number}")
-            for number, dim in enumerate(dims.values())
+            for number, dim in enumerate(() if share_embeddings else dims.values())
         ]
         self.reply_embedding = Linear(reply_dim, embedding_size, initializer=normal(len(dims)), name="reply_embedding")
         self.message_towers = [tower(2 * number, embedding_size, f"message_{number}") for number in range(len(dims))]
@@ -135,7 +137,8 @@ class DualEncoder(keras.Model):
 
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
         """The message's vector by each field."""
-        layers = zip(self.fields, self.embeddings, self.message_towers, strict=True)
+        embeddings = [self.reply_embedding] * len(self.fields) if self.share_embeddings else self.embeddings
+        layers = zip(self.fields, embeddings, self.message_towers, strict=True)
         return [tower(embedding(inputs[name]), training=training) for name, embedding, tower in layers]
 
     def of_reply(self, replies: Any, training: bool) -> list[Any]:
