@@ -184,7 +184,14 @@ def test_shared_embeddings_are_one_table_of_messages_and_replies():
             dual_encoder.build(config, sizes, seed=1)
 
 
-CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True}
+def test_towers_that_begin_as_the_identity_pass_embeddings_on():
+    model = encoder(embedding_size=5, units=(5, 3), initializer="identity", activation="relu")
+    row = sparse(2, 7, 1)
+    embedded = np.maximum(np.asarray(model.embeddings[0](row)), 0)
+    np.testing.assert_allclose(model.by_field({"message": row}, False)[0], embedded[:, :3], rtol=1e-6)
+
+
+CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True, "initializer": "identity"}
 
 
 @pytest.mark.parametrize("name", CHANGES)

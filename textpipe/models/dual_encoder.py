@@ -20,6 +20,8 @@ class Config(Section):
     A reply fits a message as their vectors' dot product says. Each message field of text has towers of its own, and a further pair stands
     on them all, and on the fields that are numbers.
     similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
+    initializer: the kernels of towers at first, "glorot_uniform" or "identity"; with identity and shared embeddings, a reply fits a message
+    at first as far as they hold the same n-grams.
     """
 
     kind: Literal["dual_encoder"] = "dual_encoder"
@@ -30,6 +32,7 @@ class Config(Section):
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "tanh"  # between a tower's layers
     dropout: Rate = 0.0  # in front of each layer of a tower
     similarity: Literal["cosine", "dot"] = "cosine"
+    initializer: Literal["glorot_uniform", "identity"] = "glorot_uniform"
     share_embeddings: bool = False  # one embedding for messages and replies; needs a joint vocabulary
 
 
@@ -62,6 +65,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
         dropout=config.dropout,
         cosine=config.similarity == "cosine",
         share_embeddings=config.share_embeddings,
+        identity=config.initializer == "identity",
         seed=seed,
     )
     model.build()
