@@ -263,6 +263,13 @@ def test_errors_name_mistakes_in_a_task_table(task, message, tmp_path):
             {"kind": "classify", "fields": {"the_body": "text", "the_body_2": "text"}, "target": "column_2nd"},
             {"the_body": "the body", "the_body_2": "the-body", "column_2nd": "2nd"},
         ),
+        (
+            "suggest",
+            "text=subject+body,numbers=n,reply=answer",
+            {"kind": "suggest", "fields": {"subject": "text", "body": "text", "n": "number"}, "target": "answer"},
+            {},
+        ),
+        ("suggest", "message=body", "suggest", {"message": "body"}),
         ("translate", "source=a+b", "translate", {"source": "a+b"}),
     ],
 )

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import re
+import tomllib
 
 import pytest
 from click.testing import CliRunner
@@ -469,7 +470,7 @@ def test_new_writes_a_pipeline_for_a_mailbox_and_ingest_says_what_was_dropped(tm
     text = (tmp_path / "pipelines/inbox.toml").read_text()
     assert f'format = {{ kind = "threads", me = ["{BEN}"], unanswered = "drop" }}' in text
     assert 'columns = { message = "body" }' in text
-    assert "mail_quotation" in text
+    assert "mail_zones" in text
     stage = plugins.find("stages", "ingest")
     form = {"kind": "threads", "me": [BEN], "unanswered": "drop"}
     config = stage.Config(task="reply", files=["inbox", "sent"], format=form, columns={"message": "body"})
@@ -478,6 +479,31 @@ def test_new_writes_a_pipeline_for_a_mailbox_and_ingest_says_what_was_dropped(tm
     stage.run(config, {}, output)
     assert json.loads((output / "stats.json").read_text())["rows_read"] == {"train": 30}
     assert "digests of mailing lists dropped: 1" in stage.summary(output)
+
+
+@pytest.mark.parametrize(("me", "kept"), [(BEN, None), (BEN.replace("ben", ""), ["sender"])])
+def test_new_suggest_writes_a_trigger_beside_it(tmp_path, monkeypatch, me, kept):
+    monkeypatch.chdir(tmp_path)
+    mails = []
+    for at in range(30):
+        mails.append(mail(f"q{at}", EVE, BEN, f"Question {at}", f"Is it {at}?", minute=at))
+        if at % 2:
+            mails.append(mail(f"a{at}", BEN, EVE, f"Re: Question {at}", "Yes.", minute=at + 1, answers=f"q{at}"))
+    (tmp_path / "inbox").write_bytes(box(*mails))
+    result = CliRunner().invoke(new.command, ["suggest", "--mbox", "inbox", "--me", me], catch_exceptions=False)
+    assert result.stdout == "pipelines/inbox_trigger.toml\npipelines/inbox.toml\n"
+    trigger, ranker = (
+        tomllib.loads((tmp_path / f"pipelines/{name}.toml").read_text()) for name in ("inbox_trigger", "inbox")
+    )
+    assert trigger["task"]["target"] == "answered"
+    assert ranker["task"]["target"] == "reply"
+    assert trigger["task"]["fields"] == ranker["task"]["fields"]
+    assert list(ranker["task"]["fields"]) == ["subject", "body", "recipients", "is_reply", "from_list", "known_sender"]
+    assert ranker["answer"] == {"trigger": "saved_models/inbox_trigger", "coverage": 0.2}
+    assert ranker["ingest"].get("keep") == kept
+    assert ranker["responses"].get("sender") == (kept and "sender")
+    assert ranker["ingest"]["format"]["unanswered"] == "drop"
+    assert "unanswered" not in trigger["ingest"]["format"]
 
 
 @pytest.mark.parametrize(

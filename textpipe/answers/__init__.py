@@ -7,7 +7,8 @@ def check(task, *, decode, bounds, join_sources) -> None    # ValueError for set
 def check_ensemble(model) -> None                   # ConfigError where models of this kind cannot be ensembled
 def join(models, mean) -> model                     # the ensemble of several models
 READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
-def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}
+class Config(Section)                               # optional: [answer] of a pipeline file; check(task) raises ValueError
+def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}; settings=: the Config
 def stored_prediction(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
 def references(graph, cells) -> list                # optional: cells of the target as answers are compared with them
 def extra_metrics(graph, raw, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics

@@ -57,17 +57,24 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
 def command(task, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
     """Write a pipeline file for your own data.
 
-    TASK is classify, multi_label, translate or reply. The file is commented, and its settings suit the number of rows.
+    TASK is classify, multi_label, translate, reply or suggest. The file is commented, and its settings suit the number of rows.
+    suggest with --mbox also writes a pipeline of a classifier that learns which mails are answered, the trigger of the suggestions.
     """
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold
 
-    form = read_format(format)
+    form, own_columns = read_format(format), not columns
     if mbox or me:
         form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
     files = scaffold.arrange_files(mbox or data, train, valid, test)
     path = output or Path("pipelines") / f"{(mbox or data or train)[0].name.split('.')[0]}.toml"
-    scaffold.write(task, files, columns, path, format=form, header=header == "first", encoding=encoding)
+    trigger = path.with_stem(f"{path.stem}_trigger") if mbox and task == "suggest" and own_columns else None
+    if trigger:
+        scaffold.write_trigger(files, me, trigger)
+        click.echo(str(trigger))
+    scaffold.write(
+        task, files, columns, path, format=form, header=header == "first", encoding=encoding, trigger=trigger
+    )
     click.echo(str(path))
 
 

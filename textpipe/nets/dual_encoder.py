@@ -150,7 +150,9 @@ class DualEncoder(keras.Model):
     def joined(self, parts: Sequence[Any], inputs: Mapping[str, Any], training: bool) -> Any:
         """The message's vector by all fields: vectors by each text [B, V], and the numbers of `inputs` -> [B, V]."""
         numbers = [ops.cast(inputs[name], parts[0].dtype)[:, None] for name in self.numbers]
-        return self.joint[0](ops.concatenate([*map(keras.activations.tanh, parts), *numbers], axis=-1), training=training)
+        return self.joint[0](
+            ops.concatenate([*map(keras.activations.tanh, parts), *numbers], axis=-1), training=training
+        )
 
     def joined_reply(self, parts: Sequence[Any], training: bool) -> Any:
         """The reply's vector for all fields: vectors for each field [R, V] -> [R, V]."""

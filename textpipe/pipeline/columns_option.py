@@ -2,6 +2,7 @@
 
 text=message,label=wants_reply                         the fields of the task, each with its column
 text=subject+body,numbers=recipients,label=answered    kinds with their columns, which name the fields
+text=subject+body,reply=reply                          the same for a task whose target is a text: named by its field
 """
 
 import re
@@ -61,13 +62,15 @@ def fields_from_columns(
     sources: dict[str, str] = {}
     columns: dict[str, str | int] = {}
     target_field = target.name
+    # Where a source may be of the target's kind, only its name tells the target.
+    by_name = any(field.side == "source" and field.kind == target.kind for field in fields)
     for key, names in parts.items():
         kind = kinds[key]
         assert kind is not None, key
         for column in names:
             name = field_name(column, [*columns])
             columns[name] = as_column(column, numbers=numbers)
-            if kind != target.kind:
+            if kind != target.kind or (by_name and key != target.name):
                 sources[name] = kind
             elif len(names) > 1:
                 raise ConfigError(f"--columns {key}={'+'.join(names)}: a task has one target; name one column")

@@ -13,6 +13,12 @@ from textpipe.pipeline import columns_option, templates
 MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
 MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
 
+COVERAGE = 0.2
+SENDER = "sender"  # the column of a mailbox that says who wrote an answer
+SAVED_MODELS = Path("saved_models")
+# Columns of a mailbox that are known before an answer is written.
+MAIL_FIELDS = "text=subject+body,numbers=recipients+is_reply+from_list+known_sender"
+
 Files = Path | list[Path] | dict[str, Any]
 
 
@@ -25,6 +31,7 @@ def write(
     format: str | dict[str, Any] | None = None,
     header: bool = True,
     encoding: str | None = None,
+    trigger: Path | None = None,
 ) -> None:
     """Write a pipeline file for a task and data files; never overwrites a file.
 
@@ -32,7 +39,7 @@ def write(
     differ in their last suffix. columns: "text=message,label=wants_reply", where a field not listed is the column of its
     own name, or "text=subject+body,numbers=recipients,label=answered", which makes fields of columns
     (pipeline/columns_option.py); numbers from 0 for files without a header. Reads the rows, to reject unknown columns and
-    to fit the settings to their number. Raises ConfigError and DataError.
+    to fit the settings to their number. trigger: the pipeline file of the classifier that decides which messages get replies. Raises ConfigError and DataError.
     """
     chosen = columns_option.parse_columns(task, columns, numbers=not header)
     module, mapping = chosen.module, chosen.columns
@@ -49,6 +56,8 @@ def write(
         ingest["format"] = {**(format if isinstance(format, dict) else {"kind": kind}), "header": False}
     elif format:
         ingest["format"] = format
+    if module.TEMPLATE == "suggest" and isinstance(format, dict) and has_several_writers(format):
+        ingest["keep"] = [SENDER]
     if encoding:
         ingest["encoding"] = encoding
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
@@ -61,8 +70,9 @@ def write(
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
+    options = {"sender": ingest["keep"][0]} if "keep" in ingest else {}
     tables = getattr(templates, module.TEMPLATE)(
-        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False)
+        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False), **options
     )
     lines = [
         f"# textpipe run {path}",
@@ -76,6 +86,13 @@ def write(
         "",
         tables,
     ]
+    if trigger:
+        lines += [
+            "[answer]",
+            f"trigger = {toml(str(SAVED_MODELS / trigger.stem))}   # first: textpipe run {trigger}",
+            f"coverage = {COVERAGE}                      # the share of mails that get suggestions",
+            "",
+        ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(lines))
 
@@ -95,15 +112,30 @@ def mailbox_options(
 ) -> tuple[dict[str, Any], str]:
     """`format` of [ingest] and the columns for --mbox and --me; others: whether options of other data were given.
 
-    A task with the fields message and reply reads them from body and reply, and only mails that were answered.
+    A task with the fields message and reply reads only mails that were answered: the body as message, or, where it may have other
+    fields, subject, body and what the headers say.
     """
     if not mailbox or others:
         problem = "--me: belongs to --mbox" if not mailbox else "--mbox: --data, --train or --format was given as well"
         raise ConfigError(f"{problem}; give a mailbox with --mbox, and nothing else to read")
     options: dict[str, Any] = {"kind": "threads", **({"me": list(me)} if me else {})}
-    if {"message", "reply"} <= {field.name for field in plugins.find("tasks", task).FIELDS}:
-        return {**options, "unanswered": "drop"}, columns or "message=body"
+    module = plugins.find("tasks", task)
+    if {"message", "reply"} <= {field.name for field in module.FIELDS}:
+        wanted = f"{MAIL_FIELDS},reply=reply" if hasattr(module, "choose_fields") else "message=body"
+        return {**options, "unanswered": "drop"}, columns or wanted
     return options, columns
+
+
+def has_several_writers(form: Mapping[str, Any]) -> bool:
+    """Whether the answers of a mailbox may be of several people: unless `me` is a single address."""
+    me = form.get("me", ())
+    return form["kind"] == "threads" and not (len(me) == 1 and not me[0].startswith("@"))
+
+
+def write_trigger(mailbox: Files, me: Sequence[str], path: Path) -> None:
+    """Write the pipeline file of a classifier of a mailbox's mails: is it answered?"""
+    form = {"kind": "threads", **({"me": list(me)} if me else {})}
+    write("classify", mailbox, f"{MAIL_FIELDS},label=answered", path, format=form)
 
 
 def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[Path], test: Sequence[Path]) -> Files:

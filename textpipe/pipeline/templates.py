@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from types import ModuleType
 
-MAIL = ["html", "mail_forwarded", "mail_quotation", "mail_signature", "mail_salutation"]
+MAIL = ["html", "mail_zones"]
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
@@ -180,13 +180,15 @@ def quoted_list(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
-    """The tables of a ranker of replies."""
+def suggest(size: Size, task: ModuleType, *, mail: bool, sender: str | None = None) -> str:
+    """The tables of a ranker of replies. sender: the column that says who wrote a reply, if rows have one."""
     sources = [field.name for field in task.FIELDS if field.side == "source" and field.has_text]
     target = next(field.name for field in task.FIELDS if field.side == "target")
-    steps = ["unicode", *(["html", "mail_zones", *MASKS] if mail else []), "casefold", "whitespace"]
+    steps = ["unicode", *([*MAIL, *MASKS] if mail else []), "casefold", "whitespace"]
     lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
-    reply = ["unicode", *(["html", "mail_zones"] if mail else []), "whitespace"]  # suggested as they leave it
+    reply = ["unicode", *(MAIL if mail else []), "whitespace"]  # suggested as they leave it
+    who = "so many people" if sender else "so many people; without a sender each row counts as one"
+    person = f'sender = "{sender}"\n' if sender else ""
     # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
     epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
     return f"""\
@@ -205,8 +207,8 @@ fields = {{ {target} = {{ kind = "counts", min_df = 2 }} }}
 
 [responses]
 max_size = 2000
-min_senders = 5                     # a reply must come from so many people; rows without a sender count as one person each
-# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
+min_senders = 5                     # a reply must come from {who}
+{person}# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
 
 [model]
 kind = "dual_encoder"
