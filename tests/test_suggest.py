@@ -191,7 +191,7 @@ def test_towers_that_begin_as_the_identity_pass_embeddings_on():
     np.testing.assert_allclose(model.by_field({"message": row}, False)[0], embedded[:, :3], rtol=1e-6)
 
 
-CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True, "initializer": "identity"}
+CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True, "initializer": "identity", "embedding_stddev": 0.5}
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -22,6 +22,8 @@ class Config(Section):
     similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
     initializer: the kernels of towers at first, "glorot_uniform" or "identity"; with identity and shared embeddings, a reply fits a message
     at first as far as they hold the same n-grams.
+    embedding_stddev: standard deviation of the embeddings at first. Small, so that n-grams seen once or twice, whose embeddings hardly
+    learn, do not drown those that did.
     """
 
     kind: Literal["dual_encoder"] = "dual_encoder"
@@ -32,6 +34,7 @@ class Config(Section):
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "tanh"  # between a tower's layers
     dropout: Rate = 0.0  # in front of each layer of a tower
     similarity: Literal["cosine", "dot"] = "cosine"
+    embedding_stddev: float = Field(0.05, gt=0, le=1)
     initializer: Literal["glorot_uniform", "identity"] = "glorot_uniform"
     share_embeddings: bool = False  # one embedding for messages and replies; needs a joint vocabulary
 
@@ -66,6 +69,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
         cosine=config.similarity == "cosine",
         share_embeddings=config.share_embeddings,
         identity=config.initializer == "identity",
+        embedding_stddev=config.embedding_stddev,
         seed=seed,
     )
     model.build()

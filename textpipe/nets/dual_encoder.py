@@ -68,7 +68,7 @@ class DualEncoder(keras.Model):
 
     dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot
     product is multiplied by a learned scale. share_embeddings: the reply's n-grams or tokens and those of all messages have one embedding.
-    identity: the towers of single fields pass embeddings on unchanged at first.
+    identity: the towers of single fields pass embeddings on unchanged at first. embedding_stddev: of the embeddings at first.
     """
 
     fixed_widths = False  # one traced training step does for batches of any width
@@ -87,15 +87,15 @@ class DualEncoder(keras.Model):
         numbers: Sequence[str] = (),
         share_embeddings: bool = False,
         identity: bool = False,
+        embedding_stddev: float = 0.05,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.share_embeddings = share_embeddings
         self.fields, self.numbers, self.cosine = tuple(dims), tuple(numbers), cosine
 
-        # Small, so that n-grams seen once or twice, whose embeddings hardly learn, do not drown those that did.
         def normal(number: int) -> Any:
-            return keras.initializers.RandomNormal(stddev=0.05, seed=1000 * seed + number)
+            return keras.initializers.RandomNormal(stddev=embedding_stddev, seed=1000 * seed + number)
 
         def tower(number: int, size: int, name: str, **options: Any) -> Tower:
             own = 1000 * seed + 100 + 50 * number
