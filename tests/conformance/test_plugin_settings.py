@@ -48,7 +48,7 @@ CODECS = {
 }
 NGRAMS = {
     "words": [1, 1], "characters": [2, 3], "pieces": [1, 1], "punctuation": False, "frequency": "log", "num_buckets": 8,
-    "min_df": 9,
+    "min_df": 9, "casefold": True, "marks": True,
 }  # fmt: skip
 FEATURES = {"counts": NGRAMS, "ids": {"max_length": 3}, "tfidf": {**NGRAMS, "norm": "none"}}
 TABLES = {

@@ -17,6 +17,9 @@ class Hashing(Section):
     words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
         [] for none.
     punctuation: whether punctuation marks (? ! ,) count as words or are ignored.
+    casefold: whether n-grams that differ only in case count as one, as after the step `casefold`; the text itself keeps its case.
+        Not for pieces: a codec has a case of its own.
+    marks: whether n-grams of two or more words also cover the start and the end of a text, each marked by a word of its own.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
     num_buckets: number of hash buckets; at 2**20, a tenth of 100,000 different n-grams share a bucket.
     """
@@ -25,6 +28,8 @@ class Hashing(Section):
     characters: list[int] = []
     pieces: list[int] = []
     punctuation: bool = True
+    casefold: bool = False
+    marks: bool = False
     frequency: Literal["raw", "binary", "log"] = "raw"
     num_buckets: int = Field(2**20, ge=2, le=2**24)
 
@@ -40,6 +45,15 @@ class Hashing(Section):
         if not (self.words or self.characters or self.pieces):
             raise ValueError(
                 "words, characters and pieces are all []: no n-gram is left to count; set one of them to a range such as [1, 2]"
+            )
+        if self.casefold and self.pieces:
+            raise ValueError(
+                "casefold is for n-grams of words and characters, but pieces are counted; fold the text in [normalize], or set one to "
+                "false or []"
+            )
+        if self.marks and (not self.words or self.words[1] < 2):
+            raise ValueError(
+                f"marks belong to n-grams of two or more words, but words = {self.words}; set words = [1, 2], or marks = false"
             )
         return self
 
