@@ -112,7 +112,9 @@ def encoder(**settings):
     from textpipe.models import dual_encoder
 
     fields = tuple(Field(name, "source", "text") for name in settings.pop("fields", ("message",)))
-    tables = {field.name: {"kind": "sparse", "dim": 7} for field in fields} | {"reply": {"kind": "sparse", "dim": 5}}
+    reply = {"kind": "sparse", "dim": 5, **settings.pop("reply", {})}
+    joint = {"joint": reply["joint"]} if "joint" in reply else {}
+    tables = {field.name: {"kind": "sparse", "dim": 7, **joint} for field in fields} | {"reply": reply}
     sizes = Sizes.from_tables(tables, (*fields, Field("reply", "target", "text")))
     return dual_encoder.build(dual_encoder.Config(**{"embedding_size": 4, **settings}), sizes, seed=1)
 
@@ -161,15 +163,43 @@ def test_cosines_are_scaled_and_dot_products_are_not():
     assert len(model.trainable_variables) == len(encoder(similarity="dot").trainable_variables) + 1
 
 
-CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot"}
+def test_shared_embeddings_are_one_table_of_messages_and_replies():
+    from textpipe.config.fields import Field, Sizes
+    from textpipe.models import dual_encoder
+
+    fields = (Field("subject", "source", "text"), Field("body", "source", "text"), Field("reply", "target", "text"))
+    joint = {"kind": "sparse", "dim": 7, "joint": ["subject", "body", "reply"]}
+    sizes = Sizes.from_tables({field.name: joint for field in fields}, fields)
+    config = dual_encoder.Config(embedding_size=4, units=(3,), share_embeddings=True)
+    model = dual_encoder.build(config, sizes, seed=1)
+    assert [weight.shape for weight in model.trainable_variables if tuple(weight.shape)[:1] == (7,)] == [(7, 4)]
+    # Without layers on top, equal texts of all fields would have equal vectors.
+    row = sparse(2, 7, 1)
+    embedded = model.reply_embedding(row)
+    for tower, vectors in zip(model.message_towers, model.by_field({"subject": row, "body": row}, False), strict=True):
+        np.testing.assert_allclose(vectors, tower(embedded), rtol=1e-6)
+    for other in ({"kind": "sparse", "dim": 7}, {**joint, "dim": 5}, {"kind": "ids", "vocab_size": 7}):
+        sizes = Sizes.from_tables({"subject": joint, "body": other, "reply": joint}, fields)
+        with pytest.raises(ConfigError, match="one vocabulary for 'body' and 'reply', found separate ones; give both"):
+            dual_encoder.build(config, sizes, seed=1)
+
+
+def test_towers_that_begin_as_the_identity_pass_embeddings_on():
+    model = encoder(embedding_size=5, units=(5, 3), initializer="identity", activation="relu")
+    row = sparse(2, 7, 1)
+    embedded = np.maximum(np.asarray(model.embeddings[0](row)), 0)
+    np.testing.assert_allclose(model.by_field({"message": row}, False)[0], embedded[:, :3], rtol=1e-6)
+
+
+CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True, "initializer": "identity", "embedding_stddev": 0.5}
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_changes_the_vectors(name):
     settings = {"units": (6, 3), **({name: CHANGES[name]} if name == "units" else {})}
-    inputs, replies = {"message": sparse(6, 7, 1)}, sparse(6, 5, 2)
+    inputs, replies = {"message": sparse(6, 7, 1)}, sparse(6, 7, 2)
     vectors = [
-        np.asarray(encoder(**changed)(inputs, replies, training=True)[-1][0])
+        np.asarray(encoder(reply={"dim": 7, "joint": ["message", "reply"]}, **changed)(inputs, replies, training=True)[-1][0])
         for changed in ({"units": (6, 3)}, {**settings, name: CHANGES[name]})
     ]
     assert vectors[0].shape != vectors[1].shape or not np.allclose(*vectors)

@@ -74,6 +74,7 @@ SHOWN = {
         "rerank": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "candidates": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "rerank_weight": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
+        "prior": "test_reply_prior.py::test_a_ranker_takes_the_prior_of_its_settings",
         "prior_weight": "test_answer_settings.py::test_the_weight_of_the_prior_decides_for_the_frequent",
     },
     "stages.responses": {
@@ -158,6 +159,7 @@ SHOWN = {
         "features": "test_text_stages.py::test_sparse_rows_equal_those_of_the_exported_op",
         "target": "test_text_stages.py::test_target_texts_are_ids_for_any_source_feature",
         "fields": "test_text_stages.py::test_a_field_can_have_its_own_feature",
+        "vocabulary": "test_ngram_options.py::test_a_joint_vocabulary_numbers_an_ngram_alike_in_each_field",
     },
     "stages.train": {
         "task": "test_training_loop.py::test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure",

@@ -11,6 +11,7 @@ import tensorflow as tf
 from textpipe.answers._likelihood import Likelihood
 from textpipe.answers._matching import Matching
 from textpipe.answers._ranking_settings import RERANK, Config
+from textpipe.answers._reply_prior import PRIORS
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
@@ -54,10 +55,9 @@ class Output(tf.Module):
         )
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
-        counts = np.array([max(1, one.count) for one in responses], np.float64)
         self.ranker: Matching | Likelihood = ranker(graph, self.texts, settings)
         prior_weight = self.ranker.prior_weight if settings.prior_weight is None else settings.prior_weight
-        self.prior = tf.constant(prior_weight * np.log(counts / counts.sum()), tf.float32)
+        self.prior = tf.constant(prior_weight * PRIORS[settings.prior](responses), tf.float32)
         self.second = Embedded(settings.rerank) if settings.rerank else None
         self.trigger = Trigger(settings.trigger, settings) if settings.trigger else None
 

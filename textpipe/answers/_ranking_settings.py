@@ -1,7 +1,7 @@
 """The settings of a ranking, and of the exported models it is joined with; imports no TensorFlow."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -40,7 +40,9 @@ class Config(Section):
     candidates: how many responses it ranks again.
     rerank_weight: its share of a candidate's score; the rest is the first ranker's log-probability.
     beam_size: of a ranker by likelihood, the hypotheses of its search along the responses' tokens; more find more responses.
-    prior_weight: of the log-probability of a response among all training replies, which is added to its score: more suggests
+    prior: how probable a response is whatever the message: "frequency", its share of the training replies, or "language_model", under an
+        n-gram model of the responses, which does not underrate a rare wording of frequent words (Henderson et al. 2017, equation 4).
+    prior_weight: of the logarithm of this probability, which is added to its score: more suggests
         what is frequent whatever the message, less what is rare. 1 for a ranker by matching and 0 for one by likelihood if left out.
     """
 
@@ -51,6 +53,7 @@ class Config(Section):
     candidates: int = Field(default=50, ge=2, le=MAX_CANDIDATES)
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
     beam_size: int = Field(default=64, ge=1, le=1000)
+    prior: Literal["frequency", "language_model"] = "frequency"
     prior_weight: float | None = Field(default=None, ge=-10, le=10)
 
     @model_validator(mode="after")

@@ -11,24 +11,27 @@ if TYPE_CHECKING:
     from textpipe.data import columns
 
 
-class Ngrams(Section):
+class Hashing(Section):
     """Which n-grams are counted, and how.
 
     words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
         [] for none.
     punctuation: whether punctuation marks (? ! ,) count as words or are ignored.
+    casefold: whether n-grams that differ only in case count as one, as after the step `casefold`; the text itself keeps its case.
+        Not for pieces: a codec has a case of its own.
+    marks: whether n-grams of two or more words also cover the start and the end of a text, each marked by a word of its own.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
     num_buckets: number of hash buckets; at 2**20, a tenth of 100,000 different n-grams share a bucket.
-    min_df: buckets in fewer training texts than this are dropped.
     """
 
     words: list[int] = [1, 2]
     characters: list[int] = []
     pieces: list[int] = []
     punctuation: bool = True
+    casefold: bool = False
+    marks: bool = False
     frequency: Literal["raw", "binary", "log"] = "raw"
     num_buckets: int = Field(2**20, ge=2, le=2**24)
-    min_df: int = Field(1, gt=0)
 
     @field_validator("words", "characters", "pieces")
     @classmethod
@@ -38,10 +41,19 @@ class Ngrams(Section):
         return sizes
 
     @model_validator(mode="after")
-    def check_any(self) -> "Ngrams":
+    def check_any(self) -> "Hashing":
         if not (self.words or self.characters or self.pieces):
             raise ValueError(
                 "words, characters and pieces are all []: no n-gram is left to count; set one of them to a range such as [1, 2]"
+            )
+        if self.casefold and self.pieces:
+            raise ValueError(
+                "casefold is for n-grams of words and characters, but pieces are counted; fold the text in [normalize], or set one to "
+                "false or []"
+            )
+        if self.marks and (not self.words or self.words[1] < 2):
+            raise ValueError(
+                f"marks belong to n-grams of two or more words, but words = {self.words}; set words = [1, 2], or marks = false"
             )
         return self
 
@@ -58,6 +70,15 @@ class Ngrams(Section):
     def total_buckets(self) -> int:
         num_families = sum(map(bool, (self.words, self.characters, self.pieces)))
         return self.num_buckets * (num_families if self.separate_families else 1)
+
+
+class Ngrams(Hashing):
+    """N-grams that have a column only if they occur in train.
+
+    min_df: buckets in fewer training texts than this are dropped.
+    """
+
+    min_df: int = Field(1, gt=0)
 
 
 def load_array(path: Any) -> Any:

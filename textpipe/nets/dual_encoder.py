@@ -19,15 +19,29 @@ EPSILON = 1e-6
 
 
 class Tower(keras.layers.Layer):
-    """A stack of dense layers, the last one linear: [B, D] -> [B, V]. units: their widths."""
+    """A stack of dense layers, the last one linear: [B, D] -> [B, V].
+
+    units: their widths. identity: kernels begin as identity matrices, with zeros beyond the shorter side, in place of Glorot's random ones.
+    """
 
     def __init__(
-        self, size: int, units: Sequence[int], *, activation: str, dropout: float, seed: int, **options: Any
+        self,
+        size: int,
+        units: Sequence[int],
+        *,
+        activation: str,
+        dropout: float,
+        seed: int,
+        identity: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.size, self.units = size, tuple(units)
         self.activation = keras.activations.get(activation)
-        self.initializers = [keras.initializers.GlorotUniform(seed=seed + 2 * place) for place in range(len(units))]
+        self.initializers = [
+            keras.initializers.Identity() if identity else keras.initializers.GlorotUniform(seed=seed + 2 * place)
+            for place in range(len(units))
+        ]
         self.drops = [Dropout(dropout, seed=seed + 2 * place + 1, name=f"drop_{place}") for place in range(len(units))]
 
     def build(self, input_shape: Any = None) -> None:
@@ -52,8 +66,9 @@ class Tower(keras.layers.Layer):
 class DualEncoder(keras.Model):
     """Vectors of messages and replies whose dot product says how well they fit.
 
-    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot product is
-    multiplied by a learned scale.
+    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot
+    product is multiplied by a learned scale. share_embeddings: the reply's n-grams or tokens and those of all messages have one embedding.
+    identity: the towers of single fields pass embeddings on unchanged at first. embedding_stddev: of the embeddings at first.
     """
 
     fixed_widths = False  # one traced training step does for batches of any width
@@ -70,26 +85,34 @@ class DualEncoder(keras.Model):
         cosine: bool,
         seed: int,
         numbers: Sequence[str] = (),
+        share_embeddings: bool = False,
+        identity: bool = False,
+        embedding_stddev: float = 0.05,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.share_embeddings = share_embeddings
         self.fields, self.numbers, self.cosine = tuple(dims), tuple(numbers), cosine
 
-        # Small, so that n-grams seen once or twice, whose embeddings hardly learn, do not drown those that did.
         def normal(number: int) -> Any:
-            return keras.initializers.RandomNormal(stddev=0.05, seed=1000 * seed + number)
+            return keras.initializers.RandomNormal(stddev=embedding_stddev, seed=1000 * seed + number)
 
-        def tower(number: int, size: int, name: str) -> Tower:
+        def tower(number: int, size: int, name: str, **options: Any) -> Tower:
             own = 1000 * seed + 100 + 50 * number
-            return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name)
+            return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name, **options)
 
         self.embeddings = [
             Linear(dim, embedding_size, initializer=normal(number), name=f"embedding_{number}")
-            for number, dim in enumerate(dims.values())
+            for number, dim in enumerate(() if share_embeddings else dims.values())
         ]
         self.reply_embedding = Linear(reply_dim, embedding_size, initializer=normal(len(dims)), name="reply_embedding")
-        self.message_towers = [tower(2 * number, embedding_size, f"message_{number}") for number in range(len(dims))]
-        self.reply_towers = [tower(2 * number + 1, embedding_size, f"reply_{number}") for number in range(len(dims))]
+        self.message_towers, self.reply_towers = (
+            [
+                tower(2 * number + side, embedding_size, f"{name}_{number}", identity=identity)
+                for number in range(len(dims))
+            ]
+            for side, name in enumerate(("message", "reply"))
+        )
         self.joint = []
         if len(dims) + len(numbers) > 1:
             size, number = len(dims) * units[-1], 2 * len(dims)
@@ -137,7 +160,8 @@ class DualEncoder(keras.Model):
 
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
         """The message's vector by each field."""
-        layers = zip(self.fields, self.embeddings, self.message_towers, strict=True)
+        embeddings = [self.reply_embedding] * len(self.fields) if self.share_embeddings else self.embeddings
+        layers = zip(self.fields, embeddings, self.message_towers, strict=True)
         return [tower(embedding(inputs[name]), training=training) for name, embedding, tower in layers]
 
     def of_reply(self, replies: Any, training: bool) -> list[Any]:

@@ -1,11 +1,12 @@
 """Turn cells into model inputs (token ids, sparse n-gram rows, class numbers) with the same ops as the exported model."""
 
+import itertools
 import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -26,13 +27,16 @@ logger = logging.getLogger(__name__)
 class Config(Section):
     """features: the feature of each source field it can be made of; other fields have the default feature of their kind.
     target: the ids of a target text, where the task answers with text (default: as `features` when those are ids, else
-    the defaults of ids). fields: other features for single fields.
+    the defaults of ids). fields: other features for single fields. vocabulary: "joint" for one set of n-grams of all text fields whose
+    features have equal settings, so that an n-gram has the same number in each; "separate" for one of each field. For ids, [tokenize]
+    has a setting of this name.
     """
 
     task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     features: Plugin.of("features") = Field("ids", validate_default=True)
     target: ids.Config | None = None
     fields: dict[str, Plugin.of("features")] = {}
+    vocabulary: Literal["joint", "separate"] = "separate"
 
     @model_validator(mode="after")
     def target_has_text(self) -> "Config":
@@ -120,12 +124,16 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         codec = (
             vectorizer.load_codec(inputs["tokenize"], field.name) if getattr(section, "needs_codec", False) else None
         )
-        module.learn(section, training_values(folder, field), output, field.name, codec=codec)
+        values = training_values(folder, *joint_fields(config, field))
+        module.learn(section, values, output, field.name, codec=codec)
         feature = features[field.name] = module.load(section, output, field.name, codec=codec)
         if hasattr(module, "check"):
             module.check(feature, field.name, held_out_values(folder, field))
     features = {field.name: features[field.name] for field in task_fields}
     sizes = {name: {**feature.size, "feature": kind_of(sections[name])} for name, feature in features.items()}
+    for field in task_fields:
+        if len(group := joint_fields(config, field)) > 1:
+            sizes[field.name]["joint"] = [item.name for item in group]
     write_json(output / vectorizer.SIZES_FILE, sizes)
     splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
     stats = {split: vectorize_split(folder, output, split, task_fields, features) for split in splits}
@@ -157,12 +165,22 @@ def names_with_text(task_fields: Sequence[fields.Field]) -> list[str]:
     return [field.name for field in task_fields if field.has_text]
 
 
-def training_values(folder: Path, field: fields.Field) -> Callable[[], Iterator[Any]]:
-    """A function that streams the training cells of a field as tensors, from the start."""
-    return lambda: (
-        field.cells.tensor(batch.column(0))
-        for batch in _text_columns.batches(folder, "train", names_with_text([field]), (field.name,))
-    )
+def joint_fields(config: Config, field: fields.Field) -> list[fields.Field]:
+    """The fields whose n-grams are learned together with those of a field, itself among them."""
+    section = feature_section(config, field)
+    if config.vocabulary == "separate" or plugins.find("features", kind_of(section)).KIND != "sparse":
+        return [field]
+    return [item for item in _text_columns.fields_of(config.task) if feature_section(config, item) == section]
+
+
+def training_values(folder: Path, *task_fields: fields.Field) -> Callable[[], Iterator[Any]]:
+    """A function that streams the training cells of a field as tensors, from the start; of several fields one after the other."""
+
+    def cells(field: fields.Field) -> Iterator[Any]:
+        batches = _text_columns.batches(folder, "train", names_with_text([field]), (field.name,))
+        return (field.cells.tensor(batch.column(0)) for batch in batches)
+
+    return lambda: itertools.chain.from_iterable(map(cells, task_fields))
 
 
 def held_out_values(folder: Path, field: fields.Field) -> Callable[[], Iterable[tuple[str, Any, Any]]]:

@@ -11,7 +11,10 @@ from typing import Any
 import tensorflow as tf
 
 from textpipe.text import words
+from textpipe.text.steps import casefold
 
+# No word of any text: `words.split` cuts at their brackets.
+START, END = "<s>", "</s>"
 # Equal strings of different families (the word "in", the characters "in") must not share a bucket.
 FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
 
@@ -19,10 +22,11 @@ FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
 def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
     """The bucket of every n-gram, with repeats: [N] string -> [N, G] int64 below config.total_buckets."""
     families = []
+    if config.casefold:
+        text = casefold.apply(text, None)
     if config.words:
-        families.append(
-            hash_to_buckets(word_ngrams(text, config.words, punctuation=config.punctuation), "words", config)
-        )
+        counted = word_ngrams(text, config.words, punctuation=config.punctuation, marks=config.marks)
+        families.append(hash_to_buckets(counted, "words", config))
     if config.characters:
         families.append(hash_to_buckets(character_ngrams(text, config.characters), "characters", config))
     if config.pieces:
@@ -32,12 +36,22 @@ def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
 
 
-def word_ngrams(text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool) -> tf.RaggedTensor:
+def word_ngrams(
+    text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool, marks: bool = False
+) -> tf.RaggedTensor:
     """N-grams of sizes[0] to sizes[1] words: [N] string -> [N, G] string.
+
+    marks: n-grams of two or more words are those of START, the words, END.
 
     ["a red fox"], (1, 2) -> [["a", "red", "fox", "a red", "red fox"]]
     """
-    return tf.strings.ngrams(words.split(text, punctuation=punctuation), list(range(sizes[0], sizes[1] + 1)))
+    split = words.split(text, punctuation=punctuation)
+    lengths = list(range(sizes[0], sizes[1] + 1))
+    if not marks:
+        return tf.strings.ngrams(split, lengths)
+    start, end = (tf.fill([split.nrows(), 1], mark) for mark in (START, END))
+    marked = tf.strings.ngrams(tf.concat([start, split, end], axis=1), [length for length in lengths if length > 1])
+    return tf.concat([split, marked], axis=1) if 1 in lengths else marked
 
 
 def character_ngrams(text: tf.Tensor, sizes: tuple[int, int]) -> tf.RaggedTensor:

@@ -1,0 +1,89 @@
+"""How probable a response is whatever the message: log P(reply), which a ranker adds to its scores.   Shapes: R responses.
+
+Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, equation 4: the score of a reply is
+h_x . h_y + alpha * log P(y), with P(y) of a language model. A response's own frequency is the other choice: it is exact where
+replies are many, but underrates a rare wording of frequent words.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from textpipe.answers._response_set import Response
+from textpipe.text.canonical import canonical
+
+ORDER = 3  # the last two words predict the next
+START, END = "<s>", "</s>"
+UNKNOWN = "<unk>"
+
+
+class NgramModel:
+    """A word n-gram model, interpolated as Witten and Bell (1991, method C) propose.
+
+    P(w | h) = (c(h w) + T(h) * P(w | h')) / (c(h) + T(h)), with c the count of h w, T(h) the number of different words that follow h, and
+    h' the history h without its first word; below the shortest history every word of the vocabulary, the end and the unknown word are
+    equally probable.
+
+    texts: sequences of words; counts: how often each occurs.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[str]], counts: Sequence[float], *, order: int = ORDER):
+        self.order = order
+        self.counts: Counter[tuple[str, ...]] = Counter()  # of a history and its next word
+        self.totals: Counter[tuple[str, ...]] = Counter()  # of a history
+        self.followers: Counter[tuple[str, ...]] = Counter()  # different words after a history
+        vocabulary = {END, UNKNOWN}
+        for words, count in zip(texts, counts, strict=True):
+            vocabulary.update(words)
+            for history, word in self.events(words):
+                for start in range(len(history) + 1):
+                    self.counts[*history[start:], word] += count
+                    self.totals[history[start:]] += count
+        for *history, _ in self.counts:
+            self.followers[tuple(history)] += 1
+        self.vocabulary = frozenset(vocabulary)
+
+    def events(self, words: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+        """Each word and the end, with its history of at most order - 1 words; START stands before the first."""
+        padded = [*[START] * (self.order - 1), *words, END]
+        size = self.order - 1
+        return [(tuple(padded[at - size : at]), padded[at]) for at in range(size, len(padded))]
+
+    def probability(self, history: tuple[str, ...], word: str) -> float:
+        """P(word | history); over the vocabulary it sums to 1."""
+        probability = 1 / len(self.vocabulary)
+        for start in range(len(history), -1, -1):
+            part = history[start:]
+            total, followers = self.totals[part], self.followers[part]
+            if not total:
+                break  # no longer history has been seen either
+            probability = (self.counts[*part, word] + followers * probability) / (total + followers)
+        return probability
+
+    def log_prob(self, words: Sequence[str]) -> float:
+        """The natural logarithm of the probability of a text, its end included."""
+        known = [word if word in self.vocabulary else UNKNOWN for word in words]
+        return sum(float(np.log(self.probability(history, word))) for history, word in self.events(known))
+
+
+def by_frequency(responses: Sequence[Response]) -> np.ndarray:
+    """The logarithm of each response's share of the training replies, [R]."""
+    counts = np.array([max(1, one.count) for one in responses], np.float64)
+    return np.log(counts / counts.sum())
+
+
+def by_language_model(responses: Sequence[Response]) -> np.ndarray:
+    """The log-probability of each response under an n-gram model of all of them, each as often as it was written, [R].
+
+    Words as `canonical` leaves them, so that case and punctuation do not count. Shares of the set: their exp sums to 1.
+    """
+    texts = [canonical(one.text).split() for one in responses]
+    model = NgramModel(texts, [max(1, one.count) for one in responses])
+    found = np.array([model.log_prob(words) for words in texts])
+    return found - np.logaddexp.reduce(found)
+
+
+PRIORS = {"frequency": by_frequency, "language_model": by_language_model}
+
+__all__ = ["PRIORS", "NgramModel", "by_frequency", "by_language_model"]
