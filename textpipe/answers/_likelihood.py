@@ -3,6 +3,7 @@
 Shapes: B batch, R responses, K candidates, S sampled messages.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class Likelihood(tf.Module):
         ids = graph.encode(graph.target, texts).numpy()
         self.trie = _trie_search.TextTrie(ids, codec.end_id)
         self.ids = lambda: ids  # [R, U]
+        self.search = functools.cache(self.traced_search)
         self.penalty = None
         if mutual_information:
             assert messages is not None
@@ -60,11 +62,18 @@ class Likelihood(tf.Module):
 
         beam: in place of that of the ranker; as large as the trie it finds every response.
         """
-        model, beam = self._graph().model, min(beam or self.beam, self.trie.num_nodes)
-        return _trie_search.in_blocks(
-            lambda rows: _trie_search.log_probs(model, rows, self.trie, beam=beam),
-            inputs, min(beam, self.trie.num_leaves), self.vocab_size,
-        )  # fmt: skip
+        return self.search(min(beam or self.beam, self.trie.num_nodes))(dict(inputs))
+
+    def traced_search(self, beam: int) -> Any:
+        """The search as a traced function, which all signatures share: {field: ids [B, T]} -> [B, R]."""
+        model, wide = self._graph().model, min(beam, self.trie.num_leaves)
+
+        def search(inputs: Mapping[str, Any]) -> tf.Tensor:
+            return _trie_search.in_blocks(
+                lambda rows: _trie_search.log_probs(model, rows, self.trie, beam=beam), inputs, wide, self.vocab_size
+            )
+
+        return tf.function(search, autograph=False, reduce_retracing=True)
 
     def exact(self, inputs: Mapping[str, Any]) -> tf.Tensor:
         """log P(response | message) of every response, each scored on its own: {field: feature} -> [B, R]."""
@@ -108,6 +117,5 @@ class Likelihood(tf.Module):
 
     def marginal(self, messages: Mapping[str, tf.Tensor]) -> np.ndarray:
         """log P(response) whatever the message: the logarithm of the mean of P(response | message) over rows: {field: feature} -> [R]."""
-        traced = tf.function(lambda rows: self.log_probs(rows, self.trie.num_nodes), autograph=False)
-        found = traced(dict(messages)).numpy().astype(np.float64)  # [S, R]
+        found = self.log_probs(messages, self.trie.num_nodes).numpy().astype(np.float64)  # [S, R]
         return np.logaddexp.reduce(found, axis=0) - np.log(len(found))

@@ -15,7 +15,7 @@ from textpipe.decoding._search import ABSENT, join_memory, row_shape, source_ids
 from textpipe.decoding.rules.trie import Trie
 
 NEG_INF = -float("inf")
-BLOCK = 2**26  # logits that a step may compute at once: 256 MB
+BLOCK = 2**23  # logits that a step may compute at once: 32 MB
 
 
 class TextTrie(tf.Module):
