@@ -1,12 +1,17 @@
 """[answer]: a trigger in the graph of a ranker, its threshold, and the settings that do not fit."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 from test_suggest import REPLIES, SUGGEST, rows
 
+from textpipe.answers import _ranking
+from textpipe.answers._ranking_settings import Config
+from textpipe.answers._response_set import Response
 from textpipe.errors import ConfigError, ModelError
 from textpipe.pipeline import runner
 from textpipe.savedmodel import loader
@@ -134,3 +139,13 @@ def test_a_task_without_such_settings_refuses_them(folder):
     }
     with pytest.raises(ConfigError, match="has no such settings; leave \\[answer\\] out"):
         run(folder, "bad", tables)
+
+
+def test_the_weight_of_the_prior_decides_for_the_frequent():
+    responses = [Response("rare", count=1), Response("frequent", count=9)]
+    model = SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1]))
+    graph = SimpleNamespace(model=model, encode=lambda field, texts: texts, target="reply")
+    for weight in (-1.0, 0.0, 2.0):
+        output = _ranking.Output(graph, responses, Config(prior_weight=weight))
+        np.testing.assert_allclose(output.prior, weight * np.log([0.1, 0.9]), rtol=1e-6)
+    np.testing.assert_allclose(_ranking.Output(graph, responses).prior, np.log([0.1, 0.9]), rtol=1e-6)

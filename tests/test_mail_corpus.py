@@ -53,7 +53,12 @@ def test_another_seed_writes_another_corpus(generator, tmp_path):
 
 
 def test_every_row_has_the_columns_of_the_card_in_their_order(mails):
-    assert {tuple(row) for row in mails} == {("id", "intent", "message", "wants_reply", "reply")}
+    assert {tuple(row) for row in mails} == {
+        (
+            *("id", "intent", "subject", "message"),
+            *("recipients", "is_reply", "from_list", "answered_before", "wants_reply", "reply"),
+        )
+    }
     assert len({row["id"] for row in mails}) == len(mails)
 
 

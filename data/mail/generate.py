@@ -24,6 +24,8 @@ MAILS_PER_INTENT = {"train": 164, "valid": 22, "test": 32}
 PHRASINGS_PER_INTENT = {"valid": 2, "test": 3}  # train has the rest
 WRAP = 72
 SLOT = re.compile(r"\{(\w+)\}")
+QUOTED = r"(?m)^> |^-----Original Message-----$"
+FORWARDED = "---------- Forwarded message ----------"
 SENTENCE_START = re.compile(r"(^|[.!?]\s+|\n)([a-z])")
 PLAIN_LETTERS = str.maketrans("éëü", "eeu")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -66,7 +68,7 @@ def phrasing_splits(grammar, *, seed=SEED):
 
 
 def corpus(grammar, *, seed=SEED):
-    """{"train": rows, "valid": rows, "test": rows}; a row is a dict of id, intent, message, wants_reply and reply."""
+    """{"train": rows, "valid": rows, "test": rows}; a row is a dict of the columns that README.md lists."""
     split_of = phrasing_splits(grammar, seed=seed)
     seen = set()
     mails = {split: [] for split in SPLITS}
@@ -78,14 +80,64 @@ def corpus(grammar, *, seed=SEED):
             for index in range(MAILS_PER_INTENT[split]):
                 mails[split].append(new_mail(grammar, intent, phrasings[index % len(phrasings)], seen, rng))
     shuffles = {split: shuffled(stream(seed, "order", split), rows) for split, rows in mails.items()}
+    intents = {intent["key"]: intent for intent in grammar["intent"]}
     return {
-        split: [{"id": f"{split}-{number:05d}", **row} for number, row in enumerate(rows, 1)]
-        for split, rows in shuffles.items()
+        split: [
+            with_headers(grammar, intents[mail.intent], mail, split, f"{split}-{number:05d}", seed)
+            for number, mail in enumerate(shuffles[split], 1)
+        ]
+        for split in SPLITS
     }
 
 
+def with_headers(grammar, intent, mail, split, id, seed):
+    """The row of a mail: its texts, and a subject and header fields drawn from the id's own stream.
+
+    The texts are therefore those of a corpus without headers.
+    """
+    rng, headers = stream(seed, "headers", id), grammar["headers"]
+    scene = headers["scenes"][intent["scene"]]
+    quoted = re.search(QUOTED, mail.message) is not None
+    forwarded = FORWARDED in mail.message
+    share = headers["answer_share"] if intent["key"] in headers["answers"] else scene["reply_share"]
+    is_reply = quoted or (rng.random() < share and not forwarded)
+    from_list = intent["key"] in headers["lists"]
+    to_many = from_list or rng.random() < (0.5 if intent.get("audience") == "group" else 0.12)
+    subject = mail.sentences(choice(rng, subjects(grammar, intent, mail, split, rng)))
+    mark = (
+        choice(rng, headers["reply_marks"]) if is_reply else choice(rng, headers["forward_marks"]) if forwarded else ""
+    )
+    return {
+        "id": id,
+        "intent": intent["key"],
+        "subject": mark + subject,
+        "message": mail.message,
+        "recipients": 2 + below(rng, 6) if to_many and not from_list else 1,
+        "is_reply": int(is_reply),
+        "from_list": int(from_list),
+        "answered_before": int(not from_list and rng.random() < scene["answered_share"]),
+        "wants_reply": intent["wants_reply"],
+        "reply": mail.reply,
+    }
+
+
+def subjects(grammar, intent, mail, split, rng):
+    """Templates of a subject: the name of what the mail is about, or the intent's own phrases, of which each split has others.
+
+    Only those whose slots the mail's own sentence has.
+    """
+    headers, known = grammar["headers"], set(slot_names(mail.phrasing))
+    topics = [text for text in headers["topics"] if set(slot_names(text)) <= known]
+    if topics and rng.random() < headers["topic_share"]:
+        return topics
+    if split == "train":
+        own = [text for text in grammar["mailbox"]["subjects"][intent["key"]] if text not in headers["topics"]]
+        return [text for text in own if set(slot_names(text)) <= known] or topics
+    return [headers["held_out"][intent["key"]][("valid", "test").index(split)]]
+
+
 def new_mail(grammar, intent, phrasing, seen, rng):
-    """A row (without its id) whose message is not in `seen`; adds it there."""
+    """A Mail whose message is not in `seen`; adds it there."""
     for attempt in range(200):
         mail = Mail(grammar, intent, phrasing, rng)
         # Mails that differ only in their signature are nearly duplicates: require a new body while there is one.
@@ -93,12 +145,7 @@ def new_mail(grammar, intent, phrasing, seen, rng):
         if new_body and mail.message not in seen:
             seen.add(mail.body)
             seen.add(mail.message)
-            return {
-                "intent": intent["key"],
-                "message": mail.message,
-                "wants_reply": intent["wants_reply"],
-                "reply": mail.reply,
-            }
+            return mail
     raise SystemExit(
         f"grammar.toml, intent {intent['key']}: no more new mails from the phrasing {phrasing!r}; give it more slots"
     )
@@ -109,6 +156,7 @@ class Mail:
 
     def __init__(self, grammar, intent, phrasing, rng, values=None):
         self.rng = rng
+        self.intent, self.phrasing = intent["key"], phrasing
         self.slots = {**grammar["slots"], **intent.get("slots", {})}
         self.values = values or people(grammar["people"], rng)
         scene = grammar["scenes"][intent["scene"]]
@@ -183,7 +231,7 @@ class Mail:
         day, clock = moment(self.rng)
         if forwarded:
             header = f"From: {author}\nDate: {day} at {clock}\nSubject: {subject}"
-            return f"---------- Forwarded message ----------\n{header}\n\n{text}"
+            return f"{FORWARDED}\n{header}\n\n{text}"
         if self.rng.random() < 0.75:
             return f"On {day} at {clock}, {author} wrote:\n" + "\n".join(f"> {line}" for line in text.split("\n"))
         return f"-----Original Message-----\nFrom: {author}\nSent: {day} {clock}\nSubject: {subject}\n\n{text}"

@@ -199,6 +199,7 @@ SHOWN = {
         "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",
     },
     "stages.evaluate": {
+        "answer": "test_answer_settings.py::test_evaluate_counts_how_often_the_trigger_fires",
         "task": "test_export.py::test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs",
         "seed": "test_compare.py::test_bootstrap_of_few_rows_approximates_the_enumeration_of_resamples",
         "decode": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
@@ -213,6 +214,7 @@ SHOWN = {
         "require": "test_export.py::test_a_missed_threshold_is_reported_with_all_metrics",
     },
     "stages.export": {
+        "answer": "test_answer_settings.py::test_messages_that_the_trigger_does_not_choose_get_no_replies",
         "task": "test_export.py::test_textpipe_json_describes_the_model",
         "decode": "test_export.py::test_omitted_options_have_the_values_of_the_pipeline_and_given_ones_apply",
         "ensemble": "test_ensemble.py::test_a_pipeline_evaluates_and_exports_its_ensemble",

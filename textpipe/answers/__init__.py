@@ -9,6 +9,7 @@ def join(models, mean) -> model                     # the ensemble of several mo
 READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
 class Config(Section)                               # optional: [answer] of a pipeline file; check(task) raises ValueError
 def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}; settings=: the Config
+def about(labels, answered) -> dict                 # optional: further keys of textpipe.json; answered(split) -> answers of a sample of its rows
 def stored_prediction(answer) -> dict                            # the keys of an answer that predictions.jsonl stores
 def references(graph, cells) -> list                # optional: cells of the target as answers are compared with them
 def extra_metrics(graph, raw, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics

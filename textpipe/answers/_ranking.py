@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers._likelihood import Likelihood
 from textpipe.answers._matching import Matching
 from textpipe.answers._ranking_settings import RERANK, Config
 from textpipe.answers._reply_prior import PRIORS
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
+from textpipe.errors import ConfigError
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
 from textpipe.savedmodel.signatures import Input, Search, Signature
@@ -53,7 +55,7 @@ class Output(tf.Module):
         )
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
-        self.ranker = Matching(graph, self.texts)
+        self.ranker: Matching | Likelihood = ranker(graph, self.texts, settings)
         prior_weight = self.ranker.prior_weight if settings.prior_weight is None else settings.prior_weight
         self.prior = tf.constant(prior_weight * PRIORS[settings.prior](responses), tf.float32)
         self.second = Embedded(settings.rerank) if settings.rerank else None
@@ -218,7 +220,7 @@ class Output(tf.Module):
             defaults["threshold"] = self.trigger.threshold
         outputs = ["answer", "score", *OUTPUTS, *(["fires", "probability"] if self.trigger else [])]
         search = Search(OPTIONS, {name: name for name in outputs})
-        return [
+        definitions = [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True, search=search),
             Signature("nbest", rows, signatures.ANSWER, call=self.nbest, mergeable=True),
             Signature(OPTIONS, {**rows, **options}, signatures.ANSWER, call=self.answer_with_options, defaults=defaults),
@@ -226,6 +228,15 @@ class Output(tf.Module):
             Signature("score", {**rows, **graph.target_input}, signatures.LIKELIHOOD, call=self.score),
             Signature("tokens", rows, signatures.TOKEN_COUNTS, call=functools.partial(tracing.token_counts, graph)),
         ]  # fmt: skip
+        if isinstance(self.ranker, Likelihood):
+            candidates = {"candidates": Input(signatures.CANDIDATES, "string", (None, None))}
+            definitions.append(Signature(RERANK, {**rows, **candidates}, call=self.rerank))
+        return definitions
+
+    def rerank(self, raw: Raw) -> Tensors:
+        """The log-probabilities [B, K] of candidates [B, K] after each message; see answers/_likelihood.py."""
+        assert isinstance(self.ranker, Likelihood)
+        return self.ranker.rerank(self.graph.inputs(raw), raw["candidates"])
 
     def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """Fill in texts and scores of each row, best first, log_prob of the best, and what the trigger says.
@@ -239,10 +250,23 @@ class Output(tf.Module):
             order = np.argsort(-shares, kind="stable")[:CANDIDATES]
             row |= {"texts": [texts[at] for at in order], "scores": [float(shares[at]) for at in order]}
             row["log_prob"] = math.log(max(float(shares[order[0]]), 1e-300))
+        if isinstance(self.ranker, Likelihood):
+            candidates = tf.constant([[encode(text) for text in row["texts"]] for row in rows])
+            for row, log_probs in zip(rows, self.ranker.rerank(inputs, candidates)["log_probs"].numpy(), strict=True):
+                row["candidates"] = log_probs.tolist()
         if self.trigger is not None:
             threshold = float(self.trigger.threshold)
             for row, probability in zip(rows, self.trigger.probability(raw).numpy().tolist(), strict=True):
                 row["trigger"] = {"probability": probability, "threshold": threshold}
+
+
+def ranker(graph: Graph, texts: tf.Tensor, settings: Config) -> Matching | Likelihood:
+    """The ranker of a response set [R] for what the model gives: vectors or tokens."""
+    if hasattr(graph.model, "encode_reply"):
+        if "beam_size" in settings.model_fields_set:
+            raise ConfigError("[answer] beam_size: a ranker by matching scores every response; leave beam_size out")
+        return Matching(graph, texts)
+    return Likelihood(graph, texts, beam=settings.beam_size)
 
 
 def with_best(found: Tensors) -> Tensors:

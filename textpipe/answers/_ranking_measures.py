@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textpipe.answers import text
 from textpipe.metrics import ranking
 from textpipe.text.canonical import canonical
 
@@ -16,13 +17,14 @@ def measure(
     graph: Any, raw: Mapping[str, Sequence[Any]], references: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """(metrics, notes): coverage, precision at 1, 3, 10 and 20 and mean reciprocal rank of the rows whose reply has a wording of a
-    response, the same rows' mean reciprocal rank by frequency, and 1-of-100 accuracy over all rows."""
+    response, the same rows' mean reciprocal rank by frequency, and over all rows 1-of-100 accuracy or, of a ranker by likelihood, the
+    perplexity of the references."""
     output: Output = graph.output
     members: dict[str, int] = {}
     for number, response in enumerate(output.responses()):
-        for text in (response.text, *response.variants):
-            members.setdefault(canonical(text), number)
-    own = np.array([members.get(canonical(text), -1) for text in references])
+        for wording in (response.text, *response.variants):
+            members.setdefault(canonical(wording), number)
+    own = np.array([members.get(canonical(reference), -1) for reference in references])
     places, messages, replies = [], [], []
     for start in range(0, len(references), batch_rows):
         rows = slice(start, start + batch_rows)
@@ -45,6 +47,10 @@ def measure(
         found["mrr_by_frequency"] = float(np.mean(1 / ranking.by_frequency(counts, own[own >= 0])))
     if messages:
         found |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
+    elif len(graph.sources) == 1:
+        perplexity, note = text.reference_perplexity(graph, raw[graph.source], references, batch_rows)
+        found |= perplexity
+        notes.append(note)
     if "one_of_100" in found:
         notes.append("one_of_100: up to 2,000 rows drawn by numpy's default_rng(1), in groups of 100.")
     return found, notes

@@ -39,6 +39,7 @@ class Config(Section):
     rerank: an exported ranker by likelihood, saved_models/NAME, that ranks the first candidates again.
     candidates: how many responses it ranks again.
     rerank_weight: its share of a candidate's score; the rest is the first ranker's log-probability.
+    beam_size: of a ranker by likelihood, the hypotheses of its search along the responses' tokens; more find more responses.
     prior: how probable a response is whatever the message: "frequency", its share of the training replies, or "language_model", under an
         n-gram model of the responses, which does not underrate a rare wording of frequent words (Henderson et al. 2017, equation 4).
     prior_weight: of the logarithm of this probability, which is added to its score: more suggests
@@ -51,6 +52,7 @@ class Config(Section):
     rerank: Exported | None = None
     candidates: int = Field(default=50, ge=2, le=MAX_CANDIDATES)
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
+    beam_size: int = Field(default=64, ge=1, le=1000)
     prior: Literal["frequency", "language_model"] = "frequency"
     prior_weight: float | None = Field(default=None, ge=-10, le=10)
 

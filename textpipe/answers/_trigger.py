@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from textpipe.answers._ranking_settings import Config
+from textpipe.savedmodel import thresholds
 from textpipe.servable.embedded import Embedded
 from textpipe.servable.tracing import Raw
 
@@ -17,16 +18,14 @@ DEFAULT_THRESHOLD = 0.5
 class Trigger(tf.Module):
     """The probability of the second class of an exported classifier, and the threshold from which a message gets replies.
 
-    Raises ConfigError where the threshold for a coverage is asked for and the model does not say it.
+    Raises ModelError where the threshold for a coverage is asked for and the model does not say it.
     """
 
     def __init__(self, folder: Path, settings: Config):
         super().__init__(name="trigger")
         self.model = Embedded(folder)
         if settings.coverage is not None:
-            from textpipe.savedmodel import coverage
-
-            threshold = coverage.threshold_at(self.model.about, settings.coverage, str(folder))
+            threshold = thresholds.threshold_at(self.model.about, settings.coverage, model=str(folder))
         else:
             threshold = DEFAULT_THRESHOLD if settings.threshold is None else settings.threshold
         self.threshold = tf.constant(threshold, tf.float32)

@@ -46,6 +46,20 @@ def output(
     return Output(graph)
 
 
+def about(labels: Sequence[str], answered: Callable[[str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """For two classes {"coverage": thresholds of the second one's probability}, measured on valid; else, or without rows, {}.
+
+    savedmodel/thresholds.py describes and reads them.
+    """
+    from textpipe.savedmodel import thresholds
+
+    rows = answered("valid") if len(labels) == 2 else []
+    if not rows:
+        return {}
+    values = thresholds.thresholds([row["probabilities"][1] for row in rows])
+    return {thresholds.KEY: {"label": labels[1], "rows": len(rows), "thresholds": values}}
+
+
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores; of many classes only the five most probable."""
     ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])

@@ -117,10 +117,23 @@ class ArgumentsCommand(click.Command):
 )
 @click.option("--access-log", is_flag=True, help="Log each request to stderr as a JSON object.")
 @click.option("--log-texts", is_flag=True, help="Include the texts in the access log; they may be private.")
+@click.option(
+    "--feedback-log",
+    type=click.Path(path_type=Path),
+    help="Append the replies that users take to this file (JSON lines), with the texts they answer; they may be private.",
+)
+@click.option(
+    "--feedback-limit",
+    type=click.IntRange(1),
+    default=100_000_000,
+    show_default=True,
+    help="Maximum bytes of the feedback log; further requests get 507.",
+)
 def command(
     models: Path, host: str, rest_port: int, grpc_port: int, versions: tuple[str, ...], labels: tuple[str, ...],
     limits: tuple[str, ...], trust_models: bool, token_file: Path | None, tls_cert: Path | None, tls_key: Path | None, workers: int | None, processes: int, beside: bool, batch: int, queue: int,
     deadline: float, max_body: int, max_rows: int, max_text: int, grace: float, poll: float, access_log: bool, log_texts: bool,
+    feedback_log: Path | None, feedback_limit: int,
 ) -> None:  # fmt: skip
     """Serve exported models over REST and gRPC.
 
@@ -144,6 +157,8 @@ def command(
         raise ConfigError("--tls-cert and --tls-key must be given together")
     if log_texts and not access_log:
         raise ConfigError("--log-texts: requires --access-log")
+    if feedback_log and rest_port < 0:
+        raise ConfigError("--feedback-log: requires the REST API; leave out --rest-port -1")
     if rest_port < 0 and grpc_port < 0:
         raise ConfigError("--rest-port -1 --grpc-port -1: both APIs are disabled; enable one of them")
     if tls_cert and tls_key:
@@ -181,6 +196,7 @@ def command(
         option_limits=option_limits, trust_models=trust_models,
         limits=QueueLimits(workers or threads.num_shards(), batch, queue), deadline_seconds=deadline, max_body_bytes=max_body, max_rows=max_rows,
         max_text_bytes=max_text, grace_seconds=grace, poll_seconds=poll, access_log=access_log, log_texts=log_texts,
+        feedback_log=feedback_log, feedback_limit=feedback_limit,
     )  # fmt: skip
     sys.setswitchinterval(SWITCH_INTERVAL)
     with stderr.quiet_loggers("uvicorn.error"), asyncio.Runner(loop_factory=event_loop_factory()) as runner:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from textpipe.data import columns
 
 
-class Ngrams(Section):
+class Hashing(Section):
     """Which n-grams are counted, and how.
 
     words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
@@ -22,7 +22,6 @@ class Ngrams(Section):
     marks: whether n-grams of two or more words also cover the start and the end of a text, each marked by a word of its own.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
     num_buckets: number of hash buckets; at 2**20, a tenth of 100,000 different n-grams share a bucket.
-    min_df: buckets in fewer training texts than this are dropped.
     """
 
     words: list[int] = [1, 2]
@@ -33,7 +32,6 @@ class Ngrams(Section):
     marks: bool = False
     frequency: Literal["raw", "binary", "log"] = "raw"
     num_buckets: int = Field(2**20, ge=2, le=2**24)
-    min_df: int = Field(1, gt=0)
 
     @field_validator("words", "characters", "pieces")
     @classmethod
@@ -43,7 +41,7 @@ class Ngrams(Section):
         return sizes
 
     @model_validator(mode="after")
-    def check_any(self) -> "Ngrams":
+    def check_any(self) -> "Hashing":
         if not (self.words or self.characters or self.pieces):
             raise ValueError(
                 "words, characters and pieces are all []: no n-gram is left to count; set one of them to a range such as [1, 2]"
@@ -72,6 +70,15 @@ class Ngrams(Section):
     def total_buckets(self) -> int:
         num_families = sum(map(bool, (self.words, self.characters, self.pieces)))
         return self.num_buckets * (num_families if self.separate_families else 1)
+
+
+class Ngrams(Hashing):
+    """N-grams that have a column only if they occur in train.
+
+    min_df: buckets in fewer training texts than this are dropped.
+    """
+
+    min_df: int = Field(1, gt=0)
 
 
 def load_array(path: Any) -> Any:

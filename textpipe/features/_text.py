@@ -121,3 +121,25 @@ class Tfidf(Counts):
         counts = super().__call__(text)
         rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
         return rows if self.options().norm == "none" else ngrams.l2_normalize(rows, self.family)
+
+
+class Hashed(Counts):
+    """N-gram counts with a column for each hash bucket, normalized per row or not."""
+
+    def __init__(self, config: Any, *, codec: Any = None):
+        tf.Module.__init__(self, name="hashed")
+        self.options = lambda: config
+        self.codec = codec if config.needs_codec else None
+
+    @property
+    def size(self) -> dict:
+        return {"kind": "sparse", "dim": self.options().total_buckets}
+
+    def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
+        """[N] string -> [N, D] float32, indices in canonical order."""
+        config = self.options()
+        counts = ngrams.count_columns(
+            ngrams.buckets(text, config, self.codec), config.total_buckets, binary=config.frequency == "binary"
+        )
+        rows = ngrams.scale_counts(counts, config.frequency)
+        return rows if config.norm == "none" else ngrams.l2_normalize(rows)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textpipe.errors import DataError
-from textpipe.metrics import bootstrap
+from textpipe.metrics import bootstrap, coverage
 
 NAMES = (
     "accuracy",
@@ -40,7 +40,8 @@ def score(
 
     labels: the C class names, in the order of the columns of probabilities [N, C]; the second of two is the positive
     class. roc_auc is the one-vs-rest average over classes that are both present in and absent from the references; None
-    if there is no such class. Metrics of no rows are None. confusion[i][j] counts references i with answer j. Raises
+    if there is no such class. Metrics of no rows are None. For two classes "coverage" holds precision and recall of the positive
+    class when only the rows with its highest probabilities are positive (metrics/coverage.py). confusion[i][j] counts references i with answer j. Raises
     DataError if a reference is not among the labels.
     """
     from sklearn import metrics
@@ -92,13 +93,16 @@ def score(
             intervals[name] = [
                 float(bound) for bound in np.quantile([sample[name] for sample in resampled], [0.025, 0.975])
             ]
-    return {
+    report = {
         "metrics": values,
         "intervals": intervals,
         "labels": labels,
         "confusion": confusion.tolist(),
         "support": confusion.sum(axis=1).tolist(),
     }
+    if len(labels) == 2:
+        report["coverage"] = coverage.table(probabilities[:, 1], true == 1)
+    return report
 
 
 def confusion_metrics(confusion: np.ndarray) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
 from textpipe.features._classes import num_logits
 from textpipe.layers.dropout_rate import Rate
 
@@ -15,8 +16,10 @@ GIVES = "logits"
 class Config(Section):
     """units: width of each hidden layer, first to last.
 
-    embedding: width of the token embeddings, for ids only. normalization: "batch" normalizes each hidden layer over
-    the batch (Ioffe and Szegedy, 2015). dropout: after each hidden layer. l1, l2: as in logistic_regression.
+    embedding: width of the token embeddings, for ids only. ngram_embedding: width of the embeddings of n-grams, summed by field
+    (Kannan et al., 2016, Smart Reply, section 4); if left out, n-grams are inputs of the first hidden layer themselves.
+    normalization: "batch" normalizes each hidden layer over the batch (Ioffe and Szegedy, 2015). dropout: after each hidden
+    layer. l1, l2: as in logistic_regression.
     """
 
     kind: Literal["feed_forward"] = "feed_forward"
@@ -25,20 +28,32 @@ class Config(Section):
     normalization: Literal["none", "batch"] = "none"
     dropout: Rate = 0.2
     embedding: int = Field(default=128, ge=1)
+    ngram_embedding: PositiveInt | None = None
     l1: float = Field(default=0.0, ge=0)
     l2: float = Field(default=0.0, ge=0)
 
 
 def build(config: Config, sizes, *, seed: int):
-    """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C]."""
+    """The keras.Model: {field: sparse rows [B, D], ids [B, T] or numbers} -> logits [B, C].
+
+    Raises ConfigError for ngram_embedding without a field of n-grams.
+    """
     from textpipe.layers.inputs import dim_of
     from textpipe.nets.bag import FeedForward
 
+    embeddings = {name: config.embedding for name, size in sizes.inputs.items() if "vocab_size" in size}
+    if config.ngram_embedding is not None:
+        ngrams = [name for name, size in sizes.inputs.items() if size["kind"] == "sparse"]
+        if not ngrams:
+            raise ConfigError(
+                "[model] ngram_embedding: applies to n-grams (hashed, counts, tfidf), and no field has them; leave it out"
+            )
+        embeddings |= dict.fromkeys(ngrams, config.ngram_embedding)
     model = FeedForward(
         {name: dim_of(size) for name, size in sizes.inputs.items()},
         num_logits(sizes.target),
         units=config.units,
-        embeddings={name: config.embedding for name, size in sizes.inputs.items() if "vocab_size" in size},
+        embeddings=embeddings,
         activation=config.activation,
         normalization=config.normalization,
         dropout=config.dropout,

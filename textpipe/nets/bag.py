@@ -43,7 +43,8 @@ class Linear(keras.layers.Layer):
 class Blocks(keras.layers.Layer):
     """The sum of a linear map for each field: {field: numbers [B, D] or ids [B, T]} -> [B, H].
 
-    dims: {field: D}; embeddings: {field: width} for fields of ids that are first mapped to averaged embeddings.
+    dims: {field: D}; embeddings: {field: width} for fields that are first mapped to embeddings, averaged over the tokens of ids or
+    summed over n-grams. One map of all embeddings concatenated is the sum of a map for each field.
     """
 
     def __init__(self, dims, units, *, embeddings=None, initializer=None, **options):
@@ -147,8 +148,8 @@ class Hidden(keras.layers.Layer):
 class FeedForward(keras.Model):
     """Logits of a multi-layer perceptron: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    dims: {field: D}. embeddings: {field: width} of the token embeddings, averaged before the first hidden layer, for fields
-    of ids.
+    dims: {field: D}. embeddings: {field: width} of the embeddings before the first hidden layer, averaged over tokens or summed
+    over n-grams.
     """
 
     def __init__(

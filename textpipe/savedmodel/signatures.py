@@ -28,7 +28,8 @@ EXAMPLES = "examples"  # serialized tf.Examples with the fields
 OPTION = "option"  # a setting of the decoder for this call
 DEADLINE = "deadline"  # Unix seconds at which a search ends
 STATE_INPUT = "state"  # an output of the signature that this one follows
-NON_FIELD_KINDS = (EXAMPLES, OPTION, DEADLINE, STATE_INPUT)
+CANDIDATES = "candidates"  # texts [B, K] that are scored for each row
+NON_FIELD_KINDS = (EXAMPLES, OPTION, DEADLINE, STATE_INPUT, CANDIDATES)
 
 Shape = tuple[int | None, ...]
 

@@ -21,6 +21,7 @@ from textpipe.serve.engine import warmup
 from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
 from textpipe.serve.engine.drift import DriftMonitor
 from textpipe.serve.engine.errors import ServingError
+from textpipe.serve.engine.feedback_log import LIMIT_BYTES, FeedbackLog
 from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_state import VersionPolicy
 from textpipe.serve.engine.repository import Repository
@@ -64,6 +65,8 @@ class Options:
     drift_seconds: float = 1.0
     access_log: bool = False
     log_texts: bool = False
+    feedback_log: Path | None = None
+    feedback_limit: int = LIMIT_BYTES
     shared_ports: bool = False  # one of several processes on the same ports, which exits when its standard input closes
 
 
@@ -86,6 +89,9 @@ class Server:
     ):
         self.options, self.on_event, self.exit_process = options, on_event, exit_process
         self.log = AccessLog(texts=options.log_texts) if options.access_log else None
+        self.feedback_log = FeedbackLog(options.feedback_log, options.feedback_limit) if options.feedback_log else None
+        if self.feedback_log:
+            self.feedback_log.check()
         certificate, key = options.tls_cert, options.tls_key
         self.certificate = Certificate(certificate, key) if certificate and key else None
         self.repository = Repository(
@@ -196,6 +202,7 @@ class Server:
             self.log,
             max_body_bytes=options.max_body_bytes,
             body_seconds=options.body_seconds,
+            feedback_log=self.feedback_log,
         )
         settings = {
             "header_seconds": options.header_seconds,

@@ -54,6 +54,8 @@ def replay(tf, folder, batch_rows):
             for key, spec in specs.items():
                 if spec["kind"] == "examples":
                     inputs[key] = to_examples(tf, {name: fields[name] for name in sources})
+                elif spec["kind"] == "candidates":
+                    inputs[key] = tf.constant([[text.encode() for text in row["texts"]] for row in batch])
                 elif key in fields and key not in inputs:
                     inputs[key] = fields[key]
             results[name] = {key: value.numpy() for key, value in loaded.signatures[name](**inputs).items()}
@@ -118,6 +120,7 @@ def compare_row(at, row, outputs, described):
     certain = [f"{place}: {fault}" for output in features for fault in feature_differences(row, output)]
     certain += [f"{place}: {fault}" for fault in probability_differences(row, answers)]
     certain += [f"{place}: {fault}" for fault in trigger_differences(row, answers)]
+    certain += [f"{place}: {fault}" for name in outputs for fault in candidate_differences(row, name, outputs[name])]
     answers = {name: output for name, output in answers.items() if output.get("fires", True)}
     answers = {name: ranked_answers(output) for name, output in answers.items() if {"answer", "texts"} & output.keys()}
     doubtful = [
@@ -219,6 +222,14 @@ def trigger_differences(row, answers):
             yield f"{name} fires: {fires}, at a probability of {expected} and a threshold of {threshold}"
         if not fires and (any(answer["replies"]) or any(answer["scores"])):
             yield f"{name} has replies to a message that the trigger does not choose"
+
+
+def candidate_differences(row, name, output):
+    """Yield where the log-probabilities of given candidates, the texts of the row, differ from training-side code."""
+    if "candidates" in row and output.keys() == {"log_probs"}:
+        found = output["log_probs"].tolist()
+        if not all_close(found, row["candidates"]):
+            yield f"{name} gives its texts {found} where training-side code gave {row['candidates']}"
 
 
 def likelihood_differences(row, outputs):

@@ -2,7 +2,7 @@
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
 "unseen_words", "rare_words", "notes"}; "warnings" when the answers hardly depend on the texts; for classifiers "labels",
-"confusion" and "support". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
+"confusion" and "support", and for two classes "coverage". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
 word, and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row per line, in
 the split's order. attention.jsonl, for generators with attention: attention maps of a few rows (stages/_attention.py).
 """
@@ -223,6 +223,9 @@ def summary(output: Path) -> str:
         )
     if "f1" in report["metrics"]:
         lines.append(f"f1, precision and recall are those of class {report['labels'][1]!r}")
+    if table := report.get("coverage"):
+        shares = ", ".join(f"{format_number(line['precision'])} at {line['coverage']:g}" for line in table)
+        lines.append(f"precision by coverage, the share of rows with the highest probability: {shares}")
     for name, kind in (("unseen_words", "unseen in training"), ("rare_words", "rare in training")):
         table = report[name]
         first = next(iter(table["metrics"]))

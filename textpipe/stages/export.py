@@ -4,6 +4,7 @@ model/ is a version directory as servers load it: saved_model.pb, variables/, as
 warm-up requests, textpipe.json (its description and origin) and manifest.json, written last.
 """
 
+import functools
 import json
 import logging
 import os
@@ -127,10 +128,11 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     model = json.loads((inputs["train"] / "model.json").read_text(encoding="utf-8"))
     described = servable.described()
     task, output = plugins.find("tasks", config.task), servable.output
+    answers = plugins.find("answers", task.ANSWER)
     attention = signatures.find_giving(described, signatures.ATTENTION)
     answering = signatures.find_n_best(described) or servable.definition(loader.DEFAULT)
     view = {
-        "kind": getattr(task, "VIEW", plugins.find("answers", task.ANSWER).VIEW),
+        "kind": getattr(task, "VIEW", answers.VIEW),
         "signature": answering.name,
         "attention": attention and attention.name,
     }
@@ -153,6 +155,8 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         "artifacts": {stage: digest for stage, path in inputs.items() if (digest := digest_of(path))},
         "versions": {"textpipe": __version__, **fingerprint.library_versions()},
     }
+    if hasattr(answers, "about"):
+        about |= answers.about(output.labels, functools.partial(answered_rows, inputs, servable))
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
 
@@ -162,18 +166,13 @@ def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dic
     import numpy as np
     import tensorflow as tf
 
-    from textpipe.data import shards
-
-    rows = next(shards.read(inputs["ingest"], "train", servable.sources), None)
-    if rows is None:
+    columns = sampled_rows(inputs, servable, "train")
+    count = len(columns[servable.sources[0]])
+    if not count:
         return {}
-    count = min(MEASURED_TEXTS, rows.num_rows)
-    positions = [at * rows.num_rows // count for at in range(count)]
     definition = signatures.find_giving(servable.definitions, signatures.TOKEN_COUNTS)
     assert definition is not None
-    tensors = {
-        name: servable.raw_tensor(name, [rows[name][at].as_py() for at in positions]) for name in servable.sources
-    }
+    tensors = {name: servable.raw_tensor(name, cells) for name, cells in columns.items()}
     tensors[servable.target] = tf.fill([count], "")
     counts = servable.signature(definition.name)(**{name: tensors[name] for name in definition.inputs})
     tokens, unknown = counts["source_tokens"].numpy(), counts["source_unknown"].numpy()
@@ -187,6 +186,27 @@ def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dic
         },  # one more share than bounds: of longer texts
         "unknown_share": float(unknown.sum() / max(1, tokens.sum())),
     }
+
+
+def sampled_rows(inputs: dict[str, Path], servable: "Servable", split: str) -> dict[str, list[Any]]:
+    """The source cells of at most MEASURED_TEXTS raw rows of a split, evenly spaced among the first: {field: cells}."""
+    from textpipe.data import shards
+
+    rows = next(shards.read(inputs["ingest"], split, servable.sources), None)
+    total = rows.num_rows if rows is not None else 0
+    count = min(MEASURED_TEXTS, total)
+    positions = [at * total // count for at in range(count)]
+    return {name: [rows[name][at].as_py() for at in positions] if rows is not None else [] for name in servable.sources}
+
+
+def answered_rows(inputs: dict[str, Path], servable: "Servable", split: str) -> list[dict[str, Any]]:
+    """The outputs of serving_default for `sampled_rows`, one dict per row; [] if the split has none."""
+    from textpipe.savedmodel import batching, model_rows
+
+    columns = sampled_rows(inputs, servable, split)
+    if not columns[servable.sources[0]]:
+        return []
+    return batching.run_in_batches(servable.signature(loader.DEFAULT), model_rows.encode_columns(columns))
 
 
 def digest_of(artifact: Path) -> str | None:

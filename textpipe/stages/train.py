@@ -62,18 +62,18 @@ class Config(Settings):
     @property
     def objective(self) -> ModuleType:
         """The objective module of the task."""
-        return plugins.find("objectives", plugins.find("tasks", self.task).OBJECTIVE)
+        return plugins.find("objectives", objective_name(self.task, self.model.kind))
 
     def plugins(self) -> list[tuple[str, str]]:
         """Plug-ins that no key names."""
-        return [("objectives", plugins.find("tasks", self.task).OBJECTIVE)]
+        return [("objectives", objective_name(self.task, self.model.kind))]
 
     def lbfgs_conflicts(self) -> list[str]:
         """Those of Settings, an l1 penalty, and an objective other than softmax."""
         l1 = getattr(self.model, "l1", 0)
         cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
         faults = [*super().lbfgs_conflicts(), *([cure] if l1 else [])]
-        objective = plugins.find("tasks", self.task).OBJECTIVE
+        objective = objective_name(self.task, self.model.kind)
         if plugins.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
             faults.append(
                 f'optimizer: lbfgs minimizes only softmax, but {self.task} is trained with {objective}; use "adam"'
@@ -83,6 +83,23 @@ class Config(Settings):
     def extra_files(self) -> list[Path]:
         """The files of the run named by init."""
         return source_weights.locate(self.init).files if self.init else []
+
+
+def objectives_of(task: str) -> dict[str, str]:
+    """{what a model gives: objective} of a task that has several, else {}."""
+    named = plugins.find("tasks", task).OBJECTIVE
+    return {} if isinstance(named, str) else dict(named)
+
+
+def objective_name(task: str, model: str) -> str:
+    """The objective of a task for a kind of model: its OBJECTIVE, or the one for what the model gives.
+
+    The first of several where there is none; `check` then refuses the model.
+    """
+    named = objectives_of(task)
+    if not named:
+        return plugins.find("tasks", task).OBJECTIVE
+    return named.get(plugins.find("models", model).GIVES, next(iter(named.values())))
 
 
 def reads(config: Config) -> tuple[str, ...]:
@@ -97,7 +114,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     from.
     """
     task, module = plugins.find("tasks", config.task), plugins.find("models", config.model.kind)
-    objective = plugins.find("objectives", task.OBJECTIVE)
+    objective = config.objective
     tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
     sizes = Sizes.from_tables(tables, task.FIELDS)
     check(config, sizes, module, objective)
@@ -154,11 +171,13 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
                 raise ConfigError(
                     f"{table} {name}: applies to rows of token ids, but these are sparse; leave {name} out"
                 )
-    needs = objective.NEEDS
-    if needs != module.GIVES:
-        matching = [name for name in plugins.names("models") if needs == plugins.find("models", name).GIVES]
+    if objective.NEEDS != module.GIVES:
+        named = objectives_of(config.task)
+        needs = [plugins.find("objectives", name).NEEDS for name in named.values()] if named else [objective.NEEDS]
+        matching = [name for name in plugins.names("models") if plugins.find("models", name).GIVES in needs]
+        expected = " or a ".join(ANSWERS[name] for name in needs)
         raise ConfigError(
-            f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {ANSWERS[needs]}; "
+            f"[model] {kind}: answers with a {ANSWERS[module.GIVES]}, but task {config.task!r} asks for a {expected}; "
             f"use {' or '.join(matching)}"
         )
     if "classes" in sizes.target and len(sizes.target["classes"]) < 2:

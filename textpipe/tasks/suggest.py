@@ -14,9 +14,9 @@ from textpipe.config.fields import Field
 
 FIELDS = (Field("message", "source", "text"), Field("reply", "target", "text"))
 STAGES = ("ingest", "normalize", "tokenize", "vectorize", "responses", "train", "evaluate", "export")
-OBJECTIVE = "in_batch"
+OBJECTIVE = {"vectors": "in_batch", "tokens": "sequence"}  # by what the model gives
 ANSWER = "ranking"
-METRICS = dict.fromkeys(
+METRICS = {"perplexity": "min"} | dict.fromkeys(
     (
         "suggested",
         "fires",

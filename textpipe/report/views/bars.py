@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
+from textpipe.metrics import coverage
 from textpipe.report import charts, markup, page
 from textpipe.report.charts import Series
 from textpipe.report.page import Section
@@ -23,7 +26,10 @@ def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 
 def sections(run: Run) -> list[Section]:
     """All sections, in order."""
-    return [classes_section(run), calibration_section(run), errors_section(run)]
+    parts = [classes_section(run), calibration_section(run)]
+    if run.metrics.get("coverage"):
+        parts.append(coverage_section(run))
+    return [*parts, errors_section(run)]
 
 
 def classes_section(run: Run) -> Section:
@@ -111,6 +117,35 @@ def calibration_section(run: Run) -> Section:
     error = run.metrics["metrics"].get("calibration_error")
     lead = f"Expected calibration error {markup.format_number(error)} over 15 bins." if error is not None else ""
     return Section("Confidence", "confidence", f'<div class="charts">{reliability}{spread}{selective}</div>', lead)
+
+
+def coverage_section(run: Run) -> Section:
+    """Precision and recall of the positive class when only the rows with its highest probabilities are positive."""
+    _, target = run.sides
+    positive = run.metrics["labels"][1]
+    probabilities = np.array([line["probabilities"][positive] for line in run.predictions])
+    actual = np.array([line[target] == positive for line in run.predictions])
+    _, hits = coverage.curve(probabilities, actual)
+    counts = np.arange(1, len(hits) + 1)
+    series = []
+    for name, values, colour in (("precision", hits / counts, "a"), ("recall", hits / max(hits[-1], 1), "b")):
+        xs, ys = charts.downsample((counts / len(hits)).tolist(), values.tolist())
+        series.append(Series(name, xs, ys, colour))
+    chart = charts.lines(
+        f"Precision and recall of {positive!r} by coverage", series, "coverage",
+        note="Coverage: the share of rows that are answered, those with the highest probability. Rows with equal probability: the mean over their orders.",
+    )  # fmt: skip
+    rows = [
+        [line["coverage"], line["rows"], line["precision"], line["recall"], line["threshold"]]
+        for line in run.metrics["coverage"]
+    ]
+    table = markup.table(
+        ["coverage", "rows", "precision", "recall", "lowest probability"], rows, caption="Stated coverages", texts=()
+    )
+    area = run.metrics["metrics"].get("roc_auc")
+    lead = f"ROC AUC {markup.format_number(area)}." if area is not None else ""
+    body = f'<div class="charts">{chart}<div class="card">{table}</div></div>'
+    return Section("Coverage", "coverage", body, lead)
 
 
 def wilson_interval(hits: int, rows: int) -> tuple[float, float]:

@@ -2,10 +2,10 @@
 routes.
 
 /v1/...      TensorFlow Serving's REST (serve/rest/predict_api.py)
-/            the page, for browsers
+/, /inbox    the pages (serve/rest/pages.py); / only for browsers
 /healthz     the process is alive; /readyz: every model serves a version, workers are not stalled, and the server is
              not stopping
-/models      models with their versions, tasks, fields, options
+/models      models with their versions, tasks, fields, options, and whether feedback is logged
 /metrics     Prometheus
 /openapi.json
 
@@ -13,7 +13,6 @@ Operational routes take GET and HEAD; other methods get 405.
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -21,13 +20,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from textpipe.serve.access import AccessLog, TokenAuth, request_id
 from textpipe.serve.engine.errors import HTTP_STATUS
+from textpipe.serve.engine.feedback_log import FeedbackLog
 from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.service import Service
-from textpipe.serve.rest import openapi, paths
+from textpipe.serve.rest import openapi, pages, paths
 from textpipe.serve.rest.predict_api import PredictApi, error_page
 from textpipe.serve.tensors import to_json
 
-PAGE_FILE = Path(__file__).with_name("page.html")
 PUBLIC_PATHS = ("/healthz", "/readyz")  # for health checks without a token; they reveal nothing about models
 READ_METHODS = ["GET", "HEAD"]  # of the operational routes
 CODE_OF_STATUS = {status: code for code, status in reversed(HTTP_STATUS.items())}
@@ -38,12 +37,18 @@ class App:
 
     def __init__(
         self, service: Service, auth: TokenAuth, metrics: Metrics, log: AccessLog | None = None, *,
-        max_body_bytes: int = 64 << 20, body_seconds: float = 30.0,
+        max_body_bytes: int = 64 << 20, body_seconds: float = 30.0, feedback_log: FeedbackLog | None = None,
     ):  # fmt: skip
         self.auth, self.metrics, self.log = auth, metrics, log
         log_texts = bool(log and log.texts)
-        self.api = PredictApi(service, max_body_bytes=max_body_bytes, body_seconds=body_seconds, log_texts=log_texts)
-        self.routes = operational_routes(service, metrics)
+        self.api = PredictApi(
+            service,
+            max_body_bytes=max_body_bytes,
+            body_seconds=body_seconds,
+            log_texts=log_texts,
+            feedback_log=feedback_log,
+        )
+        self.routes = operational_routes(service, metrics, logs_feedback=feedback_log is not None)
         self.route_paths = {getattr(route, "path", "") for route in self.routes.routes}
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
@@ -97,21 +102,18 @@ async def send_unauthorized(send: Any, message: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def operational_routes(service: Service, metrics: Metrics) -> FastAPI:
+def operational_routes(service: Service, metrics: Metrics, *, logs_feedback: bool = False) -> FastAPI:
     """The routes besides the REST API."""
-    page_text = PAGE_FILE.read_text(encoding="utf-8")
+    page_texts = {name: pages.read(name) for name in pages.NAMES}
     app = FastAPI(title="textpipe", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.api_route("/", methods=READ_METHODS, response_class=HTMLResponse)
     async def index() -> HTMLResponse:
-        sources = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-        policy = f"default-src 'none'; {sources}; base-uri 'none'"
-        headers = {
-            "content-security-policy": policy,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-        }
-        return HTMLResponse(page_text, headers=headers)
+        return HTMLResponse(page_texts["page"], headers=pages.HEADERS)
+
+    @app.api_route("/inbox", methods=READ_METHODS, response_class=HTMLResponse)
+    async def inbox() -> HTMLResponse:
+        return HTMLResponse(page_texts["inbox"], headers=pages.HEADERS)
 
     @app.api_route("/healthz", methods=READ_METHODS)
     async def healthz() -> JSONResponse:
@@ -124,7 +126,7 @@ def operational_routes(service: Service, metrics: Metrics) -> FastAPI:
 
     @app.api_route("/models", methods=READ_METHODS)
     async def models() -> JSONResponse:
-        return JSONResponse(service.describe_models())
+        return JSONResponse({**service.describe_models(), "feedback": logs_feedback})
 
     @app.api_route("/metrics", methods=READ_METHODS)
     async def prometheus() -> Response:

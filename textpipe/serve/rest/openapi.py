@@ -40,6 +40,7 @@ def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None)
             "parameters": parameters,
             "get": operation("Signatures, inputs and outputs.", {"type": "object"}),
         }
+        paths[f"{base}:feedback"] = {"parameters": parameters, "post": feedback()}
         for method, body, answer in (
             ("predict", predict(), predictions()),
             ("classify", examples(), results({"type": "array"})),
@@ -67,6 +68,7 @@ def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tu
 
 
 METHOD_SUMMARIES = {
+    "feedback": "Appends what became of suggested replies to the feedback log; 404 without --feedback-log, 507 when it is full.",
     "predict": "Answers of a signature, in rows (instances) or columns (inputs).",
     "classify": "Labels and scores for examples.",
     "regress": "A number for each example.",
@@ -116,6 +118,22 @@ def predict() -> dict[str, Any]:
     }
     columns = {"type": "object", "required": ["inputs"], "properties": {**signature, "inputs": VALUE}}
     return {"anyOf": [rows, columns]}
+
+
+def feedback() -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "required": ["inputs", "shown"],
+        "additionalProperties": False,
+        "properties": {
+            "inputs": {"type": "object", "description": "A row, by field.", "additionalProperties": VALUE},
+            "shown": {"type": "array", "maxItems": 100, "items": {"type": "string"}},
+            "taken": {"type": ["string", "null"], "description": "The reply, null if none was taken."},
+            "edited": {"type": "boolean", "default": False},
+        },
+    }
+    described = operation(METHOD_SUMMARIES["feedback"], {"type": "object"}, body)
+    return described | {"responses": described["responses"] | error_responses("507")}
 
 
 def predictions() -> dict[str, Any]:

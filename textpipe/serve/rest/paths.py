@@ -10,14 +10,16 @@ PREFIX = "/v1/"
 MAX_VERSION = 2**63 - 1
 VERSION_OR_LABEL = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 POST_PATH = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){VERSION_OR_LABEL}:(?P<method>classify|regress|predict|stream)", re.IGNORECASE
+    rf"/v1/models/(?P<name>[^/:]+){VERSION_OR_LABEL}:(?P<method>classify|regress|predict|stream|feedback)",
+    re.IGNORECASE,
 )
 GET_PATH = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{VERSION_OR_LABEL}(?:/(?P<method>metadata))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A model, optionally its version or label, and a method: predict, classify, regress, stream, status, metadata."""
+    """A model, optionally its version or label, and a method: predict, classify, regress, stream, feedback, status,
+    metadata."""
 
     name: str
     version: int | None = None

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.feedback_log import FeedbackLog
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
 from textpipe.serve.engine.search_limits import deadline_exceeded
 from textpipe.serve.engine.service import Cancellation, Service
-from textpipe.serve.rest import paths
+from textpipe.serve.rest import feedback, paths
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, from_json, json_document, to_json
 from textpipe.serve.tensors.json_reader import Reader
@@ -35,13 +36,14 @@ Send = Callable[[dict], Awaitable[None]]
 class PredictApi:
     """max_body_bytes: of a body, before and after decompression; body_seconds: how long a client may take to send it.
 
-    Adds to scope["log_fields"]: model, verb, version, rows, code, and with log_texts the body.
+    feedback_log: of the method `feedback`, None to refuse it. Adds to scope["log_fields"]: model, verb, version, rows, code, and with log_texts the body.
     """
 
     def __init__(
-        self, service: Service, *, max_body_bytes: int = 64 << 20, body_seconds: float = 30.0, log_texts: bool = False
-    ):
-        self.service, self.max_body_bytes = service, max_body_bytes
+        self, service: Service, *, max_body_bytes: int = 64 << 20, body_seconds: float = 30.0, log_texts: bool = False,
+        feedback_log: FeedbackLog | None = None,
+    ):  # fmt: skip
+        self.service, self.max_body_bytes, self.feedback_log = service, max_body_bytes, feedback_log
         self.body_seconds, self.log_texts = body_seconds, log_texts
         self.slow_reads = asyncio.Semaphore(MAX_SLOW_READS)
 
@@ -133,6 +135,11 @@ class PredictApi:
         if target.method == "metadata":
             return to_json.indented(self.service.metadata(target))
         self.service.admit()
+        if target.method == feedback.METHOD:
+            feedback.require_log(self.feedback_log)
+            request, _ = await self.request(headers, receive, fields)
+            fields["version"] = await feedback.log(self.feedback_log, self.service, target, request)
+            return "{}"
         request, seconds = await self.request(headers, receive, fields)
         name = request.get("signature_name", DEFAULT)
         if not isinstance(name, str):
@@ -146,7 +153,7 @@ class PredictApi:
         """The body's JSON object, and the seconds left to answer it after reading."""
         body = await self.body(headers, receive)
         fields["bytes_in"] = len(body)
-        if self.log_texts:
+        if self.log_texts and fields.get("verb") != feedback.METHOD:  # whose texts are in the feedback log alone
             fields["body"] = body.decode("utf-8", "replace")
         deadline = self.service.deadline(Cancellation(parse_timeout(headers.get(TIMEOUT_HEADER))))
         if len(body) <= INLINE_BYTES:

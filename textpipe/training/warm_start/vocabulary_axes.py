@@ -54,7 +54,8 @@ def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, A
 
         section = json.loads((vectorize / vectorizer.FEATURES_FILE).read_text(encoding="utf-8"))[name]
         counted = ("words", "characters", "pieces", "punctuation", "num_buckets")
-        buckets = np.load(vectorize / f"{name}.buckets.npy").tolist()
+        learned = vectorize / f"{name}.buckets.npy"
+        buckets = np.load(learned).tolist() if learned.exists() else list(range(size["dim"]))  # hashed has them all
         features = {option: section[option] for option in counted}
         if section.get("norm") == "family":  # each family has its own buckets
             features["norm"] = "family"

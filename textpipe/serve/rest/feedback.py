@@ -1,0 +1,120 @@
+"""POST /v1/models/NAME:feedback: what became of the replies that a model suggested, as a line of the feedback log.
+
+{"inputs": {"message": "Are you free at 5?"}, "shown": ["Yes, I am.", "No, sorry."], "taken": "Yes, I am.", "edited": false}
+-> {"time": "2024-01-08T08:43:00Z", "model": "mail", "version": 1, "message": "Are you free at 5?", "reply": "Yes, I am.",
+    "shown": ["Yes, I am.", "No, sorry."], "action": "taken"}
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from textpipe.savedmodel import description
+from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.feedback_log import FeedbackLog
+from textpipe.serve.engine.model_version import Version
+from textpipe.serve.engine.request_limits import RequestLimits
+from textpipe.serve.engine.service import Service
+from textpipe.serve.rest.paths import Target
+
+METHOD = "feedback"
+VIEW = "replies"  # of models that suggest replies
+KEYS = ("inputs", "shown", "taken", "edited")
+COLUMNS = ("time", "model", "version", "reply", "shown", "action")  # of a line, besides the model's inputs
+MAX_SHOWN = 100  # replies that a model suggests at once
+KINDS = {
+    type(None): "nothing", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object",
+}  # fmt: skip
+
+
+async def log(feedback_log: FeedbackLog | None, service: Service, target: Target, request: Mapping[str, Any]) -> int:
+    """Append a request's line to the log; returns the number of the model's version.
+
+    Raises ServingError: NOT_FOUND if there is no log, INVALID_ARGUMENT for a wrong request, LogFullError.
+    """
+    require_log(feedback_log)
+    assert feedback_log is not None
+    with service.repository.hold(target.name, target.version, target.label) as version:
+        fields = input_kinds(version, target.name)
+        number = version.number
+    line = record(request, fields, service.request_limits)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    whole = {"time": stamp, "model": target.name, "version": number, **line}
+    await asyncio.get_running_loop().run_in_executor(feedback_log.thread, feedback_log.append, whole)
+    return number
+
+
+def require_log(feedback_log: FeedbackLog | None) -> None:
+    """Raises ServingError when the server keeps no log; called before a body is read."""
+    if feedback_log is None:
+        raise ServingError(
+            "NOT_FOUND", "this server keeps no feedback log; its operator can start it with --feedback-log FILE"
+        )
+
+
+def input_kinds(version: Version, name: str) -> dict[str, str]:
+    """{input: kind} of a model that suggests replies; raises ServingError for others."""
+    about = version.about
+    view = description.view(about, tuple(version.signatures))
+    if not view or view["kind"] != VIEW:
+        raise invalid_argument(f"{name}: this model suggests no replies, so there is no feedback to log")
+    kinds = {field["name"]: field["kind"] for field in about.get("fields") or ()}
+    fields = {field: kinds.get(field, "text") for field in about.get("inputs") or ()}
+    if clash := sorted(set(fields) & set(COLUMNS)):
+        raise invalid_argument(
+            f"{name}: its input {clash[0]!r} has the name of a column of the feedback log; rename the field"
+        )
+    return fields
+
+
+def record(request: Mapping[str, Any], fields: Mapping[str, str], limits: RequestLimits) -> dict[str, Any]:
+    """The part of a line that a request gives; raises ServingError with the key, what was expected and what was found."""
+    if unknown := sorted(set(request) - set(KEYS)):
+        raise invalid_argument(f"{unknown[0]!r}: unknown key; expected {', '.join(KEYS)}")
+    inputs, shown, taken, edited = (request.get(key) for key in KEYS)
+    if not isinstance(inputs, dict) or set(inputs) != set(fields):
+        found = ", ".join(sorted(inputs)) or "none" if isinstance(inputs, dict) else kind_of(inputs)
+        raise invalid_argument(f"inputs: expected an object of {', '.join(fields)}, found {found}")
+    if not isinstance(shown, list) or len(shown) > MAX_SHOWN:
+        found = f"{len(shown)}" if isinstance(shown, list) else kind_of(shown)
+        raise invalid_argument(f"shown: expected a list of at most {MAX_SHOWN} replies, found {found}")
+    if taken is not None and not (isinstance(taken, str) and taken.strip()):
+        raise invalid_argument(f"taken: expected a reply, or null if none was taken, found {kind_of(taken)}")
+    if not isinstance(edited, bool | None):
+        raise invalid_argument(f"edited: expected true or false, found {kind_of(edited)}")
+    cells = {name: cell(inputs[name], kind, f"inputs.{name}", limits) for name, kind in fields.items()}
+    replies = [text(reply, f"shown[{at}]", limits) for at, reply in enumerate(shown)]
+    reply = "" if taken is None else text(taken, "taken", limits)
+    if not reply and edited:
+        raise invalid_argument("edited: is true, but no reply was taken; give it in taken")
+    if reply and not edited and reply not in replies:
+        raise invalid_argument("taken: is none of the replies in shown; set edited to true if it was changed")
+    action = "edited" if edited else "taken" if reply else "dismissed"
+    return {**cells, "reply": reply, "shown": replies, "action": action}
+
+
+def cell(value: Any, kind: str, place: str, limits: RequestLimits) -> str | int | float | None:
+    """An input as it is logged; a missing number is null."""
+    if kind != "number":
+        return text(value, place, limits)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise invalid_argument(f"{place}: expected a number, found {kind_of(value)}")
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def text(value: Any, place: str, limits: RequestLimits) -> str:
+    """A text without halves of surrogate pairs, which no file can hold."""
+    if not isinstance(value, str):
+        raise invalid_argument(f"{place}: expected a text, found {kind_of(value)}")
+    encoded = value.encode("utf-8", "replace")
+    limits.check_text(place, len(encoded))
+    return encoded.decode("utf-8")
+
+
+def kind_of(value: Any) -> str:
+    """How a value of JSON is called in a message."""
+    if isinstance(value, str):
+        return "a text" if value.strip() else "a blank text"
+    return KINDS.get(type(value), "another value")
