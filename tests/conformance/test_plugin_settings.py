@@ -33,8 +33,12 @@ STEPS = {
     "html": {"tags": "keep"},
     "mail_zones": {"cut": ["attachments"]},
     "mask_addresses": {"token": "WHO"},
+    "mask_amounts": {"token": "PRICE"},
+    "mask_dates": {"token": "DAY"},
+    "mask_names": {"token": "PERSON"},
     "mask_numbers": {"token": "COUNT"},
     "mask_phones": {"token": "CALL"},
+    "mask_times": {"token": "CLOCK"},
     "mask_urls": {"token": "LINK"},
     "unicode": {"form": "NFD"},
     "whitespace": {"breaks": "keep"},
@@ -119,7 +123,7 @@ def test_a_setting_of_a_schedule_gives_other_rates(kind, name, value):
 TEXTS = (
     (
         "Hi Ann,\n\n<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
-        "see https://example.org/a for 250 more\n"
+        "see https://example.org/a for 250 more, and ask Ms Lee on Monday at 3 pm for $5\n"
     ),
 )
 

@@ -55,7 +55,8 @@ def words(text: str) -> Iterator[tuple[str, bool]]:
     end = 0
     for match in WORD.finditer(text):
         gap = text[end : match.start()]
-        yield match.group(), not text[: match.start()].strip(QUOTES) if end == 0 else bool(ENDS_SENTENCE.search(gap))
+        begins = not gap.strip(QUOTES) if end == 0 else gap != " " and bool(ENDS_SENTENCE.search(gap))
+        yield match.group(), begins
         end = match.end()
 
 
@@ -100,7 +101,7 @@ class Names:
 
 def fold(word: str) -> str:
     """A word in lower case, with a plain apostrophe."""
-    return word.casefold().replace("\u2019", "'")
+    return word.lower() if word.isascii() else word.casefold().replace("\u2019", "'")
 
 
 __all__ = ["Names", "is_private", "words"]

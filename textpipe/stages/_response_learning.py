@@ -4,19 +4,23 @@ Kannan et al. (2016), section 5: the frequent replies, one wording for each mean
 than k different people wrote is left out, and so is what holds a name, a number, an address or a word that nobody shall be offered.
 """
 
+import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 
 from textpipe.answers._response_set import BETWEEN, Response
 from textpipe.stages._private_words import Names, is_private
+from textpipe.stages._response_keys import KEYS, TOKENS
 from textpipe.text.canonical import canonical
 
 LONGEST = 500  # characters of a response
-VARIANTS = 5  # wordings listed beside the one that is suggested
+VARIANTS = 5  # texts of its wording listed beside the one that is suggested
+PARAPHRASES = 20  # and other wordings that were merged with it
+QUOTED = (">", "|", "\uff1e")
 # Writing without spaces between words: Thai, Lao, Myanmar, Khmer, kana and ideographs. A character counts as a word.
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
@@ -27,26 +31,45 @@ Reply = tuple[
 
 
 @dataclass
-class Group:
-    """The wordings of one reply: how often each was written, and by whom."""
+class Wording:
+    """What replies that differ in case and punctuation alone have in common: how often each text was written, and by whom."""
 
     counts: Counter[str] = field(default_factory=Counter)
     senders: defaultdict[str, set[str | int]] = field(default_factory=lambda: defaultdict(set))
+    typed: bool = False  # it holds a date, a time, an amount, a number, an address or a name
 
-    @property
-    def count(self) -> int:
-        """Rows that hold the reply in any wording."""
-        return self.counts.total()
-
-    @property
     def num_senders(self) -> int:
-        """Different people who wrote it in any wording."""
+        """Different people who wrote it."""
         return num_people(set().union(*self.senders.values()))
 
-    def wordings(self, least: int) -> list[str]:
-        """Wordings that at least so many people wrote; most people first, then most rows, then by code points."""
+    def texts(self, least: int) -> list[str]:
+        """Texts that at least so many people wrote; most people first, then most rows, then by code points."""
         shared = [text for text, senders in self.senders.items() if num_people(senders) >= least]
         return sorted(shared, key=lambda text: (-num_people(self.senders[text]), -self.counts[text], text))
+
+
+class Group(defaultdict[str, Wording]):
+    """The wordings of one reply, by their canonical form."""
+
+    def __init__(self) -> None:
+        super().__init__(Wording)
+
+    def count(self) -> int:
+        """Rows that hold the reply in any wording."""
+        return sum(one.counts.total() for one in self.values())
+
+    def num_senders(self) -> int:
+        """Different people who wrote it in any wording."""
+        return num_people(set().union(*(senders for one in self.values() for senders in one.senders.values())))
+
+    def shared(self, least: int) -> list[tuple[str, Wording]]:
+        """Wordings without typed tokens that at least so many people wrote; most people first, then most rows, then by canonical form."""
+        order = [
+            (-people, -one.counts.total(), key)
+            for key, one in self.items()
+            if not one.typed and (people := one.num_senders()) >= least
+        ]
+        return [(key, self[key]) for *_, key in sorted(order)]
 
 
 class Learner:
@@ -54,29 +77,35 @@ class Learner:
 
     Where rows say nothing of senders, each row counts as a person; a row whose sender is not known may be
     anybody's, so that it adds no person to those who are known.
+
+    merge: which wordings count together, one of _response_keys.KEYS. It has no say in what may be suggested: that must be a wording
+    which enough people wrote.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, merge: str = "wording") -> None:
         self.groups: defaultdict[str, Group] = defaultdict(Group)
+        self.key = KEYS[merge]
         self.names = Names()
         self.rows = 0
         self.long = 0  # rows too long for any setting
+        self.quoted = 0  # rows that hold the words of somebody else
 
-    def add(self, replies: Iterable[Reply]) -> None:
-        """Count rows."""
-        for text, sender in replies:
+    def add(self, replies: Iterable[Reply], typed: Iterable[str] | None = None) -> None:
+        """Count rows; typed: their texts with typed tokens."""
+        for (text, sender), tokens in zip(replies, itertools.repeat("") if typed is None else typed, strict=False):
             self.rows += 1
             text = text.strip()
             self.names.observe(text)
             if len(text) > LONGEST:
                 self.long += 1
-                continue
-            text = text if "\n" in text else " ".join(text.split())
-            key = canonical(text)
-            if key:
-                group = self.groups[key]
-                group.counts[text] += 1
-                group.senders[text].add(self.rows if sender is None else person(sender))
+            elif text.startswith(QUOTED):
+                self.quoted += 1
+            elif plain := canonical(text):
+                one = self.groups[self.key(tokens or text)][plain]
+                text = text if "\n" in text else " ".join(text.split())
+                one.counts[text] += 1
+                one.senders[text].add(self.rows if sender is None else person(sender))
+                one.typed |= "_" in tokens and not TOKENS.isdisjoint(canonical(tokens).split())
 
     def observe(self, texts: Iterable[str]) -> None:
         """Learn from other texts, such as the messages, which words are names."""
@@ -86,35 +115,62 @@ class Learner:
     def chosen(
         self, *, max_size: int, min_count: int, min_senders: int, max_words: int, blocked: Collection[str]
     ) -> tuple[list[Response], dict[str, int]]:
-        """The response set, most frequent first, and how many canonical replies each filter left out.
+        """The response set, most frequent first, and how many replies each filter left out.
 
-        The wording of a response, and each of its variants, is one that two people wrote, unless min_senders is 1.
+        A response, and each of its variants, is a wording that min_senders people wrote, apart from case and punctuation, and two of them
+        to the letter (unless min_senders is 1).
         """
         is_blocked = [blocks(phrase) for phrase in blocked]
         dropped: Counter[str] = Counter()
         responses: list[Response] = []
-        order = sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0]))
-        for key, group in order:
-            shared = group.wordings(min(2, min_senders))
-            open_wordings = [text for text in shared if not is_private(text) and not self.names.occur_in(text)]
-            if group.count < min_count:
-                dropped["rare"] += 1
-            elif group.num_senders < min_senders or not shared:
-                dropped["few_senders"] += 1
-            elif num_words(shared[0]) > max_words:
-                dropped["long"] += 1
-            elif not open_wordings or open_wordings[0] != shared[0]:
-                dropped["private"] += 1
-            elif any(blocks_text(key, shared[0]) for blocks_text in is_blocked):
-                dropped["blocked"] += 1
-            elif len(responses) >= max_size:
-                dropped["beyond_max_size"] += 1
+        order = sorted((-group.count(), key) for key, group in self.groups.items())
+        for negative, key in order:
+            best: Response | str = "rare"
+            if -negative >= min_count:
+                best = self.best_wording(self.groups[key], min_senders, max_words, is_blocked)
+            if isinstance(best, Response) and len(responses) == max_size:
+                best = "beyond_max_size"
+            if isinstance(best, Response):
+                responses.append(replace(best, count=-negative))
             else:
-                variants = tuple(text for text in open_wordings[1:] if BETWEEN.strip() not in text)[:VARIANTS]
-                responses.append(Response(shared[0], count=group.count, variants=variants))
+                dropped[best] += 1
         if self.long:
             dropped["long"] += self.long
-        return responses, {"rows": self.rows, "canonical": len(order), **dropped}
+        if self.quoted:
+            dropped["quoted"] = self.quoted
+        merged = sum(map(len, self.groups.values())) - len(order)
+        counts = {"rows": self.rows, "canonical": len(order), **({"merged": merged} if merged else {})}
+        return responses, counts | dropped
+
+    def best_wording(
+        self, group: Group, min_senders: int, max_words: int, is_blocked: Sequence[Callable[[str, str], bool]]
+    ) -> Response | str:
+        """The response that stands for a group, with its variants, or what keeps it out; a group with typed tokens alone is private."""
+        if group.num_senders() < min_senders:
+            return "few_senders"
+        shared = group.shared(min_senders)
+        reasons = [] if shared else ["private" if all(one.typed for one in group.values()) else "few_senders"]
+        for place, (key, one) in enumerate(shared):
+            texts = one.texts(min(2, min_senders))
+            if not texts:
+                reasons.append("few_senders")
+            elif num_words(texts[0]) > max_words:
+                reasons.append("long")
+            elif not self.is_open(texts[0]):
+                reasons.append("private")
+            elif any(blocks_text(key, texts[0]) for blocks_text in is_blocked):
+                reasons.append("blocked")
+            else:
+                others = [one.texts(min(2, min_senders))[:1] for _, one in shared[place + 1 :][:PARAPHRASES]]
+                variants = filter(
+                    self.is_open, [text for found in (*others, texts[1 : VARIANTS + 1]) for text in found]
+                )
+                return Response(texts[0], variants=tuple(text for text in variants if BETWEEN.strip() not in text))
+        return reasons[0]
+
+    def is_open(self, text: str) -> bool:
+        """Whether nothing in a text belongs to one person."""
+        return not is_private(text) and not self.names.occur_in(text)
 
 
 def num_people(senders: set[str | int]) -> int:
@@ -123,10 +179,16 @@ def num_people(senders: set[str | int]) -> int:
 
 
 def person(sender: str) -> str:
-    """What tells people apart: the address alone where there is one. "Bob <Bob@Example.org>" -> "bob@example.org" """
+    """What tells people apart: the address alone where there is one, without a tag; else the words of the name, in any order.
+
+    "Bob <Bob+news@Example.org>" -> "bob@example.org";  "Smith, Bob" and "bob smith" -> "bob smith"
+    """
     plain = unicodedata.normalize("NFKC", sender)
-    address = parseaddr(plain)[1]
-    return " ".join((address if "@" in address else plain).casefold().split())
+    address = parseaddr(plain)[1] or plain
+    if "@" not in address:
+        return " ".join(sorted(canonical(plain).split()))
+    user, _, domain = "".join(address.casefold().split()).rpartition("@")
+    return f"{user.partition('+')[0] or user}@{domain.rstrip('.')}"
 
 
 def num_words(text: str) -> int:

@@ -7,7 +7,7 @@ answers/_response_set.py) and stats.json: how many replies there were, and how m
 import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -30,6 +30,9 @@ class Config(Section):
     min_senders: how many different people must have written a reply (k-anonymity).
     sender: the column that says who wrote a reply, one of [ingest] keep; without it each row counts as a person. A row where it is empty
     may be anybody's and adds no person.
+    merge: which replies count as one: those of like wording apart from case and punctuation ("wording"), or also paraphrases of like
+    lemmas, such as "Thanks, I'll check!" and "I will check." ("lemma", for English). Replies that differ in a date, a time, an amount, a
+    number or a name count as one either way, and are suggested only as a wording that holds none.
     blocked: words and phrases that no suggestion may hold.
     intents: a file of lines with a response, its intent and perhaps its polarity (positive, negative or neutral), with tabs between them.
     No two replies of one intent are suggested together.
@@ -43,6 +46,7 @@ class Config(Section):
     min_senders: int = Field(5, ge=1)
     sender: str | None = None
     max_words: int = Field(15, ge=1)  # of a response
+    merge: Literal["wording", "lemma"] = "wording"
     blocked: list[str] = []
     intents: Path | None = None
     propagation: Propagation = Propagation()
@@ -66,7 +70,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         responses = _response_set.read(config.file)
         stats: dict[str, Any] = {"file": config.file.name}
     else:
-        learner = Learner()
+        learner = Learner(config.merge)
         learn(learner, config, inputs["ingest"], inputs["normalize"])
         responses, stats = learner.chosen(
             max_size=config.max_size, min_count=config.min_count, min_senders=config.min_senders,
@@ -99,7 +103,11 @@ def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> 
 
     Raises ConfigError where rows have no column of the name that [responses] sender gives.
     """
+    import pyarrow as pa
+
     from textpipe.data import shards
+    from textpipe.stages._response_keys import type_tokens
+    from textpipe.stages._response_learning import LONGEST
     from textpipe.text.normalizer import Normalizer
 
     fields = _text_columns.fields_of(config.task)
@@ -113,12 +121,16 @@ def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> 
             f"[responses] sender: no column {sender!r} was kept{suggest(sender, kept)}; add it to [ingest] keep, or leave sender out"
         )
     clean = _text_columns.trace_text_function(functools.partial(Normalizer(normalize), target))
+    mask = _text_columns.trace_text_function(type_tokens)
     columns = [name for name in names if name != "row"]
     for batch in _text_columns.batches(folder, "train", [target], columns):
         replies = batch.column(target)
         texts = _text_columns.to_arrow(clean(_text_columns.to_tensor(replies)), replies.type).to_pylist()
+        # Longer ones make no response.
+        shortened = pa.array([text[:LONGEST] for text in texts], replies.type)
+        typed = _text_columns.to_arrow(mask(_text_columns.to_tensor(shortened)), replies.type).to_pylist()
         senders = batch.column(sender).to_pylist() if sender else [None] * len(texts)
-        learner.add(zip(texts, senders, strict=True))
+        learner.add(zip(texts, senders, strict=True), typed)
         for field in others:
             learner.observe(field.cells.texts(batch.column(field.name)).to_pylist())
 
@@ -131,7 +143,7 @@ def summary(output: Path) -> str:
         return f"{stats['responses']:,} responses from {stats['file']}{intents}"
     left = {
         name: stats[name]
-        for name in ("rare", "few_senders", "long", "private", "blocked", "beyond_max_size")
+        for name in ("rare", "few_senders", "long", "private", "blocked", "quoted", "beyond_max_size")
         if name in stats
     }
     share = stats["covered"] / max(1, stats["rows"])

@@ -1,0 +1,148 @@
+"""When two replies say the same: keys of wordings, and of paraphrases by lemma.
+
+Keys are made of texts with typed tokens (text/steps/mask_*.py), so that replies that differ in a date, a time, an amount, a number or a
+name have one key.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from textpipe.text.canonical import canonical
+
+# Words, as canonical() leaves them, in place of what differs between replies.
+MASKS = {
+    "mask_urls": "_url_", "mask_addresses": "_address_", "mask_phones": "_phone_", "mask_dates": "_date_", "mask_times": "_time_",
+    "mask_amounts": "_amount_", "mask_numbers": "_number_", "mask_names": "_name_",
+}  # fmt: skip
+TOKENS = frozenset(MASKS.values())
+CONTRACTIONS = {
+    "can't": "can not", "cannot": "can not", "won't": "will not", "shan't": "shall not", "let's": "let us", "i'm": "i am", "it's": "it is",
+    "that's": "that is", "there's": "there is", "here's": "here is", "what's": "what is", "where's": "where is", "who's": "who is",
+    "he's": "he is", "she's": "she is", "everything's": "everything is", "cant": "can not", "dont": "do not", "thats": "that is",
+    "gonna": "going to", "wanna": "want to", "thx": "thanks", "ok": "okay", "yeah": "yes", "yep": "yes", "yup": "yes", "nope": "no", "u": "you",
+}  # fmt: skip
+ENDINGS = (
+    ("n't", " not"),
+    ("'ll", " will"),
+    ("'re", " are"),
+    ("'ve", " have"),
+    ("'d", " would"),
+    ("'m", " am"),
+    ("'s", ""),
+)
+POLITE = frozenset(
+    "please kindly thank thanks you very so much many again a lot sorry apologies my hi hello hey dear cheers regards sir madam _name_ mr mrs ms dr"
+    " mx for all your the help bitte danke vielen dank".split()
+)
+COURTESY = frozenset(
+    "thank thanks sorry apologies hi hello hey dear cheers regards danke dank _name_".split()
+)  # one makes a clause polite
+PLEASE = frozenset(("please", "kindly", "bitte"))
+PREPOSITIONS = frozenset("on at by in for from until till before after since around to of am um bis vom".split())
+BETWEEN_TOKENS = PREPOSITIONS | {"and", "or", "next", "this", "last", "the", "und", "oder"}
+CLAUSE = re.compile(r"[.!?;:,\u2026\n]+|\s[\-\u2013\u2014]+\s")
+KEEP_ENDING = frozenset(
+    "this is was has does yes his us its as less always perhaps news thing morning evening during need red bed indeed".split()
+)
+
+
+def wording(text: str) -> str:
+    """The words alone: see canonical(). "_date_ works, thanks!" -> "_date_ works thanks" """
+    return canonical(text)
+
+
+def lemma(text: str) -> str:
+    """The lemmas of a text: contractions in full, courtesies left out beside other words, endings of plurals and verbs taken off.
+
+    A typed token goes with the preposition before it, and is "that" where none stands there. Made for English; other languages keep
+    most of their words as they are.
+
+    "Thanks, I'll check!" and "I will check." -> "i will check";  "_date_ at _time_ works for me." and "That works for me" -> "that work
+    for me";  "See you on _date_, _name_" -> "see you"
+    """
+    clauses = [words for part in CLAUSE.split(text) if (words := expanded(canonical(part)))]
+    told = [words for words in clauses if not polite(words)] or clauses
+    words = [word for part in told for word in without_tokens(part)]
+    return " ".join(stem(word) for word in words if word not in PLEASE or len(words) == 1) or canonical(text)
+
+
+def expanded(text: str) -> list[str]:
+    """Words with contractions in full: "i'll" -> [i, will]"""
+    words: list[str] = []
+    for word in text.split():
+        whole = CONTRACTIONS.get(word)
+        if whole is None and "'" in word:
+            whole = next((word.removesuffix(end) + full for end, full in ENDINGS if word.endswith(end)), word)
+        words += (whole or word).split()
+    return words
+
+
+def polite(words: Sequence[str]) -> bool:
+    """Whether a clause is a courtesy and nothing else: "thank you very much", "hi _name_" """
+    return POLITE.issuperset(words) and not COURTESY.isdisjoint(words)
+
+
+def without_tokens(words: Sequence[str]) -> list[str]:
+    """A clause without its typed tokens: [see, you, on, _date_] -> [see, you];  [_date_, at, _time_, works] -> [that, works]"""
+    left: list[str] = []
+    place = 0
+    while place < len(words):
+        if words[place] not in TOKENS:
+            left.append(words[place])
+            place += 1
+            continue
+        start = place
+        while place < len(words) and (words[place] in TOKENS or words[place] in BETWEEN_TOKENS):
+            place += 1
+        while words[place - 1] not in TOKENS:  # words behind the last token belong to what follows
+            place -= 1
+        while left and left[-1] in ("next", "this", "last", "the"):
+            left.pop()
+        if left and left[-1] in PREPOSITIONS and start:
+            left.pop()
+        else:
+            left.append("that")
+    return left
+
+
+@functools.lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """A word without the ending of a plural or a verb: "replies" -> "reply", "works", "worked", "working" -> "work" """
+    if word in KEEP_ENDING or len(word) < 4 or not word.isascii():
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        root = word.removesuffix(ending)
+        if root != word and len(root) >= 3 and any(vowel in root for vowel in "aeiouy") and not root.endswith("e"):
+            doubled = root[-1] == root[-2] and root[-1] not in "lsz"
+            return root[:-1] if doubled else root
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+KEYS: dict[str, Callable[[str], str]] = {"wording": wording, "lemma": lemma}
+
+
+def masks() -> list[tuple[ModuleType, Any]]:
+    """The steps that put typed tokens into a text, and their settings, in order."""
+    from textpipe.config import plugins
+
+    modules = [(plugins.find("text.steps", name), token) for name, token in MASKS.items()]
+    return [(module, module.Config(token=token)) for module, token in modules]
+
+
+def type_tokens(text: Any) -> Any:
+    """[N] string -> [N] string with typed tokens. "Tuesday at 3 works, Ann" -> "_date_ at _time_ works, Ann" """
+    for module, config in masks():
+        text = module.apply(text, config)
+    return text
+
+
+__all__ = ["KEYS", "TOKENS", "lemma", "type_tokens", "wording"]
