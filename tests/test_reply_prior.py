@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from test_suggest import selector
 
+from textpipe.answers._ranking_settings import Config
 from textpipe.answers._reply_prior import END, UNKNOWN, NgramModel, by_frequency, by_language_model
 from textpipe.answers._response_set import Response
 
@@ -57,3 +59,13 @@ def test_case_punctuation_and_a_response_without_words():
     responses = [Response("OK.", count=3), Response("ok", count=1), Response("!", count=2)]
     found = by_language_model(responses)
     assert found[0] == found[1] and np.isfinite(found).all()
+
+
+def test_a_ranker_takes_the_prior_of_its_settings():
+    responses = [Response("Yes.", count=8), Response("Yes, of course.", count=2), Response("Of course.", count=1)]
+    for prior, expected in (("frequency", by_frequency), ("language_model", by_language_model)):
+        for weight in (0, 0.5, 2):
+            settings = Config(prior=prior, prior_weight=weight)
+            found = selector(responses, settings).prior
+            np.testing.assert_allclose(found, weight * expected(responses), rtol=1e-5)
+    assert not np.allclose(by_frequency(responses), by_language_model(responses), atol=0.01)

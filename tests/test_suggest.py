@@ -235,12 +235,12 @@ def test_a_reply_of_classes_is_refused():
 # The choice of replies
 
 
-def selector(responses):
+def selector(responses, settings=None):
     """An Output without a graph, which chooses from given scores."""
     count = len(responses)
     model = SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1]))
     graph = SimpleNamespace(model=model, encode=lambda field, texts: texts, target="reply")
-    output = _ranking.Output(graph, responses)
+    output = _ranking.Output(graph, responses, settings)
     assert output.ranker.vectors.shape == (count, 1)
     return output
 

@@ -189,8 +189,10 @@ def suggest(size: Size, task: ModuleType, *, mail: bool, sender: str | None = No
     reply = ["unicode", *(MAIL if mail else []), "whitespace"]  # suggested as they leave it
     who = "so many people" if sender else "so many people; without a sender each row counts as one"
     person = f'sender = "{sender}"\n' if sender else ""
-    # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
-    epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
+    # More rows teach in fewer epochs and wider vectors; each is trained against the replies of 127 or 511 others.
+    many = size.rows >= MANY_REPLIES
+    epochs, batch_rows, units, warmup = (2, 512, 512, 100) if many else (8, 128, 256, 0)
+    ngrams = 'kind = "counts", min_df = 2, casefold = true, marks = true'
     return f"""\
 [normalize]
 # Applied in order, both in training and in the exported graph. Replies are suggested as these leave them.
@@ -202,8 +204,9 @@ steps = [{quoted_list(reply)}]
 codec = "none"
 
 [vectorize]
-features = {{ kind = "counts", min_df = 2 }}
-fields = {{ {target} = {{ kind = "counts", min_df = 2 }} }}
+features = {{ {ngrams} }}
+fields = {{ {target} = {{ {ngrams} }} }}
+vocabulary = "joint"                # an n-gram has one embedding, in messages as in replies
 
 [responses]
 max_size = 2000
@@ -212,14 +215,17 @@ min_senders = 5                     # a reply must come from {who}
 
 [model]
 kind = "dual_encoder"
-embedding_size = 256
-units = [256]
+embedding_size = {units}
+embedding_stddev = 0.03
+units = [{units}]
+share_embeddings = true             # needs the joint vocabulary
+initializer = "identity"            # at first a reply fits as far as it holds the words of the message
 
 [train]
 epochs = {epochs}
 batch_rows = {batch_rows}                    # the replies of the other rows of a batch are the negatives
-optimizer = {{ kind = "adam", learning_rate = 0.002 }}
-schedule = "cosine"
+optimizer = {{ kind = "adam", learning_rate = 0.003 }}
+schedule = {{ kind = "cosine", warmup_steps = {warmup} }}
 
 [evaluate.require]
 # mrr = 0.2                         # below this nothing is exported
