@@ -46,6 +46,16 @@ def output(
     return Output(graph)
 
 
+def choices(output: "Output") -> list[str]:
+    """The classes that places of `from_features` number."""
+    return list(output.labels or ())
+
+
+def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer in numbers: {field: feature} -> probabilities [B, C]."""
+    return {"probabilities": output.probabilities(inputs)}
+
+
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores; of many classes only the five most probable."""
     ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])

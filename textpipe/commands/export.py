@@ -63,8 +63,11 @@ def write_format(loaded: Any, form: str, output: Path | None, artifacts: Path) -
 
     module = plugins.find("export_formats", form)
     module.check(loaded.sections)
-    result = pipelines.run(loaded, until="train", artifacts=artifacts, contents=True, on_event=print_stage)
-    inputs = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    answer = plugins.find("answers", plugins.find("tasks", loaded.task).ANSWER)
+    inputs: dict[str, Path] = {}
+    for stage in ("train", *getattr(answer, "READS", ())):
+        result = pipelines.run(loaded, until=stage, artifacts=artifacts, contents=True, on_event=print_stage)
+        inputs |= {name: artifact.path for name, artifact in result.artifacts.items()}
     folder = output or Path(f"{form}_models") / loaded.name
     summary = _folder.write_folder(folder, lambda empty: module.write(loaded.task, loaded.sections, inputs, empty))
     click.echo(f"{form:<10} done    {summary}", err=True)

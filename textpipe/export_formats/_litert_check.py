@@ -1,0 +1,121 @@
+"""Check that LiteRT runs the trained model: compare its answers to golden rows with the pipeline's."""
+
+import contextlib
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from textpipe.errors import ModelError
+from textpipe.savedmodel import loader
+from textpipe.stages import _golden
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # of a probability; LiteRT adds in another order, and its softmax is less exact
+BATCH_ROWS = 64
+MAX_SHOWN = 5
+
+
+@contextlib.contextmanager
+def silent_native_code() -> Iterator[None]:
+    """Drop what native code writes to descriptor 2: the converter prints each op with its call stack, and raises as well."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def golden_rows(count: int, inputs: dict[str, Path], servable: Any, answers: Any) -> list[dict[str, Any]]:
+    """Rows of all splits and awkward ones: "raw" and "texts", {field: cell} as sent and normalized, "inputs" and "outputs", {name: numbers}.
+
+    A missing number is None. Outputs are computed by training-side code from the features that vectorize wrote.
+    """
+    from textpipe.features import _dense
+
+    rows = list(_golden.data_rows(count, inputs, servable.sources))
+    rows += _golden.awkward_rows(servable, rows[0]["raw"])
+    _golden.fill_features(servable, rows)
+    golden: list[dict[str, Any]] = []
+    for start in range(0, len(rows), BATCH_ROWS):
+        batch = rows[start : start + BATCH_ROWS]
+        outputs = answers.from_features(servable.output, _golden.model_inputs(servable, batch))
+        for at, row in enumerate(batch):
+            texts, sent = {}, {}
+            for field, cell in _golden.raw_tensors(servable, [row]).items():
+                feature = servable.features[field]
+                if servable.has_text(field):
+                    cell = servable.clean(field, cell)
+                    texts[field] = cell[0].numpy().decode(errors="replace")
+                suffix, _ = _dense.spec(feature)  # type: ignore[misc]
+                numbers = _dense.value(feature, cell).tolist()
+                sent[f"{field}.{suffix}"] = [None if number != number else number for number in numbers]
+            expected = {name: value[at].numpy().tolist() for name, value in outputs.items()}
+            golden.append({"raw": row["raw"], "texts": texts, "inputs": sent, "outputs": expected})
+    return golden
+
+
+def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[str, Any]:
+    """Agreement of LiteRT and the pipeline on golden rows, and the median time of a row. Raises ModelError when they differ."""
+    import numpy as np
+    import tensorflow as tf
+
+    with warnings.catch_warnings(), silent_native_code():
+        warnings.simplefilter("ignore")  # that LiteRT has a package of its own
+        interpreter = tf.lite.Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()  # says which delegate it uses
+    run = interpreter.get_signature_runner(loader.DEFAULT)
+    types = {name: details["dtype"] for name, details in run.get_input_details().items()}
+    faults, largest, seconds = [], 0.0, []
+    for row in rows:
+        sent = {name: np.asarray(value, types[name]) for name, value in row["inputs"].items()}
+        try:
+            start = time.perf_counter()
+            found = run(**sent)
+            seconds.append(time.perf_counter() - start)
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{place}: LiteRT cannot run {describe_row(row)}; nothing is kept: {error}") from error
+        difference, fault = differences(row["outputs"], found)
+        largest = max(largest, difference)
+        if fault:
+            faults.append(f"{describe_row(row)}: {fault}")
+    if faults:
+        shown = "\n  ".join(faults[:MAX_SHOWN])
+        raise ModelError(f"{place}: LiteRT and the pipeline answer differently; nothing is kept\n  {shown}")
+    return {
+        "rows": len(rows),
+        "largest_difference": largest,
+        "median_ms": round(1000 * statistics.median(seconds), 3),
+        "tensorflow": tf.__version__,
+    }
+
+
+def differences(expected: dict[str, Any], found: dict[str, Any]) -> tuple[float, str]:
+    """The largest difference of a row's numbers, and what is wrong, "" if nothing.
+
+    Whole numbers are places of choices. They may differ only where the numbers that rank them are equal up to rounding.
+    """
+    import numpy as np
+
+    largest, places = 0.0, False
+    for name, value in expected.items():
+        one, other = np.asarray(value), found[name][0]
+        if one.shape != other.shape:
+            return largest, f"{name} {other.tolist()} where {value} was expected"
+        if one.dtype.kind != "f":
+            places = places or bool(((one < 0) != (other < 0)).any())
+            continue
+        largest = max(largest, float(np.abs(one - other).max(initial=0)))
+        if not np.allclose(other, one, rtol=RELATIVE, atol=ABSOLUTE):
+            return largest, f"{name} {other.tolist()} where {value} was expected"
+    return largest, "other places are empty" if places else ""
+
+
+def describe_row(row: dict[str, Any]) -> str:
+    """A row as messages show it."""
+    return repr(next(iter((row["texts"] or row["inputs"]).values()))[:60])

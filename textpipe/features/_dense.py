@@ -1,0 +1,76 @@
+"""Features as dense rows from numbers, in TensorFlow ops that LiteRT has built in: no strings, no sparse tensors.
+
+A caller that has hashed the n-grams of a text itself sends their buckets, and this part of the graph does the rest of the feature:
+columns, counts, inverse document frequency, norm.   Shapes: G n-grams of a text, D columns, T tokens.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from textpipe.features._scalar import Scalar
+from textpipe.features._text import Counts, Ids, Tfidf
+from textpipe.text import ngrams
+
+NO_BUCKET = -1  # padding of buckets
+
+
+def spec(feature: Any) -> tuple[str, tf.TensorSpec] | None:
+    """What is sent for one cell: its name and tensor; None for features that are never a model's input.
+
+    n-grams: ("buckets", int32 [G]), one for every n-gram, with repeats; ids: ("ids", int32 [T]); a number: ("number", float32 [1]).
+    """
+    if isinstance(feature, Counts):
+        return "buckets", tf.TensorSpec([None], tf.int32)
+    if isinstance(feature, Ids):
+        return "ids", tf.TensorSpec([None], tf.int32)
+    return ("number", tf.TensorSpec([1], tf.float32)) if isinstance(feature, Scalar) else None
+
+
+def value(feature: Any, cell: tf.Tensor) -> Any:
+    """What a caller sends for a normalized cell [1], as NumPy."""
+    if isinstance(feature, Counts):
+        buckets = ngrams.buckets(cell, feature.options(), feature.codec).flat_values.numpy()
+        return buckets.astype("int32") if len(buckets) else tf.constant([NO_BUCKET]).numpy()
+    return (feature(cell)[0] if isinstance(feature, Ids) else cell).numpy()
+
+
+def row(feature: Any, sent: tf.Tensor) -> tf.Tensor:
+    """The feature as one row, [1, D], ids [1, T] or a number [1], of what a caller sent."""
+    if isinstance(feature, Counts):
+        return counts(feature, sent)[None]
+    return sent[None] if isinstance(feature, Ids) else feature(sent)
+
+
+def counts(feature: Counts, buckets: tf.Tensor) -> tf.Tensor:
+    """The row of counts or TF-IDF of n-grams' buckets: int32 [G] -> float32 [D]."""
+    config, known_buckets, dim = feature.options(), tf.cast(feature.columns.buckets, tf.int32), feature.columns.dim
+    column = tf.zeros_like(buckets)  # the last one whose bucket is not above: a binary search, unrolled
+    step = 1 << (dim - 1).bit_length()
+    while step := step >> 1:
+        later = column + step
+        above = (later >= dim) | (tf.gather(known_buckets, tf.minimum(later, dim - 1)) > buckets)
+        column = tf.where(above, column, later)
+    known = tf.cast(tf.equal(tf.gather(known_buckets, column), buckets), tf.float32)  # [G]
+    total = tf.scatter_nd(column[:, None], known, [dim])  # [D]
+    if config.frequency == "binary":
+        total = tf.minimum(total, 1.0)
+    elif config.frequency == "log":
+        total = tf.where(total > 0, 1.0 + tf.math.log(tf.maximum(total, 1.0)), 0.0)
+    if not isinstance(feature, Tfidf):
+        return total
+    weighted = total * feature.idf
+    if config.norm == "none":
+        return weighted
+    ends = [dim] if feature.family is None else np.bincount(feature.family.numpy()).cumsum()
+    starts = [0, *ends[:-1]]
+    return tf.concat(
+        [unit(weighted[start:end]) for start, end in zip(starts, ends, strict=True) if start < end], axis=0
+    )
+
+
+def unit(vector: tf.Tensor) -> tf.Tensor:
+    """Divided by its Euclidean length; zeros stay zeros."""
+    length = tf.sqrt(tf.reduce_sum(tf.square(vector)))
+    return vector / tf.where(length > 0, length, 1.0)
