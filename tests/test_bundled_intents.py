@@ -27,14 +27,16 @@ def bundled(tmp_path_factory):
     tables["train"]["epochs"] = 2
     file = folder / "mails.toml"
     file.write_text(tiny.toml(tables), encoding="utf-8")
-    result = runner.run(runner.Pipeline.load(file), artifacts=folder / "artifacts", saved_models=folder / "saved_models")
+    result = runner.run(
+        runner.Pipeline.load(file), artifacts=folder / "artifacts", saved_models=folder / "saved_models"
+    )
     lines = Path(names["test"]).read_text(encoding="utf-8").splitlines()
     mails = [row["message"] for row in map(json.loads, lines) if row["wants_reply"] == "yes"]
     return mails, loader.Model.load(result.saved_model), result
 
 
 def test_no_two_replies_of_an_answer_have_one_intent(bundled):
-    mails, model, result = bundled
+    mails, model, _ = bundled
     answers = model.predict(mails)
     assert len(answers) == 704
     for answer in answers:

@@ -46,7 +46,9 @@ def main(arguments=None):
         print(f"{path}: {len(rows)} mails", file=sys.stderr)
         if split == "train":
             path, lines = options.out / "intents.tsv", intent_examples(rows)
-            path.write_text("".join(f"{line}\n" for line in ["response\tintent", *lines]), encoding="utf-8", newline="\n")
+            path.write_text(
+                "".join(f"{line}\n" for line in ["response\tintent", *lines]), encoding="utf-8", newline="\n"
+            )
             print(f"{path}: {len(lines)} replies", file=sys.stderr)
 
 

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from textpipe.cache.store import write_atomically
@@ -51,13 +53,16 @@ def write(
         ingest["format"] = format
     if encoding:
         ingest["encoding"] = encoding
+    senders = senders_of(module, format)
+    if senders == "kept":
+        ingest["keep"] = ["sender"]
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = plugins.find("stages", "ingest")
     section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
         "ingest"
     ]
-    size = measure(section, [field.name for field in fields], stage.wanted(section, fields))
+    size = replace(measure(section, [field.name for field in fields], stage.wanted(section, fields)), senders=senders)
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
@@ -78,6 +83,14 @@ def write(
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(lines))
+
+
+def senders_of(task: ModuleType, format: str | dict[str, Any] | None) -> str:
+    """Who wrote the replies of a mailbox: see templates.Size; an address of `me` is one person, a domain may be many."""
+    if task.TEMPLATE != "suggest" or not isinstance(format, dict) or format["kind"] != "threads":
+        return "unknown"
+    me = format.get("me", [])
+    return "own" if me and not any(address.startswith("@") for address in me) else "kept"
 
 
 def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:

@@ -12,11 +12,20 @@ MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
 L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
+SENDERS = {
+    "unknown": "min_senders = 5                     # a reply must come from so many people; without a sender each row counts as a person",
+    "own": "min_senders = 1                     # all replies are your own",
+    "kept": 'min_senders = 5                     # a reply must come from so many people\nsender = "sender"',
+}
+
+
 @dataclass
 class Size:
-    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field."""
+    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the targets,
+    "unknown", "own" (the person who trains), or "kept" in a column `sender`."""
 
     rows: int = 0
+    senders: str = "unknown"
     characters: dict[str, float] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
 
@@ -189,6 +198,7 @@ def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
     reply = ["unicode", *(["html", "mail_zones"] if mail else []), "whitespace"]  # suggested as they leave it
     # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
     epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
+    senders = SENDERS[size.senders]
     return f"""\
 [normalize]
 # Applied in order, both in training and in the exported graph. Replies are suggested as these leave them.
@@ -205,7 +215,7 @@ fields = {{ {target} = {{ kind = "counts", min_df = 2 }} }}
 
 [responses]
 max_size = 2000
-min_senders = 5                     # a reply must come from so many people; rows without a sender count as one person each
+{senders}
 # intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
 
 [model]
