@@ -12,11 +12,20 @@ MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
 L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
+SENDERS = {
+    "unknown": "min_senders = 5                     # a reply must come from so many people; without a sender each row counts as a person",
+    "own": "min_senders = 1                     # all replies are your own",
+    "kept": 'min_senders = 5                     # a reply must come from so many people\nsender = "sender"',
+}
+
+
 @dataclass
 class Size:
-    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field."""
+    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the targets,
+    "unknown", "own" (the person who trains), or "kept" in a column `sender`."""
 
     rows: int = 0
+    senders: str = "unknown"
     characters: dict[str, float] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
 
@@ -180,15 +189,14 @@ def quoted_list(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def suggest(size: Size, task: ModuleType, *, mail: bool, sender: str | None = None) -> str:
-    """The tables of a ranker of replies. sender: the column that says who wrote a reply, if rows have one."""
+def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables of a ranker of replies."""
     sources = [field.name for field in task.FIELDS if field.side == "source" and field.has_text]
     target = next(field.name for field in task.FIELDS if field.side == "target")
     steps = ["unicode", *([*MAIL, *MASKS] if mail else []), "casefold", "whitespace"]
     lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
     reply = ["unicode", *(MAIL if mail else []), "whitespace"]  # suggested as they leave it
-    who = "so many people" if sender else "so many people; without a sender each row counts as one"
-    person = f'sender = "{sender}"\n' if sender else ""
+    senders = SENDERS[size.senders]
     # More rows teach in fewer epochs and wider vectors; each is trained against the replies of 127 or 511 others.
     many = size.rows >= MANY_REPLIES
     epochs, batch_rows, units, warmup = (2, 512, 512, 100) if many else (8, 128, 256, 0)
@@ -210,8 +218,8 @@ vocabulary = "joint"                # an n-gram has one embedding, in messages a
 
 [responses]
 max_size = 2000
-min_senders = 5                     # a reply must come from {who}
-{person}# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
+{senders}
+# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
 
 [model]
 kind = "dual_encoder"
