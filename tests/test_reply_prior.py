@@ -18,7 +18,9 @@ def test_a_bigram_model_by_hand():
     assert model.probability(("a",), "b") == pytest.approx((1 + 2 * b) / (2 + 2))
     assert model.probability(("a",), END) == pytest.approx((1 + 2 * end) / (2 + 2))
     first = (2 + 1 * a) / (2 + 1)
-    assert model.log_prob(["a", "b"]) == pytest.approx(np.log(first * (1 + 2 * b) / 4 * (1 + 1 * end) / (1 + 1)))
+    assert model.log_prob(["a", "b"]) == pytest.approx(
+        np.log(first * (1 + 2 * b) / 4 * (1 + 1 * end) / (1 + 1))
+    )
     assert model.log_prob(["z"]) == pytest.approx(np.log(1 / 3 * (3 / 4 / 8) * end))
 
 
