@@ -12,6 +12,7 @@ import subprocess
 import sys
 from email.message import EmailMessage
 from pathlib import Path
+from types import SimpleNamespace
 
 import chromium
 import nasty_strings
@@ -23,10 +24,10 @@ from serving_server import running
 
 from textpipe.commands.serve import command
 from textpipe.data import shards
-from textpipe.errors import ConfigError
+from textpipe.errors import ConfigError, ModelError
 from textpipe.savedmodel import manifest
 from textpipe.serve.access import TokenAuth
-from textpipe.serve.engine import feedback_log
+from textpipe.serve.engine import feedback_log, warmup
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.feedback_log import FeedbackLog, LogFullError
 from textpipe.stages import ingest
@@ -59,6 +60,12 @@ def answers(inputs, threshold, triggered):
     return {**outputs, "fires": fires, "probability": share} if triggered else outputs
 
 
+def golden_row(raw, share, triggered):
+    """As export writes it: what the ranker alone gives, and the trigger's probability."""
+    row = {"raw": raw, "texts": REPLIES, "scores": [0.5, 0.3, 0.2]}
+    return {**row, "trigger": {"probability": share, "threshold": 0.5}} if triggered else row
+
+
 def export(folder, *, triggered):
     """A model of the four inputs of ROW; triggered: its outputs have fires and probability, its options a threshold."""
     specs = {name: tf.TensorSpec([None], tf.string if type(cell) is str else tf.float32) for name, cell in ROW.items()}
@@ -69,7 +76,8 @@ def export(folder, *, triggered):
     def run(subject, body, recipients, from_list):
         inputs = {"subject": subject, "body": body, "recipients": recipients, "from_list": from_list}
         outputs = answers(inputs, 0.5, triggered)
-        return {"answer": outputs["replies"][:, 0], "score": outputs["scores"][:, 0], **outputs}
+        score = tf.where(outputs["replies"][:, 0] == "", 0.0, outputs["scores"][:, 0])
+        return {"answer": outputs["replies"][:, 0], "score": score, **outputs}
 
     signature = [tf.TensorSpec([None], spec.dtype, name) for name, spec in specs.items()]
 
@@ -95,6 +103,9 @@ def export(folder, *, triggered):
         },
     }  # fmt: skip
     (folder / "textpipe.json").write_text(json.dumps(about))
+    golden = [golden_row(ROW, 0.71, triggered), golden_row({**ROW, "from_list": 1}, 0.11, triggered)]
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "golden.jsonl").write_text("\n".join(map(json.dumps, golden)) + "\n")
     manifest.write(folder)
 
 
@@ -152,6 +163,19 @@ def send(server, model="triggered", path=":feedback", headers=(), **request):
 
 def feedback(taken, *, edited=False, **inputs):
     return {"inputs": {**ROW, **inputs}, "shown": REPLIES, "taken": taken, "edited": edited}
+
+
+def test_golden_rows_below_the_threshold_have_no_answer():
+    rows = [golden_row(ROW, share, True) for share in (0.71, 0.11)]
+
+    def check(*answers):
+        outputs = {"answer": np.array(answers, object), "score": np.array([0.5 * bool(one) for one in answers])}
+        signature = SimpleNamespace(inputs={"body": "string"}, call=lambda tensors: outputs)
+        warmup.check_golden_rows(SimpleNamespace(path=Path("here"), signature=lambda name: signature), rows)
+
+    check(REPLIES[0].encode(), b"")
+    with pytest.raises(ModelError, match=r"is answered .* where the export says"):
+        check(b"", REPLIES[0].encode())
 
 
 # The log

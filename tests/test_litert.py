@@ -167,14 +167,14 @@ def test_a_changed_model_is_detected(project, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", changed)
     code, out, err = export("mails.toml", "--output", "changed")
-    assert code == 1 and "LiteRT and the pipeline answer differently; nothing is kept" in err
+    assert code == 2 and "LiteRT and the pipeline answer differently; nothing is kept" in err
     assert out == "" and not (project / "changed").exists()
 
 
 def test_what_litert_cannot_run_is_refused_with_the_op(project, monkeypatch):
     monkeypatch.chdir(project)
     code, _, err = export("translate.toml")
-    assert code == 1 and "TensorListReserve" in err and "SavedModel" in err and "Traceback" not in err
+    assert code == 2 and "TensorListReserve" in err and "SavedModel" in err and "Traceback" not in err
     function = tf.function(
         lambda sent: {"length": tf.strings.length(sent)},
         input_signature=[tf.TensorSpec([None], tf.string, name="sent")],
@@ -184,7 +184,7 @@ def test_what_litert_cannot_run_is_refused_with_the_op(project, monkeypatch):
     (project / "mine").mkdir()
     (project / "mine/notes.txt").write_text("not a model")
     code, _, err = export("mails.toml", "--output", "mine")
-    assert code == 1 and "mine: exists and is not an export of textpipe" in err
+    assert code == 2 and "mine: exists and is not an export of textpipe" in err
     assert (project / "mine/notes.txt").exists()
 
 
@@ -198,4 +198,4 @@ def test_places_may_differ_only_where_scores_are_equal():
     assert fault([3, 1, -1], [0.5, 0.3, 0.0]) == ""
     assert "scores" in fault([3, 1, -1], [0.5, 0.2, 0.0])
     assert "empty" in fault([3, 1, 2], [0.5, 0.3, 0.0])
-    assert "scores" in fault([3, 1], [0.5, 0.3])
+    assert "places" in fault([3, 1], [0.5, 0.3])

@@ -42,9 +42,17 @@ def lines_of(split):
 
 def test_the_committed_files_match_the_generator(generator, tmp_path):
     generator.main(["--out", str(tmp_path)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{split}.jsonl" for split in SPLITS)
-    for split in SPLITS:
-        assert (tmp_path / f"{split}.jsonl").read_bytes() == (FOLDER / f"{split}.jsonl").read_bytes(), split
+    names = [*(f"{split}.jsonl" for split in SPLITS), "intents.tsv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), name
+
+
+def test_the_examples_of_intents_are_replies_of_train_of_that_intent(rows):
+    intents = {row["reply"]: row["intent"] for row in rows["train"]}
+    lines = [line.split("\t") for line in (FOLDER / "intents.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert all(intents[reply] == intent for reply, intent in lines) and len(lines) > 40
+    assert max(Counter(intent for _, intent in lines).values()) == 3
 
 
 def test_another_seed_writes_another_corpus(generator, tmp_path):

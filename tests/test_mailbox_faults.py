@@ -67,6 +67,35 @@ def test_only_circles_are_cut_and_none_is_left():
         assert index.counts["circles"] == len(circles)
 
 
+def nested(levels):
+    lines = [
+        line
+        for level in range(levels)
+        for line in (f"--b{level}", f"Content-Type: multipart/mixed; boundary=b{level + 1}", "")
+    ]
+    return "\n".join([*lines, f"--b{levels}", "Content-Type: text/plain", "", "Deep text."])
+
+
+@pytest.mark.parametrize("levels, text", [(30, "Deep text."), (3_000, "")])
+def test_parts_nested_too_deeply_to_be_parsed_leave_a_mail_without_text(levels, text, tmp_path):
+    head = ["MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=b0"]
+    mails = [mail("q", ANN, BEN, text=nested(levels), head=head), mail("a", BEN, ANN, "Re: Lunch", "Yes.", answers="q")]
+    (tmp_path / "box").write_bytes(box(*mails))
+    rows, counts = read(tmp_path / "box", "body reply subject")
+    assert rows == [(text, "Yes.", "Lunch"), ("Yes.", "", "Re: Lunch")]
+    assert counts == ({} if text else {"too_deep": 1})
+
+
+def test_a_guessed_boundary_may_lead_to_parts_nested_too_deeply(tmp_path):
+    head = ["MIME-Version: 1.0", "Content-Type: multipart/mixed"]
+    mails = [mail("q", ANN, BEN, text=nested(3_000), head=head), mail("a", BEN, ANN, "Re: Lunch", "Yes.", answers="q")]
+    (tmp_path / "box").write_bytes(box(*mails))
+    rows, counts = read(tmp_path / "box", "reply subject")
+    assert rows == [("Yes.", "Lunch"), ("", "Re: Lunch")]
+    rows, counts = read(tmp_path / "box", "body reply")
+    assert [row[1] for row in rows] == ["Yes.", ""] and counts["too_deep"] == 1
+
+
 def test_a_thread_of_ten_thousand_mails_is_one_thread():
     parents = [-1, *range(9_999)]
     mails = [threading.Mail(None, at + 1, (), 0, "reply", float(at), 0, (), 0, False, "") for at in range(10_000)]

@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from test_suggest import selector
 
+from textpipe.answers._ranking_settings import Config
 from textpipe.answers._reply_prior import END, UNKNOWN, NgramModel, by_frequency, by_language_model
 from textpipe.answers._response_set import Response
 
@@ -18,9 +20,7 @@ def test_a_bigram_model_by_hand():
     assert model.probability(("a",), "b") == pytest.approx((1 + 2 * b) / (2 + 2))
     assert model.probability(("a",), END) == pytest.approx((1 + 2 * end) / (2 + 2))
     first = (2 + 1 * a) / (2 + 1)
-    assert model.log_prob(["a", "b"]) == pytest.approx(
-        np.log(first * (1 + 2 * b) / 4 * (1 + 1 * end) / (1 + 1))
-    )
+    assert model.log_prob(["a", "b"]) == pytest.approx(np.log(first * (1 + 2 * b) / 4 * (1 + 1 * end) / (1 + 1)))
     assert model.log_prob(["z"]) == pytest.approx(np.log(1 / 3 * (3 / 4 / 8) * end))
 
 
@@ -59,3 +59,13 @@ def test_case_punctuation_and_a_response_without_words():
     responses = [Response("OK.", count=3), Response("ok", count=1), Response("!", count=2)]
     found = by_language_model(responses)
     assert found[0] == found[1] and np.isfinite(found).all()
+
+
+def test_a_ranker_takes_the_prior_of_its_settings():
+    responses = [Response("Yes.", count=8), Response("Yes, of course.", count=2), Response("Of course.", count=1)]
+    for prior, expected in (("frequency", by_frequency), ("language_model", by_language_model)):
+        for weight in (0, 0.5, 2):
+            settings = Config(prior=prior, prior_weight=weight)
+            found = selector(responses, settings).prior
+            np.testing.assert_allclose(found, weight * expected(responses), rtol=1e-5)
+    assert not np.allclose(by_frequency(responses), by_language_model(responses), atol=0.01)

@@ -191,7 +191,16 @@ def test_towers_that_begin_as_the_identity_pass_embeddings_on():
     np.testing.assert_allclose(model.by_field({"message": row}, False)[0], embedded[:, :3], rtol=1e-6)
 
 
-CHANGES = {"embedding_size": 8, "units": (5,), "activation": "relu", "dropout": 0.5, "similarity": "dot", "share_embeddings": True, "initializer": "identity", "embedding_stddev": 0.5}
+CHANGES = {
+    "embedding_size": 8,
+    "units": (5,),
+    "activation": "relu",
+    "dropout": 0.5,
+    "similarity": "dot",
+    "share_embeddings": True,
+    "initializer": "identity",
+    "embedding_stddev": 0.5,
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -199,7 +208,9 @@ def test_every_setting_changes_the_vectors(name):
     settings = {"units": (6, 3), **({name: CHANGES[name]} if name == "units" else {})}
     inputs, replies = {"message": sparse(6, 7, 1)}, sparse(6, 7, 2)
     vectors = [
-        np.asarray(encoder(reply={"dim": 7, "joint": ["message", "reply"]}, **changed)(inputs, replies, training=True)[-1][0])
+        np.asarray(
+            encoder(reply={"dim": 7, "joint": ["message", "reply"]}, **changed)(inputs, replies, training=True)[-1][0]
+        )
         for changed in ({"units": (6, 3)}, {**settings, name: CHANGES[name]})
     ]
     assert vectors[0].shape != vectors[1].shape or not np.allclose(*vectors)
@@ -224,12 +235,12 @@ def test_a_reply_of_classes_is_refused():
 # The choice of replies
 
 
-def selector(responses):
+def selector(responses, settings=None):
     """An Output without a graph, which chooses from given scores."""
     count = len(responses)
     model = SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1]))
     graph = SimpleNamespace(model=model, encode=lambda field, texts: texts, target="reply")
-    output = _ranking.Output(graph, responses)
+    output = _ranking.Output(graph, responses, settings)
     assert output.ranker.vectors.shape == (count, 1)
     return output
 

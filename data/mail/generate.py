@@ -1,4 +1,4 @@
-"""Write the synthetic mail corpus: train.jsonl, valid.jsonl and test.jsonl, from grammar.toml in the same folder.
+"""Write the synthetic mail corpus: train.jsonl, valid.jsonl, test.jsonl and intents.tsv, from grammar.toml in the same folder.
 
     python data/mail/generate.py [--seed N] [--out DIR]
 
@@ -22,11 +22,13 @@ SEED = 17
 SPLITS = ("train", "valid", "test")
 MAILS_PER_INTENT = {"train": 164, "valid": 22, "test": 32}
 PHRASINGS_PER_INTENT = {"valid": 2, "test": 3}  # train has the rest
+EXAMPLES_PER_INTENT = 3  # replies in intents.tsv
 WRAP = 72
 SLOT = re.compile(r"\{(\w+)\}")
 QUOTED = r"(?m)^> |^-----Original Message-----$"
 FORWARDED = "---------- Forwarded message ----------"
 SENTENCE_START = re.compile(r"(^|[.!?]\s+|\n)([a-z])")
+PRIVATE = re.compile(r"[0-9]|[^.!?] (?!I\b)[A-Z]")  # a number, or a capital inside a sentence
 PLAIN_LETTERS = str.maketrans("éëü", "eeu")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -44,6 +46,12 @@ def main(arguments=None):
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False, sort_keys=False) + "\n")
         print(f"{path}: {len(rows)} mails", file=sys.stderr)
+        if split == "train":
+            path, lines = options.out / "intents.tsv", intent_examples(rows)
+            path.write_text(
+                "".join(f"{line}\n" for line in ["response\tintent", *lines]), encoding="utf-8", newline="\n"
+            )
+            print(f"{path}: {len(lines)} replies", file=sys.stderr)
 
 
 def read_grammar(path=GRAMMAR):
@@ -134,6 +142,20 @@ def subjects(grammar, intent, mail, split, rng):
         own = [text for text in grammar["mailbox"]["subjects"][intent["key"]] if text not in headers["topics"]]
         return [text for text in own if set(slot_names(text)) <= known] or topics
     return [headers["held_out"][intent["key"]][("valid", "test").index(split)]]
+
+
+def intent_examples(rows):
+    """Lines of a reply and its intent: the most frequent replies of each intent, of those that hold no number and no name."""
+    counts = {}
+    for row in rows:
+        if row["reply"] and not PRIVATE.search(row["reply"]):
+            replies = counts.setdefault(row["intent"], {})
+            replies[row["reply"]] = replies.get(row["reply"], 0) + 1
+    return [
+        f"{reply}\t{intent}"
+        for intent, replies in sorted(counts.items())
+        for reply in sorted(replies, key=lambda reply: (-replies[reply], reply))[:EXAMPLES_PER_INTENT]
+    ]
 
 
 def new_mail(grammar, intent, phrasing, seen, rng):

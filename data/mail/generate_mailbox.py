@@ -31,7 +31,7 @@ from generate import (
 )
 
 NAME = "office.mbox"
-MAILS_PER_INTENT = 14
+MAILS_PER_INTENT = 36
 COLLEAGUES, OTHERS = 12, 60
 START = datetime.datetime(2024, 1, 8, 8, 0)
 ANSWERED = {"yes": 0.9, "no": 0.05}  # share of mails with an answer

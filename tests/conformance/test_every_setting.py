@@ -86,6 +86,7 @@ SHOWN = {
         "max_words": "test_responses.py::test_filters_are_counted_and_the_most_frequent_come_first",
         "min_senders": "test_responses.py::test_a_set_that_filtering_empties_is_an_error_that_says_why",
         "sender": "test_responses.py::test_a_kept_column_says_who_wrote_a_reply",
+        "merge": "test_response_keys.py::test_the_wording_of_most_people_stands_for_its_paraphrases_and_the_others_are_variants",
         "blocked": "test_responses.py::test_blocked_phrases_are_whole_words_in_any_wording",
         "intents": "test_responses.py::test_an_edited_table_is_used_as_it_is_and_gets_intents",
         "propagation": "test_intents.py::test_stricter_settings_leave_more_responses_without_an_intent",

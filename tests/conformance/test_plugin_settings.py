@@ -54,7 +54,13 @@ NGRAMS = {
     "words": [1, 1], "characters": [2, 3], "pieces": [1, 1], "punctuation": False, "frequency": "log", "num_buckets": 8,
     "min_df": 9, "casefold": True, "marks": True,
 }  # fmt: skip
-FEATURES = {"counts": NGRAMS, "ids": {"max_length": 3}, "tfidf": {**NGRAMS, "norm": "none"}}
+HASHED = {name: value for name, value in NGRAMS.items() if name != "min_df"}
+FEATURES = {
+    "counts": NGRAMS,
+    "hashed": {**HASHED, "norm": "l2"},
+    "ids": {"max_length": 3},
+    "tfidf": {**NGRAMS, "norm": "none"},
+}
 TABLES = {
     "training.optimizers": OPTIMIZERS,
     "training.schedules": SCHEDULES,

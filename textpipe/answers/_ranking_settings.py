@@ -29,7 +29,7 @@ Exported = Annotated[Path, AfterValidator(exported)]
 
 
 class Config(Section):
-    """[answer], for a task that suggests replies.
+    """For a task that suggests replies: whether to suggest, and how responses are ranked.
 
     trigger: an exported yes/no classifier, saved_models/NAME, that decides whether a message gets replies at all; its fields must be
         among those of this pipeline. Without it every message does.

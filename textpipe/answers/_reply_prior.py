@@ -5,7 +5,7 @@ h_x . h_y + alpha * log P(y), with P(y) of a language model. A response's own fr
 replies are many, but underrates a rare wording of frequent words.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,8 +30,8 @@ class NgramModel:
 
     def __init__(self, texts: Sequence[Sequence[str]], counts: Sequence[float], *, order: int = ORDER):
         self.order = order
-        self.counts: Counter[tuple[str, ...]] = Counter()  # of a history and its next word
-        self.totals: Counter[tuple[str, ...]] = Counter()  # of a history
+        self.counts: defaultdict[tuple[str, ...], float] = defaultdict(float)  # of a history and its next word
+        self.totals: defaultdict[tuple[str, ...], float] = defaultdict(float)  # of a history
         self.followers: Counter[tuple[str, ...]] = Counter()  # different words after a history
         vocabulary = {END, UNKNOWN}
         for words, count in zip(texts, counts, strict=True):
@@ -40,8 +40,8 @@ class NgramModel:
                 for start in range(len(history) + 1):
                     self.counts[*history[start:], word] += count
                     self.totals[history[start:]] += count
-        for *history, _ in self.counts:
-            self.followers[tuple(history)] += 1
+        for ngram in self.counts:
+            self.followers[ngram[:-1]] += 1
         self.vocabulary = frozenset(vocabulary)
 
     def events(self, words: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
@@ -55,10 +55,10 @@ class NgramModel:
         probability = 1 / len(self.vocabulary)
         for start in range(len(history), -1, -1):
             part = history[start:]
-            total, followers = self.totals[part], self.followers[part]
+            total, followers = self.totals.get(part, 0.0), self.followers[part]
             if not total:
                 break  # no longer history has been seen either
-            probability = (self.counts[*part, word] + followers * probability) / (total + followers)
+            probability = (self.counts.get((*part, word), 0.0) + followers * probability) / (total + followers)
         return probability
 
     def log_prob(self, words: Sequence[str]) -> float:

@@ -54,12 +54,15 @@ def choices(output: "Output") -> list[str]:
 
 
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer in numbers: {field: feature} -> places [B, 3] int32 of `choices`, -1 where no more are left, and scores [B, 3]."""
+    """An answer in numbers: {field: feature} -> places [B, 3] int32 of `choices`, -1 where no more are left, and scores [B, 3].
+
+    The first ranker's, without a trigger: both need the message as text.
+    """
     import tensorflow as tf
 
     from textpipe.answers._ranking import REPLIES
 
-    logits = output.scores(inputs)
+    logits = output.ranker.scores(inputs) + output.prior
     places = output.chosen(logits, tf.constant(REPLIES), tf.constant(True))
     scores = tf.gather(tf.nn.softmax(logits), tf.maximum(places, 0), batch_dims=1)
     return {"places": places, "scores": tf.where(places >= 0, scores, 0.0)}

@@ -90,13 +90,18 @@ def print_answers(loaded: Any, result: Any, count: int) -> None:
 
     click.echo(f"== {loaded.name}: {loaded.task}")
     click.echo(runner.stage_module("evaluate").summary(result.artifacts["evaluate"].path))
-    fields = plugins.find("tasks", loaded.task).FIELDS
+    task = plugins.find("tasks", loaded.task)
+    fields = task.FIELDS
     sources = [field.name for field in fields if field.side == "source"]
     target = next(field.name for field in fields if field.side == "target")
     rows: list[dict[str, Any]] = []
-    for batch in shards.read(result.artifacts["ingest"].path, "test"):
+    texts = [shards.read(result.artifacts[stage].path, "test") for stage in ("ingest", "normalize")]
+    for batch, normalized in zip(*texts, strict=True):
         step = max(1, batch.num_rows // count)
         rows += [batch.slice(at, 1).to_pylist()[0] for at in range(0, batch.num_rows, step)][:count]
+        if task.ANSWER == "ranking":  # replies are suggested, and compared, as normalize leaves them
+            clean = dict(zip(normalized.column("row").to_pylist(), normalized.column(target).to_pylist(), strict=True))
+            rows = [{**row, target: clean[row["row"]]} for row in rows]
         break
     answers = api.predict(result.saved_model, [{name: row[name] for name in sources} for row in rows])
     for row, answer in zip(rows, answers, strict=True):

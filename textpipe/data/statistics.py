@@ -35,6 +35,7 @@ MAIL_REPAIRS = {
     "stray_texts": "mails without a displayable part, read from text outside their parts",
     "not_mails": "files or messages without mail headers dropped",
     "cut_mails": "mails of which only the first 8 MB were read",
+    "too_deep": "mails without text, as their parts are nested too deeply to be read",
     "duplicate_mails": "further copies of mails dropped",
     "bounces": "bounces dropped",
     "auto_replies": "automatic answers dropped",

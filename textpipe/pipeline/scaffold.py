@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from textpipe.cache.store import write_atomically
@@ -14,7 +16,6 @@ MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
 MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
 
 COVERAGE = 0.2
-SENDER = "sender"  # the column of a mailbox that says who wrote an answer
 SAVED_MODELS = Path("saved_models")
 # Columns of a mailbox that are known before an answer is written.
 MAIL_FIELDS = "text=subject+body,numbers=recipients+is_reply+from_list+known_sender"
@@ -56,23 +57,23 @@ def write(
         ingest["format"] = {**(format if isinstance(format, dict) else {"kind": kind}), "header": False}
     elif format:
         ingest["format"] = format
-    if module.TEMPLATE == "suggest" and isinstance(format, dict) and has_several_writers(format):
-        ingest["keep"] = [SENDER]
     if encoding:
         ingest["encoding"] = encoding
+    senders = senders_of(module, format)
+    if senders == "kept":
+        ingest["keep"] = ["sender"]
     missing = [name for name in ("valid", "test") if not (isinstance(files, dict) and name in files)]
     ingest["split"] = dict.fromkeys(missing, 0.1)
     stage = plugins.find("stages", "ingest")
     section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
         "ingest"
     ]
-    size = measure(section, [field.name for field in fields], stage.wanted(section, fields))
+    size = replace(measure(section, [field.name for field in fields], stage.wanted(section, fields)), senders=senders)
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.rows = round(size.rows * (1 - sum(split.values())))
-    options = {"sender": ingest["keep"][0]} if "keep" in ingest else {}
     tables = getattr(templates, module.TEMPLATE)(
-        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False), **options
+        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False)
     )
     lines = [
         f"# textpipe run {path}",
@@ -95,6 +96,14 @@ def write(
         ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(lines))
+
+
+def senders_of(task: ModuleType, format: str | dict[str, Any] | None) -> str:
+    """Who wrote the replies of a mailbox: see templates.Size; an address of `me` is one person, a domain may be many."""
+    if task.TEMPLATE != "suggest" or not isinstance(format, dict) or format["kind"] != "threads":
+        return "unknown"
+    me = format.get("me", [])
+    return "own" if me and not any(address.startswith("@") for address in me) else "kept"
 
 
 def task_lines(task: str | dict[str, Any], names: Sequence[str]) -> list[str]:
@@ -124,12 +133,6 @@ def mailbox_options(
         wanted = f"{MAIL_FIELDS},reply=reply" if hasattr(module, "choose_fields") else "message=body"
         return {**options, "unanswered": "drop"}, columns or wanted
     return options, columns
-
-
-def has_several_writers(form: Mapping[str, Any]) -> bool:
-    """Whether the answers of a mailbox may be of several people: unless `me` is a single address."""
-    me = form.get("me", ())
-    return form["kind"] == "threads" and not (len(me) == 1 and not me[0].startswith("@"))
 
 
 def write_trigger(mailbox: Files, me: Sequence[str], path: Path) -> None:

@@ -72,10 +72,9 @@ def groups() -> list[Group]:
         for name in ("model", "decode", "ensemble"):
             if name in config.model_fields:
                 groups += nested_groups(name, config.model_fields[name], done)
-    for name in plugins.names("answers"):
-        module = plugins.find("answers", name)
-        if hasattr(module, "Config"):
-            groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
+    answers = {name: plugins.find("answers", name) for name in plugins.names("answers")}
+    for name, module in ((name, module) for name, module in answers.items() if hasattr(module, "Config")):
+        groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
     return groups
 
 
@@ -238,9 +237,6 @@ def nested_types(annotation: Any, metadata: Any = ()) -> Iterator[Any]:
             yield from nested_types(part)
 
 
-# The reference as text
-
-
 def select(name: str | None) -> list[Group]:
     """The groups of a name: all for None, a stage with its nested tables, or STAGE.KIND. Raises ConfigError for an unknown name."""
     known = groups()
@@ -270,11 +266,8 @@ def text(groups: list[Group]) -> str:
         lines += [group.place, *textwrap.wrap(group.about, 100, initial_indent="  ", subsequent_indent="  ")]
         for setting in group.settings:
             limits = f", {setting.bounds}" if setting.bounds else ""
-            lines.append(
-                f"  {setting.name}    {setting.takes}{limits}; default {setting.default}".replace(
-                    "; default required", "; required"
-                )
-            )
+            line = f"  {setting.name}    {setting.takes}{limits}; default {setting.default}"
+            lines.append(line.replace("; default required", "; required"))
             lines += textwrap.wrap(setting.about, 100, initial_indent="      ", subsequent_indent="      ")
         lines.append("")
     return "\n".join(lines).rstrip()

@@ -12,11 +12,20 @@ MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
 L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
+SENDERS = {
+    "unknown": "min_senders = 5                     # a reply must come from so many people; without a sender each row counts as a person",
+    "own": "min_senders = 1                     # all replies are your own",
+    "kept": 'min_senders = 5                     # a reply must come from so many people\nsender = "sender"',
+}
+
+
 @dataclass
 class Size:
-    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field."""
+    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the targets,
+    "unknown", "own" (the person who trains), or "kept" in a column `sender`."""
 
     rows: int = 0
+    senders: str = "unknown"
     characters: dict[str, float] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
 
@@ -180,17 +189,18 @@ def quoted_list(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def suggest(size: Size, task: ModuleType, *, mail: bool, sender: str | None = None) -> str:
-    """The tables of a ranker of replies. sender: the column that says who wrote a reply, if rows have one."""
+def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables of a ranker of replies."""
     sources = [field.name for field in task.FIELDS if field.side == "source" and field.has_text]
     target = next(field.name for field in task.FIELDS if field.side == "target")
     steps = ["unicode", *([*MAIL, *MASKS] if mail else []), "casefold", "whitespace"]
     lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
     reply = ["unicode", *(MAIL if mail else []), "whitespace"]  # suggested as they leave it
-    who = "so many people" if sender else "so many people; without a sender each row counts as one"
-    person = f'sender = "{sender}"\n' if sender else ""
-    # More rows teach in fewer epochs; each is trained against the replies of 127 or 255 others.
-    epochs, batch_rows = (2, 256) if size.rows >= MANY_REPLIES else (8, 128)
+    senders = SENDERS[size.senders]
+    # More rows teach in fewer epochs and wider vectors; each is trained against the replies of 127 or 511 others.
+    many = size.rows >= MANY_REPLIES
+    epochs, batch_rows, units, warmup = (2, 512, 512, 100) if many else (8, 128, 256, 0)
+    ngrams = 'kind = "counts", min_df = 2, casefold = true, marks = true'
     return f"""\
 [normalize]
 # Applied in order, both in training and in the exported graph. Replies are suggested as these leave them.
@@ -202,24 +212,28 @@ steps = [{quoted_list(reply)}]
 codec = "none"
 
 [vectorize]
-features = {{ kind = "counts", min_df = 2 }}
-fields = {{ {target} = {{ kind = "counts", min_df = 2 }} }}
+features = {{ {ngrams} }}
+fields = {{ {target} = {{ {ngrams} }} }}
+vocabulary = "joint"                # an n-gram has one embedding, in messages as in replies
 
 [responses]
 max_size = 2000
-min_senders = 5                     # a reply must come from {who}
-{person}# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
+{senders}
+# intents = "intents.tsv"           # response, intent and polarity of examples: suggestions then never share an intent
 
 [model]
 kind = "dual_encoder"
-embedding_size = 256
-units = [256]
+embedding_size = {units}
+embedding_stddev = 0.03
+units = [{units}]
+share_embeddings = true             # needs the joint vocabulary
+initializer = "identity"            # at first a reply fits as far as it holds the words of the message
 
 [train]
 epochs = {epochs}
 batch_rows = {batch_rows}                    # the replies of the other rows of a batch are the negatives
-optimizer = {{ kind = "adam", learning_rate = 0.002 }}
-schedule = "cosine"
+optimizer = {{ kind = "adam", learning_rate = 0.003 }}
+schedule = {{ kind = "cosine", warmup_steps = {warmup} }}
 
 [evaluate.require]
 # mrr = 0.2                         # below this nothing is exported

@@ -64,8 +64,10 @@ def lemma(text: str) -> str:
     for me";  "See you on _date_, _name_" -> "see you"
     """
     clauses = [words for part in CLAUSE.split(text) if (words := expanded(canonical(part)))]
-    told = [words for words in clauses if not polite(words)] or clauses
-    words = [word for part in told for word in without_tokens(part)]
+    substance = [words for words in clauses if not polite(words)]
+    if not substance:  # "Thanks, _name_!"
+        substance = [[word for word in words if word != "_name_"] for words in clauses]
+    words = [word for part in substance for word in without_tokens(part)]
     return " ".join(stem(word) for word in words if word not in PLEASE or len(words) == 1) or canonical(text)
 
 

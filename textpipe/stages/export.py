@@ -206,7 +206,9 @@ def answered_rows(inputs: dict[str, Path], servable: "Servable", split: str) -> 
     columns = sampled_rows(inputs, servable, split)
     if not columns[servable.sources[0]]:
         return []
-    return batching.run_in_batches(servable.signature(loader.DEFAULT), model_rows.encode_columns(columns))
+    # Batches of this size are the same on any number of cores, and so is what textpipe.json says of the answers.
+    serve, rows = servable.signature(loader.DEFAULT), model_rows.encode_columns(columns)
+    return batching.run_in_batches(serve, rows, batch_rows=batching.MIN_ROWS)
 
 
 def digest_of(artifact: Path) -> str | None:

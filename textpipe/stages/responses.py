@@ -79,8 +79,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         if len(responses) < 2:
             counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in stats.items())
             raise DataError(
-                f"[responses] expected at least two replies that may be suggested, found {len(responses)} ({counts}); "
-                "lower min_count or min_senders, or raise max_words"
+                f"[responses] expected at least two replies that may be suggested, found {len(responses)} ({counts}); {cure(stats)}"
             )
     if config.intents:
         from textpipe.stages._intent_propagation import spread
@@ -96,6 +95,22 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         **stats,
     }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def cure(stats: dict[str, int]) -> str:
+    """What brings more replies into the set, given what each filter left out."""
+    changes = [
+        f"lower {name}" for reason, name in (("rare", "min_count"), ("few_senders", "min_senders")) if stats.get(reason)
+    ]
+    changes += ["raise max_words"] if stats.get("long") else []
+    changes += ["shorten blocked"] if stats.get("blocked") else []
+    if changes:
+        return ", or ".join(changes)
+    if stats.get("private"):
+        return (
+            "replies with a name, a number or an address are never suggested: give more mail, or a response set as file"
+        )
+    return "nearly all replies say the same: give more mail, or a response set as file"
 
 
 def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> None:

@@ -36,9 +36,7 @@ def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
 
 
-def word_ngrams(
-    text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool, marks: bool = False
-) -> tf.RaggedTensor:
+def word_ngrams(text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool, marks: bool = False) -> tf.RaggedTensor:
     """N-grams of sizes[0] to sizes[1] words: [N] string -> [N, G] string.
 
     marks: n-grams of two or more words are those of START, the words, END.

@@ -56,8 +56,23 @@ def lenient_policy(counts: Counter[str]) -> LenientPolicy:
 def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
     """Parse a raw mail as a tree of parts, repairing its headers.
 
-    The body of a single-part mail is not split into lines, which would take most of the time.
+    The body of a single-part mail is not split into lines, which would take most of the time. Of a mail with more levels of parts
+    than the parser can follow, about a thousand, only the headers are read, and it has no text.
     """
+    try:
+        return parse_parts(raw, counts)
+    except RecursionError:
+        counts["too_deep"] += 1
+        block = HEADER_BLOCK.match(raw)
+        message = email.message_from_bytes(block[0] if block else b"", policy=lenient_policy(Counter()))
+        del message["Content-Type"]
+        message["Content-Type"] = "application/octet-stream"
+        message.set_payload("")
+        return message
+
+
+def parse_parts(raw: bytes, counts: Counter[str]) -> email.message.Message:
+    """Parse a raw mail as `parse` does; raises RecursionError for parts that are nested too deeply."""
     raw = repair_header_block(raw, counts)
     head = VALID_HEADER_BLOCK.match(raw)
     if head is None:

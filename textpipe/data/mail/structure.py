@@ -161,7 +161,13 @@ def subparts(part: email.message.Message, counts: Counter[str]) -> list[email.me
     counts["mended_headers"] += 1
     repaired = f'Content-Type: multipart/mixed; boundary="{boundary}"\n\n{content}'
     policy = headers.lenient_policy(counts)
-    parts = email.message_from_bytes(repaired.encode("ascii", errors="surrogateescape"), policy=policy).get_payload()
+    try:
+        parts = email.message_from_bytes(
+            repaired.encode("ascii", errors="surrogateescape"), policy=policy
+        ).get_payload()
+    except RecursionError:
+        counts["too_deep"] += 1
+        return []
     return [child for child in parts if isinstance(child, email.message.Message)] if isinstance(parts, list) else []
 
 

@@ -97,7 +97,7 @@ async function suggest(anyway) {
     if (mine !== turn) return;
     at("latency").textContent = "\u00b7 " + Math.round(performance.now() - began) + " ms";
     show(one, outputs, anyway === true);
-    if (outputs.probability && anyway !== true) await explain(one, values, outputs.probability[0], signal, mine);
+    if (outputs.probability) await explain(one, values, outputs.probability[0], signal, mine);
   } catch (error) {
     if (error.name !== "AbortError" && mine === turn) note(error.message, true);
   }
