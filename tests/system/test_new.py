@@ -103,7 +103,7 @@ def test_new_reply_strips_quotations_from_messages(project):
         "new", "reply", "--data", "mail.tsv", "--columns", "message=message,reply=wants_reply", "--output", "r.toml"
     ).strip()
     text = (project.folder / path).read_text()
-    assert 'message = ["unicode", "html", "mail_forwarded", "mail_quotation"' in text
+    assert 'message = ["unicode", "html", "mail_zones"' in text
 
 
 def test_new_rejects_a_wrong_column_and_keeps_an_existing_file(project):
