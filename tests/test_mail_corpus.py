@@ -64,7 +64,7 @@ def test_every_row_has_the_columns_of_the_card_in_their_order(mails):
     assert {tuple(row) for row in mails} == {
         (
             *("id", "intent", "subject", "message"),
-            *("recipients", "is_reply", "from_list", "answered_before", "wants_reply", "reply"),
+            *("recipients", "is_reply", "from_list", "known_sender", "wants_reply", "reply"),
         )
     }
     assert len({row["id"] for row in mails}) == len(mails)

@@ -30,7 +30,7 @@ from textpipe.report.views import bars
 from textpipe.savedmodel import description, thresholds
 from textpipe.savedmodel.loader import Model
 
-HEADERS = ("recipients", "is_reply", "from_list", "answered_before")
+HEADERS = ("recipients", "is_reply", "from_list", "known_sender")
 TEXTS = ["the old house", "the house the old house", "", "a ship, far away!", "old"]
 LABEL = {"kind": "label", "classes": ["no", "yes"]}
 
@@ -309,7 +309,7 @@ def test_header_fields_follow_from_the_mail(mails):
         if "\n> " in row["message"] or "Original Message" in row["message"]:
             assert row["is_reply"], row["id"]
         assert row["from_list"] == (row["intent"] in ("newsletter", "office_notice"))
-        assert not (row["from_list"] and row["answered_before"])
+        assert not (row["from_list"] and row["known_sender"])
 
 
 def test_header_fields_alone_say_little_about_the_label(mails):
@@ -351,6 +351,7 @@ def test_a_trigger_over_texts_and_headers_learns_and_exports_its_thresholds(tmp_
         "vectorize": {"features": {"kind": "hashed", "num_buckets": 512}},
         "model": {"kind": "feed_forward", "ngram_embedding": 8, "units": [8, 8, 4], "dropout": 0.1},
         "train": {"epochs": 6, "batch_rows": 16, "optimizer": {"kind": "adam", "learning_rate": 0.01}},
+        "export": {"golden_rows": 8, "warmup_rows": 0},
     }
     outputs = tiny.build(tmp_path / "run", tables, tmp_path / "rows.tsv", until="export")
     metrics = json.loads((outputs["evaluate"] / "metrics.json").read_text())

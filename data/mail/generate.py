@@ -123,7 +123,7 @@ def with_headers(grammar, intent, mail, split, id, seed):
         "recipients": 2 + below(rng, 6) if to_many and not from_list else 1,
         "is_reply": int(is_reply),
         "from_list": int(from_list),
-        "answered_before": int(not from_list and rng.random() < scene["answered_share"]),
+        "known_sender": int(not from_list and rng.random() < scene["answered_share"]),
         "wants_reply": intent["wants_reply"],
         "reply": mail.reply,
     }

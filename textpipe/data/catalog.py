@@ -114,6 +114,13 @@ def bundled_files(dataset: Card) -> list[Path]:
     return [root / file.path for file in dataset.files] if dataset.kind == "bundled" else []
 
 
+def find_bundled(path: Path) -> Path:
+    """A path that exists, as it is; else the file of that path among the bundled data, "mail/intents.tsv", if there is one."""
+    if path.exists() or path.is_absolute():
+        return path
+    return next((file for folder in card_folders() if (file := folder.parent / path).is_file()), path)
+
+
 def root_folder(dataset: Card) -> Path:
     """Return the folder that the card's paths are relative to; it need not exist."""
     mirror = os.environ.get(MIRROR)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from textpipe.config.chosen_fields import TaskName
 from textpipe.config.sections import Section
+from textpipe.data import catalog
 from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.stages import _text_columns
 from textpipe.stages._intents import Propagation
@@ -51,6 +52,11 @@ class Config(Section):
     intents: Path | None = None
     propagation: Propagation = Propagation()
     seed: int = 1
+
+    @field_validator("intents")
+    @classmethod
+    def bundled_intents(cls, path: Path | None) -> Path | None:
+        return path and catalog.find_bundled(path)
 
     @field_validator("blocked")
     @classmethod

@@ -12,7 +12,7 @@ const EXAMPLES = [
 const FIELDS = {
   subject: mail => mail.subject, body: mail => mail.text, message: mail => mail.text, text: mail => mail.text, source: mail => mail.text,
   recipients: mail => String(mail.recipients), is_reply: mail => String(+mail.isReply), from_list: mail => String(+mail.fromList),
-  known_sender: mail => String(+answered.has(senderAddress(mail.from))), answered_before: mail => String(+answered.has(senderAddress(mail.from))),
+  known_sender: mail => String(+answered.has(senderAddress(mail.from))),
   sender: mail => mail.from, from: mail => mail.from, to: mail => mail.to, date: mail => mail.date,
 };
 const WORDS_OF = ["subject", "body", "message", "text", "source"];
