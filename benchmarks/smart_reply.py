@@ -70,6 +70,7 @@ def main():
         "rows_in_the_set": int(np.count_nonzero(rows.own >= 0)),
         "rows_of_dev": len(rows.own),
         "ranking": ranking_figures(servable, rows, chosen, paths, options),
+        "beam": beam_figures(servable, rows, chosen[: options.exact]),
         "milliseconds": times(servable, rows, chosen[: options.timed]),
         "perplexity": perplexities(servable, rows, paths),
     }
@@ -119,7 +120,6 @@ def scored(servable, messages, call, size=BATCH):
 def ranking_figures(servable, rows, chosen, paths, options):
     """{ranker: P@k and MRR}, by the rows that it is measured on."""
     from textpipe.data import shards
-    from textpipe.metrics import ranking
 
     ranker, responses = servable.output.ranker, servable.output.responses()
     counts = np.array([one.count for one in responses], np.float64)
@@ -128,9 +128,6 @@ def ranking_figures(servable, rows, chosen, paths, options):
     places = np.random.default_rng(1).permutation(batch.num_rows)[:SAMPLE]
     sample = [batch[servable.source][int(at)].as_py() for at in places]
     marginal = ranker.marginal(servable.inputs({servable.source: servable.raw_tensor(servable.source, sample)}))
-
-    def figures(scores, own):
-        return {name: round(value, 4) for name, value in ranking.figures(ranking.ranks(scores, own)).items()}
 
     searched = scored(servable, rows.texts(chosen), ranker.log_probs)
     found = searched > -1e8
@@ -145,29 +142,46 @@ def ranking_figures(servable, rows, chosen, paths, options):
             for weight in MUTUAL_INFORMATION
         },
     }
-    few = chosen[: options.exact]
-    exact = scored(servable, rows.texts(few), lambda inputs: ranker.log_probs(inputs, ranker.trie.num_nodes), size=8)
-    one_by_one = scored(servable, rows.texts(few[:ONE_BY_ONE]), ranker.exact, size=1)
+    free = chosen[: options.free]
+    return {
+        "rows": len(chosen),
+        "rankers": table,
+        "no trie": {
+            "rows": len(free),
+            "likelihood": figures(searched[: len(free)], own[: len(free)]),
+            "no trie": free_search(servable, rows, free),
+        },
+    }
+
+
+def figures(scores, own):
+    """P@k and MRR: scores [N, R], own [N]."""
+    from textpipe.metrics import ranking
+
+    return {name: round(value, 4) for name, value in ranking.figures(ranking.ranks(scores, own)).items()}
+
+
+def beam_figures(servable, rows, chosen):
+    """P@k and MRR with every response scored, and by size of the beam, how many it finds and how often the best three are the same."""
+    ranker, own = servable.output.ranker, rows.own[chosen]
+    exact = scored(servable, rows.texts(chosen), lambda inputs: ranker.log_probs(inputs, ranker.trie.num_nodes), size=8)
+    one_by_one = scored(servable, rows.texts(chosen[:ONE_BY_ONE]), ranker.exact, size=1)
     beams = {}
     for beam in BEAMS:
-        scores = scored(servable, rows.texts(few), lambda inputs, beam=beam: ranker.log_probs(inputs, beam))
+        scores = scored(servable, rows.texts(chosen), lambda inputs, beam=beam: ranker.log_probs(inputs, beam))
         inside = scores > -1e8
         beams[f"beam {beam}"] = {
-            **figures(scores, own[: len(few)]),
+            **figures(scores, own),
             "found": round(float(inside.sum(axis=1).mean()), 1),
             "same_best_3": round(float(np.mean(same_best(scores, exact, 3))), 4),
             "largest_difference": float(np.abs(scores - exact)[inside].max()),
         }
-    free = chosen[: options.free]
     return {
-        f"{len(chosen)} rows": table,
-        f"{len(few)} rows": {
-            "every response": figures(exact, own[: len(few)]),
-            "largest_difference_to_one_by_one": float(np.abs(exact[: len(one_by_one)] - one_by_one).max()),
-            **beams,
-        },
-        f"{len(free)} rows": {"likelihood": figures(searched[: len(free)], own[: len(free)]), "no trie": free_search(servable, rows, free)},
-    }  # fmt: skip
+        "rows": len(chosen),
+        "every response": figures(exact, own),
+        "largest_difference_to_one_by_one": float(np.abs(exact[: len(one_by_one)] - one_by_one).max()),
+        **beams,
+    }
 
 
 def same_best(scores, exact, count):
@@ -178,26 +192,29 @@ def same_best(scores, exact, count):
 
 def free_search(servable, rows, chosen):
     """P@k and MRR of the answers of a beam search that knows no response set: found among them by canonical wording, or a miss."""
+    import tensorflow as tf
+
     from textpipe.decoding import beam
     from textpipe.text.canonical import canonical
 
     codec = servable.features[servable.target].codec
     config = beam.Config(beam_size=FREE_BEAM, length_penalty=0.0, max_length=30)
-    ids = []
-    scored(servable, rows.texts(chosen[:1]), lambda inputs: beam.decode(servable.model, inputs, config)["scores"])
-    for at in range(0, len(chosen), BATCH):
-        texts = servable.raw_tensor(servable.source, rows.texts(chosen[at : at + BATCH]))
-        outputs = beam.decode(servable.model, servable.inputs({servable.source: texts}), config)
-        ids += [codec.decode(row).numpy().tolist() for row in outputs["ids"]]
+
+    def answers(inputs):
+        ids = beam.decode(servable.model, inputs, config)["ids"]
+        count, answers, length = tf.unstack(tf.shape(ids))
+        return tf.reshape(codec.decode(tf.reshape(ids, [-1, length])), [count, answers])
+
+    found = scored(servable, rows.texts(chosen), answers)
     reciprocal, places = [], []
-    for answers, at in zip(ids, chosen, strict=True):
+    for answers, at in zip(found, chosen, strict=True):
         numbers = [rows.members.get(canonical(answer.decode()), -1) for answer in answers]
         numbers = list(dict.fromkeys(number for number in numbers if number >= 0))
         place = numbers.index(rows.own[at]) + 1 if rows.own[at] in numbers else np.inf
         places.append(place)
         reciprocal.append(1 / place)
     cuts = {f"p_at_{cut}": round(float(np.mean(np.array(places) <= cut)), 4) for cut in (1, 3, 10, 20)}
-    inside = [sum(canonical(answer.decode()) in rows.members for answer in answers) for answers in ids]
+    inside = [sum(canonical(answer.decode()) in rows.members for answer in answers) for answers in found]
     return {**cuts, "mrr": round(float(np.mean(reciprocal)), 4), "answers_in_the_set": round(float(np.mean(inside)), 1)}
 
 

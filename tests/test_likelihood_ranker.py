@@ -14,12 +14,13 @@ import tiny
 from test_beam import END, Table, after, along, log_softmax
 from test_prefix import Letters, ids_of
 
-from textpipe.answers import _likelihood, _ranking, _response_set
+from textpipe.answers import _likelihood, _ranking, _response_set, ranking
 from textpipe.answers._ranking_settings import Config
 from textpipe.decoding import _trie_search, beam
 from textpipe.errors import ConfigError
 from textpipe.pipeline import runner
 from textpipe.savedmodel import loader
+from textpipe.servable.graph import Servable
 from textpipe.training import likelihood
 
 ABSENT = -1e9
@@ -237,7 +238,7 @@ def test_the_beam_is_that_of_the_settings():
         found.append((ranker.scores({"source": SOURCE}).numpy() > ABSENT).sum())
     assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
     matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
-    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: a ranker by matching scores every response"):
+    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: belongs to a ranker by likelihood"):
         _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
 
 
@@ -302,11 +303,24 @@ def test_candidates_of_a_call_are_scored_as_the_ranker_scores_its_responses(sugg
         model.signatures["rerank"](message=messages[:1], candidates=tf.fill([1, 1001], "no"))
 
 
+def test_the_settings_penalize_what_is_probable_whatever_the_message(suggested):
+    _, result, _ = suggested
+    paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    message = {"message": tf.constant(["could you send the plan 7", "thank you for the lunch 3"])}
+    scores = []
+    for weight in (0.0, 0.5):
+        servable = Servable.load(paths, "suggest", answer=Config(mutual_information=weight))
+        scores.append(servable.output.scores(message).numpy())
+    mean = servable.output.ranker.marginal(ranking.sampled_messages(servable, paths["ingest"]))
+    np.testing.assert_allclose(scores[1], scores[0] - 0.5 * mean, rtol=1e-4)
+    assert mean.max() - mean.min() > 1
+
+
 def test_a_ranker_by_matching_takes_it_as_the_second(suggested):
     from test_suggest import SUGGEST
 
     folder, *_ = suggested
-    answer = {"rerank": str(folder / "saved_models/likelihood"), "candidates": 4, "rerank_weight": 1.0}
+    answer: dict = {"rerank": str(folder / "saved_models/likelihood"), "candidates": 4, "rerank_weight": 1.0}
     result = run(folder, "cascade", {**SUGGEST, "answer": answer})
     metrics = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))["metrics"]
     assert metrics["mrr"] > 1.5 * metrics["mrr_by_frequency"]

@@ -75,6 +75,7 @@ SHOWN = {
         "candidates": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "rerank_weight": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "beam_size": "test_likelihood_ranker.py::test_the_beam_is_that_of_the_settings",
+        "mutual_information": "test_likelihood_ranker.py::test_the_settings_penalize_what_is_probable_whatever_the_message",
         "prior": "test_reply_prior.py::test_a_ranker_takes_the_prior_of_its_settings",
         "prior_weight": "test_answer_settings.py::test_the_weight_of_the_prior_decides_for_the_frequent",
     },

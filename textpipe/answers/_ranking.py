@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ TAKEN = -1e10  # the score of a reply that may not be chosen
 class Output(tf.Module):
     """Replies from a response set: {field: [B]} -> outputs by name.
 
-    responses: the set; settings: [answer]. A ranker scores each response, and prior_weight times the logarithm of its share of the
+    responses: the set; settings: [answer]; messages: a sample of training messages for the settings that need one. A ranker scores each response, and prior_weight times the logarithm of its share of the
     training replies is added. Trained against the replies of other rows, which are drawn by how frequent they are, a model that
     matches gives the probability of a reply given the message over that of the reply alone, up to a constant: with a weight of 1
     their sum ranks by the probability given the message.
@@ -41,7 +41,13 @@ class Output(tf.Module):
 
     decode = None
 
-    def __init__(self, graph: Graph, responses: Sequence[Response], settings: Config | None = None):
+    def __init__(
+        self,
+        graph: Graph,
+        responses: Sequence[Response],
+        settings: Config | None = None,
+        messages: Callable[[], Mapping[str, Any]] | None = None,
+    ):
         super().__init__(name="output")
         settings = settings or Config()
         # In lambdas: other attributes would be saved with the graph.
@@ -55,7 +61,7 @@ class Output(tf.Module):
         )
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
-        self.ranker: Matching | Likelihood = ranker(graph, self.texts, settings)
+        self.ranker: Matching | Likelihood = ranker(graph, self.texts, settings, messages)
         prior_weight = self.ranker.prior_weight if settings.prior_weight is None else settings.prior_weight
         self.prior = tf.constant(prior_weight * PRIORS[settings.prior](responses), tf.float32)
         self.second = Embedded(settings.rerank) if settings.rerank else None
@@ -260,13 +266,23 @@ class Output(tf.Module):
                 row["trigger"] = {"probability": probability, "threshold": threshold}
 
 
-def ranker(graph: Graph, texts: tf.Tensor, settings: Config) -> Matching | Likelihood:
-    """The ranker of a response set [R] for what the model gives: vectors or tokens."""
+def ranker(
+    graph: Graph, texts: tf.Tensor, settings: Config, messages: Callable[[], Mapping[str, Any]] | None = None
+) -> Matching | Likelihood:
+    """The ranker of a response set [R] for what the model gives: vectors or tokens.
+
+    messages: the features of a sample of training messages, for mutual_information. Raises ConfigError for settings of the other ranker.
+    """
     if hasattr(graph.model, "encode_reply"):
-        if "beam_size" in settings.model_fields_set:
-            raise ConfigError("[answer] beam_size: a ranker by matching scores every response; leave beam_size out")
+        for name in ("beam_size", "mutual_information"):
+            if name in settings.model_fields_set:
+                raise ConfigError(
+                    f"[answer] {name}: belongs to a ranker by likelihood, and this one matches; leave {name} out"
+                )
         return Matching(graph, texts)
-    return Likelihood(graph, texts, beam=settings.beam_size)
+    weight = settings.mutual_information
+    sample = messages() if weight and messages else None
+    return Likelihood(graph, texts, beam=settings.beam_size, mutual_information=weight, messages=sample)
 
 
 def with_best(found: Tensors) -> Tensors:

@@ -40,6 +40,8 @@ class Config(Section):
     candidates: how many responses it ranks again.
     rerank_weight: its share of a candidate's score; the rest is the first ranker's log-probability.
     beam_size: of a ranker by likelihood, the hypotheses of its search along the responses' tokens; more find more responses.
+    mutual_information: of a ranker by likelihood, how much of the log-probability that the model gives a response whatever the message, as
+        its mean over training messages, is taken off its score: more suggests what fits this message only (Li et al. 2016, equation 9).
     prior: how probable a response is whatever the message: "frequency", its share of the training replies, or "language_model", under an
         n-gram model of the responses, which does not underrate a rare wording of frequent words (Henderson et al. 2017, equation 4).
     prior_weight: of the logarithm of this probability, which is added to its score: more suggests
@@ -53,6 +55,7 @@ class Config(Section):
     candidates: int = Field(default=50, ge=2, le=MAX_CANDIDATES)
     rerank_weight: float = Field(default=0.5, ge=0, le=1)
     beam_size: int = Field(default=64, ge=1, le=1000)
+    mutual_information: float = Field(default=0.0, ge=0, le=1)
     prior: Literal["frequency", "language_model"] = "frequency"
     prior_weight: float | None = Field(default=None, ge=-10, le=10)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VIEW = "rankings"
 STORED = ("answer", "score", "replies", "scores", "intents", "fires", "probability")  # in predictions.jsonl
 BATCH_ROWS = 512  # replies normalized together
+SAMPLE = 64  # training messages over which a response's probability whatever the message is the mean
 DECODES = False  # [decode] has no effect
 READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
 WORD_NOTES: tuple[str, ...] = ()
@@ -45,7 +46,18 @@ def output(
     from textpipe.answers import _response_set
     from textpipe.answers._ranking import Output
 
-    return Output(graph, _response_set.read(artifacts["responses"] / _response_set.FILE), settings)
+    responses = _response_set.read(artifacts["responses"] / _response_set.FILE)
+    return Output(graph, responses, settings, lambda: sampled_messages(graph, artifacts["ingest"]))
+
+
+def sampled_messages(graph: "Graph", folder: Path) -> dict[str, Any]:
+    """The features of at most SAMPLE training messages, evenly spaced among the first rows: {field: feature}."""
+    from textpipe.data import shards
+
+    rows = next(shards.read(folder, "train", graph.sources))
+    places = sorted({at * rows.num_rows // SAMPLE for at in range(SAMPLE)})
+    cells = {name: [rows[name][at].as_py() for at in places] for name in graph.sources}
+    return graph.inputs({name: graph.raw_tensor(name, column) for name, column in cells.items()})
 
 
 def choices(output: "Output") -> list[str]:

@@ -3,7 +3,7 @@
 Shapes: B batch, K non-zero features, T source.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -42,6 +42,7 @@ class Graph(Protocol):
     def encode(self, field: str, text: tf.Tensor) -> Any: ...
     def clean(self, field: str, text: tf.Tensor) -> tf.Tensor: ...
     def has_text(self, field: str) -> bool: ...
+    def raw_tensor(self, field: str, cells: Sequence[Any]) -> tf.Tensor: ...
 
 
 def features(graph: Graph, raw: Raw) -> Tensors:
