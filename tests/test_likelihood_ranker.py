@@ -14,7 +14,8 @@ import tiny
 from test_beam import END, Table, after, along, log_softmax
 from test_prefix import Letters, ids_of
 
-from textpipe.answers import _likelihood, _response_set
+from textpipe.answers import _likelihood, _ranking, _response_set
+from textpipe.answers._ranking_settings import Config
 from textpipe.decoding import _trie_search, beam
 from textpipe.errors import ConfigError
 from textpipe.pipeline import runner
@@ -228,6 +229,18 @@ def test_mutual_information_takes_off_what_is_probable_whatever_the_message():
     assert math.isclose(np.exp(ranker.marginal(sample)).sum(), np.exp(mean).sum(), rel_tol=1e-4)
 
 
+def test_the_beam_is_that_of_the_settings():
+    model = network(NETWORKS["gru"][0], **NETWORKS["gru"][1])
+    found = []
+    for settings in (Config(beam_size=1), Config(beam_size=2), Config()):
+        ranker = _ranking.ranker(Graph(model), tf.constant(TEXTS), settings)
+        found.append((ranker.scores({"source": SOURCE}).numpy() > ABSENT).sum())
+    assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
+    matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
+    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: a ranker by matching scores every response"):
+        _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
+
+
 # A pipeline
 
 LIKELIHOOD = {
@@ -303,11 +316,13 @@ def test_a_ranker_by_matching_takes_it_as_the_second(suggested):
     )
 
 
-def test_settings_that_do_not_fit_are_refused(tmp_path, suggested):
+def test_settings_that_do_not_fit_are_refused(tmp_path):
     from test_suggest import SUGGEST
 
     with pytest.raises(ConfigError, match=r"answer.*beam_size.*greater than or equal to 1"):
         run(tmp_path, "none", {**LIKELIHOOD, "answer": {"beam_size": 0}})
+    with pytest.raises(ConfigError, match=r"\[decode\]: task 'suggest' ranks the answers of a set"):
+        run(tmp_path, "decode", {**LIKELIHOOD, "decode": {"kind": "beam"}})
     with pytest.raises(ConfigError, match="recurrent: needs target features of kind 'ids', found 'sparse'"):
         fields = {"reply": {"kind": "counts"}}
         run(tmp_path, "sparse", {**LIKELIHOOD, "vectorize": {**LIKELIHOOD["vectorize"], "fields": fields}})

@@ -25,6 +25,7 @@ SIGNATURES = {
         "attention",
         "begin",
         "advance",
+        "rerank",
     )
 }
 # Names of signature tables and look-up functions, as seen in syntax trees.

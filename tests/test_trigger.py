@@ -351,6 +351,7 @@ def test_a_trigger_over_texts_and_headers_learns_and_exports_its_thresholds(tmp_
         "vectorize": {"features": {"kind": "hashed", "num_buckets": 512}},
         "model": {"kind": "feed_forward", "ngram_embedding": 8, "units": [8, 8, 4], "dropout": 0.1},
         "train": {"epochs": 6, "batch_rows": 16, "optimizer": {"kind": "adam", "learning_rate": 0.01}},
+        "export": {"golden_rows": 8, "warmup_rows": 0},
     }
     outputs = tiny.build(tmp_path / "run", tables, tmp_path / "rows.tsv", until="export")
     metrics = json.loads((outputs["evaluate"] / "metrics.json").read_text())

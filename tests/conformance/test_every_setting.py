@@ -74,6 +74,7 @@ SHOWN = {
         "rerank": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "candidates": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
         "rerank_weight": "test_answer_settings.py::test_a_cascade_ranks_the_first_candidates_again",
+        "beam_size": "test_likelihood_ranker.py::test_the_beam_is_that_of_the_settings",
         "prior": "test_reply_prior.py::test_a_ranker_takes_the_prior_of_its_settings",
         "prior_weight": "test_answer_settings.py::test_the_weight_of_the_prior_decides_for_the_frequent",
     },

@@ -6,6 +6,7 @@ WORD_NOTES: tuple[str, ...]                         # evaluate's notes on its me
 def check(task, *, decode, bounds, join_sources) -> None    # ValueError for settings that do not apply
 def check_ensemble(model) -> None                   # ConfigError where models of this kind cannot be ensembled
 def join(models, mean) -> model                     # the ensemble of several models
+DECODES: bool                                       # optional: False where [decode] has no effect and is refused
 READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
 class Config(Section)                               # optional: [answer] of a pipeline file; check(task) raises ValueError
 def output(graph, *, decode, lexicon, bounds, attends, artifacts) -> Output    # artifacts: {stage: its result}; settings=: the Config

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VIEW = "rankings"
 STORED = ("answer", "score", "replies", "scores", "intents", "fires", "probability")  # in predictions.jsonl
 BATCH_ROWS = 512  # replies normalized together
+DECODES = False  # [decode] has no effect
 READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
 WORD_NOTES: tuple[str, ...] = ()
 
@@ -95,6 +96,7 @@ def extra_metrics(
 
 
 __all__ = [
+    "DECODES",
     "READS",
     "SCORES",
     "VIEW",

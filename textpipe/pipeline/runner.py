@@ -55,6 +55,12 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} answers with {target.cells.NOUN}, which needs no decoder; leave [decode] out"
             )
+        if "decode" in tables and not getattr(
+            plugins.find("answers", plugins.find("tasks", task).ANSWER), "DECODES", True
+        ):
+            raise ConfigError(
+                f"{path} [decode]: task {task!r} ranks the answers of a set and needs no decoder; leave [decode] out"
+            )
         sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
