@@ -167,6 +167,7 @@ def subparts(part: email.message.Message, counts: Counter[str]) -> list[email.me
         ).get_payload()
     except RecursionError:
         counts["too_deep"] += 1
+        part.set_payload("")  # counted once, however often it is searched
         return []
     return [child for child in parts if isinstance(child, email.message.Message)] if isinstance(parts, list) else []
 
