@@ -11,6 +11,8 @@ in the response set of 2,000. Equal scores share their mean rank; a response tha
       + w * prior    and w times the log of the response's share of the training replies; w < 0 is the penalty on frequent replies
       - w * mutual information    less w times the log of the response's mean probability over 64 training messages
     every response   the same without a beam, each node of the trie once, on `--exact` of the rows; the beam is measured on these too
+    matching         the dual encoder of pipelines/sgd_suggest.toml on the same data, with its prior, and without
+    cascade          its first 50 ranked again by likelihood: w times that and 1 - w times matching, both as log-probabilities
     no trie          the 20 best of a beam search of 20 over all texts, looked up in the response set, on `--free` of the rows
 
 The n-gram model (benchmarks/kneser_ney.py, order 5) learns the token ids of the training replies and is measured on those of dev,
@@ -19,6 +21,7 @@ benchmarks/results/smart_reply.json.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -34,6 +37,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 RESULTS = HERE / "results" / "smart_reply.json"
 PIPELINE = "pipelines/sgd_likelihood.toml"
+MATCHING, OVERRIDES = "pipelines/sgd_suggest.toml", ("ingest.dataset=sgd_user", "ingest.split=")
+CANDIDATES, WEIGHTS = 50, (0.25, 0.5, 0.75, 1.0)
 BEAMS = (4, 16, 64, 256)
 PRIORS = (-0.5, -0.25, 0.25, 0.5)
 MUTUAL_INFORMATION = (0.1, 0.25, 0.5)
@@ -55,11 +60,7 @@ def main():
     from textpipe.servable.graph import Servable
 
     pipeline = runner.Pipeline.load(options.pipeline)
-    paths = {
-        stage: artifact.path
-        for until in ("responses", "train")
-        for stage, artifact in runner.run(pipeline, until=until).artifacts.items()
-    }
+    paths = trained(runner, pipeline)
     servable = Servable.load(paths, pipeline.task)
     rows = Rows(servable, paths["ingest"])
     draw = np.random.default_rng(1)
@@ -70,6 +71,7 @@ def main():
         "rows_in_the_set": int(np.count_nonzero(rows.own >= 0)),
         "rows_of_dev": len(rows.own),
         "ranking": ranking_figures(servable, rows, chosen, paths, options),
+        "cascade": cascade_figures(servable, runner, paths["ingest"], options.rows),
         "beam": beam_figures(servable, rows, chosen[: options.exact]),
         "milliseconds": times(servable, rows, chosen[: options.timed]),
         "perplexity": perplexities(servable, rows, paths),
@@ -79,6 +81,60 @@ def main():
         "cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version(),
     }  # fmt: skip
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def trained(runner, pipeline):
+    """{stage: folder} of a trained pipeline and its response set."""
+    return {
+        stage: artifact.path
+        for until in ("responses", "train")
+        for stage, artifact in runner.run(pipeline, until=until).artifacts.items()
+    }
+
+
+def cascade_figures(likelihood, runner, ingest, count):
+    """P@k and MRR of matching, and of its first candidates ranked again; `count` rows whose reply is in the set of matching."""
+    from textpipe.servable.graph import Servable
+
+    pipeline = runner.Pipeline.load(MATCHING, OVERRIDES)
+    paths = trained(runner, pipeline)
+    servable = Servable.load(paths, pipeline.task)
+    rows = Rows(servable, ingest)
+    chosen = np.random.default_rng(1).permutation(np.flatnonzero(rows.own >= 0))[:count]
+    own, output = rows.own[chosen], servable.output
+    bare = scored(servable, rows.texts(chosen), output.ranker.scores)
+    first = bare + output.prior.numpy()
+    first = first - np.logaddexp.reduce(first, axis=1)[:, None]
+    places = np.argsort(-first, axis=1, kind="stable")[:, :CANDIDATES]
+    texts = output.texts.numpy()[places]
+    other = np.concatenate(
+        [reranked(likelihood, rows.messages[at], texts[number])[None] for number, at in enumerate(chosen)]
+    )
+    own_part = np.take_along_axis(first, places, axis=1)
+    found = {"without prior": figures(bare, own), "matching": figures(first, own)}
+    for weight in WEIGHTS:
+        mixed = (1 - weight) * own_part + weight * (other - np.logaddexp.reduce(other, axis=1)[:, None])
+        mixed += (np.logaddexp.reduce(own_part, axis=1) - np.logaddexp.reduce(mixed, axis=1))[:, None]
+        scores = first.copy()
+        np.put_along_axis(scores, places, mixed, axis=1)
+        found[f"cascade, {weight} of likelihood"] = figures(scores, own)
+    return {"rows": len(chosen), "responses": len(output.responses()), **found}
+
+
+def reranked(servable, message, texts):
+    """log P(text | message) under the ranker by likelihood: texts [K] -> [K]."""
+    return rerank_function(servable)(servable.raw_tensor(servable.source, [message]), texts[None]).numpy()[0]
+
+
+@functools.cache
+def rerank_function(servable):
+    """The traced function of `reranked`."""
+    import tensorflow as tf
+
+    return tf.function(
+        lambda raw, texts: servable.output.ranker.score_texts(servable.inputs({servable.source: raw}), texts),
+        input_signature=[tf.TensorSpec([1], tf.string), tf.TensorSpec([1, None], tf.string)], autograph=False,
+    )  # fmt: skip
 
 
 class Rows:
