@@ -20,6 +20,7 @@ from textpipe.features import _dense
 tf = pytest.importorskip("tensorflow")
 if not hasattr(tf, "lite"):
     pytest.skip("this TensorFlow has no LiteRT", allow_module_level=True)
+NGRAMS = {"kind": "counts", "casefold": True, "marks": True}
 TEXTS = ["", "a red fox", "no no NO don't!", "für die Füße, für uns", "unknown " * 50]
 
 
@@ -40,6 +41,9 @@ def interpreter(call, specs):
         {"kind": "tfidf", "words": [1, 2], "characters": [2, 4], "norm": "family"},
         {"kind": "tfidf", "words": [1, 2], "characters": [3, 3], "num_buckets": 512},
         {"kind": "tfidf", "words": [1, 1], "norm": "none", "frequency": "log"},
+        {"kind": "counts", "words": [1, 2], "casefold": True, "marks": True},
+        {"kind": "hashed", "words": [1, 2], "num_buckets": 64},
+        {"kind": "hashed", "words": [1, 1], "characters": [2, 3], "num_buckets": 64, "frequency": "log", "norm": "l2"},
     ],
     ids=str,
 )
@@ -72,6 +76,8 @@ def project(tmp_path_factory):
         tiny.toml(
             {
                 **test_suggest.SUGGEST,
+                "vectorize": {"features": NGRAMS, "fields": {"reply": NGRAMS}},
+                "answer": {"prior_weight": 0.25},
                 "train": {**test_suggest.SUGGEST["train"], "epochs": 2},
                 "ingest": {"files": "replies.tsv"},
                 "export": {"golden_rows": 40},
@@ -134,22 +140,36 @@ def test_the_readme_says_how_a_text_becomes_buckets(project, monkeypatch):
     export("replies.toml")
     folder = project / "litert_models/replies"
     feature = json.loads((folder / "textpipe.json").read_text())["inputs"]["message.buckets"]["feature"]
+    assert feature["words"] == [1, 2] and feature["casefold"] and feature["marks"]
     rows = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
     checked = 0
     for row in rows:
         text = row["texts"]["message"]
         if not text.isascii() or not text.isprintable():
             continue
-        words = regex.findall(r"\w+(?:'\w+)*|[^\w\s]", text)
-        grams = [
-            " ".join(words[at : at + size])
-            for size in range(feature["words"][0], feature["words"][1] + 1)
-            for at in range(len(words) - size + 1)
-        ]
-        hashed = tf.strings.to_hash_bucket_fast(tf.constant(grams or [""]), feature["num_buckets"]).numpy().tolist()
-        assert (hashed if grams else [-1]) == row["inputs"]["message.buckets"]
+        words = regex.findall(r"\w+(?:'\w+)*|[^\w\s]", text.casefold())
+        marked = ["<s>", *words, "</s>"]
+        pairs = [" ".join(marked[at : at + 2]) for at in range(len(marked) - 1)]
+        grams = [*words, *pairs]
+        hashed = tf.strings.to_hash_bucket_fast(tf.constant(grams), feature["num_buckets"]).numpy().tolist()
+        assert hashed == row["inputs"]["message.buckets"]
         checked += 1
     assert checked > 40
+
+
+def test_the_settings_of_answer_apply_in_litert_as_in_the_saved_model(project, monkeypatch):
+    """The golden scores of an export are those of a SavedModel with the same prior_weight."""
+    from textpipe.savedmodel import loader
+
+    monkeypatch.chdir(project)
+    export("replies.toml")
+    done = CliRunner().invoke(main, ["run", "replies.toml"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    model = loader.Model.load(project / "saved_models/replies")
+    lines = (project / "litert_models/replies/golden.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["raw"]["message"].isascii()][:20]
+    served = model.signatures["serving_default"](message=tf.constant([row["raw"]["message"] for row in rows]))
+    np.testing.assert_allclose(served["scores"], [row["outputs"]["scores"] for row in rows], rtol=1e-4, atol=1e-6)
 
 
 def test_a_changed_model_is_detected(project, monkeypatch):
@@ -167,7 +187,7 @@ def test_a_changed_model_is_detected(project, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", changed)
     code, out, err = export("mails.toml", "--output", "changed")
-    assert code == 2 and "LiteRT and the pipeline answer differently; nothing is kept" in err
+    assert code == 2 and "LiteRT and the pipeline answer differently; the export was discarded" in err
     assert out == "" and not (project / "changed").exists()
 
 
