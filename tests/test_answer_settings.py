@@ -1,6 +1,7 @@
 """[answer]: a trigger in the graph of a ranker, its threshold, and the settings that do not fit."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_settings_that_do_not_fit_are_refused(folder, answer, message):
     named = {key: str(folder / "saved_models" / value) if value == "wants" else value for key, value in answer.items()}
     with pytest.raises(ConfigError, match=message):
         ranker(folder, "bad", **named)
+
+
+def test_a_trigger_without_thresholds_is_refused_for_a_coverage_before_anything_is_trained(folder, tmp_path):
+    version = shutil.copytree(folder / "saved_models/wants/1", tmp_path / "old/1")
+    about = json.loads((version / "textpipe.json").read_text())
+    (version / "textpipe.json").write_text(json.dumps({key: about[key] for key in about if key != "coverage"}))
+    tables = {**SUGGEST, "ingest": {"files": str(folder / "rows.tsv")}}
+    (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": {"trigger": str(version), "coverage": 0.1}}))
+    with pytest.raises(ConfigError, match="no thresholds for a coverage"):
+        runner.Pipeline.load(tmp_path / "bad.toml")
 
 
 def test_a_trigger_that_reads_another_field_is_refused(folder):
