@@ -238,7 +238,7 @@ def test_the_beam_is_that_of_the_settings():
         found.append((ranker.scores({"source": SOURCE}).numpy() > ABSENT).sum())
     assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
     matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
-    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: belongs to a ranker by likelihood"):
+    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: applies to rankers by likelihood"):
         _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
 
 
@@ -299,7 +299,7 @@ def test_candidates_of_a_call_are_scored_as_the_ranker_scores_its_responses(sugg
         assert [texts[at] for at in order] == [text.decode() for text in answers["texts"][row].numpy()]
         shares = np.exp(found[row] - np.logaddexp.reduce(found[row]))[order]
         np.testing.assert_allclose(answers["scores"][row], shares, rtol=1e-3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="candidates must be at most 1,000"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="candidates: expected at most 1,000 per row"):
         model.signatures["rerank"](message=messages[:1], candidates=tf.fill([1, 1001], "no"))
 
 

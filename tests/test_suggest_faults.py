@@ -127,7 +127,7 @@ def test_a_new_pipeline_knows_who_wrote_the_replies(here, options, settings):
 @pytest.mark.parametrize(
     "data, intents, words",
     [
-        (mailbox(("Sure, that works.",)), None, r"\[responses\] .* found 1 .*; nearly all replies say the same: give more mail"),
+        (mailbox(("Sure, that works.",)), None, r"\[responses\] .* found 1 .*; nearly all replies are the same; use more mail"),
         (mailbox(people=4), None, r"found 0 \(.* few senders 4\); lower min_senders$"),
         (mailbox(("Call 555 now.", "At 10:30 then.")), None, "found 0 .* private .*; replies with a name, a number or an address are never"),
         (mailbox(), "Sure, that works.\tyes\nNever said so.\tno\n", "intents.tsv, line 2: 'Never said so.' is not in the response set"),
