@@ -13,6 +13,7 @@ from test_suggest import REPLIES, SUGGEST, rows
 from textpipe.answers import _ranking
 from textpipe.answers._ranking_settings import Config
 from textpipe.answers._response_set import Response
+from textpipe.answers._trigger import Trigger
 from textpipe.errors import ConfigError, ModelError
 from textpipe.pipeline import runner
 from textpipe.savedmodel import loader
@@ -160,3 +161,42 @@ def test_the_weight_of_the_prior_decides_for_the_frequent():
         output = _ranking.Output(graph, responses, Config(prior_weight=weight))
         np.testing.assert_allclose(output.prior, weight * np.log([0.1, 0.9]), rtol=1e-6)
     np.testing.assert_allclose(_ranking.Output(graph, responses).prior, np.log([0.1, 0.9]), rtol=1e-6)
+
+
+def test_a_stated_coverage_is_looked_up_in_the_trigger(folder):
+    path = folder / "saved_models/wants"
+    stated = loader.read_about(loader.find_version(path))["coverage"]["thresholds"]
+    assert stated[10] > stated[90]
+    for percent in (10, 90):
+        settings = Config(trigger=path, coverage=percent / 100)
+        assert float(Trigger(settings.trigger, settings).threshold) == pytest.approx(stated[percent])
+
+
+SCORES = np.array([[2.0, 0.0, 1.0, -1.0], [0.5, 3.0, 2.5, 0.0]])
+SECOND = {"a": -4.0, "b": -1.0, "c": -2.0, "d": 5.0}  # log P(candidate | message)
+
+
+@pytest.mark.parametrize(("num_candidates", "weight"), [(2, 0.0), (2, 0.25), (3, 1.0), (50, 0.5)])
+def test_a_cascade_ranks_the_first_candidates_again(num_candidates, weight):
+    graph = SimpleNamespace(
+        model=SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1])),
+        encode=lambda field, texts: texts, target="reply",
+    )  # fmt: skip
+    settings = Config.model_construct(candidates=num_candidates, rerank_weight=weight)
+    output = _ranking.Output(graph, [Response(text) for text in SECOND], settings)
+
+    def log_probs(signature, tensors):
+        assert signature == "rerank"
+        rows = tensors["candidates"].numpy().tolist()
+        return {"log_probs": tf.constant([[SECOND[text.decode()] for text in row] for row in rows])}
+
+    output.second = SimpleNamespace(call=log_probs)
+    found = output.reranked({"message": tf.constant(["x", "y"])}, tf.constant(SCORES, tf.float32)).numpy()
+    for scores, row in zip(SCORES, found, strict=True):
+        first = np.exp(scores) / np.exp(scores).sum()
+        places = np.argsort(-scores)[:num_candidates]
+        other = np.exp(list(SECOND.values()))[places]
+        mixed = first[places] ** (1 - weight) * (other / other.sum()) ** weight
+        expected = first.copy()
+        expected[places] = first[places].sum() * mixed / mixed.sum()
+        np.testing.assert_allclose(np.exp(row), expected, rtol=1e-5)
