@@ -10,12 +10,15 @@ import test_suggest
 import tiny
 from click.testing import CliRunner
 
+from textpipe.answers._ranking_settings import Config
 from textpipe.cli import main
 from textpipe.config import plugins
 from textpipe.config.sections import Plugin
 from textpipe.errors import ModelError
 from textpipe.export_formats import _litert_check, litert
 from textpipe.features import _dense
+from textpipe.pipeline import runner
+from textpipe.servable.graph import Servable
 
 tf = pytest.importorskip("tensorflow")
 if not hasattr(tf, "lite"):
@@ -157,19 +160,24 @@ def test_the_readme_says_how_a_text_becomes_buckets(project, monkeypatch):
     assert checked > 40
 
 
-def test_the_settings_of_answer_apply_in_litert_as_in_the_saved_model(project, monkeypatch):
-    """The golden scores of an export are those of a SavedModel with the same prior_weight."""
-    from textpipe.savedmodel import loader
-
+def test_the_settings_of_answer_apply_in_litert_too(project, monkeypatch):
+    """The golden scores are those of the pipeline's graph with its prior_weight."""
     monkeypatch.chdir(project)
     export("replies.toml")
-    done = CliRunner().invoke(main, ["run", "replies.toml"], catch_exceptions=False)
-    assert done.exit_code == 0, done.stderr
-    model = loader.Model.load(project / "saved_models/replies")
+    pipeline = runner.Pipeline.load("replies.toml")
+    paths = {
+        stage: artifact.path
+        for until in ("responses", "train")
+        for stage, artifact in runner.run(pipeline, until=until).artifacts.items()
+    }
     lines = (project / "litert_models/replies/golden.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["raw"]["message"].isascii()][:20]
-    served = model.signatures["serving_default"](message=tf.constant([row["raw"]["message"] for row in rows]))
-    np.testing.assert_allclose(served["scores"], [row["outputs"]["scores"] for row in rows], rtol=1e-4, atol=1e-6)
+    messages = {"message": tf.constant([row["raw"]["message"] for row in rows])}
+    exported = [row["outputs"]["scores"] for row in rows]
+    for weight, equal in ((0.25, True), (1.0, False)):
+        servable = Servable.load(paths, pipeline.task, answer=Config(prior_weight=weight))
+        scores = servable.output.answer(messages)["scores"]
+        assert np.allclose(scores, exported, rtol=1e-4, atol=1e-6) == equal
 
 
 def test_a_changed_model_is_detected(project, monkeypatch):
