@@ -316,6 +316,22 @@ def test_the_settings_penalize_what_is_probable_whatever_the_message(suggested):
     assert mean.max() - mean.min() > 1
 
 
+def test_a_response_outside_the_beam_has_its_probability_beside_the_responses_in_it(suggested):
+    _, result, _ = suggested
+    paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    output = Servable.load(paths, "suggest", answer=Config(beam_size=1)).output
+    replies = [one.text for one in output.responses()]
+    raw = {"message": tf.constant(["could you send the plan 7"] * len(replies)), "reply": tf.constant(replies)}
+    searched = output.scores({"message": raw["message"][:1]})[0].numpy()
+    inside = searched > ABSENT / 2
+    assert inside.any() and not inside.all()
+    exact = output.ranker.reply_scores(output.graph.inputs(raw), raw).numpy()
+    total = np.where(
+        inside, np.logaddexp.reduce(searched[inside]), np.logaddexp(np.logaddexp.reduce(searched[inside]), exact)
+    )
+    np.testing.assert_allclose(output.score(raw)["log_prob"], exact - total, rtol=1e-3, atol=1e-4)
+
+
 def test_a_ranker_by_matching_takes_it_as_the_second(suggested):
     from test_suggest import SUGGEST
 

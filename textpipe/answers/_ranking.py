@@ -15,6 +15,7 @@ from textpipe.answers._reply_prior import PRIORS
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
+from textpipe.decoding._search import ABSENT
 from textpipe.errors import ConfigError
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
@@ -206,16 +207,18 @@ class Output(tf.Module):
     def score(self, raw: Raw) -> Tensors:
         """The probability of a given reply among the response set: log_prob [B] and probability [B].
 
-        A reply outside the set competes with the whole set, scored by the first ranker alone and without a prior.
+        A reply outside the set competes with the whole set, scored by the first ranker alone and without a prior. A response that a beam
+        search does not find is scored like a reply outside the set, with its prior.
         """
         inputs = self.graph.inputs(raw)
         logits = self.ranker.scores(inputs) + self.prior
-        own = self.ranker.reply_scores(inputs, raw)
+        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
+        own = self.ranker.reply_scores(inputs, raw) + tf.reduce_sum(tf.where(same, self.prior, 0.0), axis=1)
         outside = own - tf.reduce_logsumexp(tf.concat([logits, own[:, None]], axis=1), axis=1)
         ranked = tf.nn.log_softmax(logits if self.second is None else self.reranked(raw, logits))
-        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
         inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)
-        log_prob = tf.where(tf.reduce_any(same, axis=1), inside, outside)
+        known = tf.reduce_any(same & (logits > ABSENT / 2), axis=1)  # half: a prior is added to ABSENT, too
+        log_prob = tf.where(known, inside, outside)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
     def signatures(self) -> list[Signature]:
