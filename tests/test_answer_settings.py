@@ -1,6 +1,7 @@
 """[answer]: a trigger in the graph of a ranker, its threshold, and the settings that do not fit."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from test_suggest import REPLIES, SUGGEST, rows
 from textpipe.answers import _ranking
 from textpipe.answers._ranking_settings import Config
 from textpipe.answers._response_set import Response
+from textpipe.answers._trigger import Trigger
 from textpipe.errors import ConfigError, ModelError
 from textpipe.pipeline import runner
 from textpipe.savedmodel import loader
@@ -135,6 +137,16 @@ def test_settings_that_do_not_fit_are_refused(folder, answer, message):
         ranker(folder, "bad", **named)
 
 
+def test_a_trigger_without_thresholds_is_refused_for_a_coverage_before_anything_is_trained(folder, tmp_path):
+    version = shutil.copytree(folder / "saved_models/wants/1", tmp_path / "old/1")
+    about = json.loads((version / "textpipe.json").read_text())
+    (version / "textpipe.json").write_text(json.dumps({key: about[key] for key in about if key != "coverage"}))
+    tables = {**SUGGEST, "ingest": {"files": str(folder / "rows.tsv")}}
+    (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": {"trigger": str(version), "coverage": 0.1}}))
+    with pytest.raises(ConfigError, match="no thresholds for a coverage"):
+        runner.Pipeline.load(tmp_path / "bad.toml")
+
+
 def test_a_trigger_that_reads_another_field_is_refused(folder):
     task = {"kind": "suggest", "fields": {"mail": "text"}, "target": "reply"}
     tables = {**SUGGEST, "task": task, "ingest": {"files": str(folder / "rows.tsv")}}
@@ -161,3 +173,42 @@ def test_the_weight_of_the_prior_decides_for_the_frequent():
         output = _ranking.Output(graph, responses, Config(prior_weight=weight))
         np.testing.assert_allclose(output.prior, weight * np.log([0.1, 0.9]), rtol=1e-6)
     np.testing.assert_allclose(_ranking.Output(graph, responses).prior, np.log([0.1, 0.9]), rtol=1e-6)
+
+
+def test_a_stated_coverage_is_looked_up_in_the_trigger(folder):
+    path = folder / "saved_models/wants"
+    stated = loader.read_about(loader.find_version(path))["coverage"]["thresholds"]
+    assert stated[10] > stated[90]
+    for percent in (10, 90):
+        settings = Config(trigger=path, coverage=percent / 100)
+        assert float(Trigger(settings.trigger, settings).threshold) == pytest.approx(stated[percent])
+
+
+SCORES = np.array([[2.0, 0.0, 1.0, -1.0], [0.5, 3.0, 2.5, 0.0]])
+SECOND = {"a": -4.0, "b": -1.0, "c": -2.0, "d": 5.0}  # log P(candidate | message)
+
+
+@pytest.mark.parametrize(("num_candidates", "weight"), [(2, 0.0), (2, 0.25), (3, 1.0), (50, 0.5)])
+def test_a_cascade_ranks_the_first_candidates_again(num_candidates, weight):
+    graph = SimpleNamespace(
+        model=SimpleNamespace(encode_reply=lambda ids: tf.zeros([len(ids), 1])),
+        encode=lambda field, texts: texts, target="reply",
+    )  # fmt: skip
+    settings = Config.model_construct(candidates=num_candidates, rerank_weight=weight)
+    output = _ranking.Output(graph, [Response(text) for text in SECOND], settings)
+
+    def log_probs(signature, tensors):
+        assert signature == "rerank"
+        rows = tensors["candidates"].numpy().tolist()
+        return {"log_probs": tf.constant([[SECOND[text.decode()] for text in row] for row in rows])}
+
+    output.second = SimpleNamespace(call=log_probs)
+    found = output.reranked({"message": tf.constant(["x", "y"])}, tf.constant(SCORES, tf.float32)).numpy()
+    for scores, row in zip(SCORES, found, strict=True):
+        first = np.exp(scores) / np.exp(scores).sum()
+        places = np.argsort(-scores)[:num_candidates]
+        other = np.exp(list(SECOND.values()))[places]
+        mixed = first[places] ** (1 - weight) * (other / other.sum()) ** weight
+        expected = first.copy()
+        expected[places] = first[places].sum() * mixed / mixed.sum()
+        np.testing.assert_allclose(np.exp(row), expected, rtol=1e-5)

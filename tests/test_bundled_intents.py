@@ -22,7 +22,6 @@ def bundled(tmp_path_factory):
     tables["ingest"] = {**tables["ingest"], "files": names} | {"format": "jsonl"}
     del tables["ingest"]["dataset"]
     tables["normalize"] = {"steps": ["unicode", "whitespace"]}
-    tables["responses"]["intents"] = str(ROOT / "data" / tables["responses"]["intents"])
     tables["model"] = {"kind": "dual_encoder", "embedding_size": 8, "units": [8]}
     tables["train"]["epochs"] = 1
     file = folder / "mails.toml"

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import errno
 import json
 import mailbox
 import os
@@ -215,8 +216,8 @@ def test_without_the_option_nothing_is_logged(server_without_log):
         ({**feedback(None), "shown": ["x"] * 101}, "shown: expected a list of at most 100 replies, found 101"),
         ({**feedback(None), "shown": [1]}, "shown[0]: expected a text, found a number"),
         (feedback("  "), "taken: expected a reply, or null if none was taken, found a blank text"),
-        (feedback("Another."), "taken: is none of the replies in shown; set edited to true if it was changed"),
-        (feedback(None, edited=True), "edited: is true, but no reply was taken; give it in taken"),
+        (feedback("Another."), "taken: is not one of the replies in shown; set edited to true if the user changed it"),
+        (feedback(None, edited=True), "edited: is true, but taken has no reply; give the edited reply in taken"),
         (feedback(REPLIES[0], edited=1), "edited: expected true or false, found a number"),
         ({**feedback(None), "stars": 5}, "'stars': unknown key; expected inputs, shown, taken, edited"),
         (feedback(None, body="x" * ((1 << 20) + 1)), "inputs.body: a text of 1048577 bytes where this server takes 1048576"),
@@ -228,7 +229,7 @@ def test_a_wrong_request_is_explained_and_not_logged(fresh, request_, message):
 
 
 def test_only_models_that_suggest_replies_take_feedback(fresh):
-    for model, status, word in (("another", 400, "suggests no replies"), ("none", 404, "Servable not found")):
+    for model, status, word in (("another", 400, "does not suggest replies"), ("none", 404, "Servable not found")):
         found, answer = send(fresh, model, **feedback(None))
         assert found == status and word in answer["error"]
     assert send(fresh, path="/versions/1:feedback", **feedback(None))[0] == 200
@@ -302,9 +303,20 @@ def test_a_line_is_written_completely_or_not_at_all(log, monkeypatch):
     assert log.read_bytes() == before + b'{"numb\n{"number": 3}\n'
 
 
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, "disk .* is full"), (errno.EIO, "cannot be written")])
+def test_only_a_full_disk_is_called_full(log, monkeypatch, number, kind):
+    def fail(file, line):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(feedback_log.os, "write", fail)
+    with pytest.raises(ServingError, match=kind) as raised:
+        FeedbackLog(log).append({"number": 1})
+    assert isinstance(raised.value, LogFullError) == (number == errno.ENOSPC)
+
+
 def test_a_lock_that_is_kept_does_not_block_for_ever(log, monkeypatch):
     monkeypatch.setattr(feedback_log, "LOCK_SECONDS", 0.0)
-    with FeedbackLog(log).open() as file, feedback_log.locked(file), pytest.raises(ServingError, match="locked"):
+    with FeedbackLog(log).open() as file, feedback_log.locked(file), pytest.raises(ServingError, match="lock"):
         FeedbackLog(log).append({})
 
 
@@ -316,10 +328,10 @@ def test_an_unfit_file_is_refused_before_serving(tmp_path, log):
     for path, word in (
         (tmp_path, "cannot be written"),
         (tmp_path / "none" / "x.jsonl", "No such file"),
-        (tmp_path / "rows.jsonl", "is no feedback log"),
+        (tmp_path / "rows.jsonl", "is not a feedback log"),
         (log, "chmod 600"),
-        (Path(os.devnull), "no regular file"),
-        (tmp_path / "pipe", "no regular file"),
+        (Path(os.devnull), "not a regular file"),
+        (tmp_path / "pipe", "not a regular file"),
     ):
         with pytest.raises(ConfigError, match=f"--feedback-log .*{word}"):
             FeedbackLog(path).check()

@@ -238,7 +238,7 @@ def test_the_beam_is_that_of_the_settings():
         found.append((ranker.scores({"source": SOURCE}).numpy() > ABSENT).sum())
     assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
     matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
-    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: belongs to a ranker by likelihood"):
+    with pytest.raises(ConfigError, match=r"\[answer\] beam_size: applies to rankers by likelihood"):
         _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
 
 
@@ -299,7 +299,7 @@ def test_candidates_of_a_call_are_scored_as_the_ranker_scores_its_responses(sugg
         assert [texts[at] for at in order] == [text.decode() for text in answers["texts"][row].numpy()]
         shares = np.exp(found[row] - np.logaddexp.reduce(found[row]))[order]
         np.testing.assert_allclose(answers["scores"][row], shares, rtol=1e-3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="candidates must be at most 1,000"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="candidates: expected at most 1,000 per row"):
         model.signatures["rerank"](message=messages[:1], candidates=tf.fill([1, 1001], "no"))
 
 
@@ -314,6 +314,22 @@ def test_the_settings_penalize_what_is_probable_whatever_the_message(suggested):
     mean = servable.output.ranker.marginal(ranking.sampled_messages(servable, paths["ingest"]))
     np.testing.assert_allclose(scores[1], scores[0] - 0.5 * mean, rtol=1e-4)
     assert mean.max() - mean.min() > 1
+
+
+def test_a_response_outside_the_beam_has_its_probability_beside_the_responses_in_it(suggested):
+    _, result, _ = suggested
+    paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    output = Servable.load(paths, "suggest", answer=Config(beam_size=1)).output
+    replies = [one.text for one in output.responses()]
+    raw = {"message": tf.constant(["could you send the plan 7"] * len(replies)), "reply": tf.constant(replies)}
+    searched = output.scores({"message": raw["message"][:1]})[0].numpy()
+    inside = searched > ABSENT / 2
+    assert inside.any() and not inside.all()
+    exact = output.ranker.reply_scores(output.graph.inputs(raw), raw).numpy()
+    total = np.where(
+        inside, np.logaddexp.reduce(searched[inside]), np.logaddexp(np.logaddexp.reduce(searched[inside]), exact)
+    )
+    np.testing.assert_allclose(output.score(raw)["log_prob"], exact - total, rtol=1e-3, atol=1e-4)
 
 
 def test_a_ranker_by_matching_takes_it_as_the_second(suggested):

@@ -10,16 +10,20 @@ import test_suggest
 import tiny
 from click.testing import CliRunner
 
+from textpipe.answers._ranking_settings import Config
 from textpipe.cli import main
 from textpipe.config import plugins
 from textpipe.config.sections import Plugin
 from textpipe.errors import ModelError
 from textpipe.export_formats import _litert_check, litert
 from textpipe.features import _dense
+from textpipe.pipeline import runner
+from textpipe.servable.graph import Servable
 
 tf = pytest.importorskip("tensorflow")
 if not hasattr(tf, "lite"):
     pytest.skip("this TensorFlow has no LiteRT", allow_module_level=True)
+NGRAMS = {"kind": "counts", "casefold": True, "marks": True}
 TEXTS = ["", "a red fox", "no no NO don't!", "für die Füße, für uns", "unknown " * 50]
 
 
@@ -40,6 +44,9 @@ def interpreter(call, specs):
         {"kind": "tfidf", "words": [1, 2], "characters": [2, 4], "norm": "family"},
         {"kind": "tfidf", "words": [1, 2], "characters": [3, 3], "num_buckets": 512},
         {"kind": "tfidf", "words": [1, 1], "norm": "none", "frequency": "log"},
+        {"kind": "counts", "words": [1, 2], "casefold": True, "marks": True},
+        {"kind": "hashed", "words": [1, 2], "num_buckets": 64},
+        {"kind": "hashed", "words": [1, 1], "characters": [2, 3], "num_buckets": 64, "frequency": "log", "norm": "l2"},
     ],
     ids=str,
 )
@@ -72,6 +79,8 @@ def project(tmp_path_factory):
         tiny.toml(
             {
                 **test_suggest.SUGGEST,
+                "vectorize": {"features": NGRAMS, "fields": {"reply": NGRAMS}},
+                "answer": {"prior_weight": 0.25},
                 "train": {**test_suggest.SUGGEST["train"], "epochs": 2},
                 "ingest": {"files": "replies.tsv"},
                 "export": {"golden_rows": 40},
@@ -134,22 +143,41 @@ def test_the_readme_says_how_a_text_becomes_buckets(project, monkeypatch):
     export("replies.toml")
     folder = project / "litert_models/replies"
     feature = json.loads((folder / "textpipe.json").read_text())["inputs"]["message.buckets"]["feature"]
+    assert feature["words"] == [1, 2] and feature["casefold"] and feature["marks"]
     rows = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
     checked = 0
     for row in rows:
         text = row["texts"]["message"]
         if not text.isascii() or not text.isprintable():
             continue
-        words = regex.findall(r"\w+(?:'\w+)*|[^\w\s]", text)
-        grams = [
-            " ".join(words[at : at + size])
-            for size in range(feature["words"][0], feature["words"][1] + 1)
-            for at in range(len(words) - size + 1)
-        ]
-        hashed = tf.strings.to_hash_bucket_fast(tf.constant(grams or [""]), feature["num_buckets"]).numpy().tolist()
-        assert (hashed if grams else [-1]) == row["inputs"]["message.buckets"]
+        words = regex.findall(r"\w+(?:'\w+)*|[^\w\s]", text.casefold())
+        marked = ["<s>", *words, "</s>"]
+        pairs = [" ".join(marked[at : at + 2]) for at in range(len(marked) - 1)]
+        grams = [*words, *pairs]
+        hashed = tf.strings.to_hash_bucket_fast(tf.constant(grams), feature["num_buckets"]).numpy().tolist()
+        assert hashed == row["inputs"]["message.buckets"]
         checked += 1
     assert checked > 40
+
+
+def test_the_settings_of_answer_apply_in_litert_too(project, monkeypatch):
+    """The golden scores are those of the pipeline's graph with its prior_weight."""
+    monkeypatch.chdir(project)
+    export("replies.toml")
+    pipeline = runner.Pipeline.load("replies.toml")
+    paths = {
+        stage: artifact.path
+        for until in ("responses", "train")
+        for stage, artifact in runner.run(pipeline, until=until).artifacts.items()
+    }
+    lines = (project / "litert_models/replies/golden.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["raw"]["message"].isascii()][:20]
+    messages = {"message": tf.constant([row["raw"]["message"] for row in rows])}
+    exported = [row["outputs"]["scores"] for row in rows]
+    for weight, equal in ((0.25, True), (1.0, False)):
+        servable = Servable.load(paths, pipeline.task, answer=Config(prior_weight=weight))
+        scores = servable.output.answer(messages)["scores"]
+        assert np.allclose(scores, exported, rtol=1e-4, atol=1e-6) == equal
 
 
 def test_a_changed_model_is_detected(project, monkeypatch):
@@ -167,7 +195,7 @@ def test_a_changed_model_is_detected(project, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", changed)
     code, out, err = export("mails.toml", "--output", "changed")
-    assert code == 2 and "LiteRT and the pipeline answer differently; nothing is kept" in err
+    assert code == 2 and "LiteRT and the pipeline answer differently; the export was discarded" in err
     assert out == "" and not (project / "changed").exists()
 
 

@@ -84,9 +84,9 @@ def test_a_joint_vocabulary_numbers_an_ngram_alike_in_each_field(tmp_path):
 
 def test_options_that_do_not_fit_are_refused():
     for options, message in (
-        ({"words": [1, 1], "marks": True}, "marks belong to n-grams of two or more words"),
-        ({"words": [], "characters": [2, 3], "marks": True}, "marks belong"),
-        ({"pieces": [1, 1], "casefold": True}, "casefold is for n-grams of words and characters"),
+        ({"words": [1, 1], "marks": True}, "marks applies to n-grams of two or more words"),
+        ({"words": [], "characters": [2, 3], "marks": True}, "marks applies"),
+        ({"pieces": [1, 1], "casefold": True}, "casefold applies to n-grams of words and characters"),
     ):
         with pytest.raises((ConfigError, ValueError), match=message):
             Plugin.check("features", {"kind": "counts", **options})

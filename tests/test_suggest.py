@@ -180,7 +180,7 @@ def test_shared_embeddings_are_one_table_of_messages_and_replies():
         np.testing.assert_allclose(vectors, tower(embedded), rtol=1e-6)
     for other in ({"kind": "sparse", "dim": 7}, {**joint, "dim": 5}, {"kind": "ids", "vocab_size": 7}):
         sizes = Sizes.from_tables({"subject": joint, "body": other, "reply": joint}, fields)
-        with pytest.raises(ConfigError, match="one vocabulary for 'body' and 'reply', found separate ones; give both"):
+        with pytest.raises(ConfigError, match="joint vocabulary of 'body' and 'reply', found separate ones; give both"):
             dual_encoder.build(config, sizes, seed=1)
 
 

@@ -105,9 +105,9 @@ def pipeline(here, data: bytes, *options) -> Path:
     (here / "box.mbox").write_bytes(data)
     code, out, err = call("new", "suggest", "--mbox", "box.mbox", *options)
     assert code == 0, err
-    path = Path(out.splitlines()[-1])
-    # Without the trigger, and without the mail steps, which take seconds to trace: fewer steps, less that could hide a word.
-    text = path.read_text().partition("[answer]")[0]
+    path = Path(out.split()[-1])  # behind that of the trigger
+    text = path.read_text().split("[answer]")[0]  # without the trigger, which is not trained here
+    # Without the mail steps, which take seconds to trace: fewer steps, less that could hide a word.
     path.write_text(re.sub(r'(?m)^(steps|subject|body) = \["unicode".*', r'\1 = ["whitespace"]', text))
     return path
 
@@ -128,7 +128,7 @@ def test_a_new_pipeline_knows_who_wrote_the_replies(here, options, settings):
 @pytest.mark.parametrize(
     "data, intents, words",
     [
-        (mailbox(("Sure, that works.",)), None, r"\[responses\] .* found 1 .*; nearly all replies say the same: give more mail"),
+        (mailbox(("Sure, that works.",)), None, r"\[responses\] .* found 1 .*; nearly all replies are the same; use more mail"),
         (mailbox(people=4), None, r"found 0 \(.* few senders 4\); lower min_senders$"),
         (mailbox(("Call 555 now.", "At 10:30 then.")), None, "found 0 .* private .*; replies with a name, a number or an address are never"),
         (mailbox(), "Sure, that works.\tyes\nNever said so.\tno\n", "intents.tsv, line 2: 'Never said so.' is not in the response set"),

@@ -504,6 +504,10 @@ def test_new_suggest_writes_a_trigger_beside_it(tmp_path, monkeypatch, me, kept)
     assert ranker["responses"].get("sender") == (kept and "sender")
     assert ranker["ingest"]["format"]["unanswered"] == "drop"
     assert "unanswered" not in trigger["ingest"]["format"]
+    (tmp_path / "pipelines/inbox_trigger.toml").unlink()
+    again = CliRunner().invoke(new.command, ["suggest", "--mbox", "inbox", "--me", me])
+    assert isinstance(again.exception, TextpipeError) and "inbox.toml: exists already" in str(again.exception)
+    assert not (tmp_path / "pipelines/inbox_trigger.toml").exists()
 
 
 @pytest.mark.parametrize(

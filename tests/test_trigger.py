@@ -117,7 +117,7 @@ def test_embeddings_of_ngrams_are_summed_by_field_and_concatenated_with_the_numb
 
 def test_embeddings_of_ngrams_without_ngrams_are_refused():
     sizes = Sizes({"message": {"kind": "ids", "vocab_size": 9, "max_length": 5}}, "wants_reply", LABEL)
-    with pytest.raises(ConfigError, match="ngram_embedding: applies to n-grams"):
+    with pytest.raises(ConfigError, match="ngram_embedding: applies to fields of n-grams"):
         feed_forward.build(feed_forward.Config(ngram_embedding=4), sizes, seed=1)
 
 

@@ -239,6 +239,7 @@ def configs():
         "text",
         "data",
         "stages",
+        "answers",
         "export_formats",
     ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):

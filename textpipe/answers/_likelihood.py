@@ -1,4 +1,4 @@
-"""A ranker by likelihood: a response's score is the logarithm of its probability after the message, token by token.
+"""A ranker by likelihood: the score of a response is its log-probability given the message, the sum over its tokens.
 
 Shapes: B batch, R responses, K candidates, S sampled messages.
 """
@@ -19,15 +19,17 @@ BEAM = 64
 
 
 class Likelihood(tf.Module):
-    """The scores of a response set under a model that gives tokens (Kannan et al. 2016, section 4).
+    """Scores a response set with a model that generates tokens (Kannan et al. 2016, section 4).
 
-    texts: the responses [R]. beam: hypotheses of the search over their trie; a response that it does not find scores ABSENT.
-    mutual_information: the weight of the penalty on what is probable whatever the message (Li et al. 2016, equation 9): a score is
-    log P(response | message) - mutual_information * log P(response), where P(response) is the model's mean over the rows of
-    `messages`, {field: feature}.
+    texts: the responses [R]. beam: number of hypotheses in the search over their trie; a response that the search does not find has
+    the score ABSENT. mutual_information: weight of the penalty on responses that are probable for any message (Li et al. 2016,
+    equation 9). The score is log P(response | message) - mutual_information * log P(response), where P(response) is the mean of
+    P(response | message) over the rows of `messages`, {field: feature}.
     """
 
-    prior_weight = 0.0  # a score has the frequency of a response in it; see _ranking.Output
+    prior_weight = (
+        0.0  # default: log P(response | message) already reflects how frequent a response is; see _ranking.Output
+    )
 
     def __init__(
         self,
@@ -54,18 +56,18 @@ class Likelihood(tf.Module):
 
     def scores(self, inputs: Mapping[str, Any]) -> tf.Tensor:
         """The score of each response: {field: feature} -> [B, R]; ABSENT for those outside the beam."""
-        found = self.log_probs(inputs)
-        return found if self.penalty is None else tf.where(found > ABSENT, found - self.penalty, ABSENT)
+        log_probs = self.log_probs(inputs)
+        return log_probs if self.penalty is None else tf.where(log_probs > ABSENT, log_probs - self.penalty, ABSENT)
 
     def log_probs(self, inputs: Mapping[str, Any], beam: int | None = None) -> tf.Tensor:
         """log P(response | message): {field: feature} -> [B, R]; ABSENT for those outside the beam.
 
-        beam: in place of that of the ranker; as large as the trie it finds every response.
+        beam: replaces the ranker's own; a beam of trie.num_nodes finds every response.
         """
         return self.search(min(beam or self.beam, self.trie.num_nodes))(dict(inputs))
 
     def traced_search(self, beam: int) -> Any:
-        """The search as a traced function, which all signatures share: {field: ids [B, T]} -> [B, R]."""
+        """The search as a traced function that all signatures share: {field: ids [B, T]} -> [B, R]."""
         model, wide = self._graph().model, min(beam, self.trie.num_leaves)
 
         def search(inputs: Mapping[str, Any]) -> tf.Tensor:
@@ -76,46 +78,46 @@ class Likelihood(tf.Module):
         return tf.function(search, autograph=False, reduce_retracing=True)
 
     def exact(self, inputs: Mapping[str, Any]) -> tf.Tensor:
-        """log P(response | message) of every response, each scored on its own: {field: feature} -> [B, R]."""
+        """log P(response | message) of every response, without the trie: {field: feature} -> [B, R]."""
         rows = tf.shape(next(iter(inputs.values())))[0]
         return self.forced(inputs, tf.repeat(self.ids()[None], rows, axis=0))
 
     def score_texts(self, inputs: Mapping[str, Any], candidates: tf.Tensor) -> tf.Tensor:
-        """log P(candidate | message), which need not be a response: {field: feature}, [B, K] string -> [B, K].
+        """log P(candidate | message) of any texts: {field: feature}, candidates [B, K] string -> [B, K].
 
-        A message is encoded once. Of a candidate longer than the model's max_length its beginning is scored.
+        Each message is encoded once. A candidate longer than the target's max_length is truncated.
         """
         graph = self._graph()
         ids = graph.encode(graph.target, tf.reshape(candidates, [-1]))  # [B * K, U]
         return self.forced(inputs, tf.reshape(ids, [*tf.unstack(tf.shape(candidates)), tf.shape(ids)[1]]))
 
     def forced(self, inputs: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
-        """log P of given texts: {field: feature}, ids [B, K, U] -> [B, K]."""
+        """log P(text | message) by teacher forcing: {field: feature}, ids [B, K, U] -> [B, K]."""
         model = self._graph().model
 
         def of_block(rows: Mapping[str, Any], ids: tf.Tensor) -> tf.Tensor:
             count, texts, length = tf.unstack(tf.shape(ids))
             row = tf.repeat(tf.range(count), texts)
-            found = _trie_search.forced_log_probs(model, rows, row, tf.reshape(ids, [-1, length]))
-            return tf.reshape(found, [count, texts])
+            log_probs = _trie_search.forced_log_probs(model, rows, row, tf.reshape(ids, [-1, length]))
+            return tf.reshape(log_probs, [count, texts])
 
         return _trie_search.in_blocks(of_block, inputs, tf.maximum(1, tf.shape(ids)[1]), self.vocab_size, ids)
 
     def reply_scores(self, inputs: Mapping[str, Any], raw: Raw) -> tf.Tensor:
-        """The scores of given replies, raw[target] [B]: -> [B]. What is no response has no penalty."""
+        """The scores of given replies: {field: feature}, raw[target] [B] -> [B], without the mutual-information penalty."""
         return self.score_texts(inputs, raw[self._graph().target][:, None])[:, 0]
 
     def rerank(self, inputs: Mapping[str, Any], candidates: tf.Tensor) -> Tensors:
-        """The outputs of the signature that a cascade calls: {field: feature}, [B, K] string -> log_probs [B, K].
+        """The outputs of the signature `rerank`, which a cascade calls: {field: feature}, candidates [B, K] string -> log_probs [B, K].
 
-        The call fails for more than MAX_CANDIDATES.
+        The call fails for more than MAX_CANDIDATES candidates per row.
         """
         count = tf.shape(candidates)[1]
-        message = f"candidates must be at most {MAX_CANDIDATES:,} a row, found"
+        message = f"candidates: expected at most {MAX_CANDIDATES:,} per row, found"
         with tf.control_dependencies([tf.debugging.Assert(count <= MAX_CANDIDATES, [message, count])]):
             return {"log_probs": self.score_texts(inputs, tf.identity(candidates))}
 
     def marginal(self, messages: Mapping[str, tf.Tensor]) -> np.ndarray:
-        """log P(response) whatever the message: the logarithm of the mean of P(response | message) over rows: {field: feature} -> [R]."""
-        found = self.log_probs(messages, self.trie.num_nodes).numpy().astype(np.float64)  # [S, R]
-        return np.logaddexp.reduce(found, axis=0) - np.log(len(found))
+        """log P(response), where P(response) is the mean of P(response | message) over S messages: {field: feature} -> [R]."""
+        log_probs = self.log_probs(messages, self.trie.num_nodes).numpy().astype(np.float64)  # [S, R]
+        return np.logaddexp.reduce(log_probs, axis=0) - np.log(len(log_probs))

@@ -1,4 +1,4 @@
-"""A ranker by matching: a response's score is the dot product of its vector and the message's.
+"""A ranker by matching: the score of a response is the dot product of its vector and the message's vector.
 
 Shapes: B batch, R responses, V vector size.
 """
@@ -15,14 +15,13 @@ BATCH = 512  # responses encoded together
 
 
 class Matching(tf.Module):
-    """The scores of a response set under a model that gives vectors (Henderson et al. 2017, section 4.5).
+    """Scores a response set with a model that gives vectors (Henderson et al. 2017, section 4.5).
 
     texts: the responses [R]; their vectors are computed once and saved with the graph.
     """
 
-    prior_weight = (
-        1.0  # trained against replies drawn by their frequency, a score is relative to it; see _ranking.Output
-    )
+    # Default. In-batch negatives are drawn by frequency, so the frequency is missing from a score; see _ranking.Output.
+    prior_weight = 1.0
 
     def __init__(self, graph: Graph, texts: tf.Tensor):
         super().__init__(name="ranker")

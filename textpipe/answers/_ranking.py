@@ -15,6 +15,7 @@ from textpipe.answers._reply_prior import PRIORS
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
+from textpipe.decoding._search import ABSENT
 from textpipe.errors import ConfigError
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
@@ -33,10 +34,12 @@ TAKEN = -1e10  # the score of a reply that may not be chosen
 class Output(tf.Module):
     """Replies from a response set: {field: [B]} -> outputs by name.
 
-    responses: the set; settings: [answer]; messages: a sample of training messages for the settings that need one. A ranker scores each response, and prior_weight times the logarithm of its share of the
-    training replies is added. Trained against the replies of other rows, which are drawn by how frequent they are, a model that
-    matches gives the probability of a reply given the message over that of the reply alone, up to a constant: with a weight of 1
-    their sum ranks by the probability given the message.
+    responses: the set. settings: [answer]. messages: a function that returns the features of a sample of training messages, called only
+    if a setting needs them.
+
+    A ranker scores each response, and prior_weight * log P(response) is added. A matching model is trained with the replies of the
+    other rows of a batch as negatives, which are drawn by frequency, so its score estimates
+    log P(response | message) - log P(response) up to a constant: with a weight of 1 the sum ranks by P(response | message).
     """
 
     decode = None
@@ -50,7 +53,7 @@ class Output(tf.Module):
     ):
         super().__init__(name="output")
         settings = settings or Config()
-        # In lambdas: other attributes would be saved with the graph.
+        # In closures, because attributes are saved with the graph.
         self._graph, self._settings = lambda: graph, lambda: settings
         self.responses = lambda: tuple(responses)
         self.texts = tf.constant([encode(one.text) for one in responses])  # [R]
@@ -88,8 +91,11 @@ class Output(tf.Module):
         return scores if self.second is None else self.reranked(raw, scores)
 
     def reranked(self, raw: Raw, scores: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities [B, R] in which the second ranker shares out anew what the first, by its scores [B, R], gives to its best
-        candidates together; the others keep theirs."""
+        """Log-probabilities of a cascade: the first ranker's scores [B, R] -> [B, R].
+
+        The total probability that the first ranker gives to its best `candidates` is redistributed among them by the weighted mean of
+        both rankers' log-probabilities; the other responses keep their probability.
+        """
         assert self.second is not None
         weight, first = self._settings().rerank_weight, tf.nn.log_softmax(scores)
         own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))  # [B, K]
@@ -109,9 +115,9 @@ class Output(tf.Module):
         return with_best(self.suggestions(raw, tf.constant(REPLIES), tf.constant(True)))
 
     def answer_with_options(self, inputs: Mapping[str, tf.Tensor]) -> Tensors:
-        """As many replies as num_replies says, with or without diversity, to messages from the trigger's threshold on.
+        """`answer` with the options num_replies, diverse and, with a trigger, threshold.
 
-        The call fails for a number outside its bounds.
+        The call fails if an option is outside its bounds.
         """
         numbers = {name: inputs[name] for name in self.bounds if name in inputs}
         options = _bounds.check_bounds(numbers, self.bounds)
@@ -120,9 +126,9 @@ class Output(tf.Module):
     def suggestions(
         self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor, threshold: tf.Tensor | None = None
     ) -> Tensors:
-        """As `replies`; with a trigger also fires [B] and probability [B], and empty replies to messages that it does not choose.
+        """The outputs of `replies`. With a trigger also fires [B] and probability [B], and empty replies where it does not fire.
 
-        Nothing is ranked when it chooses none of them.
+        threshold: replaces the trigger's own. Nothing is ranked if it fires for no row.
         """
         if self.trigger is None:
             return self.replies(raw, count, diverse)
@@ -132,9 +138,9 @@ class Output(tf.Module):
 
         def ranked() -> Tensors:
             rows = tf.where(fires)[:, 0]
-            found = self.replies({name: tf.gather(raw[name], rows) for name in self.graph.sources}, count, diverse)
-            places = tf.maximum(tf.cumsum(tf.cast(fires, tf.int32)) - 1, 0)  # [B] rows of found
-            spread = {name: tf.gather(part, places) for name, part in found.items()}
+            fired = self.replies({name: tf.gather(raw[name], rows) for name in self.graph.sources}, count, diverse)
+            places = tf.maximum(tf.cumsum(tf.cast(fires, tf.int32)) - 1, 0)  # [B], a row's place in `fired`
+            spread = {name: tf.gather(part, places) for name, part in fired.items()}
             return {name: tf.where(fires[:, None], part, nothing(part.dtype)) for name, part in spread.items()}
 
         def nothing(dtype: tf.DType) -> tf.Tensor:
@@ -199,18 +205,20 @@ class Output(tf.Module):
         return {"texts": tf.gather(self.texts, places), "scores": scores}
 
     def score(self, raw: Raw) -> Tensors:
-        """How probable a given reply is beside the response set: log_prob [B] and probability [B].
+        """The probability of a given reply among the response set: log_prob [B] and probability [B].
 
-        The reply need not be in the set; it has no prior then, and the first ranker alone scores it.
+        A reply outside the set competes with the whole set, scored by the first ranker alone and without a prior. A response that a beam
+        search does not find is scored like a reply outside the set, with its prior.
         """
         inputs = self.graph.inputs(raw)
         logits = self.ranker.scores(inputs) + self.prior
-        own = self.ranker.reply_scores(inputs, raw)
+        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
+        own = self.ranker.reply_scores(inputs, raw) + tf.reduce_sum(tf.where(same, self.prior, 0.0), axis=1)
         outside = own - tf.reduce_logsumexp(tf.concat([logits, own[:, None]], axis=1), axis=1)
         ranked = tf.nn.log_softmax(logits if self.second is None else self.reranked(raw, logits))
-        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
         inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)
-        log_prob = tf.where(tf.reduce_any(same, axis=1), inside, outside)
+        known = tf.reduce_any(same & (logits > ABSENT / 2), axis=1)  # half: a prior is added to ABSENT, too
+        log_prob = tf.where(known, inside, outside)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
     def signatures(self) -> list[Signature]:
@@ -245,7 +253,7 @@ class Output(tf.Module):
         return self.ranker.rerank(self.graph.inputs(raw), raw["candidates"])
 
     def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-        """Fill in texts and scores of each row, best first, log_prob of the best, and what the trigger says.
+        """Add to each row: texts and scores, best first; log_prob of the best; the trigger's probability and threshold, if there is one.
 
         raw: the rows as callers send them; inputs: their features as the model takes them.
         """
@@ -269,15 +277,16 @@ class Output(tf.Module):
 def ranker(
     graph: Graph, texts: tf.Tensor, settings: Config, messages: Callable[[], Mapping[str, Any]] | None = None
 ) -> Matching | Likelihood:
-    """The ranker of a response set [R] for what the model gives: vectors or tokens.
+    """The ranker of a response set [R]: by matching if the model gives vectors, by likelihood if it gives tokens.
 
-    messages: the features of a sample of training messages, for mutual_information. Raises ConfigError for settings of the other ranker.
+    messages: returns the features of a sample of training messages, for mutual_information. Raises ConfigError for settings that belong
+    to the other ranker.
     """
     if hasattr(graph.model, "encode_reply"):
         for name in ("beam_size", "mutual_information"):
             if name in settings.model_fields_set:
                 raise ConfigError(
-                    f"[answer] {name}: belongs to a ranker by likelihood, and this one matches; leave {name} out"
+                    f"[answer] {name}: applies to rankers by likelihood, but this model ranks by matching; leave {name} out"
                 )
         return Matching(graph, texts)
     weight = settings.mutual_information
@@ -285,6 +294,6 @@ def ranker(
     return Likelihood(graph, texts, beam=settings.beam_size, mutual_information=weight, messages=sample)
 
 
-def with_best(found: Tensors) -> Tensors:
-    """Replies with the first as answer [B], and its score [B]."""
-    return {"answer": found["replies"][:, 0], "score": found["scores"][:, 0], **found}
+def with_best(outputs: Tensors) -> Tensors:
+    """The outputs with `answer` [B], the first reply, and its `score` [B]."""
+    return {"answer": outputs["replies"][:, 0], "score": outputs["scores"][:, 0], **outputs}

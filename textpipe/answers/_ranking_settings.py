@@ -1,4 +1,4 @@
-"""The settings of a ranking, and of the exported models it is joined with; imports no TensorFlow."""
+"""[answer] of a task that ranks a response set, and checks of the exported models it names; imports no TensorFlow."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,14 +7,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from textpipe.config.sections import Section
 from textpipe.errors import ModelError
-from textpipe.savedmodel import description, loader
+from textpipe.savedmodel import description, loader, thresholds
 
 MAX_CANDIDATES = 1000
 RERANK = "rerank"  # the signature of a ranker that scores given candidates
 
 
 def exported(path: Path) -> Path:
-    """The version directory of an exported model; raises ValueError when there is none."""
+    """The version directory of an exported model; raises ValueError if there is none."""
     try:
         folder = loader.find_version(path)
         description.check(folder, loader.read_about(folder))
@@ -29,23 +29,23 @@ Exported = Annotated[Path, AfterValidator(exported)]
 
 
 class Config(Section):
-    """For a task that suggests replies: whether to suggest, and how responses are ranked.
+    """For a task that suggests replies: which messages get replies, and how responses are ranked.
 
-    trigger: an exported yes/no classifier, saved_models/NAME, that decides whether a message gets replies at all; its fields must be
-        among those of this pipeline. Without it every message does.
-    threshold: the lowest probability of the trigger's second class that gets replies.
-    coverage: in place of a threshold the share of messages that get replies; Kannan et al. (2016) answer about 0.11. It holds for
-        messages like the valid split of the trigger.
-    rerank: an exported ranker by likelihood, saved_models/NAME, that ranks the first candidates again.
-    candidates: how many responses it ranks again.
-    rerank_weight: its share of a candidate's score; the rest is the first ranker's log-probability.
-    beam_size: of a ranker by likelihood, the hypotheses of its search along the responses' tokens; more find more responses.
-    mutual_information: of a ranker by likelihood, how much of the log-probability that the model gives a response whatever the message, as
-        its mean over training messages, is taken off its score: more suggests what fits this message only (Li et al. 2016, equation 9).
-    prior: how probable a response is whatever the message: "frequency", its share of the training replies, or "language_model", under an
-        n-gram model of the responses, which does not underrate a rare wording of frequent words (Henderson et al. 2017, equation 4).
-    prior_weight: of the logarithm of this probability, which is added to its score: more suggests
-        what is frequent whatever the message, less what is rare. 1 for a ranker by matching and 0 for one by likelihood if left out.
+    trigger: an exported two-class classifier, saved_models/NAME, that decides whether a message gets replies; its fields must be among
+        those of this pipeline. Without a trigger every message gets replies.
+    threshold: messages get replies if the probability of the trigger's second class is at least this; 0.5 if left out.
+    coverage: instead of a threshold, the share of messages that get replies (Kannan et al. 2016: about 0.11), as measured on the
+        trigger's valid split.
+    rerank: an exported ranker by likelihood, saved_models/NAME, that ranks the best candidates again.
+    candidates: number of responses that it ranks again.
+    rerank_weight: weight of its log-probability in a candidate's score; the first ranker's has the remaining weight.
+    beam_size: for a ranker by likelihood, the number of hypotheses in its search over the responses; a larger beam finds more of them.
+    mutual_information: for a ranker by likelihood, weight of log P(response) that is subtracted from the score, where P(response) is
+        the mean over training messages; higher values prefer responses specific to the message (Li et al. 2016, equation 9).
+    prior: the probability of a response independent of the message: "frequency", its share of the training replies, or "language_model",
+        from an n-gram model of the responses, which rates rare wordings of frequent words higher (Henderson et al. 2017, equation 4).
+    prior_weight: weight of the logarithm of the prior, which is added to the score; higher values prefer frequent responses. If left out,
+        1 for a ranker by matching and 0 for one by likelihood.
     """
 
     trigger: Exported | None = None
@@ -62,11 +62,11 @@ class Config(Section):
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":
         if self.trigger is None and (self.threshold is not None or self.coverage is not None):
-            raise ValueError("threshold and coverage belong to a trigger; name one, or leave them out")
+            raise ValueError("threshold and coverage belong to a trigger; set trigger, or leave them out")
         if self.threshold is not None and self.coverage is not None:
             raise ValueError("threshold and coverage exclude each other; leave one out")
         if self.rerank is None and {"candidates", "rerank_weight"} & self.model_fields_set:
-            raise ValueError("candidates and rerank_weight belong to rerank; name a ranker there, or leave them out")
+            raise ValueError("candidates and rerank_weight belong to rerank; set rerank, or leave them out")
         return self
 
     def check(self, task: Any) -> None:
@@ -79,6 +79,11 @@ class Config(Section):
                 found = f"{len(labels)} classes" if labels else f"task {about.get('task')!r}"
                 raise ValueError(f"trigger: {self.trigger}: expected a classifier of two classes, found {found}")
             check_fields("trigger", self.trigger, about, fields)
+            if self.coverage is not None:
+                try:
+                    thresholds.threshold_at(about, self.coverage, model=f"trigger: {self.trigger}")
+                except ModelError as error:
+                    raise ValueError(str(error)) from None
         if self.rerank is not None:
             about = loader.read_about(self.rerank)
             if RERANK not in about.get("signatures", {}):
@@ -90,12 +95,12 @@ class Config(Section):
 
 
 def check_fields(name: str, folder: Path, about: dict[str, Any], fields: dict[str, str]) -> None:
-    """Raises ValueError where an exported model reads a field that the task has not, or one of another kind."""
+    """Raises ValueError if an exported model reads a field that the task does not have, or has with another kind."""
     kinds = {field["name"]: field["kind"] for field in about["fields"]}
     for field in about["inputs"]:
         if fields.get(field) != kinds[field]:
             found = f"one of kind {fields[field]!r}" if field in fields else f"only {', '.join(fields)}"
             raise ValueError(
-                f"{name}: {folder}: reads a field {field!r} of kind {kinds[field]!r}, but this pipeline has {found}; choose the fields of "
-                "both alike: task = { kind = ..., fields = { ... } }"
+                f"{name}: {folder}: reads a field {field!r} of kind {kinds[field]!r}, but this pipeline has {found}; give both "
+                "pipelines the same fields: task = { kind = ..., fields = { ... } }"
             )

@@ -1,8 +1,8 @@
-"""How probable a response is whatever the message: log P(reply), which a ranker adds to its scores.   Shapes: R responses.
+"""The prior of a response, log P(reply), which a ranker adds to its scores.   Shapes: R responses.
 
 Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, equation 4: the score of a reply is
-h_x . h_y + alpha * log P(y), with P(y) of a language model. A response's own frequency is the other choice: it is exact where
-replies are many, but underrates a rare wording of frequent words.
+h_x . h_y + alpha * log P(y), with P(y) from a language model. The alternative is the response's relative frequency, which is accurate for
+frequent replies but too low for a rare wording made of frequent words.
 """
 
 from collections import Counter, defaultdict
@@ -22,8 +22,8 @@ class NgramModel:
     """A word n-gram model, interpolated as Witten and Bell (1991, method C) propose.
 
     P(w | h) = (c(h w) + T(h) * P(w | h')) / (c(h) + T(h)), with c the count of h w, T(h) the number of different words that follow h, and
-    h' the history h without its first word; below the shortest history every word of the vocabulary, the end and the unknown word are
-    equally probable.
+    h' the history h without its first word. The empty history backs off to the uniform distribution over the vocabulary, which includes
+    the end and the unknown word.
 
     texts: sequences of words; counts: how often each occurs.
     """
@@ -45,19 +45,19 @@ class NgramModel:
         self.vocabulary = frozenset(vocabulary)
 
     def events(self, words: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
-        """Each word and the end, with its history of at most order - 1 words; START stands before the first."""
+        """(history, word) for each word and the end; a history has order - 1 words and is padded with START."""
         padded = [*[START] * (self.order - 1), *words, END]
         size = self.order - 1
         return [(tuple(padded[at - size : at]), padded[at]) for at in range(size, len(padded))]
 
     def probability(self, history: tuple[str, ...], word: str) -> float:
-        """P(word | history); over the vocabulary it sums to 1."""
+        """P(word | history), which sums to 1 over the vocabulary."""
         probability = 1 / len(self.vocabulary)
         for start in range(len(history), -1, -1):
             part = history[start:]
             total, followers = self.totals.get(part, 0.0), self.followers[part]
             if not total:
-                break  # no longer history has been seen either
+                break  # longer histories are unseen, too
             probability = (self.counts.get((*part, word), 0.0) + followers * probability) / (total + followers)
         return probability
 
@@ -74,14 +74,14 @@ def by_frequency(responses: Sequence[Response]) -> np.ndarray:
 
 
 def by_language_model(responses: Sequence[Response]) -> np.ndarray:
-    """The log-probability of each response under an n-gram model of all of them, each as often as it was written, [R].
+    """The log-probability of each response under an n-gram model trained on all responses, weighted by their counts, [R].
 
-    Words as `canonical` leaves them, so that case and punctuation do not count. Shares of the set: their exp sums to 1.
+    Words are those of `canonical`, so case and punctuation are ignored. Normalized over the set: the probabilities sum to 1.
     """
     texts = [canonical(one.text).split() for one in responses]
     model = NgramModel(texts, [max(1, one.count) for one in responses])
-    found = np.array([model.log_prob(words) for words in texts])
-    return found - np.logaddexp.reduce(found)
+    log_probs = np.array([model.log_prob(words) for words in texts])
+    return log_probs - np.logaddexp.reduce(log_probs)
 
 
 PRIORS = {"frequency": by_frequency, "language_model": by_language_model}

@@ -16,9 +16,9 @@ DEFAULT_THRESHOLD = 0.5
 
 
 class Trigger(tf.Module):
-    """The probability of the second class of an exported classifier, and the threshold from which a message gets replies.
+    """An exported two-class classifier: a message gets replies if the probability of the second class is at least the threshold.
 
-    Raises ModelError where the threshold for a coverage is asked for and the model does not say it.
+    Raises ModelError if settings.coverage is given and the model's textpipe.json has no thresholds.
     """
 
     def __init__(self, folder: Path, settings: Config):
@@ -31,5 +31,5 @@ class Trigger(tf.Module):
         self.threshold = tf.constant(threshold, tf.float32)
 
     def probability(self, raw: Raw) -> tf.Tensor:
-        """{field: [B]} -> [B]."""
+        """The probability of the second class: {field: [B]} -> [B]."""
         return self.model.call("serving_default", raw)["probabilities"][:, 1]

@@ -47,9 +47,9 @@ def output(
 
 
 def about(labels: Sequence[str], answered: Callable[[str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """For two classes {"coverage": thresholds of the second one's probability}, measured on valid; else, or without rows, {}.
+    """{"coverage": thresholds of the second class's probability, measured on valid}; {} unless there are two classes and valid has rows.
 
-    savedmodel/thresholds.py describes and reads them.
+    savedmodel/thresholds.py describes the format.
     """
     from textpipe.savedmodel import thresholds
 
@@ -61,12 +61,12 @@ def about(labels: Sequence[str], answered: Callable[[str], Sequence[Mapping[str,
 
 
 def choices(output: "Output") -> list[str]:
-    """The classes that places of `from_features` number."""
+    """The class names, in the order of the columns of `from_features`."""
     return list(output.labels or ())
 
 
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer in numbers: {field: feature} -> probabilities [B, C]."""
+    """The answer as numbers, without text ops: {field: feature} -> probabilities [B, C]."""
     return {"probabilities": output.probabilities(inputs)}
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VIEW = "rankings"
 STORED = ("answer", "score", "replies", "scores", "intents", "fires", "probability")  # in predictions.jsonl
 BATCH_ROWS = 512  # replies normalized together
-SAMPLE = 64  # training messages over which a response's probability whatever the message is the mean
+SAMPLE = 64  # training messages from which the marginal probability of a response is estimated
 DECODES = False  # [decode] has no effect
 READS = ("responses",)  # stages beside the usual ones whose results the outputs are made of
 WORD_NOTES: tuple[str, ...] = ()
@@ -61,14 +61,14 @@ def sampled_messages(graph: "Graph", folder: Path) -> dict[str, Any]:
 
 
 def choices(output: "Output") -> list[str]:
-    """The replies that places of `from_features` number."""
+    """The replies that the `places` of `from_features` refer to."""
     return [one.text for one in output.responses()]
 
 
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer in numbers: {field: feature} -> places [B, 3] int32 of `choices`, -1 where no more are left, and scores [B, 3].
+    """The answer as numbers, without text ops: {field: feature} -> places [B, 3] int32 in `choices`, -1 for none, and scores [B, 3].
 
-    The first ranker's, without a trigger: both need the message as text.
+    Neither the trigger nor `rerank` is applied, because they read the message as text.
     """
     import tensorflow as tf
 
@@ -94,7 +94,7 @@ def references(graph: "Graph", cells: Sequence[str]) -> list[str]:
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What predictions.jsonl keeps of an answer: all replies, their probabilities and their intents, and what the trigger says."""
+    """The keys of an answer that predictions.jsonl stores: replies, their probabilities and intents, and the trigger's decision."""
     return {name: answer[name] for name in STORED if name in answer}
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from textpipe.errors import TextpipeError
+
 FILE = click.Path(path_type=Path)
 
 
@@ -58,23 +60,29 @@ def command(task, data, mbox, me, train, valid, test, columns, format, header, e
     """Write a pipeline file for your own data.
 
     TASK is classify, multi_label, translate, reply or suggest. The file is commented, and its settings suit the number of rows.
-    suggest with --mbox also writes a pipeline of a classifier that learns which mails are answered, the trigger of the suggestions.
+    With suggest and --mbox, a second file is written for the trigger: a classifier that learns which mails are answered.
     """
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold
 
-    form, own_columns = read_format(format), not columns
+    form, default_columns = read_format(format), not columns
     if mbox or me:
         form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
     files = scaffold.arrange_files(mbox or data, train, valid, test)
     path = output or Path("pipelines") / f"{(mbox or data or train)[0].name.split('.')[0]}.toml"
-    trigger = path.with_stem(f"{path.stem}_trigger") if mbox and task == "suggest" and own_columns else None
+    trigger = path.with_stem(f"{path.stem}_trigger") if mbox and task == "suggest" and default_columns else None
     if trigger:
         scaffold.write_trigger(files, me, trigger)
+    try:
+        scaffold.write(
+            task, files, columns, path, format=form, header=header == "first", encoding=encoding, trigger=trigger
+        )
+    except TextpipeError:
+        if trigger:  # both files or none, so that the command can be repeated
+            trigger.unlink()
+        raise
+    if trigger:
         click.echo(str(trigger))
-    scaffold.write(
-        task, files, columns, path, format=form, header=header == "first", encoding=encoding, trigger=trigger
-    )
     click.echo(str(path))
 
 

@@ -120,7 +120,7 @@ class ArgumentsCommand(click.Command):
 @click.option(
     "--feedback-log",
     type=click.Path(path_type=Path),
-    help="Append the replies that users take to this file (JSON lines), with the texts they answer; they may be private.",
+    help="Append users' feedback on suggested replies to this file (JSON lines), with the texts they answer; they may be private.",
 )
 @click.option(
     "--feedback-limit",

@@ -1,4 +1,4 @@
-"""[answer]: the settings of how a model answers, checked by the Config of the task's answers/ module, where it has one."""
+"""[answer]: settings of a model's answers, checked by the Config of the task's answers/ module if it has one."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from textpipe.errors import TextpipeError
 
 
 def check(value: Any, info: ValidationInfo) -> Section | None:
-    """The checked table; None for a task whose answers have no settings. Raises ValueError."""
+    """The checked table, or None for a task without such settings. Raises ValueError for invalid settings."""
     task = info.data.get("task")
     if task is None:  # refused already
         return None

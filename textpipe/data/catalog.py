@@ -115,7 +115,7 @@ def bundled_files(dataset: Card) -> list[Path]:
 
 
 def find_bundled(path: Path) -> Path:
-    """A path that exists, as it is; else the file of that path among the bundled data, "mail/intents.tsv", if there is one."""
+    """The path itself if it exists, else the bundled data file of this name, such as "mail/intents.tsv", if there is one."""
     if path.exists() or path.is_absolute():
         return path
     return next((file for folder in card_folders() if (file := folder.parent / path).is_file()), path)

@@ -1,8 +1,8 @@
-"""The log-probability of each text of a list, by a beam search over the list's trie.
+"""The log-probability of each text of a list, by a beam search over the trie of the list.
 
-A hypothesis of a search over a trie is a node of it, which has one path from the root: no history is kept, and no two hypotheses are
-alike. All of a level have the same length, so a step extends the hypotheses by one token, sets those aside that end, and keeps the
-best of the others (Kannan et al. 2016, section 4.2: O(beam x length), however long the list).
+A hypothesis is a node of the trie. A node has one path from the root, so no history is kept and no two hypotheses are equal. All
+hypotheses of a step have the same length: the step extends them by one token, records those that end, and keeps the best of the others
+(Kannan et al. 2016, section 4.2: O(beam x length), independent of the size of the list).
 
 Shapes: B rows, W hypotheses of a row, H = B * W, E edges of the trie, A candidates of a row, R texts, L different texts, U tokens,
 N pairs, V vocabulary.
@@ -15,13 +15,13 @@ from textpipe.decoding._search import ABSENT, join_memory, row_shape, source_ids
 from textpipe.decoding.rules.trie import Trie
 
 NEG_INF = -float("inf")
-BLOCK = 2**23  # logits that a step may compute at once: 32 MB
+BLOCK = 2**23  # logits computed in one step: 32 MB
 
 
 class TextTrie(tf.Module):
     """The trie of R texts.
 
-    ids: [R, U] int32 with an end each, padded with 0. Texts of equal ids share a leaf.
+    ids: [R, U] int32, each row ended by end_id and padded with 0. Texts with equal ids share a leaf.
     """
 
     def __init__(self, ids, end_id: int):
@@ -44,10 +44,10 @@ class TextTrie(tf.Module):
 
 
 def log_probs(model, inputs, trie: TextTrie, *, beam: int):
-    """The log-probability of each text, end included: {field: ids [B, T]} -> [B, R]; ABSENT for those that the search did not find.
+    """The log-probability of each text including its end: {field: ids [B, T]} -> [B, R]; ABSENT for texts that the search did not find.
 
-    beam: hypotheses that go on to the next token; as many as the trie has nodes find every text. A text found has its exact
-    log-probability whatever the beam.
+    beam: number of hypotheses that are extended in each step; with trie.num_nodes every text is found. The log-probability of a text that
+    is found is exact for any beam.
     """
     rows = tf.shape(source_ids(model, inputs))[0]
     step_once = step_function(model)
@@ -117,10 +117,9 @@ def log_probs(model, inputs, trie: TextTrie, *, beam: int):
 
 
 def forced_log_probs(model, inputs, row, ids):
-    """The log-probability of given texts, end included: {field: ids [B, T]}, row [N], ids [N, U] -> [N].
+    """The log-probability of given texts including their ends: {field: ids [B, T]}, row [N], ids [N, U] -> [N].
 
-    row: the row of `inputs` that each text answers. Each of them is encoded once, and a step computes only the texts that have not
-    ended.
+    row: the row of `inputs` that each text is a reply to. Each row is encoded once, and a step computes only texts that have not ended.
     """
     lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
     order = tf.argsort(lengths, direction="DESCENDING", stable=True)
@@ -148,9 +147,10 @@ def forced_log_probs(model, inputs, row, ids):
 
 
 def in_blocks(function, inputs, hypotheses, vocab_size: int, *more):
-    """function({field: ids [B, T]}, *more [B, ...]) -> [B, ...], a block of rows at a time, so that memory stays bounded.
+    """function({field: ids [B, T]}, *more [B, ...]) -> [B, ...], computed for a block of rows at a time to bound memory.
 
-    hypotheses: of a row, so many at most at once; a number or a tensor.
+    hypotheses: the largest number of hypotheses of a row in a step; an int or a scalar tensor. A block has at most BLOCK logits, or
+    one row.
     """
     size = tf.maximum(1, BLOCK // vocab_size // hypotheses)
     rows = tf.shape(next(iter(inputs.values())))[0]

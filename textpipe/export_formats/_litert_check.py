@@ -1,4 +1,4 @@
-"""Check that LiteRT runs the trained model: compare its answers to golden rows with the pipeline's."""
+"""Check an exported LiteRT model: its outputs for golden rows must equal those of the pipeline."""
 
 import contextlib
 import os
@@ -13,14 +13,17 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import loader
 from textpipe.stages import _golden
 
-RELATIVE, ABSOLUTE = 1e-4, 1e-5  # of a probability; LiteRT adds in another order, and its softmax is less exact
+RELATIVE, ABSOLUTE = (
+    1e-4,
+    1e-5,
+)  # tolerances of a probability: LiteRT sums in another order, and its softmax is less exact
 BATCH_ROWS = 64
 MAX_SHOWN = 5
 
 
 @contextlib.contextmanager
 def silent_native_code() -> Iterator[None]:
-    """Drop what native code writes to descriptor 2: the converter prints each op with its call stack, and raises as well."""
+    """Discard what native code writes to descriptor 2: the converter prints each unsupported op with its call stack before it raises."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -34,7 +37,7 @@ def silent_native_code() -> Iterator[None]:
 def golden_rows(count: int, inputs: dict[str, Path], servable: Any, answers: Any) -> list[dict[str, Any]]:
     """Rows of all splits and awkward ones: "raw" and "texts", {field: cell} as sent and normalized, "inputs" and "outputs", {name: numbers}.
 
-    A missing number is None. Outputs are computed by training-side code from the features that vectorize wrote.
+    A missing number is None. Outputs are computed by training-side code from the features that vectorize computes.
     """
     from textpipe.features import _dense
 
@@ -61,14 +64,14 @@ def golden_rows(count: int, inputs: dict[str, Path], servable: Any, answers: Any
 
 
 def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[str, Any]:
-    """Agreement of LiteRT and the pipeline on golden rows, and the median time of a row. Raises ModelError when they differ."""
+    """The agreement of LiteRT and the pipeline on golden rows, and the median time per row. Raises ModelError if they differ."""
     import numpy as np
     import tensorflow as tf
 
     with warnings.catch_warnings(), silent_native_code():
-        warnings.simplefilter("ignore")  # that LiteRT has a package of its own
+        warnings.simplefilter("ignore")  # the notice that LiteRT has moved to its own package
         interpreter = tf.lite.Interpreter(model_content=model, num_threads=1)
-        interpreter.allocate_tensors()  # says which delegate it uses
+        interpreter.allocate_tensors()  # prints which delegate it uses
     run = interpreter.get_signature_runner(loader.DEFAULT)
     types = {name: details["dtype"] for name, details in run.get_input_details().items()}
     faults, largest, seconds = [], 0.0, []
@@ -79,14 +82,16 @@ def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[s
             found = run(**sent)
             seconds.append(time.perf_counter() - start)
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{place}: LiteRT cannot run {describe_row(row)}; nothing is kept: {error}") from error
+            raise ModelError(
+                f"{place}: LiteRT cannot run {describe_row(row)}; the export was discarded: {error}"
+            ) from error
         difference, fault = differences(row["outputs"], found)
         largest = max(largest, difference)
         if fault:
             faults.append(f"{describe_row(row)}: {fault}")
     if faults:
         shown = "\n  ".join(faults[:MAX_SHOWN])
-        raise ModelError(f"{place}: LiteRT and the pipeline answer differently; nothing is kept\n  {shown}")
+        raise ModelError(f"{place}: LiteRT and the pipeline answer differently; the export was discarded\n  {shown}")
     return {
         "rows": len(rows),
         "largest_difference": largest,
@@ -96,9 +101,9 @@ def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[s
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> tuple[float, str]:
-    """The largest difference of a row's numbers, and what is wrong, "" if nothing.
+    """The largest difference of a row's floating-point outputs, and a description of the fault, or "".
 
-    Whole numbers are places of choices. They may differ only where the numbers that rank them are equal up to rounding.
+    Integers are places of choices. They are not compared, as tied scores may be ranked in either order, except for which are empty (-1).
     """
     import numpy as np
 
@@ -117,5 +122,5 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> tuple[float,
 
 
 def describe_row(row: dict[str, Any]) -> str:
-    """A row as messages show it."""
+    """A short form of a row, for messages."""
     return repr(next(iter((row["texts"] or row["inputs"]).values()))[:60])

@@ -1,19 +1,19 @@
-"""Export a classifier or a ranker of replies for LiteRT (TensorFlow Lite), for telephones and other small devices.
+"""Export a classifier or a ranker of replies for LiteRT (TensorFlow Lite), for phones and other small devices.
 
-    model.tflite        the network, in LiteRT's built-in ops only; signature serving_default, one row a call
-    textpipe.json       its inputs and outputs, the answers that its numbers stand for, and how a text becomes its inputs
-    golden.jsonl        rows with raw and normalized texts, inputs and outputs, against which an app can test its own port
+    model.tflite        the network, with LiteRT's built-in ops only; signature serving_default, one row per call
+    textpipe.json       its inputs and outputs, the answers that its numbers refer to, and how a text becomes its inputs
+    golden.jsonl        rows with raw and normalized texts, inputs and outputs, to test an app's own implementation against
     README.md           how to call it
 
-The model does not read text. Everything that textpipe does with strings (regular expressions of RE2, Unicode normalization,
-splitting, n-grams, hashing) is TensorFlow ops that LiteRT has not built in, as are its sparse tensors. A converter can leave them
-to the Flex delegate ("select TensorFlow ops"), but neither TensorFlow since 2.20 nor LiteRT ship that delegate in Python, so such a
-model could not be checked here, and StringNGrams, LowerBound and RaggedCountSparseOutput are missing in the one for Android, too.
-So the app normalizes a text, hashes its n-grams (FarmHash fingerprint 64) and sends the numbers of their buckets; columns, counts,
-inverse document frequency, the network, the ranking and the choice of different replies are in the model. That suits an app which
-needs few steps of normalization, or one whose server sends the buckets; otherwise a SavedModel behind a server is less work.
+The model does not read text. textpipe's string operations (RE2 regular expressions, Unicode normalization, splitting, n-grams, hashing)
+and sparse tensors are TensorFlow ops that are not built into LiteRT. A converter can leave them to the Flex delegate ("select TensorFlow
+ops"), but neither TensorFlow since 2.20 nor LiteRT ships that delegate for Python, so such a model could not be checked here; and
+StringNGrams, LowerBound and RaggedCountSparseOutput are missing from the Android delegate, too. So the app normalizes a text, hashes its
+n-grams (FarmHash fingerprint 64) and sends their bucket numbers; columns, counts, inverse document frequency, the network, the ranking
+and the diversity of replies are in the model. This suits an app that needs few normalization steps, or whose server computes the buckets;
+otherwise a SavedModel behind a server is less work.
 
-The export is kept only if LiteRT gives the answers of the pipeline to golden rows.
+The export is kept only if LiteRT gives the same answers to golden rows as the pipeline.
 """
 
 import json
@@ -41,13 +41,13 @@ MISSING_OP = re.compile(r"'(?:tf|tfl)\.(\w+)' op is neither|failed to legalize o
 
 
 def check(sections: Mapping[str, Section]) -> None:
-    """Raise ConfigError for a pipeline whose answers are not numbers that LiteRT can compute, or an ensemble."""
+    """Raises ConfigError for ensembles and for tasks whose answers LiteRT cannot compute."""
     task = sections["export"].task
     answer = plugins.find("tasks", task).ANSWER
     if not hasattr(plugins.find("answers", answer), "from_features"):
         raise ConfigError(
             f"task {task!r}: LiteRT has no built-in op for TensorListReserve, in the search of a model that writes text, "
-            "nor for SentencepieceDetokenizeOp, which spells its answers; export it as a SavedModel"
+            "nor for SentencepieceDetokenizeOp, which detokenizes its answers; export it as a SavedModel"
         )
     if sections["export"].ensemble:
         raise ConfigError("ensemble: --format litert writes one model; leave ensemble out")
@@ -62,11 +62,12 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     check(sections)
     from textpipe.servable.graph import Servable
 
-    servable = Servable.load(inputs, plugins.find("tasks", task), sections["export"].decode)
+    export = sections["export"]
+    servable = Servable.load(inputs, plugins.find("tasks", task), export.decode, answer=export.answer)
     answers = plugins.find("answers", plugins.find("tasks", task).ANSWER)
     model = convert(servable, answers)
     (folder / MODEL).write_bytes(model)
-    rows = _litert_check.golden_rows(sections["export"].golden_rows, dict(inputs), servable, answers)
+    rows = _litert_check.golden_rows(export.golden_rows, dict(inputs), servable, answers)
     agreement = _litert_check.compare(model, rows, folder / MODEL)
     with (folder / GOLDEN).open("w", encoding="ascii") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
@@ -131,7 +132,7 @@ def convert_function(function: Any) -> bytes:
 
 
 def missing_ops(message: str) -> str:
-    """What a converter's message means: the ops that LiteRT has not."""
+    """An error message from the converter's: the ops that LiteRT lacks."""
     names = sorted({first or second for first, second in MISSING_OP.findall(message)})
     if names:
         return f"--format litert: LiteRT has no built-in op for {', '.join(names)} of this model; export it as a SavedModel"
@@ -181,11 +182,13 @@ READING = {
 INPUTS = {
     "buckets": """
 `FIELD.buckets`: one int32 for every n-gram of the text, with repeats, at most a few thousand; [-1] for a text without any.
-1. Normalize the text by the steps of `textpipe.json`, in their order.
+1. Normalize the text by the steps of `textpipe.json`, in their order, and then by the step `casefold` if the feature's `casefold` is
+   true.
 2. Split it into words: runs of letters, marks, digits and `_`, with single apostrophes inside; every other character that is not
    white space is a word of its own if `punctuation` is true.
-3. Join neighbouring words by a space, for every number of words from the first to the last of `words`; for `characters`, take the
-   n-grams of each word with a space before and after it.
+3. Join neighbouring words by a space, for every number of words from the first to the last of `words`; if `marks` is true, n-grams of
+   two or more words are those of `<s>`, the words, `</s>`. For `characters`, take the n-grams of each word with a space before and
+   after it.
 4. The bucket is fingerprint64(UTF-8 bytes) modulo `num_buckets`, unsigned (FarmHash; Guava's `Hashing.farmHashFingerprint64`). For
    `characters` add 1013904242 and for `pieces` 625035633, modulo `num_buckets`. With `norm = "family"` add `num_buckets` for the second
    family that is used and twice as much for the third.

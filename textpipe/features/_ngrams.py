@@ -17,9 +17,9 @@ class Hashing(Section):
     words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
         [] for none.
     punctuation: whether punctuation marks (? ! ,) count as words or are ignored.
-    casefold: whether n-grams that differ only in case count as one, as after the step `casefold`; the text itself keeps its case.
-        Not for pieces: a codec has a case of its own.
-    marks: whether n-grams of two or more words also cover the start and the end of a text, each marked by a word of its own.
+    casefold: whether n-grams are counted after case folding, as by the step `casefold`; the text itself keeps its case. Not for pieces,
+        whose case the codec determines.
+    marks: whether n-grams of two or more words include a start and an end marker of the text.
     frequency: "raw" counts, "binary" 0 or 1, "log" 1 + ln(count), as scikit-learn's sublinear_tf.
     num_buckets: number of hash buckets; at 2**20, a tenth of 100,000 different n-grams share a bucket.
     """
@@ -48,12 +48,12 @@ class Hashing(Section):
             )
         if self.casefold and self.pieces:
             raise ValueError(
-                "casefold is for n-grams of words and characters, but pieces are counted; fold the text in [normalize], or set one to "
-                "false or []"
+                "casefold applies to n-grams of words and characters, not to pieces; set casefold = false or pieces = [], or add the "
+                "step casefold to [normalize]"
             )
         if self.marks and (not self.words or self.words[1] < 2):
             raise ValueError(
-                f"marks belong to n-grams of two or more words, but words = {self.words}; set words = [1, 2], or marks = false"
+                f"marks applies to n-grams of two or more words, but words = {self.words}; set words = [1, 2], or marks = false"
             )
         return self
 

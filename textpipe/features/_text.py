@@ -124,7 +124,7 @@ class Tfidf(Counts):
 
 
 class Hashed(Counts):
-    """N-gram counts with a column for each hash bucket, normalized per row or not."""
+    """N-gram counts with one column per hash bucket, optionally of unit length per row."""
 
     def __init__(self, config: Any, *, codec: Any = None):
         tf.Module.__init__(self, name="hashed")

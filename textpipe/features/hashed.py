@@ -1,4 +1,4 @@
-"""Hashed n-grams with a column for each hash bucket: nothing is learned from train, and the number of columns is fixed."""
+"""Hashed n-grams with one column per hash bucket: nothing is learned from train, and the number of columns is fixed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,11 +16,11 @@ OF = ("text",)
 
 
 class Config(_ngrams.Hashing):
-    """The feature of Kannan et al. (2016, Smart Reply), section 4: the n-grams of each field, to be embedded and summed.
+    """The n-grams of a field as in Kannan et al. (2016, Smart Reply), section 4, to be embedded and summed by the model.
 
     num_buckets: number of hash buckets, each a column; at 2**15, a seventh of 5,000 different n-grams share one.
-    frequency: as of counts; "binary" is the set of a text's n-grams. norm: "l2" divides each row by its Euclidean length, so that
-        a sum of embeddings is as large for long texts as for short ones.
+    frequency: as for counts; "binary" is the set of a text's n-grams. norm: "l2" divides each row by its Euclidean norm, so that the
+        sum of embeddings does not grow with the length of the text.
     """
 
     kind: Literal["hashed"] = "hashed"
@@ -30,7 +30,7 @@ class Config(_ngrams.Hashing):
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:
-    """Write nothing."""
+    """Writes no files: nothing is learned."""
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:

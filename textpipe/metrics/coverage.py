@@ -1,7 +1,7 @@
-"""Precision and recall of a trigger: only the rows with the highest probability are positive.   Shapes: N rows.
+"""Precision and recall by coverage, if only the rows with the highest probabilities are predicted positive.   Shapes: N rows.
 
-Kannan et al. (2016), Smart Reply, answer the 11 % of mails whose probability of a short reply is highest. Rows with equal probability
-are answered in random order: what is reported is the mean over all their orders.
+Kannan et al. (2016), Smart Reply, answer the 11 % of mails whose probability of a short reply is highest. Ties are broken at random;
+reported values are means over all orders of tied rows.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ COVERAGES = (0.05, 0.11, 0.2, 0.5)
 def curve(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of the positive class [N] and whether rows are positive [N] -> thresholds [N] and true positives [N].
 
-    Entry k - 1 is for the k rows with the highest probability: the lowest of these, and the expected number of positives among them.
+    Entry k - 1 is for the k rows with the highest probabilities: their lowest probability, and the expected number of positives among them.
 
     [.9, .5, .5], [True, True, False] -> [.9, .5, .5], [1, 1.5, 2]
     """
@@ -29,14 +29,14 @@ def curve(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, 
 
 
 def rows_at(coverage: float, num_rows: int) -> int:
-    """The number of rows that are answered at a coverage, at least one: rows_at(.11, 1408) -> 155"""
+    """The number of rows predicted positive at a coverage, at least 1: rows_at(.11, 1408) -> 155"""
     return max(1, int(coverage * num_rows + 0.5))
 
 
 def table(
     probabilities: np.ndarray, positive: np.ndarray, coverages: Sequence[float] = COVERAGES
 ) -> list[dict[str, Any]]:
-    """Precision and recall at each coverage, a share of N rows; recall is None if no row is positive, [] for no rows.
+    """Precision and recall at each coverage, a share of the N rows. Recall is None if no row is positive; without rows the table is [].
 
     [{"coverage": .11, "rows": 155, "threshold": .97, "precision": .99, "recall": .22}, ...]
     """

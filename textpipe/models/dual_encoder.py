@@ -17,13 +17,13 @@ GIVES = "vectors"
 class Config(Section):
     """[model] kind = "dual_encoder".
 
-    A reply fits a message as their vectors' dot product says. Each message field of text has towers of its own, and a further pair stands
-    on them all, and on the fields that are numbers.
+    The score of a reply to a message is the dot product of their vectors. Each text field of the message has its own pair of towers; if
+    there are several fields, another pair reads the outputs of all of them and the fields that are numbers.
     similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
-    initializer: the kernels of towers at first, "glorot_uniform" or "identity"; with identity and shared embeddings, a reply fits a message
-    at first as far as they hold the same n-grams.
-    embedding_stddev: standard deviation of the embeddings at first. Small, so that n-grams seen once or twice, whose embeddings hardly
-    learn, do not drown those that did.
+    initializer: initial kernels of the towers, "glorot_uniform" or "identity"; with identity and shared embeddings, the initial score of
+    a reply depends on the n-grams it shares with the message.
+    embedding_stddev: standard deviation of the initial embeddings. Small, so that the hardly trained embeddings of rare n-grams do not
+    outweigh the others.
     """
 
     kind: Literal["dual_encoder"] = "dual_encoder"
@@ -42,8 +42,8 @@ class Config(Section):
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The keras.Model: ({field: sparse [B, F] or ids [B, T]}, reply) -> vectors; see nets/dual_encoder.py.
 
-    Raises ConfigError for a reply that is neither n-grams nor ids, for messages without text, and for embeddings to share between fields
-    of different vocabularies.
+    Raises ConfigError if the reply is neither n-grams nor ids, if no message field is a text, and for share_embeddings without a joint
+    vocabulary.
     """
     from textpipe.layers.inputs import dim_of
     from textpipe.nets.dual_encoder import DualEncoder
@@ -77,13 +77,13 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
 
 
 def check_joint(texts: dict[str, Any], sizes: Sizes) -> None:
-    """Raises ConfigError for a message field whose n-grams or tokens are not numbered as those of the reply."""
+    """Raises ConfigError if a message field does not share its vocabulary with the reply."""
     keys = ("kind", "dim", "vocab_size", "joint")
     target = {key: sizes.target.get(key) for key in keys}
     for name, size in texts.items():
         if {key: size.get(key) for key in keys} != target or (size["kind"] == "sparse" and not size.get("joint")):
             raise ConfigError(
-                f"[model] share_embeddings: needs one vocabulary for {name!r} and {sizes.target_name!r}, found separate ones; give both "
-                'the same features and set vocabulary = "joint", for n-grams in [vectorize], for ids in [tokenize], or set '
+                f"[model] share_embeddings: needs a joint vocabulary of {name!r} and {sizes.target_name!r}, found separate ones; give both "
+                'the same features and set vocabulary = "joint" (for n-grams in [vectorize], for ids in [tokenize]), or set '
                 "share_embeddings = false"
             )

@@ -16,8 +16,8 @@ GIVES = "logits"
 class Config(Section):
     """units: width of each hidden layer, first to last.
 
-    embedding: width of the token embeddings, for ids only. ngram_embedding: width of the embeddings of n-grams, summed by field
-    (Kannan et al., 2016, Smart Reply, section 4); if left out, n-grams are inputs of the first hidden layer themselves.
+    embedding: width of the token embeddings, for ids only. ngram_embedding: width of the embeddings of n-grams, summed per field
+    (Kannan et al., 2016, Smart Reply, section 4); if left out, n-gram counts are fed to the first hidden layer directly.
     normalization: "batch" normalizes each hidden layer over the batch (Ioffe and Szegedy, 2015). dropout: after each hidden
     layer. l1, l2: as in logistic_regression.
     """
@@ -46,7 +46,7 @@ def build(config: Config, sizes, *, seed: int):
         ngrams = [name for name, size in sizes.inputs.items() if size["kind"] == "sparse"]
         if not ngrams:
             raise ConfigError(
-                "[model] ngram_embedding: applies to n-grams (hashed, counts, tfidf), and no field has them; leave it out"
+                "[model] ngram_embedding: applies to fields of n-grams (hashed, counts, tfidf), and there are none; leave it out"
             )
         embeddings |= dict.fromkeys(ngrams, config.ngram_embedding)
     model = FeedForward(

@@ -43,8 +43,8 @@ class Linear(keras.layers.Layer):
 class Blocks(keras.layers.Layer):
     """The sum of a linear map for each field: {field: numbers [B, D] or ids [B, T]} -> [B, H].
 
-    dims: {field: D}; embeddings: {field: width} for fields that are first mapped to embeddings, averaged over the tokens of ids or
-    summed over n-grams. One map of all embeddings concatenated is the sum of a map for each field.
+    dims: {field: D}; embeddings: {field: width} for fields that are embedded first: averaged over the tokens of ids, or summed over
+    n-grams. A linear map of the concatenated embeddings equals this sum of one map per field.
     """
 
     def __init__(self, dims, units, *, embeddings=None, initializer=None, **options):

@@ -2,8 +2,8 @@
 
 Henderson et al. (2017), Efficient Natural Language Response Suggestion for Smart Reply, section 4: a message and a reply are
 encoded apart, and the score of the pair is the dot product of the two vectors. Of several message fields each has a pair of towers
-with a loss of its own, and one pair stands on all of them (figure 4). Numbers, such as how many people a mail went to, are read by this
-pair alone.
+with a loss of its own, and a joint pair reads the outputs of all of them (figure 4). Numbers, such as the number of recipients of a mail,
+are inputs of the joint pair only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ EPSILON = 1e-6
 class Tower(keras.layers.Layer):
     """A stack of dense layers, the last one linear: [B, D] -> [B, V].
 
-    units: their widths. identity: kernels begin as identity matrices, with zeros beyond the shorter side, in place of Glorot's random ones.
+    units: their widths. identity: kernels are initialized as (rectangular) identity matrices instead of by Glorot uniform.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Tower(keras.layers.Layer):
 class DualEncoder(keras.Model):
     """Vectors of messages and replies whose dot product says how well they fit.
 
-    dims: {message field of text: F}; reply_dim: F of the reply; numbers: fields [B] that are numbers. cosine: vectors have unit length, and the dot
-    product is multiplied by a learned scale. share_embeddings: the reply's n-grams or tokens and those of all messages have one embedding.
-    identity: the towers of single fields pass embeddings on unchanged at first. embedding_stddev: of the embeddings at first.
+    dims: {text field of the message: F}; reply_dim: F of the reply; numbers: names of the fields [B] that are numbers. cosine: vectors have
+    unit length, and the dot product is multiplied by a learned scale. share_embeddings: the reply and all text fields share one embedding.
+    identity: identity initialization of the towers of single fields. embedding_stddev: standard deviation of the initial embeddings.
     """
 
     fixed_widths = False  # one traced training step does for batches of any width
@@ -148,14 +148,14 @@ class DualEncoder(keras.Model):
         return self.unit(self.joined_reply(parts, False) if self.joint else parts[0])
 
     def joined(self, parts: Sequence[Any], inputs: Mapping[str, Any], training: bool) -> Any:
-        """The message's vector by all fields: vectors by each text [B, V], and the numbers of `inputs` -> [B, V]."""
+        """The message's joint vector: its vectors by field [B, V] and the numbers in `inputs` -> [B, V]."""
         numbers = [ops.cast(inputs[name], parts[0].dtype)[:, None] for name in self.numbers]
         return self.joint[0](
             ops.concatenate([*map(keras.activations.tanh, parts), *numbers], axis=-1), training=training
         )
 
     def joined_reply(self, parts: Sequence[Any], training: bool) -> Any:
-        """The reply's vector for all fields: vectors for each field [R, V] -> [R, V]."""
+        """The reply's joint vector: its vectors by field [R, V] -> [R, V]."""
         return self.joint[1](ops.concatenate(list(map(keras.activations.tanh, parts)), axis=-1), training=training)
 
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:

@@ -17,7 +17,7 @@ MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
 
 COVERAGE = 0.2
 SAVED_MODELS = Path("saved_models")
-# Columns of a mailbox that are known before an answer is written.
+# Columns of a mailbox that are known when a mail arrives.
 MAIL_FIELDS = "text=subject+body,numbers=recipients+is_reply+from_list+known_sender"
 
 Files = Path | list[Path] | dict[str, Any]
@@ -40,7 +40,8 @@ def write(
     differ in their last suffix. columns: "text=message,label=wants_reply", where a field not listed is the column of its
     own name, or "text=subject+body,numbers=recipients,label=answered", which makes fields of columns
     (pipeline/columns_option.py); numbers from 0 for files without a header. Reads the rows, to reject unknown columns and
-    to fit the settings to their number. trigger: the pipeline file of the classifier that decides which messages get replies. Raises ConfigError and DataError.
+    to fit the settings to their number. trigger: the pipeline file of the classifier that decides which messages get replies.
+    Raises ConfigError and DataError.
     """
     chosen = columns_option.parse_columns(task, columns, numbers=not header)
     module, mapping = chosen.module, chosen.columns
@@ -99,7 +100,7 @@ def write(
 
 
 def senders_of(task: ModuleType, format: str | dict[str, Any] | None) -> str:
-    """Who wrote the replies of a mailbox: see templates.Size; an address of `me` is one person, a domain may be many."""
+    """Who wrote the replies, as in templates.Size.senders: an address in `me` is one person, a domain may be many."""
     if task.TEMPLATE != "suggest" or not isinstance(format, dict) or format["kind"] != "threads":
         return "unknown"
     me = format.get("me", [])
@@ -136,7 +137,7 @@ def mailbox_options(
 
 
 def write_trigger(mailbox: Files, me: Sequence[str], path: Path) -> None:
-    """Write the pipeline file of a classifier of a mailbox's mails: is it answered?"""
+    """Write the pipeline file of a classifier that predicts which mails of a mailbox are answered."""
     form = {"kind": "threads", **({"me": list(me)} if me else {})}
     write("classify", mailbox, f"{MAIL_FIELDS},label=answered", path, format=form)
 

@@ -13,16 +13,16 @@ L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
 
 
 SENDERS = {
-    "unknown": "min_senders = 5                     # a reply must come from so many people; without a sender each row counts as a person",
+    "unknown": "min_senders = 5                     # number of people who must have written a reply; without a sender each row counts as one",
     "own": "min_senders = 1                     # all replies are your own",
-    "kept": 'min_senders = 5                     # a reply must come from so many people\nsender = "sender"',
+    "kept": 'min_senders = 5                     # number of people who must have written a reply\nsender = "sender"',
 }
 
 
 @dataclass
 class Size:
-    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the targets,
-    "unknown", "own" (the person who trains), or "kept" in a column `sender`."""
+    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the replies,
+    "unknown", "own" (the user alone), or "kept" (in a column `sender`)."""
 
     rows: int = 0
     senders: str = "unknown"
@@ -197,7 +197,7 @@ def suggest(size: Size, task: ModuleType, *, mail: bool) -> str:
     lines = "".join(f"{name} = [{quoted_list(steps)}]\n" for name in sources)
     reply = ["unicode", *(MAIL if mail else []), "whitespace"]  # suggested as they leave it
     senders = SENDERS[size.senders]
-    # More rows teach in fewer epochs and wider vectors; each is trained against the replies of 127 or 511 others.
+    # More rows need fewer epochs and allow wider vectors; each row is trained against the replies of 127 or 511 others.
     many = size.rows >= MANY_REPLIES
     epochs, batch_rows, units, warmup = (2, 512, 512, 100) if many else (8, 128, 256, 0)
     ngrams = 'kind = "counts", min_df = 2, casefold = true, marks = true'
@@ -227,7 +227,7 @@ embedding_size = {units}
 embedding_stddev = 0.03
 units = [{units}]
 share_embeddings = true             # needs the joint vocabulary
-initializer = "identity"            # at first a reply fits as far as it holds the words of the message
+initializer = "identity"            # initially a reply scores by the words it shares with the message
 
 [train]
 epochs = {epochs}

@@ -1,8 +1,7 @@
-"""The probability above which a two-class model answers a stated share of rows, from its textpipe.json.
+"""The threshold at which a two-class model answers a given share of rows, from its textpipe.json.
 
-"coverage": {"label": the positive class, "rows": rows of valid that were measured, "thresholds": 101 probabilities}: c % of these rows, to
-one row, have a probability of `label` of thresholds[c] or more; rows of equal probability all have it. Export writes it; see
-answers/label.py.
+"coverage": {"label": the positive class, "rows": number of valid rows measured, "thresholds": 101 probabilities}. The probability of
+`label` is at least thresholds[c] in c % of these rows, up to one row, or in more if there are ties. Export writes it; see answers/label.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +29,10 @@ def thresholds(probabilities: Sequence[float]) -> list[float]:
 
 
 def threshold_at(about: Mapping[str, Any], coverage: float, *, model: str = "the model") -> float:
-    """The probability of the positive class that a share `coverage` of rows reaches; linear between percents.
+    """The threshold that a share `coverage` of rows reaches, interpolated linearly between percents.
 
-    about: textpipe.json of an exported model; model: its name in messages. Raises ModelError for a coverage outside 0 to 1, for a model
-    whose description has no thresholds, and for thresholds that are none.
+    about: textpipe.json of an exported model; model: its name in messages. Raises ModelError for a coverage outside 0 to 1, and for a
+    model whose description has no thresholds or malformed ones.
 
     threshold_at({"coverage": {"thresholds": [.9, ..., .1], ...}}, 0.115) -> halfway between entries 11 and 12
     """
@@ -50,8 +49,8 @@ def threshold_at(about: Mapping[str, Any], coverage: float, *, model: str = "the
                 "classes, such as yes and no"
             )
         raise ModelError(
-            f"{model}: textpipe.json has no thresholds for a coverage, because an earlier version wrote it or [ingest] had no rows for "
-            "valid; export the model again, or give a threshold instead"
+            f"{model}: textpipe.json has no thresholds for a coverage, because an earlier version wrote it or the valid split was empty; "
+            "export the model again, or give a threshold instead"
         )
     values = entry.get("thresholds") if isinstance(entry, Mapping) else None
     if values is None or not is_thresholds(values):

@@ -1,6 +1,6 @@
 """An exported model inside the graph of another, so that both are one SavedModel.
 
-The embedded model keeps all that it was exported with: its normalization, vocabulary, network and weights.
+The embedded model keeps everything it was exported with: normalization, vocabulary, network and weights.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from textpipe.savedmodel import loader
 
 
 class Embedded(tf.Module):
-    """A model directory written by export, called by signature.
+    """A model directory written by export, whose signatures can be called in another graph.
 
-    Raises ModelError when the files differ from the manifest or the model cannot be loaded.
+    Raises ModelError if the files differ from the manifest or the model cannot be loaded.
     """
 
     def __init__(self, folder: Path):
@@ -28,11 +28,6 @@ class Embedded(tf.Module):
     def about(self) -> dict[str, Any]:
         """textpipe.json."""
         return self._model().about
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The source fields that it reads."""
-        return tuple(self.about["inputs"])
 
     def call(self, signature: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The outputs of a signature for its inputs, taken by name from `tensors`, which may hold others."""

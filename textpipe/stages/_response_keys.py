@@ -1,7 +1,7 @@
-"""When two replies say the same: keys of wordings, and of paraphrases by lemma.
+"""Keys by which replies are merged: replies with equal keys count as one. A key is the wording, or the lemmas of the words.
 
-Keys are made of texts with typed tokens (text/steps/mask_*.py), so that replies that differ in a date, a time, an amount, a number or a
-name have one key.
+Keys are computed from texts with typed tokens (text/steps/mask_*.py), so replies that differ only in a date, a time, an amount, a number
+or a name have the same key.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import Any
 
 from textpipe.text.canonical import canonical
 
-# Words, as canonical() leaves them, in place of what differs between replies.
+# Typed tokens: what replaces the parts that differ between replies. They are words that canonical() does not change.
 MASKS = {
     "mask_urls": "_url_", "mask_addresses": "_address_", "mask_phones": "_phone_", "mask_dates": "_date_", "mask_times": "_time_",
     "mask_amounts": "_amount_", "mask_numbers": "_number_", "mask_names": "_name_",
@@ -49,16 +49,11 @@ KEEP_ENDING = frozenset(
 )
 
 
-def wording(text: str) -> str:
-    """The words alone: see canonical(). "_date_ works, thanks!" -> "_date_ works thanks" """
-    return canonical(text)
-
-
 def lemma(text: str) -> str:
-    """The lemmas of a text: contractions in full, courtesies left out beside other words, endings of plurals and verbs taken off.
+    """The lemmas of a text: contractions are expanded, courtesies dropped if other words remain, plural and verb endings removed.
 
-    A typed token goes with the preposition before it, and is "that" where none stands there. Made for English; other languages keep
-    most of their words as they are.
+    A typed token is dropped together with the preposition before it; without a preposition it becomes "that". Written for English;
+    most words of other languages are left unchanged.
 
     "Thanks, I'll check!" and "I will check." -> "i will check";  "_date_ at _time_ works for me." and "That works for me" -> "that work
     for me";  "See you on _date_, _name_" -> "see you"
@@ -83,7 +78,7 @@ def expanded(text: str) -> list[str]:
 
 
 def polite(words: Sequence[str]) -> bool:
-    """Whether a clause is a courtesy and nothing else: "thank you very much", "hi _name_" """
+    """Whether a clause is only a courtesy: "thank you very much", "hi _name_" """
     return POLITE.issuperset(words) and not COURTESY.isdisjoint(words)
 
 
@@ -96,14 +91,13 @@ def without_tokens(words: Sequence[str]) -> list[str]:
             left.append(words[place])
             place += 1
             continue
-        start = place
         while place < len(words) and (words[place] in TOKENS or words[place] in BETWEEN_TOKENS):
             place += 1
-        while words[place - 1] not in TOKENS:  # words behind the last token belong to what follows
+        while words[place - 1] not in TOKENS:  # words after the last token belong to what follows
             place -= 1
         while left and left[-1] in ("next", "this", "last", "the"):
             left.pop()
-        if left and left[-1] in PREPOSITIONS and start:
+        if left and left[-1] in PREPOSITIONS:
             left.pop()
         else:
             left.append("that")
@@ -112,7 +106,7 @@ def without_tokens(words: Sequence[str]) -> list[str]:
 
 @functools.lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """A word without the ending of a plural or a verb: "replies" -> "reply", "works", "worked", "working" -> "work" """
+    """A word without its plural or verb ending: "replies" -> "reply", "works", "worked", "working" -> "work" """
     if word in KEEP_ENDING or len(word) < 4 or not word.isascii():
         return word
     if word.endswith("ies") and len(word) > 4:
@@ -129,11 +123,11 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 4 else word
 
 
-KEYS: dict[str, Callable[[str], str]] = {"wording": wording, "lemma": lemma}
+KEYS: dict[str, Callable[[str], str]] = {"wording": canonical, "lemma": lemma}
 
 
 def masks() -> list[tuple[ModuleType, Any]]:
-    """The steps that put typed tokens into a text, and their settings, in order."""
+    """The normalization steps that insert typed tokens, with their settings, in order."""
     from textpipe.config import plugins
 
     modules = [(plugins.find("text.steps", name), token) for name, token in MASKS.items()]
@@ -147,4 +141,4 @@ def type_tokens(text: Any) -> Any:
     return text
 
 
-__all__ = ["KEYS", "TOKENS", "lemma", "type_tokens", "wording"]
+__all__ = ["KEYS", "TOKENS", "lemma", "type_tokens"]

@@ -18,8 +18,8 @@ from textpipe.stages._response_keys import KEYS, TOKENS
 from textpipe.text.canonical import canonical
 
 LONGEST = 500  # characters of a response
-VARIANTS = 5  # texts of its wording listed beside the one that is suggested
-PARAPHRASES = 20  # and other wordings that were merged with it
+VARIANTS = 5  # variants that differ from a response in case and punctuation only
+PARAPHRASES = 20  # variants with other wordings that were merged with it
 QUOTED = (">", "|", "\uff1e")
 # Writing without spaces between words: Thai, Lao, Myanmar, Khmer, kana and ideographs. A character counts as a word.
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -32,18 +32,18 @@ Reply = tuple[
 
 @dataclass
 class Wording:
-    """What replies that differ in case and punctuation alone have in common: how often each text was written, and by whom."""
+    """Replies that differ only in case and punctuation: how often each text was written, and by whom."""
 
     counts: Counter[str] = field(default_factory=Counter)
     senders: defaultdict[str, set[str | int]] = field(default_factory=lambda: defaultdict(set))
-    typed: bool = False  # it holds a date, a time, an amount, a number, an address or a name
+    typed: bool = False  # contains a date, a time, an amount, a number, an address or a name
 
     def num_senders(self) -> int:
-        """Different people who wrote it."""
+        """The number of different people who wrote it."""
         return num_people(set().union(*self.senders.values()))
 
     def texts(self, least: int) -> list[str]:
-        """Texts that at least so many people wrote; most people first, then most rows, then by code points."""
+        """Texts that at least `least` people wrote, by descending number of people, then of rows, then by code points."""
         shared = [text for text, senders in self.senders.items() if num_people(senders) >= least]
         return sorted(shared, key=lambda text: (-num_people(self.senders[text]), -self.counts[text], text))
 
@@ -59,11 +59,12 @@ class Group(defaultdict[str, Wording]):
         return sum(one.counts.total() for one in self.values())
 
     def num_senders(self) -> int:
-        """Different people who wrote it in any wording."""
+        """The number of different people who wrote it in any wording."""
         return num_people(set().union(*(senders for one in self.values() for senders in one.senders.values())))
 
     def shared(self, least: int) -> list[tuple[str, Wording]]:
-        """Wordings without typed tokens that at least so many people wrote; most people first, then most rows, then by canonical form."""
+        """Wordings without typed tokens that at least `least` people wrote, by descending number of people, then of rows, then by canonical
+        form."""
         order = [
             (-people, -one.counts.total(), key)
             for key, one in self.items()
@@ -78,8 +79,8 @@ class Learner:
     Where rows say nothing of senders, each row counts as a person; a row whose sender is not known may be
     anybody's, so that it adds no person to those who are known.
 
-    merge: which wordings count together, one of _response_keys.KEYS. It has no say in what may be suggested: that must be a wording
-    which enough people wrote.
+    merge: how replies are grouped, one of _response_keys.KEYS. It does not affect what may be suggested: each wording needs enough people
+    who wrote it.
     """
 
     def __init__(self, merge: str = "wording") -> None:
@@ -88,11 +89,13 @@ class Learner:
         self.names = Names()
         self.rows = 0
         self.long = 0  # rows too long for any setting
-        self.quoted = 0  # rows that hold the words of somebody else
+        self.quoted = 0  # rows that begin with quoted text
 
     def add(self, replies: Iterable[Reply], typed: Iterable[str] | None = None) -> None:
-        """Count rows; typed: their texts with typed tokens."""
-        for (text, sender), tokens in zip(replies, itertools.repeat("") if typed is None else typed, strict=False):
+        """Count rows. typed: the replies with typed tokens."""
+        for (text, sender), tokens in zip(
+            replies, itertools.repeat("") if typed is None else typed, strict=typed is not None
+        ):
             self.rows += 1
             text = text.strip()
             self.names.observe(text)
@@ -117,8 +120,8 @@ class Learner:
     ) -> tuple[list[Response], dict[str, int]]:
         """The response set, most frequent first, and how many replies each filter left out.
 
-        A response, and each of its variants, is a wording that min_senders people wrote, apart from case and punctuation, and two of them
-        to the letter (unless min_senders is 1).
+        A response, and each of its variants, was written by at least min_senders people, apart from case and punctuation, and by at least
+        two of them verbatim (unless min_senders is 1).
         """
         is_blocked = [blocks(phrase) for phrase in blocked]
         dropped: Counter[str] = Counter()
@@ -145,7 +148,8 @@ class Learner:
     def best_wording(
         self, group: Group, min_senders: int, max_words: int, is_blocked: Sequence[Callable[[str, str], bool]]
     ) -> Response | str:
-        """The response that stands for a group, with its variants, or what keeps it out; a group with typed tokens alone is private."""
+        """The response that represents a group, with its variants, or the filter that rejects it; a group in which every wording has typed
+        tokens is private."""
         if group.num_senders() < min_senders:
             return "few_senders"
         shared = group.shared(min_senders)
@@ -169,7 +173,7 @@ class Learner:
         return reasons[0]
 
     def is_open(self, text: str) -> bool:
-        """Whether nothing in a text belongs to one person."""
+        """Whether a text contains nothing private."""
         return not is_private(text) and not self.names.occur_in(text)
 
 
@@ -179,7 +183,7 @@ def num_people(senders: set[str | int]) -> int:
 
 
 def person(sender: str) -> str:
-    """What tells people apart: the address alone where there is one, without a tag; else the words of the name, in any order.
+    """The identity of a sender: the address without its +tag if there is one, else the words of the name, sorted.
 
     "Bob <Bob+news@Example.org>" -> "bob@example.org";  "Smith, Bob" and "bob smith" -> "bob smith"
     """

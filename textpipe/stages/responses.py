@@ -31,9 +31,9 @@ class Config(Section):
     min_senders: how many different people must have written a reply (k-anonymity).
     sender: the column that says who wrote a reply, one of [ingest] keep; without it each row counts as a person. A row where it is empty
     may be anybody's and adds no person.
-    merge: which replies count as one: those of like wording apart from case and punctuation ("wording"), or also paraphrases of like
-    lemmas, such as "Thanks, I'll check!" and "I will check." ("lemma", for English). Replies that differ in a date, a time, an amount, a
-    number or a name count as one either way, and are suggested only as a wording that holds none.
+    merge: which replies count as one: those with equal words ("wording"), or also those with equal lemmas, such as "Thanks, I'll check!"
+    and "I will check." ("lemma", for English). Case, punctuation, dates, times, amounts, numbers and names are ignored either way; the
+    wording that is suggested contains no date, time, amount, number or name.
     blocked: words and phrases that no suggestion may hold.
     intents: a file of lines with a response, its intent and perhaps its polarity (positive, negative or neutral), with tabs between them.
     No two replies of one intent are suggested together.
@@ -104,7 +104,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
 
 def cure(stats: dict[str, int]) -> str:
-    """What brings more replies into the set, given what each filter left out."""
+    """Advice on how to get more responses, from the number of replies that each filter removed."""
     changes = [
         f"lower {name}" for reason, name in (("rare", "min_count"), ("few_senders", "min_senders")) if stats.get(reason)
     ]
@@ -113,10 +113,8 @@ def cure(stats: dict[str, int]) -> str:
     if changes:
         return ", or ".join(changes)
     if stats.get("private"):
-        return (
-            "replies with a name, a number or an address are never suggested: give more mail, or a response set as file"
-        )
-    return "nearly all replies say the same: give more mail, or a response set as file"
+        return "replies with a name, a number or an address are never suggested; use more mail, or set [responses] file"
+    return "nearly all replies are the same; use more mail, or set [responses] file"
 
 
 def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> None:
@@ -147,7 +145,7 @@ def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> 
     for batch in _text_columns.batches(folder, "train", [target], columns):
         replies = batch.column(target)
         texts = _text_columns.to_arrow(clean(_text_columns.to_tensor(replies)), replies.type).to_pylist()
-        # Longer ones make no response.
+        # Longer replies are never responses.
         shortened = pa.array([text[:LONGEST] for text in texts], replies.type)
         typed = _text_columns.to_arrow(mask(_text_columns.to_tensor(shortened)), replies.type).to_pylist()
         senders = batch.column(sender).to_pylist() if sender else [None] * len(texts)

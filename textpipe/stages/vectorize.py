@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 class Config(Section):
     """features: the feature of each source field it can be made of; other fields have the default feature of their kind.
     target: the ids of a target text, where the task answers with text (default: as `features` when those are ids, else
-    the defaults of ids). fields: other features for single fields. vocabulary: "joint" for one set of n-grams of all text fields whose
-    features have equal settings, so that an n-gram has the same number in each; "separate" for one of each field. For ids, [tokenize]
-    has a setting of this name.
+    the defaults of ids). fields: other features for single fields. vocabulary: "joint" learns one set of n-grams for all text fields
+    whose features have equal settings, so that an n-gram has the same column in each; "separate" learns one per field. For ids, set
+    vocabulary in [tokenize].
     """
 
     task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
@@ -166,7 +166,7 @@ def names_with_text(task_fields: Sequence[fields.Field]) -> list[str]:
 
 
 def joint_fields(config: Config, field: fields.Field) -> list[fields.Field]:
-    """The fields whose n-grams are learned together with those of a field, itself among them."""
+    """The fields that share a field's set of n-grams, including the field itself."""
     section = feature_section(config, field)
     if config.vocabulary == "separate" or plugins.find("features", kind_of(section)).KIND != "sparse":
         return [field]
@@ -174,7 +174,7 @@ def joint_fields(config: Config, field: fields.Field) -> list[fields.Field]:
 
 
 def training_values(folder: Path, *task_fields: fields.Field) -> Callable[[], Iterator[Any]]:
-    """A function that streams the training cells of a field as tensors, from the start; of several fields one after the other."""
+    """A function that streams the training cells of the fields as tensors, one field after the other; each call starts anew."""
 
     def cells(field: fields.Field) -> Iterator[Any]:
         batches = _text_columns.batches(folder, "train", names_with_text([field]), (field.name,))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from textpipe.text import words
 from textpipe.text.steps import casefold
 
-# No word of any text: `words.split` cuts at their brackets.
+# Never equal to a word of a text, because `words.split` splits at brackets.
 START, END = "<s>", "</s>"
 # Equal strings of different families (the word "in", the characters "in") must not share a bucket.
 FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
@@ -39,7 +39,7 @@ def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
 def word_ngrams(text: tf.Tensor, sizes: tuple[int, int], *, punctuation: bool, marks: bool = False) -> tf.RaggedTensor:
     """N-grams of sizes[0] to sizes[1] words: [N] string -> [N, G] string.
 
-    marks: n-grams of two or more words are those of START, the words, END.
+    marks: n-grams of two or more words are taken from START, the words, END.
 
     ["a red fox"], (1, 2) -> [["a", "red", "fox", "a red", "red fox"]]
     """

@@ -56,8 +56,8 @@ def lenient_policy(counts: Counter[str]) -> LenientPolicy:
 def parse(raw: bytes, counts: Counter[str]) -> email.message.Message:
     """Parse a raw mail as a tree of parts, repairing its headers.
 
-    The body of a single-part mail is not split into lines, which would take most of the time. Of a mail with more levels of parts
-    than the parser can follow, about a thousand, only the headers are read, and it has no text.
+    The body of a single-part mail is not split into lines, which would take most of the time. If parts are nested more deeply
+    than the parser can recurse (about a thousand levels), only the headers are read, and the mail has no text.
     """
     try:
         return parse_parts(raw, counts)

@@ -198,7 +198,10 @@ def text_outside_parts(message: email.message.Message, counts: Counter[str]) -> 
     if message.get_content_maintype() != "multipart" or is_attachment(message, root=True):
         return []
     content = message.get_payload()
-    if isinstance(content, str) and subparts(message, counts) == []:
+    repeated: Counter[str] = Counter()  # displayed_parts has counted these repairs
+    if isinstance(content, str) and subparts(message, repeated) == []:
+        if repeated["too_deep"]:
+            return []
         plain = email.message.Message()
         plain.set_payload(content)
         text = payload.part_text(plain, counts)

@@ -158,27 +158,27 @@ def find_parents(index: Index, mailbox: Mailbox, *, subject_days: int) -> list[i
     for at in sorted(unnamed, key=lambda at: (index.mails[at].topic, index.mails[at].time, at)):
         parents[at] = parent_by_subject(index, texts, at, topics[index.mails[at].topic], subject_days * SECONDS_PER_DAY)
         index.counts["threaded_by_subject" if parents[at] >= 0 else "missing_starts"] += 1
-    break_circles(index, parents)
+    break_cycles(index, parents)
     return parents
 
 
-def break_circles(index: Index, parents: list[int]) -> None:
-    """Let the earliest mail of each circle of mails that answer each other answer none; counts circles.
+def break_cycles(index: Index, parents: list[int]) -> None:
+    """Break cycles of mails that answer each other: the earliest mail of a cycle loses its parent. Counts them as "circles".
 
-    Ids that a mailer uses again, or a forged header, make such circles; no mail answers a later one.
+    Such cycles come from message ids that a mailer reuses and from forged headers.
     """
-    walk = [-1] * len(parents)  # where the first walk towards a thread's start that came by began; -1: none yet
+    walk = [-1] * len(parents)  # the mail at which the walk that first visited a mail began; -1: not visited
     for start in range(len(parents)):
         at = start
         while at >= 0 and walk[at] < 0:
             walk[at] = start
             at = parents[at]
-        if at < 0 or walk[at] != start:  # a first mail, or what an earlier walk came by
+        if at < 0 or walk[at] != start:  # the start of a thread, or a mail that an earlier walk visited
             continue
-        circle = [at]
-        while parents[circle[-1]] != at:
-            circle.append(parents[circle[-1]])
-        earliest = min(circle, key=lambda one: (index.mails[one].time, one))
+        cycle = [at]
+        while parents[cycle[-1]] != at:
+            cycle.append(parents[cycle[-1]])
+        earliest = min(cycle, key=lambda one: (index.mails[one].time, one))
         parents[earliest] = -1
         index.counts["circles"] += 1
 

@@ -1,4 +1,4 @@
-"""POST /v1/models/NAME:feedback: what became of the replies that a model suggested, as a line of the feedback log.
+"""POST /v1/models/NAME:feedback: records what a user did with the replies that a model suggested, as a line of the feedback log.
 
 {"inputs": {"message": "Are you free at 5?"}, "shown": ["Yes, I am.", "No, sorry."], "taken": "Yes, I am.", "edited": false}
 -> {"time": "2024-01-08T08:43:00Z", "model": "mail", "version": 1, "message": "Are you free at 5?", "reply": "Yes, I am.",
@@ -22,17 +22,17 @@ from textpipe.serve.rest.paths import Target
 METHOD = "feedback"
 VIEW = "replies"  # of models that suggest replies
 KEYS = ("inputs", "shown", "taken", "edited")
-COLUMNS = ("time", "model", "version", "reply", "shown", "action")  # of a line, besides the model's inputs
-MAX_SHOWN = 100  # replies that a model suggests at once
+COLUMNS = ("time", "model", "version", "reply", "shown", "action")  # the keys of a line besides the model's inputs
+MAX_SHOWN = 100  # the most replies that a model suggests at once
 KINDS = {
     type(None): "nothing", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object",
 }  # fmt: skip
 
 
 async def log(feedback_log: FeedbackLog | None, service: Service, target: Target, request: Mapping[str, Any]) -> int:
-    """Append a request's line to the log; returns the number of the model's version.
+    """Append a line for a request to the log; returns the number of the model's version.
 
-    Raises ServingError: NOT_FOUND if there is no log, INVALID_ARGUMENT for a wrong request, LogFullError.
+    Raises ServingError: NOT_FOUND if the server keeps no log, INVALID_ARGUMENT for an invalid request, LogFullError.
     """
     require_log(feedback_log)
     assert feedback_log is not None
@@ -47,19 +47,17 @@ async def log(feedback_log: FeedbackLog | None, service: Service, target: Target
 
 
 def require_log(feedback_log: FeedbackLog | None) -> None:
-    """Raises ServingError when the server keeps no log; called before a body is read."""
+    """Raises ServingError if the server keeps no log. Called before the body is read."""
     if feedback_log is None:
-        raise ServingError(
-            "NOT_FOUND", "this server keeps no feedback log; its operator can start it with --feedback-log FILE"
-        )
+        raise ServingError("NOT_FOUND", "this server keeps no feedback log; start it with --feedback-log FILE")
 
 
 def input_kinds(version: Version, name: str) -> dict[str, str]:
-    """{input: kind} of a model that suggests replies; raises ServingError for others."""
+    """{input: kind} of a model that suggests replies; raises ServingError for other models."""
     about = version.about
     view = description.view(about, tuple(version.signatures))
     if not view or view["kind"] != VIEW:
-        raise invalid_argument(f"{name}: this model suggests no replies, so there is no feedback to log")
+        raise invalid_argument(f"{name}: this model does not suggest replies, so it takes no feedback")
     kinds = {field["name"]: field["kind"] for field in about.get("fields") or ()}
     fields = {field: kinds.get(field, "text") for field in about.get("inputs") or ()}
     if clash := sorted(set(fields) & set(COLUMNS)):
@@ -70,7 +68,7 @@ def input_kinds(version: Version, name: str) -> dict[str, str]:
 
 
 def record(request: Mapping[str, Any], fields: Mapping[str, str], limits: RequestLimits) -> dict[str, Any]:
-    """The part of a line that a request gives; raises ServingError with the key, what was expected and what was found."""
+    """The part of a line that comes from the request; a ServingError names the key, what was expected and what was found."""
     if unknown := sorted(set(request) - set(KEYS)):
         raise invalid_argument(f"{unknown[0]!r}: unknown key; expected {', '.join(KEYS)}")
     inputs, shown, taken, edited = (request.get(key) for key in KEYS)
@@ -88,15 +86,15 @@ def record(request: Mapping[str, Any], fields: Mapping[str, str], limits: Reques
     replies = [text(reply, f"shown[{at}]", limits) for at, reply in enumerate(shown)]
     reply = "" if taken is None else text(taken, "taken", limits)
     if not reply and edited:
-        raise invalid_argument("edited: is true, but no reply was taken; give it in taken")
+        raise invalid_argument("edited: is true, but taken has no reply; give the edited reply in taken")
     if reply and not edited and reply not in replies:
-        raise invalid_argument("taken: is none of the replies in shown; set edited to true if it was changed")
+        raise invalid_argument("taken: is not one of the replies in shown; set edited to true if the user changed it")
     action = "edited" if edited else "taken" if reply else "dismissed"
     return {**cells, "reply": reply, "shown": replies, "action": action}
 
 
 def cell(value: Any, kind: str, place: str, limits: RequestLimits) -> str | int | float | None:
-    """An input as it is logged; a missing number is null."""
+    """An input as it is logged; NaN, a missing number, becomes null."""
     if kind != "number":
         return text(value, place, limits)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -105,7 +103,7 @@ def cell(value: Any, kind: str, place: str, limits: RequestLimits) -> str | int 
 
 
 def text(value: Any, place: str, limits: RequestLimits) -> str:
-    """A text without halves of surrogate pairs, which no file can hold."""
+    """A text as it is logged: lone surrogates, which UTF-8 cannot encode, become "?"."""
     if not isinstance(value, str):
         raise invalid_argument(f"{place}: expected a text, found {kind_of(value)}")
     encoded = value.encode("utf-8", "replace")
@@ -114,7 +112,7 @@ def text(value: Any, place: str, limits: RequestLimits) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """How a value of JSON is called in a message."""
+    """The type of a JSON value, for messages."""
     if isinstance(value, str):
         return "a text" if value.strip() else "a blank text"
     return KINDS.get(type(value), "another value")

@@ -68,7 +68,7 @@ def components(options: Mapping[str, tuple[str, dict[str, Any]]]) -> Iterator[tu
 
 
 METHOD_SUMMARIES = {
-    "feedback": "Appends what became of suggested replies to the feedback log; 404 without --feedback-log, 507 when it is full.",
+    "feedback": "Appends what a user did with suggested replies to the feedback log; 404 without --feedback-log, 507 when it is full.",
     "predict": "Answers of a signature, in rows (instances) or columns (inputs).",
     "classify": "Labels and scores for examples.",
     "regress": "A number for each example.",

@@ -1,7 +1,7 @@
 """The web pages: page.html, and inbox.html for models that suggest replies.
 
-A page is one response, because a browser that sends a token with it would not send one for further files: a line
-<!-- script: NAME --> becomes the script of that file.
+Each page is a single response, because a browser would request further files without the token: a line <!-- script: NAME --> is
+replaced by the script in that file.
 """
 
 import re
@@ -18,7 +18,7 @@ HEADERS = {
 
 
 def read(name: str) -> str:
-    """The HTML of a page, its scripts included."""
+    """The HTML of a page, with its scripts inlined."""
     folder = Path(__file__).parent
     page = (folder / f"{name}.html").read_text(encoding="utf-8")
     return SCRIPT.sub(lambda match: f"<script>\n{(folder / match[1]).read_text(encoding='utf-8')}</script>", page)

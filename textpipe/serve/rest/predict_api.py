@@ -36,7 +36,8 @@ Send = Callable[[dict], Awaitable[None]]
 class PredictApi:
     """max_body_bytes: of a body, before and after decompression; body_seconds: how long a client may take to send it.
 
-    feedback_log: of the method `feedback`, None to refuse it. Adds to scope["log_fields"]: model, verb, version, rows, code, and with log_texts the body.
+    feedback_log: where the method `feedback` writes; None refuses it. Adds to scope["log_fields"]: model, verb, version, rows, code, and
+    with log_texts the body, except that of `feedback`.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class PredictApi:
         """The body's JSON object, and the seconds left to answer it after reading."""
         body = await self.body(headers, receive)
         fields["bytes_in"] = len(body)
-        if self.log_texts and fields.get("verb") != feedback.METHOD:  # whose texts are in the feedback log alone
+        if self.log_texts and fields.get("verb") != feedback.METHOD:  # feedback is written to the feedback log only
             fields["body"] = body.decode("utf-8", "replace")
         deadline = self.service.deadline(Cancellation(parse_timeout(headers.get(TIMEOUT_HEADER))))
         if len(body) <= INLINE_BYTES:

@@ -1,29 +1,29 @@
-"""What the masks of dates, times, amounts and names share.
+"""Shared by the steps mask_dates, mask_times, mask_amounts and mask_names.
 
-RE2 has no look-around: what must stand beside a match is matched with it, put back, and, as two matches may share it, looked for again.
-Words that would be taken wrongly get a noncharacter in front of them while a step runs.
+RE2 has no look-around, so the context of a match is matched with it and written back; because two matches may share their context, each
+replacement runs twice. A noncharacter is inserted before words that must not match, and removed at the end of the step.
 """
 
 from textpipe.text.patterns import escape_replacement
 
-GAP = r"(?:[ \t\n\x{a0}\x{202f}]{1,2})"  # between words, also where a line was wrapped
-# Neither within a word, a version, an IP address or a path, nor before the decimals of a number.
+GAP = r"(?:[ \t\n\x{a0}\x{202f}]{1,2})"  # between words, also at a line wrap
+# Not inside a word, a version, an IP address or a path, and not before the decimals of a number.
 BEFORE = r"\A|[^\p{L}\p{M}\p{N}_.,:/\-@]"
 AFTER = r"\z|[^\p{L}\p{M}\p{N}_./,:\-@%]|[.,:/\-]\B"  # \B leaves the next character to the next match
 PROTECTED = "\ufdd8"
 
 
 def check_token(token: str) -> str:
-    """Return the token of a mask; raises ValueError for one with digits, which the mask of numbers would replace."""
+    """Return the token of a mask; raises ValueError if it contains digits, which mask_numbers would replace."""
     if any(character.isdecimal() for character in token):
         raise ValueError(f"{token!r} contains a digit, which would itself be masked; choose a token without digits")
     return token
 
 
 def replace(text, pattern, token, *, before=BEFORE, after=AFTER):
-    """[N] string -> [N] string: each match between `before` and `after` becomes the token.
+    """[N] string -> [N] string: each match of `pattern` between `before` and `after` is replaced by the token.
 
-    Whether a pattern, `before` or `after` minds the case, it says itself.
+    Patterns are case-sensitive unless they contain (?i:...).
     """
     import tensorflow as tf
 
@@ -32,14 +32,14 @@ def replace(text, pattern, token, *, before=BEFORE, after=AFTER):
 
 
 def protect(text, pattern, *, before=""):
-    """[N] string -> [N] string: no other pattern matches across the beginning of what this one matches behind `before`."""
+    """[N] string -> [N] string: inserts PROTECTED before each match of `pattern` that follows `before`, so no other pattern matches there."""
     import tensorflow as tf
 
     return tf.strings.regex_replace(text, rf"({before})({pattern})", rf"\1{PROTECTED}\2")
 
 
 def unprotect(text):
-    """[N] string -> [N] string without the marks of `protect`."""
+    """[N] string -> [N] string without the noncharacters that `protect` inserted."""
     import tensorflow as tf
 
     return tf.strings.regex_replace(text, PROTECTED, "")

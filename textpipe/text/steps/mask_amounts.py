@@ -26,10 +26,10 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string; numbers with a currency before or behind them. Idempotent.
+    """[N] string -> [N] string; replaces numbers with a currency before or after them. Idempotent.
 
-    Signs stay, and so do numbers with another unit, percentages, and variables such as $HOME. Put it after `mask_dates` and before
-    `mask_numbers`.
+    Plus and minus signs, numbers with other units, percentages, and variables such as $HOME are kept. Put it after `mask_dates` and
+    before `mask_numbers`.
 
     "€1,200.50, 250 EUR, 5 % of $2k" -> "<amount>, <amount>, 5 % of <amount>"
     """

@@ -40,7 +40,7 @@ MONTH_FIRST = (
     r"(?:" + MONTH.replace("|May|Mai|MAY|MAI", "") + rf"{GAP}{DAYS}{YEAR}?|May{GAP}(?:{ORDINAL}{YEAR}?|{NUMBER}{YEAR}))"
 )
 DATE = rf"{NUMERIC}|{DAYS}{GAP}(?:of{GAP})?{MONTH}{YEAR}?|{MONTH_FIRST}|{MONTH},?{GAP}{IN_YEAR}"
-SHORT = rf"{NUMBER}\.{GAP}?{MONTH_NUMBER}\.(?:[0-9]{{2}})?"  # 14.3. and 14.3.24 may be versions: only after a weekday or a cue
+SHORT = rf"{NUMBER}\.{GAP}?{MONTH_NUMBER}\.(?:[0-9]{{2}})?"  # 14.3. and 14.3.24 may be versions: matched only after a weekday or a cue
 CONNECTED = rf",?{GAP}(?i:(?:the|den|dem|der){GAP})?"
 PATTERN = (
     rf"{WEEKDAY}{CONNECTED}(?:{DATE}|{SHORT}|{ORDINAL})|{SHORT_WEEKDAY}{CONNECTED}(?:{DATE}|{SHORT})"
@@ -61,10 +61,10 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string; English and German dates with a month or a weekday in them. Idempotent.
+    """[N] string -> [N] string; replaces English and German dates that contain a month or a weekday. Idempotent.
 
-    Relative days (tomorrow, next week), years alone, fractions, versions and IP addresses stay, and so does what may be something else:
-    "14.3." without a cue such as "am", "May" without a day, a year or "in". Put it after `mask_phones`, before `mask_times` and
+    Relative days (tomorrow, next week), years alone, fractions, versions and IP addresses are kept, and so are ambiguous cases: "14.3."
+    without a cue such as "am", and "May" without a day, a year or "in". Put it after `mask_phones`, before `mask_times` and
     `mask_numbers`, and before `casefold`.
 
     "Tuesday, 14 March at 3 or am 2.4.?" -> "<date> at 3 or am <date>?";  "May I use version 1.2.24?" stays

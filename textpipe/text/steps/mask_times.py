@@ -22,13 +22,13 @@ PATTERN = (
     rf"|(?i:half|(?:a{GAP})?quarter){GAP}(?i:past|to|after){GAP}(?:{HOUR_12}|{HOUR_WORD})"
     rf"|(?i:halb|(?:drei)?viertel(?:{GAP}(?:nach|vor))?){GAP}(?:{HOUR_12}|{GERMAN_HOUR})"
 )
-# A number alone is a time after one of these words and before one of those: "at 3 works", but "at 3 sites".
+# A number alone is a time only between a word of CUES and one of AFTER_ALONE: "at 3 works", but not "at 3 sites".
 CUES = rf"(?:{BEFORE})(?i:at|um|gegen){GAP}"
 AFTER_ALONE = (
     rf"\z|[.,;:!?)]\B|{GAP}(?i:on|and|or|if|then|is|was|works|work|would|suits|sharp|tomorrow|today|tonight|please|in{GAP}the"
     rf"|instead|for|und|oder|wenn|ist|wäre|geht|passt|am|bei)\b"
 )
-# "die 3 am Montag" is German.
+# "die 3 am Montag": German "am", not a.m.
 GERMAN_AM = (
     r"(?i: am (?:(?:mon|diens|donners|frei|sams|sonn)tag|mittwoch|sonnabend|abend|morgen|vormittag|nachmittag|mittag|wochenende|tag|ende"
     r"|anfang|besten|meisten|ehesten|liebsten|tisch|stück|telefon|[0-9]))"
@@ -43,10 +43,10 @@ class Config(Section):
 
 
 def apply(text, config):
-    """[N] string -> [N] string; English and German times of day, and ranges of them. Idempotent.
+    """[N] string -> [N] string; replaces English and German times of day, and ranges of them. Idempotent.
 
-    A number alone counts after "at", "um" or "gegen" where no noun follows. "noon", durations, ratios, scores and decimals stay. Put it
-    after `mask_dates` and before `mask_numbers`.
+    A number alone is a time after "at", "um" or "gegen" unless a noun follows. "noon", durations, ratios, scores and decimals are kept.
+    Put it after `mask_dates` and before `mask_numbers`.
 
     "at 4:15, 3 pm or um 15.30 Uhr" -> "at <time>, <time> or um <time>";  "3.5 hours at 3 sites" stays
     """
