@@ -87,18 +87,6 @@ def test_the_threshold_is_an_option_of_a_call(triggered):
         model.predict(messages, options={"threshold": 1.5})
 
 
-def test_a_stated_coverage_is_looked_up_in_the_trigger(folder):
-    from textpipe.answers._trigger import Trigger
-    from textpipe.savedmodel import description, thresholds
-
-    place = loader.find_version(folder / "saved_models/wants")
-    for coverage in (0.1, 0.5, 0.9):
-        trigger = Trigger(place, Config(trigger=place, coverage=coverage))
-        expected = thresholds.threshold_at(description.read(place), coverage)
-        assert float(trigger.threshold) == pytest.approx(expected)
-    assert float(Trigger(place, Config(trigger=place)).threshold) == 0.5
-
-
 def test_evaluate_counts_how_often_the_trigger_fires(triggered):
     result, _ = triggered
     metrics = json.loads((result.artifacts["evaluate"].path / "metrics.json").read_text(encoding="utf-8"))["metrics"]

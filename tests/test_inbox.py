@@ -157,8 +157,11 @@ def lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 def send(server, model="triggered", path=":feedback", headers=(), **request):
-    status, _, body = server.ask("POST", f"/v1/models/{model}{path}", request, headers)
+    status, _, body = server.ask("POST", f"/v1/models/{model}{path}", request, {**JSON, **dict(headers)})
     return status, json.loads(body)
 
 
@@ -238,9 +241,17 @@ def test_only_models_that_suggest_replies_take_feedback(fresh):
     assert len(lines(fresh.log)) == 1
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_type_that_any_website_may_send_is_refused(fresh, kind):
+    status, answer = send(fresh, headers={"Content-Type": kind}, **feedback(None))
+    assert status == 400
+    assert "expected the content type application/json" in answer["error"]
+    assert fresh.log.read_bytes() == b""
+
+
 def test_a_missing_number_is_null(fresh):
     body = json.dumps(feedback(None, recipients="HERE")).replace('"HERE"', "NaN")
-    assert fresh.ask("POST", "/v1/models/triggered:feedback", body)[0] == 200
+    assert fresh.ask("POST", "/v1/models/triggered:feedback", body, JSON)[0] == 200
     assert lines(fresh.log)[0]["recipients"] is None
 
 

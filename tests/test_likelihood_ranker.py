@@ -344,25 +344,6 @@ def test_a_ranker_by_matching_takes_it_as_the_second(suggested):
         loader.Model.load(result.saved_model).predict(["thank you for the plan 7"])[0]["replies"][0]
         == "You are welcome!"
     )
-    # The candidates share their probability anew; the other responses keep theirs.
-    paths = {stage: artifact.path for stage, artifact in result.artifacts.items()}
-    raw = {"message": tf.constant(["could you send the plan 7", "thank you for the lunch 3"])}
-    first = Servable.load(paths, "suggest", answer=Config()).output.scores(raw).numpy().astype(np.float64)
-    first -= np.logaddexp.reduce(first, axis=1)[:, None]
-    second = loader.Model.load(folder / "saved_models/likelihood").signatures["rerank"]
-    for count, weight in ((2, 0.25), (3, 1.0)):
-        settings = Config(rerank=folder / "saved_models/likelihood", candidates=count, rerank_weight=weight)
-        output = Servable.load(paths, "suggest", answer=settings).output
-        expected = first.copy()
-        for row in range(2):
-            places = np.argsort(-first[row])[:count]
-            texts = tf.gather(output.texts, places)[None]
-            other = second(message=raw["message"][row : row + 1], candidates=texts)["log_probs"].numpy()[0]
-            mixed = (1 - weight) * first[row, places] + weight * (other - np.logaddexp.reduce(other))
-            mass = np.logaddexp.reduce(first[row, places])
-            expected[row, places] = mass + mixed - np.logaddexp.reduce(mixed)
-        np.testing.assert_allclose(output.scores(raw), expected, atol=1e-4)
-        np.testing.assert_allclose(np.exp(expected).sum(axis=1), 1)
 
 
 def test_settings_that_do_not_fit_are_refused(tmp_path):

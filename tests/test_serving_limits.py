@@ -148,6 +148,14 @@ def test_too_many_hypotheses_are_refused_before_the_model_runs(server, monkeypat
     assert ask_options(server, "foreign", source=["a"] * 6, beam_size=7)[0] == 200
 
 
+def test_candidates_are_counted_over_all_rows():
+    tensors = {"candidates": np.full((1024, 8), b"yes", object), "message": np.full(1024, b"no", object)}
+    search_limits.check_candidates(("candidates",), tensors)
+    search_limits.check_candidates((), {"message": np.full((1024, 9), b"no", object)})
+    with pytest.raises(ServingError, match="candidates: 9216 texts where this server takes 8192 in a request"):
+        search_limits.check_candidates(("candidates",), {"candidates": np.full((1024, 9), b"yes", object)})
+
+
 def test_the_maximum_of_rows_with_default_options_is_always_allowed():
     bounds, defaults = {"beam_size": (1, 64), "n_best": (0, 64)}, {"beam_size": np.int32(20), "n_best": np.int32(0)}
     rows = {"source": np.full(1024, b"a", object)}

@@ -181,6 +181,7 @@ class Output(tf.Module):
             wanted = tf.where(positive & ~negative, -1, tf.where(negative & ~positive, 1, 0))  # [B]
             wanted = tf.where(diverse & (at == count - 1) & (at > 0), wanted, 0)
             fits = free & ((wanted[:, None] == 0) | (self.polarity[None] == wanted[:, None]))  # [B, R]
+            fits &= logits > ABSENT / 2  # a ranker's search did not find the others
             fits = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), fits, free)
             best = tf.argmax(tf.where(fits, logits, TAKEN), axis=1, output_type=tf.int32)
             best = tf.where(tf.reduce_any(free, axis=1), best, -1)

@@ -7,7 +7,7 @@ grows with them; nothing is known about models of other tools.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ DEFAULT_MAX = {
 }  # fmt: skip
 
 WIDTH_OPTIONS = ("beam_size", "n_best", "num_samples")  # the largest of these is the number of hypotheses per row
+MAX_CANDIDATES = 8192  # of a request, which are scored one by one
 MAX_HYPOTHESES = 8192  # of a request; the memory of a search grows with them
 
 Bounds = dict[str, tuple[float, float]]
@@ -45,6 +46,15 @@ class OptionLimits:
             high = of_model.get(name, self.common.get(name, high))
             bounds[name] = float(low), max(float(high), float(default.reshape(-1)[0]))
         return {name: pair for name, pair in bounds.items() if pair != (-math.inf, math.inf)}
+
+
+def check_candidates(names: Iterable[str], tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises ServingError for more candidates than a request may have. names: the inputs that hold candidates."""
+    for name in names:
+        if name in tensors and tensors[name].size > MAX_CANDIDATES:
+            raise invalid_argument(
+                f"{name}: {tensors[name].size} texts where this server takes {MAX_CANDIDATES} in a request"
+            )
 
 
 def check_options(bounds: Bounds, tensors: Mapping[str, np.ndarray]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textpipe.savedmodel import description
+from textpipe.savedmodel import signatures as records
 from textpipe.serve.engine import search_limits
 from textpipe.serve.engine.batch_queue import BatchScheduler
 from textpipe.serve.engine.drift import DriftMonitor
@@ -61,6 +62,7 @@ class Service:
             signature, tensors = read(version)
             self.request_limits.check_tensors(tensors)
             search_limits.check_options(signature.bounds, tensors)
+            search_limits.check_candidates(signature.described.inputs_of_kind(records.CANDIDATES), tensors)
             search_limits.check_width(signature.bounds, signature.defaults, tensors, self.max_rows)
             inputs = signature.complete(tensors)
             outputs = await self.scheduler.submit(

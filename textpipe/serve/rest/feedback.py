@@ -52,6 +52,15 @@ def require_log(feedback_log: FeedbackLog | None) -> None:
         raise ServingError("NOT_FOUND", "this server keeps no feedback log; start it with --feedback-log FILE")
 
 
+def require_json(headers: Mapping[bytes, bytes]) -> None:
+    """Raises ServingError unless the body is declared as JSON: other types a browser sends for any website, without asking first."""
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise invalid_argument(
+            f"feedback: expected the content type application/json, found {kind.decode('latin-1') or 'none'!r}"
+        )
+
+
 def input_kinds(version: Version, name: str) -> dict[str, str]:
     """{input: kind} of a model that suggests replies; raises ServingError for other models."""
     about = version.about

@@ -138,6 +138,7 @@ class PredictApi:
         self.service.admit()
         if target.method == feedback.METHOD:
             feedback.require_log(self.feedback_log)
+            feedback.require_json(headers)
             request, _ = await self.request(headers, receive, fields)
             fields["version"] = await feedback.log(self.feedback_log, self.service, target, request)
             return "{}"
