@@ -125,6 +125,7 @@ def test_settings_that_do_not_fit_are_refused(folder, answer, message):
         ranker(folder, "bad", **named)
 
 
+<<<<<<< HEAD
 def test_a_trigger_without_thresholds_is_refused_for_a_coverage_before_anything_is_trained(folder, tmp_path):
     version = shutil.copytree(folder / "saved_models/wants/1", tmp_path / "old/1")
     about = json.loads((version / "textpipe.json").read_text())
@@ -132,6 +133,39 @@ def test_a_trigger_without_thresholds_is_refused_for_a_coverage_before_anything_
     tables = {**SUGGEST, "ingest": {"files": str(folder / "rows.tsv")}}
     (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": {"trigger": str(version), "coverage": 0.1}}))
     with pytest.raises(ConfigError, match="no thresholds for a coverage"):
+=======
+def test_an_error_of_the_whole_table_names_it_once(folder):
+    with pytest.raises(ConfigError) as error:
+        ranker(folder, "bad", coverage=0.1)
+    assert str(error.value).endswith(
+        "bad.toml [answer] threshold and coverage belong to a trigger; name one, or leave them out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fields": []}, "found inputs message and fields none; export the model again"),
+        ({"fields": None}, "found inputs message and fields none; export the model again"),
+        ({"inputs": ["other"]}, "found inputs other and fields message, wants; export the model again"),
+        ({"inputs": None}, "found inputs none and fields message, wants; export the model again"),
+        ({"answer": "text", "task": "translate"}, "expected a classifier of two classes, found task 'translate'"),
+        ({"labels": ["a", "b", "c"]}, "expected a classifier of two classes, found 3 classes"),
+        ({"coverage": None}, "coverage: .*textpipe.json has no thresholds for a coverage"),
+        ({"coverage": 3}, "coverage: .*expected 101 probabilities"),
+    ],
+)
+def test_a_trigger_whose_description_is_damaged_is_refused_before_anything_runs(folder, tmp_path, changes, message):
+    about = loader.read_about(loader.find_version(folder / "saved_models/wants")) | changes
+    (tmp_path / "wants/1").mkdir(parents=True)
+    (tmp_path / "wants/1/saved_model.pb").write_bytes(b"")
+    text = json.dumps({key: value for key, value in about.items() if value is not None})
+    (tmp_path / "wants/1/textpipe.json").write_text(text, encoding="utf-8")
+    tables = {**SUGGEST, "ingest": {"files": str(folder / "rows.tsv")}}
+    answer = {"trigger": str(tmp_path / "wants"), "coverage": 0.1}
+    (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": answer}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+>>>>>>> newcomer
         runner.Pipeline.load(tmp_path / "bad.toml")
 
 

@@ -126,6 +126,17 @@ def test_names_are_found_wherever_they_stand(text):
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["Looks good to me.", "Sounds good, see you.", "Works for me.", "Done.", "Received, thanks.", "Unfortunately not."],
+)
+def test_words_that_only_begin_replies_are_no_names(text):
+    names = Names()
+    for mail in ("good to see you for me", "thanks, not to me", text, text):
+        names.observe(mail)
+    assert not names.occur_in(text)
+
+
+@pytest.mark.parametrize(
     "text", ["Will see", "we will see, I'm sure", "Sure, I’ll call", "thanks", "Great! Sure, thanks"]
 )
 def test_words_that_are_also_names_and_capitals_of_sentences_are_not(text):
@@ -249,7 +260,7 @@ def test_a_table_can_be_edited_by_hand(tmp_path):
         ("", "line 1: expected the columns response, intent, polarity, count, variants"),
         ("response\tresponse\na\tb\n", "line 1: expected the columns .* each once"),
         ("reply\na\n", "line 1: expected the columns"),
-        ("response\tintent\na\n", "line 2: 1 columns where the header has 2"),
+        ("response\tintent\na\n", "line 2: 1 columns where the header has 2; give each a cell"),
         ("response\na\n\na\n", "line 4: the response 'a' stands in two lines"),
         ("response\tcount\na\tmany\n", "line 2: expected a whole number in the column count, found 'many'"),
         (f"response\tcount\na\t{'9' * 5000}\n", "line 2: expected a whole number in the column count"),

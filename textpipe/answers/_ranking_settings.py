@@ -76,14 +76,15 @@ class Config(Section):
             about = loader.read_about(self.trigger)
             labels = about.get("labels") or []
             if about.get("answer") != "label" or len(labels) != 2:
-                found = f"{len(labels)} classes" if labels else f"task {about.get('task')!r}"
+                is_label = about.get("answer") == "label" and labels
+                found = f"{len(labels)} classes" if is_label else f"task {about.get('task')!r}"
                 raise ValueError(f"trigger: {self.trigger}: expected a classifier of two classes, found {found}")
             check_fields("trigger", self.trigger, about, fields)
             if self.coverage is not None:
                 try:
-                    thresholds.threshold_at(about, self.coverage, model=f"trigger: {self.trigger}")
+                    thresholds.threshold_at(about, self.coverage, model=str(self.trigger))
                 except ModelError as error:
-                    raise ValueError(str(error)) from None
+                    raise ValueError(f"coverage: {error}") from None
         if self.rerank is not None:
             about = loader.read_about(self.rerank)
             if RERANK not in about.get("signatures", {}):
@@ -96,8 +97,14 @@ class Config(Section):
 
 def check_fields(name: str, folder: Path, about: dict[str, Any], fields: dict[str, str]) -> None:
     """Raises ValueError if an exported model reads a field that the task does not have, or has with another kind."""
-    kinds = {field["name"]: field["kind"] for field in about["fields"]}
-    for field in about["inputs"]:
+    kinds = {field["name"]: field["kind"] for field in about.get("fields") or ()}
+    inputs = about.get("inputs") or ()
+    if not inputs or not kinds.keys() >= set(inputs):
+        raise ValueError(
+            f"{name}: {folder}: textpipe.json: expected the model's inputs and their fields, found inputs {', '.join(inputs) or 'none'} and "
+            f"fields {', '.join(kinds) or 'none'}; export the model again"
+        )
+    for field in inputs:
         if fields.get(field) != kinds[field]:
             found = f"one of kind {fields[field]!r}" if field in fields else f"only {', '.join(fields)}"
             raise ValueError(

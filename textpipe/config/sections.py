@@ -180,7 +180,7 @@ def top_level_key(item: Mapping[str, Any]) -> str:
 
 def describe_plugin_error(config: type[BaseModel], item: Mapping[str, Any]) -> str:
     """An error in a plug-in's table, without the file and stage, which the caller adds."""
-    return describe_error("", "", config, item).replace(" [] ", "", 1).strip()
+    return describe_error("", "", config, item).removeprefix(" []").removeprefix(":").strip()
 
 
 def known_keys(config: type[BaseModel], location: list[str]) -> list[str]:

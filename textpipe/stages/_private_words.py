@@ -26,6 +26,8 @@ NAMES_ALIKE = frozenset(("i", "i'm", "i'll", "i've", "i'd"))  # capitalized wher
 # Words that begin replies and may never be seen elsewhere, in few rows.
 OPENERS = frozenset(
     "yes no sure thanks thank ok okay sorry please great good fine welcome perfect maybe alright noted approved understood agreed"
+    " looks sounds works done received confirmed correct exactly absolutely definitely certainly happy glad excellent awesome"
+    " congratulations congrats apologies unfortunately"
     " ja nein danke gerne bitte leider klar oui non merci désolé bien sí gracias claro vale sim não obrigado obrigada sì grazie".split()
 )
 
