@@ -1,7 +1,6 @@
 """[answer]: a trigger in the graph of a ranker, its threshold, and the settings that do not fit."""
 
 import json
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -125,15 +124,6 @@ def test_settings_that_do_not_fit_are_refused(folder, answer, message):
         ranker(folder, "bad", **named)
 
 
-<<<<<<< HEAD
-def test_a_trigger_without_thresholds_is_refused_for_a_coverage_before_anything_is_trained(folder, tmp_path):
-    version = shutil.copytree(folder / "saved_models/wants/1", tmp_path / "old/1")
-    about = json.loads((version / "textpipe.json").read_text())
-    (version / "textpipe.json").write_text(json.dumps({key: about[key] for key in about if key != "coverage"}))
-    tables = {**SUGGEST, "ingest": {"files": str(folder / "rows.tsv")}}
-    (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": {"trigger": str(version), "coverage": 0.1}}))
-    with pytest.raises(ConfigError, match="no thresholds for a coverage"):
-=======
 def test_an_error_of_the_whole_table_names_it_once(folder):
     with pytest.raises(ConfigError) as error:
         ranker(folder, "bad", coverage=0.1)
@@ -165,7 +155,6 @@ def test_a_trigger_whose_description_is_damaged_is_refused_before_anything_runs(
     answer = {"trigger": str(tmp_path / "wants"), "coverage": 0.1}
     (tmp_path / "bad.toml").write_text(tiny.toml({**tables, "answer": answer}), encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
->>>>>>> newcomer
         runner.Pipeline.load(tmp_path / "bad.toml")
 
 
