@@ -37,6 +37,7 @@ class Signature:
     bounds: search_limits.Bounds = field(default_factory=dict)
     search: "Search | None" = None
     private_paths: tuple[Path, ...] = ()  # removed from error messages
+    row_inputs: tuple[str, ...] = ()  # have equally many rows; () for models of other tools
 
     @cached_property
     def deadline_input(self) -> str | None:
@@ -60,7 +61,8 @@ class Signature:
         return {name: self.defaults[name] for name in self.defaults if name in self.described.options}
 
     def complete(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Adds the defaults of omitted inputs; raises ServingError for missing or unknown inputs and wrong types."""
+        """Adds the defaults of omitted inputs; raises ServingError for missing or unknown inputs, wrong types, and fields of unlike many
+        rows, which a graph may join without an error."""
         inputs = {**self.defaults, **tensors}
         if set(inputs) != set(self.inputs):
             missing, unknown = sorted(set(self.inputs) - set(inputs)), sorted(set(inputs) - set(self.inputs))
@@ -75,6 +77,10 @@ class Signature:
                     f"Expects arg[{index}] to be {TYPE_NAMES.get(expected, expected)} "
                     f"but {TYPE_NAMES.get(dtype, dtype)} is provided"
                 )
+        rows = {name: len(inputs[name]) for name in self.row_inputs if inputs[name].ndim}
+        if len(set(rows.values())) > 1:
+            found = ", ".join(f"{name} {count}" for name, count in rows.items())
+            raise invalid_argument(f"expected equally many rows of each input, found {found}")
         return inputs
 
     def call(self, tensors: Mapping[str, np.ndarray], deadline: float = 0.0) -> dict[str, np.ndarray]:
@@ -268,7 +274,11 @@ def load_signature(name: str, definition: Any, model: Any, private_paths: tuple[
     inputs = {key: tf.dtypes.as_dtype(definition.inputs[key].dtype).name for key in sorted(definition.inputs)}
     defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
     outputs = tuple(sorted(definition.outputs))
-    return Signature(name, inputs, outputs, defaults, function, model.described[name], private_paths=private_paths)
+    described = model.described[name]
+    row_inputs = tuple(field for field in described.fields if field in inputs) if model.about else ()
+    return Signature(
+        name, inputs, outputs, defaults, function, described, private_paths=private_paths, row_inputs=row_inputs
+    )
 
 
 def serving_graph(saved: Any) -> Any:
