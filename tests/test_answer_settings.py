@@ -128,7 +128,7 @@ def test_an_error_of_the_whole_table_names_it_once(folder):
     with pytest.raises(ConfigError) as error:
         ranker(folder, "bad", coverage=0.1)
     assert str(error.value).endswith(
-        "bad.toml [answer] threshold and coverage belong to a trigger; name one, or leave them out"
+        "bad.toml [answer] threshold and coverage belong to a trigger; set trigger, or leave them out"
     )
 
 
