@@ -176,6 +176,14 @@ def read(folder: str | Path, split: str, columns: Sequence[str] | None = None) -
                 yield batch.slice(start, GROUP_ROWS)
 
 
+def sample(folder: str | Path, split: str, columns: Sequence[str], count: int) -> dict[str, list[Any]]:
+    """At most `count` rows of a split, evenly spaced over its first record batch: {column: cells}; empty lists without rows."""
+    rows = next(read(folder, split, columns), None)
+    total = rows.num_rows if rows is not None else 0
+    places = [at * total // min(count, total) for at in range(min(count, total))]
+    return {name: [rows[name][at].as_py() for at in places] if rows is not None else [] for name in columns}
+
+
 def count_rows(folder: str | Path, split: str) -> int:
     """Return the number of rows of a split, from the shards' footers; 0 if there is no such split."""
     import pyarrow as pa

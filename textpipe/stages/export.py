@@ -189,14 +189,10 @@ def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dic
 
 
 def sampled_rows(inputs: dict[str, Path], servable: "Servable", split: str) -> dict[str, list[Any]]:
-    """The source cells of at most MEASURED_TEXTS raw rows of a split, evenly spaced among the first: {field: cells}."""
+    """The source cells of at most MEASURED_TEXTS raw rows of a split: {field: cells}."""
     from textpipe.data import shards
 
-    rows = next(shards.read(inputs["ingest"], split, servable.sources), None)
-    total = rows.num_rows if rows is not None else 0
-    count = min(MEASURED_TEXTS, total)
-    positions = [at * total // count for at in range(count)]
-    return {name: [rows[name][at].as_py() for at in positions] if rows is not None else [] for name in servable.sources}
+    return shards.sample(inputs["ingest"], split, servable.sources, MEASURED_TEXTS)
 
 
 def answered_rows(inputs: dict[str, Path], servable: "Servable", split: str) -> list[dict[str, Any]]:
