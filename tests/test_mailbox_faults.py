@@ -17,7 +17,7 @@ def test_of_mails_that_answer_each_other_the_earliest_is_the_message(order, tmp_
     (tmp_path / "box").write_bytes(box(*(pair[at] for at in order)))
     rows, counts = read(tmp_path / "box")
     assert sorted(rows) == [("First.", "Second.", "yes"), ("Second.", "", "no")]
-    assert counts == {"circles": 1}
+    assert counts == {"cycles": 1}
 
 
 def test_a_circle_of_three_with_a_further_answer_becomes_one_thread(tmp_path):
@@ -35,7 +35,7 @@ def test_a_circle_of_three_with_a_further_answer_becomes_one_thread(tmp_path):
         ("Three.", "Four."),
         ("Four.", ""),
     ]
-    assert counts == {"circles": 1}
+    assert counts == {"cycles": 1}
 
 
 def test_only_circles_are_cut_and_none_is_left():
@@ -64,7 +64,7 @@ def test_only_circles_are_cut_and_none_is_left():
         cut = {min(circle, key=lambda at: (times[at], at)) for circle in circles}
         assert after == [-1 if at in cut else parent for at, parent in enumerate(before)]
         assert all(at not in reached(after, at) for at in range(size))
-        assert index.counts["circles"] == len(circles)
+        assert index.counts["cycles"] == len(circles)
 
 
 def nested(levels):

@@ -27,9 +27,8 @@ class Likelihood(tf.Module):
     P(response | message) over the rows of `messages`, {field: feature}.
     """
 
-    prior_weight = (
-        0.0  # default: log P(response | message) already reflects how frequent a response is; see _ranking.Output
-    )
+    # Default. log P(response | message) already reflects how frequent a response is; see _ranking.Output.
+    prior_weight = 0.0
 
     def __init__(
         self,

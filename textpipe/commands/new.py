@@ -70,7 +70,7 @@ def command(task, data, mbox, me, train, valid, test, columns, format, header, e
         form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
     files = scaffold.arrange_files(mbox or data, train, valid, test)
     path = output or Path("pipelines") / f"{(mbox or data or train)[0].name.split('.')[0]}.toml"
-    trigger = path.with_stem(f"{path.stem}_trigger") if mbox and task == "suggest" and default_columns else None
+    trigger = path.with_stem(f"{path.stem}_trigger") if mbox and default_columns and scaffold.suggests(task) else None
     if trigger:
         scaffold.write_trigger(files, me, trigger)
     try:

@@ -81,6 +81,18 @@ def write_report(result: Any, overrides: tuple[str, ...], folder: Path, steps: S
     return path
 
 
+def with_normalized(rows: list[dict[str, Any]], folder: Path, field: str) -> list[dict[str, Any]]:
+    """Rows of the test split with the normalized cell of one field. folder: the result of normalize."""
+    from textpipe.data import shards
+
+    cells: dict[int, Any] = {}
+    for batch in shards.read(folder, "test", ("row", field)):
+        cells |= zip(batch["row"].to_pylist(), batch[field].to_pylist(), strict=True)
+        if all(row["row"] in cells for row in rows):
+            break
+    return [{**row, field: cells[row["row"]]} for row in rows]
+
+
 def print_answers(loaded: Any, result: Any, count: int) -> None:
     """Print the test metrics, then answers of the exported model to test rows."""
     from textpipe import api
@@ -95,14 +107,12 @@ def print_answers(loaded: Any, result: Any, count: int) -> None:
     sources = [field.name for field in fields if field.side == "source"]
     target = next(field.name for field in fields if field.side == "target")
     rows: list[dict[str, Any]] = []
-    texts = [shards.read(result.artifacts[stage].path, "test") for stage in ("ingest", "normalize")]
-    for batch, normalized in zip(*texts, strict=True):
+    for batch in shards.read(result.artifacts["ingest"].path, "test"):
         step = max(1, batch.num_rows // count)
         rows += [batch.slice(at, 1).to_pylist()[0] for at in range(0, batch.num_rows, step)][:count]
-        if task.ANSWER == "ranking":  # replies are suggested, and compared, as normalize leaves them
-            clean = dict(zip(normalized.column("row").to_pylist(), normalized.column(target).to_pylist(), strict=True))
-            rows = [{**row, target: clean[row["row"]]} for row in rows]
         break
+    if hasattr(plugins.find("answers", task.ANSWER), "references"):  # shown as they are compared: normalized
+        rows = with_normalized(rows, result.artifacts["normalize"].path, target)
     answers = api.predict(result.saved_model, [{name: row[name] for name in sources} for row in rows])
     for row, answer in zip(rows, answers, strict=True):
         for source in sources:

@@ -43,7 +43,7 @@ MAIL_REPAIRS = {
     "digests": "digests of mailing lists dropped",
     "missing_starts": "answers to mails that are not in the mailbox",
     "threaded_by_subject": "answers matched by their subject, as they name no mail",
-    "circles": "cycles of mails that answer each other broken",
+    "cycles": "cycles of mails that answer each other broken",
     "follow_ups": "answers to the writer's own mail, not counted as answers",
     "own_mails": "own mails that answer no message here dropped",
     "further_answers": "second and later answers to a message dropped",

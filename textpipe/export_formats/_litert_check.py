@@ -13,10 +13,8 @@ from textpipe.errors import ModelError
 from textpipe.savedmodel import loader
 from textpipe.stages import _golden
 
-RELATIVE, ABSOLUTE = (
-    1e-4,
-    1e-5,
-)  # tolerances of a probability: LiteRT sums in another order, and its softmax is less exact
+# Tolerances of a probability: LiteRT sums in another order, and its softmax is less exact.
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
 BATCH_ROWS = 64
 MAX_SHOWN = 5
 

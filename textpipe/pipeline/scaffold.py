@@ -15,6 +15,7 @@ from textpipe.pipeline import columns_option, templates
 MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
 MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
 
+SUGGEST = "suggest"  # the template of tasks whose answers are suggestions
 COVERAGE = 0.2
 SAVED_MODELS = Path("saved_models")
 # Columns of a mailbox that are known when a mail arrives.
@@ -99,9 +100,14 @@ def write(
     write_atomically(path, "\n".join(lines))
 
 
+def suggests(task: str) -> bool:
+    """Whether a task's answers are suggestions, which a trigger may withhold."""
+    return plugins.find("tasks", task).TEMPLATE == SUGGEST
+
+
 def senders_of(task: ModuleType, format: str | dict[str, Any] | None) -> str:
     """Who wrote the replies, as in templates.Size.senders: an address in `me` is one person, a domain may be many."""
-    if task.TEMPLATE != "suggest" or not isinstance(format, dict) or format["kind"] != "threads":
+    if task.TEMPLATE != SUGGEST or not isinstance(format, dict) or format["kind"] != "threads":
         return "unknown"
     me = format.get("me", [])
     return "own" if me and not any(address.startswith("@") for address in me) else "kept"

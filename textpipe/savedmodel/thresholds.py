@@ -65,7 +65,7 @@ def threshold_at(about: Mapping[str, Any], coverage: float, *, model: str = "the
 
 
 def describe_labels(labels: Any) -> str:
-    """What a model answers with, in a message: "one of 44 classes" or "no classes"."""
+    """What a model answers with, in a message: "one of 44 classes" or "no class"."""
     return f"one of {len(labels)} classes" if isinstance(labels, list) and labels else "no class"
 
 

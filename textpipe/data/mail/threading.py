@@ -163,7 +163,7 @@ def find_parents(index: Index, mailbox: Mailbox, *, subject_days: int) -> list[i
 
 
 def break_cycles(index: Index, parents: list[int]) -> None:
-    """Break cycles of mails that answer each other: the earliest mail of a cycle loses its parent. Counts them as "circles".
+    """Break cycles of mails that answer each other: the earliest mail of a cycle loses its parent. Counts them as "cycles".
 
     Such cycles come from message ids that a mailer reuses and from forged headers.
     """
@@ -180,7 +180,7 @@ def break_cycles(index: Index, parents: list[int]) -> None:
             cycle.append(parents[cycle[-1]])
         earliest = min(cycle, key=lambda one: (index.mails[one].time, one))
         parents[earliest] = -1
-        index.counts["circles"] += 1
+        index.counts["cycles"] += 1
 
 
 def parent_by_subject(
