@@ -290,6 +290,13 @@ def test_three_replies_never_share_an_intent_and_hold_both_signs_if_they_hold_on
         assert not signs & {1, -1} or {1, -1} <= signs
 
 
+def test_a_reply_that_a_search_did_not_find_is_not_forced_for_its_sign():
+    responses = [Response(f"{intent}", intent, sign) for intent, sign in (("a", 1), ("b", 1), ("c", 0), ("d", -1))]
+    logits = tf.constant([[3.0, 2.0, 1.0, -1e9], [3.0, 2.0, 1.0, 0.0]])
+    found = selector(responses).chosen(logits, tf.constant(3), tf.constant(True)).numpy()
+    assert found.tolist() == [[0, 1, 2], [0, 1, 3]]
+
+
 # Metrics
 
 
