@@ -25,7 +25,7 @@ LAYERS = (
     {"stages"},
     {"export_formats"},
     {"pipeline"},
-    {"inference", "report", "serve"},
+    {"gradcheck", "inference", "laboratory", "report", "serve"},
     {"api"},
     {"commands"},
     {"cli", "__main__"},

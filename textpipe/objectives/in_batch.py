@@ -32,14 +32,16 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     whose own reply scores highest) and `weight`."""
     import tensorflow as tf
 
+    from textpipe.training.losses import loss_precision
+
     rows = weight(targets)
     equal = same(targets) & ~tf.eye(rows, dtype=tf.bool)
     own = tf.range(rows)
-    loss = tf.constant(0.0)
+    loss: Any = 0.0
     logits = tf.zeros([rows, rows])
     for messages, replies in model(inputs, targets, training=training):
-        logits = tf.matmul(tf.cast(messages, tf.float32), tf.cast(replies, tf.float32), transpose_b=True)  # [B, B]
-        logits = tf.where(equal, ABSENT, logits)
+        logits = tf.matmul(loss_precision(messages), loss_precision(replies), transpose_b=True)  # [B, B]
+        logits = tf.where(equal, tf.constant(ABSENT, logits.dtype), logits)
         for scores in (logits, tf.transpose(logits)):
             loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, scores)) / 2
     best = tf.argmax(logits, axis=1, output_type=tf.int32)

@@ -30,15 +30,17 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     """
     import tensorflow as tf
 
-    logits = tf.cast(model(inputs, training=training), tf.float32)  # [B, C]
-    targets = tf.cast(targets, tf.float32)
+    from textpipe.training import losses
+
+    logits = losses.loss_precision(model(inputs, training=training))  # [B, C]
+    targets = tf.cast(targets, logits.dtype)
     batch_sums = {
         "loss": tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)),
         "weight": tf.cast(tf.shape(targets)[0], tf.float32),
-        "actual": tf.reduce_sum(targets),
+        "actual": tf.reduce_sum(tf.cast(targets, tf.float32)),
     }
     for number, threshold in enumerate(() if training else THRESHOLDS):
-        predicted = tf.cast(logits >= math.log(threshold / (1 - threshold)), tf.float32)
+        predicted = tf.cast(logits >= math.log(threshold / (1 - threshold)), logits.dtype)
         batch_sums[f"hits_{number}"] = tf.reduce_sum(predicted * targets)
         batch_sums[f"predicted_{number}"] = tf.reduce_sum(predicted)
     return batch_sums

@@ -23,11 +23,9 @@ def weight(targets: Any) -> Any:
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
     """Sums of `loss` (nats), `correct` and `weight` over the rows of a batch; targets: [B]."""
-    import tensorflow as tf
-
     from textpipe.training import losses
 
-    return losses.classification_sums(tf.cast(model(inputs, training=training), tf.float32), targets)
+    return losses.classification_sums(losses.loss_precision(model(inputs, training=training)), targets)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:

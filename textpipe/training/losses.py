@@ -13,12 +13,18 @@ def has_projection(model) -> bool:
     return hasattr(model, "hidden") and hasattr(model, "project")
 
 
+def loss_precision(tensor):
+    """Cast to float32; float64 stays as it is, for gradient checks."""
+    tensor = tf.convert_to_tensor(tensor)
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
 def classification_sums(logits, labels) -> Sums:
     """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1."""
     if logits.shape[-1] > 1:
         return cross_entropy_sums(logits, labels)
     logit = logits[:, 0]
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logit)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, logit.dtype), logits=logit)
     correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
 
@@ -26,7 +32,7 @@ def classification_sums(logits, labels) -> Sums:
 def token_logits(model, inputs, target, *, training: bool, words=None):
     """Logits [N, V] of the real tokens of target [B, U], given the true tokens before them, or words [B, U]."""
     words = shift_right(target, model.start_id) if words is None else words
-    return tf.cast(tf.boolean_mask(model(inputs, words, training=training), target != 0), tf.float32)
+    return loss_precision(tf.boolean_mask(model(inputs, words, training=training), target != 0))
 
 
 def shift_right(target, start_id: int):

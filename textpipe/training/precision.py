@@ -46,7 +46,7 @@ class SplitModel:
 
     def __init__(self, model):
         self.hidden, self.project = model.hidden, model.project
-        if getattr(model, "compute_dtype", "float32") != "float32":
+        if getattr(model, "compute_dtype", "float32") not in ("float32", "float64"):
             self.hidden, self.project = in_compute_dtype(model, model.hidden), project_in_float32(model.project)
 
 

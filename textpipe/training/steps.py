@@ -200,7 +200,7 @@ class Steps:
         """What the model adds to the mean loss of a row: its penalty() divided by the rows of the training split."""
         if not hasattr(self.model, "penalty"):
             return tf.constant(0.0)
-        return tf.cast(self.model.penalty(), tf.float32) / self.num_rows
+        return losses.loss_precision(self.model.penalty()) / self.num_rows
 
 
 @contextmanager

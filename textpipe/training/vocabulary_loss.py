@@ -34,7 +34,7 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
         mean = project(
             tf.reduce_sum(hidden, axis=0, keepdims=True) / tf.cast(tf.maximum(count, 1), hidden.dtype)
         )  # [1, V]
-        uniform = -smoothing * tf.reduce_mean(mean) * tf.cast(count, tf.float32)
+        uniform = -smoothing * tf.reduce_mean(mean) * tf.cast(count, mean.dtype)
     uniform_gradients = tape.gradient(uniform, [hidden, *variables])
     used = [position for position, gradient in enumerate(uniform_gradients[1:]) if gradient is not None]
     weights = [variables[position] for position in used]
@@ -87,13 +87,16 @@ def cross_entropy(logits, labels, smoothing: float):
     total = tf.reduce_sum(powers, axis=1, keepdims=True)
     loss = tf.reduce_sum(largest + tf.math.log(total)) - (1 - smoothing) * tf.reduce_sum(label_logits)
     logit_gradients = powers * tf.math.reciprocal(total)
-    return loss, tf.tensor_scatter_nd_add(logit_gradients, indices, tf.fill(tf.shape(labels), smoothing - 1.0))
+    return loss, tf.tensor_scatter_nd_add(
+        logit_gradients, indices, tf.fill(tf.shape(labels), tf.constant(smoothing - 1.0, logits.dtype))
+    )
 
 
 def evaluate(project: Callable, hidden, labels):
     """Sums of `loss`, `correct` and `weight` over project(hidden), block by block."""
     count = tf.shape(labels)[0]
-    rows = block_rows(project(hidden[:1]))
+    first_logits = project(hidden[:1])
+    rows = block_rows(first_logits)
 
     def body(first, loss, correct):
         logits = project(hidden[first : first + rows])
@@ -102,7 +105,7 @@ def evaluate(project: Callable, hidden, labels):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=block_labels, logits=logits)
         return first + rows, loss + tf.reduce_sum(losses), correct + tf.reduce_sum(tf.cast(correct_rows, tf.float32))
 
-    state = 0, tf.constant(0.0), tf.constant(0.0)
+    state = 0, tf.zeros([], first_logits.dtype), tf.constant(0.0)
     _, loss, correct = tf.while_loop(lambda first, *_: first < count, body, state, parallel_iterations=1)
     return {"loss": loss, "correct": correct, "weight": tf.cast(count, tf.float32)}
 

@@ -1,0 +1,139 @@
+"""The training step's gradients of every model and objective against differences in float64."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+
+from textpipe import cli
+from textpipe.config import plugins
+from textpipe.config.sections import Plugin
+from textpipe.gradcheck import check, differences, problems
+from textpipe.training.settings import Settings
+
+from .conftest import RECURRENT, SMALL, TRANSFORMER
+
+ACTIVATIONS = ("relu", "gelu", "silu", "elu", "sigmoid")
+CHOSEN = {
+    "dual_encoder": [{"embedding_size": 4, "units": [5]}, {"embedding_size": 3, "units": [4, 3], "similarity": "dot"}],
+    "feed_forward": [*SMALL["feed_forward"], *({"units": [5], "activation": name, "l2": 2.0} for name in ACTIVATIONS)],
+    "hybrid": SMALL["hybrid"][:1],
+    "logistic_regression": [{"l2": 2.0}, {}, {}],
+    "recurrent": [SMALL["recurrent"][0], {**RECURRENT, "cell": "lstm", "attention": "dot"}, SMALL["recurrent"][5]],
+    "transformer": [{**TRANSFORMER, "layers": 1}, SMALL["transformer"][2]],
+}
+
+
+def cases():
+    """Sets of options of each kind of model, with the kinds of source and target that it takes in turn."""
+    for kind in plugins.names("models"):
+        for number, options in enumerate(CHOSEN.get(kind, SMALL.get(kind, [{}]))):
+            yield pytest.param(kind, options, number, id=f"{kind}-{number}")
+
+
+def built(kind, options, number, settings=None):
+    number %= len(list(problems.variants(plugins.find("models", kind))))
+    made = problems.of_kind(kind, options, settings or Settings(), rows=4, seed=1, skip=number)
+    return next(made)
+
+
+def failures(problem, **options):
+    reports = check.check(problem, entries=1, directions=1, **options)
+    return {report.path: report.worst for report in reports if not report.passed}
+
+
+@pytest.mark.parametrize(("kind", "options", "number"), list(cases()))
+def test_the_gradient_of_every_parameter_agrees_with_differences(kind, options, number, float64):
+    settings = Settings(label_smoothing=0.1) if plugins.find("models", kind).GIVES == "tokens" and number % 2 else None
+    assert not failures(built(kind, options, number, settings))
+
+
+def test_an_error_of_one_in_ten_thousand_is_found(float64, monkeypatch):
+    from textpipe.layers import normalization
+
+    @tf.custom_gradient
+    def slightly_wrong(inputs):
+        outputs = normalization.normalize(inputs)
+        return outputs, lambda upstream: tape_gradient(inputs, upstream) * (1 + 1e-4)
+
+    def tape_gradient(inputs, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = normalization.normalize(inputs)
+        return tape.gradient(outputs, inputs, output_gradients=upstream)
+
+    encoder = {"kind": "transformer", "d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 1}
+    problem = built("pooled", {"encoder": encoder}, 1)
+    assert not failures(problem)
+    monkeypatch.setattr(normalization.LayerNorm, "normalize", lambda self, inputs: slightly_wrong(inputs))
+    wrong = failures(problem)
+    assert len(wrong) > 5
+    assert 1e-6 < max(one.error for one in wrong.values()) < 1e-3
+
+
+def test_kinks_of_an_l1_penalty_are_named_and_their_subgradient_passes(float64):
+    problem = built("logistic_regression", {"l1": 3.0}, 0)
+    (kernel,) = problem.model.kernels
+    kernel.assign(np.where(np.arange(kernel.shape[0])[:, None] % 2, kernel.numpy(), 0.0))
+    by_path = {report.path: report for report in check.check(problem, entries=100, directions=0)}
+    assert by_path[kernel.path].passed
+    assert by_path[kernel.path].kinks == np.count_nonzero(kernel.numpy() == 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "slope", "state"),
+    [
+        (lambda t: np.exp(3 * t), 3.0, "smooth"),
+        (lambda t: np.sin(200 * t) + 5, 200.0, "smooth"),  # the first steps are too long
+        (lambda t: abs(t) + t, 0.0, "kink"),
+        (lambda t: abs(t) + t, 2.0, "kink"),
+        (lambda t: max(t - 1e-7, 0.0), 0.0, "kink"),
+    ],
+)
+def test_a_derivative_passes_and_another_does_not(function, slope, state):
+    compared = differences.compare(function, slope, function(0.0), 1e-7)
+    assert compared.passed
+    assert compared.state == state
+    assert not differences.compare(function, slope + 2.001, function(0.0), 1e-7).passed
+    if state == "smooth":
+        assert not differences.compare(function, slope * (1 + 1e-6), function(0.0), 1e-7).passed
+
+
+def test_the_command_checks_a_kind_an_artifact_and_reports_failures(tmp_path, monkeypatch):
+    run = CliRunner().invoke
+    done = run(cli.main, ["gradcheck", "logistic_regression", "--json"])
+    assert done.exit_code == 0, done.output
+    table = json.loads(done.stdout)
+    assert len(table["checks"]) == 9
+    assert table["failed"] == 0
+    config = Plugin.check("models", "logistic_regression")
+    sizes = {"text": {"kind": "sparse", "dim": 6}, "label": {"kind": "label", "classes": ["a", "b", "c"]}}
+    model = plugins.find("models", "logistic_regression").build(
+        config, problems.Sizes({"text": sizes["text"]}, "label", sizes["label"]), seed=1
+    )
+    (tmp_path / "model.json").write_text(json.dumps({"model": config.model_dump(), "sizes": sizes}))
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert run(cli.main, ["gradcheck", str(tmp_path)]).exit_code == 0
+    assert keras.config.floatx() == "float32"
+    monkeypatch.setattr(differences, "relative", lambda *_: 1.0)
+    assert run(cli.main, ["gradcheck", str(tmp_path)]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["logistic_regresion"], "did you mean 'logistic_regression'"),
+        (["missing.toml"], "no such pipeline file"),
+        (["recurrent", "-s", "model.units=wide"], "units"),
+        (["recurrent", "-s", "tokenize.codec=words"], "only model.* and train.*"),
+        (["."], "no model.json"),
+    ],
+)
+def test_a_wrong_argument_is_explained(arguments, cure, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.main, ["gradcheck", *arguments])
+    assert done.exit_code == 2
+    assert cure in done.stderr

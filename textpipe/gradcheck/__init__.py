@@ -1,0 +1,1 @@
+"""Gradient checks: the gradients of the training step against central differences in float64."""
