@@ -9,13 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from textpipe.config.fields import Sizes
 from textpipe.data.columns import Dense, Ids, Labels, Sparse
 from textpipe.errors import ConfigError
-from textpipe.models import feed_forward, logistic_regression, recurrent
+from textpipe.models import feed_forward, logistic_regression, pooled, recurrent
 from textpipe.objectives import sigmoid
 from textpipe.stages import train
 from textpipe.training import loop
 from textpipe.training.batching.batches import Plan
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
+from textpipe.training.warm_start import parameters, vocabulary_axes
 
 SPARSE = {"kind": "sparse", "dim": 7}
 WORDS = {"kind": "ids", "vocab_size": 9, "max_length": 5}
@@ -114,3 +115,116 @@ def test_lbfgs_refuses_other_objectives():
     with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
         train.Config(task="multi_label", model=model, optimizer="lbfgs")
     assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"
+
+
+TEXTS = {"subject": {**WORDS, "max_length": 4}, "body": WORDS}
+BAG = {"kind": "bag", "embedding_size": 6}
+
+
+def pooled_model(inputs=INPUTS, **options):
+    config = pooled.Config(**{"encoder": BAG, **options})
+    return pooled.build(config, Sizes(inputs, "answered", LABEL), seed=1)
+
+
+@pytest.mark.parametrize("width", [None, 5])
+def test_pooled_joins_texts_n_grams_and_numbers(width):
+    columns, _ = drawn()
+    inputs = {name: column.gather(np.arange(4), 5) for name, column in columns.items()}
+    model = pooled_model(ngram_embedding=width, pooling="mean", dropout=0.0)
+    random = np.random.default_rng(6)
+    for weight in model.trainable_weights:
+        weight.assign(random.normal(size=weight.shape))
+    weights = {name: weight.numpy().astype(float) for name, weight in parameters.weights_by_name(model).items()}
+    body, subject = inputs["body"], tf.sparse.to_dense(inputs["subject"]).numpy().astype(float)
+    vectors = weights["field_body/encoder/embedding/table"][body] * (body != 0)[:, :, None]
+    parts = [vectors.sum(axis=1) / (body != 0).sum(axis=1, keepdims=True)]
+    mapped = subject @ weights["field_subject/kernel"]
+    parts += [mapped] if width else []
+    joined = np.concatenate([*parts, inputs["recipients"][:, None]], axis=1)
+    expected = joined @ weights["output_linear/kernel"] + weights["bias"] + (0 if width else mapped)
+    np.testing.assert_allclose(model(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_field_of_pooled_has_its_own_encoder_or_shares_one():
+    apart, shared = pooled_model(TEXTS), pooled_model(TEXTS, share_encoder=True)
+    names = parameters.weights_by_name(apart)
+    assert len(names) == len(apart.weights) and not np.array_equal(
+        names["field_subject/encoder/embedding/table"], names["field_body/encoder/embedding/table"]
+    )
+    assert [name for name in parameters.weights_by_name(shared) if name.endswith("table")] == [
+        "encoder/embedding/table"
+    ]
+    other = pooled_model(TEXTS, encoders={"body": {"kind": "convolution", "filters": 3}})
+    widths = {one.name: one.pooling.size for one in other.fields}
+    assert widths == {"field_subject": 6, "field_body": 9}
+    ids = {name: np.array([[4, 5, 3]], np.int32) for name in TEXTS}
+    before = shared(ids).numpy()
+    shared.shared.embedding.table.assign(shared.shared.embedding.table + 1.0)
+    assert np.abs(shared(ids).numpy() - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "options", [{"encoder": {"kind": "recurrent", "units": 8}}, {"share_encoder": True}, {"ngram_embedding": 5}]
+)
+def test_pooled_learns_from_all_fields(options):
+    columns, matrix = drawn(300)
+    if "share_encoder" in options:
+        columns = {
+            "subject": columns["body"],
+            "body": drawn(300, seed=2)[0]["body"],
+            "recipients": columns["recipients"],
+        }
+    sizes = {name: {"subject": SPARSE, "body": WORDS, "recipients": {"kind": "scalar"}}[name] for name in columns}
+    sizes["subject"] = WORDS if "share_encoder" in options else SPARSE
+    recipients = matrix[:, -1] > 0
+    subject = (
+        [4 in row for row in columns["subject"].gather(np.arange(300), 6)]
+        if "share_encoder" in options
+        else matrix[:, 1] > 0
+    )
+    labels = (recipients | np.array(subject)).astype(np.int32)
+    model = pooled_model(sizes, **options, dropout=0.1, units=(16,))
+    before = [variable.path for variable in model.variables]
+    assert len(set(before)) == len(before)
+    rows = Rows(columns, Labels(labels, 2), "answered")
+    settings = Settings(epochs=12, batch_rows=16, optimizer={"kind": "adam", "learning_rate": 0.02}, mixup=0.2)
+    assert loop.fit(model, {"train": rows, "valid": rows}, settings)["best"]["valid_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        (INPUTS, {"encoders": {"bdy": BAG}}, "encoders.bdy: no text field has this name; did you mean 'body'"),
+        (INPUTS, {"encoder": BAG, "encoders": {"body": BAG}}, "encoder: encoders names every text field; leave encoder out"),
+        (INPUTS, {"share_encoder": True}, "share_encoder: there is a single text field"),
+        (
+            {"subject": {**WORDS, "vocab_size": 8}, "body": WORDS}, {"share_encoder": True},
+            "must share a vocabulary, found sizes subject 8, body 9; set .tokenize. vocabulary",
+        ),
+        (TEXTS, {"ngram_embedding": 8}, "ngram_embedding: applies to fields of n-grams"),
+        ({"a": SPARSE, "b": SPARSE}, {}, "encoder bag: expects ids features, found sparse for 'a'"),
+    ],
+)  # fmt: skip
+def test_settings_of_fields_that_pooled_does_not_have_are_refused(inputs, options, message):
+    with pytest.raises(ConfigError, match=message):
+        pooled_model(inputs, **options)
+
+
+def test_fields_of_a_shared_encoder_must_have_the_same_tokens():
+    config = train.Config(task="classify", model={"kind": "pooled", "share_encoder": True})
+    tables = [{"side": "source", "kind": "ids", "names": names} for names in (["a", "b"], ["a", "c"])]
+    with pytest.raises(ConfigError, match="share_encoder: the text fields have different tokens"):
+        train.check_shared_vocabulary(config, dict(zip("xy", tables, strict=True)))
+    with pytest.raises(ValueError, match="encoders: with share_encoder, one encoder reads all fields"):
+        train.Config(task="classify", model={"kind": "pooled", "share_encoder": True, "encoders": {"x": "bag"}})
+
+
+def test_axes_of_a_shared_encoder_are_of_the_texts_and_those_of_n_grams_of_their_field():
+    inputs = {**TEXTS, "more": SPARSE, "recipients": {"kind": "scalar"}}
+    sizes = Sizes(inputs, "answered", LABEL)
+    config = pooled.Config(encoder=BAG, share_encoder=True)
+    model = pooled.build(config, sizes, seed=1)
+    enlarged, shapes = vocabulary_axes.enlarged_shapes(config, sizes)
+    axes = vocabulary_axes.find_axes(parameters.weights_by_name(model), enlarged, shapes)
+    assert axes["encoder/embedding/table"] == {0: ("subject", "all")}
+    assert axes["field_more/kernel"] == {0: ("more", "all"), 1: ("answered", "all")}

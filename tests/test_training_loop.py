@@ -606,7 +606,7 @@ def test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure(stag
 @pytest.mark.parametrize(
     ("settings", "finding"),
     [
-        ({"label_smoothing": 0.1}, "leave label_smoothing out"),
+        ({"scheduled_sampling": {}}, "leave scheduled_sampling out"),
         ({"early_stopping": {"metric": "valid_perplexity"}}, "has no perplexity"),
         ({"model": {"kind": "logistic_regression", "l1": 1.0}, "optimizer": "lbfgs"}, "cannot follow l1"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
@@ -629,7 +629,8 @@ NOT_FOR_LBFGS = {
     "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},
     "freeze": ["bias"], "scheduled_sampling": {}, "early_stopping": {}, "metric": "valid_accuracy", "valid_bleu_rows": 9,
     "validate_steps": 5, "checkpoint_steps": 5, "checkpoint_minutes": 1, "max_steps": 50, "max_minutes": 3, "keep": "last",
-    "average": {"last": 2}, "curve_steps": 5, "parallel": 2, "strategy": "mirrored", "epochs": 10,
+    "average": {"last": 2}, "curve_steps": 5, "parallel": 2, "strategy": "mirrored", "epochs": 10, "mixup": 0.2, "r_drop": 1.0,
+    "word_dropout": {"rate": 0.1},
 }  # fmt: skip
 
 

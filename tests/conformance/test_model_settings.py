@@ -84,8 +84,8 @@ DROPOUT = {
     "pooled": {"dropout"},
 }
 
-# Settings of features that these models are not built with here: tests/test_trigger.py.
-OF_NGRAMS = {"feed_forward": {"ngram_embedding"}}
+# Settings of fields that these models are not built with here: tests/test_trigger.py, tests/test_several_fields.py.
+OF_NGRAMS = {"feed_forward": {"ngram_embedding"}, "pooled": {"ngram_embedding", "encoders", "share_encoder"}}
 
 
 def cases(table):

@@ -15,7 +15,7 @@ from textpipe.features._classes import num_logits
 READS = ("sparse", "ids", "scalar")
 GIVES = "logits"
 # Settings of [train] that the model ignores, and why.
-UNUSED = {"precision": "is the product that makes the logits, in float32"}
+UNUSED = {"precision": "is the product that makes the logits, in float32", "mixup": "has no hidden layer to mix"}
 
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

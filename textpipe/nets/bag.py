@@ -216,12 +216,20 @@ class FeedForward(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
+        return self.classify(self.represent(inputs, training=training), training=training)
+
+    def represent(self, inputs, training=False):
+        """The first hidden layer [B, H]."""
         features = single_feature(inputs) if len(self.fields) == 1 else inputs
         if self.embedding is not None:
             features = self.embedding(features)
-        for layer in self.hidden:
-            features = layer(features, training=training)
-        return self.output_linear(features) + self.bias
+        return self.hidden[0](features, training=training)
+
+    def classify(self, vectors, training=False):
+        """Logits [B, C] of the first hidden layer."""
+        for layer in self.hidden[1:]:
+            vectors = layer(vectors, training=training)
+        return self.output_linear(vectors) + self.bias
 
     def penalty(self):
         """As LogisticRegression.penalty, over the kernels of the linear maps; embeddings and biases are not penalized."""

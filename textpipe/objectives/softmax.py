@@ -9,7 +9,7 @@ METRICS = {"valid_loss": "min", "valid_accuracy": "max"}
 LABEL = "answers with a label"
 # Settings of [train] without effect, and why.
 UNUSED = {
-    **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), LABEL),
+    **dict.fromkeys(("scheduled_sampling", "valid_bleu_rows"), LABEL),
     "parallel": "trains on a batch as a whole",
 }
 
@@ -22,10 +22,12 @@ def weight(targets: Any) -> Any:
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
-    """Sums of `loss` (nats), `correct` and `weight` over the rows of a batch; targets: [B]."""
+    """Sums of `loss` (nats; in training with label smoothing), `correct` and `weight` over the rows of a batch; targets: [B]."""
     from textpipe.training import losses
 
-    return losses.classification_sums(losses.loss_precision(model(inputs, training=training)), targets)
+    smoothing = config.label_smoothing if training and config is not None else 0.0
+    logits = losses.loss_precision(model(inputs, training=training))
+    return losses.classification_sums(logits, targets, smoothing)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
+from textpipe.training.regularization import regularized
 from textpipe.training.settings import Settings
 from textpipe.training.warm_start import source_weights
 
@@ -47,6 +48,8 @@ class Config(Settings):
             for name, reason in reasons.items():
                 if getattr(self, name) != Settings.model_fields[name].get_default():
                     raise ValueError(f"{name}: {self.model.kind} {reason}; leave {name} out")
+        for name, reason in regularized.conflicts(self, self.model, objective):
+            raise ValueError(f"{name}: {reason}; leave {name} out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
         if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
@@ -134,6 +137,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             data["train"], inputs["tokenize"], sizes, options, seed=config.seed
         )
     vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
+    check_shared_vocabulary(config, vocabulary)
     source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
@@ -145,6 +149,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     with strategy.scope():
         with precision.policy(config.precision):
             model = module.build(config.model, sizes, seed=config.seed)
+        regularized.check_model(config, model)
         initial: dict[str, Any] = {"init": source.apply(model)} if source else {}
         if config.freeze:
             initial["frozen"] = parameters.freeze(model, config.freeze)
@@ -158,7 +163,8 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
     """Raises if the model does not take these features or this target, or if a setting has no effect on them."""
     kind = config.model.kind
     for name, size in sizes.inputs.items():
-        if size["kind"] not in module.READS:
+        beside = getattr(module, "READS_BESIDE", ()) if len(sizes.inputs) > 1 else ()
+        if size["kind"] not in (*module.READS, *beside):
             expected = "ids" if "ids" in module.READS else "counts or tfidf"
             raise ConfigError(
                 f"[model] {kind}: expects {' or '.join(module.READS)} features, found {size['kind']} for "
@@ -171,6 +177,7 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
                 raise ConfigError(
                     f"{table} {name}: applies to rows of token ids, but these are sparse; leave {name} out"
                 )
+    regularized.check_features(config, sizes.inputs)
     if objective.NEEDS != module.GIVES:
         named = objectives_of(config.task)
         needs = [plugins.find("objectives", name).NEEDS for name in named.values()] if named else [objective.NEEDS]
@@ -184,6 +191,18 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
         raise DataError(
             f"train: expected at least two classes in {sizes.target_name!r}, found {sizes.target['classes']}; "
             "a classifier needs rows of every class"
+        )
+
+
+def check_shared_vocabulary(config: Config, vocabulary: dict[str, Any]) -> None:
+    """Raises ConfigError if the text fields of a shared encoder have different tokens."""
+    if not getattr(config.model, "share_encoder", False):
+        return
+    names = [table["names"] for table in vocabulary.values() if table["kind"] == "ids" and table["side"] == "source"]
+    if any(other != names[0] for other in names):
+        raise ConfigError(
+            "[model] share_encoder: the text fields have different tokens of the same number; set [tokenize] vocabulary = "
+            '"joint", or leave share_encoder out'
         )
 
 

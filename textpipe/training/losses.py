@@ -19,12 +19,18 @@ def loss_precision(tensor):
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def classification_sums(logits, labels) -> Sums:
-    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1."""
+def classification_sums(logits, labels, smoothing: float = 0.0) -> Sums:
+    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1, and the logits of both are 0 and it.
+
+    smoothing: share of a label's probability spread evenly over all classes (Szegedy et al. 2016, section 7).
+    """
     if logits.shape[-1] > 1:
-        return cross_entropy_sums(logits, labels)
+        return cross_entropy_sums(logits, labels, smoothing)
     logit = logits[:, 0]
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, logit.dtype), logits=logit)
+    targets = tf.cast(labels, logit.dtype)
+    if smoothing:
+        targets = (1 - smoothing) * targets + smoothing / 2
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit)
     correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.config.sections import Plugin, Section
 from textpipe.training.regularization.subword_sampling import SubwordSampling
+from textpipe.training.regularization.word_dropout import WordDropout
 from textpipe.training.warm_start.source_weights import Init
 
 # The settings of [train] that the optimizer lbfgs reads, and why it does not read the others.
@@ -70,6 +71,10 @@ class Settings(Section):
         many as save padding for a model that takes any width.
     clip_norm: scale gradients down to this global norm.
     clip_value: clip each entry of the gradients to +-this value.
+    word_dropout: drop tokens or n-grams of the source fields in training.
+    mixup: interpolate hidden rows of a batch; alpha of the Beta(alpha, alpha) distribution of the shares (Guo et al. 2019). The pooled vector in
+        "pooled", the first hidden layer in "feed_forward".
+    r_drop: weight of the disagreement of two passes with different dropout (Liang et al. 2021); each update computes both.
     ema: decay of an exponential moving average of the weights, which is validated and kept instead; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. Meant
         for hardware with bfloat16 units: a CPU without them is slower than in float32. Weights are saved in float32.
@@ -78,7 +83,7 @@ class Settings(Section):
     init: weights of another run to start from; its vocabulary may differ.
     freeze: weights that are not trained, by name, prefix of a name ("encoder") or glob ("*_embedding").
     scheduled_sampling: texts only. For the model "hybrid", known words are replaced by known words.
-    label_smoothing: share of each target's probability spread evenly over the vocabulary (texts only).
+    label_smoothing: share of each target's probability spread evenly over the vocabulary, or over the classes of a label.
     validate_steps: validate after this many steps instead of at the end of each epoch.
     checkpoint_steps: also write a checkpoint after this many steps; one is always written at the end of an epoch.
     checkpoint_minutes: also write a checkpoint after this many minutes.
@@ -109,6 +114,9 @@ class Settings(Section):
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    word_dropout: WordDropout | None = None
+    mixup: float | None = Field(default=None, gt=0)
+    r_drop: float | None = Field(default=None, gt=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     subword_sampling: SubwordSampling | None = None

@@ -18,6 +18,7 @@ from textpipe.training import losses
 from textpipe.training.batching.accumulation import Accumulator
 from textpipe.training.batching.batches import Batch
 from textpipe.training.batching.rows import Rows
+from textpipe.training.regularization import regularized
 from textpipe.training.regularization.moving_average import MovingAverage
 from textpipe.training.settings import Settings
 
@@ -38,7 +39,7 @@ class Steps:
         num_rows: int,
         objective: ModuleType,
     ):
-        self.objective = objective
+        self.objective = regularized.wrap(objective, settings)
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.strategy, self.num_rows = strategy, num_rows
         self.parallel = default_num_shards(strategy) if settings.parallel == "auto" else settings.parallel

@@ -1,1 +1,1 @@
-"""Regularization: scheduled sampling, subword sampling, and moving averages of the weights."""
+"""Regularization: word dropout, mixup, R-Drop, scheduled and subword sampling, and moving averages of the weights."""

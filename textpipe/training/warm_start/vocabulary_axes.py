@@ -80,11 +80,17 @@ def build_model(config: Section, sizes: Sizes) -> Any:
 def enlarged_shapes(config: Section, sizes: Sizes) -> tuple[Enlarged, list[tuple[int, ...]]]:
     """The increments of the vocabularies, and the shapes of a model's weights with the enlarged vocabularies."""
     grow = {name: increments(number) for number, name in enumerate(sizes.tables)}
-    try:
-        model = build_model(config, enlarge(sizes, grow))
-    except ConfigError:  # the fields share a vocabulary
-        grow = {sizes.target_name: grow[sizes.target_name]}
-        model = build_model(config, enlarge(sizes, dict.fromkeys(sizes.tables, grow[sizes.target_name])))
+    texts = [name for name, size in sizes.inputs.items() if "vocab_size" in size]
+    texts_alike = {**grow, **dict.fromkeys(texts, grow[texts[0]])} if texts else grow
+    for attempt in (grow, texts_alike, dict.fromkeys(sizes.tables, grow[sizes.target_name])):
+        try:
+            model = build_model(config, enlarge(sizes, attempt))
+        except ConfigError:  # fields share a vocabulary, and must grow alike
+            continue
+        break
+    else:
+        model = build_model(config, enlarge(sizes, attempt))  # raises
+    grow = {name: grow[name] for name, parts in grow.items() if parts in attempt.values()}
     enlarged = {by: (name, part) for name, parts in grow.items() for part, by in parts.items()}
     return enlarged, [tuple(weight.shape) for weight in model.weights]
 
