@@ -9,13 +9,14 @@ from textpipe.config.fields import LONGEST_TEXT, Field
 from textpipe.data import catalog, cleaning, hashes, shards, sources
 from textpipe.data.rows import Repairs
 from textpipe.data.splits import comparison_texts
-from textpipe.errors import DataError, TextpipeError
+from textpipe.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LABELS = ("label", "category", "class", "intent")  # usual names of the column of a label
-TEXT = "text"
+# Usual names of columns, tried in this order.
+TEXTS = ("text", "message", "body", "sentence")
+LABELS = ("label", "category", "class", "intent")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Corpus:
         cells = self.splits[split][name]
         return next(item for item in self.fields if item.name == name).cells.texts(cells).to_pylist()
 
+    def text_positions(self, name: str, split: str) -> list[int]:
+        """The position of the row of each text of a field; of a kind with several texts in a cell, numbers of texts."""
+        positions, texts = self.positions[split], len(self.texts(name, split))
+        return positions if len(positions) == texts else list(range(texts))
+
     def label_names(self, split: str) -> list[tuple[str, ...]]:
         """The label of each row, or its labels in order."""
         assert self.label is not None
@@ -88,12 +94,13 @@ def read_files(name: str, files: Mapping[str, Sequence[Path]], columns: Columns,
     given = {split: list(paths) for split, paths in files.items()}
     parallel = next(iter(given.values()))
     options = sources.format_options(first, form or sources.infer_format(parallel), given=form is not None)
-    texts = columns.texts or ((0,) if options.kind == "lines" and len(parallel) == 1 else (TEXT,))
+    texts = columns.texts or ((0,) if options.kind == "lines" and len(parallel) == 1 else ())
     origin = locate_files(given, options, texts)
-    chosen = Columns(texts, columns.label)
-    if columns.label is None and not columns.texts:
-        chosen = Columns(texts, find_label(origin, options, texts))
-    return read(name, origin, options, chosen)
+    texts = texts or (find_column(origin, options, TEXTS),)
+    label = columns.label
+    if label is None and not columns.texts:
+        label = find_column(origin, options, LABELS, required=False)
+    return read(name, origin, options, Columns(texts, label))
 
 
 def locate_files(given: Mapping[str, list[Path]], options: Any, texts: Sequence[str | int]) -> dict[str, Any]:
@@ -104,15 +111,21 @@ def locate_files(given: Mapping[str, list[Path]], options: Any, texts: Sequence[
     return {split: origin[split] for split in given}
 
 
-def find_label(origin: Mapping[str, Sequence[Any]], options: Any, texts: Sequence[str | int]) -> str | None:
-    """The column of the first file with a usual name of a label, or None."""
+def find_column(
+    origin: Mapping[str, Sequence[Any]], options: Any, names: Sequence[str], *, required: bool = True
+) -> Any:
+    """The first of the usual names that is a column of the first file; None without one, or DataError if it is required."""
     split, (source, *_) = next(iter(origin.items()))
-    for label in LABELS:
+    problem = ""
+    for name in names:
         try:
-            next(sources.read(source, options, Repairs(on_bad_rows="drop"), [*texts, label], split), None)
-        except TextpipeError:
+            next(sources.read(source, options, Repairs(on_bad_rows="drop"), [name], split), None)
+        except DataError as error:
+            problem = problem or str(error)
             continue
-        return label
+        return name
+    if required:
+        raise DataError(f"{problem}; name the column of the texts with --text COLUMN, or its number from 0")
     return None
 
 
@@ -120,7 +133,7 @@ def read_dataset(name: str, columns: Columns) -> Corpus:
     """Read all splits of a dataset's card; its files must be on disk, or are downloaded. Raises DataError."""
     card = catalog.load_card(name)
     known = list(card.columns)
-    texts = columns.texts or ((TEXT,) if TEXT in known else tuple(known[:1]))
+    texts = columns.texts or tuple([item for item in TEXTS if item in known][:1] or known[:1])
     label = columns.label
     if label is None and not columns.texts:
         label = next((item for item in LABELS if item in known), None)

@@ -148,9 +148,7 @@ def contradictions(corpus: Corpus, forms: Forms) -> dict[str, Any]:
             differing.append(at)
     near &= ~exact
     rows = sum(map(len, forms.of_split.values()))
-    count, near_count = (
-        sum(int(mask[numbers].sum()) for numbers in forms.of_split.values()) for mask in (exact, near)
-    )
+    count, near_count = (sum(int(mask[numbers].sum()) for numbers in forms.of_split.values()) for mask in (exact, near))
     # The most rows first.
     worst = sorted(np.flatnonzero(exact).tolist(), key=lambda number: (-labels[number].total(), number))[:NUM_EXAMPLES]
     differing.sort(key=lambda at: -forms.pairs.similarity[at])

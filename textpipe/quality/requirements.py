@@ -13,6 +13,7 @@ from textpipe.errors import ThresholdError
 FILE = "quality.json"  # in ingest's result, if anything is required
 NUM_SHOWN = 3  # examples in a message
 MAX_CHARACTERS = 80  # of an example
+SEPARATOR = ";\n  "  # of the misses in a message
 
 
 class Requirements(Section):
@@ -28,13 +29,13 @@ class Requirements(Section):
     min_rows_per_class: the smallest number of rows in train of every class.
     """
 
-    max_duplicates: float | None = Limits(None, ge=0, le=1)
-    max_near_duplicates: float | None = Limits(None, ge=0, le=1)
-    max_leakage: float | None = Limits(None, ge=0, le=1)
-    max_near_leakage: float | None = Limits(None, ge=0, le=1)
-    max_contradictions: float | None = Limits(None, ge=0, le=1)
-    max_near_contradictions: float | None = Limits(None, ge=0, le=1)
-    min_rows_per_class: int | None = Limits(None, ge=1)
+    max_duplicates: float | None = Limits(default=None, ge=0, le=1)
+    max_near_duplicates: float | None = Limits(default=None, ge=0, le=1)
+    max_leakage: float | None = Limits(default=None, ge=0, le=1)
+    max_near_leakage: float | None = Limits(default=None, ge=0, le=1)
+    max_contradictions: float | None = Limits(default=None, ge=0, le=1)
+    max_near_contradictions: float | None = Limits(default=None, ge=0, le=1)
+    min_rows_per_class: int | None = Limits(default=None, ge=1)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -63,7 +64,7 @@ def check(require: Requirements, folder: Path) -> None:
     misses = [fault for name, limit in require.limits.items() for fault in faults(name, limit, measured, stats)]
     if misses:
         raise ThresholdError(
-            f"[ingest.require] {';\n  '.join(misses)};\n  no later stage runs, and ingest's result is kept: see the rows with "
+            f"[ingest.require] {SEPARATOR.join(misses)}{SEPARATOR}no later stage runs, and ingest's result is kept: see the rows with "
             "`textpipe data report PIPELINE`, repair them, drop them with [ingest] drop_duplicates or on_leak, or relax the limit"
         )
 
@@ -74,7 +75,10 @@ def faults(name: str, limit: float, measured: Mapping[str, Any], stats: Mapping[
     kind = name.removeprefix("max_").removeprefix("near_")
     if kind == "duplicates":
         for split, table in measured["duplicates"].items():
-            shown = [entry["other" if near else "text"]["text"] for entry in table["most_similar" if near else "most_frequent"]]
+            shown = [
+                entry["other" if near else "text"]["text"]
+                for entry in table["most_similar" if near else "most_frequent"]
+            ]
             yield from over(name, limit, split, table[f"{near}duplicate_share"], table[f"{near}duplicates"], shown)
     elif kind == "leakage":
         for split, others in measured["leakage"].items():
