@@ -19,7 +19,7 @@ LAYERS = (
     {"layers"},
     {"nets"},
     {"decoding", "encoders"},
-    {"models", "tasks", "metrics"},
+    {"models", "tasks", "metrics", "quality"},
     {"objectives", "training"},
     {"answers", "servable"},
     {"stages"},

@@ -1,8 +1,12 @@
 """textpipe data"""
 
+from pathlib import Path
 from typing import Any
 
 import click
+
+from textpipe.commands._pipeline import overrides_option
+from textpipe.commands._tables import format_option, read_format
 
 
 @click.group()
@@ -59,3 +63,51 @@ def data_check(name: str) -> None:
         click.echo(f"{state:<10} {path}")
     if any(state != "ok" for _, state in states):
         raise click.exceptions.Exit(2)
+
+
+@command.command("report")
+@click.argument("data", nargs=-1, required=True, metavar="DATASET | PIPELINE | [SPLIT=]FILE...")
+@click.option(
+    "--text", "texts", multiple=True, metavar="COLUMN", help="Column of the texts, by name or number; may be repeated."
+)
+@click.option("--label", metavar="COLUMN", help="Column of the labels, by name or number.")
+@format_option
+@click.option("--against", metavar="OTHER", help="A second data set: report how it differs from the first.")
+@click.option("--json", "as_json", is_flag=True, help="Print all measurements as one JSON object.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page.")
+@overrides_option
+@click.option(
+    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
+    help="Directory of cached stage results.",
+)  # fmt: skip
+def data_report(
+    data: tuple[str, ...], texts: tuple[str, ...], label: str | None, form: str | None, against: str | None, as_json: bool,
+    html: Path | None, overrides: tuple[str, ...], artifacts: Path,
+) -> None:  # fmt: skip
+    """Report duplicates, leaks, contradicting labels, languages and personal data.
+
+    DATA is a dataset of `textpipe data list`, a pipeline file (its rows after ingest), or files, each of a split if it
+    says so: train=a.csv test=b.csv. Without --text and --label, columns with usual names are read: text, message, body,
+    sentence; label, category, class, intent.
+
+      textpipe data report banking77 --html banking77.html
+
+      textpipe data report mail.tsv --text body --label answered --against new.tsv
+    """
+    from textpipe.commands import _data_report
+    from textpipe.quality import findings, measurement
+
+    chosen = _data_report.Choice(texts, label, read_format(form), overrides, artifacts)
+    corpus = chosen.load(data)
+    other = chosen.load((against,)) if against is not None else None
+    table = measurement.measure(corpus, against=other, on_progress=_data_report.progress())
+    if html is not None:
+        from textpipe.report import data_page
+
+        data_page.write(table, html)
+    if as_json:
+        from textpipe.commands._pipeline import print_json
+
+        print_json(table)
+    else:
+        findings.show(table)

@@ -2,7 +2,7 @@
 
 data/mail.tsv                       ->  train/00000.parquet ...   row, text, label
 "Please reply.\\tyes"                    valid/...  test/...
-                                        stats.json, logs/origin.json
+                                        stats.json, logs/origin.json, with [ingest.require] quality.json
 """
 
 import json
@@ -23,6 +23,7 @@ from textpipe.data import catalog, cleaning, encodings, sources, split_assignmen
 from textpipe.data.rows import Repairs
 from textpipe.data.splits import Split
 from textpipe.errors import ConfigError, DataError, suggest
+from textpipe.quality import requirements
 from textpipe.stages import _ingest_splits
 
 INPUTS: tuple[str, ...] = ()
@@ -54,6 +55,8 @@ class Config(Section):
     max_characters: the longest text of a field; on_too_long says how longer ones are handled.
     on_too_long: drop a row with a longer text than max_characters, cut the text, or raise an error.
     max_rows: keep at most this many rows of each split, the first ones.
+    require: limits for duplicates, leaks, contradicting labels and rare classes, {max_leakage = 0}; where the rows miss one, the
+    pipeline stops after ingest.
     """
 
     task: TaskName
@@ -74,6 +77,7 @@ class Config(Section):
     max_characters: int = Limits(default=LONGEST_TEXT, ge=1, le=LONGEST_TEXT)
     on_too_long: Literal["drop", "cut", "error"] = "drop"
     max_rows: int | None = Limits(default=None, ge=1)
+    require: requirements.Requirements = requirements.Requirements()
 
     @model_validator(mode="before")
     @classmethod
@@ -137,6 +141,9 @@ class Config(Section):
         for key, is_set in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
             if is_set and not labels:
                 raise ValueError(f"{key}: task {self.task!r} has no labels; leave it out")
+        for key in (key for key in requirements.NEEDS_LABELS if key in self.require.limits):
+            if not labels:
+                raise ValueError(f"require.{key}: task {self.task!r} has no labels; leave it out")
         if self.rare_label is not None and (self.min_count == 1 or not self.rare_label.strip()):
             raise ValueError(
                 "rare_label: replaces labels rarer than min_count; set min_count to 2 or more, and rare_label to a name"
@@ -224,6 +231,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         "labels_in_train_only": split_assignment.labels_only_in_train(splits, shares),
     }
     write_json(output / "stats.json", {**statistics.build_stats(splits, reader.read, repairs), **labels})
+    if config.require.limits:
+        requirements.write(output, fields)
+
+
+def check_thresholds(config: Config, output: Path) -> None:
+    """Raise ThresholdError if the rows miss a limit of [ingest.require]."""
+    requirements.check(config.require, output)
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""What a data set is made of, and what is wrong with it: duplicates, leaks, contradictions, languages, personal data."""
