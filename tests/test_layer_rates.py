@@ -87,6 +87,8 @@ def test_weights_that_are_not_unfrozen_yet_keep_their_bits(monkeypatch):
 def test_settings_that_cannot_be_used_are_refused():
     with pytest.raises(ValueError, match="unfreeze: no layer has trained weights; give init or vectors"):
         Settings(unfreeze={})
+    with pytest.raises(ValueError, match="vectors: the embeddings come from init already"):
+        Settings(init={"from": "x"}, vectors={"file": "y"})
     with pytest.raises(ValueError, match="layer_rates: works with strategy = .default. only"):
         Settings(layer_rates={"decay": 0.5}, strategy="mirrored")
     with pytest.raises(ValueError, match="give decay or patterns"):
