@@ -287,3 +287,17 @@ def test_the_text_and_its_target_need_one_vocabulary():
         train.check_shared_vocabulary(section, tables)
     with pytest.raises(ValueError, match="word_dropout: masked_language_model predicts hidden tokens"):
         train.Config(task="pretrain", model={"kind": "masked_language_model"}, word_dropout={"rate": 0.1})
+
+
+def test_a_new_pipeline_reads_the_text_column_for_both_fields(tmp_path, monkeypatch):
+    from textpipe.pipeline import runner, scaffold
+    from textpipe.stages import ingest
+
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "lines.tsv", count=30)
+    scaffold.write("pretrain", tmp_path / "lines.tsv", "", tmp_path / "new.toml")
+    pipeline = runner.Pipeline.load(tmp_path / "new.toml")
+    fields = plugins.find("tasks", "pretrain").FIELDS
+    assert ingest.wanted(pipeline.sections["ingest"], fields) == ["text", "text"]
+    other = pipeline.sections["ingest"].model_copy(update={"columns": {"text": "body", "filled": "clean"}})
+    assert ingest.wanted(other, fields) == ["body", "clean"]

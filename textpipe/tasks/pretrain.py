@@ -10,7 +10,7 @@ OBJECTIVE = {"masked": "masked_tokens", "next": "next_token"}  # by what the mod
 ANSWER = "fill"
 VIEW = "texts"  # how the page shows filled texts
 METRICS = {"unchanged": "max", "token_accuracy": "max", "perplexity": "min"}
-TEMPLATE = "generate"  # what `textpipe new` writes
+TEMPLATE = "pretrain"  # what `textpipe new` writes
 
 
 def metrics(
