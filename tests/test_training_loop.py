@@ -630,17 +630,19 @@ NOT_FOR_LBFGS = {
     "freeze": ["bias"], "scheduled_sampling": {}, "early_stopping": {}, "metric": "valid_accuracy", "valid_bleu_rows": 9,
     "validate_steps": 5, "checkpoint_steps": 5, "checkpoint_minutes": 1, "max_steps": 50, "max_minutes": 3, "keep": "last",
     "average": {"last": 2}, "curve_steps": 5, "parallel": 2, "strategy": "mirrored", "epochs": 10, "mixup": 0.2, "r_drop": 1.0,
-    "word_dropout": {"rate": 0.1},
+    "word_dropout": {"rate": 0.1}, "vectors": {"file": "v.vec"}, "layer_rates": {"decay": 0.5},
 }  # fmt: skip
 
 
 def test_lbfgs_refuses_settings_that_it_does_not_read():
-    assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init"}
+    assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init", "unfreeze"}
     Settings(optimizer="lbfgs", seed=3)
     train.Config(task="classify", model={"kind": "logistic_regression"}, optimizer={"kind": "lbfgs", "memory": 5})
     for name, value in NOT_FOR_LBFGS.items():
         with pytest.raises(ValueError, match=rf"{name}: .*lbfgs .*(leave|set)"):
             Settings(optimizer="lbfgs", **{name: value})
+    with pytest.raises(ValueError, match="unfreeze: lbfgs minimizes one function"):
+        Settings(optimizer="lbfgs", unfreeze={}, init={"from": "x"})
     with pytest.raises(ValueError, match="max_steps: lbfgs stops by optimizer.tolerance and optimizer.max_iterations"):
         Settings(optimizer="lbfgs", max_steps=50)
 

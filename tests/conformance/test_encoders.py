@@ -41,7 +41,7 @@ COUNTS = {
 UPDATES = {
     "convolution": {"activation": "tanh"},
     "recurrent": {"cell": "lstm", "initialization": "he_normal", "residual": (True, {"layers": 2})},
-    "transformer": {"num_heads": 4, "norm": "post", "positions": "rotary", "activation": "gelu"},
+    "transformer": {"num_heads": 4, "norm": "post", "positions": "rotary", "activation": "gelu", "causal": True},
 }
 # Counted site by site below.
 DROPOUT = {

@@ -67,6 +67,10 @@ SHOWN = {
         "mean": "test_ensemble.py::test_probabilities_are_the_mean_over_the_members",
         "models": "test_ensemble.py::test_results_depend_on_the_members_files_and_code",
     },
+    "answers._label_settings": {
+        **dict.fromkeys(("score", "threshold", "coverage"), "test_out_of_scope.py::test_a_given_threshold_a_coverage_and_each_score_decide"),
+        "out_of_scope": "test_out_of_scope.py::test_rows_out_of_scope_are_answered_with_their_label_in_evaluation_and_in_the_export",
+    },
     "answers._ranking_settings": {
         "trigger": "test_answer_settings.py::test_messages_that_the_trigger_does_not_choose_get_no_replies",
         "threshold": "test_answer_settings.py::test_the_threshold_is_an_option_of_a_call",
@@ -174,6 +178,10 @@ SHOWN = {
         ),
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
+        **dict.fromkeys(("word_dropout", "mixup", "r_drop"), "test_regularization.py::test_a_setting_changes_the_run"),
+        "vectors": "test_layer_rates.py::test_known_words_start_from_their_vectors_and_others_from_random_ones",
+        "layer_rates": "test_layer_rates.py::test_a_factor_is_that_of_the_learning_rate",
+        "unfreeze": "test_layer_rates.py::test_weights_that_are_not_unfrozen_yet_keep_their_bits",
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
         "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
@@ -192,6 +200,17 @@ SHOWN = {
         ("last", "best"), "test_averaging.py::test_the_result_is_the_mean_of_the_requested_validations"
     ),
     "training.settings.ScheduledSampling": dict.fromkeys(("probability", "start", "steps", "curve", "choose"), SAMPLED),
+    "training.warm_start.layer_rates": {
+        **dict.fromkeys(("decay", "patterns"), "test_layer_rates.py::test_a_decay_and_patterns_multiply_and_layers_unfreeze_from_the_last"),
+        "every": "test_layer_rates.py::test_a_decay_and_patterns_multiply_and_layers_unfreeze_from_the_last",
+    },
+    "training.warm_start.word_vectors": {
+        "file": "test_layer_rates.py::test_known_words_start_from_their_vectors_and_others_from_random_ones",
+        "fields": "test_layer_rates.py::test_pieces_of_words_have_no_vectors_and_the_file_is_part_of_the_key",
+    },
+    "training.regularization.word_dropout": dict.fromkeys(
+        ("rate", "by"), "test_regularization.py::test_a_share_of_the_tokens_is_dropped_and_the_others_keep_their_order"
+    ),
     "training.regularization.subword_sampling": {
         "alpha": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textpipe.answers._label_settings import Config
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 
@@ -38,12 +39,16 @@ def join(models: Sequence[Any], mean: str) -> Any:
 
 def output(
     graph: "Graph", *, decode: Section, lexicon: Mapping[str, str] | None, bounds: Mapping[str, float] | None, attends: bool,
-    artifacts: Mapping[str, Path],
+    artifacts: Mapping[str, Path], settings: Config,
 ) -> "Output":  # fmt: skip
     """The outputs of a graph."""
-    from textpipe.answers._label import Output
+    from textpipe.answers import _label, _scope
 
-    return Output(graph)
+    return (
+        _label.Output(graph)
+        if settings.out_of_scope is None
+        else _scope.Output(graph, settings, artifacts.get("ingest"))
+    )
 
 
 def about(labels: Sequence[str], answered: Callable[[str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -73,7 +78,8 @@ def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores; of many classes only the five most probable."""
     ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
-    return {"answer": answer["answer"], "score": answer["score"], "probabilities": dict(ranked[:NUM_LISTED])}
+    scope = {"scope": answer["scope"]} if "scope" in answer else {}
+    return {"answer": answer["answer"], "score": answer["score"], **scope, "probabilities": dict(ranked[:NUM_LISTED])}
 
 
 def extra_metrics(

@@ -22,11 +22,13 @@ class Field:
     side: "source" for an input of the model, "target" for what it predicts, "about" for a column that ingest keeps and no model reads,
     such as who wrote a row; no task has one, [ingest] keep adds them.
     kind: the kind of its cells: a module of kinds/, or the dotted name of a user's module.
+    column_of: the field whose column it is read from, unless [ingest] columns names another.
     """
 
     name: str
     side: Literal["source", "target", "about"]
     kind: str
+    column_of: str | None = None
 
     @property
     def cells(self) -> ModuleType:

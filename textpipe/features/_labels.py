@@ -14,13 +14,14 @@ UNKNOWN = -1
 
 
 class Labels(tf.Module):
-    """classes: the names in the order of their indices.
+    """classes: the names in the order of their indices. out_of_scope: the name of rows without a class, which training leaves out.
 
     Labels(["no", "yes"]).ids(["yes", "maybe"]) -> [1, -1];  .name([0]) -> ["no"]
     """
 
-    def __init__(self, classes: Sequence[str]):
+    def __init__(self, classes: Sequence[str], *, out_of_scope: str | None = None):
         super().__init__(name="labels")
+        self.out_of_scope = out_of_scope
         self.classes = tuple(classes)
         self.names = tf.constant([name.encode() for name in classes], tf.string, shape=[len(classes)])
         self.table = tf.lookup.StaticHashTable(
@@ -30,7 +31,8 @@ class Labels(tf.Module):
     @property
     def size(self) -> dict:
         """The size table of features.json."""
-        return {"kind": "label", "classes": list(self.classes)}
+        size = {"kind": "label", "classes": list(self.classes)}
+        return size if self.out_of_scope is None else {**size, "out_of_scope": self.out_of_scope}
 
     def ids(self, names: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N] int32, -1 for a name that is not a class."""
@@ -49,7 +51,8 @@ class Labels(tf.Module):
     def arrays(self, names: tf.Tensor, stats: Counter) -> list[pa.Array]:
         """[N] string -> the column of `schema`; adds the number of rows of each class to stats."""
         ids = self.ids(names).numpy()
-        assert (ids != UNKNOWN).all(), "labels were not checked with `check`"
-        counts = np.bincount(ids, minlength=len(self.classes)).tolist()
+        outside = names.numpy() == self.out_of_scope.encode() if self.out_of_scope else np.zeros(len(ids), bool)
+        assert ((ids != UNKNOWN) | outside).all(), "labels were not checked with `check`"
+        counts = np.bincount(ids[ids != UNKNOWN], minlength=len(self.classes)).tolist()
         stats.update({name: count for name, count in zip(self.classes, counts, strict=True) if count})
         return [pa.array(ids)]

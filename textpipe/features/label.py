@@ -19,11 +19,13 @@ class Config(Section):
     """The classes are the labels of train, sorted by code point."""
 
     kind: Literal["label"] = "label"
+    out_of_scope: str | None = None  # label of rows without a class: not trained on; see out_of_scope in [answer]
 
 
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any = None) -> None:
     """Write folder/name.classes.json; values() yields string tensors [N]. Raises DataError for fewer than two."""
     counts = _classes.count_labels(values)
+    counts.pop(config.out_of_scope or "", None)
     if len(counts) < 2:
         found = f"only the label {next(iter(counts))!r}" if counts else "no label"
         raise DataError(
@@ -40,7 +42,7 @@ def load(config: Config, folder: Path, name: str, *, codec: Any = None) -> Any:
     """
     from textpipe.features._labels import Labels
 
-    return Labels(_classes.read(folder, name))
+    return Labels(_classes.read(folder, name), out_of_scope=config.out_of_scope)
 
 
 def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any, Any]]]) -> None:
@@ -52,7 +54,9 @@ def check(feature: Any, name: str, values: Callable[[], Iterable[tuple[str, Any,
     def unknown_labels() -> Iterator[tuple[str, int, list[str]]]:
         for split, rows, labels in values():
             for index in (feature.ids(labels).numpy() < 0).nonzero()[0].tolist():
-                yield split, rows[index], [labels[index].numpy().decode()]
+                label = labels[index].numpy().decode()
+                if label != feature.out_of_scope:
+                    yield split, rows[index], [label]
 
     _classes.check(feature.classes, name, unknown_labels)
 

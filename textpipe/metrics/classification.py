@@ -3,13 +3,13 @@
 Definitions follow scikit-learn; the calibration error is Guo et al. 2017, equation 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from textpipe.errors import DataError
-from textpipe.metrics import bootstrap, coverage
+from textpipe.metrics import bootstrap, coverage, out_of_scope
 
 NAMES = (
     "accuracy",
@@ -102,6 +102,45 @@ def score(
     }
     if len(labels) == 2:
         report["coverage"] = coverage.table(probabilities[:, 1], true == 1)
+    return report
+
+
+def score_with_scope(
+    labels: Sequence[str],
+    outputs: Mapping[str, Any],
+    references: Sequence[str],
+    outside_label: str,
+    *,
+    resamples: int = 1000,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """As `score`, where outside_label is the reference and the answer of rows out of scope.
+
+    outputs: answer [N], probabilities [N, C] and scope [N]. Metrics of the confusion matrix count the label as one more class. log_loss,
+    calibration_error and roc_auc are those of the rows with a class. In addition: in_scope_accuracy of the answers to those rows,
+    class_accuracy of their most probable class whatever its score, and metrics/out_of_scope.py.
+    """
+    probabilities = np.asarray(outputs["probabilities"], np.float64).reshape(len(references), len(labels))  # [N, C]
+    answers = [str(answer) for answer in outputs["answer"]]
+    outside = np.array([reference == outside_label for reference in references], bool)  # [N]
+    padded = np.concatenate([probabilities, np.zeros((len(references), 1))], axis=1)
+    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
+    report = score([*labels, outside_label], padded, references, answers, **options)
+    kept = np.flatnonzero(~outside).tolist()
+    best = [labels[at] for at in probabilities[kept].argmax(axis=1).tolist()] if len(kept) else []
+    inside = score(labels, probabilities[kept], [references[at] for at in kept], best, **options)
+    for part in ("metrics", "intervals"):
+        for name in ("log_loss", "calibration_error", "roc_auc"):
+            report[part].pop(name, None)
+            if name in inside[part]:
+                report[part][name] = inside[part][name]
+    right = [answers[at] == references[at] for at in kept]
+    report["metrics"] |= {
+        "in_scope_accuracy": float(np.mean(right)) if right else None,
+        "class_accuracy": inside["metrics"]["accuracy"],
+        **out_of_scope.separation(outputs["scope"], outside),
+        **out_of_scope.detection([answer == outside_label for answer in answers], outside),
+    }
     return report
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from textpipe.layers.attention import padding_bias
+from textpipe.layers.attention import MASKED, padding_bias
 from textpipe.layers.convolution import Convolution
 from textpipe.layers.dropout import Dropout
 from textpipe.layers.embedding import Embedding
@@ -150,6 +150,9 @@ class TransformerEncoder(Encoder):
         if self.config.positions == "sinusoidal":
             vectors = vectors + ops.cast(sinusoidal(ops.arange(width), self.state_size), vectors.dtype)
         bias = padding_bias(ops.cast(mask, vectors.dtype))[:, None, None, :]
+        if self.config.causal:
+            later = ops.arange(width)[None, :] > ops.arange(width)[:, None]  # [T, T]
+            bias = ops.minimum(bias, ops.cast(later, bias.dtype) * MASKED)  # [B, 1, T, T]
         rows = self.drop(ops.reshape(vectors, (-1, self.state_size)), training=training)  # [B * T, D]
         for block in self.blocks:
             rows = block(rows, batch=batch, bias=bias, training=training)

@@ -238,3 +238,31 @@ schedule = {{ kind = "cosine", warmup_steps = {warmup} }}
 [evaluate.require]
 # mrr = 0.2                         # below this nothing is exported
 """
+
+
+def pretrain(size: Size, task: ModuleType, *, mail: bool) -> str:
+    """The tables of an encoder that learns from texts without labels."""
+    source = next(field.name for field in task.FIELDS if field.side == "source")
+    steps = ["unicode", *(MAIL if mail else []), *(MASKS if mail else []), "casefold", "whitespace"]
+    longest = 8 * math.ceil(3 * max(16, size.words.get(source, 0.0)) / 8)
+    return f"""\
+[normalize]
+# The steps, codec and max_length of the pipeline that starts from this one should be the same.
+steps = [{quoted_list(steps)}]
+
+[tokenize]
+codec = {{ kind = "unigram", vocab_size = {1000 if size.rows < 2000 else 4000} }}
+vocabulary = "joint"                # the text is also what is predicted
+
+[vectorize]
+features = {{ kind = "ids", max_length = {longest} }}
+
+[model]
+kind = "masked_language_model"      # or "causal_language_model", with an encoder that reads forward alone
+encoder = {{ kind = "convolution", layers = 2, kernel_sizes = [3, 5] }}   # [model] encoder of the pipeline that starts from it
+
+[train]
+epochs = 20
+optimizer = {{ kind = "adam", learning_rate = 0.002 }}
+schedule = "cosine"
+"""

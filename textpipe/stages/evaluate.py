@@ -123,6 +123,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         # Chosen once, so that subsets of the rows use the same tokenizer.
         texts = [text for group in grouped for text in group] if grouped else references
         score = functools.partial(score, bleu_tokenizer=bleu_tokenizers.choose(texts, config.bleu_tokenizer))
+    if "out_of_scope" in inspect.signature(task.metrics).parameters:
+        score = functools.partial(score, out_of_scope=getattr(servable.output, "out_of_scope", None))
     outputs = {name: [answer[name] for answer in answers] for name in answers[0]}
     report = score(outputs, grouped or references, resamples=config.resamples)
     notes = []

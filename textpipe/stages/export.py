@@ -157,6 +157,8 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
     }
     if hasattr(answers, "about"):
         about |= answers.about(output.labels, functools.partial(answered_rows, inputs, servable))
+    if hasattr(output, "about"):
+        about |= output.about()
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
 

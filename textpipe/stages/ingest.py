@@ -221,7 +221,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     repairs.counts["unlearned_rows"] = dealer.left_out
     origin_table = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
-        "columns": {item.name: config.columns.get(item.name, item.name) for item in fields},
+        "columns": {item.name: column(config, item) for item in fields},
     }
     # Under logs/, which digests ignore: renaming a file does not change its rows.
     (output / "logs").mkdir()
@@ -251,7 +251,14 @@ def summary(output: Path) -> str:
 
 def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
     """The columns to read: one per field, then those of filters."""
-    return [*(config.columns.get(item.name, item.name) for item in fields), *config.filter]
+    return [*(column(config, item) for item in fields), *config.filter]
+
+
+def column(config: Config, field: Field) -> str | int:
+    """The column of a field."""
+    if field.name not in config.columns and field.column_of is not None:
+        return config.columns.get(field.column_of, field.column_of)
+    return config.columns.get(field.name, field.name)
 
 
 def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float]) -> None:

@@ -19,13 +19,14 @@ from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
 from textpipe.training.regularization import regularized
 from textpipe.training.settings import Settings
-from textpipe.training.warm_start import source_weights
+from textpipe.training.warm_start import source_weights, word_vectors
 
 # Rows come from vectorize, codecs for vocabulary.json from tokenize, references for validation BLEU from ingest.
 INPUTS = ("ingest", "tokenize", "vectorize")
 PLUGINS_OF = ("tokenize", "vectorize")
 
-ANSWERS = {"logits": "label", "tokens": "text", "vectors": "ranking"}  # what a model with these GIVES answers
+# What a model with these GIVES answers.
+ANSWERS = {"logits": "label", "tokens": "text", "vectors": "ranking", "masked": "filled mask", "next": "next token"}
 
 
 class Config(Settings):
@@ -84,8 +85,9 @@ class Config(Settings):
         return faults
 
     def extra_files(self) -> list[Path]:
-        """The files of the run named by init."""
-        return source_weights.locate(self.init).files if self.init else []
+        """The files of the run named by init, and the word vectors."""
+        files = source_weights.locate(self.init).files if self.init else []
+        return [*files, Path(self.vectors.file)] if self.vectors else files
 
 
 def objectives_of(task: str) -> dict[str, str]:
@@ -128,7 +130,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     from textpipe.training import loop, precision, validation_bleu
     from textpipe.training.batching import rows
     from textpipe.training.regularization import subword_sampling
-    from textpipe.training.warm_start import parameters, vocabulary_axes
+    from textpipe.training.warm_start import layer_rates, parameters, vocabulary_axes
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
     if config.subword_sampling:
@@ -139,6 +141,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
     check_shared_vocabulary(config, vocabulary)
     source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
+    vectors = None
+    if config.vectors:
+        vectors = word_vectors.WordVectors(config.vectors, config.model, sizes, inputs["tokenize"], vocabulary)
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
@@ -153,6 +158,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         initial: dict[str, Any] = {"init": source.apply(model)} if source else {}
         if config.freeze:
             initial["frozen"] = parameters.freeze(model, config.freeze)
+        if vectors:
+            initial["vectors"] = vectors.apply(model)
+        if config.layer_rates or config.unfreeze:
+            initial["layer_rates"] = layer_rates.Factors(model, config.layer_rates, config.unfreeze).described()
         result = loop.fit(model, data, config, output, measures, objective)
     write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / source_weights.VOCABULARY, vocabulary)
@@ -196,13 +205,16 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
 
 def check_shared_vocabulary(config: Config, vocabulary: dict[str, Any]) -> None:
     """Raises ConfigError if the text fields of a shared encoder have different tokens."""
-    if not getattr(config.model, "share_encoder", False):
+    predicts_source = plugins.find("models", config.model.kind).GIVES in ("masked", "next")
+    if not predicts_source and not getattr(config.model, "share_encoder", False):
         return
-    names = [table["names"] for table in vocabulary.values() if table["kind"] == "ids" and table["side"] == "source"]
+    sides = ("source", "target") if predicts_source else ("source",)
+    names = [table["names"] for table in vocabulary.values() if table["kind"] == "ids" and table["side"] in sides]
     if any(other != names[0] for other in names):
+        setting = config.model.kind if predicts_source else "share_encoder"
         raise ConfigError(
-            "[model] share_encoder: the text fields have different tokens of the same number; set [tokenize] vocabulary = "
-            '"joint", or leave share_encoder out'
+            f"[model] {setting}: the text fields have different tokens of the same number; set [tokenize] vocabulary = "
+            '"joint"' + ("" if predicts_source else ", or leave share_encoder out")
         )
 
 

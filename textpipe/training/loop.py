@@ -128,10 +128,7 @@ class Loop:
         self.epoch, self.step, self.global_step = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums, self.curve_sums = (
-            empty_sums(),
-            empty_sums(),
-        )  # since the last validation; since the last point of the curve
+        self.sums, self.curve_sums = empty_sums(), empty_sums()  # since the last validation, and point of the curve
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
@@ -144,6 +141,7 @@ class Loop:
             Progress(self.total_steps, self.global_step, self.unit) as self.progress,
         ):
             while self.stopped is None:
+                self.steps.factors.start_epoch(self.epoch)
                 self.rows, single = batches.epoch(self.plan, self.train, self.epoch)
                 order = accumulation.group_batches(single, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):

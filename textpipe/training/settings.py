@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 from textpipe.config.sections import Plugin, Section
 from textpipe.training.regularization.subword_sampling import SubwordSampling
 from textpipe.training.regularization.word_dropout import WordDropout
+from textpipe.training.warm_start.layer_rates import LayerRates, Unfreeze
 from textpipe.training.warm_start.source_weights import Init
+from textpipe.training.warm_start.word_vectors import Vectors
 
 # The settings of [train] that the optimizer lbfgs reads, and why it does not read the others.
 LBFGS_READS = {"seed", "optimizer", "init"}
@@ -16,7 +18,7 @@ OWN_END = "lbfgs stops by optimizer.tolerance and optimizer.max_iterations; set 
 ONE_FUNCTION = 'lbfgs minimizes one function of all weights; set optimizer to "adam" or leave this out'
 LBFGS = {
     **dict.fromkeys(("epochs", "max_steps", "max_minutes", "early_stopping"), OWN_END),
-    **dict.fromkeys(("freeze", "subword_sampling"), ONE_FUNCTION),
+    **dict.fromkeys(("freeze", "layer_rates", "unfreeze", "subword_sampling"), ONE_FUNCTION),
     **dict.fromkeys(("checkpoint_steps", "checkpoint_minutes"), "lbfgs takes seconds and is not resumed; leave it out"),
     "average": "lbfgs ends in a single optimum, so there is nothing to average; leave average out",
 }
@@ -82,6 +84,9 @@ class Settings(Section):
     subword_sampling: segment the texts anew in each epoch.
     init: weights of another run to start from; its vocabulary may differ.
     freeze: weights that are not trained, by name, prefix of a name ("encoder") or glob ("*_embedding").
+    vectors: word vectors that the embeddings of known words start from.
+    layer_rates: factors of the learning rate by layer.
+    unfreeze: train the layers one after another, from the last; for runs that start from trained weights.
     scheduled_sampling: texts only. For the model "hybrid", known words are replaced by known words.
     label_smoothing: share of each target's probability spread evenly over the vocabulary, or over the classes of a label.
     validate_steps: validate after this many steps instead of at the end of each epoch.
@@ -122,6 +127,9 @@ class Settings(Section):
     subword_sampling: SubwordSampling | None = None
     init: Init | None = None
     freeze: list[str] = []
+    vectors: Vectors | None = None
+    layer_rates: LayerRates | None = None
+    unfreeze: Unfreeze | None = None
     scheduled_sampling: ScheduledSampling | None = None
     early_stopping: EarlyStopping | None = None  # stop when validation no longer improves
     metric: str | None = None
@@ -136,6 +144,18 @@ class Settings(Section):
     curve_steps: int = Field(default=50, ge=1)
     parallel: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     strategy: Literal["default", "mirrored"] = "default"
+
+    @model_validator(mode="after")
+    def trained_weights(self):
+        """Embeddings start from one source, and layers are unfrozen one by one only where those below have been trained before."""
+        if self.init and self.vectors:
+            raise ValueError("vectors: the embeddings come from init already; leave one of them out")
+        if self.unfreeze and not (self.init or self.vectors):
+            raise ValueError("unfreeze: no layer has trained weights; give init or vectors, or leave unfreeze out")
+        if (self.unfreeze or self.layer_rates) and self.strategy != "default":
+            name = "unfreeze" if self.unfreeze else "layer_rates"
+            raise ValueError(f'{name}: works with strategy = "default" only; leave one of them out')
+        return self
 
     @model_validator(mode="after")
     def lbfgs_settings(self):

@@ -21,6 +21,7 @@ from textpipe.training.batching.rows import Rows
 from textpipe.training.regularization import regularized
 from textpipe.training.regularization.moving_average import MovingAverage
 from textpipe.training.settings import Settings
+from textpipe.training.warm_start.layer_rates import Factors
 
 
 class Steps:
@@ -45,6 +46,7 @@ class Steps:
         self.parallel = default_num_shards(strategy) if settings.parallel == "auto" else settings.parallel
         self.traced: dict[tuple, Callable] = {}
         self.accumulator = Accumulator(model.trainable_variables) if settings.accumulate > 1 else None
+        self.factors = Factors(model, settings.layer_rates, settings.unfreeze)  # of the learning rate of each weight
         self.average = MovingAverage(model.trainable_variables, settings.ema) if settings.ema else None
 
     @property
@@ -186,7 +188,7 @@ class Steps:
         if replicas > 1:
             # The optimizer sums over replicas again; clipping needs the whole gradient before that.
             gradients = [gradient / replicas for gradient in gradients]
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.factors.apply(self.optimizer, gradients, self.model.trainable_variables)
         if self.average is not None:
             self.average.update(self.optimizer.iterations.value)
         return {"penalty": penalty, "gradient_norm": norm / replicas}

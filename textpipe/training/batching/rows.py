@@ -1,5 +1,6 @@
 """The vectorized rows of a split."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.data.columns import Column, Ids
 from textpipe.errors import DataError
+
+log = logging.getLogger(__name__)
 
 Lengths = dict[str, np.ndarray]  # {field: tokens of each row [N]}, of the padded fields
 
@@ -67,14 +70,26 @@ class Rows:
 
 
 def read(folder: Path, split: str, sizes: Sizes) -> Rows:
-    """Reads a split of vectorize's output; values stay in the memory-mapped files."""
+    """Reads a split of vectorize's output; values stay in the memory-mapped files, unless rows out of scope are left out."""
     import pyarrow as pa
 
     paths = sorted((folder / split).glob("*.arrow"))
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+    if "out_of_scope" in sizes.target:
+        tables = [in_scope(table, sizes.target_name, split) for table in tables]
     columns = {
         name: plugins.find("features", size["feature"]).column(tables, name, size)
         for name, size in sizes.tables.items()
     }
     target = columns.pop(sizes.target_name)
     return Rows(columns, target, sizes.target_name)
+
+
+def in_scope(table: Any, target_name: str, split: str) -> Any:
+    """The rows of an Arrow table that have a class."""
+    import pyarrow.compute as pc
+
+    kept = table.filter(pc.greater_equal(table[target_name], 0))
+    if kept.num_rows < table.num_rows:
+        log.info("%s: %d rows out of scope are not trained on", split, table.num_rows - kept.num_rows)
+    return kept

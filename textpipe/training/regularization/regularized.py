@@ -22,7 +22,7 @@ def wrap(objective: ModuleType, settings: Any) -> Any:
 
 def conflicts(settings: Any, model: Section, objective: ModuleType) -> Iterator[tuple[str, str]]:
     """(setting, why it cannot be used) under this model and objective."""
-    if objective.NEEDS != "logits":
+    if objective.NEEDS != "logits" or hasattr(objective, "gradients"):
         for name in ("mixup", "r_drop"):
             if getattr(settings, name):
                 yield name, f"works on the logits of a classifier, and {model.kind} has others"

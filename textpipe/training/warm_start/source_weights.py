@@ -6,7 +6,7 @@ classes by their labels; all other weights are copied by name.
 
 import json
 import logging
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ MODEL = "model.json"
 WEIGHTS = "model.weights.h5"
 EXTRA_DIR = "assets.extra"  # folder of an exported model with model.json and vocabulary.json
 MAX_SHOWN = 3  # mismatches that an error lists
+ENCODER = re.compile(r"(field_\w+/)?encoder/")  # weights of an encoder in models/pooled.py and the language models
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 class Init(Section):
     """Weights of another run to start from.
 
-    from: a train artifact, data/artifacts/latest/PIPELINE for the latest of a pipeline, or saved_models/NAME[/VERSION].
+    from: a train artifact, data/artifacts/latest/PIPELINE for the latest of a pipeline, or saved_models/NAME[/VERSION]. From a model of another
+        kind with an encoder, such as a language model for "pooled", the encoder alone is taken over.
     only: the parts to take over, named as in freeze; by default all, which then must all fit.
     """
 
@@ -108,7 +110,7 @@ class SourceWeights:
     vocabulary: of the model to train, as vocabulary_axes.describe_vocabulary returns it. Builds models: create it before
     the model to train, because layers are numbered in the order of their creation.
 
-    Raises ConfigError if the other run's model is of another kind.
+    Raises ConfigError if the other run's model is of another kind, unless both have an encoder.
     """
 
     def __init__(self, init: Init, config: Section, sizes: Sizes, vocabulary: dict[str, Any]):
@@ -118,13 +120,19 @@ class SourceWeights:
         described = json.loads(origin.model.read_text(encoding="utf-8"))
         self.source_vocabulary = read_vocabulary(origin.vocabulary)
         self.options = described["model"]
-        if self.options["kind"] != config.kind:
+        self.encoder_only = self.options["kind"] != config.kind
+        if self.encoder_only and not ("encoder" in self.options and "encoder" in type(config).model_fields):
             raise ConfigError(
                 f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
                 f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
             )
         theirs = sizes_from_vocabulary(self.source_vocabulary, described["sizes"])
         self.fields = match_fields(sizes, theirs)
+        if (
+            self.encoder_only and len(theirs.inputs) == 1
+        ):  # the encoder of every text field starts from the only one there
+            texts = (name for name, size in sizes.inputs.items() if "vocab_size" in size)
+            self.fields |= dict.fromkeys(texts, next(iter(theirs.inputs)))
         source = vocabulary_axes.build_model(Plugin.check("models", self.options), theirs)
         load(source, origin.weights)
         import numpy as np
@@ -147,7 +155,8 @@ class SourceWeights:
         weights = parameters.weights_by_name(model)
         self.axes = vocabulary_axes.find_axes(weights, self.enlarged, self.shapes)
         names = list(weights)
-        requested = parameters.match_names(self.init.only, names, "[train] init.only") if self.init.only else set(names)
+        everything = {name for name in names if ENCODER.match(name)} if self.encoder_only else set(names)
+        requested = parameters.match_names(self.init.only, names, "[train] init.only") if self.init.only else everything
         checked = (self.mismatch(name, tuple(weights[name].shape)) for name in names if name in requested)
         mismatches = [mismatch for mismatch in checked if mismatch]
         if mismatches:
@@ -157,18 +166,23 @@ class SourceWeights:
             if name not in requested:
                 report["fresh"].append(name)
             elif not self.axes[name]:
-                weight.assign(self.weights[name])
+                weight.assign(self.weights[self.source_name(name)])
                 report["copied"].append(name)
             else:
                 self.copy_common(weight, name, report)
         self.log_report(report)
         return report
 
+    def source_name(self, name: str) -> str:
+        """The name there of a weight: that of the only encoder for those of the encoders of several fields."""
+        return name if name in self.weights or not self.encoder_only else ENCODER.sub("encoder/", name)
+
     def mismatch(self, name: str, shape: tuple[int, ...]) -> str | None:
         """Why a weight cannot be taken over, or None: it is missing, or differs in an axis that is not a vocabulary."""
-        if name not in self.weights:
+        there = self.weights.get(self.source_name(name))
+        if there is None:
             return f"{name} {list(shape)} is not there"
-        source_shape = self.weights[name].shape
+        source_shape = there.shape
         free = self.axes[name]
         fixed = [axis for axis in range(len(shape)) if axis not in free]
         if len(source_shape) != len(shape) or any(shape[axis] != source_shape[axis] for axis in fixed):
@@ -194,7 +208,7 @@ class SourceWeights:
         """Copies the rows or columns of the pieces, buckets or classes that both runs have."""
         import numpy as np
 
-        values, theirs = np.array(weight.value), self.weights[name]
+        values, theirs = np.array(weight.value), self.weights[self.source_name(name)]
         here, there = [], []
         counts = {}
         for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
@@ -223,13 +237,15 @@ class SourceWeights:
             return []
         if mine.get("features", {}).get("pieces") and mine != theirs:
             return []  # n-grams of token ids, which mean other pieces there
-        names, others = names_of_part(mine, part), names_of_part(theirs, part)
+        names, others = vocabulary_axes.names_of_part(mine, part), vocabulary_axes.names_of_part(theirs, part)
         if names == others and size == other:
             return [(i, i) for i in range(size)]  # also the single logit of two classes
         if size != len(names) or other != len(others):
             return []
-        positions = {name: i for i, name in enumerate(number_duplicates(others))}
-        return [(i, positions[name]) for i, name in enumerate(number_duplicates(names)) if name in positions]
+        positions = {name: i for i, name in enumerate(vocabulary_axes.number_duplicates(others))}
+        return [
+            (i, positions[name]) for i, name in enumerate(vocabulary_axes.number_duplicates(names)) if name in positions
+        ]
 
     def log_report(self, report: dict[str, Any]) -> None:
         """Logs the report."""
@@ -262,22 +278,6 @@ def match_fields(mine: Sizes, theirs: Sizes) -> dict[str, str]:
     if len(mine.inputs) == len(theirs.inputs) == 1:
         matches = dict(zip(mine.inputs, theirs.inputs, strict=True))
     return {**matches, mine.target_name: theirs.target_name}
-
-
-def names_of_part(vocabulary: dict[str, Any], part: str) -> list[Any]:
-    """The names in a vocabulary: all, or only its words or letters."""
-    cut = vocabulary.get("num_words", 0)
-    return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
-
-
-def number_duplicates(names: Sequence[Any]) -> list[tuple[Any, int]]:
-    """Makes names unique by the number of earlier occurrences: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
-    counts: dict[Any, int] = {}
-    numbered = []
-    for name in names:
-        numbered.append((name, counts.get(name, 0)))
-        counts[name] = counts.get(name, 0) + 1
-    return numbered
 
 
 def load(model: Any, weights: Path) -> None:

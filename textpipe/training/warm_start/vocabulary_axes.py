@@ -4,7 +4,7 @@ Models need not declare these axes: a second model with larger vocabularies diff
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +126,19 @@ def enlarge(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
 
     inputs = {name: enlarged(size, grow[name]) for name, size in sizes.inputs.items()}
     return Sizes(inputs, sizes.target_name, enlarged(sizes.target, grow[sizes.target_name]))
+
+
+def names_of_part(vocabulary: dict[str, Any], part: str) -> list[Any]:
+    """The names in a vocabulary: all, or only its words or letters."""
+    cut = vocabulary.get("num_words", 0)
+    return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
+
+
+def number_duplicates(names: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Makes names unique by the number of earlier occurrences: ["a", "b", "a"] -> [(a, 0), (b, 0), (a, 1)]."""
+    counts: dict[Any, int] = {}
+    numbered = []
+    for name in names:
+        numbered.append((name, counts.get(name, 0)))
+        counts[name] = counts.get(name, 0) + 1
+    return numbered
