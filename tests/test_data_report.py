@@ -109,7 +109,7 @@ def test_a_missed_limit_names_its_rows():
         "max_leakage": (2 / 4, "Nothing to do here."),
         "max_near_leakage": (1 / 4, "test rows nearly in train"),
         "max_contradictions": (2 / 10, "Send the report!"),
-        "max_near_contradictions": (4 / 10, "Monday"),
+        "max_near_contradictions": (4 / 10, "all splits"),
     }
     for name, (value, shown) in at.items():
         assert not list(limits.faults(name, value + 1e-6, measured, stats)), name
