@@ -217,6 +217,7 @@ SHOWN = {
         "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "require": "test_export.py::test_a_missed_threshold_is_reported_with_all_metrics",
+        "slices": "test_slices.py::test_evaluate_scores_the_rows_of_each_slice",
     },
     "stages.export": {
         "answer": "test_answer_settings.py::test_messages_that_the_trigger_does_not_choose_get_no_replies",
