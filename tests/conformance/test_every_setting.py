@@ -126,6 +126,7 @@ SHOWN = {
         "rare_label": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
         "encoding": "test_ingest.py::test_encodings_are_declared_for_all_files_or_guessed_and_reported",
         "on_too_long": "test_ingest.py::test_text_lengths_are_limited_and_a_column_of_texts_is_not_a_label",
+        "require": "test_data_report.py::test_rows_that_miss_a_limit_stop_the_pipeline_after_ingest",
     },
     "data.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
     "data.delimited": {
@@ -220,6 +221,7 @@ SHOWN = {
         "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
         "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",
     },
+    "quality.requirements": dict.fromkeys((*("max_duplicates", "max_near_duplicates", "max_leakage", "max_near_leakage"), *("max_contradictions", "max_near_contradictions", "min_rows_per_class")), "test_data_report.py::test_a_missed_limit_names_its_rows"),
     "stages.evaluate": {
         "answer": "test_answer_settings.py::test_evaluate_counts_how_often_the_trigger_fires",
         "task": "test_export.py::test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs",
@@ -234,6 +236,7 @@ SHOWN = {
         "resamples": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "rare": "test_word_scores.py::test_evaluate_reports_rows_and_words_that_are_rare_in_training",
         "require": "test_export.py::test_a_missed_threshold_is_reported_with_all_metrics",
+        "slices": "test_slices.py::test_evaluate_scores_the_rows_of_each_slice",
     },
     "stages.export": {
         "answer": "test_answer_settings.py::test_messages_that_the_trigger_does_not_choose_get_no_replies",

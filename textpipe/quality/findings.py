@@ -50,6 +50,12 @@ def labels(table: Mapping[str, Any]) -> Iterator[str]:
         )
     if entry.get("near_rows"):
         yield f"{counted(entry['near_rows'], 'row')} ({percent(entry['near_share'])}) with a text that nearly equals one with another label"
+    errors = table.get("label_errors")
+    if errors and errors["suspected"]:
+        yield (
+            f"{counted(errors['suspected'], 'label')} of train ({percent(errors['share'])}) suspected to be wrong by confident learning; read the first "
+            "ones in the page (--html)"
+        )
     train = next(iter(table.get("classes", {}).values()), None)
     if train:
         rare = [name for name, rows in train["classes"].items() if rows < MIN_CLASS_ROWS]

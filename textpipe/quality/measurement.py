@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from textpipe.quality import drift, duplicates, languages, personal_data
+from textpipe.quality import drift, duplicates, label_errors, languages, personal_data
 from textpipe.quality.corpus import Corpus
 
 FORMAT = 1
@@ -18,7 +18,7 @@ def measure(corpus: Corpus, *, against: Corpus | None = None, on_progress: Progr
     """Measure a data set, and compare it with another one.
 
     {"format", "name", "fields", "splits": {split: {"rows", "fields": profiles}}, "repairs", "encodings", "duplicates", "leakage",
-    "contradictions", "classes", "languages", "personal_data", "against"}; keys without meaning for the data set are absent. The
+    "contradictions", "classes", "label_errors", "languages", "personal_data", "against"}; keys without meaning for the data set are absent. The
     same rows give the same table.
     """
     notify = on_progress or (lambda task, done, total: None)
@@ -33,6 +33,9 @@ def measure(corpus: Corpus, *, against: Corpus | None = None, on_progress: Progr
     table |= duplicates.measure(corpus, on_progress=lambda done, total: notify("near duplicates", done, total))
     if corpus.label is not None:
         table["classes"] = {split: classes(corpus, split) for split in corpus.splits}
+        if corpus.label.kind == "label":
+            notify("label errors", 0, 1)
+            table["label_errors"] = label_errors.measure_corpus(corpus)
     if languages.available():
         table["languages"] = per_field(corpus, "languages", languages.measure, notify)
     table["personal_data"] = per_field(corpus, "personal data", personal_data.measure, notify)

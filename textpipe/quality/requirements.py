@@ -98,7 +98,7 @@ def over(name: str, limit: float, place: str, share: float, rows: int, examples:
     """max_leakage at most 0, found 0.0081 (25 rows; test rows in train): 'What is my PIN?', ..."""
     if share > limit:
         texts = ", ".join(repr(shorten(text)) for text in examples[:NUM_SHOWN])
-        yield f"{name} at most {limit:g}, found {share:.4g} ({rows:,} rows; {place}): {texts}"
+        yield f"{name} at most {limit:g}, found {share:.4g} ({rows:,} {'row' if rows == 1 else 'rows'}; {place}): {texts}"
 
 
 def shorten(text: str) -> str:

@@ -59,6 +59,28 @@ def classes_section(table: Mapping[str, Any]) -> Section:
     return Section("Classes", "classes", f'<div class="half">{"".join(parts)}</div>{listing}', lead)
 
 
+def label_errors_section(entry: Mapping[str, Any]) -> Section:
+    """Labels of train that are probably wrong."""
+    cards = [
+        page.row_card(
+            [f"train row {item['row']}", f"margin {item['margin']:.3f}"],
+            [
+                ("text", markup.text_html(item["text"])),
+                ("label", markup.escape(item["label"])),
+                ("suspected", markup.escape(item["suspected_label"])),
+            ],
+        )
+        for item in entry["examples"]
+    ]
+    lead = (
+        f"{entry['suspected']:,} of {entry['rows']:,} labels of train ({findings.percent(entry['share'])}) are less probable than another class that is confidently "
+        "predicted for their text by cross-validated naive Bayes (confident learning, Northcutt et al. 2021). Some are hard rather than wrong: read "
+        "before you change them."
+    )
+    body = page.card_group(f"The {len(cards)} most certain", cards)
+    return Section("Suspected label errors", "label-errors", body, lead)
+
+
 def texts_section(table: Mapping[str, Any]) -> Section:
     """Lengths of the texts."""
     rows, figures = [], []

@@ -6,7 +6,14 @@ from typing import Any
 
 from textpipe.quality import findings
 from textpipe.report import markup, page
-from textpipe.report.data_contents import classes_section, contents_section, drift_section, text_card, texts_section
+from textpipe.report.data_contents import (
+    classes_section,
+    contents_section,
+    drift_section,
+    label_errors_section,
+    text_card,
+    texts_section,
+)
 from textpipe.report.page import Section
 from textpipe.version import __version__
 
@@ -23,6 +30,8 @@ def document(table: Mapping[str, Any]) -> str:
         sections.append(leakage_section(table))
     if "contradictions" in table:
         sections += [contradictions_section(table), classes_section(table)]
+    if table.get("label_errors"):
+        sections.append(label_errors_section(table["label_errors"]))
     sections += [texts_section(table), contents_section(table)]
     if "against" in table:
         sections.append(drift_section(table["against"]))

@@ -51,7 +51,8 @@ def write(run: Run, path: Path, *, always: bool = True) -> bool:
 
 def document(run: Run) -> str:
     """The page as HTML."""
-    sections = [scores_section(run), *learning_curves.sections(run), *run.view.sections(run), provenance_section(run)]
+    sections = [scores_section(run), *slices_sections(run), *learning_curves.sections(run)]
+    sections += [*run.view.sections(run), provenance_section(run)]
     metrics, intervals = run.metrics["metrics"], run.metrics["intervals"]
     tiles = [
         page.tile(
@@ -101,6 +102,21 @@ def scores_section(run: Run) -> Section:
     if notes:
         body += f'<ul class="note">{notes}</ul>'
     return Section("Scores", "scores", body, "Answers of the exported graph compared with the original references.")
+
+
+def slices_sections(run: Run) -> list[Section]:
+    """The scores of the slices of [evaluate.slices], beside those of all rows."""
+    slices = run.metrics.get("slices")
+    if not slices:
+        return []
+    overall = run.metrics["metrics"]
+    names = [name for name in run.view.tiles(overall) if overall.get(name) is not None]
+    rows: list[list[Any]] = [["all rows", "", run.metrics["rows"], *(overall[name] for name in names)]]
+    for title, entry in slices.items():
+        rows.append([title, entry["condition"], entry["rows"], *(entry["metrics"].get(name) for name in names)])
+    headers = ["slice", "condition", "rows", *(metric_title(name, run.positive) for name in names)]
+    body = f'<div class="card">{markup.table(headers, rows, caption="Slices", texts=(0, 1))}</div>'
+    return [Section("Slices", "slices", body, "Rows that meet a condition of [evaluate.slices], scored by themselves.")]
 
 
 def provenance_section(run: Run) -> Section:

@@ -1,7 +1,7 @@
 """Answer raw rows with the served graph and score the answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "rare_words", "notes"}; "warnings" when the answers hardly depend on the texts; for classifiers "labels",
+"unseen_words", "rare_words", "notes"}; "slices" {name: {"condition", "rows", "metrics"}} of [evaluate.slices]; "warnings" when the answers hardly depend on the texts; for classifiers "labels",
 "confusion" and "support", and for two classes "coverage". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
 word, and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row per line, in
 the split's order. attention.jsonl, for generators with attention: attention maps of a few rows (stages/_attention.py).
@@ -24,7 +24,7 @@ from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
 from textpipe.metrics import bleu_tokenizers
 from textpipe.servable.ensemble import Ensemble
-from textpipe.stages import _attention, _word_scores
+from textpipe.stages import _attention, _slices, _word_scores
 
 INPUTS = ("ingest", "normalize", "tokenize", "vectorize", "train")
 PLUGINS_OF = ("normalize", "tokenize", "vectorize", "train")
@@ -40,7 +40,8 @@ class Config(Section):
     a confidence interval, 0 for none. require: the value each metric must reach before anything is exported, {bleu = 30};
     where lower is better, as for log_loss or perplexity, the value it must not exceed. bleu_tokenizer: the sacrebleu
     tokenizer for BLEU; auto chooses by the script of the references (zh, ja-mecab, ko-mecab, char), else 13a. rare: words
-    that occur at most this often in train are rare.
+    that occur at most this often in train are rare. slices: named conditions over fields and kept columns, whose rows are also
+    scored by themselves, {long = "words > 30", question = "text contains '?'"}; stages/_slices.py has the grammar.
     """
 
     task: str
@@ -56,6 +57,16 @@ class Config(Section):
     rare: int = Field(5, ge=1)
     bleu_tokenizer: bleu_tokenizers.Name = "auto"
     require: dict[str, float] = Field(default_factory=dict)
+    slices: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def slices_are_conditions(self):
+        for name, condition in self.slices.items():
+            try:
+                _slices.parse(condition)
+            except ValueError as error:
+                raise ValueError(f"slices.{name}: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def metrics_exist(self):
@@ -100,7 +111,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     task = plugins.find("tasks", config.task)
     answering = plugins.find("answers", task.ANSWER)
     servable = Servable.load(inputs, task, config.decode, ensemble=config.ensemble, answer=config.answer)
-    rows = read_rows(inputs["ingest"], config, (*servable.sources, servable.target))
+    fields = (*servable.sources, servable.target)
+    rows = read_rows(inputs["ingest"], config, (*fields, *slice_columns(inputs["ingest"], config, fields)))
     grouped = None
     if config.join_sources:
         rows, grouped = group_by_source(rows, servable.sources, servable.target, config.limit)
@@ -108,6 +120,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         raise DataError(
             f"[evaluate] split {config.split!r} has no rows; give ingest rows for it, or score another split"
         )
+    columns = dict(rows)
     if hasattr(answering, "references"):
         rows[servable.target] = answering.references(servable, rows[servable.target])
     raw, references = {name: rows[name] for name in servable.sources}, rows[servable.target]
@@ -141,6 +154,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     )
     report, notes = report | word_tables, notes + lines
     report = {"task": config.task, "split": config.split, "rows": len(answers), **report, "notes": notes}
+    if config.slices:
+        report["slices"] = _slices.measure(config.slices, columns, sources, outputs, grouped or references, score)
     if warnings := collapse.warnings(outputs["answer"], servable.format_targets(references)):
         report["warnings"] = warnings
 
@@ -168,6 +183,16 @@ def read_rows(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, 
         if config.limit is not None and not config.join_sources and len(columns["row"]) >= config.limit:
             break
     return {name: values[: None if config.join_sources else config.limit] for name, values in columns.items()}
+
+
+def slice_columns(folder: Path, config: Config, fields: Sequence[str]) -> list[str]:
+    """The columns that [evaluate.slices] names besides the task's fields. Raises DataError for one that the rows do not have."""
+    from textpipe.data import shards
+
+    if not config.slices:
+        return []
+    _slices.check_columns(config.slices, [name for name in shards.schema(folder, config.split).names if name != "row"])
+    return [name for name in _slices.fields_of(config.slices) if name not in fields]
 
 
 def group_by_source(

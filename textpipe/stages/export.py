@@ -1,7 +1,7 @@
 """Write the SavedModel and replay golden rows in a clean process; a model that fails the replay is not published.
 
 model/ is a version directory as servers load it: saved_model.pb, variables/, assets.extra/ with golden.jsonl and
-warm-up requests, textpipe.json (its description and origin) and manifest.json, written last.
+warm-up requests, textpipe.json (its description and origin), MODEL_CARD.md (the same for readers) and manifest.json, written last.
 """
 
 import functools
@@ -25,7 +25,7 @@ from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ModelError
 from textpipe.savedmodel import description, loader, manifest, signatures, warmup
 from textpipe.servable.ensemble import Ensemble
-from textpipe.stages import _golden, _replay, _rounding
+from textpipe.stages import _golden, _model_card, _replay, _rounding
 from textpipe.training.warm_start import source_weights
 from textpipe.version import __version__
 
@@ -161,6 +161,7 @@ def write_about(config: Config, inputs: dict[str, Path], servable: "Servable", f
         about |= output.about()
     text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
+    _model_card.write(folder, about, inputs)
 
 
 def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dict[str, Any]:

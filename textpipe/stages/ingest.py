@@ -77,7 +77,7 @@ class Config(Section):
     max_characters: int = Limits(default=LONGEST_TEXT, ge=1, le=LONGEST_TEXT)
     on_too_long: Literal["drop", "cut", "error"] = "drop"
     max_rows: int | None = Limits(default=None, ge=1)
-    require: requirements.Requirements = requirements.Requirements()
+    require: requirements.Requirements | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -141,7 +141,7 @@ class Config(Section):
         for key, is_set in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
             if is_set and not labels:
                 raise ValueError(f"{key}: task {self.task!r} has no labels; leave it out")
-        for key in (key for key in requirements.NEEDS_LABELS if key in self.require.limits):
+        for key in (key for key in requirements.NEEDS_LABELS if self.require and key in self.require.limits):
             if not labels:
                 raise ValueError(f"require.{key}: task {self.task!r} has no labels; leave it out")
         if self.rare_label is not None and (self.min_count == 1 or not self.rare_label.strip()):
@@ -231,13 +231,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         "labels_in_train_only": split_assignment.labels_only_in_train(splits, shares),
     }
     write_json(output / "stats.json", {**statistics.build_stats(splits, reader.read, repairs), **labels})
-    if config.require.limits:
+    if config.require is not None and config.require.limits:
         requirements.write(output, fields)
 
 
 def check_thresholds(config: Config, output: Path) -> None:
     """Raise ThresholdError if the rows miss a limit of [ingest.require]."""
-    requirements.check(config.require, output)
+    if config.require is not None:
+        requirements.check(config.require, output)
 
 
 def write_json(path: Path, table: dict[str, Any]) -> None:

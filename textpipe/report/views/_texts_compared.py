@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textpipe.metrics.length_ranges import length_ranges
 from textpipe.report import charts, markup
 from textpipe.report.charts import Series
 from textpipe.report.page import Section
-from textpipe.report.views._lengths import length_ranges
 
 if TYPE_CHECKING:
     import numpy as np

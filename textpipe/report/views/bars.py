@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from textpipe.config import plugins
 from textpipe.metrics import coverage
-from textpipe.report import charts, markup, page
+from textpipe.report import charts, data_contents, markup, page
 from textpipe.report.charts import Series
 from textpipe.report.page import Section
 from textpipe.report.results import Run
 from textpipe.report.views import _bars_compared as compared
+from textpipe.report.views import _classifier_charts
 
 NUM_SHOWN = 10
 MAX_CLASSES = 20  # the confusion matrix is shown for at most this many classes
 NUM_BINS = 10
+MAX_JUDGED = 20_000  # rows of train whose labels are judged for the page of a run; `textpipe data report` judges more
 
 
 def tiles(metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -29,7 +32,7 @@ def sections(run: Run) -> list[Section]:
     parts = [classes_section(run), calibration_section(run)]
     if run.metrics.get("coverage"):
         parts.append(coverage_section(run))
-    return [*parts, errors_section(run)]
+    return [*parts, errors_section(run), *label_errors(run)]
 
 
 def classes_section(run: Run) -> Section:
@@ -68,7 +71,10 @@ def classes_section(run: Run) -> Section:
     figures.sort(key=lambda row: row[3])
     table = markup.table(["class", "precision", "recall", "F1", "rows"], figures, caption="Classes, by increasing F1")
     parts += [f'<div class="card">{table}</div>', many]
-    return Section("Classes", "classes", f'<div class="half">{"".join(parts)}</div>')
+    body = f'<div class="half">{"".join(parts)}</div>'
+    if len(labels) > MAX_CLASSES:
+        body += _classifier_charts.large_confusion_map(labels, matrix)
+    return Section("Classes", "classes", body)
 
 
 def class_figures(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[list[Any]]:
@@ -144,7 +150,8 @@ def coverage_section(run: Run) -> Section:
     )
     area = run.metrics["metrics"].get("roc_auc")
     lead = f"ROC AUC {markup.format_number(area)}." if area is not None else ""
-    body = f'<div class="charts">{chart}<div class="card">{table}</div></div>'
+    curves = "".join(_classifier_charts.operating_curves(run))
+    body = f'<div class="charts">{curves}{chart}<div class="card">{table}</div></div>'
     return Section("Coverage", "coverage", body, lead)
 
 
@@ -172,10 +179,25 @@ def errors_section(run: Run) -> Section:
         ]
         return page.row_card([f"row {line['row']}", f"confidence {line['score']:.3f}", others], entries)
 
-    body = page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
+    body = f'<div class="charts">{_classifier_charts.errors_by_length(run, wilson_interval)}</div>'
+    body += page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
     body += page.card_group(f"The {len(unconfident)} least confident answers", list(map(card, unconfident)))
     lead = f"{len(wrong):,} of {len(run.predictions):,} answers are wrong." if wrong else "No answer is wrong."
     return Section("Errors", "errors", body, lead)
+
+
+def label_errors(run: Run) -> list[Section]:
+    """The section of suspected label errors in train, if the run's rows are there and not too many for a page of every run."""
+    from textpipe.data import shards
+    from textpipe.quality import corpus
+    from textpipe.quality import label_errors as confident_learning
+
+    folder = run.artifacts.get("ingest")
+    if folder is None or not 0 < shards.count_rows(folder, "train") <= MAX_JUDGED:
+        return []
+    fields = plugins.find("tasks", run.metrics["task"]).FIELDS
+    table = confident_learning.measure_corpus(corpus.read_ingested(run.name, folder, fields))
+    return [data_contents.label_errors_section(table)] if table else []
 
 
 __all__ = ["compared", "sections", "tiles"]

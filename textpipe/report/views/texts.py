@@ -4,13 +4,13 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from textpipe.metrics.length_ranges import NUM_RANGES, length_ranges
 from textpipe.report import charts, markup, page, results
 from textpipe.report.charts import Series
 from textpipe.report.page import Section, metric_title
 from textpipe.report.results import ATTENTION, Run
 from textpipe.report.system_answers import references_of
 from textpipe.report.views import _texts_compared as compared
-from textpipe.report.views._lengths import NUM_RANGES, length_ranges
 
 if TYPE_CHECKING:
     import numpy as np
