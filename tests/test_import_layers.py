@@ -25,8 +25,8 @@ LAYERS = (
     {"stages"},
     {"export_formats"},
     {"pipeline"},
-    {"inference", "report", "serve"},
-    {"api"},
+    {"inference", "report", "serve", "explanation"},
+    {"api", "estimator"},
     {"commands"},
     {"cli", "__main__"},
 )
