@@ -53,7 +53,7 @@ def several_checks():
             yield pytest.param(estimator, check, id=name, marks=[pytest.mark.prove] if name in slow else [])
 
 
-@pytest.mark.parametrize(("estimator", "check"), several_checks())
+@pytest.mark.parametrize(("estimator", "check"), list(several_checks()))
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
 
@@ -172,7 +172,7 @@ def test_a_fit_leaves_nothing_behind_and_a_pickle_is_whole(mails, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("X", "y", "settings", "message"),
+    ("rows", "target", "settings", "message"),
     [
         ("one text", ["a"], {}, "X: expected texts, found one text"),
         (["a", None], ["x", "y"], {}, "X, row 1: column 'text' is missing"),
@@ -186,9 +186,9 @@ def test_a_fit_leaves_nothing_behind_and_a_pickle_is_whole(mails, tmp_path, monk
         (["a b"] * 4, list("xyxy"), {"valid": 0.1}, "valid: no rows fell into it"),
     ],
 )
-def test_what_cannot_be_fitted_is_both_kinds_of_error(X, y, settings, message):
+def test_what_cannot_be_fitted_is_both_kinds_of_error(rows, target, settings, message):
     with pytest.raises(ValueError) as caught:
-        Classifier(**settings).fit(X, y)
+        Classifier(**settings).fit(rows, target)
     assert isinstance(caught.value, TextpipeError) and message in str(caught.value)
 
 

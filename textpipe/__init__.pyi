@@ -6,8 +6,8 @@ from textpipe.api import plan as plan
 from textpipe.api import predict as predict
 from textpipe.api import run as run
 from textpipe.api import score as score
-from textpipe.estimator import Classifier as Classifier
 from textpipe.errors import TextpipeError as TextpipeError
+from textpipe.estimator import Classifier as Classifier
 from textpipe.version import __version__ as __version__
 
 __all__ = [

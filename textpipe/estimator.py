@@ -9,12 +9,8 @@
 Only this module imports scikit-learn when it is imported; `textpipe.Classifier` imports it on first use.
 """
 
-import json
-import shutil
-import tempfile
-import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +20,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from textpipe.errors import ConfigError, DataError
-from textpipe.inference import estimator_data, frames
+from textpipe.inference import estimator_data
 from textpipe.inference.estimator_data import InputError
+from textpipe.inference.fitted_pipeline import FittedPipeline
 from textpipe.pipeline import runner
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from textpipe.explanation.result import Explanation
 
 NAME = "estimator"
@@ -138,7 +133,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     # Fitting
 
-    def fit(self, X: Any, y: Any) -> "Classifier":
+    def fit(self, X: Any, y: Any) -> "Classifier":  # noqa: N803  scikit-learn's name
         """Train on rows X and classes y. Raises InputError, a ValueError, for invalid rows and settings."""
         if y is None:
             raise InputError(
@@ -146,29 +141,19 @@ class Classifier(ClassifierMixin, BaseEstimator):
             )
         rows = estimator_data.Rows.of(X)
         target = estimator_data.Target.of(y, rows.count)
-        task = rows.task(target.kind)
-        try:
-            pipeline = runner.Pipeline.from_tables(NAME, "Classifier", self.tables(task, self.seed()))
-            store = Path(self.store) if self.store is not None else self.temporary_folder()
+        with input_errors():
+            tables = self.tables(rows.task(target.kind), self.seed())
+            pipeline = runner.Pipeline.from_tables(NAME, "Classifier", tables)
             frame = rows.frame.assign(**{rows.target_name(target.kind): target.cells})
-            pipeline = frames.pipeline_with_data(pipeline, frame, store)
-            result = runner.run(pipeline, until="train", artifacts=store, on_event=quiet)
-        except (ConfigError, DataError) as error:
-            raise error if isinstance(error, ValueError) else InputError(str(error)) from error
-        self.pipeline_ = pipeline
+            self._fitted = FittedPipeline(pipeline, frame, self.store)
         self.n_features_in_ = len(rows.columns)
         self.__dict__.pop("feature_names_in_", None)
         if rows.names is not None:
             self.feature_names_in_ = np.array(rows.names, object)
         self._columns, self._target = rows.columns, target
-        self._root = store
-        self._artifacts = {stage: artifact.path.relative_to(store) for stage, artifact in result.artifacts.items()}
-        self._files: dict[str, bytes] | None = None
-        self._loaded: dict[str, Any] = {}  # the graph and its function of rows, on first use
+        self._order = target.order(self._fitted.labels())
         self.classes_ = target.classes
-        trained = json.loads((store / self._artifacts["train"] / "train.json").read_text(encoding="utf-8"))
-        self.n_iter_ = int(trained["epochs"])
-        self._order = target.order(self.trained_labels())
+        self.n_iter_ = int(self._fitted.trained("train.json")["epochs"])
         return self
 
     def seed(self) -> int:
@@ -177,48 +162,38 @@ class Classifier(ClassifierMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31))
 
-    def trained_labels(self) -> list[str]:
-        """The labels in the order of the model's outputs."""
-        table = json.loads((self.artifacts()["train"] / "model.json").read_text(encoding="utf-8"))
-        return list(table["sizes"][estimator_data.target_name(self.pipeline_.task)]["classes"])
+    @property
+    def pipeline_(self) -> runner.Pipeline:
+        """The checked settings that were fitted."""
+        check_is_fitted(self, "classes_")
+        return self._fitted.pipeline
 
     # Answers
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The class of each row [N]; of labels, an indicator matrix [N, C] like y."""
         probabilities = self.predict_proba(X)
         if self._target.kind == "multi_label":
-            return self._target.matrix(probabilities >= self.servable().output.threshold)
-        return self.classes_[np.argmax(probabilities, axis=1)] if len(probabilities) else self.classes_[:0]
+            return (probabilities >= self._fitted.servable().output.threshold).astype(int)
+        return self.classes_[np.argmax(probabilities, axis=1)]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities [N, C] in the order of classes_, as the exported model gives them."""
         return self.outputs(X)["probabilities"][:, self._order]
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """Logits: [N, C]; for two classes the log-odds of classes_[1], [N]."""
         logits = self.outputs(X)["logits"]
         if logits.shape[1] == 1 and self._target.kind == "classify":
             return logits[:, 0] if self._order[1] == 1 else -logits[:, 0]
         return logits[:, self._order]
 
-    def outputs(self, X: Any) -> dict[str, np.ndarray]:
+    def outputs(self, X: Any) -> dict[str, np.ndarray]:  # noqa: N803
         """Logits and probabilities of rows, in the model's order of classes."""
         check_is_fitted(self, "classes_")
-        from textpipe.savedmodel import batching
-
         rows = estimator_data.Rows.of(X, columns=self._columns, names=getattr(self, "feature_names_in_", None))
-        servable = self.servable()
-        columns = rows.inputs()
-        answered = batching.run_in_batches(self._loaded["logits"], columns) if rows.count else []
-        num_labels = len(servable.output.labels)
-        width = {"logits": int(servable.model.num_logits) if hasattr(servable.model, "num_logits") else num_labels}
-        return {
-            name: np.array([row[name] for row in answered], np.float32).reshape(
-                rows.count, width.get(name, num_labels) if not answered else -1
-            )
-            for name in ("logits", "probabilities")
-        }
+        answered = self._fitted.outputs(rows.inputs())
+        return {name: np.array([row[name] for row in answered], np.float32) for name in ("logits", "probabilities")}
 
     def explain(self, row: Any, *, label: Any = None) -> "Explanation":
         """The words that pushed the answer to one row, a text or a dict by column; see textpipe.explain. label: one of classes_."""
@@ -226,8 +201,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         from textpipe.explanation import explain
         from textpipe.explanation.subject import Subject
 
-        path = self.artifacts()["train"] / "vocabulary.json"
-        subject = Subject.of_graph("Classifier", self.servable(), json.loads(path.read_text(encoding="utf-8")))
+        if isinstance(row, Mapping):
+            fields = {column.source: column.field for column in self._columns}
+            row = {fields.get(name, name): cell for name, cell in row.items()}
+        subject = Subject.of_graph("Classifier", self._fitted.servable(), self._fitted.trained("vocabulary.json"))
         return explain.explain(subject, row, label=None if label is None else self._target.text_of(label))
 
     def export(self, folder: str | Path) -> Path:
@@ -236,83 +213,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         The rows of `valid` are evaluated for its textpipe.json. Raises InputError if there are none.
         """
         check_is_fitted(self, "classes_")
-        from textpipe.savedmodel import publish
-
-        self.artifacts()
-        section: Any = self.pipeline_.sections["ingest"]
-        if not section.split.get("valid"):
-            raise InputError(
-                "Classifier.export: evaluates the rows of valid, but valid is 0; fit with valid=0.1, for example"
-            )
-        sections = {
-            **self.pipeline_.sections,
-            "ingest": section.model_copy(update={"files": self._root / self.frame()}),
-        }
-        result = runner.run(
-            replace(self.pipeline_, sections=sections), artifacts=self._root, until="export",
-            saved_models=self._root / "saved_models", on_event=quiet,
-        )  # fmt: skip
-        return publish.publish(result.artifacts["export"].path / "model", Path(folder))
-
-    # Stage results
-
-    def frame(self) -> Path:
-        """The file of the training rows, relative to the store."""
-        section: Any = self.pipeline_.sections["ingest"]
-        return Path(frames.FOLDER) / Path(section.files).name
-
-    def artifacts(self) -> dict[str, Path]:
-        """{stage: the folder of its result}."""
-        if self._files is not None:  # of a pickle
-            self._root = self.temporary_folder()
-            for name, content in self._files.items():
-                path = self._root / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            self._files = None
-        return {stage: self._root / path for stage, path in self._artifacts.items()}
-
-    def temporary_folder(self) -> Path:
-        """A folder that is deleted with the estimator, or when it is fitted again."""
-        if "_delete" in self.__dict__:
-            self._delete()
-        folder = Path(tempfile.mkdtemp(prefix="textpipe-"))
-        self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-    def servable(self) -> Any:
-        """The graph from raw rows to answers, loaded on first use."""
-        if not self._loaded:
-            import tensorflow as tf
-
-            from textpipe.servable.graph import Servable
-
-            servable = Servable.load(self.artifacts(), self.pipeline_.task)
-            specs = {
-                name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in servable.row_inputs.items()
-            }
-
-            @tf.function(input_signature=list(specs.values()), autograph=False)
-            def logits(*values: Any) -> dict[str, Any]:
-                inputs = servable.inputs(dict(zip(specs, values, strict=True)))
-                numbers = tf.cast(servable.model(inputs, training=False), tf.float32)
-                return {"logits": numbers, "probabilities": servable.output.probabilities(inputs)}
-
-            self._loaded["servable"] = servable
-            self._loaded["logits"] = lambda **columns: logits(*(columns[name] for name in specs))
-        return self._loaded["servable"]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_delete", None)
-        if "_artifacts" in state:
-            root, files = state.pop("_root"), state["_files"]
-            if files is None:
-                folders = [root / path for path in self._artifacts.values()]
-                paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-                files = {str(path.relative_to(root)): path.read_bytes() for path in [root / self.frame(), *paths]}
-            state |= {"_files": files, "_loaded": {}}
-        return state
+        with input_errors():
+            return self._fitted.export(Path(folder))
 
     # scikit-learn
 
@@ -331,5 +233,10 @@ def set_key(table: Any, keys: Sequence[str], value: Any) -> dict[str, Any]:
     return {**table, first: set_key(table.get(first) or {}, others, value) if others else value}
 
 
-def quiet(stage: str, state: str, text: str) -> None:
-    """Stages of a fit print nothing."""
+@contextlib.contextmanager
+def input_errors() -> Iterator[None]:
+    """Raise errors of settings and rows as InputError."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise error if isinstance(error, ValueError) else InputError(str(error)) from error

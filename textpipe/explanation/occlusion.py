@@ -4,6 +4,7 @@ Understanding Neural Networks through Representation Erasure, equation 2, with l
 A text of many words is first tried in passages; the passages that matter are then tried in parts, down to single words.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def split(passage: Passage, count: int) -> list[Passage]:
     """A passage in at most `count` parts of nearly equal size."""
     count = min(count, passage.size)
     edges = [passage.first + passage.size * at // max(count, 1) for at in range(count + 1)]
-    return [Passage(passage.field, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [Passage(passage.field, first, last) for first, last in itertools.pairwise(edges)]
 
 
 def characters(passage: Passage, words: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[int, int]:

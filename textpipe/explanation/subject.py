@@ -113,7 +113,7 @@ class Subject:
             return None
         outputs = {name: np.asarray(value) for name, value in self.call([row], signature.name)[0].items()}
         if len(self.dtypes) == 1:
-            return {name: outputs for name in self.dtypes}
+            return dict.fromkeys(self.dtypes, outputs)
         return {
             name: {key.removeprefix(f"{name}."): value for key, value in outputs.items() if key.startswith(f"{name}.")}
             for name in self.dtypes

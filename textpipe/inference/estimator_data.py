@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textpipe.config import plugins
 from textpipe.errors import DataError
 from textpipe.inference import frames
 from textpipe.pipeline.columns_option import field_name
@@ -43,21 +42,22 @@ class Rows:
         return len(self.frame)
 
     @classmethod
-    def of(cls, X: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":
-        """X as rows; columns, names: of the rows that the estimator was fitted on, which these must match. Raises InputError."""
+    def of(cls, given: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":
+        """A caller's X as rows; columns, names: of the rows that the estimator was fitted on, which these must match. Raises InputError."""
         import pandas as pd
 
-        if hasattr(X, "tocsr"):
+        if hasattr(given, "tocsr"):
             raise InputError("X: sparse input is not supported; give texts, a DataFrame, or a dense array of numbers")
-        if isinstance(X, str | bytes):
-            raise InputError(f"X: expected texts, found one text, {frames.short_repr(X)}; give a list")
-        given = X if isinstance(X, pd.DataFrame) else as_frame(X)
-        if not len(given) and columns is None:
+        if isinstance(given, str | bytes):
+            raise InputError(f"X: expected texts, found one text, {frames.short_repr(given)}; give a list")
+        is_frame = isinstance(given, pd.DataFrame)
+        given = given if is_frame else as_frame(given)
+        if not len(given):
             raise InputError("X: Found array with 0 sample(s) while a minimum of 1 is required; give at least one row")
         if not given.shape[1]:
             raise InputError(f"X: 0 feature(s) (shape={given.shape}) while a minimum of 1 is required; give a column")
         own = None
-        if isinstance(X, pd.DataFrame):
+        if is_frame:
             if given.columns.nlevels > 1 or given.columns.has_duplicates:
                 raise InputError("X: its columns need one name each; rename or flatten them")
             if all(isinstance(name, str) for name in given.columns):
@@ -107,20 +107,23 @@ class Rows:
         return model_rows.encode_columns({name: self.frame[name].tolist() for name in self.frame})
 
 
-def as_frame(X: Any) -> "pd.DataFrame":
+def as_frame(given: Any) -> "pd.DataFrame":
     """Texts, a Series, or an array of one or two dimensions as a DataFrame. Raises InputError."""
     import numpy as np
     import pandas as pd
 
-    if isinstance(X, pd.Series):
-        return X.to_frame("text")
-    if not hasattr(X, "__len__") and not hasattr(X, "__array__"):
-        raise InputError(f"X: expected texts or a table, found {type(X).__name__}")
-    values = list(X) if not hasattr(X, "__array__") else np.asarray(X)
+    if isinstance(given, pd.Series):
+        return given.to_frame("text")
+    if not hasattr(given, "__len__") and not hasattr(given, "__array__"):
+        raise InputError(f"X: expected texts or a table, found {type(given).__name__}")
+    values = list(given) if not hasattr(given, "__array__") else np.asarray(given)
     if isinstance(values, list):
         if all(isinstance(value, str | bytes) or value is None for value in values):
             return pd.DataFrame({"text": pd.Series(values, dtype=object)})
-        values = np.asarray(values)
+        try:
+            values = np.asarray(values)
+        except ValueError:
+            raise InputError("X: expected texts, or rows of equally many numbers, found rows of different kinds") from None
     if values.dtype.kind == "c":
         raise InputError("X: Complex data not supported; give texts or real numbers")
     if values.ndim == 1 and values.dtype.kind in "OUST":
@@ -249,10 +252,6 @@ class Target:
             raise InputError(f"label: {value!r} is not one of classes_: {', '.join(map(repr, known[:20]))}")
         return self.texts[known.index(value)]
 
-    def matrix(self, chosen: "np.ndarray") -> Any:
-        """Chosen labels [N, C] as an indicator matrix."""
-        return chosen.astype(int)
-
 
 def label_text(value: Any) -> str:
     """A class as the label of a file: 3 -> "3", 3.0 -> "3", True -> "true"."""
@@ -276,8 +275,3 @@ def checked_labels(names: Sequence[str]) -> list[str]:
             )
         known[text] = name
     return list(known)
-
-
-def target_name(task: str) -> str:
-    """The target field of a task."""
-    return next(field.name for field in plugins.find("tasks", task).FIELDS if field.side == "target")
