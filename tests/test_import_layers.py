@@ -25,8 +25,8 @@ LAYERS = (
     {"stages"},
     {"export_formats"},
     {"pipeline"},
-    {"gradcheck", "inference", "laboratory", "report", "serve"},
-    {"api"},
+    {"explanation", "gradcheck", "inference", "laboratory", "report", "serve"},
+    {"api", "estimator"},
     {"commands"},
     {"cli", "__main__"},
 )

@@ -7,7 +7,7 @@ environment.ensure_temporary_folder()
 onednn.enable_by_default()
 
 __all__ = [
-    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",
+    "Classifier", "TextpipeError", "__version__", "compare", "explain", "load", "load_model", "plan", "predict", "run", "score",
 ]  # fmt: skip
 
 
@@ -18,6 +18,8 @@ def __getattr__(name: str):  # imports on first use, so that `import textpipe` i
     # this one. Type checkers read __init__.pyi.
     if name == "TextpipeError":
         return importlib.import_module("textpipe.errors").TextpipeError
+    if name == "Classifier":  # imports scikit-learn
+        return importlib.import_module("textpipe.estimator").Classifier
     if name in __all__:
         return getattr(importlib.import_module("textpipe.api"), name)
     raise AttributeError(f"module 'textpipe' has no attribute {name!r}")

@@ -24,6 +24,7 @@ from textpipe.report.outcome import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from textpipe.explanation.result import Explanation
     from textpipe.report.comparison import Comparison
 
 Rows = Any  # texts, dicts by field, a Series of texts, or a DataFrame with a column for each field
@@ -145,6 +146,31 @@ def score(
     pairs, index = _frames.to_rows(rows, scorer.fields, columns=columns)
     scores = scorer.score(cast("list[Mapping[str, Any]]", pairs))
     return _frames.to_frame(scores, index) if frame else scores
+
+
+def explain(
+    model: str | Path | LoadedModel | Result,
+    row: str | Mapping[str, Any],
+    *,
+    label: str | None = None,
+    overrides: Sequence[str] = (),
+    artifacts: str | Path = ARTIFACTS,
+) -> "Explanation":
+    """The words that pushed the answer to a row, a text or a dict by field.
+
+    model: as in predict, a pipeline that has been run (with overrides), or the result of run. label: the class to explain; by
+    default the answer. The contributions in a linear model are exact: bias + their sum is the logit of the class. In any other
+    model a contribution is the fall of the log-odds when the word is left out. The explanation's `parts` and `frame` hold every word,
+    `features` the strongest n-grams, and print shows it. Raises TextpipeError for a model that cannot be explained.
+    """
+    from textpipe.explanation import explain as explaining
+    from textpipe.explanation.locate import locate
+
+    if isinstance(model, LoadedModel):
+        return model.explain(row, label=label)
+    location = model.path_of("export") / "model" if isinstance(model, Result) else model
+    subject = locate(location, overrides=tuple(overrides), artifacts=Path(artifacts))
+    return explaining.explain(subject, row, label=label)
 
 
 def compare(

@@ -17,6 +17,8 @@ from textpipe.savedmodel.signatures import LIKELIHOOD, Signature, find_giving
 if TYPE_CHECKING:
     import pandas as pd
 
+    from textpipe.explanation.result import Explanation
+
 
 class LoadedModel:
     """An exported model with its signatures.
@@ -102,6 +104,16 @@ class LoadedModel:
         inputs, index = frames.to_rows(rows, self.model.dtypes, columns=columns)
         answers = self.model.predict(inputs, signature=signature, options=options)
         return frames.to_frame(answers, index, self.outputs(signature)) if frame else answers
+
+    def explain(self, row: str | Mapping[str, Any], *, label: str | None = None) -> "Explanation":
+        """The words that pushed the answer to a row, a text or a dict by field; see textpipe.explain.
+
+        label: the class to explain; by default the answer.
+        """
+        from textpipe.explanation import explain
+        from textpipe.explanation.subject import Subject
+
+        return explain.explain(Subject.of(self.model), row, label=label)
 
     def outputs(self, signature: str) -> list[str]:
         """The output names of a signature; empty for a server, which does not report them."""

@@ -39,7 +39,12 @@ class Pipeline:
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
         """Read and validate a file, or a bundled pipeline by name. Raises ConfigError with all errors at once."""
         path = bundled.find(path)
-        tables = override(load(path), overrides)
+        return cls.from_tables(path.stem, str(path), override(load(path), overrides))
+
+    @classmethod
+    def from_tables(cls, name: str, path: str, tables: dict[str, Any]) -> "Pipeline":
+        """Validate the tables of a file; path: its name in messages. Raises ConfigError with all errors at once."""
+        tables = dict(tables)
         try:
             task = tables["task"] = chosen_fields.format_task(tables.get("task"))
         except ValueError as error:
@@ -61,13 +66,13 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} ranks the answers of a set and needs no decoder; leave [decode] out"
             )
-        sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
+        sections = check(path, {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
         faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
-        return cls(path.stem, str(path), task, sections)
+        return cls(name, path, task, sections)
 
     @property
     def stages(self) -> tuple[str, ...]:

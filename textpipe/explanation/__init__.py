@@ -1,0 +1,1 @@
+"""Explanations of answers: the words that pushed a decision, and the strongest features of a linear model."""
