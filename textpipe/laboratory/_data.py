@@ -18,7 +18,7 @@ INGEST: dict[str, dict[str, Any]] = {
     "banking77": {"columns": {"text": "text", "label": "category"}, "split": {"valid": 0.15}, "on_leak": "drop"},
     "clinc150": {"split": {"test": 0.15}, "on_leak": "drop"},
     "email_intent": {"columns": {"text": "text", "label": "label"}, "split": {"valid": 0.2, "test": 0.2}},
-    "mail": {"columns": {"text": "text", "label": "label"}},
+    "mail": {"columns": {"text": "message", "label": "wants_reply"}},
 }
 
 

@@ -20,7 +20,9 @@ def deep_class() -> Any:
                 Linear(before, after, initializer=initializer(position))
                 for position, (before, after) in enumerate(itertools.pairwise(dims))
             ]
-            kinds = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
+            # Keras's momentum of 0.99 would lag behind within the few hundred updates of an experiment.
+            batch = functools.partial(keras.layers.BatchNormalization, momentum=0.9)
+            kinds = {"batch": batch, "layer": keras.layers.LayerNormalization}
             self.norms = [kinds[normalization]() for _ in dims[1:-1]] if normalization != "none" else []
 
         def build(self, input_shape=None):
