@@ -23,7 +23,11 @@ VOCABULARY, NUM_WORDS, DIM, LENGTH = (
     6,
 )  # of random rows; ids from NUM_WORDS on are letters for the model "hybrid"
 IDS: dict[str, Any] = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": LENGTH, "num_words": NUM_WORDS}
-SOURCES: dict[str, dict[str, Any]] = {"ids": IDS, "sparse": {"kind": "sparse", "dim": DIM}, "scalar": {"kind": "scalar"}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "ids": IDS,
+    "sparse": {"kind": "sparse", "dim": DIM},
+    "scalar": {"kind": "scalar"},
+}
 LABELS: dict[str, list[str]] = {"two classes": ["no", "yes"], "five classes": list("abcde")}
 LBFGS = (
     "optimizer lbfgs computes this gradient by its own code in float32 (training/full_batch.py), which is not checked"

@@ -1,0 +1,64 @@
+"""Do batch and layer normalization save updates?
+
+A perceptron of four layers of 128 ReLU units on Banking77, from the laboratory's own network, with batch normalization (Ioffe and Szegedy, 2015),
+layer normalization (Ba et al., 2016) or none before each activation; the moving averages of batch normalization have a momentum of 0.9. Adam; the best of three learning rates with seed 0 for each.
+"""
+
+from typing import Any
+
+from textpipe.laboratory import _nets, _trials
+from textpipe.laboratory._statistics import verdict
+
+DATA = ("banking77",)
+FACTORS = ("normalization", "learning_rate")
+ACCURACY, MAX_STEPS, EVERY = 0.8, 300, 20
+MEASURES = {
+    "updates": f"updates to {ACCURACY:.0%} validation accuracy, at most {MAX_STEPS}, in steps of {EVERY}",
+    "accuracy": f"validation accuracy after {MAX_STEPS} updates",
+}
+KINDS = ("none", "batch", "layer")
+RATES = (0.001, 0.003, 0.01)
+SEEDS = (1, 2, 3)
+
+
+def trial(context: Any, *, normalization: str, learning_rate: float, seed: int) -> dict[str, Any]:
+    data = context.data("banking77", features={"kind": "tfidf", "words": [1, 1]})
+    model = _nets.deep(data, units=128, layers=4, activation="relu", seed=seed, normalization=normalization)
+    settings = {
+        "optimizer": {"kind": "adam", "learning_rate": learning_rate}, "batch_rows": 64, "max_steps": MAX_STEPS,
+        "validate_steps": EVERY, "metric": "valid_accuracy",
+    }  # fmt: skip
+    done = _trials.fit(data, model, settings, seed=seed)
+    return {"updates": done.updates_to(ACCURACY), "accuracy": done.last}
+
+
+def run(context: Any) -> list[dict[str, Any]]:
+    rows = []
+    for kind in KINDS:
+        tuning = [context.once(trial, normalization=kind, learning_rate=rate, seed=0) for rate in RATES]
+        best = min(tuning, key=lambda row: (row["updates"] or MAX_STEPS + 1, -row["accuracy"]))["learning_rate"]
+        rows += [context.once(trial, normalization=kind, learning_rate=best, seed=seed) for seed in SEEDS]
+    return rows
+
+
+def sentence(table: Any) -> str:
+    shown = []
+    for kind in KINDS:
+        updates = table.mean("updates", normalization=kind)
+        shown.append(f"{kind} {updates.text(0)}" if updates.count else f"{kind} not within {MAX_STEPS}")
+    effects = []
+    for kind in KINDS[1:]:
+        saved = table.difference("updates", {"normalization": kind}, {"normalization": "none"}, comparisons=2)
+        if saved.count > 1:
+            effects.append(f"{kind} normalization against none: {verdict(saved, 0)}")
+    return f"Updates to {ACCURACY:.0%} validation accuracy: {', '.join(shown)}; {'; '.join(effects)}."
+
+
+def picture(table: Any, figure: Any) -> None:
+    axes = figure.subplots()
+    for position, kind in enumerate(KINDS):
+        values = list(table.values("updates", normalization=kind).values())
+        axes.plot(values, [position] * len(values), "o", alpha=0.6)
+    axes.set_yticks(range(len(KINDS)), KINDS)
+    axes.set_xlabel(MEASURES["updates"])
+    axes.set_xlim(left=0)
