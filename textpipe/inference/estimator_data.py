@@ -244,7 +244,9 @@ class Target:
 
         missing = [text for text in self.texts if text not in trained]
         if missing:
-            raise InputError(f"y: class {missing[0]!r} has only rows with an empty text, so it cannot be learned; drop them")
+            raise InputError(
+                f"y: class {missing[0]!r} has only rows with an empty text, so it cannot be learned; drop them"
+            )
         return np.array([list(trained).index(text) for text in self.texts])
 
     def text_of(self, value: Any) -> str:
