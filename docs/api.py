@@ -12,13 +12,15 @@ from typing import Any
 
 import textpipe
 from textpipe import errors
+from textpipe.estimator import Classifier
+from textpipe.explanation.result import Explanation
 from textpipe.inference.client import Client
 from textpipe.inference.loaded_model import LoadedModel
 from textpipe.pipeline.runner import Pipeline, Step
 from textpipe.report.outcome import Result
 from textpipe.savedmodel.loader import Model
 
-CLASSES = (Pipeline, Step, Result, LoadedModel, Model, Client)
+CLASSES = (Classifier, Pipeline, Step, Result, Explanation, LoadedModel, Model, Client)
 OWN = "textpipe."
 
 

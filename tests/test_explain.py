@@ -1,5 +1,6 @@
 """Explanations: contributions that add up to the logit, on the words they belong to; and what a word left out changes."""
 
+import io
 import json
 import random
 
@@ -11,7 +12,7 @@ import tiny
 import textpipe
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
-from textpipe.explanation import alignment, classes, ngram_spans, occlusion, page
+from textpipe.explanation import alignment, classes, ngram_spans, occlusion, page, terminal
 from textpipe.explanation.explain import explain
 from textpipe.explanation.linear import Linear
 from textpipe.explanation.subject import Subject
@@ -169,6 +170,16 @@ def test_a_long_text_is_tried_in_passages_and_then_in_words(network, monkeypatch
     found = explain(counting, "nothing " * 300 + "could you send " + "nothing " * 300, label="yes")
     assert found.top(1)[0].text in ("could", "you", "send") and "passages" in found.note
     assert max(calls) <= 16 + 8 and "".join(part.text for part in found.parts).count("nothing") == 600
+
+
+def test_a_terminal_shows_the_text_in_colours(network):
+    from rich.console import Console
+
+    text = "could you send \x1b[31m the plan"
+    console = Console(force_terminal=True, color_system="truecolor", width=100, file=io.StringIO())
+    terminal.print_rich(explain(network, text, label="yes"), console)
+    printed = console.file.getvalue()
+    assert "\x1b[37;48;2;0," in printed and "\x1b[31m the" not in printed and "you" in printed
 
 
 def test_independent_labels_and_saturated_probabilities_have_finite_log_odds():

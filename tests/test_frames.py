@@ -267,6 +267,17 @@ def test_a_result_has_metrics_and_tables(classifier, tmp_path, monkeypatch):
     assert "normalize" in repr(partial)
 
 
+def test_a_comparison_of_models_takes_rows_from_a_dataframe(classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(classifier["ingest"].parents[3])
+    result = textpipe.run("classifier.toml")
+    frame = result.predictions[["text", "label"]].assign(other=[object()] * len(result.predictions))
+    places = {"artifacts": tmp_path, "resamples": 20, "trials": 20}
+    found = textpipe.compare(result.saved_model, result.saved_model, rows=frame, **places)
+    assert found.rows["source"].tolist() == frame["text"].tolist()
+    value = found.frame.set_index("metric").loc["accuracy", "value"].iloc[0]
+    assert value == pytest.approx(result.metrics["accuracy"])
+
+
 def test_a_comparison_is_a_dataframe(classifier, monkeypatch):
     monkeypatch.chdir(classifier["ingest"].parents[3])
     result = textpipe.run("classifier.toml")

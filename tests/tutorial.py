@@ -80,7 +80,9 @@ def run(path, folder):
             test = PARSER.get_doctest(block + "\n", names, f"{path.name}, block {number}", str(path), 0)
             report = io.StringIO()
             with contextlib.redirect_stdout(report):
-                runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+                runner = doctest.DocTestRunner(
+                    optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST
+                )
                 result = runner.run(test, clear_globs=False)
             assert not result.failed, report.getvalue()
             names = test.globs

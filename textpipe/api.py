@@ -176,7 +176,7 @@ def explain(
 def compare(
     *systems: str | Path | Result | LoadedModel,
     overrides: Sequence[str] = (),
-    rows: str | Path | None = None,
+    rows: "str | Path | pd.DataFrame | None" = None,
     artifacts: str | Path = ARTIFACTS,
     resamples: int = 1000,
     trials: int = 10_000,
@@ -187,13 +187,15 @@ def compare(
 
     systems: results of run, evaluated pipeline files, directories of evaluate artifacts, or exported models.
     overrides: for the pipeline files, "KEY=VALUE" or "N:KEY=VALUE", as in `textpipe compare -s`. rows: the input rows for
-    models, needed when no run provides them. The comparison's `frame` and `rows` are DataFrames, `table` holds every
+    models, needed when no run provides them: a pipeline, a file or a DataFrame with a column for each field. The comparison's `frame` and `rows` are DataFrames, `table` holds every
     figure, and print shows it.
     """
     from textpipe.errors import ConfigError
     from textpipe.report import comparison, system_answers
     from textpipe.report.systems import assign_overrides, short_names
 
+    if _frames.is_frame(rows):
+        rows = _frames.store_rows(rows, Path(artifacts))
     paths, settings = assign_overrides([_system_name(system) for system in systems], overrides)
     if len(paths) < 2:
         raise ConfigError("compare: give at least two systems, or one pipeline file with overrides")

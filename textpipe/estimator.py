@@ -53,7 +53,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     share all earlier stages). None: a temporary folder, deleted with the estimator.
 
     X is a list, an array or a Series of texts; a DataFrame whose columns are texts or numbers; or an array of numbers, one column
-    each. Missing numbers are allowed, missing texts are not. Rows whose texts are all empty are not trained on. y is one class per row, or an
+    each. Missing numbers are allowed, missing texts are not. As in a pipeline, rows with an empty text are not trained on. y is one class per row, or an
     indicator matrix (array or DataFrame [N, C] of 0 and 1) for any number of labels per row.
 
     Attributes: classes_ [C], n_features_in_, feature_names_in_ (of a DataFrame), n_iter_ (epochs), pipeline_ (the checked settings).
@@ -97,14 +97,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
             if separator:
                 if table not in NESTED:
                     raise InputError(f"Classifier {name}: only {', '.join(NESTED)} are tables with keys of their own")
-                setattr(self, table, set_key(getattr(self, table) or self.default(table), key.split("__"), value))
+                setattr(self, table, set_key(getattr(self, table) or default_table(table), key.split("__"), value))
         return self
 
-    def default(self, table: str) -> Any:
-        """The table that None stands for."""
-        return {"features": FEATURES, "tokenize": {"codec": "none"}, "model": MODEL, "train": {}}[table]
-
-    def tables(self, task: Any, seed: int) -> dict[str, Any]:
+    def _tables(self, task: Any, seed: int) -> dict[str, Any]:
         """The pipeline file of these parameters, as tables; without its data."""
         model = self.model if isinstance(self.model, str | dict) else dict(self.model)
         kind = model if isinstance(model, str) else model.get("kind", MODEL)
@@ -112,7 +108,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         train = self.train
         if train is None:
             train = {"optimizer": "lbfgs"} if kind == MODEL and not many else {}
-        tokenize = self.tokenize or self.default("tokenize")
+        tokenize = self.tokenize or default_table("tokenize")
         vectorize: dict[str, Any] = {"fields": dict(self.fields)} if self.fields else {}
         names = {"text"} if isinstance(task, str) else set(task["fields"].values())
         if "text" in names:
@@ -142,7 +138,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         rows = estimator_data.Rows.of(X)
         target = estimator_data.Target.of(y, rows.count)
         with input_errors():
-            tables = self.tables(rows.task(target.kind), self.seed())
+            tables = self._tables(rows.task(target.kind), self._seed())
             pipeline = runner.Pipeline.from_tables(NAME, "Classifier", tables)
             frame = rows.frame.assign(**{rows.target_name(target.kind): target.cells})
             self._fitted = FittedPipeline(pipeline, frame, self.store)
@@ -156,7 +152,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = int(self._fitted.trained("train.json")["epochs"])
         return self
 
-    def seed(self) -> int:
+    def _seed(self) -> int:
         """random_state as a seed."""
         if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
             return int(self.random_state)
@@ -179,16 +175,16 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities [N, C] in the order of classes_, as the exported model gives them."""
-        return self.outputs(X)["probabilities"][:, self._order]
+        return self._outputs(X)["probabilities"][:, self._order]
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """Logits: [N, C]; for two classes the log-odds of classes_[1], [N]."""
-        logits = self.outputs(X)["logits"]
+        logits = self._outputs(X)["logits"]
         if logits.shape[1] == 1 and self._target.kind == "classify":
             return logits[:, 0] if self._order[1] == 1 else -logits[:, 0]
         return logits[:, self._order]
 
-    def outputs(self, X: Any) -> dict[str, np.ndarray]:  # noqa: N803
+    def _outputs(self, X: Any) -> dict[str, np.ndarray]:  # noqa: N803
         """Logits and probabilities of rows, in the model's order of classes."""
         check_is_fitted(self, "classes_")
         rows = estimator_data.Rows.of(X, columns=self._columns, names=getattr(self, "feature_names_in_", None))
@@ -224,6 +220,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def default_table(parameter: str) -> Any:
+    """The table that None stands for."""
+    return {"features": FEATURES, "tokenize": {"codec": "none"}, "model": MODEL, "train": {}}[parameter]
 
 
 def set_key(table: Any, keys: Sequence[str], value: Any) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def command(
         what = f"--html {page}" if page else f"TEXT {text[:40]!r}"
         raise ConfigError(f"--classes: lists features of the whole model; leave {what} out")
     from textpipe.explanation.locate import locate
+    from textpipe.runtime import onednn
 
+    onednn.disable_by_default()  # as for predict
     subject = locate(model, overrides=overrides, artifacts=artifacts, token=token)
     if classes:
         print_classes(subject, label, top, artifacts, as_json=as_json, picture=picture)

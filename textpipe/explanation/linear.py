@@ -28,7 +28,7 @@ class Linear:
     def of(cls, subject: Subject) -> "Linear | None":
         """The weights of a model that has just a bias and a matrix for each field, as wide as its vocabulary; None for others."""
         labels, weights = subject.about.get("labels"), list(subject.weights)
-        if not labels or len(weights) != len(subject.dtypes) + 1 or not subject.vocabulary:
+        if not labels or len(weights) != len(subject.dtypes) + 1 or not {*subject.dtypes} <= {*subject.vocabulary}:
             return None
         vectors = [weight for weight in weights if len(weight.shape) == 1]
         matrices = [weight for weight in weights if len(weight.shape) == 2]

@@ -123,7 +123,9 @@ def as_frame(given: Any) -> "pd.DataFrame":
         try:
             values = np.asarray(values)
         except ValueError:
-            raise InputError("X: expected texts, or rows of equally many numbers, found rows of different kinds") from None
+            raise InputError(
+                "X: expected texts, or rows of equally many numbers, found rows of different kinds"
+            ) from None
     if values.dtype.kind == "c":
         raise InputError("X: Complex data not supported; give texts or real numbers")
     if values.ndim == 1 and values.dtype.kind in "OUST":
@@ -242,7 +244,9 @@ class Target:
 
         missing = [text for text in self.texts if text not in trained]
         if missing:
-            raise InputError(f"y: class {missing[0]!r} has only rows without text, so it cannot be learned; drop them")
+            raise InputError(
+                f"y: class {missing[0]!r} has only rows with an empty text, so it cannot be learned; drop them"
+            )
         return np.array([list(trained).index(text) for text in self.texts])
 
     def text_of(self, value: Any) -> str:

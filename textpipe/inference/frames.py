@@ -237,6 +237,16 @@ def pipeline_with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Pa
     return replace(pipeline, sections={**pipeline.sections, "ingest": type(section)(**table)})
 
 
+def store_rows(frame: "pd.DataFrame", artifacts: Path) -> Path:
+    """Write a frame's columns of texts, numbers and Booleans to a Parquet file below the artifacts, for commands that take a file."""
+    readable = [
+        name
+        for at, name in enumerate(column_names(frame, "rows"))
+        if all(cell_text(value) is not None for value in frame.iloc[:, at].dropna())
+    ]
+    return write_frame(frame, "rows", readable, artifacts / FOLDER)[0]
+
+
 def write_frame(frame: Any, source: str, columns_read: Sequence[str | int], folder: Path) -> tuple[Path, list[str]]:
     """Write the columns to a Parquet file named by its content hash; returns its path and the column names in order."""
     if not is_frame(frame):
