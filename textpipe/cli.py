@@ -61,8 +61,8 @@ class CommandGroup(click.Group):
 
 
 EXIT_CODES = """
-Exit codes: 0 success; 1 internal error; 2 invalid arguments, files or data; 3 a threshold of [evaluate.require] was
-missed; 4 out of disk space or memory, no writable directory, or a missing library; 5 a server or a download is
+Exit codes: 0 success; 1 internal error; 2 invalid arguments, files or data; 3 a threshold of [ingest.require] or
+[evaluate.require] was missed; 4 out of disk space or memory, no writable directory, or a missing library; 5 a server or a download is
 unavailable; 130 interrupted.
 """
 

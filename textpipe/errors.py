@@ -48,9 +48,9 @@ class NetworkError(DataError, ModelError):
 
 
 class ThresholdError(TextpipeError):
-    """A metric misses its threshold in [evaluate.require], so nothing was exported.
+    """A metric misses its threshold in [evaluate.require], or the rows theirs in [ingest.require], so nothing was exported.
 
-    result: the pipeline.Result so far, including the evaluation; None outside of a pipeline run.
+    result: the pipeline.Result so far, including the measured stage; None outside of a pipeline run.
     """
 
     exit_code = 3

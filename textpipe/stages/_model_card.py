@@ -74,7 +74,7 @@ def model_lines(about: Mapping[str, Any]) -> list[str]:
     rows = [
         ["reads", fields],
         ["answers", f"{target['name']} ({target['kind']})"],
-        ["model", about["model"]["model"]["kind"]],
+        ["model", about["model"]["kind"]],
     ]
     if about["labels"]:
         names = ", ".join(map(str, about["labels"][:10]))
