@@ -170,6 +170,13 @@ def test_a_class_that_was_trained_is_not_out_of_scope(built, tmp_path):
         evaluate.run(config, built, tmp_path)
 
 
+def test_rows_left_out_of_training_need_an_answer(built, tmp_path):
+    with pytest.raises(
+        ConfigError, match="training leaves out rows of label 'oos', so no row would be answered with it"
+    ):
+        evaluate.run(evaluate.Config(task="classify"), built, tmp_path)
+
+
 def test_without_rows_of_valid_a_threshold_must_be_given(built, tmp_path):
     empty = tmp_path / "ingest"
     (empty / "valid").mkdir(parents=True)

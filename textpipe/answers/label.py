@@ -44,11 +44,15 @@ def output(
     """The outputs of a graph."""
     from textpipe.answers import _label, _scope
 
-    return (
-        _label.Output(graph)
-        if settings.out_of_scope is None
-        else _scope.Output(graph, settings, artifacts.get("ingest"))
-    )
+    left_out = getattr(graph.features[graph.target], "out_of_scope", None)
+    if left_out is not None and settings.out_of_scope is None:
+        raise ConfigError(
+            f"[answer] out_of_scope: training leaves out rows of {graph.target} {left_out!r}, so no row would be answered with it; set "
+            f"out_of_scope = {left_out!r}"
+        )
+    if settings.out_of_scope is None:
+        return _label.Output(graph)
+    return _scope.Output(graph, settings, artifacts.get("ingest"))
 
 
 def about(labels: Sequence[str], answered: Callable[[str], Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
