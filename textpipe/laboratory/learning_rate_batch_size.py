@@ -16,7 +16,7 @@ MEASURES = {
     "accuracy_300": "validation accuracy after 300 updates",
     "epochs": "epochs in 300 updates",
 }
-RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+RATES = (0.0003, 0.003, 0.01, 0.03)
 SIZES = (16, 64, 256)
 SEEDS = (1, 2, 3)
 

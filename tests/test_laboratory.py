@@ -1,0 +1,220 @@
+"""The laboratory: kept runs, intervals, results, and every experiment's sentence and picture on rows it has not measured."""
+
+import csv
+import itertools
+import json
+import zlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from textpipe import cli
+from textpipe.config import plugins
+from textpipe.data.columns import Labels, Sparse
+from textpipe.laboratory import _context, _data, _results, _statistics, _trials, losses, optimizers
+from textpipe.training.batching.rows import Rows
+
+NAMES = plugins.names("laboratory")
+
+
+def context(tmp_path, on_run=None):
+    return _context.Context("x", results=tmp_path, artifacts=tmp_path / "artifacts", on_run=on_run)
+
+
+# Kept runs
+
+SCALE = 2.0
+calls = []
+
+
+def double(context, *, seed):
+    calls.append(seed)
+    return {"figure": scaled(seed)}
+
+
+def scaled(number):
+    return number * SCALE
+
+
+def test_a_run_is_kept_until_its_settings_or_the_code_and_constants_it_uses_change(tmp_path, monkeypatch):
+    calls.clear()
+    one = context(tmp_path).once(double, seed=3)
+    assert context(tmp_path).once(double, seed=3) == one == {"seed": 3, "figure": 6.0}
+    assert calls == [3]
+    context(tmp_path).once(double, seed=4)
+    assert calls == [3, 4]
+    monkeypatch.setitem(globals(), "SCALE", 5.0)
+    assert context(tmp_path).once(double, seed=3)["figure"] == 15.0
+    monkeypatch.setitem(globals(), "scaled", lambda number: -number)
+    assert context(tmp_path).once(double, seed=3)["figure"] == -3
+
+
+def test_a_damaged_run_is_measured_again(tmp_path):
+    calls.clear()
+    context(tmp_path).once(double, seed=3)
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_text(kept.read_text()[:10])
+    assert context(tmp_path).once(double, seed=3)["figure"] == 6.0
+    assert calls == [3, 3]
+
+
+# Intervals
+
+
+def test_an_interval_is_that_of_students_t_test():
+    left, right = np.random.default_rng(1).normal(size=(2, 6))
+    rows = [{"side": side, "seed": seed, "y": float(value)} for side, values in (("a", left), ("b", right)) for seed, value in enumerate(values)]  # fmt: skip
+    table = _statistics.Table(rows, ["side"], {"y": "y"})
+    expected = stats.ttest_rel(left, right).confidence_interval(0.95)
+    interval = table.difference("y", {"side": "a"}, {"side": "b"})
+    assert np.allclose((interval.low, interval.high), expected)
+    wider = table.difference("y", {"side": "a"}, {"side": "b"}, comparisons=5)
+    assert np.allclose((wider.low, wider.high), stats.ttest_rel(left, right).confidence_interval(0.99))
+    assert table.summary()[0]["y"][0] == pytest.approx(left.mean())
+
+
+def test_a_difference_whose_interval_contains_zero_is_called_null():
+    assert "null result" in _statistics.verdict(_statistics.mean_interval([0.1, -0.1, 0.05]))
+    assert "null result" not in _statistics.verdict(_statistics.mean_interval([0.1, 0.11, 0.12]))
+
+
+# Measurements
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Rows of three classes, each with two features of its own among ten."""
+    import scipy.sparse
+
+    random, labels = np.random.default_rng(1), np.arange(120) % 3
+    dense = random.uniform(0, 0.3, (120, 10))
+    dense[np.arange(120), 2 * labels] += 1
+    rows = Rows({"text": Sparse.from_scipy(scipy.sparse.csr_matrix(dense))}, Labels(labels, 3), "label")
+    sizes = _data.Sizes({"text": {"kind": "sparse", "dim": 10}}, "label", {"kind": "label", "classes": ["a", "b", "c"]})
+    return _data.Data(sizes, dict.fromkeys(("train", "valid", "test"), rows), {}, 3)
+
+
+def test_every_update_rule_equals_its_formula(tmp_path):
+    for optimizer in optimizers.RATES:
+        assert optimizers.deviation(context(tmp_path), optimizer=optimizer)["deviation"] < 1e-9
+    sgd, adam = optimizers.FORMULAS["sgd"], optimizers.FORMULAS["adam"]
+    gradients = np.ones((2, 1))
+    assert not np.allclose(sgd(np.zeros(1), gradients, 0.1), adam(np.zeros(1), gradients, 0.01))
+
+
+def test_a_dead_unit_is_one_whose_output_never_changes(data):
+    from textpipe.laboratory import activations
+
+    model = _trials.build(data, {"kind": "feed_forward", "units": [4], "dropout": 0.0}, seed=1)
+    assert activations.dead_units(model, data.valid) == 0
+    model.hidden[0].bias.assign([-100, 0, 0, 0])
+    assert activations.dead_units(model, data.valid) == 0.25
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_a_loss_equals_its_formula(loss, data):
+    import tensorflow as tf
+    from scipy.special import log_softmax
+
+    logits = np.random.default_rng(2).normal(size=(5, 3))
+    labels = np.array([0, 1, 2, 0, 1])
+    logs = log_softmax(logits, axis=1)
+    own, onehot = np.exp(logs[range(5), labels]), np.eye(3)[labels]
+    expected = {
+        "cross-entropy": -np.log(own).sum(),
+        "squared error": ((np.exp(logs) - onehot) ** 2).sum(),
+        "focal": -((1 - own) ** 2 * np.log(own)).sum(),
+        "label smoothing": -((0.9 * onehot + 0.1 / 3) * logs).sum(),
+    }[loss]
+    sums = losses.objective(loss).sums(lambda inputs, training: tf.constant(logits), {}, tf.constant(labels))
+    assert float(sums["loss"]) == pytest.approx(expected)
+
+
+def test_a_sample_is_a_prefix_of_larger_ones_and_trains_a_model(data):
+    small, large = _data.sample(data.train, 30, 1), _data.sample(data.train, 60, 1)
+    assert np.array_equal(_data.labels(small), _data.labels(large)[:30])
+    settings = {"max_steps": 60, "validate_steps": 10, "batch_rows": 16, "optimizer": {"kind": "adam", "learning_rate": 0.05}}  # fmt: skip
+    done = _trials.fit(data, {"kind": "feed_forward", "units": [8]}, settings, seed=1, train=large)
+    assert done.updates_to(0.9) in range(10, 61, 10)
+    assert done.updates_to(1.01) is None
+    assert _trials.accuracy(done.model, data.valid) == pytest.approx(done.last) == pytest.approx(1.0, abs=0.05)
+
+
+# Results
+
+
+class Replayed:
+    """A context whose runs are drawn instead of measured."""
+
+    processor_seconds = 0.0
+
+    def once(self, function, **settings):
+        random = np.random.default_rng(zlib.crc32(json.dumps(settings, sort_keys=True).encode()))
+        names = (*plugins.find("laboratory", function.__module__.split(".")[-1]).MEASURES, "valid")
+        drawn = {name: float(random.uniform(0.3, 0.9)) for name in names}
+        return {**drawn, "by_lag": [float(-lag) for lag in range(60)], **settings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_gives_a_table_a_sentence_and_a_picture(name, tmp_path):
+    module = plugins.find("laboratory", name)
+    rows = module.run(Replayed())
+    table = _statistics.Table(rows, module.FACTORS, module.MEASURES)
+    assert _results.question(module).endswith("?")
+    assert len(_results.method(module)) > 100
+    sentence = module.sentence(table)
+    assert sentence.endswith(".")
+    assert "nan" not in sentence
+    _results.draw(module, table, tmp_path / "picture.svg")
+    first = (tmp_path / "picture.svg").read_bytes()
+    _results.draw(module, table, tmp_path / "picture.svg")
+    assert (tmp_path / "picture.svg").read_bytes() == first
+    shifted = [{**row, **{key: row[key] * 0.5 for key in module.MEASURES if row[key]}} for row in rows]
+    assert module.sentence(_statistics.Table(shifted, module.FACTORS, module.MEASURES)) != sentence
+
+
+def test_results_are_written_and_reported(tmp_path, monkeypatch):
+    from textpipe.laboratory import data_size
+
+    counter = itertools.count()
+    accuracy = {size: 1 - 3 * size**-0.4 for size in data_size.SIZES}
+    monkeypatch.setattr(
+        data_size, "trial", lambda _, *, rows, seed: {"accuracy": accuracy[rows] + seed / 100, "epochs": next(counter)}
+    )
+    monkeypatch.setattr(_context, "run_key", lambda function, settings: f"{settings['rows']}-{settings['seed']}")
+    options = {"runs": tmp_path / "runs", "output": tmp_path / "out", "artifacts": tmp_path / "artifacts"}
+    result = _results.run("data_size", **options)
+    again = _results.run("data_size", **options)
+    assert again == result
+    assert next(counter) == len(data_size.SIZES) * len(data_size.SEEDS)  # nothing was measured twice
+    with (tmp_path / "out/data_size.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert float(lines[2]["accuracy"]) == pytest.approx(accuracy[500] + 0.02)
+    assert float(lines[2]["accuracy_low"]) < float(lines[2]["accuracy"]) < float(lines[2]["accuracy_high"])
+    page = CliRunner().invoke(cli.main, ["lab", "report", str(tmp_path / "out"), "--pictures", "pictures"]).output
+    assert result["sentence"] in page
+    assert "pictures/data_size.svg" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["lab", "run", "optimisers"], "did you mean 'optimizers'"),
+        (["lab", "report", "nowhere"], "run an experiment first"),
+        (["lab", "run", "optimizers"], "textpipe data get banking77"),
+    ],
+)
+def test_a_wrong_name_or_missing_data_is_explained(arguments, cure, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXTPIPE_DATA", str(tmp_path / "empty"))
+    done = CliRunner().invoke(cli.main, arguments)
+    assert done.exit_code == 2, done.output
+    assert cure in done.stderr
+
+
+def test_the_list_names_every_experiment_with_its_data_and_question():
+    lines = CliRunner().invoke(cli.main, ["lab", "list"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES
+    assert all(line.endswith("?") for line in lines)
