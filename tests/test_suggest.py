@@ -69,8 +69,8 @@ def suggested(tmp_path_factory):
 class Vectors:
     """A model whose vectors are given."""
 
-    def __init__(self, *pairs):
-        self.pairs = pairs
+    def __init__(self, *pairs, symmetric=True):
+        self.pairs, self.symmetric = pairs, symmetric
 
     def __call__(self, inputs, replies, training=False):
         return self.pairs
@@ -80,16 +80,18 @@ def log_softmax(scores):
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
-def test_the_loss_equals_a_softmax_over_the_other_rows_in_both_directions():
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_loss_equals_a_softmax_over_the_other_rows_in_one_or_both_directions(symmetric):
     draw = np.random.default_rng(1)
     pairs = [tuple(draw.normal(size=(5, 3)).astype(np.float32) for _ in range(2)) for _ in range(2)]
     replies = tf.constant([[4, 3], [5, 3], [4, 3], [6, 0], [7, 3]])  # rows 0 and 2 have the same reply
-    sums = in_batch.sums(Vectors(*pairs), {}, replies)
+    sums = in_batch.sums(Vectors(*pairs, symmetric=symmetric), {}, replies)
     expected = 0.0
     for messages, vectors in pairs:
         scores = messages.astype(np.float64) @ vectors.T.astype(np.float64)
         scores[0, 2] = scores[2, 0] = -1e9
-        expected -= sum(np.diag(log_softmax(part)).sum() / 2 for part in (scores, scores.T))
+        directions = (scores, scores.T) if symmetric else (scores,)
+        expected -= sum(np.diag(log_softmax(part)).sum() / len(directions) for part in directions)
     assert float(sums["loss"]) == pytest.approx(expected, rel=1e-5)
     assert float(sums["weight"]) == 5
     assert float(sums["correct"]) == (scores.argmax(axis=1) == np.arange(5)).sum()
@@ -219,7 +221,8 @@ def test_every_setting_changes_the_vectors(name):
 def test_every_setting_is_tested():
     from textpipe.models import dual_encoder
 
-    assert set(CHANGES) == set(dual_encoder.Config.model_fields) - {"kind"}
+    assert set(CHANGES) == set(dual_encoder.Config.model_fields) - {"kind", "loss"}
+    assert encoder().symmetric and not encoder(loss="replies").symmetric  # the tests of the loss show the rest
 
 
 def test_a_reply_of_classes_is_refused():
