@@ -12,6 +12,7 @@ import tensorflow as tf
 import tiny
 
 from textpipe.answers import _ranking
+from textpipe.answers._candidates import Candidates
 from textpipe.answers._response_set import Response
 from textpipe.errors import ConfigError, ModelError
 from textpipe.metrics import ranking
@@ -69,8 +70,8 @@ def suggested(tmp_path_factory):
 class Vectors:
     """A model whose vectors are given."""
 
-    def __init__(self, *pairs):
-        self.pairs = pairs
+    def __init__(self, *pairs, symmetric=True):
+        self.pairs, self.symmetric = pairs, symmetric
 
     def __call__(self, inputs, replies, training=False):
         return self.pairs
@@ -80,16 +81,18 @@ def log_softmax(scores):
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
-def test_the_loss_equals_a_softmax_over_the_other_rows_in_both_directions():
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_loss_equals_a_softmax_over_the_other_rows_in_one_or_both_directions(symmetric):
     draw = np.random.default_rng(1)
     pairs = [tuple(draw.normal(size=(5, 3)).astype(np.float32) for _ in range(2)) for _ in range(2)]
     replies = tf.constant([[4, 3], [5, 3], [4, 3], [6, 0], [7, 3]])  # rows 0 and 2 have the same reply
-    sums = in_batch.sums(Vectors(*pairs), {}, replies)
+    sums = in_batch.sums(Vectors(*pairs, symmetric=symmetric), {}, replies)
     expected = 0.0
     for messages, vectors in pairs:
         scores = messages.astype(np.float64) @ vectors.T.astype(np.float64)
         scores[0, 2] = scores[2, 0] = -1e9
-        expected -= sum(np.diag(log_softmax(part)).sum() / 2 for part in (scores, scores.T))
+        directions = (scores, scores.T) if symmetric else (scores,)
+        expected -= sum(np.diag(log_softmax(part)).sum() / len(directions) for part in directions)
     assert float(sums["loss"]) == pytest.approx(expected, rel=1e-5)
     assert float(sums["weight"]) == 5
     assert float(sums["correct"]) == (scores.argmax(axis=1) == np.arange(5)).sum()
@@ -219,7 +222,8 @@ def test_every_setting_changes_the_vectors(name):
 def test_every_setting_is_tested():
     from textpipe.models import dual_encoder
 
-    assert set(CHANGES) == set(dual_encoder.Config.model_fields) - {"kind"}
+    assert set(CHANGES) == set(dual_encoder.Config.model_fields) - {"kind", "loss"}
+    assert encoder().symmetric and not encoder(loss="replies").symmetric  # the tests of the loss show the rest
 
 
 def test_a_reply_of_classes_is_refused():
@@ -272,7 +276,7 @@ def test_replies_are_chosen_as_one_by_one_in_python(count, diverse):
     responses = [dataclasses.replace(one, polarity=signs.get(one.intent, 0)) for one in responses]
     output = selector(responses)
     logits = np.random.default_rng(5).normal(size=(20, 12)).astype(np.float32)
-    found = output.chosen(tf.constant(logits), tf.constant(count), tf.constant(diverse)).numpy()
+    found = output.chosen(Candidates(tf.constant(logits)), tf.constant(count), tf.constant(diverse)).numpy()
     assert found.tolist() == [choose(row, responses, count, diverse) for row in logits]
 
 
@@ -284,7 +288,7 @@ def test_three_replies_never_share_an_intent_and_hold_both_signs_if_they_hold_on
     ]
     output = selector(responses)
     logits = tf.constant(np.random.default_rng(6).normal(size=(200, 16)).astype(np.float32))
-    for row in output.chosen(logits, tf.constant(3), tf.constant(True)).numpy():
+    for row in output.chosen(Candidates(logits), tf.constant(3), tf.constant(True)).numpy():
         assert len({responses[at].intent for at in row}) == 3
         signs = {responses[at].polarity for at in row}
         assert not signs & {1, -1} or {1, -1} <= signs
@@ -293,7 +297,7 @@ def test_three_replies_never_share_an_intent_and_hold_both_signs_if_they_hold_on
 def test_a_reply_that_a_search_did_not_find_is_not_forced_for_its_sign():
     responses = [Response(f"{intent}", intent, sign) for intent, sign in (("a", 1), ("b", 1), ("c", 0), ("d", -1))]
     logits = tf.constant([[3.0, 2.0, 1.0, -1e9], [3.0, 2.0, 1.0, 0.0]])
-    found = selector(responses).chosen(logits, tf.constant(3), tf.constant(True)).numpy()
+    found = selector(responses).chosen(Candidates(logits), tf.constant(3), tf.constant(True)).numpy()
     assert found.tolist() == [[0, 1, 2], [0, 1, 3]]
 
 

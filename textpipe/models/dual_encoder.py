@@ -22,6 +22,8 @@ class Config(Section):
     similarity: "cosine" of the vectors, times a learned scale, or their "dot" product.
     initializer: initial kernels of the towers, "glorot_uniform" or "identity"; with identity and shared embeddings, the initial score of
     a reply depends on the n-grams it shares with the message.
+    loss: "replies" is the cross-entropy of a message's own reply among the replies of its batch (Henderson et al. 2017, equation 2);
+    "symmetric" is the mean of this and of a reply's own message among the messages.
     embedding_stddev: standard deviation of the initial embeddings. Small, so that the hardly trained embeddings of rare n-grams do not
     outweigh the others.
     """
@@ -34,6 +36,7 @@ class Config(Section):
     activation: Literal["relu", "tanh", "gelu", "silu", "elu", "sigmoid"] = "tanh"  # between a tower's layers
     dropout: Rate = 0.0  # in front of each layer of a tower
     similarity: Literal["cosine", "dot"] = "cosine"
+    loss: Literal["symmetric", "replies"] = "symmetric"
     embedding_stddev: float = Field(0.05, gt=0, le=1)
     initializer: Literal["glorot_uniform", "identity"] = "glorot_uniform"
     share_embeddings: bool = False  # one embedding for messages and replies; needs a joint vocabulary
@@ -67,6 +70,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
         activation=config.activation,
         dropout=config.dropout,
         cosine=config.similarity == "cosine",
+        symmetric=config.loss == "symmetric",
         share_embeddings=config.share_embeddings,
         identity=config.initializer == "identity",
         embedding_stddev=config.embedding_stddev,

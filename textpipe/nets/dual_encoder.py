@@ -68,6 +68,7 @@ class DualEncoder(keras.Model):
 
     dims: {text field of the message: F}; reply_dim: F of the reply; numbers: names of the fields [B] that are numbers. cosine: vectors have
     unit length, and the dot product is multiplied by a learned scale. share_embeddings: the reply and all text fields share one embedding.
+    symmetric: whether training also ranks the messages of a reply; see objectives/in_batch.py.
     identity: identity initialization of the towers of single fields. embedding_stddev: standard deviation of the initial embeddings.
     """
 
@@ -84,6 +85,7 @@ class DualEncoder(keras.Model):
         dropout: float,
         cosine: bool,
         seed: int,
+        symmetric: bool = True,
         numbers: Sequence[str] = (),
         share_embeddings: bool = False,
         identity: bool = False,
@@ -91,7 +93,7 @@ class DualEncoder(keras.Model):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.share_embeddings = share_embeddings
+        self.share_embeddings, self.symmetric = share_embeddings, symmetric
         self.fields, self.numbers, self.cosine = tuple(dims), tuple(numbers), cosine
 
         def normal(number: int) -> Any:

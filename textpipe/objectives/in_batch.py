@@ -1,8 +1,8 @@
 """In-batch softmax: each message's own reply against the replies of the other rows of its batch.
 
 Henderson et al. (2017), equation 2: the loss of a message is -log softmax of its own reply's score, with the batch's other replies in
-place of all that there are; here the same for replies against messages is added (symmetric), both halved. Rows with an equal reply are
-no negatives of each other.
+place of all that there are. A model that is `symmetric` adds the same for replies against messages, both halved. Rows with an equal reply
+are no negatives of each other.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ def weight(targets: Any) -> Any:
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
-    """Sums over the rows of a batch: `loss` (nats, the mean of both directions, of all pairs of towers), `correct` (rows
-    whose own reply scores highest) and `weight`."""
+    """Sums over the rows of a batch: `loss` (nats, of all pairs of towers; the mean of both directions if the model is symmetric),
+    `correct` (rows whose own reply scores highest) and `weight`."""
     import tensorflow as tf
 
     from textpipe.training.losses import loss_precision
@@ -42,8 +42,9 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     for messages, replies in model(inputs, targets, training=training):
         logits = tf.matmul(loss_precision(messages), loss_precision(replies), transpose_b=True)  # [B, B]
         logits = tf.where(equal, tf.constant(ABSENT, logits.dtype), logits)
-        for scores in (logits, tf.transpose(logits)):
-            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, scores)) / 2
+        directions = (logits, tf.transpose(logits)) if getattr(model, "symmetric", True) else (logits,)
+        for scores in directions:
+            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, scores)) / len(directions)
     best = tf.argmax(logits, axis=1, output_type=tf.int32)
     return {
         "loss": loss,
