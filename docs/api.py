@@ -17,8 +17,9 @@ from textpipe.inference.loaded_model import LoadedModel
 from textpipe.pipeline.runner import Pipeline, Step
 from textpipe.report.outcome import Result
 from textpipe.savedmodel.loader import Model
+from textpipe.tuning.results import Outcome, Trial
 
-CLASSES = (Pipeline, Step, Result, LoadedModel, Model, Client)
+CLASSES = (Pipeline, Step, Result, Outcome, Trial, LoadedModel, Model, Client)
 OWN = "textpipe."
 
 

@@ -7,7 +7,7 @@ environment.ensure_temporary_folder()
 onednn.enable_by_default()
 
 __all__ = [
-    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",
+    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score", "tune",
 ]  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from textpipe.api import plan as plan
 from textpipe.api import predict as predict
 from textpipe.api import run as run
 from textpipe.api import score as score
+from textpipe.api import tune as tune
 from textpipe.errors import TextpipeError as TextpipeError
 from textpipe.version import __version__ as __version__
 
 __all__ = [
-    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score",
+    "TextpipeError", "__version__", "compare", "load", "load_model", "plan", "predict", "run", "score", "tune",
 ]  # fmt: skip
