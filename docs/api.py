@@ -19,8 +19,9 @@ from textpipe.inference.loaded_model import LoadedModel
 from textpipe.pipeline.runner import Pipeline, Step
 from textpipe.report.outcome import Result
 from textpipe.savedmodel.loader import Model
+from textpipe.tuning.results import Outcome, Trial
 
-CLASSES = (Classifier, Pipeline, Step, Result, Explanation, LoadedModel, Model, Client)
+CLASSES = (Classifier, Pipeline, Step, Result, Outcome, Trial, Explanation, LoadedModel, Model, Client)
 OWN = "textpipe."
 
 

@@ -18,13 +18,14 @@ LAYERS = (
     {"features"},
     {"layers"},
     {"nets"},
-    {"decoding", "encoders"},
+    {"decoding", "encoders", "pruners", "searches"},
     {"models", "tasks", "metrics", "quality"},
     {"objectives", "training"},
     {"answers", "servable"},
     {"stages"},
     {"export_formats"},
     {"pipeline"},
+    {"tuning"},
     {"explanation", "gradcheck", "inference", "laboratory", "report", "serve"},
     {"api", "estimator"},
     {"commands"},
@@ -85,6 +86,7 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "sacrebleu",
+    "optuna",
 )
 
 
@@ -102,6 +104,8 @@ HEAVY = (
         "text.codecs",
         "features",
         "kinds",
+        "searches",
+        "pruners",
         "commands",
     ],
 )

@@ -7,7 +7,7 @@ environment.ensure_temporary_folder()
 onednn.enable_by_default()
 
 __all__ = [
-    "Classifier", "TextpipeError", "__version__", "compare", "explain", "load", "load_model", "plan", "predict", "run", "score",
+    "Classifier", "TextpipeError", "__version__", "compare", "explain", "load", "load_model", "plan", "predict", "run", "score", "tune",
 ]  # fmt: skip
 
 

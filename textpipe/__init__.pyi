@@ -6,10 +6,11 @@ from textpipe.api import plan as plan
 from textpipe.api import predict as predict
 from textpipe.api import run as run
 from textpipe.api import score as score
+from textpipe.api import tune as tune
 from textpipe.errors import TextpipeError as TextpipeError
 from textpipe.estimator import Classifier as Classifier
 from textpipe.version import __version__ as __version__
 
 __all__ = [
-    "Classifier", "TextpipeError", "__version__", "compare", "explain", "load", "load_model", "plan", "predict", "run", "score",
+    "Classifier", "TextpipeError", "__version__", "compare", "explain", "load", "load_model", "plan", "predict", "run", "score", "tune",
 ]  # fmt: skip

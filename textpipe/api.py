@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from textpipe.explanation.result import Explanation
     from textpipe.report.comparison import Comparison
+    from textpipe.tuning.results import Outcome, Trial
 
 Rows = Any  # texts, dicts by field, a Series of texts, or a DataFrame with a column for each field
 
@@ -210,6 +211,38 @@ def compare(
         paths, rows=None if rows is None else str(rows), artifacts=Path(artifacts), overrides=settings, names=names
     )
     return comparison.compare(answers, resamples=resamples, trials=trials, seed=seed, show=show)
+
+
+def tune(
+    pipeline: str | Path,
+    *overrides: str,
+    name: str | None = None,
+    storage: str | None = None,
+    workers: int = 1,
+    new: bool = False,
+    test: bool = True,
+    output: str | Path | None = None,
+    artifacts: str | Path = ARTIFACTS,
+    saved_models: str | Path = SAVED_MODELS,
+    on_trial: "Callable[[Outcome, Trial], None] | None" = None,
+) -> "Outcome":
+    """Begin or continue the search for the best settings of a pipeline file with a table [tune].
+
+    The result's `best` is the best trial, its `trials` a DataFrame of all; it shows as a table in a notebook. Trials are
+    compared on the validation split. At the end the best pipeline is written to `output` (by default PIPELINE_best.toml) and,
+    with `test`, runs whole once: the result's `test` has its scores on the test split.
+
+    name: of the study; by default that of the file. storage: a database URL of Optuna, by default an SQLite file in
+    `artifacts`. workers: processes that run trials. new: delete the stored study first. on_trial: called when a trial has ended.
+    Raises ConfigError if every trial fails or the stored study is of other settings, DataError without validation rows,
+    ResourceError if Optuna is not installed. After KeyboardInterrupt, the same call continues the study.
+    """
+    from textpipe.tuning import search
+
+    options = search.Options(
+        Path(artifacts), Path(saved_models), name, storage, workers, None if output is None else Path(output), test
+    )
+    return search.tune(pipeline, tuple(overrides), options, new=new, on_trial=on_trial or (lambda outcome, trial: None))
 
 
 def _system_name(system: Any) -> str:

@@ -20,7 +20,7 @@ from textpipe.version import __version__
 # The order of --help, by workflow; commands not named here follow in alphabetical order.
 ORDER = (
     "new", "run", "plan", "ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export",
-    "predict", "bulk", "serve", "score", "explain", "attention", "compare", "report", "settings", "data", "doctor",
+    "tune", "predict", "bulk", "serve", "score", "explain", "attention", "compare", "report", "settings", "data", "doctor",
 )  # fmt: skip
 
 

@@ -139,7 +139,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         target = estimator_data.Target.of(y, rows.count)
         with input_errors():
             tables = self._tables(rows.task(target.kind), self._seed())
-            pipeline = runner.Pipeline.from_tables(NAME, "Classifier", tables)
+            pipeline = runner.Pipeline.from_tables("Classifier", tables, name=NAME)
             frame = rows.frame.assign(**{rows.target_name(target.kind): target.cells})
             self._fitted = FittedPipeline(pipeline, frame, self.store)
         self.n_features_in_ = len(rows.columns)

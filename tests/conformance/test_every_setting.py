@@ -250,6 +250,25 @@ SHOWN = {
         "warmup_rows": "test_export.py::test_the_model_answers_its_warm_up_requests",
         "bounds": "test_bounds.py::test_a_pipeline_may_set_bounds_that_include_its_own_settings",
     },
+    "pipeline.tune_settings": {
+        "settings": "test_tune_settings.py::test_a_faulty_setting_is_refused_with_its_key",
+        "sampler": "test_tune.py::test_two_workers_share_a_grid_and_build_nothing_twice",
+        "pruner": "test_tune.py::test_a_pruner_ends_trials_and_leaves_no_checkpoint_of_them",
+        "trials": "test_tune.py::test_more_trials_continue_a_study",
+        "metric": "test_tune.py::test_a_study_ends_with_its_best_pipeline_scored_once_on_the_test_split",
+        "seed": "test_tune.py::test_another_seed_tries_other_settings",
+        "max_minutes": "test_tune.py::test_no_trial_starts_after_the_time_is_up",
+        "keep": "test_tune.py::test_only_the_best_trials_keep_their_models_and_other_runs_keep_theirs",
+    },
+    "searches.grid": {"points": "test_searches.py::test_a_grid_tries_each_combination_once_in_an_order_of_the_seed"},
+    "searches.tpe": {
+        "startup_trials": "test_searches.py::test_tpe_is_random_for_its_first_trials_and_then_finds_the_minimum_sooner",
+        "candidates": "test_searches.py::test_tpe_with_more_candidates_follows_its_model_more_closely",
+    },
+    "pruners.median": dict.fromkeys(
+        ("startup_trials", "warmup"), "test_searches.py::test_the_median_rule_ends_trials_that_are_worse_than_half_of_the_others"
+    ),
+    "pruners.halving": dict.fromkeys(("first", "factor"), "test_searches.py::test_halving_lets_a_share_pass_each_rung"),
 }  # fmt: skip
 
 
@@ -266,12 +285,15 @@ def configs():
         "stages",
         "answers",
         "export_formats",
+        "searches",
+        "pruners",
     ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
             parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
                 importlib.import_module(".".join(("textpipe", *parts)))
     importlib.import_module("textpipe.servable.ensemble")
+    importlib.import_module("textpipe.pipeline.tune_settings")
     found, waiting = {}, [Section]
     while waiting:
         below = waiting.pop().__subclasses__()

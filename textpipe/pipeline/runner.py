@@ -3,7 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ from textpipe.config.sections import Section, check, load, override
 from textpipe.decoding import _fits
 from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.pipeline import bundled
+from textpipe.pipeline.tune_settings import Tune
 from textpipe.runtime import threads
 
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")  # unless the task has STAGES
@@ -28,23 +29,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A validated pipeline file: its name (the file's stem), and a section per stage."""
+    """A validated pipeline file: its name (the file's stem), a section per stage, and the table [tune], if it has one."""
 
     name: str
     place: str
     task: str
     sections: dict[str, Section]
+    tune: Section | None = None
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
         """Read and validate a file, or a bundled pipeline by name. Raises ConfigError with all errors at once."""
         path = bundled.find(path)
-        return cls.from_tables(path.stem, str(path), override(load(path), overrides))
+        return cls.from_tables(path, override(load(path), overrides))
 
     @classmethod
-    def from_tables(cls, name: str, path: str, tables: dict[str, Any]) -> "Pipeline":
-        """Validate the tables of a file; path: its name in messages. Raises ConfigError with all errors at once."""
-        tables = dict(tables)
+    def from_tables(cls, path: str | Path, tables: Mapping[str, Any], *, name: str | None = None) -> "Pipeline":
+        """Validate the tables of a file; path: its name in messages, and its stem the pipeline's name unless `name` is given.
+
+        Raises ConfigError with all errors at once.
+        """
+        path, tables = Path(path), dict(tables)
         try:
             task = tables["task"] = chosen_fields.format_task(tables.get("task"))
         except ValueError as error:
@@ -66,13 +71,16 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} ranks the answers of a set and needs no decoder; leave [decode] out"
             )
-        sections = check(path, {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
+        own = {"tune": tables.pop("tune")} if "tune" in tables else {}
+        sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
+        # By itself: its seed is that of the search, not the one at the top of the file.
+        tune = check(str(path), {"tune": Tune}, own)["tune"] if own else None
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
         faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
-        return cls(name, path, task, sections)
+        return cls(name or path.stem, str(path), task, sections, tune)
 
     @property
     def stages(self) -> tuple[str, ...]:

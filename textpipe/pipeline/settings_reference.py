@@ -20,10 +20,11 @@ from textpipe.config import plugins
 from textpipe.config.documentation import describe_field, field_key, first_paragraph, introduction
 from textpipe.config.sections import SHARED, Section
 from textpipe.errors import ConfigError, suggest
-from textpipe.pipeline import runner
+from textpipe.pipeline import runner, tune_settings
+from textpipe.pipeline.tune_settings import Tune
 
 NAMES = {
-    str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", dict: "table", type(None): "nothing",
+    str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", dict: "table", type(None): "nothing", Any: "value",
 }  # fmt: skip
 DERIVED = {("Ensemble", "models")}  # derived from other keys, and rejected in a file
 SHARED_ABOUT = {
@@ -75,6 +76,7 @@ def groups() -> list[Group]:
     answers = {name: plugins.find("answers", name) for name in plugins.names("answers")}
     for name, module in ((name, module) for name, module in answers.items() if hasattr(module, "Config")):
         groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
+    groups += table_of("tune", Tune, "[tune]", first_paragraph(tune_settings), done)
     return groups
 
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError
-from textpipe.training import schedule_check
+from textpipe.training import observation, schedule_check
 from textpipe.training.batching import accumulation, batch_budget, batches
 from textpipe.training.batching.rows import Rows
 from textpipe.training.divergence import message
@@ -128,7 +128,8 @@ class Loop:
         self.epoch, self.step, self.global_step = 1, 0, 0
         self.history: list[dict[str, Any]] = []
         self.stopped: str | None = None
-        self.sums, self.curve_sums = empty_sums(), empty_sums()  # since the last validation, and point of the curve
+        # Since the last validation; since the last point of the curve.
+        self.sums, self.curve_sums = empty_sums(), empty_sums()
         self.learning_rate: float | None = None
 
     def run(self) -> dict[str, Any]:
@@ -224,6 +225,7 @@ class Loop:
         rule = self.settings.early_stopping
         if figures and rule and early_stopping.should_stop(self.history, rule, self.metrics):
             self.stopped = "early_stopping"
+        observation.notify(self.history, self.resume)
 
     def next_learning_rate(self) -> float:
         """The learning rate of the next step."""
