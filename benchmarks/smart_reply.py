@@ -102,7 +102,7 @@ def cascade_figures(likelihood, runner, ingest, count):
     rows = Rows(servable, ingest)
     chosen = np.random.default_rng(1).permutation(np.flatnonzero(rows.own >= 0))[:count]
     own, output = rows.own[chosen], servable.output
-    bare = scored(servable, rows.texts(chosen), output.ranker.scores)
+    bare = scored(servable, rows.texts(chosen), lambda inputs: output.ranker.candidates(inputs).scores)
     first = bare + output.prior.numpy()
     first = first - np.logaddexp.reduce(first, axis=1)[:, None]
     places = np.argsort(-first, axis=1, kind="stable")[:, :CANDIDATES]

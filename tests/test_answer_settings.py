@@ -10,6 +10,7 @@ import tiny
 from test_suggest import REPLIES, SUGGEST, rows
 
 from textpipe.answers import _ranking
+from textpipe.answers._candidates import Candidates
 from textpipe.answers._ranking_settings import Config
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
@@ -214,7 +215,9 @@ def test_a_cascade_ranks_the_first_candidates_again(num_candidates, weight):
         return {"log_probs": tf.constant([[SECOND[text.decode()] for text in row] for row in rows])}
 
     output.second = SimpleNamespace(call=log_probs)
-    found = output.reranked({"message": tf.constant(["x", "y"])}, tf.constant(SCORES, tf.float32)).numpy()
+    found = output.reranked(
+        {"message": tf.constant(["x", "y"])}, Candidates(tf.constant(SCORES, tf.float32))
+    ).scores.numpy()
     for scores, row in zip(SCORES, found, strict=True):
         first = np.exp(scores) / np.exp(scores).sum()
         places = np.argsort(-scores)[:num_candidates]

@@ -14,7 +14,7 @@ import tiny
 from test_beam import END, Table, after, along, log_softmax
 from test_prefix import Letters, ids_of
 
-from textpipe.answers import _likelihood, _ranking, _response_set, ranking
+from textpipe.answers import _likelihood, _rankers, _response_set, ranking
 from textpipe.answers._ranking_settings import Config
 from textpipe.decoding import _trie_search, beam
 from textpipe.errors import ConfigError
@@ -194,7 +194,7 @@ def test_a_ranker_scores_as_the_training_code_does(model):
     ranker, inputs = _likelihood.Likelihood(Graph(model), tf.constant(TEXTS), beam=64), {"source": SOURCE}
     expected = by_training_code(model, TEXTS)
     assert len(np.unique(expected.round(3))) > 20  # the rows and texts differ
-    np.testing.assert_allclose(traced(ranker.scores)(inputs), expected, rtol=1e-4)
+    np.testing.assert_allclose(traced(lambda rows: ranker.candidates(rows).scores)(inputs), expected, rtol=1e-4)
     np.testing.assert_allclose(traced(ranker.exact)(inputs), expected, rtol=1e-4)
     narrow = traced(lambda rows: ranker.log_probs(rows, 2))(inputs).numpy()
     inside = narrow > ABSENT
@@ -222,7 +222,7 @@ def test_mutual_information_takes_off_what_is_probable_whatever_the_message():
     ranker = _likelihood.Likelihood(graph, texts, beam=2, mutual_information=0.5, messages=sample)
     exact = by_training_code(model, TEXTS)
     mean = np.log(np.exp(exact).mean(axis=0))
-    scores = traced(ranker.scores)({"source": SOURCE}).numpy()
+    scores = traced(lambda rows: ranker.candidates(rows).scores)({"source": SOURCE}).numpy()
     inside = scores > ABSENT
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(scores[inside], (exact - 0.5 * mean)[inside], rtol=1e-4)
@@ -234,12 +234,12 @@ def test_the_beam_is_that_of_the_settings():
     model = network(NETWORKS["gru"][0], **NETWORKS["gru"][1])
     found = []
     for settings in (Config(beam_size=1), Config(beam_size=2), Config()):
-        ranker = _ranking.ranker(Graph(model), tf.constant(TEXTS), settings)
-        found.append((ranker.scores({"source": SOURCE}).numpy() > ABSENT).sum())
+        ranker = _rankers.likelihood(Graph(model), tf.constant(TEXTS), settings)
+        found.append((ranker.candidates({"source": SOURCE}).scores.numpy() > ABSENT).sum())
     assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
     matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
     with pytest.raises(ConfigError, match=r"\[answer\] beam_size: applies to rankers by likelihood"):
-        _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
+        _rankers.matching(matching, tf.constant(TEXTS), np.zeros(len(TEXTS)), Config(beam_size=2), width=1)
 
 
 # A pipeline
@@ -310,7 +310,7 @@ def test_the_settings_penalize_what_is_probable_whatever_the_message(suggested):
     scores = []
     for weight in (0.0, 0.5):
         servable = Servable.load(paths, "suggest", answer=Config(mutual_information=weight))
-        scores.append(servable.output.scores(message).numpy())
+        scores.append(servable.output.candidates(message).scores.numpy())
     mean = servable.output.ranker.marginal(ranking.sampled_messages(servable, paths["ingest"]))
     np.testing.assert_allclose(scores[1], scores[0] - 0.5 * mean, rtol=1e-4)
     assert mean.max() - mean.min() > 1
@@ -322,7 +322,7 @@ def test_a_response_outside_the_beam_has_its_probability_beside_the_responses_in
     output = Servable.load(paths, "suggest", answer=Config(beam_size=1)).output
     replies = [one.text for one in output.responses()]
     raw = {"message": tf.constant(["could you send the plan 7"] * len(replies)), "reply": tf.constant(replies)}
-    searched = output.scores({"message": raw["message"][:1]})[0].numpy()
+    searched = output.candidates({"message": raw["message"][:1]}).scores[0].numpy()
     inside = searched > ABSENT / 2
     assert inside.any() and not inside.all()
     exact = output.ranker.reply_scores(output.graph.inputs(raw), raw).numpy()

@@ -361,6 +361,15 @@ def test_an_edited_table_is_used_as_it_is_and_gets_intents(tmp_path):
     assert (again / _response_set.FILE).read_bytes() == file.read_bytes()
 
 
+def test_intents_of_a_very_large_set_are_refused(tmp_path, monkeypatch):
+    table, intents = tmp_path / "edited.tsv", tmp_path / "intents.tsv"
+    table.write_text("response\na\nb\nc\n", encoding="utf-8")
+    intents.write_text("a\tyes\n", encoding="utf-8")
+    monkeypatch.setattr(responses, "MAX_SPREAD", 2)
+    with pytest.raises(ConfigError, match="intents: spread to at most 2 responses, found 3; lower max_size"):
+        stage(tmp_path, file=table, intents=intents)
+
+
 def test_a_set_that_filtering_empties_is_an_error_that_says_why(tmp_path):
     with pytest.raises(DataError, match=r"found 0 \(rows 15, canonical 3, few senders 3\); lower min_senders$"):
         stage(tmp_path, sender="sender", min_senders=6)

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tiny
 
 from textpipe.answers import _ranking
+from textpipe.answers._candidates import Candidates
 from textpipe.answers._response_set import Response
 from textpipe.errors import ConfigError, ModelError
 from textpipe.metrics import ranking
@@ -275,7 +276,7 @@ def test_replies_are_chosen_as_one_by_one_in_python(count, diverse):
     responses = [dataclasses.replace(one, polarity=signs.get(one.intent, 0)) for one in responses]
     output = selector(responses)
     logits = np.random.default_rng(5).normal(size=(20, 12)).astype(np.float32)
-    found = output.chosen(tf.constant(logits), tf.constant(count), tf.constant(diverse)).numpy()
+    found = output.chosen(Candidates(tf.constant(logits)), tf.constant(count), tf.constant(diverse)).numpy()
     assert found.tolist() == [choose(row, responses, count, diverse) for row in logits]
 
 
@@ -287,7 +288,7 @@ def test_three_replies_never_share_an_intent_and_hold_both_signs_if_they_hold_on
     ]
     output = selector(responses)
     logits = tf.constant(np.random.default_rng(6).normal(size=(200, 16)).astype(np.float32))
-    for row in output.chosen(logits, tf.constant(3), tf.constant(True)).numpy():
+    for row in output.chosen(Candidates(logits), tf.constant(3), tf.constant(True)).numpy():
         assert len({responses[at].intent for at in row}) == 3
         signs = {responses[at].polarity for at in row}
         assert not signs & {1, -1} or {1, -1} <= signs
@@ -296,7 +297,7 @@ def test_three_replies_never_share_an_intent_and_hold_both_signs_if_they_hold_on
 def test_a_reply_that_a_search_did_not_find_is_not_forced_for_its_sign():
     responses = [Response(f"{intent}", intent, sign) for intent, sign in (("a", 1), ("b", 1), ("c", 0), ("d", -1))]
     logits = tf.constant([[3.0, 2.0, 1.0, -1e9], [3.0, 2.0, 1.0, 0.0]])
-    found = selector(responses).chosen(logits, tf.constant(3), tf.constant(True)).numpy()
+    found = selector(responses).chosen(Candidates(logits), tf.constant(3), tf.constant(True)).numpy()
     assert found.tolist() == [[0, 1, 2], [0, 1, 3]]
 
 

@@ -78,6 +78,9 @@ SHOWN = {
         "mutual_information": "test_likelihood_ranker.py::test_the_settings_penalize_what_is_probable_whatever_the_message",
         "prior": "test_reply_prior.py::test_a_ranker_takes_the_prior_of_its_settings",
         "prior_weight": "test_answer_settings.py::test_the_weight_of_the_prior_decides_for_the_frequent",
+        "index": "test_response_index.py::test_a_set_has_an_index_if_it_is_large_or_the_settings_say_so",
+        "cells": "test_response_index.py::test_more_probes_find_more_and_the_default_finds_nearly_all",
+        "probes": "test_response_index.py::test_more_probes_find_more_and_the_default_finds_nearly_all",
     },
     "stages.responses": {
         "task": "test_responses.py::test_a_kept_column_says_who_wrote_a_reply",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers._candidates import Candidates
 from textpipe.answers._ranking_settings import MAX_CANDIDATES
 from textpipe.decoding import _trie_search
 from textpipe.decoding._search import ABSENT
@@ -53,10 +54,12 @@ class Likelihood(tf.Module):
             assert messages is not None
             self.penalty = tf.constant(mutual_information * self.marginal(messages), tf.float32)  # [R]
 
-    def scores(self, inputs: Mapping[str, Any]) -> tf.Tensor:
-        """The score of each response: {field: feature} -> [B, R]; ABSENT for those outside the beam."""
+    def candidates(self, inputs: Mapping[str, Any]) -> Candidates:
+        """The score of each response: {field: feature} -> all of them; ABSENT for those outside the beam."""
         log_probs = self.log_probs(inputs)
-        return log_probs if self.penalty is None else tf.where(log_probs > ABSENT, log_probs - self.penalty, ABSENT)
+        if self.penalty is None:
+            return Candidates(log_probs)
+        return Candidates(tf.where(log_probs > ABSENT, log_probs - self.penalty, ABSENT))
 
     def log_probs(self, inputs: Mapping[str, Any], beam: int | None = None) -> tf.Tensor:
         """log P(response | message): {field: feature} -> [B, R]; ABSENT for those outside the beam.

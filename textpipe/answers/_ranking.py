@@ -1,4 +1,4 @@
-"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, N replies, K candidates."""
+"""The outputs of a model that ranks a response set, in graph.   Shapes: B batch, R responses, K candidates, N replies."""
 
 import functools
 import math
@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.answers import _rankers, _selection
+from textpipe.answers._candidates import Candidates, Numbers
 from textpipe.answers._likelihood import Likelihood
 from textpipe.answers._matching import Matching
 from textpipe.answers._ranking_settings import RERANK, Config
-from textpipe.answers._reply_prior import PRIORS
 from textpipe.answers._response_set import Response
 from textpipe.answers._trigger import Trigger
 from textpipe.decoding import _bounds
 from textpipe.decoding._search import ABSENT
-from textpipe.errors import ConfigError
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.model_rows import encode
 from textpipe.savedmodel.signatures import Input, Search, Signature
@@ -28,7 +28,6 @@ REPLIES, MAX_REPLIES = 3, 100
 CANDIDATES = 10  # of the signature `nbest`
 OPTIONS = "options"
 OUTPUTS = {"replies": tf.string, "scores": tf.float32, "intents": tf.string}
-TAKEN = -1e10  # the score of a reply that may not be chosen
 
 
 class Output(tf.Module):
@@ -64,9 +63,14 @@ class Output(tf.Module):
         )
         self.shown_intents = tf.constant([encode(one.intent) for one in responses])
         self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
-        self.ranker: Matching | Likelihood = ranker(graph, self.texts, settings, messages)
-        prior_weight = self.ranker.prior_weight if settings.prior_weight is None else settings.prior_weight
-        self.prior = tf.constant(prior_weight * PRIORS[settings.prior](responses), tf.float32)
+        matches = hasattr(graph.model, "encode_reply")
+        prior = _rankers.prior(responses, settings, (Matching if matches else Likelihood).prior_weight)  # [R]
+        self.prior, self.numbers = tf.constant(prior, tf.float32), Numbers(self.texts)
+        self.ranker: Matching | Likelihood = (
+            _rankers.matching(graph, self.texts, prior, settings, width=MAX_REPLIES)
+            if matches
+            else _rankers.likelihood(graph, self.texts, settings, messages)
+        )
         self.second = Embedded(settings.rerank) if settings.rerank else None
         self.trigger = Trigger(settings.trigger, settings) if settings.trigger else None
 
@@ -85,25 +89,32 @@ class Output(tf.Module):
         """None: a response set is no set of classes."""
         return None
 
-    def scores(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> tf.Tensor:
-        """The score of each response, [B, R]. inputs: the features of the rows, if already computed."""
-        scores = self.ranker.scores(self.graph.inputs(raw) if inputs is None else inputs) + self.prior
-        return scores if self.second is None else self.reranked(raw, scores)
+    def candidates(self, raw: Raw, inputs: Mapping[str, Any] | None = None) -> Candidates:
+        """The scored responses of each message: all, or those that the ranker's index finds. inputs: the features, if already computed."""
+        first = self.first(self.graph.inputs(raw) if inputs is None else inputs)
+        return first if self.second is None else self.reranked(raw, first)
 
-    def reranked(self, raw: Raw, scores: tf.Tensor) -> tf.Tensor:
-        """Log-probabilities of a cascade: the first ranker's scores [B, R] -> [B, R].
+    def first(self, inputs: Mapping[str, Any]) -> Candidates:
+        """The candidates of the first ranker, with the prior: {field: feature}."""
+        found = self.ranker.candidates(inputs)
+        return found._replace(scores=found.scores + found.of(self.prior))
 
-        The total probability that the first ranker gives to its best `candidates` is redistributed among them by the weighted mean of
-        both rankers' log-probabilities; the other responses keep their probability.
+    def reranked(self, raw: Raw, candidates: Candidates) -> Candidates:
+        """The candidates with log-probabilities of a cascade as their scores.
+
+        The total probability that the first ranker gives to its best `[answer] candidates` is redistributed among them by the weighted
+        mean of both rankers' log-probabilities; the other responses keep their probability.
         """
         assert self.second is not None
-        weight, first = self._settings().rerank_weight, tf.nn.log_softmax(scores)
-        own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))  # [B, K]
-        other = self.second.call(RERANK, {**raw, "candidates": tf.gather(self.texts, places)})["log_probs"]
-        mixed = (1 - weight) * own + weight * tf.nn.log_softmax(other)
+        weight, first = self._settings().rerank_weight, tf.nn.log_softmax(candidates.scores)
+        own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))
+        numbers = candidates.at(places)
+        texts = tf.gather(self.texts, tf.maximum(numbers, 0))
+        other = self.second.call(RERANK, {**raw, "candidates": texts})["log_probs"]
+        mixed = (1 - weight) * own + weight * tf.nn.log_softmax(tf.where(numbers >= 0, other, ABSENT))
         anew = tf.reduce_logsumexp(own, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
         rows = tf.broadcast_to(tf.range(tf.shape(places)[0])[:, None], tf.shape(places))
-        return tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), anew)
+        return candidates._replace(scores=tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), anew))
 
     def answer(self, raw: Raw) -> Tensors:
         """Three replies of three intents to each message, with the probability of each in the whole set.
@@ -154,71 +165,44 @@ class Output(tf.Module):
 
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
         """replies [B, N], their probabilities and their intents; of a set with fewer intents the last places are empty texts."""
-        logits = self.scores(raw)
-        chosen = self.chosen(logits, count, diverse)  # [B, N]
-        known = chosen >= 0
-        places = tf.maximum(chosen, 0)
-        probabilities = tf.gather(tf.nn.softmax(logits), places, batch_dims=1)
+        candidates = self.candidates(raw)
+        places = self.chosen(candidates, count, diverse)  # [B, N]
+        known, numbers = places >= 0, tf.maximum(candidates.at(places), 0)
+        probabilities = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(places, 0), batch_dims=1)
         return {
-            "replies": tf.where(known, tf.gather(self.texts, places), ""),
+            "replies": tf.where(known, tf.gather(self.texts, numbers), ""),
             "scores": tf.where(known, probabilities, 0.0),
-            "intents": tf.where(known, tf.gather(self.shown_intents, places), ""),
+            "intents": tf.where(known, tf.gather(self.shown_intents, numbers), ""),
         }
 
-    def chosen(self, logits: tf.Tensor, count: tf.Tensor, diverse: tf.Tensor) -> tf.Tensor:
-        """The numbers of the replies [B, N], -1 where no more are left.
-
-        One by one the highest score; with diversity only of intents not yet given, and if what was chosen before the last place is
-        positive in part and never negative, the last is the best negative one; the other way round likewise (Kannan et al. 2016,
-        section 5).
-        """
-        count = tf.minimum(count, tf.shape(logits)[1])
-        rows = tf.shape(logits)[0]
-
-        def step(at: tf.Tensor, free: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            polarity = tf.where(chosen >= 0, tf.gather(self.polarity, tf.maximum(chosen, 0)), 0)  # [B, at]
-            positive, negative = (tf.reduce_any(polarity == sign, axis=1) for sign in (1, -1))  # [B]
-            wanted = tf.where(positive & ~negative, -1, tf.where(negative & ~positive, 1, 0))  # [B]
-            wanted = tf.where(diverse & (at == count - 1) & (at > 0), wanted, 0)
-            fits = free & ((wanted[:, None] == 0) | (self.polarity[None] == wanted[:, None]))  # [B, R]
-            fits &= logits > ABSENT / 2  # a ranker's search did not find the others
-            fits = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), fits, free)
-            best = tf.argmax(tf.where(fits, logits, TAKEN), axis=1, output_type=tf.int32)
-            best = tf.where(tf.reduce_any(free, axis=1), best, -1)
-            intent = tf.where(best >= 0, tf.gather(self.intents, tf.maximum(best, 0)), -1)
-            gone = tf.where(
-                diverse, self.intents[None] == intent[:, None], tf.range(tf.shape(logits)[1])[None] == best[:, None]
-            )
-            return at + 1, free & ~gone, tf.concat([chosen, best[:, None]], axis=1)
-
-        found = tf.while_loop(
-            lambda at, *_: at < count,
-            step,
-            (tf.constant(0), tf.ones_like(logits, tf.bool), tf.zeros([rows, 0], tf.int32)),
-            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([None, None])),
-        )
-        return found[2]
+    def chosen(self, candidates: Candidates, count: tf.Tensor, diverse: tf.Tensor) -> tf.Tensor:
+        """The places of the replies among the candidates [B, N], -1 where no more are left."""
+        return _selection.choose(candidates, self.intents, self.polarity, count, diverse)
 
     def nbest(self, raw: Raw) -> Tensors:
         """The responses of the highest scores, without diversity: texts [B, K] and scores [B, K], their probabilities."""
-        logits = self.scores(raw)
-        scores, places = tf.math.top_k(tf.nn.softmax(logits), min(CANDIDATES, len(self.responses())))
-        return {"texts": tf.gather(self.texts, places), "scores": scores}
+        candidates = self.candidates(raw)
+        count = min(CANDIDATES, len(self.responses()))
+        scores, places = tf.math.top_k(tf.nn.softmax(candidates.scores), count)
+        numbers = candidates.at(places)
+        texts = tf.gather(self.texts, tf.maximum(numbers, 0))
+        return {"texts": tf.where(numbers >= 0, texts, ""), "scores": scores}
 
     def score(self, raw: Raw) -> Tensors:
         """The probability of a given reply among the response set: log_prob [B] and probability [B].
 
-        A reply outside the set competes with the whole set, scored by the first ranker alone and without a prior. A response that a beam
-        search does not find is scored like a reply outside the set, with its prior.
+        A reply outside the set competes with the candidates, scored by the first ranker alone and without a prior. A response that a
+        search does not find, by the beam or in the index, is scored like a reply outside the set, with its prior.
         """
         inputs = self.graph.inputs(raw)
-        logits = self.ranker.scores(inputs) + self.prior
-        same = raw[self.graph.target][:, None] == self.texts[None]  # [B, R]
-        own = self.ranker.reply_scores(inputs, raw) + tf.reduce_sum(tf.where(same, self.prior, 0.0), axis=1)
-        outside = own - tf.reduce_logsumexp(tf.concat([logits, own[:, None]], axis=1), axis=1)
-        ranked = tf.nn.log_softmax(logits if self.second is None else self.reranked(raw, logits))
+        first, number = self.first(inputs), self.numbers.find(raw[self.graph.target])
+        prior = tf.where(number >= 0, tf.gather(self.prior, tf.maximum(number, 0)), 0.0)  # [B]
+        own = self.ranker.reply_scores(inputs, raw) + prior
+        outside = own - tf.reduce_logsumexp(tf.concat([first.scores, own[:, None]], axis=1), axis=1)
+        ranked = tf.nn.log_softmax((first if self.second is None else self.reranked(raw, first)).scores)
+        same = first.holds(number)  # [B, K]
         inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)
-        known = tf.reduce_any(same & (logits > ABSENT / 2), axis=1)  # half: a prior is added to ABSENT, too
+        known = tf.reduce_any(same & (first.scores > ABSENT / 2), axis=1)  # half: a prior is added to ABSENT, too
         log_prob = tf.where(known, inside, outside)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}
 
@@ -258,12 +242,15 @@ class Output(tf.Module):
 
         raw: the rows as callers send them; inputs: their features as the model takes them.
         """
-        logits = self.scores(raw, inputs).numpy().astype(np.float64)
+        candidates = self.candidates(raw, inputs)
+        logits = candidates.scores.numpy().astype(np.float64)
         probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
-        texts = [one.text for one in self.responses()]
-        for row, shares in zip(rows, probabilities, strict=True):
-            order = np.argsort(-shares, kind="stable")[:CANDIDATES]
-            row |= {"texts": [texts[at] for at in order], "scores": [float(shares[at]) for at in order]}
+        places = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(CANDIDATES, len(self.responses()))]
+        for row, shares, order, numbers in zip(
+            rows, probabilities, places, candidates.at(tf.constant(places)).numpy(), strict=True
+        ):
+            texts = [self.responses()[number].text if number >= 0 else "" for number in numbers]
+            row |= {"texts": texts, "scores": shares[order].tolist()}
             row["log_prob"] = math.log(max(float(shares[order[0]]), 1e-300))
         if isinstance(self.ranker, Likelihood):
             candidates = tf.constant([[encode(text) for text in row["texts"]] for row in rows])
@@ -273,26 +260,6 @@ class Output(tf.Module):
             threshold = float(self.trigger.threshold)
             for row, probability in zip(rows, self.trigger.probability(raw).numpy().tolist(), strict=True):
                 row["trigger"] = {"probability": probability, "threshold": threshold}
-
-
-def ranker(
-    graph: Graph, texts: tf.Tensor, settings: Config, messages: Callable[[], Mapping[str, Any]] | None = None
-) -> Matching | Likelihood:
-    """The ranker of a response set [R]: by matching if the model gives vectors, by likelihood if it gives tokens.
-
-    messages: returns the features of a sample of training messages, for mutual_information. Raises ConfigError for settings that belong
-    to the other ranker.
-    """
-    if hasattr(graph.model, "encode_reply"):
-        for name in ("beam_size", "mutual_information"):
-            if name in settings.model_fields_set:
-                raise ConfigError(
-                    f"[answer] {name}: applies to rankers by likelihood, but this model ranks by matching; leave {name} out"
-                )
-        return Matching(graph, texts)
-    weight = settings.mutual_information
-    sample = messages() if weight and messages else None
-    return Likelihood(graph, texts, beam=settings.beam_size, mutual_information=weight, messages=sample)
 
 
 def with_best(outputs: Tensors) -> Tensors:

@@ -10,6 +10,7 @@ from textpipe.metrics import ranking
 from textpipe.text.canonical import canonical
 
 if TYPE_CHECKING:
+    from textpipe.answers._candidates import Candidates
     from textpipe.answers._ranking import Output
 
 
@@ -34,9 +35,8 @@ def measure(
         if hasattr(output.ranker, "messages"):
             messages.append(output.ranker.messages(inputs).numpy())
             replies.append(output.ranker.replies(target).numpy())
-        known = own[rows] >= 0
-        scores = output.scores(raw_rows, inputs).numpy()[known]
-        places.append(ranking.ranks(scores, own[rows][known]))
+        candidates = output.candidates(raw_rows, inputs)
+        places.append(ranks(candidates, own[rows], len(output.responses())))
     found: dict[str, float] = {"coverage": float(np.mean(own >= 0))}
     count = np.count_nonzero(own >= 0)
     note = f"ranks are of the {count:,} rows whose reply, apart from case and punctuation, is in the response set"
@@ -54,3 +54,19 @@ def measure(
     if "one_of_100" in found:
         notes.append("one_of_100: up to 2,000 rows drawn by numpy's default_rng(1), in groups of 100.")
     return found, notes
+
+
+def ranks(candidates: "Candidates", own: np.ndarray, count: int) -> np.ndarray:
+    """The places, from 1, of the responses `own` [N] among `count`; rows whose own is -1 are left out.
+
+    Equal scores share their mean place, and so do the responses that are no candidates, behind all that are.
+    """
+    known = own >= 0
+    scores = candidates.scores.numpy()[known]
+    if candidates.numbers is None:
+        return ranking.ranks(scores, own[known])
+    numbers, own = candidates.numbers.numpy()[known], own[known]
+    same = numbers == own[:, None]
+    found, present = same.any(axis=1), (numbers >= 0).sum(axis=1)
+    inside = ranking.ranks(scores, same.argmax(axis=1))
+    return np.where(found, inside, (present + 1 + count) / 2)

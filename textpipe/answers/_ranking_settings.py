@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from textpipe.config.sections import Section
+from textpipe.config.sections import Section, describe_plugin_error
 from textpipe.errors import ModelError
 from textpipe.savedmodel import description, loader, thresholds
 
 MAX_CANDIDATES = 1000
+MAX_EXACT = 100_000  # responses that are compared with every message one by one
 RERANK = "rerank"  # the signature of a ranker that scores given candidates
 
 
@@ -26,6 +27,24 @@ def exported(path: Path) -> Path:
 
 
 Exported = Annotated[Path, AfterValidator(exported)]
+
+
+class Index(Section):
+    """An inverted-file index of the responses; see answers/_index.py.
+
+    cells: number of cells that the responses are divided into; if left out, twice the square root of their number.
+    probes: number of cells that are searched for a message; more find more of the best responses and take longer. If left out, one in 32,
+        but at least 8.
+    """
+
+    cells: int | None = Field(default=None, ge=1, le=65_536)
+    probes: int | None = Field(default=None, ge=1, le=65_536)
+
+    @model_validator(mode="after")
+    def probes_fit(self) -> "Index":
+        if self.cells and self.probes and self.probes > self.cells:
+            raise ValueError(f"probes: expected at most the {self.cells} cells, found {self.probes}; lower probes")
+        return self
 
 
 class Config(Section):
@@ -46,6 +65,9 @@ class Config(Section):
         from an n-gram model of the responses, which rates rare wordings of frequent words higher (Henderson et al. 2017, equation 4).
     prior_weight: weight of the logarithm of the prior, which is added to the score; higher values prefer frequent responses. If left out,
         1 for a ranker by matching and 0 for one by likelihood.
+    index: for a ranker by matching, search an index of the responses instead of comparing each with the message, which is faster in large
+        sets but misses some of the best responses: { cells = 1000, probes = 64 }. "auto" uses an index for more than 100,000 responses,
+        and "none" never does, but does not allow as many.
     """
 
     trigger: Exported | None = None
@@ -58,6 +80,20 @@ class Config(Section):
     mutual_information: float = Field(default=0.0, ge=0, le=1)
     prior: Literal["frequency", "language_model"] = "frequency"
     prior_weight: float | None = Field(default=None, ge=-10, le=10)
+    index: Index | Literal["auto", "none"] = "auto"
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def table_or_choice(cls, value: Any) -> Any:
+        """A table as an Index, so that its faults are those of a table and not of every type that an index may have."""
+        if isinstance(value, dict):
+            try:
+                return Index(**value)
+            except ValidationError as error:
+                raise ValueError("; ".join(describe_plugin_error(Index, item) for item in error.errors())) from None
+        if not isinstance(value, Index) and value not in ("auto", "none"):
+            raise ValueError(f'expected "auto", "none" or a table such as {{ probes = 64 }}, found {value!r}')
+        return value
 
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":

@@ -14,12 +14,12 @@ BETWEEN = " | "  # variants of a response
 ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 UNESCAPES = {written: character for character, written in ESCAPES.items()}
 ESCAPED, WRITTEN = re.compile(r"[\\\t\n\r]"), re.compile(r"\\[\\tnr]")
-MAX_RESPONSES = 100_000
+MAX_RESPONSES = 2_000_000
 MAX_BYTES = 500_000_000  # of a file
 MAX_DIGITS = 12  # of a count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Response:
     """text: as it is suggested; intent: "" for none; polarity: 1 positive, -1 negative, 0 neither; count: training replies that mean
     it; variants: the texts of these."""

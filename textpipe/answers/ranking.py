@@ -66,15 +66,20 @@ def choices(output: "Output") -> list[str]:
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The answer as numbers, without text ops: {field: feature} -> places [B, 3] int32 in `choices`, -1 for none, and scores [B, 3].
 
-    Neither the trigger nor `rerank` is applied, because they read the message as text.
+    Neither the trigger nor `rerank` is applied, because they read the message as text. Raises ConfigError for a ranker with an index.
     """
     import tensorflow as tf
 
     from textpipe.answers._ranking import REPLIES
 
-    logits = output.ranker.scores(inputs) + output.prior
-    places = output.chosen(logits, tf.constant(REPLIES), tf.constant(True))
-    scores = tf.gather(tf.nn.softmax(logits), tf.maximum(places, 0), batch_dims=1)
+    if getattr(output.ranker, "index", None) is not None:
+        raise ConfigError(
+            f"[answer] index: such a model compares the message with all of its {len(output.responses()):,} responses; lower [responses] "
+            'max_size and set index = "none", or export it as a SavedModel'
+        )
+    candidates = output.first(inputs)
+    places = output.chosen(candidates, tf.constant(REPLIES), tf.constant(True))
+    scores = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(places, 0), batch_dims=1)
     return {"places": places, "scores": tf.where(places >= 0, scores, 0.0)}
 
 

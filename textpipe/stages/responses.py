@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from textpipe.stages._response_learning import Learner
 
 INPUTS = ("ingest", "normalize")
+MAX_SPREAD = 100_000  # responses that intents are spread to
 
 
 class Config(Section):
@@ -42,7 +43,7 @@ class Config(Section):
 
     task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     file: Path | None = None
-    max_size: int = Field(2000, ge=2, le=100_000)  # responses at most
+    max_size: int = Field(2000, ge=2, le=2_000_000)  # responses at most
     min_count: int = Field(2, ge=1)  # training rows that must hold a reply, in any wording
     min_senders: int = Field(5, ge=1)
     sender: str | None = None
@@ -87,6 +88,11 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             raise DataError(
                 f"[responses] expected at least two replies that may be suggested, found {len(responses)} ({counts}); {cure(stats)}"
             )
+    if config.intents and len(responses) > MAX_SPREAD:
+        raise ConfigError(
+            f"[responses] intents: spread to at most {MAX_SPREAD:,} responses, found {len(responses):,}; lower max_size, or leave intents "
+            "out and give each response its intent in the table that file names"
+        )
     if config.intents:
         from textpipe.stages._intent_propagation import spread
 
