@@ -104,7 +104,9 @@ def main():
         }
         for size in calls
     }
+    kept = json.loads(arguments.output.read_text(encoding="utf-8")) if arguments.output.exists() else {}
     content = {
+        **{name: kept[name] for name in ("index",) if name in kept},  # of response_index.py
         "pipeline": Path(arguments.pipeline).name,
         "calls": arguments.calls * arguments.rounds,
         "load": [round(number, 1) for number in os.getloadavg()],

@@ -14,7 +14,7 @@ import tiny
 from test_beam import END, Table, after, along, log_softmax
 from test_prefix import Letters, ids_of
 
-from textpipe.answers import _likelihood, _ranking, _response_set, ranking
+from textpipe.answers import _likelihood, _rankers, _response_set, ranking
 from textpipe.answers._ranking_settings import Config
 from textpipe.decoding import _trie_search, beam
 from textpipe.errors import ConfigError
@@ -234,12 +234,12 @@ def test_the_beam_is_that_of_the_settings():
     model = network(NETWORKS["gru"][0], **NETWORKS["gru"][1])
     found = []
     for settings in (Config(beam_size=1), Config(beam_size=2), Config()):
-        ranker = _ranking.ranker(Graph(model), tf.constant(TEXTS), settings)
+        ranker = _rankers.likelihood(Graph(model), tf.constant(TEXTS), settings)
         found.append((ranker.candidates({"source": SOURCE}).scores.numpy() > ABSENT).sum())
     assert found[0] < found[1] < found[2] == 3 * len(TEXTS)
     matching = SimpleNamespace(model=SimpleNamespace(encode_reply=None))
     with pytest.raises(ConfigError, match=r"\[answer\] beam_size: applies to rankers by likelihood"):
-        _ranking.ranker(matching, tf.constant(TEXTS), Config(beam_size=2))
+        _rankers.matching(matching, tf.constant(TEXTS), np.zeros(len(TEXTS)), Config(beam_size=2), width=1)
 
 
 # A pipeline
