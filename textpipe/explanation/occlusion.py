@@ -14,7 +14,6 @@ from textpipe.errors import ModelError
 from textpipe.explanation import alignment
 from textpipe.explanation.result import OCCLUSION, Explanation, Part
 from textpipe.explanation.subject import Row, Subject
-from textpipe.savedmodel.signatures import LIKELIHOOD, find_giving
 
 MAX_ROWS = 256  # rows that are tried at once, in each round
 MAX_CHARACTERS = (
@@ -140,17 +139,17 @@ class Target:
                 return [log_odds_of([1 - answer["probability"], answer["probability"]], 1) for answer in answers]
 
             return cls("an answer", trigger_odds, lambda outputs: float(outputs["probability"]))
-        scoring = find_giving(subject.described.values(), LIKELIHOOD)
         answer = outputs.get("answer") or next(iter(outputs.get("texts") or ()), None)
-        if scoring is None or answer is None:
+        if subject.score is None or answer is None:
             raise ModelError(
-                f"{subject.name}: has neither classes nor a signature that scores answers; export it again"
+                f"{subject.name}: answers with text, whose likelihood only a model on disk can tell; give its folder"
+                if answer is not None
+                else f"{subject.name}: has neither classes nor an answer to this row, so there is nothing to explain"
             )
-        target = next(name for name in scoring.inputs if name not in subject.dtypes)
+        score = subject.score
 
         def log_probs(rows: Sequence[Row]) -> list[float]:
-            scored = subject.call([{**row, target: answer} for row in rows], scoring.name)
-            return [float(one["log_prob"]) for one in scored]
+            return score(rows, answer)
 
         return cls(answer, log_probs, lambda _: None)
 

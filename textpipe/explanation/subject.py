@@ -36,6 +36,7 @@ class Subject:
     vocabulary: Mapping[str, Any] = field(default_factory=dict)
     normalize: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     path: Path | None = None
+    score: Callable[[Sequence[Row], str], list[float]] | None = None  # the log-probability of an answer to each row
 
     @classmethod
     def of(cls, model: Any) -> "Subject":
@@ -53,9 +54,16 @@ class Subject:
         features = find_giving(model.described.values(), FEATURES)
         normalize = normalized_text.functions(model.signatures[features.name], dtypes) if features else {}
         weights = list(getattr(model.loaded, "weights", ()))
+
+        def score(rows: Sequence[Row], answer: str) -> list[float]:
+            from textpipe.inference.scoring import Scorer
+
+            scorer = Scorer.from_model(model)
+            return [float(row["log_prob"]) for row in scorer.score([{**row, scorer.target: answer} for row in rows])]
+
         return cls(
-            str(model.path), dtypes, model.described, call, model.about, weights, vocabulary, normalize, model.path
-        )
+            str(model.path), dtypes, model.described, call, model.about, weights, vocabulary, normalize, model.path, score
+        )  # fmt: skip
 
     @classmethod
     def of_graph(cls, name: str, servable: Any, vocabulary: Mapping[str, Any]) -> "Subject":
