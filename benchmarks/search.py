@@ -11,6 +11,7 @@ benchmarks/results/search.json and docs/pictures/search.svg.
 import argparse
 import json
 import platform
+import statistics
 from pathlib import Path
 
 from textpipe.config.sections import load
@@ -29,6 +30,7 @@ GRID = {
 }
 SAMPLERS = ("grid", "random", "tpe")
 TRIALS = 40
+LATE = 20  # trials before those whose median shows what a search has learned
 SHOWN = (5, 10, 20, 40)  # trials, in the table
 
 
@@ -58,14 +60,12 @@ def study(folder, sampler, seed):
     best = outcome.best
     return {
         "sampler": sampler, "seed": seed, "best_so_far": outcome.best_so_far(),
-        "values": [trial.value for trial in outcome.records], "failed": outcome.counts["failed"],
+        "values": [trial.value for trial in outcome.records],
+        "late_median": statistics.median(trial.value for trial in outcome.records[LATE:] if trial.value is not None),
+        "failed": outcome.counts["failed"],
         "best": {"trial": best.number, "value": best.value, "settings": best.settings},
         "seconds": sum(trial.seconds for trial in outcome.records), "importance": outcome.importance,
     }  # fmt: skip
-
-
-def mean(values):
-    return sum(values) / len(values)
 
 
 def table(studies):
@@ -74,10 +74,11 @@ def table(studies):
     for sampler in SAMPLERS:
         curves = [one["best_so_far"] for one in studies if one["sampler"] == sampler]
         rows[sampler] = {
-            str(count): {"mean": mean([curve[count - 1] for curve in curves]), "low": min(curve[count - 1] for curve in curves),
+            str(count): {"mean": statistics.mean([curve[count - 1] for curve in curves]), "low": min(curve[count - 1] for curve in curves),
                          "high": max(curve[count - 1] for curve in curves), "seeds": len(curves)}
             for count in SHOWN if curves
         }  # fmt: skip
+        rows[sampler]["late_median"] = [one["late_median"] for one in studies if one["sampler"] == sampler]
     return rows
 
 
@@ -95,7 +96,7 @@ def draw(studies):
         if not curves:
             continue
         steps = range(1, TRIALS + 1)
-        axes.plot(steps, [mean(column) for column in zip(*curves, strict=True)], color=colour, label=sampler)
+        axes.plot(steps, [statistics.mean(column) for column in zip(*curves, strict=True)], color=colour, label=sampler)
         low, high = zip(*[(min(column), max(column)) for column in zip(*curves, strict=True)], strict=True)
         axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="trials", ylabel="best valid accuracy so far", xlim=(1, TRIALS), ylim=(0.8, None))

@@ -110,19 +110,26 @@ search.tune("mail.toml", (), search.Options(test=False))
 """
 
 
-def test_a_study_killed_in_the_middle_of_a_trial_goes_on_as_if_it_had_not_been(project):
-    settings = {**L2, "train.batch_rows": [16, 32]}
+def test_a_study_killed_in_the_middle_of_a_trial_goes_on_as_if_it_had_not_been(project, monkeypatch):
     file = project(
-        settings, train={"epochs": 2, "checkpoint_steps": 1}, trials=4, sampler={"kind": "tpe", "startup_trials": 2}
+        {**L2, "train.batch_rows": [16, 32]}, train={"epochs": 2, "checkpoint_steps": 1}, trials=4,
+        sampler={"kind": "tpe", "startup_trials": 2},
+    )  # fmt: skip
+    update, updates, ends = loop.Loop.update, [], []
+
+    def counted(*arguments):
+        updates.append(1)
+        return update(*arguments)
+
+    monkeypatch.setattr(loop.Loop, "update", counted)
+    whole = textpipe.tune(
+        file, name="whole", test=False, output="whole.toml", on_trial=lambda *_: ends.append(len(updates))
     )
-    whole = textpipe.tune(file, name="whole", test=False, output="whole.toml")
-    updates = sum(2 * -(-72 // trial.settings["train.batch_rows"]) for trial in whole.records[:3])
+    moment = ends[2] - 1  # the last update but one of the third trial
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     # The stages of `whole` must not answer for the killed one.
     os.rename("data", "data_of_whole")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, str(updates - 2)], env=environment, capture_output=True, text=True
-    )
+    killed = subprocess.run([sys.executable, "-c", KILL, str(moment)], env=environment, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     study = search.prepare(file, (), search.Options())
     study.open(create=False)
