@@ -109,6 +109,8 @@ def test_most_exchanged_labels_are_found():
     assert table["rows"] == 300 and len(wrong & set(found)) >= 13 and len(set(found) - wrong) <= 3
     for entry in table["examples"]:
         assert entry["label"] == labels[entry["row"]] != entry["suspected_label"]
+    unique = [f"only{at}" for at in range(40)]  # no word occurs twice
+    assert label_errors.measure(unique, ["x", "y"] * 20, list(range(40)))["rows"] == 40
     assert label_errors.measure(["a", "b"] * 30, ["x", "y"] * 30, list(range(60))) is None  # two distinct texts
 
 

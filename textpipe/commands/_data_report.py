@@ -1,6 +1,6 @@
 """The data sets of `textpipe data report`."""
 
-import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,9 @@ import click
 
 from textpipe.data import catalog, shards
 from textpipe.errors import ConfigError, DataError, ThresholdError, suggest
+from textpipe.pipeline import bundled
+
+SECONDS = 5  # between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class Choice:
             tuple(map(as_column, self.texts)), None if self.label is None else as_column(self.label)
         )
         name = data[0]
-        is_pipeline = len(data) == 1 and name.endswith(".toml")
+        is_dataset = len(data) == 1 and not Path(name).exists() and name in catalog.dataset_names()
+        is_bundled = not is_dataset and not Path(name).exists() and name in bundled.pipelines()
+        is_pipeline = len(data) == 1 and (name.endswith(".toml") or is_bundled)
         if self.overrides and not is_pipeline:
             raise ConfigError(f"-s: overrides a setting of a pipeline file, and {name} is none; leave it out")
         if is_pipeline:
@@ -39,7 +44,7 @@ class Choice:
                     f"{name}: a pipeline file names its columns and format; leave out --text, --label and --format"
                 )
             return self.ingested(name)
-        if len(data) == 1 and not Path(name).exists() and name in catalog.dataset_names():
+        if is_dataset:
             return corpus.read_dataset(name, columns)
         return corpus.read_files(", ".join(data), split_files(data), columns, self.form)
 
@@ -82,13 +87,17 @@ def split_files(data: Sequence[str]) -> dict[str, list[Path]]:
 
 
 def progress() -> Callable[[str, int, int], None]:
-    """A callback that prints a line on stderr when a measurement begins."""
-    begun: set[str] = set()
+    """A callback that prints a line on stderr when a measurement begins, and while it takes long."""
+    shown: dict[str, float] = {}
 
     def notify(task: str, done: int, total: int) -> None:
-        if task not in begun:
-            begun.add(task)
+        now = time.monotonic()
+        if task not in shown:
             click.echo(f"{task} ...", err=True)
-            sys.stderr.flush()
+        elif now - shown[task] >= SECONDS and 0 < done < total:
+            click.echo(f"{task}: {done:,} of {total:,}", err=True)
+        else:
+            return
+        shown[task] = now
 
     return notify

@@ -9,6 +9,7 @@ from textpipe.config.fields import LONGEST_TEXT, Field
 from textpipe.data import catalog, cleaning, hashes, shards, sources
 from textpipe.data.rows import Repairs
 from textpipe.data.splits import comparison_texts
+from textpipe.data.statistics import MAIL_REPAIRS, REPAIRS
 from textpipe.errors import DataError
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def find_column(
         try:
             next(sources.read(source, options, Repairs(on_bad_rows="drop"), [name], split), None)
         except DataError as error:
+            if "no column" not in str(error):
+                raise
             problem = problem or str(error)
             continue
         return name
@@ -163,7 +166,10 @@ def read(name: str, origin: Mapping[str, Sequence[Any]], options: Any, columns: 
     corpus.encodings = {path: encoding.name for path, encoding in sorted(repairs.encodings.items())}
     if not any(map(corpus.rows, corpus.splits)):
         places = ", ".join(str(source) for split in origin.values() for source in split)
-        raise DataError(f"{places}: no rows with a text; check the columns, or give a file with rows below its header")
+        dropped = "; ".join(f"{(REPAIRS | MAIL_REPAIRS)[key]}: {count:,}" for key, count in corpus.repairs.items())
+        raise DataError(
+            f"{places}: no rows with a text{f' ({dropped})' if dropped else ''}; check the columns, or give a file with rows below its header"
+        )
     return corpus
 
 

@@ -36,7 +36,8 @@ def measure(corpus: Corpus, other: Corpus, *, on_progress: Progress | None = Non
             Counter(name for split in side.splits for names in side.label_names(split) for name in names)
             for side in (corpus, other)
         ]
-        table["classes"] = class_balance(*counts)
+        if all(counts):
+            table["classes"] = class_balance(*counts)
     notify("drift", 2, 3)
     table["domain_classifier"] = domain_classifier(*sides)
     notify("drift", 3, 3)

@@ -6,6 +6,8 @@ threshold, the mean probability of the class over the rows that have its label; 
 confident joint, equation 1). Rows are ranked by the difference between the probability of their label and that of the suspected one.
 """
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +27,6 @@ def cross_validated(texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
     labels [N]: numbers of classes, each with at least FOLDS distinct texts. A logistic regression finds as many wrong labels and takes a hundred
     times as long.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.model_selection import StratifiedKFold
     from sklearn.naive_bayes import MultinomialNB
 
@@ -33,19 +34,29 @@ def cross_validated(texts: Sequence[str], labels: np.ndarray) -> np.ndarray:
     groups = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
     _, first = np.unique(groups, return_index=True)
     folds = np.zeros(len(numbers), np.int64)
-    splits = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(first, labels[first])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a class that only occurs with texts of another one
+        splits = list(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(first, labels[first]))
     for number, (_, held_out) in enumerate(splits):
         folds[held_out] = number
     fold_of = folds[groups]
-    vectors = TfidfVectorizer(
-        ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\S+", lowercase=False, dtype=np.float32
-    ).fit_transform(texts)
+    vectors = term_vectors(texts)
     probabilities = np.zeros((len(texts), int(labels.max()) + 1))
     for number in range(FOLDS):
         inside = fold_of != number
         model = MultinomialNB(alpha=0.1).fit(vectors[inside], labels[inside])
         probabilities[np.ix_(~inside, model.classes_)] = model.predict_proba(vectors[~inside])
     return probabilities
+
+
+def term_vectors(texts: Sequence[str]) -> Any:
+    """TF-IDF of the words and word pairs that occur in two texts, or of all if none does: a sparse matrix [N, terms]."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    options = {"ngram_range": (1, 2), "sublinear_tf": True, "token_pattern": r"(?u)\S+", "lowercase": False}
+    counts = Counter(word for text in texts for word in set(text.split()))
+    least = 2 if max(counts.values(), default=0) > 1 else 1
+    return TfidfVectorizer(min_df=least, dtype=np.float32, **options).fit_transform(texts)
 
 
 def suspect(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

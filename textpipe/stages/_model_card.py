@@ -217,7 +217,7 @@ def weak_classes(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> I
 
 def weak_lengths(about: Mapping[str, Any], predictions: Path) -> Iterator[str]:
     """The range of lengths with the lowest accuracy, if it is lower than in all rows."""
-    sources = [item["name"] for item in about["fields"] if item["side"] == "source"]
+    sources = [item["name"] for item in about["fields"] if item["side"] == "source" and item["kind"] == "text"]
     target = next(item["name"] for item in about["fields"] if item["side"] == "target")
     rows = []
     with predictions.open(encoding="utf-8") as file:
