@@ -228,3 +228,14 @@ def test_axes_of_a_shared_encoder_are_of_the_texts_and_those_of_n_grams_of_their
     axes = vocabulary_axes.find_axes(parameters.weights_by_name(model), enlarged, shapes)
     assert axes["encoder/embedding/table"] == {0: ("subject", "all")}
     assert axes["field_more/kernel"] == {0: ("more", "all"), 1: ("answered", "all")}
+
+
+@pytest.mark.parametrize("options", [{}, {"share_encoder": True}])
+def test_weights_of_several_fields_are_saved_and_loaded(options, tmp_path):
+    inputs = {**TEXTS, "more": SPARSE}
+    one = pooled_model(inputs, **options)
+    other = pooled.build(pooled.Config(encoder=BAG, **options), Sizes(inputs, "answered", LABEL), seed=2)
+    one.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for before, after in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(before, after)
