@@ -115,6 +115,8 @@ def test_the_command_checks_a_kind_an_artifact_and_reports_failures(tmp_path, mo
         config, problems.Sizes({"text": sizes["text"]}, "label", sizes["label"]), seed=1
     )
     (tmp_path / "model.json").write_text(json.dumps({"model": config.model_dump(), "sizes": sizes}))
+    sides = {"text": {"side": "source"}, "label": {"side": "target"}}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(sides))
     model.save_weights(tmp_path / "model.weights.h5")
     assert run(cli.main, ["gradcheck", str(tmp_path)]).exit_code == 0
     assert keras.config.floatx() == "float32"
@@ -128,8 +130,10 @@ def test_the_command_checks_a_kind_an_artifact_and_reports_failures(tmp_path, mo
         (["logistic_regresion"], "did you mean 'logistic_regression'"),
         (["missing.toml"], "no such pipeline file"),
         (["recurrent", "-s", "model.units=wide"], "units"),
+        (["recurrent", "-s", "train.label_smoothing=2"], "train.label_smoothing: Input should be less than 1"),
         (["recurrent", "-s", "tokenize.codec=words"], "only model.* and train.*"),
         (["."], "no model.json"),
+        ([".", "-s", "model.units=3"], "has its own settings"),
     ],
 )
 def test_a_wrong_argument_is_explained(arguments, cure, tmp_path, monkeypatch):

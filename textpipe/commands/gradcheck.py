@@ -56,6 +56,10 @@ def command(
     with check.float64():
         found: Iterable[Any]
         if path.is_dir():
+            if overrides:
+                raise click.UsageError(
+                    "-s applies to a pipeline file or a kind of model; a trained model has its own settings"
+                )
             found = [problems.of_artifact(path, **options)]
         elif path.suffix == ".toml" or path.exists():
             found = [

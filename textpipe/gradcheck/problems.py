@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from textpipe.config import plugins
 from textpipe.config.fields import Sizes
@@ -79,20 +80,27 @@ def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
     """The trained model of a train artifact on random rows of the kinds and sizes it was trained for."""
-    described = read_json(folder / "model.json")
-    if not (folder / "model.weights.h5").is_file():
+    from textpipe.training.warm_start import source_weights
+
+    try:
+        described = json.loads((folder / source_weights.MODEL).read_text(encoding="utf-8"))
+        vocabulary = source_weights.read_vocabulary(folder / source_weights.VOCABULARY)
+        sizes = source_weights.sizes_from_vocabulary(vocabulary, described["sizes"])
+        config = checked_model(described["model"])
+    except FileNotFoundError as error:
         raise ConfigError(
-            f"{folder}: expected a train artifact, found no model.weights.h5 in it; see `textpipe train --help`"
-        )
-    config, tables = checked_model(described["model"]), described["sizes"]
-    names = list(tables)
-    sizes = Sizes({name: tables[name] for name in names[:-1]}, names[-1], tables[names[-1]])
+            f"{folder}: expected a train artifact, found no {Path(error.filename).name} in it; `textpipe train PIPELINE` prints its folder"
+        ) from None
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise ConfigError(
+            f"{folder}: {source_weights.MODEL} or {source_weights.VOCABULARY} is damaged; train the model again"
+        ) from None
     module = plugins.find("models", config.kind)
     model = module.build(config, sizes, seed=seed)
     try:
-        model.load_weights(folder / "model.weights.h5")
+        model.load_weights(folder / source_weights.WEIGHTS)
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{folder}/model.weights.h5: {error}; train the model again") from None
+        raise ConfigError(f"{folder / source_weights.WEIGHTS}: {error}; train the model again") from None
     random = np.random.default_rng(seed)
     inputs = {name: random_rows(size, rows, random) for name, size in sizes.inputs.items()}
     objective = {"tokens": "sequence", "vectors": "in_batch"}.get(
@@ -222,17 +230,7 @@ def read_settings(overrides: tuple[str, ...]) -> tuple[dict[str, Any], Settings]
         raise ConfigError(f"-s {unknown[0]}: without a pipeline file there are only model.* and train.*")
     try:
         return tables.get("model", {}), Settings(**tables.get("train", {}))
-    except ValueError as error:
-        raise ConfigError(f"-s train: {error}") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        return {"model": dict(table["model"]), "sizes": dict(table["sizes"])}
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path.parent}: expected a train artifact, found no {path.name} in it; `textpipe train PIPELINE` prints its folder"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: is damaged; run that pipeline's train stage again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, ("train", *first["loc"])))
+        raise ConfigError(f"-s {name}: {first['msg']}; found {first['input']!r}") from None

@@ -56,12 +56,13 @@ def sentence(table: Any) -> str:
     parts = []
     for rate in RATES:
         ranked = sorted(ACTIVATIONS, key=lambda name: -table.mean("accuracy", activation=name, learning_rate=rate).mean)
-        best, worst = ({"activation": name, "learning_rate": rate} for name in (ranked[0], ranked[-1]))
+        best, second, worst = ({"activation": name, "learning_rate": rate} for name in (*ranked[:2], ranked[-1]))
+        lead = table.difference("accuracy", best, second, comparisons=len(ACTIVATIONS) - 1)
         gain = table.difference("accuracy", best, worst, comparisons=len(ACTIVATIONS) - 1)
         relu = table.mean("dead", activation="relu", learning_rate=rate)
         parts.append(
-            f"at learning rate {rate:g}, {ranked[0]} is best ({table.mean('accuracy', **best).text()}) and {ranked[-1]} worst: "
-            f"{verdict(gain)}; {relu.mean:.0%} of the ReLU units are dead"
+            f"at learning rate {rate:g}, {ranked[0]} comes first ({table.mean('accuracy', **best).text()}), against {ranked[1]} {verdict(lead)}, "
+            f"against {ranked[-1]}, the last, {verdict(gain)}; {relu.mean:.0%} of the ReLU units are dead"
         )
     return f"After 300 updates, {'; '.join(parts)}."
 

@@ -107,5 +107,5 @@ def picture(table: Any, figure: Any) -> None:
         axes.axvline(0, color="grey", linewidth=0.8)
         axes.set_yticks(range(len(INITIALIZERS)), INITIALIZERS)
         axes.set_title(activation)
-        axes.set_xlim(-20, 20)
+        axes.set_xlim(-25, 15)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
