@@ -238,8 +238,9 @@ def tune(
     ResourceError if Optuna is not installed. After KeyboardInterrupt, the same call continues the study.
     """
     from textpipe.tuning import search
+    from textpipe.tuning.options import Options
 
-    options = search.Options(
+    options = Options(
         Path(artifacts), Path(saved_models), name, storage, workers, None if output is None else Path(output), test
     )
     return search.tune(pipeline, tuple(overrides), options, new=new, on_trial=on_trial or (lambda outcome, trial: None))

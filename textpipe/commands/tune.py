@@ -50,8 +50,9 @@ def command(
     """
     from textpipe.errors import ThresholdError
     from textpipe.tuning import results, search
+    from textpipe.tuning.options import Options
 
-    options = search.Options(artifacts, saved_models, name, storage, workers, output, not no_test)
+    options = Options(artifacts, saved_models, name, storage, workers, output, not no_test)
     if worker:
         work(search.prepare(pipeline, overrides, options))
         return

@@ -14,8 +14,9 @@ from textpipe.config.sections import load, override
 from textpipe.data import shards
 from textpipe.errors import ConfigError, DataError, ThresholdError
 from textpipe.pipeline import bundled, runner
-from textpipe.pipeline.runner import ARTIFACTS, SAVED_MODELS, Pipeline
-from textpipe.tuning import best_file, results, retention, storage, trial
+from textpipe.pipeline.runner import Pipeline
+from textpipe.tuning import best_file, results, retention, storage, trial, workers
+from textpipe.tuning.options import OnStage, OnTrial, Options
 from textpipe.tuning.results import Outcome
 from textpipe.tuning.study import TEST, Study
 
@@ -24,27 +25,8 @@ MAX_FAILURES = 5  # a study in which every trial failed stops after so many
 
 NAME = re.compile(r"[\w+=-][\w +=,.-]*")  # part of a file name and of a URL
 
-OnTrial = Callable[[Outcome, results.Trial], None]
-OnStage = Callable[[str, str, str], None]
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Where a study is and how it runs.
-
-    name: of the study, by default that of the pipeline file; storage: a database URL, by default an SQLite file in the
-    store; workers: processes; output: the file of the best pipeline; test: whether the best pipeline runs whole at the end.
-    """
-
-    artifacts: Path = ARTIFACTS
-    saved_models: Path = SAVED_MODELS
-    name: str | None = None
-    storage: str | None = None
-    workers: int = 1
-    output: Path | None = None
-    test: bool = True
 
 
 def prepare(file: str | Path, overrides: tuple[str, ...], options: Options) -> Study:
@@ -89,8 +71,6 @@ def tune(
     study.open(new=new)
     while True:
         if options.workers > 1:
-            from textpipe.tuning import workers
-
             workers.run(study, overrides, options, on_trial)
         else:
             work(study, on_trial, on_stage)

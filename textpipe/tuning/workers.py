@@ -14,7 +14,7 @@ from typing import Any
 from textpipe.errors import ConfigError, ResourceError
 from textpipe.runtime import threads
 from textpipe.tuning import results
-from textpipe.tuning.search import OnTrial, Options
+from textpipe.tuning.options import OnTrial, Options
 from textpipe.tuning.study import Study
 
 POLL_SECONDS = 0.5
