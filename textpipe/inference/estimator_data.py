@@ -234,7 +234,9 @@ class Target:
             )
         classes, inverse = np.unique(column_or_1d(values, warn=True), return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y: has one class, {classes[0]!r}; Classifier can't train when only one class is present")
+            raise InputError(
+                f"y: has one class, {classes.tolist()[0]!r}; Classifier can't train when only one class is present"
+            )
         label_texts = checked_labels([label_text(value) for value in classes.tolist()])
         return cls("classify", classes, label_texts, [label_texts[at] for at in inverse.tolist()])
 

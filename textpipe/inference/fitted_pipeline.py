@@ -84,10 +84,7 @@ class FittedPipeline:
                 numbers = tf.cast(servable.model(inputs, training=False), tf.float32)
                 return {"logits": numbers, "probabilities": servable.output.probabilities(inputs)}
 
-            def by_name(**columns: Any) -> Any:
-                return logits(*(columns[name] for name in servable.row_inputs))
-
-            self._graph = servable, by_name
+            self._graph = servable, logits.get_concrete_function()
         return self._graph
 
     def export(self, folder: Path) -> Path:
