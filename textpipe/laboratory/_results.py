@@ -46,14 +46,23 @@ def run(name: str, *, runs: Path, output: Path, artifacts: Path, on_run: Callabl
         "processor_seconds": round(context.processor_seconds),
         "factors": list(module.FACTORS),
         "measures": dict(module.MEASURES),
-        "summary": table.summary(),
-        "runs": rows,
+        "summary": rounded(table.summary()),
+        "runs": rounded(rows),
     }
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_csv(output / f"{name}.csv", result["summary"], module.FACTORS, module.MEASURES)
     draw(module, table, output / f"{name}.svg")
     return result
+
+
+def rounded(value: Any) -> Any:
+    """Every float in a JSON value to six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def measured_version() -> str:
@@ -82,7 +91,7 @@ def draw(module: ModuleType, table: Table, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    options = {"svg.hashsalt": "textpipe", "svg.fonttype": "path", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+    options = {"svg.hashsalt": "textpipe", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
     with matplotlib.rc_context(options):
         figure = Figure(figsize=getattr(module, "SIZE", (6.5, 3.2)), layout="constrained")
         module.picture(table, figure)
