@@ -75,6 +75,15 @@ def test_an_interval_is_that_of_students_t_test():
     assert table.summary()[0]["y"][0] == pytest.approx(left.mean())
 
 
+def test_runs_that_never_reach_a_goal_are_named():
+    rows = [{"kind": kind, "seed": seed, "updates": value} for kind, values in (("a", [40, 60, None]), ("b", [None] * 3)) for seed, value in enumerate(values)]  # fmt: skip
+    table = _statistics.Table(rows, ["kind"], {"updates": "updates"})
+    assert table.reached("updates", kind="a").startswith("50 [")
+    assert table.reached("updates", kind="a").endswith("in 2 of 3 runs")
+    assert table.reached("updates", kind="b") == "not reached in 3 runs"
+    assert [line["updates"] and line["updates"][3] for line in table.summary()] == [2, None]
+
+
 def test_a_difference_whose_interval_contains_zero_is_called_null():
     assert "null result" in _statistics.verdict(_statistics.mean_interval([0.1, -0.1, 0.05]))
     assert "null result" not in _statistics.verdict(_statistics.mean_interval([0.1, 0.11, 0.12]))

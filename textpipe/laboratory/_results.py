@@ -46,14 +46,23 @@ def run(name: str, *, runs: Path, output: Path, artifacts: Path, on_run: Callabl
         "processor_seconds": round(context.processor_seconds),
         "factors": list(module.FACTORS),
         "measures": dict(module.MEASURES),
-        "summary": table.summary(),
-        "runs": rows,
+        "summary": rounded(table.summary()),
+        "runs": rounded(rows),
     }
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_csv(output / f"{name}.csv", result["summary"], module.FACTORS, module.MEASURES)
     draw(module, table, output / f"{name}.svg")
     return result
+
+
+def rounded(value: Any) -> Any:
+    """Every float in a JSON value to six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def measured_version() -> str:
@@ -70,10 +79,10 @@ def write_csv(path: Path, summary: list[dict[str, Any]], factors: Any, measures:
     """The summary: a column for each factor, and three for each measure: mean, low, high."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        limits = [f"{name}{suffix}" for name in measures for suffix in ("", "_low", "_high")]
+        limits = [f"{name}{suffix}" for name in measures for suffix in ("", "_low", "_high", "_runs")]
         writer.writerow([*factors, "runs", *limits])
         for line in summary:
-            figures = [figure for name in measures for figure in line[name] or (None, None, None)]
+            figures = [figure for name in measures for figure in line[name] or (None, None, None, 0)]
             writer.writerow([*(line[factor] for factor in factors), line["runs"], *figures])
 
 
@@ -82,7 +91,7 @@ def draw(module: ModuleType, table: Table, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    options = {"svg.hashsalt": "textpipe", "svg.fonttype": "path", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+    options = {"svg.hashsalt": "textpipe", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
     with matplotlib.rc_context(options):
         figure = Figure(figsize=getattr(module, "SIZE", (6.5, 3.2)), layout="constrained")
         module.picture(table, figure)
@@ -127,14 +136,17 @@ def markdown_table(result: Mapping[str, Any]) -> list[str]:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for line in result["summary"]:
         cells = [str(line[factor]) for factor in result["factors"]] + [str(line["runs"])]
-        cells += ["–" if line[name] is None else interval_text(line[name]) for name in measures]
+        cells += [interval_text(line[name], line["runs"]) for name in measures]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def interval_text(figures: list[float | None]) -> str:
-    """[0.8123, 0.8, 0.82] -> "0.812 [0.8, 0.82]" """
-    mean, low, high = figures
+def interval_text(figures: list[float | None] | None, runs: int) -> str:
+    """[0.8123, 0.8, 0.82, 3] -> "0.812 [0.8, 0.82]", with " (2 of 3)" if the figure is undefined in some runs."""
+    if figures is None:
+        return "–"
+    mean, low, high, count = figures
+    defined = "" if count == runs else f" ({count} of {runs})"
     if low is None or low == high:
-        return f"{mean:.3g}"
-    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+        return f"{mean:.3g}{defined}"
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]{defined}"

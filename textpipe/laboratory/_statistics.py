@@ -71,6 +71,13 @@ class Table:
         """The mean over seeds."""
         return mean_interval(list(self.values(measure, **where).values()))
 
+    def reached(self, measure: str, **where: Any) -> str:
+        """ "120 [98, 142]", or with the share of the runs that reached it: "260 in 2 of 3 runs"."""
+        interval, runs = self.mean(measure, **where), len(self.select(**where))
+        if not interval.count:
+            return f"not reached in {runs} runs"
+        return interval.text(0) + ("" if interval.count == runs else f" in {interval.count} of {runs} runs")
+
     def difference(
         self, measure: str, first: Mapping[str, Any], second: Mapping[str, Any], *, comparisons: int = 1
     ) -> Interval:
@@ -79,7 +86,7 @@ class Table:
         return mean_interval([left[seed] - right[seed] for seed in left if seed in right], comparisons=comparisons)
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row for each combination of factors: {factor: value, "runs": n, measure: [mean, low, high]}."""
+        """A row for each combination of factors: {factor: value, "runs": n, measure: [mean, low, high, defined figures]}."""
         keys = list(dict.fromkeys(tuple(row[factor] for factor in self.factors) for row in self.rows))
         lines = []
         for key in keys:
@@ -88,7 +95,8 @@ class Table:
             for measure in self.measures:
                 interval = self.mean(measure, **where)
                 figures = (interval.mean, interval.low, interval.high)
-                line[measure] = [None if math.isnan(one) else one for one in figures] if interval.count else None
+                limits = [None if math.isnan(one) else one for one in figures]
+                line[measure] = [*limits, interval.count] if interval.count else None
             lines.append(line)
         return lines
 

@@ -42,16 +42,15 @@ def run(context: Any) -> list[dict[str, Any]]:
 
 
 def sentence(table: Any) -> str:
-    shown = []
-    for kind in KINDS:
-        updates = table.mean("updates", normalization=kind)
-        shown.append(f"{kind} {updates.text(0)}" if updates.count else f"{kind} not within {MAX_STEPS}")
+    shown = [f"{kind} {table.reached('updates', normalization=kind)}" for kind in KINDS]
     effects = []
     for kind in KINDS[1:]:
         saved = table.difference("updates", {"normalization": kind}, {"normalization": "none"}, comparisons=2)
         if saved.count > 1:
             effects.append(f"{kind} normalization against none: {verdict(saved, 0)}")
-    return f"Updates to {ACCURACY:.0%} validation accuracy: {', '.join(shown)}; {'; '.join(effects)}."
+    return (
+        f"Updates to {ACCURACY:.0%} validation accuracy, at most {MAX_STEPS}: {', '.join(shown)}; {'; '.join(effects)}."
+    )
 
 
 def picture(table: Any, figure: Any) -> None:

@@ -65,15 +65,13 @@ def sentence(table: Any) -> str:
         return table.mean("updates", optimizer=optimizer)
 
     names = sorted(table.levels("optimizer"), key=lambda name: (updates(name).count == 0, updates(name).mean))
-    shown = [
-        f"{name} {updates(name).text(0)}" if updates(name).count else f"{name} not within {MAX_STEPS}" for name in names
-    ]
+    shown = [f"{name} {table.reached('updates', optimizer=name)}" for name in names]
     fast, slow = {"optimizer": names[0]}, {"optimizer": "sgd"}
     gain = table.difference("updates", slow, fast) if names[0] != "sgd" else None
     versus = f" SGD against {names[0]}: {verdict(gain, 0)} updates." if gain is not None and gain.count > 1 else ""
     worst = max(row["deviation"] for row in table.rows)
     return (
-        f"Updates to {ACCURACY:.0%} validation accuracy (validated every {EVERY}), each optimizer at the best of its three learning rates: {', '.join(shown)}."
+        f"Updates to {ACCURACY:.0%} validation accuracy, at most {MAX_STEPS} and validated every {EVERY}, each optimizer at the best of its three learning rates: {', '.join(shown)}."
         f"{versus} All update rules equal their formulas to {worst:.0e}."
     )
 

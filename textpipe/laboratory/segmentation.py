@@ -1,0 +1,95 @@
+"""Words, subwords or characters: which copes with words that were never seen in training?
+
+A convolution over 64-dimensional embeddings with max pooling on Banking77, 400 updates of Adam of 64 rows, with words (at most 8,000), unigram subwords (2,000) or characters as
+tokens. Test rows are divided by whether they contain a word that no training row has.
+"""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from textpipe.laboratory import _trials
+from textpipe.laboratory._statistics import verdict
+
+DATA = ("banking77",)
+FACTORS = ("tokens",)
+MEASURES = {
+    "accuracy": "test accuracy",
+    "seen": "test accuracy of rows without unseen words",
+    "unseen": "test accuracy of rows with unseen words",
+    "share": "share of rows with unseen words",
+}
+CODECS: dict[str, Any] = {
+    "words": {"kind": "words", "vocab_size": 8000},
+    "subwords": {"kind": "unigram", "vocab_size": 2000},
+    "characters": "characters",
+}
+SEEDS = (1, 2, 3)
+
+
+def trial(context: Any, *, tokens: str, seed: int) -> dict[str, Any]:
+    data = context.data("banking77", features={"kind": "ids", "max_length": 256}, codec=CODECS[tokens])
+    encoder = {"kind": "convolution", "embedding_size": 64, "filters": 128}
+    settings = {
+        "optimizer": {"kind": "adam", "learning_rate": 0.003}, "batch_rows": 64, "max_steps": 400,
+        "validate_steps": 10_000, "keep": "last",
+    }  # fmt: skip
+    done = _trials.fit(data, {"kind": "pooled", "encoder": encoder, "dropout": 0.2}, settings, seed=seed)
+    right, new = _trials.correct(done.model, data.test), has_unseen_word(data)
+    return {
+        "accuracy": float(right.mean()), "seen": float(right[~new].mean()), "unseen": float(right[new].mean()),
+        "share": float(new.mean()),
+    }  # fmt: skip
+
+
+def has_unseen_word(data: Any) -> np.ndarray:
+    """Whether a test row contains a word, a run of letters and digits, that no training row has [N]."""
+    train, test = ([set(re.findall(r"\w+", text)) for text in texts(data, split)] for split in ("train", "test"))
+    known = set().union(*train)
+    return np.array([not words <= known for words in test])
+
+
+def texts(data: Any, split: str) -> list[str]:
+    """The normalized texts of a split."""
+    from textpipe.data import shards
+
+    return [
+        text
+        for batch in shards.read(data.folders["normalize"], split, [data.field])
+        for text in batch.column(data.field).to_pylist()
+    ]
+
+
+def run(context: Any) -> list[dict[str, Any]]:
+    return [context.once(trial, tokens=tokens, seed=seed) for tokens in CODECS for seed in SEEDS]
+
+
+def sentence(table: Any) -> str:
+    shown = [
+        f"{tokens} {table.mean('accuracy', tokens=tokens).text()}, {table.mean('unseen', tokens=tokens).text()} on rows with unseen words"
+        for tokens in CODECS
+    ]
+    effects = [
+        f"{tokens} {verdict(table.difference('unseen', {'tokens': tokens}, {'tokens': 'words'}, comparisons=2))}"
+        for tokens in CODECS
+        if tokens != "words"
+    ]
+    share = table.mean("share", tokens="words").mean
+    return (
+        f"Test accuracy: {'; '.join(shown)} ({share:.0%} of the rows). On these, against words: {'; '.join(effects)}."
+    )
+
+
+def picture(table: Any, figure: Any) -> None:
+    axes = figure.subplots()
+    for measure, shift in (("seen", -0.1), ("unseen", 0.1)):
+        points = [table.mean(measure, tokens=tokens) for tokens in CODECS]
+        half = [point.mean - point.low for point in points]
+        axes.errorbar(
+            np.arange(len(CODECS)) + shift, [point.mean for point in points], half, fmt="o", capsize=3,
+            label=MEASURES[measure],
+        )  # fmt: skip
+    axes.set_xticks(range(len(CODECS)), list(CODECS))
+    axes.set_ylabel("test accuracy")
+    axes.legend()
