@@ -13,6 +13,7 @@ from typing import Any
 import textpipe
 from textpipe import errors
 from textpipe.estimator import Classifier
+from textpipe.explanation.contributions import Contributions
 from textpipe.explanation.result import Explanation
 from textpipe.inference.client import Client
 from textpipe.inference.loaded_model import LoadedModel
@@ -20,7 +21,7 @@ from textpipe.pipeline.runner import Pipeline, Step
 from textpipe.report.outcome import Result
 from textpipe.savedmodel.loader import Model
 
-CLASSES = (Classifier, Pipeline, Step, Result, Explanation, LoadedModel, Model, Client)
+CLASSES = (Classifier, Pipeline, Step, Result, Explanation, Contributions, LoadedModel, Model, Client)
 OWN = "textpipe."
 
 
