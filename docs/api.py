@@ -13,6 +13,7 @@ from typing import Any
 import textpipe
 from textpipe import errors
 from textpipe.estimator import Classifier
+from textpipe.explanation.contributions import Contributions
 from textpipe.explanation.result import Explanation
 from textpipe.inference.client import Client
 from textpipe.inference.loaded_model import LoadedModel
@@ -21,7 +22,9 @@ from textpipe.report.outcome import Result
 from textpipe.savedmodel.loader import Model
 from textpipe.tuning.results import Outcome, Trial
 
-CLASSES = (Classifier, Pipeline, Step, Result, Outcome, Trial, Explanation, LoadedModel, Model, Client)
+CLASSES = (
+    Classifier, Pipeline, Step, Result, Outcome, Trial, Explanation, Contributions, LoadedModel, Model, Client,
+)  # fmt: skip
 OWN = "textpipe."
 
 

@@ -14,8 +14,10 @@ def test_a_line_that_is_not_printed_fails_and_dots_stand_for_any_text(tmp_path):
     assert tutorial.first_missing("a 1\nb 2\nc 3\n", ["a ...", "c 3"]) is None
     assert tutorial.first_missing("a 1\nb 2\n", ["b 2", "a 1"]) == "a 1"
     page = tmp_path / "page.md"
-    page.write_text("Text\n\n    $ echo one\n    two\n\nMore\n\n    >>> 1 + 1\n    2\n\n    not run\n")
-    assert tutorial.blocks(page) == ["$ echo one\ntwo", ">>> 1 + 1\n2"]
+    page.write_text(
+        "Text\n\n    $ echo one\n    two\n\nMore\n\n    >>> 1 + 1\n    2\n\n    $ true\n\nMore\n\n    not run\n"
+    )
+    assert tutorial.blocks(page) == ["$ echo one\ntwo", ">>> 1 + 1\n2", "$ true"]
     with pytest.raises(AssertionError, match="expected 'two', printed:\none"):
         tutorial.run(page, tmp_path)
     page.write_text("Text\n\n    >>> 1 + 1\n    3\n")

@@ -20,10 +20,10 @@ PARSER = doctest.DocTestParser()
 
 
 def blocks(path):
-    """The code blocks of a Markdown file, without their indentation."""
-    found = (
-        re.sub(r"(?m)^    ", "", block).strip("\n") for block in BLOCK.findall(path.read_text(encoding="utf-8") + "\n")
-    )
+    """The shell and Python sessions of a Markdown file, without their indentation; each prompt after an empty line begins another."""
+    found = []
+    for block in BLOCK.findall(path.read_text(encoding="utf-8") + "\n"):
+        found += re.split(r"\n\n+(?=\$ |>>> )", re.sub(r"(?m)^    ", "", block).strip("\n"))
     return [block for block in found if block.startswith(("$ ", ">>> "))]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from textpipe.explanation import alignment, ngram_spans, token_spans
-from textpipe.explanation.result import EXACT, Explanation, Feature, Part
+from textpipe.explanation.contributions import EXACT, Feature, Part
+from textpipe.explanation.result import Explanation
 from textpipe.explanation.subject import Row, Subject
 
 TOLERANCE = 1e-3  # between probabilities of the model and of the weights read from it

@@ -12,7 +12,8 @@ from typing import Any
 
 from textpipe.errors import ModelError
 from textpipe.explanation import alignment
-from textpipe.explanation.result import OCCLUSION, Explanation, Part
+from textpipe.explanation.contributions import OCCLUSION, Part
+from textpipe.explanation.result import Explanation
 from textpipe.explanation.subject import Row, Subject
 
 MAX_ROWS = 256  # rows that are tried at once, in each round

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from textpipe.explanation import terminal
-from textpipe.explanation.result import TOP, Explanation
+from textpipe.explanation.contributions import TOP, Contributions
 from textpipe.report import markup
 from textpipe.report import page as pages
 
@@ -12,7 +12,7 @@ LONGEST_PART = 100  # characters of a passage in the table
 UP, DOWN = "22,140,60", "200,40,40"  # green and red
 
 
-def fragment(explanation: Explanation, top: int = TOP) -> str:
+def fragment(explanation: Contributions, top: int = TOP) -> str:
     """The heading, each text with its words coloured, and the strongest parts as a table."""
     parts = [f"<p>{'<br>'.join(map(markup.escape, terminal.heading(explanation)))}</p>"]
     for name, cell in explanation.row.items():
@@ -41,7 +41,7 @@ def fragment(explanation: Explanation, top: int = TOP) -> str:
     return "".join([*parts, *(f"<p>{markup.escape(line)}</p>" for line in [explanation.note] if line)])
 
 
-def coloured(explanation: Explanation, field: str, cell: str) -> str:
+def coloured(explanation: Contributions, field: str, cell: str) -> str:
     """A text as HTML whose words are coloured by their contribution."""
     shown = cell[:LONGEST_TEXT]
     out, at = [], 0
@@ -60,7 +60,7 @@ def coloured(explanation: Explanation, field: str, cell: str) -> str:
     return "".join(out)
 
 
-def write(explanation: Explanation, path: Path, top: int = TOP) -> None:
+def write(explanation: Contributions, path: Path, top: int = TOP) -> None:
     """Write a page that fetches nothing and runs no script."""
     rows = [
         [one.name, one.field, f"{one.value:.4g}", f"{one.weight:+.4g}", f"{one.contribution:+.4f}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from textpipe.errors import ConfigError, suggest
 from textpipe.explanation import terminal
-from textpipe.explanation.result import TOP, Explanation
+from textpipe.explanation.contributions import TOP, Contributions
 from textpipe.report.attention_map import find_fonts, plot_text
 from textpipe.report.figures import INK, QUIET, figure
 
@@ -23,7 +23,7 @@ def check(path: Path, option: str = "--picture") -> None:
         raise ConfigError(f"{option} {path}: expected a name that ends in .png or .svg{suggest(path.suffix, SUFFIXES)}")
 
 
-def draw(explanation: Explanation, path: Path, top: int = TOP) -> None:
+def draw(explanation: Contributions, path: Path, top: int = TOP) -> None:
     """Write the strongest parts as a picture."""
     shown = explanation.top(top)
     several = len(explanation.row) > 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from textpipe.errors import DataError, ModelError
 from textpipe.explanation import normalized_text
-from textpipe.savedmodel import model_rows
+from textpipe.savedmodel import description, model_rows
 from textpipe.savedmodel.signatures import FEATURES, Signature, find_giving
 
 VOCABULARY = "assets.extra/vocabulary.json"
@@ -95,7 +95,7 @@ class Subject:
     @cached_property
     def answering(self) -> str:
         """The signature of a whole answer."""
-        return str((self.about.get("view") or {}).get("signature") or "serving_default")
+        return str((self.about.get("view") or {}).get("signature") or description.DEFAULT)
 
     def row(self, row: Any) -> Row:
         """A text or a dict by field as a row; raises DataError for a missing field or a cell of the wrong type."""

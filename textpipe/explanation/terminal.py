@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from textpipe.explanation.result import EXACT, TOP, Explanation, Part
+from textpipe.explanation.contributions import EXACT, TOP, Contributions, Part
 from textpipe.report.comparison import one_line
 
 BAR = 24  # letters of the longest bar
@@ -12,7 +12,7 @@ LONGEST_WORD = 40
 FAINT = 0.05  # parts below this share of the strongest are not coloured
 
 
-def heading(explanation: Explanation) -> list[str]:
+def heading(explanation: Contributions) -> list[str]:
     """The answer, and what the contributions add up to."""
     probability = "" if explanation.probability is None else f"  probability {explanation.probability:.4g}"
     label = one_line(explanation.label)
@@ -43,7 +43,7 @@ def bars(parts: Sequence[Part], *, fields: bool) -> Iterator[tuple[Part, str]]:
         yield part, f"  {part.contribution:+9.4f}  {name:<{width}}  {bar}"
 
 
-def feature_lines(explanation: Explanation, top: int) -> list[str]:
+def feature_lines(explanation: Contributions, top: int) -> list[str]:
     """The strongest features of a row, with value and weight."""
     shown = list(explanation.features)[:top]
     fields = len(explanation.row) > 1
@@ -58,7 +58,7 @@ def feature_lines(explanation: Explanation, top: int) -> list[str]:
     return ["", "features (value x weight):", *lines] if lines else []
 
 
-def plain(explanation: Explanation, top: int = TOP) -> str:
+def plain(explanation: Contributions, top: int = TOP) -> str:
     """The explanation as lines of text."""
     shown = explanation.top(top)
     lines = [*heading(explanation), ""]
@@ -67,7 +67,7 @@ def plain(explanation: Explanation, top: int = TOP) -> str:
     return "\n".join([*lines, *([f"note: {explanation.note}"] if explanation.note else [])])
 
 
-def others(explanation: Explanation, shown: Sequence[Part]) -> list[str]:
+def others(explanation: Contributions, shown: Sequence[Part]) -> list[str]:
     """A line for the parts that are not shown."""
     hidden = sum(1 for part in explanation.parts if part.contribution) - len(shown)
     if hidden <= 0:
@@ -76,7 +76,7 @@ def others(explanation: Explanation, shown: Sequence[Part]) -> list[str]:
     return [f"  {total:+9.4f}  {hidden:,} more"]
 
 
-def print_rich(explanation: Explanation, console: Any, top: int = TOP) -> None:
+def print_rich(explanation: Contributions, console: Any, top: int = TOP) -> None:
     """Print with colours: green raises the answer, red lowers it."""
     from rich.text import Text
 
@@ -94,7 +94,7 @@ def print_rich(explanation: Explanation, console: Any, top: int = TOP) -> None:
         console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
 
-def coloured(explanation: Explanation, field: str, cell: str) -> Any:
+def coloured(explanation: Contributions, field: str, cell: str) -> Any:
     """A text whose words are coloured by their contribution."""
     from rich.text import Text
 
@@ -111,7 +111,7 @@ def coloured(explanation: Explanation, field: str, cell: str) -> Any:
     return text
 
 
-def strengths(explanation: Explanation, field: str) -> list[tuple[int, int, float]]:
+def strengths(explanation: Contributions, field: str) -> list[tuple[int, int, float]]:
     """The parts of a text worth colouring: (start, end, contribution relative to the strongest, -1 to 1)."""
     most = max((abs(part.contribution) for part in explanation.parts), default=0.0)
     return [
