@@ -48,9 +48,13 @@ def output(
 
 
 def kept_threshold(trained: Mapping[str, Any]) -> float:
-    """The threshold of the kept weights, from train.json."""
+    """The threshold of the kept weights, from train.json, on the scale of calibrated probabilities."""
     kept = trained.get("average") or trained.get("best") or {}
-    return kept.get("valid_threshold", DEFAULT_THRESHOLD)
+    threshold = float(kept.get("valid_threshold", DEFAULT_THRESHOLD))
+    temperature = trained.get("calibration", {}).get("temperature", 1.0)
+    if temperature == 1:
+        return threshold
+    return 1 / (1 + (1 / threshold - 1) ** (1 / temperature))
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:

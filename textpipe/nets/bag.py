@@ -84,10 +84,11 @@ class Blocks(keras.layers.Layer):
 class LogisticRegression(keras.Model):
     """Logits of a linear classifier: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    dims: {field: D}. C = 1 for two classes.
+    dims: {field: D}. C = 1 for two classes. row_loss: the loss of its rows, see training/losses.py.
     """
 
     convex = True
+    row_loss = "logistic"
 
     def __init__(self, dims, num_logits, *, l1=0.0, l2=0.0, **options):
         super().__init__(**options)

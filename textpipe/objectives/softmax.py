@@ -1,4 +1,7 @@
-"""One of a closed set of classes: softmax cross-entropy; for two classes, that of the log-odds of the second."""
+"""One of a closed set of classes: softmax cross-entropy; for two classes, that of the log-odds of the second.
+
+A linear classifier may set another loss with [model] loss, and [train] class_weight weights the rows of a class.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +25,19 @@ def weight(targets: Any) -> Any:
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
-    """Sums of `loss` (nats), `correct` and `weight` over the rows of a batch; targets: [B]."""
+    """Sums of `loss` (nats, or hinge loss), `correct` and `weight` over the rows of a batch; targets: [B].
+
+    The loss is weighted by class in training only.
+    """
     import tensorflow as tf
 
     from textpipe.training import losses
 
-    return losses.classification_sums(tf.cast(model(inputs, training=training), tf.float32), targets)
+    logits = tf.cast(model(inputs, training=training), tf.float32)
+    class_weights = getattr(model, "class_weights", None) if training else None
+    return losses.classification_sums(logits, targets, getattr(model, "row_loss", "logistic"), class_weights)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row; no penalty) and valid_accuracy."""
+    """valid_loss (per row; no penalty) and valid_accuracy."""
     return {"valid_loss": sums["loss"] / sums["weight"], "valid_accuracy": sums["correct"] / sums["weight"]}

@@ -69,14 +69,11 @@ class Config(Settings):
         return [("objectives", objective_name(self.task, self.model.kind))]
 
     def lbfgs_conflicts(self) -> list[str]:
-        """Those of Settings, an l1 penalty, and an objective other than softmax."""
-        l1 = getattr(self.model, "l1", 0)
-        cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
-        faults = [*super().lbfgs_conflicts(), *([cure] if l1 else [])]
-        objective = objective_name(self.task, self.model.kind)
-        if plugins.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
+        """Those of Settings, and a loss without a gradient at its corner."""
+        faults = super().lbfgs_conflicts()
+        if getattr(self.model, "loss", None) == "hinge":
             faults.append(
-                f'optimizer: lbfgs minimizes only softmax, but {self.task} is trained with {objective}; use "adam"'
+                'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "sgd"'
             )
         return faults
 
@@ -122,12 +119,16 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import loop, precision, validation_bleu
+    from textpipe.training import calibration, class_weights, loop, precision, validation_bleu
     from textpipe.training.batching import rows
     from textpipe.training.regularization import subword_sampling
     from textpipe.training.warm_start import parameters, vocabulary_axes
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
+    if config.calibration != "none" and not len(data["valid"]):
+        raise ConfigError(
+            "[train] calibration: there are no validation rows to fit it on; set [ingest] split.valid, or leave calibration out"
+        )
     if config.subword_sampling:
         options = config.subword_sampling
         data["train"] = subword_sampling.with_samplers(
@@ -135,6 +136,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
     source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
+    weights_of_classes = class_weights.resolve(config.class_weight, data["train"].target, sizes.target.get("classes", []))
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
@@ -145,10 +147,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     with strategy.scope():
         with precision.policy(config.precision):
             model = module.build(config.model, sizes, seed=config.seed)
+        model.class_weights = weights_of_classes
         initial: dict[str, Any] = {"init": source.apply(model)} if source else {}
         if config.freeze:
             initial["frozen"] = parameters.freeze(model, config.freeze)
         result = loop.fit(model, data, config, output, measures, objective)
+        if config.calibration != "none":
+            result["calibration"] = calibration.fit(model, data["valid"], config)
     write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / source_weights.VOCABULARY, vocabulary)
     write(output / "train.json", {**result, **initial})
@@ -200,4 +205,12 @@ def summary(output: Path) -> str:
     figures = "".join(f", {name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
     count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
     lines = [f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"]
+    if "nonzero" in result:
+        lines.append(f"{result['nonzero']:,} weights are not 0")
+    if table := result.get("calibration"):
+        before, after = table["calibration_error"]
+        lines.append(
+            f"calibrated on {table['rows']:,} validation rows: temperature {table['temperature']:.3g}, calibration error {before:.4f} "
+            f"before and {after:.4f} after"
+        )
     return "\n".join(lines + [f"WARNING: {warning}" for warning in result.get("warnings", [])])

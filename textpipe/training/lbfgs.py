@@ -54,16 +54,20 @@ def minimize(
     max_iterations: int,
     memory: int = 10,
     report: Callable[[float, np.ndarray], None] = lambda value, gradient: None,
+    steepest: Callable[[np.ndarray], float] = lambda gradient: float(np.abs(gradient).max()),
 ) -> Minimum:
-    """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration."""
+    """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration.
+
+    steepest: the largest entry of a gradient, compared with the tolerance.
+    """
     point = start.astype(np.float32)
     value, gradient = function(point)
     pairs = CurvaturePairs(len(point), memory)
     iterations, calls, stopped = 0, 1, "converged"
     lowest, flattest, stale = value, np.inf, 0
-    while (steepest := float(np.abs(gradient).max())) > tolerance:
-        if value < lowest - NOISE * abs(lowest) or steepest < 0.9 * flattest:
-            lowest, flattest, stale = min(value, lowest), min(steepest, flattest), 0
+    while (largest := steepest(gradient)) > tolerance:
+        if value < lowest - NOISE * abs(lowest) or largest < 0.9 * flattest:
+            lowest, flattest, stale = min(value, lowest), min(largest, flattest), 0
         else:
             stale += 1
         if iterations == max_iterations or stale == PATIENCE:

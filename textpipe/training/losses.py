@@ -13,14 +13,33 @@ def has_projection(model) -> bool:
     return hasattr(model, "hidden") and hasattr(model, "project")
 
 
-def classification_sums(logits, labels) -> Sums:
-    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1."""
-    if logits.shape[-1] > 1:
-        return cross_entropy_sums(logits, labels)
-    logit = logits[:, 0]
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logit)
-    correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
+def classification_sums(logits, labels, loss: str = "logistic", class_weights=None) -> Sums:
+    """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1.
+
+    loss: "logistic"; "hinge" or "squared_hinge", summed over the classes, one against the rest. class_weights [2, classes]: the second
+    row multiplies the loss of the rows of a class.
+    """
+    binary = logits.shape[-1] == 1
+    if loss != "logistic":
+        true = tf.cast(labels[:, None] == tf.range(1, 2) if binary else tf.one_hot(labels, logits.shape[-1]), tf.float32)
+        losses = tf.reduce_sum(margin_losses(logits, true, loss), axis=1)
+    elif binary:
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits[:, 0])
+    else:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    if class_weights is not None:
+        losses *= tf.gather(tf.constant(class_weights[1], tf.float32), labels)
+    answers = tf.cast(logits[:, 0] > 0, labels.dtype) if binary else tf.argmax(logits, axis=-1, output_type=labels.dtype)
+    correct = tf.cast(answers == labels, tf.float32)
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
+
+
+def margin_losses(logits, targets, loss: str):
+    """The loss of each logit [B, C] against targets [B, C] of 0 and 1: "logistic", "hinge", or "squared_hinge"."""
+    if loss == "logistic":
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    gaps = tf.nn.relu(1 - (2 * targets - 1) * logits)
+    return tf.square(gaps) if loss == "squared_hinge" else gaps
 
 
 def token_logits(model, inputs, target, *, training: bool, words=None):
