@@ -11,7 +11,6 @@ from textpipe.data.columns import Dense, Ids, Labels, Sparse
 from textpipe.errors import ConfigError
 from textpipe.models import feed_forward, logistic_regression, recurrent
 from textpipe.objectives import sigmoid
-from textpipe.stages import train
 from textpipe.training import loop
 from textpipe.training.batching.batches import Plan
 from textpipe.training.batching.rows import Rows
@@ -107,10 +106,3 @@ def test_the_multi_label_loss_is_the_sum_over_labels():
     assert figures["valid_f1"] == pytest.approx(max(scores.values()))
     assert scores[figures["valid_threshold"]] == max(scores.values())
     assert result["best"]["valid_f1"] > 0.9
-
-
-def test_lbfgs_refuses_other_objectives():
-    model = {"kind": "logistic_regression"}
-    with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
-        train.Config(task="multi_label", model=model, optimizer="lbfgs")
-    assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"

@@ -174,6 +174,8 @@ SHOWN = {
         ),
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
+        "class_weight": "test_linear.py::test_balanced_class_weights_agree_with_scikit_learn",
+        "calibration": "test_linear.py::test_calibration_reaches_the_served_probabilities_and_needs_valid_rows",
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
         "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",

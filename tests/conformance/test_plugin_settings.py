@@ -16,7 +16,7 @@ OPTIMIZERS = {
     "adagrad": {"learning_rate": 0.3, "initial_accumulator": 0.7, "epsilon": 0.2},
     "adam": {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 0.2},
     "adamw": {"learning_rate": 0.01, "weight_decay": 0.3, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 0.2},
-    "lbfgs": {"tolerance": 0.05, "max_iterations": 2, "memory": 1},
+    "lbfgs": {"tolerance": 0.05, "max_iterations": 2, "memory": 1, "min_decrease": 0.05},
     "rmsprop": {"learning_rate": 0.01, "rho": 0.3, "momentum": 0.5, "epsilon": 0.2},
     "sgd": {"learning_rate": 0.01, "momentum": 0.5, "nesterov": (True, {"momentum": 0.5})},
 }
@@ -59,7 +59,7 @@ FEATURES = {
     "counts": NGRAMS,
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
-    "tfidf": {**NGRAMS, "norm": "none"},
+    "tfidf": {**NGRAMS, "norm": "none", "weights": ({"words": 0.7}, {"norm": "family"})},
 }
 TABLES = {
     "training.optimizers": OPTIMIZERS,

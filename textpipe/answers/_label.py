@@ -62,10 +62,12 @@ class Output(tf.Module):
 
     def probabilities(self, inputs: Any) -> tf.Tensor:
         """Class probabilities [B, C]; a single logit is the log-odds of the second of two classes."""
-        logits = self.logits(inputs)
-        if logits.shape[-1] == 1:
-            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
-        return tf.nn.softmax(logits)
+        return to_probabilities(self.logits(inputs))
+
+    def uncalibrated(self, **raw: tf.Tensor) -> Tensors:
+        """The scores of the answers without calibration [B]."""
+        logits = self.logits(self.graph.inputs(raw)) * self.temperature
+        return {"score": tf.reduce_max(to_probabilities(logits), axis=1)}
 
     def log_probabilities(self, inputs: Any) -> tf.Tensor:
         """The logarithms of `probabilities` [B, C], accurate also where those underflow."""
@@ -120,3 +122,10 @@ class Output(tf.Module):
             row["probabilities"] = probabilities
             row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}
             row["log_prob"] = math.log(max(probabilities))
+
+
+def to_probabilities(logits: tf.Tensor) -> tf.Tensor:
+    """Logits [B, C], or log-odds of the second of two classes [B, 1], as class probabilities [B, C]."""
+    if logits.shape[-1] == 1:
+        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
+    return tf.nn.softmax(logits)

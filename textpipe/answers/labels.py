@@ -10,7 +10,6 @@ from textpipe.answers.label import (
     answer_metrics,
     check_ensemble,
     choices,
-    extra_metrics,
     from_features,
     join,
     score_line,
@@ -45,6 +44,13 @@ def output(
     from textpipe.answers._labels import Output
 
     return Output(graph, kept_threshold(graph.trained))
+
+
+def extra_metrics(
+    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """Nothing in addition to the task's metrics."""
+    return {}, []
 
 
 def kept_threshold(trained: Mapping[str, Any]) -> float:

@@ -136,7 +136,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         )
     vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
     source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
-    weights_of_classes = class_weights.resolve(config.class_weight, data["train"].target, sizes.target.get("classes", []))
+    weights_of_classes = class_weights.resolve(
+        config.class_weight, data["train"].target, sizes.target.get("classes", [])
+    )
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)

@@ -8,9 +8,7 @@ import numpy as np
 from textpipe.errors import ConfigError, suggest
 
 
-def resolve(
-    setting: str | Mapping[str, float] | None, target: Any, classes: Sequence[str]
-) -> np.ndarray | None:
+def resolve(setting: str | Mapping[str, float] | None, target: Any, classes: Sequence[str]) -> np.ndarray | None:
     """[train] class_weight as factors of the loss, float32 [2, C]: of rows without and with a class; None without the setting.
 
     target: the column of train. "balanced" is rows / (C * rows of the class) for one label, scikit-learn's formula; for each of

@@ -4,6 +4,7 @@ Compressed sparse rows in SciPy, a few blocks of rows at a time on all cores; th
 neither does the result.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -182,9 +183,7 @@ def blocks(matrix: scipy.sparse.csr_matrix) -> Sequence[tuple[slice, scipy.spars
     """Consecutive rows of a matrix, in NUM_BLOCKS parts with about as many entries each."""
     ends = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, NUM_BLOCKS + 1)[1:-1])
     limits = np.unique([0, *ends, matrix.shape[0]])
-    return [
-        (slice(first, last), matrix[first:last]) for first, last in zip(limits[:-1], limits[1:], strict=True)
-    ]
+    return [(slice(first, last), matrix[first:last]) for first, last in itertools.pairwise(limits)]
 
 
 def bag_rows(ids: Ids, dim: int) -> Sparse:
@@ -196,5 +195,3 @@ def bag_rows(ids: Ids, dim: int) -> Sparse:
     matrix = scipy.sparse.csr_matrix((values, columns, offsets), shape=(len(ids), dim))
     matrix.sum_duplicates()
     return Sparse.from_scipy(matrix)
-
-

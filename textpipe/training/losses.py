@@ -21,7 +21,8 @@ def classification_sums(logits, labels, loss: str = "logistic", class_weights=No
     """
     binary = logits.shape[-1] == 1
     if loss != "logistic":
-        true = tf.cast(labels[:, None] == tf.range(1, 2) if binary else tf.one_hot(labels, logits.shape[-1]), tf.float32)
+        true = tf.equal(labels, 1)[:, None] if binary else tf.one_hot(labels, logits.shape[-1])
+        true = tf.cast(true, tf.float32)
         losses = tf.reduce_sum(margin_losses(logits, true, loss), axis=1)
     elif binary:
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits[:, 0])
@@ -29,7 +30,9 @@ def classification_sums(logits, labels, loss: str = "logistic", class_weights=No
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     if class_weights is not None:
         losses *= tf.gather(tf.constant(class_weights[1], tf.float32), labels)
-    answers = tf.cast(logits[:, 0] > 0, labels.dtype) if binary else tf.argmax(logits, axis=-1, output_type=labels.dtype)
+    answers = (
+        tf.cast(logits[:, 0] > 0, labels.dtype) if binary else tf.argmax(logits, axis=-1, output_type=labels.dtype)
+    )
     correct = tf.cast(answers == labels, tf.float32)
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from textpipe.training.lbfgs import DECREASE, NOISE, PATIENCE, TRIALS, CurvaturePairs, Function, Minimum, dot
+from textpipe.training.lbfgs import DECREASE, NOISE, PATIENCE, TRIALS, WINDOW, CurvaturePairs, Function, Minimum, dot
 
 
 def minimize(
@@ -20,6 +20,7 @@ def minimize(
     max_iterations: int,
     memory: int = 10,
     report: Callable[[float, np.ndarray], None] = lambda value, gradient: None,
+    min_decrease: float = 0.0,
 ) -> Minimum:
     """Minimizes function(w) + sum l1 * |w| from `start` [P].
 
@@ -32,7 +33,7 @@ def minimize(
     value = smooth + penalty(point, l1)
     pairs = CurvaturePairs(len(point), memory)
     iterations, calls, stale, lowest, flattest = 0, 1, 0, value, np.inf
-    stopped = "converged"
+    stopped, values = "converged", [value]
     while (largest := float(np.abs(slope := pseudo_gradient(point, gradient, l1)).max())) > tolerance:
         if value < lowest - NOISE * abs(lowest) or largest < 0.9 * flattest:
             lowest, flattest, stale = min(value, lowest), min(largest, flattest), 0
@@ -61,6 +62,9 @@ def minimize(
         point, value, gradient = trial, trial_value, trial_gradient
         iterations += 1
         report(value, pseudo_gradient(point, gradient, l1))
+        values.append(value)
+        if len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+            break
     return Minimum(point, value, pseudo_gradient(point, gradient, l1), iterations, calls, stopped)
 
 
