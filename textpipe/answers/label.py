@@ -77,10 +77,10 @@ def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extra_metrics(
-    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
+    graph: Any, raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
     """After calibration, `uncalibrated_error`: the calibration error of the same answers without it."""
-    output: Any = graph.output
+    output = graph.output
     if output.temperature == 1:
         return {}, []
     import numpy as np

@@ -9,7 +9,7 @@ MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
 MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
-L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
+L2_CANDIDATES = [10, 3, 1, 0.3]
 
 
 SENDERS = {
@@ -37,10 +37,12 @@ def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
         + f"""\
 [model]
 kind = "logistic_regression"        # or "feed_forward"
+loss = "squared_hinge"              # that of a linear support vector machine; or "logistic"
 l2 = {L2_CANDIDATES}   # the best value on valid is chosen; larger is smoother
 
 [train]
-optimizer = "lbfgs"                 # exact and fast for logistic_regression; "adam" for feed_forward
+optimizer = {{ kind = "lbfgs", min_decrease = 0.002 }}   # for logistic_regression; "adam" for feed_forward
+calibration = "temperature"         # fitted on valid, so that probabilities match frequencies
 
 [evaluate.require]
 # accuracy = 0.9                    # below this nothing is exported
@@ -88,7 +90,7 @@ codec = "none"                      # "unigram" or "bpe" when the features are s
 
 [vectorize]
 # TF-IDF of word n-grams and of character n-grams inside words, each scaled to unit norm; or {{ kind = "ids" }}
-features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family" }}
+features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family", marks = true }}
 
 """
 

@@ -5,6 +5,7 @@ the cross-entropy of validation rows. Unlike Platt's two numbers for two classes
 The margins of a hinge loss become probabilities in the same way.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,6 @@ def error(logits: np.ndarray, targets: np.ndarray) -> float:
     return calibration_error(confidences, logits.argmax(axis=1) == targets)
 
 
-def temperature_of(trained: dict[str, Any]) -> float:
+def temperature_of(trained: Mapping[str, Any]) -> float:
     """The temperature in train.json; 1 without calibration."""
     return float(trained.get("calibration", {}).get("temperature", 1.0))

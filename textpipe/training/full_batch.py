@@ -60,10 +60,27 @@ class Objective:
             self.scale = np.ones_like(self.scale)
 
     def start(self) -> np.ndarray:
-        """The current weights of the model, [P] float32."""
+        """The current weights of the model, [P] float32; if all are 0, the best bias alone, for the search is slow to find it."""
         kernels = np.concatenate([np.asarray(kernel.value) for kernel in self.kernels])
+        bias = np.asarray(self.bias.value)
+        if not kernels.any() and not bias.any():
+            bias = self.best_bias()
         kernels = self.merged.merge(kernels) if self.merged else kernels
-        return (np.vstack([kernels, np.asarray(self.bias.value)[None]]) / self.scale).ravel()
+        return self.rescale(np.vstack([kernels, bias[None]]))
+
+    def best_bias(self) -> np.ndarray:
+        """The bias with the lowest loss if all kernels are 0: [C]."""
+        weights = np.float32(1) if self.row_weights is None else self.row_weights
+        present = (weights * (self.signs > 0)).sum(axis=0, dtype=np.float64)
+        total = (weights * np.ones_like(self.signs)).sum(axis=0, dtype=np.float64)
+        share = np.clip(present / total, 0.5 / self.num_rows, 1 - 0.5 / self.num_rows)
+        if self.loss is linear_losses.squared_hinge:
+            bias = 2 * share - 1
+        elif self.loss is linear_losses.softmax:
+            bias = np.log(share) - np.log(share).mean()
+        else:
+            bias = np.log(share / (1 - share))
+        return bias.astype(np.float32)
 
     def weights(self, point: np.ndarray) -> np.ndarray:
         """The weights of a point, the bias last: [P] -> [D + 1, C]."""
@@ -139,7 +156,7 @@ def loss_of(model: Any, target: Column) -> linear_losses.Loss:
 def signs(target: Column, num_logits: int) -> np.ndarray:
     """+1 for the classes of a row, -1 for the others: [N, C] float32; C = 1: the sign of class 1."""
     if not isinstance(target, Labels):
-        return 2 * target.gather(np.arange(len(target))).astype(np.float32) - 1
+        return 2 * target.gather(np.arange(len(target)), 0).astype(np.float32) - 1
     found = np.full((len(target), max(num_logits, 2)), -1, np.float32)
     found[np.arange(len(target)), target.values] = 1
     return found if num_logits > 1 else found[:, 1:]
@@ -151,7 +168,7 @@ def row_weights(target: Column, class_weights: np.ndarray | None) -> np.ndarray 
         return None
     if isinstance(target, Labels):
         return class_weights[1, target.values][:, None]
-    return np.where(target.gather(np.arange(len(target))) > 0, class_weights[1], class_weights[0])
+    return np.where(target.gather(np.arange(len(target)), 0) > 0, class_weights[1], class_weights[0])
 
 
 def csr(column: Column, dim: int) -> scipy.sparse.csr_matrix:

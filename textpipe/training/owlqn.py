@@ -47,7 +47,7 @@ def minimize(
         orthant = np.where(point != 0, np.sign(point), -np.sign(slope))
         length = 1.0 if pairs.count else 1.0 / float(np.linalg.norm(slope))
         for _ in range(TRIALS):
-            trial = point + np.float32(length) * direction
+            trial: np.ndarray = point + np.float32(length) * direction
             trial[trial * orthant <= 0] = 0
             trial_smooth, trial_gradient = function(trial)
             trial_value = trial_smooth + penalty(trial, l1)
