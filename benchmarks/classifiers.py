@@ -1,6 +1,6 @@
 """Linear classifiers on banking77 and clinc150 against LinearSVC, LogisticRegression and fastText.
 
-    TEXTPIPE_DATA=... python benchmarks/classifiers.py [--sets banking77 clinc150] [--repeats 3] [--cv]
+    TEXTPIPE_DATA=... python benchmarks/classifiers.py [--sets banking77 clinc150] [--repeats 3] [--logistic] [--cv]
 
 Texts, features and settings are those of pipelines/banking77.toml and clinc150.toml. Fits: textpipe and scikit-learn on the same matrix;
 whole: from strings to a model, each with its own features (scikit-learn: words 1-2 and char_wb 2-5; fastText: bigrams). Prediction: from
@@ -146,7 +146,7 @@ class Timer:
         self.processor.setdefault(self.name, []).append(time.process_time() - self.began[1])
 
 
-def measure(name, data, repeats, has_fasttext, *, predict=True):
+def measure(name, data, repeats, has_fasttext, *, predict=True, logistic=False):
     (texts, names), (test_texts, test_names) = data
     classes = sorted(set(names))
     labels, test_labels = (np.array([classes.index(label) for label in part]) for part in (names, test_names))
@@ -182,7 +182,7 @@ def measure(name, data, repeats, has_fasttext, *, predict=True):
                 with seconds(f"{kind} prediction"):
                     for at in range(0, len(test_texts) - BATCH + 1, BATCH):
                         function(test_texts[at : at + BATCH])
-    if predict:
+    if logistic:
         model = LogisticRegression(C=10, max_iter=200).fit(matrix, labels)
         accuracy["LogisticRegression, same features"] = float(model.score(ours.matrix(test_texts), test_labels))
     return accuracy, seconds, len(test_texts) // BATCH * BATCH
@@ -232,6 +232,9 @@ def main():
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cv", action="store_true", help="five folds of train; the test split is not read")
+    parser.add_argument(
+        "--logistic", action="store_true", help="also scikit-learn's LogisticRegression, which takes a minute"
+    )
     arguments = parser.parse_args()
     folder = Path(os.environ["TEXTPIPE_DATA"])
     has_fasttext = importlib.util.find_spec("fasttext") is not None
@@ -241,7 +244,7 @@ def main():
         if arguments.cv:
             found = cross_validate(name, data, has_fasttext)
         else:
-            found = described(*measure(name, data, arguments.repeats, has_fasttext))
+            found = described(*measure(name, data, arguments.repeats, has_fasttext, logistic=arguments.logistic))
         result.setdefault(name, {})["train_folds" if arguments.cv else "test"] = found
         print(name, json.dumps(found, indent=1), flush=True)
     result["versions"] = {"tensorflow": tf.__version__, "scikit-learn": sklearn.__version__}

@@ -24,13 +24,13 @@ Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Config(Section):
     """loss: "logistic" is the cross-entropy, whose probabilities are calibrated best. "squared_hinge" and "hinge" separate the classes
     with a margin, one class against the rest, which with many classes and letters as features is often as accurate and faster; give
-    [train] calibration as well if probabilities matter. "hinge" needs an optimizer other than lbfgs.
+    [train] calibration as well if probabilities matter. The optimizer liblinear is the fastest for both; lbfgs fits "squared_hinge" only.
 
     l1, l2: strengths of the penalties, in units of one row's loss. With l1, optimizer lbfgs makes the weights that do not help exactly
     0; both together are the elastic net (Zou and Hastie, 2005).
 
     A list for l2 is a regularization path: the values are fitted in turn, from the strongest, on the same rows in memory,
-    and the one with the best validation result is kept (optimizer lbfgs).
+    and the one with the best validation result is kept (optimizers lbfgs and liblinear).
     """
 
     kind: Literal["logistic_regression"] = "logistic_regression"

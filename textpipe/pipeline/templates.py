@@ -41,7 +41,7 @@ loss = "squared_hinge"              # that of a linear support vector machine; o
 l2 = {L2_CANDIDATES}   # the best value on valid is chosen; larger is smoother
 
 [train]
-optimizer = {{ kind = "lbfgs", min_decrease = 0.002 }}   # for logistic_regression; "adam" for feed_forward
+optimizer = "liblinear"             # for hinge losses; "lbfgs" for logistic, "adam" for feed_forward
 calibration = "temperature"         # fitted on valid, so that probabilities match frequencies
 
 [evaluate.require]

@@ -17,7 +17,7 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
-from textpipe.training.settings import Settings
+from textpipe.training.settings import FULL_BATCH, Settings
 from textpipe.training.warm_start import source_weights
 
 # Rows come from vectorize, codecs for vocabulary.json from tokenize, references for validation BLEU from ingest.
@@ -49,10 +49,13 @@ class Config(Settings):
                     raise ValueError(f"{name}: {self.model.kind} {reason}; leave {name} out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
-        if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
+        if self.optimizer.kind not in FULL_BATCH and isinstance(getattr(self.model, "l2", 0), list):
             raise ValueError(
-                'optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
+                'optimizer: only lbfgs and liblinear fit a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
             )
+        conflicts = getattr(plugins.find("training.optimizers", self.optimizer.kind), "conflicts", None)
+        if conflicts and (faults := conflicts(self.model)):
+            raise ValueError("; ".join(faults))
         unused = getattr(module, "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:
@@ -71,9 +74,9 @@ class Config(Settings):
     def lbfgs_conflicts(self) -> list[str]:
         """Those of Settings, and a loss without a gradient at its corner."""
         faults = super().lbfgs_conflicts()
-        if getattr(self.model, "loss", None) == "hinge":
+        if getattr(self.model, "loss", None) == "hinge" and self.optimizer.kind == "lbfgs":
             faults.append(
-                'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "sgd"'
+                'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "liblinear"'
             )
         return faults
 

@@ -91,7 +91,7 @@ def minimize(
         iterations += 1
         report(value, gradient)
         values.append(value)
-        if len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+        if min_decrease and len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
             break
     return Minimum(point, value, gradient, iterations, calls, stopped)
 

@@ -63,7 +63,7 @@ def minimize(
         iterations += 1
         report(value, pseudo_gradient(point, gradient, l1))
         values.append(value)
-        if len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+        if min_decrease and len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
             break
     return Minimum(point, value, pseudo_gradient(point, gradient, l1), iterations, calls, stopped)
 

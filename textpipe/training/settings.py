@@ -10,6 +10,7 @@ from textpipe.training.warm_start.source_weights import Init
 
 # The settings of [train] that the optimizer lbfgs reads, and why it does not read the others.
 LBFGS_READS = {"seed", "optimizer", "init", "class_weight", "calibration"}
+FULL_BATCH = ("lbfgs", "liblinear")
 NO_USE = "lbfgs works on all rows at once and does not use it; leave it out"
 OWN_END = "lbfgs stops by optimizer.tolerance and optimizer.max_iterations; set those and leave this out"
 ONE_FUNCTION = 'lbfgs minimizes one function of all weights; set optimizer to "adam" or leave this out'
@@ -138,8 +139,9 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def lbfgs_settings(self):
-        """L-BFGS iterates over all rows until it converges; settings that it does not read are refused, all at once."""
-        faults = self.lbfgs_conflicts() if self.optimizer.kind == "lbfgs" else []
+        """L-BFGS and LIBLINEAR work on all rows until they converge; settings that they do not read are refused, all at once."""
+        kind = self.optimizer.kind
+        faults = [fault.replace("lbfgs", kind) for fault in self.lbfgs_conflicts()] if kind in FULL_BATCH else []
         if faults:
             raise ValueError("; ".join(faults))
         return self

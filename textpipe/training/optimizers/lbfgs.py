@@ -52,7 +52,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     if getattr(model, "row_loss", "logistic") == "hinge":
         raise ConfigError(
             '[train] optimizer lbfgs: the loss "hinge" has no gradient at its corner; set [model] loss = "squared_hinge" or '
-            'optimizer = "sgd"'
+            'optimizer = "liblinear"'
         )
     path = getattr(model, "l2_path", (model.l2,))
     if len(path) > 1 and not valid:
