@@ -78,6 +78,7 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
     characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= MAX_CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
+    weights = ", weights = { characters = 0.7 }" if characters else ""
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
     others = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
@@ -89,8 +90,8 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
 
 [vectorize]
-# TF-IDF of word n-grams and of character n-grams inside words, each scaled to unit norm; or {{ kind = "ids" }}
-features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family", marks = true }}
+# TF-IDF of word n-grams and of character n-grams inside words, the latter with less weight; or {{ kind = "ids" }}
+features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family"{weights}, marks = true }}
 
 """
 
