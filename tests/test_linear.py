@@ -212,6 +212,14 @@ def test_the_temperature_undoes_a_factor_of_the_logits(target):
     assert found["log_loss"][1] < found["log_loss"][0]
 
 
+def test_a_model_that_is_never_wrong_on_valid_is_not_certain():
+    logits = np.where(np.eye(3)[np.arange(60) % 3] > 0, 5.0, -5.0)
+    rows = Rows({"x": Dense(logits)}, Labels(np.arange(60) % 3, 3))
+    temperature = calibration.fit(lambda inputs, training=False: inputs["x"], rows, Settings())["temperature"]
+    confidence = 1 / (1 + 2 * np.exp(-10 / temperature))
+    assert 0.95 < confidence < 0.995
+
+
 TABLES = {
     **tiny.CLASSIFIER,
     "model": {"kind": "logistic_regression", "loss": "squared_hinge", "l2": 0.5},
