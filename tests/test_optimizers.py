@@ -89,7 +89,10 @@ def test_adamw_does_not_decay_biases():
 
 def test_every_optimizer_and_schedule_is_tested_here():
     tested = {table["kind"] for table, _ in CASES.values()}
-    assert set(plugins.names("training.optimizers")) - tested == {"lbfgs"}  # tests/test_classifiers.py
+    assert set(plugins.names("training.optimizers")) - tested == {
+        "lbfgs",
+        "liblinear",
+    }  # tests/test_classifiers.py, tests/test_linear.py
     assert plugins.names("training.schedules") == [
         "constant", "cosine", "exponential", "halving", "inverse_square_root", "noam", "plateau",
     ]  # fmt: skip

@@ -283,8 +283,10 @@ def test_the_text_and_its_target_need_one_vocabulary():
         plugins.find("models", "masked_language_model").build(config, sizes, seed=1)
     section = train.Config(task="pretrain", model={"kind": "masked_language_model"})
     tables = {side: {"side": side, "kind": "ids", "names": [side]} for side in ("source", "target")}
-    with pytest.raises(ConfigError, match="masked_language_model: the text fields have different tokens"):
-        train.check_shared_vocabulary(section, tables)
+    with pytest.raises(
+        ConfigError, match="masked_language_model: reads these fields with one vocabulary, but their tokens differ"
+    ):
+        train.check_tokens(section, tables)
     with pytest.raises(ValueError, match="word_dropout: masked_language_model predicts hidden tokens"):
         train.Config(task="pretrain", model={"kind": "masked_language_model"}, word_dropout={"rate": 0.1})
 

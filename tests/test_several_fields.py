@@ -110,13 +110,6 @@ def test_the_multi_label_loss_is_the_sum_over_labels():
     assert result["best"]["valid_f1"] > 0.9
 
 
-def test_lbfgs_refuses_other_objectives():
-    model = {"kind": "logistic_regression"}
-    with pytest.raises(ValueError, match="lbfgs minimizes only softmax, but multi_label is trained with sigmoid"):
-        train.Config(task="multi_label", model=model, optimizer="lbfgs")
-    assert train.Config(task="classify", model=model, optimizer="lbfgs").optimizer.kind == "lbfgs"
-
-
 TEXTS = {"subject": {**WORDS, "max_length": 4}, "body": WORDS}
 BAG = {"kind": "bag", "embedding_size": 6}
 
@@ -213,8 +206,8 @@ def test_settings_of_fields_that_pooled_does_not_have_are_refused(inputs, option
 def test_fields_of_a_shared_encoder_must_have_the_same_tokens():
     config = train.Config(task="classify", model={"kind": "pooled", "share_encoder": True})
     tables = [{"side": "source", "kind": "ids", "names": names} for names in (["a", "b"], ["a", "c"])]
-    with pytest.raises(ConfigError, match="share_encoder: the text fields have different tokens"):
-        train.check_shared_vocabulary(config, dict(zip("xy", tables, strict=True)))
+    with pytest.raises(ConfigError, match="pooled: reads these fields with one vocabulary, but their tokens differ"):
+        train.check_tokens(config, dict(zip("xy", tables, strict=True)))
     with pytest.raises(ValueError, match="encoders: with share_encoder, one encoder reads all fields"):
         train.Config(task="classify", model={"kind": "pooled", "share_encoder": True, "encoders": {"x": "bag"}})
 

@@ -608,7 +608,6 @@ def test_features_and_tasks_that_do_not_fit_a_model_are_refused_with_a_cure(stag
     [
         ({"scheduled_sampling": {}}, "leave scheduled_sampling out"),
         ({"early_stopping": {"metric": "valid_perplexity"}}, "has no perplexity"),
-        ({"model": {"kind": "logistic_regression", "l1": 1.0}, "optimizer": "lbfgs"}, "cannot follow l1"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
         ({"optimizer": {"kind": "sgd", "nesterov": True}}, "nesterov: needs momentum, which is 0"),
         ({"parallel": 2}, "parallel: feed_forward trains on a batch as a whole"),

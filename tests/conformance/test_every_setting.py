@@ -186,6 +186,8 @@ SHOWN = {
         "vectors": "test_layer_rates.py::test_known_words_start_from_their_vectors_and_others_from_random_ones",
         "layer_rates": "test_layer_rates.py::test_a_factor_is_that_of_the_learning_rate",
         "unfreeze": "test_layer_rates.py::test_weights_that_are_not_unfrozen_yet_keep_their_bits",
+        "class_weight": "test_linear.py::test_balanced_class_weights_agree_with_scikit_learn",
+        "calibration": "test_linear.py::test_calibration_reaches_the_served_probabilities_and_needs_valid_rows",
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
         "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",

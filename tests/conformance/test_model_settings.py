@@ -70,9 +70,12 @@ UPDATES = {
         "num_heads": (1, {"attention": "multi_head", "attention_size": 4, "num_heads": 2}),
     },
     "hybrid": {"cell": "lstm"},
-    "feed_forward": {"activation": "tanh", "normalization": "batch", "l1": 0.5, "l2": 0.5},
+    "feed_forward": {
+        "activation": "tanh", "normalization": "batch", "l1": 0.5, "l2": 0.5, "initializer": "he",
+        "residual": (True, {"units": [8, 8]}),
+    },
     "pooled": {"activation": "tanh"},
-    "logistic_regression": {"l1": 0.5, "l2": 0.5},
+    "logistic_regression": {"l1": 0.5, "l2": 0.5, "loss": "squared_hinge"},
 }  # fmt: skip
 
 # Counted site by site in test_dropout_sites.py.

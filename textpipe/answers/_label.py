@@ -12,6 +12,7 @@ from textpipe.savedmodel import signatures
 from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
 from textpipe.servable.tracing import ABSENT, Graph, Raw, Tensors
+from textpipe.training import calibration
 
 EXAMPLES_INPUT = "inputs"  # TensorFlow Serving's name for the input of a classify signature
 
@@ -26,6 +27,7 @@ class Output(tf.Module):
         super().__init__(name="output")
         self._graph = lambda: graph  # in a lambda: an attribute would be saved with this module
         self.classes = graph.features[graph.target]
+        self.temperature = calibration.temperature_of(graph.trained)
 
     @property
     def graph(self) -> Graph:
@@ -53,16 +55,23 @@ class Output(tf.Module):
             "probabilities": probabilities,
         }
 
+    def logits(self, inputs: Any) -> tf.Tensor:
+        """The model's logits [B, C], divided by the temperature of calibration."""
+        logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
+        return logits if self.temperature == 1 else logits / self.temperature
+
     def probabilities(self, inputs: Any) -> tf.Tensor:
         """Class probabilities [B, C]; a single logit is the log-odds of the second of two classes."""
-        logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
-        if logits.shape[-1] == 1:
-            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
-        return tf.nn.softmax(logits)
+        return to_probabilities(self.logits(inputs))
+
+    def uncalibrated(self, **raw: tf.Tensor) -> Tensors:
+        """The scores of the answers without calibration [B]."""
+        logits = self.logits(self.graph.inputs(raw)) * self.temperature
+        return {"score": tf.reduce_max(to_probabilities(logits), axis=1)}
 
     def log_probabilities(self, inputs: Any) -> tf.Tensor:
         """The logarithms of `probabilities` [B, C], accurate also where those underflow."""
-        logits = tf.cast(self.graph.model(inputs, training=False), tf.float32)
+        logits = self.logits(inputs)
         if logits.shape[-1] == 1:
             return tf.concat([tf.math.log_sigmoid(-logits), tf.math.log_sigmoid(logits)], axis=1)
         return tf.nn.log_softmax(logits)
@@ -113,3 +122,10 @@ class Output(tf.Module):
             row["probabilities"] = probabilities
             row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}
             row["log_prob"] = math.log(max(probabilities))
+
+
+def to_probabilities(logits: tf.Tensor) -> tf.Tensor:
+    """Logits [B, C], or log-odds of the second of two classes [B, 1], as class probabilities [B, C]."""
+    if logits.shape[-1] == 1:
+        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
+    return tf.nn.softmax(logits)

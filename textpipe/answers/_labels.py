@@ -40,14 +40,14 @@ class Output(_label.Output):
 
     def probabilities(self, inputs: Any) -> tf.Tensor:
         """The probability of each label [B, C]."""
-        return tf.sigmoid(tf.cast(self.graph.model(inputs, training=False), tf.float32))
+        return tf.sigmoid(self.logits(inputs))
 
     def score(self, raw: Raw) -> Tensors:
         """Score given sets of labels, the probability that exactly these apply: log_prob [B] and probability [B].
 
         Unknown labels are ignored.
         """
-        logits = tf.cast(self.graph.model(self.graph.inputs(raw), training=False), tf.float32)
+        logits = self.logits(self.graph.inputs(raw))
         targets = self.classes(raw[self.graph.target])  # [B, C] of 0 and 1
         log_prob = tf.reduce_sum(tf.math.log_sigmoid(tf.where(targets > 0, logits, -logits)), axis=1)
         return {"log_prob": log_prob, "probability": tf.exp(log_prob)}

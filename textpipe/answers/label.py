@@ -87,10 +87,21 @@ def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extra_metrics(
-    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
+    graph: Any, raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
-    """Nothing in addition to the task's metrics."""
-    return {}, []
+    """After calibration, `uncalibrated_error`: the calibration error of the same answers without it."""
+    output = graph.output
+    if output.temperature == 1:
+        return {}, []
+    import numpy as np
+
+    from textpipe.metrics.classification import calibration_error
+    from textpipe.savedmodel import batching, model_rows
+
+    rows = batching.run_in_batches(output.uncalibrated, model_rows.encode_columns(raw), batch_rows=batch_rows)
+    confidences = np.array([row["score"] for row in rows])
+    correct = np.array([answer == reference for answer, reference in zip(answers, references, strict=True)])
+    return {"uncalibrated_error": calibration_error(confidences, correct)}, []
 
 
 def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:

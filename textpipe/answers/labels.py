@@ -10,7 +10,6 @@ from textpipe.answers.label import (
     answer_metrics,
     check_ensemble,
     choices,
-    extra_metrics,
     from_features,
     join,
     score_line,
@@ -47,10 +46,21 @@ def output(
     return Output(graph, kept_threshold(graph.trained))
 
 
+def extra_metrics(
+    graph: "Graph", raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
+) -> tuple[dict[str, float], list[str]]:
+    """Nothing in addition to the task's metrics."""
+    return {}, []
+
+
 def kept_threshold(trained: Mapping[str, Any]) -> float:
-    """The threshold of the kept weights, from train.json."""
+    """The threshold of the kept weights, from train.json, on the scale of calibrated probabilities."""
     kept = trained.get("average") or trained.get("best") or {}
-    return kept.get("valid_threshold", DEFAULT_THRESHOLD)
+    threshold = float(kept.get("valid_threshold", DEFAULT_THRESHOLD))
+    temperature = trained.get("calibration", {}).get("temperature", 1.0)
+    if temperature == 1:
+        return threshold
+    return 1 / (1 + (1 / threshold - 1) ** (1 / temperature))
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,15 @@ class Tfidf(Counts):
         """[N] string -> [N, D] float32, indices in canonical order."""
         counts = super().__call__(text)
         rows = counts.with_values(counts.values * tf.gather(self.idf, counts.indices[:, 1]))
-        return rows if self.options().norm == "none" else ngrams.l2_normalize(rows, self.family)
+        if self.options().norm == "none":
+            return rows
+        rows = ngrams.l2_normalize(rows, self.family)
+        if not self.options().weights:
+            return rows
+        weights = tf.gather(
+            tf.constant(self.options().family_weights, tf.float32), tf.gather(self.family, rows.indices[:, 1])
+        )
+        return rows.with_values(rows.values * weights)
 
 
 class Hashed(Counts):

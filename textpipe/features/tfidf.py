@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from textpipe.features import _ngrams
 
@@ -16,10 +18,28 @@ OF = ("text",)
 class Config(_ngrams.Ngrams):
     """norm: "l2" divides each row by its Euclidean length; "family" normalizes word, character and piece n-grams
     separately, so that the many character n-grams do not outweigh the word n-grams.
+    weights: with norm "family", factors of the families' lengths, such as { characters = 0.7 }; 1 for the others.
     """
 
     kind: Literal["tfidf"] = "tfidf"
     norm: Literal["l2", "family", "none"] = "l2"
+    weights: dict[Literal["words", "characters", "pieces"], Annotated[float, Field(gt=0, le=100)]] = {}
+
+    @model_validator(mode="after")
+    def check_weights(self) -> "Config":
+        if self.weights and self.norm != "family":
+            raise ValueError(
+                f'weights: applies to norm = "family", but norm is "{self.norm}"; set norm = "family" or leave weights out'
+            )
+        for name in self.weights:
+            if not getattr(self, name):
+                raise ValueError(f"weights: {name} are not counted, because {name} = []; leave out weights.{name}")
+        return self
+
+    @property
+    def family_weights(self) -> list[float]:
+        """The factor of each counted family, in the order of their buckets."""
+        return [self.weights.get(name, 1.0) for name in ("words", "characters", "pieces") if getattr(self, name)]
 
     @property
     def separate_families(self) -> bool:

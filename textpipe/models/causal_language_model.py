@@ -34,6 +34,11 @@ class Config(Section):
         return self
 
 
+def shared_sides(config: Config) -> tuple[str, ...]:
+    """Sides whose fields of ids must have the same tokens."""
+    return masked_language_model.shared_sides(config)
+
+
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The keras.Model: ids [B, T], shifted right -> logits [B, T, V]; raises ConfigError as masked_language_model.build."""
     return masked_language_model.build(config, sizes, seed=seed, causal=True)

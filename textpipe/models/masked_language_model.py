@@ -33,6 +33,11 @@ class Config(Section):
         return self
 
 
+def shared_sides(config: Section) -> tuple[str, ...]:
+    """Sides whose fields of ids must have the same tokens."""
+    return "source", "target"
+
+
 def build(config: Any, sizes: Sizes, *, seed: int, causal: bool = False) -> Any:
     """The keras.Model: ids [B, T] -> logits [B, T, V].
 

@@ -66,6 +66,11 @@ def unused(config: Config) -> dict[str, str]:
     return reasons
 
 
+def shared_sides(config: Config) -> tuple[str, ...]:
+    """Sides whose fields of ids must have the same tokens."""
+    return ("source",) if config.share_encoder else ()
+
+
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     """The keras.Model: {field: ids [B, T], sparse rows [B, D] or numbers [B]} -> logits [B, C].
 

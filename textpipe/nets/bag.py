@@ -84,10 +84,11 @@ class Blocks(keras.layers.Layer):
 class LogisticRegression(keras.Model):
     """Logits of a linear classifier: {field: sparse rows [B, D], ids [B, T] or numbers [B, D]} -> [B, C].
 
-    dims: {field: D}. C = 1 for two classes.
+    dims: {field: D}. C = 1 for two classes. row_loss: the loss of its rows, see training/losses.py.
     """
 
     convex = True
+    row_loss = "logistic"
 
     def __init__(self, dims, num_logits, *, l1=0.0, l2=0.0, **options):
         super().__init__(**options)
@@ -119,17 +120,37 @@ class LogisticRegression(keras.Model):
         return penalty(self.kernels, self.l1, self.l2)
 
 
-class Hidden(keras.layers.Layer):
-    """One hidden layer: linear map, bias or batch normalization, activation, dropout.   [B, D] or [B, T] -> [B, H]"""
+KERNELS = {
+    "glorot": keras.initializers.GlorotUniform,
+    "he": keras.initializers.HeNormal,
+    "lecun": keras.initializers.LecunNormal,
+}
+NORMS = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
 
-    def __init__(self, dim, units, *, activation, normalization, dropout, seed, linear=None, **options):
+
+class Hidden(keras.layers.Layer):
+    """One hidden layer: linear map, bias or normalization, activation, dropout, and with `residual` its input.   [B, D] or [B, T] -> [B, H]"""
+
+    def __init__(
+        self,
+        dim,
+        units,
+        *,
+        activation,
+        normalization,
+        dropout,
+        seed,
+        linear=None,
+        initializer="glorot",
+        residual=False,
+        **options,
+    ):
         super().__init__(**options)
-        initializer = keras.initializers.GlorotUniform(seed=seed)
-        self.linear = Linear(dim, units, initializer=initializer) if linear is None else linear
-        self.norm = keras.layers.BatchNormalization() if normalization == "batch" else None
+        self.linear = Linear(dim, units, initializer=KERNELS[initializer](seed=seed)) if linear is None else linear
+        self.norm = NORMS[normalization]() if normalization in NORMS else None
         self.activation = keras.activations.get(activation)
         self.dropout = Dropout(dropout, seed=seed + 1)
-        self.units = units
+        self.units, self.residual = units, residual
 
     def build(self, input_shape=None):
         self.linear.build()
@@ -142,7 +163,8 @@ class Hidden(keras.layers.Layer):
     def call(self, features, training=False):
         hidden = self.linear(features)  # [B, H]
         hidden = hidden + self.bias if self.norm is None else self.norm(hidden, training=training)
-        return self.dropout(self.activation(hidden), training=training)
+        hidden = self.dropout(self.activation(hidden), training=training)
+        return hidden + features if self.residual else hidden
 
 
 class FeedForward(keras.Model):
@@ -161,6 +183,8 @@ class FeedForward(keras.Model):
         embeddings=None,
         activation="relu",
         normalization="none",
+        initializer="glorot",
+        residual=False,
         dropout=0.0,
         l1=0.0,
         l2=0.0,
@@ -173,16 +197,16 @@ class FeedForward(keras.Model):
         first, dim = None, next(iter(dims.values()))
         if len(dims) > 1:
 
-            def initializer(index, kind="glorot"):
+            def field_initializer(index, kind="kernel"):
                 # Different from the seeds of all other weights, of models with other seeds too.
                 weight_seed = 1000 * seed + 500 + index
                 return (
                     keras.initializers.RandomUniform(seed=weight_seed)
                     if kind == "uniform"
-                    else keras.initializers.GlorotUniform(seed=weight_seed)
+                    else KERNELS[initializer](seed=weight_seed)
                 )
 
-            first = Blocks(dims, units[0], embeddings=embeddings, initializer=initializer, name="blocks")
+            first = Blocks(dims, units[0], embeddings=embeddings, initializer=field_initializer, name="blocks")
         elif embeddings:
             uniform = keras.initializers.RandomUniform(seed=1000 * seed)
             (width,) = embeddings.values()
@@ -201,6 +225,8 @@ class FeedForward(keras.Model):
                     dropout=dropout,
                     seed=layer_seed,
                     linear=None if position else first,
+                    initializer=initializer,
+                    residual=residual and position > 0 and width == dim,
                 )
             )
             dim = width

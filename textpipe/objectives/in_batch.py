@@ -15,7 +15,9 @@ RANKED = "ranks replies"
 ABSENT = -1e9
 # Settings of [train] without effect, and why.
 UNUSED = {
-    **dict.fromkeys(("label_smoothing", "scheduled_sampling", "valid_bleu_rows"), RANKED),
+    **dict.fromkeys(
+        ("label_smoothing", "scheduled_sampling", "valid_bleu_rows", "class_weight", "calibration"), RANKED
+    ),
     "parallel": "needs a batch as a whole: its rows are each other's negatives",
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 NEEDS = "tokens"
 COUNTS = "tokens"
 METRICS = {"valid_loss": "min", "valid_accuracy": "max", "valid_perplexity": "min", "valid_bleu": "max"}
-UNUSED: dict[str, str] = {}
+UNUSED = dict.fromkeys(("class_weight", "calibration"), "answers with a text, not with a label")
 
 
 def weight(targets: Any) -> Any:

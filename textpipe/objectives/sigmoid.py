@@ -1,4 +1,7 @@
-"""Several labels of a closed set: binary cross-entropy, summed over the labels."""
+"""Several labels of a closed set: binary cross-entropy, summed over the labels.
+
+A linear classifier may set another loss with [model] loss, and [train] class_weight weights the labels.
+"""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +29,7 @@ def weight(targets: Any) -> Any:
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
     """Sums over the rows of a batch; targets: [B, C], 1 for the labels of a row and 0 for the others.
 
-    `loss` (nats), `weight` (rows), `actual` labels, and for F1 at each of THRESHOLDS `hits_0`, `predicted_0` etc.
+    `loss` (nats, or hinge loss), `weight` (rows), `actual` labels, and for F1 at each of THRESHOLDS `hits_0`, `predicted_0` etc.
     """
     import tensorflow as tf
 
@@ -34,8 +37,13 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     logits = losses.loss_precision(model(inputs, training=training))  # [B, C]
     targets = tf.cast(targets, logits.dtype)
+    label_losses = losses.margin_losses(logits, targets, getattr(model, "row_loss", "logistic"))  # [B, C]
+    class_weights = getattr(model, "class_weights", None)
+    if training and class_weights is not None:
+        absent, present = tf.constant(class_weights, logits.dtype)
+        label_losses *= tf.where(targets > 0, present, absent)
     batch_sums = {
-        "loss": tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)),
+        "loss": tf.reduce_sum(label_losses),
         "weight": tf.cast(tf.shape(targets)[0], tf.float32),
         "actual": tf.reduce_sum(tf.cast(targets, tf.float32)),
     }
@@ -47,7 +55,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
-    """valid_loss (nats per row), the best micro-averaged F1 over all thresholds, and its threshold.
+    """valid_loss (per row), the best micro-averaged F1 over all thresholds, and its threshold.
 
     If several are best, the nearest to .5.
     """

@@ -9,7 +9,7 @@ MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
 MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
-L2_CANDIDATES = [3, 1, 0.3, 0.1, 0.03, 0.01]
+L2_CANDIDATES = [10, 3, 1, 0.3]
 
 
 SENDERS = {
@@ -37,10 +37,12 @@ def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
         + f"""\
 [model]
 kind = "logistic_regression"        # or "feed_forward"
+loss = "squared_hinge"              # that of a linear support vector machine; or "logistic"
 l2 = {L2_CANDIDATES}   # the best value on valid is chosen; larger is smoother
 
 [train]
-optimizer = "lbfgs"                 # exact and fast for logistic_regression; "adam" for feed_forward
+optimizer = "liblinear"             # for hinge losses; "lbfgs" for logistic, "adam" for feed_forward
+calibration = "temperature"         # fitted on valid, so that probabilities match frequencies
 
 [evaluate.require]
 # accuracy = 0.9                    # below this nothing is exported
@@ -76,6 +78,7 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
     characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= MAX_CHARACTERS
     families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
+    weights = ", weights = { characters = 0.7 }" if characters else ""
     steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
     others = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
@@ -87,8 +90,8 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
 
 [vectorize]
-# TF-IDF of word n-grams and of character n-grams inside words, each scaled to unit norm; or {{ kind = "ids" }}
-features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family" }}
+# TF-IDF of word n-grams and of character n-grams inside words, the latter with less weight; or {{ kind = "ids" }}
+features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family"{weights}, marks = true }}
 
 """
 

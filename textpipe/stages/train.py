@@ -18,7 +18,7 @@ from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
 from textpipe.training.regularization import regularized
-from textpipe.training.settings import Settings
+from textpipe.training.settings import FULL_BATCH, Settings
 from textpipe.training.warm_start import source_weights, word_vectors
 
 # Rows come from vectorize, codecs for vocabulary.json from tokenize, references for validation BLEU from ingest.
@@ -53,10 +53,13 @@ class Config(Settings):
             raise ValueError(f"{name}: {reason}; leave {name} out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
-        if self.optimizer.kind != "lbfgs" and isinstance(getattr(self.model, "l2", 0), list):
+        if self.optimizer.kind not in FULL_BATCH and isinstance(getattr(self.model, "l2", 0), list):
             raise ValueError(
-                'optimizer: only lbfgs fits a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
+                'optimizer: only lbfgs and liblinear fit a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
             )
+        conflicts = getattr(plugins.find("training.optimizers", self.optimizer.kind), "conflicts", None)
+        if conflicts and (faults := conflicts(self.model)):
+            raise ValueError("; ".join(faults))
         unused = getattr(module, "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:
@@ -73,14 +76,11 @@ class Config(Settings):
         return [("objectives", objective_name(self.task, self.model.kind))]
 
     def lbfgs_conflicts(self) -> list[str]:
-        """Those of Settings, an l1 penalty, and an objective other than softmax."""
-        l1 = getattr(self.model, "l1", 0)
-        cure = 'optimizer: lbfgs cannot follow l1; set [model] l1 to 0 or optimizer to "adam"'
-        faults = [*super().lbfgs_conflicts(), *([cure] if l1 else [])]
-        objective = objective_name(self.task, self.model.kind)
-        if plugins.find("models", self.model.kind).GIVES == "logits" and objective != "softmax":
+        """Those of Settings, and a loss without a gradient at its corner."""
+        faults = super().lbfgs_conflicts()
+        if getattr(self.model, "loss", None) == "hinge" and self.optimizer.kind == "lbfgs":
             faults.append(
-                f'optimizer: lbfgs minimizes only softmax, but {self.task} is trained with {objective}; use "adam"'
+                'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "liblinear"'
             )
         return faults
 
@@ -127,23 +127,30 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import loop, precision, validation_bleu
+    from textpipe.training import calibration, class_weights, loop, precision, validation_bleu
     from textpipe.training.batching import rows
     from textpipe.training.regularization import subword_sampling
     from textpipe.training.warm_start import layer_rates, parameters, vocabulary_axes
 
     data = {split: rows.read(inputs["vectorize"], split, sizes) for split in ("train", "valid")}
+    if config.calibration != "none" and not len(data["valid"]):
+        raise ConfigError(
+            "[train] calibration: there are no validation rows to fit it on; set [ingest] split.valid, or leave calibration out"
+        )
     if config.subword_sampling:
         options = config.subword_sampling
         data["train"] = subword_sampling.with_samplers(
             data["train"], inputs["tokenize"], sizes, options, seed=config.seed
         )
     vocabulary = vocabulary_axes.describe_vocabulary(inputs["tokenize"], inputs["vectorize"], sizes)
-    check_shared_vocabulary(config, vocabulary)
+    check_tokens(config, vocabulary)
     source = source_weights.SourceWeights(config.init, config.model, sizes, vocabulary) if config.init else None
     vectors = None
     if config.vectors:
         vectors = word_vectors.WordVectors(config.vectors, config.model, sizes, inputs["tokenize"], vocabulary)
+    weights_of_classes = class_weights.resolve(
+        config.class_weight, data["train"].target, sizes.target.get("classes", [])
+    )
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
@@ -155,6 +162,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         with precision.policy(config.precision):
             model = module.build(config.model, sizes, seed=config.seed)
         regularized.check_model(config, model)
+        model.class_weights = weights_of_classes
         initial: dict[str, Any] = {"init": source.apply(model)} if source else {}
         if config.freeze:
             initial["frozen"] = parameters.freeze(model, config.freeze)
@@ -163,6 +171,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         if config.layer_rates or config.unfreeze:
             initial["layer_rates"] = layer_rates.Factors(model, config.layer_rates, config.unfreeze).described()
         result = loop.fit(model, data, config, output, measures, objective)
+        if config.calibration != "none":
+            result["calibration"] = calibration.fit(model, data["valid"], config)
     write(output / source_weights.MODEL, {"model": config.model.model_dump(mode="json"), "sizes": tables})
     write(output / source_weights.VOCABULARY, vocabulary)
     write(output / "train.json", {**result, **initial})
@@ -203,18 +213,15 @@ def check(config: Config, sizes: Sizes, module: ModuleType, objective: ModuleTyp
         )
 
 
-def check_shared_vocabulary(config: Config, vocabulary: dict[str, Any]) -> None:
-    """Raises ConfigError if the text fields of a shared encoder have different tokens."""
-    predicts_source = plugins.find("models", config.model.kind).GIVES in ("masked", "next")
-    if not predicts_source and not getattr(config.model, "share_encoder", False):
-        return
-    sides = ("source", "target") if predicts_source else ("source",)
+def check_tokens(config: Config, vocabulary: dict[str, Any]) -> None:
+    """Raises ConfigError if fields that the model reads with one vocabulary have different tokens."""
+    kind = config.model.kind
+    shared = getattr(plugins.find("models", kind), "shared_sides", None)
+    sides = shared(config.model) if shared else ()
     names = [table["names"] for table in vocabulary.values() if table["kind"] == "ids" and table["side"] in sides]
     if any(other != names[0] for other in names):
-        setting = config.model.kind if predicts_source else "share_encoder"
         raise ConfigError(
-            f"[model] {setting}: the text fields have different tokens of the same number; set [tokenize] vocabulary = "
-            '"joint"' + ("" if predicts_source else ", or leave share_encoder out")
+            f'[model] {kind}: reads these fields with one vocabulary, but their tokens differ; set [tokenize] vocabulary = "joint"'
         )
 
 
@@ -231,4 +238,12 @@ def summary(output: Path) -> str:
     figures = "".join(f", {name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
     count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
     lines = [f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"]
+    if "nonzero" in result:
+        lines.append(f"{result['nonzero']:,} weights are not 0")
+    if table := result.get("calibration"):
+        before, after = table["calibration_error"]
+        lines.append(
+            f"calibrated on {table['rows']:,} validation rows: temperature {table['temperature']:.3g}, calibration error {before:.4f} "
+            f"before and {after:.4f} after"
+        )
     return "\n".join(lines + [f"WARNING: {warning}" for warning in result.get("warnings", [])])

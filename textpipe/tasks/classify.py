@@ -18,7 +18,7 @@ ANSWER = "label"
 METRICS = {
     **dict.fromkeys(("accuracy", "f1_macro", "precision_macro", "recall_macro", "f1", "precision", "recall"), "max"),
     "roc_auc": "max",
-    **dict.fromkeys(("log_loss", "calibration_error"), "min"),
+    **dict.fromkeys(("log_loss", "calibration_error", "uncalibrated_error"), "min"),
     # With [answer] out_of_scope:
     **dict.fromkeys(("in_scope_accuracy", "class_accuracy", "out_of_scope_auroc"), "max"),
     "out_of_scope_fpr95": "min",

@@ -18,13 +18,15 @@ TRIALS = 20
 NOISE = 1e-6
 # Iterations without a lower value or gradient after which only rounding is left.
 PATIENCE = 10
+# Iterations over which the decrease of the value is averaged.
+WINDOW = 5
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]  # [P] -> value, gradient [P]
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """stopped: "converged" (no entry of the gradient exceeds the tolerance), "iterations", or "rounding" (steps lower the
+    """stopped: "converged" (no entry of the gradient exceeds the tolerance, or the value hardly decreases), "iterations", or "rounding" (steps lower the
     value by no more than its rounding error)."""
 
     point: np.ndarray
@@ -54,16 +56,23 @@ def minimize(
     max_iterations: int,
     memory: int = 10,
     report: Callable[[float, np.ndarray], None] = lambda value, gradient: None,
+    steepest: Callable[[np.ndarray], float] = lambda gradient: float(np.abs(gradient).max()),
+    min_decrease: float = 0.0,
 ) -> Minimum:
-    """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration."""
+    """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration.
+
+    steepest: the largest entry of a gradient, compared with the tolerance. min_decrease: also stop when the last WINDOW iterations
+    lowered the value by less than this share of it each, on average.
+    """
     point = start.astype(np.float32)
     value, gradient = function(point)
     pairs = CurvaturePairs(len(point), memory)
     iterations, calls, stopped = 0, 1, "converged"
     lowest, flattest, stale = value, np.inf, 0
-    while (steepest := float(np.abs(gradient).max())) > tolerance:
-        if value < lowest - NOISE * abs(lowest) or steepest < 0.9 * flattest:
-            lowest, flattest, stale = min(value, lowest), min(steepest, flattest), 0
+    values = [value]
+    while (largest := steepest(gradient)) > tolerance:
+        if value < lowest - NOISE * abs(lowest) or largest < 0.9 * flattest:
+            lowest, flattest, stale = min(value, lowest), min(largest, flattest), 0
         else:
             stale += 1
         if iterations == max_iterations or stale == PATIENCE:
@@ -81,6 +90,9 @@ def minimize(
         point, value, gradient = trial.point, trial.value, trial.gradient
         iterations += 1
         report(value, gradient)
+        values.append(value)
+        if min_decrease and len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+            break
     return Minimum(point, value, gradient, iterations, calls, stopped)
 
 

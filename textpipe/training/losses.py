@@ -19,20 +19,37 @@ def loss_precision(tensor):
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
-def classification_sums(logits, labels, smoothing: float = 0.0) -> Sums:
+def classification_sums(logits, labels, loss: str = "logistic", *, smoothing: float = 0.0, class_weights=None) -> Sums:
     """Sums over rows of logits [B, C]; with C = 1 a logit is the log-odds of class 1, and the logits of both are 0 and it.
 
-    smoothing: share of a label's probability spread evenly over all classes (Szegedy et al. 2016, section 7).
+    loss: "logistic"; "hinge" or "squared_hinge", summed over the classes, one against the rest. smoothing: share of a label's
+    probability spread evenly over all classes (Szegedy et al. 2016, section 7), for the logistic loss. class_weights [2, classes]: the
+    second row multiplies the loss of the rows of a class.
     """
-    if logits.shape[-1] > 1:
-        return cross_entropy_sums(logits, labels, smoothing)
-    logit = logits[:, 0]
-    targets = tf.cast(labels, logit.dtype)
-    if smoothing:
-        targets = (1 - smoothing) * targets + smoothing / 2
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logit)
-    correct = tf.cast(tf.cast(logit > 0, tf.int32) == labels, tf.float32)
+    binary = logits.shape[-1] == 1
+    if loss != "logistic":
+        true = tf.equal(labels, 1)[:, None] if binary else tf.one_hot(labels, logits.shape[-1])
+        losses = tf.reduce_sum(margin_losses(logits, tf.cast(true, logits.dtype), loss), axis=1)
+    elif binary:
+        targets = (1 - smoothing) * tf.cast(labels, logits.dtype) + smoothing / 2
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits[:, 0])
+    else:
+        losses = smoothed_cross_entropy(logits, labels, smoothing)
+    if class_weights is not None:
+        losses *= tf.gather(tf.constant(class_weights[1], logits.dtype), labels)
+    answers = (
+        tf.cast(logits[:, 0] > 0, labels.dtype) if binary else tf.argmax(logits, axis=-1, output_type=labels.dtype)
+    )
+    correct = tf.cast(answers == labels, tf.float32)
     return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
+
+
+def margin_losses(logits, targets, loss: str):
+    """The loss of each logit [B, C] against targets [B, C] of 0 and 1: "logistic", "hinge", or "squared_hinge"."""
+    if loss == "logistic":
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    gaps = tf.nn.relu(1 - (2 * targets - 1) * logits)
+    return tf.square(gaps) if loss == "squared_hinge" else gaps
 
 
 def token_logits(model, inputs, target, *, training: bool, words=None):
@@ -51,12 +68,18 @@ def shift_right(target, start_id: int):
 
 def cross_entropy_sums(logits, labels, smoothing: float = 0.0) -> Sums:
     """Sums over rows of logits [N, V] or [B, C]; the loss is training/vocabulary_loss.py's smoothed cross-entropy."""
+    losses = smoothed_cross_entropy(logits, labels, smoothing)
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
+
+
+def smoothed_cross_entropy(logits, labels, smoothing: float):
+    """The loss of each row: logits [N, V] -> [N]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     if smoothing:
         label_logits = tf.gather(logits, labels, axis=1, batch_dims=1)
         losses += smoothing * (label_logits - tf.reduce_mean(logits, axis=1))
-    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
-    return {"loss": tf.reduce_sum(losses), "correct": tf.reduce_sum(correct), "weight": num_labels(labels)}
+    return losses
 
 
 def num_labels(labels):

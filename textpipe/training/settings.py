@@ -12,7 +12,8 @@ from textpipe.training.warm_start.source_weights import Init
 from textpipe.training.warm_start.word_vectors import Vectors
 
 # The settings of [train] that the optimizer lbfgs reads, and why it does not read the others.
-LBFGS_READS = {"seed", "optimizer", "init"}
+LBFGS_READS = {"seed", "optimizer", "init", "class_weight", "calibration"}
+FULL_BATCH = ("lbfgs", "liblinear")
 NO_USE = "lbfgs works on all rows at once and does not use it; leave it out"
 OWN_END = "lbfgs stops by optimizer.tolerance and optimizer.max_iterations; set those and leave this out"
 ONE_FUNCTION = 'lbfgs minimizes one function of all weights; set optimizer to "adam" or leave this out'
@@ -88,6 +89,11 @@ class Settings(Section):
     layer_rates: factors of the learning rate by layer.
     unfreeze: train the layers one after another, from the last; for runs that start from trained weights.
     scheduled_sampling: texts only. For the model "hybrid", known words are replaced by known words.
+    class_weight: classifiers only. "balanced" weights the rows of a class by rows / (classes * rows of the class), as scikit-learn;
+        a table such as { urgent = 3.0 } multiplies the loss of the rows of a label, 1 for the others. With several labels per row,
+        a label's weight applies where it is given; "balanced" also weights the rows without it, to half of the total each.
+    calibration: classifiers only. "temperature" divides the logits by one number, fitted on valid after training, so that
+        probabilities match frequencies (Guo et al., 2017). Answers stay the same.
     label_smoothing: share of each target's probability spread evenly over the vocabulary, or over the classes of a label.
     validate_steps: validate after this many steps instead of at the end of each epoch.
     checkpoint_steps: also write a checkpoint after this many steps; one is always written at the end of an epoch.
@@ -118,6 +124,8 @@ class Settings(Section):
     schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)  # of the learning rate
     clip_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    calibration: Literal["none", "temperature"] = "none"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     word_dropout: WordDropout | None = None
     mixup: float | None = Field(default=None, gt=0)
@@ -159,8 +167,9 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def lbfgs_settings(self):
-        """L-BFGS iterates over all rows until it converges; settings that it does not read are refused, all at once."""
-        faults = self.lbfgs_conflicts() if self.optimizer.kind == "lbfgs" else []
+        """L-BFGS and LIBLINEAR work on all rows until they converge; settings that they do not read are refused, all at once."""
+        kind = self.optimizer.kind
+        faults = [fault.replace("lbfgs", kind) for fault in self.lbfgs_conflicts()] if kind in FULL_BATCH else []
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -22,6 +22,10 @@ def wrap(objective: ModuleType, settings: Any) -> Any:
 
 def conflicts(settings: Any, model: Section, objective: ModuleType) -> Iterator[tuple[str, str]]:
     """(setting, why it cannot be used) under this model and objective."""
+    if objective.NEEDS == "logits" and getattr(model, "loss", "logistic") != "logistic":
+        for name in ("label_smoothing", "r_drop"):
+            if getattr(settings, name):
+                yield name, f"is defined for probabilities, and {model.loss} has none"
     if objective.NEEDS != "logits" or hasattr(objective, "gradients"):
         for name in ("mixup", "r_drop"):
             if getattr(settings, name):
