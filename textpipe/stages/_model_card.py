@@ -82,7 +82,7 @@ def model_lines(about: Mapping[str, Any]) -> list[str]:
     rows.append(["parameters", number(about["training"]["parameters"])])
     if about["decode"]:
         rows.append(["decoding", about["decode"]["kind"]])
-    rows.append(["signatures", ", ".join(about["signatures"])])
+    rows.append(["signatures", ", ".join(sorted(about["signatures"]))])
     rows.append(["made with", ", ".join(f"{name} {version}" for name, version in sorted(about["versions"].items()))])
     return table(["", ""], rows)
 

@@ -1,8 +1,8 @@
 """Answer raw rows with the served graph and score the answers.
 
 metrics.json: {"task", "split", "rows", "metrics": {name: figure}, "intervals": {name: [low, high]}, "signatures",
-"unseen_words", "rare_words", "notes"}; "slices" {name: {"condition", "rows", "metrics"}} of [evaluate.slices]; "warnings" when the answers hardly depend on the texts; for classifiers "labels",
-"confusion" and "support", and for two classes "coverage". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
+"unseen_words", "rare_words", "notes"}; with [evaluate.slices] "slices", {name: {"condition", "rows", "metrics"}}; "warnings" when the answers hardly
+depend on the texts; for classifiers "labels", "confusion" and "support", and for two classes "coverage". "unseen_words" and "rare_words" are {"rows", "metrics"} of the rows whose source has such a
 word, and for generators "target_words", the F1 of such words in the answers. predictions.jsonl: one row per line, in
 the split's order. attention.jsonl, for generators with attention: attention maps of a few rows (stages/_attention.py).
 """
