@@ -151,7 +151,7 @@ def sentence(table: Any) -> str:
     ]
     return (
         f"log10 of the gradient at lag 50 relative to lag 0: {', '.join(shown)}. Gradient norms of the tanh RNN at scale 1.5 reach "
-        f"{norm.mean:.1f} without clipping and {table.mean('largest_norm', **clipped).mean:.1f} before clipping to 1; clipping changes "
+        f"{norm.mean:.2g} without clipping and {table.mean('largest_norm', **clipped).mean:.2g} before clipping to 1; clipping changes "
         f"validation accuracy at scale 1.5: {'; '.join(gains)}."
     )
 
