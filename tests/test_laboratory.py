@@ -205,6 +205,7 @@ def test_results_are_written_and_reported(tmp_path, monkeypatch):
     page = CliRunner().invoke(cli.main, ["lab", "report", str(tmp_path / "out"), "--pictures", "pictures"]).output
     assert result["sentence"] in page
     assert "pictures/data_size.svg" in page
+    assert f"Not measured yet: {', '.join(name for name in NAMES if name != 'data_size')}." in page
 
 
 @pytest.mark.parametrize(
