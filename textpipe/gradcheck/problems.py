@@ -103,9 +103,7 @@ def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
         raise ConfigError(f"{folder / source_weights.WEIGHTS}: {error}; train the model again") from None
     random = np.random.default_rng(seed)
     inputs = {name: random_rows(size, rows, random) for name, size in sizes.inputs.items()}
-    objective = {"tokens": "sequence", "vectors": "in_batch"}.get(
-        module.GIVES, "sigmoid" if sizes.target["kind"] == "multi_hot" else "softmax"
-    )
+    objective = {"tokens": "sequence", "vectors": "in_batch"}.get(module.GIVES) or OBJECTIVES[sizes.target["kind"]]
     target, settings = random_rows(sizes.target, rows, random), Settings()
     description = f"{folder}: trained {config.kind}, random rows, objective {objective}"
     return Problem(model, plugins.find("objectives", objective), settings, inputs, target, rows, description)
@@ -165,31 +163,41 @@ def in_float64(cells: Any) -> Any:
 
 def random_rows(size: dict[str, Any], rows: int, random: np.random.Generator) -> Any:
     """Cells of a size table: ids [B, T], sparse [B, D], numbers [B], labels [B] or sets of labels [B, C]."""
+    draw = DRAWS.get(size["kind"])
+    if draw is None:
+        raise ConfigError(
+            f"gradcheck: makes no random rows of {size['kind']!r} features; check the pipeline file, which has real ones"
+        )
+    return draw(size, rows, random)
+
+
+def random_ids(size: dict[str, Any], rows: int, random: np.random.Generator) -> Any:
+    width = min(size["max_length"], LENGTH)
+    ids = np.zeros((rows, width), np.int32)
+    for row in range(rows):
+        length = 1 + (row + 1) * (width - 1) // rows
+        ids[row, : length - 1] = random.integers(4, size.get("num_words", size["vocab_size"]), length - 1)
+        ids[row, length - 1] = 3  # end_id
+    return in_float64(ids)
+
+
+def random_sparse(size: dict[str, Any], rows: int, random: np.random.Generator) -> Any:
     import tensorflow as tf
 
-    kind = size["kind"]
-    if kind == "ids":
-        width = min(size["max_length"], LENGTH)
-        ids = np.zeros((rows, width), np.int32)
-        for row in range(rows):
-            length = 1 + (row + 1) * (width - 1) // rows
-            ids[row, : length - 1] = random.integers(4, size.get("num_words", size["vocab_size"]), length - 1)
-            ids[row, length - 1] = 3  # end_id
-        return tf.constant(ids)
-    if kind == "sparse":
-        dense = np.zeros((rows, size["dim"]))
-        for row in dense:
-            row[random.choice(size["dim"], min(size["dim"], 5), replace=False)] = random.uniform(
-                0.2, 1.5, min(size["dim"], 5)
-            )
-        return tf.sparse.from_dense(dense)
-    if kind == "scalar":
-        return tf.constant(random.normal(size=rows))
-    if kind == "label":
-        return tf.constant(np.arange(rows, dtype=np.int32) % len(size["classes"]))
-    if kind == "multi_hot":
-        return tf.constant(random.integers(0, 2, (rows, len(size["classes"]))).astype(np.float64))
-    raise ConfigError(f"gradcheck: makes no random rows of kind {kind!r}; check the pipeline file, which has real ones")
+    dense, count = np.zeros((rows, size["dim"])), min(size["dim"], 5)
+    for row in dense:
+        row[random.choice(size["dim"], count, replace=False)] = random.uniform(0.2, 1.5, count)
+    return tf.sparse.from_dense(dense)
+
+
+DRAWS: dict[str, Callable[..., Any]] = {
+    "ids": random_ids,
+    "sparse": random_sparse,
+    "scalar": lambda size, rows, random: in_float64(random.normal(size=rows)),
+    "label": lambda size, rows, random: in_float64(np.arange(rows, dtype=np.int32) % len(size["classes"])),
+    "multi_hot": lambda size, rows, random: in_float64(random.integers(0, 2, (rows, len(size["classes"]))) * 1.0),
+}
+OBJECTIVES = {"label": "softmax", "multi_hot": "sigmoid"}  # of logits, by the target
 
 
 def perturb(model: Any, seed: int) -> None:

@@ -114,9 +114,12 @@ def page(folder: Path, pictures: str) -> str:
         "Common statements about training, measured. Each section is an experiment of `textpipe lab run NAME`; this page is",
         f"`textpipe lab report {folder}`. Figures are means over seeds with 95 % t intervals [low, high]; differences are taken seed by",
         "seed, and one whose interval contains zero is called a null result. They hold for the data and sizes named.",
-        f"All experiments together took {minutes:.0f} minutes of processor time.",
+        f"The experiments below took {minutes:.0f} minutes of processor time.",
         "",
     ]
+    missing = [name for name in known if name not in {result["experiment"] for result in results}]
+    if missing:
+        lines += [f"Not measured yet: {', '.join(missing)}.", ""]
     for result in results:
         name = result["experiment"]
         lines += [f"## {result['question']}", "", f"**{result['sentence']}**", ""]
