@@ -21,7 +21,13 @@ from textpipe.training.settings import Settings
 
 SIZES = Sizes({"text": tests.IDS}, "filled", tests.IDS)
 ENCODERS = {
-    "masked": {"kind": "convolution", "embedding_size": 16, "filters": 16, "kernel_sizes": [3], "embedding_dropout": 0.1},
+    "masked": {
+        "kind": "convolution",
+        "embedding_size": 16,
+        "filters": 16,
+        "kernel_sizes": [3],
+        "embedding_dropout": 0.1,
+    },
     "next": {"kind": "recurrent", "direction": "forward", "embedding_size": 8, "units": 12, "embedding_dropout": 0.1},
     "causal": {
         "kind": "transformer",
