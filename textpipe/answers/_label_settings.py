@@ -11,7 +11,7 @@ COVERAGE = 0.95
 
 
 class Config(Section):
-    """[answer] of tasks that answer with a label.
+    """What is answered to rows that belong to no class.
 
     out_of_scope: the answer to rows that belong to no class, "oos" for example. Valid and test may have rows with this label:
         [vectorize] fields = { label = { kind = "label", out_of_scope = "oos" } } keeps them out of training.

@@ -38,9 +38,9 @@ class LayerRates(Section):
 
 
 class Unfreeze(Section):
-    """Trains the last layer alone at first, and one more layer below it after each `every` epochs."""
+    """Trains the last layer alone at first, and then one more layer below it at a time."""
 
-    every: int = Field(default=1, ge=1)
+    every: int = Field(default=1, ge=1)  # epochs until the next layer is trained too
 
 
 def layers(names: Sequence[str]) -> list[list[str]]:
