@@ -80,8 +80,12 @@ def test_answers_and_exported_files_are_those_of_a_pipeline_with_the_same_settin
         assert (exported / path).read_bytes() == (result.saved_model / path).read_bytes(), path
 
 
-def test_logits_and_probabilities_belong_together(mails, fitted):
+@pytest.mark.parametrize("calibration", ["none", "temperature"])
+def test_logits_and_probabilities_belong_together(mails, fitted, calibration):
     texts, labels = mails
+    if calibration != "none":
+        fitted = clone(fitted).set_params(train={"optimizer": "lbfgs", "calibration": calibration})
+        fitted.fit(texts, labels)
     logits, probabilities = fitted.decision_function(texts), fitted.predict_proba(texts)
     assert fitted.classes_.tolist() == ["no", "yes"] and probabilities.shape == (300, 2)
     assert probabilities[:, 1] == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-6)

@@ -65,6 +65,7 @@ SETTINGS = {
     "hashed, no punctuation": {"vectorize": {"features": {"kind": "hashed", "punctuation": False, "num_buckets": 64}}},
     "subwords": {"tokenize": {"codec": {"kind": "unigram", "vocab_size": 320}}, "vectorize": {"features": "ids"}},
     "bytes": {"tokenize": {"codec": "bytes"}, "vectorize": {"features": "ids"}},
+    "calibrated": {"train": {"optimizer": "lbfgs", "calibration": "temperature"}},
 }  # fmt: skip
 
 

@@ -16,10 +16,12 @@ from textpipe.config.fields import Sizes
 from textpipe.data.columns import Dense, Labels, Sparse
 from textpipe.errors import ConfigError
 from textpipe.models import logistic_regression
+from textpipe.objectives import sigmoid
 from textpipe.stages import train
 from textpipe.training import calibration, class_weights, linear_losses, loop, losses
 from textpipe.training.batching.rows import Rows
 from textpipe.training.merged_columns import MergedColumns
+from textpipe.training.optimizers import liblinear
 from textpipe.training.settings import Settings
 
 EXACT = {"kind": "lbfgs", "tolerance": 1e-6}
@@ -164,6 +166,25 @@ def test_liblinear_finds_the_coefficients_of_linear_svc(loss, num_classes):
     assert result["best"]["valid_accuracy"] == pytest.approx(reference.score(doubled, labels), abs=0.003)
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_liblinear_weights_each_label_of_rows_that_all_have_one(size):
+    """The coefficients of one LinearSVC for each of several labels, of which every row has exactly one."""
+    matrix, labels = sample(size)
+    hot = np.eye(size, dtype=np.float32)[labels]
+    weights = np.linspace(0.5, 4, 2 * size).astype(np.float32).reshape(2, size)
+    table = {"kind": "multi_hot", "feature": "multi_hot", "classes": [str(at) for at in range(size)]}
+    columns = Sizes({"source": {"kind": "sparse", "dim": matrix.shape[1]}}, "labels", table)
+    model = logistic_regression.build(logistic_regression.Config(loss="squared_hinge", l2=2.0), columns, seed=1)
+    model.class_weights = weights
+    rows = Rows({"source": Sparse.from_scipy(matrix)}, Dense(hot), "labels")
+    config = liblinear.Config(tolerance=1e-7, max_iterations=100_000)
+    liblinear.minimize(config, model, rows, rows, Settings(optimizer="liblinear"), sigmoid)
+    for at in range(size):
+        reference = LinearSVC(C=0.5, tol=1e-7, max_iter=100_000)
+        reference.fit(matrix.astype(np.float64), hot[:, at], sample_weight=np.where(hot[:, at] > 0, *weights[::-1, at]))
+        np.testing.assert_allclose(model.linear.kernel.numpy()[:, at], reference.coef_[0], atol=2e-3)
+
+
 def test_liblinear_keeps_the_best_l2_of_a_path_and_refuses_what_it_cannot_fit():
     matrix, labels = sample(3)
     _, result = fit(matrix, labels, 3, loss="squared_hinge", l2=[100.0, 1.0], optimizer="liblinear")
@@ -177,6 +198,9 @@ def test_liblinear_keeps_the_best_l2_of_a_path_and_refuses_what_it_cannot_fit():
             train.Config(task="classify", model={"kind": "logistic_regression", **model}, optimizer="liblinear")
         with pytest.raises(ConfigError, match="optimizer liblinear: (expects|cannot|needs)"):
             fit(matrix, labels, 3, optimizer="liblinear", **model)
+    with pytest.raises(ValueError, match="init: logistic_regression with optimizer liblinear has a single optimum"):
+        model = {"kind": "logistic_regression", "loss": "hinge"}
+        train.Config(task="classify", model=model, optimizer="liblinear", init={"from": "saved_models/other"})
 
 
 def test_a_search_that_hardly_lowers_the_loss_ends():

@@ -2,9 +2,11 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 from textpipe.answers._label_settings import Config
@@ -162,6 +164,28 @@ def test_settings_without_effect_are_refused(options, message):
         export.Config(task="classify", answer=options)
 
 
+def test_after_calibration_both_errors_are_those_of_the_rows_with_a_class(built, tmp_path):
+    """Only the probabilities change: a temperature of 2 for a model that was trained with 1."""
+    trained = tmp_path / "train"
+    shutil.copytree(built["train"], trained)
+    summary = json.loads((trained / "train.json").read_text())
+    (trained / "train.json").write_text(json.dumps({**summary, "calibration": {"temperature": 2.0}}))
+    before = scored(built, tmp_path / "before", threshold=0.5)
+    after = scored({**built, "train": trained}, tmp_path / "after", threshold=0.5)
+    assert after["uncalibrated_error"] == pytest.approx(before["calibration_error"], abs=1e-6)
+    assert after["calibration_error"] > before["calibration_error"]
+
+
+def test_the_answer_as_numbers_has_the_score_that_the_threshold_is_for(built):
+    from textpipe.answers import label
+    from textpipe.servable.graph import Servable
+
+    servable = Servable.load(built, "classify", answer=Config(out_of_scope=OOS))
+    texts = {"text": tf.constant(["what about the loan now 5", "what about the music now 5"])}
+    numbers = label.from_features(servable.output, servable.inputs(texts))
+    np.testing.assert_allclose(numbers["scope"], servable.signature("serving_default")(**texts)["scope"], rtol=1e-5)
+
+
 def test_a_class_that_was_trained_is_not_out_of_scope(built, tmp_path):
     config = evaluate.Config(task="classify", answer={"out_of_scope": "card"})
     with pytest.raises(
@@ -188,8 +212,6 @@ def test_without_rows_of_valid_a_threshold_must_be_given(built, tmp_path):
 
 def test_other_labels_unknown_to_train_are_still_refused():
     module = plugins.find("features", "label")
-    import tensorflow as tf
-
     from textpipe.features._labels import Labels
 
     labels = Labels(["a", "b"], out_of_scope=OOS)

@@ -297,6 +297,20 @@ def test_the_text_and_its_target_need_one_vocabulary():
         train.Config(task="pretrain", model={"kind": "masked_language_model"}, word_dropout={"rate": 0.1})
 
 
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("setting", [{"class_weight": "balanced"}, {"calibration": "temperature"}])
+def test_settings_of_classifiers_are_refused(name, setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}: {KINDS[name]} predicts .* of the text; leave"):
+        train.Config(task="pretrain", model={"kind": KINDS[name], "encoder": ENCODERS[name]}, **setting)
+
+
+def test_the_highest_number_draws_the_last_token_of_the_vocabulary():
+    ids = tf.constant([[5, 6, 7, 3]])
+    numbers = tf.constant([[[0.1, 0.2, 0.3, 0.4]], [[0.85] * 4], [[1.0] * 4]])
+    read, chosen = masked_tokens.corrupt(ids, numbers, 30)
+    assert read[chosen].numpy().tolist() == [29]
+
+
 def test_a_new_pipeline_reads_the_text_column_for_both_fields(tmp_path, monkeypatch):
     from textpipe.pipeline import runner, scaffold
     from textpipe.stages import ingest

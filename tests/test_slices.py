@@ -32,6 +32,7 @@ SOURCES = ["Please send the budget today", "Lunch at noon?", "Nothing", "Straße
         ("subject contains 'urgent' and recipients >= 3", [0, 3]),
         ("subject contains 'urgent' and not recipients >= 4", [3]),
         ("recipients < 2", [1]),  # an empty number passes no test
+        ("recipients contains 'none'", []),
         ("subject is 'urgent'", [3]),
         ("words is 'c'", [1]),
         ("words words = 2", [0]),

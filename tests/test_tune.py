@@ -22,7 +22,8 @@ from textpipe.errors import ConfigError, DataError, ResourceError, ThresholdErro
 from textpipe.pipeline import runner
 from textpipe.report import study as report
 from textpipe.training import loop, observation
-from textpipe.tuning import results, search, storage
+from textpipe.tuning import results, retention, search, storage
+from textpipe.tuning.trial import BUILT, PATHS
 
 ROOT = Path(__file__).parents[1]
 L2 = {"model.l2": {"low": 0.01, "high": 10.0, "log": True}}
@@ -195,6 +196,23 @@ def test_only_the_best_trials_keep_their_models_and_other_runs_keep_theirs(proje
     assert len(kept) == 1 and own in results_of("train")
     plan = {step.stage: step for step in textpipe.plan(outcome.best_pipeline)}
     assert plan["train"].path.name in kept
+
+
+def test_results_that_a_running_trial_reads_are_not_discarded(project):
+    study = search.prepare(project(keep=1, trials=9), (), search.Options())
+    study.open()
+    shared, own, other = ("0" * 31 + digit for digit in "123")
+    for name in (shared, own, other):
+        (study.artifacts / "train" / name).mkdir(parents=True)
+    for value, name in ((0.5, shared), (0.1, own), (0.9, other)):
+        ended = study.next("worker")
+        for attribute, content in ((BUILT, ["train"]), (PATHS, {"train": str(study.artifacts / "train" / name)})):
+            ended.set_user_attr(attribute, content)
+        study.optuna.tell(ended, value)
+    study.next("worker").set_user_attr(PATHS, {"train": str(study.artifacts / "train" / shared)})
+    gone = retention.discard(study)
+    assert {path.name for path in gone} == {other}
+    assert (study.artifacts / "train" / shared).is_dir() and (study.artifacts / "train" / own).is_dir()
 
 
 def test_a_trial_with_the_settings_of_an_earlier_one_repeats_its_value(project):

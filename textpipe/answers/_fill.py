@@ -16,6 +16,8 @@ from textpipe.text.special_tokens import PAD_ID, SPECIAL_TOKENS
 from textpipe.training import losses
 
 MASK = "<mask>"  # in a text
+# What it becomes while the text is normalized: a word that no step changes, where the step html would remove a tag.
+MASK_WORD = "xxmaskxx"
 
 
 class Output(tf.Module):
@@ -38,7 +40,8 @@ class Output(tf.Module):
         """The tokens of each text, with the mask's id for each `<mask>`: {field: [B]} -> [B, T] int32."""
         graph = self.graph
         feature = graph.features[graph.source]
-        parts = tf.strings.split(graph.clean(graph.source, raw[graph.source]), MASK)  # [B, P]
+        text = tf.strings.regex_replace(raw[graph.source], MASK, MASK_WORD)
+        parts = tf.strings.split(graph.clean(graph.source, text), MASK_WORD)  # [B, P]
         ids = feature.codec.encode(parts.flat_values)
         ended = tf.concat([ids, tf.fill([ids.nrows(), 1], MASK_ID)], axis=1)
         rows = parts.with_values(ended).merge_dims(1, 2)[:, :-1][:, : feature.max_length - 1]

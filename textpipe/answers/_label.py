@@ -65,9 +65,10 @@ class Output(tf.Module):
         return to_probabilities(self.logits(inputs))
 
     def uncalibrated(self, **raw: tf.Tensor) -> Tensors:
-        """The scores of the answers without calibration [B]."""
-        logits = self.logits(self.graph.inputs(raw)) * self.temperature
-        return {"score": tf.reduce_max(to_probabilities(logits), axis=1)}
+        """The most probable class of each row, and its probability without calibration [B]."""
+        probabilities = to_probabilities(self.logits(self.graph.inputs(raw)) * self.temperature)
+        best = tf.argmax(probabilities, axis=1, output_type=tf.int32)
+        return {"answer": self.classes.name(best), "score": tf.reduce_max(probabilities, axis=1)}
 
     def log_probabilities(self, inputs: Any) -> tf.Tensor:
         """The logarithms of `probabilities` [B, C], accurate also where those underflow."""

@@ -75,8 +75,9 @@ def choices(output: "Output") -> list[str]:
 
 
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer as numbers, without text ops: {field: feature} -> probabilities [B, C]."""
-    return {"probabilities": output.probabilities(inputs)}
+    """The answer as numbers, without text ops: {field: feature} -> probabilities [B, C], with [answer] out_of_scope also scope [B]."""
+    scope = {"scope": output.scope(inputs)} if hasattr(output, "scope") else {}
+    return {"probabilities": output.probabilities(inputs), **scope}
 
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +90,9 @@ def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
 def extra_metrics(
     graph: Any, raw: Mapping[str, Sequence[Any]], references: Sequence[str], answers: Sequence[str], batch_rows: int
 ) -> tuple[dict[str, float], list[str]]:
-    """After calibration, `uncalibrated_error`: the calibration error of the same answers without it."""
+    """After calibration, `uncalibrated_error`: the calibration error without it, of the same rows: those with a class."""
     output = graph.output
+    outside = getattr(output, "out_of_scope", None)
     if output.temperature == 1:
         return {}, []
     import numpy as np
@@ -99,8 +101,11 @@ def extra_metrics(
     from textpipe.savedmodel import batching, model_rows
 
     rows = batching.run_in_batches(output.uncalibrated, model_rows.encode_columns(raw), batch_rows=batch_rows)
-    confidences = np.array([row["score"] for row in rows])
-    correct = np.array([answer == reference for answer, reference in zip(answers, references, strict=True)])
+    pairs = [(row, reference) for row, reference in zip(rows, references, strict=True) if reference != outside]
+    if not pairs:
+        return {}, []
+    confidences = np.array([row["score"] for row, _ in pairs])
+    correct = np.array([row["answer"] == reference for row, reference in pairs])
     return {"uncalibrated_error": calibration_error(confidences, correct)}, []
 
 

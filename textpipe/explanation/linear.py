@@ -13,6 +13,7 @@ from textpipe.explanation import alignment, ngram_spans, token_spans
 from textpipe.explanation.contributions import EXACT, Feature, Part
 from textpipe.explanation.result import Explanation
 from textpipe.explanation.subject import Row, Subject
+from textpipe.training import calibration
 
 TOLERANCE = 1e-3  # between probabilities of the model and of the weights read from it
 MAX_FEATURES = 1000
@@ -20,7 +21,7 @@ MAX_FEATURES = 1000
 
 @dataclass(frozen=True)
 class Linear:
-    """The weights of a linear model: kernels {field: [D, C]} and bias [C]."""
+    """The weights of a linear model: kernels {field: [D, C]} and bias [C], divided by the temperature of calibration."""
 
     kernels: Mapping[str, np.ndarray]
     bias: np.ndarray
@@ -39,8 +40,12 @@ class Linear:
         width = int(vectors[0].shape[0])
         if width not in (len(labels), 1) or any(int(matrix.shape[1]) != width for matrix in matrices):
             return None
-        kernels = {name: np.asarray(matrix, np.float64) for name, matrix in zip(subject.dtypes, matrices, strict=True)}
-        return cls(kernels, np.asarray(vectors[0], np.float64))
+        temperature = calibration.temperature_of(subject.about.get("training") or {})
+        kernels = {
+            name: np.asarray(matrix, np.float64) / temperature
+            for name, matrix in zip(subject.dtypes, matrices, strict=True)
+        }
+        return cls(kernels, np.asarray(vectors[0], np.float64) / temperature)
 
     def logits(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """The logits [C] of a row: {field: (columns [K], values [K])}."""

@@ -88,7 +88,7 @@ class Subject:
 
         return cls(
             name, kinds, {signature.name: signature for signature in servable.definitions}, call,
-            {"labels": labels}, servable.weights, vocabulary,
+            {"labels": labels, "training": servable.trained}, servable.weights, vocabulary,
             {field: normalizer(field) for field, dtype in kinds.items() if dtype == "string"},
         )  # fmt: skip
 

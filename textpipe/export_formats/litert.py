@@ -83,6 +83,8 @@ def write(task: str, sections: Mapping[str, Section], inputs: Mapping[str, Path]
     }
     if (threshold := getattr(servable.output, "threshold", None)) is not None:
         about["threshold"] = threshold
+    if hasattr(servable.output, "about"):
+        about |= servable.output.about()
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (folder / loader.ABOUT).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(readme(about, rows), encoding="utf-8")
@@ -178,6 +180,7 @@ def readme(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 READING = {
     "places": 'print([choices[place] for place in answer["places"][0] if place >= 0], answer["scores"][0])\n',
     "probabilities": 'print(dict(zip(choices, answer["probabilities"][0])))\n',
+    "scope": 'print(answer["scope"][0])    # below "threshold" of "out_of_scope" in textpipe.json, the row has no class\n',
 }
 INPUTS = {
     "buckets": """

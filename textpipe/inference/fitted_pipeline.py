@@ -81,8 +81,10 @@ class FittedPipeline:
             @tf.function(input_signature=specs, autograph=False)
             def logits(*values: Any) -> dict[str, Any]:
                 inputs = servable.inputs(dict(zip(servable.row_inputs, values, strict=True)))
-                numbers = tf.cast(servable.model(inputs, training=False), tf.float32)
-                return {"logits": numbers, "probabilities": servable.output.probabilities(inputs)}
+                return {
+                    "logits": servable.output.logits(inputs),
+                    "probabilities": servable.output.probabilities(inputs),
+                }
 
             self._graph = servable, logits.get_concrete_function()
         return self._graph

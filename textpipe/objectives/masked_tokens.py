@@ -15,7 +15,7 @@ COUNTS = "tokens"
 METRICS = {"valid_loss": "min", "valid_accuracy": "max", "valid_perplexity": "min"}
 WHOLE = "predicts hidden tokens of the text"
 # Settings of [train] without effect, and why.
-UNUSED = dict.fromkeys(("scheduled_sampling", "valid_bleu_rows", "word_dropout"), WHOLE)
+UNUSED = dict.fromkeys(("scheduled_sampling", "valid_bleu_rows", "word_dropout", "class_weight", "calibration"), WHOLE)
 SHARE = 0.15  # of the tokens are predicted
 MASKED, RANDOM = 0.8, 0.1  # of the chosen tokens
 MASK_ID = START_ID
@@ -55,7 +55,8 @@ def corrupt(ids: Any, numbers: Any, vocab_size: int) -> tuple[Any, Any]:
     ranks = tf.argsort(tf.argsort(tf.where(is_token(ids), order, 2.0), axis=1, stable=True), axis=1, stable=True)
     chosen = ranks < num_chosen(ids)[:, None]
     first = len(SPECIAL_TOKENS)
-    drawn = first + tf.cast(token * (vocab_size - first), tf.int32)
+    # fixed_numbers rounds its highest numbers to 1.
+    drawn = tf.minimum(first + tf.cast(token * (vocab_size - first), tf.int32), vocab_size - 1)
     replaced = tf.where(action < MASKED, MASK_ID, tf.where(action < MASKED + RANDOM, drawn, ids))
     return tf.where(chosen, replaced, ids), chosen
 

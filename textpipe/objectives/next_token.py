@@ -3,10 +3,11 @@
 from textpipe.objectives.sequence import COUNTS, draws, figures, gradients, sums, weight
 
 NEEDS = "next"
+TOKEN = "predicts the next token of the text"
 METRICS = {"valid_loss": "min", "valid_accuracy": "max", "valid_perplexity": "min"}
 # Settings of [train] without effect, and why.
 UNUSED = {
-    "valid_bleu_rows": "predicts the next token of the text",
+    **dict.fromkeys(("valid_bleu_rows", "class_weight", "calibration"), TOKEN),
     "word_dropout": "reads the tokens that it predicts; the encoder's word_dropout drops their vectors",
 }
 

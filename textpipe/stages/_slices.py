@@ -48,7 +48,8 @@ class Test:
         if isinstance(self.value, str):
             names = cell if isinstance(cell, list | tuple) else [cell]  # of a set of labels, any one
             value, relation = self.value.casefold(), RELATIONS[self.relation]
-            return any(relation(str(name).casefold(), value) for name in names) != self.negated
+            texts = ("" if name is None else str(name) for name in names)
+            return any(relation(text.casefold(), value) for text in texts) != self.negated
         if self.measure is not None:
             cell = LENGTHS[self.measure](str(cell))
         try:

@@ -45,7 +45,9 @@ class Config(Settings):
             for metric in metrics - objective.METRICS.keys():
                 noun = str(metric).removeprefix("valid_").replace("bleu", "BLEU")
                 raise ValueError(f"metric: {self.model.kind} has no {noun}; use {' or '.join(objective.METRICS)}")
-        for reasons in (objective.UNUSED if module.GIVES == objective.NEEDS else {}, getattr(module, "UNUSED", {})):
+        optimizer = plugins.find("training.optimizers", self.optimizer.kind)
+        unused_by_task = objective.UNUSED if module.GIVES == objective.NEEDS else {}
+        for reasons in (unused_by_task, getattr(module, "UNUSED", {}), getattr(optimizer, "UNUSED", {})):
             for name, reason in reasons.items():
                 if getattr(self, name) != Settings.model_fields[name].get_default():
                     raise ValueError(f"{name}: {self.model.kind} {reason}; leave {name} out")
@@ -57,7 +59,7 @@ class Config(Settings):
             raise ValueError(
                 'optimizer: only lbfgs and liblinear fit a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
             )
-        conflicts = getattr(plugins.find("training.optimizers", self.optimizer.kind), "conflicts", None)
+        conflicts = getattr(optimizer, "conflicts", None)
         if conflicts and (faults := conflicts(self.model)):
             raise ValueError("; ".join(faults))
         unused = getattr(module, "unused", None)

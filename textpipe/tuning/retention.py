@@ -1,4 +1,4 @@
-"""Which results of trials stay in the store: everything of the best trials, and what other runs use.
+"""Which results of trials stay in the store: everything of the best trials, and what running trials and other runs use.
 
 While a study runs, the results of train and evaluate of a trial that is not among the best `keep` are deleted; those of earlier
 stages are shared by trials and are deleted, where no kept trial uses them, when the study has all its trials. A result
@@ -24,7 +24,8 @@ def discard(study: Study, *, finished: bool = False) -> list[Path]:
     trials = study.stored
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best = sorted(complete, key=lambda trial: (study.objective.loss(trial.value), trial.number))[: study.tune.keep]
-    kept = {Path(path).name for trial in best for path in trial.user_attrs.get(PATHS, {}).values()}
+    running = [trial for trial in trials if trial.state.name == "RUNNING"]
+    kept = {Path(path).name for trial in [*best, *running] for path in trial.user_attrs.get(PATHS, {}).values()}
     kept |= used_by_others(study)
     gone = []
     for trial in trials:

@@ -94,6 +94,8 @@ def build(
         elif state == "done":  # "12.3 s  PATH"
             built.append(stage)
             paths[stage] = first.partition("  ")[2]
+        if state in ("cached", "done"):  # now, so that no other process discards what this trial reads
+            trial.set_user_attr(PATHS, dict(paths))
         on_stage(stage, state, text)
 
     def after_validation(history: list[dict[str, Any]], resume: Path) -> None:
@@ -119,7 +121,6 @@ def build(
         raise
     finally:
         trial.set_user_attr(BUILT, built)
-        trial.set_user_attr(PATHS, paths)
     if study.objective.stage == "train":
         text = (Path(paths["train"]) / "history.jsonl").read_text(encoding="utf-8")
         report(study, trial, [json.loads(line) for line in text.splitlines()])

@@ -34,8 +34,9 @@ const json = body => JSON.stringify(body).replaceAll(JSON.stringify(MISSING), "N
 const quoted = text => "'" + text.replace(/'/g, "'\\''") + "'";
 const capitalized = name => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 const modelOption = model => create("option", {value: model.name, textContent: model.name + (model.version ? " (version " + model.version + ")" : " (not serving)")});
-// The replies or texts of the first row; places without one are left out.
-const candidates = outputs => (outputs.replies || outputs.texts)[0].map((text, number) => [text, outputs.scores[0][number]]).filter(([text, score]) => score > -1e8 && (text || !outputs.replies));
+// The replies or texts of the first row, or its only answer; places without one are left out.
+const candidates = outputs => !outputs.replies && !outputs.texts ? [[outputs.answer[0], outputs.score[0]]] :
+  (outputs.replies || outputs.texts)[0].map((text, number) => [text, outputs.scores[0][number]]).filter(([text, score]) => score > -1e8 && (text || !outputs.replies));
 
 function curl(model, row) {
   const secret = token ? ' -H "Authorization: Bearer $TOKEN"' : "";

@@ -15,6 +15,9 @@ from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
 from textpipe.training.optimizers.lbfgs import choose_fit
 
+# Settings of [train] without effect, and why.
+UNUSED = {"init": "with optimizer liblinear has a single optimum, wherever the search starts"}
+
 log = logging.getLogger(__name__)
 
 
@@ -116,8 +119,10 @@ def fit(config: Config, function: Any, l2: float, seed: int) -> tuple[Any, int]:
     }  # fmt: skip
     weights = np.zeros((function.dim + 1, function.num_logits), np.float32)
     signs, row_weights = function.signs, function.row_weights
-    # One call for all classes where rows have one weight each: LIBLINEAR then copies the rows only once.
-    together = function.num_logits > 1 and (signs > 0).sum(axis=1).max() == (signs > 0).sum(axis=1).min() == 1
+    # One call for all classes where each row has one class and one weight: LIBLINEAR then copies the rows only once.
+    one_weight = row_weights is None or row_weights.shape[1] == 1
+    one_class = function.num_logits > 2 and bool(((signs > 0).sum(axis=1) == 1).all())
+    together = one_weight and one_class
     passes = 0
     calls = [(slice(None), signs.argmax(axis=1))] if together else [
         (slice(number, number + 1), signs[:, number]) for number in range(function.num_logits)
