@@ -22,7 +22,7 @@ from textpipe.models import feed_forward, logistic_regression
 from textpipe.objectives import sequence, softmax
 from textpipe.stages import train
 from textpipe.tasks import classify
-from textpipe.training import loop, steps
+from textpipe.training import full_batch_settings, loop, steps
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import EarlyStopping, Settings
 from textpipe.training.state import checkpoint, early_stopping
@@ -644,7 +644,7 @@ FULL_BATCH = [
 
 @pytest.mark.parametrize("kind", FULL_BATCH)
 def test_an_optimizer_over_all_rows_refuses_settings_that_it_does_not_read(kind):
-    assert set(Settings.model_fields) - NOT_FOR_ALL_ROWS.keys() == {"seed", "optimizer", "init", "unfreeze"}
+    assert set(Settings.model_fields) - NOT_FOR_ALL_ROWS.keys() == {*full_batch_settings.READS, "unfreeze"}
     Settings(optimizer=kind, seed=3, class_weight="balanced", calibration="temperature")
     model = {"kind": "logistic_regression", "loss": "squared_hinge", "l2": [1.0, 2.0]}
     train.Config(task="classify", model=model, optimizer={"kind": kind, "tolerance": 0.5})
