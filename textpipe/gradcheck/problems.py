@@ -68,9 +68,9 @@ def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
     if hasattr(module, "REPLY_READS"):
         targets = [(SOURCES[kind], objective_of(module, kind)) for kind in module.REPLY_READS]
     elif module.GIVES == "logits":
-        tables = [{"kind": "label", "classes": classes} for classes in LABELS.values()]
-        tables.append({"kind": "multi_hot", "classes": LABELS["five classes"]})
-        targets = [(table, objective_of(module, table["kind"])) for table in tables]
+        one = objective_of(module, "label")
+        targets = [({"kind": "label", "classes": classes}, one) for classes in LABELS.values()]
+        targets.append(({"kind": "multi_hot", "classes": LABELS["five classes"]}, objective_of(module, "multi_hot")))
     else:
         targets = [(IDS, objective_of(module, "ids"))]
     sources = [
