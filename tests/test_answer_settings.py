@@ -169,7 +169,7 @@ def test_a_trigger_that_reads_another_field_is_refused(folder):
 def test_a_task_without_such_settings_refuses_them(folder):
     tables = {
         **TRIGGER,
-        "task": "classify",
+        "task": "multi_label",
         "ingest": {"files": str(folder / "wants.tsv")},
         "answer": {"threshold": 0.5},
     }

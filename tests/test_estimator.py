@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import textpipe
 from textpipe import Classifier
 from textpipe.errors import TextpipeError
+from textpipe.pipeline import scaffold
 
 SETTINGS = {
     "features": {"kind": "tfidf", "num_buckets": 4096}, "model": {"kind": "logistic_regression", "l2": 0.5},
@@ -208,3 +209,16 @@ def test_importing_textpipe_does_not_import_scikit_learn():
     script = "import sys, textpipe; dir(textpipe); print('sklearn' in sys.modules); textpipe.Classifier; print('sklearn' in sys.modules, 'tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_the_defaults_are_the_settings_that_new_writes_for_as_many_rows(mails, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for count, loss in ((300, "squared_hinge"), (200, "logistic")):
+        texts, labels = (column[:count] for column in mails)
+        fitted = Classifier().fit(texts, labels)
+        pd.DataFrame({"text": texts, "label": labels}).to_csv("mails.tsv", sep="\t", index=False)
+        scaffold.write("classify", Path("mails.tsv"), "", Path(f"mails{count}.toml"))
+        written = textpipe.load(f"mails{count}.toml")
+        assert fitted.pipeline_.sections["train"].model.loss == loss
+        for stage in ("normalize", "tokenize", "vectorize", "train"):
+            assert fitted.pipeline_.sections[stage] == written.sections[stage], stage

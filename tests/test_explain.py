@@ -180,7 +180,7 @@ def test_a_terminal_shows_the_text_in_colours(network):
     console = Console(force_terminal=True, color_system="truecolor", width=100, file=io.StringIO())
     terminal.print_rich(explain(network, text, label="yes"), console)
     printed = console.file.getvalue()
-    assert "\x1b[37;48;2;0," in printed and "\x1b[31m the" not in printed and "you" in printed
+    assert "\x1b[37;48;2;0;" in printed and "\x1b[31m the" not in printed and "you" in printed
 
 
 def test_independent_labels_and_saturated_probabilities_have_finite_log_odds():
@@ -298,9 +298,8 @@ def test_python_explains_models_and_results(project):
     assert "bias" in str(found)
     shown = found._repr_html_()
     assert "&lt;" in shown and "<i>it" not in shown and "background:rgba(" in shown
-    assert "script" not in page.fragment(textpipe.explain(model, "<script>alert(1)</script>")).replace(
-        "&lt;script", ""
-    ).replace("&gt;", "").replace("script&", "").replace(">script<", "")
+    fragment = page.fragment(textpipe.explain(model, "<script>alert(1)</script>"))
+    assert "&lt;script" in fragment and "<script" not in fragment
 
 
 def test_a_generator_is_explained_by_the_likelihood_of_its_answer(generator):

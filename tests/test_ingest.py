@@ -155,6 +155,9 @@ def test_a_small_table_has_a_row_in_each_requested_split(tmp_path):
         splits, _ = run(tmp_path, "translate", files=path)
         assert all(splits[split] for split in shards.SPLITS)
         assert sorted(row[1:] for rows in splits.values() for row in rows) == sorted(pairs)
+    equal = write_tsv(tmp_path / "equal.tsv", [("the same", f"Wort {n}") for n in range(50)], "source\ttarget")
+    with pytest.raises(DataError, match=r"of the 50 rows read, of which 1 differ; equal ones stay together\)"):
+        run(tmp_path, "translate", files=equal)
     with pytest.raises(DataError, match=r"no rows fell into it \(a share of 0.1 of the 3 rows read\); give more rows"):
         run(
             tmp_path,

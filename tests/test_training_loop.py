@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.data.columns import Ids, Labels
 from textpipe.errors import ArtifactError, ConfigError, DataError
@@ -622,8 +624,8 @@ def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read
         config(**settings)
 
 
-# A non-default value of every setting of [train] that lbfgs does not read.
-NOT_FOR_LBFGS = {
+# A non-default value of every setting of [train] that an optimizer over all rows does not read.
+NOT_FOR_ALL_ROWS = {
     "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0,
     "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},
     "freeze": ["bias"], "scheduled_sampling": {}, "early_stopping": {}, "metric": "valid_accuracy", "valid_bleu_rows": 9,
@@ -633,17 +635,49 @@ NOT_FOR_LBFGS = {
 }  # fmt: skip
 
 
-def test_lbfgs_refuses_settings_that_it_does_not_read():
-    assert set(Settings.model_fields) - NOT_FOR_LBFGS.keys() == {"seed", "optimizer", "init", "unfreeze"}
-    Settings(optimizer="lbfgs", seed=3)
-    train.Config(task="classify", model={"kind": "logistic_regression"}, optimizer={"kind": "lbfgs", "memory": 5})
-    for name, value in NOT_FOR_LBFGS.items():
-        with pytest.raises(ValueError, match=rf"{name}: .*lbfgs .*(leave|set)"):
-            Settings(optimizer="lbfgs", **{name: value})
-    with pytest.raises(ValueError, match="unfreeze: lbfgs minimizes one function"):
-        Settings(optimizer="lbfgs", unfreeze={}, init={"from": "x"})
-    with pytest.raises(ValueError, match="max_steps: lbfgs stops by optimizer.tolerance and optimizer.max_iterations"):
-        Settings(optimizer="lbfgs", max_steps=50)
+FULL_BATCH = [
+    name
+    for name in plugins.names("training.optimizers")
+    if hasattr(plugins.find("training.optimizers", name), "minimize")
+]
+
+
+@pytest.mark.parametrize("kind", FULL_BATCH)
+def test_an_optimizer_over_all_rows_refuses_settings_that_it_does_not_read(kind):
+    assert set(Settings.model_fields) - NOT_FOR_ALL_ROWS.keys() == {"seed", "optimizer", "init", "unfreeze"}
+    Settings(optimizer=kind, seed=3, class_weight="balanced", calibration="temperature")
+    model = {"kind": "logistic_regression", "loss": "squared_hinge", "l2": [1.0, 2.0]}
+    train.Config(task="classify", model=model, optimizer={"kind": kind, "tolerance": 0.5})
+    for name, value in NOT_FOR_ALL_ROWS.items():
+        with pytest.raises(ValueError, match=rf"{name}: .*{kind} .*(leave|set)"):
+            Settings(optimizer=kind, **{name: value})
+    with pytest.raises(ValueError, match=f"unfreeze: {kind} minimizes one function"):
+        Settings(optimizer=kind, unfreeze={}, init={"from": "x"})
+    with pytest.raises(
+        ValueError, match=f"max_steps: {kind} stops by optimizer.tolerance .*; mixup: {kind} works on all rows"
+    ):
+        Settings(optimizer=kind, max_steps=50, mixup=0.2)
+
+
+def test_a_users_own_optimizer_says_what_it_reads_and_fits(monkeypatch):
+    from textpipe.training.optimizers import liblinear
+
+    class Config(liblinear.Config):
+        kind: str = "newton_method"
+
+    module = ModuleType("newton_method")
+    module.Config, module.minimize = Config, liblinear.minimize
+    module.unused = lambda name: "newton_method halves epochs" if name == "epochs" else None
+    monkeypatch.setitem(sys.modules, "my.newton_method", module)
+    monkeypatch.setitem(sys.modules, "my", ModuleType("my"))
+    optimizer = {"kind": "my.newton_method"}
+    assert Settings(optimizer=optimizer, keep="last").keep == "last"
+    with pytest.raises(ValueError, match="epochs: newton_method halves epochs"):
+        Settings(optimizer=optimizer, epochs=4)
+    with pytest.raises(ValueError, match='my.newton_method does not fit a list of l2; .*"lbfgs" or "liblinear"'):
+        train.Config(task="classify", model={"kind": "logistic_regression", "l2": [1.0, 2.0]}, optimizer=optimizer)
+    module.FITS_PATH = True
+    train.Config(task="classify", model={"kind": "logistic_regression", "l2": [1.0, 2.0]}, optimizer=optimizer)
 
 
 def test_widths_of_sparse_rows_are_refused(stages, tmp_path):

@@ -185,6 +185,7 @@ def test_a_study_in_which_every_trial_fails_stops_with_the_first_error(project, 
     assert "--new" in str(error.value) and not Path("mail_best.toml").exists()
 
 
+@pytest.mark.prove
 def test_only_the_best_trials_keep_their_models_and_other_runs_keep_theirs(project):
     file = project(keep=1, trials=3, sampler="random")
     textpipe.run(file, until="train")
@@ -297,6 +298,7 @@ def test_no_trial_starts_after_the_time_is_up(project):
     assert len(textpipe.tune(project(max_minutes=60), test=False).records) == 2
 
 
+@pytest.mark.prove
 def test_two_workers_share_a_grid_and_build_nothing_twice(project):
     file = project({"model.l2": [0.1, 0.5, 1.0]}, sampler="grid", trials=3, keep=3)
     done = CliRunner().invoke(main, ["tune", file, "--workers", "2", "--no-test", "--json", "-q"])
@@ -370,6 +372,7 @@ def test_the_command_prints_the_best_file_and_shows_the_study_without_a_trial(pr
     assert search.prepare(file, (), search.Options()).place.name == "mail"
 
 
+@pytest.mark.prove
 def test_importance_finds_the_setting_that_matters(project):
     file = project(
         {"train.optimizer.learning_rate": [1e-5, 1e-1], "train.curve_steps": [10, 20]}, sampler="grid", trials=4,

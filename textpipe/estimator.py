@@ -21,17 +21,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from textpipe.errors import ConfigError, DataError
 from textpipe.inference import estimator_data
-from textpipe.inference.estimator_data import InputError
+from textpipe.inference.estimator_data import InputError, Rows
 from textpipe.inference.fitted_pipeline import FittedPipeline
-from textpipe.pipeline import runner
+from textpipe.pipeline import classifier_defaults, runner
 
 if TYPE_CHECKING:
     from textpipe.explanation.result import Explanation
 
 NAME = "estimator"
-NORMALIZE = ("unicode", "casefold", "whitespace")
-FEATURES = {"kind": "tfidf", "words": [1, 2]}
-MODEL = "logistic_regression"
+KIND = "logistic_regression"  # of a [model] without kind
 NESTED = ("features", "model", "train", "tokenize")  # parameters that are tables: set_params(model__l2=0.1)
 
 Table = str | dict[str, Any]
@@ -40,14 +38,18 @@ Table = str | dict[str, Any]
 class Classifier(ClassifierMixin, BaseEstimator):
     """Classify texts, or rows of texts and numbers, with the stages and the settings of a pipeline file.
 
-    The parameters are the tables of a pipeline file (docs/settings.md), as dicts or as the bare name of a kind; None is the default
-    given here. fit runs ingest, normalize, tokenize, vectorize and train on the rows, so the weights are those of
-    `textpipe run` with the same settings and rows.
+    The parameters are the tables of a pipeline file (docs/settings.md), as dicts or as the bare name of a kind; None is what
+    `textpipe new` would write for rows of this number and size (pipeline/classifier_defaults.py). fit runs ingest, normalize, tokenize,
+    vectorize and train on the rows, so the weights are those of `textpipe run` with the same settings and rows.
 
-    model: [model]; "logistic_regression". features: [vectorize] features, of all text columns; TF-IDF of one and two words.
+    model: [model]; None: with one label per row, logistic_regression with the loss "squared_hinge" and the best of several l2, or, with fewer
+    than 30 rows for validation, with the loss "logistic"; with several labels, feed_forward.
+    features: [vectorize] features, of all text columns; None: TF-IDF of words and characters.
     fields: {column: feature} for single columns. normalize: [normalize] steps; unicode, casefold, whitespace.
-    tokenize: [tokenize]; no vocabulary. train: [train]; optimizer lbfgs for logistic_regression of one label per row, else the defaults of [train].
-    valid: share of the rows for validation, which is not trained on: needed by a list of l2, early stopping and export; 0 for none.
+    tokenize: [tokenize]; no vocabulary. train: [train]; None: for logistic_regression of one label per row, optimizer lbfgs, or
+    liblinear and a temperature where the loss is a hinge; for the feed_forward of several labels early stopping; else the defaults of [train].
+    valid: share of the rows for validation, which is not trained on: needed by a list of l2, calibration, early stopping and export;
+    0 for none.
     random_state: the seed, an int, a RandomState, or None for a random one.
     store: a folder in which stage results are kept and reused by other fits (in a grid search, candidates that differ in `model` alone
     share all earlier stages). None: a temporary folder, deleted with the estimator.
@@ -62,7 +64,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: Table = MODEL,
+        model: Table | None = None,
         *,
         features: Table | None = None,
         fields: Mapping[str, Table] | None = None,
@@ -100,29 +102,30 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 setattr(self, table, set_key(getattr(self, table) or default_table(table), key.split("__"), value))
         return self
 
-    def _tables(self, task: Any, seed: int) -> dict[str, Any]:
+    def _tables(self, task: Any, rows: Rows, seed: int) -> dict[str, Any]:
         """The pipeline file of these parameters, as tables; without its data."""
-        model = self.model if isinstance(self.model, str | dict) else dict(self.model)
-        kind = model if isinstance(model, str) else model.get("kind", MODEL)
-        many = (task if isinstance(task, str) else task["kind"]) == "multi_label"
+        several = (task if isinstance(task, str) else task["kind"]) == "multi_label"
+        num_valid = rows.count * self.valid if isinstance(self.valid, int | float) else 0.0  # ingest refuses others
+        model = classifier_defaults.model(num_valid, several_labels=several) if self.model is None else self.model
+        model = {"kind": model} if isinstance(model, str) else {"kind": KIND, **model}
         train = self.train
         if train is None:
-            train = {"optimizer": "lbfgs"} if kind == MODEL and not many else {}
+            train = classifier_defaults.train(model, num_valid, several_labels=several)
         tokenize = self.tokenize or default_table("tokenize")
         vectorize: dict[str, Any] = {"fields": dict(self.fields)} if self.fields else {}
         names = {"text"} if isinstance(task, str) else set(task["fields"].values())
         if "text" in names:
-            vectorize["features"] = self.features or FEATURES
+            vectorize["features"] = self.features or classifier_defaults.features(rows.num_characters)
         elif self.features is not None:
             raise InputError("Classifier features: the rows have no texts to make features of; leave features out")
         return {
             "task": task,
             "seed": seed,
             "ingest": {"files": "frames", "format": "parquet", "split": {"valid": self.valid, "test": 0}},
-            "normalize": {"steps": list(NORMALIZE if self.normalize is None else self.normalize)},
+            "normalize": {"steps": list(classifier_defaults.STEPS if self.normalize is None else self.normalize)},
             "tokenize": {"codec": tokenize} if isinstance(tokenize, str) else dict(tokenize),
             "vectorize": vectorize,
-            "model": {"kind": MODEL, **model} if isinstance(model, dict) else model,
+            "model": model,
             "train": dict(train),
             "evaluate": {"split": "valid"},
         }
@@ -135,10 +138,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
             raise InputError(
                 "Classifier: requires y to be passed, but the target y is None; give the classes of the rows"
             )
-        rows = estimator_data.Rows.of(X)
+        rows = Rows.of(X)
         target = estimator_data.Target.of(y, rows.count)
         with input_errors():
-            tables = self._tables(rows.task(target.kind), self._seed())
+            tables = self._tables(rows.task(target.kind), rows, self._seed())
             pipeline = runner.Pipeline.from_tables("Classifier", tables, name=NAME)
             frame = rows.frame.assign(**{rows.target_name(target.kind): target.cells})
             self._fitted = FittedPipeline(pipeline, frame, self.store)
@@ -187,7 +190,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _outputs(self, X: Any) -> dict[str, np.ndarray]:  # noqa: N803
         """Logits and probabilities of rows, in the model's order of classes."""
         check_is_fitted(self, "classes_")
-        rows = estimator_data.Rows.of(X, columns=self._columns, names=getattr(self, "feature_names_in_", None))
+        rows = Rows.of(X, columns=self._columns, names=getattr(self, "feature_names_in_", None))
         answered = self._fitted.outputs(rows.inputs())
         return {name: np.array([row[name] for row in answered], np.float32) for name in ("logits", "probabilities")}
 
@@ -223,8 +226,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 
 def default_table(parameter: str) -> Any:
-    """The table that None stands for."""
-    return {"features": FEATURES, "tokenize": {"codec": "none"}, "model": MODEL, "train": {}}[parameter]
+    """The table that None stands for when one of its keys is set."""
+    return {"features": classifier_defaults.features(0), "tokenize": {"codec": "none"}, "model": KIND, "train": {}}[
+        parameter
+    ]
 
 
 def set_key(table: Any, keys: Sequence[str], value: Any) -> dict[str, Any]:

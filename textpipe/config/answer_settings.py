@@ -1,5 +1,7 @@
 """[answer]: settings of a model's answers, checked by the Config of the task's answers/ module if it has one."""
 
+import inspect
+from types import ModuleType
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError, ValidationInfo
@@ -9,6 +11,12 @@ from textpipe.config.sections import Section, describe_plugin_error
 from textpipe.errors import TextpipeError
 
 
+def config_of(answers: ModuleType) -> Any:
+    """The Config of an answers/ module if its `output` takes settings, else None: a module may import all of another's names."""
+    takes = "settings" in inspect.signature(answers.output).parameters
+    return getattr(answers, "Config", None) if takes else None
+
+
 def check(value: Any, info: ValidationInfo) -> Section | None:
     """The checked table, or None for a task without such settings. Raises ValueError for invalid settings."""
     task = info.data.get("task")
@@ -16,7 +24,7 @@ def check(value: Any, info: ValidationInfo) -> Section | None:
         return None
     try:
         module = plugins.find("tasks", task)
-        config = getattr(plugins.find("answers", module.ANSWER), "Config", None)
+        config = config_of(plugins.find("answers", module.ANSWER))
     except TextpipeError as error:
         raise ValueError(str(error)) from None
     if config is None:

@@ -80,7 +80,7 @@ class Counts(tf.Module):
     def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
         """[N] string -> [N, D] float32, indices in canonical order."""
         config = self.options()
-        columns = self.columns(ngrams.buckets(text, config, self.codec))
+        columns = ngrams.buckets(text, config, self.codec, self.columns)
         counts = ngrams.count_columns(columns, self.columns.dim, binary=config.frequency == "binary")
         return ngrams.scale_counts(counts, config.frequency)
 

@@ -30,9 +30,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "scalar": {"kind": "scalar"},
 }
 LABELS: dict[str, list[str]] = {"two classes": ["no", "yes"], "five classes": list("abcde")}
-LBFGS = (
-    "optimizer lbfgs computes this gradient by its own code in float32 (training/full_batch.py), which is not checked"
-)
+OWN_CODE = "optimizer {} computes what it needs by its own code (training/full_batch.py), which is not checked"
 SAMPLING = "scheduled sampling is off: the words it picks are no smooth function of the parameters"
 
 
@@ -221,7 +219,9 @@ def perturb(model: Any, seed: int) -> None:
 
 def notes(settings: Settings) -> list[str]:
     """What of these settings the check leaves out."""
-    left_out = [LBFGS] if settings.optimizer.kind == "lbfgs" else []
+    kind = settings.optimizer.kind
+    full_batch = hasattr(plugins.find("training.optimizers", kind), "minimize")
+    left_out = [OWN_CODE.format(kind)] if full_batch else []
     return [*left_out, SAMPLING] if settings.scheduled_sampling else left_out
 
 

@@ -41,6 +41,12 @@ class Rows:
     def count(self) -> int:
         return len(self.frame)
 
+    @property
+    def num_characters(self) -> int:
+        """Of all texts."""
+        names = [column.field for column in self.columns if column.kind == TEXT]
+        return sum(len(text) for name in names for text in self.frame[name])
+
     @classmethod
     def of(cls, given: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":
         """A caller's X as rows; columns, names: of the rows that the estimator was fitted on, which these must match. Raises InputError."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 NOUN, PLURAL = "a number", "numbers"
+EXAMPLE = 3  # a cell, in a model card
 FEATURE = "scalar"
 OPTIONAL = True  # an empty cell is a value
 BOOLEANS = {"true": 1.0, "false": 0.0}  # booleans of JSON and Parquet files

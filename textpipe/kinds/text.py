@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 NOUN, PLURAL = "a text", "texts"
+EXAMPLE = "Could you send me the slides?"  # a cell, in a model card
 FEATURE = "ids"
 OPTIONAL = False  # rows with an empty cell are dropped
 profile = TextProfile

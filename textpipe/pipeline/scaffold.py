@@ -1,7 +1,6 @@
 """`textpipe new`: write a commented pipeline file for the user's data, checked against it."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +10,7 @@ from textpipe.cache.store import write_atomically
 from textpipe.config import plugins, sections
 from textpipe.errors import ConfigError
 from textpipe.pipeline import columns_option, templates
+from textpipe.pipeline.toml_text import toml
 
 MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
 MANY_ROWS = 5_000  # from this many rows on, validate on a smaller share
@@ -73,6 +73,9 @@ def write(
     size = replace(measure(section, [field.name for field in fields], stage.wanted(section, fields)), senders=senders)
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
+    size.valid = (
+        round(size.rows * split["valid"]) if "valid" in split else MANY_ROWS
+    )  # a file of its own is taken to suffice
     size.rows = round(size.rows * (1 - sum(split.values())))
     tables = getattr(templates, module.TEMPLATE)(
         size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False)
@@ -198,19 +201,3 @@ def to_plain(files: Files) -> Any:
     if isinstance(files, dict):
         return {name: to_plain(value) for name, value in files.items()}
     return [to_plain(file) for file in files] if isinstance(files, list) else str(files)
-
-
-def toml(value: Any) -> str:
-    """A value as TOML, on one line."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key(name)} = {toml(item)}" for name, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
-
-
-def key(name: str) -> str:
-    """A TOML key, bare where allowed."""
-    return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else toml(name)

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from textpipe.config import plugins
+from textpipe.config.answer_settings import config_of
 from textpipe.config.documentation import describe_field, field_key, first_paragraph, introduction
 from textpipe.config.sections import SHARED, Section
 from textpipe.errors import ConfigError, suggest
@@ -74,7 +75,7 @@ def groups() -> list[Group]:
             if name in config.model_fields:
                 groups += nested_groups(name, config.model_fields[name], done)
     answers = {name: plugins.find("answers", name) for name in plugins.names("answers")}
-    for name, module in ((name, module) for name, module in answers.items() if hasattr(module, "Config")):
+    for name, module in ((name, module) for name, module in answers.items() if config_of(module)):
         groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
     groups += table_of("tune", Tune, "[tune]", first_paragraph(tune_settings), done)
     return groups

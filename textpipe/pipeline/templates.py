@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
+
+from textpipe.pipeline import classifier_defaults
+from textpipe.pipeline.toml_text import toml
 
 MAIL = ["html", "mail_zones"]
 MASKS = ["mask_urls", "mask_addresses", "mask_phones"]
 
-MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
 MANY_REPLIES = 30_000  # training rows from which on a ranker needs few epochs
-L2_CANDIDATES = [10, 3, 1, 0.3]
-
-
 SENDERS = {
     "unknown": "min_senders = 5                     # number of people who must have written a reply; without a sender each row counts as one",
     "own": "min_senders = 1                     # all replies are your own",
@@ -21,10 +21,11 @@ SENDERS = {
 
 @dataclass
 class Size:
-    """Size of the data. rows: of the train split; characters, words: mean length of a text, by field; senders: who wrote the replies,
+    """Size of the data. rows, valid: of the train and the valid split; characters, words: mean length of a text, by field; senders: who wrote the replies,
     "unknown", "own" (the user alone), or "kept" (in a column `sender`)."""
 
     rows: int = 0
+    valid: int = 0
     senders: str = "unknown"
     characters: dict[str, float] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
@@ -32,66 +33,72 @@ class Size:
 
 def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
-    return (
-        bag_of_words_tables(size, task, mail=mail)
-        + f"""\
+    model = classifier_defaults.model(size.valid, several_labels=False)
+    train = classifier_defaults.train(model, size.valid, several_labels=False)
+    few = f"# Fewer than {classifier_defaults.MIN_VALID} validation rows: with more, run `textpipe new` again for a loss and an l2 chosen on them.\n"
+    return f"""\
+{bag_of_words_tables(size, task, mail=mail)}\
+{"" if size.valid >= classifier_defaults.MIN_VALID else few}\
 [model]
-kind = "logistic_regression"        # or "feed_forward"
-loss = "squared_hinge"              # that of a linear support vector machine; or "logistic"
-l2 = {L2_CANDIDATES}   # the best value on valid is chosen; larger is smoother
-
+{table_lines(model)}
 [train]
-optimizer = "liblinear"             # for hinge losses; "lbfgs" for logistic, "adam" for feed_forward
-calibration = "temperature"         # fitted on valid, so that probabilities match frequencies
-
+{table_lines(train)}
 [evaluate.require]
 # accuracy = 0.9                    # below this nothing is exported
 """
-    )
 
 
 def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier with any number of labels per row."""
-    return (
-        bag_of_words_tables(size, task, mail=mail)
-        + """\
+    model = classifier_defaults.model(size.valid, several_labels=True)
+    train = classifier_defaults.train(model, size.valid, several_labels=True)
+    return f"""\
+{bag_of_words_tables(size, task, mail=mail)}\
 [model]
-kind = "feed_forward"               # or "logistic_regression"
-units = [256]
-dropout = 0.5
-
+{table_lines(model)}
 [train]
-epochs = 30
-batch_rows = 64
-optimizer = { kind = "adam", learning_rate = 0.002 }
-schedule = "cosine"
-early_stopping = { metric = "valid_loss", patience = 5 }
-
+{table_lines(train)}
 [evaluate.require]
 # f1_micro = 0.8                    # below this nothing is exported
 """
-    )
+
+
+COMMENTS = {
+    'kind = "logistic_regression"': 'or "feed_forward"',
+    'kind = "feed_forward"': 'or "logistic_regression"',
+    'loss = "squared_hinge"': 'that of a linear support vector machine; or "logistic"',
+    'loss = "logistic"': 'or "squared_hinge", that of a linear support vector machine',
+    "l2 = [10, 3, 1, 0.3]": "the best value on valid is chosen; larger is smoother",
+    'optimizer = "liblinear"': 'for hinge losses; "lbfgs" for logistic, "adam" for feed_forward',
+    'optimizer = "lbfgs"': 'for logistic; "liblinear" for hinge losses, "adam" for feed_forward',
+    'calibration = "temperature"': "fitted on valid, so that probabilities match frequencies",
+}
+
+
+def table_lines(table: dict[str, Any]) -> str:
+    """A table as lines of a pipeline file, with a comment behind those that have one."""
+    lines = [f"{name} = {toml(value)}" for name, value in table.items()]
+    return "".join(f"{line:<35} # {COMMENTS[line]}\n" if line in COMMENTS else f"{line}\n" for line in lines)
 
 
 def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables up to the features of a bag-of-words model."""
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
-    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources) <= MAX_CHARACTERS
-    families = "words = [1, 2], characters = [2, 5]" if characters else "words = [1, 2]"
-    weights = ", weights = { characters = 0.7 }" if characters else ""
-    steps = ["unicode", *(MAIL + MASKS if mail else []), "casefold", "whitespace"]
-    others = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
+    characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources)
+    first, *others = classifier_defaults.STEPS
+    steps = [first, *(MAIL + MASKS if mail else []), *others]
+    note = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
 [normalize]
 # Applied in order, both in training and in the exported graph.
-{others}steps = [{quoted_list(steps)}]
+{note}steps = [{quoted_list(steps)}]
 
 [tokenize]
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
 
 [vectorize]
 # TF-IDF of word n-grams and of character n-grams inside words, the latter with less weight; or {{ kind = "ids" }}
-features = {{ kind = "tfidf", {families}, frequency = "log", norm = "family"{weights}, marks = true }}
+features = {toml(classifier_defaults.features(characters))}
 
 """
 

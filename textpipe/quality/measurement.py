@@ -33,7 +33,7 @@ def measure(corpus: Corpus, *, against: Corpus | None = None, on_progress: Progr
     table |= duplicates.measure(corpus, on_progress=lambda done, total: notify("near duplicates", done, total))
     if corpus.label is not None:
         table["classes"] = {split: classes(corpus, split) for split in corpus.splits}
-        if corpus.label.kind == "label":
+        if all(len(names) == 1 for split in corpus.splits for names in corpus.label_names(split)):
             notify("label errors", 0, 1)
             table["label_errors"] = label_errors.measure_corpus(corpus)
     if languages.available():

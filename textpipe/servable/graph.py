@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from textpipe.config import plugins
+from textpipe.config.answer_settings import config_of
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin, Section
 from textpipe.decoding import _fits
@@ -68,7 +69,8 @@ class Servable(tf.Module):
         self._model = lambda: model
         self._trained = lambda: dict(trained or {})
         answers = plugins.find("answers", task.ANSWER)
-        settings = {"settings": answer or answers.Config()} if hasattr(answers, "Config") else {}
+        config = config_of(answers)
+        settings = {"settings": answer or config()} if config else {}
         self.output = answers.output(
             self, decode=decode or Plugin.check("decoding", "greedy"), lexicon=lexicon, bounds=bounds, attends=attends,
             artifacts=artifacts or {}, **settings,

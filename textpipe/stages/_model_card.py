@@ -21,7 +21,6 @@ NUM_CONFUSIONS = 3
 MIN_RANGE = 20  # rows of a range of lengths
 FEW_ROWS = 100  # scores of fewer rows are uncertain
 SCRIPT_SHARE = 0.01  # of the letters of a training text
-EXAMPLES = {"text": "Could you send me the slides?", "number": 3}
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
@@ -136,9 +135,9 @@ def score_lines(report: Mapping[str, Any]) -> list[str]:
     parts = {
         **{f"slice {name}: {entry['condition']}": entry for name, entry in report.get("slices", {}).items()},
         **{
-            f"rows with {kind.replace('_', ' ')}": report[kind]
-            for kind in ("rare_words", "unseen_words")
-            if kind in report
+            f"rows with {words.replace('_', ' ')}": report[words]
+            for words in ("rare_words", "unseen_words")
+            if words in report
         },
     }
     if parts:
@@ -217,7 +216,11 @@ def weak_classes(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> I
 
 def weak_lengths(about: Mapping[str, Any], predictions: Path) -> Iterator[str]:
     """The range of lengths with the lowest accuracy, if it is lower than in all rows."""
-    sources = [item["name"] for item in about["fields"] if item["side"] == "source" and item["kind"] == "text"]
+    sources = [
+        item["name"]
+        for item in about["fields"]
+        if item["side"] == "source" and hasattr(plugins.find("kinds", item["kind"]), "texts")
+    ]
     target = next(item["name"] for item in about["fields"] if item["side"] == "target")
     rows = []
     with predictions.open(encoding="utf-8") as file:
@@ -237,9 +240,9 @@ def weak_lengths(about: Mapping[str, Any], predictions: Path) -> Iterator[str]:
 
 def call_lines(about: Mapping[str, Any]) -> list[str]:
     """Commands that call the model: on the command line, over REST, from Python."""
-    kinds = {item["name"]: item["kind"] for item in about["fields"]}
+    kinds = {item["name"]: plugins.find("kinds", item["kind"]) for item in about["fields"]}
     single = len(about["inputs"]) == 1
-    row = {name: EXAMPLES.get(kinds[name], "") for name in about["inputs"]}
+    row = {name: getattr(kinds[name], "EXAMPLE", "") for name in about["inputs"]}
     instance: Any = next(iter(row.values())) if single else row
     line = json.dumps(instance, ensure_ascii=False)
     body = json.dumps({"instances": [instance]}, ensure_ascii=False)

@@ -212,7 +212,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         if shares:
             _ingest_splits.rebalance_labels(reader, dealer, origin["train"], shares)
         for split in splits.values():
-            require_rows(split, reader.read, repairs, shares)
+            num_sources = sum(len(other.source_keys) for other in splits.values())
+            require_rows(split, reader.read, repairs, shares, num_sources)
             split.close(None)
     except BaseException as error:
         for split in splits.values():
@@ -262,8 +263,13 @@ def column(config: Config, field: Field) -> str | int:
     return config.columns.get(field.name, field.name)
 
 
-def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float]) -> None:
-    """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes)."""
+def require_rows(
+    split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
+) -> None:
+    """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
+
+    num_sources: the number of different sources in all splits.
+    """
     rows = split.counts["rows"]
     if not rows and split.name == "train":
         causes = [
@@ -277,6 +283,8 @@ def require_rows(split: Split, read: Counter[str], repairs: Repairs, shares: dic
         )
     if not rows and split.name in shares:
         share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
+        if num_sources < read["train"] / 2:
+            share += f", of which {num_sources:,} differ; equal ones stay together"
         cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
         raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
     if not rows:

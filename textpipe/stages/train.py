@@ -18,7 +18,7 @@ from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
 from textpipe.training.regularization import regularized
-from textpipe.training.settings import FULL_BATCH, Settings
+from textpipe.training.settings import Settings
 from textpipe.training.warm_start import source_weights, word_vectors
 
 # Rows come from vectorize, codecs for vocabulary.json from tokenize, references for validation BLEU from ingest.
@@ -45,9 +45,7 @@ class Config(Settings):
             for metric in metrics - objective.METRICS.keys():
                 noun = str(metric).removeprefix("valid_").replace("bleu", "BLEU")
                 raise ValueError(f"metric: {self.model.kind} has no {noun}; use {' or '.join(objective.METRICS)}")
-        optimizer = plugins.find("training.optimizers", self.optimizer.kind)
-        unused_by_task = objective.UNUSED if module.GIVES == objective.NEEDS else {}
-        for reasons in (unused_by_task, getattr(module, "UNUSED", {}), getattr(optimizer, "UNUSED", {})):
+        for reasons in (objective.UNUSED if module.GIVES == objective.NEEDS else {}, getattr(module, "UNUSED", {})):
             for name, reason in reasons.items():
                 if getattr(self, name) != Settings.model_fields[name].get_default():
                     raise ValueError(f"{name}: {self.model.kind} {reason}; leave {name} out")
@@ -55,13 +53,6 @@ class Config(Settings):
             raise ValueError(f"{name}: {reason}; leave {name} out")
         if self.average and self.keep == "last":
             raise ValueError('keep: "last" and average exclude each other; leave one out')
-        if self.optimizer.kind not in FULL_BATCH and isinstance(getattr(self.model, "l2", 0), list):
-            raise ValueError(
-                'optimizer: only lbfgs and liblinear fit a list of l2; set [model] l2 to one value, or optimizer to "lbfgs"'
-            )
-        conflicts = getattr(optimizer, "conflicts", None)
-        if conflicts and (faults := conflicts(self.model)):
-            raise ValueError("; ".join(faults))
         unused = getattr(module, "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:
@@ -77,14 +68,19 @@ class Config(Settings):
         """Plug-ins that no key names."""
         return [("objectives", objective_name(self.task, self.model.kind))]
 
-    def lbfgs_conflicts(self) -> list[str]:
-        """Those of Settings, and a loss without a gradient at its corner."""
-        faults = super().lbfgs_conflicts()
-        if getattr(self.model, "loss", None) == "hinge" and self.optimizer.kind == "lbfgs":
+    def optimizer_faults(self) -> list[str]:
+        """Those of Settings, and the settings of [model] that the optimizer cannot follow."""
+        module = plugins.find("training.optimizers", self.optimizer.kind)
+        faults = super().optimizer_faults()
+        if isinstance(getattr(self.model, "l2", 0), list) and not getattr(module, "FITS_PATH", False):
+            others = {name: plugins.find("training.optimizers", name) for name in plugins.names("training.optimizers")}
+            names = [name for name, other in others.items() if getattr(other, "FITS_PATH", False)]
             faults.append(
-                'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "liblinear"'
+                f"optimizer: {self.optimizer.kind} does not fit a list of l2; set [model] l2 to one value, or optimizer to "
+                + " or ".join(f'"{name}"' for name in names)
             )
-        return faults
+        conflicts = getattr(module, "conflicts", None)
+        return faults + (conflicts(self.model) if conflicts else [])
 
     def extra_files(self) -> list[Path]:
         """The files of the run named by init, and the word vectors."""

@@ -6,6 +6,7 @@ occurs in training has a column, all others are dropped, so the number of column
 Shapes: N texts, G n-grams of a text, D columns.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -19,20 +20,35 @@ START, END = "<s>", "</s>"
 FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
 
 
-def buckets(text: tf.Tensor, config: Any, codec: Any = None) -> tf.RaggedTensor:
-    """The bucket of every n-gram, with repeats: [N] string -> [N, G] int64 below config.total_buckets."""
-    families = []
+def buckets(
+    text: tf.Tensor,
+    config: Any,
+    codec: Any = None,
+    select: Callable[[tf.RaggedTensor], tf.RaggedTensor] = lambda buckets: buckets,
+) -> tf.RaggedTensor:
+    """The bucket of every n-gram, with repeats: [N] string -> [N, G] int64 below config.total_buckets.
+
+    select: a function of the buckets of some n-grams, such as Columns, that is applied to all of them: [R, G] -> [R, None].
+    """
+    families: list[tf.RaggedTensor] = []
+
+    def hashed(ngrams: tf.RaggedTensor, family: str) -> tf.RaggedTensor:
+        ids = hash_to_buckets(ngrams, family, config)
+        return select(ids + len(families) * config.num_buckets if config.separate_families else ids)
+
     if config.casefold:
         text = casefold.apply(text, None)
     if config.words:
         counted = word_ngrams(text, config.words, punctuation=config.punctuation, marks=config.marks)
-        families.append(hash_to_buckets(counted, "words", config))
+        families.append(hashed(counted, "words"))
     if config.characters:
-        families.append(hash_to_buckets(character_ngrams(text, config.characters), "characters", config))
+        # Each different word once: a batch repeats most of its words.
+        tokens = words.split_whitespace(text)
+        distinct, number = tf.unique(tokens.flat_values)
+        ids = hashed(word_character_ngrams(distinct, config.characters), "characters")
+        families.append(tokens.with_values(tf.gather(ids, number)).merge_dims(1, 2))
     if config.pieces:
-        families.append(hash_to_buckets(piece_ngrams(codec.encode(text), config.pieces), "pieces", config))
-    if config.separate_families:
-        families = [ids + index * config.num_buckets for index, ids in enumerate(families)]
+        families.append(hashed(piece_ngrams(codec.encode(text), config.pieces), "pieces"))
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
 
 
@@ -60,11 +76,15 @@ def character_ngrams(text: tf.Tensor, sizes: tuple[int, int]) -> tf.RaggedTensor
     ["fox"], (3, 4) -> [[" fo", "fox", "ox ", " fox", "fox "]]
     """
     tokens = words.split_whitespace(text)
-    characters = tf.strings.unicode_split(tf.strings.join([" ", tokens.flat_values, " "]), "UTF-8")
-    ngrams = tf.strings.ngrams(
+    return tokens.with_values(word_character_ngrams(tokens.flat_values, sizes)).merge_dims(1, 2)
+
+
+def word_character_ngrams(tokens: tf.Tensor, sizes: tuple[int, int]) -> tf.RaggedTensor:
+    """Character n-grams of words: [T] string -> [T, G] string."""
+    characters = tf.strings.unicode_split(tf.strings.join([" ", tokens, " "]), "UTF-8")
+    return tf.strings.ngrams(
         characters, list(range(sizes[0], sizes[1] + 1)), separator="", preserve_short_sequences=True
     )
-    return tokens.with_values(ngrams).merge_dims(1, 2)
 
 
 def piece_ngrams(ids: tf.RaggedTensor, sizes: tuple[int, int]) -> tf.RaggedTensor:

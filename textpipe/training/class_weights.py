@@ -26,8 +26,9 @@ def resolve(setting: str | Mapping[str, float] | None, target: Any, classes: Seq
         weights[1] = [setting.get(label, 1.0) for label in classes]
         return weights
     rows = len(target)
-    if target.kind == "label":
-        weights[1] = rows / (len(classes) * np.maximum(np.bincount(target.values, minlength=len(classes)), 1))
+    values = target.gather(np.arange(rows))
+    if values.ndim == 1:  # one label per row
+        weights[1] = rows / (len(classes) * np.maximum(np.bincount(values, minlength=len(classes)), 1))
         return weights
-    present = target.gather(np.arange(rows)).sum(axis=0)
+    present = values.sum(axis=0)
     return (rows / (2 * np.maximum(np.stack([rows - present, present]), 1))).astype(np.float32)

@@ -4,25 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from textpipe.config import plugins
 from textpipe.config.sections import Plugin, Section
 from textpipe.training.regularization.subword_sampling import SubwordSampling
 from textpipe.training.regularization.word_dropout import WordDropout
 from textpipe.training.warm_start.layer_rates import LayerRates, Unfreeze
 from textpipe.training.warm_start.source_weights import Init
 from textpipe.training.warm_start.word_vectors import Vectors
-
-# The settings of [train] that the optimizer lbfgs reads, and why it does not read the others.
-LBFGS_READS = {"seed", "optimizer", "init", "class_weight", "calibration"}
-FULL_BATCH = ("lbfgs", "liblinear")
-NO_USE = "lbfgs works on all rows at once and does not use it; leave it out"
-OWN_END = "lbfgs stops by optimizer.tolerance and optimizer.max_iterations; set those and leave this out"
-ONE_FUNCTION = 'lbfgs minimizes one function of all weights; set optimizer to "adam" or leave this out'
-LBFGS = {
-    **dict.fromkeys(("epochs", "max_steps", "max_minutes", "early_stopping"), OWN_END),
-    **dict.fromkeys(("freeze", "layer_rates", "unfreeze", "subword_sampling"), ONE_FUNCTION),
-    **dict.fromkeys(("checkpoint_steps", "checkpoint_minutes"), "lbfgs takes seconds and is not resumed; leave it out"),
-    "average": "lbfgs ends in a single optimum, so there is nothing to average; leave average out",
-}
 
 
 class EarlyStopping(Section):
@@ -166,18 +154,18 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def lbfgs_settings(self):
-        """L-BFGS and LIBLINEAR work on all rows until they converge; settings that they do not read are refused, all at once."""
-        kind = self.optimizer.kind
-        faults = [fault.replace("lbfgs", kind) for fault in self.lbfgs_conflicts()] if kind in FULL_BATCH else []
-        if faults:
+    def settings_of_the_optimizer(self):
+        """Refuses settings that the optimizer does not read or cannot follow, all at once."""
+        if faults := self.optimizer_faults():
             raise ValueError("; ".join(faults))
         return self
 
-    def lbfgs_conflicts(self) -> list[str]:
-        """The given settings that lbfgs does not read, and why."""
-        given = sorted(self.model_fields_set & Settings.model_fields.keys() - LBFGS_READS)
-        return [f"{name}: {LBFGS.get(name, NO_USE)}" for name in given if getattr(self, name) not in (None, [])]
+    def optimizer_faults(self) -> list[str]:
+        """The given settings that the optimizer does not read, and why."""
+        unused = getattr(plugins.find("training.optimizers", self.optimizer.kind), "unused", None)
+        given = sorted(self.model_fields_set & Settings.model_fields.keys()) if unused else []
+        reasons = {name: unused(name) for name in given if getattr(self, name) not in (None, [])} if unused else {}
+        return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
     @property
     def best_metric(self) -> str:

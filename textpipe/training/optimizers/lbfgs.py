@@ -11,6 +11,9 @@ from pydantic import Field
 
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
+from textpipe.training import full_batch_settings
+
+FITS_PATH = True
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,20 @@ class Config(Section):
     max_iterations: int = Field(default=1000, ge=1)  # maximum number of iterations
     memory: int = Field(default=10, ge=1)
     min_decrease: float = Field(default=0.0, ge=0, lt=1)
+
+
+def unused(name: str) -> str | None:
+    """Why the setting `name` of [train] has no effect; None if it has one."""
+    return full_batch_settings.unused("lbfgs", name)
+
+
+def conflicts(model: Any) -> list[str]:
+    """Settings of [model] that this optimizer cannot follow."""
+    if getattr(model, "loss", None) == "hinge":
+        return [
+            'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "liblinear"'
+        ]
+    return []
 
 
 def minimize(config: Config, model, train, valid, settings, objective) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -108,21 +125,17 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
             history[-1] |= steps.validate(valid, order)
         if len(path) > 1:
             history[-1]["l2"] = l2
-            figures = (f"{name} {value:.4f}" for name, value in history[-1].items() if name.startswith("valid_"))
-            log.info("l2 %g: %s", l2, ", ".join(figures))
+            full_batch_settings.log_fit(history[-1])
         lines.append(history[-1])
         weights.append(function.weights(result.point))
         stopped.append(result.stopped)
         iterations, calls = iterations + result.iterations, calls + result.calls
-    kept = choose_fit(lines, len(valid) if valid else 0)
+    kept = full_batch_settings.choose_fit(lines, len(valid) if valid else 0)
     best = lines[kept]
     if len(path) > 1:
         function.penalize(best["l2"])
         function.assign(function.rescale(weights[kept]))
-        ends = {"least": min(path), "greatest": max(path)}
-        for word, end in ends.items():
-            if best["l2"] == end:
-                log.warning("[model] l2: the %s of the values, %g, is the best; try values beyond it", word, end)
+        full_batch_settings.warn_at_the_ends(path, best["l2"])
     summary = {"stopped": stopped[kept], "epochs": iterations, "steps": calls, "best": best}
     if model.l1:
         summary["nonzero"] = int(sum(np.count_nonzero(np.asarray(kernel.value)) for kernel in model.kernels))
@@ -140,18 +153,3 @@ def check_memory(config: Config, function: Any) -> None:
             f"[train] optimizer lbfgs: {function.dim:,} features of {function.num_logits:,} classes need {needed / 2**30:.1f} GB, and "
             f'{free / 2**30:.1f} are free; raise [vectorize] features min_df, lower optimizer.memory, or set optimizer = "adam"'
         )
-
-
-def choose_fit(lines: list[dict[str, Any]], num_rows: int) -> int:
-    """Index of the fit to keep: the lowest loss of those whose accuracy on num_rows rows (F1, of several labels) is within a standard
-    error of the best.
-
-    Accuracies on a few hundred rows differ by chance; the loss is the finer measure (Breiman et al. 1984, the 1 SE rule).
-    """
-    if not num_rows:
-        return 0
-    name = "valid_accuracy" if "valid_accuracy" in lines[0] else "valid_f1"
-    best = max(line[name] for line in lines)
-    least = best - (best * (1 - best) / num_rows) ** 0.5
-    close = [index for index, line in enumerate(lines) if line[name] >= least]
-    return min(close, key=lambda index: lines[index]["valid_loss"])

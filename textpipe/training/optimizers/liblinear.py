@@ -13,10 +13,9 @@ from pydantic import Field
 
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.training.optimizers.lbfgs import choose_fit
+from textpipe.training import full_batch_settings
 
-# Settings of [train] without effect, and why.
-UNUSED = {"init": "with optimizer liblinear has a single optimum, wherever the search starts"}
+FITS_PATH = True
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +31,13 @@ class Config(Section):
     tolerance: float = Field(default=0.1, gt=0)
     max_iterations: int = Field(default=1000, ge=1)  # maximum number of passes over the rows
     bias_scale: float = Field(default=1.0, gt=0)
+
+
+def unused(name: str) -> str | None:
+    """Why the setting `name` of [train] has no effect; None if it has one."""
+    if name == "init":
+        return "liblinear has a single optimum, wherever the search starts; leave it out"
+    return full_batch_settings.unused("liblinear", name)
 
 
 def conflicts(model: Any) -> list[str]:
@@ -93,15 +99,12 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
             line |= steps.validate(valid, order)
         if len(path) > 1:
             line["l2"] = l2
-            figures = (f"{name} {value:.4f}" for name, value in line.items() if name.startswith("valid_"))
-            log.info("l2 %g: %s", l2, ", ".join(figures))
+            full_batch_settings.log_fit(line)
         history.append(line)
-    kept = choose_fit(history, len(valid) if valid else 0)
+    kept = full_batch_settings.choose_fit(history, len(valid) if valid else 0)
     function.penalize(path[kept])
     function.assign(function.rescale(weights[kept]))
-    for word, end in {"least": min(path), "greatest": max(path)}.items() if len(path) > 1 else ():
-        if path[kept] == end:
-            log.warning("[model] l2: the %s of the values, %g, is the best; try values beyond it", word, end)
+    full_batch_settings.warn_at_the_ends(path, path[kept])
     return {"stopped": stopped[kept], "epochs": len(path), "steps": len(path), "best": history[kept]}, history
 
 

@@ -1,0 +1,45 @@
+"""The settings of a classifier that `textpipe new` writes and that `textpipe.Classifier` has by default, by the size of the data."""
+
+from typing import Any
+
+STEPS = ["unicode", "casefold", "whitespace"]
+MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
+MIN_VALID = 30  # validation rows; fewer cannot choose l2 or fit a temperature
+
+# With one label per row and enough validation rows: a linear support vector machine whose l2 is the best on valid. Otherwise logistic
+# regression, whose probabilities need no calibration.
+SUPPORT_VECTORS = {"kind": "logistic_regression", "loss": "squared_hinge", "l2": [10, 3, 1, 0.3]}
+LOGISTIC = {"kind": "logistic_regression", "loss": "logistic", "l2": 0.1}
+FEED_FORWARD = {"kind": "feed_forward", "units": [256], "dropout": 0.5}
+
+
+def features(num_characters: float) -> dict[str, Any]:
+    """[vectorize] features of texts with this many characters in all of train."""
+    table: dict[str, Any] = {"kind": "tfidf", "words": [1, 2]}
+    if num_characters <= MAX_CHARACTERS:
+        table["characters"] = [2, 5]
+    table |= {"frequency": "log", "norm": "family"}
+    if num_characters <= MAX_CHARACTERS:
+        table["weights"] = {"characters": 0.7}
+    return {**table, "marks": True}
+
+
+def model(num_valid: float, *, several_labels: bool) -> dict[str, Any]:
+    """[model], for this many validation rows."""
+    if several_labels:
+        return FEED_FORWARD
+    return SUPPORT_VECTORS if num_valid >= MIN_VALID else LOGISTIC
+
+
+def train(model: dict[str, Any], num_valid: float, *, several_labels: bool) -> dict[str, Any]:
+    """[train] for a [model]."""
+    if model["kind"] == "feed_forward" and several_labels:
+        return {
+            "epochs": 30, "batch_rows": 64, "optimizer": {"kind": "adam", "learning_rate": 0.002}, "schedule": "cosine",
+            "early_stopping": {"metric": "valid_loss", "patience": 5},
+        }  # fmt: skip
+    if model["kind"] != "logistic_regression" or several_labels:
+        return {}
+    if model.get("loss", "logistic") == "logistic":
+        return {"optimizer": "lbfgs"}
+    return {"optimizer": "liblinear", **({"calibration": "temperature"} if num_valid >= MIN_VALID else {})}
