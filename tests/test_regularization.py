@@ -154,7 +154,7 @@ def test_labels_are_smoothed_in_training_alone_and_two_classes_like_more():
     found = softmax.sums(model, inputs, targets, config=settings)
     assert float(found["loss"]) == pytest.approx(-logs[np.arange(40), targets.numpy()].sum(), rel=1e-5)
     logit, labels = tf.constant([[0.3], [-2.0]]), tf.constant([1, 0])
-    two = losses.classification_sums(logit, labels, 0.2)["loss"]
+    two = losses.classification_sums(logit, labels, smoothing=0.2)["loss"]
     both = losses.cross_entropy_sums(tf.concat([tf.zeros_like(logit), logit], axis=1), labels, 0.2)["loss"]
     assert float(two) == pytest.approx(float(both), rel=1e-6)
 

@@ -132,6 +132,21 @@ def test_a_metric_that_no_trial_measures_is_refused(tune, message):
         Objective.of(pipeline({"model.l2": [1, 2]}, **tune))
 
 
+@pytest.mark.parametrize(
+    ("settings", "metric", "counts", "reason"),
+    [
+        ({"model.loss": ["logistic", "squared_hinge"]}, "valid_loss", "rows", "another quantity for each model.loss"),
+        ({"model.loss": ["logistic", "squared_hinge"]}, "valid_accuracy", "rows", None),
+        ({"tokenize.codec.vocab_size": [300, 400]}, "valid_loss", "tokens", "per token, and tokenize.codec.vocab_size"),
+        ({"tokenize.codec.vocab_size": [300, 400]}, "bleu", "tokens", None),
+        ({"tokenize.codec.vocab_size": [300, 400]}, "valid_loss", "rows", None),
+    ],
+)
+def test_a_metric_that_is_not_comparable_between_trials_is_named(settings, metric, counts, reason):
+    reasons = list(definition.incomparable(space(settings), Objective(metric, "min", "train"), counts))
+    assert [reason in one for one in reasons] == ([True] if reason else [])
+
+
 def test_the_metric_and_its_direction():
     default = Objective.of(pipeline({"model.l2": [1, 2]}))
     assert (default.metric, default.direction, default.stage) == ("valid_loss", "min", "train")

@@ -18,10 +18,15 @@ from .conftest import RECURRENT, SMALL, TRANSFORMER
 
 ACTIVATIONS = ("relu", "gelu", "silu", "elu", "sigmoid")
 CHOSEN = {
+    "causal_language_model": [
+        {"encoder": {"kind": "recurrent", "direction": "forward", "embedding_size": 4, "units": 5}},
+        {"encoder": {"kind": "transformer", **TRANSFORMER, "layers": 1, "causal": True}},
+    ],
     "dual_encoder": [{"embedding_size": 4, "units": [5]}, {"embedding_size": 3, "units": [4, 3], "similarity": "dot"}],
     "feed_forward": [*SMALL["feed_forward"], *({"units": [5], "activation": name, "l2": 2.0} for name in ACTIVATIONS)],
     "hybrid": SMALL["hybrid"][:1],
     "logistic_regression": [{"l2": 2.0}, {}, {}],
+    "masked_language_model": [{"encoder": {"kind": "transformer", **TRANSFORMER, "layers": 1}}],
     "recurrent": [SMALL["recurrent"][0], {**RECURRENT, "cell": "lstm", "attention": "dot"}, SMALL["recurrent"][5]],
     "transformer": [{**TRANSFORMER, "layers": 1}, SMALL["transformer"][2]],
 }
@@ -49,6 +54,20 @@ def failures(problem, **options):
 def test_the_gradient_of_every_parameter_agrees_with_differences(kind, options, number, float64):
     settings = Settings(label_smoothing=0.1) if plugins.find("models", kind).GIVES == "tokens" and number % 2 else None
     assert not failures(built(kind, options, number, settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"label_smoothing": 0.1, "word_dropout": {"rate": 0.3}, "mixup": 0.4, "r_drop": 1.0},
+        {"label_smoothing": 0.1},
+    ],
+)
+def test_the_gradient_of_a_regularized_loss_agrees_with_differences(settings, float64):
+    problem = built("feed_forward", {"units": [5], "dropout": 0.3}, 4, Settings(**settings))
+    assert not failures(problem)
+    plain = check.Loss(built("feed_forward", {"units": [5], "dropout": 0.3}, 4)).value()
+    assert abs(check.Loss(problem).value() - plain) > 1e-3  # the settings are part of the loss
 
 
 def test_an_error_of_one_in_ten_thousand_is_found(float64, monkeypatch):

@@ -150,7 +150,8 @@ class Loss:
 
         from textpipe.training.steps import Steps
 
-        self.model, objective, settings = problem.model, problem.objective, problem.settings
+        self.model, objective = problem.model, problem.objective
+        settings = problem.settings.model_copy(update={"scheduled_sampling": None})
         wrong = [variable.path for variable in self.model.trainable_variables if variable.dtype != "float64"]
         if wrong:
             raise ConfigError(f"gradcheck: expected float64 parameters, found others: {', '.join(wrong)}")
@@ -160,21 +161,23 @@ class Loss:
         steps = Steps(self.model, None, settings, tf.distribute.get_strategy(), problem.num_rows, objective)
         inputs, target = problem.inputs, problem.target
         total = tf.cast(objective.weight(target), tf.float64)
-        no_draws = (tf.constant(0.0), tf.constant([0, 0])) if settings.scheduled_sampling else ()
+        draws = steps.draws(1, 0)
+        # Only the objective's own gradients know smoothed labels of texts, and what is drawn.
+        own = hasattr(steps.objective, "gradients") and (draws or settings.label_smoothing)
 
         def value():
             self.restore()
-            if settings.label_smoothing:  # only the objective's own gradients know it
+            if own:
                 variables = [variable.value for variable in self.model.trainable_variables]
-                options = {"total": total, "config": settings, "draws": no_draws}
-                sums, _ = objective.gradients(self.model, inputs, target, variables, **options)
+                options = {"total": total, "config": settings, "draws": draws}
+                sums, _ = steps.objective.gradients(self.model, inputs, target, variables, **options)
             else:
                 sums = objective.sums(self.model, inputs, target, training=True, config=settings)
             return sums["loss"] / total + tf.cast(steps.penalty(), tf.float64)
 
         def gradients():
             self.restore()
-            _, gradients = steps.gradients(1, inputs, target, total, *no_draws)
+            _, gradients = steps.gradients(1, inputs, target, total, *draws)
             variables = [variable.value for variable in self.model.trainable_variables]
             with tf.GradientTape() as tape:
                 penalty = steps.penalty()

@@ -62,18 +62,26 @@ def of_kind(
 
 def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
     """(kind of source, size table of the target, objective)"""
-    if module.GIVES == "tokens":
-        targets = [(IDS, "sequence")]
-    elif module.GIVES == "vectors":
-        targets = [(SOURCES[kind], "in_batch") for kind in module.REPLY_READS]
+    targets: list[tuple[dict[str, Any], str]]
+    if hasattr(module, "REPLY_READS"):
+        targets = [(SOURCES[kind], objective_of(module, kind)) for kind in module.REPLY_READS]
+    elif module.GIVES == "logits":
+        one = objective_of(module, "label")
+        targets = [({"kind": "label", "classes": classes}, one) for classes in LABELS.values()]
+        targets.append(({"kind": "multi_hot", "classes": LABELS["five classes"]}, objective_of(module, "multi_hot")))
     else:
-        targets = [({"kind": "label", "classes": classes}, "softmax") for classes in LABELS.values()]
-        targets.append(({"kind": "multi_hot", "classes": LABELS["five classes"]}, "sigmoid"))
+        targets = [(IDS, objective_of(module, "ids"))]
     sources = [
         kind for kind in SOURCES if kind in module.READS and not (kind == "scalar" and module.GIVES == "vectors")
     ]
     for source, (target, objective) in itertools.product(sources, targets):
         yield source, dict(target), objective
+
+
+def objective_of(module: ModuleType, target: str) -> str:
+    """The objective of a model, by what it gives, and if several objectives need that, by the kind of its target."""
+    named = [name for name in plugins.names("objectives") if plugins.find("objectives", name).NEEDS == module.GIVES]
+    return named[0] if len(named) == 1 else OBJECTIVES[target]
 
 
 def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
@@ -101,7 +109,7 @@ def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
         raise ConfigError(f"{folder / source_weights.WEIGHTS}: {error}; train the model again") from None
     random = np.random.default_rng(seed)
     inputs = {name: random_rows(size, rows, random) for name, size in sizes.inputs.items()}
-    objective = {"tokens": "sequence", "vectors": "in_batch"}.get(module.GIVES) or OBJECTIVES[sizes.target["kind"]]
+    objective = objective_of(module, sizes.target["kind"])
     target, settings = random_rows(sizes.target, rows, random), Settings()
     description = f"{folder}: trained {config.kind}, random rows, objective {objective}"
     return Problem(model, plugins.find("objectives", objective), settings, inputs, target, rows, description)

@@ -8,6 +8,7 @@ import numpy as np
 
 from textpipe.errors import DataError
 from textpipe.quality.corpus import Corpus
+from textpipe.quality.sampling import equally_spaced
 
 MAX_ROWS = 10_000  # of each data set for the domain classifier and the chance level of the vocabulary; sampled at equal distances
 FOLDS = 5
@@ -52,12 +53,6 @@ def all_forms(corpus: Corpus) -> list[str]:
     return forms
 
 
-def sample(rows: Sequence[Any], limit: int = MAX_ROWS) -> list[Any]:
-    """At most `limit` rows at equal distances."""
-    count = min(len(rows), limit)
-    return [rows[at * len(rows) // count] for at in range(count)]
-
-
 def lengths(words: Sequence[np.ndarray]) -> dict[str, Any]:
     """Words per text: quartiles of both, and the Kolmogorov-Smirnov statistic of their distributions with its p-value."""
     from scipy import stats
@@ -75,7 +70,7 @@ def vocabulary(words: Sequence[Sequence[Sequence[str]]]) -> dict[str, Any]:
     """
     counts = [Counter(word for text in side for word in text) for side in words]
     divergence, parts = jensen_shannon(*counts)
-    texts = [sample(side) for side in words]
+    texts = [equally_spaced(side, MAX_ROWS) for side in words]
     pool = texts[0] + texts[1]
     order = np.random.default_rng(SEED).permutation(len(pool))
     dealt = [Counter(word for at in part for word in pool[at]) for part in np.split(order, [len(texts[0])])]
@@ -147,7 +142,7 @@ def domain_classifier(first: Sequence[str], second: Sequence[str]) -> dict[str, 
     from sklearn.model_selection import GroupKFold
     from sklearn.pipeline import make_pipeline
 
-    sides = [sample(first), sample(second)]
+    sides = [equally_spaced(side, MAX_ROWS) for side in (first, second)]
     texts = sides[0] + sides[1]
     target = np.repeat([0, 1], [len(side) for side in sides])
     numbers: dict[str, int] = {}

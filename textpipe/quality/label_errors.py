@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from textpipe.quality.corpus import Corpus
+from textpipe.quality.sampling import equally_spaced
 
 MAX_ROWS = 100_000  # more rows are sampled at equal distances
 FOLDS = 5
@@ -77,8 +78,7 @@ def measure(texts: Sequence[str], labels: Sequence[str], positions: Sequence[int
     texts [N]: normalized for comparison; positions [N] of the rows; at: the number of a row. Rows of classes with fewer than ten rows are not judged. None if
     fewer than two classes are left.
     """
-    count = min(len(texts), MAX_ROWS)
-    places = [at * len(texts) // count for at in range(count)]
+    places = equally_spaced(range(len(texts)), MAX_ROWS)
     names, inverse = np.unique([labels[at] for at in places], return_inverse=True)
     # Distinct texts count: equal ones share a fold.
     distinct = {(text, label) for text, label in ((texts[at], labels[at]) for at in places)}
@@ -86,7 +86,7 @@ def measure(texts: Sequence[str], labels: Sequence[str], positions: Sequence[int
     for _, label in distinct:
         rows_of[label] += 1
     frequent = np.array([rows_of[name] >= 2 * FOLDS for name in names.tolist()])
-    kept = [at for at in range(count) if frequent[inverse[at]]]
+    kept = [at for at in range(len(places)) if frequent[inverse[at]]]
     if frequent.sum() < 2:
         return None
     renumbered = np.cumsum(frequent) - 1

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from textpipe.quality.sampling import equally_spaced
+
 MAX_TEXTS = 20_000  # of a field and split; more are sampled at equal distances
 MIN_PROBABILITY = 0.5  # of a language; below it the language of a text is undetermined
 UNDETERMINED = "und"  # BCP 47
@@ -27,8 +29,8 @@ def measure(texts: Sequence[str], positions: Sequence[int]) -> dict[str, Any]:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    count = min(len(texts), MAX_TEXTS)
-    places = [at * len(texts) // count for at in range(count)]
+    places = equally_spaced(range(len(texts)), MAX_TEXTS)
+    count = len(places)
     found: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
     for place in places:

@@ -20,9 +20,9 @@ class Requirements(Section):
     """[ingest.require]: limits, off unless set. Shares are those of a split's rows; `textpipe data report PIPELINE` shows the rows.
 
     max_duplicates: the largest share of rows whose text occurs in an earlier row of the split.
-    max_near_duplicates: the largest share of rows whose text nearly equals a different, earlier one of the split: at least .8 of their
-    character 5-grams are common to both.
-    max_leakage: the largest share of rows of valid or test whose text occurs in train, and of valid whose text occurs in test.
+    max_near_duplicates: the largest number of different texts that nearly equal an earlier one of the split, as a share of its rows: at
+    least .8 of their character 5-grams are common to both.
+    max_leakage: the largest share of rows of valid or test whose text occurs in train, and of test whose text occurs in valid.
     max_near_leakage: the same for texts that nearly equal one there.
     max_contradictions: the largest share of rows whose text occurs with another label.
     max_near_contradictions: the same for texts that nearly equal one with another label.

@@ -1,7 +1,7 @@
 """What a study's values depend on, stored with it: a study of other settings, rows or code is another study."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textpipe.cache.fingerprint import flatten
@@ -77,6 +77,20 @@ def check_space(space: Space, objective: Objective) -> None:
             raise ConfigError(
                 f"{place} {parameter.key}: has no effect on {objective.metric}, which {objective.stage} measures; leave it out"
             )
+
+
+def incomparable(space: Space, objective: Objective, counts: str) -> Iterator[str]:
+    """Reasons why values of the metric differ between trials that are equally good. counts: the objective's COUNTS."""
+    keys = [parameter.key for parameter in space.parameters]
+    if objective.metric == "valid_loss" and "model.loss" in keys:
+        yield "valid_loss is another quantity for each model.loss; set [tune] metric to valid_accuracy or valid_f1"
+    per_token = objective.metric in ("valid_loss", "valid_accuracy", "valid_perplexity", "token_accuracy", "perplexity")
+    tokens = [key for key in keys if key.split(".")[0] in ("tokenize", "normalize")]
+    if counts == "tokens" and per_token and tokens:
+        yield (
+            f"{objective.metric} is measured per token, and {', '.join(tokens)} changes what a token is, so that fewer or more frequent tokens seem "
+            "better; set [tune] metric to one of whole texts, such as bleu, if the task has one"
+        )
 
 
 def try_value(space: Space, objective: Objective, parameter: Any, value: Any, draw: Any) -> tuple[Pipeline | None, Any]:

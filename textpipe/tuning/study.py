@@ -44,6 +44,9 @@ class Study:
     def check(self) -> None:
         """Raises ConfigError for a space that cannot be searched."""
         definition.check_space(self.space, self.objective)
+        train: Any = self.pipeline.sections["train"]
+        for reason in definition.incomparable(self.space, self.objective, train.objective.COUNTS):
+            log.warning("%s [tune]: %s", self.pipeline.place, reason)
         count = self.num_combinations
         if count is not None and self.tune.trials is not None and count > self.tune.trials:
             raise ConfigError(

@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from textpipe.training import losses
+
 
 def divergence(first: Any, second: Any, *, independent: bool) -> Any:
     """The sum over rows of (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2 in nats: logits [B, C] twice -> [].
@@ -16,6 +18,6 @@ def divergence(first: Any, second: Any, *, independent: bool) -> Any:
     independent: each logit is the log-odds of a label of its own; otherwise p = softmax(logits). Both have
     KL(p_1 || p_2) + KL(p_2 || p_1) = sum (p_1 - p_2) * (z_1 - z_2), because the normalizers cancel.
     """
-    first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+    first, second = losses.loss_precision(first), losses.loss_precision(second)
     probabilities = tf.sigmoid if independent else tf.nn.softmax
     return tf.reduce_sum((probabilities(first) - probabilities(second)) * (first - second)) / 2

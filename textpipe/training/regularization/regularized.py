@@ -142,7 +142,8 @@ class Regularized:
             self.objective.sums(output, inputs, labels, training=True, config=config)
             for labels in (targets, tf.gather(targets, mix.partners))
         )
-        return {**own, "loss": mix.share * own["loss"] + (1 - mix.share) * other["loss"]}, output.value
+        share = tf.cast(mix.share, own["loss"].dtype)
+        return {**own, "loss": share * own["loss"] + (1 - share) * other["loss"]}, output.value
 
     def dropped(self, inputs: Mapping[str, Any], config: Any, seed: Any) -> Mapping[str, Any]:
         """The inputs with word dropout, if it is on."""
