@@ -213,12 +213,12 @@ def test_importing_textpipe_does_not_import_scikit_learn():
 
 def test_the_defaults_are_the_settings_that_new_writes_for_as_many_rows(mails, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for count, loss in ((300, "squared_hinge"), (200, "logistic")):
+    for count, chosen in ((300, True), (200, False)):
         texts, labels = (column[:count] for column in mails)
         fitted = Classifier().fit(texts, labels)
         pd.DataFrame({"text": texts, "label": labels}).to_csv("mails.tsv", sep="\t", index=False)
         scaffold.write("classify", Path("mails.tsv"), "", Path(f"mails{count}.toml"))
         written = textpipe.load(f"mails{count}.toml")
-        assert fitted.pipeline_.sections["train"].model.loss == loss
+        assert isinstance(fitted.pipeline_.sections["train"].model.l2, list) == chosen
         for stage in ("normalize", "tokenize", "vectorize", "train"):
             assert fitted.pipeline_.sections[stage] == written.sections[stage], stage

@@ -42,12 +42,12 @@ class Classifier(ClassifierMixin, BaseEstimator):
     `textpipe new` would write for rows of this number and size (pipeline/classifier_defaults.py). fit runs ingest, normalize, tokenize,
     vectorize and train on the rows, so the weights are those of `textpipe run` with the same settings and rows.
 
-    model: [model]; None: with one label per row, logistic_regression with the loss "squared_hinge" and the best of several l2, or, with fewer
-    than 30 rows for validation, with the loss "logistic"; with several labels, feed_forward.
+    model: [model]; None: with one label per row, logistic_regression with the best of several l2, or, with fewer than 30 rows for
+    validation, with l2 = 0.1; with several labels, feed_forward.
     features: [vectorize] features, of all text columns; None: TF-IDF of words and characters.
     fields: {column: feature} for single columns. normalize: [normalize] steps; unicode, casefold, whitespace.
     tokenize: [tokenize]; no vocabulary. train: [train]; None: for logistic_regression of one label per row, optimizer lbfgs, or
-    liblinear and a temperature where the loss is a hinge; for the feed_forward of several labels early stopping; else the defaults of [train].
+    liblinear where the loss is a hinge; for the feed_forward of several labels early stopping; else the defaults of [train].
     valid: share of the rows for validation, which is not trained on: needed by a list of l2, calibration, early stopping and export;
     0 for none.
     random_state: the seed, an int, a RandomState, or None for a random one.
@@ -110,7 +110,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         model = {"kind": model} if isinstance(model, str) else {"kind": KIND, **model}
         train = self.train
         if train is None:
-            train = classifier_defaults.train(model, num_valid, several_labels=several)
+            train = classifier_defaults.train(model, several_labels=several)
         tokenize = self.tokenize or default_table("tokenize")
         vectorize: dict[str, Any] = {"fields": dict(self.fields)} if self.fields else {}
         names = {"text"} if isinstance(task, str) else set(task["fields"].values())

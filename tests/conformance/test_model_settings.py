@@ -72,7 +72,7 @@ UPDATES = {
     "hybrid": {"cell": "lstm"},
     "feed_forward": {
         "activation": "tanh", "normalization": "batch", "l1": 0.5, "l2": 0.5, "initializer": "he",
-        "residual": (True, {"units": [8, 8]}),
+        "residual": (True, {"units": (8, 8)}),
     },
     "pooled": {"activation": "tanh"},
     "logistic_regression": {"l1": 0.5, "l2": 0.5, "loss": "squared_hinge"},

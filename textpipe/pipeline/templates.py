@@ -34,8 +34,8 @@ class Size:
 def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
     model = classifier_defaults.model(size.valid, several_labels=False)
-    train = classifier_defaults.train(model, size.valid, several_labels=False)
-    few = f"# Fewer than {classifier_defaults.MIN_VALID} validation rows: with more, run `textpipe new` again for a loss and an l2 chosen on them.\n"
+    train = classifier_defaults.train(model, several_labels=False)
+    few = f"# Fewer than {classifier_defaults.MIN_VALID} validation rows: with more, run `textpipe new` again for an l2 chosen on them.\n"
     return f"""\
 {bag_of_words_tables(size, task, mail=mail)}\
 {"" if size.valid >= classifier_defaults.MIN_VALID else few}\
@@ -51,7 +51,7 @@ def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
 def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier with any number of labels per row."""
     model = classifier_defaults.model(size.valid, several_labels=True)
-    train = classifier_defaults.train(model, size.valid, several_labels=True)
+    train = classifier_defaults.train(model, several_labels=True)
     return f"""\
 {bag_of_words_tables(size, task, mail=mail)}\
 [model]
@@ -66,12 +66,8 @@ def multi_label(size: Size, task: ModuleType, *, mail: bool) -> str:
 COMMENTS = {
     'kind = "logistic_regression"': 'or "feed_forward"',
     'kind = "feed_forward"': 'or "logistic_regression"',
-    'loss = "squared_hinge"': 'that of a linear support vector machine; or "logistic"',
-    'loss = "logistic"': 'or "squared_hinge", that of a linear support vector machine',
-    "l2 = [10, 3, 1, 0.3]": "the best value on valid is chosen; larger is smoother",
-    'optimizer = "liblinear"': 'for hinge losses; "lbfgs" for logistic, "adam" for feed_forward',
-    'optimizer = "lbfgs"': 'for logistic; "liblinear" for hinge losses, "adam" for feed_forward',
-    'calibration = "temperature"': "fitted on valid, so that probabilities match frequencies",
+    f"l2 = {classifier_defaults.L2}": "the best value on valid is chosen; larger is smoother",
+    'optimizer = "lbfgs"': 'exact and fast for logistic_regression; "adam" for feed_forward',
 }
 
 
