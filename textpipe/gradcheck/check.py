@@ -160,13 +160,15 @@ class Loss:
         steps = Steps(self.model, None, settings, tf.distribute.get_strategy(), problem.num_rows, objective)
         inputs, target = problem.inputs, problem.target
         total = tf.cast(objective.weight(target), tf.float64)
-        no_draws = (tf.constant(0.0), tf.constant([0, 0])) if settings.scheduled_sampling else ()
+        draws = objective.draws(settings, 1, 0) if hasattr(objective, "draws") else ()
+        if settings.scheduled_sampling:
+            draws = (tf.constant(0.0), tf.constant([0, 0]))  # no token is sampled
 
         def value():
             self.restore()
-            if settings.label_smoothing:  # only the objective's own gradients know it
+            if settings.label_smoothing or draws:  # only the objective's own gradients know them
                 variables = [variable.value for variable in self.model.trainable_variables]
-                options = {"total": total, "config": settings, "draws": no_draws}
+                options = {"total": total, "config": settings, "draws": draws}
                 sums, _ = objective.gradients(self.model, inputs, target, variables, **options)
             else:
                 sums = objective.sums(self.model, inputs, target, training=True, config=settings)
@@ -174,7 +176,7 @@ class Loss:
 
         def gradients():
             self.restore()
-            _, gradients = steps.gradients(1, inputs, target, total, *no_draws)
+            _, gradients = steps.gradients(1, inputs, target, total, *draws)
             variables = [variable.value for variable in self.model.trainable_variables]
             with tf.GradientTape() as tape:
                 penalty = steps.penalty()

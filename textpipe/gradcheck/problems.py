@@ -64,8 +64,8 @@ def of_kind(
 
 def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
     """(kind of source, size table of the target, objective)"""
-    if module.GIVES == "tokens":
-        targets = [(IDS, "sequence")]
+    if module.GIVES in TEXT_OBJECTIVES:
+        targets = [(IDS, TEXT_OBJECTIVES[module.GIVES])]
     elif module.GIVES == "vectors":
         targets = [(SOURCES[kind], "in_batch") for kind in module.REPLY_READS]
     else:
@@ -103,7 +103,8 @@ def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
         raise ConfigError(f"{folder / source_weights.WEIGHTS}: {error}; train the model again") from None
     random = np.random.default_rng(seed)
     inputs = {name: random_rows(size, rows, random) for name, size in sizes.inputs.items()}
-    objective = {"tokens": "sequence", "vectors": "in_batch"}.get(module.GIVES) or OBJECTIVES[sizes.target["kind"]]
+    by_model = {**TEXT_OBJECTIVES, "vectors": "in_batch"}
+    objective = by_model.get(module.GIVES) or OBJECTIVES[sizes.target["kind"]]
     target, settings = random_rows(sizes.target, rows, random), Settings()
     description = f"{folder}: trained {config.kind}, random rows, objective {objective}"
     return Problem(model, plugins.find("objectives", objective), settings, inputs, target, rows, description)
@@ -197,6 +198,7 @@ DRAWS: dict[str, Callable[..., Any]] = {
     "label": lambda size, rows, random: in_float64(np.arange(rows, dtype=np.int32) % len(size["classes"])),
     "multi_hot": lambda size, rows, random: in_float64(random.integers(0, 2, (rows, len(size["classes"]))) * 1.0),
 }
+TEXT_OBJECTIVES = {"tokens": "sequence", "masked": "masked_tokens", "next": "next_token"}  # by what a model gives
 OBJECTIVES = {"label": "softmax", "multi_hot": "sigmoid"}  # of logits, by the target
 
 

@@ -83,11 +83,11 @@ def predictions(model: Any, read: Any, chosen: Any, targets: Any, *, training: b
     """The logits [N, V] and labels [N] of the chosen tokens."""
     import tensorflow as tf
 
-    from textpipe.training import precision
+    from textpipe.training import losses, precision
 
     split = precision.SplitModel(model)
     hidden = tf.boolean_mask(split.hidden({}, read, training=training), chosen)
-    return tf.cast(split.project(hidden), tf.float32), tf.boolean_mask(targets, chosen)
+    return losses.loss_precision(split.project(hidden)), tf.boolean_mask(targets, chosen)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:
