@@ -13,7 +13,17 @@ from scipy import stats
 from textpipe import cli
 from textpipe.config import plugins
 from textpipe.data.columns import Labels, Sparse
-from textpipe.laboratory import _context, _data, _results, _statistics, _trials, losses, optimizers
+from textpipe.laboratory import (
+    _context,
+    _data,
+    _results,
+    _statistics,
+    _trials,
+    augmentation,
+    losses,
+    optimizers,
+    transfer,
+)
 from textpipe.training.batching.rows import Rows
 
 NAMES = plugins.names("laboratory")
@@ -58,6 +68,16 @@ def test_a_damaged_run_is_measured_again(tmp_path):
     kept.write_text(kept.read_text()[:10])
     assert context(tmp_path).once(double, seed=3)["figure"] == 6.0
     assert calls == [3, 3]
+
+
+def test_processor_time_counts_each_run_once(tmp_path):
+    one = context(tmp_path)
+    one.once(double, seed=3)
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"processor_seconds": 7.0}))
+    one.once(double, seed=3)
+    one.once(double, seed=3)
+    assert one.processor_seconds == 7
 
 
 # Intervals
@@ -151,6 +171,61 @@ def test_a_sample_is_a_prefix_of_larger_ones_and_trains_a_model(data):
     assert _trials.accuracy(done.model, data.valid) == pytest.approx(done.last) == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_swap_keeps_the_words_and_a_deletion_their_order():
+    text = "how do i top up my new card at home today"
+    words = text.split()
+    for seed in range(20):
+        swapped = augmentation.swap(text, 0.1, np.random.default_rng(seed)).split()
+        assert sorted(swapped) == sorted(words)
+        assert sum(one != other for one, other in zip(swapped, words, strict=True)) == 2
+        left = iter(words)
+        deleted = augmentation.delete(text, 0.5, np.random.default_rng(seed)).split()
+        assert 0 < len(deleted) < len(words)
+        assert all(word in left for word in deleted)  # a subsequence
+    assert augmentation.overlap("a b C d", "c A x") == 0.5
+    for text in ("", "help"):
+        assert augmentation.swap(text, 0.3, np.random.default_rng(1)) == text
+        assert augmentation.delete(text, 0.99, np.random.default_rng(1)) == text
+
+
+@pytest.fixture(scope="module")
+def mail(tmp_path_factory):
+    return _data.prepare("mail", tmp_path_factory.mktemp("mail"), features={"kind": "ids", "max_length": 250}, codec={"kind": "unigram", "vocab_size": 500})  # fmt: skip
+
+
+def test_further_texts_are_encoded_like_the_stored_ones(mail):
+    texts, chosen = _data.texts(mail, "valid", stage="ingest"), np.arange(len(mail.valid))
+    rows = _data.encode(mail, texts, _data.labels(mail.valid))
+    assert np.array_equal(rows.inputs["text"].gather(chosen, 250), mail.valid.inputs["text"].gather(chosen, 250))
+    samples = [augmentation.with_sampled_subwords(mail, rows, 0.1, seed=1).for_epoch(number) for number in (1, 2)]
+    lengths = [sample.inputs["text"].lengths.sum() for sample in samples]
+    assert min(lengths) > rows.inputs["text"].lengths.sum()
+    assert lengths[0] != lengths[1]
+
+
+def test_a_pretrained_encoder_is_taken_over(mail, tmp_path):
+    from textpipe.config.sections import Plugin
+    from textpipe.training.warm_start import vocabulary_axes
+
+    encoder = {"kind": "convolution", "embedding_size": 4, "filters": 3}
+    table, text = {"kind": "masked_language_model", "encoder": encoder}, mail.sizes.single_input[1]
+    names = vocabulary_axes.describe_vocabulary(mail.folders["tokenize"], mail.folders["vectorize"], mail.sizes)["text"]
+    sizes = _data.Sizes({"text": text}, "filled", text)
+    language_model = plugins.find("models", table["kind"]).build(Plugin.check("models", table), sizes, seed=5)
+    (tmp_path / "model.json").write_text(json.dumps({"model": table, "sizes": {"text": text, "filled": text}}))
+    (tmp_path / "vocabulary.json").write_text(json.dumps({"text": names, "filled": names | {"side": "target"}}))
+    language_model.save_weights(tmp_path / "model.weights.h5")
+    pooled = {"kind": "pooled", "encoder": encoder}
+    model = transfer.warm_started(mail, pooled, {"from": str(tmp_path)}, seed=1)
+    expected = {variable.path: variable.numpy() for variable in language_model.encoder.trainable_variables}
+    assert expected
+    fresh = _trials.build(mail, pooled, seed=1)
+    for variable, random in zip(model.trainable_variables, fresh.trainable_variables, strict=True):
+        path = variable.path[variable.path.find("encoder/") :]
+        same = [value for name, value in expected.items() if name.endswith(path)]
+        assert np.array_equal(variable.numpy(), same[0] if same else random.numpy()), variable.path
+
+
 # Results
 
 
@@ -182,6 +257,31 @@ def test_an_experiment_gives_a_table_a_sentence_and_a_picture(name, tmp_path):
     assert (tmp_path / "picture.svg").read_bytes() == first
     shifted = [{**row, **{key: row[key] * 0.5 for key in module.MEASURES if row[key]}} for row in rows]
     assert module.sentence(_statistics.Table(shifted, module.FACTORS, module.MEASURES)) != sentence
+
+
+def test_a_picture_is_compact_and_keeps_its_labels():
+    before = """<?xml version="1.0"?>
+<!DOCTYPE svg PUBLIC "x" "y">
+<svg>
+ <metadata>
+  <a/>
+ </metadata>
+ <g id="line2d_1">
+  <path id="m5045bc1d2" d="M 82.246334 0.5
+L -0.001 12
+" style="stroke: #000000"/>
+  <use xlink:href="#m5045bc1d2" x="1.5"/>
+  <text style="font-family: 'DejaVu Sans', 'Arial', sans-serif; color: red" x="0.12345">0.003 "0.0001"</text>
+ </g>
+</svg>
+"""
+    after = """<?xml version="1.0"?><svg>
+ <g><path id="m5045bc1d2" d="M 82.25 0.5 L 0 12" style="stroke: #000000"/><use xlink:href="#m5045bc1d2" x="1.5"/>\
+<text style="font-family: 'DejaVu Sans', sans-serif; color: red" x="0.12">0.003 "0.0001"</text></g>
+</svg>
+"""
+    assert _results.compact(before) == after
+    assert _results.compact(after) == after
 
 
 def test_results_are_written_and_reported(tmp_path, monkeypatch):

@@ -16,27 +16,52 @@ from textpipe.training.settings import Settings
 
 from .conftest import RECURRENT, SMALL, TRANSFORMER
 
+ONE_LAYER = {**TRANSFORMER, "layers": 1}
+BLOCKS = {"kind": "transformer", **ONE_LAYER}
+FILTERS = {"kind": "convolution", "embedding_size": 4, "filters": 3, "kernel_sizes": [2, 3]}
+READER = {"kind": "recurrent", "embedding_size": 4, "units": 4}
 ACTIVATIONS = ("relu", "gelu", "silu", "elu", "sigmoid")
 CHOSEN = {
-    "causal_language_model": [
-        {"encoder": {"kind": "recurrent", "direction": "forward", "embedding_size": 4, "units": 5}},
-        {"encoder": {"kind": "transformer", **TRANSFORMER, "layers": 1, "causal": True}},
-    ],
+    "causal_language_model": [{"encoder": {**READER, "direction": "forward"}}, {"encoder": {**BLOCKS, "causal": True}}],
     "dual_encoder": [{"embedding_size": 4, "units": [5]}, {"embedding_size": 3, "units": [4, 3], "similarity": "dot"}],
-    "feed_forward": [*SMALL["feed_forward"], *({"units": [5], "activation": name, "l2": 2.0} for name in ACTIVATIONS)],
+    "feed_forward": [
+        *({"units": [5], "activation": name, "l2": 2.0} for name in ACTIVATIONS),
+        {"units": [6, 5], "embedding": 4, "normalization": "batch", "activation": "tanh", "dropout": 0.0},
+        {"units": [5, 5], "embedding": 4, "normalization": "layer", "activation": "selu", "residual": True},
+    ],
     "hybrid": SMALL["hybrid"][:1],
-    "logistic_regression": [{"l2": 2.0}, {}, {}],
-    "masked_language_model": [{"encoder": {"kind": "transformer", **TRANSFORMER, "layers": 1}}],
+    "logistic_regression": [{"l2": 2.0}, {"loss": "hinge"}, {"loss": "squared_hinge"}, {"loss": "hinge"}, {"loss": "squared_hinge"}, {}],
+    "masked_language_model": [{"encoder": FILTERS}, {"encoder": BLOCKS}],
+    "pooled": [
+        {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},
+        {"encoder": {**FILTERS, "layers": 2}, "units": [5]},
+        {"encoder": {**READER, "cell": "lstm"}, "pooling": "last"},
+        {"encoder": BLOCKS, "pooling": "mean"},
+    ],
     "recurrent": [SMALL["recurrent"][0], {**RECURRENT, "cell": "lstm", "attention": "dot"}, SMALL["recurrent"][5]],
-    "transformer": [{**TRANSFORMER, "layers": 1}, SMALL["transformer"][2]],
-}
+    "transformer": [ONE_LAYER, SMALL["transformer"][2]],
+}  # fmt: skip
+# Beside other cases of the same model, which `make test` runs.
+LARGE = {
+    "causal_language_model-1", "dual_encoder-1", "feed_forward-1", "feed_forward-2", "feed_forward-3", "feed_forward-4", "masked_language_model-1",
+    "pooled-1", "pooled-2", "pooled-3", "recurrent-0", "recurrent-1", "transformer-1",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_run_as_traced():
+    """A graph is used a few hundred times: optimizing it takes longer than it saves."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def cases():
     """Sets of options of each kind of model, with the kinds of source and target that it takes in turn."""
     for kind in plugins.names("models"):
         for number, options in enumerate(CHOSEN.get(kind, SMALL.get(kind, [{}]))):
-            yield pytest.param(kind, options, number, id=f"{kind}-{number}")
+            name = f"{kind}-{number}"
+            yield pytest.param(kind, options, number, id=name, marks=[pytest.mark.prove] if name in LARGE else [])
 
 
 def built(kind, options, number, settings=None):
@@ -52,7 +77,8 @@ def failures(problem, **options):
 
 @pytest.mark.parametrize(("kind", "options", "number"), list(cases()))
 def test_the_gradient_of_every_parameter_agrees_with_differences(kind, options, number, float64):
-    settings = Settings(label_smoothing=0.1) if plugins.find("models", kind).GIVES == "tokens" and number % 2 else None
+    gives_tokens = plugins.find("models", kind).GIVES not in ("logits", "vectors")
+    settings = Settings(label_smoothing=0.1) if gives_tokens and number % 2 else None
     assert not failures(built(kind, options, number, settings))
 
 
@@ -68,6 +94,33 @@ def test_the_gradient_of_a_regularized_loss_agrees_with_differences(settings, fl
     assert not failures(problem)
     plain = check.Loss(built("feed_forward", {"units": [5], "dropout": 0.3}, 4)).value()
     assert abs(check.Loss(problem).value() - plain) > 1e-3  # the settings are part of the loss
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder": FILTERS, "ngram_embedding": 3},
+        pytest.param({"encoder": READER, "share_encoder": True}, marks=pytest.mark.prove),
+    ],
+)
+def test_the_gradients_of_several_fields_agree_with_differences(options, float64):
+    ids, label = problems.IDS, {"kind": "label", "classes": list("abc")}
+    fields = {"subject": ids, "body": ids, "words": problems.SOURCES["sparse"], "size": problems.SOURCES["scalar"]}
+    config, sizes = Plugin.check("models", {"kind": "pooled", **options}), problems.Sizes(fields, "target", label)
+    model = plugins.find("models", "pooled").build(config, sizes, seed=1)
+    problems.perturb(model, seed=1)
+    random = np.random.default_rng(1)
+    cells = {name: problems.random_rows(size, 4, random) for name, size in fields.items()}
+    target, objective = problems.random_rows(label, 4, random), plugins.find("objectives", "softmax")
+    assert not failures(check.Problem(model, objective, Settings(), cells, target, 4, "pooled"))
+
+
+def test_every_model_and_every_objective_has_a_case_in_the_normal_run():
+    quick = [case.values for case in cases() if not case.marks]
+    assert {kind for kind, _, _ in quick} == set(plugins.names("models"))
+    variants = {kind: list(problems.variants(plugins.find("models", kind))) for kind in plugins.names("models")}
+    objectives = {variants[kind][number % len(variants[kind])][2] for kind, _, number in quick}
+    assert objectives == set(plugins.names("objectives"))
 
 
 def test_an_error_of_one_in_ten_thousand_is_found(float64, monkeypatch):

@@ -26,8 +26,13 @@ class Context:
     def __init__(self, name: str, *, results: Path, artifacts: Path, on_run: Callable[..., None] | None = None):
         self.name, self.folder, self.artifacts = name, results / name, artifacts
         self.on_run = on_run or (lambda *_: None)
-        self.processor_seconds = 0.0  # of all runs, kept or not
+        self.seconds: dict[Path, float] = {}  # processor time of all runs, kept or not
         self.prepared: dict[str, _data.Data] = {}
+
+    @property
+    def processor_seconds(self) -> float:
+        """Of all runs, each counted once."""
+        return sum(self.seconds.values())
 
     def data(self, dataset: str, *, features: Mapping[str, Any], codec: Mapping[str, Any] | str = "none") -> _data.Data:
         """The rows of a dataset; see _data.prepare."""
@@ -36,6 +41,11 @@ class Context:
             with quiet():
                 self.prepared[key] = _data.prepare(dataset, self.artifacts, features=features, codec=codec)
         return self.prepared[key]
+
+    def stages(self, name: str, tables: Mapping[str, Any], *, until: str) -> dict[str, Path]:
+        """The folders of a pipeline's stages; see _data.run_stages."""
+        with quiet():
+            return _data.run_stages(f"laboratory: {name}", tables, self.artifacts, until=until)
 
     def once(self, function: Callable[..., Mapping[str, Any]], **settings: Any) -> dict[str, Any]:
         """settings | function(self, **settings), which must be JSON; computed once and kept.
@@ -55,7 +65,7 @@ class Context:
             temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(path)
             self.on_run(self.name, settings, time.monotonic() - began)
-        self.processor_seconds += kept["processor_seconds"]
+        self.seconds[path] = kept["processor_seconds"]
         return {name: value for name, value in kept.items() if name != "processor_seconds"}
 
 

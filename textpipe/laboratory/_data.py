@@ -1,13 +1,13 @@
 """Vectorized rows for experiments, made by the pipeline's own stages and cached in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from textpipe.config import plugins, sections
+from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.data.columns import Column
 from textpipe.training.batching.rows import Rows
@@ -61,26 +61,34 @@ def prepare(
 
     Raises DataError if the files of the dataset are missing; the message says how to get them.
     """
-    from textpipe.pipeline import runner
     from textpipe.training.batching import rows
 
     tables = {
         "task": "classify",
-        "seed": 1,
         "ingest": {"dataset": dataset, **INGEST[dataset]},
         "normalize": {"steps": STEPS},
         "tokenize": {"codec": codec},
         "vectorize": {"features": dict(features)},
         "model": {"kind": "feed_forward"},
     }
-    configs: dict[str, Any] = {stage: plugins.find("stages", stage).Config for stage in runner.ORDER}
-    name = f"laboratory on {dataset}"
-    pipeline = runner.Pipeline(name, name, "classify", sections.check(name, configs, tables))
-    result = runner.run(pipeline, until="vectorize", artifacts=artifacts, on_event=on_event or (lambda *_: None))
-    folders = {stage: artifact.path for stage, artifact in result.artifacts.items()}
+    folders = run_stages(f"laboratory on {dataset}", tables, artifacts, until="vectorize", on_event=on_event)
     sizes = Sizes.read(folders["vectorize"] / "features.json", plugins.find("tasks", "classify").FIELDS)
     splits = {split: rows.read(folders["vectorize"], split, sizes) for split in ("train", "valid", "test")}
     return Data(sizes, splits, folders, len(sizes.target["classes"]))
+
+
+def run_stages(
+    name: str, tables: Mapping[str, Any], artifacts: Path, *, until: str, on_event: Any = None
+) -> dict[str, Path]:
+    """{stage: folder} of a pipeline, given by its tables, up to a stage; cached. name: what messages call it; the seed is 1 by default.
+
+    Raises TextpipeError as the stages do.
+    """
+    from textpipe.pipeline import runner
+
+    pipeline = runner.Pipeline.from_tables(name, {"seed": 1, **tables}, name=name)
+    result = runner.run(pipeline, until=until, artifacts=artifacts, on_event=on_event or (lambda *_: None))
+    return {stage: artifact.path for stage, artifact in result.artifacts.items()}
 
 
 class Subset:
@@ -114,3 +122,25 @@ def sample(rows: Rows, count: int, seed: int) -> Rows:
 def labels(rows: Rows) -> np.ndarray:
     """The class of each row [N]."""
     return np.asarray(rows.target.gather(np.arange(len(rows)), 0))
+
+
+def texts(data: Data, split: str, *, stage: str = "normalize") -> list[str]:
+    """The texts of a split as a stage wrote them: "ingest", as in the file, or "normalize"."""
+    from textpipe.data import shards
+
+    batches = shards.read(data.folders[stage], split, [data.field])
+    return [text for batch in batches for text in batch.column(data.field).to_pylist()]
+
+
+def encode(data: Data, lines: Sequence[str], classes: np.ndarray) -> Rows:
+    """Rows of further texts, normalized and segmented like those of `data`, whose feature must be ids."""
+    import tensorflow as tf
+
+    from textpipe.data.columns import Ids, Labels
+    from textpipe.text import vectorizer
+    from textpipe.text.normalizer import Normalizer
+
+    feature = vectorizer.load_feature(data.folders["vectorize"], data.folders["tokenize"], data.field)
+    normalized = Normalizer(data.folders["normalize"])(data.field, tf.constant(list(lines), tf.string))
+    ids = feature.rows(normalized)[0].to_list()
+    return Rows({data.field: Ids.from_lists(ids)}, Labels(classes, data.num_classes), data.train.target_name)

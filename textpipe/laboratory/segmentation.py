@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.laboratory import _trials
+from textpipe.laboratory import _data, _trials
 from textpipe.laboratory._statistics import verdict
 
 DATA = ("banking77",)
@@ -45,20 +45,9 @@ def trial(context: Any, *, tokens: str, seed: int) -> dict[str, Any]:
 
 def has_unseen_word(data: Any) -> np.ndarray:
     """Whether a test row contains a word, a run of letters and digits, that no training row has [N]."""
-    train, test = ([set(re.findall(r"\w+", text)) for text in texts(data, split)] for split in ("train", "test"))
+    train, test = ([set(re.findall(r"\w+", text)) for text in _data.texts(data, split)] for split in ("train", "test"))
     known = set().union(*train)
     return np.array([not words <= known for words in test])
-
-
-def texts(data: Any, split: str) -> list[str]:
-    """The normalized texts of a split."""
-    from textpipe.data import shards
-
-    return [
-        text
-        for batch in shards.read(data.folders["normalize"], split, [data.field])
-        for text in batch.column(data.field).to_pylist()
-    ]
 
 
 def run(context: Any) -> list[dict[str, Any]]:
