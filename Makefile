@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUNDLED := mail_reply_or_not mail_smart_reply phrases_en_de office_trigger office_suggest
-PROVEN := tests/test_resume.py tests/test_one_answer.py tests/test_store.py tests/test_estimator.py tests/test_tune.py tests/test_serving_fuzz.py tests/test_serving_server.py tests/conformance/test_dropout_sites.py tests/conformance/test_gradients.py
+PROVEN := tests/test_resume.py tests/test_one_answer.py tests/test_store.py tests/test_estimator.py tests/test_tune.py tests/test_serving_fuzz.py tests/test_serving_server.py tests/conformance/test_dropout_sites.py tests/conformance/test_gradients.py tests/test_tutorials.py
 
 .PHONY: setup run check test prove pictures lock clean
 

@@ -4,7 +4,14 @@ import pytest
 import tutorial
 
 
-@pytest.mark.parametrize("path", tutorial.TUTORIALS, ids=lambda path: path.stem)
+SLOW = ("reply", "several_labels", "translate")  # their commands are those of the others, and of tests/system
+
+
+def marked(path):
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.prove] if path.stem in SLOW else [])
+
+
+@pytest.mark.parametrize("path", map(marked, tutorial.TUTORIALS))
 def test_a_tutorial_runs_as_written(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tutorial.run(path, tmp_path) >= 4
