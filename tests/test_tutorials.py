@@ -7,11 +7,13 @@ import tutorial
 SLOW = ("reply", "several_labels", "translate")  # their commands are those of the others, and of tests/system
 
 
-def marked(path):
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.prove] if path.stem in SLOW else [])
-
-
-@pytest.mark.parametrize("path", map(marked, tutorial.TUTORIALS))
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.prove] if path.stem in SLOW else [])
+        for path in tutorial.TUTORIALS
+    ],
+)
 def test_a_tutorial_runs_as_written(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tutorial.run(path, tmp_path) >= 4
