@@ -3,7 +3,6 @@
 import pytest
 import tutorial
 
-
 SLOW = ("reply", "several_labels", "translate")  # their commands are those of the others, and of tests/system
 
 
