@@ -14,7 +14,7 @@ from textpipe.config.sections import Plugin
 from textpipe.gradcheck import check, differences, problems
 from textpipe.training.settings import Settings
 
-from .conftest import RECURRENT, SMALL, TRANSFORMER
+from .conftest import CASES, RECURRENT, SMALL, TRANSFORMER
 
 ONE_LAYER = {**TRANSFORMER, "layers": 1}
 BLOCKS = {"kind": "transformer", **ONE_LAYER}
@@ -41,10 +41,10 @@ CHOSEN = {
     "recurrent": [SMALL["recurrent"][0], {**RECURRENT, "cell": "lstm", "attention": "dot"}, SMALL["recurrent"][5]],
     "transformer": [ONE_LAYER, SMALL["transformer"][2]],
 }  # fmt: skip
-# Beside other cases of the same model, which `make test` runs.
+# Run by `make prove`: other cases, or test_models.py's gradients of the same networks, are part of `make test`.
 LARGE = {
-    "causal_language_model-1", "dual_encoder-1", "feed_forward-1", "feed_forward-2", "feed_forward-3", "feed_forward-4", "masked_language_model-1",
-    "pooled-1", "pooled-2", "pooled-3", "recurrent-0", "recurrent-1", "transformer-1",
+    "causal_language_model-1", "dual_encoder-1", "feed_forward-1", "feed_forward-2", "feed_forward-3", "feed_forward-4", "hybrid-0", "masked_language_model-1",
+    "pooled-1", "pooled-2", "pooled-3", "recurrent-0", "recurrent-1", "recurrent-2", "transformer-1",
 }  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_the_gradients_of_several_fields_agree_with_differences(options, float64
 
 def test_every_model_and_every_objective_has_a_case_in_the_normal_run():
     quick = [case.values for case in cases() if not case.marks]
-    assert {kind for kind, _, _ in quick} == set(plugins.names("models"))
+    assert {kind for kind, _, _ in quick} | {case.kind for case in CASES} == set(plugins.names("models"))
     variants = {kind: list(problems.variants(plugins.find("models", kind))) for kind in plugins.names("models")}
     objectives = {variants[kind][number % len(variants[kind])][2] for kind, _, number in quick}
     assert objectives == set(plugins.names("objectives"))

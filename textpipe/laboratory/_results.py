@@ -68,13 +68,16 @@ def rounded(value: Any) -> Any:
 
 
 def measured_version() -> str:
-    """textpipe's version, and the commit in a checkout, "-dirty" with uncommitted changes."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=10"]
+    """textpipe's version, and the commit in a checkout, "-dirty" with uncommitted changes of the package."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit, changes = (
+            subprocess.run([*git, *command], capture_output=True, text=True, check=True).stdout.strip()
+            for command in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--", "."])
+        )
     except (OSError, subprocess.CalledProcessError):
         return __version__
-    return f"{__version__} ({commit})"
+    return f"{__version__} ({commit}{'-dirty' if changes else ''})"
 
 
 def write_csv(path: Path, summary: list[dict[str, Any]], factors: Any, measures: Mapping[str, str]) -> None:
