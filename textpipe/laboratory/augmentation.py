@@ -168,7 +168,8 @@ def translate(folders: dict[str, Any], texts: Sequence[str]) -> list[list[str]]:
     from textpipe.servable.graph import Servable
 
     servable = Servable.load(folders, "translate", Plugin.check("decoding", DECODE))
-    nbest, order = servable.signature("nbest"), np.argsort([len(text) for text in texts])
+    name = next(one.name for one in servable.definitions if one.call == servable.output.nbest)
+    nbest, order = servable.signature(name), np.argsort([len(text) for text in texts])
     answers: dict[int, list[str]] = {}
     for first in range(0, len(texts), 128):
         chosen = order[first : first + 128]
