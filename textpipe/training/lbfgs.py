@@ -48,6 +48,37 @@ class Trial:
     slope: float
 
 
+class Ending:
+    """When a search is over: after too many iterations, or when neither the value nor the gradient gets lower.
+
+    value: at the start. min_decrease: also when the last WINDOW iterations lowered the value by less than this share of it each, on
+    average.
+    """
+
+    def __init__(self, value: float, *, max_iterations: int, min_decrease: float):
+        self.max_iterations, self.min_decrease = max_iterations, min_decrease
+        self.lowest, self.flattest, self.stale = value, np.inf, 0
+        self.values = [value]  # of the points so far
+
+    def reason(self, largest: float) -> str | None:
+        """Minimum.stopped if the search must not go on from the last point; largest: the largest entry of its gradient."""
+        value = self.values[-1]
+        if value < self.lowest - NOISE * abs(self.lowest) or largest < 0.9 * self.flattest:
+            self.lowest, self.flattest, self.stale = min(value, self.lowest), min(largest, self.flattest), 0
+        else:
+            self.stale += 1
+        if self.stale == PATIENCE:
+            return "rounding"
+        return "iterations" if len(self.values) > self.max_iterations else None
+
+    def is_slow(self, value: float) -> bool:
+        """Adds the value of a new point; whether the values now fall too slowly."""
+        self.values.append(value)
+        if not self.min_decrease or len(self.values) <= WINDOW:
+            return False
+        return self.values[-1 - WINDOW] - value < self.min_decrease * WINDOW * abs(value)
+
+
 def minimize(
     function: Function,
     start: np.ndarray,
@@ -61,22 +92,16 @@ def minimize(
 ) -> Minimum:
     """Minimizes a convex function from `start` [P]; report(value, gradient) is called after each iteration.
 
-    steepest: the largest entry of a gradient, compared with the tolerance. min_decrease: also stop when the last WINDOW iterations
-    lowered the value by less than this share of it each, on average.
+    steepest: the largest entry of a gradient, compared with the tolerance. min_decrease: see Ending.
     """
     point = start.astype(np.float32)
     value, gradient = function(point)
     pairs = CurvaturePairs(len(point), memory)
+    ending = Ending(value, max_iterations=max_iterations, min_decrease=min_decrease)
     iterations, calls, stopped = 0, 1, "converged"
-    lowest, flattest, stale = value, np.inf, 0
-    values = [value]
     while (largest := steepest(gradient)) > tolerance:
-        if value < lowest - NOISE * abs(lowest) or largest < 0.9 * flattest:
-            lowest, flattest, stale = min(value, lowest), min(largest, flattest), 0
-        else:
-            stale += 1
-        if iterations == max_iterations or stale == PATIENCE:
-            stopped = "rounding" if stale == PATIENCE else "iterations"
+        if reason := ending.reason(largest):
+            stopped = reason
             break
         direction = pairs.direction(gradient)
         # The first direction has no scale; later ones are scaled by the pairs, so that a length of 1 usually works.
@@ -90,8 +115,7 @@ def minimize(
         point, value, gradient = trial.point, trial.value, trial.gradient
         iterations += 1
         report(value, gradient)
-        values.append(value)
-        if min_decrease and len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+        if ending.is_slow(value):
             break
     return Minimum(point, value, gradient, iterations, calls, stopped)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from textpipe.training.lbfgs import DECREASE, NOISE, PATIENCE, TRIALS, WINDOW, CurvaturePairs, Function, Minimum, dot
+from textpipe.training.lbfgs import DECREASE, NOISE, TRIALS, CurvaturePairs, Ending, Function, Minimum, dot
 
 
 def minimize(
@@ -32,15 +32,11 @@ def minimize(
     smooth, gradient = function(point)
     value = smooth + penalty(point, l1)
     pairs = CurvaturePairs(len(point), memory)
-    iterations, calls, stale, lowest, flattest = 0, 1, 0, value, np.inf
-    stopped, values = "converged", [value]
+    ending = Ending(value, max_iterations=max_iterations, min_decrease=min_decrease)
+    iterations, calls, stopped = 0, 1, "converged"
     while (largest := float(np.abs(slope := pseudo_gradient(point, gradient, l1)).max())) > tolerance:
-        if value < lowest - NOISE * abs(lowest) or largest < 0.9 * flattest:
-            lowest, flattest, stale = min(value, lowest), min(largest, flattest), 0
-        else:
-            stale += 1
-        if iterations == max_iterations or stale == PATIENCE:
-            stopped = "rounding" if stale == PATIENCE else "iterations"
+        if reason := ending.reason(largest):
+            stopped = reason
             break
         direction = pairs.direction(slope)
         direction[direction * slope >= 0] = 0  # only downhill, so that the pseudo-gradient's signs hold
@@ -62,8 +58,7 @@ def minimize(
         point, value, gradient = trial, trial_value, trial_gradient
         iterations += 1
         report(value, pseudo_gradient(point, gradient, l1))
-        values.append(value)
-        if min_decrease and len(values) > WINDOW and values[-1 - WINDOW] - value < min_decrease * WINDOW * abs(value):
+        if ending.is_slow(value):
             break
     return Minimum(point, value, pseudo_gradient(point, gradient, l1), iterations, calls, stopped)
 
