@@ -22,6 +22,7 @@ from textpipe.config.documentation import describe_field, field_key, first_parag
 from textpipe.config.sections import SHARED, Section
 from textpipe.errors import ConfigError, suggest
 from textpipe.pipeline import runner, tune_settings
+from textpipe.pipeline.toml_text import toml
 from textpipe.pipeline.tune_settings import Tune
 
 NAMES = {
@@ -156,7 +157,7 @@ def setting(config: type[Section], name: str) -> Setting:
     """The setting of a Config's field."""
     info = config.model_fields[name]
     default = info.get_default(call_default_factory=True)
-    written = "required" if default is PydanticUndefined else toml(default)
+    written = "required" if default is PydanticUndefined else default_text(default)
     about = describe_field(config, name) or ""
     limits = bounds([*info.metadata, *(item for items in nested_metadata(info.annotation) for item in items)])
     return Setting(field_key(config, name), takes(info.annotation, info.metadata), written, limits, about)
@@ -213,17 +214,11 @@ def bounds(metadata: Any) -> str:
     return ", ".join(limits)
 
 
-def toml(value: Any) -> str:
-    """A default as written in a file; a dash for None."""
+def default_text(value: Any) -> str:
+    """A default as written in a file; a dash for None, a plug-in's table as its kind."""
     if value is None:
         return "–"
-    if isinstance(value, Section):
-        return json.dumps(getattr(value, "kind", "table"))
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {toml(part)}" for name, part in value.items()) + " }" if value else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False) if not isinstance(value, Path) else json.dumps(str(value))
+    return toml(getattr(value, "kind", "table") if isinstance(value, Section) else value)
 
 
 def nested_types(annotation: Any, metadata: Any = ()) -> Iterator[Any]:

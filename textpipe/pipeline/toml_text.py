@@ -1,19 +1,25 @@
 """Values as TOML text."""
 
 import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
 def toml(value: Any) -> str:
     """A value as TOML, on one line."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key(name)} = {toml(item)}" for name, item in value.items()) + " }"
-    if isinstance(value, list):
+        inside = ", ".join(f"{key(name)} = {toml(item)}" for name, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
+    if isinstance(value, str | Path):
+        # JSON's escapes are TOML's, but for surrogate pairs and DEL, which must be written as they are or as \\u007F.
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007F")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf and nan are TOML's words too
+    return json.dumps(value)
 
 
 def key(name: str) -> str:

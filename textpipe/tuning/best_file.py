@@ -1,20 +1,16 @@
 """The best trial's pipeline as a TOML file: the file of the study without [tune], with the best values."""
 
 import json
-import math
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from textpipe.cache import store
 from textpipe.errors import ConfigError
 from textpipe.pipeline import bundled
+from textpipe.pipeline.toml_text import key, toml
 from textpipe.tuning.results import Outcome, Trial
 from textpipe.tuning.space import Space
 
 MARK = "# Written by `textpipe tune`"
-BARE = re.compile("[A-Za-z0-9_-]+")
 TUNED = "  # tuned"
 
 
@@ -55,31 +51,11 @@ def text(outcome: Outcome, space: Space, trial: Trial) -> str:
         if name in plain:
             continue
         whole = TUNED if name in tuned else ""
-        lines += ["", f"[{key_text(name)}]{whole}"]
-        lines += [f"{key_text(key)} = {toml(value)}{mark(f'{name}.{key}', tuned)}" for key, value in table.items()]
+        lines += ["", f"[{key(name)}]{whole}"]
+        lines += [f"{key(item)} = {toml(value)}{mark(f'{name}.{item}', tuned)}" for item, value in table.items()]
     return "\n".join(lines) + "\n"
 
 
 def mark(key: str, tuned: list[str]) -> str:
     """The comment behind a line that holds a setting of the study."""
     return TUNED if any(other == key or other.startswith(key + ".") for other in tuned) else ""
-
-
-def key_text(name: str) -> str:
-    """A key, quoted if it must be."""
-    return name if BARE.fullmatch(name) else toml(name)
-
-
-def toml(value: Any) -> str:
-    """A value on one line of TOML."""
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{key_text(name)} = {toml(part)}" for name, part in value.items())
-        return f"{{ {inside} }}" if inside else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for surrogate pairs and DEL, which must be written as they are or as \\u007F.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # inf and nan are TOML's words too
-    return json.dumps(value)
