@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from textpipe.errors import ThresholdError
+from textpipe.inference import frame_files as _frame_files
 from textpipe.inference import frames as _frames
 from textpipe.inference.loaded_model import DEFAULT, LoadedModel
 from textpipe.pipeline import runner as _pipeline
@@ -90,7 +91,7 @@ def plan(
 def _with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Path) -> Pipeline:
     """A loaded pipeline that reads its rows from `data`, if given."""
     if data is not None:
-        return _frames.pipeline_with_data(pipeline, data, artifacts)
+        return _frame_files.pipeline_with_data(pipeline, data, artifacts)
     return pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
 
 
@@ -196,7 +197,7 @@ def compare(
     from textpipe.report.systems import assign_overrides, short_names
 
     if _frames.is_frame(rows):
-        rows = _frames.store_rows(rows, Path(artifacts))
+        rows = _frame_files.store_rows(rows, Path(artifacts))
     paths, settings = assign_overrides([_system_name(system) for system in systems], overrides)
     if len(paths) < 2:
         raise ConfigError("compare: give at least two systems, or one pipeline file with overrides")

@@ -14,7 +14,7 @@ from typing import Any
 
 from textpipe.config import plugins
 from textpipe.errors import DataError
-from textpipe.inference import frames
+from textpipe.inference import frame_files
 from textpipe.pipeline import runner
 from textpipe.pipeline.runner import Pipeline
 
@@ -25,7 +25,7 @@ class FittedPipeline:
     def __init__(self, pipeline: Pipeline, data: Any, store: str | Path | None):
         """Run the stages up to train on a DataFrame; store: None for a temporary folder."""
         self._root = self.temporary_folder() if store is None else Path(store)
-        self.pipeline = frames.pipeline_with_data(pipeline, data, self._root)
+        self.pipeline = frame_files.pipeline_with_data(pipeline, data, self._root)
         result = runner.run(self.pipeline, until="train", artifacts=self._root, on_event=ignore_event)
         self._artifacts = {stage: artifact.path.relative_to(self._root) for stage, artifact in result.artifacts.items()}
         self._files: dict[str, bytes] = {}  # of a pickle, until they are written
@@ -108,7 +108,7 @@ class FittedPipeline:
     def data_file(self) -> Path:
         """The file of the training rows, relative to the store."""
         section: Any = self.pipeline.sections["ingest"]
-        return Path(frames.FOLDER) / Path(section.files).name
+        return Path(frame_files.FOLDER) / Path(section.files).name
 
     def __getstate__(self) -> dict[str, Any]:
         files = self._files

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textpipe.data.statistics import MAIL_REPAIRS, REPAIRS
+from textpipe.quality.excerpt import excerpt
 from textpipe.quality.languages import CURE, UNDETERMINED
 from textpipe.quality.personal_data import TITLES
 
 MIN_CLASS_ROWS = 20  # a class with fewer rows in train is hardly learned
 MAX_IMBALANCE = 10  # times the rows of the smallest class
+MAX_CHARACTERS = 100  # of an example
 MIN_LANGUAGE = 0.9  # share of the first language
 
 
@@ -179,17 +181,11 @@ def example_lines(table: Mapping[str, Any], count: int) -> Iterator[str]:
     """The first contradictions and leaks."""
     for entry in table.get("contradictions", {}).get("examples", [])[:count]:
         labels = ", ".join(f"{label} {rows}" for label, rows in entry["labels"].items())
-        yield f"  contradiction: {shorten(entry['text']['text'])} ({labels})"
+        yield f"  contradiction: {excerpt(entry['text']['text'], MAX_CHARACTERS)} ({labels})"
     for split, others in table["leakage"].items():
         for other, leaked in others.items():
             for entry in leaked["examples"][:count]:
-                yield f"  {split} and {other}: {shorten(entry['text']['text'])}"
-
-
-def shorten(text: str, longest: int = 100) -> str:
-    """A text in one line without control characters."""
-    text = "".join(letter if letter.isprintable() else " " for letter in text)
-    return text if len(text) <= longest else text[:longest] + "..."
+                yield f"  {split} and {other}: {excerpt(entry['text']['text'], MAX_CHARACTERS)}"
 
 
 def drift_lines(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -200,7 +196,7 @@ def drift_lines(entry: Mapping[str, Any]) -> Iterator[str]:
     words = entry["vocabulary"]
     yield f"  vocabulary: Jensen-Shannon divergence {words['divergence']:.3f} bits; of equal samples {words['sampled_divergence']:.3f}, by chance {words['chance']:.3f}; {percent(words['unseen'])} of the other's words are new"
     for key, title in (("more_in_first", "first"), ("more_in_other", "other")):
-        yield f"    more in the {title}: {', '.join(shorten(item['word'], 30) for item in words[key][:8])}"
+        yield f"    more in the {title}: {', '.join(excerpt(item['word'], 30) for item in words[key][:8])}"
     if "chi_squared" in entry.get("classes", {}):
         balance = entry["classes"]
         yield f"  classes: chi-squared {balance['chi_squared']:.1f} ({balance['degrees_of_freedom']} degrees of freedom, p {balance['p_value']:.2g}), Cramér's V {balance['cramers_v']:.3f}"

@@ -9,6 +9,7 @@ from pydantic import Field as Limits
 
 from textpipe.config.sections import Section
 from textpipe.errors import ThresholdError
+from textpipe.quality.excerpt import excerpt
 
 FILE = "quality.json"  # in ingest's result, if anything is required
 NUM_SHOWN = 3  # examples in a message
@@ -97,14 +98,8 @@ def faults(name: str, limit: float, measured: Mapping[str, Any], stats: Mapping[
 def over(name: str, limit: float, place: str, share: float, rows: int, examples: list[str]) -> Iterator[str]:
     """max_leakage at most 0, found 0.0081 (25 rows; test rows in train): 'What is my PIN?', ..."""
     if share > limit:
-        texts = ", ".join(repr(shorten(text)) for text in examples[:NUM_SHOWN])
+        texts = ", ".join(repr(excerpt(text, MAX_CHARACTERS)) for text in examples[:NUM_SHOWN])
         yield f"{name} at most {limit:g}, found {share:.4g} ({rows:,} {'row' if rows == 1 else 'rows'}; {place}): {texts}"
-
-
-def shorten(text: str) -> str:
-    """A text of one line for a message."""
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "..."
 
 
 def rare_classes(limit: float, stats: Mapping[str, Any]) -> Iterator[str]:
@@ -112,6 +107,8 @@ def rare_classes(limit: float, stats: Mapping[str, Any]) -> Iterator[str]:
     for profile in stats["splits"]["train"]["fields"].values():
         rare = {label: rows for label, rows in profile.get("classes", {}).items() if rows < limit}
         if rare:
-            shown = ", ".join(f"{shorten(label)!r} {rows:,}" for label, rows in list(rare.items())[::-1][:NUM_SHOWN])
+            shown = ", ".join(
+                f"{excerpt(label, MAX_CHARACTERS)!r} {rows:,}" for label, rows in list(rare.items())[::-1][:NUM_SHOWN]
+            )
             count = f"{len(rare):,} classes" if len(rare) > 1 else "1 class"
             yield f"min_rows_per_class at least {limit:g}, found {count} with fewer in train: {shown}"
