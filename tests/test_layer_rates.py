@@ -78,6 +78,13 @@ def test_weights_that_are_not_unfrozen_yet_keep_their_bits():
     assert len(trained) == 4  # the bias of the logits is a part of the last layer
 
 
+def test_layers_that_are_held_do_not_count_in_the_norm_that_is_clipped():
+    settings = {"optimizer": {"kind": "sgd", "learning_rate": 1.0}, "vectors": {"file": "x"}, "unfreeze": {"every": 9}}
+    before, after = fit(max_steps=1, clip_norm=1e-3, **settings)
+    steps = [after[name] - before[name] for name in ("output_linear/kernel", "bias")]
+    assert np.sqrt(sum(np.square(step).sum() for step in steps)) == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_settings_that_cannot_be_used_are_refused():
     with pytest.raises(ValueError, match="unfreeze: no layer has trained weights; give init or vectors"):
         Settings(unfreeze={})

@@ -49,7 +49,7 @@ def margin_losses(logits, targets, loss: str):
     if loss == "logistic":
         return tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     gaps = tf.nn.relu(1 - (2 * targets - 1) * logits)
-    return tf.square(gaps) if loss == "squared_hinge" else gaps
+    return {"hinge": tf.identity, "squared_hinge": tf.square}[loss](gaps)
 
 
 def token_logits(model, inputs, target, *, training: bool, words=None):

@@ -178,12 +178,13 @@ class Steps:
         ]
         if replicas > 1:
             gradients = context.all_reduce("SUM", gradients)
-        norm = tf.linalg.global_norm(gradients)
+        # Held layers do not count, but the optimizer's averages need their gradients for when they are trained.
+        norm = tf.linalg.global_norm(self.factors.trained(gradients))
         if self.settings.clip_value:
             limit = self.settings.clip_value
             gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
         if self.settings.clip_norm:
-            used = tf.linalg.global_norm(gradients) if self.settings.clip_value else norm
+            used = tf.linalg.global_norm(self.factors.trained(gradients)) if self.settings.clip_value else norm
             gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, use_norm=used)
         if replicas > 1:
             # The optimizer sums over replicas again; clipping needs the whole gradient before that.

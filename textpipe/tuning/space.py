@@ -4,6 +4,7 @@ An assignment is {dotted key: value}. It leaves out settings whose conditions do
 """
 
 import copy
+import functools
 import itertools
 import json
 import math
@@ -27,6 +28,7 @@ class Space:
     def __init__(self, place: str, tables: Mapping[str, Any], parameters: Sequence[Parameter]):
         self.place, self.tables = place, dict(tables)
         self.parameters = self.in_order(parameters)
+        self.grid = functools.cache(self.list_grid)  # asked for in every trial
 
     def in_order(self, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
         """The parameters such that each follows those that it depends on. Raises ConfigError for a circle."""
@@ -71,7 +73,7 @@ class Space:
         """The assignment of a stored trial's parameters."""
         return {one.key: decode(one, params[one.key]) for one in self.parameters if one.key in params}
 
-    def grid(self, points: int) -> list[dict[str, Any]]:
+    def list_grid(self, points: int) -> list[dict[str, Any]]:
         """Every combination of values, as parameters of an Optuna trial. Raises ConfigError if there are too many."""
         found = list(itertools.islice(self.combinations(points), MAX_GRID + 1))
         if len(found) > MAX_GRID:
@@ -82,7 +84,7 @@ class Space:
         return found
 
     def combinations(self, points: int) -> Iterator[dict[str, Any]]:
-        """The combinations of `grid`, in the order of the file."""
+        """The combinations of `list_grid`, in the order of the file."""
 
         def extend(position: int, tables: dict[str, Any], chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if position == len(self.parameters):

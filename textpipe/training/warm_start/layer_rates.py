@@ -102,6 +102,15 @@ class Factors:
         if not self.uniform:
             self.now.assign(self.at(number))
 
+    def trained(self, gradients: Sequence[Any]) -> list[Any]:
+        """The gradients, in graph; 0 of weights that are not trained in this epoch."""
+        if self.uniform:
+            return list(gradients)
+        import tensorflow as tf
+
+        factors = tf.unstack(self.now)
+        return [tf.where(factor > 0, one, tf.zeros_like(one)) for one, factor in zip(gradients, factors, strict=True)]
+
     def apply(self, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         """An update by the optimizer, in graph. Its step is proportional to the learning rate, so a share of the step is one of the rate."""
         import tensorflow as tf
