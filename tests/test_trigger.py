@@ -6,7 +6,6 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +25,8 @@ from textpipe.features import hashed
 from textpipe.metrics import classification, coverage
 from textpipe.models import feed_forward
 from textpipe.pipeline import bundled, runner
-from textpipe.report.views import bars
+from textpipe.report import results
+from textpipe.report.views import _classifier_charts, bars
 from textpipe.savedmodel import description, thresholds
 from textpipe.savedmodel.loader import Model
 
@@ -161,16 +161,16 @@ def test_only_reports_of_two_classes_have_coverage():
 
 
 def test_the_report_draws_precision_and_recall_by_coverage(classifier):
-    metrics = json.loads((classifier["evaluate"] / "metrics.json").read_text())
-    lines = (classifier["evaluate"] / "predictions.jsonl").read_text().splitlines()
-    run = SimpleNamespace(metrics=metrics, predictions=list(map(json.loads, lines)), sides=("text", "label"))
+    run = results.Run("classifier", classifier)
+    metrics = run.metrics
     probabilities = np.array([line["probabilities"]["yes"] for line in run.predictions])
     positive = np.array([line["label"] == "yes" for line in run.predictions])
     for line, expected in zip(metrics["coverage"], coverage.table(probabilities, positive), strict=True):
         assert line == pytest.approx(expected, abs=1e-6)
     body = bars.coverage_section(run).body
-    assert body.count("<polyline") == 2 and "Precision and recall of" in body
-    assert [section.title for section in bars.sections(run)] == ["Classes", "Confidence", "Coverage", "Errors"]
+    curves = "".join(_classifier_charts.operating_curves(run))  # drawn in the same section
+    assert body.count("<polyline") == curves.count("<polyline") + 2 and "Precision and recall of" in body
+    assert [section.title for section in bars.sections(run)][:4] == ["Classes", "Confidence", "Coverage", "Errors"]
 
 
 # savedmodel/thresholds.py
