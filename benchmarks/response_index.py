@@ -9,8 +9,8 @@ of probes, and at last with as many as there are cells, which searches everythin
 
 The messages are rows of dev. Recall is the share of the ten best responses, prior included (signature `nbest`), that are also the ten
 best of the search of everything. Times are of serving_default with one message at a time in this process, TensorFlow having one thread: the
-median and the lowest of wall-clock time and the mean processor time of a call, in milliseconds. Merges its figures
-into benchmarks/results/ranking_latency.json as "index".
+median and the lowest of wall-clock time and the mean processor time of a call, in milliseconds. Merges the figures
+of each size into benchmarks/results/ranking_latency.json as "index".
 """
 
 import argparse
@@ -151,10 +151,11 @@ def main():
     counts = real_texts(data)
     figures = {str(size): of_size(size, counts, paths, work, arguments) for size in arguments.sizes}
     content = json.loads(arguments.output.read_text(encoding="utf-8"))
-    content["index"] = {
+    how = {
         "pipeline": Path(PIPELINE).name, "overrides": arguments.override, "rows": arguments.rows, "calls": arguments.calls,
-        "load": [round(number, 1) for number in os.getloadavg()], "responses": figures,
+        "load": [round(number, 1) for number in os.getloadavg()],
     }  # fmt: skip
+    content["index"] = content.get("index", {}) | {size: how | found for size, found in figures.items()}
     arguments.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(content["index"], indent=1))
 
