@@ -33,7 +33,6 @@ SMALL = {
     ],
     "ntm": [
         {**MEMORY},
-        {**MEMORY, "embedding": "binary", "reads_answer": False},
     ],
     "pooled": [
         {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},
@@ -88,7 +87,11 @@ class Case:
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = plugins.find("models", kind)
         self.generates = self.module.GIVES == "tokens"
-        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID | MEMORY]
+        shown = [
+            f"{name}={value}"
+            for name, value in options.items()
+            if name not in RECURRENT | TRANSFORMER | HYBRID | MEMORY
+        ]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
     @property

@@ -5,7 +5,6 @@ Shapes: B batch, N slots, M width of a slot, O outputs of the controller for the
 A step and its gradient are written out, because differentiating a loop of so many small operations automatically takes twice the time.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -13,7 +12,9 @@ from keras import ops
 
 SHIFTS = (-1, 0, 1)  # the slots that a head can move by in one step
 WRITE, READ = 0, 1  # the heads, in the order of their outputs
-INITIAL_CONTENT = 1e-6  # of each component of the memory: Collier & Beel (2018) find that a constant trains most reliably
+INITIAL_CONTENT = (
+    1e-6  # of each component of the memory: Collier & Beel (2018) find that a constant trains most reliably
+)
 FIRST_SLOT = 10.0  # initial logit of slot 0, where both heads begin
 EPSILON = 1e-6  # keeps norms and logarithms finite
 
@@ -50,7 +51,9 @@ class MemoryBank(keras.layers.Layer):
             "content": ops.tile(ops.tanh(self.initial_content)[None], (batch_size, 1)),
         }
 
-    def forward_step(self, outputs: Any, state: dict[str, Any], real: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def forward_step(
+        self, outputs: Any, state: dict[str, Any], real: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """One step: outputs [B, O], state -> state, residuals for `backward_step`.
 
         real: [B, 1], 1 for tokens and 0 for padding, where nothing is written and no head moves.

@@ -33,9 +33,7 @@ class MemoryLoop:
         inputs = ops.concatenate([carry["slots"]["content"], before[0]], axis=1)
         state, residuals = self.controller.combine(gates, ops.matmul(inputs, weights["recurrent"]), before, ())
         kernel, bias = weights["heads"]
-        slots, slot_residuals = self.memory.forward_step(
-            ops.matmul(state[0], kernel) + bias, carry["slots"], real
-        )
+        slots, slot_residuals = self.memory.forward_step(ops.matmul(state[0], kernel) + bias, carry["slots"], real)
         if real is not None:
             state = tuple(ops.where(real > 0, new, old) for new, old in zip(state, before, strict=True))
         return {"controller": state, "slots": slots}, {"controller": residuals, "slots": slot_residuals}

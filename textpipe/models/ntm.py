@@ -24,14 +24,20 @@ class Config(Section):
     units: int = Field(100, ge=1)  # of the controller
     slots: int = Field(128, ge=3)  # of the memory
     slot_size: int = Field(20, ge=1)  # width of a slot
-    embedding: Literal["binary", "learned"] = "learned"  # binary: the digits of a token's number, for sequences of bit vectors
+    embedding: Literal["binary", "learned"] = (
+        "learned"  # binary: the digits of a token's number, for sequences of bit vectors
+    )
     embedding_size: int = Field(32, ge=1)  # width of a learned embedding
     reads_answer: bool = True  # the controller also reads the answer so far; False as in the paper's copy tasks
 
 
 def unused(config: Config) -> dict[str, str]:
     """Fields without effect given the others, and why."""
-    return {"embedding_size": "embedding = 'binary' has one digit for each power of two"} if config.embedding == "binary" else {}
+    return (
+        {"embedding_size": "embedding = 'binary' has one digit for each power of two"}
+        if config.embedding == "binary"
+        else {}
+    )
 
 
 def build(config: Config, sizes: Sizes, *, seed: int) -> Any:

@@ -58,9 +58,7 @@ class NeuralTuringMachine(keras.Model):
 
         glorot = keras.initializers.GlorotUniform
         num_outputs = self.memory.num_outputs
-        self.head_kernel = weight(
-            "head_kernel", config.units, num_outputs, initializer=glorot(seed=next(self.seeds))
-        )
+        self.head_kernel = weight("head_kernel", config.units, num_outputs, initializer=glorot(seed=next(self.seeds)))
         self.head_bias = weight("head_bias", num_outputs)
         self.output_kernel = weight(
             "output_kernel", config.units + config.slot_size, answer_size, initializer=glorot(seed=next(self.seeds))
