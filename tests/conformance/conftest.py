@@ -20,6 +20,7 @@ ROWS, SOURCE, TARGET = 4, 7, 6
 TRANSFORMER = {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 2}
 RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
 HYBRID = {"letter_units": 5, "letter_embedding_size": 3}
+MEMORY = {"units": 6, "slots": 5, "slot_size": 3, "embedding_size": 4}
 SMALL = {
     "feed_forward": [
         {"units": [6], "embedding": 4},
@@ -29,6 +30,9 @@ SMALL = {
         {**RECURRENT, **HYBRID},
         {**RECURRENT, **HYBRID, "cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"},
         {**RECURRENT, **HYBRID, "attention": "dot", "tie_embeddings": False, "share_embeddings": True},
+    ],
+    "ntm": [
+        {**MEMORY},
     ],
     "pooled": [
         {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},
@@ -83,7 +87,11 @@ class Case:
         self.kind, self.options, self.source, self.target = kind, options, source, target
         self.module = plugins.find("models", kind)
         self.generates = self.module.GIVES == "tokens"
-        shown = [f"{name}={value}" for name, value in options.items() if name not in RECURRENT | TRANSFORMER | HYBRID]
+        shown = [
+            f"{name}={value}"
+            for name, value in options.items()
+            if name not in RECURRENT | TRANSFORMER | HYBRID | MEMORY
+        ]
         self.name = "-".join([kind, *shown, *([] if self.generates else [source, target])])
 
     @property
