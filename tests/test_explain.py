@@ -20,7 +20,7 @@ from textpipe.servable.graph import Servable
 
 RICH = {
     "kind": "tfidf", "words": [1, 3], "characters": [1, 4], "norm": "family", "frequency": "log", "casefold": True,
-    "marks": True, "num_buckets": 512,
+    "marks": True, "num_buckets": 512, "pairs": 3, "idf_power": 0.5, "weights": {"pairs": 0.7},
 }  # fmt: skip
 TEXTS = ["Could you SEND the Grüße, don't — the plan? 𝒳 \x00 <b>hi</b>", "", "x", " \n "]
 
@@ -61,7 +61,7 @@ def total(explanation):
 
 SETTINGS = {
     "families, marks, casefold": {"vectorize": {"features": RICH}, "normalize": {"steps": ["unicode", "html", "whitespace"]}},
-    "long characters, one norm": {"vectorize": {"features": {**RICH, "norm": "l2", "characters": [3, 4], "casefold": False}}},
+    "long characters, one norm": {"vectorize": {"features": {**RICH, "norm": "l2", "weights": {}, "characters": [3, 4], "casefold": False}}},
     "hashed, no punctuation": {"vectorize": {"features": {"kind": "hashed", "punctuation": False, "num_buckets": 64}}},
     "subwords": {"tokenize": {"codec": {"kind": "unigram", "vocab_size": 320}}, "vectorize": {"features": "ids"}},
     "bytes": {"tokenize": {"codec": "bytes"}, "vectorize": {"features": "ids"}},

@@ -41,7 +41,15 @@ def interpreter(call, specs):
         {"kind": "counts", "words": [1, 2]},
         {"kind": "counts", "words": [1, 1], "frequency": "binary", "num_buckets": 64},  # with collisions
         {"kind": "counts", "words": [1, 3], "frequency": "log", "punctuation": False},
-        {"kind": "tfidf", "words": [1, 2], "characters": [2, 4], "norm": "family"},
+        {
+            "kind": "tfidf",
+            "words": [1, 2],
+            "characters": [2, 4],
+            "pairs": 3,
+            "norm": "family",
+            "idf_power": 0.5,
+            "weights": {"characters": 0.7},
+        },
         {"kind": "tfidf", "words": [1, 2], "characters": [3, 3], "num_buckets": 512},
         {"kind": "tfidf", "words": [1, 1], "norm": "none", "frequency": "log"},
         {"kind": "counts", "words": [1, 2], "casefold": True, "marks": True},

@@ -1,5 +1,7 @@
 """casefold and marks of n-grams, compared with texts folded and marked beforehand."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,3 +92,53 @@ def test_options_that_do_not_fit_are_refused():
     ):
         with pytest.raises((ConfigError, ValueError), match=message):
             Plugin.check("features", {"kind": "counts", **options})
+
+
+def brute_force_pairs(text, distance):
+    words = text.split()
+    return [
+        tuple(sorted((words[at], words[later])))
+        for at in range(len(words))
+        for later in range(at + 1, min(at + distance, len(words) - 1) + 1)
+    ]
+
+
+@pytest.mark.parametrize("distance", [1, 2, 9])
+def test_pairs_are_those_of_a_search_over_all_words(tmp_path, distance):
+    texts = ["a red fox saw a dog", "", "fox", "dog a", "a dog", "the the the"]
+    feature = build(tmp_path, "counts", train=texts, words=[], pairs=distance)
+    expected = [Counter(brute_force_pairs(text, distance)) for text in texts]
+    found = dense(feature(tf.constant(texts)))
+    columns = sorted({pair for counter in expected for pair in counter})
+    assert feature.size["dim"] == len(columns)
+    # Columns are in the order of their hashes: compare them as sets of columns.
+    table = np.array([[counter[pair] for pair in columns] for counter in expected], np.float32)
+    assert sorted(map(tuple, found.T.tolist())) == sorted(map(tuple, table.T.tolist()))
+    np.testing.assert_array_equal(found[3], found[4])
+
+
+def test_pairs_do_not_share_columns_with_words_and_have_a_norm_of_their_own(tmp_path):
+    both = build(tmp_path, "tfidf", words=[1, 1], pairs=2, norm="family", weights={"pairs": 0.5})
+    family = both.columns.buckets.numpy() // both.options().num_buckets
+    assert set(family.tolist()) == {0, 1}
+    rows = dense(both(tf.constant(["the house is green", "my name"])))
+    for number, length in ((0, 1), (1, 0.5)):
+        lengths = np.linalg.norm(rows[:, family == number], axis=1)
+        np.testing.assert_allclose(lengths[lengths > 0], length, atol=1e-6)
+    assert (rows[:, family == 1] != 0).any()
+
+
+@pytest.mark.parametrize("power", [0, 0.5, 2])
+def test_the_power_of_the_inverse_document_frequency(tmp_path, power):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    plain = build(tmp_path / "one", "tfidf", norm="none")
+    raised = build(tmp_path / "other", "tfidf", norm="none", idf_power=power)
+    np.testing.assert_allclose(raised.idf, plain.idf**power, rtol=1e-6)
+    counts = dense(build(tmp_path, "counts")(tf.constant(TEST)))
+    np.testing.assert_allclose(dense(raised(tf.constant(TEST))), counts * raised.idf.numpy(), rtol=1e-6)
+
+
+def test_weights_of_a_family_that_is_not_counted_are_refused():
+    with pytest.raises((ConfigError, ValueError), match="pairs are not counted, because pairs = 0"):
+        Plugin.check("features", {"kind": "tfidf", "norm": "family", "weights": {"pairs": 0.5}})

@@ -55,7 +55,7 @@ CODECS = {
 }
 NGRAMS = {
     "words": [1, 1], "characters": [2, 3], "pieces": [1, 1], "punctuation": False, "frequency": "log", "num_buckets": 8,
-    "min_df": 9, "casefold": True, "marks": True,
+    "min_df": 9, "casefold": True, "marks": True, "pairs": 2,
 }  # fmt: skip
 HASHED = {name: value for name, value in NGRAMS.items() if name != "min_df"}
 FEATURES = {
@@ -63,7 +63,7 @@ FEATURES = {
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
     "label": {"out_of_scope": "the the the"},
-    "tfidf": {**NGRAMS, "norm": "none", "weights": ({"words": 0.7}, {"norm": "family"})},
+    "tfidf": {**NGRAMS, "norm": "none", "idf_power": 0.5, "weights": ({"words": 0.7}, {"norm": "family"})},
 }
 TABLES = {
     "training.optimizers": OPTIMIZERS,

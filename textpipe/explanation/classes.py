@@ -80,11 +80,11 @@ def ngram_names(table: dict[str, Any], buckets: Mapping[int, int], texts: Iterab
     import tensorflow as tf
 
     from textpipe.explanation import ngram_spans
-    from textpipe.text import ngrams
+    from textpipe.features._ngrams import FAMILIES
     from textpipe.text.steps import casefold
 
     config = ngram_spans.options(table)
-    families = [name for name in ("words", "characters", "pieces") if getattr(config, name)]
+    families = [name for name in FAMILIES if getattr(config, name)]
     counts: dict[int, Counter[str]] = {column: Counter() for column in buckets.values()}
     known = np.array(sorted(buckets), np.int64)
     for batch in batched(texts):
@@ -92,20 +92,35 @@ def ngram_names(table: dict[str, Any], buckets: Mapping[int, int], texts: Iterab
         for number, family in enumerate(families):
             if family == "pieces":  # the tokens of a codec, which an export does not name
                 continue
-            counted = (
-                ngrams.word_ngrams(text, config.words, punctuation=config.punctuation, marks=config.marks)
-                if family == "words"
-                else ngrams.character_ngrams(text, config.characters)
-            )
-            hashed = ngrams.hash_to_buckets(counted, family, config).flat_values.numpy()
+            counted, hashed = named_buckets(text, family, config)
             hashed = hashed + (number * config.num_buckets if config.separate_families else 0)
             chosen = np.flatnonzero(np.isin(hashed, known))
-            names = tf.gather(counted.flat_values, chosen).numpy().tolist()
+            names = tf.gather(counted, chosen).numpy().tolist()
             for bucket, name in zip(hashed[chosen].tolist(), names, strict=True):
                 counts[buckets[bucket]][name.decode("utf-8", errors="replace")] += 1
     return {
         column: " / ".join(name for name, _ in counter.most_common(3)) for column, counter in counts.items() if counter
     }
+
+
+def named_buckets(text: Any, family: str, config: Any) -> tuple[Any, Any]:
+    """The n-grams of a family in texts [N], and their buckets before the offset of the family: string [G], int64 [G]."""
+    import tensorflow as tf
+
+    from textpipe.explanation.ngram_spans import PAIR
+    from textpipe.text import ngrams, words
+
+    if family == "pairs":
+        split = words.split(text, punctuation=config.punctuation)
+        first, second, _ = ngrams.pair_positions(split, config.pairs)
+        names = tf.strings.join([tf.gather(split.flat_values, first), tf.gather(split.flat_values, second)], PAIR)
+        return names, ngrams.word_pairs(text, config).flat_values.numpy()
+    counted = (
+        ngrams.word_ngrams(text, config.words, punctuation=config.punctuation, marks=config.marks)
+        if family == "words"
+        else ngrams.character_ngrams(text, config.characters)
+    )
+    return counted.flat_values, ngrams.hash_to_buckets(counted, family, config).flat_values.numpy()
 
 
 def batched(texts: Iterable[str]) -> Iterator[list[str]]:

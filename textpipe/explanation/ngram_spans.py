@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textpipe.features._ngrams import FAMILIES
 from textpipe.text import ngrams, words
 
+PAIR = " ~ "  # between the words of a pair
 NOWHERE = -1  # the position of a unit that is no part of the text
 
 
@@ -45,18 +47,19 @@ class Grams:
 def options(table: dict[str, Any]) -> SimpleNamespace:
     """The options of the n-grams, from the "features" of vocabulary.json."""
     return SimpleNamespace(
-        **{"casefold": False, "marks": False, **table}, separate_families=table.get("norm") == "family"
+        **{"casefold": False, "marks": False, "pairs": 0, **table}, separate_families=table.get("norm") == "family"
     )
 
 
 def of_text(text: str, config: SimpleNamespace) -> list[Grams]:
     """The n-grams of words and of characters of a normalized text, with the buckets of text/ngrams.py."""
-    families = [name for name in ("words", "characters", "pieces") if getattr(config, name)]
+    families = [name for name in FAMILIES if getattr(config, name)]
+    of_family = {"words": of_words, "characters": of_characters, "pairs": of_pairs}
     grams: list[Grams] = []
     for number, family in enumerate(families):
         offset = number * config.num_buckets if config.separate_families else 0
-        if family != "pieces":
-            grams += of_words(text, config, offset) if family == "words" else of_characters(text, config, offset)
+        if family in of_family:
+            grams += of_family[family](text, config, offset)
     return grams
 
 
@@ -112,6 +115,18 @@ def of_characters(text: str, config: SimpleNamespace, offset: int) -> list[Grams
     whole = tf.constant([f" {tokens[at]} " for at in short], tf.string)
     grams.append(Grams(units, hashed(whole, "characters", config) + offset, bases[short], padded[short]))
     return grams
+
+
+def of_pairs(text: str, config: SimpleNamespace, offset: int) -> list[Grams]:
+    """Pairs of words. Each has two units of its own, as its words need not be neighbours."""
+    split = words.split(tf.constant([text]), punctuation=config.punctuation)
+    names = strings(split)
+    start, end = locate(text, names)
+    first, second, _ = ngrams.pair_positions(split, config.pairs)
+    position = np.stack([first.numpy(), second.numpy()], axis=1).ravel()
+    units = Units([names[at] for at in position], start[position], end[position], PAIR)
+    buckets = ngrams.word_pairs(tf.constant([text]), config).flat_values.numpy() + offset
+    return [Grams(units, buckets, np.arange(0, len(position), 2), np.full(len(buckets), 2))]
 
 
 def strings(ragged: tf.RaggedTensor) -> list[str]:

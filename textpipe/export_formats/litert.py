@@ -193,8 +193,10 @@ INPUTS = {
    two or more words are those of `<s>`, the words, `</s>`. For `characters`, take the n-grams of each word with a space before and
    after it.
 4. The bucket is fingerprint64(UTF-8 bytes) modulo `num_buckets`, unsigned (FarmHash; Guava's `Hashing.farmHashFingerprint64`). For
-   `characters` add 1013904242 and for `pieces` 625035633, modulo `num_buckets`. With `norm = "family"` add `num_buckets` for the second
-   family that is used and twice as much for the third.
+   `characters` add 1013904242 and for `pieces` 625035633, modulo `num_buckets`. For `pairs`, take every two words of step 2 of which one is
+   at most `pairs` words after the other; with their fingerprints modulo 2**30, lower and higher, the bucket is
+   ((lower * 739982445 + higher) modulo 2147483647 + 461845907) modulo `num_buckets`. With `norm = "family"` add `num_buckets` for the second
+   family that is used, in the order words, characters, pieces, pairs, twice as much for the third, and so on.
 """,
     "ids": """
 `FIELD.ids`: the token ids of the normalized text, cut to `max_length - 1`, then the end id 3.

@@ -61,8 +61,14 @@ def counts(feature: Counts, buckets: tf.Tensor) -> tf.Tensor:
         return weighted
     ends = [dim] if feature.family is None else np.bincount(feature.family.numpy()).cumsum()
     starts = [0, *ends[:-1]]
+    weights = config.family_weights if feature.family is not None else [1.0]
     return tf.concat(
-        [unit(weighted[start:end]) for start, end in zip(starts, ends, strict=True) if start < end], axis=0
+        [
+            unit(weighted[start:end]) * weight
+            for start, end, weight in zip(starts, ends, weights, strict=False)
+            if start < end
+        ],
+        axis=0,
     )
 
 

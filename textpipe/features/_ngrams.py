@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from textpipe.config.sections import Section
 
+FAMILIES = ("words", "characters", "pieces", "pairs")  # in the order of their buckets
+
 if TYPE_CHECKING:
     from textpipe.data import columns
 
@@ -16,6 +18,8 @@ class Hashing(Section):
 
     words, characters, pieces: [shortest, longest] n-grams of words, of characters inside words, of the codec's tokens;
         [] for none.
+    pairs: two words at most this far apart, 1 for neighbours, count as a pair in either order, in addition to n-grams of words; 0 for none.
+        With 8, short texts have most of their pairs.
     punctuation: whether punctuation marks (? ! ,) count as words or are ignored.
     casefold: whether n-grams are counted after case folding, as by the step `casefold`; the text itself keeps its case. Not for pieces,
         whose case the codec determines.
@@ -27,6 +31,7 @@ class Hashing(Section):
     words: list[int] = [1, 2]
     characters: list[int] = []
     pieces: list[int] = []
+    pairs: int = Field(0, ge=0, le=32)
     punctuation: bool = True
     casefold: bool = False
     marks: bool = False
@@ -42,9 +47,9 @@ class Hashing(Section):
 
     @model_validator(mode="after")
     def check_any(self) -> "Hashing":
-        if not (self.words or self.characters or self.pieces):
+        if not self.families:
             raise ValueError(
-                "words, characters and pieces are all []: no n-gram is left to count; set one of them to a range such as [1, 2]"
+                "words, characters and pieces are all [] and pairs is 0: no n-gram is left to count; set one of them to a range such as [1, 2]"
             )
         if self.casefold and self.pieces:
             raise ValueError(
@@ -63,13 +68,17 @@ class Hashing(Section):
 
     @property
     def separate_families(self) -> bool:
-        """Whether words, characters and pieces are hashed into separate buckets."""
+        """Whether words, characters, pieces and pairs are hashed into separate buckets."""
         return False
 
     @property
+    def families(self) -> list[str]:
+        """The families that are counted, in the order of their buckets."""
+        return [name for name in FAMILIES if getattr(self, name)]
+
+    @property
     def total_buckets(self) -> int:
-        num_families = sum(map(bool, (self.words, self.characters, self.pieces)))
-        return self.num_buckets * (num_families if self.separate_families else 1)
+        return self.num_buckets * (len(self.families) if self.separate_families else 1)
 
 
 class Ngrams(Hashing):

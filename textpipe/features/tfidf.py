@@ -16,14 +16,16 @@ OF = ("text",)
 
 
 class Config(_ngrams.Ngrams):
-    """norm: "l2" divides each row by its Euclidean length; "family" normalizes word, character and piece n-grams
-    separately, so that the many character n-grams do not outweigh the word n-grams.
+    """idf_power: exponent of the inverse document frequency; below 1, rare n-grams weigh less, and with 0 all weigh the same.
+    norm: "l2" divides each row by its Euclidean length; "family" normalizes n-grams of words, characters and pieces, and
+    pairs, separately, so that the many character n-grams do not outweigh the word n-grams.
     weights: with norm "family", factors of the families' lengths, such as { characters = 0.7 }; 1 for the others.
     """
 
     kind: Literal["tfidf"] = "tfidf"
     norm: Literal["l2", "family", "none"] = "l2"
-    weights: dict[Literal["words", "characters", "pieces"], Annotated[float, Field(gt=0, le=100)]] = {}
+    idf_power: float = Field(1.0, ge=0, le=4)
+    weights: dict[Literal["words", "characters", "pieces", "pairs"], Annotated[float, Field(gt=0, le=100)]] = {}
 
     @model_validator(mode="after")
     def check_weights(self) -> "Config":
@@ -33,13 +35,15 @@ class Config(_ngrams.Ngrams):
             )
         for name in self.weights:
             if not getattr(self, name):
-                raise ValueError(f"weights: {name} are not counted, because {name} = []; leave out weights.{name}")
+                raise ValueError(
+                    f"weights: {name} are not counted, because {name} = {getattr(self, name)}; leave out weights.{name}"
+                )
         return self
 
     @property
     def family_weights(self) -> list[float]:
         """The factor of each counted family, in the order of their buckets."""
-        return [self.weights.get(name, 1.0) for name in ("words", "characters", "pieces") if getattr(self, name)]
+        return [self.weights.get(name, 1.0) for name in self.families]
 
     @property
     def separate_families(self) -> bool:
@@ -49,7 +53,7 @@ class Config(_ngrams.Ngrams):
 def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, name: str, *, codec: Any) -> None:
     """Write folder/name.buckets.npy and name.idf.npy, from the training texts; values() yields string tensors [N].
 
-    idf = ln((1 + n) / (1 + df)) + 1 for n texts, of which df contain the n-gram: scikit-learn's smooth_idf.
+    idf = (ln((1 + n) / (1 + df)) + 1) ** idf_power for n texts, of which df contain the n-gram: scikit-learn's smooth_idf with an exponent of 1.
     """
     import numpy as np
 
@@ -58,7 +62,7 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     buckets, frequency, num_texts = document_frequency.learn(config, values, codec)
     document_frequency.save(folder, f"{name}.buckets", buckets)
     idf = np.log((1.0 + num_texts) / (1.0 + frequency.astype(np.float64))) + 1.0
-    document_frequency.save(folder, f"{name}.idf", idf.astype(np.float32))
+    document_frequency.save(folder, f"{name}.idf", (idf**config.idf_power).astype(np.float32))
 
 
 def load(config: Config, folder: Path, name: str, *, codec: Any) -> Any:

@@ -17,7 +17,9 @@ from textpipe.text.steps import casefold
 # Never equal to a word of a text, because `words.split` splits at brackets.
 START, END = "<s>", "</s>"
 # Equal strings of different families (the word "in", the characters "in") must not share a bucket.
-FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491}
+FAMILY_OFFSETS = {"words": 0, "characters": 0x3C6EF372, "pieces": 0x2545F491, "pairs": 0x1B873593}
+# A pair is hashed by (lower * PAIR_FACTOR + higher) % PAIR_PRIME, where both are hashes of words below WORD_HASHES.
+WORD_HASHES, PAIR_FACTOR, PAIR_PRIME = 2**30, 0x2C1B3C6D, 2**31 - 1
 
 
 def buckets(
@@ -33,7 +35,9 @@ def buckets(
     families: list[tf.RaggedTensor] = []
 
     def hashed(ngrams: tf.RaggedTensor, family: str) -> tf.RaggedTensor:
-        ids = hash_to_buckets(ngrams, family, config)
+        return placed(hash_to_buckets(ngrams, family, config))
+
+    def placed(ids: tf.RaggedTensor) -> tf.RaggedTensor:
         return select(ids + len(families) * config.num_buckets if config.separate_families else ids)
 
     if config.casefold:
@@ -49,6 +53,8 @@ def buckets(
         families.append(tokens.with_values(tf.gather(ids, number)).merge_dims(1, 2))
     if config.pieces:
         families.append(hashed(piece_ngrams(codec.encode(text), config.pieces), "pieces"))
+    if config.pairs:
+        families.append(placed(word_pairs(text, config)))
     return families[0] if len(families) == 1 else tf.concat(families, axis=1)
 
 
@@ -94,6 +100,37 @@ def piece_ngrams(ids: tf.RaggedTensor, sizes: tuple[int, int]) -> tf.RaggedTenso
     """
     names = ids.with_flat_values(tf.strings.as_string(ids.flat_values))
     return tf.strings.ngrams(names, list(range(sizes[0], sizes[1] + 1)))
+
+
+def word_pairs(text: tf.Tensor, config: Any) -> tf.RaggedTensor:
+    """The buckets of pairs of words at most config.pairs words apart, in either order: [N] string -> [N, G] int64.
+
+    Skip-grams (Guthrie et al., 2006, A Closer Look at Skip-gram Modelling) without their order.
+
+    ["a red fox"] with pairs = 2 -> the buckets of {a, red}, {a, fox}, {red, fox}
+    """
+    split = words.split(text, punctuation=config.punctuation)
+    first, second, splits = pair_positions(split, config.pairs)
+    hashes = tf.strings.to_hash_bucket_fast(split.flat_values, WORD_HASHES)
+    one, other = tf.gather(hashes, first), tf.gather(hashes, second)
+    return tf.RaggedTensor.from_row_splits(pair_buckets(one, other, config.num_buckets), splits, validate=False)
+
+
+def pair_positions(split: tf.RaggedTensor, distance: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The first and the second word of each pair, as positions in the flat words [T], and the row splits [N + 1] of the pairs [G]."""
+    count = tf.shape(split.flat_values, tf.int64)[0]
+    end = tf.gather(split.row_limits(), split.value_rowids())  # [T]
+    first = tf.range(count)[:, None] + tf.zeros([distance], tf.int64)  # [T, distance]
+    second = first + tf.range(1, distance + 1, dtype=tf.int64)
+    inside = second < end[:, None]
+    num_before = tf.concat([[0], tf.cumsum(tf.reduce_sum(tf.cast(inside, tf.int64), axis=1))], axis=0)
+    return tf.boolean_mask(first, inside), tf.boolean_mask(second, inside), tf.gather(num_before, split.row_splits)
+
+
+def pair_buckets(one: tf.Tensor, other: tf.Tensor, num_buckets: int) -> tf.Tensor:
+    """The bucket of each pair of words, from their hashes [G] int64, whichever comes first."""
+    mixed = tf.minimum(one, other) * PAIR_FACTOR + tf.maximum(one, other)  # below 2**60
+    return (mixed % PAIR_PRIME + FAMILY_OFFSETS["pairs"]) % num_buckets
 
 
 def hash_to_buckets(ngrams: tf.RaggedTensor, family: str, config: Any) -> tf.RaggedTensor:

@@ -58,6 +58,7 @@ def describe_field(tokenize: Path, vectorize: Path, name: str, size: dict[str, A
         buckets = np.load(learned).tolist() if learned.exists() else list(range(size["dim"]))  # hashed has them all
         features = {option: section[option] for option in counted}
         features |= {option: True for option in ("casefold", "marks") if section.get(option)}  # older runs have neither
+        features |= {"pairs": section["pairs"]} if section.get("pairs") else {}
         if section.get("norm") == "family":  # each family has its own buckets
             features["norm"] = "family"
         return {"kind": "sparse", "features": features, "names": buckets}
