@@ -36,18 +36,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     from textpipe.nets.memory_network import MemoryNetwork
 
     fields = story_fields("memory_network", sizes)
-    model = MemoryNetwork(
-        story=fields.story,
-        question=fields.question,
-        vocab_size=fields.vocab_size,
-        max_sentences=fields.max_sentences,
-        max_words=fields.max_words,
-        class_words=class_words(sizes),
-        size=config.size,
-        hops=config.hops,
-        linear_start=config.linear_start,
-        empty_memories=config.empty_memories,
-        seed=seed,
-    )
+    options = config.model_dump(exclude={"kind"})
+    model = MemoryNetwork(**fields._asdict(), class_words=class_words(sizes), seed=seed, **options)
     model.build()
     return model

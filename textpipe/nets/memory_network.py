@@ -88,18 +88,18 @@ class MemoryNetwork(keras.Model):
         """Logits [B, L] and weights [B, K, S]."""
         words = ops.concatenate([ops.convert_to_tensor(table) for table in self.embeddings], axis=1)  # [V, (K + 1) D]
         times = ops.concatenate([ops.convert_to_tensor(table) for table in self.times], axis=1)
-        story = split_sentences.split(inputs[self.story], words.dtype)
+        story = split_sentences.split(inputs[self.story])
         memories = self.encode(ops.take(words, inputs[self.story], axis=0), story)  # [B, S, (K + 1) D]
         age = self.ages(story, training)
         memories = memories + ops.take(times, ops.clip(age, 0, self.max_sentences), axis=0)
-        asked = split_sentences.split(inputs[self.question], words.dtype)
+        asked = split_sentences.split(inputs[self.question])
         question = self.encode(ops.take(self.embeddings[0], inputs[self.question], axis=0), asked)
         vector = ops.sum(question, axis=1)  # [B, D]
         real = ops.cast(story.real, words.dtype)
+        by_hop = ops.split(memories, self.hops + 1, axis=2)
         weights = []
         for hop in range(self.hops):
-            keys = memories[:, :, hop * self.size : (hop + 1) * self.size]
-            values = memories[:, :, (hop + 1) * self.size : (hop + 2) * self.size]
+            keys, values = by_hop[hop], by_hop[hop + 1]
             scores = ops.sum(keys * vector[:, None], axis=2)  # [B, S]
             weight = ops.softmax(ops.where(story.real, scores, MASKED), axis=1) * real
             if self.linear_start:
