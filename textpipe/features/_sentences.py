@@ -43,22 +43,28 @@ class SentenceIds(tf.Module):
         """[N] string -> [N, T] int32; a blank story is one empty sentence, which has the end id alone."""
         return self.rows(text)[0].to_tensor(self.codec.pad_id)
 
-    def sentences(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """The non-blank lines of each text: [N] string -> [N, None] string."""
+    def parts(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """The sentences that are kept, the newest of the non-blank lines: [N] string -> [N, None] string. A blank story has one, "".
+
+        ["to be\\n\\nor not", " "] -> [["to be", "or not"], [""]]
+        """
+        return self.split(text)[0]
+
+    def split(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """The sentences that are kept [N, None] string, and the number of all non-blank lines [N]."""
         lines = tf.strings.split(text, "\n")
         blank = tf.strings.regex_full_match(lines.flat_values, r"[\s\p{Z}\p{Cc}\p{Cf}]*")
-        return tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))
-
-    def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
-        """[N] string -> ids without padding [N, None] int32, sentences kept per row [N], and how many rows and sentences were cut [2]."""
-        found = self.sentences(text)
+        found = tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))
         counts = found.row_lengths()
-        newest = found[:, -self.max_sentences :]
-        # A blank story has one empty sentence, so that every row has a token.
+        # So that every row has a token.
         filler = tf.RaggedTensor.from_row_lengths(
             tf.fill([tf.math.count_nonzero(counts == 0)], ""), tf.cast(counts == 0, tf.int64)
         )
-        newest = tf.concat([newest, filler], axis=1)
+        return tf.concat([found[:, -self.max_sentences :], filler], axis=1), counts
+
+    def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
+        """[N] string -> ids without padding [N, None] int32, sentences kept per row [N], and how many rows and sentences were cut [2]."""
+        newest, counts = self.split(text)
         encoded = self.codec.encode(newest.flat_values)  # [sentences, None]
         ends = tf.fill([encoded.nrows(), 1], self.codec.end_id)
         ids = tf.concat([encoded[:, : self.max_words], ends], axis=1)

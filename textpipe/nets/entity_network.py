@@ -73,6 +73,16 @@ class EntityNetwork(keras.Model):
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
+    @property
+    def attended(self) -> str:
+        """The field whose sentences `attend` weighs."""
+        return self.story
+
+    @property
+    def attention_names(self) -> list[str]:
+        """The slots, as the rows of an attention map."""
+        return [f"slot {number}" for number in range(1, self.slots + 1)]
+
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.attend(inputs)[0]
 
@@ -114,7 +124,7 @@ class EntityNetwork(keras.Model):
         """The vectors of sentences [B, S, D], and whether there is such a sentence [B, S]."""
         found = split_sentences.split(ids)
         positions = ops.minimum(found.position, self.max_words - 1)
-        return sum_words(ops.take(self.table, ids, axis=0) * ops.take(mask, positions, axis=0), found), found.real
+        return sum_words(ops.take(self.table, found.ids, axis=0) * ops.take(mask, positions, axis=0), found), found.real
 
 
 def prelu(values: Any, slope: Any) -> Any:

@@ -12,8 +12,6 @@ from keras import ops
 from textpipe.layers import sentences as split_sentences
 from textpipe.layers.sentences import PositionEncoding
 
-MASKED = -1e9
-
 
 class MemoryNetwork(keras.Model):
     """{story: ids [B, T], question: ids [B, Q]} -> logits [B, L]; L = 1 for two classes, the log-odds of the second.
@@ -77,6 +75,16 @@ class MemoryNetwork(keras.Model):
         if self.linear_start:
             self.linear.assign(1.0 if epoch <= self.linear_start else 0.0)
 
+    @property
+    def attended(self) -> str:
+        """The field whose sentences `attend` weighs."""
+        return self.story
+
+    @property
+    def attention_names(self) -> list[str]:
+        """The hops, as the rows of an attention map."""
+        return [f"hop {number}" for number in range(1, self.hops + 1)]
+
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.answer(inputs, training=training)[0]
 
@@ -89,11 +97,11 @@ class MemoryNetwork(keras.Model):
         words = ops.concatenate([ops.convert_to_tensor(table) for table in self.embeddings], axis=1)  # [V, (K + 1) D]
         times = ops.concatenate([ops.convert_to_tensor(table) for table in self.times], axis=1)
         story = split_sentences.split(inputs[self.story])
-        memories = self.encode(ops.take(words, inputs[self.story], axis=0), story)  # [B, S, (K + 1) D]
+        memories = self.encode(ops.take(words, story.ids, axis=0), story)  # [B, S, (K + 1) D]
         age = self.ages(story, training)
         memories = memories + ops.take(times, ops.clip(age, 0, self.max_sentences), axis=0)
         asked = split_sentences.split(inputs[self.question])
-        question = self.encode(ops.take(self.embeddings[0], inputs[self.question], axis=0), asked)
+        question = self.encode(ops.take(self.embeddings[0], asked.ids, axis=0), asked)
         vector = ops.sum(question, axis=1)  # [B, D]
         real = ops.cast(story.real, words.dtype)
         by_hop = ops.split(memories, self.hops + 1, axis=2)
@@ -101,7 +109,7 @@ class MemoryNetwork(keras.Model):
         for hop in range(self.hops):
             keys, values = by_hop[hop], by_hop[hop + 1]
             scores = ops.sum(keys * vector[:, None], axis=2)  # [B, S]
-            weight = ops.softmax(ops.where(story.real, scores, MASKED), axis=1) * real
+            weight = split_sentences.softmax(scores, story.real)
             if self.linear_start:
                 weight = ops.where(ops.convert_to_tensor(self.linear) > 0, scores * real, weight)
             weights.append(weight)

@@ -79,6 +79,16 @@ class QueryReduction(keras.Model):
         weights = [weight for weight in self.trainable_weights if len(weight.shape) > 1]
         return self.l2 / 2 * sum(ops.sum(ops.square(weight)) for weight in weights)
 
+    @property
+    def attended(self) -> str:
+        """The field whose sentences `attend` weighs."""
+        return self.story
+
+    @property
+    def attention_names(self) -> list[str]:
+        """The layers, as the rows of an attention map."""
+        return [f"layer {number}" for number in range(1, len(self.reductions) + 1)]
+
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.attend(inputs)[0]
 
@@ -86,8 +96,8 @@ class QueryReduction(keras.Model):
         """Logits [B, L], and how far the gates are open for each sentence, forward, by layer [B, K, S]."""
         story = split_sentences.split(inputs[self.story])
         asked = split_sentences.split(inputs[self.question])
-        sentences = self.encode(ops.take(self.table, inputs[self.story], axis=0), story)  # [B, S, D]
-        question = self.encode(ops.take(self.table, inputs[self.question], axis=0), asked)
+        sentences = self.encode(ops.take(self.table, story.ids, axis=0), story)  # [B, S, D]
+        question = self.encode(ops.take(self.table, asked.ids, axis=0), asked)
         question = ops.sum(question, axis=1, keepdims=True)  # [B, 1, D]
         real = ops.cast(story.real, sentences.dtype)[:, :, None]
         reduced, opened = question + ops.zeros_like(sentences), []
