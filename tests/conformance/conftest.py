@@ -22,6 +22,7 @@ RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
 HYBRID = {"letter_units": 5, "letter_embedding_size": 3}
 MEMORY = {"units": 6, "slots": 5, "slot_size": 3, "embedding_size": 4}
 SMALL = {
+    "entity_network": [{"size": 5, "slots": 3}],
     "feed_forward": [
         {"units": [6], "embedding": 4},
         {"units": [6, 5], "embedding": 4, "normalization": "batch", "activation": "tanh", "dropout": 0.0},
@@ -31,9 +32,8 @@ SMALL = {
         {**RECURRENT, **HYBRID, "cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"},
         {**RECURRENT, **HYBRID, "attention": "dot", "tie_embeddings": False, "share_embeddings": True},
     ],
-    "ntm": [
-        {**MEMORY},
-    ],
+    "memory_network": [{"size": 5, "hops": 2, "empty_memories": 0.0}, {"size": 4, "linear_start": 3, "empty_memories": 0.0}],
+    "ntm": [MEMORY],
     "pooled": [
         {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},
         {"encoder": {"kind": "convolution", "embedding_size": 4, "filters": 5, "layers": 2}, "units": [5]},
@@ -42,6 +42,10 @@ SMALL = {
             "pooling": "last",
         },
         {"encoder": {"kind": "transformer", **TRANSFORMER}, "pooling": "mean"},
+    ],
+    "query_reduction": [
+        {"size": 5},
+        {"size": 4, "layers": 3, "gates": "scalar", "reset": False, "bidirectional": False},
     ],
     "recurrent": [
         RECURRENT,

@@ -96,12 +96,35 @@ class Output(tf.Module):
         outputs = self.answer(tf.io.parse_example(examples[EXAMPLES_INPUT], tracing.example_spec(self.graph)))
         return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
+    @property
+    def attends(self) -> bool:
+        """Whether the model tells what it attends to, and the parts of that field, its sentences, can be shown."""
+        model = self.graph.model
+        return hasattr(model, "attend") and hasattr(self.graph.features[model.attended], "parts")
+
+    def attention(self, raw: Raw) -> Tensors:
+        """What the model attended to: weights [B, U, T] of the T parts (sentences) of a field in each of U steps, hops or slots.
+
+        source_tokens: [B, T], the parts. target_tokens: [B, U], names of the steps. alignment: [B, U], the part of the largest weight.
+        """
+        graph, model = self.graph, self.graph.model
+        _, weights = model.attend(graph.inputs(raw))
+        parts = graph.features[model.attended].parts(graph.clean(model.attended, raw[model.attended])).to_tensor("")
+        names = tf.constant(model.attention_names)
+        return {
+            "weights": weights,
+            "alignment": tf.argmax(weights, axis=2, output_type=tf.int32),
+            "source_tokens": parts,
+            "target_tokens": tf.tile(names[None], [tf.shape(parts)[0], 1]),
+        }
+
     def signatures(self) -> list[Signature]:
         """All signatures."""
         graph, rows = self.graph, self.graph.row_inputs
         pairs = {**rows, **graph.target_input}
         examples = {EXAMPLES_INPUT: Input(signatures.EXAMPLES)}
         count_tokens = functools.partial(tracing.token_counts, graph)
+        attention = [Signature("attention", rows, signatures.ATTENTION, call=self.attention)] if self.attends else []
         return [
             Signature("serving_default", rows, signatures.ANSWER, call=self.answer, mergeable=True),
             Signature("features", rows, signatures.FEATURES, call=functools.partial(tracing.features, graph)),
@@ -110,6 +133,7 @@ class Output(tf.Module):
             Signature(
                 "classify", examples, signatures.ANSWER, call=self.classify, method=signatures.CLASSIFY, mergeable=True
             ),
+            *attention,
         ]  # fmt: skip
 
     def add_golden_answers(self, raw: Raw, inputs: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ import click
     help="Picture to write: .png, .svg or .html.",
 )  # fmt: skip
 def command(model: Path, text: str, output: Path) -> None:
-    """Draw the attention map of the answer to TEXT.
+    """Draw the attention map of the answer to TEXT; a row of several fields is a JSON object.
 
     Also prints the hard alignment: first all SOURCE-TARGET index pairs on one line (counted from 0, the format of
     fast_align and Pharaoh), then one line per pair with its tokens and weight. A token that attends most to the end of
@@ -41,6 +41,7 @@ def command(model: Path, text: str, output: Path) -> None:
 
 def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str], list[str], list[list[float]], str]:
     """output, source tokens, target tokens, weights [U, T] and a title; raises ModelError if the model has no attention."""
+    from textpipe.commands.predict import parse_line
     from textpipe.errors import ConfigError, ModelError
     from textpipe.report import attention_map
     from textpipe.savedmodel.loader import Model
@@ -53,7 +54,7 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str],
     if signature is None:
         what = "a classifier" if loaded.about.get("labels") else "a model without the signature 'attention'"
         raise ModelError(f"{loaded.path}: is {what} and has no attention; give a model that generates text")
-    (row,) = loaded.predict([text], signature=signature.name)
+    (row,) = loaded.predict([parse_line(text, 1)], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):
         raise ModelError(
             f'{loaded.path}: has no attention to draw (attention = "none"); train one with attention = "additive"'
@@ -64,4 +65,5 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str],
     if loaded.about.get("ensemble"):
         described = f"mean over an ensemble; its first model: {described}"
     title = f"{loaded.name}: {described}"
+    title = f"{title}: {row['answer']}" if "answer" in row else title
     return output, row["source_tokens"], row["target_tokens"][:length], row["weights"][:length], title

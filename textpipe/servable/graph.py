@@ -62,7 +62,9 @@ class Servable(tf.Module):
         self.fields, self._sources = lambda: fields, lambda: sources
         self.target = next(field.name for field in task.FIELDS if field.side == "target")
         # Traced once for all signatures, as the steps are a few hundred operations.
-        self.cleaner = functools.cache(normalizer.traced)
+        self.cleaner = functools.cache(
+            lambda name: normalizer.traced(name, getattr(fields[name].cells, "map_tensor", None))
+        )
         self.normalizer = normalizer
         self.features = dict(features)
         self.weights = [variable.value for variable in model.weights]

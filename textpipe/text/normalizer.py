@@ -32,13 +32,19 @@ class Normalizer(tf.Module):
         """[N] string -> [N] string; field: one of the task's text fields."""
         return apply(self.steps(field), truncate(text))
 
-    def traced(self, field: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        """A traced function that normalizes a field's raw texts, which may be any bytes: [N] string -> [N] string."""
+    def traced(self, field: str, over: Callable[..., tf.Tensor] | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A traced function that normalizes a field's raw cells, which may be any bytes: [N] string -> [N] string.
+
+        over(cells, function): applies a function to each text of the cells, where a cell holds several (map_tensor of its kind).
+        """
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def normalize(text: tf.Tensor) -> tf.Tensor:
             # Invalid UTF-8 becomes U+FFFD, as at ingest: the steps require well-formed text.
-            return self(field, tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"))
+            cells = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+            if over is None:
+                return self(field, cells)
+            return over(truncate(cells), lambda texts: self(field, texts))
 
         return normalize
 

@@ -142,7 +142,7 @@ class Loop:
             Progress(self.total_steps, self.global_step, self.unit) as self.progress,
         ):
             while self.stopped is None:
-                self.steps.factors.start_epoch(self.epoch)
+                self.steps.start_epoch(self.epoch)
                 self.rows, single = batches.epoch(self.plan, self.train, self.epoch)
                 order = accumulation.group_batches(single, self.settings.accumulate)
                 while self.stopped is None and self.step < len(order):

@@ -61,6 +61,7 @@ class Settings(Section):
     num_shapes: maximum number of padded widths of batches. Default: 6 for a model whose step is traced for each width; as
         many as save padding for a model that takes any width.
     clip_norm: scale gradients down to this global norm.
+    clip_tensor_norm: scale the gradient of each weight (a matrix or a vector) by itself down to this norm, before clip_norm.
     clip_value: clip each entry of the gradients to +-this value.
     word_dropout: drop tokens or n-grams of the source fields in training.
     mixup: interpolate hidden rows of a batch; alpha of the Beta(alpha, alpha) distribution of the shares (Guo et al. 2019). The pooled vector in
@@ -111,6 +112,7 @@ class Settings(Section):
     optimizer: Plugin.of("training.optimizers") = Field(default="adam", validate_default=True)
     schedule: Plugin.of("training.schedules") = Field(default="constant", validate_default=True)  # of the learning rate
     clip_norm: float | None = Field(default=None, gt=0)
+    clip_tensor_norm: float | None = Field(default=None, gt=0)
     clip_value: float | None = Field(default=None, gt=0)
     class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     calibration: Literal["none", "temperature"] = "none"

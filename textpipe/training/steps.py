@@ -54,6 +54,12 @@ class Steps:
         """Variables that a step changes in addition to those of the model and the optimizer."""
         return self.average.variables if self.average else []
 
+    def start_epoch(self, epoch: int) -> None:
+        """The layers that are trained from this epoch (from 1) on, and the model's own start_epoch, if it has one."""
+        self.factors.start_epoch(epoch)
+        if hasattr(self.model, "start_epoch"):
+            self.model.start_epoch(epoch)
+
     def train(self, rows: Rows, batches: list[Batch], number: int) -> dict[str, Any]:
         """Performs update `number`, from 1; floats: `loss` (sum), `weight`, `penalty`, `gradient_norm` (unclipped)."""
         if self.accumulator is None:
@@ -183,8 +189,10 @@ class Steps:
         if self.settings.clip_value:
             limit = self.settings.clip_value
             gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
+        if self.settings.clip_tensor_norm:
+            gradients = [tf.clip_by_norm(gradient, self.settings.clip_tensor_norm) for gradient in gradients]
         if self.settings.clip_norm:
-            used = tf.linalg.global_norm(self.factors.trained(gradients)) if self.settings.clip_value else norm
+            used = tf.linalg.global_norm(self.factors.trained(gradients))
             gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, use_norm=used)
         if replicas > 1:
             # The optimizer sums over replicas again; clipping needs the whole gradient before that.

@@ -14,7 +14,7 @@ from textpipe.report.charts import Series
 from textpipe.report.page import Section
 from textpipe.report.results import Run
 from textpipe.report.views import _bars_compared as compared
-from textpipe.report.views import _classifier_charts
+from textpipe.report.views import _classifier_charts, texts
 
 NUM_SHOWN = 10
 MAX_CLASSES = 20  # the confusion matrix is shown for at most this many classes
@@ -32,7 +32,8 @@ def sections(run: Run) -> list[Section]:
     parts = [classes_section(run), calibration_section(run)]
     if run.metrics.get("coverage"):
         parts.append(coverage_section(run))
-    return [*parts, errors_section(run), *label_errors(run)]
+    attention = [section] if (section := texts.attention_section(run)) else []
+    return [*parts, errors_section(run), *attention, *label_errors(run)]
 
 
 def classes_section(run: Run) -> Section:

@@ -70,12 +70,12 @@ class Rows:
 
 
 def read(folder: Path, split: str, sizes: Sizes) -> Rows:
-    """Reads a split of vectorize's output; values stay in the memory-mapped files, unless rows out of scope are left out."""
+    """Reads a split of vectorize's output; values stay in the memory-mapped files, unless rows without a class are left out."""
     import pyarrow as pa
 
     paths = sorted((folder / split).glob("*.arrow"))
     tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-    if "out_of_scope" in sizes.target:
+    if "out_of_scope" in sizes.target or "unseen" in sizes.target:
         tables = [in_scope(table, sizes.target_name, split) for table in tables]
     columns = {
         name: plugins.find("features", size["feature"]).column(tables, name, size)
@@ -91,5 +91,5 @@ def in_scope(table: Any, target_name: str, split: str) -> Any:
 
     kept = table.filter(pc.greater_equal(table[target_name], 0))
     if kept.num_rows < table.num_rows:
-        log.info("%s: %d rows out of scope are not trained on", split, table.num_rows - kept.num_rows)
+        log.info("%s: %d rows without a class of train are left out", split, table.num_rows - kept.num_rows)
     return kept

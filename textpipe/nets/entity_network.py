@@ -1,0 +1,132 @@
+"""Recurrent entity network.   Shapes: B batch, T tokens, S sentences, M slots, D vector, V vocabulary, L logits.
+
+Henaff, Weston, Szlam, Bordes and LeCun 2017, Tracking the World State with Recurrent Entity Networks.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from textpipe.layers import sentences as split_sentences
+from textpipe.layers.scan import scan
+from textpipe.layers.sentences import sum_words
+from textpipe.nets.bag import Linear
+
+
+class EntityNetwork(keras.Model):
+    """{story: ids [B, T], question: ids [B, Q]} -> logits [B, L]; L = 1 for two classes, the log-odds of the second.
+
+    A fixed number of slots, each with a key w and a state h, starting from its key, reads the story sentence by sentence. A sentence s is
+    written where it concerns the key or the state: with the gate g = sigmoid(s.h + s.w), h becomes h + g prelu(U h + V w + W s), divided
+    by its norm. The question selects states by a softmax: u = sum of p h; the logits are R prelu(q + H u).
+    The vector of a sentence is the sum of its words' vectors, each weighted entry by entry by a learned vector of its position.
+
+    story, question: names of the fields, which may be the same. max_words: words with a position of their own; later ones share the last.
+    """
+
+    fixed_widths = False  # one traced training step serves batches of any width
+
+    def __init__(
+        self,
+        *,
+        story: str,
+        question: str,
+        vocab_size: int,
+        max_sentences: int,
+        max_words: int,
+        num_logits: int,
+        size: int,
+        slots: int,
+        seed: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.story, self.question, self.max_words, self.num_logits = story, question, max_words, num_logits
+        self.vocab_size, self.size, self.slots, self.seed_value = vocab_size, size, slots, seed * 100_003
+        normal = keras.initializers.RandomNormal(stddev=0.1, seed=self.seed_value + 90)
+        precise = keras.config.dtype_policy().variable_dtype
+        self.output_linear = Linear(size, num_logits, initializer=normal, dtype=precise, name="output_linear")
+
+    def build(self, input_shape: Any = None) -> None:
+        size, number = self.size, iter(range(50))
+
+        def normal(shape: tuple[int, ...], name: str) -> Any:
+            initializer = keras.initializers.RandomNormal(stddev=0.1, seed=self.seed_value + next(number))
+            return self.add_weight(shape=shape, initializer=initializer, name=name)
+
+        def ones(shape: tuple[int, ...], name: str) -> Any:
+            return self.add_weight(shape=shape, initializer="ones", name=name)
+
+        self.table = normal((self.vocab_size, size), "embedding")
+        self.story_mask = ones((self.max_words, size), "story_positions")
+        self.question_mask = ones((self.max_words, size), "question_positions")
+        self.keys = normal((self.slots, size), "keys")
+        self.from_state = normal((size, size), "state_kernel")  # U
+        self.from_key = normal((size, size), "key_kernel")  # V
+        self.from_sentence = normal((size, size), "sentence_kernel")  # W
+        self.from_memory = normal((size, size), "memory_kernel")  # H
+        # Slopes of 1 make both units linear at first.
+        self.write_slope, self.read_slope = ones((size,), "write_slope"), ones((size,), "read_slope")
+        self.output_linear.build(None)
+        self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
+        self.built = True
+
+    @property
+    def attended(self) -> str:
+        """The field whose sentences `attend` weighs."""
+        return self.story
+
+    @property
+    def attention_names(self) -> list[str]:
+        """The slots, as the rows of an attention map."""
+        return [f"slot {number}" for number in range(1, self.slots + 1)]
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
+        return self.attend(inputs)[0]
+
+    def attend(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Logits [B, L], and the gate of each slot at each sentence [B, M, S]."""
+        sentences, real = self.vectors(inputs[self.story], self.story_mask)
+        asked, _ = self.vectors(inputs[self.question], self.question_mask)
+        question = ops.sum(asked, axis=1)  # [B, D]
+        real = ops.cast(real, sentences.dtype)
+        keys = ops.convert_to_tensor(self.keys)
+        written = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(keys, self.from_key)  # [B, S, M, D]
+        by_key = ops.matmul(sentences, ops.transpose(keys))  # [B, S, M]
+
+        def step(carry: Any, xs: Any) -> tuple[Any, Any]:
+            state, _ = carry
+            sentence, key_score, proposal, exists = xs
+            gate = ops.sigmoid(ops.sum(state * sentence[:, None], axis=2) + key_score) * exists[:, None]  # [B, M]
+            flat = ops.matmul(ops.reshape(state, (-1, self.size)), self.from_state)
+            candidate = prelu(ops.reshape(flat, ops.shape(state)) + proposal, self.write_slope)
+            new = state + gate[:, :, None] * candidate
+            length = ops.sqrt(ops.sum(ops.square(new), axis=2, keepdims=True) + 1e-12)
+            new = ops.where(exists[:, None, None] > 0, new / length, state)
+            return (new, gate), (new, gate)  # Keras stacks what has the structure of the carry
+
+        start = keys[None] + ops.zeros_like(question)[:, None]  # [B, M, D]
+        xs = (
+            ops.transpose(sentences, (1, 0, 2)),
+            ops.transpose(by_key, (1, 0, 2)),
+            ops.transpose(written, (1, 0, 2, 3)),
+            ops.transpose(real, (1, 0)),
+        )
+        (state, _), (_, gates) = scan(step, (start, ops.zeros_like(start[:, :, 0])), xs)
+        weight = ops.softmax(ops.sum(state * question[:, None], axis=2), axis=1)  # [B, M]
+        memory = ops.sum(weight[:, :, None] * state, axis=1)
+        hidden = prelu(question + ops.matmul(memory, self.from_memory), self.read_slope)
+        return self.output_linear(hidden) + self.bias, ops.transpose(gates, (1, 2, 0))
+
+    def vectors(self, ids: Any, mask: Any) -> tuple[Any, Any]:
+        """The vectors of sentences [B, S, D], and whether there is such a sentence [B, S]."""
+        found = split_sentences.split(ids)
+        positions = ops.minimum(found.position, self.max_words - 1)
+        return sum_words(ops.take(self.table, found.ids, axis=0) * ops.take(mask, positions, axis=0), found), found.real
+
+
+def prelu(values: Any, slope: Any) -> Any:
+    """Values above 0, and slope times those below, by entry (He et al. 2015): [..., D], [D] -> [..., D]."""
+    return ops.maximum(values, 0) + slope * ops.minimum(values, 0)

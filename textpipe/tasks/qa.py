@@ -1,0 +1,57 @@
+"""Question answering: a story of sentences and a question are answered with one of the answers of train.
+
+{"story": ["Mary took the milk.", "Mary went to the garden."], "question": "Where is the milk?", "answer": "garden"}
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from textpipe.config import chosen_fields
+from textpipe.config.fields import Field
+from textpipe.tasks import classify
+
+FIELDS = (Field("story", "source", "sentences"), Field("question", "source", "text"), Field("answer", "target", "answer"))
+OBJECTIVE = "softmax"
+ANSWER = "label"
+METRICS = {"accuracy": "max", "error": "min", "unseen_answers": "min"} | {
+    name: direction for name, direction in classify.METRICS.items() if "scope" not in name
+}
+TEMPLATE = "classify"  # what `textpipe new` writes
+
+
+def choose_fields(line: str) -> ModuleType:
+    """This task with the fields of a line: "qa(dialogue: sentences, question: text) -> answer"."""
+    return chosen_fields.with_fields(sys.modules[__name__], line)
+
+
+def metrics(
+    outputs: Mapping[str, Any], references: Sequence[str], *, resamples: int = 1000, seed: int = 1
+) -> dict[str, Any]:
+    """Scores of the signature serving_default for N rows: those of classification, `error` = 1 - accuracy, and `unseen_answers`.
+
+    outputs: answer [N], labels [N, C] and probabilities [N, C]. A reference that is not among the labels is an answer that train does not
+    have: its row counts as wrong, with probability 0. unseen_answers: the share of such rows. All metrics are None if there are no rows.
+    """
+    import numpy as np
+
+    from textpipe.metrics import classification
+
+    known = [str(label) for label in outputs["labels"][0]] if len(references) else []
+    unseen = sorted(set(references) - set(known))
+    probabilities = np.asarray(outputs["probabilities"], np.float64).reshape(len(references), len(known))
+    if unseen:
+        probabilities = np.concatenate([probabilities, np.zeros((len(references), len(unseen)))], axis=1)
+    report = classification.score(
+        [*known, *unseen], probabilities, references, outputs["answer"], resamples=resamples, seed=seed
+    )
+    accuracy = report["metrics"]["accuracy"]
+    shares = {"error": None, "unseen_answers": None}
+    if accuracy is not None:
+        shares = {"error": 1 - accuracy, "unseen_answers": float(np.mean([name in unseen for name in references]))}
+    report["metrics"] = {"accuracy": accuracy, **shares, **report["metrics"]}
+    if "accuracy" in report["intervals"]:
+        low, high = report["intervals"]["accuracy"]
+        report["intervals"]["error"] = [1 - high, 1 - low]
+    return report
