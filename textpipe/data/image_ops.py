@@ -7,7 +7,7 @@ import tensorflow as tf
 from textpipe.data.image_file import JPEG_END, JPEG_SIGNATURE, MAX_BYTES, MAX_PIXELS, PNG_END, PNG_SIGNATURE
 
 ABSENT, DARKEST = 0, 1  # values of a pixel: of no picture, and the lowest of a picture
-WHITE = 255.0  # behind transparent pixels and around a padded picture
+WHITE = 255.0  # behind transparent pixels
 TAIL = 4096  # bytes in which the end of a file must be
 
 
@@ -63,28 +63,15 @@ def check(contents: tf.Tensor) -> tf.Tensor:
     return tf.shape(decode(contents))[:2]
 
 
-def resize(pixels: tf.Tensor, height: int, width: int, fit: str) -> tf.Tensor:
-    """[h, w, C] float32 -> [H, W, C]; bilinear, with a wider kernel where the picture shrinks.
+def to_pixels(contents: tf.Tensor, *, height: int, width: int, channels: int) -> tf.Tensor:
+    """Pictures stretched to one size: [N] string -> [N, H, W, C] uint8, 1 (darkest) to 255; 0 everywhere for an empty string.
 
-    fit: "stretch" changes the aspect ratio where it must; "pad" keeps it and adds white on two sides.
+    Resizing is bilinear, with a wider kernel where a picture shrinks.
     """
-    if fit == "stretch":
-        return tf.image.resize(pixels, [height, width], antialias=True)
-    size = tf.shape(pixels)[:2]
-    scale = tf.reduce_min(tf.constant([height, width], tf.float64) / tf.cast(size, tf.float64))
-    inner = tf.clip_by_value(tf.cast(tf.round(tf.cast(size, tf.float64) * scale), tf.int32), 1, [height, width])
-    before = (tf.constant([height, width]) - inner) // 2
-    after = tf.constant([height, width]) - inner - before
-    padding = tf.concat([tf.stack([before, after], axis=1), [[0, 0]]], axis=0)
-    return tf.pad(tf.image.resize(pixels, inner, antialias=True), padding, constant_values=WHITE)
-
-
-def to_pixels(contents: tf.Tensor, *, height: int, width: int, channels: int, fit: str) -> tf.Tensor:
-    """Pictures of one size: [N] string -> [N, H, W, C] uint8, 1 (darkest) to 255; 0 everywhere for an empty string."""
     spec = tf.TensorSpec([height, width, channels], tf.uint8)
 
     def picture(one: Any) -> tf.Tensor:
-        pixels = resize(decode(one), height, width, fit)
+        pixels = tf.image.resize(decode(one), [height, width], antialias=True)
         pixels = tf.image.rgb_to_grayscale(pixels) if channels == 1 else pixels
         pixels = tf.cast(tf.clip_by_value(tf.round(pixels), DARKEST, 255), tf.uint8)
         return tf.ensure_shape(pixels, spec.shape)

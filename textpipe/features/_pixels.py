@@ -27,7 +27,7 @@ class Pixels(tf.Module):
         """[N] string -> [N, H, W, C] uint8."""
         config = self.options()
         return image_ops.to_pixels(
-            contents, height=config.height, width=config.width, channels=config.channels, fit=config.fit
+            contents, height=config.height, width=config.width, channels=config.channels
         )
 
     @cached_property

@@ -16,13 +16,12 @@ OF = ("image",)
 
 
 class Config(Section):
-    """fit: "stretch" changes the aspect ratio of a picture that has another than height and width; "pad" adds white instead."""
+    """Pictures are stretched to one size, whatever their aspect ratio."""
 
     kind: Literal["pixels"] = "pixels"
     height: int = Field(64, ge=1, le=1024)  # in pixels, after resizing
     width: int = Field(64, ge=1, le=1024)  # in pixels, after resizing
     color: Literal["rgb", "gray"] = "rgb"  # three channels, or one
-    fit: Literal["stretch", "pad"] = "stretch"
 
     @property
     def channels(self) -> int:
