@@ -129,11 +129,14 @@ class Output(tf.Module):
         """The decoder's inputs: {field: [B]} -> {field: ids [B, T]}, with only the end token for blank rows.
 
         A row is blank when its normalized texts have only white space, control and format characters, whether in the
-        vocabulary or not; its answer is empty. inputs: the rows' features, if already computed.
+        vocabulary or not; its answer is empty. inputs: the rows' features, if already computed. Without texts, the model's
+        source_ids tell which rows are blank.
         """
         graph = self.graph
         features = dict(graph.inputs(raw) if inputs is None else inputs)
         texts = [name for name in graph.sources if graph.has_text(name)]
+        if not texts:
+            return features
         blanks = [tf.strings.regex_full_match(graph.clean(name, raw[name]), BLANK_PATTERN) for name in texts]
         blank = functools.reduce(tf.logical_and, blanks)
         for name in texts:
@@ -172,6 +175,8 @@ class Output(tf.Module):
     def attention(self, raw: Raw) -> Tensors:
         """The attention of the best answer: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
 
+        Where positions of the source are regions of a picture, row by row, `grid` [B, 2] gives rows and columns instead of tokens.
+
         alignment [B, U] is the position of the source token with the largest weight; -1 after the end and for models
         without attention.
         """
@@ -180,11 +185,17 @@ class Output(tf.Module):
         outputs = self.generate(inputs, n_best=1)
         weights = outputs["attention"][:, 0]
         best = tf.argmax(weights, axis=2, output_type=tf.int32)
+        source = _search.source_ids(graph.model, inputs)
+        grid = getattr(graph.model, "grid", None)
+        if grid is None:
+            position = {"source_tokens": features[graph.source].codec.pieces(source)}
+        else:
+            position = {"grid": tf.tile(tf.constant([grid], tf.int32), [tf.shape(source)[0], 1])}
         return {
             "weights": weights,
             "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, best, -1),
-            "source_tokens": features[graph.source].codec.pieces(_search.source_ids(graph.model, inputs)),
             "target_tokens": features[graph.target].codec.pieces(outputs["ids"][:, 0]),
+            **position,
         }
 
     def score(self, raw: Raw) -> Tensors:

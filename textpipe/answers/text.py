@@ -95,7 +95,6 @@ def reference_perplexity(
     import tensorflow as tf
 
     from textpipe.objectives import sequence
-    from textpipe.savedmodel.model_rows import encode
 
     feature = graph.features[graph.target]
 
@@ -110,7 +109,8 @@ def reference_perplexity(
     nats, tokens, cut = 0.0, 0.0, 0
     for start in range(0, len(order), batch_rows):
         batch = order[start : start + batch_rows]
-        sums = forced(*(tf.constant([encode(texts[at]) for at in batch]) for texts in (sources, references)))
+        columns = {graph.source: sources, graph.target: references}
+        sums = forced(*(graph.raw_tensor(name, [cells[at] for at in batch]) for name, cells in columns.items()))
         nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
     note = (
         f"perplexity: over {tokens:.0f} tokens of this model's vocabulary, end tokens included, of the normalized "

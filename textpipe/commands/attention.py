@@ -1,6 +1,7 @@
 """textpipe attention"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,10 +19,21 @@ def command(model: Path, text: str, output: Path) -> None:
     Also prints the hard alignment: first all SOURCE-TARGET index pairs on one line (counted from 0, the format of
     fast_align and Pharaoh), then one line per pair with its tokens and weight. A token that attends most to the end of
     the text has no pair.
-    """
-    from textpipe.report import attention_map
 
-    path, source, target, weights, title = attention_of(model, text, output)
+    For a model that reads pictures, TEXT is the path of a PNG or JPEG file. The picture is drawn once for each word, bright where the word
+    attended; each line printed has a word, row and column of its region of largest weight, and that weight.
+    """
+    from textpipe.report import attention_map, picture_attention
+
+    path, cell, row, title = attention_of(model, text, output)
+    target, weights = row["target_tokens"], row["weights"]
+    if "grid" in row:
+        picture_attention.draw(weights, row["grid"], target, cell, path, title)
+        for word, line, column, weight in picture_attention.best_regions(weights, row["grid"], target):
+            click.echo(f"{attention_map.visible(word)}\t{line}\t{column}\t{weight:.3f}")
+        click.echo(f"{path}: {title}", err=True)
+        return
+    source = row["source_tokens"]
     pairs = attention_map.hard_alignment(weights, source, target)
     missing = attention_map.draw(weights, source, target, path, title=title)
     click.echo(" ".join(f"{i}-{j}" for i, j in pairs))
@@ -39,10 +51,14 @@ def command(model: Path, text: str, output: Path) -> None:
         )
 
 
-def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str], list[str], list[list[float]], str]:
-    """output, source tokens, target tokens, weights [U, T] and a title; raises ModelError if the model has no attention."""
+def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[str, Any], str]:
+    """output, the cell that the model read, the attention of its answer without padding, and a title.
+
+    Raises ModelError if the model has no attention.
+    """
     from textpipe.commands.predict import parse_line
     from textpipe.errors import ConfigError, ModelError
+    from textpipe.inference import cells
     from textpipe.report import attention_map
     from textpipe.savedmodel.loader import Model
     from textpipe.savedmodel.signatures import ATTENTION, find_giving
@@ -54,7 +70,8 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str],
     if signature is None:
         what = "a classifier" if loaded.about.get("labels") else "a model without the signature 'attention'"
         raise ModelError(f"{loaded.path}: is {what} and has no attention; give a model that generates text")
-    (row,) = loaded.predict([parse_line(text, 1)], signature=signature.name)
+    (cell,) = cells.read_rows([parse_line(text, 1)], loaded)
+    (row,) = loaded.predict([cell], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):
         raise ModelError(
             f'{loaded.path}: has no attention to draw (attention = "none"); train one with attention = "additive"'
@@ -66,4 +83,5 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, list[str],
         described = f"mean over an ensemble; its first model: {described}"
     title = f"{loaded.name}: {described}"
     title = f"{title}: {row['answer']}" if "answer" in row else title
-    return output, row["source_tokens"], row["target_tokens"][:length], row["weights"][:length], title
+    cut = {name: row[name][:length] for name in ("target_tokens", "weights")}
+    return output, cell, {**row, **cut}, title

@@ -55,7 +55,7 @@ def command(
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.csv --columns source=en --keep id,inputs
     """
     from textpipe.commands import _versions
-    from textpipe.inference import bulk, records
+    from textpipe.inference import bulk, cells, records
 
     columns_by_field, kept = (
         read_columns(columns),
@@ -67,8 +67,12 @@ def command(
     earlier_request = bulk.read_request(output) if to_file else None
     pinned = _versions.pin(model, token, model_version, earlier_request)
 
+    folder = source.parent if str(source) != "-" else Path()
+
     def predict(batch: list[Any]) -> list[dict[str, Any]]:
-        return bulk.answer_chunk(lambda rows: pinned.predict(rows, **settings), batch)
+        return bulk.answer_chunk(
+            lambda rows: pinned.predict(cells.read_rows(rows, pinned.loaded, folder), **settings), batch
+        )
 
     with open_source(source, form, streamed=not to_file) as (path, identity), Progress() as progress:
         if path is None:

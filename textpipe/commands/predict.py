@@ -41,14 +41,16 @@ def command(
 ) -> None:
     """Answer TEXT, or each line of standard input (-).
 
-    Prints the answer, a TAB and its score. MODEL is saved_models/NAME, one of its versions, or a server's
+    Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG file. MODEL is saved_models/NAME, one of its versions, or a server's
     http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
     decoded first, so a mail with line breaks fits on one line; --plain takes every line literally.
     """
+    from textpipe.inference import cells
+
     settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
     if text != "-":
-        print_predictions(loaded.predict([text], **settings), as_json)
+        print_predictions(loaded.predict(cells.read_rows([text], loaded), **settings), as_json)
         return
     from textpipe.data import encodings
 
@@ -60,10 +62,12 @@ def command(
         damaged += not valid_utf8(line)
         lines.append(read_line(line, number, loaded.dtypes, plain=plain))
         if len(lines) == batch:
-            print_predictions(loaded.predict(lines, **settings), as_json)
+            rows = cells.read_rows(lines, loaded, first=number + 1 - len(lines))
+            print_predictions(loaded.predict(rows, **settings), as_json)
             lines = []
     if lines:
-        print_predictions(loaded.predict(lines, **settings), as_json)
+        rows = cells.read_rows(lines, loaded, first=number + 1 - len(lines))
+        print_predictions(loaded.predict(rows, **settings), as_json)
     if damaged:
         click.echo(
             f"standard input: lines with bytes that are not UTF-8, each replaced by U+FFFD: {damaged:,}", err=True

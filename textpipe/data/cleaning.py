@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -147,21 +148,25 @@ class RowReader:
     def _parse(self, rows: Rows, field_index: int) -> Rows:
         """Parse the cells of field `field_index` as its kind does; a cell that fails makes its row a bad row."""
         cells = self.cells[field_index]
+        parse_cell = cells.parser(Path(rows.source).parent) if hasattr(cells, "parser") else cells.parse
         try:
-            rows.columns[field_index] = list(map(cells.parse, rows.columns[field_index]))
+            rows.columns[field_index] = list(map(parse_cell, rows.columns[field_index]))
         except ValueError:
-            parsed = list(map(self._parser(rows, field_index), range(len(rows)), rows.columns[field_index]))
+            parse_or_drop = self._parser(rows, field_index, parse_cell)
+            parsed = list(map(parse_or_drop, range(len(rows)), rows.columns[field_index]))
             rows.columns[field_index] = [cell for _, cell in parsed]
             rows = rows.keep([valid for valid, _ in parsed])
         return rows
 
-    def _parser(self, rows: Rows, field_index: int) -> Callable[[int, str], tuple[bool, Any]]:
+    def _parser(
+        self, rows: Rows, field_index: int, parse_cell: Callable[[str], Any]
+    ) -> Callable[[int, str], tuple[bool, Any]]:
         """Return a function of (index in `rows`, cell) that returns (whether the cell is valid, its value)."""
         cells = self.cells[field_index]
 
         def parse(index: int, cell: str) -> tuple[bool, Any]:
             try:
-                return True, cells.parse(cell)
+                return True, parse_cell(cell)
             except ValueError as error:
                 self.repairs.bad_row(
                     f"{rows.source}, {rows.unit} {rows.lines[index]}",

@@ -134,7 +134,35 @@ class Dense:
         return self.values[rows]
 
 
-Column = Ids | Sparse | Labels | Dense
+class Blocks:
+    """Arrays of one shape, such as pixels: uint8 [rows, ...], without copying the values (memory maps or arrays).
+
+    blocks: consecutive blocks of rows.
+    """
+
+    kind = "blocks"
+    lengths = None  # rows are not padded
+
+    def __init__(self, blocks: Sequence[np.ndarray]):
+        self.blocks = list(blocks)
+        self.first_rows = np.cumsum([0, *map(len, self.blocks)])
+
+    def __len__(self) -> int:
+        return int(self.first_rows[-1])
+
+    def gather(self, rows: np.ndarray, width: int = 0) -> np.ndarray:
+        """Return uint8 [B, ...]; width is ignored."""
+        if len(self.blocks) == 1:
+            return self.blocks[0][rows]
+        batch = np.empty((len(rows), *self.blocks[0].shape[1:]), np.uint8)
+        numbers = np.searchsorted(self.first_rows, rows, side="right") - 1
+        for number in np.unique(numbers):
+            inside = numbers == number
+            batch[inside] = self.blocks[number][rows[inside] - self.first_rows[number]]
+        return batch
+
+
+Column = Ids | Sparse | Labels | Dense | Blocks
 
 
 def list_column(tables: list[Any], name: str) -> Ids:
@@ -147,3 +175,13 @@ def scalar_column(tables: list[Any], name: str, kind: str) -> np.ndarray:
     """Return a numeric column of Arrow tables as one array [rows] of the given dtype."""
     chunks = [chunk.to_numpy() for table in tables for chunk in table[name].chunks]
     return np.concatenate([np.zeros(0, kind), *chunks])
+
+
+def block_column(tables: list[Any], name: str, shape: Sequence[int]) -> Blocks:
+    """Return a fixed-size binary column of Arrow tables as uint8 [rows, *shape], without copying its values."""
+    size = int(np.prod(shape))
+    blocks = [np.zeros((0, *shape), np.uint8)]
+    for chunk in (chunk for table in tables for chunk in table[name].chunks if len(chunk)):
+        values = np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * size : (chunk.offset + len(chunk)) * size]
+        blocks.append(values.reshape(len(chunk), *shape))
+    return Blocks(blocks[1:] or blocks)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from textpipe.config.fields import Field
@@ -40,7 +41,7 @@ class Batch:
         sources = [item for item in fields if item.side == "source"]
         chosen = [item for item in sources if item.has_text] or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
-        normal = [normal_forms(comparison_texts(by_name[item.name])) for item in chosen]
+        normal = [normal_forms(comparison_texts(by_name[item.name], item.cells)) for item in chosen]
         targets = [by_name[item.name] for item in fields if item.side == "target"]
         joined = normal[0] if len(normal) == 1 else list(map(b"\x1f".join, zip(*normal, strict=True)))
         return cls(
@@ -65,8 +66,10 @@ class Batch:
         return Batch(self.rows[mask], columns, self.source_keys[mask], self.pair_keys[mask], self.row_keys[mask])
 
 
-def comparison_texts(column: Sequence[Any]) -> Sequence[str]:
-    """Convert cells to texts for comparison: strings unchanged, other values by their repr."""
+def comparison_texts(column: Sequence[Any], cells: ModuleType) -> Sequence[str]:
+    """Convert cells to texts for comparison: strings unchanged, others by their kind's `identity` or their repr."""
+    if hasattr(cells, "identity"):
+        return list(map(cells.identity, column))
     return column if not column or isinstance(column[0], str) else list(map(repr, column))
 
 

@@ -68,8 +68,11 @@ def checked(name, value, field):
 def source_ids(model, inputs):
     """The ids [B, T] that attention points to and max_ratio counts, from {field: feature}.
 
-    A model that reads several fields names this field: model.attended.
+    A model that reads several fields names this field: model.attended. One whose source has positions other than tokens numbers
+    them itself: model.source_ids(inputs).
     """
+    if hasattr(model, "source_ids"):
+        return model.source_ids(inputs)
     return single_feature(inputs) if len(inputs) == 1 else inputs[model.attended]
 
 

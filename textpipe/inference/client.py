@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from textpipe.errors import ModelError, NetworkError, suggest
 from textpipe.savedmodel import description
 from textpipe.savedmodel.loader import DEFAULT, convert_outputs, option_noun, parse_option
-from textpipe.savedmodel.model_rows import Row, parse_row
+from textpipe.savedmodel.model_rows import Row, parse_row, to_json
 from textpipe.savedmodel.signatures import find_with_options
 
 BATCH_ROWS = 64
@@ -132,7 +132,7 @@ class Client(JsonClient):
                 parse_row(self.dtypes, row, number)
                 for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
             ]
-            columns: dict[str, Any] = {field: [row[field] for row in batch] for field in self.fields}
+            columns: dict[str, Any] = {field: [to_json(row[field]) for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": name, "inputs": {**columns, **fixed}})[
                 "outputs"
             ]

@@ -214,6 +214,7 @@ def describe_weights(model: dict[str, Any]) -> str:
 
     {"kind": "transformer", "num_heads": 4, "layers": 4, ...} -> "mean over 4 heads of decoder layer 3 of 4"
     """
+    model = model.get("decoder", model)  # of a model made of an encoder and a decoder
     if model.get("kind") == "transformer":
         layers = model.get("decoder_layers") or model["layers"]
         # The next-to-last layer aligns best; see TransformerModel.step.

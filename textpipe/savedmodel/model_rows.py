@@ -1,12 +1,15 @@
 """Convert callers' rows to the values of a model's input tensors."""
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textpipe.errors import ModelError, suggest
 
-Row = str | Mapping[str, Any]
+Row = str | bytes | Mapping[str, Any]
+BASE64 = "b64"  # the key of bytes in JSON, as in TensorFlow Serving
 
 
 def encode(text: str) -> bytes:
@@ -20,18 +23,18 @@ def encode_columns(raw: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 
 
 def encode_cell(cell: Any) -> Any:
-    """ "hi" -> b"hi", None -> NaN, 3 -> 3.0."""
-    if isinstance(cell, str):
-        return encode(cell)
+    """ "hi" -> b"hi", b"hi" -> b"hi", None -> NaN, 3 -> 3.0."""
+    if isinstance(cell, str | bytes):
+        return encode(cell) if isinstance(cell, str) else cell
     return math.nan if cell is None else float(cell)
 
 
 def parse_row(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
-    """A row by field: texts as str, numbers as float, NaN when missing. Raises ModelError with the row number.
+    """A row by field: texts as str, bytes as bytes, numbers as float, NaN when missing. Raises ModelError with the row number.
 
-    fields: {field: dtype}, as in Model.dtypes; a str is the row of a model with one field.
+    fields: {field: dtype}, as in Model.dtypes; a str, bytes or {"b64": ...} is the row of a model with one field.
     """
-    if isinstance(row, str):
+    if isinstance(row, str | bytes) or is_base64(row):
         if len(fields) != 1:
             raise ModelError(f"row {number}: the model takes {', '.join(fields)}; give an object with these")
         row = dict.fromkeys(fields, row)
@@ -44,7 +47,11 @@ def parse_row(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any
 def parse_cell(value: Any, dtype: str, field: str, number: int) -> Any:
     """Convert a cell to the dtype; for a number, "3.5" or 3.5 -> 3.5, None or "" -> NaN."""
     if dtype == "string":
-        if not isinstance(value, str):
+        try:
+            value = from_json(value)
+        except ValueError as error:
+            raise ModelError(f"row {number}: field {field!r}: {error}") from None
+        if not isinstance(value, str | bytes):
             raise ModelError(f"row {number}: field {field!r} must be a text, found {value!r}")
         return value
     if value is None or value == "":
@@ -56,6 +63,26 @@ def parse_cell(value: Any, dtype: str, field: str, number: int) -> Any:
     if not math.isfinite(result):
         raise ModelError(f"row {number}: field {field!r} must be a number, found {value!r}")
     return result
+
+
+def to_json(cell: Any) -> Any:
+    """A cell as a JSON value: b"hi" -> {"b64": "aGk="}; others as they are."""
+    return {BASE64: base64.b64encode(cell).decode("ascii")} if isinstance(cell, bytes) else cell
+
+
+def from_json(value: Any) -> Any:
+    """The inverse of `to_json`. Raises ValueError for damaged base64."""
+    if not is_base64(value):
+        return value
+    try:
+        return base64.b64decode(value[BASE64], validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ValueError(f"damaged base64 ({error}); encode the bytes again") from None
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a JSON value stands for bytes: {"b64": "..."}."""
+    return isinstance(value, Mapping) and value.keys() == {BASE64}
 
 
 def to_examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:

@@ -164,7 +164,13 @@ class Servable(tf.Module):
     def row_texts(self, raw: Mapping[str, Sequence[Any]]) -> list[str]:
         """The texts of each row joined by newlines: {field: cells} -> [B]."""
         columns = [cells for name, cells in raw.items() if self.has_text(name)]
-        return ["\n".join(cells) for cells in zip(*columns, strict=True)]
+        rows = zip(*columns, strict=True) if columns else (() for _ in next(iter(raw.values())))
+        return ["\n".join(cells) for cells in rows]
+
+    def excerpt(self, field: str, cell: Any) -> Any:
+        """A cell as reports show it: itself, or for a kind with `excerpt`, a text in its place."""
+        shorten = getattr(self.fields()[field].cells, "excerpt", None)
+        return shorten(cell) if shorten else cell
 
     def format_targets(self, references: Sequence[Any]) -> list[str]:
         """Cells of the target field in the form of answers."""

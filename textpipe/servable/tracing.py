@@ -46,7 +46,7 @@ class Graph(Protocol):
 
 
 def features(graph: Graph, raw: Raw) -> Tensors:
-    """The model's inputs as dense rows: ids [B, T]; or indices [B, K], padded with -1, and values [B, K].
+    """The model's inputs as dense rows: ids [B, T]; indices [B, K], padded with -1, and values [B, K]; or bytes [B, ...].
 
     With several source fields the names are "<field>.ids" and so on.
     """
@@ -59,9 +59,9 @@ def features(graph: Graph, raw: Raw) -> Tensors:
 
 
 def to_dense(feature: Any) -> Tensors:
-    """The feature of a batch as dense tensors."""
+    """The feature of a batch as dense tensors, named by their dtype."""
     if not isinstance(feature, tf.SparseTensor):
-        return {"ids" if feature.dtype.is_integer else "values": feature}
+        return {"bytes" if feature.dtype == tf.uint8 else "ids" if feature.dtype.is_integer else "values": feature}
     rows, columns = feature.indices[:, 0], tf.cast(feature.indices[:, 1], tf.int32)
     indices, values = (
         tf.RaggedTensor.from_value_rowids(flat, rows, nrows=feature.dense_shape[0])

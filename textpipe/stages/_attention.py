@@ -1,4 +1,4 @@
-"""Attention maps of a few rows, for the report: attention.jsonl.   Shapes: T source tokens, U answer tokens."""
+"""Attention maps of a few rows, for the report: attention.jsonl.   Shapes: T source tokens or regions, U answer tokens."""
 
 import itertools
 import json
@@ -17,6 +17,7 @@ ROWS = 4
 NUM_CANDIDATES = 32  # rows drawn; the first ROWS of them that fit on a page are kept
 MAX_TOKENS = 40  # on either side
 DECIMALS = 4
+MAX_PICTURE_BYTES = 1 << 20  # of a picture in the report
 
 
 def write(
@@ -24,6 +25,7 @@ def write(
 ) -> None:
     """Write a line for each of a few random rows: {"row", "source_tokens" [T], "target_tokens" [U], "weights" [U, T]}.
 
+    Of pictures, a line has "grid", rows and columns of the regions, and the "picture" in place of source_tokens.
     Writes nothing for a classifier or a model without attention (all weights 0).
     """
     from textpipe.savedmodel import batching, model_rows, signatures
@@ -39,6 +41,9 @@ def write(
     answers = batching.run_in_batches(servable.signature(definition.name), model_rows.encode_columns(columns))
     lines = []
     for at, answer in zip(drawn, answers, strict=True):
+        if "grid" in answer:
+            lines += picture_line(servable, rows[at], raw, at, answer)
+            continue
         source, target = strip_padding(answer["source_tokens"]), strip_padding(answer["target_tokens"])
         weights = [
             [round(weight, DECIMALS) for weight in line[: len(source)]] for line in answer["weights"][: len(target)]
@@ -48,6 +53,21 @@ def write(
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     if lines:
         (output / NAME).write_text("".join(lines[:ROWS]), encoding="utf-8")
+
+
+def picture_line(
+    servable: "Servable", row: int, raw: Mapping[str, Sequence[Any]], at: int, answer: Mapping[str, Any]
+) -> list[str]:
+    """The line of a row whose source is a picture; none for a picture of too many bytes, or without attention."""
+    from textpipe.savedmodel import model_rows
+
+    cell, target = raw[servable.source][at], strip_padding(answer["target_tokens"])
+    if len(cell) > MAX_PICTURE_BYTES or len(target) > MAX_TOKENS or not any(map(any, answer["weights"])):
+        return []
+    weights = [[round(weight, DECIMALS) for weight in line] for line in answer["weights"][: len(target)]]
+    picture = model_rows.to_json(cell)
+    line = {"row": row, "grid": answer["grid"], "picture": picture, "target_tokens": target, "weights": weights}
+    return [json.dumps(line, ensure_ascii=False) + "\n"]
 
 
 def strip_padding(tokens: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.errors import DataError
+from textpipe.savedmodel import model_rows
 
 if TYPE_CHECKING:
     from textpipe.servable.graph import Servable
@@ -52,7 +53,8 @@ def build_rows(count: int, inputs: dict[str, Path], servable: "Servable") -> lis
     rows = [*data_rows(count, inputs, servable.sources)]
     if not rows:
         raise DataError("[export] there are no rows to replay; check the rows of [ingest]")
-    rows += awkward_rows(servable, rows[0]["raw"])
+    if any(map(servable.has_text, servable.sources)):
+        rows += awkward_rows(servable, rows[0]["raw"])
     rows.sort(key=lambda row: (text_length(row), list(map(str, row["raw"].values()))))
     for start in range(0, len(rows), BATCH_ROWS):
         batch = rows[start : start + BATCH_ROWS]
@@ -104,11 +106,19 @@ def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Ite
 
 
 def read_feature(batch: Any, at: int, field: str) -> dict[str, Any]:
-    """A feature as vectorize wrote it: {"ids": [...]}, {"indices": [...], "values": [...]}, or {"values": number}."""
+    """A feature as vectorize wrote it: {"ids": [...]}, {"indices": [...], "values": [...]}, {"values": number} or {"bytes": bytes}."""
     if field not in batch.schema.names:
         return {name: batch[f"{field}.{name}"][at].as_py() for name in ("indices", "values")}
     cell = batch[field][at].as_py()
-    return {"ids": cell} if isinstance(cell, list) else {"values": cell}
+    return {"ids": cell} if isinstance(cell, list) else {"bytes" if isinstance(cell, bytes) else "values": cell}
+
+
+def to_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the bytes among its cells and features as {"b64": ...}."""
+    features = {
+        name: {key: model_rows.to_json(value) for key, value in table.items()} for name, table in row["features"].items()
+    }
+    return {**row, "raw": {name: model_rows.to_json(cell) for name, cell in row["raw"].items()}, "features": features}
 
 
 def raw_tensors(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -126,6 +136,8 @@ def fill_features(servable: "Servable", rows: Sequence[dict[str, Any]]) -> None:
         for name, feature in servable.inputs(raw_tensors(servable, [row])).items():
             if isinstance(feature, tf.SparseTensor):
                 table = {"indices": feature.indices[:, 1].numpy().tolist(), "values": feature.values.numpy().tolist()}
+            elif feature.dtype == tf.uint8:
+                table = {"bytes": feature[0].numpy().tobytes()}
             elif feature.dtype.is_integer:
                 table = {"ids": [token for token in feature[0].numpy().tolist() if token]}
             else:
@@ -156,6 +168,10 @@ def to_batch(servable: "Servable", field: str, features: Sequence[dict[str, Any]
         for at, row in enumerate(features):
             batch[at, : len(row["ids"])] = row["ids"]
         return tf.constant(batch)
+    if "bytes" in features[0]:
+        size = servable.features[field].size
+        shape = (-1, *(size[axis] for axis in ("height", "width", "channels")))
+        return tf.constant(np.frombuffer(b"".join(row["bytes"] for row in features), np.uint8).reshape(shape))
     if "indices" not in features[0]:
         return tf.constant([row["values"] for row in features], tf.float32)
     pairs = [(at, index) for at, row in enumerate(features) for index in row["indices"]]

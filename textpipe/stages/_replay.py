@@ -9,6 +9,7 @@ Rounding may explain it, which only training-side code can check (_rounding.py).
 a traceback and another exit status.
 """
 
+import base64
 import importlib.util
 import json
 import math
@@ -92,8 +93,13 @@ def keras_objects(folder):
 def to_tensor(tf, spec, cells):
     """JSON cells as an input tensor [B, ...]; a missing number is NaN."""
     if spec["dtype"] == "string":
-        return tf.constant([cell.encode("utf-8", "surrogatepass") for cell in cells])
+        return tf.constant([to_bytes(cell) for cell in cells])
     return tf.constant([math.nan if cell is None else cell for cell in cells], spec["dtype"])
+
+
+def to_bytes(cell):
+    """The bytes of a JSON cell: a text, or {"b64": ...}."""
+    return base64.b64decode(cell["b64"]) if isinstance(cell, dict) else cell.encode("utf-8", "surrogatepass")
 
 
 def to_examples(tf, fields):
@@ -174,6 +180,10 @@ def feature_differences(row, features):
             ids = strip_padding(features[f"{prefix}ids"].tolist(), 0)
             if ids != expected["ids"]:
                 yield f"{place}ids {ids} where training had {expected['ids']}"
+            continue
+        if "bytes" in expected:
+            if features[f"{prefix}bytes"].tobytes() != to_bytes(expected["bytes"]):
+                yield f"{place}bytes that differ from those of training"
             continue
         values = features[f"{prefix}values"].tolist()
         if "indices" in expected:

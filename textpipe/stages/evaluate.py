@@ -162,7 +162,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     write_json(output / "metrics.json", report)
     with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for at, (row, reference, answer) in enumerate(zip(rows["row"], references, answers, strict=True)):
-            cells_of_row = {name: cells[at] for name, cells in raw.items()}
+            cells_of_row = {name: servable.excerpt(name, cells[at]) for name, cells in raw.items()}
             line = {"row": row, **cells_of_row, servable.target: reference, **answering.stored_prediction(answer)}
             if grouped:
                 line["references"] = grouped[at]

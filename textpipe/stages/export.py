@@ -101,7 +101,7 @@ def build(config: Config, inputs: dict[str, Path], folder: Path, process: subpro
     rows = _golden.build_rows(config.golden_rows, inputs, servable)
     (folder / loader.GOLDEN).parent.mkdir(exist_ok=True)
     with (folder / loader.GOLDEN).open("w", encoding="ascii") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.writelines(json.dumps(_golden.to_json(row)) + "\n" for row in rows)
     for name in (source_weights.MODEL, source_weights.VOCABULARY):  # for a run that starts from this model
         shutil.copyfile(inputs["train"] / name, folder / source_weights.EXTRA_DIR / name)
     warmup.write(folder, warmup_requests(servable, rows, config.warmup_rows))
@@ -178,6 +178,8 @@ def source_text_statistics(inputs: dict[str, Path], servable: "Servable") -> dic
     tensors = {name: servable.raw_tensor(name, cells) for name, cells in columns.items()}
     tensors[servable.target] = tf.fill([count], "")
     counts = servable.signature(definition.name)(**{name: tensors[name] for name in definition.inputs})
+    if "source_tokens" not in counts:  # no source has tokens
+        return {}
     tokens, unknown = counts["source_tokens"].numpy(), counts["source_unknown"].numpy()
     bounds = np.unique(np.quantile(tokens, np.arange(1, 10) / 10, method="inverted_cdf"))
     shares = np.bincount(np.searchsorted(bounds, tokens), minlength=len(bounds) + 1) / count

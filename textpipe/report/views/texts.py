@@ -1,11 +1,12 @@
 """The report of a generator: scores by length, unknown words, sentences, attention."""
 
+import base64
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textpipe.metrics.length_ranges import NUM_RANGES, length_ranges
-from textpipe.report import charts, markup, page, results
+from textpipe.report import charts, markup, page, picture_attention, results
 from textpipe.report.charts import Series
 from textpipe.report.page import Section, metric_title
 from textpipe.report.results import ATTENTION, Run
@@ -196,6 +197,11 @@ def attention_section(run: Run) -> Section | None:
     texts = {line["row"]: line[source] for line in run.predictions}
     maps = []
     for line in results.read_json_lines(run.artifacts["evaluate"] / ATTENTION):
+        if "grid" in line:
+            picture = base64.b64decode(line["picture"]["b64"])
+            words = picture_attention.panels(line["weights"], line["grid"], line["target_tokens"], picture)
+            maps.append(f'<div class="card">{words}</div>')
+            continue
         drawn = charts.heat_map(
             texts.get(line["row"], "attention"), line["weights"], line["target_tokens"], line["source_tokens"],
             row_name="answer", column_name="source",
@@ -204,7 +210,10 @@ def attention_section(run: Run) -> Section | None:
         maps.append(drawn)
     if not maps:
         return None
-    lead = "Each row shows the attention weights of a piece of the answer over the pieces of the source; a row adds up to 1."
+    lead = (
+        "Each row shows the attention weights of a piece of the answer over the pieces of the source; a row adds up to 1. Of a "
+        "picture, the regions with the most attention of a word are bright."
+    )
     return Section("Attention", "attention", f'<div class="half">{"".join(maps)}</div>', lead)
 
 

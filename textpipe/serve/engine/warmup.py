@@ -10,7 +10,7 @@ import numpy as np
 from textpipe.errors import ModelError
 from textpipe.savedmodel import warmup
 from textpipe.savedmodel.loader import DEFAULT, GOLDEN
-from textpipe.savedmodel.model_rows import encode
+from textpipe.savedmodel.model_rows import encode_cell, from_json
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 from textpipe.serve.engine.request_limits import RequestLimits
@@ -120,7 +120,7 @@ def row_inputs(row: dict[str, Any], signature: Signature) -> dict[str, Any]:
 def input_array(cells: list[Any], dtype: str) -> np.ndarray:
     """JSON cells as a signature's input [B]; a missing number is NaN."""
     if dtype == "string":
-        return bytes_array(encode(cell) for cell in cells)
+        return bytes_array(encode_cell(from_json(cell)) for cell in cells)
     return np.array([math.nan if cell is None else cell for cell in cells], dtype)
 
 
