@@ -38,7 +38,7 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     from textpipe.features._cells import names_of_columns
 
     counts, _ = _packed.count_words(values, names_of_columns)
-    words = sorted(word for word, count in counts.items() if count >= config.min_count)
+    words = sorted(word for word, count in counts.items() if count >= config.min_count and not word[0].isdigit())
     _packed.asset(folder, name).write_text(json.dumps({"words": words}, ensure_ascii=False), encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     from textpipe.text import table_text
 
     counts, rows = _packed.count_words(values, table_text.words)
-    words = sorted(word for word, count in counts.items() if count >= config.min_count)
+    words = sorted(word for word, count in counts.items() if count >= config.min_count and not word[0].isdigit())
     common = sorted(word for word, count in counts.items() if count > config.common * rows)
     table = {"words": words, "common": common}
     _packed.asset(folder, name).write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")

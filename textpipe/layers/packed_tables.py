@@ -57,7 +57,7 @@ def table(packed: Any, name_words: int, cell_words: int) -> Table:
     number = row[None, None, :] * num_columns[:, None, None] + column[None, :, None]  # [B, C, R]
     real = ops.logical_and(columns[:, :, None], rows[:, None, :])
     cells = gather(packed, body[:, None, None] + number * cell_width, real, cell_width)
-    values = ops.view(cells[..., 1], "float32")
+    values = floats(cells[..., 1])
     values = ops.where(real, values, float("nan"))
     return Table(rows, columns, names[..., 0], names[..., 1:], cells[..., 0], values, cells[..., 2:])
 
@@ -73,6 +73,11 @@ def gather(packed: Any, starts: Any, real: Any, width: int) -> Any:
     return ops.where(real[..., None], values, NONE)
 
 
+def floats(bits: Any) -> Any:
+    """int32 as the float32 of the same bits: [...] -> [...]."""
+    return ops.view(bits[..., None], "float32")[..., 0]  # the last axis must be of known size
+
+
 def question(packed: Any) -> Question:
     """[B, T] int32 -> Question; at least one word wide."""
     packed = ops.pad(packed, ((0, 0), (0, 3)))
@@ -80,7 +85,7 @@ def question(packed: Any) -> Question:
     words = ops.reshape(packed[:, 1 : 1 + 3 * width], (-1, width, 3))
     real = ops.arange(width, dtype="int32")[None] < (packed[:, :1] - 1)
     hashes = ops.where(real, words[..., 0], 0)
-    numbers = ops.where(real, ops.view(words[..., 1], "float32"), float("nan"))
+    numbers = ops.where(real, floats(words[..., 1]), float("nan"))
     return Question(real, hashes, numbers, ops.logical_and(real, ops.equal(words[..., 2], RARE)))
 
 
@@ -90,7 +95,7 @@ def denotation(packed: Any) -> tuple[Any, Any]:
     keys = packed[:, 2:]
     real = ops.arange(ops.shape(keys)[1], dtype="int32")[None] < (packed[:, :1] - 1)
     longest = ops.maximum(ops.max(packed[:, 0]) - 1, 1)
-    return ops.where(real, keys, 0)[:, :longest], ops.view(packed[:, 1], "float32")
+    return ops.where(real, keys, 0)[:, :longest], floats(packed[:, 1])
 
 
 def parts(words: Question, longest: int) -> tuple[Any, Any]:
