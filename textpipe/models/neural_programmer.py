@@ -1,0 +1,54 @@
+"""The Neural Programmer: a question becomes a program of operations on a table, learned from answers alone (Neelakantan et al. 2016, 2017).
+
+In training all operations run on all columns, weighted by their probabilities; an answer takes the most probable ones.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from textpipe.config.fields import Sizes
+from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
+from textpipe.layers.dropout_rate import Rate
+
+READS = ("cells", "question")
+GIVES = "program"
+
+
+class Config(Section):
+    """passes: operations of a program; the last one gives the answer.
+
+    word_dropout: share of the words of a question that are hidden in training. recurrent_dropout: of the state of the question's LSTM.
+    l2: weight of half the sum of squares of all weights in the loss of a row.
+    """
+
+    kind: Literal["neural_programmer"] = "neural_programmer"
+    units: int = Field(default=256, ge=1)  # width of word vectors and of all layers
+    passes: int = Field(default=4, ge=1, le=20)
+    dropout: Rate = 0.2  # of word vectors, columns, operations and controllers
+    recurrent_dropout: Rate = 0.1
+    word_dropout: float = Field(default=0.1, ge=0, lt=1)
+    l2: float = Field(default=1e-4, ge=0)
+
+
+def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
+    """The keras.Model: {field: packed integers [B, T]} -> Program; see nets/neural_programmer.py.
+
+    Raises ConfigError unless one field is a table and one a question.
+    """
+    names = {size["kind"]: name for name, size in sizes.inputs.items()}
+    if sorted(size["kind"] for size in sizes.inputs.values()) != sorted(READS):
+        kinds = ", ".join(f"{name}: {size['kind']}" for name, size in sizes.inputs.items())
+        raise ConfigError(f"[model] neural_programmer: expects one field of cells and one of a question, found {kinds}")
+    import tensorflow as tf
+
+    from textpipe.nets.neural_programmer import NeuralProgrammer
+    from textpipe.text import table_text
+
+    words = {word for size in sizes.inputs.values() for word in size["words"]}
+    hashes = table_text.word_hashes(tf.constant(sorted(words), tf.string)).numpy()
+    cells = sizes.inputs[names["cells"]]
+    model = NeuralProgrammer(config, cells, names["cells"], names["question"], sorted(set(hashes.tolist())), seed=seed)
+    model.build()
+    return model
