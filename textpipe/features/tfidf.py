@@ -43,7 +43,8 @@ class Config(_ngrams.Ngrams):
     @property
     def family_weights(self) -> list[float]:
         """The factor of each counted family, in the order of their buckets."""
-        return [self.weights.get(name, 1.0) for name in self.families]
+        weights: dict[str, float] = {str(name): weight for name, weight in self.weights.items()}
+        return [weights.get(name, 1.0) for name in self.families]
 
     @property
     def separate_families(self) -> bool:
