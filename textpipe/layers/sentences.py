@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 PAD_ID, END_ID = 0, 3
-MASKED, TINY = -1e9, 1e-30
+MASKED = -1e9
 
 
 class Sentences(NamedTuple):
@@ -58,11 +58,17 @@ def sum_words(vectors: Any, sentences: Sentences) -> Any:
     return ops.reshape(summed, (num_rows, most, vectors.shape[-1]))
 
 
-def softmax(scores: Any, real: Any) -> Any:
-    """Softmax over the last axis of the scores where real is True, 0 elsewhere: [..., S], [..., S] -> [..., S]."""
+def softmax(scores: Any, real: Any, slots: int) -> Any:
+    """Softmax over the S scores of a row where real is True, as if it had `slots` of them and the others were 0: [B, S], [B, S] -> [B, S].
+
+    An empty memory has the score 0, so a row that selects nothing gives most of its weight to them.
+    """
     scores = ops.where(real, scores, MASKED)
-    exponents = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))) * ops.cast(real, scores.dtype)
-    return exponents / ops.maximum(ops.sum(exponents, axis=-1, keepdims=True), TINY)
+    number = ops.sum(ops.cast(real, scores.dtype), axis=1, keepdims=True)
+    largest = ops.stop_gradient(ops.maximum(ops.max(scores, axis=1, keepdims=True), 0))
+    exponents = ops.exp(scores - largest)
+    empty = ops.maximum(slots - number, 0) * ops.exp(-largest)
+    return exponents / (ops.sum(exponents, axis=1, keepdims=True) + empty)
 
 
 class PositionEncoding(keras.layers.Layer):
