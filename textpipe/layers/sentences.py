@@ -46,9 +46,9 @@ def split(ids: Any) -> Sentences:
     position = at - ops.take_along_axis(start, ops.minimum(number, most), axis=1)
     word = ops.logical_and(ops.not_equal(ids, END_ID), ops.not_equal(ids, PAD_ID))
     words = ops.nonzero(ops.reshape(word, [-1]))[0]  # [W]
-    flat = [ops.take(ops.reshape(values, [-1]), words) for values in (ids, segment, position)]
+    ids, segment, position = (ops.take(ops.reshape(values, [-1]), words) for values in (ids, segment, position))
     age = count[:, None] - ops.arange(most, dtype="int32")
-    return Sentences(*flat, age > 0, age)
+    return Sentences(ids, segment, position, age > 0, age)
 
 
 def sum_words(vectors: Any, sentences: Sentences) -> Any:

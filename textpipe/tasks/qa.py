@@ -12,7 +12,11 @@ from textpipe.config import chosen_fields
 from textpipe.config.fields import Field
 from textpipe.tasks import classify
 
-FIELDS = (Field("story", "source", "sentences"), Field("question", "source", "text"), Field("answer", "target", "answer"))
+FIELDS = (
+    Field("story", "source", "sentences"),
+    Field("question", "source", "text"),
+    Field("answer", "target", "answer"),
+)
 OBJECTIVE = "softmax"
 ANSWER = "label"
 METRICS = {"accuracy": "max", "error": "min", "unseen_answers": "min"} | {
@@ -47,9 +51,12 @@ def metrics(
         [*known, *unseen], probabilities, references, outputs["answer"], resamples=resamples, seed=seed
     )
     accuracy = report["metrics"]["accuracy"]
-    shares = {"error": None, "unseen_answers": None}
+    shares: dict[str, float | None] = {"error": None, "unseen_answers": None}
     if accuracy is not None:
-        shares = {"error": 1 - accuracy, "unseen_answers": float(np.mean([name in unseen for name in references]))}
+        shares: dict[str, float | None] = {
+            "error": 1 - accuracy,
+            "unseen_answers": float(np.mean([name in unseen for name in references])),
+        }
     report["metrics"] = {"accuracy": accuracy, **shares, **report["metrics"]}
     if "accuracy" in report["intervals"]:
         low, high = report["intervals"]["accuracy"]

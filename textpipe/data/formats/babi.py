@@ -121,7 +121,9 @@ def questions(
         parsed = NUMBERED.match(line)
         if parsed is None:
             repairs.bad_row(
-                f"{place}, line {at}", "does not start with a number", "write the number of the line in its story, then a space"
+                f"{place}, line {at}",
+                "does not start with a number",
+                "write the number of the line in its story, then a space",
             )
             continue
         number = int(parsed[1])
