@@ -12,18 +12,23 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tiny
+from click.testing import CliRunner
 
+from textpipe.cli import main
 from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.data.formats import babi
 from textpipe.data.rows import Repairs
 from textpipe.errors import ConfigError, DataError
+from textpipe.export_formats import litert
 from textpipe.features import sentence_ids
 from textpipe.kinds import sentences
 from textpipe.layers import sentences as split_sentences
 from textpipe.layers.linear_recurrence import linear_recurrence
+from textpipe.pipeline import runner
 from textpipe.savedmodel.loader import Model
+from textpipe.servable.graph import Servable
 from textpipe.stages import train
 from textpipe.tasks import qa
 from textpipe.text.codec import WordCodec
@@ -59,7 +64,7 @@ def test_a_cell_without_sentences_is_refused(cell, message):
 
 
 def test_sentences_are_normalized_one_by_one_in_columns_and_in_the_graph():
-    cells = ["Ann came.\nBo", "", "x\n\ny"]
+    cells = ["Ann came.\nBo", "x", "x\ny"]
     seen = []
 
     def in_columns(texts):
@@ -67,11 +72,13 @@ def test_sentences_are_normalized_one_by_one_in_columns_and_in_the_graph():
         return pa.array([f"<{text}\n>" for text in texts.to_pylist()])
 
     column = sentences.map_text(pa.array(cells), in_columns)
-    assert seen == ["Ann came.", "Bo", "", "x", "", "y"]
-    assert column.to_pylist() == ["<Ann came. >\n<Bo >", "< >", "<x >\n< >\n<y >"]
+    assert seen == ["Ann came.", "Bo", "x", "x", "y"]
+    assert column.to_pylist() == ["<Ann came. >\n<Bo >", "<x >", "<x >\n<y >"]
     tensor = sentences.map_tensor(tf.constant(cells), lambda texts: tf.strings.join(["<", texts, "\n>"]))
     assert [cell.decode() for cell in tensor.numpy()] == column.to_pylist()
     assert sentences.texts(pa.array(cells)).to_pylist() == seen
+    kept = sentences.map_tensor(tf.constant(["a\r\n \nb\n", "", "x\n" * 20_000]), tf.identity).numpy()
+    assert kept.tolist() == [b"a\nb", b"", b"\n".join([b"x"] * sentences.MOST)]
 
 
 # Features.
@@ -501,6 +508,21 @@ def test_an_answer_of_valid_that_train_does_not_have_is_left_out_of_validation(t
 def test_settings_without_effect_are_refused():
     with pytest.raises(ValueError, match="the only layer runs forward"):
         train.Config(task="qa", model={"kind": "query_reduction", "layers": 1, "bidirectional": True})
+
+
+def test_new_writes_a_pipeline_that_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = story_rows(tmp_path / "rows")
+    assert CliRunner().invoke(main, ["new", "qa", "--data", str(rows), "--output", "own.toml"]).exit_code == 0
+    pipeline = runner.Pipeline.load(tmp_path / "own.toml", ("train.epochs=1",))
+    result = runner.run(pipeline, until="train", artifacts=tmp_path / "artifacts")
+    assert json.loads((result.artifacts["train"].path / "train.json").read_text())["epochs"] == 1
+
+
+def test_litert_says_that_it_has_no_form_of_sentences(trained):
+    servable = Servable.load(trained, "qa")
+    with pytest.raises(ConfigError, match="story: LiteRT has no form of this feature"):
+        litert.convert(servable, plugins.find("answers", "label"))
 
 
 def test_one_field_is_its_own_question():
