@@ -87,7 +87,7 @@ def metrics(
     accuracy = report["metrics"]["accuracy"]
     shares: dict[str, float | None] = {"error": None, "unseen_answers": None}
     if accuracy is not None:
-        shares: dict[str, float | None] = {
+        shares = {
             "error": 1 - accuracy,
             "unseen_answers": float(np.mean([name in unseen for name in references])),
         }
