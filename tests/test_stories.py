@@ -530,3 +530,10 @@ def test_one_field_is_its_own_question():
     model = built("query_reduction", of=Sizes({"text": ids}, "answer", sizes().target), size=3)
     assert model({"text": flat(STORY)}).shape == (2, 3)
     assert keras.ops.shape(model({"text": flat([[[4, 5]]])})) == (1, 3)
+
+
+def test_punctuation_is_removed_but_inside_words():
+    step = Plugin.check("text.steps", "punctuation")
+    texts = ["Well-read, isn\u2019t he?", "rock'n'roll 1-2-3 -x- 'a'", "\u00abStop\u00bb \u2013 3.5!", "a\ufdd1b"]
+    found = [text.decode() for text in plugins.find("text.steps", "punctuation").apply(tf.constant(texts), step).numpy()]
+    assert found == ["Well-read  isn't he ", "rock'n'roll 1-2-3  x   a ", " Stop    3 5 ", "a b"]
