@@ -32,7 +32,10 @@ SMALL = {
         {**RECURRENT, **HYBRID, "cell": "lstm", "layers": 2, "letter_layers": 2, "attention": "general"},
         {**RECURRENT, **HYBRID, "attention": "dot", "tie_embeddings": False, "share_embeddings": True},
     ],
-    "memory_network": [{"size": 5, "hops": 2, "empty_memories": 0.0}, {"size": 4, "linear_start": 3, "empty_memories": 0.0}],
+    "memory_network": [
+        {"size": 5, "hops": 2, "empty_memories": 0.0},
+        {"size": 4, "linear_start": 3, "empty_memories": 0.0},
+    ],
     "ntm": [MEMORY],
     "pooled": [
         {"encoder": {"kind": "bag", "embedding_size": 4}, "pooling": "attention", "attention_size": 3, "dropout": 0.0},

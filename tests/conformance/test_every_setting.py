@@ -145,6 +145,9 @@ SHOWN = {
     },
     "data.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
     "data.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
+    "data.formats.babi": dict.fromkeys(
+        ("tasks", "pattern"), "test_stories.py::test_the_files_of_the_babi_tasks_are_read_alone_in_folders_and_in_archives"
+    ),
     "data.formats.mail": {"pattern": "test_tables.py::test_folders_of_raw_mails_can_be_labels"},
     "data.formats.threads": {
         "me": "test_threads.py::test_with_me_rows_are_the_mails_of_others_and_only_own_answers_count",
@@ -180,6 +183,7 @@ SHOWN = {
         **dict.fromkeys(
             ("seed", "epochs", "batch_tokens", "batch_rows", "accumulate", "optimizer", "schedule", "clip_norm", "clip_value"), RUN
         ),
+        "clip_tensor_norm": RUN,
         **dict.fromkeys(("label_smoothing", "ema", "precision", "scheduled_sampling", "early_stopping", "validate_steps"), RUN),
         **dict.fromkeys(("max_steps", "max_minutes", "average", "curve_steps", "parallel"), RUN),
         **dict.fromkeys(("word_dropout", "mixup", "r_drop"), "test_regularization.py::test_a_setting_changes_the_run"),

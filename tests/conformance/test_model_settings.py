@@ -28,6 +28,9 @@ SMALL = {
         "encoder": {"kind": "bag", "embedding_size": 6}, "pooling": "attention", "attention_size": 5, "units": [8], "dropout": 0.0,
     },
     "logistic_regression": {"l2": 0.0},
+    "memory_network": {"size": 8, "empty_memories": 0.0},
+    "query_reduction": {"size": 8},
+    "entity_network": {"size": 8, "slots": 3},
 }  # fmt: skip
 
 # Sizes: the value, times the gates or heads that share it, becomes an axis of a weight.
@@ -43,6 +46,9 @@ SIZES = {
     },
     "feed_forward": {"units": [13], "embedding": 13},
     "pooled": {"attention_size": 13, "units": [13]},
+    "memory_network": {"size": 13},
+    "query_reduction": {"size": 13},
+    "entity_network": {"size": 13, "slots": 13},
 }
 
 # Settings that add or remove weights: the new value and the sign of the change.
@@ -60,6 +66,8 @@ COUNTS = {
         "share_embeddings": (True, -1),
     },
     "pooled": {"pooling": ("mean", -1), "encoder": ("convolution", +1)},
+    "memory_network": {"hops": (4, +1)},
+    "query_reduction": {"layers": (3, +1), "reset": (False, -1)},
 }  # fmt: skip
 
 # Settings that change neither sizes nor number of weights: they change the update.
@@ -76,6 +84,8 @@ UPDATES = {
     },
     "pooled": {"activation": "tanh"},
     "logistic_regression": {"l1": 0.5, "l2": 0.5, "loss": "squared_hinge"},
+    "memory_network": {"linear_start": 1, "empty_memories": 1.0},
+    "query_reduction": {"gates": "scalar", "bidirectional": False, "gate_bias": 0.0, "l2": 0.5},
 }  # fmt: skip
 
 # Counted site by site in test_dropout_sites.py.

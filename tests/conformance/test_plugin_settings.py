@@ -30,6 +30,7 @@ SCHEDULES = {
     "halving": {"start": 5, "warmup_steps": 5},
     "inverse_square_root": {"warmup_steps": 5},
     "noam": {"d_model": 64, "warmup_steps": 5},
+    "steps": {"parts": 3, "first": 2, "rate": 0.3, "warmup_steps": 5},
     "plateau": {"decrease": 0.3, "patience": 2, "min_delta": 0.5, "lowest": 0.4, "warmup_steps": 5},
 }
 STEPS = {
@@ -63,6 +64,7 @@ FEATURES = {
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
     "label": {"out_of_scope": "the the the"},
+    "sentence_ids": {"max_sentences": 1, "max_words": 2},
     "tfidf": {**NGRAMS, "norm": "none", "idf_power": 0.5, "weights": ({"words": 0.7}, {"norm": "family"})},
 }
 TABLES = {
@@ -182,7 +184,7 @@ def pieces(tmp_path_factory):
 
 def feature_of(module, config, folder, codec):
     folder.mkdir()
-    texts = [*LINES, "One word. One, word; once", "the the the"]
+    texts = [*LINES, "One word. One,\nword; once", "the the the"]
     module.learn(config, lambda: iter([tf.constant(texts)]), folder, "text", codec=codec)
     found = module.load(config, folder, "text", codec=codec)(tf.constant(texts))
     found = tf.sparse.to_dense(found) if isinstance(found, tf.SparseTensor) else found

@@ -66,6 +66,7 @@ SETTINGS = {
     "optimizer": ("adam", weights),
     "schedule": ("cosine", weights),
     "clip_norm": (0.01, weights),
+    "clip_tensor_norm": (0.01, weights),
     "clip_value": (0.001, weights),
     "label_smoothing": (0.3, weights),
     "ema": (0.9, weights),

@@ -1,5 +1,6 @@
 """Batches of rows read from files, and the repair or rejection of damaged rows."""
 
+import json
 import logging
 import math
 import re
@@ -68,6 +69,7 @@ class Repairs:
     on_too_long: Literal["drop", "cut", "error"] = "drop"
     encoding: str | None = None
     encodings: dict[str, Encoding] = field(default_factory=dict)  # of files that are not UTF-8
+    list_columns: frozenset[str | int] = frozenset()  # whose cells may be lists, for their kinds to parse
 
     def bad_row(self, location: str, problem: str, cure: str) -> None:
         """Count a row to be dropped, or raise DataError, depending on on_bad_rows."""
@@ -87,8 +89,10 @@ class Repairs:
                 path, encoding.line, encoding.name, encoding.name,
             )  # fmt: skip
 
-    def value_text(self, value: object) -> str | None:
-        """Like the function value_text, but counts NaN and infinities, which become ""."""
+    def value_text(self, value: object, column: str | int | None = None) -> str | None:
+        """Like the function value_text, but counts NaN and infinities, which become "", and keeps lists of `list_columns` as JSON."""
+        if isinstance(value, list) and column in self.list_columns:
+            return json.dumps(value, ensure_ascii=False)
         if isinstance(value, float) and not math.isfinite(value):
             self.counts["not_finite_numbers"] += 1
             return ""

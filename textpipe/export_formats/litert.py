@@ -102,7 +102,12 @@ def convert(servable: Any, answers: Any) -> bytes:
 
     specs = {}
     for field in servable.sources:
-        suffix, spec = _dense.spec(servable.features[field])  # type: ignore[misc]
+        sent = _dense.spec(servable.features[field])
+        if sent is None:
+            raise ConfigError(
+                f"{field}: LiteRT has no form of this feature; n-grams, ids of a text and numbers have one. Export it as a SavedModel"
+            )
+        suffix, spec = sent
         specs[f"{field}.{suffix}"] = tf.TensorSpec(spec.shape, spec.dtype, name=f"{field}.{suffix}")
 
     @tf.function(input_signature=list(specs.values()), autograph=False)

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 PAD_ID, END_ID = 0, 3
-MASKED, TINY = -1e9, 1e-30
+MASKED = -1e9
 
 
 class Sentences(NamedTuple):
@@ -46,9 +46,9 @@ def split(ids: Any) -> Sentences:
     position = at - ops.take_along_axis(start, ops.minimum(number, most), axis=1)
     word = ops.logical_and(ops.not_equal(ids, END_ID), ops.not_equal(ids, PAD_ID))
     words = ops.nonzero(ops.reshape(word, [-1]))[0]  # [W]
-    flat = [ops.take(ops.reshape(values, [-1]), words) for values in (ids, segment, position)]
+    ids, segment, position = (ops.take(ops.reshape(values, [-1]), words) for values in (ids, segment, position))
     age = count[:, None] - ops.arange(most, dtype="int32")
-    return Sentences(*flat, age > 0, age)
+    return Sentences(ids, segment, position, age > 0, age)
 
 
 def sum_words(vectors: Any, sentences: Sentences) -> Any:
@@ -58,11 +58,17 @@ def sum_words(vectors: Any, sentences: Sentences) -> Any:
     return ops.reshape(summed, (num_rows, most, vectors.shape[-1]))
 
 
-def softmax(scores: Any, real: Any) -> Any:
-    """Softmax over the last axis of the scores where real is True, 0 elsewhere: [..., S], [..., S] -> [..., S]."""
+def softmax(scores: Any, real: Any, slots: int) -> Any:
+    """Softmax over the S scores of a row where real is True, as if it had `slots` of them and the others were 0: [B, S], [B, S] -> [B, S].
+
+    An empty memory has the score 0, so a row that selects nothing gives most of its weight to them.
+    """
     scores = ops.where(real, scores, MASKED)
-    exponents = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))) * ops.cast(real, scores.dtype)
-    return exponents / ops.maximum(ops.sum(exponents, axis=-1, keepdims=True), TINY)
+    number = ops.sum(ops.cast(real, scores.dtype), axis=1, keepdims=True)
+    largest = ops.stop_gradient(ops.maximum(ops.max(scores, axis=1, keepdims=True), 0))
+    exponents = ops.exp(scores - largest)
+    empty = ops.maximum(slots - number, 0) * ops.exp(-largest)
+    return exponents / (ops.sum(exponents, axis=1, keepdims=True) + empty)
 
 
 class PositionEncoding(keras.layers.Layer):

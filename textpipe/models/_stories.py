@@ -5,6 +5,8 @@ from typing import NamedTuple
 from textpipe.config.fields import Sizes
 from textpipe.errors import ConfigError
 
+SENTENCES = 50  # of a field that has no limit of its own
+
 
 class StoryFields(NamedTuple):
     """The fields of a story and of a question, and their sizes.
@@ -43,13 +45,13 @@ def story_fields(kind: str, sizes: Sizes) -> StoryFields:
         story,
         question,
         table["vocab_size"],
-        table.get("max_sentences", 1),
+        table.get("max_sentences", SENTENCES),
         table.get("train_words") or table["max_length"],
     )
 
 
 def class_words(sizes: Sizes) -> list[int]:
     """The id of each class that is a word of the story's vocabulary, in any case; -1 for other classes."""
-    tokens = next((size["tokens"] for size in sizes.inputs.values() if "tokens" in size), [])
+    tokens: list[str] = next((size["tokens"] for size in sizes.inputs.values() if "tokens" in size), [])
     known = {token: number for number, token in reversed(list(enumerate(tokens)))}
     return [known.get(name, known.get(name.casefold(), -1)) for name in sizes.target["classes"]]

@@ -93,7 +93,9 @@ class EntityNetwork(keras.Model):
         question = ops.sum(asked, axis=1)  # [B, D]
         real = ops.cast(real, sentences.dtype)
         keys = ops.convert_to_tensor(self.keys)
-        written = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(keys, self.from_key)  # [B, S, M, D]
+        written = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(
+            keys, self.from_key
+        )  # [B, S, M, D]
         by_key = ops.matmul(sentences, ops.transpose(keys))  # [B, S, M]
 
         def step(carry: Any, xs: Any) -> tuple[Any, Any]:

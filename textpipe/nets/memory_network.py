@@ -21,6 +21,7 @@ class MemoryNetwork(keras.Model):
     The logits are those of the last c: an answer that is a word of the vocabulary has the word's vector, other answers have their own.
 
     story, question: names of the fields, which may be the same. class_words: the id of each class as a word, -1 for none.
+    The softmax is over max_sentences memories, as in the authors' program: those that a story does not fill are 0.
     linear_start: epochs, from the first, in which p = u . m (section 4.2). empty_memories: largest share of empty memories put between
     the sentences in training (section 4.1, random noise); only the ages of sentences show them.
     """
@@ -109,7 +110,7 @@ class MemoryNetwork(keras.Model):
         for hop in range(self.hops):
             keys, values = by_hop[hop], by_hop[hop + 1]
             scores = ops.sum(keys * vector[:, None], axis=2)  # [B, S]
-            weight = split_sentences.softmax(scores, story.real)
+            weight = split_sentences.softmax(scores, story.real, self.max_sentences)
             if self.linear_start:
                 weight = ops.where(ops.convert_to_tensor(self.linear) > 0, scores * real, weight)
             weights.append(weight)

@@ -67,7 +67,8 @@ class QueryReduction(keras.Model):
         self.output_linear = Linear(size, num_logits, initializer=normal, dtype=precise, name="output_linear")
 
     def build(self, input_shape: Any = None) -> None:
-        for layer in (self.encode, *self.reductions, self.output_linear):
+        layers: tuple[Any, ...] = (self.encode, *self.reductions, self.output_linear)
+        for layer in layers:
             layer.build(None)
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
@@ -105,11 +106,11 @@ class QueryReduction(keras.Model):
             gate, candidate = layer(sentences, reduced)
             gate = gate * real  # padding leaves the state as it is
             opened.append(ops.mean(gate, axis=2))
-            options = {"most": self.max_sentences}
-            forward = linear_recurrence(1 - gate, gate * candidate, **options)
+            keep, update, most = 1 - gate, gate * candidate, self.max_sentences
+            forward = linear_recurrence(keep, update, most=most)
             last = number == len(self.reductions) - 1
             if self.bidirectional and not last:
-                forward = forward + linear_recurrence(1 - gate, gate * candidate, reverse=True, **options)
+                forward = forward + linear_recurrence(keep, update, most=most, reverse=True)
             reduced = forward
         return self.output_linear(reduced[:, -1]) + self.bias, ops.stack(opened, axis=1)
 
@@ -136,10 +137,15 @@ class Reduction(keras.layers.Layer):
         self.built = True
 
     def call(self, sentences: Any, questions: Any) -> tuple[Any, Any]:
-        product = sentences * questions
-        gate = ops.sigmoid(ops.matmul(product, self.gate_kernel) + self.gate_bias_weight)
-        joined = ops.concatenate([sentences, questions], axis=2)
-        candidate = ops.tanh(ops.matmul(joined, self.kernel) + self.bias)
+        shape = ops.shape(sentences)
+        flat, asked = (ops.reshape(values, (-1, self.size)) for values in (sentences, questions))
+        kernel, bias = self.gate_kernel, self.gate_bias_weight
+        if self.reset:  # one product for both gates
+            kernel = ops.concatenate([kernel, self.reset_kernel], axis=1)
+            bias = ops.concatenate([bias, self.reset_bias], axis=0)
+        gates = ops.sigmoid(ops.matmul(flat * asked, kernel) + bias)
+        candidate = ops.tanh(ops.matmul(ops.concatenate([flat, asked], axis=1), self.kernel) + self.bias)
         if self.reset:
-            candidate = candidate * ops.sigmoid(ops.matmul(product, self.reset_kernel) + self.reset_bias)
-        return gate, candidate
+            gates, reset = ops.split(gates, 2, axis=1)
+            candidate = candidate * reset
+        return ops.reshape(gates, (shape[0], shape[1], self.width)), ops.reshape(candidate, shape)

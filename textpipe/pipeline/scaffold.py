@@ -77,9 +77,8 @@ def write(
         round(size.rows * split["valid"]) if "valid" in split else MANY_ROWS
     )  # a file of its own is taken to suffice
     size.rows = round(size.rows * (1 - sum(split.values())))
-    tables = getattr(templates, module.TEMPLATE)(
-        size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False)
-    )
+    write_tables = getattr(module, "template", None) or getattr(templates, module.TEMPLATE)
+    tables = write_tables(size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False))
     lines = [
         f"# textpipe run {path}",
         *task_lines(chosen.task, [field.name for field in fields]),

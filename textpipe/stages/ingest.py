@@ -192,6 +192,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     repairs = Repairs(
         config.on_invalid, config.on_bad_rows, config.max_characters,
         on_too_long=config.on_too_long, encoding=config.encoding,
+        list_columns=frozenset(column(config, item) for item in fields if getattr(item.cells, "LISTS", False)),
     )  # fmt: skip
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
     reader = cleaning.RowReader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)

@@ -12,18 +12,56 @@ from textpipe.config import chosen_fields
 from textpipe.config.fields import Field
 from textpipe.tasks import classify
 
-FIELDS = (Field("story", "source", "sentences"), Field("question", "source", "text"), Field("answer", "target", "answer"))
+FIELDS = (
+    Field("story", "source", "sentences"),
+    Field("question", "source", "text"),
+    Field("answer", "target", "answer"),
+)
 OBJECTIVE = "softmax"
 ANSWER = "label"
 METRICS = {"accuracy": "max", "error": "min", "unseen_answers": "min"} | {
     name: direction for name, direction in classify.METRICS.items() if "scope" not in name
 }
-TEMPLATE = "classify"  # what `textpipe new` writes
+TEMPLATE = "qa"  # what `textpipe new` writes: `template` below
 
 
 def choose_fields(line: str) -> ModuleType:
     """This task with the fields of a line: "qa(dialogue: sentences, question: text) -> answer"."""
     return chosen_fields.with_fields(sys.modules[__name__], line)
+
+
+def template(size: Any, task: ModuleType, *, mail: bool) -> str:
+    """The tables that `textpipe new qa` writes after [ingest]; size: pipeline.templates.Size."""
+    batches = max(1, size.rows // 32)
+    epochs = max(5, min(100, 4000 // batches))  # some thousand updates
+    return f"""\
+[normalize]
+# Of each sentence by itself, both in training and in the exported graph.
+steps = ["unicode", "casefold", "punctuation", "whitespace"]
+
+[tokenize]
+codec = "words"
+
+[vectorize]
+features = {{ kind = "sentence_ids", max_sentences = 50 }}   # of a longer story the newest sentences
+
+[model]
+kind = "query_reduction"            # or "memory_network", "entity_network"
+size = 50
+layers = 2
+l2 = {max(0.01, round(size.rows / 1000, 2)):<30} # over all rows of train; larger is smoother
+
+[train]
+epochs = {epochs}
+batch_rows = 32
+optimizer = {{ kind = "adam", learning_rate = 0.005 }}
+schedule = {{ kind = "cosine", warmup_steps = 50, lowest = 0.05 }}
+clip_norm = 5.0
+metric = "valid_accuracy"
+
+[evaluate.require]
+# accuracy = 0.9                    # below this nothing is exported
+"""
 
 
 def metrics(
@@ -47,9 +85,12 @@ def metrics(
         [*known, *unseen], probabilities, references, outputs["answer"], resamples=resamples, seed=seed
     )
     accuracy = report["metrics"]["accuracy"]
-    shares = {"error": None, "unseen_answers": None}
+    shares: dict[str, float | None] = {"error": None, "unseen_answers": None}
     if accuracy is not None:
-        shares = {"error": 1 - accuracy, "unseen_answers": float(np.mean([name in unseen for name in references]))}
+        shares = {
+            "error": 1 - accuracy,
+            "unseen_answers": float(np.mean([name in unseen for name in references])),
+        }
     report["metrics"] = {"accuracy": accuracy, **shares, **report["metrics"]}
     if "accuracy" in report["intervals"]:
         low, high = report["intervals"]["accuracy"]

@@ -6,7 +6,7 @@
 
 Number 1 begins a new story. A question is asked about the sentences before it. Columns: story (one sentence per line), question, answer
 ("milk,football": a list is one answer), supporting (the numbers of the supporting sentences within the story, from 1, "1 3"), task (the
-number in the file's name, "qa1_..." -> "1", else the name).
+number in the file's name, "qa1_..." -> "1", else the name without that of its split).
 
 Weston et al. 2015, Towards AI-Complete Question Answering: A Set of Prerequisite Toy Tasks.
 """
@@ -27,10 +27,11 @@ SUFFIXES: tuple[str, ...] = ()  # the files end in .txt, as others do: name the 
 COLUMNS = ("story", "question", "answer", "supporting", "task")
 NUMBERED = re.compile(r"(\d+) (.*)")
 TASK = re.compile(r"qa(\d+)_")
+OF_SPLIT = re.compile(r"_(train|valid|test)$")
 
 
 class Config(Section):
-    """format = "babi": a file, a folder of them, or a tar archive.
+    """format = "babi"; reads a file, a folder of files or a tar archive.
 
     tasks: numbers of the tasks to read from a folder or an archive; all by default.
     pattern: glob pattern of the file names; by default "*_train.txt" for train and valid and "*_test.txt" for test.
@@ -102,10 +103,10 @@ def chosen_names(source: Path, names: Iterable[str], config: Config) -> list[str
 
 
 def task_of(name: str) -> str:
-    """ "en/qa12_conjunction_train.txt" -> "12", "own.txt" -> "own"."""
+    """ "en/qa12_conjunction_train.txt" -> "12", "where_train.txt" -> "where"."""
     file = name.rsplit("/", 1)[-1]
     numbered = TASK.match(file)
-    return numbered[1] if numbered else file.rsplit(".", 1)[0]
+    return numbered[1] if numbered else OF_SPLIT.sub("", file.split(".", 1)[0])
 
 
 def questions(
@@ -120,7 +121,9 @@ def questions(
         parsed = NUMBERED.match(line)
         if parsed is None:
             repairs.bad_row(
-                f"{place}, line {at}", "does not start with a number", "write the number of the line in its story, then a space"
+                f"{place}, line {at}",
+                "does not start with a number",
+                "write the number of the line in its story, then a space",
             )
             continue
         number = int(parsed[1])

@@ -80,7 +80,7 @@ def record_cells(record: object, names: Sequence[str], indices: Sequence[int], r
         values = [record[index] for index in indices]
     else:
         return None
-    cells = [repairs.value_text(value) for value in values]
+    cells = [repairs.value_text(value, names[index]) for value, index in zip(values, indices, strict=True)]
     return None if None in cells else cells  # type: ignore[return-value]
 
 

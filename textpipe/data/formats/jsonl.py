@@ -44,7 +44,9 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
             if not checked:
                 text_file.column_indices(f"{source}, line {line}", list(table), columns)
                 checked = True
-            cells = [cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell) for name in names]
+            cells = [
+                cell if type(cell := table.get(name, ())) is str else repairs.value_text(cell, name) for name in names
+            ]
             if None in cells:
                 name = columns[cells.index(None)]
                 problem = f"{name!r} is a list or an object" if name in table else f"no key {name!r}"

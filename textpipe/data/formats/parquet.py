@@ -67,7 +67,7 @@ def column_texts(source: Path, column: "pa.Array", name: str, repairs: Repairs) 
     if pa.types.is_float32(kind) or pa.types.is_float16(kind):  # prints .1, not the nearest float64
         narrow = np.float32 if pa.types.is_float32(kind) else np.float16
         cells = [value if value is None or not np.isfinite(value) else str(narrow(value)) for value in cells]
-    values = [repairs.value_text(float(value) if isinstance(value, np.floating) else value) for value in cells]
+    values = [repairs.value_text(float(value) if isinstance(value, np.floating) else value, name) for value in cells]
     if None in values:
         raise DataError(
             f"{source}: column {name!r} has type {column.type} where text was expected; write it as text, or use another column"

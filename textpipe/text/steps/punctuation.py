@@ -18,8 +18,10 @@ def apply(text: "tf.Tensor", config: Config) -> "tf.Tensor":
     """Replace marks of Unicode's category P by spaces: [N] string -> [N] string."""
     import tensorflow as tf
 
-    # RE2 has no look-around: joining marks are protected by noncharacters of Unicode, which text does not have.
-    text = tf.strings.regex_replace(text, r"(\pL)['\x{2019}](\pL)", "\\1\ufdd1\\2")
-    text = tf.strings.regex_replace(text, r"([\pL\pN])-([\pL\pN])", "\\1\ufdd2\\2")
+    # RE2 has no look-around: joining marks are protected by noncharacters of Unicode. Twice, since matches do not overlap: rock'n'roll.
+    text = tf.strings.regex_replace(text, "[\ufdd1\ufdd2]", " ")
+    for _ in range(2):
+        text = tf.strings.regex_replace(text, r"(\pL)['\x{2019}](\pL)", "\\1\ufdd1\\2")
+        text = tf.strings.regex_replace(text, r"([\pL\pN])-([\pL\pN])", "\\1\ufdd2\\2")
     text = tf.strings.regex_replace(text, r"\pP", " ")
     return tf.strings.regex_replace(tf.strings.regex_replace(text, "\ufdd1", "'"), "\ufdd2", "-")
