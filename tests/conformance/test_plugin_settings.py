@@ -62,6 +62,7 @@ FEATURES = {
     "counts": NGRAMS,
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
+    "pixels": {"height": 5, "width": 5, "color": "gray"},
     "label": {"out_of_scope": "the the the"},
     "tfidf": {**NGRAMS, "norm": "none", "weights": ({"words": 0.7}, {"norm": "family"})},
 }

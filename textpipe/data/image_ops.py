@@ -23,10 +23,17 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     is_png = tf.equal(tf.strings.substr(contents, 0, len(PNG_SIGNATURE)), PNG_SIGNATURE)
     is_jpeg = tf.equal(tf.strings.substr(contents, 0, len(JPEG_SIGNATURE)), JPEG_SIGNATURE)
     require(is_png | is_jpeg, "a PNG or JPEG file, found other bytes:", size)
-    tail = tf.strings.substr(contents, tf.maximum(size - TAIL, 0), TAIL)
-    parts = tf.where(is_png, tf.size(tf.strings.split(tail, PNG_END)), tf.size(tf.strings.split(tail, JPEG_END)))
-    require(parts > 1, "a complete PNG or JPEG file, found one that ends too early, after bytes:", size)
+    tail = tf.io.decode_raw(tf.strings.substr(contents, tf.maximum(size - TAIL, 0), TAIL), tf.uint8)
+    ends = tf.cond(is_png, lambda: contains(tail, PNG_END), lambda: contains(tail, JPEG_END))
+    require(ends, "a complete PNG or JPEG file, found one that ends too early, after bytes:", size)
     return tf.cond(is_png, lambda: decode_png(contents), lambda: decode_jpeg(contents))
+
+
+def contains(data: tf.Tensor, pattern: bytes) -> tf.Tensor:
+    """Whether bytes [n] uint8 have a pattern: [] bool."""
+    count = tf.maximum(tf.size(data) - len(pattern) + 1, 0)
+    equal = [tf.equal(data[at : at + count], byte) for at, byte in enumerate(pattern)]
+    return tf.reduce_any(tf.reduce_all(tf.stack(equal), axis=0))
 
 
 def decode_png(contents: tf.Tensor) -> tf.Tensor:
@@ -58,9 +65,9 @@ def require(holds: tf.Tensor, expected: str, found: tf.Tensor) -> None:
 
 
 @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
-def check(contents: tf.Tensor) -> tf.Tensor:
-    """The size of a picture that can be decoded: [] string -> [2] int32, height and width. Fails as `decode`."""
-    return tf.shape(decode(contents))[:2]
+def decoded(contents: tf.Tensor) -> tf.Tensor:
+    """`decode` as a traced function, for one picture after another: [] string -> [h, w, 3] uint8. Fails as `decode`."""
+    return tf.cast(tf.round(decode(contents)), tf.uint8)
 
 
 def to_pixels(contents: tf.Tensor, *, height: int, width: int, channels: int) -> tf.Tensor:

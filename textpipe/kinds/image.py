@@ -110,7 +110,7 @@ def check(contents: bytes) -> None:
 
     header = image_file.read(contents)
     try:
-        image_ops.check(tf.constant(contents))
+        image_ops.decoded(tf.constant(contents))
     except tf.errors.OpError:
         raise ValueError(f"a {header.format} whose pixels are damaged; copy it again") from None
 
@@ -121,7 +121,7 @@ def identity(cell: bytes) -> str:
 
     from textpipe.data import image_ops
 
-    pixels = image_ops.decode(tf.constant(cell)).numpy()
+    pixels = image_ops.decoded(tf.constant(cell)).numpy()
     return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
 
 

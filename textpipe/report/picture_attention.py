@@ -137,7 +137,7 @@ def png(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: by
     from textpipe.report.attention_map import find_fonts, plot_text
     from textpipe.report.figures import figure
 
-    pixels: Any = image_ops.decode(tf.constant(picture))
+    pixels: Any = tf.cast(image_ops.decoded(tf.constant(picture)), tf.float32)
     scale = min(1.0, DECODED_PIXELS / max(pixels.shape))
     size = [max(1, round(side * scale)) for side in pixels.shape[:2]]
     pixels = np.clip(tf.image.resize(pixels, size, antialias=True).numpy(), 0, 255).astype(np.uint8)
