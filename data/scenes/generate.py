@@ -157,7 +157,7 @@ def build(seed=SEED, sizes=SIZES):
         else:
             # One of these in turn, until it is full.
             name = draw.choices(list(sizes), [0 if split == "novel" else count for split, count in sizes.items()])[0]
-        if len(splits[name]) < sizes[name]:
+        if len(splits.get(name, ())) < sizes.get(name, 0):
             seen.add(scene.drawing)
             splits[name].append(scene)
     return splits

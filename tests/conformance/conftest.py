@@ -33,7 +33,7 @@ SMALL = {
             "decoder": {"kind": "recurrent", **RECURRENT, "input_feeding": True, "coverage": True, "word_dropout": 0.2},
         },
         {"encoder": IMAGE, "decoder": {"kind": "recurrent", **RECURRENT, "attention": "none", "tie_embeddings": False}},
-        {"encoder": IMAGE, "decoder": {"kind": "transformer", **TRANSFORMER}},
+        {"encoder": IMAGE, "decoder": {"kind": "transformer", **TRANSFORMER, "layers": 1}},
         {
             "encoder": IMAGE,
             "decoder": {"kind": "transformer", **TRANSFORMER, "norm": "post", "positions": "rotary", "tie_embeddings": False},

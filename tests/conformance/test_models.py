@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from textpipe.config.sections import Section
 from textpipe.decoding import _search
 
 
@@ -149,11 +150,20 @@ def test_no_two_weights_have_the_same_initial_values(case):
             assert twin == variable.path
 
 
+def dropout_rates(section):
+    """The rates of a model's settings and of the sections inside of them."""
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from dropout_rates(value)
+        elif name.endswith("dropout"):
+            yield value
+
+
 def test_dropout_is_off_in_inference_and_on_in_training(case):
     model, inputs = case.random(), case.inputs()
     first, second = (model(*inputs, training=False).numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    rates = [value for name, value in case.config if name.endswith("dropout")]
+    rates = dropout_rates(case.config)
     third, fourth = (model(*inputs, training=True).numpy() for _ in range(2))
     assert np.array_equal(third, fourth) != any(rates)
 
