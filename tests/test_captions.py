@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from click.testing import CliRunner
 from PIL import Image
 
 import textpipe.data.formats.captions as captions_format
-import tiny
 from textpipe import cli
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
@@ -108,7 +108,12 @@ ODD = {
     "gray": (raster.png(noise(channels=1)), ["gray"], np.repeat(noise(channels=1), 3, axis=2), 0.51),
     "alpha": (raster.png(noise(channels=4)), ["transparent"], expected(Image.fromarray(noise(channels=4))), 1.0),
     "16-bit": (raster.png(gray16()), ["gray", "16-bit"], np.repeat(gray16() // 256, 3, axis=2), 1.0),
-    "palette": (saved(Image.fromarray(noise()).quantize(256)), [], expected(Image.fromarray(noise()).quantize(256)), 0.51),
+    "palette": (
+        saved(Image.fromarray(noise()).quantize(256)),
+        [],
+        expected(Image.fromarray(noise()).quantize(256)),
+        0.51,
+    ),
     "JPEG": (JPEG, [], expected(Image.open(io.BytesIO(JPEG))), 4.0),
     "CMYK": (saved(CMYK, "JPEG", quality=100), ["CMYK"], expected(CMYK.convert("RGB")), 6.0),
     "animated": (
@@ -159,7 +164,9 @@ def test_blocks_of_one_array():
 
 
 def model_of(decoder, **encoder):
-    config = Plugin.check("models", {"kind": "captioner", "encoder": {"kind": "image", "filters": [6], **encoder}, "decoder": decoder})
+    config = Plugin.check(
+        "models", {"kind": "captioner", "encoder": {"kind": "image", "filters": [6], **encoder}, "decoder": decoder}
+    )
     return captioner.build(config, Sizes({"image": PIXELS}, "caption", IDS), seed=1)
 
 
@@ -228,7 +235,7 @@ def test_cider_of_hand_computed_captions():
     assert cider.score([], []) is None
     # The mean over a picture's references.
     assert cider.scores(["A red dot!", "x"], [["a red dot", "a blue dot"], ["none"]])[0] == pytest.approx(
-        (cider.scores(["a red dot", "x"], [["a red dot", "a blue dot"], ["none"]])[0])
+        cider.scores(["a red dot", "x"], [["a red dot", "a blue dot"], ["none"]])[0]
     )
 
 
@@ -269,7 +276,9 @@ def test_unfit_options_of_captions_are_refused(options):
 
 def test_a_damaged_drawing_is_named(tmp_path):
     path = tmp_path / "scenes.tsv"
-    path.write_text("scene\tcaption\n8x8 #ffffff; circle 4,4 3 #ff0000\tred\n8x8 #ffffff; blob 1,1 1 #ff0000\tx\n", encoding="utf-8")
+    path.write_text(
+        "scene\tcaption\n8x8 #ffffff; circle 4,4 3 #ff0000\tred\n8x8 #ffffff; blob 1,1 1 #ff0000\tx\n", encoding="utf-8"
+    )
     rows, repairs = read_all(drawings, path, drawings.Config(drawing="scene"), ["scene", "caption"])
     assert len(rows) == 1 and repairs.counts["bad_rows"] == 1
     middle = np.asarray(Image.open(io.BytesIO(base64.b64decode(rows[0][0]))))[4, 4]
@@ -327,7 +336,10 @@ def test_attention_is_drawn_for_each_word(suffix, tmp_path):
         text = contents.decode()
         assert text.count("fill-opacity") == 12 and "red &lt;b&gt;" in text
         assert base64.b64encode(PNG).decode() in text
-    assert picture_attention.best_regions(weights, (2, 2), ["red", "dot", "</s>"]) == [("red", 0, 0, 0.7), ("dot", 1, 1, 0.8)]
+    assert picture_attention.best_regions(weights, (2, 2), ["red", "dot", "</s>"]) == [
+        ("red", 0, 0, 0.7),
+        ("dot", 1, 1, 0.8),
+    ]
     assert picture_attention.shades([0.5, 0.25]) == [0.0, 0.4]
 
 

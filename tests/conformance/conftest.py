@@ -36,7 +36,13 @@ SMALL = {
         {"encoder": IMAGE, "decoder": {"kind": "transformer", **TRANSFORMER, "layers": 1}},
         {
             "encoder": IMAGE,
-            "decoder": {"kind": "transformer", **TRANSFORMER, "norm": "post", "positions": "rotary", "tie_embeddings": False},
+            "decoder": {
+                "kind": "transformer",
+                **TRANSFORMER,
+                "norm": "post",
+                "positions": "rotary",
+                "tie_embeddings": False,
+            },
         },
     ],
     "feed_forward": [

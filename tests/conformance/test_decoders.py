@@ -22,7 +22,9 @@ def answers():
             config = Plugin.check("decoding", {"kind": decoder, "max_length": MAX_LENGTH})
             decode = tf.function(
                 lambda source: plugins.find("decoding", decoder).decode(model, {"source": source}, config),
-                input_signature=[tf.TensorSpec([None, *source.shape[1:]] if source.ndim > 2 else [None, None], source.dtype)],
+                input_signature=[
+                    tf.TensorSpec([None, *source.shape[1:]] if source.ndim > 2 else [None, None], source.dtype)
+                ],
                 autograph=False,  # as the exported signatures are traced
             )
             made[generator.name, decoder] = model, source, decode, decode(source)

@@ -175,7 +175,7 @@ def open_archive(path: Path, changed: int) -> tuple[Any, Mapping[str, Any]]:
     if path.suffix == ".zip":
         archive = zipfile.ZipFile(path)
         return archive, {info.filename: info for info in archive.infolist()}
-    tar = tarfile.open(path)
+    tar = tarfile.open(path)  # noqa: SIM115  kept open by the cache
     return tar, {info.name.removeprefix("./"): info for info in tar.getmembers()}
 
 
@@ -200,4 +200,6 @@ def line(table: Mapping[str, Any]) -> str:
         for side in ("width", "height")
     )  # fmt: skip
     changed = ", ".join(f"{count:,} {name}" for name, count in table["changed"].items())
-    return f"{formats or 'none'}; {sides} pixels" + (f"; decoded to 8-bit RGB before white: {changed}" if changed else "")
+    return f"{formats or 'none'}; {sides} pixels" + (
+        f"; decoded to 8-bit RGB before white: {changed}" if changed else ""
+    )
