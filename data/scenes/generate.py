@@ -145,12 +145,17 @@ def three(draw):
     return Scene(tuple(things), f"a {first}, a {second} and a {third} {direction}", background(draw))
 
 
+KINDS = (one, two, two, inside, three, three)
+
+
 def build(seed=SEED, sizes=SIZES):
     """{split: [Scene, ...]}; no drawing twice. Only scenes of novel have a held-out pair, at least one."""
     draw, splits, seen = random.Random(seed), {name: [] for name in sizes}, set()
     while any(len(splits[name]) < count for name, count in sizes.items()):
-        scene = draw.choice([one, two, two, inside, three, three])(draw)
-        if scene is None or scene.drawing in seen:
+        kind, scene = draw.choice(KINDS), None
+        while scene is None:
+            scene = kind(draw)
+        if scene.drawing in seen:
             continue
         if scene.pairs & HELD_OUT:
             name = "novel"

@@ -10,6 +10,7 @@ import test_training_loop as tests
 
 from textpipe.config import plugins
 from textpipe.config.sections import Plugin
+from textpipe.data import raster
 from textpipe.training import loop
 from textpipe.training.settings import Settings
 
@@ -183,9 +184,11 @@ def pieces(tmp_path_factory):
 
 def feature_of(module, config, folder, codec):
     folder.mkdir()
-    texts = [*LINES, "One word. One, word; once", "the the the"]
-    module.learn(config, lambda: iter([tf.constant(texts)]), folder, "text", codec=codec)
-    found = module.load(config, folder, "text", codec=codec)(tf.constant(texts))
+    cells = tf.constant([*LINES, "One word. One, word; once", "the the the"])
+    if module.KIND == "pixels":
+        cells = tf.constant([raster.png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))])
+    module.learn(config, lambda: iter([cells]), folder, "text", codec=codec)
+    found = module.load(config, folder, "text", codec=codec)(cells)
     found = tf.sparse.to_dense(found) if isinstance(found, tf.SparseTensor) else found
     return found.numpy()
 
