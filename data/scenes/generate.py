@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEED = 7
-SIZES = {"train": 4_000, "valid": 400, "test": 400, "novel": 400}
+SIZES = {"train": 3_500, "valid": 400, "test": 400, "novel": 400}
 SIDE = 48
 COLORS = {
     "red": "#d62f2f", "green": "#2fa84a", "blue": "#2f57d6", "yellow": "#e8c81e", "purple": "#8a3fb5", "black": "#222222",
