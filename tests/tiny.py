@@ -88,7 +88,10 @@ def once(base: Path, name: str, tables: dict, rows: Callable[[Path], Path]) -> d
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             file = folder / f"{name}.toml"
-            file.write_text(toml({**tables, "ingest": {"files": str(rows(folder / "rows.tsv"))}}), encoding="utf-8")
+            file.write_text(
+                toml({**tables, "ingest": {"files": str(rows(folder / "rows.tsv")), **tables.get("ingest", {})}}),
+                encoding="utf-8",
+            )
             places = {"artifacts": folder / "data/artifacts", "saved_models": folder / "saved_models"}
             result = runner.run(runner.Pipeline.load(file), **places)
             done.write_text(json.dumps({stage: str(artifact.path) for stage, artifact in result.artifacts.items()}))

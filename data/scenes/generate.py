@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEED = 7
-SIZES = {"train": 4_000, "valid": 400, "test": 400, "novel": 400}
+SIZES = {"train": 3_500, "valid": 400, "test": 400, "novel": 400}
 SIDE = 48
 COLORS = {
     "red": "#d62f2f", "green": "#2fa84a", "blue": "#2f57d6", "yellow": "#e8c81e", "purple": "#8a3fb5", "black": "#222222",
@@ -145,19 +145,24 @@ def three(draw):
     return Scene(tuple(things), f"a {first}, a {second} and a {third} {direction}", background(draw))
 
 
+KINDS = (one, two, two, inside, three, three)
+
+
 def build(seed=SEED, sizes=SIZES):
     """{split: [Scene, ...]}; no drawing twice. Only scenes of novel have a held-out pair, at least one."""
     draw, splits, seen = random.Random(seed), {name: [] for name in sizes}, set()
     while any(len(splits[name]) < count for name, count in sizes.items()):
-        scene = draw.choice([one, two, two, inside, three, three])(draw)
-        if scene is None or scene.drawing in seen:
+        kind, scene = draw.choice(KINDS), None
+        while scene is None:
+            scene = kind(draw)
+        if scene.drawing in seen:
             continue
         if scene.pairs & HELD_OUT:
             name = "novel"
         else:
             # One of these in turn, until it is full.
             name = draw.choices(list(sizes), [0 if split == "novel" else count for split, count in sizes.items()])[0]
-        if len(splits[name]) < sizes[name]:
+        if len(splits.get(name, ())) < sizes.get(name, 0):
             seen.add(scene.drawing)
             splits[name].append(scene)
     return splits

@@ -19,9 +19,21 @@ ROWS, SOURCE, TARGET = 4, 7, 6
 
 TRANSFORMER = {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 2}
 RECURRENT = {"units": 6, "embedding_size": 4, "attention_size": 5}
+IMAGE = {"kind": "image", "patch": 2, "filters": [5], "blocks": 1}
 HYBRID = {"letter_units": 5, "letter_embedding_size": 3}
 MEMORY = {"units": 6, "slots": 5, "slot_size": 3, "embedding_size": 4}
 SMALL = {
+    # The decoders are those of other models, which are tested with all their options.
+    "captioner": [
+        {
+            "encoder": {**IMAGE, "filters": [4, 6], "activation": "gelu"},
+            "decoder": {"kind": "recurrent", **RECURRENT, "cell": "lstm", "layers": 2, "attention": "dot"},
+        },
+        {
+            "encoder": {**IMAGE, "dropout": 0.2},
+            "decoder": {"kind": "transformer", **TRANSFORMER, "layers": 1, "tie_embeddings": False},
+        },
+    ],
     "entity_network": [{"size": 5, "slots": 3}],
     "feed_forward": [
         {"units": [6], "embedding": 4},
@@ -108,7 +120,13 @@ class Case:
     def build(self, seed=1):
         # num_words: added by the codec "hybrid"; ids from it on are letters. Models that do not spell words ignore it.
         ids = {"kind": "ids", "vocab_size": VOCABULARY, "max_length": 20, "num_words": 8}
-        source = {"ids": ids, "sparse": {"kind": "sparse", "dim": DIM}, "scalar": {"kind": "scalar"}}[self.source]
+        sources = {
+            "ids": ids,
+            "sparse": {"kind": "sparse", "dim": DIM},
+            "scalar": {"kind": "scalar"},
+            "pixels": {"kind": "pixels", "height": 6, "width": 4, "channels": 3},
+        }
+        source = sources[self.source]
         target = ids if self.generates else {"kind": "label", "classes": CLASSES[self.target]}
         return self.module.build(self.config, Sizes({"source": source}, "target", target), seed=seed)
 
@@ -128,7 +146,10 @@ class Case:
             return ({"source": tf.sparse.from_dense(dense.astype(keras.config.floatx()))},)
         if self.source == "scalar":
             return ({"source": tf.constant(random.normal(size=len(lengths)).astype(keras.config.floatx()))},)
-        source = {"source": ids_of(random, lengths, max(lengths))}
+        if self.source == "pixels":
+            source = {"source": random.integers(1, 256, (len(lengths), 6, 4, 3)).astype("uint8")}
+        else:
+            source = {"source": ids_of(random, lengths, max(lengths))}
         if not self.generates:
             return (source,)
         target = ids_of(random, [TARGET] * len(lengths), TARGET)

@@ -50,7 +50,7 @@ DROPOUT = {
     "recurrent": {"dropout", "embedding_dropout", "recurrent_dropout", "word_dropout", "dropout_kind"},
     "transformer": {"dropout", "attention_dropout", "activation_dropout", "word_dropout"},
 }
-ALL = plugins.names("encoders")
+ALL = [name for name in plugins.names("encoders") if "ids" in plugins.find("encoders", name).READS]
 PAIRS = list(itertools.product(ALL, pooling.KINDS))
 
 

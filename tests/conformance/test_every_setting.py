@@ -143,6 +143,15 @@ SHOWN = {
         "delimiter": "test_tables.py::test_every_format_gives_the_same_rows",
         "quoting": "test_tables.py::test_quotation_marks_are_literal_in_tsv_and_quote_fields_in_csv",
     },
+    "data.formats.captions": {
+        "images": "test_captions.py::test_a_table_gives_a_row_for_each_caption",
+        "image": "test_captions.py::test_a_table_gives_a_row_for_each_caption",
+        "captions": "test_captions.py::test_a_table_gives_a_row_for_each_caption",
+        "split_column": "test_captions.py::test_a_table_gives_a_row_for_each_caption",
+        "splits": "test_captions.py::test_a_table_gives_a_row_for_each_caption",
+        "lists": "test_captions.py::test_the_layout_of_flickr8k",
+    },
+    "data.formats.drawings": {"drawing": "test_captions.py::test_a_damaged_drawing_is_named"},
     "data.formats.json": dict.fromkeys(("columns", "keys", "key", "member"), "test_tables.py::test_every_format_gives_the_same_rows"),
     "data.formats.jsonl": {"member": "test_tables.py::test_every_format_gives_the_same_rows"},
     "data.formats.babi": dict.fromkeys(

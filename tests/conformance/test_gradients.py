@@ -22,6 +22,7 @@ FILTERS = {"kind": "convolution", "embedding_size": 4, "filters": 3, "kernel_siz
 READER = {"kind": "recurrent", "embedding_size": 4, "units": 4}
 ACTIVATIONS = ("relu", "gelu", "silu", "elu", "sigmoid")
 CHOSEN = {
+    "captioner": SMALL["captioner"][:1],
     "causal_language_model": [{"encoder": {**READER, "direction": "forward"}}, {"encoder": {**BLOCKS, "causal": True}}],
     "dual_encoder": [{"embedding_size": 4, "units": [5]}, {"embedding_size": 3, "units": [4, 3], "similarity": "dot"}],
     "feed_forward": [
@@ -43,6 +44,7 @@ CHOSEN = {
 }  # fmt: skip
 # Run by `make prove`: other cases, or test_models.py's gradients of the same networks, are part of `make test`.
 LARGE = {
+    "captioner-0",
     "causal_language_model-1", "dual_encoder-1", "feed_forward-1", "feed_forward-2", "feed_forward-3", "feed_forward-4", "hybrid-0", "masked_language_model-1",
     "pooled-1", "pooled-2", "pooled-3", "recurrent-0", "recurrent-1", "recurrent-2", "transformer-1",
 }  # fmt: skip

@@ -14,7 +14,12 @@ from textpipe.training import steps
 from textpipe.training.batching.batches import Batch
 from textpipe.training.settings import Settings
 
+PIXELS = {"kind": "pixels", "height": 8, "width": 8, "channels": 3}
 SMALL = {
+    "captioner": {
+        "encoder": {"kind": "image", "patch": 4, "filters": [6], "blocks": 0},
+        "decoder": {"kind": "recurrent", "units": 8, "embedding_size": 6, "attention_size": 4},
+    },
     "transformer": {"d_model": 8, "d_ff": 10, "num_heads": 2, "layers": 1, "dropout": 0.0},
     "recurrent": {
         "units": 8, "embedding_size": 6, "attention_size": 4, "layers": 2, "dropout": 0.0, "embedding_dropout": 0.0
@@ -53,6 +58,10 @@ SIZES = {
 
 # Settings that add or remove weights: the new value and the sign of the change.
 COUNTS = {
+    "captioner": {
+        "encoder": ({"kind": "image", "patch": 4, "filters": [6], "blocks": 1}, +1),
+        "decoder": ({"kind": "transformer", "d_model": 8, "num_heads": 2, "layers": 1}, +1),
+    },
     "transformer": {
         "layers": (2, +1), "encoder_layers": (2, +1), "decoder_layers": (2, +1),
         "tie_embeddings": (False, +1), "share_embeddings": (True, -1),
@@ -112,7 +121,8 @@ def cases(table):
 def built(kind, seed=1, **options):
     ids = {**tests.IDS, "num_words": 20}
     texts = plugins.find("models", kind).GIVES == "tokens"
-    sizes = Sizes({"source": ids}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
+    source = ids if "ids" in plugins.find("models", kind).READS else PIXELS
+    sizes = Sizes({"source": source}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
     return plugins.find("models", kind).build(config, sizes, seed=seed)
 

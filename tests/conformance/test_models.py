@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from textpipe.config.sections import Section
+from textpipe.decoding import _search
+
 
 def padded(ids, more=3):
     return np.pad(ids, [(0, 0), (0, more)])
@@ -67,11 +70,12 @@ def test_teacher_forced_logits_equal_stepped_logits(generator):
     model, (source, (target_in,)) = generator.random(), split_inputs(generator)
     expected = model({"source": source}, target_in, training=False)
     state = model.start(model.encode({"source": source}))
-    real = source != model.pad_id
+    positions = np.asarray(_search.source_ids(model, {"source": source}))
+    real = positions != model.pad_id
     for position in range(target_in.shape[1]):
         logits, state, attention = model.step(state, target_in[:, position])
         np.testing.assert_allclose(logits, expected[:, position], atol=5e-6)
-        assert attention.shape == source.shape
+        assert attention.shape == positions.shape
         np.testing.assert_array_equal(attention.numpy()[~real], 0)
         total = attention.numpy().sum(axis=1)
         assert np.allclose(total, 1, atol=1e-5) or np.all(total == 0)  # zeros: a model without attention
@@ -146,11 +150,20 @@ def test_no_two_weights_have_the_same_initial_values(case):
             assert twin == variable.path
 
 
+def dropout_rates(section):
+    """The rates of a model's settings and of the sections inside of them."""
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from dropout_rates(value)
+        elif name.endswith("dropout"):
+            yield value
+
+
 def test_dropout_is_off_in_inference_and_on_in_training(case):
     model, inputs = case.random(), case.inputs()
     first, second = (model(*inputs, training=False).numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    rates = [value for name, value in case.config if name.endswith("dropout")]
+    rates = dropout_rates(case.config)
     third, fourth = (model(*inputs, training=True).numpy() for _ in range(2))
     assert np.array_equal(third, fourth) != any(rates)
 

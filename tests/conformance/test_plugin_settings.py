@@ -10,6 +10,7 @@ import test_training_loop as tests
 
 from textpipe.config import plugins
 from textpipe.config.sections import Plugin
+from textpipe.data import raster
 from textpipe.training import loop
 from textpipe.training.settings import Settings
 
@@ -63,6 +64,7 @@ FEATURES = {
     "counts": NGRAMS,
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
+    "pixels": {"height": 5, "width": 5, "color": "gray"},
     "label": {"out_of_scope": "the the the"},
     "sentence_ids": {"max_sentences": 1, "max_words": 2},
     "tfidf": {**NGRAMS, "norm": "none", "idf_power": 0.5, "weights": ({"words": 0.7}, {"norm": "family"})},
@@ -184,9 +186,11 @@ def pieces(tmp_path_factory):
 
 def feature_of(module, config, folder, codec):
     folder.mkdir()
-    texts = [*LINES, "One word. One,\nword; once", "the the the"]
-    module.learn(config, lambda: iter([tf.constant(texts)]), folder, "text", codec=codec)
-    found = module.load(config, folder, "text", codec=codec)(tf.constant(texts))
+    cells = tf.constant([*LINES, "One word. One,\nword; once", "the the the"])
+    if module.KIND == "pixels":
+        cells = tf.constant([raster.png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))])
+    module.learn(config, lambda: iter([cells]), folder, "text", codec=codec)
+    found = module.load(config, folder, "text", codec=codec)(cells)
     found = tf.sparse.to_dense(found) if isinstance(found, tf.SparseTensor) else found
     return found.numpy()
 

@@ -19,14 +19,22 @@ def decode(contents: tf.Tensor) -> tf.Tensor:
     bytes or pixels, or one that is cut off.
     """
     size = tf.strings.length(contents)
-    require(size <= MAX_BYTES, f"a picture of at most {MAX_BYTES:,} bytes, found", size)
+    contents = require(contents, size <= MAX_BYTES, f"a picture of at most {MAX_BYTES:,} bytes, found", size)
     is_png = tf.equal(tf.strings.substr(contents, 0, len(PNG_SIGNATURE)), PNG_SIGNATURE)
     is_jpeg = tf.equal(tf.strings.substr(contents, 0, len(JPEG_SIGNATURE)), JPEG_SIGNATURE)
-    require(is_png | is_jpeg, "a PNG or JPEG file, found other bytes:", size)
-    tail = tf.strings.substr(contents, tf.maximum(size - TAIL, 0), TAIL)
-    parts = tf.where(is_png, tf.size(tf.strings.split(tail, PNG_END)), tf.size(tf.strings.split(tail, JPEG_END)))
-    require(parts > 1, "a complete PNG or JPEG file, found one that ends too early, after bytes:", size)
+    contents = require(contents, is_png | is_jpeg, "a PNG or JPEG file, found one of another kind, with bytes:", size)
+    tail = tf.io.decode_raw(tf.strings.substr(contents, tf.maximum(size - TAIL, 0), TAIL), tf.uint8)
+    ends = tf.cond(is_png, lambda: contains(tail, PNG_END), lambda: contains(tail, JPEG_END))
+    expected = "a complete PNG or JPEG file, found one that ends too early, after bytes:"
+    contents = require(contents, ends, expected, size)
     return tf.cond(is_png, lambda: decode_png(contents), lambda: decode_jpeg(contents))
+
+
+def contains(data: tf.Tensor, pattern: bytes) -> tf.Tensor:
+    """Whether bytes [n] uint8 have a pattern: [] bool."""
+    count = tf.maximum(tf.size(data) - len(pattern) + 1, 0)
+    equal = [tf.equal(data[at : at + count], byte) for at, byte in enumerate(pattern)]
+    return tf.reduce_any(tf.reduce_all(tf.stack(equal), axis=0))
 
 
 def decode_png(contents: tf.Tensor) -> tf.Tensor:
@@ -34,7 +42,8 @@ def decode_png(contents: tf.Tensor) -> tf.Tensor:
     # Eight bytes for width and height follow a signature, a length and a name of 16; padded, so that they exist.
     header = tf.io.decode_raw(tf.strings.substr(contents + b"\0" * 24, 16, 8), tf.uint8)
     digits = tf.reshape(tf.cast(header, tf.int64), [2, 4])
-    check_pixels(tf.reduce_prod(tf.linalg.matvec(digits, tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64))))
+    sides = tf.linalg.matvec(digits, tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64))
+    contents = require_size(contents, tf.reduce_prod(sides))
     pixels = tf.cast(tf.io.decode_png(contents, channels=4), tf.float32)
     alpha = pixels[:, :, 3:] / 255.0
     return pixels[:, :, :3] * alpha + WHITE * (1.0 - alpha)
@@ -43,24 +52,27 @@ def decode_png(contents: tf.Tensor) -> tf.Tensor:
 def decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
     """[] string -> [h, w, 3] float32, 0 to 255."""
     shape = tf.image.extract_jpeg_shape(contents, tf.int64)
-    check_pixels(shape[0] * shape[1])
+    contents = require_size(contents, shape[0] * shape[1])
     return tf.cast(tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE"), tf.float32)
 
 
-def check_pixels(count: tf.Tensor) -> None:
-    """Fails for a picture of more than MAX_PIXELS."""
-    require(count <= MAX_PIXELS, f"a picture of at most {MAX_PIXELS:,} pixels, found", count)
+def require_size(contents: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """The contents of a picture; fails for one of more than MAX_PIXELS."""
+    holds = (pixels > 0) & (pixels <= MAX_PIXELS)
+    return require(contents, holds, f"a picture of 1 to {MAX_PIXELS:,} pixels, found", pixels)
 
 
-def require(holds: tf.Tensor, expected: str, found: tf.Tensor) -> None:
-    """Fails with InvalidArgumentError "expected ..." unless the condition holds."""
-    tf.debugging.Assert(holds, [f"expected {expected}", found])
+def require(contents: tf.Tensor, holds: tf.Tensor, expected: str, found: tf.Tensor) -> tf.Tensor:
+    """The contents, which exist only once the condition was found to hold; else fails with InvalidArgumentError "expected ..."."""
+    check = tf.debugging.Assert(holds, [f"expected {expected}", found])
+    with tf.control_dependencies([] if check is None else [check]):  # None when run op by op
+        return tf.identity(contents)
 
 
 @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
-def check(contents: tf.Tensor) -> tf.Tensor:
-    """The size of a picture that can be decoded: [] string -> [2] int32, height and width. Fails as `decode`."""
-    return tf.shape(decode(contents))[:2]
+def decoded(contents: tf.Tensor) -> tf.Tensor:
+    """`decode` as a traced function, for one picture after another: [] string -> [h, w, 3] uint8. Fails as `decode`."""
+    return tf.cast(tf.round(decode(contents)), tf.uint8)
 
 
 def to_pixels(contents: tf.Tensor, *, height: int, width: int, channels: int) -> tf.Tensor:

@@ -57,7 +57,9 @@ def parse(text: str) -> Drawing:
     first, *others = (part.strip() for part in text.split(";"))
     head = HEAD.fullmatch(first)
     if head is None or not (1 <= int(head[1]) <= MAX_SIDE and 1 <= int(head[2]) <= MAX_SIDE):
-        raise ValueError(f"{first[:60]!r} is no size of at most {MAX_SIDE}x{MAX_SIDE} and background such as '48x48 #f4f1ea'")
+        raise ValueError(
+            f"{first[:60]!r} is no size of at most {MAX_SIDE}x{MAX_SIDE} and background such as '48x48 #f4f1ea'"
+        )
     if len(others) > MAX_SHAPES:
         raise ValueError(f"{len(others)} shapes, where at most {MAX_SHAPES} are allowed")
     shapes = []
@@ -102,7 +104,9 @@ def png(pixels: np.ndarray, *, text: bytes = b"") -> bytes:
     height, width, channels = pixels.shape
     color = {1: 0, 3: 2, 4: 6}[channels]
     size = pixels.dtype.itemsize * channels
-    rows = np.frombuffer(pixels.astype(pixels.dtype.newbyteorder(">")).tobytes(), np.uint8).reshape(height, width * size)
+    rows = np.frombuffer(pixels.astype(pixels.dtype.newbyteorder(">")).tobytes(), np.uint8).reshape(
+        height, width * size
+    )
     filtered = rows.copy()
     filtered[:, size:] -= rows[:, :-size]
     data = np.concatenate([np.ones((height, 1), np.uint8), filtered], axis=1).tobytes()

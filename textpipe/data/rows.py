@@ -15,6 +15,7 @@ from textpipe.errors import DataError
 
 BATCH_ROWS = 10_000  # maximum number of rows in a batch
 REPLACEMENT = "\ufffd"
+NUM_NAMED = 20  # dropped rows that are logged
 # Invalid bytes are carried as lone surrogates (PEP 383) until their row is known.
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -72,10 +73,12 @@ class Repairs:
     list_columns: frozenset[str | int] = frozenset()  # whose cells may be lists, for their kinds to parse
 
     def bad_row(self, location: str, problem: str, cure: str) -> None:
-        """Count a row to be dropped, or raise DataError, depending on on_bad_rows."""
+        """Count a row to be dropped and log the first ones, or raise DataError, depending on on_bad_rows."""
         if self.on_bad_rows == "error":
             raise DataError(f'{location}: {problem}; {cure}, or drop such rows with on_bad_rows = "drop"')
         self.counts["bad_rows"] += 1
+        if self.counts["bad_rows"] <= NUM_NAMED:
+            log.info("%s: %s; the row is dropped", location, problem)
 
     def record_encoding(self, path: object, encoding: Encoding) -> None:
         """Record the encoding of a file that is not UTF-8; log a guess once per file."""

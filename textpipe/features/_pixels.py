@@ -26,9 +26,7 @@ class Pixels(tf.Module):
     def __call__(self, contents: tf.Tensor) -> tf.Tensor:
         """[N] string -> [N, H, W, C] uint8."""
         config = self.options()
-        return image_ops.to_pixels(
-            contents, height=config.height, width=config.width, channels=config.channels
-        )
+        return image_ops.to_pixels(contents, height=config.height, width=config.width, channels=config.channels)
 
     @cached_property
     def traced(self) -> Any:

@@ -28,6 +28,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "ids": IDS,
     "sparse": {"kind": "sparse", "dim": DIM},
     "scalar": {"kind": "scalar"},
+    "pixels": {"kind": "pixels", "height": 8, "width": 8, "channels": 3},
 }
 LABELS: dict[str, list[str]] = {"two classes": ["no", "yes"], "five classes": list("abcde")}
 OWN_CODE = "optimizer {} computes what it needs by its own code (training/full_batch.py), which is not checked"
@@ -168,7 +169,7 @@ def in_float64(cells: Any) -> Any:
 
 
 def random_rows(size: dict[str, Any], rows: int, random: np.random.Generator) -> Any:
-    """Cells of a size table: ids [B, T], sparse [B, D], numbers [B], labels [B] or sets of labels [B, C]."""
+    """Cells of a size table: ids [B, T], sparse [B, D], numbers [B], pixels [B, H, W, C], labels [B] or sets of labels [B, C]."""
     draw = DRAWS.get(size["kind"])
     if draw is None:
         raise ConfigError(
@@ -196,11 +197,17 @@ def random_sparse(size: dict[str, Any], rows: int, random: np.random.Generator) 
     return tf.sparse.from_dense(dense)
 
 
+def random_pixels(size: dict[str, Any], rows: int, random: np.random.Generator) -> Any:
+    shape = (rows, size["height"], size["width"], size["channels"])
+    return in_float64(random.integers(1, 256, shape).astype(np.uint8))
+
+
 DRAWS: dict[str, Callable[..., Any]] = {
     "ids": random_ids,
     "sparse": random_sparse,
     "scalar": lambda size, rows, random: in_float64(random.normal(size=rows)),
     "label": lambda size, rows, random: in_float64(np.arange(rows, dtype=np.int32) % len(size["classes"])),
+    "pixels": random_pixels,
     "multi_hot": lambda size, rows, random: in_float64(random.integers(0, 2, (rows, len(size["classes"]))) * 1.0),
 }
 OBJECTIVES = {"label": "softmax", "multi_hot": "sigmoid"}  # of logits, by the target

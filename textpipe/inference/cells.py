@@ -42,7 +42,8 @@ def read_row(row: Any, readers: Mapping[str, Reader], place: str) -> Any:
         if not isinstance(row, Mapping) or is_base64(row):
             return row
         return {
-            name: readers[name](cell) if name in readers and isinstance(cell, str) else cell for name, cell in row.items()
+            name: readers[name](cell) if name in readers and isinstance(cell, str) else cell
+            for name, cell in row.items()
         }
     except ValueError as error:
         raise DataError(f"{place}: {error}") from None

@@ -110,7 +110,7 @@ def check(contents: bytes) -> None:
 
     header = image_file.read(contents)
     try:
-        image_ops.check(tf.constant(contents))
+        image_ops.decoded(tf.constant(contents))
     except tf.errors.OpError:
         raise ValueError(f"a {header.format} whose pixels are damaged; copy it again") from None
 
@@ -121,7 +121,7 @@ def identity(cell: bytes) -> str:
 
     from textpipe.data import image_ops
 
-    pixels = image_ops.decode(tf.constant(cell)).numpy()
+    pixels = image_ops.decoded(tf.constant(cell)).numpy()
     return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
 
 
@@ -175,7 +175,7 @@ def open_archive(path: Path, changed: int) -> tuple[Any, Mapping[str, Any]]:
     if path.suffix == ".zip":
         archive = zipfile.ZipFile(path)
         return archive, {info.filename: info for info in archive.infolist()}
-    tar = tarfile.open(path)
+    tar = tarfile.open(path)  # noqa: SIM115  kept open by the cache
     return tar, {info.name.removeprefix("./"): info for info in tar.getmembers()}
 
 
@@ -200,4 +200,6 @@ def line(table: Mapping[str, Any]) -> str:
         for side in ("width", "height")
     )  # fmt: skip
     changed = ", ".join(f"{count:,} {name}" for name, count in table["changed"].items())
-    return f"{formats or 'none'}; {sides} pixels" + (f"; decoded to 8-bit RGB before white: {changed}" if changed else "")
+    return f"{formats or 'none'}; {sides} pixels" + (
+        f"; decoded to 8-bit RGB before white: {changed}" if changed else ""
+    )

@@ -18,7 +18,8 @@ ENCODER_SETTINGS = {
 }
 
 if TYPE_CHECKING:
-    Encoder, Decoder = Any, Any
+    Encoder = Any
+    Decoder = Any
 else:
     Encoder, Decoder = Plugin.of("encoders"), Plugin.of("models")
 

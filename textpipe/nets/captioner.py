@@ -26,6 +26,10 @@ SEED_STEP = 1_000_003  # encoder and decoder start from different weights
 class Regions(keras.Model):
     """What is common to both: an encoder of pictures, and positions in place of source tokens."""
 
+    encoder: Any
+    decoder: Any
+    seeds: Any
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the regions."""
@@ -66,9 +70,7 @@ class RecurrentCaptioner(Regions, RecurrentModel):
             self.output_weight = self.table(self.target_size, self.decoder.readout_size, "output_weight", size)
         self.target_drop.build((None, None, size))
         if config.word_dropout:
-            self.target_word_drop = WordDropout(
-                config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds)
-            )
+            self.target_word_drop = WordDropout(config.word_dropout, noise_shape=(None, None, 1), seed=next(self.seeds))
             self.target_word_drop.build((None, None, size))
         self.built = True
 

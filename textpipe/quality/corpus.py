@@ -83,8 +83,11 @@ class Corpus:
         """The source texts of each row in the form in which ingest compares them."""
         if not self.rows(split):
             return []
-        cells = [self.splits[split][name].to_pylist() for name in self.compared]
-        columns = [hashes.normal_forms(comparison_texts(column)) for column in cells]
+        kinds = {item.name: item.cells for item in self.fields}
+        columns = [
+            hashes.normal_forms(comparison_texts(self.splits[split][name].to_pylist(), kinds[name]))
+            for name in self.compared
+        ]
         joined = columns[0] if len(columns) == 1 else map(b" \x1f ".join, zip(*columns, strict=True))
         return [form.decode() for form in joined]
 

@@ -22,7 +22,9 @@ DECODED_PIXELS = 512  # side of a picture in a PNG
 Weights = Sequence[Sequence[float]]
 
 
-def draw(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: bytes, path: Path, title: str = "") -> None:
+def draw(
+    weights: Weights, grid: Sequence[int], words: Sequence[str], picture: bytes, path: Path, title: str = ""
+) -> None:
     """Write a picture for each word; the suffix selects the format. Raises ConfigError for one that is not in KINDS.
 
     weights: [U, L]; grid: rows and columns of the regions; picture: a PNG or JPEG file.
@@ -112,9 +114,11 @@ def svg(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: by
     total_width = columns * (width + GAP) + GAP
     total_height = -(-len(words) // columns) * (height + LINE + GAP) + LINE + GAP
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {total_height:.0f}" width="{total_width:.0f}" '
-        f'height="{total_height:.0f}" font-family="system-ui, sans-serif"><rect width="100%" height="100%" fill="#fff"/>'
-        f'<defs><image id="picture" href="{data_url(picture)}" width="{width:.0f}" height="{height:.0f}" preserveAspectRatio="none"/></defs>'
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width:.0f} {total_height:.0f}" width="{total_width:.0f}" '
+            f'height="{total_height:.0f}" font-family="system-ui, sans-serif"><rect width="100%" height="100%" fill="#fff"/>'
+            f'<defs><image id="picture" href="{data_url(picture)}" width="{width:.0f}" height="{height:.0f}" preserveAspectRatio="none"/></defs>'
+        )
     ]
     for at, (row, word) in enumerate(zip(weights, words, strict=True)):
         line, column = divmod(at, columns)
@@ -124,7 +128,9 @@ def svg(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: by
             f'<text x="{width / 2:.1f}" y="{height + 16:.1f}" text-anchor="middle" font-size="14" fill="{INK}">'
             f"{html.escape(visible(word))}</text></g>"
         )
-    out.append(f'<text x="{GAP}" y="{total_height - 8:.0f}" font-size="11" fill="{QUIET}">{html.escape(title)}</text></svg>\n')
+    out.append(
+        f'<text x="{GAP}" y="{total_height - 8:.0f}" font-size="11" fill="{QUIET}">{html.escape(title)}</text></svg>\n'
+    )
     path.write_text("\n".join(out), encoding="utf-8")
 
 
@@ -137,7 +143,7 @@ def png(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: by
     from textpipe.report.attention_map import find_fonts, plot_text
     from textpipe.report.figures import figure
 
-    pixels: Any = image_ops.decode(tf.constant(picture))
+    pixels: Any = tf.cast(image_ops.decoded(tf.constant(picture)), tf.float32)
     scale = min(1.0, DECODED_PIXELS / max(pixels.shape))
     size = [max(1, round(side * scale)) for side in pixels.shape[:2]]
     pixels = np.clip(tf.image.resize(pixels, size, antialias=True).numpy(), 0, 255).astype(np.uint8)

@@ -116,7 +116,8 @@ def read_feature(batch: Any, at: int, field: str) -> dict[str, Any]:
 def to_json(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the bytes among its cells and features as {"b64": ...}."""
     features = {
-        name: {key: model_rows.to_json(value) for key, value in table.items()} for name, table in row["features"].items()
+        name: {key: model_rows.to_json(value) for key, value in table.items()}
+        for name, table in row["features"].items()
     }
     return {**row, "raw": {name: model_rows.to_json(cell) for name, cell in row["raw"].items()}, "features": features}
 

@@ -120,7 +120,7 @@ def read_table(source: Path, config: Config, repairs: Repairs, columns: Sequence
     names: list[str | int] = [config.image if name == IMAGE else name for name in columns if name != CAPTION]
     extra = [config.split_column] if config.split_column else []
     count = 0
-    for rows in module.read(source, module.Config(), repairs, [*names, *config.captions, *extra]):  # type: ignore[arg-type]
+    for rows in module.read(source, module.Config(), repairs, [*names, *config.captions, *extra]):
         if config.splits:
             (value,) = config.splits.values()
             rows = rows.keep([cell == value for cell in rows.columns[-1]])
@@ -135,5 +135,3 @@ def read_table(source: Path, config: Config, repairs: Repairs, columns: Sequence
                 expanded.lines.append(rows.lines[at])
                 count += 1
         yield expanded
-
-

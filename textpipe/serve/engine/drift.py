@@ -43,8 +43,9 @@ class DriftMonitor:
     def record(
         self, version: Version, signature: Signature, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]
     ) -> None:
-        """Samples a request's texts and answers, if the model can count tokens and has a single text input."""
-        if version.token_counts is None or not signature.answers_rows:
+        """Samples a request's texts and answers, if the model can count their tokens and has a single input."""
+        counting = version.token_counts
+        if counting is None or "source_tokens" not in counting.outputs or not signature.answers_rows:
             return
         if len(self.samples) == MAX_SAMPLES or len(inputs) != 1:
             return
