@@ -535,5 +535,7 @@ def test_one_field_is_its_own_question():
 def test_punctuation_is_removed_but_inside_words():
     step = Plugin.check("text.steps", "punctuation")
     texts = ["Well-read, isn\u2019t he?", "rock'n'roll 1-2-3 -x- 'a'", "\u00abStop\u00bb \u2013 3.5!", "a\ufdd1b"]
-    found = [text.decode() for text in plugins.find("text.steps", "punctuation").apply(tf.constant(texts), step).numpy()]
+    found = [
+        text.decode() for text in plugins.find("text.steps", "punctuation").apply(tf.constant(texts), step).numpy()
+    ]
     assert found == ["Well-read  isn't he ", "rock'n'roll 1-2-3  x   a ", " Stop    3 5 ", "a b"]
