@@ -26,7 +26,7 @@ from textpipe.data.columns import Blocks
 from textpipe.data.formats import drawings
 from textpipe.data.rows import Repairs
 from textpipe.encoders import image as image_encoder
-from textpipe.errors import ConfigError, DataError
+from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.features import pixels
 from textpipe.kinds import image
 from textpipe.metrics import cider
@@ -442,6 +442,8 @@ def test_a_model_answers_bytes_base64_and_paths_alike(model, picture, tmp_path):
     encoded_row = {"b64": base64.b64encode(PNG).decode()}
     for row in (encoded_row, {"image": PNG}, {"image": encoded_row}):
         assert loaded.predict([row]) == [answer]
+    with pytest.raises(ModelError, match=r"1: expected a PNG or JPEG file, found one of another kind, with bytes: 5$"):
+        loaded.predict([b"hello"])
     assert loaded.predict([b""]) == [{"answer": "", "score": 0.0}]
     done = run("predict", model, picture)
     assert (done.exit_code, done.stdout.split("\t")[0]) == (0, answer["answer"])

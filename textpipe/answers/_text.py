@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from textpipe.answers import _attention
 from textpipe.answers._target_encoder import TargetEncoder
 from textpipe.config import plugins
 from textpipe.config.sections import Section
@@ -173,30 +174,9 @@ class Output(tf.Module):
         return values | {DEADLINE: tf.constant(0.0, tf.float64)}
 
     def attention(self, raw: Raw) -> Tensors:
-        """The attention of the best answer: weights [B, U, T], its target_tokens [B, U], and source_tokens [B, T].
-
-        Where positions of the source are regions of a picture, row by row, `grid` [B, 2] gives rows and columns instead of tokens.
-
-        alignment [B, U] is the position of the source token with the largest weight; -1 after the end and for models
-        without attention.
-        """
-        features, graph = self.graph.features, self.graph
+        """The attention of the best answer; see _attention.describe."""
         inputs = self.search_inputs(raw)
-        outputs = self.generate(inputs, n_best=1)
-        weights = outputs["attention"][:, 0]
-        best = tf.argmax(weights, axis=2, output_type=tf.int32)
-        source = _search.source_ids(graph.model, inputs)
-        grid = getattr(graph.model, "grid", None)
-        if grid is None:
-            position = {"source_tokens": features[graph.source].codec.pieces(source)}
-        else:
-            position = {"grid": tf.tile(tf.constant([grid], tf.int32), [tf.shape(source)[0], 1])}
-        return {
-            "weights": weights,
-            "alignment": tf.where(tf.reduce_max(weights, axis=2) > 0, best, -1),
-            "target_tokens": features[graph.target].codec.pieces(outputs["ids"][:, 0]),
-            **position,
-        }
+        return _attention.describe(self.graph, inputs, self.generate(inputs, n_best=1))
 
     def score(self, raw: Raw) -> Tensors:
         """Score given answers: {source field: [B], target field: [B]} -> figures per pair.

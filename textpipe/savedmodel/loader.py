@@ -24,8 +24,8 @@ ABOUT = description.NAME
 read_about = description.read
 GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side code
 DEFAULT = description.DEFAULT
-# The graph's message for an option outside its bounds.
-OPTION_REFUSED = re.compile(r"assertion failed: \[(option [^]]*found)\] \[([^]]*)\]")
+# The graph's message for an option outside its bounds, and for a cell that it cannot read.
+REFUSED = re.compile(r"assertion failed: \[((?:option|expected) [^]]*)\] \[([^]]*)\]")
 
 FIELD_DTYPES = ("string", "float32")  # dtypes of row fields
 
@@ -153,9 +153,8 @@ class Model:
         try:
             return run_in_batches(function, columns, batch_rows=batch_rows, fixed=fixed)
         except tf.errors.OpError as error:
-            match = OPTION_REFUSED.search(error.message)
-            if match:
-                raise ModelError(f"{self.path}: {match[1]} {match[2]}") from None
+            if reason := refusal(error.message):
+                raise ModelError(f"{self.path}: {reason}") from None
             raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
 
     @property
@@ -203,6 +202,12 @@ class Model:
                 raise ModelError(f"{self.path}: option {name} must be {side}, found {value}")
             tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
         return tensors
+
+
+def refusal(message: str) -> str | None:
+    """What a graph says of a value that it refuses, out of TensorFlow's message; None for other errors."""
+    match = REFUSED.search(message)
+    return f"{match[1]} {match[2]}" if match else None
 
 
 def convert_outputs(signature: records.Signature, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

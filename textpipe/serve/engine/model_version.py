@@ -11,7 +11,7 @@ import numpy as np
 
 from textpipe.savedmodel import side_effects
 from textpipe.savedmodel import signatures as records
-from textpipe.savedmodel.loader import DEFAULT, Model
+from textpipe.savedmodel.loader import DEFAULT, Model, refusal
 from textpipe.serve.engine import search_limits
 from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.redaction import without_roots
@@ -100,7 +100,8 @@ class Signature:
         except tf.errors.OpError as error:
             if search_limits.DEADLINE_ERROR in error.message:
                 raise search_limits.deadline_exceeded() from None
-            raise ServingError(CLIENT_ERRORS.get(error.error_code, "INTERNAL"), self.redact(error.message)) from None
+            message = refusal(error.message) or error.message
+            raise ServingError(CLIENT_ERRORS.get(error.error_code, "INTERNAL"), self.redact(message)) from None
         except (TypeError, ValueError) as error:
             raise invalid_argument(self.redact(str(error).strip().splitlines()[0])) from None
         return {name: to_numpy(outputs[name]) for name in sorted(outputs)}
