@@ -59,7 +59,9 @@ def prepare(folder: Path, output: Path) -> None:
             name = path.removesuffix(".csv")
             table = tables[name]
             text = table_syntax.unescape(text)
-            rows[split_of(question, name, dev)].append({"id": question, "table": table, "question": text, "answer": answer})
+            rows[split_of(question, name, dev)].append(
+                {"id": question, "table": table, "question": text, "answer": answer}
+            )
     for split, lines in rows.items():
         with (output / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -73,7 +75,9 @@ def trained_so_far(work: Path, vectorize: Path, pipeline: runner.Pipeline, folde
     section: Any = pipeline.sections["train"]
     task = plugins.find("tasks", "table_qa")
     tables = json.loads((vectorize / "features.json").read_text(encoding="utf-8"))
-    model = plugins.find("models", section.model.kind).build(section.model, Sizes.from_tables(tables, task.FIELDS), seed=0)
+    model = plugins.find("models", section.model.kind).build(
+        section.model, Sizes.from_tables(tables, task.FIELDS), seed=0
+    )
     lines = [json.loads(line) for line in (work / "logs" / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
     best = max((line for line in lines if "valid_accuracy" in line), key=lambda line: line["valid_accuracy"])
     path = work / "resume" / "validated" / f"{best['step']:08d}"
@@ -84,7 +88,11 @@ def trained_so_far(work: Path, vectorize: Path, pipeline: runner.Pipeline, folde
     described = {"model": section.model.model_dump(mode="json"), "sizes": tables}
     (folder / "model.json").write_text(json.dumps(described), encoding="utf-8")
     (folder / "train.json").write_text(json.dumps({"best": best}), encoding="utf-8")
-    curve = [{key: line[key] for key in ("epoch", "step", "seconds", "valid_loss", "valid_accuracy")} for line in lines if "valid_accuracy" in line]
+    curve = [
+        {key: line[key] for key in ("epoch", "step", "seconds", "valid_loss", "valid_accuracy")}
+        for line in lines
+        if "valid_accuracy" in line
+    ]
     return {"best": best, "curve": curve}
 
 

@@ -104,16 +104,26 @@ def test_unpacked_tables_have_the_values_of_their_cells_whatever_the_other_table
 
 
 def test_cells_and_names_of_a_question_are_found():
-    inputs = packed(["Team name\tYear\nThe Red Lions\t1999\nBlue Whales\t2001"], ["the team name of blue whales in 1999 of lions?"])
+    inputs = packed(
+        ["Team name\tYear\nThe Red Lions\t1999\nBlue Whales\t2001"], ["the team name of blue whales in 1999 of lions?"]
+    )
     table, asked = packed_tables.table(inputs["table"], 6, 6), packed_tables.question(inputs["question"])
     found = packed_tables.matches(table, asked, 10)
     assert found.cells.numpy().tolist() == [[[False, True], [True, False]]]
     assert not found.partial_cells.numpy().any()  # each column has a cell that matches as a whole
     assert found.names.numpy().tolist() == [[True, False]]
-    covered = [word for word, inside in zip("the team name of blue whales in 1999 of lions".split(), found.covered.numpy()[0], strict=True) if inside]
+    covered = [
+        word
+        for word, inside in zip(
+            "the team name of blue whales in 1999 of lions".split(), found.covered.numpy()[0], strict=True
+        )
+        if inside
+    ]
     assert covered == ["blue", "whales", "1999"]
     inputs = packed(["Team\nThe Red Lions\nBlue Whales"], ["the lions"])
-    found = packed_tables.matches(packed_tables.table(inputs["table"], 6, 6), packed_tables.question(inputs["question"]), 10)
+    found = packed_tables.matches(
+        packed_tables.table(inputs["table"], 6, 6), packed_tables.question(inputs["question"]), 10
+    )
     assert found.partial_cells.numpy().tolist() == [[[True, False]]]
 
 
@@ -123,7 +133,11 @@ VALUES = np.array([[[3.0, 9.0, np.nan, 9.0, 1.0], [5.0, 4.0, 3.0, 2.0, 1.0]]], n
 def made(values, matching=None):
     number = ~np.isnan(values)
     real, batch = np.where(number, values, 0.0).astype(np.float32), values.shape[0]
-    flat = np.zeros((batch, len(operations.MATCHING) * values.shape[1], values.shape[2]), np.float32) if matching is None else matching
+    flat = (
+        np.zeros((batch, len(operations.MATCHING) * values.shape[1], values.shape[2]), np.float32)
+        if matching is None
+        else matching
+    )
     order = (*operations.sorted_rows(real, number, -1), *operations.sorted_rows(real, number, 1))
     return operations.Table(np.ones((batch, values.shape[2]), np.float32), *order, number.astype(np.float32), flat)
 
@@ -168,7 +182,9 @@ def test_soft_extremes_equal_the_expectation_over_all_sets_of_rows():
 def test_comparisons_are_a_mixture_over_the_numbers_of_the_question():
     number = ~np.isnan(VALUES)
     weights = np.tile(np.array([[0.25, 0.75, 0.0]], np.float32), (1, 4, 1))
-    actual = operations.comparisons(np.nan_to_num(VALUES), number, tf.constant([[3.0, 8.0, 0.0]]), tf.constant(weights)).numpy()
+    actual = operations.comparisons(
+        np.nan_to_num(VALUES), number, tf.constant([[3.0, 8.0, 0.0]]), tf.constant(weights)
+    ).numpy()
     for at, compare in enumerate((np.greater, np.less, np.greater_equal, np.less_equal)):
         expected = sum(share * (compare(VALUES, pivot) & number) for share, pivot in ((0.25, 3.0), (0.75, 8.0)))
         np.testing.assert_allclose(actual[:, at], expected, atol=1e-6)
@@ -192,7 +208,9 @@ def test_answers_are_compared_by_their_values(answer, reference, right):
 
 
 def test_the_accuracy_counts_all_rows_and_that_of_the_answered_ones_theirs():
-    metrics = denotation.score(["a", "b", "c", ""], [True, True, False, False], ["a", "x", "c", "d"], resamples=0)["metrics"]
+    metrics = denotation.score(["a", "b", "c", ""], [True, True, False, False], ["a", "x", "c", "d"], resamples=0)[
+        "metrics"
+    ]
     assert metrics == {"accuracy": 0.5, "answered": 0.5, "answered_accuracy": 0.5}
     assert denotation.score([], [], [])["metrics"]["accuracy"] is None
 

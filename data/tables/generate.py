@@ -12,7 +12,28 @@ from pathlib import Path
 
 SIZES = {"train": 640, "valid": 60, "test": 60}
 SEED = 20_161_108
-STARTS = ("Al", "Bren", "Cor", "Dal", "Es", "Far", "Gol", "Hes", "Ing", "Kor", "Lim", "Mon", "Nor", "Os", "Pel", "Rud", "Sal", "Tor", "Ul", "Wes")
+STARTS = (
+    "Al",
+    "Bren",
+    "Cor",
+    "Dal",
+    "Es",
+    "Far",
+    "Gol",
+    "Hes",
+    "Ing",
+    "Kor",
+    "Lim",
+    "Mon",
+    "Nor",
+    "Os",
+    "Pel",
+    "Rud",
+    "Sal",
+    "Tor",
+    "Ul",
+    "Wes",
+)
 ENDS = ("burg", "dale", "ford", "ham", "mouth", "stad", "ton", "vik")
 REGIONS = ("north", "south", "east", "west")
 NOUNS = {"town": ("population", "region"), "player": ("points", "team"), "ship": ("length", "port")}
@@ -23,7 +44,7 @@ def rows_of(noun, choose):
     number, group = NOUNS[noun]
     names = choose.sample([start + end for start in STARTS for end in ENDS], choose.randint(4, 7))
     values = choose.sample(range(11, 999), len(names))
-    return [noun, number, group], [[name, str(value), choose.choice(REGIONS)] for name, value in zip(names, values)]
+    return [noun, number, group], [[name, str(value), choose.choice(REGIONS)] for name, value in zip(names, values, strict=False)]
 
 
 def ask(noun, header, rows, choose):
@@ -37,9 +58,13 @@ def ask(noun, header, rows, choose):
     if kind == 1:
         return f"which {group} does {rows[at][0]} belong to?", rows[at][2]
     if kind == 2:
-        return choose.choice([f"which {noun} has the most {number}?", f"what {noun} has the highest {number}?"]), rows[values.index(max(values))][0]
+        return choose.choice([f"which {noun} has the most {number}?", f"what {noun} has the highest {number}?"]), rows[
+            values.index(max(values))
+        ][0]
     if kind == 3:
-        return choose.choice([f"which {noun} has the least {number}?", f"what {noun} has the lowest {number}?"]), rows[values.index(min(values))][0]
+        return choose.choice([f"which {noun} has the least {number}?", f"what {noun} has the lowest {number}?"]), rows[
+            values.index(min(values))
+        ][0]
     if kind == 4:
         limit = choose.choice(values) - 1
         return f"how many {noun}s have more than {limit} {number}?", str(sum(value > limit for value in values))
@@ -47,7 +72,11 @@ def ask(noun, header, rows, choose):
         at = choose.randrange(len(rows) - 1)
         return f"which {noun} is listed after {rows[at][0]}?", rows[at + 1][0]
     if kind == 6:
-        return (f"what is the last {noun} listed?", rows[-1][0]) if at % 2 else (f"what is the first {noun} listed?", rows[0][0])
+        return (
+            (f"what is the last {noun} listed?", rows[-1][0])
+            if at % 2
+            else (f"what is the first {noun} listed?", rows[0][0])
+        )
     place = rows[at][2]
     return f"how many {noun}s are in the {group} {place}?", str(sum(row[2] == place for row in rows))
 

@@ -60,7 +60,12 @@ NGRAMS = {
 HASHED = {name: value for name, value in NGRAMS.items() if name != "min_df"}
 FEATURES = {
     "cells": {
-        "max_rows": 1, "max_columns": 1, "name_words": 2, "cell_words": 1, "key_words": 2, "min_count": 70,
+        "max_rows": 1,
+        "max_columns": 1,
+        "name_words": 2,
+        "cell_words": 1,
+        "key_words": 2,
+        "min_count": 70,
     },
     "counts": NGRAMS,
     "denotation": {"max_items": 1, "key_words": 2},

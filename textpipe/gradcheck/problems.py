@@ -74,7 +74,9 @@ def of_kind(
 def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
     """(kind of source, size table of the target, objective); for a model with its own `example` one, that stands for it."""
     if hasattr(module, "example"):
-        named = next(name for name in plugins.names("objectives") if plugins.find("objectives", name).NEEDS == module.GIVES)
+        named = next(
+            name for name in plugins.names("objectives") if plugins.find("objectives", name).NEEDS == module.GIVES
+        )
         yield "example", {}, named
         return
     targets: list[tuple[dict[str, Any], str]]

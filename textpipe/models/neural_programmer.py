@@ -68,10 +68,10 @@ def example(rows: int, *, seed: int) -> tuple[Sizes, dict[str, Any], Any]:
     towns = ("ayton", "beham", "ceville", "dorf", "ely", "fort")
     tables, questions, answers = [], [], []
     for row in range(rows):
-        names, sizes = random.permutation(towns)[: 3 + row % 3], random.choice(90, 6, replace=False) + 10
-        lines = [f"{name}\t{size}\t{towns[row % 2]}" for name, size in zip(names, sizes, strict=False)]
+        names, numbers = random.permutation(towns)[: 3 + row % 3], random.choice(90, 6, replace=False) + 10
+        lines = [f"{name}\t{size}\t{towns[row % 2]}" for name, size in zip(names, numbers, strict=False)]
         tables.append("\n".join(["town\tsize\tnear", *lines]))
-        questions.append(f"which town near {towns[row % 2]} is larger than {sizes[1]} or 20")
+        questions.append(f"which town near {towns[row % 2]} is larger than {numbers[1]} or 20")
         answers.append(str(names[0]) if row % 2 else "2")
     features = {
         "table": Cells(cells.Config(), ["town", "size", "near"]),
@@ -83,6 +83,6 @@ def example(rows: int, *, seed: int) -> tuple[Sizes, dict[str, Any], Any]:
         for (name, feature), texts in zip(features.items(), (tables, questions, answers), strict=True)
     }
     target = packed.pop("answer")
-    sizes = {name: feature.size for name, feature in features.items()}
-    answer = sizes.pop("answer")
-    return Sizes(sizes, "answer", answer), packed, target
+    tables_of_sizes = {name: feature.size for name, feature in features.items()}
+    answer = tables_of_sizes.pop("answer")
+    return Sizes(tables_of_sizes, "answer", answer), packed, target

@@ -14,7 +14,8 @@ PROGRAM = "answers with a program"
 # Settings of [train] without effect, and why.
 UNUSED = {
     **dict.fromkeys(
-        ("label_smoothing", "scheduled_sampling", "valid_bleu_rows", "class_weight", "calibration", "word_dropout"), PROGRAM
+        ("label_smoothing", "scheduled_sampling", "valid_bleu_rows", "class_weight", "calibration", "word_dropout"),
+        PROGRAM,
     ),
     "parallel": "trains on a batch as a whole",
 }
@@ -42,7 +43,11 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     loss = tf.reduce_sum(row_losses(model(inputs, training=training, hard=False), targets))
     if training:
         if model.l2:
-            loss += model.l2 * tf.cast(rows, loss.dtype) * tf.add_n([tf.nn.l2_loss(weight.value) for weight in model.trainable_variables])
+            loss += (
+                model.l2
+                * tf.cast(rows, loss.dtype)
+                * tf.add_n([tf.nn.l2_loss(weight.value) for weight in model.trainable_variables])
+            )
         return {"loss": loss, "weight": rows}
     correct = is_correct(model(inputs, training=False, hard=True), targets)
     return {"loss": loss, "correct": tf.reduce_sum(tf.cast(correct, tf.float32)), "weight": rows}
