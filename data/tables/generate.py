@@ -44,7 +44,9 @@ def rows_of(noun, choose):
     number, group = NOUNS[noun]
     names = choose.sample([start + end for start in STARTS for end in ENDS], choose.randint(4, 7))
     values = choose.sample(range(11, 999), len(names))
-    return [noun, number, group], [[name, str(value), choose.choice(REGIONS)] for name, value in zip(names, values, strict=False)]
+    return [noun, number, group], [
+        [name, str(value), choose.choice(REGIONS)] for name, value in zip(names, values, strict=False)
+    ]
 
 
 def ask(noun, header, rows, choose):
