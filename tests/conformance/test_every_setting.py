@@ -67,6 +67,9 @@ SHOWN = {
         "mean": "test_ensemble.py::test_probabilities_are_the_mean_over_the_members",
         "models": "test_ensemble.py::test_results_depend_on_the_members_files_and_code",
     },
+    "answers._denotation_settings": dict.fromkeys(
+        ("threshold", "wrong_cost"), "test_table_qa.py::test_an_answer_below_the_threshold_is_not_given"
+    ),
     "answers._label_settings": {
         **dict.fromkeys(("score", "threshold", "coverage"), "test_out_of_scope.py::test_a_given_threshold_a_coverage_and_each_score_decide"),
         "out_of_scope": "test_out_of_scope.py::test_rows_out_of_scope_are_answered_with_their_label_in_evaluation_and_in_the_export",

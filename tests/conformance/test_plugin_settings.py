@@ -61,11 +61,21 @@ NGRAMS = {
 }  # fmt: skip
 HASHED = {name: value for name, value in NGRAMS.items() if name != "min_df"}
 FEATURES = {
+    "cells": {
+        "max_rows": 1,
+        "max_columns": 1,
+        "name_words": 2,
+        "cell_words": 1,
+        "key_words": 2,
+        "min_count": 70,
+    },
     "counts": NGRAMS,
+    "denotation": {"max_items": 1, "key_words": 2},
     "hashed": {**HASHED, "norm": "l2"},
     "ids": {"max_length": 3},
     "pixels": {"height": 5, "width": 5, "color": "gray"},
     "label": {"out_of_scope": "the the the"},
+    "question": {"max_words": 3, "min_count": 31, "common": 0.9, "number_words": ["zero", "old"]},
     "sentence_ids": {"max_sentences": 1, "max_words": 2},
     "tfidf": {**NGRAMS, "norm": "none", "idf_power": 0.5, "weights": ({"words": 0.7}, {"norm": "family"})},
 }
@@ -184,19 +194,25 @@ def pieces(tmp_path_factory):
     return codec("unigram", tmp_path_factory.mktemp("codec") / "unigram")
 
 
+TABLES_AS_TEXT = ["the green house\tyear\na far ship\t1987\na green one\t1990", "green|old"]
+
+
 def feature_of(module, config, folder, codec):
     folder.mkdir()
-    cells = tf.constant([*LINES, "One word. One,\nword; once", "the the the"])
+    cells = tf.constant([*LINES, "One word. One,\nword; once", "the the the", *TABLES_AS_TEXT])
     if module.KIND == "pixels":
         cells = tf.constant([raster.png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))])
     module.learn(config, lambda: iter([cells]), folder, "text", codec=codec)
-    found = module.load(config, folder, "text", codec=codec)(cells)
+    feature = module.load(config, folder, "text", codec=codec)
+    found = feature(cells)
     found = tf.sparse.to_dense(found) if isinstance(found, tf.SparseTensor) else found
-    return found.numpy()
+    return found.numpy(), getattr(feature, "size", {}).get("words")
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), cases(FEATURES))
 def test_a_setting_of_a_feature_gives_other_rows(kind, name, value, tmp_path, pieces):
     module, *configs = both("features", kind, name, value)
-    one, other = (feature_of(module, config, tmp_path / str(number), pieces) for number, config in enumerate(configs))
-    assert one.shape != other.shape or not np.array_equal(one, other)
+    (one, words), (other, other_words) = (
+        feature_of(module, config, tmp_path / str(number), pieces) for number, config in enumerate(configs)
+    )
+    assert words != other_words or one.shape != other.shape or not np.array_equal(one, other)

@@ -51,7 +51,9 @@ class Output(tf.Module):
         last = tf.argmax(program.operations[:, -1], axis=1)
         item, name_of = self.items(cells, program), tf.constant(OPERATIONS)
         count = tf.strings.as_string(tf.cast(tf.round(program.count), tf.int32))
-        answer = tf.where(last == OPERATIONS.index("count"), count, tf.where(last == OPERATIONS.index("print"), item, ""))
+        answer = tf.where(
+            last == OPERATIONS.index("count"), count, tf.where(last == OPERATIONS.index("print"), item, "")
+        )
         asked = (inputs[model.question][:, 0] > 1) & tf.reduce_any(program.cells.rows, axis=1)
         answer = tf.where(asked, answer, "")
         score = tf.where(asked & (answer != ""), program.score, 0.0)
@@ -112,7 +114,9 @@ class Output(tf.Module):
             "rows": [["all", "all", "1", "1"]], "program": ["reset; reset; greatest(Area) rows 1; print(City)"]}
         """
         outputs = self.run(raw, self.graph.inputs(raw))
-        answered = (outputs["score"] >= tf.constant(self.chosen["threshold"], tf.float32)) & (outputs["program_answer"] != "")
+        answered = (outputs["score"] >= tf.constant(self.chosen["threshold"], tf.float32)) & (
+            outputs["program_answer"] != ""
+        )
         return {**outputs, "answered": answered, "answer": tf.where(answered, outputs["program_answer"], "")}
 
     @functools.cached_property
@@ -123,7 +127,11 @@ class Output(tf.Module):
             return {"threshold": settings.threshold, "rule": "given"}
         with tf.init_scope():  # also while a signature is traced
             scores, correct = self.valid_scores()
-        return {"rule": "wrong_cost", "wrong_cost": settings.wrong_cost, **best_threshold(scores, correct, settings.wrong_cost)}
+        return {
+            "rule": "wrong_cost",
+            "wrong_cost": settings.wrong_cost,
+            **best_threshold(scores, correct, settings.wrong_cost),
+        }
 
     def valid_scores(self) -> tuple[np.ndarray, np.ndarray]:
         """The score of each row of valid that a program gives something for, and whether it is right: [N]."""
@@ -212,8 +220,6 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, wrong_cost: float) -
     # Only between different scores.
     possible = np.concatenate([[True], np.append(ranked[1:] != ranked[:-1], True)]) if len(ranked) else np.array([True])
     best = max((gain, at) for at, gain in enumerate(gains) if possible[at])[1]
-    if best:
-        threshold = float(ranked[best - 1])
-    else:
-        threshold = float(ranked[0]) + 1e-6 if len(ranked) else 0.0
+    above_all = float(ranked[0]) + 1e-6 if len(ranked) else 0.0
+    threshold = float(ranked[best - 1]) if best else above_all
     return {"threshold": threshold, "rows": len(scores), "answered": int(best), "right": int(right[:best].sum())}

@@ -24,7 +24,9 @@ def unescape(cell: str) -> str:
 
 def escape(cell: str, *, bar: bool = False) -> str:
     r"""A text as an escaped cell; bar: also escape the vertical bar, as between the items of an answer."""
-    cell = cell.replace("\\", "\\\\").replace("\r\n", "\n").replace("\r", "\n").replace("\n", r"\n").replace("\t", r"\t")
+    cell = (
+        cell.replace("\\", "\\\\").replace("\r\n", "\n").replace("\r", "\n").replace("\n", r"\n").replace("\t", r"\t")
+    )
     return cell.replace("|", r"\p") if bar else cell
 
 

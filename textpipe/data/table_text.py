@@ -23,8 +23,8 @@ def canonical(cell: str) -> str:
     if "\n" not in text and text.strip().lower().endswith(SUFFIXES):
         text = read_file(Path(text.strip()))
     rows = from_json(text) if text.lstrip().startswith("[[") else from_text(text)
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    if not rows:
+    rows = [row for number, row in enumerate(rows) if row and (not number or any(cell.strip() for cell in row))]
+    if not rows or not text.strip():
         raise ValueError("a table without columns: expected a line with their names")
     width = len(rows[0])
     if len(rows) == 1:

@@ -71,7 +71,9 @@ class Cells(Packed):
     def size(self) -> dict:
         """Adds the words with an embedding of their own, and the widths of the records."""
         config = self.options()
-        limits = {name: getattr(config, name) for name in ("max_rows", "max_columns", "name_words", "cell_words", "key_words")}
+        limits = {
+            name: getattr(config, name) for name in ("max_rows", "max_columns", "name_words", "cell_words", "key_words")
+        }
         return {"kind": "cells", "words": self.words(), **limits}
 
     def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, dict[str, tf.Tensor]]:
@@ -80,7 +82,11 @@ class Cells(Packed):
         table = parse(text, config.max_rows, config.max_columns)
         names = table.names.flat_values
         name_records = tf.concat(
-            [table_text.keys(names, config.key_words)[:, None], padded_hashes(table_text.words(names), config.name_words)], axis=1
+            [
+                table_text.keys(names, config.key_words)[:, None],
+                padded_hashes(table_text.words(names), config.name_words),
+            ],
+            axis=1,
         )
         # Cells repeat, and tables of several questions do: each text is read once.
         cells, place = tf.unique(table.cells)

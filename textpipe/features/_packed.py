@@ -4,7 +4,7 @@ No integer is 0, so that rows are padded with 0 like token ids, and stored, batc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pyarrow as pa
 import tensorflow as tf
 
 from textpipe.data import arrow
-from textpipe.text import table_text
 
 END = 1  # the last integer of a row
 
@@ -63,10 +62,14 @@ def join(*parts: tf.RaggedTensor) -> tf.RaggedTensor:
 def from_records(records: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     """Records [M, W], `lengths` [N] of them per row -> [N, None]."""
     width = records.shape[1]
-    return tf.RaggedTensor.from_row_lengths(tf.reshape(records, [-1]), tf.cast(lengths, tf.int64) * width, validate=False)
+    return tf.RaggedTensor.from_row_lengths(
+        tf.reshape(records, [-1]), tf.cast(lengths, tf.int64) * width, validate=False
+    )
 
 
-def count_words(values: Callable[[], Iterable[Any]], texts: Callable[[tf.Tensor], tf.Tensor]) -> tuple[Counter[str], int]:
+def count_words(
+    values: Callable[[], Iterable[Any]], texts: Callable[[tf.Tensor], tf.Tensor]
+) -> tuple[Counter[str], int]:
     """({word: number of rows it is in}, number of rows) of the texts [M, None] of each row of the training cells."""
     counts: Counter[str] = Counter()
     rows = 0
@@ -81,12 +84,3 @@ def count_words(values: Callable[[], Iterable[Any]], texts: Callable[[tf.Tensor]
 def asset(folder: Path, name: str) -> Path:
     """The file of the words that a feature learned."""
     return Path(folder) / f"{name}.words.json"
-
-
-def line(stats: Mapping[str, int], rows: int, noun: str) -> str:
-    """The counts of a split as a terminal line: "2,831 words: 30,000, cut: 2"."""
-    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(stats.items()) if count)
-    return counts or f"no {noun}"
-
-
-__all__ = ["END", "Packed", "asset", "count_words", "from_records", "join", "line", "table_text"]

@@ -46,6 +46,17 @@ def of_kind(
 
     config = checked_model({"kind": kind, **options})
     module = plugins.find("models", kind)
+    if hasattr(module, "example"):
+        keras.utils.clear_session(free_memory=False)
+        sizes, inputs, answers = module.example(rows, seed=seed)
+        model = module.build(config, sizes, seed=seed)
+        perturb(model, seed)
+        objective = objective_of(module, sizes.target["kind"])
+        yield Problem(
+            model, plugins.find("objectives", objective), settings, inputs, answers, rows,
+            f"{kind}: {' and '.join(size['kind'] for size in sizes.inputs.values())}, objective {objective}", notes(settings),
+        )  # fmt: skip
+        return
     for source, target, objective in itertools.islice(variants(module), skip, None):
         keras.utils.clear_session(free_memory=False)  # layers are numbered from 1
         sizes = Sizes({"source": dict(SOURCES[source])}, "target", target)
@@ -62,7 +73,13 @@ def of_kind(
 
 
 def variants(module: ModuleType) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """(kind of source, size table of the target, objective)"""
+    """(kind of source, size table of the target, objective); for a model with its own `example` one, that stands for it."""
+    if hasattr(module, "example"):
+        named = next(
+            name for name in plugins.names("objectives") if plugins.find("objectives", name).NEEDS == module.GIVES
+        )
+        yield "example", {}, named
+        return
     targets: list[tuple[dict[str, Any], str]]
     if hasattr(module, "REPLY_READS"):
         targets = [(SOURCES[kind], objective_of(module, kind)) for kind in module.REPLY_READS]

@@ -3,8 +3,8 @@ r"""The answer to a question about a table: items separated by "|" ("Austria|Spa
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from textpipe.data.profile import add_counts, distribution
 from textpipe.data import table_syntax
+from textpipe.data.profile import add_counts, distribution
 
 if TYPE_CHECKING:
     import numpy as np

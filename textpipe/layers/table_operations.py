@@ -117,7 +117,8 @@ def apply(table: Table, selection: Any, operation: Any, column: Any) -> tuple[An
     greatest = ops.einsum("bc,bcr->br", column, extreme(selection, table.order, table.rank, table.number))
     least = ops.einsum("bc,bcr->br", column, extreme(selection, table.rising_order, table.rising_rank, table.number))
     alone = ops.stack(
-        [shifted(selection, -1), shifted(selection, 1), first(selection), last(selection), greatest, least, table.mask], axis=1
+        [shifted(selection, -1), shifted(selection, 1), first(selection), last(selection), greatest, least, table.mask],
+        axis=1,
     )
     start = NUM_ANSWERS + alone.shape[1]
     weights = operation[:, start:, None] * column[:, None, :]  # [B, 6, C]

@@ -97,7 +97,8 @@ def score(
     from textpipe.metrics import bootstrap
 
     correct = np.array(
-        [is_correct(str(answer), str(reference)) for answer, reference in zip(answers, references, strict=True)], np.float64
+        [is_correct(str(answer), str(reference)) for answer, reference in zip(answers, references, strict=True)],
+        np.float64,
     )
     given = np.array(answered, bool)
     if not len(correct):

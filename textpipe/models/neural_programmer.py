@@ -52,3 +52,37 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     model = NeuralProgrammer(config, cells, names["cells"], names["question"], sorted(set(hashes.tolist())), seed=seed)
     model.build()
     return model
+
+
+def example(rows: int, *, seed: int) -> tuple[Sizes, dict[str, Any], Any]:
+    """Size tables, inputs and targets of random tables and questions, for checks of gradients."""
+    import numpy as np
+    import tensorflow as tf
+
+    from textpipe.features import cells, denotation, question
+    from textpipe.features._cells import Cells
+    from textpipe.features._denotation import Denotation
+    from textpipe.features._question import Question
+
+    random = np.random.default_rng(seed)
+    towns = ("ayton", "beham", "ceville", "dorf", "ely", "fort")
+    tables, questions, answers = [], [], []
+    for row in range(rows):
+        names, numbers = random.permutation(towns)[: 3 + row % 3], random.choice(90, 6, replace=False) + 10
+        lines = [f"{name}\t{size}\t{towns[row % 2]}" for name, size in zip(names, numbers, strict=False)]
+        tables.append("\n".join(["town\tsize\tnear", *lines]))
+        questions.append(f"which town near {towns[row % 2]} is larger than {numbers[1]} or 20")
+        answers.append(str(names[0]) if row % 2 else "2")
+    features = {
+        "table": Cells(cells.Config(), ["town", "size", "near"]),
+        "question": Question(question.Config(), ["which", "town", "larger"], ["which", "is", "than", "or"]),
+        "answer": Denotation(denotation.Config()),
+    }
+    packed = {
+        name: feature(tf.constant(texts))
+        for (name, feature), texts in zip(features.items(), (tables, questions, answers), strict=True)
+    }
+    target = packed.pop("answer")
+    tables_of_sizes = {name: feature.size for name, feature in features.items()}
+    answer = tables_of_sizes.pop("answer")
+    return Sizes(tables_of_sizes, "answer", answer), packed, target

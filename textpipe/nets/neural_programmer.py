@@ -37,7 +37,9 @@ class Program(NamedTuple):
 class NeuralProgrammer(keras.Model):
     """{field: packed integers} -> Program."""
 
-    def __init__(self, config: Any, sizes: dict[str, Any], table: str, question: str, known: Sequence[int], *, seed: int):
+    def __init__(
+        self, config: Any, sizes: dict[str, Any], table: str, question: str, known: Sequence[int], *, seed: int
+    ):
         super().__init__(name="neural_programmer")
         self.config, self.table, self.question = config, table, question
         self.limits = {name: sizes[name] for name in ("name_words", "cell_words", "key_words")}
@@ -82,7 +84,9 @@ class NeuralProgrammer(keras.Model):
         rows = ops.where(has_row, ops.cast(place, "int32") + FIRST_WORD, UNKNOWN)
         return ops.reshape(rows, ops.shape(hashes)), ops.reshape(has_row, ops.shape(hashes))
 
-    def question_rows(self, words: packed_tables.Question, matches: packed_tables.Matches, training: bool) -> tuple[Any, Any]:
+    def question_rows(
+        self, words: packed_tables.Question, matches: packed_tables.Matches, training: bool
+    ) -> tuple[Any, Any]:
         """Rows of the embedding [B, Q + 2] and the mask: the words, then whether cells and whether names match."""
         rows, has_row = self.word_rows(words.hashes)
         is_number = ops.logical_not(ops.isnan(words.numbers))
@@ -162,7 +166,9 @@ class NeuralProgrammer(keras.Model):
         columns = self.column_vectors(cells, matches, number)
         columns = self.drops["columns"](columns, training=training)
         name_features = ops.stack([ops.cast(matches.names, dtype), ops.cast(matches.partial_names, dtype)], axis=2)
-        column_bias = ops.matmul(name_features, parts["name_match"][:, None])[..., 0] + MASKED * (1 - ops.cast(cells.columns, dtype))
+        column_bias = ops.matmul(name_features, parts["name_match"][:, None])[..., 0] + MASKED * (
+            1 - ops.cast(cells.columns, dtype)
+        )
 
         selection, history = table.mask, ops.zeros_like(asked)
         trace: dict[str, list[Any]] = {"operations": [], "columns": [], "selections": [], "scores": []}
@@ -174,7 +180,9 @@ class NeuralProgrammer(keras.Model):
             control = self.drops["controller"](control, training=training)
             soft_operation = ops.softmax(ops.matmul(control, ops.transpose(unit)))  # [B, O]
             chosen = ops.matmul(soft_operation, unit)
-            control = ops.relu(ops.matmul(history, parts["column_history"]) + ops.matmul(read, parts["column_controller"]))
+            control = ops.relu(
+                ops.matmul(history, parts["column_history"]) + ops.matmul(read, parts["column_controller"])
+            )
             control = ops.relu(ops.matmul(ops.concatenate([control, chosen], axis=1), parts["column_operation"]))
             control = self.drops["column_controller"](control, training=training)
             soft_column = ops.softmax(ops.einsum("bcd,bd->bc", columns, control) + column_bias)  # [B, C]
@@ -187,7 +195,9 @@ class NeuralProgrammer(keras.Model):
             trace["scores"].append(pass_score(soft_operation, soft_column))
             past = ops.concatenate([chosen, ops.einsum("bc,bcd->bd", soft_column, columns)], axis=1)
             past = self.drops["history"](past, training=training)
-            history = ops.tanh(ops.matmul(ops.concatenate([history, past], axis=1), parts["history"])) + parts["history_bias"]
+            history = (
+                ops.tanh(ops.matmul(ops.concatenate([history, past], axis=1), parts["history"])) + parts["history_bias"]
+            )
         stacked = {name: ops.stack(values, axis=1) for name, values in trace.items()}
         printed = printed * ops.cast(ops.logical_and(cells.columns[:, :, None], cells.rows[:, None, :]), dtype)
         return Program(

@@ -14,7 +14,8 @@ PROGRAM = "answers with a program"
 # Settings of [train] without effect, and why.
 UNUSED = {
     **dict.fromkeys(
-        ("label_smoothing", "scheduled_sampling", "valid_bleu_rows", "class_weight", "calibration", "word_dropout"), PROGRAM
+        ("label_smoothing", "scheduled_sampling", "valid_bleu_rows", "class_weight", "calibration", "word_dropout"),
+        PROGRAM,
     ),
     "parallel": "trains on a batch as a whole",
 }
@@ -42,7 +43,11 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     loss = tf.reduce_sum(row_losses(model(inputs, training=training, hard=False), targets))
     if training:
         if model.l2:
-            loss += model.l2 * rows * tf.add_n([tf.nn.l2_loss(weight.value) for weight in model.trainable_variables])
+            loss += (
+                model.l2
+                * tf.cast(rows, loss.dtype)
+                * tf.add_n([tf.nn.l2_loss(weight.value) for weight in model.trainable_variables])
+            )
         return {"loss": loss, "weight": rows}
     correct = is_correct(model(inputs, training=False, hard=True), targets)
     return {"loss": loss, "correct": tf.reduce_sum(tf.cast(correct, tf.float32)), "weight": rows}
@@ -54,22 +59,24 @@ def row_losses(program: Any, targets: Any) -> Any:
 
     from textpipe.layers import packed_tables
 
+    dtype = program.count.dtype  # float64 where gradients are checked
     items, number = packed_tables.denotation(targets)
+    number = tf.cast(number, dtype)
     gold, possible = gold_cells(program.cells, items)
-    real = tf.cast(program.cells.columns[:, :, None] & program.cells.rows[:, None, :], tf.float32)
+    real = tf.cast(program.cells.columns[:, :, None] & program.cells.rows[:, None, :], dtype)
     entries = tf.maximum(tf.reduce_sum(real, axis=[1, 2]), 1.0)
-    count = tf.maximum(tf.reduce_sum(tf.cast(program.cells.rows, tf.float32), axis=1), 1.0)
+    count = tf.maximum(tf.reduce_sum(tf.cast(program.cells.rows, dtype), axis=1), 1.0)
 
     missing = tf.math.log1p(-tf.minimum(program.printed, 1 - SMALLEST)) * real
-    missing = -tf.reduce_sum(tf.where(tf.reduce_any(gold, axis=1), 0.0, missing), axis=[1, 2])
+    missing = -tf.reduce_sum(tf.where(tf.reduce_any(gold, axis=1), tf.zeros([], dtype), missing), axis=[1, 2])
     shown = -tf.math.log(program.printed + SMALLEST)[:, None]  # [B, 1, C, R]
-    best = tf.reduce_min(tf.where(gold, shown, 1e9), axis=[2, 3])  # [B, I]
-    print_loss = PRINT_COST / entries * (missing + tf.reduce_sum(tf.where(items != 0, best, 0.0), axis=1))
+    best = tf.reduce_min(tf.where(gold, shown, tf.constant(1e9, dtype)), axis=[2, 3])  # [B, I]
+    print_loss = PRINT_COST / entries * (missing + tf.reduce_sum(best * tf.cast(items != 0, dtype), axis=1))
 
     countable = (number == tf.round(number)) & (number >= 0) & (number <= count)
-    error = tf.where(countable, program.count - number, 0.0)
+    error = tf.where(countable, program.count - number, tf.zeros([], dtype))
     count_loss = tf.minimum(0.5 * tf.square(error) / count, LARGEST_COUNT_LOSS)
-    print_loss = tf.where(possible, print_loss, 0.0)
+    print_loss = tf.where(possible, print_loss, tf.zeros([], dtype))
     either = tf.maximum(-tf.reduce_logsumexp(-SHARPNESS * tf.stack([count_loss, print_loss]), axis=0) / SHARPNESS, 0.0)
     return tf.where(countable & possible, either, tf.where(countable, count_loss, print_loss))
 
@@ -101,7 +108,7 @@ def is_correct(program: Any, targets: Any) -> Any:
     all_items = tf.reduce_all(tf.reduce_any(hit, axis=[2, 3]) | (items == 0), axis=1)
     no_others = tf.reduce_all(tf.reduce_any(gold, axis=1) | ~shown, axis=[1, 2])
     printed = possible & all_items & no_others & tf.reduce_any(shown, axis=[1, 2])
-    return tf.where(counts, tf.abs(program.count - number) < 0.5, printed)
+    return tf.where(counts, tf.abs(program.count - tf.cast(number, program.count.dtype)) < 0.5, printed)
 
 
 def figures(sums: Mapping[str, float]) -> dict[str, float]:

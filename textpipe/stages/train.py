@@ -26,7 +26,14 @@ INPUTS = ("ingest", "tokenize", "vectorize")
 PLUGINS_OF = ("tokenize", "vectorize")
 
 # What a model with these GIVES answers.
-ANSWERS = {"logits": "label", "tokens": "text", "vectors": "ranking", "masked": "filled mask", "next": "next token"}
+ANSWERS = {
+    "logits": "label",
+    "tokens": "text",
+    "vectors": "ranking",
+    "masked": "filled mask",
+    "next": "next token",
+    "program": "program",
+}
 
 
 class Config(Settings):

@@ -8,7 +8,7 @@ from textpipe.config.fields import Field
 FIELDS = (
     Field("table", "source", "table"),
     Field("question", "source", "text"),
-    Field("answer", "target", "denotation"),
+    Field("denotation", "target", "denotation"),
 )
 OBJECTIVE = "denotation"
 ANSWER = "denotation"
@@ -21,6 +21,4 @@ def metrics(
     """Score the outputs `program_answer` and `answer` [N] of the signature serving_default; see metrics.denotation.score."""
     from textpipe.metrics import denotation
 
-    return denotation.score(
-        outputs["program_answer"], outputs["answered"], references, resamples=resamples, seed=seed
-    )
+    return denotation.score(outputs["program_answer"], outputs["answered"], references, resamples=resamples, seed=seed)

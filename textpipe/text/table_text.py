@@ -3,7 +3,6 @@
 The same code makes training features and runs in the exported graph.   Shapes: N texts.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +47,7 @@ def words(text: tf.Tensor) -> tf.RaggedTensor:
         (r"(\d)(?:st|nd|rd|th)\b", r"\1"),
         (r"(\d)\.(\d)", rf"\1{DOT}\2"),
         (rf"[^\p{{L}}\p{{N}}{DOT}]+", " "),
-        (rf"([\p{{N}}])([\p{{L}}])", r"\1 \2"),
+        (r"([\p{N}])([\p{L}])", r"\1 \2"),
         (DOT, "."),
     ]
     return tf.strings.split(replace_all(fold(text), rules))
@@ -107,7 +106,8 @@ def dates(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     known = tf.strings.regex_full_match(text, r"D\d+ \d+ \d+")
     parts = tf.where(known, text, "D0 1 1")
     year, month, day_number = (
-        tf.strings.to_number(tf.strings.regex_replace(parts, r"^D(\d+) (\d+) (\d+)$", rf"\{group}")) for group in (1, 2, 3)
+        tf.strings.to_number(tf.strings.regex_replace(parts, r"^D(\d+) (\d+) (\d+)$", rf"\{group}"))
+        for group in (1, 2, 3)
     )
     return year + (month - 1) / 12 + (day_number - 1) / 372, known
 
@@ -118,7 +118,9 @@ def times(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     known = tf.strings.regex_full_match(text, pattern)
     parts = [
         tf.strings.to_number(
-            tf.strings.regex_replace(tf.where(known, tf.strings.regex_replace(text, pattern, rf"\{group}"), "0"), "^$", "0")
+            tf.strings.regex_replace(
+                tf.where(known, tf.strings.regex_replace(text, pattern, rf"\{group}"), "0"), "^$", "0"
+            )
         )
         for group in (1, 2, 3)
     ]
@@ -158,15 +160,9 @@ def keys(text: tf.Tensor, longest: int) -> tf.Tensor:
     short = words(without_details(text))
     full = words(text)
     use_short = short.row_lengths() > 0
-    key = tf.where(
-        use_short, sequence_hashes(hashed(short), longest), sequence_hashes(hashed(full), longest)
-    )
-    return key
+    return tf.where(use_short, sequence_hashes(hashed(short), longest), sequence_hashes(hashed(full), longest))
 
 
 def hashed(tokens: tf.RaggedTensor) -> tf.RaggedTensor:
     """Words as hashes: [N, None] string -> [N, None] int32."""
     return tokens.with_flat_values(word_hashes(tokens.flat_values))
-
-
-assert math.isfinite(NUM_HASHES)
