@@ -41,13 +41,11 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     if sorted(size["kind"] for size in sizes.inputs.values()) != sorted(READS):
         kinds = ", ".join(f"{name}: {size['kind']}" for name, size in sizes.inputs.items())
         raise ConfigError(f"[model] neural_programmer: expects one field of cells and one of a question, found {kinds}")
-    import tensorflow as tf
-
     from textpipe.nets.neural_programmer import NeuralProgrammer
     from textpipe.text import table_text
 
     words = {word for size in sizes.inputs.values() for word in size["words"]}
-    hashes = table_text.word_hashes(tf.constant(sorted(words), tf.string)).numpy()
+    hashes = table_text.word_hashes(table_text.texts(sorted(words))).numpy()
     cells = sizes.inputs[names["cells"]]
     model = NeuralProgrammer(config, cells, names["cells"], names["question"], sorted(set(hashes.tolist())), seed=seed)
     model.build()
@@ -57,12 +55,12 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
 def example(rows: int, *, seed: int) -> tuple[Sizes, dict[str, Any], Any]:
     """Size tables, inputs and targets of random tables and questions, for checks of gradients."""
     import numpy as np
-    import tensorflow as tf
 
     from textpipe.features import cells, denotation, question
     from textpipe.features._cells import Cells
     from textpipe.features._denotation import Denotation
     from textpipe.features._question import Question
+    from textpipe.text import table_text
 
     random = np.random.default_rng(seed)
     towns = ("ayton", "beham", "ceville", "dorf", "ely", "fort")
@@ -79,7 +77,7 @@ def example(rows: int, *, seed: int) -> tuple[Sizes, dict[str, Any], Any]:
         "answer": Denotation(denotation.Config()),
     }
     packed = {
-        name: feature(tf.constant(texts))
+        name: feature(table_text.texts(texts))
         for (name, feature), texts in zip(features.items(), (tables, questions, answers), strict=True)
     }
     target = packed.pop("answer")

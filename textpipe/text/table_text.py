@@ -63,6 +63,11 @@ def word_hashes(tokens: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.strings.to_hash_bucket_fast(tokens, NUM_HASHES), tf.int32) + (NONE + 1)
 
 
+def texts(values: Sequence[str]) -> tf.Tensor:
+    """Strings as a tensor [N], which may be empty."""
+    return tf.constant(list(values), tf.string)
+
+
 def powers(count: int) -> np.ndarray:
     """The first powers of MULTIPLIER modulo 2 ** 32, as int32."""
     values = [pow(MULTIPLIER, exponent, 2**32) for exponent in range(count)]
