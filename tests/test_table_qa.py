@@ -226,6 +226,25 @@ def test_an_answer_below_the_threshold_is_not_given():
         AnswerConfig(threshold=0.5, wrong_cost=1.0)
 
 
+@pytest.mark.parametrize("count", [0, 1, 16, 37])
+def test_blocks_of_rows_give_the_outputs_of_all_rows_at_once(count):
+    sizes = []
+
+    def run(raw):
+        size = tf.shape(raw["question"])[0]
+        tf.py_function(lambda size: sizes.append(int(size)), [size], [])
+        twice = tf.stack([raw["question"], raw["table"]], axis=1)
+        texts = dict.fromkeys(("program_answer", "program"), raw["table"])
+        lists = dict.fromkeys(("operations", "columns", "rows"), twice)
+        return {**texts, **lists, "score": tf.strings.to_number(raw["question"])}
+
+    raw = {"table": tf.strings.as_string(tf.range(count)), "question": tf.strings.as_string(100 + tf.range(count))}
+    outputs = tf.function(lambda: answers.in_blocks(run, raw, 2))()
+    assert sizes == ([16] * (count // 16) + ([count % 16] if count % 16 else []) or [0])
+    for name, expected in run(raw).items():
+        np.testing.assert_array_equal(outputs[name], expected, err_msg=name)
+
+
 def test_rows_are_shown_as_numbers_from_one():
     selected = tf.constant([[[True, False, True], [True, True, False], [False, False, False]]])
     shown = answers.row_numbers(selected, tf.constant([[True, True, False]])).numpy().tolist()

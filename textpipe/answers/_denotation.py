@@ -1,7 +1,7 @@
 """The outputs of a program over a table, in graph.   Shapes: B batch, C columns, R rows, T passes."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,9 @@ from textpipe.servable import tracing
 from textpipe.servable.tracing import Graph, Raw, Tensors
 from textpipe.text import table_text
 
-BATCH_ROWS = 64
+BATCH_ROWS = 64  # of valid
+# A table of 200 x 40 cells is compared with a question in about 15 MB, so that many rows of a request are not answered at once.
+BLOCK_ROWS = 16
 
 
 class Output(tf.Module):
@@ -72,6 +74,10 @@ class Output(tf.Module):
             "program": describe(operations, columns, rows),
         }  # fmt: skip
 
+    def block(self, raw: Raw) -> Tensors:
+        """`run` from raw rows."""
+        return self.run(raw, self.graph.inputs(raw))
+
     def texts(self, table: tf.Tensor, program: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The names of the columns [B, C] and the texts of the cells [B, C, R], as wide as the program's."""
         feature = self.graph.features[self.graph.model.table]
@@ -113,7 +119,7 @@ class Output(tf.Module):
             "operations": [["reset", "reset", "greatest", "print"]], "columns": [["", "", "Area", "City"]],
             "rows": [["all", "all", "1", "1"]], "program": ["reset; reset; greatest(Area) rows 1; print(City)"]}
         """
-        outputs = self.run(raw, self.graph.inputs(raw))
+        outputs = in_blocks(self.block, raw, self.graph.model.config.passes)
         answered = (outputs["score"] >= tf.constant(self.chosen["threshold"], tf.float32)) & (
             outputs["program_answer"] != ""
         )
@@ -188,6 +194,28 @@ class Output(tf.Module):
     def about(self) -> dict[str, Any]:
         """{"answer_threshold": the threshold and how it was chosen}, for textpipe.json."""
         return {"answer_threshold": self.chosen}
+
+
+def in_blocks(run: Callable[[Raw], Tensors], raw: Raw, passes: int) -> Tensors:
+    """run(raw) by blocks of at most BLOCK_ROWS rows, one after another, which bounds the memory of a large batch."""
+    rows = tf.shape(next(iter(raw.values())))[0]
+    number = tf.maximum((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, 1)
+    texts, lists = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, passes], tf.string)
+    specs = {
+        "program_answer": texts, "score": tf.TensorSpec([None], tf.float32), "operations": lists, "columns": lists, "rows": lists,
+        "program": texts,
+    }  # fmt: skip
+    arrays = {
+        name: tf.TensorArray(spec.dtype, number, infer_shape=False, element_shape=spec.shape)
+        for name, spec in specs.items()
+    }
+
+    def step(at: tf.Tensor, arrays: dict[str, tf.TensorArray]) -> Any:
+        outputs = run({name: cells[at * BLOCK_ROWS : (at + 1) * BLOCK_ROWS] for name, cells in raw.items()})
+        return at + 1, {name: array.write(at, outputs[name]) for name, array in arrays.items()}
+
+    _, arrays = tf.while_loop(lambda at, _: at < number, step, (0, arrays), parallel_iterations=1)
+    return {name: array.concat() for name, array in arrays.items()}
 
 
 def row_numbers(selected: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
