@@ -34,6 +34,7 @@ SMALL = {
     },
     "logistic_regression": {"l2": 0.0},
     "memory_network": {"size": 8, "empty_memories": 0.0},
+    "ntm": {"units": 8, "slots": 5, "slot_size": 4, "embedding_size": 6},
     "query_reduction": {"size": 8},
     "entity_network": {"size": 8, "slots": 3},
 }  # fmt: skip
@@ -52,6 +53,7 @@ SIZES = {
     "feed_forward": {"units": [13], "embedding": 13},
     "pooled": {"attention_size": 13, "units": [13]},
     "memory_network": {"size": 13},
+    "ntm": {"units": 13, "slots": 13, "slot_size": 13, "embedding_size": 13},
     "query_reduction": {"size": 13},
     "entity_network": {"size": 13, "slots": 13},
 }
@@ -76,6 +78,7 @@ COUNTS = {
     },
     "pooled": {"pooling": ("mean", -1), "encoder": ("convolution", +1)},
     "memory_network": {"hops": (4, +1)},
+    "ntm": {"embedding": ("binary", -1)},
     "query_reduction": {"layers": (3, +1), "reset": (False, -1)},
 }  # fmt: skip
 
@@ -94,6 +97,7 @@ UPDATES = {
     "pooled": {"activation": "tanh"},
     "logistic_regression": {"l1": 0.5, "l2": 0.5, "loss": "squared_hinge"},
     "memory_network": {"linear_start": 1, "empty_memories": 1.0},
+    "ntm": {"reads_answer": False},
     "query_reduction": {"gates": "scalar", "bidirectional": False, "gate_bias": 0.0, "l2": 0.5},
 }  # fmt: skip
 
@@ -122,7 +126,7 @@ def built(kind, seed=1, **options):
     ids = {**tests.IDS, "num_words": 20}
     texts = plugins.find("models", kind).GIVES == "tokens"
     source = ids if "ids" in plugins.find("models", kind).READS else PIXELS
-    sizes = Sizes({"source": source}, "target", ids) if texts else Sizes({"text": tests.IDS}, "label", tests.LABELS)
+    sizes = Sizes({"source": source}, "target", ids) if texts else Sizes({"source": tests.IDS}, "label", tests.LABELS)
     config = Plugin.check("models", {"kind": kind, **SMALL[kind], **options})
     return plugins.find("models", kind).build(config, sizes, seed=seed)
 
