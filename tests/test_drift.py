@@ -27,7 +27,8 @@ class Model:
 
     def __init__(self, name, about):
         self.name, self.about = name, about
-        self.token_counts = SimpleNamespace(inputs={"source": "string"}) if about else None
+        outputs = ("source_tokens", "source_unknown")
+        self.token_counts = SimpleNamespace(inputs={"source": "string"}, outputs=outputs) if about else None
 
     def hold(self):
         return contextlib.nullcontext()
@@ -51,6 +52,12 @@ def num_sampled(model, inputs, outputs):
     monitor = DriftMonitor(Metrics())
     monitor.record(model, ANSWERS, inputs, outputs)
     return len(monitor.samples)
+
+
+def test_answers_of_a_model_whose_inputs_have_no_tokens_are_not_sampled():
+    model = Model("m", {"format": 1})
+    model.token_counts.outputs = ("target_tokens",)
+    assert num_sampled(model, {"source": texts("a", "b")}, {"answer": texts("c", "d")}) == 0
 
 
 def test_texts_and_answers_are_sampled():
