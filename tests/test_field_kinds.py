@@ -236,7 +236,7 @@ def test_a_task_with_chosen_fields_is_loaded_from_its_signature():
         ({"kind": "classify", "fields": {"a b": "text"}}, "'a b' is not a valid field name"),
         ({"kind": "classify", "fields": {}, "target": "b"}, "there must be at least one source field"),
         ({"kind": "classify", "target": "b"}, "fields: expected a table of field kinds by name"),
-        ({"fields": {"a": "text"}}, "kind: expected one of classify"),
+        ({"fields": {"a": "text"}}, "kind: expected one of caption, classify"),
     ],
 )
 def test_errors_name_mistakes_in_a_task_table(task, message, tmp_path):
