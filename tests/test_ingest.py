@@ -475,7 +475,10 @@ def test_errors_name_unreadable_files(tmp_path):
         ({"train": path, "test": tmp_path / "tets.tsv"}, "tets.tsv: no such file"),
         ({"train": path, "tset": path}, "files.tset: no such split; did you mean 'test'"),
         ({"test": path}, "no train split, only test"),
-        (odd, "train.data: the format cannot be inferred from the name; set format to one of babi, captions, csv, drawings, json"),
+        (
+            odd,
+            "train.data: the format cannot be inferred from the name; set format to one of babi, captions, csv, drawings, json",
+        ),
         (tmp_path / "nowhere" / "a.tsv", "there is no folder"),
     ]:
         with pytest.raises(DataError, match=message):

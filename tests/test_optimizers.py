@@ -7,7 +7,16 @@ import pytest
 
 from textpipe.config import plugins
 from textpipe.training import lbfgs
-from textpipe.training.schedules import constant, cosine, exponential, halving, inverse_square_root, noam, plateau
+from textpipe.training.schedules import (
+    constant,
+    cosine,
+    exponential,
+    halving,
+    inverse_square_root,
+    noam,
+    plateau,
+    steps,
+)
 
 
 def sgd(w, gradients, learning_rate=0.1):
@@ -94,8 +103,17 @@ def test_every_optimizer_and_schedule_is_tested_here():
         "liblinear",
     }  # tests/test_classifiers.py, tests/test_linear.py
     assert plugins.names("training.schedules") == [
-        "constant", "cosine", "exponential", "halving", "inverse_square_root", "noam", "plateau",
+        "constant", "cosine", "exponential", "halving", "inverse_square_root", "noam", "plateau", "steps",
     ]  # fmt: skip
+
+
+def test_steps_divide_a_run_into_equal_parts():
+    config = steps.Config(parts=4, rate=0.5)
+    assert [steps.factor(config, step, 1000, []) for step in (1, 250, 251, 500, 501, 751, 1000)] == [
+        1, 1, 0.5, 0.5, 0.25, 0.125, 0.125,
+    ]  # fmt: skip
+    later = steps.Config(parts=4, rate=0.5, first=2, warmup_steps=10)
+    assert [steps.factor(later, step, 1000, []) for step in (5, 500, 501, 1000)] == [0.5, 1, 0.5, 0.25]
 
 
 def test_constant_warms_up_linearly_and_stays():
