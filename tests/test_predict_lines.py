@@ -76,7 +76,7 @@ def test_a_model_with_several_fields_takes_only_objects():
 
 def test_lines_that_are_not_utf8_are_counted_and_utf16_is_refused(monkeypatch, capsys):
     class Echo:
-        dtypes = {"text": "string"}
+        dtypes, described = {"text": "string"}, {}
 
         def predict(self, lines, **options):
             return [{"answer": line, "score": 1.0} for line in lines]

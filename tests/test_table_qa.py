@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 
+from textpipe import cli
 from textpipe.answers import _denotation as answers
 from textpipe.answers._denotation_settings import Config as AnswerConfig
+from textpipe.commands import predict
 from textpipe.data import table_syntax, table_text
 from textpipe.features import _cells, _question, cells, question
 from textpipe.layers import packed_tables
 from textpipe.layers import table_operations as operations
 from textpipe.metrics import denotation
+from textpipe.models import neural_programmer
 from textpipe.text import table_text as ops
 
 ROOT = Path(__file__).parents[1]
@@ -226,6 +230,25 @@ def test_an_answer_below_the_threshold_is_not_given():
         AnswerConfig(threshold=0.5, wrong_cost=1.0)
 
 
+def test_a_row_has_the_same_program_alone_and_beside_longer_questions():
+    sizes, inputs, _ = neural_programmer.example(6, seed=3)
+    model = neural_programmer.build(neural_programmer.Config(units=6, passes=3), sizes, seed=1)
+    random = np.random.default_rng(4)
+    for weight in model.trainable_variables:
+        weight.assign(random.normal(scale=0.7, size=weight.shape))
+    inputs = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+    together = model(inputs, training=False)
+    for row in range(6):
+        # Without the padding at the end: no integer of a packed row is 0.
+        one = {name: tf.boolean_mask(value[row], value[row] != 0)[None] for name, value in inputs.items()}
+        alone = model(one, training=False)
+        np.testing.assert_allclose(alone.score[0], together.score[row], rtol=1e-5)
+        np.testing.assert_allclose(alone.operations[0], together.operations[row], atol=1e-6)
+        # And beside three times as much padding.
+        wide = {name: tf.pad(value, [[0, 0], [0, 3 * value.shape[1]]]) for name, value in one.items()}
+        np.testing.assert_allclose(model(wide, training=False).score[0], together.score[row], rtol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 1, 16, 37])
 def test_blocks_of_rows_give_the_outputs_of_all_rows_at_once(count):
     sizes = []
@@ -263,3 +286,32 @@ def test_the_bundled_tables_are_those_of_their_generator(tmp_path):
         for name in ("train", "test")
     )
     assert not train & test
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        ("qa", {"story": ["Mary left.", "John came."], "question": "who left?", "answer": "Mary"}),
+        ("table_qa", {"table": "a\tb\n1\t2", "question": "what is b of 1?", "denotation": "2"}),
+    ],
+)
+def test_new_writes_a_pipeline_for_questions(task, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{**line, "question": f"{line['question']} {number}"} for number in range(40)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = CliRunner().invoke(cli.main, ["new", task, "--data", "rows.jsonl"])
+    assert found.exit_code == 0 and "dropped" not in found.output, found.output
+    found = CliRunner().invoke(cli.main, ["plan", "pipelines/rows.toml"])
+    assert found.exit_code == 0 and "export" in found.output, found.output
+
+
+def test_a_row_of_several_fields_is_given_as_a_json_object(monkeypatch):
+    class Model:
+        dtypes, described = {"table": "string", "question": "string"}, {}
+
+        def predict(self, rows, **options):
+            return [{"answer": row["question"], "score": 1.0} for row in rows]
+
+    monkeypatch.setattr(predict, "load", lambda model, token: Model())
+    found = CliRunner().invoke(predict.command, ["model", '{"table": "a\\n1", "question": "what?"}'])
+    assert found.stdout.splitlines() == ["what?\t1"], found.output

@@ -39,7 +39,7 @@ def command(
     token: str | None,
     batch: int,
 ) -> None:
-    """Answer TEXT, or each line of standard input (-).
+    """Answer TEXT, or each line of standard input (-). For a model of several fields TEXT is a JSON object with them.
 
     Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG file. MODEL is saved_models/NAME, one of its versions, or a server's
     http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
@@ -50,7 +50,9 @@ def command(
     settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
     if text != "-":
-        print_predictions(loaded.predict(cells.read_rows([text], loaded), **settings), as_json)
+        # The fields of a row cannot be written otherwise; of a single field, what looks like JSON may be the text.
+        row = parse_line(text, 1) if len(loaded.dtypes) > 1 and not plain else text
+        print_predictions(loaded.predict(cells.read_rows([row], loaded), **settings), as_json)
         return
     from textpipe.data import encodings
 

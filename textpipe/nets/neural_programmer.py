@@ -87,7 +87,10 @@ class NeuralProgrammer(keras.Model):
     def question_rows(
         self, words: packed_tables.Question, matches: packed_tables.Matches, training: bool
     ) -> tuple[Any, Any]:
-        """Rows of the embedding [B, Q + 2] and the mask: the words, then whether cells and whether names match."""
+        """Rows of the embedding [B, 2 + Q] and the mask: whether cells and whether names match, then the words.
+
+        Padding is before the first token and behind the last, never between: the recurrent layer carries its state over it.
+        """
         rows, has_row = self.word_rows(words.hashes)
         is_number = ops.logical_not(ops.isnan(words.numbers))
         rows = ops.where(ops.logical_and(is_number, ops.logical_not(has_row)), NUMBER, rows)
@@ -97,8 +100,9 @@ class NeuralProgrammer(keras.Model):
             rows = ops.where(drawn < self.config.word_dropout, UNKNOWN, rows)
         cell = ops.any(ops.logical_or(matches.cells, matches.partial_cells), axis=(1, 2))
         name = ops.any(ops.logical_or(matches.names, matches.partial_names > 0), axis=1)
-        tokens = ops.stack([ops.where(cell, CELL_MATCH, PAD), ops.where(name, NAME_MATCH, PAD)], axis=1)
-        rows = ops.concatenate([ops.where(words.real, rows, PAD), tokens], axis=1)
+        first = ops.where(ops.logical_and(cell, name), CELL_MATCH, PAD)
+        second = ops.where(name, NAME_MATCH, ops.where(cell, CELL_MATCH, PAD))
+        rows = ops.concatenate([ops.stack([first, second], axis=1), ops.where(words.real, rows, PAD)], axis=1)
         return rows, ops.not_equal(rows, PAD)
 
     def column_vectors(self, cells: packed_tables.Table, matches: packed_tables.Matches, number: Any) -> Any:
@@ -145,14 +149,14 @@ class NeuralProgrammer(keras.Model):
         values = ops.where(number, cells.values, 0.0)
 
         rows, real = self.question_rows(words, matches, training)
-        vectors = ops.take(parts["embedding"], ops.transpose(rows), axis=0)  # [Q + 2, B, D]
+        vectors = ops.take(parts["embedding"], ops.transpose(rows), axis=0)  # [2 + Q, B, D]
         vectors = self.drops["words"](vectors, training=training)
         states, last = self.lstm(vectors, real=ops.cast(ops.transpose(real), dtype), training=training)
-        hidden, asked = ops.transpose(states, (1, 0, 2)), last[0]  # [B, Q + 2, D], [B, D]
+        hidden, asked = ops.transpose(states, (1, 0, 2)), last[0]  # [B, 2 + Q, D], [B, D]
         padding = MASKED * (1 - ops.cast(real, dtype))
         unit = self.drops["operations"](ops.convert_to_tensor(parts["unit"]), training=training)
 
-        numbers, weights = self.pivots(words, hidden[:, :-2], unit, hard)
+        numbers, weights = self.pivots(words, hidden[:, 2:], unit, hard)
         compared = operations.comparisons(values, number, numbers, weights)
         match = ops.logical_or(matches.cells, matches.partial_cells)
         others = ops.stack([operations.most_frequent(cells.keys, packed_tables.NONE), match], axis=1)

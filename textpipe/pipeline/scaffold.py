@@ -70,7 +70,7 @@ def write(
     section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
         "ingest"
     ]
-    size = replace(measure(section, [field.name for field in fields], stage.wanted(section, fields)), senders=senders)
+    size = replace(measure(section, fields, stage.wanted(section, fields)), senders=senders)
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.valid = (
@@ -168,15 +168,18 @@ def guess_format(files: Files) -> str | None:
     return sources.infer_format(to_plain(files))
 
 
-def measure(section: Any, names: Sequence[str], columns: list[str | int]) -> templates.Size:
+def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> templates.Size:
     """Count the training rows, up to MAX_ROWS_READ, and the mean length of their texts. The first rows of other splits are
     read to check their columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.data import sources
     from textpipe.data.rows import Repairs
 
     size = templates.Size()
+    names = [field.name for field in fields]
     characters, words = [0] * len(names), [0] * len(names)
-    repairs = Repairs("replace", "drop", encoding=section.encoding)
+    of_lists = zip(fields, columns, strict=False)  # columns of stages.ingest keep come after those of the fields
+    lists = frozenset(column for field, column in of_lists if getattr(field.cells, "LISTS", False))
+    repairs = Repairs("replace", "drop", encoding=section.encoding, list_columns=lists)
     for split, origin in sources.locate(None, section.files, section.format, columns).items():
         for source in origin:
             for rows in sources.read(source, section.format, repairs, columns, split):
