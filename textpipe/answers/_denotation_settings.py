@@ -15,7 +15,9 @@ class Config(Section):
     """
 
     threshold: float | None = Field(default=None, ge=0, le=1)
-    wrong_cost: float = Field(default=0.25, ge=0)
+    wrong_cost: float = Field(
+        default=0.25, ge=0
+    )  # what a wrong answer counts against a right one when the threshold is chosen
 
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":

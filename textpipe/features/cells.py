@@ -24,11 +24,11 @@ class Config(Section):
     """
 
     kind: Literal["cells"] = "cells"
-    max_rows: int = Field(default=200, ge=1, le=2000)
-    max_columns: int = Field(default=40, ge=1, le=500)
+    max_rows: int = Field(default=200, ge=1, le=2000)  # rows of a table that are read
+    max_columns: int = Field(default=40, ge=1, le=500)  # columns that are read
     name_words: int = Field(default=6, ge=1, le=50)  # words of a column's name that are read
     cell_words: int = Field(default=6, ge=1, le=50)
-    key_words: int = Field(default=10, ge=1, le=50)
+    key_words: int = Field(default=10, ge=1, le=50)  # longest cell that is compared as a whole
     min_count: int = Field(default=10, ge=1)
 
 

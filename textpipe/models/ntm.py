@@ -18,15 +18,16 @@ GIVES = "tokens"
 
 
 class Config(Section):
-    """[model] kind = "ntm"."""
+    """[model] kind = "ntm".
+
+    embedding: "learned" has a vector for each token; "binary" the digits of a token's number, for sequences of bit vectors.
+    """
 
     kind: Literal["ntm"] = "ntm"
     units: int = Field(100, ge=1)  # of the controller
     slots: int = Field(128, ge=3)  # of the memory
     slot_size: int = Field(20, ge=1)  # width of a slot
-    embedding: Literal["binary", "learned"] = (
-        "learned"  # binary: the digits of a token's number, for sequences of bit vectors
-    )
+    embedding: Literal["binary", "learned"] = "learned"
     embedding_size: int = Field(32, ge=1)  # width of a learned embedding
     reads_answer: bool = True  # the controller also reads the answer so far; False as in the paper's copy tasks
 

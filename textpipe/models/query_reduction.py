@@ -24,7 +24,7 @@ class Config(Section):
 
     kind: Literal["query_reduction"] = "query_reduction"
     size: int = Field(50, ge=1, le=4096)  # of the vectors of words, sentences and states
-    layers: int = Field(2, ge=1, le=32)
+    layers: int = Field(2, ge=1, le=32)  # passes over the story, each with its own weights
     gates: Literal["vector", "scalar"] = "vector"
     reset: bool = True
     bidirectional: bool = True

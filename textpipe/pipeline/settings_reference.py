@@ -106,13 +106,13 @@ def nested_groups(key: str, info: FieldInfo, done: set[str]) -> Iterator[Group]:
     """The tables a key may hold, each once: of every plug-in of a package, or a nested table."""
     for part in nested_types(info.annotation, info.metadata):
         if isinstance(part, str):
-            for name in plugins.names(part):
-                module = plugins.find(part, name)
+            modules = {name: plugins.find(part, name) for name in plugins.names(part) if f"{part}.{name}" not in done}
+            # A package is listed once, under the first key that names it, also where one of its plug-ins holds another of them.
+            done.update(f"{part}.{name}" for name in modules)
+            for name, module in modules.items():
                 config = getattr(module, "Config", None)
-                # The Config of a feature may also be that of another key; list it once.
-                if config is None or f"{part}.{name}" in done:
+                if config is None:
                     continue
-                done.add(f"{part}.{name}")
                 yield from table_of(f"{key}.{name}", config, plugin_place(key, name), first_paragraph(module), done)
         elif part.__module__ + part.__qualname__ not in done and not is_plugin(part):
             done.add(part.__module__ + part.__qualname__)
