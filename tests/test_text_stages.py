@@ -305,7 +305,7 @@ def test_a_field_can_have_its_own_feature(pairs, tmp_path):
         (
             vectorize,
             {"task": "classify", "features": "label"},
-            "'label' is not made of text; use one of counts, hashed, ids, tfidf",
+            "'label' is not made of text; use one of counts, hashed, ids, question, tfidf",
         ),
         (normalize, {"task": "clasify"}, "did you mean 'classify'"),
         (tokenize, {"task": "clasify"}, "did you mean 'classify'"),
