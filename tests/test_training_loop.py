@@ -626,7 +626,7 @@ def test_settings_that_contradict_each_other_are_refused_before_any_data_is_read
 
 # A non-default value of every setting of [train] that an optimizer over all rows does not read.
 NOT_FOR_ALL_ROWS = {
-    "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0,
+    "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "num_shapes": 2, "schedule": "cosine", "clip_norm": 1.0, "clip_tensor_norm": 1.0,
     "clip_value": 0.1, "label_smoothing": 0.1, "ema": 0.9, "precision": "mixed_bfloat16", "subword_sampling": {"alpha": 0.1},
     "freeze": ["bias"], "scheduled_sampling": {}, "early_stopping": {}, "metric": "valid_accuracy", "valid_bleu_rows": 9,
     "validate_steps": 5, "checkpoint_steps": 5, "checkpoint_minutes": 1, "max_steps": 50, "max_minutes": 3, "keep": "last",
