@@ -1,6 +1,6 @@
 """A neural Turing machine and an LSTM on copying and repeated copying, at lengths seen in training and longer ones.
 
-    python benchmarks/ntm.py [--task copy repeat] [--model ntm lstm] [--seeds 1 2] [--updates 10000] [--folder FOLDER]
+    python benchmarks/ntm.py [--task copy repeat] [--model ntm lstm] [--seeds 1 2] [--updates 3000] [--folder FOLDER]
 
 The tasks of Graves et al. (2014), sections 4.1 and 4.2, as texts: a source is a sequence of bytes written as two hexadecimal digits each, 1 to 20 in
 training; the answer is the same sequence (copy), or 1 to 10 bytes as often as the last word of the source says, "x1" to "x10" (repeat).
@@ -24,7 +24,7 @@ from textpipe.pipeline import runner
 from textpipe.savedmodel.loader import Model
 
 HOME = Path(__file__).parent
-BATCH = 16
+BATCH = 32
 # (length, number of copies); training has lengths to 20 and one copy, or lengths and numbers to 10.
 LENGTHS = {"copy": ((10, 1), (20, 1), (30, 1), (50, 1)), "repeat": ((5, 5), (10, 10), (20, 10))}
 MODELS = {
@@ -151,9 +151,9 @@ def main():
     parser.add_argument("--task", nargs="+", choices=LENGTHS, default=list(LENGTHS))
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--updates", type=int, default=10_000)
+    parser.add_argument("--updates", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=2, help="how often each training row is seen")
-    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate of Adam")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of Adam")
     parser.add_argument("--folder", type=Path, default=HOME / "ntm.work")
     parser.add_argument("--output", type=Path, default=HOME / "results" / "ntm.json")
     parser.add_argument("--picture", type=Path, default=HOME.parent / "docs" / "ntm_copy.svg")
