@@ -1,6 +1,6 @@
 """WikiTableQuestions (Pasupat and Liang 2015) for pipelines/wikitq.toml: rows, training in pieces, and the score against hours.
 
-    .venv/bin/python benchmarks/wikitq.py prepare     # data/wikitq/{train,valid,test}.jsonl from $TEXTPIPE_DATA/wikitq
+    .venv/bin/python benchmarks/wikitq.py prepare     # data/downloads/wikitq/{train,valid,test}.jsonl from $TEXTPIPE_DATA/wikitq
     .venv/bin/python benchmarks/wikitq.py score WORK  # of the best validation so far of a training that is running: its .work folder
 
 test is the first dev split (random-split-1-dev): its tables are not in train. valid is 8 % of the other tables.
@@ -120,7 +120,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     part = commands.add_parser("prepare")
-    part.add_argument("--output", type=Path, default=Path("data/wikitq"))
+    part.add_argument("--output", type=Path, default=Path("data/downloads/wikitq"))
     part = commands.add_parser("score")
     part.add_argument("work", type=Path)
     part.add_argument("--pipeline", type=Path, default=Path("pipelines/wikitq.toml"))

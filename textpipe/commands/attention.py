@@ -69,7 +69,9 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
     signature = find_giving(loaded.described.values(), ATTENTION)
     if signature is None:
         what = "a classifier" if loaded.about.get("labels") else "a model without the signature 'attention'"
-        raise ModelError(f"{loaded.path}: is {what} and has no attention; give a model that generates text")
+        raise ModelError(
+            f"{loaded.path}: is {what} and has no attention; give a model that generates text or reads stories"
+        )
     (cell,) = cells.read_rows([parse_line(text, 1)], loaded)
     (row,) = loaded.predict([cell], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):

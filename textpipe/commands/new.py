@@ -59,8 +59,8 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
 def command(task, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
     """Write a pipeline file for your own data.
 
-    TASK is classify, multi_label, translate, reply, suggest, pretrain, qa, table_qa or caption. The file is commented, and its settings suit the number of rows.
-    With suggest and --mbox, a second file is written for the trigger: a classifier that learns which mails are answered.
+    TASK is classify, multi_label, translate, reply, suggest, pretrain, qa, table_qa or caption. The file is commented, and
+    its settings suit the number of rows. With suggest and --mbox, a second file is written for the trigger: a classifier that learns which mails are answered.
     """
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold

@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Answer TEXT, or each line of standard input (-). For a model of several fields TEXT is a JSON object with them.
 
-    Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG file. MODEL is saved_models/NAME, one of its versions, or a server's
-    http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
+    Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG
+    file. MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
     decoded first, so a mail with line breaks fits on one line; --plain takes every line literally.
     """
     from textpipe.inference import cells

@@ -25,6 +25,21 @@ def to_arrow(texts: "tf.Tensor", kind: "pa.DataType") -> "pa.Array":
     return pa.array(texts.numpy(), type=pa.binary()).cast(kind)
 
 
+def int_list_field(name: str) -> "pa.Field":
+    """The field of a column of `to_int_lists`: list<int32>."""
+    import pyarrow as pa
+
+    return pa.field(name, pa.list_(pa.int32()))
+
+
+def to_int_lists(rows: "tf.RaggedTensor") -> "pa.Array":
+    """Convert a ragged tensor [N, None] int32 to a column of lists."""
+    import pyarrow as pa
+
+    offsets, values = rows.row_splits.numpy(), rows.flat_values.numpy()
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
+
+
 def trace_text_function(function: Callable[["tf.Tensor"], Any]) -> Any:
     """Trace `function` of a string tensor [N] once, for any N.
 

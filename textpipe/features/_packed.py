@@ -40,17 +40,14 @@ class Packed(tf.Module):
 
     def schema(self, name: str) -> list[pa.Field]:
         """name: list<int32>."""
-        return [pa.field(name, pa.list_(pa.int32()))]
+        return [arrow.int_list_field(name)]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
         """[N] string -> the column of `schema`; adds the counts of `rows` to stats."""
         packed, counts = self.traced(text)
         for name, count in counts.items():
             stats[name] += int(count)
-        offsets = packed.row_splits.numpy()
-        return [
-            pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(packed.flat_values.numpy(), pa.int32()))
-        ]
+        return [arrow.to_int_lists(packed)]
 
 
 def join(*parts: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -91,7 +91,7 @@ class SentenceIds(tf.Module):
 
     def schema(self, name: str) -> list[pa.Field]:
         """name: list<int32>."""
-        return [pa.field(name, pa.list_(pa.int32()))]
+        return [arrow.int_list_field(name)]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
         """[N] string -> the columns of `schema`; updates sentences, tokens, truncated rows, cut sentences and longest row of stats."""
@@ -102,4 +102,4 @@ class SentenceIds(tf.Module):
         stats["truncated"] += int(cut[0])
         stats["cut"] += int(cut[1])
         stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max(initial=0)))
-        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids.flat_values.numpy(), pa.int32()))]
+        return [arrow.to_int_lists(ids)]

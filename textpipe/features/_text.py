@@ -52,7 +52,7 @@ class Ids(tf.Module):
 
     def schema(self, name: str) -> list[pa.Field]:
         """name: list<int32>."""
-        return [pa.field(name, pa.list_(pa.int32()))]
+        return [arrow.int_list_field(name)]
 
     def arrays(self, text: tf.Tensor, stats: Counter) -> list[pa.Array]:
         """[N] string -> the columns of `schema`; updates the tokens, truncated rows and longest row of stats."""
@@ -61,7 +61,7 @@ class Ids(tf.Module):
         stats["tokens"] += int(offsets[-1])
         stats["truncated"] += int(num_truncated)
         stats["longest"] = max(stats["longest"], int((offsets[1:] - offsets[:-1]).max()))
-        return [pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids.flat_values.numpy(), pa.int32()))]
+        return [arrow.to_int_lists(ids)]
 
 
 class Counts(tf.Module):

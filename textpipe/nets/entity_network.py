@@ -13,9 +13,10 @@ from textpipe.layers import sentences as split_sentences
 from textpipe.layers.scan import scan
 from textpipe.layers.sentences import sum_words
 from textpipe.nets.bag import Linear
+from textpipe.nets.stories import StoryReader
 
 
-class EntityNetwork(keras.Model):
+class EntityNetwork(StoryReader):
     """{story: ids [B, T], question: ids [B, Q]} -> logits [B, L]; L = 1 for two classes, the log-odds of the second.
 
     A fixed number of slots, each with a key w and a state h, starting from its key, reads the story sentence by sentence. A sentence s is
@@ -23,10 +24,8 @@ class EntityNetwork(keras.Model):
     by its norm. The question selects states by a softmax: u = sum of p h; the logits are R prelu(q + H u).
     The vector of a sentence is the sum of its words' vectors, each weighted entry by entry by a learned vector of its position.
 
-    story, question: names of the fields, which may be the same. max_words: words with a position of their own; later ones share the last.
+    max_words: words with a position of their own; later ones share the last.
     """
-
-    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(
         self,
@@ -42,8 +41,8 @@ class EntityNetwork(keras.Model):
         seed: int,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.story, self.question, self.max_words, self.num_logits = story, question, max_words, num_logits
+        super().__init__(story=story, question=question, step="slot", steps=slots, **options)
+        self.max_words, self.num_logits = max_words, num_logits
         self.vocab_size, self.size, self.slots, self.seed_value = vocab_size, size, slots, seed * 100_003
         normal = keras.initializers.RandomNormal(stddev=0.1, seed=self.seed_value + 90)
         precise = keras.config.dtype_policy().variable_dtype
@@ -73,20 +72,7 @@ class EntityNetwork(keras.Model):
         self.bias = self.add_weight(shape=(self.num_logits,), initializer="zeros", autocast=False, name="bias")
         self.built = True
 
-    @property
-    def attended(self) -> str:
-        """The field whose sentences `attend` weighs."""
-        return self.story
-
-    @property
-    def attention_names(self) -> list[str]:
-        """The slots, as the rows of an attention map."""
-        return [f"slot {number}" for number in range(1, self.slots + 1)]
-
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        return self.attend(inputs)[0]
-
-    def attend(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def attend(self, inputs: Mapping[str, Any], *, training: bool = False) -> tuple[Any, Any]:
         """Logits [B, L], and the gate of each slot at each sentence [B, M, S]."""
         sentences, real = self.vectors(inputs[self.story], self.story_mask)
         asked, _ = self.vectors(inputs[self.question], self.question_mask)

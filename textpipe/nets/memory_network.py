@@ -11,22 +11,21 @@ from keras import ops
 
 from textpipe.layers import sentences as split_sentences
 from textpipe.layers.sentences import PositionEncoding
+from textpipe.nets.stories import StoryReader
 
 
-class MemoryNetwork(keras.Model):
+class MemoryNetwork(StoryReader):
     """{story: ids [B, T], question: ids [B, Q]} -> logits [B, L]; L = 1 for two classes, the log-odds of the second.
 
     The sentences of the story are memories. In each hop the question's vector u selects memories: p = softmax(u . m), o = sum of p c, and
     u + o is the vector of the next hop. Embeddings are adjacent: c of a hop is m of the next, and m of the first hop embeds the question.
     The logits are those of the last c: an answer that is a word of the vocabulary has the word's vector, other answers have their own.
 
-    story, question: names of the fields, which may be the same. class_words: the id of each class as a word, -1 for none.
+    class_words: the id of each class as a word, -1 for none.
     The softmax is over max_sentences memories, as in the authors' program: those that a story does not fill are 0.
     linear_start: epochs, from the first, in which p = u . m (section 4.2). empty_memories: largest share of empty memories put between
     the sentences in training (section 4.1, random noise); only the ages of sentences show them.
     """
-
-    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(
         self,
@@ -44,8 +43,7 @@ class MemoryNetwork(keras.Model):
         seed: int,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.story, self.question = story, question
+        super().__init__(story=story, question=question, step="hop", steps=hops, **options)
         self.vocab_size, self.max_sentences = vocab_size, max_sentences
         self.class_words = tuple(class_words)
         self.size, self.hops, self.linear_start, self.empty_memories = size, hops, linear_start, empty_memories
@@ -76,25 +74,8 @@ class MemoryNetwork(keras.Model):
         if self.linear_start:
             self.linear.assign(1.0 if epoch <= self.linear_start else 0.0)
 
-    @property
-    def attended(self) -> str:
-        """The field whose sentences `attend` weighs."""
-        return self.story
-
-    @property
-    def attention_names(self) -> list[str]:
-        """The hops, as the rows of an attention map."""
-        return [f"hop {number}" for number in range(1, self.hops + 1)]
-
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        return self.answer(inputs, training=training)[0]
-
-    def attend(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def attend(self, inputs: Mapping[str, Any], *, training: bool = False) -> tuple[Any, Any]:
         """Logits [B, L], and the weight of each sentence in each hop [B, K, S]."""
-        return self.answer(inputs, training=False)
-
-    def answer(self, inputs: Mapping[str, Any], *, training: bool) -> tuple[Any, Any]:
-        """Logits [B, L] and weights [B, K, S]."""
         words = ops.concatenate([ops.convert_to_tensor(table) for table in self.embeddings], axis=1)  # [V, (K + 1) D]
         times = ops.concatenate([ops.convert_to_tensor(table) for table in self.times], axis=1)
         story = split_sentences.split(inputs[self.story])

@@ -13,9 +13,10 @@ from textpipe.layers import sentences as split_sentences
 from textpipe.layers.linear_recurrence import linear_recurrence
 from textpipe.layers.sentences import PositionEncoding
 from textpipe.nets.bag import Linear
+from textpipe.nets.stories import StoryReader
 
 
-class QueryReduction(keras.Model):
+class QueryReduction(StoryReader):
     """{story: ids [B, T], question: ids [B, Q]} -> logits [B, L]; L = 1 for two classes, the log-odds of the second.
 
     Sentence by sentence, each layer reduces the question to one that is easier: of a sentence x and a question q it makes the candidate
@@ -23,12 +24,10 @@ class QueryReduction(keras.Model):
     added, are the questions of the next layer; the last layer runs forward, and its last state gives the logits.
     No gate depends on a state, so the recurrence is linear and runs as a parallel scan.
 
-    story, question: names of the fields, which may be the same. gates: "vector" has a gate for each entry, "scalar" one for all.
+    gates: "vector" has a gate for each entry, "scalar" one for all.
     reset: a second gate of the candidate. gate_bias: initial bias of the update gates; below 0 they start closed.
     l2: see penalty().
     """
-
-    fixed_widths = False  # one traced training step serves batches of any width
 
     def __init__(
         self,
@@ -49,8 +48,7 @@ class QueryReduction(keras.Model):
         seed: int,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.story, self.question = story, question
+        super().__init__(story=story, question=question, step="layer", steps=layers, **options)
         self.max_sentences, self.bidirectional, self.l2 = max_sentences, bidirectional, l2
         self.num_logits = num_logits
         seeds = iter(range(seed * 100_003, seed * 100_003 + 50_000))
@@ -80,20 +78,7 @@ class QueryReduction(keras.Model):
         weights = [weight for weight in self.trainable_weights if len(weight.shape) > 1]
         return self.l2 / 2 * sum(ops.sum(ops.square(weight)) for weight in weights)
 
-    @property
-    def attended(self) -> str:
-        """The field whose sentences `attend` weighs."""
-        return self.story
-
-    @property
-    def attention_names(self) -> list[str]:
-        """The layers, as the rows of an attention map."""
-        return [f"layer {number}" for number in range(1, len(self.reductions) + 1)]
-
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        return self.attend(inputs)[0]
-
-    def attend(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def attend(self, inputs: Mapping[str, Any], *, training: bool = False) -> tuple[Any, Any]:
         """Logits [B, L], and how far the gates are open for each sentence, forward, by layer [B, K, S]."""
         story = split_sentences.split(inputs[self.story])
         asked = split_sentences.split(inputs[self.question])
